@@ -1,0 +1,3 @@
+module kubbi-mcp
+
+go 1.26.0

@@ -1,0 +1,115 @@
+// Package api is the wire of the Kubbi HTTP API: the paths, headers, bodies,
+// limits and error codes that a client and a relay share. It mirrors the
+// vendor's public API reference; where that is silent, the models of the
+// official Python SDK 0.1.0 decide, and the doc comment says so.
+//
+// It holds no behaviour beyond encoding, and imports only the standard library.
+package api
+
+// Version is what every /api/v1 response carries in HeaderVersion.
+const Version = "v1"
+
+// Paths of the API. A claim token or a kubbi id is appended to the last three.
+const (
+	PathHealth = "/health"         // GET
+	PathKubbis = "/api/v1/kubbis"  // POST creates, GET lists
+	PathKubbi  = "/api/v1/kubbis/" // + id: GET, DELETE
+	PathClaim  = "/r/"             // + claim token: GET previews; + "/inspect": GET; + "/claim": POST, DELETE
+)
+
+// Suffixes of a claim path.
+const (
+	SuffixInspect = "/inspect"
+	SuffixClaim   = "/claim"
+)
+
+// Headers. The first two are the vendor's and the IETF draft's; those that
+// start with Kubbi- are extensions of our relay, absent from the hosted service.
+const (
+	HeaderVersion        = "API-Version"
+	HeaderIdempotencyKey = "Idempotency-Key"
+
+	// HeaderClaimGrace is on a claim made with an idempotency key: for how many
+	// seconds the same key gets the same answer again. DELETE /r/:token/claim
+	// with that key ends the grace at once.
+	HeaderClaimGrace = "Kubbi-Claim-Grace"
+	// HeaderRemainingReads is on every claim: the retrievals left after it, a
+	// decimal number or "unlimited".
+	HeaderRemainingReads = "Kubbi-Remaining-Reads"
+	// HeaderListAnchor is on every list page. Sent back as the query parameter
+	// "anchor", it keeps later pages stable while new kubbis are created.
+	HeaderListAnchor = "Kubbi-List-Anchor"
+)
+
+// Unlimited is HeaderRemainingReads' value for a kubbi without max_retrievals.
+const Unlimited = "unlimited"
+
+// Status is where a kubbi is in its life.
+type Status string
+
+// The statuses. All but StatusActive are terminal: the payload is wiped.
+const (
+	StatusActive  Status = "active"
+	StatusExpired Status = "expired" // its TTL has passed
+	StatusBurned  Status = "burned"  // max_retrievals reached
+	StatusDeleted Status = "deleted" // by its producer
+)
+
+// Content types that a single content may have.
+const (
+	TypeText     = "text/plain"
+	TypeJSON     = "application/json"
+	TypeMarkdown = "text/markdown"
+	TypeCSV      = "text/csv"
+)
+
+// ContentTypes are the content types of a single content, in the order in
+// which messages name them.
+var ContentTypes = []string{TypeText, TypeJSON, TypeMarkdown, TypeCSV}
+
+// Roles are the roles that a file may have.
+var Roles = []string{"instructions", "data", "context", "config", "attachment"}
+
+// EncodingBase64 is the only encoding a file may name.
+const EncodingBase64 = "base64"
+
+// TypePackage is the type field of a package's inspect and claim.
+const TypePackage = "kubbi_package"
+
+// KeyPrefix starts every API key.
+const KeyPrefix = "kb_"
+
+// Paging of lists.
+const (
+	DefaultPageLimit = 20
+	MaxPageLimit     = 100
+)
+
+// Limits are what a relay accepts. The zero value accepts nothing: start from
+// DefaultLimits.
+type Limits struct {
+	ContentBytes    int64 // a single content: a text's UTF-8 bytes, a JSON value's serialized bytes
+	PackageBytes    int64 // all files of a package together, decoded
+	Files           int   // files in a package
+	FileNameBytes   int   // a file's name
+	MetadataBytes   int   // metadata, serialized
+	MinTTLSeconds   int
+	MaxTTLSeconds   int
+	IdempotencyKey  int // bytes of an Idempotency-Key header
+	MaxRetrievalCap int // the largest max_retrievals
+}
+
+// DefaultLimits are those of the embedded relay.
+func DefaultLimits() Limits {
+	return Limits{
+		ContentBytes:    10 << 20,
+		PackageBytes:    50 << 20,
+		Files:           20,
+		FileNameBytes:   255,
+		MetadataBytes:   1024,
+		MinTTLSeconds:   60,
+		MaxTTLSeconds:   24 * 60 * 60,
+		IdempotencyKey:  255,
+		MaxRetrievalCap: 1<<31 - 1,
+	}
+}

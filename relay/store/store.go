@@ -1,0 +1,246 @@
+// Package store says what a relay keeps and how it may be changed. Store's
+// comments are its specification: storetest has a case for each sentence.
+//
+// A store sees only sealed payloads and hashes of tokens and keys. It has no
+// clock: every call that depends on the time is given it, so that many nodes
+// can agree and tests can decide. All times are UTC; a store keeps milliseconds.
+package store
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"time"
+)
+
+// The errors of a Store, matched with errors.Is. An error that is none of
+// them, nor the context's, is the store's own fault (disk, connection).
+var (
+	ErrNotFound    = errors.New("no such kubbi")
+	ErrExpired     = errors.New("kubbi expired")
+	ErrBurned      = errors.New("kubbi burned")
+	ErrDeleted     = errors.New("kubbi deleted")
+	ErrExists      = errors.New("id or claim token already in use")
+	ErrKeyReused   = errors.New("idempotency key used before with another request")
+	ErrUnavailable = errors.New("store unavailable") // a lost connection, a full disk, a lock not got in time: worth a retry
+)
+
+// Status is where a kubbi is in its life.
+type Status int8
+
+// The statuses. All but Active are terminal.
+const (
+	Active Status = iota
+	Expired
+	Burned
+	Deleted
+)
+
+// Hash is the SHA-256 of a claim token, an API key or an idempotency key.
+type Hash [32]byte
+
+// Kubbi is all that a store knows of a kubbi but its payload.
+type Kubbi struct {
+	ID          string // a UUID in lower case
+	Owner       string // the APIKey.Owner that created it
+	Token       Hash
+	MasterKey   string // id of the master key that its payload is sealed under
+	Package     bool   // a package of files; else a single content
+	ContentType string // single content
+	Files       []File // package; nil once terminal
+	FileCount   int    // package; kept in a tombstone
+	Size        int64  // bytes of the payload before sealing
+	Metadata    []byte // a JSON object, or nil; nil once terminal
+
+	MaxRetrievals    int // 0: unlimited
+	Retrievals       int
+	FirstRetrievedAt time.Time // zero: never
+	LastRetrievedAt  time.Time
+
+	Status    Status
+	CreatedAt time.Time
+	ExpiresAt time.Time
+	EndedAt   time.Time // when the status became terminal; zero while active
+}
+
+// File describes one file of a package. Its place in Kubbi.Files is its part
+// number in the payload; a single content is part 0.
+type File struct {
+	Name        string `json:"name"`
+	ContentType string `json:"content_type"`
+	Role        string `json:"role,omitempty"`
+	Encoding    string `json:"encoding,omitempty"` // as the producer gave it
+	Size        int64  `json:"size"`               // bytes before sealing
+}
+
+// Chunk is one sealed piece of a payload. Chunks are ordered by Part, then
+// Index, both from 0 without gaps; every part has at least one.
+type Chunk struct {
+	Part, Index int
+	Sealed      []byte // nonce and ciphertext as relay/atrest wrote them; at most MaxChunk bytes
+}
+
+// MaxChunk is the largest Chunk.Sealed a store must take, in bytes: 1 MiB and
+// room for nonce, tag and a header.
+const MaxChunk = 1<<20 + 256
+
+// Chunks is a payload in order. An error ends it.
+type Chunks = iter.Seq2[Chunk, error]
+
+// CreateKey makes a create idempotent.
+type CreateKey struct {
+	Key     Hash          // hash of owner and Idempotency-Key
+	Request Hash          // keyed hash of the request, to tell reuse with another one
+	Answer  []byte        // sealed, what a replay needs to give the same answer
+	Grace   time.Duration // how long a replay is answered
+}
+
+// ClaimKey makes a claim idempotent.
+type ClaimKey struct {
+	Key   Hash
+	Grace time.Duration
+}
+
+// Claimed is a successful claim.
+type Claimed struct {
+	Kubbi          // as it was right after the claim was counted; Files and Metadata are always there
+	Number  int    // which retrieval this was, from 1; the same in a replay
+	Burned  bool   // this claim was the last allowed one; the same in a replay
+	Replay  bool   // the same key had claimed before, and nothing was counted
+	Payload Chunks // may be ranged over once, until the claim's context ends
+}
+
+// APIKey is a producer's key.
+type APIKey struct {
+	Hash      Hash
+	Owner     string // whose kubbis it creates and sees
+	Label     string
+	CreatedAt time.Time
+	RevokedAt time.Time // zero: valid
+}
+
+// Page asks for one page of a list.
+type Page struct {
+	Number int   // from 1
+	Limit  int   // at least 1
+	Anchor int64 // 0, or Listed.Anchor of an earlier page
+}
+
+// Listed is one page of a list.
+type Listed struct {
+	Kubbis []Kubbi
+	Total  int   // of the whole list
+	Anchor int64 // pass it on for the next page; never 0
+}
+
+// Swept is what a sweep did.
+type Swept struct {
+	Expired int  // kubbis that became Expired
+	Wiped   int  // payloads wiped because their last grace ended
+	Removed int  // tombstones removed
+	More    bool // the limit was reached: sweep again
+}
+
+// Store keeps kubbis. It is safe for concurrent use by many goroutines, and
+// several Stores, in several processes or on several nodes, may be open on the
+// same data at once: every promise below holds across all of them.
+//
+// A call whose context has ended before it started changes nothing and returns
+// the context's error. A call whose context ends while it runs returns the
+// context's error or its result; the change it asked for is then either made
+// whole or not made.
+//
+// A nil error means that the change is durable: it survives the end of the
+// process and a loss of power.
+//
+// A kubbi whose ExpiresAt is not after now counts as Expired in every call,
+// whether or not a sweep has seen it: an Active one is returned, and counted
+// as ended, as Expired with EndedAt = ExpiresAt.
+//
+// Wiping means that the payload, Files and Metadata are overwritten in the
+// statement that sets the terminal status, or the one that ends the last
+// grace, and that within a second after the call no file of the store holds
+// their bytes any more. What is left is a tombstone.
+type Store interface {
+	// Create stores k and its payload in one step, durable when it returns. It
+	// reads the payload once; an error from the payload is returned as it is,
+	// and nothing is stored. An id or token already in use is ErrExists. The
+	// payload may be empty of bytes, but every part has a chunk.
+	//
+	// With a key that is new, or whose grace has ended, it creates k and
+	// returns nil. With a key used within its grace for an equal Request it
+	// creates nothing, does not read the payload, and returns the Replay of
+	// the first call. For another Request it returns ErrKeyReused.
+	Create(ctx context.Context, k *Kubbi, payload Chunks, key *CreateKey, now time.Time) (*Replay, error)
+
+	// Inspect returns the active kubbi with that token, and counts nothing.
+	// ErrNotFound, ErrExpired, ErrBurned and ErrDeleted say why there is none.
+	Inspect(ctx context.Context, token Hash, now time.Time) (*Kubbi, error)
+
+	// Claim is one atomic step: it checks status, expiry and count, counts one
+	// retrieval, and returns the payload; the claim that reaches MaxRetrievals
+	// sets Burned. However many calls race, on however many nodes, exactly
+	// MaxRetrievals of them succeed, and those after get ErrBurned.
+	//
+	// Without a key the last claim wipes the payload at once, unless the grace
+	// of an earlier claim is still open.
+	//
+	// With a key that claimed this kubbi before and whose grace is still open
+	// it counts nothing and returns what that call returned, also when the
+	// kubbi was burned or has expired since, though not when it was deleted.
+	// Replays do not prolong the grace. The payload of a burned or expired
+	// kubbi is wiped when its last open grace ends, by Release or by Sweep.
+	//
+	// The errors are Inspect's, and a failed claim counts nothing.
+	Claim(ctx context.Context, token Hash, key *ClaimKey, now time.Time) (*Claimed, error)
+
+	// Release ends the grace of the claim made with that key, and wipes the
+	// payload if the kubbi is terminal and no other grace is open. Releasing
+	// what is not there, or was released before, is no error.
+	Release(ctx context.Context, token, key Hash, now time.Time) error
+
+	// Get returns that owner's kubbi, in any status, ErrNotFound if there is
+	// none or it is someone else's.
+	Get(ctx context.Context, owner, id string, now time.Time) (*Kubbi, error)
+
+	// List returns a page of the owner's kubbis in any status, newest first,
+	// those of the same millisecond in the order of creation, latest first.
+	// Pages asked for with the same Anchor show the list as of the first of
+	// them: no kubbi created since, none twice, and none left out unless it was
+	// removed. A page beyond the end is empty.
+	List(ctx context.Context, owner string, p Page, now time.Time) (*Listed, error)
+
+	// Delete ends the owner's active kubbi, wipes it at once whatever grace is
+	// open, and returns it as Deleted. One that is not active is ErrExpired,
+	// ErrBurned or ErrDeleted; none, or someone else's, is ErrNotFound.
+	Delete(ctx context.Context, owner, id string, now time.Time) (*Kubbi, error)
+
+	// Sweep does at most limit pieces of the work that time brings: it sets
+	// Expired and wipes, wipes where the last grace has ended, forgets keys
+	// whose grace has ended, and removes tombstones that ended before
+	// now - retention. It may run in many places at once.
+	Sweep(ctx context.Context, now time.Time, retention time.Duration, limit int) (Swept, error)
+
+	// MasterKeys returns the ids of the master keys that payloads not yet
+	// wiped are sealed under, each once.
+	MasterKeys(ctx context.Context) ([]string, error)
+
+	// PutAPIKey stores a key. One that is there already stays as it is.
+	PutAPIKey(ctx context.Context, k APIKey) error
+
+	// APIKey returns the key with that hash, revoked or not, or ErrNotFound.
+	APIKey(ctx context.Context, hash Hash) (*APIKey, error)
+
+	// Ping returns nil when the store can be read.
+	Ping(ctx context.Context) error
+
+	// Close waits for running calls, writes back what it must, and releases
+	// the store. Calls after it return an error. Closing twice is no error.
+	Close() error
+}
+
+// Replay is the first answer to a create that is repeated with the same key.
+type Replay struct {
+	Kubbi         // as it was stored
+	Answer []byte // CreateKey.Answer of the first call
+}
