@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+
+	"github.com/mark3labs/mcp-go/mcp"
+	mcpserver "github.com/mark3labs/mcp-go/server"
+)
+
+// play runs this program as one of the bare servers that kubbi-mcp is compared
+// with.
+func play(role string) error {
+	switch role {
+	case "mcp-echo":
+		return mcpserver.ServeStdio(echoServer())
+	case "http-echo":
+		return httpEcho()
+	}
+	return fmt.Errorf("unknown role %q", role)
+}
+
+// echoServer is the least that mcp-go can be: one tool that gives back its text.
+func echoServer() *mcpserver.MCPServer {
+	s := mcpserver.NewMCPServer("echo", "1")
+	s.AddTool(mcp.NewTool("echo", mcp.WithString("message", mcp.Required())),
+		func(_ context.Context, r mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+			return mcp.NewToolResultText(r.GetString("message", "")), nil
+		})
+	return s
+}
+
+// httpEcho reads each body whole and answers with the one named by the path:
+// /create and /claim give bodies of the sizes that the relay gives.
+func httpEcho() error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(os.Stdout, "http://"+l.Addr().String())
+	create, claim := sample(createAnswer), sample(claimAnswer)
+	return http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(io.Discard, io.LimitReader(r.Body, 1<<24)); err != nil {
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		if r.URL.Path == "/create" {
+			w.WriteHeader(http.StatusCreated)
+			w.Write(create)
+			return
+		}
+		w.Write(claim)
+	}))
+}
+
+// Sizes of the relay's answers to a create and a claim of 1 KB.
+const (
+	createAnswer = 400
+	claimAnswer  = 1230
+)
+
+func sample(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = 'a' + byte(i%26)
+	}
+	b[0], b[n-1] = '"', '"'
+	return b
+}
