@@ -1,0 +1,84 @@
+// Package cli is the command line of kubbi-mcp: it reads flags and
+// environment variables, wires the packages that do the work, and turns what
+// happened into output and an exit code. docs/cli.md is its manual.
+package cli
+
+import (
+	"context"
+	"io"
+	"log/slog"
+
+	"github.com/alecthomas/kong"
+)
+
+const description = `Hand work from one agent to another through a claim URL: an MCP server over stdio, and the same from the shell.
+
+Without an API key the relay runs inside this process: no account, no key, no network.`
+
+// grammar is what kong parses the command line into.
+type grammar struct {
+	Config
+
+	Serve   serveCmd   `cmd:"" default:"1" help:"Serve MCP over stdio. This is what runs when no command is given."`
+	Demo    demoCmd    `cmd:"" help:"Watch two agents hand over a text and a package of files."`
+	Send    sendCmd    `cmd:"" help:"Create a kubbi from a text, a file, several files or standard input; prints its claim URL."`
+	Inspect inspectCmd `cmd:"" help:"Show what a claim URL holds, without spending a retrieval."`
+	Claim   claimCmd   `cmd:"" help:"Claim: print the content, or write the files. Spends a retrieval."`
+	Get     getCmd     `cmd:"" help:"Show one of your kubbis."`
+	List    listCmd    `cmd:"" help:"List your kubbis, newest first."`
+	Delete  deleteCmd  `cmd:"" help:"End a kubbi early and wipe its payload."`
+	Version versionCmd `cmd:"" help:"Show the version."`
+}
+
+// app is what a command works with.
+type app struct {
+	ctx    context.Context
+	cfg    Config
+	getenv func(string) string
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
+	log    *slog.Logger
+}
+
+// Run does what args, without the program's name, say, until it is done or ctx
+// ends. getenv gives the environment's variables; an empty value counts as
+// unset. Nothing is written to stderr but log lines and remarks for people: the
+// caller prints the error, through Message, and exits with its ExitCode.
+func Run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) error {
+	var g grammar
+	helped := false
+	parser, err := kong.New(&g,
+		kong.Name("kubbi-mcp"),
+		kong.Description(description),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(int) { helped = true }), // kong asks for it after --help only
+		kong.Resolvers(environment(getenv)),
+		kong.ValueFormatter(helpWithVariable),
+		kong.Help(helpWithExitCodes),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+	)
+	if err != nil {
+		return err
+	}
+	parsed, err := parser.Parse(args)
+	if helped {
+		return nil
+	}
+	if err != nil {
+		return usage(err)
+	}
+	if err := g.Config.validate(); err != nil {
+		return usage(err)
+	}
+	a := &app{
+		ctx: ctx, cfg: g.Config, getenv: getenv,
+		stdin: stdin, stdout: stdout, stderr: stderr,
+	}
+	a.log = a.logger(parsed.Command() == "serve")
+	err = parsed.Run(a)
+	if ctx.Err() != nil && err != nil {
+		return interrupted{err}
+	}
+	return err
+}

@@ -1,0 +1,132 @@
+package cli
+
+import (
+	"fmt"
+	"log/slog"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"kubbi-mcp/kubbi/api"
+)
+
+// Config holds the flags that all commands share. Each has an environment
+// variable; a flag wins over it. docs/configuration.md explains them.
+type Config struct {
+	APIKey      string    `group:"Configuration:" variable:"KUBBI_API_KEY" placeholder:"KEY" help:"API key of the hosted service or of a team's relay. Without one the embedded relay is used."`
+	BaseURL     string    `group:"Configuration:" variable:"KUBBI_BASE_URL" placeholder:"URL" help:"Where kubbis are created: https://api.kubbi.ai with a key, else the embedded relay."`
+	DataDir     string    `group:"Configuration:" variable:"KUBBI_DATA_DIR" placeholder:"DIR" help:"Folder of the embedded relay's store and keys; by default this platform's place for user data."`
+	RelayURL    string    `group:"Configuration:" variable:"KUBBI_RELAY_URL" placeholder:"URL" default:"http://127.0.0.1:7117" help:"Origin of the embedded relay's claim URLs (${default})."`
+	AllowOrigin []string  `group:"Configuration:" variable:"KUBBI_ALLOW_ORIGINS" placeholder:"ORIGIN" help:"Also claim from this origin; may be repeated. The base URL's, the embedded relay's and https://api.kubbi.ai always are; * allows any public https origin."`
+	DefaultTTL  seconds   `group:"Configuration:" name:"default-ttl" variable:"KUBBI_DEFAULT_TTL" placeholder:"TTL" default:"3600" help:"How long a kubbi lives unless told: seconds, or a duration such as 10m (${default})."`
+	ToolPrefix  string    `group:"Configuration:" variable:"KUBBI_TOOL_PREFIX" placeholder:"PREFIX" help:"Put this before the name of every MCP tool, as kubbi_."`
+	LogLevel    logLevel  `group:"Configuration:" variable:"KUBBI_LOG_LEVEL" placeholder:"LEVEL" help:"debug, info, warn or error; by default info for serve, warn for the other commands."`
+	LogFormat   logFormat `group:"Configuration:" variable:"KUBBI_LOG_FORMAT" placeholder:"FORMAT" default:"text" help:"text or json (${default}). Logs go to standard error."`
+}
+
+var prefixRule = regexp.MustCompile(`^[A-Za-z0-9_.-]{0,64}$`)
+
+// validate finds what would only surface later, or in an error that could not
+// name the flag.
+func (c *Config) validate() error {
+	if i := strings.IndexFunc(c.APIKey, func(r rune) bool { return r <= ' ' || r > '~' }); i >= 0 || strings.Contains(c.APIKey, "${") {
+		// Hosts pass a variable that they could not fill in as "${NAME}".
+		return fmt.Errorf("--api-key (KUBBI_API_KEY) is not an API key: it holds a space, a placeholder or a character that a key can't have")
+	}
+	limits := api.DefaultLimits()
+	if s := c.DefaultTTL.int(); s < limits.MinTTLSeconds || s > limits.MaxTTLSeconds {
+		return fmt.Errorf("--default-ttl (KUBBI_DEFAULT_TTL) must be between %d and %d seconds", limits.MinTTLSeconds, limits.MaxTTLSeconds)
+	}
+	if !prefixRule.MatchString(c.ToolPrefix) {
+		return fmt.Errorf("--tool-prefix (KUBBI_TOOL_PREFIX) may hold at most 64 letters, digits, and _ . -")
+	}
+	return nil
+}
+
+// environment fills in flags that are not on the command line. Hosts often
+// pass a variable with an empty value for a setting left blank, so empty is
+// unset; kong's own env tag would take it as given.
+func environment(getenv func(string) string) kong.Resolver {
+	return kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+		name := flag.Tag.Get("variable")
+		if name == "" {
+			return nil, nil
+		}
+		if v := strings.TrimSpace(getenv(name)); v != "" {
+			return v, nil
+		}
+		return nil, nil
+	})
+}
+
+// helpWithVariable shows a flag's environment variable behind its help.
+func helpWithVariable(value *kong.Value) string {
+	if name := value.Tag.Get("variable"); name != "" {
+		return value.Help + " [$" + name + "]"
+	}
+	return value.Help
+}
+
+// seconds is a time that is given in whole seconds or as a Go duration.
+type seconds time.Duration
+
+// maxSeconds keeps arithmetic on a time to live far from overflow.
+const maxSeconds = 366 * 24 * 60 * 60
+
+// UnmarshalText reads "600" or "10m".
+func (s *seconds) UnmarshalText(text []byte) error {
+	v := strings.TrimSpace(string(text))
+	n, err := strconv.ParseInt(v, 10, 64)
+	if err != nil {
+		d, err := time.ParseDuration(v)
+		if err != nil || d%time.Second != 0 {
+			return fmt.Errorf("%q is not a time in whole seconds, such as 600 or 10m", v)
+		}
+		n = int64(d / time.Second)
+	}
+	if n < 1 || n > maxSeconds {
+		return fmt.Errorf("%q is not between 1 second and 366 days", v)
+	}
+	*s = seconds(time.Duration(n) * time.Second)
+	return nil
+}
+
+func (s seconds) int() int                { return int(time.Duration(s) / time.Second) }
+func (s seconds) duration() time.Duration { return time.Duration(s) }
+
+// logLevel is a slog.Level, or unset.
+type logLevel struct {
+	set   bool
+	level slog.Level
+}
+
+// UnmarshalText reads one of slog's four names, in any case.
+func (l *logLevel) UnmarshalText(text []byte) error {
+	switch v := strings.ToLower(string(text)); v {
+	case "debug", "info", "warn", "error":
+		l.set = true
+		return l.level.UnmarshalText(text)
+	case "warning":
+		*l = logLevel{set: true, level: slog.LevelWarn}
+		return nil
+	default:
+		return fmt.Errorf("%q is not debug, info, warn or error", v)
+	}
+}
+
+// logFormat is "text" or "json".
+type logFormat string
+
+// UnmarshalText reads "text" or "json".
+func (f *logFormat) UnmarshalText(text []byte) error {
+	switch v := strings.ToLower(string(text)); v {
+	case "text", "json":
+		*f = logFormat(v)
+		return nil
+	default:
+		return fmt.Errorf("%q is not text or json", v)
+	}
+}

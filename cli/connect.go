@@ -1,0 +1,96 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"github.com/adrg/xdg"
+
+	"kubbi-mcp/kubbi"
+	"kubbi-mcp/relay/local"
+)
+
+// hostedURL is the hosted service, where a key without a base URL belongs.
+const hostedURL = "https://api.kubbi.ai"
+
+// backend is what a command talks to: the client, and beneath it the embedded
+// relay, which answers its own claim URLs even where kubbis are created
+// elsewhere. It opens the data directory at the first request that needs it.
+type backend struct {
+	client   *kubbi.Client
+	relay    *local.Relay
+	embedded bool // kubbis are created in the embedded relay
+}
+
+// connect wires client and relay as the flags say. It touches neither disk nor
+// network, so all its errors are wrong configuration.
+func (a *app) connect() (*backend, error) {
+	dir, err := a.dataDir()
+	if err != nil {
+		return nil, usage(err)
+	}
+	relay, err := local.New(local.Config{Dir: dir, Origin: a.cfg.RelayURL, Logger: a.log})
+	if err != nil {
+		return nil, usagef("--relay-url (KUBBI_RELAY_URL) or --data-dir (KUBBI_DATA_DIR): %w", err)
+	}
+	b := &backend{relay: relay}
+	base := a.cfg.BaseURL
+	switch {
+	case base != "":
+	case a.cfg.APIKey != "":
+		base = hostedURL
+	default:
+		base, b.embedded = a.cfg.RelayURL, true
+	}
+	b.client, err = kubbi.NewClient(a.cfg.APIKey,
+		kubbi.WithBaseURL(base),
+		kubbi.WithAllowedOrigins(append([]string{a.cfg.RelayURL}, a.cfg.AllowOrigin...)...),
+		kubbi.WithMiddleware(func(next http.RoundTripper) http.RoundTripper { return relay.RoundTripper(next) }),
+		kubbi.WithUserAgent("kubbi-mcp/"+buildInfo().Version),
+		kubbi.WithLogger(a.log),
+	)
+	if err != nil {
+		return nil, usagef("--base-url (KUBBI_BASE_URL) or --allow-origin (KUBBI_ALLOW_ORIGINS): %w", err)
+	}
+	return b, nil
+}
+
+// dataDir is the folder of the embedded relay.
+func (a *app) dataDir() (string, error) {
+	dir := a.cfg.DataDir
+	if dir == "" {
+		if xdg.DataHome == "" {
+			return "", errors.New("no home directory is known: set --data-dir (KUBBI_DATA_DIR)")
+		}
+		dir = filepath.Join(xdg.DataHome, "kubbi")
+	}
+	// Hosts start a server in a working directory of their own choice and pass
+	// values no shell has seen.
+	if rest, ok := cutHome(dir); ok {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return "", fmt.Errorf("--data-dir (KUBBI_DATA_DIR): %w", err)
+		}
+		dir = filepath.Join(home, rest)
+	}
+	return filepath.Abs(dir)
+}
+
+// cutHome splits a leading "~" off a path.
+func cutHome(path string) (rest string, ok bool) {
+	if path == "~" {
+		return "", true
+	}
+	if len(path) >= 2 && path[0] == '~' && os.IsPathSeparator(path[1]) {
+		return path[2:], true
+	}
+	return "", false
+}
+
+// Close ends what the client has under way, then the relay that serves it.
+func (b *backend) Close() error {
+	return errors.Join(b.client.Close(), b.relay.Close())
+}

@@ -1,0 +1,113 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/alecthomas/kong"
+
+	"kubbi-mcp/kubbi"
+)
+
+// The exit codes, in the order in which help and docs/cli.md list them.
+const (
+	exitOK           = 0
+	exitFailure      = 1
+	exitUsage        = 2
+	exitNotFound     = 3
+	exitGone         = 4
+	exitUnauthorized = 5
+	exitOrigin       = 6
+	exitNetwork      = 7
+	exitLimited      = 8
+	exitInterrupted  = 130
+)
+
+const exitCodes = `
+Exit codes:
+  0    done
+  1    any other failure
+  2    wrong usage, configuration or input
+  3    no such kubbi
+  4    the kubbi has ended: expired, burned or deleted
+  5    API key missing, wrong or revoked
+  6    the claim URL's origin is not allowed
+  7    nobody answered: network failure, or the service is down
+  8    rate limit or quota reached
+  130  interrupted
+`
+
+// usageError is the caller's fault, told before anything was done.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func usage(err error) error { return usageError{err} }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// interrupted is an error met while the context was ending.
+type interrupted struct{ error }
+
+func (e interrupted) Unwrap() error { return e.error }
+
+// ExitCode is the exit code for what Run returned; see docs/cli.md.
+func ExitCode(err error) int {
+	if err == nil {
+		return exitOK
+	}
+	if _, ok := errors.AsType[interrupted](err); ok {
+		return exitInterrupted
+	}
+	if _, ok := errors.AsType[usageError](err); ok {
+		return exitUsage
+	}
+	for _, c := range []struct {
+		target error
+		code   int
+	}{
+		{kubbi.ErrOrigin, exitOrigin},
+		{kubbi.ErrNotFound, exitNotFound},
+		{kubbi.ErrExpired, exitGone},
+		{kubbi.ErrGone, exitGone},
+		{kubbi.ErrConflict, exitGone}, // deleting what has ended
+		{kubbi.ErrUnauthorized, exitUnauthorized},
+		{kubbi.ErrRateLimited, exitLimited},
+		{kubbi.ErrQuotaExceeded, exitLimited},
+		{kubbi.ErrNetwork, exitNetwork},
+		{kubbi.ErrValidation, exitUsage},
+	} {
+		if errors.Is(err, c.target) {
+			return c.code
+		}
+	}
+	if e, ok := errors.AsType[*kubbi.Error](err); ok && e.Status >= 502 && e.Status <= 504 {
+		return exitNetwork
+	}
+	return exitFailure
+}
+
+// Message is what a person should read about an error that Run returned: one
+// line, and one more for each fault that the relay found.
+func Message(err error) string {
+	text := err.Error()
+	if e, ok := errors.AsType[*kubbi.Error](err); ok {
+		for _, m := range e.Messages {
+			text += "\n  " + m
+		}
+	}
+	return printable(text)
+}
+
+// helpWithExitCodes is kong's help, and the exit codes below that of the whole
+// program.
+func helpWithExitCodes(options kong.HelpOptions, ctx *kong.Context) error {
+	if err := kong.DefaultHelpPrinter(options, ctx); err != nil {
+		return err
+	}
+	if ctx.Selected() != nil {
+		return nil
+	}
+	_, err := fmt.Fprint(ctx.Stdout, exitCodes)
+	return err
+}

@@ -1,0 +1,53 @@
+package cli
+
+import (
+	"fmt"
+
+	"kubbi-mcp/kubbi"
+	"kubbi-mcp/kubbi/api"
+)
+
+// getCmd is `kubbi-mcp get`.
+type getCmd struct {
+	ID   string `arg:"" name:"id" help:"The kubbi's id."`
+	JSON bool   `name:"json" help:"Print JSON."`
+}
+
+// Run shows one of the caller's kubbis.
+func (c *getCmd) Run(a *app) error {
+	b, err := a.connect()
+	if err != nil {
+		return err
+	}
+	k, err := b.client.Get(a.ctx, c.ID)
+	if err != nil {
+		return closing(b, fmt.Errorf("get: %w", err))
+	}
+	if c.JSON {
+		return closing(b, a.printJSON(k))
+	}
+	return closing(b, a.print(kubbiText(k)))
+}
+
+func kubbiText(k *kubbi.Kubbi) string {
+	used := fmt.Sprintf("%d so far", k.RetrievalCount)
+	if k.Status == api.StatusActive {
+		used += ", " + retrievals(k.MaxRetrievals, k.RetrievalCount)
+	}
+	rows := []row{
+		{"id", k.ID},
+		{"status", string(k.Status)},
+		{"content", contentText(k.ContentType, k.FileCount, k.TotalSizeBytes)},
+		{"retrievals", used},
+		{"metadata", jsonText(k.Metadata)},
+		{"created", localTime(k.CreatedAt)},
+		{"expires", localTime(k.ExpiresAt)},
+	}
+	if k.FirstRetrievedAt != nil {
+		rows = append(rows, row{"first claimed", localTime(*k.FirstRetrievedAt)})
+	}
+	if k.LastRetrievedAt != nil {
+		rows = append(rows, row{"last claimed", localTime(*k.LastRetrievedAt)})
+	}
+	return details(rows)
+}

@@ -1,0 +1,213 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"math"
+	"time"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"kubbi-mcp/kubbi"
+	"kubbi-mcp/kubbi/api"
+)
+
+// maxInput is the most that is read from a file or standard input, in bytes.
+// The relay's own limit is lower; this one keeps an endless input off memory.
+const maxInput = 64 << 20
+
+// sendCmd is `kubbi-mcp send`.
+type sendCmd struct {
+	Text          *string  `arg:"" optional:"" help:"The text to send; - reads standard input, as does a pipe."`
+	File          []string `short:"f" sep:"none" placeholder:"FILE" help:"Send this file; may be repeated. One text file is sent as a single content; a binary one, or several, as a package. - is standard input."`
+	Package       bool     `help:"Send files as a package, even a single text file."`
+	Type          string   `placeholder:"TYPE" enum:",text/plain,application/json,text/markdown,text/csv" default:"" help:"Content type of a single content: text/plain, application/json, text/markdown or text/csv. By default from the file's name, else text/plain."`
+	TTL           *seconds `name:"ttl" placeholder:"TTL" help:"How long it lives: seconds, or a duration such as 10m. By default --default-ttl."`
+	MaxRetrievals *int     `placeholder:"N" help:"How often it can be claimed; 1 for secrets. By default as often as asked until it expires."`
+	Metadata      string   `placeholder:"JSON" help:"A JSON object that anyone with the claim URL may read without claiming."`
+	JSON          bool     `name:"json" help:"Print the whole answer as JSON."`
+}
+
+// Run creates a kubbi and prints its claim URL, alone, on stdout.
+func (c *sendCmd) Run(a *app) error {
+	common, err := c.common(a)
+	if err != nil {
+		return err
+	}
+	post, err := c.read(a, common)
+	if err != nil {
+		return err
+	}
+	b, err := a.connect()
+	if err != nil {
+		return err
+	}
+	sent, err := post(a.ctx, b.client)
+	if err != nil {
+		return closing(b, fmt.Errorf("send: %w", err))
+	}
+	if c.JSON {
+		err = a.printJSON(sent)
+	} else {
+		err = a.print(printable(sent.ClaimURL) + "\n")
+		a.remark("%s", sentRemark(sent))
+	}
+	return closing(b, err)
+}
+
+// sentRemark says in a line what was sent.
+func sentRemark(s *kubbi.Sent) string {
+	what := s.ContentType
+	if s.FileCount != nil && s.TotalSizeBytes != nil {
+		what = fmt.Sprintf("%s, %s", count(*s.FileCount, "file"), size(*s.TotalSizeBytes))
+	}
+	return fmt.Sprintf("%s; %s; expires %s; id %s", what, retrievals(s.MaxRetrievals, 0), localTime(s.ExpiresAt), s.ID)
+}
+
+// common reads the flags that both kinds of kubbi share.
+func (c *sendCmd) common(a *app) (kubbi.SendParams, error) {
+	p := kubbi.SendParams{TTL: a.cfg.DefaultTTL.duration()}
+	if c.TTL != nil {
+		p.TTL = c.TTL.duration()
+	}
+	if c.MaxRetrievals != nil {
+		if *c.MaxRetrievals < 1 || *c.MaxRetrievals > math.MaxInt32 {
+			return p, usagef("--max-retrievals must be at least 1")
+		}
+		p.MaxRetrievals = *c.MaxRetrievals
+	}
+	if c.Metadata != "" {
+		v := jsontext.Value(c.Metadata)
+		if !v.IsValid() || v.Kind() != '{' {
+			return p, usagef("--metadata must be a JSON object, as {\"from\":\"build 7\"}")
+		}
+		p.Metadata = v
+	}
+	return p, nil
+}
+
+// posting creates the kubbi that was read.
+type posting func(context.Context, *kubbi.Client) (*kubbi.Sent, error)
+
+// read takes the content from where the arguments say it is.
+func (c *sendCmd) read(a *app, p kubbi.SendParams) (posting, error) {
+	switch {
+	case len(c.File) > 0 && c.Text != nil:
+		return nil, usagef("give either a text or --file, not both")
+	case len(c.File) == 0 && c.Package:
+		return nil, usagef("--package needs --file")
+	case len(c.File) == 0:
+		text, err := c.text(a)
+		if err != nil {
+			return nil, err
+		}
+		return single(p, text, c.Type)
+	}
+	inputs, err := a.readFiles(c.File)
+	if err != nil {
+		return nil, err
+	}
+	if len(inputs) == 1 && !c.Package && inputs[0].isText() {
+		kind := c.Type
+		if kind == "" {
+			kind = inputs[0].contentType()
+		}
+		return single(p, inputs[0].data, kind)
+	}
+	if c.Type != "" {
+		return nil, usagef("--type is for a single text; the files of a package have types of their own")
+	}
+	files, err := packageFiles(inputs)
+	if err != nil {
+		return nil, err
+	}
+	params := kubbi.SendFilesParams{Files: files, TTL: p.TTL, MaxRetrievals: p.MaxRetrievals, Metadata: p.Metadata}
+	return func(ctx context.Context, k *kubbi.Client) (*kubbi.Sent, error) { return k.SendFiles(ctx, params) }, nil
+}
+
+// text is the argument, or standard input where there is none and nobody types
+// there.
+func (c *sendCmd) text(a *app) ([]byte, error) {
+	if c.Text != nil && *c.Text != "-" {
+		return []byte(*c.Text), nil
+	}
+	if c.Text == nil && isTerminal(a.stdin) {
+		return nil, usagef("nothing to send: give a text, --file FILE, or - for standard input")
+	}
+	return readAll(a.stdin, "standard input")
+}
+
+// single is a content as it goes to the client: JSON as the value that was
+// written, all else as a string.
+func single(p kubbi.SendParams, data []byte, contentType string) (posting, error) {
+	if contentType == "" {
+		contentType = api.TypeText
+	}
+	p.ContentType = contentType
+	if contentType == api.TypeJSON {
+		v := jsontext.Value(bytes.TrimSpace(data))
+		if !v.IsValid() {
+			return nil, usagef("the content is not valid JSON; send it with --type text/plain if it is not meant to be")
+		}
+		p.Content = v
+	} else {
+		if !utf8.Valid(data) {
+			return nil, usagef("the content is not UTF-8 text; send it with --file as a package")
+		}
+		p.Content = string(data)
+	}
+	return func(ctx context.Context, k *kubbi.Client) (*kubbi.Sent, error) { return k.Send(ctx, p) }, nil
+}
+
+// readAll reads no more than maxInput.
+func readAll(r io.Reader, name string) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxInput+1))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	if len(data) > maxInput {
+		return nil, usagef("%s is larger than %s", name, size(maxInput))
+	}
+	return data, nil
+}
+
+// closing closes b after a command that ended with err, which matters more.
+func closing(b *backend, err error) error {
+	if cerr := b.Close(); err == nil && cerr != nil {
+		return fmt.Errorf("close: %w", cerr)
+	}
+	return err
+}
+
+// retrievals says how often something may still be claimed.
+func retrievals(limit *int, used int) string {
+	if limit == nil {
+		return "any number of retrievals"
+	}
+	return count(max(*limit-used, 0), "retrieval") + " left"
+}
+
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// size shows a number of bytes to people.
+func size(n int64) string {
+	switch {
+	case n < 1<<10:
+		return count(int(n), "byte")
+	case n < 1<<20:
+		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
+	default:
+		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+	}
+}
+
+// localTime shows a time in the reader's zone.
+func localTime(t api.Time) string { return t.In(time.Local).Format("2006-01-02 15:04:05 MST") }
