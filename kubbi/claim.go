@@ -1,0 +1,141 @@
+package kubbi
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	jsonv2 "github.com/go-json-experiment/json"
+
+	"kubbi-mcp/kubbi/api"
+)
+
+// Claimed is a payload. It is somebody else's data, never instructions.
+type Claimed struct {
+	api.ClaimResponse
+
+	// Remaining is how many retrievals are left; nil: unlimited, or unknown.
+	Remaining *int `json:"-"`
+	// RemainingKnown is false where the server did not say.
+	RemainingKnown bool `json:"-"`
+
+	// Grace is for how long the relay, told so by HoldGrace, keeps the payload
+	// for this call; 0: not at all.
+	Grace time.Duration `json:"-"`
+
+	release func(context.Context) error // nil: nothing to release
+}
+
+// Text gives a single content of a text type as a string. For JSON that is not
+// a string it gives the JSON itself.
+func (c *Claimed) Text() string {
+	var s string
+	if jsonv2.Unmarshal(c.Content, &s) != nil {
+		return string(c.Content)
+	}
+	return s
+}
+
+// Decode reads a single content of type application/json into v, by the rules
+// of go-json-experiment/json (encoding/json/v2).
+func (c *Claimed) Decode(v any) error { return jsonv2.Unmarshal(c.Content, v) }
+
+// Release tells the relay, after a claim with HoldGrace, that the payload is
+// safe and need not be kept. There is nothing to release where Grace is 0.
+func (c *Claimed) Release(ctx context.Context) error {
+	if c.release == nil {
+		return nil
+	}
+	return c.release(ctx)
+}
+
+type claimConfig struct{ hold bool }
+
+// ClaimOption changes one claim.
+type ClaimOption func(*claimConfig)
+
+// HoldGrace leaves the payload with the relay until Claimed.Release or the end
+// of the grace: for a caller whose own hold on it may still fail.
+func HoldGrace() ClaimOption { return func(c *claimConfig) { c.hold = true } }
+
+// Bounds of ending a grace.
+const (
+	maxGrace       = time.Hour // of what a server may say
+	releaseTimeout = 5 * time.Second
+)
+
+// Claim retrieves a payload through its claim URL or bare token; it counts,
+// and the last retrieval allowed wipes the payload. It needs no API key. Errors
+// are those of Inspect; after one that matches ErrNetwork, or has Uncertain set,
+// the payload may be used up.
+func (c *Client) Claim(ctx context.Context, urlOrToken string, opts ...ClaimOption) (*Claimed, error) {
+	var cfg claimConfig
+	for _, opt := range opts {
+		opt(&cfg)
+	}
+	r, err := c.target(urlOrToken)
+	if err != nil {
+		return nil, err
+	}
+	r.path += api.SuffixClaim
+	r.shape = api.PathClaim + ":token" + api.SuffixClaim
+	r.limit = c.answerLimit
+	if r.key, err = newKey(); err != nil {
+		return nil, err
+	}
+	claim, end := r, r
+	claim.method, end.method, end.once = http.MethodPost, http.MethodDelete, true
+
+	resp, header, err := do[api.ClaimResponse](ctx, c, claim)
+	if err != nil {
+		return nil, err
+	}
+	if resp.Content == nil && resp.Files == nil {
+		return nil, incomplete("content and files")
+	}
+	out := &Claimed{ClaimResponse: *resp}
+	out.Remaining, out.RemainingKnown = remaining(header.Get(api.HeaderRemainingReads), resp.Burned)
+	n, err := strconv.ParseUint(header.Get(api.HeaderClaimGrace), 10, 31)
+	if err != nil || n == 0 {
+		return out, nil
+	}
+	release := func(ctx context.Context) error {
+		_, _, err := do[nothing](ctx, c, end)
+		return err
+	}
+	if cfg.hold {
+		out.Grace = min(time.Duration(n)*time.Second, maxGrace)
+		out.release = release
+		return out, nil
+	}
+	// The payload is whole and decoded. The caller need not wait for the relay
+	// to write that down; if this fails, the grace ends by itself.
+	started := c.background(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
+		defer cancel()
+		_ = release(ctx) // logged by do, at debug level
+	})
+	if !started {
+		c.log.LogAttrs(ctx, slog.LevelDebug, "grace left to end by itself", slog.String("path", r.shape))
+	}
+	return out, nil
+}
+
+// remaining reads HeaderRemainingReads. A burned kubbi has none left, whether
+// or not the server has that header.
+func remaining(s string, burned bool) (*int, bool) {
+	if burned {
+		return new(int), true
+	}
+	if s == api.Unlimited {
+		return nil, true
+	}
+	n, err := strconv.ParseUint(s, 10, 31)
+	if err != nil {
+		return nil, false
+	}
+	left := int(n)
+	return &left, true
+}

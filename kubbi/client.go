@@ -1,0 +1,254 @@
+package kubbi
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"kubbi-mcp/kubbi/api"
+)
+
+// DefaultBaseURL is the hosted service.
+const DefaultBaseURL = "https://api.kubbi.ai"
+
+// Defaults of the options, as in the Python SDK.
+const (
+	DefaultRetries = 2
+	DefaultTimeout = 30 * time.Second
+)
+
+// DefaultAnswerLimit is how many bytes a claim's answer may have: the largest
+// package of the embedded relay, in base64, with room to spare.
+const DefaultAnswerLimit = 96 << 20
+
+const (
+	smallAnswerLimit = 4 << 20 // every answer but a claim's
+	errorAnswerLimit = 64 << 10
+	backoffBase      = time.Second // as in the Python SDK
+	maxReleases      = 64          // in the background at once
+)
+
+// Client calls the Kubbi API. It is safe for concurrent use; make one and keep
+// it, for it holds the connections. Close it when done.
+type Client struct {
+	apiKey      string
+	base        string // origin
+	allowed     origins
+	retries     int
+	timeout     time.Duration
+	backoff     time.Duration
+	answerLimit int64
+	userAgent   string
+	log         *slog.Logger
+	plain       http.RoundTripper
+	guarded     http.RoundTripper // for origins that only "*" allows; nil without it
+	own         []*http.Transport // to close
+
+	mu       sync.Mutex
+	idle     *sync.Cond // releases is 0
+	releases int        // graces being ended in the background
+}
+
+type config struct {
+	baseURL     string
+	transport   http.RoundTripper
+	middleware  []func(http.RoundTripper) http.RoundTripper
+	retries     int
+	timeout     time.Duration
+	answerLimit int64
+	userAgent   string
+	logger      *slog.Logger
+	allowed     []string
+}
+
+// Option changes what NewClient makes.
+type Option func(*config)
+
+// WithBaseURL sets where producer calls and bare tokens go: an origin, as
+// "https://api.kubbi.ai" or "http://127.0.0.1:7117". The default is
+// DefaultBaseURL.
+func WithBaseURL(origin string) Option { return func(c *config) { c.baseURL = origin } }
+
+// WithHTTPClient uses the transport of hc, and its timeout if it has one.
+// Nothing else of it: the client follows redirects by its own rules, and keeps
+// no cookies. See WithTransport.
+func WithHTTPClient(hc *http.Client) Option {
+	return func(c *config) {
+		c.transport = hc.Transport
+		if hc.Timeout > 0 {
+			c.timeout = hc.Timeout
+		}
+	}
+}
+
+// WithTransport replaces the client's own transport. The check of addresses
+// that allowing any origin needs is then not there, so the two don't go
+// together; WithMiddleware keeps it.
+func WithTransport(rt http.RoundTripper) Option { return func(c *config) { c.transport = rt } }
+
+// WithMiddleware puts a round tripper around the client's transport, which
+// stays beneath it with its checks. Where several origins' rules differ it is
+// called once for each; of several options a later one wraps the earlier.
+func WithMiddleware(wrap func(next http.RoundTripper) http.RoundTripper) Option {
+	return func(c *config) { c.middleware = append(c.middleware, wrap) }
+}
+
+// WithRetries sets how often a call is tried again, 0 for never. The default
+// is DefaultRetries.
+func WithRetries(n int) Option { return func(c *config) { c.retries = n } }
+
+// WithTimeout sets how long one attempt may stand still: it fails when d passes
+// before the answer is there and fewer than another MiB have been sent or
+// received. The default is DefaultTimeout. The whole call, with its retries, is
+// bounded by its context.
+func WithTimeout(d time.Duration) Option { return func(c *config) { c.timeout = d } }
+
+// WithLogger sets where requests are logged, at debug level: method, the
+// path's shape, host, status, duration, attempt. Nothing is logged by default.
+func WithLogger(l *slog.Logger) Option { return func(c *config) { c.logger = l } }
+
+// WithUserAgent sets the User-Agent header, by convention name/version.
+func WithUserAgent(s string) Option { return func(c *config) { c.userAgent = s } }
+
+// WithAnswerLimit sets how many bytes a claim's answer may have. The default
+// is DefaultAnswerLimit.
+func WithAnswerLimit(bytes int64) Option { return func(c *config) { c.answerLimit = bytes } }
+
+// WithAllowedOrigins adds origins that claim URLs may point to, beside the
+// base URL's and https://api.kubbi.ai. AnyOrigin, "*", allows every https
+// origin with a public address.
+func WithAllowedOrigins(origins ...string) Option {
+	return func(c *config) { c.allowed = append(c.allowed, origins...) }
+}
+
+// NewClient makes a client. Without an API key, "", it can inspect and claim;
+// producer calls are then sent without one, and it is up to the server (or to
+// a round tripper that adds one) what comes of it.
+func NewClient(apiKey string, opts ...Option) (*Client, error) {
+	cfg := config{
+		baseURL:     DefaultBaseURL,
+		retries:     DefaultRetries,
+		timeout:     DefaultTimeout,
+		answerLimit: DefaultAnswerLimit,
+		userAgent:   "kubbi-mcp",
+	}
+	for _, opt := range opts {
+		opt(&cfg)
+	}
+	if cfg.retries < 0 || cfg.timeout <= 0 || cfg.answerLimit <= 0 {
+		return nil, errors.New("kubbi: retries must not be negative, timeout and answer limit must be above 0")
+	}
+	if !headerSafe(apiKey) {
+		return nil, errors.New("kubbi: the API key holds a space, a control character or a character outside ASCII")
+	}
+	if cfg.logger == nil {
+		cfg.logger = slog.New(slog.DiscardHandler)
+	}
+	base, err := ParseOrigin(cfg.baseURL)
+	if err != nil {
+		return nil, fmt.Errorf("kubbi: base URL %w", err)
+	}
+	c := &Client{
+		apiKey:      apiKey,
+		base:        base,
+		retries:     cfg.retries,
+		timeout:     cfg.timeout,
+		backoff:     backoffBase,
+		answerLimit: cfg.answerLimit,
+		userAgent:   cfg.userAgent,
+		log:         cfg.logger,
+	}
+	c.idle = sync.NewCond(&c.mu)
+	for _, o := range append([]string{base, DefaultBaseURL}, cfg.allowed...) {
+		if err := c.allowed.add(o); err != nil {
+			return nil, fmt.Errorf("kubbi: allowed origin %w", err)
+		}
+	}
+	if c.allowed.any && cfg.transport != nil {
+		return nil, errors.New(`kubbi: allowing any origin ("*") needs the client's own transport, which checks addresses: use WithMiddleware instead of WithTransport or WithHTTPClient`)
+	}
+	wrap := func(rt http.RoundTripper) http.RoundTripper {
+		rt = quietTransport{rt}
+		for _, m := range cfg.middleware {
+			rt = m(rt)
+		}
+		return rt
+	}
+	if cfg.transport != nil {
+		c.plain = wrap(cfg.transport)
+		return c, nil
+	}
+	t := newTransport()
+	c.own = append(c.own, t)
+	c.plain = wrap(t)
+	if c.allowed.any {
+		g := newGuardedTransport()
+		c.own = append(c.own, g)
+		c.guarded = wrap(g)
+	}
+	return c, nil
+}
+
+// Close waits for what the client still does in the background, a few seconds
+// at most, and closes its idle connections. A call after it works, and makes
+// another Close necessary.
+func (c *Client) Close() error {
+	c.mu.Lock()
+	for c.releases > 0 {
+		c.idle.Wait()
+	}
+	c.mu.Unlock()
+	for _, t := range c.own {
+		t.CloseIdleConnections()
+	}
+	return nil
+}
+
+// background runs f in a goroutine that Close waits for, unless too many run
+// already.
+func (c *Client) background(f func()) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.releases >= maxReleases {
+		return false
+	}
+	c.releases++
+	go func() {
+		defer func() {
+			c.mu.Lock()
+			if c.releases--; c.releases == 0 {
+				c.idle.Broadcast()
+			}
+			c.mu.Unlock()
+		}()
+		f()
+	}()
+	return true
+}
+
+// target says where a claim URL or bare token leads, if it may be contacted.
+func (c *Client) target(urlOrToken string) (request, error) {
+	u, err := ParseClaimURL(urlOrToken)
+	if err != nil {
+		return request{}, err
+	}
+	r := request{origin: u.origin, path: api.PathClaim + u.token, token: u.token}
+	if r.origin == "" {
+		r.origin = c.base
+		return r, nil
+	}
+	r.guarded, err = c.allowed.check(r.origin)
+	return r, err
+}
+
+func headerSafe(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] >= 0x7f {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,41 @@
+package kubbi
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"kubbi-mcp/kubbi/api"
+)
+
+// Deleted answers Delete.
+type Deleted = api.DeleteResponse
+
+// Delete ends a kubbi of the caller's and wipes its payload at once. One that
+// is no longer active is ErrConflict; other errors are those of Get.
+//
+// When an attempt got no answer and the next one meets ErrConflict, Delete
+// looks: if the kubbi is deleted, that is what was asked for, and no error.
+func (c *Client) Delete(ctx context.Context, id string) (*Deleted, error) {
+	r, err := c.kubbi(http.MethodDelete, id)
+	if err != nil {
+		return nil, err
+	}
+	d, _, err := do[Deleted](ctx, c, r)
+	if err != nil {
+		if e := (*Error)(nil); errors.As(err, &e) && e.Uncertain && errors.Is(e, ErrConflict) {
+			if k, lookErr := c.Get(ctx, id); lookErr == nil && k.Status == api.StatusDeleted {
+				return &Deleted{ID: k.ID, Status: k.Status}, nil
+			}
+		}
+		return nil, err
+	}
+	// The reference leaves the fields of this answer open.
+	if d.ID == "" {
+		d.ID = id
+	}
+	if d.Status == "" {
+		d.Status = api.StatusDeleted
+	}
+	return d, nil
+}

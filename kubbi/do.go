@@ -1,0 +1,324 @@
+package kubbi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/google/uuid"
+
+	"kubbi-mcp/kubbi/api"
+)
+
+// Bounds of waiting between attempts.
+const (
+	maxBackoffs   = 8                // the longest back-off, in units of the first
+	maxRetryAfter = 30 * time.Second // of a server's Retry-After
+	maxRedirects  = 3
+)
+
+// request is one call, whatever its number of attempts.
+type request struct {
+	method   string
+	origin   string
+	path     string // with the token or id
+	query    string
+	shape    string // the path as logs show it
+	producer bool   // sends the API key
+	guarded  bool   // only "*" allows the origin
+	once     bool   // no further attempts
+	token    string // the claim token in path, for redaction
+	key      string // idempotency key
+	body     payload
+	limit    int64 // of the answer; 0: smallAnswerLimit
+}
+
+// nothing is the answer of a call whose answer has no body.
+type nothing struct{}
+
+// do makes a call and decodes its answer. It is the only way to the network.
+// The headers are those of the answer; the error is an *Error.
+func do[Resp any](ctx context.Context, c *Client, r request) (*Resp, http.Header, error) {
+	delays := backoff.ExponentialBackOff{
+		InitialInterval:     c.backoff,
+		RandomizationFactor: 0.5,
+		Multiplier:          2,
+		MaxInterval:         maxBackoffs * c.backoff,
+	}
+	uncertain := false
+	for n := 1; ; n++ {
+		resp, header, fail := attempt[Resp](ctx, c, r, n)
+		if fail == nil {
+			return resp, header, nil
+		}
+		uncertain = uncertain || r.method != http.MethodGet && mayHaveHappened(fail)
+		fail.Uncertain = uncertain
+		if r.once || n > c.retries || !fail.retryable() || ctx.Err() != nil {
+			return nil, nil, fail
+		}
+		delay := min(delays.NextBackOff(), maxBackoffs*c.backoff)
+		delay = max(delay, min(fail.RetryAfter, maxRetryAfter))
+		if err := sleep(ctx, delay); err != nil {
+			if fail.cause != nil {
+				err = errors.Join(fail.cause, err)
+			}
+			fail.cause = err
+			return nil, nil, fail
+		}
+	}
+}
+
+// sleep waits, or returns why it can't: at once when the context's deadline
+// comes first.
+func sleep(ctx context.Context, d time.Duration) error {
+	if end, ok := ctx.Deadline(); ok && time.Until(end) <= d {
+		return context.DeadlineExceeded
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// mayHaveHappened reports whether the server may have carried out a request
+// that failed so: not if it never had a connection.
+func mayHaveHappened(e *Error) bool {
+	var op *net.OpError
+	if errors.As(e.cause, &op) && op.Op == "dial" {
+		return false
+	}
+	return e.kind == ErrNetwork || e.Status == http.StatusBadGateway || e.Status == http.StatusGatewayTimeout
+}
+
+// attempt sends a request once, and follows redirects within its origin.
+func attempt[Resp any](parent context.Context, c *Client, r request, n int) (_ *Resp, header http.Header, fail *Error) {
+	start, status := time.Now(), 0
+	defer func() { c.logAttempt(parent, r, n, status, time.Since(start), fail) }()
+
+	if err := parent.Err(); err != nil {
+		return nil, nil, ended(err)
+	}
+	ctx, w := newWatch(parent, c.timeout)
+	defer w.stop()
+	body := &sending{parts: r.body, watch: w}
+	defer body.stop()
+
+	resp, fail := c.roundTrip(ctx, r, body)
+	if fail != nil {
+		return nil, nil, c.explain(parent, ctx, r, fail)
+	}
+	defer resp.Body.Close()
+	status = resp.StatusCode
+	if status < 200 || status > 299 {
+		fail = c.readError(resp, r, w)
+		return nil, nil, c.explain(parent, ctx, r, fail)
+	}
+	out := new(Resp)
+	if _, none := any(out).(*nothing); none {
+		return out, resp.Header, nil
+	}
+	limit := r.limit
+	if limit == 0 {
+		limit = smallAnswerLimit
+	}
+	b, err := readBody(resp, limit, w)
+	if err == nil {
+		err = decode(b, out)
+	}
+	if err != nil {
+		return nil, nil, c.explain(parent, ctx, r, badAnswer(status, err))
+	}
+	return out, resp.Header, nil
+}
+
+// roundTrip sends one request and, if it is a GET, those that redirects within
+// its origin ask for.
+func (c *Client) roundTrip(ctx context.Context, r request, body *sending) (*http.Response, *Error) {
+	rt := c.plain
+	if r.guarded {
+		rt = c.guarded
+	}
+	req, err := c.newRequest(ctx, r, body)
+	if err != nil {
+		return nil, &Error{Message: "the request can't be made", permanent: true}
+	}
+	for hops := 0; ; hops++ {
+		resp, err := rt.RoundTrip(req)
+		if err != nil {
+			return nil, &Error{Message: "no answer", kind: ErrNetwork, cause: err}
+		}
+		if resp.Body == nil {
+			resp.Body = http.NoBody
+		}
+		switch resp.StatusCode {
+		case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther,
+			http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		default:
+			return resp, nil
+		}
+		resp.Body.Close()
+		next, err := req.URL.Parse(resp.Header.Get("Location"))
+		if err != nil || resp.Header.Get("Location") == "" {
+			return nil, &Error{Status: resp.StatusCode, Message: "a redirect that leads nowhere", permanent: true}
+		}
+		if origin, err := joinOrigin(next.Scheme, next.Host); err != nil || origin != r.origin || next.User != nil {
+			return nil, &Error{Status: resp.StatusCode, Message: "a redirect to another origin, which is not followed", kind: ErrOrigin, permanent: true}
+		}
+		if r.method != http.MethodGet || hops == maxRedirects {
+			return nil, &Error{Status: resp.StatusCode, Message: "a redirect that is not followed: this call has none, or too many", permanent: true}
+		}
+		next.Fragment, next.RawFragment = "", ""
+		req = req.Clone(ctx)
+		req.URL, req.Host = next, ""
+	}
+}
+
+func (c *Client) newRequest(ctx context.Context, r request, body *sending) (*http.Request, error) {
+	u, err := url.Parse(r.origin)
+	if err != nil {
+		return nil, err
+	}
+	u.Path, u.RawQuery = r.path, r.query
+	req := (&http.Request{Method: r.method, URL: u, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Host: u.Host}).WithContext(ctx)
+	if size := body.parts.size(); size > 0 {
+		req.Body, req.ContentLength = body.reader(), size
+		req.GetBody = func() (io.ReadCloser, error) { return body.reader(), nil }
+		req.Header.Set("Content-Type", api.TypeJSON)
+	}
+	req.Header.Set("Accept", api.TypeJSON)
+	req.Header.Set("User-Agent", c.userAgent)
+	if r.key != "" {
+		req.Header.Set(api.HeaderIdempotencyKey, r.key)
+	}
+	if r.producer && c.apiKey != "" {
+		req.Header.Set("Authorization", "Bearer "+c.apiKey)
+	}
+	return req, nil
+}
+
+// readError turns an answer that is not a success into an error.
+func (c *Client) readError(resp *http.Response, r request, w *watch) *Error {
+	e := &Error{Status: resp.StatusCode, RetryAfter: retryAfter(resp.Header.Get("Retry-After"), time.Now())}
+	var envelope api.ErrorBody
+	b, err := readBody(resp, errorAnswerLimit, w)
+	if err == nil {
+		err = decode(b, &envelope)
+	}
+	if err != nil {
+		bad := badAnswer(e.Status, err)
+		bad.RetryAfter = e.RetryAfter
+		return bad
+	}
+	secrets := c.secrets(r)
+	e.Code = cleanCode(envelope.Error)
+	e.Message = clean(envelope.Message, secrets)
+	if e.Message == "" {
+		e.Message = strings.ToLower(http.StatusText(e.Status))
+	}
+	for _, m := range envelope.Messages[:min(len(envelope.Messages), maxMessages)] {
+		e.Messages = append(e.Messages, clean(m, secrets))
+	}
+	return e
+}
+
+// badAnswer is an answer whose body can't be used. One that was cut short is a
+// failure of the network, and worth another attempt.
+func badAnswer(status int, err error) *Error {
+	e := &Error{Status: status, Message: err.Error(), cause: err}
+	if errors.Is(err, errCutShort) {
+		e.Message, e.kind = errCutShort.Error(), ErrNetwork
+	}
+	return e
+}
+
+// explain gives a failure of the network its reason, and takes the call's
+// secrets out of it.
+func (c *Client) explain(parent, ctx context.Context, r request, e *Error) *Error {
+	if e.kind != ErrNetwork {
+		return e
+	}
+	if err := parent.Err(); err != nil {
+		if e.Status == 0 {
+			return ended(err)
+		}
+		e.cause = err
+		return e
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		e.cause = cause
+	}
+	if errors.Is(e.cause, errAddress) {
+		return refused("origin %s leads to a private or reserved address, which %q does not allow; if you trust it, allow it with --allow-origin %s or KUBBI_ALLOW_ORIGINS",
+			r.origin, AnyOrigin, r.origin)
+	}
+	if e.cause == nil {
+		return e
+	}
+	text := e.cause.Error()
+	safe := clean(text, c.secrets(r))
+	if safe != text {
+		e.cause = errors.New(safe)
+	}
+	if e.Status == 0 {
+		e.Message = fmt.Sprintf("no answer from %s: %s", r.origin, safe)
+	}
+	return e
+}
+
+// ended is the error of a call whose context has ended.
+func ended(err error) *Error {
+	return &Error{Message: "the call ended early: " + err.Error(), cause: err, permanent: true}
+}
+
+func (c *Client) secrets(r request) []string { return []string{r.token, r.key, c.apiKey} }
+
+// retryAfter reads a Retry-After header: seconds or a date.
+func retryAfter(s string, now time.Time) time.Duration {
+	if n, err := strconv.ParseUint(s, 10, 31); err == nil {
+		return time.Duration(n) * time.Second
+	}
+	if t, err := http.ParseTime(s); err == nil {
+		return max(0, t.Sub(now))
+	}
+	return 0
+}
+
+func (c *Client) logAttempt(ctx context.Context, r request, n, status int, took time.Duration, fail *Error) {
+	if !c.log.Enabled(ctx, slog.LevelDebug) {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("method", r.method),
+		slog.String("host", strings.TrimPrefix(strings.TrimPrefix(r.origin, "https://"), "http://")),
+		slog.String("path", r.shape),
+		slog.Int("status", status),
+		slog.Duration("duration", took),
+		slog.Int("attempt", n),
+	}
+	if fail != nil {
+		attrs = append(attrs, slog.String("error", fail.Error()))
+	}
+	c.log.LogAttrs(ctx, slog.LevelDebug, "kubbi request", attrs...)
+}
+
+// newKey gives the idempotency key of one call.
+func newKey() (string, error) {
+	id, err := uuid.NewRandom()
+	if err != nil {
+		return "", fmt.Errorf("make idempotency key: %w", err)
+	}
+	return id.String(), nil
+}

@@ -1,0 +1,168 @@
+package kubbi
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+	"unicode"
+
+	"kubbi-mcp/kubbi/api"
+)
+
+// What an *Error may be, matched with errors.Is. All but the last two are
+// codes of the API reference's errors page.
+var (
+	ErrValidation    = errors.New("validation")     // the request is wrong or too large (400, 413), or was refused before it was sent
+	ErrUnauthorized  = errors.New("unauthorized")   // 401: the API key is missing, wrong or revoked
+	ErrNotFound      = errors.New("not found")      // 404: no such kubbi, or not the caller's
+	ErrConflict      = errors.New("conflict")       // 409: e.g. deleting one that is no longer active
+	ErrExpired       = errors.New("expired")        // 410: its TTL has passed
+	ErrGone          = errors.New("gone")           // 410: burned, or deleted by its producer
+	ErrRateLimited   = errors.New("rate limited")   // 429: too many requests
+	ErrQuotaExceeded = errors.New("quota exceeded") // 429: the plan's creations or active kubbis are used up
+	ErrNetwork       = errors.New("network")        // no answer, or one that was cut short
+	ErrOrigin        = errors.New("origin")         // the claim URL, or a redirect, points to an origin that is not allowed
+)
+
+// Error is what every call of a Client returns when it fails. Its text, and
+// that of its cause, is for people and holds no token, key or payload.
+type Error struct {
+	Status   int      // HTTP status; 0 when no answer came, or no request was made
+	Code     api.Code // the answer's code; empty when the answer had none that could be read
+	Message  string   // for people
+	Messages []string // with a validation error: one entry for each fault
+
+	// RetryAfter is how long the server asked to wait, 0 if it did not.
+	RetryAfter time.Duration
+
+	// Uncertain says that an attempt of this create, claim or delete got no
+	// whole answer and so may have been carried out all the same: a claim that
+	// ends in ErrGone may have been consumed by its own first attempt.
+	Uncertain bool
+
+	kind      error // ErrNetwork, ErrOrigin, or nil
+	cause     error
+	permanent bool // never worth another attempt
+}
+
+// Error gives the code, status and messages.
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString("kubbi: ")
+	switch {
+	case e.Code != "" && e.Status != 0:
+		fmt.Fprintf(&b, "%s (%d): ", e.Code, e.Status)
+	case e.Status != 0:
+		fmt.Fprintf(&b, "HTTP %d: ", e.Status)
+	}
+	b.WriteString(e.Message)
+	if len(e.Messages) > 0 {
+		b.WriteString(": ")
+		b.WriteString(strings.Join(e.Messages, "; "))
+	}
+	if e.Uncertain && e.kind != ErrNetwork {
+		b.WriteString(" (an earlier attempt got no answer and may have been carried out)")
+	}
+	return b.String()
+}
+
+// Unwrap gives the cause, such as context.DeadlineExceeded, or nil.
+func (e *Error) Unwrap() error { return e.cause }
+
+// Is reports whether target is the sentinel that e stands for.
+func (e *Error) Is(target error) bool {
+	return target != nil && (target == e.kind || target == e.sentinel())
+}
+
+// sentinel is what the code says or, where a proxy answered without one, the
+// statuses that mean the same whoever sends them. 404 and 410 are not among
+// them: a wrong base URL must not look like a kubbi that is gone.
+func (e *Error) sentinel() error {
+	switch e.Code {
+	case api.CodeValidation, api.CodeTooLarge:
+		return ErrValidation
+	case api.CodeUnauthorized:
+		return ErrUnauthorized
+	case api.CodeNotFound:
+		return ErrNotFound
+	case api.CodeConflict:
+		return ErrConflict
+	case api.CodeExpired:
+		return ErrExpired
+	case api.CodeGone:
+		return ErrGone
+	case api.CodeRateLimited:
+		return ErrRateLimited
+	case api.CodeQuotaExceeded:
+		return ErrQuotaExceeded
+	case "":
+		switch e.Status {
+		case http.StatusRequestEntityTooLarge:
+			return ErrValidation
+		case http.StatusUnauthorized:
+			return ErrUnauthorized
+		case http.StatusTooManyRequests:
+			return ErrRateLimited
+		}
+	}
+	return nil
+}
+
+// retryable reports whether another attempt may do better.
+func (e *Error) retryable() bool {
+	if e.permanent {
+		return false
+	}
+	switch e.Status {
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return e.kind == ErrNetwork
+}
+
+// invalid is an error found before anything was sent.
+func invalid(format string, args ...any) *Error {
+	return &Error{Code: api.CodeValidation, Message: fmt.Sprintf(format, args...), permanent: true}
+}
+
+// Bounds of what is shown of somebody else's text.
+const (
+	maxMessage  = 500 // bytes
+	maxMessages = 50
+)
+
+// clean makes a server's text fit to show: the call's secrets and control
+// characters removed, not too long.
+func clean(s string, secrets []string) string {
+	for _, secret := range secrets {
+		if secret != "" {
+			s = strings.ReplaceAll(s, secret, "[redacted]")
+		}
+	}
+	s = strings.ToValidUTF8(s, "?")
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
+			return ' '
+		}
+		return r
+	}, s)
+	if len(s) > maxMessage {
+		s = strings.ToValidUTF8(s[:maxMessage], "") + "..."
+	}
+	return s
+}
+
+// cleanCode gives code if it looks like one, else nothing.
+func cleanCode(code api.Code) api.Code {
+	if len(code) > 64 {
+		return ""
+	}
+	for _, c := range code {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' {
+			return ""
+		}
+	}
+	return code
+}

@@ -1,0 +1,46 @@
+package kubbi
+
+import (
+	"context"
+	"time"
+	"unicode/utf8"
+
+	jsonv2 "github.com/go-json-experiment/json"
+
+	"kubbi-mcp/kubbi/api"
+)
+
+// File is one file of a package to send: text, or base64 with Encoding set to
+// api.EncodingBase64.
+type File = api.FileRequest
+
+// SendFilesParams is a package of files to send. TTL, MaxRetrievals and
+// Metadata are those of SendParams.
+type SendFilesParams struct {
+	Files         []File
+	TTL           time.Duration
+	MaxRetrievals int
+	Metadata      any
+}
+
+// SendFiles creates a kubbi of several files and gives its claim URL. Errors
+// are those of Send.
+func (c *Client) SendFiles(ctx context.Context, p SendFilesParams) (*Sent, error) {
+	if len(p.Files) == 0 {
+		return nil, invalid("files is empty: a package has at least one")
+	}
+	for i, f := range p.Files {
+		if !utf8.ValidString(f.Content) {
+			return nil, invalid("content of file %d is not valid UTF-8: encode it in base64 and set its encoding", i+1)
+		}
+	}
+	req := api.CreateRequest{Files: p.Files}
+	if err := setTerms(&req, p.TTL, p.MaxRetrievals, p.Metadata); err != nil {
+		return nil, err
+	}
+	body, err := jsonv2.Marshal(&req)
+	if err != nil {
+		return nil, invalid("name, type, role or encoding of a file is not valid UTF-8")
+	}
+	return c.create(ctx, payload{body})
+}

@@ -1,0 +1,100 @@
+package kubbi
+
+import (
+	"context"
+	"iter"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"kubbi-mcp/kubbi/api"
+)
+
+// Page is one page of the caller's kubbis.
+type Page = api.ListResponse
+
+// ListParams says which page: Page from 1, 0 for the first; Limit kubbis on
+// each, 0 for the server's default of api.DefaultPageLimit, at most
+// api.MaxPageLimit.
+type ListParams struct {
+	Page, Limit int
+}
+
+// List gives one page of the caller's kubbis in any status, newest first.
+// Errors match ErrUnauthorized, ErrValidation, ErrNetwork.
+func (c *Client) List(ctx context.Context, p ListParams) (*Page, error) {
+	page, _, err := c.list(ctx, p, "")
+	return page, err
+}
+
+// maxStale is how many pages in a row may bring nothing new.
+const maxStale = 20
+
+// All goes through all of the caller's kubbis, newest first, asking for limit
+// of them at a time (0: api.MaxPageLimit). It shows each once, and with a server
+// that knows anchors (ours) it shows the list as of its start; with another one,
+// those created meanwhile don't make it skip or repeat any. An error ends it.
+func (c *Client) All(ctx context.Context, limit int) iter.Seq2[Kubbi, error] {
+	if limit == 0 {
+		limit = api.MaxPageLimit
+	}
+	return func(yield func(Kubbi, error) bool) {
+		seen := map[string]bool{}
+		anchor, stale := "", 0
+		for n := 1; ; n++ {
+			page, next, err := c.list(ctx, ListParams{Page: n, Limit: limit}, anchor)
+			if err != nil {
+				yield(Kubbi{}, err)
+				return
+			}
+			anchor = next
+			stale++
+			for _, k := range page.Kubbis {
+				if seen[k.ID] {
+					continue
+				}
+				seen[k.ID], stale = true, 0
+				if !yield(k, nil) {
+					return
+				}
+			}
+			if len(page.Kubbis) == 0 || n >= page.Pagination.TotalPages {
+				return
+			}
+			if stale == maxStale {
+				yield(Kubbi{}, &Error{Status: http.StatusOK, Message: "the list repeats itself", cause: errNotJSON, permanent: true})
+				return
+			}
+		}
+	}
+}
+
+// list gives a page and the anchor for the next one, empty where the server
+// has none.
+func (c *Client) list(ctx context.Context, p ListParams, anchor string) (*Page, string, error) {
+	query := url.Values{}
+	if p.Page != 0 {
+		query.Set("page", strconv.Itoa(p.Page))
+	}
+	if p.Limit != 0 {
+		query.Set("limit", strconv.Itoa(p.Limit))
+	}
+	if anchor != "" {
+		query.Set("anchor", anchor)
+	}
+	page, header, err := do[Page](ctx, c, request{
+		method:   http.MethodGet,
+		origin:   c.base,
+		path:     api.PathKubbis,
+		query:    query.Encode(),
+		shape:    api.PathKubbis,
+		producer: true,
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	if page.Kubbis == nil {
+		return nil, "", incomplete("kubbis")
+	}
+	return page, header.Get(api.HeaderListAnchor), nil
+}

@@ -1,0 +1,142 @@
+package kubbi
+
+import (
+	"context"
+	"encoding/json"
+	"math"
+	"net/http"
+	"time"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"kubbi-mcp/kubbi/api"
+)
+
+// DefaultTTL is how long a kubbi lives when its sender says nothing.
+const DefaultTTL = time.Hour
+
+// Sent answers Send and SendFiles. Its ClaimURL and ClaimToken are secrets.
+type Sent = api.CreateResponse
+
+// SendParams is a single content to send.
+type SendParams struct {
+	// Content is any JSON value. A string is sent as text. A jsontext.Value or
+	// json.RawMessage goes out as it is, without a copy, and must not be
+	// changed before Send returns. Anything else is encoded by the rules of
+	// go-json-experiment/json (encoding/json/v2). Bytes are refused: give text
+	// as a string, and binary data to SendFiles.
+	Content any
+	// ContentType is one of api.ContentTypes; empty: text/plain for a string,
+	// else application/json.
+	ContentType string
+	// TTL is rounded up to whole seconds; 0: DefaultTTL.
+	TTL time.Duration
+	// MaxRetrievals is how many claims succeed; 0: unlimited until the TTL
+	// passes. 1 suits a secret.
+	MaxRetrievals int
+	// Metadata is nil, or what encodes to a JSON object; every holder of the
+	// claim URL can read it without claiming.
+	Metadata any
+}
+
+// Send creates a kubbi of one content and gives its claim URL. Errors match
+// ErrValidation, ErrUnauthorized, ErrRateLimited, ErrQuotaExceeded, ErrNetwork.
+func (c *Client) Send(ctx context.Context, p SendParams) (*Sent, error) {
+	content, isText, err := encodeContent(p.Content)
+	if err != nil {
+		return nil, err
+	}
+	req := api.CreateRequest{ContentType: p.ContentType}
+	if req.ContentType == "" {
+		req.ContentType = api.TypeJSON
+		if isText {
+			req.ContentType = api.TypeText
+		}
+	}
+	if err := setTerms(&req, p.TTL, p.MaxRetrievals, p.Metadata); err != nil {
+		return nil, err
+	}
+	rest, err := jsonv2.Marshal(&req)
+	if err != nil {
+		return nil, invalid("the content type can't be written as JSON")
+	}
+	// rest is an object with at least ttl_seconds in it: content goes in front.
+	return c.create(ctx, payload{[]byte(`{"content":`), content, []byte(`,`), rest[1:]})
+}
+
+// encodeContent gives a content's JSON, and whether it is a string.
+func encodeContent(v any) (_ jsontext.Value, isText bool, err error) {
+	var raw jsontext.Value
+	// json.RawMessage and jsontext.Value are one type in some builds and two in
+	// others, which a type switch can't take.
+	if r, ok := v.(jsontext.Value); ok {
+		raw = r
+	} else if r, ok := v.(json.RawMessage); ok {
+		raw = jsontext.Value(r)
+	} else {
+		switch v.(type) {
+		case nil:
+			return nil, false, invalid("content is missing (JSON's null is jsontext.Value(`null`))")
+		case []byte:
+			return nil, false, invalid("content is bytes: give text as a string, and binary data as a file")
+		}
+		// The encoder's own words could quote the content.
+		if raw, err = jsonv2.Marshal(v); err != nil {
+			return nil, false, invalid("content of type %T can't be written as JSON, or is not valid UTF-8", v)
+		}
+		return raw, raw.Kind() == '"', nil
+	}
+	if !raw.IsValid() {
+		return nil, false, invalid("content is not one valid JSON value")
+	}
+	return raw, raw.Kind() == '"', nil
+}
+
+// setTerms fills in what a single content and a package share.
+func setTerms(req *api.CreateRequest, ttl time.Duration, maxRetrievals int, metadata any) error {
+	if ttl == 0 {
+		ttl = DefaultTTL
+	}
+	req.TTLSeconds = int(math.Ceil(ttl.Seconds()))
+	if maxRetrievals != 0 {
+		req.MaxRetrievals = &maxRetrievals
+	}
+	if metadata == nil {
+		return nil
+	}
+	raw, err := jsonv2.Marshal(metadata)
+	if err != nil || jsontext.Value(raw).Kind() != '{' {
+		return invalid("metadata is not a JSON object")
+	}
+	req.Metadata = raw
+	return nil
+}
+
+func (c *Client) create(ctx context.Context, body payload) (*Sent, error) {
+	key, err := newKey()
+	if err != nil {
+		return nil, err
+	}
+	sent, _, err := do[Sent](ctx, c, request{
+		method:   http.MethodPost,
+		origin:   c.base,
+		path:     api.PathKubbis,
+		shape:    api.PathKubbis,
+		producer: true,
+		key:      key,
+		body:     body,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if sent.ID == "" || sent.ClaimURL == "" {
+		return nil, incomplete("id or claim_url")
+	}
+	return sent, nil
+}
+
+// incomplete is a success without what it is for: not this API's.
+func incomplete(field string) *Error {
+	return &Error{Status: http.StatusOK, Message: "the answer lacks " + field, cause: errNotJSON, permanent: true}
+}
