@@ -1,0 +1,183 @@
+package atrest
+
+import (
+	"bytes"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Keyring holds a relay's master keys, oldest first; the last one seals. It
+// never changes, so many goroutines may use it; With and Without give a new one.
+//
+// Formatting, logging or marshalling a Keyring shows the ids of its keys and
+// nothing else: only Encode gives the secrets away.
+type Keyring struct{ keys []masterKey }
+
+type masterKey struct {
+	id      string
+	created time.Time
+	secret  []byte
+}
+
+// keyringFile is the JSON of Encode and ParseKeyring.
+type keyringFile struct {
+	Version int       `json:"version"`
+	Keys    []keyFile `json:"keys"`
+}
+
+type keyFile struct {
+	ID        string    `json:"id"`
+	CreatedAt time.Time `json:"created_at"`
+	Secret    []byte    `json:"secret"`
+}
+
+const keyringVersion = 1
+
+// NewKeyring makes a keyring of one new key from random.
+func NewKeyring(random io.Reader, now time.Time) (*Keyring, error) {
+	return (&Keyring{}).With(random, now)
+}
+
+// With gives a keyring with one more key, the newest, from random.
+func (r *Keyring) With(random io.Reader, now time.Time) (*Keyring, error) {
+	secret := make([]byte, secretSize)
+	if _, err := io.ReadFull(random, secret); err != nil {
+		return nil, fmt.Errorf("make master key: %w", err)
+	}
+	k := masterKey{id: keyID(secret), created: now.UTC().Truncate(time.Second), secret: secret}
+	if r.Has(k.id) {
+		return nil, errors.New("make master key: the random source repeats itself")
+	}
+	return &Keyring{keys: append(slices.Clone(r.keys), k)}, nil
+}
+
+// Without gives a keyring without the key of that id. The last key can't go:
+// an error. What was sealed under a key that has gone does not open any more.
+func (r *Keyring) Without(id string) (*Keyring, error) {
+	if !r.Has(id) {
+		return nil, fmt.Errorf("%w: %q", ErrUnknownKey, id)
+	}
+	if len(r.keys) == 1 {
+		return nil, errors.New("a keyring must keep one master key")
+	}
+	return &Keyring{keys: slices.DeleteFunc(slices.Clone(r.keys), func(k masterKey) bool { return k.id == id })}, nil
+}
+
+// ParseKeyring reads what Encode wrote. Its errors say what is wrong without
+// quoting the input.
+func ParseKeyring(b []byte) (*Keyring, error) {
+	var f keyringFile
+	d := json.NewDecoder(bytes.NewReader(b))
+	if err := d.Decode(&f); err != nil {
+		return nil, errors.New("keyring is not valid JSON")
+	}
+	if d.More() {
+		return nil, errors.New("keyring has data after its end")
+	}
+	if f.Version != keyringVersion {
+		return nil, fmt.Errorf("keyring is of version %d; this program reads version %d", f.Version, keyringVersion)
+	}
+	if len(f.Keys) == 0 {
+		return nil, errors.New("keyring has no keys")
+	}
+	r := &Keyring{}
+	for i, k := range f.Keys {
+		switch {
+		case len(k.Secret) != secretSize:
+			return nil, fmt.Errorf("keyring: keys[%d].secret is not %d bytes long", i, secretSize)
+		case k.ID != keyID(k.Secret):
+			return nil, fmt.Errorf("keyring: keys[%d].id does not belong to its secret", i)
+		case r.Has(k.ID):
+			return nil, fmt.Errorf("keyring: keys[%d] is there twice", i)
+		}
+		r.keys = append(r.keys, masterKey{id: k.ID, created: k.CreatedAt.UTC(), secret: k.Secret})
+	}
+	return r, nil
+}
+
+// Encode gives the keyring as JSON, secrets included: for a file that only its
+// owner can read.
+func (r *Keyring) Encode() ([]byte, error) {
+	f := keyringFile{Version: keyringVersion}
+	for _, k := range r.keys {
+		f.Keys = append(f.Keys, keyFile{ID: k.id, CreatedAt: k.created, Secret: k.secret})
+	}
+	b, err := json.MarshalIndent(f, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("encode keyring: %w", err)
+	}
+	return append(b, '\n'), nil
+}
+
+// Newest is the id of the key that seals; empty for an empty keyring.
+func (r *Keyring) Newest() string {
+	if r == nil || len(r.keys) == 0 {
+		return ""
+	}
+	return r.keys[len(r.keys)-1].id
+}
+
+// Has says whether a key of that id is there.
+func (r *Keyring) Has(id string) bool { return r.find(id) != nil }
+
+// IDs are the ids of all keys, oldest first.
+func (r *Keyring) IDs() []string {
+	var ids []string
+	for _, k := range r.keys {
+		ids = append(ids, k.id)
+	}
+	return ids
+}
+
+// Key derives the key of one kubbi or answer from the master key of that id.
+// An id that is not there is ErrUnknownKey.
+func (r *Keyring) Key(id string, salt []byte, p Purpose) (*Key, error) {
+	m := r.find(id)
+	if m == nil {
+		return nil, fmt.Errorf("%w: %q", ErrUnknownKey, id)
+	}
+	prk, err := hkdf.Extract(sha256.New, m.secret, salt)
+	if err != nil {
+		return nil, fmt.Errorf("derive key: %w", err)
+	}
+	return &Key{prk: prk, purpose: p}, nil
+}
+
+func (r *Keyring) find(id string) *masterKey {
+	for i := range r.keys {
+		if r.keys[i].id == id {
+			return &r.keys[i]
+		}
+	}
+	return nil
+}
+
+// String names the ids of the keys. It and the methods below have a value
+// receiver, so that a copied Keyring is no less careful.
+func (r Keyring) String() string { return "keyring[" + strings.Join(r.IDs(), " ") + "]" }
+
+// Format writes String for every verb: %+v and %#v would print the secrets.
+func (r Keyring) Format(f fmt.State, _ rune) { io.WriteString(f, r.String()) }
+
+// LogValue is String.
+func (r Keyring) LogValue() slog.Value { return slog.StringValue(r.String()) }
+
+// MarshalText is String, so that no encoder shows a secret.
+func (r Keyring) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// keyID names a secret without telling anything of it.
+func keyID(secret []byte) string {
+	h := sha256.New()
+	io.WriteString(h, label+"id")
+	h.Write(secret)
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}

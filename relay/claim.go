@@ -1,0 +1,141 @@
+package relay
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/relay/atrest"
+	"kubbi-mcp/relay/store"
+)
+
+const (
+	maxWholeAnswer = 256 << 10 // payload bytes up to which an answer is made whole before it is sent
+	answerBuffer   = 64 << 10
+)
+
+// claim answers POST /r/:token/claim. The payload is opened, encoded and sent
+// chunk by chunk, so that a large one never stands in memory whole.
+func (rl *Relay) claim(w http.ResponseWriter, r *http.Request) error {
+	t, err := pathToken(r)
+	if err != nil {
+		return err
+	}
+	key, err := rl.idempotencyKey(r)
+	if err != nil {
+		return err
+	}
+	ckey := rl.claimKey(key)
+	c, err := rl.Store.Claim(r.Context(), t.hash(), ckey, rl.now())
+	if err != nil {
+		return err
+	}
+	h := w.Header()
+	h.Set(api.HeaderRemainingReads, api.Unlimited)
+	if left := remaining(&c.Kubbi, c.Number); left != nil {
+		h.Set(api.HeaderRemainingReads, strconv.Itoa(*left))
+	}
+	if ckey != nil {
+		h.Set(api.HeaderClaimGrace, strconv.FormatInt(int64(rl.Grace/time.Second), 10))
+	}
+	if c.Size <= maxWholeAnswer {
+		var b bytes.Buffer
+		if err := rl.writeClaim(&b, c, t); err != nil {
+			return err
+		}
+		return writeJSON(w, http.StatusOK, b.Bytes())
+	}
+	h.Set("Content-Type", "application/json")
+	// Nothing is sent before the first chunk has opened, so that a payload that
+	// can't be opened is answered with an error.
+	b := bufio.NewWriterSize(clientWriter{w}, answerBuffer)
+	if err := rl.writeClaim(b, c, t); err != nil {
+		return err
+	}
+	return b.Flush()
+}
+
+// release answers DELETE /r/:token/claim, our own route: the client has the
+// payload of the claim it made with that key, and the grace may end.
+func (rl *Relay) release(w http.ResponseWriter, r *http.Request) error {
+	t, err := pathToken(r)
+	if err != nil {
+		return err
+	}
+	key, err := rl.idempotencyKey(r)
+	if err != nil {
+		return err
+	}
+	if key == "" {
+		return invalid(api.HeaderIdempotencyKey + " must be that of the claim whose grace is to end")
+	}
+	if err := rl.Store.Release(r.Context(), t.hash(), HashSecret(key), rl.now()); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// clientWriter keeps a client's going away apart from a fault of the relay.
+type clientWriter struct{ w io.Writer }
+
+func (c clientWriter) Write(b []byte) (int, error) {
+	n, err := c.w.Write(b)
+	if err != nil {
+		err = fail(api.CodeUnavailable, "the client went away")
+	}
+	return n, err
+}
+
+// writeClaim writes the body of a claim's answer: an api.ClaimResponse.
+func (rl *Relay) writeClaim(w io.Writer, c *store.Claimed, t token) error {
+	key, err := rl.Keyring.Key(c.MasterKey, t.raw, atrest.Payload)
+	if err != nil {
+		return err
+	}
+	resp := api.ClaimResponse{
+		ContentType: c.ContentType, Metadata: c.Metadata, Burned: c.Burned,
+		CreatedAt: api.NewTime(c.CreatedAt), ExpiresAt: api.NewTime(c.ExpiresAt),
+	}
+	hole := `"content":""`
+	if c.Package {
+		resp.Type, resp.FileCount, resp.Files = api.TypePackage, &c.FileCount, []api.ClaimedFile{}
+		hole = `"files":[]`
+	} else {
+		resp.Content = []byte(`""`)
+	}
+	before, after, err := split(resp, hole)
+	if err != nil {
+		return err
+	}
+	p := payloadWriter{w: w, key: key, k: &c.Kubbi, part: -1}
+	p.put(before)
+	if err := p.copy(c.Payload); err != nil {
+		return fmt.Errorf("payload of a kubbi: %w", err)
+	}
+	p.put(after)
+	return p.err
+}
+
+// split encodes v and gives what stands before and after the empty value of
+// its member hole, which is where a payload is streamed. The members before it
+// are words of ours and restricted names, and a quote within a string would be
+// escaped, so the first match is the member.
+func split(v any, hole string) (before, after []byte, err error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return nil, nil, err
+	}
+	i := bytes.Index(b, []byte(hole))
+	if i < 0 {
+		return nil, nil, fmt.Errorf("answer has no member %s", hole)
+	}
+	return b[:i+len(hole)-2], b[i+len(hole):], nil
+}

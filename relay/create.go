@@ -1,0 +1,108 @@
+package relay
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/google/uuid"
+
+	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/relay/atrest"
+	"kubbi-mcp/relay/store"
+)
+
+// create answers POST /api/v1/kubbis.
+func (rl *Relay) create(h http.Header, r *http.Request) (resp api.CreateResponse, err error) {
+	owner, err := rl.owner(h, r)
+	if err != nil {
+		return resp, err
+	}
+	key, err := rl.idempotencyKey(r)
+	if err != nil {
+		return resp, err
+	}
+	body, err := readBody(nil, r, maxBody(rl.Limits))
+	if err != nil {
+		return resp, err
+	}
+	ckey := rl.createKey(key, owner, body) // before validate, which changes the body
+	d, err := validate(body, rl.Limits)
+	if err != nil {
+		return resp, err
+	}
+	t, err := newToken(rl.Rand)
+	if err != nil {
+		return resp, err
+	}
+	id, err := uuid.NewRandomFromReader(rl.Rand)
+	if err != nil {
+		return resp, fmt.Errorf("make id: %w", err)
+	}
+	now := rl.now()
+	k := &store.Kubbi{
+		ID: id.String(), Owner: owner, Token: t.hash(), MasterKey: rl.Keyring.Newest(),
+		Package: d.files != nil, ContentType: d.contentType, Files: d.files, FileCount: len(d.files), Size: d.size,
+		Metadata: d.metadata, MaxRetrievals: d.maxRetrievals,
+		CreatedAt: now, ExpiresAt: now.Add(d.ttl),
+	}
+	if ckey != nil {
+		if ckey.Answer, err = rl.sealAnswer(key, k, t); err != nil {
+			return resp, err
+		}
+	}
+	payload, err := rl.seal(k, t, d.parts)
+	if err != nil {
+		return resp, err
+	}
+	replay, err := rl.Store.Create(r.Context(), k, payload, ckey, now)
+	if err != nil {
+		return resp, err
+	}
+	if replay != nil {
+		if t, err = rl.openAnswer(key, replay); err != nil {
+			return resp, err
+		}
+		k = &replay.Kubbi
+	}
+	return rl.created(k, t), nil
+}
+
+// created is the answer to a create.
+func (rl *Relay) created(k *store.Kubbi, t token) api.CreateResponse {
+	count, size := packageOf(k)
+	return api.CreateResponse{
+		ID: k.ID, ClaimURL: rl.claimURL(t.text), ClaimToken: t.text, Status: statusOf(k),
+		ContentType: k.ContentType, FileCount: count, TotalSizeBytes: size,
+		MaxRetrievals: optional(k.MaxRetrievals), Metadata: k.Metadata,
+		CreatedAt: api.NewTime(k.CreatedAt), ExpiresAt: api.NewTime(k.ExpiresAt),
+	}
+}
+
+// seal gives the sealed payload of a new kubbi, chunk by chunk.
+func (rl *Relay) seal(k *store.Kubbi, t token, parts [][]byte) (store.Chunks, error) {
+	key, err := rl.Keyring.Key(k.MasterKey, t.raw, atrest.Payload)
+	if err != nil {
+		return nil, err
+	}
+	return func(yield func(store.Chunk, error) bool) {
+		for part, plaintext := range parts {
+			index := 0
+			for sealed, err := range key.Seal(rl.Rand, binding(k, part), plaintext) {
+				if !yield(store.Chunk{Part: part, Index: index, Sealed: sealed}, err) || err != nil {
+					return
+				}
+				index++
+			}
+		}
+	}, nil
+}
+
+// binding is what a part of k's payload is sealed to.
+func binding(k *store.Kubbi, part int) atrest.Binding {
+	b := atrest.Binding{KubbiID: k.ID, Part: part, Parts: 1, Size: k.Size, ContentType: k.ContentType}
+	if k.Package {
+		f := k.Files[part]
+		b.Parts, b.Size, b.Name, b.ContentType = len(k.Files), f.Size, f.Name, f.ContentType
+	}
+	return b
+}

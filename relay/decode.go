@@ -1,0 +1,283 @@
+package relay
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"kubbi-mcp/kubbi/api"
+)
+
+// maxBody is the longest create body that is read, in bytes. Every content
+// within the limits fits, at six bytes for each (\u0000). A package, of which
+// there may be more, fits as base64 or at two bytes for each.
+func maxBody(l api.Limits) int64 {
+	const envelope = 64 << 10
+	perFile := int64(l.FileNameBytes) + 1024
+	return max(6*l.ContentBytes, 2*l.PackageBytes) + int64(l.Files)*perFile + 6*int64(l.MetadataBytes) + envelope
+}
+
+// readBody reads a request's body of at most limit bytes, in one piece of
+// memory where its length is known.
+func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	tooLarge := fail(api.CodeTooLarge, fmt.Sprintf("the request body must be at most %d bytes", limit))
+	if r.ContentLength > limit {
+		return nil, tooLarge
+	}
+	src := http.MaxBytesReader(w, r.Body, limit)
+	var body []byte
+	var err error
+	if r.ContentLength >= 0 {
+		body = make([]byte, r.ContentLength)
+		_, err = io.ReadFull(src, body)
+	} else {
+		body, err = io.ReadAll(src)
+	}
+	var over *http.MaxBytesError
+	switch {
+	case errors.As(err, &over):
+		return nil, tooLarge
+	case err != nil && r.Context().Err() != nil:
+		return nil, r.Context().Err()
+	case err != nil:
+		return nil, invalid("the request body could not be read to its end")
+	}
+	return body, nil
+}
+
+// span is where a JSON value stands in a body. The zero span is none.
+type span struct{ start, end int }
+
+func (s span) in(body []byte) jsontext.Value { return body[s.start:s.end] }
+func (s span) there() bool                   { return s.end > 0 }
+
+// wireCreate is where the members of a create body stand. Members that it does
+// not know are ignored, as the vendor's page asks for nothing else.
+type wireCreate struct {
+	content, contentType, ttl, maxRetrievals, metadata span
+
+	files     jsontext.Kind // of the member; 0: absent
+	file      []wireFile    // at most the limit and one
+	fileCount int
+}
+
+type wireFile struct {
+	kind                                       jsontext.Kind
+	name, content, contentType, role, encoding span
+}
+
+// decodeCreate finds the members of a create body in one pass, without copying
+// them. maxFiles bounds what is kept of files.
+func decodeCreate(body []byte, maxFiles int) (*wireCreate, error) {
+	d := &decoder{dec: jsontext.NewDecoder(bytes.NewBuffer(body))}
+	var c wireCreate
+	if d.dec.PeekKind() != '{' {
+		if d.skip(); d.err == nil || errors.Is(d.err, io.EOF) {
+			return nil, invalid("the request body must be a JSON object")
+		}
+		return nil, invalid(syntaxFault(body, d.err))
+	}
+	d.object(func(name string) {
+		switch name {
+		case "content":
+			c.content = d.value()
+		case "content_type":
+			c.contentType = d.value()
+		case "ttl_seconds":
+			c.ttl = d.value()
+		case "max_retrievals":
+			c.maxRetrievals = d.value()
+		case "metadata":
+			c.metadata = d.value()
+		case "files":
+			c.files = d.dec.PeekKind()
+			if c.files != '[' {
+				d.skip()
+				return
+			}
+			d.array(func() {
+				c.fileCount++
+				if c.fileCount > maxFiles+1 {
+					d.skip()
+					return
+				}
+				c.file = append(c.file, d.file())
+			})
+		default:
+			d.skip()
+		}
+	})
+	if d.err == nil {
+		if _, err := d.dec.ReadToken(); err == nil {
+			return nil, invalid("the request body has data after its JSON object")
+		} else if !errors.Is(err, io.EOF) {
+			d.err = err
+		}
+	}
+	if d.err != nil {
+		return nil, invalid(syntaxFault(body, d.err))
+	}
+	return &c, nil
+}
+
+// decoder walks a JSON text until its first error.
+type decoder struct {
+	dec *jsontext.Decoder
+	err error
+}
+
+func (d *decoder) file() wireFile {
+	f := wireFile{kind: d.dec.PeekKind()}
+	if f.kind != '{' {
+		d.skip()
+		return f
+	}
+	d.object(func(name string) {
+		switch name {
+		case "name":
+			f.name = d.value()
+		case "content":
+			f.content = d.value()
+		case "content_type":
+			f.contentType = d.value()
+		case "role":
+			f.role = d.value()
+		case "encoding":
+			f.encoding = d.value()
+		default:
+			d.skip()
+		}
+	})
+	return f
+}
+
+func (d *decoder) token() (t jsontext.Token) {
+	if d.err == nil {
+		t, d.err = d.dec.ReadToken()
+	}
+	return t
+}
+
+func (d *decoder) skip() {
+	if d.err == nil {
+		d.err = d.dec.SkipValue()
+	}
+}
+
+func (d *decoder) value() span {
+	if d.err != nil {
+		return span{}
+	}
+	v, err := d.dec.ReadValue()
+	if err != nil {
+		d.err = err
+		return span{}
+	}
+	end := int(d.dec.InputOffset())
+	return span{end - len(v), end}
+}
+
+func (d *decoder) object(member func(name string)) {
+	d.token()
+	for d.err == nil && d.dec.PeekKind() != '}' {
+		if name := d.token(); d.err == nil {
+			member(name.String())
+		}
+	}
+	d.token()
+}
+
+func (d *decoder) array(element func()) {
+	d.token()
+	for d.err == nil && d.dec.PeekKind() != ']' {
+		element()
+	}
+	d.token()
+}
+
+// syntaxFault says what is wrong with a body that is not JSON, without quoting
+// it: the decoder's own words may hold pieces of a payload.
+func syntaxFault(body []byte, err error) string {
+	at := int64(len(body))
+	var syntax *jsontext.SyntacticError
+	if errors.As(err, &syntax) {
+		at = syntax.ByteOffset
+	}
+	what := "the request body is not valid JSON"
+	switch {
+	case errors.Is(err, jsontext.ErrDuplicateName):
+		what = "the request body names a member of an object twice"
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		what = "the request body is not valid JSON: it ends early"
+	case !utf8.Valid(body):
+		what = "the request body is not valid UTF-8"
+	case syntax != nil && syntax.Err != nil && strings.Contains(syntax.Err.Error(), "surrogate"):
+		what = "the request body has half a surrogate pair in a string"
+	}
+	return fmt.Sprintf("%s (at byte %d)", what, at)
+}
+
+// unquote decodes a valid JSON string within its own memory.
+func unquote(v jsontext.Value) []byte {
+	s := []byte(v[1 : len(v)-1])
+	i := bytes.IndexByte(s, '\\')
+	if i < 0 {
+		return s
+	}
+	w := i
+	for i < len(s) {
+		if s[i] != '\\' {
+			run := bytes.IndexByte(s[i:], '\\')
+			if run < 0 {
+				run = len(s) - i
+			}
+			w += copy(s[w:], s[i:i+run])
+			i += run
+			continue
+		}
+		if c := strings.IndexByte(`"\/bfnrt`, s[i+1]); c >= 0 {
+			s[w] = "\"\\/\b\f\n\r\t"[c]
+			w, i = w+1, i+2
+			continue
+		}
+		n := len(`\u0000`)
+		if (s[i+2] == 'd' || s[i+2] == 'D') && strings.IndexByte("89abAB", s[i+3]) >= 0 {
+			n *= 2 // the first half of a surrogate pair
+		}
+		var quoted, plain [16]byte
+		q := append(append(append(quoted[:0], '"'), s[i:i+n]...), '"')
+		p, _ := jsontext.AppendUnquote(plain[:0], q) // validated by the decoder
+		w += copy(s[w:], p)
+		i += n
+	}
+	return s[:w]
+}
+
+// decodeBase64 decodes padded standard base64 within its own memory. Unlike
+// encoding/base64 it refuses line breaks.
+func decodeBase64(b []byte) (_ []byte, ok bool) {
+	const step = 4096
+	var plain [step / 4 * 3]byte
+	enc := base64.StdEncoding.Strict()
+	w := 0
+	for i := 0; i < len(b); i += step {
+		part := b[i:min(i+step, len(b))]
+		n, err := enc.Decode(plain[:], part)
+		want := len(part) / 4 * 3
+		if i+step >= len(b) {
+			want -= len(part) - len(bytes.TrimRight(part, "="))
+		}
+		if err != nil || len(part)%4 != 0 || n != want {
+			return nil, false
+		}
+		w += copy(b[w:], plain[:n])
+	}
+	return b[:w], true
+}

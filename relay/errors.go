@@ -1,0 +1,106 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+
+	"github.com/go-json-experiment/json"
+
+	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/relay/store"
+)
+
+// apiError is an error that is meant for the client.
+type apiError struct {
+	code     api.Code
+	message  string
+	messages []string // with CodeValidation
+}
+
+func (e *apiError) Error() string { return string(e.code) + ": " + e.message }
+
+// fail makes an error for the client.
+func fail(code api.Code, message string) *apiError { return &apiError{code: code, message: message} }
+
+// faults collects what is wrong with a request.
+type faults []string
+
+func (f *faults) add(message string) { *f = append(*f, message) }
+
+// err is nil if there are none.
+func (f faults) err() error {
+	if len(f) == 0 {
+		return nil
+	}
+	message := f[0]
+	if len(f) > 1 {
+		message = "the request has several faults; see messages"
+	}
+	return &apiError{code: api.CodeValidation, message: message, messages: f}
+}
+
+// invalid makes a validation error of one fault.
+func invalid(message string) error { return faults{message}.err() }
+
+// What the client reads when an error says no more.
+const (
+	internalMessage    = "the relay failed; its log says why"
+	unavailableMessage = "the relay can't reach its store right now; try again"
+	notFoundMessage    = "no such kubbi"
+	expiredMessage     = "this kubbi has expired: its TTL has passed"
+	burnedMessage      = "this kubbi was burned: it has been retrieved as often as it may be"
+	deletedMessage     = "this kubbi was deleted by its producer"
+)
+
+// forClient gives what of err the client may know; known is false if err is a
+// fault that only the log should tell.
+func forClient(err error) (e *apiError, known bool) {
+	switch {
+	case errors.As(err, &e):
+		return e, true
+	case errors.Is(err, store.ErrNotFound):
+		return fail(api.CodeNotFound, notFoundMessage), true
+	case errors.Is(err, store.ErrExpired):
+		return fail(api.CodeExpired, expiredMessage), true
+	case errors.Is(err, store.ErrBurned):
+		return fail(api.CodeGone, burnedMessage), true
+	case errors.Is(err, store.ErrDeleted):
+		return fail(api.CodeGone, deletedMessage), true
+	case errors.Is(err, store.ErrKeyReused):
+		return fail(api.CodeConflict, "this Idempotency-Key was used before with another request"), true
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return fail(api.CodeUnavailable, unavailableMessage), true
+	case errors.Is(err, store.ErrUnavailable):
+		return fail(api.CodeUnavailable, unavailableMessage), false
+	}
+	return fail(api.CodeInternal, internalMessage), false
+}
+
+// answerError answers with an error, or cuts the answer off if it has begun.
+func (rl *Relay) answerError(w http.ResponseWriter, r *http.Request, err error) {
+	e, known := forClient(err)
+	if !known {
+		rl.Logger.LogAttrs(r.Context(), slog.LevelError, "request failed",
+			slog.String("method", method(r)), slog.String("route", shape(r)), slog.Any("err", err))
+	}
+	if rec, ok := w.(*recorder); ok && rec.status != 0 {
+		rec.abort = true
+		return
+	}
+	if e.code == api.CodeUnavailable {
+		w.Header().Set("Retry-After", "1")
+	}
+	WriteError(w, e.code, e.message, e.messages...)
+}
+
+// WriteError writes an error answer, for handlers around a relay that refuse a
+// request before it.
+func WriteError(w http.ResponseWriter, code api.Code, message string, messages ...string) {
+	body, err := json.Marshal(api.ErrorBody{Error: code, Message: message, Messages: messages})
+	if err != nil { // a message that is not UTF-8
+		code, body = api.CodeInternal, []byte(`{"error":"internal_error","message":"the relay failed"}`)
+	}
+	_ = writeJSON(w, api.Statuses[code], body)
+}

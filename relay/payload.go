@@ -1,0 +1,195 @@
+package relay
+
+import (
+	"encoding/base64"
+	"io"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/relay/atrest"
+	"kubbi-mcp/relay/store"
+)
+
+// payloadWriter opens the chunks of a payload and writes them as the JSON
+// value of content, or of files. Its first write error stays in err.
+type payloadWriter struct {
+	w   io.Writer
+	err error
+	key *atrest.Key
+	k   *store.Kubbi
+
+	part   int // that is being written; -1: none yet
+	opener *atrest.Opener
+	encode encoder
+	after  []byte // what closes the part
+	buf    []byte // an encoded piece
+	carry  []byte // bytes of the part that wait for the next chunk
+}
+
+// encoder writes as much of p as makes whole units of its encoding, and gives
+// back the rest.
+type encoder func(p []byte) (rest []byte)
+
+func (w *payloadWriter) put(b []byte) {
+	if w.err == nil && len(b) > 0 {
+		_, w.err = w.w.Write(b)
+	}
+}
+
+// copy writes a whole payload.
+func (w *payloadWriter) copy(payload store.Chunks) error {
+	if w.k.Package {
+		w.put([]byte("["))
+	}
+	index := 0
+	for c, err := range payload {
+		if err != nil {
+			return err
+		}
+		if c.Part != w.part {
+			if err := w.next(); err != nil {
+				return err
+			}
+			index = 0
+		}
+		if c.Part != w.part || c.Index != index {
+			return atrest.ErrOpen
+		}
+		index++
+		plain, err := w.opener.Next(c.Sealed)
+		if err != nil {
+			return err
+		}
+		w.write(plain)
+		if w.err != nil {
+			return w.err
+		}
+	}
+	if err := w.finish(); err != nil {
+		return err
+	}
+	if w.part != binding(w.k, max(w.part, 0)).Parts-1 {
+		return atrest.ErrOpen
+	}
+	if w.k.Package {
+		w.put([]byte("]"))
+	}
+	return w.err
+}
+
+// next ends a part and begins the one after it.
+func (w *payloadWriter) next() (err error) {
+	if err := w.finish(); err != nil {
+		return err
+	}
+	w.part++
+	if w.k.Package && w.part >= len(w.k.Files) {
+		return atrest.ErrOpen
+	}
+	if w.opener, err = w.key.Open(binding(w.k, w.part)); err != nil {
+		return err
+	}
+	if !w.k.Package {
+		if w.k.ContentType == api.TypeJSON {
+			w.encode, w.after = w.raw, nil
+		} else {
+			w.encode, w.after = w.quoted, []byte{'"'}
+			w.put(w.after)
+		}
+		return nil
+	}
+	f := w.k.Files[w.part]
+	before, after, err := split(api.ClaimedFile{
+		Name: f.Name, ContentType: f.ContentType, SizeBytes: f.Size, Role: role(f), Encoding: f.Encoding,
+	}, `"content":""`)
+	if err != nil {
+		return err
+	}
+	w.encode = w.quoted
+	if f.Encoding == api.EncodingBase64 {
+		w.encode = w.base64
+	}
+	if w.part > 0 {
+		w.put([]byte(","))
+	}
+	w.put(before)
+	w.put([]byte{'"'})
+	w.after = append([]byte{'"'}, after...)
+	return nil
+}
+
+// finish ends the part that is being written.
+func (w *payloadWriter) finish() error {
+	if w.part < 0 {
+		return nil
+	}
+	if err := w.opener.Done(); err != nil {
+		return err
+	}
+	if w.k.Package && w.k.Files[w.part].Encoding == api.EncodingBase64 {
+		w.put(base64.StdEncoding.AppendEncode(nil, w.carry))
+	} else if len(w.carry) > 0 {
+		return atrest.ErrOpen // text was whole runes when it was sealed
+	}
+	w.carry = w.carry[:0]
+	w.put(w.after)
+	return w.err
+}
+
+// write encodes an opened chunk, in pieces, so that memory stays flat.
+func (w *payloadWriter) write(p []byte) {
+	for len(w.carry) > 0 && len(p) > 0 {
+		w.carry = append(w.carry, p[0])
+		p = p[1:]
+		w.carry = append(w.carry[:0], w.encode(w.carry)...)
+	}
+	const piece = 48 << 10 // a multiple of 3
+	for len(p) > 0 {
+		n := min(len(p), piece)
+		rest := w.encode(p[:n])
+		if len(p) == n {
+			w.carry = append(w.carry[:0], rest...)
+		}
+		p = p[n-len(rest):]
+		if len(p) == len(rest) {
+			return
+		}
+	}
+}
+
+func (w *payloadWriter) raw(p []byte) []byte {
+	w.put(p)
+	return nil
+}
+
+func (w *payloadWriter) quoted(p []byte) []byte {
+	n := wholeRunes(p)
+	var err error
+	if w.buf, err = jsontext.AppendQuote(w.buf[:0], p[:n]); err != nil && w.err == nil {
+		w.err = atrest.ErrOpen // text was UTF-8 when it was sealed
+	}
+	w.put(w.buf[1 : len(w.buf)-1])
+	return p[n:]
+}
+
+func (w *payloadWriter) base64(p []byte) []byte {
+	n := len(p) / 3 * 3
+	w.buf = base64.StdEncoding.AppendEncode(w.buf[:0], p[:n])
+	w.put(w.buf)
+	return p[n:]
+}
+
+// wholeRunes is the length of the longest beginning of p that cuts no rune.
+func wholeRunes(p []byte) int {
+	for i := 1; i <= min(len(p), utf8.UTFMax); i++ {
+		if start := len(p) - i; utf8.RuneStart(p[start]) {
+			if utf8.FullRune(p[start:]) {
+				return len(p)
+			}
+			return start
+		}
+	}
+	return len(p)
+}

@@ -1,0 +1,112 @@
+// Package relay is the Kubbi HTTP API over a store: routes, authentication,
+// validation and policy, as the vendor's API reference has them. The embedded
+// relay (package local) and a team relay are both this handler.
+//
+// A relay keeps no state of its own beyond a one-second cache of API keys: any
+// number of them may serve one store.
+package relay
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/relay/atrest"
+	"kubbi-mcp/relay/store"
+)
+
+// The defaults of Config.
+const (
+	DefaultGrace      = 60 * time.Second
+	DefaultRetention  = 24 * time.Hour
+	DefaultSweepEvery = 15 * time.Second
+)
+
+// Config is what a relay needs. Store, Keyring and Origin must be given.
+type Config struct {
+	Store   store.Store     // the caller closes it, after the last request and Run
+	Keyring *atrest.Keyring // the newest key seals
+	Origin  string          // scheme and host of claim URLs, as http://127.0.0.1:7117
+
+	Limits     api.Limits    // zero: api.DefaultLimits
+	Grace      time.Duration // how long a create or claim with an idempotency key may be repeated; zero: DefaultGrace, negative: not at all
+	Retention  time.Duration // how long a tombstone stays; zero: DefaultRetention
+	SweepEvery time.Duration // between two sweeps of Run; zero: DefaultSweepEvery
+
+	Now    func() time.Time // zero: time.Now
+	Rand   io.Reader        // safe for concurrent use; zero: crypto/rand
+	Logger *slog.Logger     // zero: discards
+}
+
+// Relay serves the API. It is an http.Handler.
+type Relay struct {
+	Config
+	mux  *http.ServeMux
+	keys keyCache
+}
+
+// New makes a relay. A fault in cfg is an error.
+func New(cfg Config) (*Relay, error) {
+	if cfg.Store == nil {
+		return nil, errors.New("relay needs a store")
+	}
+	if cfg.Keyring.Newest() == "" {
+		return nil, errors.New("relay needs a keyring with a key")
+	}
+	u, err := url.Parse(cfg.Origin)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil ||
+		strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+		return nil, fmt.Errorf("relay origin %q is not of the form https://host[:port]", cfg.Origin)
+	}
+	cfg.Origin = u.Scheme + "://" + u.Host
+	if cfg.Limits == (api.Limits{}) {
+		cfg.Limits = api.DefaultLimits()
+	}
+	if cfg.Grace == 0 {
+		cfg.Grace = DefaultGrace
+	}
+	if cfg.Retention == 0 {
+		cfg.Retention = DefaultRetention
+	}
+	if cfg.SweepEvery == 0 {
+		cfg.SweepEvery = DefaultSweepEvery
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Rand == nil {
+		cfg.Rand = rand.Reader
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	r := &Relay{Config: cfg}
+	r.mux = r.routes()
+	return r, nil
+}
+
+// now is the time as stores and the API keep it.
+func (rl *Relay) now() time.Time { return rl.Now().UTC().Truncate(time.Millisecond) }
+
+// claimURL is the claim URL of a token.
+func (rl *Relay) claimURL(token string) string { return rl.Origin + api.PathClaim + token }
+
+// idempotent says whether repeated requests are recognised at all.
+func (rl *Relay) idempotent() bool { return rl.Grace > 0 }
+
+// ping asks the store whether it can be read, and waits a short time only.
+func (rl *Relay) ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	return rl.Store.Ping(ctx)
+}
+
+const pingTimeout = 2 * time.Second

@@ -1,0 +1,59 @@
+package relay
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"kubbi-mcp/relay/store"
+)
+
+const (
+	sweepBatch = 64          // kubbis in one step, so that claims need not wait long
+	firstSweep = time.Second // after the start, so that a short-lived process does none
+)
+
+// Run sweeps the store now and then until ctx ends, and returns nil. A sweep
+// that fails is logged, and tried again when the next is due.
+func (rl *Relay) Run(ctx context.Context) error {
+	wait := min(firstSweep, rl.SweepEvery)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+		}
+		if _, err := rl.Sweep(ctx); err != nil && ctx.Err() == nil {
+			rl.Logger.LogAttrs(ctx, slog.LevelError, "sweep failed", slog.Any("err", err))
+		}
+		// Several processes sweep one store: jitter keeps them from doing it at once.
+		wait = rl.SweepEvery*3/4 + rand.N(rl.SweepEvery/2+1)
+	}
+}
+
+// Sweep does all that time has brought, in small batches: it expires, wipes,
+// and removes old tombstones. Run calls it.
+func (rl *Relay) Sweep(ctx context.Context) (sum store.Swept, err error) {
+	for {
+		s, err := rl.Store.Sweep(ctx, rl.now(), rl.Retention, sweepBatch)
+		sum.Expired += s.Expired
+		sum.Wiped += s.Wiped
+		sum.Removed += s.Removed
+		if err != nil {
+			return sum, fmt.Errorf("sweep store: %w", err)
+		}
+		if !s.More {
+			break
+		}
+		if err := ctx.Err(); err != nil {
+			return sum, err
+		}
+	}
+	if sum.Expired+sum.Wiped+sum.Removed > 0 {
+		rl.Logger.LogAttrs(ctx, slog.LevelDebug, "swept", slog.Int("expired", sum.Expired),
+			slog.Int("wiped", sum.Wiped), slog.Int("removed", sum.Removed))
+	}
+	return sum, nil
+}

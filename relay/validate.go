@@ -1,0 +1,266 @@
+package relay
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/relay/store"
+)
+
+// draft is a valid create request. Its parts are pieces of the body.
+type draft struct {
+	contentType   string
+	files         []store.File
+	parts         [][]byte
+	size          int64
+	ttl           time.Duration
+	maxRetrievals int
+	metadata      []byte // compact; nil: none
+}
+
+// validator turns a decoded body into a draft and collects all its faults.
+type validator struct {
+	faults
+	body   []byte // strings in it are decoded in place
+	limits api.Limits
+	draft  draft
+}
+
+// validate reads a create body. It keeps the body and changes it.
+func validate(body []byte, limits api.Limits) (*draft, error) {
+	wire, err := decodeCreate(body, limits.Files)
+	if err != nil {
+		return nil, err
+	}
+	v := &validator{body: body, limits: limits}
+	// The pages say nothing of null: null files are none, and null content is
+	// none where there are files, else the JSON value null.
+	hasFiles := wire.files != 0 && wire.files != 'n'
+	hasContent := wire.content.there() && (!hasFiles || wire.content.in(body).Kind() != 'n')
+	switch {
+	case hasContent == hasFiles:
+		v.add("exactly one of content and files must be given")
+	case hasContent:
+		v.content(wire)
+	default:
+		v.filesOf(wire)
+	}
+	v.ttl(wire.ttl)
+	v.maxRetrievals(wire.maxRetrievals)
+	v.metadata(wire.metadata)
+	if err := v.err(); err != nil {
+		return nil, err
+	}
+	return &v.draft, nil
+}
+
+func (v *validator) addf(format string, args ...any) { v.add(fmt.Sprintf(format, args...)) }
+
+func (v *validator) content(wire *wireCreate) {
+	ct, ok := v.text("content_type", wire.contentType, true)
+	if ok && !slices.Contains(api.ContentTypes, ct) {
+		v.add("content_type must be one of " + strings.Join(api.ContentTypes, ", "))
+		ok = false
+	}
+	value := wire.content.in(v.body)
+	part := []byte(value)
+	if text := value.Kind() == '"'; text && ct != api.TypeJSON {
+		part = unquote(value)
+	} else if !text && ok && ct != api.TypeJSON {
+		v.add("content must be a string when content_type is " + ct)
+		return
+	}
+	if size := int64(len(part)); size > v.limits.ContentBytes {
+		v.addf("content must be at most %d bytes, and is %d", v.limits.ContentBytes, size)
+	}
+	v.draft.contentType, v.draft.parts, v.draft.size = ct, [][]byte{part}, int64(len(part))
+}
+
+func (v *validator) filesOf(wire *wireCreate) {
+	if wire.files != '[' {
+		v.add("files must be an array")
+		return
+	}
+	if wire.fileCount < 1 || wire.fileCount > v.limits.Files {
+		v.addf("files must have 1 to %d files, and has %d", v.limits.Files, wire.fileCount)
+	}
+	seen := map[string]int{}
+	for i, f := range wire.file[:min(len(wire.file), v.limits.Files)] {
+		v.file(fmt.Sprintf("files[%d]", i), i, f, seen)
+	}
+	if v.draft.size > v.limits.PackageBytes {
+		v.addf("files must be at most %d bytes together, and are %d", v.limits.PackageBytes, v.draft.size)
+	}
+}
+
+func (v *validator) file(at string, i int, f wireFile, seen map[string]int) {
+	if f.kind != '{' {
+		v.add(at + " must be an object")
+		return
+	}
+	var out store.File
+	var ok bool
+	if out.Name, ok = v.text(at+".name", f.name, true); ok {
+		if fault := nameFault(out.Name, v.limits.FileNameBytes); fault != "" {
+			v.add(at + ".name " + fault)
+		} else if first, twice := seen[strings.ToLower(out.Name)]; twice {
+			v.addf("%s.name must be unique in the package, ignoring case; files[%d] has it", at, first)
+		} else {
+			seen[strings.ToLower(out.Name)] = i
+		}
+	}
+	if out.ContentType, ok = v.text(at+".content_type", f.contentType, true); ok && !isMIME(out.ContentType) {
+		v.add(at + ".content_type must be a MIME type, type/subtype without parameters")
+	}
+	if out.Role, ok = v.text(at+".role", f.role, false); ok && !slices.Contains(api.Roles, out.Role) {
+		v.add(at + ".role must be one of " + strings.Join(api.Roles, ", "))
+	}
+	encoding, encoded := v.text(at+".encoding", f.encoding, false)
+	if encoded && encoding != api.EncodingBase64 {
+		v.add(at + ".encoding must be " + api.EncodingBase64 + " or absent")
+	}
+	out.Encoding = encoding
+	var part []byte
+	switch {
+	case !f.content.there():
+		v.add(at + ".content is required")
+	case f.content.in(v.body).Kind() != '"':
+		v.add(at + ".content must be a string")
+	default:
+		part = unquote(f.content.in(v.body))
+		if encoding == api.EncodingBase64 {
+			if part, ok = decodeBase64(part); !ok {
+				v.add(at + ".content must be base64: the standard alphabet, padded, without line breaks")
+			}
+		}
+	}
+	out.Size = int64(len(part))
+	v.draft.size += out.Size
+	v.draft.files = append(v.draft.files, out)
+	v.draft.parts = append(v.draft.parts, part)
+}
+
+func (v *validator) ttl(s span) {
+	if !s.there() {
+		v.add("ttl_seconds is required")
+		return
+	}
+	n, ok := v.integer("ttl_seconds", s, v.limits.MinTTLSeconds, v.limits.MaxTTLSeconds)
+	if ok {
+		v.draft.ttl = time.Duration(n) * time.Second
+	}
+}
+
+func (v *validator) maxRetrievals(s span) {
+	if s.there() && s.in(v.body).Kind() != 'n' {
+		v.draft.maxRetrievals, _ = v.integer("max_retrievals", s, 1, v.limits.MaxRetrievalCap)
+	}
+}
+
+func (v *validator) metadata(s span) {
+	if !s.there() || s.in(v.body).Kind() == 'n' {
+		return
+	}
+	value := s.in(v.body).Clone()
+	if value.Kind() != '{' {
+		v.add("metadata must be an object")
+		return
+	}
+	if err := value.Compact(); err != nil {
+		v.add("metadata must be valid JSON")
+		return
+	}
+	if len(value) > v.limits.MetadataBytes {
+		v.addf("metadata must be at most %d bytes when serialized, and is %d", v.limits.MetadataBytes, len(value))
+		return
+	}
+	v.draft.metadata = value
+}
+
+// text gives a string member; ok is false if it is absent, null or a fault.
+func (v *validator) text(at string, s span, required bool) (_ string, ok bool) {
+	switch {
+	case !s.there(), s.in(v.body).Kind() == 'n':
+		if required {
+			v.add(at + " is required")
+		}
+		return "", false
+	case s.in(v.body).Kind() != '"':
+		v.add(at + " must be a string")
+		return "", false
+	}
+	return string(unquote(s.in(v.body))), true
+}
+
+func (v *validator) integer(at string, s span, low, high int) (_ int, ok bool) {
+	value := s.in(v.body)
+	if value.Kind() != '0' || strings.Trim(string(value), "-0123456789") != "" {
+		v.add(at + " must be an integer")
+		return 0, false
+	}
+	n, err := strconv.Atoi(string(value))
+	if err != nil || n < low || n > high {
+		v.addf("%s must be between %d and %d", at, low, high)
+		return 0, false
+	}
+	return n, true
+}
+
+// nameFault says what is wrong with a file's name, "" for nothing.
+func nameFault(name string, limit int) string {
+	switch {
+	case name == "":
+		return "must not be empty"
+	case len(name) > limit:
+		return fmt.Sprintf("must be at most %d characters", limit)
+	case !alphanumeric(name[0]):
+		return "must start with a letter or a digit"
+	case strings.Contains(name, ".."):
+		return "must not contain .."
+	}
+	for i := range len(name) {
+		if !alphanumeric(name[i]) && strings.IndexByte("._-", name[i]) < 0 {
+			return "may only have the characters a-z A-Z 0-9 . _ -"
+		}
+	}
+	return ""
+}
+
+func alphanumeric(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+}
+
+// isMIME says whether s is type/subtype, each a name of RFC 6838 4.2.
+func isMIME(s string) bool {
+	kind, sub, ok := strings.Cut(s, "/")
+	return ok && isMIMEName(kind) && isMIMEName(sub)
+}
+
+func isMIMEName(s string) bool {
+	if s == "" || len(s) > 127 || !alphanumeric(s[0]) {
+		return false
+	}
+	for i := range len(s) {
+		if !alphanumeric(s[i]) && strings.IndexByte("!#$&-^_.+", s[i]) < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// queryInt gives a whole number of a query, or its default if it is absent.
+func (f *faults) queryInt(at, text string, def, low, high int) int {
+	if text == "" {
+		return def
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < low || n > high {
+		f.add(fmt.Sprintf("%s must be an integer between %d and %d", at, low, high))
+		return def
+	}
+	return n
+}
