@@ -1,0 +1,144 @@
+package tools
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/mark3labs/mcp-go/mcp"
+)
+
+// rawArguments gives a call's arguments as JSON. The stdio loop hands them over
+// as bytes; other transports may have decoded them.
+func rawArguments(r mcp.CallToolRequest) (jsontext.Value, error) {
+	if len(r.Params.RawArguments) > 0 {
+		return jsontext.Value(r.Params.RawArguments), nil
+	}
+	switch a := r.Params.Arguments.(type) {
+	case nil:
+		return jsontext.Value("{}"), nil
+	case json.RawMessage:
+		return jsontext.Value(a), nil
+	default:
+		b, err := jsonv2.Marshal(a)
+		if err != nil {
+			return nil, fmt.Errorf("encode arguments: %w", err)
+		}
+		return b, nil
+	}
+}
+
+// decode reads arguments that have passed the schema. Names are matched
+// exactly; unknown and repeated ones are refused.
+func decode(args jsontext.Value, in any) error {
+	err := jsonv2.Unmarshal(args, in, jsonv2.RejectUnknownMembers(true))
+	if err == nil {
+		return nil
+	}
+	// The text of a decoding error may quote the arguments: say where, not what.
+	var at jsontext.Pointer
+	var sem *jsonv2.SemanticError
+	var syn *jsontext.SyntacticError
+	switch {
+	case errors.As(err, &syn):
+		at = syn.JSONPointer
+	case errors.As(err, &sem):
+		at = sem.JSONPointer
+	}
+	switch {
+	case errors.Is(err, jsontext.ErrDuplicateName):
+		return argumentError(fmt.Sprintf("%s is given twice.", place(string(at))))
+	case errors.Is(err, jsonv2.ErrUnknownName):
+		return argumentError(fmt.Sprintf("%s is not an argument of this tool.", place(string(at))))
+	default:
+		return argumentError(fmt.Sprintf("%s can't be read.", place(string(at))))
+	}
+}
+
+// argumentError is a fault in the arguments, worded for the model. It never
+// quotes a value.
+type argumentError string
+
+func (e argumentError) Error() string { return string(e) }
+
+// place names the spot of a JSON pointer.
+func place(pointer string) string {
+	if pointer == "" {
+		return "the arguments object"
+	}
+	return strconv.Quote(cut(pointer, 200))
+}
+
+// rawValue notes where in the arguments a value stands, so that a payload of
+// megabytes need not be copied out of them.
+type rawValue struct{ start, end int64 }
+
+// UnmarshalJSONFrom notes the place of the next value.
+func (r *rawValue) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	v, err := dec.ReadValue()
+	if err != nil {
+		return err
+	}
+	r.end = dec.InputOffset()
+	r.start = r.end - int64(len(v))
+	return nil
+}
+
+// in gives the value, which is a part of args.
+func (r rawValue) in(args jsontext.Value) jsontext.Value { return args[r.start:r.end] }
+
+// whole is an integer that may also be written as 60.0, as hosts do that keep
+// every number as a float.
+type whole int
+
+// UnmarshalJSONFrom reads a whole number.
+func (w *whole) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	var f float64
+	if err := jsonv2.UnmarshalDecode(dec, &f); err != nil {
+		return err
+	}
+	if f != math.Trunc(f) || math.Abs(f) > math.MaxInt32 {
+		return errors.New("not a whole number of a usable size")
+	}
+	*w = whole(f)
+	return nil
+}
+
+// cut shortens a text to at most n bytes, at a character's border.
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && s[n]&0xC0 == 0x80 {
+		n--
+	}
+	return s[:n] + "…"
+}
+
+// orZero is the number, 0 for nil.
+func (w *whole) orZero() int {
+	if w == nil {
+		return 0
+	}
+	return int(*w)
+}
+
+// orNil gives nil for an absent value, so that it is not taken for a JSON null.
+func orNil(v jsontext.Value) any {
+	if v == nil {
+		return nil
+	}
+	return v
+}
+
+// orNull gives the value for an answer: null when there is none.
+func orNull(v json.RawMessage) jsontext.Value {
+	if len(v) == 0 {
+		return jsontext.Value("null")
+	}
+	return jsontext.Value(v)
+}

@@ -1,0 +1,33 @@
+package tools
+
+import (
+	"cmp"
+	"context"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/mark3labs/mcp-go/mcp"
+
+	"kubbi-mcp/kubbi/api"
+)
+
+const deleteDescription = `Wipe a kubbi that you sent before its time is up, by its id. Its claim_url stops working at once, and the content can't be recovered. ` +
+	`Use it when something was sent by mistake or to the wrong recipient, or is no longer needed.`
+
+type deleteOutput struct {
+	ID     string     `json:"id" jsonschema:"The kubbi's id."`
+	Status api.Status `json:"status" jsonschema:"deleted."`
+}
+
+func (t *toolset) delete() definition {
+	return define(t, "delete", "Delete a sent kubbi", deleteDescription,
+		hints{readOnly: false, destructive: true, idempotent: true, openWorld: false},
+		func(ctx context.Context, _ jsontext.Value, in idInput) (*mcp.CallToolResult, error) {
+			gone, err := t.Client.Delete(ctx, in.ID)
+			if err != nil {
+				return nil, err
+			}
+			// The hosted service leaves this answer's fields open: a success is a
+			// success, whatever it says.
+			return structured(deleteOutput{ID: in.ID, Status: cmp.Or(gone.Status, api.StatusDeleted)})
+		})
+}

@@ -1,0 +1,129 @@
+package tools
+
+import (
+	"encoding/json"
+	"fmt"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/mark3labs/mcp-go/mcp"
+)
+
+// AppendResult appends a tool result as JSON. It writes what mcp-go's own
+// MarshalJSON writes, apart from the order of the members, but each payload
+// once and straight into dst, where that one goes through a map and several
+// passes.
+func AppendResult(dst []byte, r *mcp.CallToolResult) ([]byte, error) {
+	if len(r.InputRequests) > 0 || r.RequestState != "" {
+		return appendMarshal(dst, r) // none of our tools asks back
+	}
+	if dst == nil {
+		dst = make([]byte, 0, ResultSize(r))
+	}
+	dst = append(dst, '{')
+	var err error
+	if r.Meta != nil {
+		dst = append(dst, `"_meta":`...)
+		if dst, err = appendMarshal(dst, r.Meta); err != nil {
+			return nil, err
+		}
+		dst = append(dst, ',')
+	}
+	if r.ResultType != "" {
+		dst = append(dst, `"resultType":`...)
+		dst = appendQuoted(dst, string(r.ResultType), nil)
+		dst = append(dst, ',')
+	}
+	dst = append(dst, `"content":[`...)
+	for i, c := range r.Content {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		if dst, err = appendContent(dst, c); err != nil {
+			return nil, err
+		}
+	}
+	dst = append(dst, ']')
+	switch {
+	case len(r.RawStructuredContent) > 0:
+		dst = append(dst, `,"structuredContent":`...)
+		dst = append(dst, r.RawStructuredContent...)
+	case r.StructuredContent != nil:
+		dst = append(dst, `,"structuredContent":`...)
+		if dst, err = appendMarshal(dst, r.StructuredContent); err != nil {
+			return nil, err
+		}
+	}
+	if r.IsError {
+		dst = append(dst, `,"isError":true`...)
+	}
+	return append(dst, '}'), nil
+}
+
+// ResultSize is about how many bytes AppendResult will append: an estimate that
+// makes room for the payload at once, so that the buffer is not grown over and
+// over.
+func ResultSize(r *mcp.CallToolResult) int {
+	n := 512 + len(r.RawStructuredContent)
+	for _, c := range r.Content {
+		n += 256
+		switch c := c.(type) {
+		case textBlock:
+			n += c.size() + c.size()/32
+		case mcp.TextContent:
+			n += len(c.Text) + len(c.Text)/32
+		case mcp.ImageContent:
+			n += len(c.Data)
+		case mcp.EmbeddedResource:
+			if b, ok := c.Resource.(mcp.BlobResourceContents); ok {
+				n += len(b.Blob)
+			}
+		}
+	}
+	return n
+}
+
+// appendContent appends one content block. The kinds that our tools make are
+// written directly; anything else goes through encoding/json.
+func appendContent(dst []byte, c mcp.Content) ([]byte, error) {
+	switch c := c.(type) {
+	case textBlock:
+		return append(c.appendTo(dst), '}'), nil
+	case mcp.TextContent:
+		if c.Annotations == nil && c.Meta == nil {
+			return append(textBlock{plain: c.Text}.appendTo(dst), '}'), nil
+		}
+	case mcp.ImageContent:
+		if c.Annotations == nil && c.Meta == nil {
+			dst = append(dst, `{"type":"image","data":`...)
+			dst = appendQuoted(dst, c.Data, nil)
+			dst = append(dst, `,"mimeType":`...)
+			return append(appendQuoted(dst, c.MIMEType, nil), '}'), nil
+		}
+	case mcp.EmbeddedResource:
+		if b, ok := c.Resource.(mcp.BlobResourceContents); ok && c.Annotations == nil && c.Meta == nil && b.Meta == nil {
+			dst = append(dst, `{"type":"resource","resource":{"uri":`...)
+			dst = appendQuoted(dst, b.URI, nil)
+			dst = append(dst, `,"mimeType":`...)
+			dst = appendQuoted(dst, b.MIMEType, nil)
+			dst = append(dst, `,"blob":`...)
+			return append(appendQuoted(dst, b.Blob, nil), "}}"...), nil
+		}
+	}
+	return appendMarshal(dst, c)
+}
+
+func appendMarshal(dst []byte, v any) ([]byte, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("encode tool result: %w", err)
+	}
+	return append(dst, b...), nil
+}
+
+// marshal writes a tool's output on one line, as the stdio transport needs. It
+// takes JSON inside a payload as the service gave it: a claim that has burned
+// must not be lost over a repeated name.
+func marshal(out any) ([]byte, error) {
+	return jsonv2.Marshal(out, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+}

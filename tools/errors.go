@@ -1,0 +1,133 @@
+package tools
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/mark3labs/mcp-go/mcp"
+
+	"kubbi-mcp/kubbi"
+	"kubbi-mcp/kubbi/api"
+)
+
+// problem makes a result of what went wrong: what happened, and what to do
+// next. It holds no stack, key, token or payload.
+func problem(tool string, err error) *mcp.CallToolResult {
+	var arg argumentError
+	if errors.As(err, &arg) {
+		return mcp.NewToolResultError("Wrong arguments, nothing was done. " + string(arg) + " Correct them and call this tool again.")
+	}
+	var kerr *kubbi.Error
+	if errors.As(err, &kerr) {
+		return mcp.NewToolResultError(explain(tool, kerr))
+	}
+	switch {
+	case errors.Is(err, context.Canceled):
+		return mcp.NewToolResultError("The call was cancelled.")
+	case errors.Is(err, context.DeadlineExceeded):
+		return mcp.NewToolResultError("There was no answer in time. Try again.")
+	default:
+		// Its text is not ours to vouch for.
+		return mcp.NewToolResultError("Something went wrong inside kubbi-mcp. The log on its stderr may say more; try again, or tell your user.")
+	}
+}
+
+// explain words a client error for a model.
+func explain(tool string, e *kubbi.Error) string {
+	consumer := tool == "claim" || tool == "inspect"
+	switch {
+	case errors.Is(e, kubbi.ErrOrigin):
+		return "Nothing was sent: " + sentence(e.Message) +
+			" Only your user can allow another origin, by starting kubbi-mcp with --allow-origin (or KUBBI_ALLOW_ORIGINS). Ask them whether they trust it."
+	case errors.Is(e, kubbi.ErrExpired):
+		return "This kubbi has expired: its time is up and its content is wiped. Ask the sender to send it again."
+	case errors.Is(e, kubbi.ErrGone) && e.Uncertain:
+		return "This kubbi is gone: " + sentence(e.Message) +
+			" An earlier attempt of this very call got no answer and may have used it up, so the content is lost. Ask the sender to send it again."
+	case errors.Is(e, kubbi.ErrGone):
+		return "This kubbi is gone: " + sentence(e.Message) + " Its content is wiped and can't be recovered. Ask the sender to send it again."
+	case errors.Is(e, kubbi.ErrNotFound) && consumer:
+		return "There is no kubbi behind this claim URL. Check that it is complete and unchanged; if it is, it was wiped long ago, so ask the sender for a new one."
+	case errors.Is(e, kubbi.ErrNotFound):
+		return "You have sent no kubbi with this id. Take the id from the result of send or send_files, or from list; a claim URL is not an id."
+	case errors.Is(e, kubbi.ErrConflict) && tool == "delete":
+		return "This kubbi is no longer active: it has expired, was burned by its last claim, or was deleted before. Its content is wiped already, so there is nothing left to delete."
+	case errors.Is(e, kubbi.ErrConflict):
+		return "The service reports a conflict: " + sentence(e.Message) + " Look at the kubbi's status with get or list before you try again."
+	case errors.Is(e, kubbi.ErrUnauthorized):
+		return "The API key is missing, wrong or revoked, so this tool can't be used. Your user must set KUBBI_API_KEY (or --api-key) to a valid key and restart kubbi-mcp; claim and inspect work without one."
+	case errors.Is(e, kubbi.ErrQuotaExceeded):
+		return "The account's quota is used up: " + sentence(e.Message) + " Delete kubbis that are no longer needed (list, delete), or tell your user."
+	case errors.Is(e, kubbi.ErrRateLimited):
+		return "Too many requests. " + waitFor(e.RetryAfter)
+	case errors.Is(e, kubbi.ErrValidation):
+		return "The request was refused: " + sentence(strings.Join(append([]string{strings.TrimRight(e.Message, ".:; ")}, e.Messages...), "; ")) +
+			" Correct this and call this tool again."
+	case errors.Is(e, context.Canceled):
+		return "The call was cancelled."
+	case errors.Is(e, kubbi.ErrNetwork):
+		return "The Kubbi service could not be reached: " + sentence(e.Message) + " " + afterNetwork(tool, e.Uncertain)
+	case e.Code == api.CodeNotImplemented:
+		return "This service does not speak the API that kubbi-mcp needs. Your user should check --base-url (KUBBI_BASE_URL)."
+	default:
+		return fmt.Sprintf("The Kubbi service failed (HTTP status %d): %s %s", e.Status, sentence(e.Message), afterNetwork(tool, e.Uncertain))
+	}
+}
+
+// afterNetwork says what to do when it is not sure what the service has done.
+func afterNetwork(tool string, uncertain bool) string {
+	switch {
+	case uncertain && tool == "claim":
+		return "The claim may have counted all the same. Inspect the claim URL, which is free, before you claim again."
+	case uncertain && tool == "delete":
+		return "It may have been deleted all the same: check with get before you try again."
+	case uncertain && (tool == "send" || tool == "send_files"):
+		return "It may have been stored all the same, without a claim URL; sending again is safe. If this goes on, tell your user."
+	default:
+		return "Try again; if this goes on, tell your user to check that the service is running and that --base-url (KUBBI_BASE_URL) is right."
+	}
+}
+
+func waitFor(d time.Duration) string {
+	if d <= 0 {
+		return "Wait a minute, then try again."
+	}
+	return fmt.Sprintf("Wait %d seconds, then try again.", int((d+time.Second-1)/time.Second))
+}
+
+// sentence makes a message end like one.
+func sentence(s string) string {
+	s = strings.TrimSpace(s)
+	if s == "" {
+		return "no reason was given."
+	}
+	if !strings.ContainsAny(s[len(s)-1:], ".!?") {
+		s += "."
+	}
+	return s
+}
+
+// outcome is what a log line says about a call.
+func outcome(err error) string {
+	var kerr *kubbi.Error
+	var arg argumentError
+	switch {
+	case err == nil:
+		return "ok"
+	case errors.As(err, &arg):
+		return "wrong arguments"
+	case errors.As(err, &kerr) && kerr.Code != "":
+		return string(kerr.Code)
+	case errors.Is(err, kubbi.ErrOrigin):
+		return "origin refused"
+	case errors.Is(err, context.Canceled):
+		return "cancelled"
+	case errors.Is(err, kubbi.ErrNetwork):
+		return "network"
+	default:
+		return "error"
+	}
+}

@@ -1,0 +1,126 @@
+// Package tools holds the MCP tools: one file each with its input struct, its
+// output struct and its handler. Register is the only list of them.
+//
+// A tool calls the Kubbi client and nothing else; where the client's requests
+// go (the hosted service or a relay inside the process) is not its concern.
+// What goes wrong is a result with isError that a model can act on; no result,
+// error or log line ever holds a key, and only send's result a claim URL.
+package tools
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/mark3labs/mcp-go/mcp"
+	mcpserver "github.com/mark3labs/mcp-go/server"
+
+	"kubbi-mcp/kubbi"
+	"kubbi-mcp/schemas"
+)
+
+// Config is what the tools need. Client must be set.
+type Config struct {
+	Client     *kubbi.Client
+	DefaultTTL time.Duration // of a kubbi sent without ttl_seconds; 0: one hour
+	Prefix     string        // put before every tool's name, as kubbi_
+	Logger     *slog.Logger  // nil: silent
+}
+
+// Register adds every tool to the server.
+func Register(s *mcpserver.MCPServer, cfg Config) error {
+	if cfg.Client == nil {
+		return errors.New("register tools: no client")
+	}
+	if !prefixRule.MatchString(cfg.Prefix) {
+		return fmt.Errorf("register tools: prefix %q: only letters, digits, underscore and hyphen, at most 32", cfg.Prefix)
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	t := &toolset{Config: cfg}
+	for _, d := range []definition{
+		t.send(), t.sendFiles(), t.inspect(), t.claim(), t.get(), t.list(), t.delete(),
+	} {
+		if d.err != nil {
+			return fmt.Errorf("register tools: %w", d.err)
+		}
+		s.AddTool(d.tool, d.handle)
+	}
+	return nil
+}
+
+var prefixRule = regexp.MustCompile(`^[A-Za-z0-9_-]{0,32}$`)
+
+// toolset is what the handlers share.
+type toolset struct{ Config }
+
+// definition is one tool, ready to be added.
+type definition struct {
+	tool   mcp.Tool
+	handle mcpserver.ToolHandlerFunc
+	err    error
+}
+
+// hints are a tool's annotations. Each is a deliberate choice: the protocol's
+// defaults are never relied on.
+type hints struct{ readOnly, destructive, idempotent, openWorld bool }
+
+// define makes a tool from its parts. The handler gets arguments that match the
+// input schema, decoded, and as the bytes they came in; its error becomes a
+// result with isError.
+func define[In any](t *toolset, name, title, description string, h hints,
+	handle func(context.Context, jsontext.Value, In) (*mcp.CallToolResult, error)) definition {
+	input, err := schemas.Input(name)
+	if err != nil {
+		return definition{err: err}
+	}
+	output, err := schemas.Output(name)
+	if err != nil {
+		return definition{err: err}
+	}
+	tool := mcp.Tool{
+		Name:            t.Prefix + name,
+		Title:           title,
+		Description:     description,
+		RawInputSchema:  input,
+		RawOutputSchema: output,
+		Annotations: mcp.ToolAnnotation{
+			Title:           title,
+			ReadOnlyHint:    &h.readOnly,
+			DestructiveHint: &h.destructive,
+			IdempotentHint:  &h.idempotent,
+			OpenWorldHint:   &h.openWorld,
+		},
+	}
+	valid := &validator{schema: input}
+	call := func(ctx context.Context, req mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+		args, err := rawArguments(req)
+		if err != nil {
+			return nil, err
+		}
+		if err := valid.check(args); err != nil {
+			return nil, err
+		}
+		var in In
+		if err := decode(args, &in); err != nil {
+			return nil, err
+		}
+		return handle(ctx, args, in)
+	}
+	return definition{tool: tool, handle: func(ctx context.Context, req mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+		start := time.Now()
+		res, err := call(ctx, req)
+		if err != nil {
+			res = problem(name, err)
+		}
+		t.Logger.LogAttrs(ctx, slog.LevelDebug, "tool call",
+			slog.String("tool", name), slog.Duration("took", time.Since(start)),
+			slog.String("outcome", outcome(err)))
+		return res, nil
+	}}
+}

@@ -1,0 +1,181 @@
+package tools
+
+import (
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/jsonschema-go/jsonschema"
+
+	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/schemas"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files in schemas/")
+
+// TestSchemas infers every schema from the structs and compares it with its
+// golden file, which is what the server shows.
+func TestSchemas(t *testing.T) {
+	for name, s := range inferred(t) {
+		t.Run(name, func(t *testing.T) {
+			got, err := json.MarshalIndent(s, "", "  ")
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, '\n')
+			file := filepath.Join("..", "schemas", name+".json")
+			if *update {
+				if err := os.WriteFile(file, got, 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			tool, direction, _ := strings.Cut(name, ".")
+			read := schemas.Input
+			if direction == "output" {
+				read = schemas.Output
+			}
+			want, err := read(tool)
+			if err != nil {
+				t.Fatalf("%v; make it with go test ./tools -update", err)
+			}
+			if diff := cmp.Diff(string(want), string(got)); diff != "" {
+				t.Errorf("%s does not match the structs; if that is meant, run go test ./tools -update\n%s", file, diff)
+			}
+		})
+	}
+}
+
+// TestSchemasAreComplete refuses a golden file that belongs to no tool.
+func TestSchemasAreComplete(t *testing.T) {
+	files, err := filepath.Glob("../schemas/*.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := inferred(t)
+	for _, f := range files {
+		name := strings.TrimSuffix(filepath.Base(f), ".json")
+		if want[name] == nil {
+			t.Errorf("%s belongs to no tool", f)
+		}
+	}
+	if len(files) != len(want) {
+		t.Errorf("%d golden files, want %d", len(files), len(want))
+	}
+}
+
+// inferred makes all schemas from the structs. What a Go type can't say (ranges,
+// words, patterns) is added here, from the limits in kubbi/api where it has them.
+func inferred(t *testing.T) map[string]*jsonschema.Schema {
+	t.Helper()
+	limits := api.DefaultLimits()
+	lifetime := func(s *jsonschema.Schema) *jsonschema.Schema {
+		p := s.Properties
+		p["ttl_seconds"].Minimum = number(limits.MinTTLSeconds)
+		p["ttl_seconds"].Maximum = number(limits.MaxTTLSeconds)
+		p["max_retrievals"].Minimum = number(1)
+		p["max_retrievals"].Maximum = number(limits.MaxRetrievalCap)
+		return s
+	}
+	send := lifetime(input[sendInput](t))
+	send.Properties["content_type"].Enum = words(api.ContentTypes...)
+
+	sendFiles := lifetime(input[sendFilesInput](t))
+	sendFiles.Properties["files"].MinItems = new(1)
+	file := sendFiles.Properties["files"].Items.Properties
+	file["name"].MaxLength = new(limits.FileNameBytes)
+	file["name"].Pattern = `^[A-Za-z0-9][A-Za-z0-9._-]*$`
+	file["content_type"].Pattern = `^[^/\s;]+/[^/\s;]+$`
+	file["role"].Enum = words(api.Roles...)
+	file["encoding"].Enum = words(api.EncodingBase64)
+
+	claimURL := input[claimURLInput](t)
+	claimURL.Properties["claim_url"].MinLength = new(1)
+	id := input[idInput](t)
+	id.Properties["id"].MinLength = new(1)
+	id.Properties["id"].MaxLength = new(100)
+
+	list := input[listInput](t)
+	list.Properties["page"].Minimum = number(1)
+	list.Properties["page"].Maximum = number(limits.MaxRetrievalCap)
+	list.Properties["limit"].Minimum = number(1)
+	list.Properties["limit"].Maximum = number(api.MaxPageLimit)
+
+	return map[string]*jsonschema.Schema{
+		"send.input": send, "send.output": output[sendOutput](t),
+		"send_files.input": sendFiles, "send_files.output": output[sendFilesOutput](t),
+		"inspect.input": claimURL, "inspect.output": output[inspectOutput](t),
+		"claim.input": claimURL, "claim.output": output[claimOutput](t),
+		"get.input": id, "get.output": output[kubbiOutput](t),
+		"list.input": list, "list.output": output[listOutput](t),
+		"delete.input": id, "delete.output": output[deleteOutput](t),
+	}
+}
+
+func input[T any](t *testing.T) *jsonschema.Schema {
+	t.Helper()
+	s := infer[T](t)
+	walk(s, func(s *jsonschema.Schema) { dropNull(s, true) })
+	// The one JSON value that is not anything at all.
+	if m := s.Properties["metadata"]; m != nil {
+		m.Type = "object"
+	}
+	return s
+}
+
+func output[T any](t *testing.T) *jsonschema.Schema {
+	t.Helper()
+	s := infer[T](t)
+	walk(s, func(s *jsonschema.Schema) { dropNull(s, slices.Contains(s.Types, "array")) })
+	return s
+}
+
+func infer[T any](t *testing.T) *jsonschema.Schema {
+	t.Helper()
+	s, err := jsonschema.For[T](&jsonschema.ForOptions{TypeSchemas: map[reflect.Type]*jsonschema.Schema{
+		reflect.TypeFor[rawValue]():       {},
+		reflect.TypeFor[jsontext.Value](): {},
+		reflect.TypeFor[whole]():          {Type: "integer"},
+		reflect.TypeFor[api.Time]():       {Type: "string", Format: "date-time"},
+		reflect.TypeFor[remaining]():      {Types: []string{"integer", "string"}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// dropNull makes a type that may be null one that may not: inputs leave an
+// optional argument out, and our lists are never null.
+func dropNull(s *jsonschema.Schema, drop bool) {
+	if drop && len(s.Types) == 2 && s.Types[0] == "null" {
+		s.Type, s.Types = s.Types[1], nil
+	}
+}
+
+func walk(s *jsonschema.Schema, f func(*jsonschema.Schema)) {
+	f(s)
+	for _, p := range s.Properties {
+		walk(p, f)
+	}
+	if s.Items != nil {
+		walk(s.Items, f)
+	}
+}
+
+func number(n int) *float64 { return new(float64(n)) }
+
+func words(w ...string) []any {
+	out := make([]any, len(w))
+	for i := range w {
+		out[i] = w[i]
+	}
+	return out
+}

@@ -1,0 +1,147 @@
+package tools
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+	"sync"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/santhosh-tekuri/jsonschema/v6/kind"
+)
+
+// validator checks arguments against a tool's input schema, and words what is
+// wrong so that a model can mend it. mcp-go's WithInputSchemaValidation uses
+// the same engine, but prints its faults as Go structs, values included, and
+// decodes the whole payload to check them.
+type validator struct {
+	schema json.RawMessage
+	once   sync.Once // compiles on the first call, to keep it out of the start
+	root   *jsonschema.Schema
+	opaque map[string]bool // members whose schema looks no further than their kind
+	known  []string        // the top-level members
+	err    error
+}
+
+// check gives an argumentError that lists every fault, nil if there is none.
+func (v *validator) check(args jsontext.Value) error {
+	v.once.Do(v.compile)
+	if v.err != nil {
+		return v.err
+	}
+	var value any
+	if err := jsonv2.Unmarshal(view(args, v.opaque), &value); err != nil {
+		if errors.Is(err, jsontext.ErrDuplicateName) {
+			return argumentError("an argument is given twice.")
+		}
+		return argumentError("the arguments are not valid JSON.")
+	}
+	err := v.root.Validate(value)
+	if err == nil {
+		return nil
+	}
+	var invalid *jsonschema.ValidationError
+	if !errors.As(err, &invalid) {
+		return argumentError("the arguments do not match the input schema.")
+	}
+	faults := v.faults(invalid, nil)
+	sort.Strings(faults)
+	return argumentError(strings.Join(faults, "; ") + ".")
+}
+
+func (v *validator) compile() {
+	var shape struct {
+		Properties map[string]map[string]json.RawMessage `json:"properties"`
+	}
+	if v.err = json.Unmarshal(v.schema, &shape); v.err != nil {
+		return
+	}
+	v.opaque = make(map[string]bool)
+	for name, p := range shape.Properties {
+		v.known = append(v.known, name)
+		v.opaque[name] = p["properties"] == nil && p["items"] == nil
+	}
+	sort.Strings(v.known)
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(v.schema))
+	if err != nil {
+		v.err = fmt.Errorf("read input schema: %w", err)
+		return
+	}
+	const name = "mem:///input.json"
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource(name, doc); err != nil {
+		v.err = fmt.Errorf("add input schema: %w", err)
+		return
+	}
+	v.root, v.err = c.Compile(name)
+}
+
+// faults words the leaves of a validation error. Values are not quoted: they
+// may be what somebody wants kept secret.
+func (v *validator) faults(e *jsonschema.ValidationError, into []string) []string {
+	for _, c := range e.Causes {
+		into = v.faults(c, into)
+	}
+	if len(e.Causes) > 0 {
+		return into
+	}
+	at := strings.Join(e.InstanceLocation, ".")
+	if at == "" {
+		at = "arguments"
+	}
+	at = cut(at, 100)
+	switch k := e.ErrorKind.(type) {
+	case *kind.Required:
+		return append(into, fmt.Sprintf("%s: %s is required", at, strings.Join(k.Missing, ", ")))
+	case *kind.AdditionalProperties:
+		known := ""
+		if len(e.InstanceLocation) == 0 {
+			known = " (this tool takes " + strings.Join(v.known, ", ") + ")"
+		}
+		return append(into, fmt.Sprintf("%s: unknown %s%s", at, names(k.Properties), known))
+	case *kind.Type:
+		return append(into, fmt.Sprintf("%s: must be %s, is %s", at, strings.Join(k.Want, " or "), k.Got))
+	case *kind.Enum:
+		want := make([]string, len(k.Want))
+		for i, w := range k.Want {
+			want[i] = fmt.Sprint(w)
+		}
+		return append(into, fmt.Sprintf("%s: must be one of %s", at, strings.Join(want, ", ")))
+	case *kind.Minimum:
+		return append(into, fmt.Sprintf("%s: must be at least %s", at, k.Want.RatString()))
+	case *kind.Maximum:
+		return append(into, fmt.Sprintf("%s: must be at most %s", at, k.Want.RatString()))
+	case *kind.MinItems:
+		return append(into, fmt.Sprintf("%s: needs at least %d", at, k.Want))
+	case *kind.MinLength:
+		return append(into, fmt.Sprintf("%s: must have at least %d characters", at, k.Want))
+	case *kind.MaxLength:
+		return append(into, fmt.Sprintf("%s: must have at most %d characters", at, k.Want))
+	case *kind.Pattern:
+		return append(into, fmt.Sprintf("%s: must match %s", at, k.Want))
+	default:
+		return append(into, fmt.Sprintf("%s: breaks the rule %s", at, strings.Join(k.KeywordPath(), ".")))
+	}
+}
+
+// names lists at most ten unknown names, each cut short: they come from outside.
+func names(all []string) string {
+	sort.Strings(all)
+	var b strings.Builder
+	for i, n := range all {
+		if i == 10 {
+			fmt.Fprintf(&b, " and %d more", len(all)-i)
+			break
+		}
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "%q", cut(n, 60))
+	}
+	return b.String()
+}

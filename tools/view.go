@@ -1,0 +1,154 @@
+package tools
+
+import (
+	"bytes"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// viewLimit is the longest value, in bytes, that the schema validator gets to
+// see as it is. No schema asks for more than the kind of a longer one.
+const viewLimit = 4096
+
+// view gives what the schema validator needs of arguments: the same shape,
+// with every string over viewLimit replaced by a short one (still long enough
+// to break a maxLength), and every long value of an opaque member (one whose
+// schema looks no further than its kind) by an empty one of its kind. So a
+// payload of megabytes is never decoded just to learn that it is a string.
+//
+// args must be valid JSON; it is returned as it is when it is short, or not an
+// object.
+func view(args jsontext.Value, opaque map[string]bool) jsontext.Value {
+	if len(args) <= viewLimit {
+		return args
+	}
+	i := skipSpace(args, 0)
+	if i == len(args) || args[i] != '{' {
+		return args
+	}
+	out := make([]byte, 0, 2*viewLimit)
+	out = append(out, '{')
+	for i = skipSpace(args, i+1); i < len(args) && args[i] == '"'; i = skipSpace(args, i) {
+		nameEnd := skipString(args, i)
+		value := skipSpace(args, nameEnd)
+		if value == len(args) || args[value] != ':' {
+			return args
+		}
+		value = skipSpace(args, value+1)
+		end := skipValue(args, value)
+		if end == value {
+			return args
+		}
+		if len(out) > 1 {
+			out = append(out, ',')
+		}
+		out = appendShort(out, args[i:nameEnd])
+		out = append(out, ':')
+		switch v := args[value:end]; {
+		case len(v) > viewLimit && v[0] == '{' && opaque[memberName(args[i:nameEnd])]:
+			out = append(out, "{}"...)
+		case len(v) > viewLimit && v[0] == '[' && opaque[memberName(args[i:nameEnd])]:
+			out = append(out, "[]"...)
+		default:
+			out = appendShort(out, v)
+		}
+		if end = skipSpace(args, end); end < len(args) && args[end] == ',' {
+			end++
+		}
+		i = end
+	}
+	return append(out, '}')
+}
+
+// appendShort appends a value with its long strings made short.
+func appendShort(dst, v []byte) []byte {
+	for {
+		if len(v) <= viewLimit {
+			return append(dst, v...)
+		}
+		start := bytes.IndexByte(v, '"')
+		if start < 0 {
+			return append(dst, v...)
+		}
+		dst = append(dst, v[:start]...)
+		end := skipString(v, start)
+		if end-start > viewLimit+2 {
+			dst = append(dst, '"')
+			dst = append(dst, bytes.Repeat([]byte("x"), viewLimit)...)
+			dst = append(dst, '"')
+		} else {
+			dst = append(dst, v[start:end]...)
+		}
+		v = v[end:]
+	}
+}
+
+// memberName is the unquoted name, or nothing for a name that is not plain.
+func memberName(quoted []byte) string {
+	b, err := jsontext.AppendUnquote(nil, quoted)
+	if err != nil {
+		return ""
+	}
+	return string(b)
+}
+
+func skipSpace(b []byte, i int) int {
+	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t') {
+		i++
+	}
+	return i
+}
+
+// skipString gives the index behind the string that starts at b[i].
+func skipString(b []byte, i int) int {
+	for from := i + 1; ; {
+		n := bytes.IndexByte(b[from:], '"')
+		if n < 0 {
+			return len(b)
+		}
+		quote := from + n
+		slashes := 0
+		for k := quote - 1; k > i && b[k] == '\\'; k-- {
+			slashes++
+		}
+		from = quote + 1
+		if slashes%2 == 0 {
+			return from
+		}
+	}
+}
+
+// skipValue gives the index behind the value that starts at b[i].
+func skipValue(b []byte, i int) int {
+	depth := 0
+	for i < len(b) {
+		switch b[i] {
+		case '"':
+			i = skipString(b, i)
+		case '{', '[':
+			depth++
+			i++
+		case '}', ']':
+			if depth == 0 {
+				return i
+			}
+			depth--
+			i++
+		case ',', ' ', '\n', '\r', '\t':
+			if depth == 0 {
+				return i
+			}
+			i++
+			continue
+		default:
+			i++
+			if depth == 0 { // a number or literal goes on to its delimiter
+				continue
+			}
+		}
+		if depth == 0 {
+			return i
+		}
+	}
+	return i
+}
