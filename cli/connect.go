@@ -3,7 +3,6 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 
@@ -12,9 +11,6 @@ import (
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/relay/local"
 )
-
-// hostedURL is the hosted service, where a key without a base URL belongs.
-const hostedURL = "https://api.kubbi.ai"
 
 // backend is what a command talks to: the client, and beneath it the embedded
 // relay, which answers its own claim URLs even where kubbis are created
@@ -41,14 +37,14 @@ func (a *app) connect() (*backend, error) {
 	switch {
 	case base != "":
 	case a.cfg.APIKey != "":
-		base = hostedURL
+		base = kubbi.DefaultBaseURL
 	default:
 		base, b.embedded = a.cfg.RelayURL, true
 	}
 	b.client, err = kubbi.NewClient(a.cfg.APIKey,
 		kubbi.WithBaseURL(base),
 		kubbi.WithAllowedOrigins(append([]string{a.cfg.RelayURL}, a.cfg.AllowOrigin...)...),
-		kubbi.WithMiddleware(func(next http.RoundTripper) http.RoundTripper { return relay.RoundTripper(next) }),
+		kubbi.WithMiddleware(relay.RoundTripper),
 		kubbi.WithUserAgent("kubbi-mcp/"+buildInfo().Version),
 		kubbi.WithLogger(a.log),
 	)

@@ -87,17 +87,8 @@ func ExitCode(err error) int {
 	return exitFailure
 }
 
-// Message is what a person should read about an error that Run returned: one
-// line, and one more for each fault that the relay found.
-func Message(err error) string {
-	text := err.Error()
-	if e, ok := errors.AsType[*kubbi.Error](err); ok {
-		for _, m := range e.Messages {
-			text += "\n  " + m
-		}
-	}
-	return printable(text)
-}
+// Message is what a person should read about an error that Run returned.
+func Message(err error) string { return printable(err.Error()) }
 
 // helpWithExitCodes is kong's help, and the exit codes below that of the whole
 // program.

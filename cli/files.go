@@ -103,7 +103,7 @@ func packageFiles(inputs []input) ([]kubbi.File, error) {
 			file.Content = base64.StdEncoding.EncodeToString(f.data)
 			file.Encoding = api.EncodingBase64
 		}
-		file.ContentType = tools.ContentType(name, file.Encoding)
+		file.ContentType = tools.ContentType(name, file.Encoding != "")
 		files = append(files, file)
 	}
 	return files, nil

@@ -1,0 +1,270 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/mark3labs/mcp-go/mcp"
+
+	"kubbi-mcp/kubbi/api"
+)
+
+// demoCmd is `kubbi-mcp demo`.
+type demoCmd struct{}
+
+// demoTime is far more than the demo needs; it ends one that hangs.
+const demoTime = time.Minute
+
+// Run lets two agents hand over a text and a package through two real servers
+// that share a relay, and fails unless each step goes as it should.
+func (c *demoCmd) Run(a *app) (err error) {
+	ctx, cancel := context.WithTimeout(a.ctx, demoTime)
+	defer cancel()
+	dir, err := os.MkdirTemp("", "kubbi-demo-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+
+	s := &story{app: a, started: time.Now()}
+	s.title("Two agents, two MCP servers over stdio, one claim URL between them.",
+		"No account, no key, no network: the relay runs inside the servers.")
+
+	relayURL, err := freeOrigin()
+	if err != nil {
+		return err
+	}
+	d := &demo{story: s}
+	for _, side := range []struct {
+		name  string
+		agent **agent
+	}{{"A", &d.a}, {"B", &d.b}} {
+		ag, startErr := startAgent(ctx, side.name, dir, relayURL)
+		if startErr != nil {
+			return fmt.Errorf("demo: %w", startErr)
+		}
+		defer func() { err = errors.Join(err, ag.close()) }()
+		*side.agent = ag
+	}
+	for _, step := range []func(context.Context) error{d.meet, d.handText, d.handPackage} {
+		if err := step(ctx); err != nil {
+			return fmt.Errorf("demo: %w", err)
+		}
+	}
+	s.end()
+	return s.err
+}
+
+// freeOrigin is a loopback origin that nobody serves right now, so that the
+// demo leaves a running server of the user's alone.
+func freeOrigin() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return "http://" + l.Addr().String(), nil
+}
+
+// demo is the two agents and what they do.
+type demo struct {
+	*story
+	a, b *agent
+}
+
+func (d *demo) meet(ctx context.Context) error {
+	for _, ag := range []*agent{d.a, d.b} {
+		names, err := ag.tools(ctx)
+		if err != nil {
+			return err
+		}
+		d.step(ag.name, "starts its server, which offers %s", strings.Join(names, ", "))
+		if len(names) != 7 {
+			return fmt.Errorf("agent %s sees %d tools, not 7", ag.name, len(names))
+		}
+	}
+	return nil
+}
+
+// The parts of the tools' answers that the story needs.
+type (
+	sentResult struct {
+		ClaimURL string `json:"claim_url"`
+	}
+	inspectResult struct {
+		Status         api.Status `json:"status"`
+		ContentType    string     `json:"content_type"`
+		FileCount      int        `json:"file_count"`
+		TotalSizeBytes int64      `json:"total_size_bytes"`
+		RetrievalCount int        `json:"retrieval_count"`
+	}
+	claimResult struct {
+		Content any           `json:"content"`
+		Burned  bool          `json:"burned"`
+		Files   []claimedFile `json:"files"`
+	}
+	claimedFile struct {
+		Name         string  `json:"name"`
+		Content      *string `json:"content"`
+		ContentBlock *int    `json:"content_block"` // where a binary file is, in the result's content
+	}
+)
+
+const demoText = "The staging password is correct-horse-battery-staple."
+
+func (d *demo) handText(ctx context.Context) error {
+	var sent sentResult
+	if _, err := d.a.call(ctx, "send", map[string]any{
+		"content": demoText, "ttl_seconds": 600, "max_retrievals": 1,
+	}, &sent); err != nil {
+		return err
+	}
+	d.step("A", "sends a text that can be read once, and gets a claim URL to pass on:")
+	d.show(sent.ClaimURL)
+
+	var seen inspectResult
+	if _, err := d.b.call(ctx, "inspect", map[string]any{"claim_url": sent.ClaimURL}, &seen); err != nil {
+		return err
+	}
+	d.step("B", "inspects it first: %s, %s, claimed %s so far", seen.ContentType, seen.Status, count(seen.RetrievalCount, "time"))
+	d.check(seen.ContentType == api.TypeText && seen.Status == api.StatusActive && seen.RetrievalCount == 0,
+		"inspecting spends nothing")
+
+	var got claimResult
+	if _, err := d.b.call(ctx, "claim", map[string]any{"claim_url": sent.ClaimURL}, &got); err != nil {
+		return err
+	}
+	d.step("B", "claims it:")
+	d.show(fmt.Sprint(got.Content))
+	d.check(got.Content == demoText && got.Burned, "the text is the one that A sent, and it burned: the relay wiped it")
+	return d.claimAgain(ctx, sent.ClaimURL)
+}
+
+// claimAgain shows that what was claimed is gone.
+func (d *demo) claimAgain(ctx context.Context, claimURL string) error {
+	_, err := d.b.call(ctx, "claim", map[string]any{"claim_url": claimURL}, &claimResult{})
+	r, refused := errors.AsType[refusal](err)
+	if err != nil && !refused {
+		return err
+	}
+	d.step("B", "claims it again, and is refused:")
+	d.show(r.text)
+	d.check(refused, "a second claim gets nothing")
+	return nil
+}
+
+// demoFile is one file of the package, with its content as bytes.
+type demoFile struct {
+	name, contentType, role string
+	data                    []byte
+	binary                  bool
+}
+
+func demoFiles() ([]demoFile, error) {
+	chart, err := demoChart()
+	return []demoFile{
+		{"instructions.md", "text/markdown", "instructions", []byte("# Review\n\nCheck the three slowest steps, then answer with a verdict.\n"), false},
+		{"timings.csv", "text/csv", "data", []byte("step,ms\nclone,812\nbuild,20417\ntest,61290\n"), false},
+		{"chart.png", "image/png", "attachment", chart, true},
+	}, err
+}
+
+// demoChart draws the timings as three bars.
+func demoChart() ([]byte, error) {
+	img := image.NewPaletted(image.Rect(0, 0, 64, 24), color.Palette{color.White, color.RGBA{0x2f, 0x6f, 0xde, 0xff}})
+	for i, width := range []int{2, 20, 60} {
+		for y := i*8 + 1; y < i*8+7; y++ {
+			for x := range width {
+				img.SetColorIndex(x, y, 1)
+			}
+		}
+	}
+	var b bytes.Buffer
+	err := png.Encode(&b, img)
+	return b.Bytes(), err
+}
+
+func (d *demo) handPackage(ctx context.Context) error {
+	files, err := demoFiles()
+	if err != nil {
+		return err
+	}
+	var arguments []map[string]any
+	var lines []string
+	var total int64
+	for _, f := range files {
+		m := map[string]any{"name": f.name, "content_type": f.contentType, "role": f.role, "content": string(f.data)}
+		if f.binary {
+			m["content"], m["encoding"] = base64.StdEncoding.EncodeToString(f.data), api.EncodingBase64
+		}
+		arguments = append(arguments, m)
+		lines = append(lines, fmt.Sprintf("%-16s %-14s %s", f.name, f.contentType, size(int64(len(f.data)))))
+		total += int64(len(f.data))
+	}
+	var sent sentResult
+	if _, err := d.a.call(ctx, "send_files", map[string]any{
+		"files": arguments, "ttl_seconds": 600, "max_retrievals": 1,
+	}, &sent); err != nil {
+		return err
+	}
+	d.step("A", "sends a package of three files, one of them a picture:")
+	d.show(lines...)
+	d.show(sent.ClaimURL)
+
+	var seen inspectResult
+	if _, err := d.b.call(ctx, "inspect", map[string]any{"claim_url": sent.ClaimURL}, &seen); err != nil {
+		return err
+	}
+	d.step("B", "inspects it: %s, %s", count(seen.FileCount, "file"), size(seen.TotalSizeBytes))
+	d.check(seen.FileCount == len(files) && seen.TotalSizeBytes == total, "names, types and sizes are known before anything is spent")
+
+	var got claimResult
+	result, err := d.b.call(ctx, "claim", map[string]any{"claim_url": sent.ClaimURL}, &got)
+	if err != nil {
+		return err
+	}
+	d.step("B", "claims it and compares every byte:")
+	same := len(got.Files) == len(files)
+	for i := range got.Files {
+		data, err := got.Files[i].bytes(result)
+		if err != nil {
+			return err
+		}
+		verdict := "the same"
+		if i >= len(files) || got.Files[i].Name != files[i].name || !bytes.Equal(data, files[i].data) {
+			same, verdict = false, "not what was sent"
+		}
+		d.show(fmt.Sprintf("%-16s %s", got.Files[i].Name, verdict))
+	}
+	d.check(same && got.Burned, "all three arrived whole, and the relay wiped them")
+	return d.claimAgain(ctx, sent.ClaimURL)
+}
+
+// bytes is a claimed file's content, from the structured result or from the
+// block that it names.
+func (f claimedFile) bytes(result *mcp.CallToolResult) ([]byte, error) {
+	if f.Content != nil {
+		return []byte(*f.Content), nil
+	}
+	if f.ContentBlock == nil || *f.ContentBlock < 0 || *f.ContentBlock >= len(result.Content) {
+		return nil, fmt.Errorf("%s came without content", f.Name)
+	}
+	switch block := result.Content[*f.ContentBlock].(type) {
+	case mcp.ImageContent:
+		return base64.StdEncoding.DecodeString(block.Data)
+	case mcp.TextContent:
+		return []byte(block.Text), nil
+	default:
+		return nil, fmt.Errorf("%s came as %T", f.Name, block)
+	}
+}

@@ -1,0 +1,82 @@
+package cli_test
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// imports says which packages of this project each folder may depend on, its
+// own aside: design.md, "Folders". Tests are free.
+var imports = map[string][]string{
+	"kubbi":              {"kubbi/api"},
+	"kubbi/api":          {},
+	"schemas":            {},
+	"tools":              {"kubbi", "kubbi/api", "schemas"},
+	"server":             {"tools", "kubbi", "kubbi/api", "schemas"},
+	"relay":              {"kubbi/api", "relay/store", "relay/atrest"},
+	"relay/atrest":       {},
+	"relay/store":        {},
+	"relay/store/sqlite": {"relay/store"},
+}
+
+// TestImports keeps the client from knowing the relay, the relay from knowing
+// the client, and each layer from reaching over the one below it.
+func TestImports(t *testing.T) {
+	const module = "kubbi-mcp"
+	for folder, allowed := range imports {
+		t.Run(folder, func(t *testing.T) {
+			cmd := exec.Command("go", "list", "-deps", module+"/"+folder)
+			cmd.Dir = ".."
+			out, err := cmd.Output()
+			if err != nil {
+				t.Fatalf("go list: %v", err)
+			}
+			seen := false
+			for dep := range strings.FieldsSeq(string(out)) {
+				own, ok := strings.CutPrefix(dep, module+"/")
+				if !ok {
+					continue
+				}
+				// A store's SQL may live in a package beneath it.
+				if own == folder || strings.HasPrefix(own, folder+"/") && strings.HasPrefix(folder, "relay/store/") {
+					seen = true
+					continue
+				}
+				if !slices.Contains(allowed, own) {
+					t.Errorf("%s must not depend on %s", folder, own)
+				}
+			}
+			if !seen {
+				t.Errorf("go list -deps does not name %s itself", folder)
+			}
+		})
+	}
+}
+
+// TestSidesStayApart is the rule in its shortest form, for packages that are
+// not in the table yet.
+func TestSidesStayApart(t *testing.T) {
+	cmd := exec.Command("go", "list", "-f", "{{.ImportPath}} {{join .Deps \" \"}}", "kubbi-mcp/kubbi/...", "kubbi-mcp/relay/...")
+	cmd.Dir = ".."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	packages := 0
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Fields(line)
+		packages++
+		for _, dep := range fields[1:] {
+			relay := strings.HasPrefix(dep, "kubbi-mcp/relay")
+			client := dep == "kubbi-mcp/kubbi"
+			if strings.HasPrefix(fields[0], "kubbi-mcp/kubbi") && relay || strings.HasPrefix(fields[0], "kubbi-mcp/relay") && client {
+				t.Errorf("%s must not depend on %s", fields[0], dep)
+			}
+		}
+	}
+	if packages < 8 {
+		t.Errorf("looked at %d packages only", packages)
+	}
+}

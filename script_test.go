@@ -1,0 +1,200 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"kubbi-mcp/kubbi/api"
+)
+
+// patience ends a wait for another process that will never be over.
+const patience = 30 * time.Second
+
+func want(ts *testscript.TestScript, neg bool, args []string, least, most int, usage string) {
+	if neg || len(args) < least || len(args) > most {
+		ts.Fatalf("usage: %s", usage)
+	}
+}
+
+// cmdExits runs kubbi-mcp and compares its exit code.
+func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 2, 100, "exits CODE ARG...")
+	err := ts.Exec("kubbi-mcp", args[1:]...)
+	code := "0"
+	if err != nil {
+		code = strings.TrimPrefix(err.Error(), "exit status ")
+	}
+	if code != args[0] {
+		ts.Fatalf("exit code %s, want %s: %v", code, args[0], args[1:])
+	}
+}
+
+// cmdSetenv puts a file's content, without the line end, into a variable.
+func cmdSetenv(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 2, 2, "setenv NAME FILE")
+	ts.Setenv(args[0], strings.TrimSuffix(ts.ReadFile(args[1]), "\n"))
+}
+
+// cmdField puts a field of a JSON object into a variable.
+func cmdField(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 3, 3, "field FIELD FILE NAME")
+	var object map[string]any
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[1])), &object))
+	value, ok := object[args[0]].(string)
+	if !ok {
+		ts.Fatalf("%s has no string %q", args[1], args[0])
+	}
+	ts.Setenv(args[2], value)
+}
+
+// cmdLives compares how long a kubbi lives with what was asked for.
+func cmdLives(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 2, 2, "lives FILE SECONDS")
+	var sent api.CreateResponse
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &sent))
+	seconds, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	if got := sent.ExpiresAt.Sub(sent.CreatedAt.Time); got != time.Duration(seconds)*time.Second {
+		ts.Fatalf("it lives %v, want %d s", got, seconds)
+	}
+}
+
+// cmdMode compares the permissions of files.
+func cmdMode(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 2, 100, "mode OCTAL FILE...")
+	for _, name := range args[1:] {
+		info, err := os.Stat(ts.MkAbs(name))
+		ts.Check(err)
+		if got := fmt.Sprintf("%o", info.Mode().Perm()); got != args[0] {
+			ts.Fatalf("%s has mode %s, want %s", name, got, args[0])
+		}
+	}
+}
+
+// cmdBytes writes a file with every value of a byte, over and over.
+func cmdBytes(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 2, 2, "bytes COUNT FILE")
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	data := make([]byte, n)
+	for i := range data {
+		data[i] = byte(i)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), data, 0o600))
+}
+
+// cmdGet gets a URL and gives the body as standard output.
+func cmdGet(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 1, 1, "get URL")
+	body, err := httpGet(args[0])
+	ts.Check(err)
+	_, err = ts.Stdout().Write(body)
+	ts.Check(err)
+}
+
+func httpGet(url string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("status %s: %s", resp.Status, body)
+	}
+	return body, err
+}
+
+// cmdListening waits until a relay is served at an origin, or is not there.
+func cmdListening(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 2, 2, "listening yes|no ORIGIN")
+	http.DefaultClient.CloseIdleConnections()
+	deadline := time.Now().Add(patience)
+	for {
+		_, err := httpGet(args[1] + api.PathHealth)
+		if (err == nil) == (args[0] == "yes") {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("still not %v: %v", args, err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// server is a kubbi-mcp that a script started.
+type server struct {
+	cmd    *exec.Cmd
+	stdin  io.Closer
+	stderr bytes.Buffer
+	exited chan error
+}
+
+// end closes the server's input, as a host does, and waits for it to exit.
+func (s *server) end() error {
+	s.stdin.Close()
+	select {
+	case err := <-s.exited:
+		s.exited <- err
+		return err
+	case <-time.After(patience):
+		s.cmd.Process.Kill()
+		return fmt.Errorf("still running")
+	}
+}
+
+type serverKey string
+
+// cmdServe starts a server whose input stays open until stop, or until the
+// script ends.
+func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 1, 100, "serve NAME FLAG...")
+	path, err := exec.LookPath("kubbi-mcp")
+	ts.Check(err)
+	s := &server{cmd: exec.Command(path, append([]string{"serve"}, args[1:]...)...), exited: make(chan error, 1)}
+	s.cmd.Dir = ts.MkAbs(".")
+	s.cmd.Stderr = &s.stderr
+	for _, name := range []string{"KUBBI_DATA_DIR", "KUBBI_RELAY_URL", "HOME"} {
+		s.cmd.Env = append(s.cmd.Env, name+"="+ts.Getenv(name))
+	}
+	s.stdin, err = s.cmd.StdinPipe()
+	ts.Check(err)
+	ts.Check(s.cmd.Start())
+	go func() { s.exited <- s.cmd.Wait() }()
+	ts.Defer(func() { s.end() })
+	servers(ts)[args[0]] = s
+}
+
+// cmdStop ends a server and compares its exit code with 0.
+func cmdStop(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 1, 1, "stop NAME")
+	s := servers(ts)[args[0]]
+	if s == nil {
+		ts.Fatalf("no server %s", args[0])
+	}
+	if err := s.end(); err != nil {
+		ts.Fatalf("server %s: %v\n%s", args[0], err, s.stderr.String())
+	}
+}
+
+// servers are those of one script.
+func servers(ts *testscript.TestScript) map[string]*server {
+	return ts.Value(serverKey("servers")).(map[string]*server)
+}
