@@ -116,6 +116,7 @@ func (s stalled) Is(target error) bool { return target == context.DeadlineExceed
 var (
 	errTooLarge = errors.New("the answer is larger than the limit")
 	errCutShort = errors.New("the answer was cut short")
+	errEmpty    = errors.New("the answer is empty")
 	errNotJSON  = errors.New("the answer is not JSON of the kind this API gives")
 )
 
@@ -159,10 +160,13 @@ func (r watchedReader) Read(p []byte) (int, error) {
 // larger one is a part of it.
 const rawCopy = 4 << 10
 
-// decode reads an answer. Its errors are errCutShort and errNotJSON, and say
-// nothing of the body. An object in a payload may name a member twice: a claim
+// decode reads an answer. Its errors are errEmpty, errCutShort and errNotJSON,
+// and say nothing of the body. An object in a payload may name a member twice: a claim
 // that has been counted must not fail on it.
 func decode(body []byte, v any) error {
+	if len(body) == 0 {
+		return errEmpty
+	}
 	raw := jsonv2.UnmarshalFromFunc(func(dec *jsontext.Decoder, v *json.RawMessage) error {
 		val, err := dec.ReadValue()
 		switch {

@@ -1,0 +1,360 @@
+package kubbi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"kubbi-mcp/kubbi/api"
+)
+
+func TestParseClaimURL(t *testing.T) {
+	const tok = testToken
+	tests := []struct{ in, origin, fragment string }{
+		{"https://api.kubbi.ai/r/" + tok, "https://api.kubbi.ai", ""},
+		{"https://api.kubbi.ai/r/" + tok + "/", "https://api.kubbi.ai", ""},
+		{"https://api.kubbi.ai/r/" + tok + "///", "https://api.kubbi.ai", ""},
+		{"https://api.kubbi.ai/r/" + tok + "/claim", "https://api.kubbi.ai", ""},
+		{"https://api.kubbi.ai/r/" + tok + "/inspect/", "https://api.kubbi.ai", ""},
+		{"https://api.kubbi.ai/r/" + tok + "/claim#k=abc", "https://api.kubbi.ai", "k=abc"},
+		{"HTTPS://API.Kubbi.AI/r/" + tok, "https://api.kubbi.ai", ""},
+		{"https://api.kubbi.ai:443/r/" + tok, "https://api.kubbi.ai", ""},
+		{"https://api.kubbi.ai:/r/" + tok, "https://api.kubbi.ai", ""},
+		{"https://api.kubbi.ai:0443/r/" + tok, "https://api.kubbi.ai", ""},
+		{"https://api.kubbi.ai:8443/r/" + tok, "https://api.kubbi.ai:8443", ""},
+		{"http://127.0.0.1:7117/r/" + tok, "http://127.0.0.1:7117", ""},
+		{"http://localhost:80/r/" + tok, "http://localhost", ""},
+		{"http://[::1]:7117/r/" + tok, "http://[::1]:7117", ""},
+		{"http://[0:0:0:0:0:0:0:1]/r/" + tok, "http://[::1]", ""},
+		{" \n<https://api.kubbi.ai/r/" + tok + "> ", "https://api.kubbi.ai", ""},
+		{"\"`https://api.kubbi.ai/r/" + tok + "`\"", "https://api.kubbi.ai", ""},
+		{"https://api.kubbi.ai/r/%5Am9yLXRlc3RzLW9ubHktbm90LWEtc2VjcmV0LTEyMzQ", "https://api.kubbi.ai", ""},
+		{"https://xn--kubb-epa.ai/r/" + tok, "https://xn--kubb-epa.ai", ""},
+		{tok, "", ""},
+		{"'" + tok + "'\n", "", ""},
+		{tok + "#k=abc", "", "k=abc"},
+	}
+	for _, tt := range tests {
+		u, err := ParseClaimURL(tt.in)
+		if err != nil {
+			t.Errorf("ParseClaimURL(%q): %v", tt.in, err)
+			continue
+		}
+		if u.Origin() != tt.origin || u.Token() != tok || u.Fragment() != tt.fragment {
+			t.Errorf("ParseClaimURL(%q) = %q %q %q", tt.in, u.Origin(), u.Token(), u.Fragment())
+		}
+	}
+}
+
+func TestParseClaimURLRefuses(t *testing.T) {
+	const tok = testToken
+	tests := []struct{ in, says string }{
+		{"", "empty"},
+		{"  ", "empty"},
+		{"\"\"", "empty"},
+		{strings.Repeat("x", 5000), "longer"},
+		{tok[:15], "neither"},
+		{strings.Repeat("x", 513), "neither"},
+		{"api.kubbi.ai/r/" + tok, "neither"},
+		{"/r/" + tok, "neither"},
+		{tok + "/claim", "neither"},
+		{tok + "=", "neither"},
+		{tok + "?x", "neither"},
+		{"https://api.kubbi.ai/r/" + tok + "?next=1", "query"},
+		{"https://api.kubbi.ai?/r/" + tok, "query"},
+		{"https://user@api.kubbi.ai/r/" + tok, "user name"},
+		{"https://api.kubbi.ai@evil.example/r/" + tok, "user name"},
+		{"https://api.kubbi.ai:443@evil.example/r/" + tok, "user name"},
+		{"https://evil.example\\@api.kubbi.ai/r/" + tok, "backslash"},
+		{"ftp://api.kubbi.ai/r/" + tok, "scheme"},
+		{"file:///r/" + tok, "scheme"},
+		{"javascript://api.kubbi.ai/r/" + tok, "scheme"},
+		{"https:///r/" + tok, "host"},
+		{"https://:443/r/" + tok, "host"},
+		{"https://api..kubbi.ai/r/" + tok, "host"},
+		{"https://api.kubbi.ai./r/" + tok, "host"},
+		{"https://-api.kubbi.ai/r/" + tok, "host"},
+		{"https://api%2ekubbi.ai/r/" + tok, "host"},
+		{"https://api,kubbi.ai/r/" + tok, "host"},
+		{"https://аpi.kubbi.ai/r/" + tok, "ASCII"}, // a Cyrillic а
+		{"https://api。kubbi。ai/r/" + tok, "ASCII"},
+		{"https://2130706433/r/" + tok, "host"},
+		{"https://127.1/r/" + tok, "host"},
+		{"https://0x7f.0.0.1/r/" + tok, "host"},
+		{"https://127.0.0.0x1/r/" + tok, "host"},
+		{"https://0177.0.0.1/r/" + tok, "host"},
+		{"https://" + strings.Repeat("a", 64) + ".ai/r/" + tok, "host"},
+		{"https://" + strings.Repeat("a.", 127) + "ai/r/" + tok, "host"},
+		{"https://[fe80::1%25eth0]/r/" + tok, "IPv6"},
+		{"https://[::1/r/" + tok, "IPv6"},
+		{"https://[::1]evil/r/" + tok, "IPv6"},
+		{"https://[127.0.0.1]/r/" + tok, "IPv6"},
+		{"https://::1/r/" + tok, "host"},
+		{"https://api.kubbi.ai:0/r/" + tok, "port"},
+		{"https://api.kubbi.ai:65536/r/" + tok, "port"},
+		{"https://api.kubbi.ai:+443/r/" + tok, "port"},
+		{"https://api.kubbi.ai:443:1/r/" + tok, "port"},
+		{"https://api.kubbi.ai/" + tok, "path"},
+		{"https://api.kubbi.ai/R/" + tok, "path"},
+		{"https://api.kubbi.ai//r/" + tok, "path"},
+		{"https://api.kubbi.ai/x/../r/" + tok, "path"},
+		{"https://api.kubbi.ai/%72/" + tok, "path"},
+		{"https://api.kubbi.ai/r/", "path"},
+		{"https://api.kubbi.ai/r//" + tok, "token"},
+		{"https://api.kubbi.ai/r/" + tok + "/claim/inspect", "token"},
+		{"https://api.kubbi.ai/r/" + tok + "/x", "token"},
+		{"https://api.kubbi.ai/r/" + tok + "/..", "token"},
+		{"https://api.kubbi.ai/r/" + tok + ".", "token"},
+		{"https://api.kubbi.ai/r/" + tok + "%2Fclaim", "token"},
+		{"https://api.kubbi.ai/r/" + tok + "%2e%2e", "token"},
+		{"https://api.kubbi.ai/r/" + tok + "%00", "token"},
+		{"https://api.kubbi.ai/r/" + tok + "%", "percent"},
+		{"https://api.kubbi.ai/r/" + tok + "%2541", "percent"},
+		{"https://api.kubbi.ai/r/" + tok[:20] + " " + tok[20:], "space"},
+		{"https://api.kubbi.ai/r/" + tok + "\r\nHost: x", "control"},
+		{"https://api.kubbi.ai/r/" + tok + "\x00", "control"},
+		{"https://api.kubbi.ai/r/" + tok + "#\x7f", "control"},
+	}
+	for _, tt := range tests {
+		u, err := ParseClaimURL(tt.in)
+		if err == nil {
+			t.Errorf("ParseClaimURL(%q) = %q, want an error", tt.in, u.URL())
+			continue
+		}
+		if !errors.Is(err, ErrValidation) || !strings.Contains(err.Error(), tt.says) {
+			t.Errorf("ParseClaimURL(%q): %v, want ErrValidation that says %q", tt.in, err, tt.says)
+		}
+		wantNone(t, "error", err.Error(), tok[:15], "evil")
+	}
+}
+
+// A ClaimURL shows its secrets only to those who ask for them by name.
+func TestClaimURLIsRedacted(t *testing.T) {
+	u, err := ParseClaimURL("https://api.kubbi.ai/r/" + testToken + "#k=fragment-key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	j, err := json.Marshal(u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, logged := logger()
+	l.Info("x", "url", u, "nested", struct{ U any }{u})
+	all := fmt.Sprintf("%v %+v %#v %s %q", u, u, u, u, u) + string(j) + logged()
+	wantNone(t, "output", all, testToken, "fragment-key")
+	if !strings.Contains(all, "https://api.kubbi.ai/r/[redacted]") {
+		t.Errorf("output does not show the origin: %s", all)
+	}
+}
+
+func TestParseOrigin(t *testing.T) {
+	for in, want := range map[string]string{
+		"https://api.kubbi.ai":     "https://api.kubbi.ai",
+		" HTTPS://Api.Kubbi.ai/\n": "https://api.kubbi.ai",
+		"https://h.example:443":    "https://h.example",
+		"http://127.0.0.1:7117/":   "http://127.0.0.1:7117",
+		"http://relay:80":          "http://relay",
+	} {
+		if got, err := ParseOrigin(in); got != want || err != nil {
+			t.Errorf("ParseOrigin(%q) = %q, %v, want %q", in, got, err, want)
+		}
+	}
+	for _, in := range []string{"", "*", "api.kubbi.ai", "https://h/path", "https://h?x", "https://h#x", "https://u:p@h", "ws://h", "https://", "https://*.h.example"} {
+		if got, err := ParseOrigin(in); err == nil {
+			t.Errorf("ParseOrigin(%q) = %q, want an error", in, got)
+		}
+	}
+}
+
+func TestAllowedOrigins(t *testing.T) {
+	tests := []struct {
+		allowed, origin string
+		guarded, ok     bool
+	}{
+		{"", "http://base.example", false, true},
+		{"", "https://api.kubbi.ai", false, true},
+		{"", "https://base.example", false, false}, // another scheme is another origin
+		{"", "http://base.example:81", false, false},
+		{"", "https://api.kubbi.ai:444", false, false},
+		{"", "https://api.kubbi.ai.evil.example", false, false},
+		{"", "https://evil-api.kubbi.ai", false, false},
+		{"", "https://xn--pi-6kc.kubbi.ai", false, false},
+		{"", "http://127.0.0.1:7117", false, false},
+		{"HTTPS://Named.example:443/", "https://named.example", false, true},
+		{"http://127.0.0.1:7117", "http://127.0.0.1:7117", false, true},
+		{"http://127.0.0.1:7117", "http://localhost:7117", false, false},
+		{"*", "https://any.example", true, true},
+		{"*", "https://api.kubbi.ai", false, true},
+		{"*", "http://base.example", false, true},
+		{"*", "http://any.example", false, false},
+		{"*", "http://127.0.0.1:7117", false, false},
+	}
+	for _, tt := range tests {
+		opts := []Option{WithBaseURL("http://base.example")}
+		if tt.allowed != "" {
+			opts = append(opts, WithAllowedOrigins(tt.allowed))
+		}
+		c, err := NewClient("", opts...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := c.target(tt.origin + "/r/" + testToken)
+		if (err == nil) != tt.ok || r.guarded != tt.guarded {
+			t.Errorf("allowed %q: %s: guarded %v, %v; want %v, ok %v", tt.allowed, tt.origin, r.guarded, err, tt.guarded, tt.ok)
+		}
+		if err != nil {
+			if !errors.Is(err, ErrOrigin) || !strings.Contains(err.Error(), tt.origin+" ") ||
+				!strings.Contains(err.Error(), "--allow-origin "+tt.origin) || !strings.Contains(err.Error(), "KUBBI_ALLOW_ORIGINS") {
+				t.Errorf("error does not name origin and flag: %v", err)
+			}
+			wantNone(t, "error", err.Error(), testToken)
+		}
+	}
+}
+
+// A refused origin is not so much as connected to.
+func TestRefusedBeforeConnection(t *testing.T) {
+	var conns atomic.Int64
+	srv := httptest.NewUnstartedServer(http.NotFoundHandler())
+	srv.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			conns.Add(1)
+		}
+	}
+	srv.Start()
+	defer srv.Close()
+	c := newTest(t, "https://base.example")
+	ctx := context.Background()
+	for _, u := range []string{srv.URL, strings.Replace(srv.URL, "127.0.0.1", "localhost", 1)} {
+		if _, err := c.Inspect(ctx, u+"/r/"+testToken); !errors.Is(err, ErrOrigin) {
+			t.Errorf("Inspect(%s): %v, want ErrOrigin", u, err)
+		}
+		if _, err := c.Claim(ctx, u+"/r/"+testToken); !errors.Is(err, ErrOrigin) {
+			t.Errorf("Claim(%s): %v, want ErrOrigin", u, err)
+		}
+	}
+	if n := conns.Load(); n != 0 {
+		t.Errorf("%d connections were made, want 0", n)
+	}
+	// The counter counts.
+	if _, err := newTest(t, srv.URL, WithRetries(0)).Inspect(ctx, testToken); err == nil || conns.Load() == 0 {
+		t.Errorf("an allowed origin: %v after %d connections, want a 404 after one", err, conns.Load())
+	}
+}
+
+// What is sent is the plain form, whatever the claim URL looked like.
+func TestSentPath(t *testing.T) {
+	var s seen
+	c, srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		s.add(r)
+		if strings.HasSuffix(r.URL.Path, api.SuffixClaim) {
+			answer(w, 200, okClaim)
+			return
+		}
+		answer(w, 200, okInspect)
+	})
+	upper := strings.ToUpper(srv.URL[:7]) + srv.URL[7:]
+	forms := []string{
+		testToken, srv.URL + "/r/" + testToken, "<" + upper + "/r/" + testToken + "/claim/>",
+		srv.URL + "/r/" + testToken + "/inspect#k=fragment", srv.URL + "/r/%5A" + testToken[1:],
+	}
+	for _, f := range forms {
+		if _, err := c.Inspect(context.Background(), f); err != nil {
+			t.Errorf("Inspect(%q): %v", f, err)
+		}
+		if _, err := c.Claim(context.Background(), f); err != nil {
+			t.Errorf("Claim(%q): %v", f, err)
+		}
+	}
+	reqs := s.all()
+	if len(reqs) != 2*len(forms) {
+		t.Fatalf("%d requests, want %d", len(reqs), 2*len(forms))
+	}
+	for i, r := range reqs {
+		wantMethod, wantPath := http.MethodGet, "/r/"+testToken+"/inspect"
+		if i%2 == 1 {
+			wantMethod, wantPath = http.MethodPost, "/r/"+testToken+"/claim"
+		}
+		if r.method != wantMethod || r.path != wantPath || r.query != "" || r.body != "" {
+			t.Errorf("request %d is %s %s?%s with body %q, want %s %s", i, r.method, r.path, r.query, r.body, wantMethod, wantPath)
+		}
+		if got := r.header.Get("Authorization"); got != "" {
+			t.Errorf("request %d sends the API key to a consumer route", i)
+		}
+		if got := r.header.Get("Accept"); got != api.TypeJSON {
+			t.Errorf("Accept is %q", got)
+		}
+	}
+}
+
+func FuzzParseClaimURL(f *testing.F) {
+	for _, s := range []string{
+		"https://api.kubbi.ai/r/" + testToken, testToken, "<http://[::1]:7117/r/" + testToken + "/claim#k=x>",
+		"https://u@h/r/" + testToken, "https://h:443/r/" + testToken + "%41/inspect//", "HTTPS://H.EXAMPLE:/r/" + testToken,
+		"https://127.1/r/" + testToken, "https://h\\@g/r/" + testToken, "https://h/r/" + testToken + "?q",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		u, err := ParseClaimURL(s)
+		if err != nil {
+			if u != (ClaimURL{}) || !errors.Is(err, ErrValidation) {
+				t.Fatalf("a refusal gives %#v, %v", u, err)
+			}
+			return
+		}
+		if !isToken(u.Token()) {
+			t.Fatalf("token is not plain: %q", u.Token())
+		}
+		for _, r := range u.URL() + u.Fragment() {
+			if r <= ' ' || r >= 0x7f {
+				t.Fatalf("a character gets through: %q", u.URL()+"#"+u.Fragment())
+			}
+		}
+		again, err := ParseClaimURL(u.URL())
+		if err != nil || again.URL() != u.URL() {
+			t.Fatalf("%q does not parse as itself: %q, %v", u.URL(), again.URL(), err)
+		}
+		if u.Origin() == "" {
+			return
+		}
+		if o, err := ParseOrigin(u.Origin()); err != nil || o != u.Origin() {
+			t.Fatalf("origin %q does not parse as itself: %q, %v", u.Origin(), o, err)
+		}
+		// Where net/http would go with the URL as it was given is where we go.
+		given, err := url.Parse(unwrap(s))
+		if err != nil {
+			t.Fatalf("net/url refuses what we accept: %q: %v", s, err)
+		}
+		ours, err := http.NewRequest(http.MethodGet, u.URL(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := func(u *url.URL) string {
+			if p := strings.TrimLeft(u.Port(), "0"); p != "" {
+				return p
+			}
+			return map[string]string{"https": "443", "http": "80"}[u.Scheme]
+		}
+		host := func(u *url.URL) string {
+			if ip := net.ParseIP(u.Hostname()); ip != nil {
+				return ip.String()
+			}
+			return strings.ToLower(u.Hostname())
+		}
+		if given.Scheme != ours.URL.Scheme || host(given) != host(ours.URL) || port(given) != port(ours.URL) || given.User != nil {
+			t.Fatalf("%q would lead to %s %s, we go to %s", s, given.Scheme, given.Host, ours.URL.Host)
+		}
+		if !strings.HasPrefix(given.Path, "/r/"+u.Token()) || ours.URL.Path != "/r/"+u.Token() {
+			t.Fatalf("%q has the path %q, we ask for %q", s, given.Path, ours.URL.Path)
+		}
+	})
+}
