@@ -1,0 +1,83 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/mark3labs/mcp-go/mcp"
+
+	"kubbi-mcp/tools"
+)
+
+// argumentsKey carries a tool call's arguments past mcp-go, which takes nothing
+// but the message.
+type argumentsKey struct{}
+
+func withArguments(ctx context.Context, args jsontext.Value) context.Context {
+	return context.WithValue(ctx, argumentsKey{}, args)
+}
+
+// putArgumentsBack gives a tool call the arguments that the stdio transport has
+// taken out of its message. Calls from other transports have theirs.
+func putArgumentsBack(ctx context.Context, _ any, req *mcp.CallToolRequest) {
+	if args, ok := ctx.Value(argumentsKey{}).(jsontext.Value); ok {
+		req.Params.Arguments = json.RawMessage(args)
+		req.Params.RawArguments = json.RawMessage(args)
+	}
+}
+
+// encodeAnswer writes the answer to a request, with the request's id as it came.
+func encodeAnswer(m *message, resp mcp.JSONRPCMessage) []byte {
+	switch r := resp.(type) {
+	case mcp.JSONRPCResponse:
+		if res, ok := r.Result.(*mcp.CallToolResult); ok {
+			b := make([]byte, 0, tools.ResultSize(res)+len(m.id))
+			b, err := tools.AppendResult(appendHead(b, m.id, "result"), res)
+			if err == nil {
+				return append(b, "}\n"...)
+			}
+		} else if b, err := json.Marshal(r.Result); err == nil {
+			return append(append(appendHead(nil, m.id, "result"), b...), "}\n"...)
+		}
+	case mcp.JSONRPCError:
+		e := &rpcError{Code: r.Error.Code, Message: r.Error.Message, Data: r.Error.Data, id: m.id}
+		if e.Code == mcp.INVALID_REQUEST {
+			// The message is a valid request: parse has seen to that. What mcp-go
+			// could not read is its params.
+			e.Code, e.Message = mcp.INVALID_PARAMS, "Invalid params for "+m.name
+		}
+		return encodeError(e)
+	}
+	return encodeError(&rpcError{Code: mcp.INTERNAL_ERROR, Message: errInternal.Error(), id: m.id})
+}
+
+// encodeError writes an error answer.
+func encodeError(e *rpcError) []byte {
+	b, err := json.Marshal(e)
+	if err != nil { // the data, which is mcp-go's
+		b = fmt.Appendf(nil, `{"code":%d,"message":"internal error"}`, mcp.INTERNAL_ERROR)
+	}
+	return append(append(appendHead(nil, e.id, "error"), b...), "}\n"...)
+}
+
+// encodeNotification writes a notification, nothing if it can't be written.
+func encodeNotification(n mcp.JSONRPCNotification) []byte {
+	b, err := json.Marshal(n)
+	if err != nil {
+		return nil
+	}
+	return append(b, '\n')
+}
+
+func appendHead(dst []byte, id jsontext.Value, member string) []byte {
+	if id == nil {
+		id = jsontext.Value("null")
+	}
+	dst = append(dst, `{"jsonrpc":"2.0","id":`...)
+	dst = append(dst, id...)
+	dst = append(dst, `,"`...)
+	dst = append(dst, member...)
+	return append(dst, `":`...)
+}

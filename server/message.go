@@ -1,0 +1,333 @@
+package server
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/mark3labs/mcp-go/mcp"
+)
+
+// Limits of what is echoed to the client or kept for the time of a request.
+const (
+	maxID     = 1024 // bytes of an id
+	maxMethod = 256  // bytes of a method's or tool's name
+)
+
+// message is one JSON-RPC message, taken apart in a single pass. Its values are
+// parts of the line it came in.
+type message struct {
+	line     []byte
+	jsonrpc  jsontext.Value
+	id       jsontext.Value // as it came, to be echoed exactly; nil: none
+	method   jsontext.Value
+	params   jsontext.Value
+	answer   bool // has a result or an error
+	repeated bool // has a member twice
+
+	name   string // of the method, unquoted
+	object params // of params, if it is an object
+}
+
+// params is a params object's members. Only the arguments can be long in
+// practice, and nothing but the tool that they are for needs to read them.
+type params struct {
+	arguments jsontext.Value // as it came; nil: none
+	meta      jsontext.Value
+	tool      jsontext.Value // "name"
+	requestID jsontext.Value // "requestId"
+	others    []jsontext.Value
+	repeated  bool
+}
+
+// rpcError is an error answer.
+type rpcError struct {
+	Code    int    `json:"code"`
+	Message string `json:"message"`
+	Data    any    `json:"data,omitempty"`
+
+	id jsontext.Value // nil: null
+}
+
+func (e *rpcError) Error() string { return e.Message }
+
+func invalidRequest(id jsontext.Value, format string, args ...any) *rpcError {
+	return &rpcError{Code: mcp.INVALID_REQUEST, Message: fmt.Sprintf(format, args...), id: id}
+}
+
+func invalidParams(id jsontext.Value, format string, args ...any) *rpcError {
+	return &rpcError{Code: mcp.INVALID_PARAMS, Message: fmt.Sprintf(format, args...), id: id}
+}
+
+var errNotObject = errors.New("not an object")
+
+// parse takes a line apart. The error it gives is the answer to the line.
+func parse(line []byte) (*message, *rpcError) {
+	m := message{line: line}
+	// Repeated names are looked for where they matter, and left to the tool
+	// inside its arguments.
+	err := jsonv2.Unmarshal(line, &m, jsontext.AllowDuplicateNames(true))
+	var syntax *jsontext.SyntacticError
+	switch {
+	case errors.As(err, &syntax):
+		return nil, &rpcError{Code: mcp.PARSE_ERROR, Message: fmt.Sprintf("Parse error: the message is not valid JSON (at byte %d)", syntax.ByteOffset)}
+	case errors.Is(err, errNotObject) && len(line) > 0 && bytes.TrimLeft(line, " \t\r\n")[0] == '[':
+		return nil, invalidRequest(nil, "Invalid request: batches are not part of this protocol; send each message on a line of its own")
+	case errors.Is(err, errNotObject):
+		return nil, invalidRequest(nil, "Invalid request: a message is a JSON object")
+	case err != nil:
+		return nil, &rpcError{Code: mcp.PARSE_ERROR, Message: "Parse error: the message is not valid JSON"}
+	}
+	return &m, m.check()
+}
+
+// UnmarshalJSONFrom reads the members of a message.
+func (m *message) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	known := map[string]*jsontext.Value{"jsonrpc": &m.jsonrpc, "id": &m.id, "method": &m.method, "params": &m.params}
+	return members(dec, func(name string) error {
+		if name == "params" && dec.PeekKind() == '{' {
+			m.repeated = m.repeated || m.params != nil
+			m.params = jsontext.Value("{}") // there are some; m.object has them
+			return m.readParams(dec)
+		}
+		if name == "result" || name == "error" {
+			m.answer = true
+		}
+		v, err := m.value(dec)
+		if into := known[name]; into != nil {
+			m.repeated = m.repeated || *into != nil
+			*into = v
+		}
+		return err
+	})
+}
+
+func (m *message) readParams(dec *jsontext.Decoder) error {
+	p := &m.object
+	known := map[string]*jsontext.Value{"arguments": &p.arguments, "_meta": &p.meta, "name": &p.tool, "requestId": &p.requestID}
+	return members(dec, func(name string) error {
+		v, err := m.value(dec)
+		if err != nil {
+			return err
+		}
+		if into := known[name]; into != nil {
+			p.repeated = p.repeated || *into != nil
+			*into = v
+			return nil
+		}
+		// encoding/json, which mcp-go reads the rest with, ignores case: a second
+		// spelling must not get past what is checked here.
+		for k := range known {
+			if strings.EqualFold(name, k) {
+				return nil
+			}
+		}
+		quoted, err := jsontext.AppendQuote(nil, name)
+		if err != nil {
+			return err
+		}
+		p.others = append(p.others, append(append(quoted, ':'), v...))
+		return nil
+	})
+}
+
+// value reads the next value, and gives it as a part of the line.
+func (m *message) value(dec *jsontext.Decoder) (jsontext.Value, error) {
+	v, err := dec.ReadValue()
+	if err != nil {
+		return nil, err
+	}
+	end := dec.InputOffset()
+	return jsontext.Value(m.line[end-int64(len(v)) : end : end]), nil
+}
+
+// members calls f for each member of the object that comes next; f reads the
+// value.
+func members(dec *jsontext.Decoder, f func(name string) error) error {
+	if dec.PeekKind() != '{' {
+		if _, err := dec.ReadValue(); err != nil {
+			return err
+		}
+		return errNotObject
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return err
+	}
+	for dec.PeekKind() != '}' {
+		name, err := dec.ReadToken()
+		if err != nil {
+			return err
+		}
+		if err := f(name.String()); err != nil {
+			return err
+		}
+	}
+	_, err := dec.ReadToken()
+	return err
+}
+
+// check refuses what is JSON but not JSON-RPC.
+func (m *message) check() *rpcError {
+	if m.id != nil {
+		if k := m.id.Kind(); k != '"' && k != '0' || len(m.id) > maxID {
+			m.id = nil
+			return invalidRequest(nil, "Invalid request: an id is a string or a number of at most %d bytes", maxID)
+		}
+	}
+	if string(m.jsonrpc) != `"2.0"` {
+		return invalidRequest(m.id, `Invalid request: "jsonrpc" must be "2.0"`)
+	}
+	if m.repeated {
+		return invalidRequest(m.id, "Invalid request: a member is given twice")
+	}
+	if m.method == nil {
+		if m.answer && m.id != nil {
+			return nil
+		}
+		return invalidRequest(m.id, `Invalid request: no "method"`)
+	}
+	if m.method.Kind() != '"' || len(m.method) > maxMethod {
+		return invalidRequest(m.id, `Invalid request: "method" must be a string of at most %d bytes`, maxMethod)
+	}
+	m.name = unquote(m.method)
+	if m.params != nil && m.params.Kind() != '{' && m.params.Kind() != 'n' {
+		return invalidParams(m.id, "Invalid params: must be an object")
+	}
+	if m.object.repeated {
+		return invalidParams(m.id, "Invalid params: a member is given twice")
+	}
+	if m.name == string(mcp.MethodToolsCall) {
+		return m.checkCall()
+	}
+	return nil
+}
+
+func (m *message) checkCall() *rpcError {
+	if m.object.tool.Kind() != '"' || len(m.object.tool) > maxMethod {
+		return invalidParams(m.id, `Invalid params: "name" must be the name of a tool`)
+	}
+	if a := m.object.arguments; a != nil && a.Kind() != '{' && a.Kind() != 'n' {
+		return invalidParams(m.id, `Invalid params: "arguments" must be an object`)
+	}
+	return nil
+}
+
+// takeArguments takes the arguments of a tool call out of the message; what
+// stays is small. An absent or null value counts as an empty object.
+func (m *message) takeArguments() jsontext.Value {
+	args := m.object.arguments
+	m.object.arguments = nil
+	if args == nil || args.Kind() == 'n' {
+		return jsontext.Value("{}")
+	}
+	return args
+}
+
+// encode writes the message for mcp-go, in one spelling.
+func (m *message) encode() []byte {
+	b := append([]byte(nil), `{"jsonrpc":"2.0"`...)
+	if m.id != nil {
+		b = append(b, `,"id":`...)
+		b = append(b, m.id...)
+	}
+	b = append(b, `,"method":`...)
+	b = append(b, m.method...)
+	if m.params.Kind() == '{' {
+		b = append(b, `,"params":{`...)
+		sep := ""
+		add := func(name string, v jsontext.Value) {
+			if v != nil {
+				b = append(b, sep...)
+				b = append(b, name...)
+				b = append(b, v...)
+				sep = ","
+			}
+		}
+		add(`"name":`, m.object.tool)
+		add(`"arguments":`, m.object.arguments)
+		add(`"_meta":`, m.object.meta)
+		add(`"requestId":`, m.object.requestID)
+		for _, o := range m.object.others {
+			add("", o)
+		}
+		b = append(b, '}')
+	}
+	return append(b, '}')
+}
+
+// modern reports whether the request belongs to a protocol version without an
+// initialize handshake (2026-07-28 or later), which it says in its _meta.
+func (m *message) modern() bool {
+	var meta map[string]jsontext.Value
+	if m.object.meta == nil || jsonv2.Unmarshal(m.object.meta, &meta) != nil {
+		return false
+	}
+	v := meta[mcp.MetaKeyProtocolVersion]
+	return v.Kind() == '"' && mcp.IsModernProtocol(unquote(v))
+}
+
+// unquote gives a valid JSON string's text.
+func unquote(v jsontext.Value) string {
+	b, err := jsontext.AppendUnquote(nil, []byte(v))
+	if err != nil {
+		return ""
+	}
+	return string(b)
+}
+
+// findID looks for the id of a message that was too long to keep, in its first
+// and last bytes: some hosts write it before the params, some after.
+func findID(head, tail []byte) jsontext.Value {
+	dec := jsontext.NewDecoder(bytes.NewReader(head), jsontext.AllowDuplicateNames(true))
+	if tok, err := dec.ReadToken(); err == nil && tok.Kind() == '{' {
+		for {
+			name, err := dec.ReadToken()
+			if err != nil || name.Kind() != '"' {
+				break
+			}
+			isID := name.String() == "id"
+			v, err := dec.ReadValue()
+			if err != nil {
+				break
+			}
+			if isID {
+				return usableID(v)
+			}
+		}
+	}
+	// The object's last member, if the line ends in: ,"id":7}
+	tail = bytes.TrimRight(tail, " \t\r\n")
+	tail, ok := bytes.CutSuffix(tail, []byte("}"))
+	if !ok {
+		return nil
+	}
+	at := bytes.LastIndex(tail, []byte(`"id"`))
+	if at < 0 {
+		return nil
+	}
+	before := bytes.TrimRight(tail[:at], " \t\r\n")
+	rest, ok := bytes.CutPrefix(bytes.TrimLeft(tail[at+len(`"id"`):], " \t\r\n"), []byte(":"))
+	if !ok || !bytes.HasSuffix(before, []byte(",")) {
+		return nil
+	}
+	return usableID(bytes.TrimSpace(rest))
+}
+
+func usableID(v jsontext.Value) jsontext.Value {
+	if k := v.Kind(); k != '"' && k != '0' || len(v) > maxID || !v.IsValid() {
+		return nil
+	}
+	return v.Clone()
+}
+
+// describeBytes writes a size for people.
+func describeBytes(n int) string {
+	if n >= 1<<20 && n%(1<<20) == 0 {
+		return strconv.Itoa(n>>20) + " MiB"
+	}
+	return strconv.Itoa(n) + " bytes"
+}

@@ -1,0 +1,84 @@
+package server
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/mark3labs/mcp-go/mcp"
+)
+
+// stdioSession is the one client of a stdio transport. mcp-go's own is a global;
+// this one belongs to its ServeStdio call. A server-side request (sampling,
+// roots) would get its answer from stdio.answered.
+type stdioSession struct {
+	id            string
+	notifications chan mcp.JSONRPCNotification
+	initialized   atomic.Bool
+
+	mu           sync.Mutex
+	client       mcp.Implementation
+	capabilities mcp.ClientCapabilities
+	version      string
+}
+
+// maxNotifications is how many notifications may wait to be written; mcp-go
+// drops what comes on top.
+const maxNotifications = 100
+
+func newStdioSession(id string) *stdioSession {
+	return &stdioSession{id: id, notifications: make(chan mcp.JSONRPCNotification, maxNotifications)}
+}
+
+// SessionID is unique within the process.
+func (s *stdioSession) SessionID() string { return s.id }
+
+// Initialize notes that the client has introduced itself.
+func (s *stdioSession) Initialize() { s.initialized.Store(true) }
+
+// Initialized reports whether the client has introduced itself.
+func (s *stdioSession) Initialized() bool { return s.initialized.Load() }
+
+// NotificationChannel takes notifications to the client.
+func (s *stdioSession) NotificationChannel() chan<- mcp.JSONRPCNotification { return s.notifications }
+
+// GetClientInfo is who the client said it is.
+func (s *stdioSession) GetClientInfo() mcp.Implementation {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.client
+}
+
+// SetClientInfo notes who the client is.
+func (s *stdioSession) SetClientInfo(i mcp.Implementation) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.client = i
+}
+
+// GetClientCapabilities is what the client said it can do.
+func (s *stdioSession) GetClientCapabilities() mcp.ClientCapabilities {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.capabilities
+}
+
+// SetClientCapabilities notes what the client can do.
+func (s *stdioSession) SetClientCapabilities(c mcp.ClientCapabilities) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.capabilities = c
+}
+
+// ProtocolVersion is the version that initialize settled on, empty before it.
+func (s *stdioSession) ProtocolVersion() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.version
+}
+
+// SetProtocolVersion notes the version that initialize settled on.
+func (s *stdioSession) SetProtocolVersion(v string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.version = v
+}

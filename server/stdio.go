@@ -1,0 +1,281 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/mark3labs/mcp-go/mcp"
+)
+
+// stdio is one stdio transport at work. mcp-go has its own, which decodes every
+// message about ten times over; this one reads it once, takes the arguments of
+// a tool call out, and gives mcp-go what little is left.
+type stdio struct {
+	*Server
+	session *stdioSession
+	out     *lineWriter
+	calls   calls
+	done    chan *call // calls that have ended
+	running int        // the two belong to the loop
+	bytes   int
+}
+
+// ServeStdio serves MCP on a pair of streams, one JSON-RPC message a line, until
+// stdin ends or ctx does; both are a normal end, as is a stdout that nobody
+// reads any more (EPIPE). It writes nothing but protocol to stdout, each message
+// in one Write.
+//
+// Requests run in parallel, and a request that the client cancels has its
+// context cancelled. When stdin ends, running calls get five seconds to answer,
+// since a host may send its requests all at once and close; then they are
+// cancelled.
+//
+// It takes stdin over: a read that is under way when ctx ends is ended by a
+// deadline or by closing stdin, if it has either. Where it has none that works (a
+// terminal, say) the goroutine that reads stays behind until the read returns,
+// as a rule with the process. A caller who passes the process's own stdout
+// should ignore SIGPIPE, or the runtime ends the process first.
+func (s *Server) ServeStdio(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	session := newStdioSession("stdio-" + strconv.FormatInt(s.sessions.Add(1), 10))
+	if err := s.mcp.RegisterSession(ctx, session); err != nil {
+		return fmt.Errorf("serve stdio: %w", err)
+	}
+	defer s.mcp.UnregisterSession(ctx, session.SessionID())
+	ctx = s.mcp.WithContext(ctx, session)
+	t := &stdio{
+		Server:  s,
+		session: session,
+		out:     startWriter(ctx, stdout, session.notifications, cancel),
+		done:    make(chan *call, maxCalls),
+	}
+	in := startReader(ctx, stdin, s.maxMessage)
+
+	ended := t.loop(ctx, in.inputs)
+	if ended {
+		t.calls.cancel(func(k *call) bool { return k.listens })
+		t.drain(ctx, s.eofGrace)
+		t.calls.cancel(func(*call) bool { return true })
+	}
+	t.drain(context.Background(), s.stopGrace) // what is cancelled ends by itself
+	if t.running > 0 {
+		s.log.Warn("calls did not end when they were cancelled", "calls", t.running)
+	}
+	if ended {
+		flushing, stop := context.WithTimeout(ctx, s.stopGrace)
+		t.out.finish(flushing)
+		stop()
+	}
+	cancel()
+	t.out.wait(s.writeGrace)
+	if ended || unblock(stdin) {
+		<-in.ended
+	}
+	if err := t.out.err(); err != nil && !closed(err) {
+		return fmt.Errorf("serve stdio: write: %w", err)
+	}
+	if ended && in.err != nil && in.err != io.EOF && !closed(in.err) {
+		return fmt.Errorf("serve stdio: read: %w", in.err)
+	}
+	return nil
+}
+
+// closed reports whether an error only says that the other end has gone.
+func closed(err error) bool {
+	return errors.Is(err, syscall.EPIPE) || errors.Is(err, io.ErrClosedPipe) || errors.Is(err, os.ErrClosed)
+}
+
+// loop serves what comes in until there is no more (true) or ctx ends (false).
+func (t *stdio) loop(ctx context.Context, inputs <-chan input) bool {
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case k := <-t.done:
+			t.release(k)
+		case in, ok := <-inputs:
+			if !ok {
+				return true
+			}
+			t.serve(ctx, in)
+		}
+	}
+}
+
+func (t *stdio) release(k *call) {
+	t.running--
+	t.bytes -= k.size
+}
+
+// drain waits for running calls: until there are none, ctx ends, or the time is
+// up.
+func (t *stdio) drain(ctx context.Context, grace time.Duration) {
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	for t.running > 0 {
+		select {
+		case k := <-t.done:
+			t.release(k)
+		case <-timer.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// admit waits until a call of that size may run. It reports whether ctx still
+// runs.
+func (t *stdio) admit(ctx context.Context, k *call) bool {
+	for t.running >= maxCalls || t.running > 0 && t.bytes+k.size > maxCallBytes {
+		select {
+		case d := <-t.done:
+			t.release(d)
+		case <-ctx.Done():
+			return false
+		}
+	}
+	t.running++
+	t.bytes += k.size
+	return true
+}
+
+// serve deals with one line.
+func (t *stdio) serve(ctx context.Context, in input) {
+	if in.tooLong {
+		t.out.write(ctx, encodeError(&rpcError{
+			Code:    mcp.INVALID_REQUEST,
+			Message: "Invalid request: the message is longer than " + describeBytes(t.maxMessage),
+			id:      findID(in.head, in.tail),
+		}))
+		return
+	}
+	if blank(in.line) {
+		return
+	}
+	m, fault := parse(in.line)
+	if fault != nil {
+		t.out.write(ctx, encodeError(fault))
+		return
+	}
+	switch {
+	case m.method == nil:
+		t.log.Debug("answer to no request of ours", "transport", "stdio")
+	case m.id == nil:
+		t.notified(ctx, m)
+	default:
+		t.requested(ctx, m)
+	}
+}
+
+// notified serves a notification, in its turn.
+func (t *stdio) notified(ctx context.Context, m *message) {
+	if m.name == string(mcp.MethodNotificationCancelled) {
+		id := string(m.object.requestID)
+		t.calls.cancel(func(k *call) bool {
+			k.unwanted = k.unwanted || k.id == id
+			return k.id == id
+		})
+		return
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			t.logPanic(m.name, r)
+		}
+	}()
+	t.mcp.HandleMessage(ctx, m.encode())
+}
+
+// requested serves a request: the handshake in its turn, since what follows
+// depends on it, everything else on a goroutine of its own.
+func (t *stdio) requested(ctx context.Context, m *message) {
+	first := m.name == string(mcp.MethodInitialize) || m.name == string(mcp.MethodPing)
+	if !first && !t.session.Initialized() && !m.modern() {
+		t.out.write(ctx, encodeError(invalidRequest(m.id, "Invalid request: the first request must be initialize")))
+		return
+	}
+	k := &call{
+		id:      string(m.id),
+		size:    len(m.line),
+		listens: m.name == string(mcp.MethodSubscriptionsListen),
+	}
+	k.ctx, k.cancel = context.WithCancel(ctx)
+	if !t.calls.add(k) {
+		k.cancel()
+		t.out.write(ctx, encodeError(invalidRequest(m.id, "Invalid request: a request with this id is still running")))
+		return
+	}
+	if first {
+		t.answer(ctx, k, m)
+		return
+	}
+	if !t.admit(ctx, k) {
+		t.calls.remove(k)
+		k.cancel()
+		return
+	}
+	go func() {
+		defer func() { t.done <- k }()
+		t.answer(ctx, k, m)
+	}()
+}
+
+// answer runs a request and writes its answer, unless the client has cancelled
+// it.
+func (t *stdio) answer(ctx context.Context, k *call, m *message) {
+	defer k.cancel()
+	out := t.handle(k.ctx, m)
+	if t.calls.remove(k) {
+		t.out.write(ctx, out)
+	}
+}
+
+// handle runs a request and gives its encoded answer.
+func (t *stdio) handle(ctx context.Context, m *message) (out []byte) {
+	defer func() {
+		if r := recover(); r != nil {
+			t.logPanic(m.name, r)
+			out = encodeError(&rpcError{Code: mcp.INTERNAL_ERROR, Message: errInternal.Error(), id: m.id})
+		}
+	}()
+	if m.name == string(mcp.MethodToolsCall) {
+		args := m.takeArguments()
+		m.object.arguments = jsontext.Value("{}")
+		ctx = withArguments(ctx, args)
+	}
+	return encodeAnswer(m, t.mcp.HandleMessage(ctx, m.encode()))
+}
+
+// unblock ends a read of stdin that is under way, and reports whether it could.
+func unblock(stdin io.Reader) bool {
+	if d, ok := stdin.(interface{ SetReadDeadline(time.Time) error }); ok {
+		if d.SetReadDeadline(time.Unix(1, 0)) == nil {
+			return true
+		}
+	}
+	f, isFile := stdin.(*os.File)
+	if isFile {
+		// Closing a file that has no deadlines does not end a read of it.
+		_ = f.Close()
+		return false
+	}
+	c, ok := stdin.(io.Closer)
+	return ok && c.Close() == nil
+}
+
+func blank(line []byte) bool {
+	for _, c := range line {
+		if c != ' ' && c != '\t' && c != '\r' {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,85 @@
+package server
+
+import (
+	"context"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"github.com/mark3labs/mcp-go/mcp"
+)
+
+// lineWriter writes whole lines, each in one Write. A goroutine of its own does
+// the writing, so that a client that reads nothing can't hold up the end of
+// anything else.
+type lineWriter struct {
+	lines  chan []byte
+	last   chan struct{} // closed when no more lines come
+	ended  chan struct{} // closed when the goroutine has ended
+	failed atomic.Pointer[error]
+}
+
+// startWriter starts a writer that ends with ctx, after finish, or when a write
+// fails, which it reports to broken.
+func startWriter(ctx context.Context, w io.Writer, notifications <-chan mcp.JSONRPCNotification, broken func()) *lineWriter {
+	l := &lineWriter{lines: make(chan []byte), last: make(chan struct{}), ended: make(chan struct{})}
+	go func() {
+		defer close(l.ended)
+		for {
+			var line []byte
+			select {
+			case line = <-l.lines:
+			case n := <-notifications:
+				line = encodeNotification(n)
+			case <-l.last:
+				return
+			case <-ctx.Done():
+				return
+			}
+			if _, err := w.Write(line); err != nil {
+				l.failed.Store(&err)
+				broken()
+				return
+			}
+		}
+	}()
+	return l
+}
+
+// write hands a line to the writer; it is dropped if that has ended or ctx
+// ends first.
+func (l *lineWriter) write(ctx context.Context, line []byte) {
+	select {
+	case l.lines <- line:
+	case <-l.ended:
+	case <-ctx.Done():
+	}
+}
+
+// finish waits until everything handed over is written, or ctx ends.
+func (l *lineWriter) finish(ctx context.Context) {
+	close(l.last)
+	select {
+	case <-l.ended:
+	case <-ctx.Done():
+	}
+}
+
+// wait waits for the goroutine, which ends with its ctx unless a write is under
+// way that the client does not take.
+func (l *lineWriter) wait(grace time.Duration) {
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case <-l.ended:
+	case <-timer.C:
+	}
+}
+
+// err is why writing has failed, nil if it has not.
+func (l *lineWriter) err() error {
+	if e := l.failed.Load(); e != nil {
+		return *e
+	}
+	return nil
+}
