@@ -8,6 +8,7 @@ import (
 	"time"
 
 	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"kubbi-mcp/kubbi/api"
 )
@@ -32,7 +33,7 @@ type Claimed struct {
 // a string it gives the JSON itself.
 func (c *Claimed) Text() string {
 	var s string
-	if jsonv2.Unmarshal(c.Content, &s) != nil {
+	if jsontext.Value(c.Content).Kind() != '"' || jsonv2.Unmarshal(c.Content, &s) != nil {
 		return string(c.Content)
 	}
 	return s

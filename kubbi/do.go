@@ -211,19 +211,24 @@ func (c *Client) newRequest(ctx context.Context, r request, body *sending) (*htt
 
 // readError turns an answer that is not a success into an error.
 func (c *Client) readError(resp *http.Response, r request, w *watch) *Error {
-	e := &Error{Status: resp.StatusCode, RetryAfter: retryAfter(resp.Header.Get("Retry-After"), time.Now())}
 	var envelope api.ErrorBody
 	b, err := readBody(resp, errorAnswerLimit, w)
 	if err == nil {
 		err = decode(b, &envelope)
 	}
+	code := cleanCode(envelope.Error)
+	if err == nil && code == "" {
+		err = errNotJSON
+	}
+	e := &Error{Status: resp.StatusCode, Code: code}
 	if err != nil {
-		bad := badAnswer(e.Status, err)
-		bad.RetryAfter = e.RetryAfter
-		return bad
+		e = badAnswer(resp.StatusCode, err)
+	}
+	e.RetryAfter = retryAfter(resp.Header.Get("Retry-After"), time.Now())
+	if err != nil {
+		return e
 	}
 	secrets := c.secrets(r)
-	e.Code = cleanCode(envelope.Error)
 	e.Message = clean(envelope.Message, secrets)
 	if e.Message == "" {
 		e.Message = strings.ToLower(http.StatusText(e.Status))
@@ -308,7 +313,12 @@ func (c *Client) logAttempt(ctx context.Context, r request, n, status int, took 
 		slog.Duration("duration", took),
 		slog.Int("attempt", n),
 	}
-	if fail != nil {
+	switch {
+	case fail == nil:
+	case fail.Code != "":
+		// Not the server's own words: they may quote what was sent.
+		attrs = append(attrs, slog.String("error", string(fail.Code)))
+	default:
 		attrs = append(attrs, slog.String("error", fail.Error()))
 	}
 	c.log.LogAttrs(ctx, slog.LevelDebug, "kubbi request", attrs...)

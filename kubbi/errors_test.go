@@ -93,7 +93,7 @@ func TestForeignAnswers(t *testing.T) {
 		{"empty 404", 404, "", nil, "empty"},
 		{"number 404", 404, "17", nil, "not JSON"},
 		{"nginx-like JSON", 404, `{"error":{"` + marker + `":1}}`, nil, "not JSON"},
-		{"strange code", 404, `{"error":"Not Found \u001b","message":"nobody"}`, nil, "nobody"},
+		{"strange code", 404, `{"error":"Not Found \u001b","message":"` + marker + `"}`, nil, "not JSON of the kind"},
 		{"no message", 404, `{"error":"not_found"}`, ErrNotFound, "not found"},
 		{"large error", 404, `{"error":"not_found","message":"` + strings.Repeat(marker, 9000) + `"}`, nil, "larger than the limit"},
 		{"html 200", 200, "<html>" + marker, nil, "not JSON"},

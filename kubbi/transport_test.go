@@ -1,0 +1,146 @@
+package kubbi
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+)
+
+func TestPublicAddr(t *testing.T) {
+	public := []string{"1.1.1.1", "8.8.8.8", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "172.15.255.255", "172.32.0.0",
+		"192.167.255.255", "192.169.0.0", "223.255.255.255", "2606:4700::1111", "2a00:1450::1"}
+	inner := []string{
+		"0.0.0.0", "0.1.2.3", "10.0.0.1", "100.64.0.1", "100.100.100.200", "127.0.0.1", "127.255.255.255", "169.254.169.254",
+		"172.16.0.1", "172.31.255.255", "192.0.0.192", "192.0.2.1", "192.88.99.1", "192.168.1.1", "198.18.0.1", "198.51.100.1", "203.0.113.1",
+		"224.0.0.1", "239.255.255.255", "240.0.0.1", "255.255.255.255", "168.63.129.16",
+		"::", "::1", "::127.0.0.1", "::ffff:127.0.0.1", "::ffff:8.8.8.8", "64:ff9b::7f00:1", "64:ff9b::808:808", "64:ff9b:1::1",
+		"100::1", "2001::1", "2001:db8::1", "2002:7f00:1::", "2002:808:808::", "3fff::1", "5f00::1", "fc00::1", "fd00:ec2::254",
+		"fe80::1", "fe80::1%eth0", "fec0::1", "ff02::1",
+	}
+	for _, s := range public {
+		if !publicAddr(netip.MustParseAddr(s)) {
+			t.Errorf("%s is public", s)
+		}
+	}
+	for _, s := range inner {
+		if publicAddr(netip.MustParseAddr(s)) {
+			t.Errorf("%s is not public", s)
+		}
+	}
+	for _, s := range []string{"", "x", "1.1.1.1", "1.1.1.1:x", "[::1]:443"} {
+		if checkDial("tcp", s, nil) == nil {
+			t.Errorf("dialling %q is allowed", s)
+		}
+	}
+}
+
+// With "*", an inner address is refused before anything reaches it, whether
+// the claim URL holds it or a name leads to it, and whatever proxy is set.
+func TestAnyOriginIsGuarded(t *testing.T) {
+	var conns atomic.Int64
+	srv := httptest.NewUnstartedServer(http.NotFoundHandler())
+	srv.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			conns.Add(1)
+		}
+	}
+	srv.StartTLS()
+	defer srv.Close()
+	t.Setenv("HTTPS_PROXY", srv.URL) // a proxy would resolve the name out of our sight
+	c := newTest(t, "https://base.example", WithAllowedOrigins(AnyOrigin))
+	port := srv.URL[strings.LastIndex(srv.URL, ":"):]
+	for _, host := range []string{"127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "[::]"} {
+		origin := "https://" + host + port
+		_, err := c.Inspect(context.Background(), origin+"/r/"+testToken)
+		wantOnly(t, err, ErrOrigin)
+		if !strings.Contains(err.Error(), "private or reserved address") || !strings.Contains(err.Error(), "--allow-origin https://") {
+			t.Errorf("%s: %v", host, err)
+		}
+		wantNone(t, "error", err.Error(), testToken)
+	}
+	if n := conns.Load(); n != 0 {
+		t.Errorf("%d connections were made, want 0", n)
+	}
+	// Named, the same origin is contacted (and its certificate is not trusted).
+	named := newTest(t, "https://base.example", WithAllowedOrigins(AnyOrigin, srv.URL), WithRetries(0))
+	_, err := named.Inspect(context.Background(), srv.URL+"/r/"+testToken)
+	wantOnly(t, err, ErrNetwork)
+	if conns.Load() == 0 {
+		t.Error("a named origin was not contacted")
+	}
+}
+
+// A replaced transport can't check addresses, so "*" is refused with it; a
+// middleware has the checks beneath it.
+func TestAnyOriginNeedsOwnTransport(t *testing.T) {
+	for name, opt := range map[string]Option{
+		"transport": WithTransport(http.DefaultTransport),
+		"client":    WithHTTPClient(&http.Client{Transport: http.DefaultTransport}),
+	} {
+		if _, err := NewClient("", opt, WithAllowedOrigins(AnyOrigin)); err == nil || !strings.Contains(err.Error(), "WithMiddleware") {
+			t.Errorf("%s with any origin: %v", name, err)
+		}
+	}
+	if _, err := NewClient("", WithHTTPClient(&http.Client{}), WithAllowedOrigins(AnyOrigin)); err != nil {
+		t.Errorf("a client without a transport of its own: %v", err)
+	}
+	var passed atomic.Int64
+	c := newTest(t, "https://base.example", WithAllowedOrigins(AnyOrigin), WithMiddleware(func(next http.RoundTripper) http.RoundTripper {
+		return roundTripFunc(func(r *http.Request) (*http.Response, error) {
+			passed.Add(1)
+			return next.RoundTrip(r)
+		})
+	}))
+	_, err := c.Inspect(context.Background(), "https://127.0.0.1:9/r/"+testToken)
+	wantOnly(t, err, ErrOrigin)
+	if passed.Load() != 1 {
+		t.Errorf("the middleware saw %d requests, want 1", passed.Load())
+	}
+}
+
+type roundTripFunc func(*http.Request) (*http.Response, error)
+
+func (f roundTripFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// A round tripper's own error is shown, for it may say what to do, but without
+// the secrets it quotes; and it stays the cause where it holds none.
+func TestRoundTripperError(t *testing.T) {
+	own := errors.New(`open store "/data/kubbi.db": made by a newer version`)
+	fail := func(err error) Option {
+		return WithMiddleware(func(http.RoundTripper) http.RoundTripper {
+			return roundTripFunc(func(*http.Request) (*http.Response, error) { return nil, err })
+		})
+	}
+	_, err := newTest(t, "http://127.0.0.1:7117", fail(own)).Get(context.Background(), testID)
+	if !errors.Is(err, own) || !strings.Contains(err.Error(), own.Error()) || !errors.Is(err, ErrNetwork) {
+		t.Errorf("error is %v", err)
+	}
+	quoting := errors.New("can't reach http://127.0.0.1:7117/r/" + testToken)
+	_, err = newTest(t, "http://127.0.0.1:7117", fail(quoting)).Inspect(context.Background(), testToken)
+	if errors.Is(err, quoting) || !strings.Contains(err.Error(), "/r/[redacted]") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+// A transport that reads on after it has returned does not see the content
+// that the caller has got back.
+func TestContentIsReturned(t *testing.T) {
+	var body io.ReadCloser
+	c := newTest(t, "http://127.0.0.1:7117", WithRetries(0), WithTransport(roundTripFunc(func(r *http.Request) (*http.Response, error) {
+		body = r.Body
+		return nil, errors.New("gone")
+	})))
+	if _, err := c.Send(context.Background(), SendParams{Content: "hello"}); err == nil {
+		t.Fatal("no error")
+	}
+	if n, err := body.Read(make([]byte, 100)); n != 0 || err == nil {
+		t.Errorf("read %d bytes, %v, after the call", n, err)
+	}
+}
