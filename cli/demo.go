@@ -114,9 +114,8 @@ type (
 		Files   []claimedFile `json:"files"`
 	}
 	claimedFile struct {
-		Name         string  `json:"name"`
-		Content      *string `json:"content"`
-		ContentBlock *int    `json:"content_block"` // where a binary file is, in the result's content
+		Name         string `json:"name"`
+		ContentBlock int    `json:"content_block"` // where the file is, in the result's content
 	}
 )
 
@@ -250,16 +249,12 @@ func (d *demo) handPackage(ctx context.Context) error {
 	return d.claimAgain(ctx, sent.ClaimURL)
 }
 
-// bytes is a claimed file's content, from the structured result or from the
-// block that it names.
+// bytes is a claimed file's content, from the block that holds it.
 func (f claimedFile) bytes(result *mcp.CallToolResult) ([]byte, error) {
-	if f.Content != nil {
-		return []byte(*f.Content), nil
-	}
-	if f.ContentBlock == nil || *f.ContentBlock < 0 || *f.ContentBlock >= len(result.Content) {
+	if f.ContentBlock < 0 || f.ContentBlock >= len(result.Content) {
 		return nil, fmt.Errorf("%s came without content", f.Name)
 	}
-	switch block := result.Content[*f.ContentBlock].(type) {
+	switch block := result.Content[f.ContentBlock].(type) {
 	case mcp.ImageContent:
 		return base64.StdEncoding.DecodeString(block.Data)
 	case mcp.TextContent:

@@ -34,6 +34,10 @@ type savedAnswer struct {
 // save claims into a folder. The relay keeps the payload for the claim's grace
 // until every file is on disk, so that a lost answer costs nothing.
 func (c *claimCmd) save(a *app, b *backend) error {
+	seen, err := b.client.Inspect(a.ctx, c.URL)
+	if err != nil {
+		return fmt.Errorf("claim: %w", err)
+	}
 	if err := os.MkdirAll(c.Output, 0o700); err != nil {
 		return usagef("claim: %w; nothing was claimed", err)
 	}
@@ -42,11 +46,6 @@ func (c *claimCmd) save(a *app, b *backend) error {
 		return usagef("claim: %w; nothing was claimed", err)
 	}
 	defer root.Close()
-
-	seen, err := b.client.Inspect(a.ctx, c.URL)
-	if err != nil {
-		return fmt.Errorf("claim: %w", err)
-	}
 	if err := c.rehearse(root, seen); err != nil {
 		return usagef("claim: %w; nothing was claimed", err)
 	}

@@ -2,7 +2,9 @@ package cli
 
 import (
 	"context"
+	"os/signal"
 	"sync"
+	"syscall"
 
 	"kubbi-mcp/server"
 )
@@ -13,6 +15,12 @@ type serveCmd struct{}
 // Run serves MCP on stdin and stdout until stdin ends or the context does, and
 // the embedded relay on loopback for as long.
 func (c *serveCmd) Run(a *app) error {
+	// A host that stops reading, stderr even, must not end the process in the
+	// middle of its work: writing then fails like any other write.
+	signal.Ignore(syscall.SIGPIPE)
+	if isTerminal(a.stdin) {
+		a.remark("kubbi-mcp serves MCP over stdio, which an MCP host starts; Ctrl-D ends it. To look around, try kubbi-mcp demo or --help.")
+	}
 	b, err := a.connect()
 	if err != nil {
 		return err
