@@ -40,15 +40,14 @@ func explain(tool string, e *kubbi.Error) string {
 	consumer := tool == "claim" || tool == "inspect"
 	switch {
 	case errors.Is(e, kubbi.ErrOrigin):
-		return "Nothing was sent: " + sentence(e.Message) +
-			" Only your user can allow another origin, by starting kubbi-mcp with --allow-origin (or KUBBI_ALLOW_ORIGINS). Ask them whether they trust it."
+		return "Nothing was sent: " + sentence(e.Message) + " Only your user can decide that: ask them before you go on."
 	case errors.Is(e, kubbi.ErrExpired):
 		return "This kubbi has expired: its time is up and its content is wiped. Ask the sender to send it again."
 	case errors.Is(e, kubbi.ErrGone) && e.Uncertain:
-		return "This kubbi is gone: " + sentence(e.Message) +
+		return capital(sentence(e.Message)) +
 			" An earlier attempt of this very call got no answer and may have used it up, so the content is lost. Ask the sender to send it again."
 	case errors.Is(e, kubbi.ErrGone):
-		return "This kubbi is gone: " + sentence(e.Message) + " Its content is wiped and can't be recovered. Ask the sender to send it again."
+		return capital(sentence(e.Message)) + " Its content is wiped and can't be recovered. Ask the sender to send it again."
 	case errors.Is(e, kubbi.ErrNotFound) && consumer:
 		return "There is no kubbi behind this claim URL. Check that it is complete and unchanged; if it is, it was wiped long ago, so ask the sender for a new one."
 	case errors.Is(e, kubbi.ErrNotFound):
@@ -64,8 +63,11 @@ func explain(tool string, e *kubbi.Error) string {
 	case errors.Is(e, kubbi.ErrRateLimited):
 		return "Too many requests. " + waitFor(e.RetryAfter)
 	case errors.Is(e, kubbi.ErrValidation):
-		return "The request was refused: " + sentence(strings.Join(append([]string{strings.TrimRight(e.Message, ".:; ")}, e.Messages...), "; ")) +
-			" Correct this and call this tool again."
+		what := e.Message
+		if len(e.Messages) > 0 {
+			what = strings.Join(e.Messages, "; ")
+		}
+		return "The request was refused: " + sentence(what) + " Correct this and call this tool again."
 	case errors.Is(e, context.Canceled):
 		return "The call was cancelled."
 	case errors.Is(e, kubbi.ErrNetwork):
@@ -109,6 +111,9 @@ func sentence(s string) string {
 	}
 	return s
 }
+
+// capital makes a message start like a sentence.
+func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
 // outcome is what a log line says about a call.
 func outcome(err error) string {

@@ -116,10 +116,8 @@ func (v *validator) faults(e *jsonschema.ValidationError, into []string) []strin
 		return append(into, fmt.Sprintf("%s: must be at least %s", at, k.Want.RatString()))
 	case *kind.Maximum:
 		return append(into, fmt.Sprintf("%s: must be at most %s", at, k.Want.RatString()))
-	case *kind.MinItems:
-		return append(into, fmt.Sprintf("%s: needs at least %d", at, k.Want))
-	case *kind.MinLength:
-		return append(into, fmt.Sprintf("%s: must have at least %d characters", at, k.Want))
+	case *kind.MinItems, *kind.MinLength: // both are 1 wherever they stand
+		return append(into, fmt.Sprintf("%s: must not be empty", at))
 	case *kind.MaxLength:
 		return append(into, fmt.Sprintf("%s: must have at most %d characters", at, k.Want))
 	case *kind.Pattern:

@@ -1,0 +1,208 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"kubbi-mcp/kubbi"
+	"kubbi-mcp/relay/relaytest"
+)
+
+var update = flag.Bool("update", false, "rewrite the transcripts in testdata")
+
+// TestTranscripts plays what a client sends in each testdata/*.txtar to a real
+// server over a real relay, and compares what the server answers.
+//
+// The head of a file says what it is about, and may set options, one a line:
+//
+//	option: raw       (no handshake is played first)
+//	option: no key    (the client has no API key)
+//	option: down      (nothing listens at the base URL)
+//	option: prefix P  (tools are named with the prefix P)
+//
+// In the file "in", a line that starts with # is a comment, one that starts with
+// "advance" moves the relay's clock; every other line is sent as it is, with
+// ${claim_url} and ${id} replaced by the last such value in an answer, ${x*N} by
+// N letters, ${base64:HEX} by bytes. An answer is awaited after each line, unless
+// it is a notification.
+func TestTranscripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no transcripts: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			ar, err := txtar.ParseFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(ar.Files) == 0 || ar.Files[0].Name != "in" {
+				t.Fatal(`the first file must be "in"`)
+			}
+			got := play(t, string(ar.Comment), string(ar.Files[0].Data))
+			if *update {
+				ar.Files = []txtar.File{ar.Files[0], {Name: "out", Data: []byte(got)}}
+				if err := os.WriteFile(file, txtar.Format(ar), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if len(ar.Files) != 2 || ar.Files[1].Name != "out" {
+				t.Fatal(`no file "out"; make it with go test ./server -run TestTranscripts -update`)
+			}
+			if diff := cmp.Diff(string(ar.Files[1].Data), got); diff != "" {
+				t.Errorf("the server answers otherwise (-want +got); if that is meant, run with -update\n%s", diff)
+			}
+		})
+	}
+}
+
+// play sends the lines and gives the answers, made comparable.
+func play(t *testing.T, head, in string) string {
+	relay := relaytest.New(t)
+	relay.Clock.Advance(0)
+	cfg := Config{Version: "test"}
+	key, base, raw := relay.APIKey, relay.URL, false
+	for line := range strings.Lines(head) {
+		option, ok := strings.CutPrefix(strings.TrimSpace(line), "option: ")
+		if !ok {
+			continue
+		}
+		switch prefix, isPrefix := strings.CutPrefix(option, "prefix "); {
+		case option == "raw":
+			raw = true
+		case option == "no key":
+			key = ""
+		case option == "down":
+			base = unusedOrigin(t)
+		case isPrefix:
+			cfg.ToolPrefix = prefix
+		default:
+			t.Fatalf("unknown option %q", option)
+		}
+	}
+	client, err := kubbi.NewClient(key, kubbi.WithBaseURL(base), kubbi.WithRetries(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	cfg.Client = client
+	s := newPeer(t, cfg)
+	if !raw {
+		s.handshake(t)
+	}
+	vars := map[string]string{}
+	var out strings.Builder
+	for line := range strings.Lines(in) {
+		line = strings.TrimSuffix(line, "\n")
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		if d, ok := strings.CutPrefix(line, "advance "); ok {
+			step, err := time.ParseDuration(d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			relay.Clock.Advance(step)
+			continue
+		}
+		s.send(t, expand(t, line, vars))
+		if isNotification(line) {
+			continue
+		}
+		answer := s.receive(t)
+		remember(answer, vars)
+		out.WriteString(comparable(t, answer, relay.URL, base))
+	}
+	s.hangUp(t)
+	return out.String()
+}
+
+func isNotification(line string) bool {
+	var m struct {
+		Method string
+		ID     json.RawMessage
+	}
+	return json.Unmarshal([]byte(line), &m) == nil && m.Method != "" && m.ID == nil
+}
+
+var (
+	placeholder = regexp.MustCompile(`\$\{[^}]*\}`)
+	repeat      = regexp.MustCompile(`^(.)\*(\d+)$`)
+	claimURL    = regexp.MustCompile(`"claim_url":"([^"]+)"`)
+	kubbiID     = regexp.MustCompile(`"id":"([0-9a-f-]{36})"`)
+)
+
+func expand(t *testing.T, line string, vars map[string]string) string {
+	return placeholder.ReplaceAllStringFunc(line, func(p string) string {
+		name := p[2 : len(p)-1]
+		if m := repeat.FindStringSubmatch(name); m != nil {
+			n, _ := strconv.Atoi(m[2])
+			return strings.Repeat(m[1], n)
+		}
+		v, ok := vars[name]
+		if !ok {
+			t.Fatalf("nothing to put for %s", p)
+		}
+		return v
+	})
+}
+
+func remember(answer []byte, vars map[string]string) {
+	if m := claimURL.FindSubmatch(answer); m != nil {
+		vars["claim_url"] = string(m[1])
+		vars["token"] = string(m[1][bytes.LastIndexByte(m[1], '/')+1:])
+	}
+	if m := kubbiID.FindSubmatch(answer); m != nil {
+		vars["id"] = string(m[1])
+	}
+}
+
+var volatile = []struct {
+	find *regexp.Regexp
+	put  string
+}{
+	{regexp.MustCompile(`/r/[A-Za-z0-9_-]{43}`), "/r/<token>"},
+	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), "<id>"},
+	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z`), "<time>"},
+	{regexp.MustCompile(`x{1000,}`), "<many x>"},
+}
+
+// comparable makes an answer the same in every run: volatile values replaced,
+// members sorted, indented.
+func comparable(t *testing.T, answer []byte, origins ...string) string {
+	text := string(answer)
+	for _, o := range origins {
+		text = strings.ReplaceAll(text, o, "<origin>")
+		text = strings.ReplaceAll(text, strings.TrimPrefix(o, "http://"), "<host>")
+	}
+	for _, v := range volatile {
+		text = v.find.ReplaceAllString(text, v.put)
+	}
+	dec := json.NewDecoder(strings.NewReader(text))
+	dec.UseNumber()
+	var value any
+	if err := dec.Decode(&value); err != nil {
+		t.Fatalf("the server wrote something that is not JSON: %v: %.200s", err, answer)
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(value); err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("%s\n", b.String())
+}
