@@ -1,0 +1,127 @@
+package sqlite_test
+
+import (
+	"context"
+	"crypto/rand"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"kubbi-mcp/relay/store"
+	"kubbi-mcp/relay/store/sqlite"
+)
+
+// Each benchmark stores 1 KB payloads for 16 callers, fsync and all.
+
+func openBench(b *testing.B) *sqlite.Store {
+	b.Helper()
+	s, err := sqlite.Open(b.Context(), sqlite.Config{Path: filepath.Join(b.TempDir(), "store.db")})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { s.Close() })
+	b.SetParallelism(max(1, 16/runtime.GOMAXPROCS(0)))
+	return s
+}
+
+var t0 = time.Date(2026, 3, 28, 12, 0, 0, 0, time.UTC)
+
+func randomHash() (h store.Hash) {
+	rand.Read(h[:])
+	return h
+}
+
+// benchKubbi is a burn-after-read kubbi with the fields the relay sets.
+func benchKubbi() *store.Kubbi {
+	return &store.Kubbi{
+		ID: uuid.NewString(), Owner: "local", Token: randomHash(), MasterKey: "0123456789abcdef", ContentType: "text/plain",
+		Size: 1024, Metadata: []byte(`{"task":"report"}`), MaxRetrievals: 1, CreatedAt: t0, ExpiresAt: t0.Add(time.Hour),
+	}
+}
+
+func benchCreate(ctx context.Context, s *sqlite.Store, sealed []byte) (store.Hash, error) {
+	k := benchKubbi()
+	key := &store.CreateKey{Key: randomHash(), Request: randomHash(), Answer: make([]byte, 80), Grace: time.Minute}
+	_, err := s.Create(ctx, k, func(yield func(store.Chunk, error) bool) {
+		yield(store.Chunk{Sealed: sealed}, nil)
+	}, key, t0)
+	return k.Token, err
+}
+
+func BenchmarkCreate(b *testing.B) {
+	s := openBench(b)
+	sealed := make([]byte, 1024+40)
+	rand.Read(sealed)
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if _, err := benchCreate(b.Context(), s, sealed); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "ops/s")
+}
+
+func BenchmarkClaim(b *testing.B) {
+	s := openBench(b)
+	sealed := make([]byte, 1024+40)
+	rand.Read(sealed)
+	tokens := make(chan store.Hash, b.N)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			token, err := benchCreate(b.Context(), s, sealed)
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			tokens <- token
+		}
+	})
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			c, err := s.Claim(b.Context(), <-tokens, &store.ClaimKey{Key: randomHash(), Grace: time.Minute}, t0)
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			for range c.Payload {
+			}
+		}
+	})
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "ops/s")
+}
+
+func BenchmarkCreateClaimRelease(b *testing.B) {
+	s := openBench(b)
+	sealed := make([]byte, 1024+40)
+	rand.Read(sealed)
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			token, err := benchCreate(b.Context(), s, sealed)
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			key := randomHash()
+			c, err := s.Claim(b.Context(), token, &store.ClaimKey{Key: key, Grace: time.Minute}, t0)
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			for range c.Payload {
+			}
+			if err := s.Release(b.Context(), token, key, t0); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "ops/s")
+}

@@ -1,0 +1,313 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"math"
+	"time"
+
+	"kubbi-mcp/relay/store"
+)
+
+const (
+	selectByToken = "SELECT " + columns + " FROM kubbi INDEXED BY kubbi_token WHERE token_h = ?"
+	selectByID    = "SELECT " + columns + " FROM kubbi INDEXED BY kubbi_id WHERE id_h = ?"
+	selectByKey   = "SELECT " + columns + " FROM kubbi INDEXED BY kubbi_key WHERE key_h = ?"
+	selectBySeq   = "SELECT " + columns + " FROM kubbi WHERE seq = ?"
+)
+
+// reader is a read-only connection and its statements.
+type reader struct {
+	c *conn
+
+	begin, end                  *stmt
+	byToken, byID, byKey, bySeq *stmt
+	keyAnswer                   *stmt
+	counter, total              *stmt
+	newer, removed, page        *stmt
+	masterKeys, apiKey          *stmt
+}
+
+func (q *reader) prepare(c *conn) error {
+	q.c = c
+	for _, p := range []struct {
+		to  **stmt
+		sql string
+	}{
+		{&q.begin, "BEGIN"},
+		{&q.end, "COMMIT"},
+		{&q.byToken, selectByToken},
+		{&q.byID, selectByID},
+		{&q.byKey, selectByKey},
+		{&q.bySeq, selectBySeq},
+		{&q.keyAnswer, "SELECT key_request, key_answer FROM kubbi WHERE seq = ?"},
+		{&q.counter, "SELECT next FROM counter"},
+		{&q.total, "SELECT n FROM tally WHERE kind = 0 AND name = ?"},
+		{&q.newer, "SELECT count(*) FROM kubbi NOT INDEXED WHERE seq >= ? AND owner = ? AND removed IS NULL"},
+		{&q.removed, "SELECT count(*) FROM kubbi INDEXED BY kubbi_removed WHERE removed >= ? AND owner = ? AND seq < ?"},
+		{&q.page, `SELECT seq FROM kubbi INDEXED BY kubbi_list WHERE owner = ? AND seq < ? AND (removed IS NULL OR removed >= ?)
+			ORDER BY created_at DESC, seq DESC LIMIT ? OFFSET ?`},
+		{&q.masterKeys, "SELECT name FROM tally WHERE kind = 1 AND n > 0"},
+		{&q.apiKey, "SELECT owner, label, created_at, revoked_at FROM api_key WHERE hash = ?"},
+	} {
+		s, err := c.prepare(p.sql)
+		if err != nil {
+			return err
+		}
+		*p.to = s
+	}
+	return nil
+}
+
+// Inspect looks at an active kubbi: see store.Store.
+func (s *Store) Inspect(ctx context.Context, token store.Hash, now time.Time) (*store.Kubbi, error) {
+	if err := s.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+	var r row
+	err := s.read(ctx, func(q *reader) error { return r.byToken(q.byToken, token) })
+	if err != nil {
+		return nil, err
+	}
+	r.settle(ms(now))
+	if err := dead(r.status); err != nil {
+		return nil, err
+	}
+	k, err := r.kubbi()
+	return &k, err
+}
+
+// Get gives an owner's kubbi: see store.Store.
+func (s *Store) Get(ctx context.Context, owner, id string, now time.Time) (*store.Kubbi, error) {
+	if err := s.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+	u, err := parseID(id)
+	if err != nil {
+		return nil, store.ErrNotFound
+	}
+	var r row
+	if err := s.read(ctx, func(q *reader) error { return r.byID(q.byID, u) }); err != nil {
+		return nil, err
+	}
+	if r.owner != owner {
+		return nil, store.ErrNotFound
+	}
+	r.settle(ms(now))
+	k, err := r.kubbi()
+	return &k, err
+}
+
+// List gives a page of an owner's kubbis: see store.Store. A kubbi that was
+// removed since the anchor keeps its place on its page, which is then shorter.
+func (s *Store) List(ctx context.Context, owner string, p store.Page, now time.Time) (*store.Listed, error) {
+	if err := s.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+	listed := &store.Listed{Anchor: p.Anchor}
+	err := s.read(ctx, func(q *reader) (err error) {
+		if err := q.begin.run(); err != nil {
+			return err
+		}
+		defer func() {
+			if e := q.end.run(); err == nil {
+				err = e
+			}
+		}()
+		return q.list(owner, p, ms(now), listed)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return listed, nil
+}
+
+func (q *reader) list(owner string, p store.Page, now int64, listed *store.Listed) error {
+	next, err := q.counter.one(func() error { return nil })
+	if err != nil {
+		return err
+	}
+	total, err := q.total.one(func() error { return q.total.bindOwner(1, owner) })
+	if err != nil {
+		return err
+	}
+	switch {
+	case listed.Anchor == 0:
+		listed.Anchor = next
+	case listed.Anchor < next:
+		newer, err := q.newer.one(func() error {
+			err := q.newer.bindOwner(2, owner)
+			q.newer.bindInt(1, listed.Anchor)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		removed, err := q.removed.one(func() error {
+			err := q.removed.bindOwner(2, owner)
+			q.removed.bindInt(1, listed.Anchor)
+			q.removed.bindInt(3, listed.Anchor)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		total += removed - newer
+	}
+	listed.Total = int(total)
+	if p.Number < 1 || p.Limit < 1 || int64(p.Number-1) > math.MaxInt64/int64(p.Limit) {
+		return nil
+	}
+	offset := int64(p.Number-1) * int64(p.Limit)
+	if offset >= total {
+		return nil
+	}
+	limit := min(int64(p.Limit), total-offset)
+	s := q.page
+	if err := s.bindOwner(1, owner); err != nil {
+		return err
+	}
+	s.bindInt(2, listed.Anchor)
+	s.bindInt(3, listed.Anchor)
+	s.bindInt(4, limit)
+	s.bindInt(5, offset)
+	seqs := make([]int64, 0, min(limit, 1024))
+	for {
+		ok, err := s.step()
+		if err != nil {
+			return err
+		}
+		if !ok {
+			break
+		}
+		seqs = append(seqs, s.int(0))
+	}
+	listed.Kubbis = make([]store.Kubbi, 0, len(seqs))
+	for _, seq := range seqs {
+		var r row
+		err := r.find(q.bySeq, seq, func(*row) bool { return true })
+		if errors.Is(err, store.ErrNotFound) {
+			continue // removed
+		}
+		if err != nil {
+			return err
+		}
+		r.settle(now)
+		k, err := r.kubbi()
+		if err != nil {
+			return err
+		}
+		listed.Kubbis = append(listed.Kubbis, k)
+	}
+	return nil
+}
+
+// bindOwner starts the arguments with the only text among them.
+func (s *stmt) bindOwner(i int, owner string) error {
+	if err := s.args(len(owner) + 1); err != nil {
+		return err
+	}
+	s.bindText(i, owner)
+	return nil
+}
+
+// one is the integer of a statement that gives at most one, 0 for none.
+func (s *stmt) one(bind func() error) (int64, error) {
+	if err := bind(); err != nil {
+		return 0, err
+	}
+	ok, err := s.step()
+	if err != nil || !ok {
+		return 0, err
+	}
+	defer s.reset()
+	return s.int(0), nil
+}
+
+// MasterKeys names the master keys in use: see store.Store.
+func (s *Store) MasterKeys(ctx context.Context) ([]string, error) {
+	if err := s.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+	var ids []string
+	err := s.read(ctx, func(q *reader) error {
+		ids = nil
+		for {
+			ok, err := q.masterKeys.step()
+			if err != nil || !ok {
+				return err
+			}
+			ids = append(ids, q.masterKeys.text(0))
+		}
+	})
+	return ids, err
+}
+
+// PutAPIKey stores a producer's key: see store.Store.
+func (s *Store) PutAPIKey(ctx context.Context, k store.APIKey) error {
+	if err := s.enter(ctx); err != nil {
+		return err
+	}
+	defer s.leave()
+	return s.writer.submit(ctx, &op{do: func(t *tx) error {
+		q := t.putAPIKey
+		if err := q.args(len(k.Hash) + len(k.Owner) + len(k.Label) + 2); err != nil {
+			return err
+		}
+		q.bindBytes(1, k.Hash[:])
+		q.bindText(2, k.Owner)
+		q.bindText(3, k.Label)
+		q.bindTime(4, ms(k.CreatedAt))
+		q.bindTime(5, ms(k.RevokedAt))
+		return q.run()
+	}})
+}
+
+// APIKey gives a producer's key: see store.Store.
+func (s *Store) APIKey(ctx context.Context, hash store.Hash) (*store.APIKey, error) {
+	if err := s.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+	k := &store.APIKey{Hash: hash}
+	err := s.read(ctx, func(r *reader) error {
+		q := r.apiKey
+		if err := q.args(len(hash)); err != nil {
+			return err
+		}
+		q.bindBytes(1, hash[:])
+		ok, err := q.step()
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return store.ErrNotFound
+		}
+		k.Owner = q.text(0)
+		k.Label = q.text(1)
+		k.CreatedAt = fromMS(q.time(2))
+		k.RevokedAt = fromMS(q.time(3))
+		q.reset()
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return k, nil
+}
+
+// Ping reads the store: see store.Store.
+func (s *Store) Ping(ctx context.Context) error {
+	if err := s.enter(ctx); err != nil {
+		return err
+	}
+	defer s.leave()
+	return s.read(ctx, func(q *reader) error {
+		_, err := q.counter.one(func() error { return nil })
+		return err
+	})
+}

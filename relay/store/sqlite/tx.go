@@ -1,0 +1,271 @@
+package sqlite
+
+import (
+	"kubbi-mcp/relay/store"
+)
+
+// tx is the writer's transaction: its statements, and what is written once for
+// all ops at its end. The embedded statements are prepared once.
+type tx struct {
+	c *conn
+
+	begin, commit, rollback       *stmt
+	byToken, byID, byKey, bySeq   *stmt
+	insert, insertChunk, chunks   *stmt
+	save, wipe, setDue, forgetKey *stmt
+	keyAnswer                     *stmt
+	graceGet, gracePut, graceDel  *stmt
+	graceLast, graceClear         *stmt
+	counter, setCounter, tally    *stmt
+	due, spent, ended, gone       *stmt
+	hide, drop, putAPIKey         *stmt
+
+	next    int64 // the counter, 0: not read yet
+	written int64 // the counter as it stands in the table
+	sums    map[sum]int64
+	wiped   bool // something was wiped
+}
+
+// sum is a key of the table tally.
+type sum struct {
+	kind int64
+	name string
+}
+
+const (
+	ownersKubbis  = 0
+	masterKeyUses = 1
+)
+
+func (t *tx) prepare(c *conn) error {
+	t.c = c
+	t.sums = map[sum]int64{}
+	for _, p := range []struct {
+		to  **stmt
+		sql string
+	}{
+		{&t.begin, "BEGIN IMMEDIATE"},
+		{&t.commit, "COMMIT"},
+		{&t.rollback, "ROLLBACK"},
+		{&t.byToken, selectByToken},
+		{&t.byID, selectByID},
+		{&t.byKey, selectByKey},
+		{&t.bySeq, selectBySeq},
+		{&t.insert, `INSERT INTO kubbi (seq, token_h, id_h, key_h, due, status, sealed, retrievals, grace_more, key_until,
+			created_at, expires_at, max_retrievals, package, file_count, size,
+			token, id, owner, master_key, content_type, key, key_request, key_answer, files, metadata)
+			VALUES (?, ?, ?, ?, ?, 0, 1, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`},
+		{&t.insertChunk, "INSERT INTO chunk (k, part, idx, sealed) VALUES (?, ?, ?, ?)"},
+		{&t.chunks, "SELECT part, idx, sealed FROM chunk WHERE k >= ? AND k < ? ORDER BY k"},
+		{&t.save, `UPDATE kubbi SET status = ?, retrievals = ?, first_at = ?, last_at = ?, ended_at = ?,
+			grace_key = ?, grace_until = ?, grace_number = ?, grace_at = ?, grace_more = ? WHERE seq = ?`},
+		{&t.wipe, `UPDATE kubbi SET status = ?, retrievals = ?, first_at = ?, last_at = ?, ended_at = ?,
+			grace_key = NULL, grace_until = NULL, grace_number = NULL, grace_at = NULL, grace_more = 0,
+			sealed = 0, files = NULL, metadata = NULL WHERE seq = ?`},
+		{&t.setDue, "UPDATE kubbi SET due = ? WHERE seq = ?"},
+		{&t.forgetKey, `UPDATE kubbi SET key_h = NULL, key = NULL, key_request = NULL, key_answer = NULL, key_until = NULL
+			WHERE seq = ?`},
+		{&t.keyAnswer, "SELECT key_request, key_answer FROM kubbi WHERE seq = ?"},
+		{&t.graceGet, "SELECT until, number, at FROM grace WHERE seq = ? AND key = ?"},
+		{&t.gracePut, "INSERT OR REPLACE INTO grace (seq, key, until, number, at) VALUES (?, ?, ?, ?, ?)"},
+		{&t.graceDel, "DELETE FROM grace WHERE seq = ? AND key = ?"},
+		{&t.graceLast, "SELECT max(until) FROM grace WHERE seq = ?"},
+		{&t.graceClear, "DELETE FROM grace WHERE seq = ?"},
+		{&t.counter, "SELECT next FROM counter"},
+		{&t.setCounter, "UPDATE counter SET next = ?"},
+		{&t.tally, "INSERT INTO tally (kind, name, n) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n"},
+		{&t.due, "SELECT seq FROM kubbi INDEXED BY kubbi_due WHERE due <= ? ORDER BY due LIMIT ?"},
+		{&t.spent, "SELECT seq, key FROM grace INDEXED BY grace_until WHERE until <= ? ORDER BY until LIMIT ?"},
+		{&t.ended, "SELECT seq FROM kubbi INDEXED BY kubbi_ended WHERE ended_at < ? AND due IS NULL AND removed IS NULL ORDER BY ended_at LIMIT ?"},
+		{&t.gone, "SELECT seq FROM kubbi INDEXED BY kubbi_removed WHERE removed IS NOT NULL AND removed_at < ? ORDER BY removed LIMIT ?"},
+		{&t.hide, "UPDATE kubbi SET removed = ?, removed_at = ? WHERE seq = ?"},
+		{&t.drop, "DELETE FROM kubbi WHERE seq = ?"},
+		{&t.putAPIKey, "INSERT OR IGNORE INTO api_key (hash, owner, label, created_at, revoked_at) VALUES (?, ?, ?, ?, ?)"},
+	} {
+		s, err := c.prepare(p.sql)
+		if err != nil {
+			return err
+		}
+		*p.to = s
+	}
+	return nil
+}
+
+// reset forgets what the last transaction left.
+func (t *tx) reset() {
+	t.next, t.written, t.wiped = 0, 0, false
+	clear(t.sums)
+}
+
+// flush writes what was put off to the end.
+func (t *tx) flush() error {
+	if t.next != t.written {
+		if err := t.setCounter.args(0); err != nil {
+			return err
+		}
+		t.setCounter.bindInt(1, t.next)
+		if err := t.setCounter.run(); err != nil {
+			return err
+		}
+	}
+	for k, n := range t.sums {
+		if n == 0 {
+			continue
+		}
+		if err := t.tally.args(len(k.name) + 1); err != nil {
+			return err
+		}
+		t.tally.bindInt(1, k.kind)
+		t.tally.bindText(2, k.name)
+		t.tally.bindInt(3, n)
+		if err := t.tally.run(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// number draws from the counter, which orders creations and removals across
+// all processes.
+func (t *tx) number() (int64, error) {
+	if t.next == 0 {
+		row, err := t.counter.step()
+		if err != nil {
+			return 0, err
+		}
+		if !row {
+			return 0, errNoCounter
+		}
+		t.next = t.counter.int(0)
+		t.written = t.next
+		t.counter.reset()
+	}
+	t.next++
+	return t.next - 1, nil
+}
+
+// saveRow writes what a claim, a release or expiry changes.
+func (t *tx) saveRow(r *row) error {
+	s := t.save
+	if err := s.args(len(r.graceKey)); err != nil {
+		return err
+	}
+	bindState(s, r)
+	if r.hasGrace {
+		s.bindBytes(6, r.graceKey[:])
+		s.bindInt(7, r.graceUntil)
+		s.bindInt(8, int64(r.graceNumber))
+		s.bindInt(9, r.graceAt)
+	} else {
+		for i := 6; i <= 9; i++ {
+			s.bindNull(i)
+		}
+	}
+	s.bindInt(10, b2i(r.graceMore))
+	s.bindInt(11, r.seq)
+	return s.run()
+}
+
+func bindState(s *stmt, r *row) {
+	s.bindInt(1, int64(r.status))
+	s.bindInt(2, int64(r.retrievals))
+	s.bindTime(3, r.first)
+	s.bindTime(4, r.last)
+	s.bindTime(5, r.ended)
+}
+
+// wipeRow makes a tombstone of a terminal row.
+func (t *tx) wipeRow(r *row) error {
+	if r.graceMore {
+		if err := t.graceClear.args(0); err != nil {
+			return err
+		}
+		t.graceClear.bindInt(1, r.seq)
+		if err := t.graceClear.run(); err != nil {
+			return err
+		}
+	}
+	s := t.wipe
+	if err := s.args(0); err != nil {
+		return err
+	}
+	bindState(s, r)
+	s.bindInt(6, r.seq)
+	if err := s.run(); err != nil {
+		return err
+	}
+	r.sealed, r.hasGrace, r.graceMore = false, false, false
+	r.files, r.metadata = nil, nil
+	t.sums[sum{masterKeyUses, r.masterKey}]--
+	t.wiped = true
+	return nil
+}
+
+// lastGrace is when the last grace of a claim ends, never without one.
+func (t *tx) lastGrace(r *row) (int64, error) {
+	last := int64(never)
+	if r.hasGrace {
+		last = r.graceUntil
+	}
+	if !r.graceMore {
+		return last, nil
+	}
+	s := t.graceLast
+	if err := s.args(0); err != nil {
+		return 0, err
+	}
+	s.bindInt(1, r.seq)
+	row, err := s.step()
+	if err != nil {
+		return 0, err
+	}
+	if row {
+		last = max(last, s.time(0))
+		s.reset()
+	}
+	return last, nil
+}
+
+// rearm sees to it that Sweep looks at the row in time. A due time that is too
+// early does no harm, so it is left alone unless exact is set: most claims and
+// releases then touch no index at all.
+func (t *tx) rearm(r *row, exact bool) error {
+	want := int64(never)
+	sooner := func(v int64) {
+		if want == never || v < want {
+			want = v
+		}
+	}
+	if r.status == store.Active {
+		sooner(r.expires)
+	}
+	if r.hasKey {
+		sooner(r.keyUntil)
+	}
+	if r.sealed {
+		last, err := t.lastGrace(r)
+		if err != nil {
+			return err
+		}
+		if last != never {
+			sooner(last)
+		}
+	}
+	if r.due == want || !exact && want != never && r.due != never && r.due < want {
+		return nil
+	}
+	if err := t.setDue.args(0); err != nil {
+		return err
+	}
+	t.setDue.bindTime(1, want)
+	t.setDue.bindInt(2, r.seq)
+	r.due = want
+	return t.setDue.run()
+}
+
+func b2i(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
