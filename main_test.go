@@ -44,6 +44,7 @@ func TestScripts(t *testing.T) {
 			"exits":     cmdExits,
 			"field":     cmdField,
 			"get":       cmdGet,
+			"interrupt": cmdInterrupt,
 			"listening": cmdListening,
 			"lives":     cmdLives,
 			"mode":      cmdMode,

@@ -150,6 +150,10 @@ type server struct {
 // end closes the server's input, as a host does, and waits for it to exit.
 func (s *server) end() error {
 	s.stdin.Close()
+	return s.wait()
+}
+
+func (s *server) wait() error {
 	select {
 	case err := <-s.exited:
 		s.exited <- err
@@ -190,6 +194,20 @@ func cmdStop(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("no server %s", args[0])
 	}
 	if err := s.end(); err != nil {
+		ts.Fatalf("server %s: %v\n%s", args[0], err, s.stderr.String())
+	}
+}
+
+// cmdInterrupt sends a server the signal of Ctrl-C, with its input still open,
+// and compares its exit code with 0.
+func cmdInterrupt(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 1, 1, "interrupt NAME")
+	s := servers(ts)[args[0]]
+	if s == nil {
+		ts.Fatalf("no server %s", args[0])
+	}
+	ts.Check(s.cmd.Process.Signal(os.Interrupt))
+	if err := s.wait(); err != nil {
 		ts.Fatalf("server %s: %v\n%s", args[0], err, s.stderr.String())
 	}
 }
