@@ -159,7 +159,7 @@ func TestLogsHoldNoSecrets(t *testing.T) {
 		refuse(w, api.CodeGone, payload+" "+r.URL.Path+" "+r.Header.Get("Authorization")+" "+r.Header.Get(api.HeaderIdempotencyKey))
 	})
 	run(func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, "https://evil.example"+r.URL.Path, 302)
+		http.Redirect(w, r, "https://evil.example"+r.URL.Path, http.StatusFound)
 	})
 
 	text := logged()

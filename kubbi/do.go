@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -60,9 +59,9 @@ func do[Resp any](ctx context.Context, c *Client, r request) (*Resp, http.Header
 		if fail == nil {
 			return resp, header, nil
 		}
-		uncertain = uncertain || r.method != http.MethodGet && mayHaveHappened(fail)
+		uncertain = uncertain || fail.Uncertain
 		fail.Uncertain = uncertain
-		if r.once || n > c.retries || !fail.retryable() || ctx.Err() != nil {
+		if r.once || n > c.retries || !fail.retryable() {
 			return nil, nil, fail
 		}
 		delay := min(delays.NextBackOff(), maxBackoffs*c.backoff)
@@ -209,57 +208,18 @@ func (c *Client) newRequest(ctx context.Context, r request, body *sending) (*htt
 	return req, nil
 }
 
-// readError turns an answer that is not a success into an error.
-func (c *Client) readError(resp *http.Response, r request, w *watch) *Error {
-	var envelope api.ErrorBody
-	b, err := readBody(resp, errorAnswerLimit, w)
-	if err == nil {
-		err = decode(b, &envelope)
-	}
-	code := cleanCode(envelope.Error)
-	if err == nil && code == "" {
-		err = errNotJSON
-	}
-	e := &Error{Status: resp.StatusCode, Code: code}
-	if err != nil {
-		e = badAnswer(resp.StatusCode, err)
-	}
-	e.RetryAfter = retryAfter(resp.Header.Get("Retry-After"), time.Now())
-	if err != nil {
-		return e
-	}
-	secrets := c.secrets(r)
-	e.Message = clean(envelope.Message, secrets)
-	if e.Message == "" {
-		e.Message = strings.ToLower(http.StatusText(e.Status))
-	}
-	for _, m := range envelope.Messages[:min(len(envelope.Messages), maxMessages)] {
-		e.Messages = append(e.Messages, clean(m, secrets))
-	}
-	return e
-}
-
-// badAnswer is an answer whose body can't be used. One that was cut short is a
-// failure of the network, and worth another attempt.
-func badAnswer(status int, err error) *Error {
-	e := &Error{Status: status, Message: err.Error(), cause: err}
-	if errors.Is(err, errCutShort) {
-		e.Message, e.kind = errCutShort.Error(), ErrNetwork
-	}
-	return e
-}
-
-// explain gives a failure of the network its reason, and takes the call's
-// secrets out of it.
+// explain gives a failure its reason, where that lies on our side or in the
+// network, and takes the call's secrets out of it.
 func (c *Client) explain(parent, ctx context.Context, r request, e *Error) *Error {
-	if e.kind != ErrNetwork {
-		return e
+	e.Uncertain = r.method != http.MethodGet && mayHaveHappened(e)
+	if err := parent.Err(); err != nil && e.retryable() {
+		// Whatever came of it: a server that lost its own context to ours, as a
+		// relay in this process does, says that it is unavailable.
+		end := ended(err)
+		end.Uncertain = e.Uncertain || r.method != http.MethodGet && e.Status != 0
+		return end
 	}
-	if err := parent.Err(); err != nil {
-		if e.Status == 0 {
-			return ended(err)
-		}
-		e.cause = err
+	if e.kind != ErrNetwork {
 		return e
 	}
 	if cause := context.Cause(ctx); cause != nil {
@@ -289,17 +249,6 @@ func ended(err error) *Error {
 }
 
 func (c *Client) secrets(r request) []string { return []string{r.token, r.key, c.apiKey} }
-
-// retryAfter reads a Retry-After header: seconds or a date.
-func retryAfter(s string, now time.Time) time.Duration {
-	if n, err := strconv.ParseUint(s, 10, 31); err == nil {
-		return time.Duration(n) * time.Second
-	}
-	if t, err := http.ParseTime(s); err == nil {
-		return max(0, t.Sub(now))
-	}
-	return 0
-}
 
 func (c *Client) logAttempt(ctx context.Context, r request, n, status int, took time.Duration, fail *Error) {
 	if !c.log.Enabled(ctx, slog.LevelDebug) {

@@ -62,8 +62,8 @@ func (e *Error) Error() string {
 		b.WriteString(": ")
 		b.WriteString(strings.Join(e.Messages, "; "))
 	}
-	if e.Uncertain && e.kind != ErrNetwork {
-		b.WriteString(" (an earlier attempt got no answer and may have been carried out)")
+	if e.Uncertain {
+		b.WriteString(" (an attempt that got no answer may have been carried out)")
 	}
 	return b.String()
 }

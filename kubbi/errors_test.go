@@ -217,7 +217,15 @@ func TestContextEnds(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		go func() { <-started; cancel() }()
 		_, err := c.Get(ctx, testID)
-		if !errors.Is(err, context.Canceled) || errors.Is(err, ErrNetwork) {
+		if !errors.Is(err, context.Canceled) || errors.Is(err, ErrNetwork) || asError(t, err).Uncertain {
+			t.Errorf("error is %v", err)
+		}
+	})
+	t.Run("claim cancelled meanwhile", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(context.Background())
+		go func() { <-started; cancel() }()
+		_, err := c.Claim(ctx, testToken)
+		if !errors.Is(err, context.Canceled) || errors.Is(err, ErrNetwork) || !asError(t, err).Uncertain {
 			t.Errorf("error is %v", err)
 		}
 	})

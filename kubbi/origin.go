@@ -53,6 +53,9 @@ func (u ClaimURL) String() string { return u.origin + api.PathClaim + "[redacted
 // GoString shows what String shows.
 func (u ClaimURL) GoString() string { return u.String() }
 
+// MarshalText writes what String shows.
+func (u ClaimURL) MarshalText() ([]byte, error) { return []byte(u.String()), nil }
+
 // ParseClaimURL takes apart a claim URL, https://<host>/r/<token>, or a bare
 // claim token. Space, quotes and angle brackets around it are taken off; a
 // fragment is kept aside; trailing slashes and the suffixes /claim and /inspect

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -293,68 +292,4 @@ func TestSentPath(t *testing.T) {
 			t.Errorf("Accept is %q", got)
 		}
 	}
-}
-
-func FuzzParseClaimURL(f *testing.F) {
-	for _, s := range []string{
-		"https://api.kubbi.ai/r/" + testToken, testToken, "<http://[::1]:7117/r/" + testToken + "/claim#k=x>",
-		"https://u@h/r/" + testToken, "https://h:443/r/" + testToken + "%41/inspect//", "HTTPS://H.EXAMPLE:/r/" + testToken,
-		"https://127.1/r/" + testToken, "https://h\\@g/r/" + testToken, "https://h/r/" + testToken + "?q",
-	} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		u, err := ParseClaimURL(s)
-		if err != nil {
-			if u != (ClaimURL{}) || !errors.Is(err, ErrValidation) {
-				t.Fatalf("a refusal gives %#v, %v", u, err)
-			}
-			return
-		}
-		if !isToken(u.Token()) {
-			t.Fatalf("token is not plain: %q", u.Token())
-		}
-		for _, r := range u.URL() + u.Fragment() {
-			if r <= ' ' || r >= 0x7f {
-				t.Fatalf("a character gets through: %q", u.URL()+"#"+u.Fragment())
-			}
-		}
-		again, err := ParseClaimURL(u.URL())
-		if err != nil || again.URL() != u.URL() {
-			t.Fatalf("%q does not parse as itself: %q, %v", u.URL(), again.URL(), err)
-		}
-		if u.Origin() == "" {
-			return
-		}
-		if o, err := ParseOrigin(u.Origin()); err != nil || o != u.Origin() {
-			t.Fatalf("origin %q does not parse as itself: %q, %v", u.Origin(), o, err)
-		}
-		// Where net/http would go with the URL as it was given is where we go.
-		given, err := url.Parse(unwrap(s))
-		if err != nil {
-			t.Fatalf("net/url refuses what we accept: %q: %v", s, err)
-		}
-		ours, err := http.NewRequest(http.MethodGet, u.URL(), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := func(u *url.URL) string {
-			if p := strings.TrimLeft(u.Port(), "0"); p != "" {
-				return p
-			}
-			return map[string]string{"https": "443", "http": "80"}[u.Scheme]
-		}
-		host := func(u *url.URL) string {
-			if ip := net.ParseIP(u.Hostname()); ip != nil {
-				return ip.String()
-			}
-			return strings.ToLower(u.Hostname())
-		}
-		if given.Scheme != ours.URL.Scheme || host(given) != host(ours.URL) || port(given) != port(ours.URL) || given.User != nil {
-			t.Fatalf("%q would lead to %s %s, we go to %s", s, given.Scheme, given.Host, ours.URL.Host)
-		}
-		if !strings.HasPrefix(given.Path, "/r/"+u.Token()) || ours.URL.Path != "/r/"+u.Token() {
-			t.Fatalf("%q has the path %q, we ask for %q", s, given.Path, ours.URL.Path)
-		}
-	})
 }

@@ -1,0 +1,126 @@
+package kubbi_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+	"strings"
+	"time"
+
+	"kubbi-mcp/kubbi"
+	"kubbi-mcp/relay/local"
+)
+
+// embedded gives a client of a relay inside this process, which needs neither
+// account nor network. With the hosted service it is kubbi.NewClient("kb_...").
+func embedded() (*kubbi.Client, func()) {
+	dir, err := os.MkdirTemp("", "kubbi")
+	if err != nil {
+		log.Fatal(err)
+	}
+	const origin = "http://127.0.0.1:7117"
+	relay, err := local.New(local.Config{Dir: dir, Origin: origin})
+	if err != nil {
+		log.Fatal(err)
+	}
+	client, err := kubbi.NewClient("", kubbi.WithBaseURL(origin), kubbi.WithMiddleware(relay.RoundTripper))
+	if err != nil {
+		log.Fatal(err)
+	}
+	return client, func() {
+		client.Close()
+		relay.Close()
+		os.RemoveAll(dir)
+	}
+}
+
+// One party hands a secret to another, once.
+func Example() {
+	client, done := embedded()
+	defer done()
+	ctx := context.Background()
+
+	sent, err := client.Send(ctx, kubbi.SendParams{Content: "the door code is 4711", MaxRetrievals: 1, TTL: 10 * time.Minute})
+	if err != nil {
+		log.Fatal(err)
+	}
+	// sent.ClaimURL goes to the other party, who needs no API key:
+	got, err := client.Claim(ctx, sent.ClaimURL)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(got.Text())
+
+	_, err = client.Claim(ctx, sent.ClaimURL)
+	fmt.Println("again:", errors.Is(err, kubbi.ErrGone))
+	// Output:
+	// the door code is 4711
+	// again: true
+}
+
+// A package of files, looked at before it is claimed.
+func ExampleClient_SendFiles() {
+	client, done := embedded()
+	defer done()
+	ctx := context.Background()
+
+	sent, err := client.SendFiles(ctx, kubbi.SendFilesParams{
+		Files: []kubbi.File{
+			{Name: "README.md", Content: "# Read me", ContentType: "text/markdown", Role: "instructions"},
+			{Name: "dot.png", Content: "iVBORw0KGgo=", ContentType: "image/png", Encoding: "base64"},
+		},
+		Metadata: map[string]string{"from": "agent A"},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	look, err := client.Inspect(ctx, sent.ClaimURL)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, f := range look.Files {
+		fmt.Println(f.Name, f.ContentType, f.SizeBytes)
+	}
+	got, err := client.Claim(ctx, sent.ClaimURL)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(got.Files[0].Content)
+	// Output:
+	// README.md text/markdown 9
+	// dot.png image/png 8
+	// # Read me
+}
+
+// Everything the caller has sent, page by page behind the scenes.
+func ExampleClient_All() {
+	client, done := embedded()
+	defer done()
+	ctx := context.Background()
+	for _, content := range []any{"text", map[string]int{"n": 1}} {
+		if _, err := client.Send(ctx, kubbi.SendParams{Content: content}); err != nil {
+			log.Fatal(err)
+		}
+	}
+	for k, err := range client.All(ctx, 0) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(k.Status, k.ContentType)
+	}
+	// Output:
+	// active application/json
+	// active text/plain
+}
+
+// A claim URL from somebody else leads only where the user allowed it to.
+func ExampleClient_Claim_origin() {
+	client, done := embedded()
+	defer done()
+	_, err := client.Claim(context.Background(), "https://evil.example/r/"+strings.Repeat("x", 43))
+	fmt.Println(errors.Is(err, kubbi.ErrOrigin))
+	// Output:
+	// true
+}
