@@ -1,11 +1,13 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"kubbi-mcp/kubbi"
@@ -63,5 +65,46 @@ func TestExitCode(t *testing.T) {
 		if got := ExitCode(c.err); got != c.want {
 			t.Errorf("ExitCode(%v) = %d, want %d", c.err, got, c.want)
 		}
+	}
+}
+
+// TestInterrupted ends the context of a command that waits for an answer.
+func TestInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		cancel()
+		<-r.Context().Done()
+	}))
+	defer srv.Close()
+	env := map[string]string{"KUBBI_API_KEY": "kb_x", "KUBBI_BASE_URL": srv.URL, "KUBBI_DATA_DIR": t.TempDir()}
+	var out bytes.Buffer
+	err := Run(ctx, []string{"list"}, func(name string) string { return env[name] }, strings.NewReader(""), &out, &out)
+	if !errors.Is(err, context.Canceled) || ExitCode(err) != exitInterrupted {
+		t.Errorf("exit code %d: %v", ExitCode(err), err)
+	}
+	if out.Len() != 0 {
+		t.Errorf("output: %s", out.String())
+	}
+}
+
+// TestStory tells a demo whose steps did not go as they should.
+func TestStory(t *testing.T) {
+	var out bytes.Buffer
+	s := &story{app: &app{stdout: &out, getenv: func(string) string { return "" }}}
+	s.step("A", "does %s", "\x1b[2Jharm")
+	s.check(true, "one holds")
+	s.check(false, "one does not")
+	s.check(true, "a later one holds")
+	s.end()
+	if s.err == nil || !strings.Contains(s.err.Error(), "one does not") {
+		t.Errorf("error: %v", s.err)
+	}
+	for _, want := range []string{"ok one holds", "WRONG: not so: one does not", `does \u001b[2Jharm`, "Something was not as it should be."} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the story lacks %q:\n%s", want, out.String())
+		}
+	}
+	if strings.Contains(out.String(), "checks hold") {
+		t.Errorf("the story ends well:\n%s", out.String())
 	}
 }

@@ -137,7 +137,11 @@ func (c *sendCmd) text(a *app) ([]byte, error) {
 	if c.Text == nil && isTerminal(a.stdin) {
 		return nil, usagef("nothing to send: give a text, --file FILE, or - for standard input")
 	}
-	return readAll(a.stdin, "standard input")
+	data, err := readAll(a.stdin, "standard input")
+	if err == nil && c.Text == nil && len(data) == 0 {
+		return nil, usagef("nothing to send: standard input is empty; give - to send that")
+	}
+	return data, err
 }
 
 // single is a content as it goes to the client: JSON as the value that was
