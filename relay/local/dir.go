@@ -1,0 +1,182 @@
+package local
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/relay"
+	"kubbi-mcp/relay/atrest"
+	"kubbi-mcp/relay/store"
+	"kubbi-mcp/relay/store/sqlite"
+)
+
+// The files of a data directory.
+const (
+	keyringName = "keyring.json"
+	storeName   = "store.db"
+	apiKeyName  = "api-key"
+)
+
+// ErrKeyringLost says that a store is there whose master key is not.
+var ErrKeyringLost = errors.New("master key of the store is lost")
+
+// opened is an open data directory.
+type opened struct {
+	relay  *relay.Relay
+	store  store.Store
+	apiKey string
+	id     string // tells this directory's relay from others; not secret
+	stop   context.CancelFunc
+	done   chan struct{} // closed when the sweeping has ended
+}
+
+// openDir opens a data directory, and makes what is missing on the first run.
+// Many processes may do so at once.
+func openDir(ctx context.Context, cfg Config) (_ *opened, err error) {
+	if err := makeDir(cfg.Dir); err != nil {
+		return nil, fmt.Errorf("open data directory: %w", err)
+	}
+	// The keyring is made before the store. So a store that was there before
+	// the keyring was looked for, and no keyring, is a loss and not a first run.
+	storePath := filepath.Join(cfg.Dir, storeName)
+	_, err = os.Lstat(storePath)
+	hadStore := err == nil
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("open data directory: %w", err)
+	}
+	ring, err := openKeyring(cfg, hadStore)
+	if err != nil {
+		return nil, err
+	}
+	db, err := sqlite.Open(ctx, sqlite.Config{Path: storePath, Logger: cfg.Logger})
+	if err != nil {
+		return nil, fmt.Errorf("open local relay: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, db.Close())
+		}
+	}()
+	if err := checkKeys(ctx, cfg, db, ring); err != nil {
+		return nil, err
+	}
+	key, err := openAPIKey(ctx, cfg, db)
+	if err != nil {
+		return nil, err
+	}
+	rl, err := relay.New(relay.Config{
+		Store: db, Keyring: ring, Origin: cfg.Origin, Limits: cfg.Limits, Grace: cfg.Grace,
+		Retention: cfg.Retention, SweepEvery: cfg.SweepEvery, Now: cfg.Now, Rand: cfg.Rand, Logger: cfg.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	sweeping, stop := context.WithCancel(context.WithoutCancel(ctx))
+	o := &opened{relay: rl, store: db, apiKey: key, id: relayID(key), stop: stop, done: make(chan struct{})}
+	go func() {
+		defer close(o.done)
+		_ = rl.Run(sweeping) // nil, at the end of sweeping
+	}()
+	return o, nil
+}
+
+func (o *opened) close() error {
+	o.stop()
+	<-o.done
+	if err := o.store.Close(); err != nil {
+		return fmt.Errorf("close local relay: %w", err)
+	}
+	return nil
+}
+
+// openKeyring reads the keyring, or makes it on the first run.
+func openKeyring(cfg Config, hadStore bool) (*atrest.Keyring, error) {
+	path := filepath.Join(cfg.Dir, keyringName)
+	b, err := readFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if hadStore {
+			return nil, fmt.Errorf("%w: %s is missing; restore it from a backup, or move %s away to start afresh without the kubbis in it",
+				ErrKeyringLost, path, filepath.Join(cfg.Dir, storeName))
+		}
+		ring, err := atrest.NewKeyring(cfg.Rand, cfg.Now())
+		if err != nil {
+			return nil, err
+		}
+		if b, err = ring.Encode(); err != nil {
+			return nil, err
+		}
+		if b, err = createFile(path, b); err != nil {
+			return nil, fmt.Errorf("make keyring: %w", err)
+		}
+	} else if err != nil {
+		return nil, fmt.Errorf("read keyring: %w", err)
+	}
+	ring, err := atrest.ParseKeyring(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w; restore it from a backup", path, err)
+	}
+	return ring, nil
+}
+
+// checkKeys refuses a store that holds payloads which the keyring can't open.
+func checkKeys(ctx context.Context, cfg Config, db store.Store, ring *atrest.Keyring) error {
+	ids, err := db.MasterKeys(ctx)
+	if err != nil {
+		return fmt.Errorf("open local relay: %w", err)
+	}
+	for _, id := range ids {
+		if !ring.Has(id) {
+			return fmt.Errorf("%w: %s has no key %s, under which kubbis in %s are sealed; restore it from a backup, or move both files away to start afresh",
+				ErrKeyringLost, filepath.Join(cfg.Dir, keyringName), id, filepath.Join(cfg.Dir, storeName))
+		}
+	}
+	return nil
+}
+
+// openAPIKey reads the directory's API key, or makes one: it opens nothing, so
+// a lost one is replaced by another of the same owner.
+func openAPIKey(ctx context.Context, cfg Config, db store.Store) (string, error) {
+	path := filepath.Join(cfg.Dir, apiKeyName)
+	b, err := readFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		key, err := relay.NewAPIKey(cfg.Rand)
+		if err != nil {
+			return "", err
+		}
+		if b, err = createFile(path, []byte(key+"\n")); err != nil {
+			return "", fmt.Errorf("make API key: %w", err)
+		}
+	} else if err != nil {
+		return "", fmt.Errorf("read API key: %w", err)
+	}
+	key := string(bytes.TrimSpace(b))
+	if !strings.HasPrefix(key, api.KeyPrefix) || strings.ContainsAny(key, " \t\r\n") {
+		return "", fmt.Errorf("%s holds no API key; remove it, and another is made", path)
+	}
+	hash := relay.HashSecret(key)
+	_, err = db.APIKey(ctx, hash)
+	if errors.Is(err, store.ErrNotFound) {
+		err = db.PutAPIKey(ctx, store.APIKey{Hash: hash, Owner: Owner, Label: "local", CreatedAt: cfg.Now().UTC()})
+	}
+	if err != nil {
+		return "", fmt.Errorf("open local relay: %w", err)
+	}
+	return key, nil
+}
+
+// relayID is the same in every process that serves the directory.
+func relayID(apiKey string) string {
+	mac := hmac.New(sha256.New, []byte(apiKey))
+	mac.Write([]byte("kubbi-mcp/local/1/relay"))
+	return hex.EncodeToString(mac.Sum(nil)[:8])
+}
