@@ -257,8 +257,11 @@ func (s *stmt) bytes(i int) []byte {
 
 func (s *stmt) text(i int) string { return string(s.raw(i)) }
 
-// checkpoint moves the write-ahead log into the data base and truncates it.
+// checkpoint moves the write-ahead log into the data base and truncates it. It
+// fails soon if a reader is still at an older state.
 func (c *conn) checkpoint() error {
+	sqlite3.Xsqlite3_busy_timeout(c.tls, c.db, checkpointMS)
+	defer sqlite3.Xsqlite3_busy_timeout(c.tls, c.db, busyMS)
 	rc := sqlite3.Xsqlite3_wal_checkpoint_v2(c.tls, c.db, 0, sqlite3.SQLITE_CHECKPOINT_TRUNCATE, 0, 0)
 	if rc != sqlite3.SQLITE_OK {
 		return c.fault(rc)

@@ -10,7 +10,8 @@ const (
 	// scrubEvery is the least time between two checkpoints for wiping's sake;
 	// with scrubRetry it keeps what Store promises: gone within a second.
 	scrubEvery = 300 * time.Millisecond
-	scrubRetry = 20 * time.Millisecond
+	scrubRetry = 20 * time.Millisecond // doubled with each failure up to
+	scrubWait  = 200 * time.Millisecond
 	scrubSoon  = 20 * time.Millisecond
 )
 
@@ -24,7 +25,7 @@ type scrub struct {
 	pending bool // the timer runs
 	wanted  bool
 	ran     time.Time
-	failing bool
+	retry   time.Duration // to wait after the next failure; 0: the last run did not fail
 }
 
 func newScrub(logger *slog.Logger, wanted bool) scrub {
@@ -53,19 +54,21 @@ func (s *scrub) run(w *writer) {
 	s.pending = false
 	s.ran = time.Now()
 	if err := w.checkpoint(); err != nil {
-		if !s.failing {
-			s.failing = true
+		if s.retry == 0 {
+			s.retry = scrubRetry
 			s.logger.Debug("wiped payloads stay in the write-ahead log for now", "file", w.path, "error", err)
 		}
 		s.pending = true
-		s.timer.Reset(scrubRetry)
+		s.timer.Reset(s.retry)
+		s.retry = min(2*s.retry, scrubWait)
 		return
 	}
-	s.failing = false
+	s.retry = 0
 	s.wanted = false
 }
 
-// last is run at the end.
+// last is run at the end. A reader that stays longer leaves the log to the
+// next process that closes or opens the store.
 func (s *scrub) last(w *writer) {
 	s.timer.Stop()
 	for range 50 {

@@ -28,8 +28,11 @@ const (
 	pageSize = 4096
 	// busyMS is how long SQLite waits for locks that the file lock does not
 	// cover, milliseconds.
-	busyMS      = 5000
-	queueLength = 1024
+	busyMS = 5000
+	// checkpointMS is that for a checkpoint, which readers may hold up, which
+	// all others wait for and which is tried again anyway.
+	checkpointMS = 3
+	queueLength  = 1024
 )
 
 // Config says where a store is. Only Path is needed.

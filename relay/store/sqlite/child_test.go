@@ -1,0 +1,345 @@
+//go:build unix
+
+package sqlite_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"go.uber.org/goleak"
+
+	"kubbi-mcp/relay/store"
+	"kubbi-mcp/relay/store/sqlite"
+)
+
+// childEnv makes the test binary one of the programs below. Its value is the
+// program's name, a space, and the store's path.
+const childEnv = "KUBBI_STORE_CHILD"
+
+func TestMain(m *testing.M) {
+	name, path, ok := strings.Cut(os.Getenv(childEnv), " ")
+	if !ok {
+		goleak.VerifyTestMain(m)
+		return
+	}
+	program := map[string]func(path string, args []string) error{
+		"open":   childOpen,
+		"race":   childRace,
+		"stream": childStream,
+		"full":   childFull,
+		"pairs":  childPairs,
+	}[name]
+	if err := program(path, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// child is the command that runs a program on a store.
+func child(t testing.TB, name, path string, args ...string) *exec.Cmd {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), exe, args...)
+	cmd.Env = append(os.Environ(), childEnv+"="+name+" "+path)
+	return cmd
+}
+
+// newKubbi is made at t0 for owner "local".
+func newKubbi(maxRetrievals int) *store.Kubbi {
+	return &store.Kubbi{
+		ID: uuid.NewString(), Owner: "local", Token: randomHash(), MasterKey: "key-1", ContentType: "text/plain",
+		MaxRetrievals: maxRetrievals, CreatedAt: t0, ExpiresAt: t0.Add(time.Hour),
+	}
+}
+
+func payloadOf(chunks ...[]byte) store.Chunks {
+	return func(yield func(store.Chunk, error) bool) {
+		for i, c := range chunks {
+			if !yield(store.Chunk{Index: i, Sealed: c}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// childOpen opens the store and makes one kubbi.
+func childOpen(path string, _ []string) error {
+	ctx := context.Background()
+	s, err := sqlite.Open(ctx, sqlite.Config{Path: path})
+	if err != nil {
+		return err
+	}
+	if _, err := s.Create(ctx, newKubbi(1), payloadOf([]byte("x")), nil, t0); err != nil {
+		return err
+	}
+	return s.Close()
+}
+
+// childRace claims the kubbi of the token in args[0] 32 times at once, as soon
+// as stdin ends, and prints how often it succeeded.
+func childRace(path string, args []string) error {
+	ctx := context.Background()
+	token, err := parseHash(args[0])
+	if err != nil {
+		return err
+	}
+	s, err := sqlite.Open(ctx, sqlite.Config{Path: path})
+	if err != nil {
+		return err
+	}
+	fmt.Println("ready")
+	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {
+		return err
+	}
+	var won atomic.Int32
+	errs := make(chan error, 32)
+	var wg sync.WaitGroup
+	for i := range 32 {
+		wg.Go(func() {
+			var key *store.ClaimKey
+			if i%2 == 0 {
+				key = &store.ClaimKey{Key: randomHash(), Grace: time.Minute}
+			}
+			_, err := s.Claim(ctx, token, key, t0)
+			if err == nil {
+				won.Add(1)
+			} else if !errors.Is(err, store.ErrBurned) {
+				errs <- err
+			}
+		})
+	}
+	wg.Wait()
+	close(errs)
+	for err := range errs {
+		return err
+	}
+	fmt.Println(won.Load())
+	return s.Close()
+}
+
+// event is a line of childStream: what is about to be done, or is done.
+type event struct {
+	Event string // "created", "claiming", "claimed", "releasing", "released"
+	Token string
+	Key   string // of the claim, empty for one without
+}
+
+// childStream creates and claims until it is killed, in several goroutines,
+// and tells of each step on stdout. args[0] is written into every payload.
+func childStream(path string, args []string) error {
+	ctx := context.Background()
+	s, err := sqlite.Open(ctx, sqlite.Config{Path: path})
+	if err != nil {
+		return err
+	}
+	var mu sync.Mutex
+	tell := func(e event) error {
+		b, err := json.Marshal(e)
+		if err != nil {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		_, err = os.Stdout.Write(append(b, '\n'))
+		return err
+	}
+	errs := make(chan error)
+	for g := range 4 {
+		go func() {
+			for i := g; ; i++ {
+				k := newKubbi(1)
+				e := event{Token: hex.EncodeToString(k.Token[:])}
+				if _, err := s.Create(ctx, k, streamPayload(e.Token), nil, t0); err != nil {
+					errs <- err
+					return
+				}
+				e.Event = "created"
+				if err := tell(e); err != nil {
+					errs <- err
+					return
+				}
+				if i%4 == 0 {
+					continue // never claimed
+				}
+				var key *store.ClaimKey
+				if i%4 > 1 {
+					key = &store.ClaimKey{Key: randomHash(), Grace: time.Hour}
+					e.Key = hex.EncodeToString(key.Key[:])
+				}
+				for _, step := range []struct {
+					before, after string
+					do            func() error
+				}{
+					{"claiming", "claimed", func() error { _, err := s.Claim(ctx, k.Token, key, t0); return err }},
+					{"releasing", "released", func() error { return s.Release(ctx, k.Token, key.Key, t0) }},
+				} {
+					if step.before == "releasing" && i%4 != 3 {
+						continue
+					}
+					e.Event = step.before
+					if err := tell(e); err != nil {
+						errs <- err
+						return
+					}
+					if err := step.do(); err != nil {
+						errs <- err
+						return
+					}
+					e.Event = step.after
+					if err := tell(e); err != nil {
+						errs <- err
+						return
+					}
+				}
+			}
+		}()
+	}
+	return <-errs
+}
+
+// streamPayload is two chunks that name the token, one of them large enough
+// for several pages.
+func streamPayload(token string) store.Chunks {
+	return payloadOf([]byte(token), []byte(strings.Repeat(token, 200)))
+}
+
+// childFull fills the store up to a file size limit, then gets room again.
+func childFull(path string, _ []string) error {
+	ctx := context.Background()
+	signal.Ignore(syscall.SIGXFSZ)
+	s, err := sqlite.Open(ctx, sqlite.Config{Path: path})
+	if err != nil {
+		return err
+	}
+	var room syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &room); err != nil {
+		return err
+	}
+	tight := room
+	tight.Cur = 2 << 20
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &tight); err != nil {
+		return err
+	}
+	var made []*store.Kubbi
+	var full error
+	for full == nil {
+		if len(made) > 1000 {
+			return errors.New("the disk never got full")
+		}
+		k := newKubbi(1)
+		if _, full = s.Create(ctx, k, payloadOf(make([]byte, 10<<10)), nil, t0); full == nil {
+			made = append(made, k)
+		}
+	}
+	if !errors.Is(full, store.ErrUnavailable) || !errors.Is(full, sqlite.ErrFull) || !strings.Contains(full.Error(), path) {
+		return fmt.Errorf("full disk: %w", full)
+	}
+	for _, k := range made {
+		if _, err := s.Inspect(ctx, k.Token, t0); err != nil {
+			return fmt.Errorf("inspect on a full disk: %w", err)
+		}
+	}
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &room); err != nil {
+		return err
+	}
+	k := newKubbi(1)
+	if _, err := s.Create(ctx, k, payloadOf([]byte("x")), nil, t0); err != nil {
+		return fmt.Errorf("create with room again: %w", err)
+	}
+	for _, k := range append(made, k) {
+		if _, err := s.Claim(ctx, k.Token, nil, t0); err != nil {
+			return fmt.Errorf("claim with room again: %w", err)
+		}
+	}
+	fmt.Println(len(made))
+	return s.Close()
+}
+
+// childPairs does args[0] creates and claims in args[1] goroutines and prints
+// how long each pair took, in microseconds.
+func childPairs(path string, args []string) error {
+	ctx := context.Background()
+	n, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	callers, err := strconv.Atoi(args[1])
+	if err != nil {
+		return err
+	}
+	s, err := sqlite.Open(ctx, sqlite.Config{Path: path})
+	if err != nil {
+		return err
+	}
+	sealed := make([]byte, 1024+40)
+	took := make([]time.Duration, n)
+	var next atomic.Int64
+	errs := make(chan error, callers)
+	var wg sync.WaitGroup
+	for range callers {
+		wg.Go(func() {
+			for {
+				i := next.Add(1) - 1
+				if i >= int64(n) {
+					return
+				}
+				start := time.Now()
+				token, err := benchCreate(ctx, s, sealed)
+				if err == nil {
+					_, err = s.Claim(ctx, token, nil, t0)
+				}
+				if err != nil {
+					errs <- err
+					return
+				}
+				took[i] = time.Since(start)
+			}
+		})
+	}
+	wg.Wait()
+	close(errs)
+	for err := range errs {
+		return err
+	}
+	w := bufio.NewWriter(os.Stdout)
+	for _, d := range took {
+		fmt.Fprintln(w, d.Microseconds())
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	return s.Close()
+}
+
+func parseHash(s string) (h store.Hash, err error) {
+	b, err := hex.DecodeString(s)
+	if err != nil || len(b) != len(h) {
+		return h, fmt.Errorf("not a hash: %q", s)
+	}
+	return store.Hash(b), nil
+}
+
+func storePath(t testing.TB) string {
+	t.Helper()
+	return filepath.Join(t.TempDir(), "store.db")
+}

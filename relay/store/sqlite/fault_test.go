@@ -1,0 +1,295 @@
+//go:build unix
+
+package sqlite_test
+
+import (
+	"bytes"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"kubbi-mcp/relay/store"
+	"kubbi-mcp/relay/store/sqlite"
+)
+
+// execSQL changes a file behind the store's back.
+func execSQL(t *testing.T, path string, statements ...string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, s := range statements {
+		if _, err := db.ExecContext(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// filled is a closed store with a few kubbis.
+func filled(t *testing.T, n int) (string, []*store.Kubbi) {
+	t.Helper()
+	path := storePath(t)
+	s := openStore(t, path)
+	var all []*store.Kubbi
+	for range n {
+		k := newKubbi(1)
+		if _, err := s.Create(t.Context(), k, payloadOf(bytes.Repeat([]byte("x"), 3000)), nil, t0); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, k)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return path, all
+}
+
+// openFails wants Open to fail with an error that names the file, and to leave
+// the file as it is.
+func openFails(t *testing.T, path string, want error, words ...string) {
+	t.Helper()
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := sqlite.Open(t.Context(), sqlite.Config{Path: path})
+	if err == nil {
+		s.Close()
+		t.Fatal("it opens")
+	}
+	if !errors.Is(err, want) {
+		t.Errorf("error %v, want %v", err, want)
+	}
+	for _, w := range append(words, path) {
+		if !strings.Contains(err.Error(), w) {
+			t.Errorf("error %q does not say %q", err, w)
+		}
+	}
+	after, err := os.ReadFile(path)
+	if err != nil || !bytes.Equal(before, after) {
+		t.Errorf("the file was changed, error %v", err)
+	}
+}
+
+func TestOpenNewer(t *testing.T) {
+	path, _ := filled(t, 1)
+	execSQL(t, path, "PRAGMA user_version = 99")
+	openFails(t, path, sqlite.ErrNewer, "99", "newer program")
+}
+
+func TestOpenGarbage(t *testing.T) {
+	path := storePath(t)
+	b := make([]byte, 10000)
+	rand.Read(b)
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	openFails(t, path, sqlite.ErrCorrupt, "backup")
+}
+
+func TestOpenDamagedHeader(t *testing.T) {
+	path, _ := filled(t, 1)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(b[16:], make([]byte, 30))
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	openFails(t, path, sqlite.ErrCorrupt, "backup")
+}
+
+func TestOpenForeign(t *testing.T) {
+	path := storePath(t)
+	execSQL(t, path, "CREATE TABLE precious (x)", "INSERT INTO precious VALUES ('keep')")
+	openFails(t, path, sqlite.ErrCorrupt, "another program")
+}
+
+func TestOpenNoDirectory(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "none", "store.db")
+	if _, err := sqlite.Open(t.Context(), sqlite.Config{Path: path}); !errors.Is(err, sqlite.ErrCannotOpen) || !strings.Contains(err.Error(), path) {
+		t.Errorf("error %v", err)
+	}
+	if _, err := sqlite.Open(t.Context(), sqlite.Config{}); err == nil {
+		t.Error("no path, no error")
+	}
+}
+
+// Damage that is only met later is told the same way, and only by the calls
+// that meet it.
+func TestDamageMetLater(t *testing.T) {
+	path, all := filled(t, 50)
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// All but the first pages, which hold the schema.
+	junk := bytes.Repeat([]byte{0xa5}, 4096)
+	for off := int64(8 * 4096); off < info.Size(); off += 4096 {
+		if _, err := f.WriteAt(junk, off); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := openStore(t, path)
+	met := 0
+	for _, k := range all {
+		_, err := s.Claim(t.Context(), k.Token, nil, t0)
+		if errors.Is(err, sqlite.ErrCorrupt) && strings.Contains(err.Error(), path) {
+			met++
+		} else if err != nil && !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("error %v", err)
+		}
+	}
+	if met == 0 {
+		t.Error("nobody noticed")
+	}
+}
+
+func TestFullDisk(t *testing.T) {
+	cmd := child(t, "full", storePath(t))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// What the user may not write to is left alone. Root may write everywhere, so
+// as root the test runs as nobody.
+func TestReadOnly(t *testing.T) {
+	base, err := os.MkdirTemp("", "kubbi-store-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(base) })
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := os.ReadFile(exe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied := filepath.Join(base, "store.test")
+	if err := os.WriteFile(copied, program, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(base, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name      string
+		dir, file os.FileMode
+		fresh     bool
+	}{
+		{"file", 0o777, 0o444, false},
+		{"directory", 0o555, 0o666, false},
+		{"directory and file", 0o555, 0o444, false},
+		{"empty directory", 0o555, 0, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := filepath.Join(base, c.name)
+			if err := os.Mkdir(dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			path := filepath.Join(dir, "store.db")
+			var before []byte
+			if !c.fresh {
+				made, _ := filled(t, 1)
+				if before, err = os.ReadFile(made); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(path, before, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.Chmod(path, c.file); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := os.Chmod(dir, c.dir); err != nil {
+				t.Fatal(err)
+			}
+			cmd := child(t, "open", path)
+			cmd.Path = copied
+			cmd.Dir = base
+			if os.Getuid() == 0 {
+				cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+			}
+			out, err := cmd.CombinedOutput()
+			if err == nil {
+				t.Fatal("it opens and writes")
+			}
+			for _, w := range []string{path, "write", dir} {
+				if !strings.Contains(string(out), w) {
+					t.Errorf("error %q does not say %q", out, w)
+				}
+			}
+			if after, err := os.ReadFile(path); !c.fresh && (err != nil || !bytes.Equal(before, after)) {
+				t.Errorf("the file was changed, error %v", err)
+			}
+		})
+	}
+}
+
+// The newest migration's number is what a file that is up to date says.
+func TestSchemaVersion(t *testing.T) {
+	path, _ := filled(t, 0)
+	files, err := filepath.Glob("migrations/*.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var version, applied int
+	if err := db.QueryRowContext(t.Context(), "PRAGMA user_version").Scan(&version); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.QueryRowContext(t.Context(), "SELECT count(*) FROM goose_db_version WHERE version_id > 0").Scan(&applied); err != nil {
+		t.Fatal(err)
+	}
+	if last := filepath.Base(files[len(files)-1]); !strings.HasPrefix(last, fmt.Sprintf("%05d_", version)) || applied != len(files) {
+		t.Errorf("version %d with %d migrations applied, but there are %q", version, applied, files)
+	}
+}
+
+// Nobody but the user reads what the store writes.
+func TestModes(t *testing.T) {
+	path := storePath(t)
+	old := syscall.Umask(0)
+	defer syscall.Umask(old)
+	s := openStore(t, path)
+	if _, err := s.Create(t.Context(), newKubbi(1), payloadOf([]byte("x")), nil, t0); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode().Perm() != 0o600 {
+			t.Errorf("%s has mode %v", e.Name(), info.Mode())
+		}
+	}
+	if len(entries) != 5 {
+		t.Errorf("%d files, want store.db, -wal, -shm, .lock, .turn", len(entries))
+	}
+}
