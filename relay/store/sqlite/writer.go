@@ -142,17 +142,22 @@ func (w *writer) gather(group []*op) []*op {
 // commit runs the ops: those that go together in one transaction, the others
 // one by one.
 func (w *writer) commit(group []*op) {
-	var together []*op
+	// An op that has its result may be in use for the next call already, so
+	// none is looked at again afterwards.
+	var together, alone []*op
 	for _, o := range group {
-		if !o.alone && o.state.CompareAndSwap(opQueued, opTaken) {
+		switch {
+		case o.alone:
+			alone = append(alone, o)
+		case o.state.CompareAndSwap(opQueued, opTaken):
 			together = append(together, o)
 		}
 	}
 	if len(together) > 0 {
 		w.locked(together)
 	}
-	for _, o := range group {
-		if o.alone && o.state.CompareAndSwap(opQueued, opTaken) {
+	for _, o := range alone {
+		if o.state.CompareAndSwap(opQueued, opTaken) {
 			w.locked([]*op{o})
 		}
 	}
