@@ -67,8 +67,8 @@ func (c *claimCmd) show(a *app, b *backend) error {
 		}
 		content = []byte(text)
 	}
-	if err := a.print(string(content)); err != nil {
-		return err
+	if _, err := a.stdout.Write(content); err != nil {
+		return wrapOutput(err)
 	}
 	a.remark("%s", claimRemark(claimed))
 	return nil

@@ -3,6 +3,8 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 
@@ -41,6 +43,9 @@ func (a *app) connect() (*backend, error) {
 	default:
 		base, b.embedded = a.cfg.RelayURL, true
 	}
+	if u, err := url.Parse(base); err == nil && u.Scheme == "http" && a.cfg.APIKey != "" && !loopback(u.Hostname()) {
+		a.log.Warn("the base URL is plain http: the API key and all content can be read on the way", "base_url", u.Scheme+"://"+u.Host)
+	}
 	b.client, err = kubbi.NewClient(a.cfg.APIKey,
 		kubbi.WithBaseURL(base),
 		kubbi.WithAllowedOrigins(append([]string{a.cfg.RelayURL}, a.cfg.AllowOrigin...)...),
@@ -52,6 +57,12 @@ func (a *app) connect() (*backend, error) {
 		return nil, usagef("--base-url (KUBBI_BASE_URL) or --allow-origin (KUBBI_ALLOW_ORIGINS): %w", err)
 	}
 	return b, nil
+}
+
+// loopback tells whether a host is this machine.
+func loopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
 }
 
 // dataDir is the folder of the embedded relay.
