@@ -1,0 +1,165 @@
+package cli
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"kubbi-mcp/kubbi"
+	"kubbi-mcp/kubbi/api"
+)
+
+// TestHostileRelay claims from a relay that means harm: it offers names that
+// lead outside the folder, at once or only in the claim itself.
+func TestHostileRelay(t *testing.T) {
+	const file = `{"name":%q,"content_type":"text/plain","size_bytes":4,"role":null%s}`
+	answer := func(extra string, names ...string) string {
+		var files []string
+		for _, name := range names {
+			files = append(files, fmt.Sprintf(file, name, extra))
+		}
+		return fmt.Sprintf(`{"type":"kubbi_package","kubbi_id":"00000000-0000-4000-8000-000000000000","status":"active",
+			"file_count":%d,"total_size_bytes":4,"max_retrievals":1,"retrieval_count":0,"remaining_reads":1,"metadata":null,
+			"created_at":"2026-03-28T12:00:00.000Z","expires_at":"2036-03-28T12:00:00.000Z","files":[%s]}`,
+			len(names), strings.Join(files, ","))
+	}
+	for _, c := range []struct {
+		name            string
+		inspect, claim  []string
+		claims, written int
+	}{
+		{"offered", []string{"../evil"}, nil, 0, 0},
+		{"absolute", []string{"/tmp/evil"}, nil, 0, 0},
+		{"sprung", []string{"good"}, []string{"good", "../evil"}, 1, 1},
+		{"swapped", []string{"good"}, []string{"there"}, 1, 0},
+		{"honest", []string{"good"}, []string{"good"}, 1, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var claims atomic.Int32
+			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", "application/json")
+				switch r.Method {
+				case http.MethodPost:
+					claims.Add(1)
+					fmt.Fprint(w, answer(`,"content":"data"`, c.claim...))
+				case http.MethodGet:
+					fmt.Fprint(w, answer("", c.inspect...))
+				}
+			}))
+			defer srv.Close()
+			parent := t.TempDir()
+			dir := filepath.Join(parent, "dir")
+			if err := os.Mkdir(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, "there"), []byte("kept"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			env := map[string]string{"KUBBI_BASE_URL": srv.URL, "KUBBI_DATA_DIR": filepath.Join(parent, "data")}
+			var out bytes.Buffer
+			err := Run(t.Context(), []string{"claim", "-o", dir, srv.URL + "/r/" + strings.Repeat("A", 43)},
+				func(name string) string { return env[name] }, strings.NewReader(""), &out, &out)
+			if (err == nil) != (c.name == "honest") {
+				t.Errorf("error: %v", err)
+			}
+			if got := int(claims.Load()); got != c.claims {
+				t.Errorf("claimed %d times, want %d", got, c.claims)
+			}
+			if entries, _ := os.ReadDir(parent); len(entries) != 1 {
+				t.Errorf("written outside the folder: %v", entries)
+			}
+			if entries, _ := os.ReadDir(dir); len(entries) != 1+c.written {
+				t.Errorf("in the folder: %v", entries)
+			}
+			if b, _ := os.ReadFile(filepath.Join(dir, "there")); string(b) != "kept" {
+				t.Error("a file was written over")
+			}
+		})
+	}
+}
+
+func TestContentBytes(t *testing.T) {
+	for _, c := range []struct{ contentType, content, want string }{
+		{"text/plain", `"a\n\u0000\ud83d\ude00"`, "a\n\x00\U0001f600"},
+		{"text/markdown", `""`, ""},
+		{"application/json", `"a"`, `"a"`},
+		{"application/json", ` { "a" : 1e2 } `, `{ "a" : 1e2 }`},
+		{"application/json", `null`, `null`},
+		{"text/plain", `5`, `5`}, // of a relay that breaks its own rule
+	} {
+		got, err := contentBytes(&api.ClaimResponse{Content: []byte(c.content), ContentType: c.contentType})
+		if err != nil || string(got) != c.want {
+			t.Errorf("%s as %s: %q, %v", c.content, c.contentType, got, err)
+		}
+	}
+	if _, err := contentBytes(&api.ClaimResponse{Content: []byte(`"\ud800 secret"`), ContentType: "text/plain"}); err == nil || strings.Contains(err.Error(), "secret") {
+		t.Errorf("half a character: %v", err)
+	}
+}
+
+func TestFileBytes(t *testing.T) {
+	for _, c := range []struct{ encoding, content, want string }{
+		{"", "a\x00b", "a\x00b"}, {"base64", "AP8=", "\x00\xff"}, {"base64", "", ""},
+	} {
+		got, err := fileBytes(&api.ClaimedFile{Content: c.content, Encoding: c.encoding})
+		if err != nil || string(got) != c.want {
+			t.Errorf("%+v: %q, %v", c, got, err)
+		}
+	}
+	for _, f := range []api.ClaimedFile{{Name: "f", Content: "secret!", Encoding: "base64"}, {Name: "f", Content: "secret", Encoding: "rot13"}} {
+		if _, err := fileBytes(&f); err == nil || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v", f.Encoding, err)
+		}
+	}
+}
+
+// TestAfterwards reads what a person is told once a retrieval is spent.
+func TestAfterwards(t *testing.T) {
+	expires := api.NewTime(time.Date(2036, 1, 2, 3, 4, 5, 0, time.UTC))
+	claimed := func(burned, known bool, left *int) *kubbi.Claimed {
+		return &kubbi.Claimed{ClaimResponse: api.ClaimResponse{Burned: burned, ExpiresAt: expires}, RemainingKnown: known, Remaining: left}
+	}
+	for _, c := range []struct {
+		claimed        *kubbi.Claimed
+		remark, failed string
+	}{
+		{claimed(true, true, new(0)), "burned", "that was the last retrieval"},
+		{claimed(false, true, new(1)), "1 retrieval left", "can be claimed again (1 retrieval left)"},
+		{claimed(false, true, new(2)), "2 retrievals left", "can be claimed again (2 retrievals left)"},
+		{claimed(false, true, nil), "until it expires", "can be claimed again until it expires"},
+		{claimed(false, false, nil), "claimed", "inspect tells whether"},
+	} {
+		if got := claimRemark(c.claimed); !strings.Contains(got, c.remark) {
+			t.Errorf("remark %q lacks %q", got, c.remark)
+		}
+		if got := afterFailure(c.claimed, nil); !strings.HasPrefix(got, "no file was written") || !strings.Contains(got, c.failed) {
+			t.Errorf("after a failure: %q lacks %q", got, c.failed)
+		}
+		if got := afterFailure(c.claimed, make([]saved, 2)); !strings.HasPrefix(got, "2 files had been written") {
+			t.Errorf("after a failure: %q", got)
+		}
+	}
+}
+
+func TestTail(t *testing.T) {
+	var said tail
+	for i := range 3000 {
+		fmt.Fprintf(&said, "line %d\n", i)
+	}
+	text := said.String()
+	if len(text) > tailBytes || !strings.HasSuffix(text, "line 2999") {
+		t.Errorf("%d bytes, ending in %q", len(text), text[max(0, len(text)-20):])
+	}
+	ag := &agent{name: "A", stderr: &said}
+	if err := ag.explain("call", errors.New("broke")); !strings.Contains(err.Error(), "line 2999") {
+		t.Errorf("the error lacks what the server said: %v", err)
+	}
+}
