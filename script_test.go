@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -56,6 +57,29 @@ func cmdField(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%s has no string %q", args[1], args[0])
 	}
 	ts.Setenv(args[2], value)
+}
+
+// cmdSecretless looks for what must not be told in the standard error of the
+// last command: the token of TOKEN and URL, the key of KEY, an idempotency key,
+// and whatever ends in -secret.
+func cmdSecretless(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 0, 0, "secretless")
+	text := ts.ReadFile("stderr")
+	for _, name := range []string{"TOKEN", "URL", "KEY"} {
+		secret := ts.Getenv(name)
+		secret = secret[strings.LastIndexByte(secret, '/')+1:]
+		if len(secret) > 10 && (strings.Contains(text, secret) || strings.Contains(text, secret[:10])) {
+			ts.Fatalf("%s is told", name)
+		}
+	}
+	for _, pattern := range []string{`-secret`, `[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-`, `kb_`} {
+		if found := regexp.MustCompile(pattern).FindString(text); found != "" {
+			ts.Fatalf("told: %s", found)
+		}
+	}
+	if text == "" {
+		ts.Fatalf("nothing is told at all")
+	}
 }
 
 // cmdLives compares how long a kubbi lives with what was asked for.
