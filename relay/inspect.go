@@ -45,9 +45,9 @@ func (rl *Relay) preview(h http.Header, r *http.Request) (api.InspectResponse, e
 		Method: http.MethodPost,
 	}
 	if resp.Type == api.TypePackage {
-		resp.Claim.Message = "POST to this URL to retrieve all files; it counts as one retrieval"
+		resp.Claim.Message = "POST to this address to retrieve all files; it counts as one retrieval"
 	} else {
-		resp.Claim.Description = "POST to this URL to retrieve the content; it counts as one retrieval"
+		resp.Claim.Description = "POST to this address to retrieve the content; it counts as one retrieval"
 	}
 	return resp, nil
 }
