@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 )
 
 // Sizes of the line reader, in bytes.
@@ -13,6 +14,7 @@ const (
 	readBuffer = 64 << 10
 	maxChunk   = 1 << 20
 	keptEnds   = 4 << 10 // of a line that is too long, at each end
+	keptChunks = 5       // 64 KiB, doubled up to 1 MiB: 1,984 KiB in all
 )
 
 // input is what the reader found: a line, or the ends of one that is too long.
@@ -55,8 +57,9 @@ func startReader(ctx context.Context, r io.Reader, max int) *reading {
 // lineReader reads lines of at most max bytes. What is longer is read to its
 // end and dropped, so that the line after it can be served.
 type lineReader struct {
-	r   *bufio.Reader
-	max int
+	r      *bufio.Reader
+	max    int
+	chunks [][]byte // kept for the next long line; about 2 MiB
 }
 
 func newLineReader(r io.Reader, max int) *lineReader {
@@ -66,8 +69,9 @@ func newLineReader(r io.Reader, max int) *lineReader {
 // next gives the next line, without its end. The line is the caller's to keep.
 // A last line without an end counts as one.
 //
-// A long line is gathered in chunks and copied once into a slice of its own
-// size: growing one slice would leave more behind for the collector.
+// A long line is gathered in chunks, of which the first are used again, and then
+// copied into a slice of its own size: growing one slice would leave more than
+// twice as much behind for the collector.
 func (l *lineReader) next() (input, error) {
 	part, err := l.r.ReadSlice('\n')
 	if err == nil || err == io.EOF && len(part) > 0 {
@@ -79,33 +83,50 @@ func (l *lineReader) next() (input, error) {
 	if !errors.Is(err, bufio.ErrBufferFull) {
 		return input{}, err
 	}
-	chunks := [][]byte{bytes.Clone(part)}
-	size := len(part)
+	g := gatherer{kept: l.chunks}
+	g.add(part)
 	for errors.Is(err, bufio.ErrBufferFull) {
 		part, err = l.r.ReadSlice('\n')
 		if err != nil && !errors.Is(err, bufio.ErrBufferFull) && err != io.EOF {
 			return input{}, err
 		}
-		size += len(part)
-		if size > l.max+1 {
-			return l.skip(chunks[0], part, err)
+		if g.size+len(part) > l.max+1 {
+			return l.skip(g.chunks[0], part, err)
 		}
-		for len(part) > 0 {
-			last := &chunks[len(chunks)-1]
-			if len(*last) == cap(*last) {
-				chunks = append(chunks, make([]byte, 0, min(2*cap(*last), maxChunk)))
-				continue
-			}
-			n := min(cap(*last)-len(*last), len(part))
-			*last = append(*last, part[:n]...)
-			part = part[n:]
-		}
+		g.add(part)
 	}
-	line := make([]byte, 0, size)
-	for _, c := range chunks {
-		line = append(line, c...)
+	line := bytes.Join(g.chunks, nil)
+	if len(g.chunks) > keptChunks {
+		g.chunks = slices.Clone(g.chunks[:keptChunks]) // lets go of the others
+	}
+	if len(g.chunks) > len(l.chunks) {
+		l.chunks = g.chunks
 	}
 	return input{line: bytes.TrimSuffix(line, []byte("\n"))}, nil
+}
+
+// gatherer gathers a long line.
+type gatherer struct {
+	chunks, kept [][]byte
+	size         int
+}
+
+func (g *gatherer) add(part []byte) {
+	g.size += len(part)
+	for len(part) > 0 {
+		last := len(g.chunks) - 1
+		if last < 0 || len(g.chunks[last]) == cap(g.chunks[last]) {
+			if last++; last < len(g.kept) {
+				g.chunks = append(g.chunks, g.kept[last][:0])
+			} else {
+				g.chunks = append(g.chunks, make([]byte, 0, min(readBuffer<<min(last, keptChunks), maxChunk)))
+			}
+		}
+		c := &g.chunks[last]
+		n := min(cap(*c)-len(*c), len(part))
+		*c = append(*c, part[:n]...)
+		part = part[n:]
+	}
 }
 
 // skip reads the rest of a line that is too long.

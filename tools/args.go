@@ -32,9 +32,19 @@ func rawArguments(r mcp.CallToolRequest) (jsontext.Value, error) {
 	}
 }
 
+// payloadInput is an input with a payload of any kind, which is taken as the
+// bytes that came in.
+type payloadInput interface {
+	payload() (member string, into *anyValue)
+}
+
 // decode reads arguments that have passed the schema. Names are matched
 // exactly; unknown and repeated ones are refused.
 func decode(args jsontext.Value, in any) error {
+	if p, ok := in.(payloadInput); ok {
+		member, into := p.payload()
+		into.value, args = takeMember(args, member)
+	}
 	err := jsonv2.Unmarshal(args, in, jsonv2.RejectUnknownMembers(true))
 	if err == nil {
 		return nil
@@ -72,24 +82,6 @@ func place(pointer string) string {
 	}
 	return strconv.Quote(cut(pointer, 200))
 }
-
-// rawValue notes where in the arguments a value stands, so that a payload of
-// megabytes need not be copied out of them.
-type rawValue struct{ start, end int64 }
-
-// UnmarshalJSONFrom notes the place of the next value.
-func (r *rawValue) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
-	v, err := dec.ReadValue()
-	if err != nil {
-		return err
-	}
-	r.end = dec.InputOffset()
-	r.start = r.end - int64(len(v))
-	return nil
-}
-
-// in gives the value, which is a part of args.
-func (r rawValue) in(args jsontext.Value) jsontext.Value { return args[r.start:r.end] }
 
 // whole is an integer that may also be written as 60.0, as hosts do that keep
 // every number as a float.

@@ -51,7 +51,7 @@ type claimedFile struct {
 func (t *toolset) claim() definition {
 	return define(t, "claim", "Claim content", claimDescription,
 		hints{readOnly: false, destructive: true, idempotent: false, openWorld: true},
-		func(ctx context.Context, _ jsontext.Value, in claimURLInput) (*mcp.CallToolResult, error) {
+		func(ctx context.Context, in claimURLInput) (*mcp.CallToolResult, error) {
 			got, err := t.Client.Claim(ctx, in.ClaimURL)
 			if err != nil {
 				return nil, err

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/mark3labs/mcp-go/mcp"
 
 	"kubbi-mcp/kubbi/api"
@@ -21,7 +20,7 @@ type deleteOutput struct {
 func (t *toolset) delete() definition {
 	return define(t, "delete", "Delete a sent kubbi", deleteDescription,
 		hints{readOnly: false, destructive: true, idempotent: true, openWorld: false},
-		func(ctx context.Context, _ jsontext.Value, in idInput) (*mcp.CallToolResult, error) {
+		func(ctx context.Context, in idInput) (*mcp.CallToolResult, error) {
 			gone, err := t.Client.Delete(ctx, in.ID)
 			if err != nil {
 				return nil, err

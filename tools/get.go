@@ -35,7 +35,7 @@ type kubbiOutput struct {
 func (t *toolset) get() definition {
 	return define(t, "get", "Get a sent kubbi", getDescription,
 		hints{readOnly: true, destructive: false, idempotent: true, openWorld: false},
-		func(ctx context.Context, _ jsontext.Value, in idInput) (*mcp.CallToolResult, error) {
+		func(ctx context.Context, in idInput) (*mcp.CallToolResult, error) {
 			got, err := t.Client.Get(ctx, in.ID)
 			if err != nil {
 				return nil, err

@@ -45,7 +45,7 @@ type fileDescriptor struct {
 func (t *toolset) inspect() definition {
 	return define(t, "inspect", "Inspect a claim URL", inspectDescription,
 		hints{readOnly: true, destructive: false, idempotent: true, openWorld: true},
-		func(ctx context.Context, _ jsontext.Value, in claimURLInput) (*mcp.CallToolResult, error) {
+		func(ctx context.Context, in claimURLInput) (*mcp.CallToolResult, error) {
 			got, err := t.Client.Inspect(ctx, in.ClaimURL)
 			if err != nil {
 				return nil, err

@@ -3,7 +3,6 @@ package tools
 import (
 	"context"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/mark3labs/mcp-go/mcp"
 
 	"kubbi-mcp/kubbi"
@@ -28,7 +27,7 @@ type listOutput struct {
 func (t *toolset) list() definition {
 	return define(t, "list", "List sent kubbis", listDescription,
 		hints{readOnly: true, destructive: false, idempotent: true, openWorld: false},
-		func(ctx context.Context, _ jsontext.Value, in listInput) (*mcp.CallToolResult, error) {
+		func(ctx context.Context, in listInput) (*mcp.CallToolResult, error) {
 			page, err := t.Client.List(ctx, kubbi.ListParams{Page: int(in.Page), Limit: int(in.Limit)})
 			if err != nil {
 				return nil, err

@@ -15,7 +15,6 @@ import (
 	"regexp"
 	"time"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/mark3labs/mcp-go/mcp"
 	mcpserver "github.com/mark3labs/mcp-go/server"
 
@@ -71,10 +70,9 @@ type definition struct {
 type hints struct{ readOnly, destructive, idempotent, openWorld bool }
 
 // define makes a tool from its parts. The handler gets arguments that match the
-// input schema, decoded, and as the bytes they came in; its error becomes a
-// result with isError.
+// input schema, decoded; its error becomes a result with isError.
 func define[In any](t *toolset, name, title, description string, h hints,
-	handle func(context.Context, jsontext.Value, In) (*mcp.CallToolResult, error)) definition {
+	handle func(context.Context, In) (*mcp.CallToolResult, error)) definition {
 	input, err := schemas.Input(name)
 	if err != nil {
 		return definition{err: err}
@@ -110,7 +108,7 @@ func define[In any](t *toolset, name, title, description string, h hints,
 		if err := decode(args, &in); err != nil {
 			return nil, err
 		}
-		return handle(ctx, args, in)
+		return handle(ctx, in)
 	}
 	return definition{tool: tool, handle: func(ctx context.Context, req mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		start := time.Now()

@@ -140,7 +140,7 @@ func output[T any](t *testing.T) *jsonschema.Schema {
 func infer[T any](t *testing.T) *jsonschema.Schema {
 	t.Helper()
 	s, err := jsonschema.For[T](&jsonschema.ForOptions{TypeSchemas: map[reflect.Type]*jsonschema.Schema{
-		reflect.TypeFor[rawValue]():       {},
+		reflect.TypeFor[anyValue]():       {},
 		reflect.TypeFor[jsontext.Value](): {},
 		reflect.TypeFor[whole]():          {Type: "integer"},
 		reflect.TypeFor[api.Time]():       {Type: "string", Format: "date-time"},

@@ -19,12 +19,21 @@ const sendDescription = `Hand one piece of content to another agent, session, to
 	`Metadata can be read without claiming and is not encrypted: put no secrets in it. For several files use send_files.`
 
 type sendInput struct {
-	Content       rawValue       `json:"content" jsonschema:"The payload: any JSON value. A string is sent as text, anything else as JSON."`
+	Content       anyValue       `json:"content" jsonschema:"The payload: any JSON value. A string is sent as text, anything else as JSON."`
 	ContentType   string         `json:"content_type,omitzero" jsonschema:"How the recipient should read it. Default: text/plain for a string, application/json for anything else. A string given as application/json must itself be JSON text."`
 	TTLSeconds    whole          `json:"ttl_seconds,omitzero" jsonschema:"Seconds until the content is wiped, 60 to 86400. Default 3600 (one hour), unless the server was started with another default."`
 	MaxRetrievals *whole         `json:"max_retrievals,omitzero" jsonschema:"How often it may be claimed; the last claim wipes it. Use 1 for secrets. Leave out for no limit until the time is up."`
 	Metadata      jsontext.Value `json:"metadata,omitzero" jsonschema:"A JSON object of at most 1 KB that describes the content. Readable by anyone with the claim URL without claiming, and not encrypted: no secrets here."`
 }
+
+// anyValue is a payload of any kind, as a part of the arguments: a long one is
+// neither copied out of them nor read again (see payloadInput).
+type anyValue struct{ value jsontext.Value }
+
+// UnmarshalJSONFrom skips what decode has left in the payload's place.
+func (*anyValue) UnmarshalJSONFrom(dec *jsontext.Decoder) error { return dec.SkipValue() }
+
+func (in *sendInput) payload() (string, *anyValue) { return "content", &in.Content }
 
 type sendOutput struct {
 	ID            string         `json:"id" jsonschema:"The kubbi's id, for get and delete. It gives no access to the content."`
@@ -40,8 +49,8 @@ type sendOutput struct {
 func (t *toolset) send() definition {
 	return define(t, "send", "Send content", sendDescription,
 		hints{readOnly: false, destructive: false, idempotent: false, openWorld: true},
-		func(ctx context.Context, args jsontext.Value, in sendInput) (*mcp.CallToolResult, error) {
-			content, contentType, err := payload(in.Content.in(args), in.ContentType)
+		func(ctx context.Context, in sendInput) (*mcp.CallToolResult, error) {
+			content, contentType, err := payload(in.Content.value, in.ContentType)
 			if err != nil {
 				return nil, err
 			}

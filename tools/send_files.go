@@ -49,7 +49,7 @@ type sendFilesOutput struct {
 func (t *toolset) sendFiles() definition {
 	return define(t, "send_files", "Send files", sendFilesDescription,
 		hints{readOnly: false, destructive: false, idempotent: false, openWorld: true},
-		func(ctx context.Context, _ jsontext.Value, in sendFilesInput) (*mcp.CallToolResult, error) {
+		func(ctx context.Context, in sendFilesInput) (*mcp.CallToolResult, error) {
 			files := make([]kubbi.File, len(in.Files))
 			for i, f := range in.Files {
 				files[i] = kubbi.File(f)

@@ -22,42 +22,73 @@ func view(args jsontext.Value, opaque map[string]bool) jsontext.Value {
 	if len(args) <= viewLimit {
 		return args
 	}
-	i := skipSpace(args, 0)
-	if i == len(args) || args[i] != '{' {
-		return args
-	}
-	out := make([]byte, 0, 2*viewLimit)
-	out = append(out, '{')
-	for i = skipSpace(args, i+1); i < len(args) && args[i] == '"'; i = skipSpace(args, i) {
-		nameEnd := skipString(args, i)
-		value := skipSpace(args, nameEnd)
-		if value == len(args) || args[value] != ':' {
-			return args
-		}
-		value = skipSpace(args, value+1)
-		end := skipValue(args, value)
-		if end == value {
-			return args
-		}
+	out := append(make([]byte, 0, 2*viewLimit), '{')
+	ok := eachMember(args, func(name, v []byte) {
 		if len(out) > 1 {
 			out = append(out, ',')
 		}
-		out = appendShort(out, args[i:nameEnd])
-		out = append(out, ':')
-		switch v := args[value:end]; {
-		case len(v) > viewLimit && v[0] == '{' && opaque[memberName(args[i:nameEnd])]:
+		out = append(appendShort(out, name), ':')
+		switch {
+		case len(v) > viewLimit && v[0] == '{' && opaque[memberName(name)]:
 			out = append(out, "{}"...)
-		case len(v) > viewLimit && v[0] == '[' && opaque[memberName(args[i:nameEnd])]:
+		case len(v) > viewLimit && v[0] == '[' && opaque[memberName(name)]:
 			out = append(out, "[]"...)
 		default:
 			out = appendShort(out, v)
 		}
-		if end = skipSpace(args, end); end < len(args) && args[end] == ',' {
-			end++
-		}
-		i = end
+	})
+	if !ok {
+		return args
 	}
 	return append(out, '}')
+}
+
+// takeMember splits arguments into the value of one member, as a part of args,
+// and a copy of the rest, in which that value is null. So the rest can be
+// decoded without another pass over a payload. The value is nil if there is no
+// such member.
+func takeMember(args jsontext.Value, member string) (value, rest jsontext.Value) {
+	rest = append(rest, '{')
+	ok := eachMember(args, func(name, v []byte) {
+		if len(rest) > 1 {
+			rest = append(rest, ',')
+		}
+		rest = append(append(rest, name...), ':')
+		if memberName(name) == member {
+			value, v = v, []byte("null")
+		}
+		rest = append(rest, v...)
+	})
+	if !ok {
+		return nil, args
+	}
+	return value, append(rest, '}')
+}
+
+// eachMember calls f for each member of the object args, which must be valid
+// JSON, with its name as it is quoted. It reports whether args is an object.
+func eachMember(args jsontext.Value, f func(name, value []byte)) bool {
+	i := skipSpace(args, 0)
+	if i == len(args) || args[i] != '{' {
+		return false
+	}
+	for i = skipSpace(args, i+1); i < len(args) && args[i] == '"'; i = skipSpace(args, i) {
+		name := args[i:skipString(args, i)]
+		i = skipSpace(args, i+len(name))
+		if i == len(args) || args[i] != ':' {
+			return false
+		}
+		i = skipSpace(args, i+1)
+		end := skipValue(args, i)
+		if end == i {
+			return false
+		}
+		f(name, args[i:end:end])
+		if i = skipSpace(args, end); i < len(args) && args[i] == ',' {
+			i++
+		}
+	}
+	return true
 }
 
 // appendShort appends a value with its long strings made short.
