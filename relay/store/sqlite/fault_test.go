@@ -289,7 +289,7 @@ func TestModes(t *testing.T) {
 			t.Errorf("%s has mode %v", e.Name(), info.Mode())
 		}
 	}
-	if len(entries) != 5 {
-		t.Errorf("%d files, want store.db, -wal, -shm, .lock, .turn", len(entries))
+	if len(entries) != 4 {
+		t.Errorf("%d files, want store.db, -wal, -shm, .lock", len(entries))
 	}
 }

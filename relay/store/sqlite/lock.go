@@ -7,76 +7,73 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 )
 
 // fileLock makes the processes that write one store queue up. SQLite's own lock
 // would do for correctness, but it is waited for in growing sleeps, so that a
-// busy process starves the others. Whoever wants the lock takes the turn first
-// and keeps it until it has the lock: a process that has just let go of the
-// lock can't take it again before the one that waits.
+// busy process starves the others: with three of them the 99th percentile of a
+// write was several times as long. Polling this one for a lock that comes free
+// cost two thirds of the throughput against a lock call that blocks.
+//
+// It is for one goroutine at a time.
 type fileLock struct {
-	turn, lock *os.File
+	f *os.File
+	// granted is what a blocking lock call came to. Such a call can't be
+	// ended: while one is under way, pending is set and the next acquire waits
+	// for the same one.
+	granted chan error
+	pending bool
 }
 
 // errLocked is try's answer when somebody else holds the lock.
 var errLocked = errors.New("locked")
 
-// openLock makes or opens the lock files of the store at path: store.lock and
-// store.turn for store.db. They stay empty and are never removed.
+// openLock makes or opens the lock file of the store at path: store.lock for
+// store.db. It stays empty and is never removed.
 func openLock(path string) (*fileLock, error) {
-	base := strings.TrimSuffix(path, filepath.Ext(path))
-	turn, err := os.OpenFile(base+".turn", os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(strings.TrimSuffix(path, filepath.Ext(path))+".lock", os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	lock, err := os.OpenFile(base+".lock", os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		turn.Close()
-		return nil, err
-	}
-	return &fileLock{turn: turn, lock: lock}, nil
+	return &fileLock{f: f, granted: make(chan error, 1)}, nil
 }
 
 // acquire waits for the lock until ctx ends.
 func (l *fileLock) acquire(ctx context.Context) error {
-	if err := wait(ctx, l.turn); err != nil {
-		return err
-	}
-	err := wait(ctx, l.lock)
-	if uerr := unlock(l.turn); err == nil && uerr != nil {
-		unlock(l.lock)
-		err = uerr
-	}
-	return err
-}
-
-func (l *fileLock) release() error { return unlock(l.lock) }
-
-func (l *fileLock) close() {
-	l.turn.Close()
-	l.lock.Close()
-}
-
-// wait polls: a blocking lock call could neither be ended by ctx nor, if the
-// holder is stopped, ever end.
-func wait(ctx context.Context, f *os.File) error {
-	pause := 50 * time.Microsecond
-	for {
-		err := try(f)
-		if !errors.Is(err, errLocked) {
-			if err != nil {
-				return fmt.Errorf("lock %s: %w", f.Name(), err)
-			}
+	if !l.pending {
+		err := try(l.f)
+		if err == nil {
 			return nil
 		}
-		t := time.NewTimer(pause)
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
-			return fmt.Errorf("lock %s: %w", f.Name(), ctx.Err())
+		if !errors.Is(err, errLocked) {
+			return fmt.Errorf("lock %s: %w", l.f.Name(), err)
 		}
-		pause = min(2*pause, time.Millisecond)
+		l.pending = true
+		go func() { l.granted <- block(l.f) }()
 	}
+	select {
+	case err := <-l.granted:
+		l.pending = false
+		if err != nil {
+			return fmt.Errorf("lock %s: %w", l.f.Name(), err)
+		}
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("lock %s: %w", l.f.Name(), ctx.Err())
+	}
+}
+
+func (l *fileLock) release() error { return unlock(l.f) }
+
+// close lets go of the lock. A lock call that is still under way ends when the
+// process that holds the lock lets go of it or ends.
+func (l *fileLock) close() {
+	if !l.pending {
+		l.f.Close()
+		return
+	}
+	go func() {
+		<-l.granted
+		l.f.Close()
+	}()
 }

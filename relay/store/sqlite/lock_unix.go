@@ -1,4 +1,4 @@
-//go:build unix && !solaris && !aix
+//go:build unix
 
 package sqlite
 
@@ -10,6 +10,8 @@ import (
 )
 
 func try(f *os.File) error { return flock(f, unix.LOCK_EX|unix.LOCK_NB) }
+
+func block(f *os.File) error { return flock(f, unix.LOCK_EX) }
 
 func unlock(f *os.File) error { return flock(f, unix.LOCK_UN) }
 

@@ -8,7 +8,7 @@
 // within a second, the write-ahead log included.
 //
 // Beside store.db there are store.db-wal and store.db-shm, which belong to it,
-// and store.lock and store.turn, which are empty.
+// and store.lock, which is empty.
 package sqlite
 
 import (
