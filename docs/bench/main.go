@@ -47,7 +47,7 @@ func main() {
 		}
 		return
 	}
-	only := flag.String("only", "", "run only the measurements whose name contains this: store, http, start, stdio, large, memory")
+	only := flag.String("only", "", "run only the measurements whose name contains this: disk, store, http, start, stdio, large, memory")
 	rounds := flag.Int("rounds", 5, "rounds that the medians are taken over")
 	bin := flag.String("bin", "", "binary to measure instead of a fresh release build")
 	flag.Parse()
@@ -80,6 +80,7 @@ func run(only, bin string, rounds int) error {
 		name string
 		run  func() error
 	}{
+		{"disk", s.disk},
 		{"store", s.store},
 		{"http", s.http},
 		{"start", s.start},
