@@ -1,0 +1,91 @@
+package relay_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"kubbi-mcp/kubbi/api"
+)
+
+// TestLargeText sends texts whose runes stand across every border there is:
+// of sealed chunks, of pieces, and of what is answered whole.
+func TestLargeText(t *testing.T) {
+	r := newRig(t)
+	for _, size := range []int{256<<10 - 1, 256 << 10, 256<<10 + 1, 1<<20 - 1, 1 << 20, 1<<20 + 1, 3<<20 + 7} {
+		for shift := range 4 {
+			text := strings.Repeat("a", shift) + strings.Repeat("😀\"\n", size/6)
+			c := r.text(text, "")
+			a := r.claim(c.ClaimToken)
+			var got struct{ Content string }
+			decode(t, a.body, &got)
+			if a.status != 200 || got.Content != text {
+				t.Fatalf("%d bytes, shifted by %d: %d, %d bytes came back", size, shift, a.status, len(got.Content))
+			}
+		}
+	}
+}
+
+func TestLargeJSON(t *testing.T) {
+	r := newRig(t)
+	value := `{"list":[` + strings.Repeat(`{"n":1.0,"s":"é\u0000"},`, 100_000) + `null]}`
+	c := r.create(`{"content":` + value + `,"content_type":"application/json","ttl_seconds":60}`)
+	var got struct{ Content json.RawMessage }
+	decode(t, r.claim(c.ClaimToken).body, &got)
+	if string(got.Content) != value {
+		t.Error("a large JSON value came back changed")
+	}
+}
+
+func TestLargestContent(t *testing.T) {
+	r := newRig(t)
+	text := strings.Repeat("\x00", int(api.DefaultLimits().ContentBytes)) // six bytes each in JSON
+	c := r.text(text, "")
+	var got struct{ Content string }
+	decode(t, r.claim(c.ClaimToken).body, &got)
+	if got.Content != text {
+		t.Error("the largest content came back changed")
+	}
+}
+
+func TestLargePackage(t *testing.T) {
+	r := newRig(t)
+	random := rand.NewChaCha8([32]byte{1})
+	var files []api.FileRequest
+	var raw [][]byte
+	for i, size := range []int{0, 1, 2<<20 + 1, 3 << 20, 5<<20 + 2, 100} {
+		b := make([]byte, size)
+		random.Read(b)
+		raw = append(raw, b)
+		f := api.FileRequest{Name: fmt.Sprintf("f%d", i), ContentType: "a/b", Encoding: api.EncodingBase64, Content: base64.StdEncoding.EncodeToString(b)}
+		if i == 5 {
+			f = api.FileRequest{Name: "text", ContentType: "text/plain", Content: strings.Repeat("é", 800_000)}
+		}
+		files = append(files, f)
+	}
+	body, err := json.Marshal(api.CreateRequest{Files: files, TTLSeconds: 60})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := r.create(string(body))
+	a := r.claim(c.ClaimToken)
+	var got api.ClaimResponse
+	decode(t, a.body, &got)
+	if len(got.Files) != len(files) || *got.FileCount != len(files) {
+		t.Fatalf("%d files", len(got.Files))
+	}
+	for i, f := range got.Files {
+		if f.Name != files[i].Name || f.Content != files[i].Content || f.Encoding != files[i].Encoding {
+			t.Errorf("file %d came back changed", i)
+		}
+		if i < 5 {
+			if b, err := base64.StdEncoding.DecodeString(f.Content); err != nil || !bytes.Equal(b, raw[i]) || f.SizeBytes != int64(len(b)) {
+				t.Errorf("file %d: %v", i, err)
+			}
+		}
+	}
+}

@@ -1,0 +1,198 @@
+package relay_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/relay/relaytest"
+)
+
+// lockedBuffer is what a logger writes to from many goroutines.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// TestLogsTellNothing drives every route, well and badly, and greps what was
+// logged at debug level.
+func TestLogsTellNothing(t *testing.T) {
+	var logged lockedBuffer
+	r := newRig(t, relaytest.WithLogger(slog.New(slog.NewJSONHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))))
+	const payload, meta, idem = "p4yl0ad-marker", "m3tadata-marker", "1dempotency-marker"
+	body := `{"content":"` + payload + `","content_type":"text/plain","ttl_seconds":60,"max_retrievals":1,"metadata":{"k":"` + meta + `"}}`
+	c := r.create(body, key, idem)
+	r.call("POST", api.PathKubbis, body, key, idem)
+	r.call("POST", api.PathKubbis, strings.Replace(body, "60", "61", 1), key, idem)
+	r.call("POST", api.PathKubbis, `{"`+payload)
+	r.call("POST", api.PathKubbis, `{"content":"`+payload+`","`+payload+`":{"`+payload+`":1,"`+payload+`":1}}`)
+	r.call("GET", api.PathKubbis+"?page="+payload, "")
+	r.call("GET", api.PathKubbi+c.ID, "")
+	r.call("GET", "/r/"+c.ClaimToken, "")
+	r.call("GET", "/r/"+c.ClaimToken+"/inspect", "")
+	r.call("GET", "/x/"+c.ClaimToken, "")
+	r.call("GET", "//r/"+c.ClaimToken, "")
+	r.call("PUT", "/r/"+c.ClaimToken, "")
+	r.call("GET", "/api/v1/kubbis", "", "Authorization", "Bearer x"+r.APIKey)
+	r.claim(c.ClaimToken, key, idem)
+	r.claim(c.ClaimToken, key, idem)
+	r.claim(c.ClaimToken)
+	r.call("DELETE", "/r/"+c.ClaimToken+"/claim", "", key, idem)
+	r.call("DELETE", api.PathKubbi+c.ID, "")
+	r.Clock.Advance(48 * time.Hour)
+	r.Sweep(t)
+	out := logged.String()
+	if n := strings.Count(out, `"msg":"request"`); n < 17 {
+		t.Errorf("%d requests were logged", n)
+	}
+	if !strings.Contains(out, `"route":"/r/{token}/claim"`) || !strings.Contains(out, `"method":"POST"`) {
+		t.Error("requests are logged without method or route")
+	}
+	sum := sha256.Sum256([]byte(c.ClaimToken))
+	for name, secret := range map[string]string{
+		"claim token": c.ClaimToken, "its hash": hex.EncodeToString(sum[:]), "API key": r.APIKey, "payload": payload, "metadata": meta, "idempotency key": idem,
+	} {
+		if strings.Contains(out, secret) {
+			t.Errorf("the log holds the %s", name)
+		}
+	}
+}
+
+// TestWiping looks for a payload in the data directory's files, in clear and
+// as it was sealed, after each way in which it may end.
+func TestWiping(t *testing.T) {
+	r := newRig(t)
+	const marker, meta = "w1ped-payload-marker", "w1ped-metadata-marker"
+	// A short content and one of several chunks.
+	short, long := strings.Repeat(marker, 20), strings.Repeat(marker, 100_000)
+	for name, end := range map[string]func(c api.CreateResponse){
+		"burn": func(c api.CreateResponse) { r.claim(c.ClaimToken) },
+		"burn and release": func(c api.CreateResponse) {
+			r.claim(c.ClaimToken, key, "k")
+			r.call("DELETE", "/r/"+c.ClaimToken+"/claim", "", key, "k")
+		},
+		"burn and grace": func(c api.CreateResponse) {
+			r.claim(c.ClaimToken, key, "k")
+			r.Clock.Advance(time.Minute)
+			r.Sweep(t)
+		},
+		"delete": func(c api.CreateResponse) { r.call("DELETE", api.PathKubbi+c.ID, "") },
+		"expiry": func(api.CreateResponse) { r.Clock.Advance(time.Hour); r.Sweep(t) },
+	} {
+		for _, text := range []string{short, long} {
+			before := sealedIn(t, r.Dir)
+			c := r.text(text, `,"max_retrievals":1,"metadata":{"k":"`+meta+`"}`)
+			sealed := needles(t, before, sealedIn(t, r.Dir))
+			if len(sealed) == 0 {
+				t.Fatalf("%s: no ciphertext was found while it was there", name)
+			}
+			if found := find(t, r.Dir, []byte(marker)); found != "" {
+				t.Errorf("%s: %s held plaintext before the end", name, found)
+			}
+			end(c)
+			for _, needle := range append(sealed, []byte(marker), []byte(meta)) {
+				// The store has a second to scrub its files.
+				deadline := time.Now().Add(10 * time.Second)
+				found := find(t, r.Dir, needle)
+				for found != "" && time.Now().Before(deadline) {
+					time.Sleep(20 * time.Millisecond)
+					found = find(t, r.Dir, needle)
+				}
+				if found != "" {
+					t.Errorf("%s: %s still holds %.20q...", name, found, needle)
+				}
+			}
+		}
+	}
+}
+
+// sealedIn gives the bytes of every file of a data directory that a payload
+// could be in.
+func sealedIn(t *testing.T, dir string) map[string][]byte {
+	t.Helper()
+	out := map[string][]byte{}
+	files(t, dir, func(path string, b []byte) { out[path] = b })
+	return out
+}
+
+// needles gives pieces of what a create has added: 32 bytes from spots all
+// over the blocks that differ, if they look random.
+func needles(t *testing.T, before, after map[string][]byte) (out [][]byte) {
+	t.Helper()
+	const block = 512
+	for path, b := range after {
+		if strings.HasSuffix(path, "-shm") {
+			continue
+		}
+		for i := 0; i+block <= len(b); i += block {
+			piece := b[i+100 : i+132]
+			old := before[path]
+			if (len(old) < i+block || !bytes.Equal(old[i:i+block], b[i:i+block])) && random(piece) && len(out) < 200 {
+				out = append(out, bytes.Clone(piece))
+			}
+		}
+	}
+	return out
+}
+
+// random says whether 32 bytes look like ciphertext: nearly all different, and
+// hardly any zero.
+func random(b []byte) bool {
+	seen := map[byte]bool{}
+	for _, c := range b {
+		seen[c] = true
+	}
+	return len(seen) > 26 && bytes.Count(b, []byte{0}) < 2
+}
+
+func find(t *testing.T, dir string, needle []byte) (found string) {
+	t.Helper()
+	files(t, dir, func(path string, b []byte) {
+		if bytes.Contains(b, needle) {
+			found = filepath.Base(path)
+		}
+	})
+	return found
+}
+
+func files(t *testing.T, dir string, f func(path string, b []byte)) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // a side file that came and went
+		}
+		if err == nil {
+			f(path, b)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
