@@ -103,7 +103,7 @@ func (t *stdio) loop(ctx context.Context, inputs <-chan input) bool {
 			t.release(k)
 		case in, ok := <-inputs:
 			if !ok {
-				return true
+				return ctx.Err() == nil // the reader ends with ctx as well
 			}
 			t.serve(ctx, in)
 		}

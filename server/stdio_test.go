@@ -142,7 +142,7 @@ func TestParallel(t *testing.T) {
 	for range maxCalls {
 		await(t, h.ended, "a request's end")
 	}
-	<-sent
+	await(t, sent, "the end of stdin")
 }
 
 // TestCallsInParallel sends and claims through many calls at once.
