@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
@@ -84,6 +86,23 @@ func TestInterrupted(t *testing.T) {
 	}
 	if out.Len() != 0 {
 		t.Errorf("output: %s", out.String())
+	}
+}
+
+// TestInterruptedInput ends the context of a command that waits for input that
+// never comes.
+func TestInterruptedInput(t *testing.T) {
+	for _, args := range [][]string{{"send"}, {"send", "-"}, {"send", "-f", "-"}} {
+		ctx, cancel := context.WithCancel(t.Context())
+		r, w := io.Pipe()
+		env := map[string]string{"KUBBI_DATA_DIR": t.TempDir()}
+		var out bytes.Buffer
+		time.AfterFunc(10*time.Millisecond, cancel)
+		err := Run(ctx, args, func(name string) string { return env[name] }, r, &out, &out)
+		if !errors.Is(err, context.Canceled) || ExitCode(err) != exitInterrupted {
+			t.Errorf("%v: exit code %d: %v", args, ExitCode(err), err)
+		}
+		w.Close()
 	}
 }
 

@@ -53,7 +53,7 @@ func (a *app) readFiles(paths []string) ([]input, error) {
 			}
 			stdin = true
 			f.name = "stdin"
-			f.data, err = readAll(a.stdin, "standard input")
+			f.data, err = a.readStdin()
 		} else {
 			f.name = filepath.Base(path)
 			f.data, err = readFile(path)

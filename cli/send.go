@@ -137,7 +137,7 @@ func (c *sendCmd) text(a *app) ([]byte, error) {
 	if c.Text == nil && isTerminal(a.stdin) {
 		return nil, usagef("nothing to send: give a text, --file FILE, or - for standard input")
 	}
-	data, err := readAll(a.stdin, "standard input")
+	data, err := a.readStdin()
 	if err == nil && c.Text == nil && len(data) == 0 {
 		return nil, usagef("nothing to send: standard input is empty; give - to send that")
 	}
@@ -164,6 +164,27 @@ func single(p kubbi.SendParams, data []byte, contentType string) (posting, error
 		p.Content = string(data)
 	}
 	return func(ctx context.Context, k *kubbi.Client) (*kubbi.Sent, error) { return k.Send(ctx, p) }, nil
+}
+
+// readStdin reads standard input to its end, or until the context ends. A read
+// of a terminal or a pipe can't be called off, so it is left behind then, for
+// the end of the process to end it.
+func (a *app) readStdin() ([]byte, error) {
+	type result struct {
+		data []byte
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		data, err := readAll(a.stdin, "standard input")
+		done <- result{data, err}
+	}()
+	select {
+	case r := <-done:
+		return r.data, r.err
+	case <-a.ctx.Done():
+		return nil, fmt.Errorf("read standard input: %w", a.ctx.Err())
+	}
 }
 
 // readAll reads no more than maxInput.
