@@ -1,0 +1,384 @@
+package relay_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/relay"
+	"kubbi-mcp/relay/atrest"
+	"kubbi-mcp/relay/store"
+	"kubbi-mcp/relay/store/sqlite"
+)
+
+// troubled is a real store in which some calls go wrong.
+type troubled struct {
+	store.Store
+	inspect func() error
+	claim   func(c *store.Claimed) error
+	ping    error
+	swept   chan struct{}
+}
+
+func (s *troubled) Inspect(ctx context.Context, h store.Hash, now time.Time) (*store.Kubbi, error) {
+	if s.inspect != nil {
+		if err := s.inspect(); err != nil {
+			return nil, err
+		}
+	}
+	return s.Store.Inspect(ctx, h, now)
+}
+
+func (s *troubled) Claim(ctx context.Context, h store.Hash, k *store.ClaimKey, now time.Time) (*store.Claimed, error) {
+	c, err := s.Store.Claim(ctx, h, k, now)
+	if err == nil && s.claim != nil {
+		err = s.claim(c)
+	}
+	return c, err
+}
+
+func (s *troubled) Ping(ctx context.Context) error {
+	if s.ping != nil {
+		return s.ping
+	}
+	return s.Store.Ping(ctx)
+}
+
+func (s *troubled) Sweep(ctx context.Context, now time.Time, retention time.Duration, limit int) (store.Swept, error) {
+	if s.swept != nil {
+		select {
+		case s.swept <- struct{}{}:
+		case <-ctx.Done():
+		}
+		return store.Swept{}, errors.New("trouble")
+	}
+	return s.Store.Sweep(ctx, now, retention, limit)
+}
+
+const apiKey = "kb_test"
+
+// newTroubled gives a relay over a store that may fail, and what it logs.
+func newTroubled(t *testing.T) (*troubled, *relay.Relay, *httptest.Server, *lockedBuffer) {
+	t.Helper()
+	db, err := sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(t.TempDir(), "store.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := db.PutAPIKey(t.Context(), store.APIKey{Hash: relay.HashSecret(apiKey), Owner: "o", CreatedAt: start}); err != nil {
+		t.Fatal(err)
+	}
+	ring, err := atrest.NewKeyring(zeros{}, start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	logged := &lockedBuffer{}
+	s := &troubled{Store: db}
+	rl, err := relay.New(relay.Config{
+		Store: s, Keyring: ring, Origin: "https://relay.test/", Logger: slog.New(slog.NewTextHandler(logged, nil)),
+		SweepEvery: 2 * time.Millisecond,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(rl)
+	t.Cleanup(srv.Close)
+	return s, rl, srv, logged
+}
+
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
+
+func send(t *testing.T, srv *httptest.Server, method, path, body string) (answer, error) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, srv.URL+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+apiKey)
+	resp, err := srv.Client().Do(req)
+	if err != nil {
+		return answer{}, err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	return answer{resp.StatusCode, resp.Header, b}, err
+}
+
+func make1(t *testing.T, srv *httptest.Server, content string) api.CreateResponse {
+	t.Helper()
+	a, err := send(t, srv, "POST", api.PathKubbis, `{"content":"`+content+`","content_type":"text/plain","ttl_seconds":3600}`)
+	if err != nil || a.status != http.StatusCreated {
+		t.Fatalf("%v: %s", err, a.body)
+	}
+	var c api.CreateResponse
+	decode(t, a.body, &c)
+	return c
+}
+
+// TestStoreErrors maps what a store may answer to what a client may know.
+func TestStoreErrors(t *testing.T) {
+	s, _, srv, logged := newTroubled(t)
+	const inner = "inner-detail"
+	for _, tc := range []struct {
+		err    error
+		code   api.Code
+		logged bool
+	}{
+		{store.ErrNotFound, api.CodeNotFound, false},
+		{store.ErrExpired, api.CodeExpired, false},
+		{store.ErrBurned, api.CodeGone, false},
+		{store.ErrDeleted, api.CodeGone, false},
+		{store.ErrKeyReused, api.CodeConflict, false},
+		{context.DeadlineExceeded, api.CodeUnavailable, false},
+		{fmt.Errorf("%s: %w", inner, store.ErrUnavailable), api.CodeUnavailable, true},
+		{errors.New(inner), api.CodeInternal, true},
+	} {
+		s.inspect = func() error { return tc.err }
+		before := strings.Count(logged.String(), inner)
+		a, err := send(t, srv, "GET", "/r/"+noToken, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantError(t, a, tc.code, "")
+		if strings.Contains(string(a.body), inner) {
+			t.Errorf("%v: its text left: %s", tc.err, a.body)
+		}
+		if got := strings.Count(logged.String(), inner) > before; got != tc.logged {
+			t.Errorf("%v: logged is %v", tc.err, got)
+		}
+		if got := a.header.Get("Retry-After") != ""; got != (tc.code == api.CodeUnavailable) {
+			t.Errorf("%v: Retry-After is %q", tc.err, a.header.Get("Retry-After"))
+		}
+	}
+	// Every code of the reference has the status that its table says.
+	for code, status := range api.Statuses {
+		w := httptest.NewRecorder()
+		relay.WriteError(w, code, "m")
+		if w.Code != status {
+			t.Errorf("%s answers %d", code, w.Code)
+		}
+	}
+}
+
+func TestPanic(t *testing.T) {
+	s, _, srv, logged := newTroubled(t)
+	for _, what := range []any{"secret-word", errors.New("secret-word"), nil} {
+		s.inspect = func() error {
+			if what == nil {
+				var m map[string]int
+				m["x"] = 1
+			}
+			panic(what)
+		}
+		a, err := send(t, srv, "GET", "/r/"+noToken, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantError(t, a, api.CodeInternal, "")
+	}
+	out := logged.String()
+	if strings.Contains(out, "secret-word") || strings.Contains(out, noToken) {
+		t.Error("the log holds what the handler panicked with")
+	}
+	if strings.Count(out, "handler panicked") != 3 || !strings.Contains(out, "assignment to entry in nil map") || !strings.Contains(out, "inspect.go") {
+		t.Errorf("panics are not logged: %s", out)
+	}
+}
+
+func TestDegraded(t *testing.T) {
+	s, _, srv, _ := newTroubled(t)
+	s.ping = errors.New("trouble")
+	a, err := send(t, srv, "GET", "/health", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var h api.Health
+	decode(t, a.body, &h)
+	if a.status != 503 || h.Status != "degraded" || h.Database != "unreachable" || h.Timestamp.IsZero() {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+}
+
+// TestPayloadTrouble breaks a payload on its way out of the store: no answer
+// that is cut or altered may look whole.
+func TestPayloadTrouble(t *testing.T) {
+	s, _, srv, logged := newTroubled(t)
+	long := strings.Repeat("x", 3<<20)
+	edit := func(f func(i int, c store.Chunk, yield func(store.Chunk, error) bool) bool) func(*store.Claimed) error {
+		return func(c *store.Claimed) error {
+			payload := c.Payload
+			c.Payload = func(yield func(store.Chunk, error) bool) {
+				i := 0
+				for chunk, err := range payload {
+					if err != nil {
+						yield(chunk, err)
+						return
+					}
+					if !f(i, chunk, yield) {
+						return
+					}
+					i++
+				}
+			}
+			return nil
+		}
+	}
+	flip := func(at int) func(*store.Claimed) error {
+		return edit(func(i int, c store.Chunk, yield func(store.Chunk, error) bool) bool {
+			if i == at {
+				c.Sealed[len(c.Sealed)/2] ^= 1
+			}
+			return yield(c, nil)
+		})
+	}
+	drop := func(at int) func(*store.Claimed) error {
+		return edit(func(i int, c store.Chunk, yield func(store.Chunk, error) bool) bool {
+			return i == at || yield(c, nil)
+		})
+	}
+	fail := func(at int) func(*store.Claimed) error {
+		return edit(func(i int, c store.Chunk, yield func(store.Chunk, error) bool) bool {
+			if i == at {
+				yield(store.Chunk{}, errors.New("disk trouble"))
+				return false
+			}
+			return yield(c, nil)
+		})
+	}
+	renumber := edit(func(i int, c store.Chunk, yield func(store.Chunk, error) bool) bool {
+		c.Part++
+		return yield(c, nil)
+	})
+	for _, tc := range []struct {
+		name, content string
+		claim         func(*store.Claimed) error
+		begun         bool // the answer has begun when the trouble comes
+	}{
+		{"short flipped", "x", flip(0), false},
+		{"short dropped", "x", drop(0), false},
+		{"short failed", "x", fail(0), false},
+		{"another part", "x", renumber, false},
+		{"long flipped at once", long, flip(0), false},
+		{"long flipped later", long, flip(1), true},
+		{"long dropped", long, drop(1), true},
+		{"long cut", long, drop(2), true},
+		{"long failed", long, fail(2), true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c := make1(t, srv, tc.content)
+			s.claim = tc.claim
+			a, err := send(t, srv, "POST", "/r/"+c.ClaimToken+"/claim", "")
+			if tc.begun {
+				if err == nil {
+					t.Errorf("a broken answer looks whole: %d, %d bytes", a.status, len(a.body))
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantError(t, a, api.CodeInternal, "")
+		})
+	}
+	if out := logged.String(); strings.Count(out, "request failed") != 9 || !strings.Contains(out, "disk trouble") {
+		t.Errorf("troubles are not logged: %s", out)
+	}
+}
+
+func TestRunSweepsUntilItsEnd(t *testing.T) {
+	s, rl, _, _ := newTroubled(t)
+	s.swept = make(chan struct{})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- rl.Run(ctx) }()
+	for range 3 { // a sweep that fails is not the last
+		<-s.swept
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRevokedKey(t *testing.T) {
+	s, _, srv, _ := newTroubled(t)
+	const revoked = "kb_revoked"
+	if err := s.PutAPIKey(t.Context(), store.APIKey{Hash: relay.HashSecret(revoked), Owner: "o", CreatedAt: start, RevokedAt: start}); err != nil {
+		t.Fatal(err)
+	}
+	req, err := http.NewRequest("GET", srv.URL+api.PathKubbis, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+revoked)
+	resp, err := srv.Client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != 401 {
+		t.Errorf("revoked key: %s", resp.Status)
+	}
+}
+
+func TestOwnersAreApart(t *testing.T) {
+	s, _, srv, _ := newTroubled(t)
+	c := make1(t, srv, "x")
+	if err := s.PutAPIKey(t.Context(), store.APIKey{Hash: relay.HashSecret("kb_other"), Owner: "p", CreatedAt: start}); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(c.ClaimURL, "https://relay.test/r/") {
+		t.Errorf("claim URL %q", c.ClaimURL[:20])
+	}
+	for _, method := range []string{"GET", "DELETE"} {
+		req, err := http.NewRequest(method, srv.URL+api.PathKubbi+c.ID, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer kb_other")
+		resp, err := srv.Client().Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != 404 {
+			t.Errorf("%s of someone else's: %s", method, resp.Status)
+		}
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	ring, err := atrest.NewKeyring(zeros{}, start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &troubled{}
+	for name, cfg := range map[string]relay.Config{
+		"store":    {Keyring: ring, Origin: "http://x"},
+		"keyring":  {Store: s, Origin: "http://x"},
+		"origin":   {Store: s, Keyring: ring},
+		"scheme":   {Store: s, Keyring: ring, Origin: "ftp://x"},
+		"path":     {Store: s, Keyring: ring, Origin: "http://x/path"},
+		"query":    {Store: s, Keyring: ring, Origin: "http://x?q"},
+		"userinfo": {Store: s, Keyring: ring, Origin: "http://u:p@x"},
+	} {
+		if _, err := relay.New(cfg); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}

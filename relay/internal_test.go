@@ -1,0 +1,147 @@
+package relay
+
+import (
+	"bytes"
+	"encoding/base64"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/relay/store"
+)
+
+func TestKeyCache(t *testing.T) {
+	var c keyCache
+	now := time.Now()
+	h := store.Hash{1}
+	if _, ok := c.get(h, now); ok {
+		t.Error("an empty cache has a key")
+	}
+	c.put(h, "o", now)
+	for _, tc := range []struct {
+		after time.Duration
+		want  bool
+	}{{0, true}, {keyCacheTime - 1, true}, {keyCacheTime, false}, {-1, false}} {
+		if owner, ok := c.get(h, now.Add(tc.after)); ok != tc.want || ok && owner != "o" {
+			t.Errorf("after %v: %v", tc.after, ok)
+		}
+	}
+	for i := range 3 * keyCacheSize {
+		c.put(store.Hash{byte(i), byte(i >> 8), 2}, "o", now)
+	}
+	if len(c.m) > keyCacheSize {
+		t.Errorf("the cache holds %d keys", len(c.m))
+	}
+}
+
+func TestUnquote(t *testing.T) {
+	for _, in := range []string{
+		`""`, `"abc"`, `"\n"`, `"a\"b\\c\/d\b\f\n\r\te"`, `"\u0041\u00e9\u20AC\uD83D\uDE00x\ud83d\ude00"`, `"é\u00e9é"`, `"\ufffd\uFFFF\u0000"`, `"\\u0041"`, `"\ue000\udbff\udfff"`,
+	} {
+		want, err := jsontext.AppendUnquote(nil, in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := unquote(jsontext.Value(in)); !bytes.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestWholeRunes(t *testing.T) {
+	const s = "aé€😀"
+	for n := range len(s) + 1 {
+		want := n
+		for want > 0 && !utf8.ValidString(s[:want]) {
+			want--
+		}
+		if got := wholeRunes([]byte(s[:n])); got != want {
+			t.Errorf("%q: %d, want %d", s[:n], got, want)
+		}
+	}
+}
+
+// FuzzCreateBody decodes any body: it must not panic, must not quote the body
+// in its errors, must take nothing over a limit, and what it takes of a
+// string or base64 must be what the standard decoders make of it.
+func FuzzCreateBody(f *testing.F) {
+	for _, s := range []string{
+		`{"content":"a\u00e9\ud83d\ude00\n","content_type":"text/plain","ttl_seconds":60,"max_retrievals":1,"metadata":{"a": 1}}`,
+		`{"content":{"a":[1,2.5e3,null]},"content_type":"application/json","ttl_seconds":86400}`,
+		`{"files":[{"name":"a.txt","content":"x\ty","content_type":"text/plain","role":"data"},{"name":"b","content":"AP8=","content_type":"a/b","encoding":"base64"}],"ttl_seconds":60}`,
+		`{"content":null,"files":null}`, `{"files":[1,{}],"metadata":[]}`, `{"content":1,"content":2}`, `{"content":"\ud800"}`, `[`, ``, `null`, "{\"\xff\":1}",
+	} {
+		f.Add([]byte(s))
+	}
+	limits := api.DefaultLimits()
+	limits.ContentBytes, limits.PackageBytes, limits.Files = 100, 200, 3
+	f.Fuzz(func(t *testing.T, body []byte) {
+		in := bytes.Clone(body)
+		wire, wireErr := decodeCreate(bytes.Clone(body), limits.Files)
+		d, err := validate(body, limits)
+		if err != nil {
+			e, ok := err.(*apiError)
+			if !ok || e.code != api.CodeValidation || len(e.messages) == 0 {
+				t.Fatalf("error is %v", err)
+			}
+			for _, m := range e.messages {
+				if !utf8.ValidString(m) || len(m) > 200 {
+					t.Fatalf("message %q", m)
+				}
+			}
+			return
+		}
+		if wireErr != nil {
+			t.Fatalf("validated what does not decode: %v", wireErr)
+		}
+		if d.ttl < time.Minute || d.ttl > 24*time.Hour || d.maxRetrievals < 0 || len(d.metadata) > limits.MetadataBytes || len(d.files) > limits.Files {
+			t.Fatalf("over a limit: %+v", d)
+		}
+		var size int64
+		for i, p := range d.parts {
+			size += int64(len(p))
+			var raw jsontext.Value
+			if d.files == nil {
+				raw = wire.content.in(in)
+			} else {
+				raw = wire.file[i].content.in(in)
+			}
+			if d.contentType == api.TypeJSON {
+				if !bytes.Equal(p, raw) {
+					t.Fatalf("JSON content changed: %q", p)
+				}
+				continue
+			}
+			want, err := jsontext.AppendUnquote(nil, raw)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d.files != nil && d.files[i].Encoding != "" {
+				if want, err = base64.StdEncoding.Strict().DecodeString(string(want)); err != nil {
+					t.Fatal(err)
+				}
+			} else if !utf8.Valid(p) {
+				t.Fatalf("text %q is not UTF-8", p)
+			}
+			if !bytes.Equal(p, want) {
+				t.Fatalf("part %d is %q, want %q", i, p, want)
+			}
+		}
+		if size != d.size || d.files == nil && size > limits.ContentBytes || size > limits.PackageBytes {
+			t.Fatalf("size %d, said to be %d", size, d.size)
+		}
+	})
+}
+
+// TestMaxBody checks that every content within the limits fits.
+func TestMaxBody(t *testing.T) {
+	l := api.DefaultLimits()
+	body := int64(len(`{"content":"","content_type":"text/markdown","ttl_seconds":86400,"max_retrievals":2147483647,"metadata":}`))
+	if got := maxBody(l); got < 6*l.ContentBytes+6*int64(l.MetadataBytes)+body || got < l.PackageBytes/3*4+int64(l.Files)*int64(len(strings.Repeat("x", l.FileNameBytes))+400) {
+		t.Errorf("a body may be %d bytes", got)
+	}
+}
