@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	mcpserver "github.com/mark3labs/mcp-go/server"
@@ -85,9 +86,9 @@ func callLine(tool, args string) string {
 	return `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"` + tool + `","arguments":` + args + "}}\n"
 }
 
-// ours serves the tools over an embedded relay, reached in-process as in the
-// real program.
-func ours(b *testing.B) *line {
+// embedded gives a client of an embedded relay that it reaches in-process, as in
+// the real program.
+func embedded(b *testing.B) *kubbi.Client {
 	b.Helper()
 	relay := relaytest.New(b)
 	c, err := kubbi.NewClient(relay.APIKey, kubbi.WithBaseURL(relay.URL), kubbi.WithTransport(relay.Local.RoundTripper(http.DefaultTransport)))
@@ -95,7 +96,38 @@ func ours(b *testing.B) *line {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { c.Close() })
-	s, err := New(Config{Client: c})
+	return c
+}
+
+// BenchmarkClientSend1KB is a send without MCP around it: what stdio adds is the
+// difference to BenchmarkStdioSend1KB.
+func BenchmarkClientSend1KB(b *testing.B) {
+	c := embedded(b)
+	for b.Loop() {
+		if _, err := c.Send(b.Context(), kubbi.SendParams{Content: text(1 << 10), MaxRetrievals: 1, TTL: time.Minute}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkClientClaim1KB is a claim without MCP around it.
+func BenchmarkClientClaim1KB(b *testing.B) {
+	c := embedded(b)
+	sent, err := c.Send(b.Context(), kubbi.SendParams{Content: text(1 << 10)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, err := c.Claim(b.Context(), sent.ClaimURL); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// ours serves the tools over an embedded relay.
+func ours(b *testing.B) *line {
+	b.Helper()
+	s, err := New(Config{Client: embedded(b)})
 	if err != nil {
 		b.Fatal(err)
 	}
