@@ -169,8 +169,9 @@ type Store interface {
 	//
 	// With a key that is new, or whose grace has ended, it creates k and
 	// returns nil. With a key used within its grace for an equal Request it
-	// creates nothing, does not read the payload, and returns the Replay of
-	// the first call. For another Request it returns ErrKeyReused.
+	// creates nothing and returns the Replay of the first call, in which Files
+	// and Metadata are nil if they are wiped by now; it may have read some of
+	// the payload. For another Request it returns ErrKeyReused.
 	Create(ctx context.Context, k *Kubbi, payload Chunks, key *CreateKey, now time.Time) (*Replay, error)
 
 	// Inspect returns the active kubbi with that token, and counts nothing.
@@ -218,7 +219,8 @@ type Store interface {
 	// Sweep does at most limit pieces of the work that time brings: it sets
 	// Expired and wipes, wipes where the last grace has ended, forgets keys
 	// whose grace has ended, and removes tombstones that ended before
-	// now - retention. It may run in many places at once.
+	// now - retention, but none that a key in its grace still leads to. It may
+	// run in many places at once.
 	Sweep(ctx context.Context, now time.Time, retention time.Duration, limit int) (Swept, error)
 
 	// MasterKeys returns the ids of the master keys that payloads not yet

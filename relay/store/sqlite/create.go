@@ -55,12 +55,8 @@ func (s *Store) Create(ctx context.Context, k *store.Kubbi, payload store.Chunks
 	if err != nil {
 		return nil, err
 	}
-	if key != nil {
-		if key.Grace < time.Millisecond {
-			key = nil
-		} else if replay, err := s.replay(ctx, key, ms(now)); replay != nil || err != nil {
-			return replay, err
-		}
+	if key != nil && key.Grace < time.Millisecond {
+		key = nil
 	}
 	c := creations.Get().(*creation)
 	*c = creation{k: *k, id: id, key: key, now: ms(now), held: c.held[:0], buf: c.buf[:0]}
@@ -132,25 +128,13 @@ func (s *Store) deliver(ctx context.Context, c *creation, payload store.Chunks) 
 // create is the op.
 func (c *creation) create(t *tx) error {
 	c.replay = nil
-	var r row
-	if c.key != nil {
-		switch err := r.byCreateKey(t.byKey, c.key.Key); {
-		case err == nil && r.keyUntil > c.now:
-			c.replay, err = r.replay(t.keyAnswer, c.key)
-			return err
-		case err == nil:
-			if err := t.forget(&r); err != nil {
-				return err
-			}
-		case !errors.Is(err, store.ErrNotFound):
+	if taken, err := c.probe(t.taken); err != nil || taken {
+		if err != nil {
 			return err
 		}
-	}
-	if err := absent(r.byToken(t.byToken, c.k.Token)); err != nil {
-		return err
-	}
-	if err := absent(r.byID(t.byID, c.id)); err != nil {
-		return err
+		if fresh, err := c.collide(t); err != nil || !fresh {
+			return err
+		}
 	}
 	seq, err := t.number()
 	if err != nil {
@@ -172,6 +156,44 @@ func (c *creation) create(t *tx) error {
 		return nil
 	}
 	return c.eat(t, n)
+}
+
+// probe tells whether there may be a kubbi with the id, token or key.
+func (c *creation) probe(s *stmt) (bool, error) {
+	if err := s.args(0); err != nil {
+		return false, err
+	}
+	s.bindInt(1, prefix(c.k.Token[:]))
+	s.bindInt(2, prefix(c.id[:]))
+	if c.key != nil {
+		s.bindInt(3, prefix(c.key.Key[:]))
+	} else {
+		s.bindNull(3)
+	}
+	n, err := s.one(func() error { return nil })
+	return n != 0, err
+}
+
+// collide looks closer after a probe: fresh is false if there is a replay.
+func (c *creation) collide(t *tx) (fresh bool, err error) {
+	var r row
+	if c.key != nil {
+		switch err := r.byCreateKey(t.byKey, c.key.Key); {
+		case err == nil && r.keyUntil > c.now:
+			c.replay, err = r.replay(t.keyAnswer, c.key)
+			return false, err
+		case err == nil:
+			if err := t.forget(&r); err != nil {
+				return false, err
+			}
+		case !errors.Is(err, store.ErrNotFound):
+			return false, err
+		}
+	}
+	if err := absent(r.byToken(t.byToken, c.k.Token)); err != nil {
+		return false, err
+	}
+	return true, absent(r.byID(t.byID, c.id))
 }
 
 // eat inserts the chunks that are handed over.
@@ -256,27 +278,6 @@ func (c *creation) insert(t *tx, seq int64) error {
 	s.bindBytes(21, c.files)
 	s.bindBytes(22, k.Metadata)
 	return s.run()
-}
-
-// replay answers a create that was made before, nil if there is none.
-func (s *Store) replay(ctx context.Context, key *store.CreateKey, now int64) (*store.Replay, error) {
-	var replay *store.Replay
-	err := s.read(ctx, func(q *reader) error {
-		var r row
-		err := r.byCreateKey(q.byKey, key.Key)
-		if err != nil {
-			return err
-		}
-		if r.keyUntil <= now {
-			return store.ErrNotFound
-		}
-		replay, err = r.replay(q.keyAnswer, key)
-		return err
-	})
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, nil
-	}
-	return replay, err
 }
 
 func (r *row) byCreateKey(s *stmt, key store.Hash) error {

@@ -20,12 +20,11 @@ const (
 type reader struct {
 	c *conn
 
-	begin, end                  *stmt
-	byToken, byID, byKey, bySeq *stmt
-	keyAnswer                   *stmt
-	counter, total              *stmt
-	newer, removed, page        *stmt
-	masterKeys, apiKey          *stmt
+	begin, end           *stmt
+	byToken, byID, bySeq *stmt
+	counter, total       *stmt
+	newer, removed, page *stmt
+	masterKeys, apiKey   *stmt
 }
 
 func (q *reader) prepare(c *conn) error {
@@ -38,9 +37,7 @@ func (q *reader) prepare(c *conn) error {
 		{&q.end, "COMMIT"},
 		{&q.byToken, selectByToken},
 		{&q.byID, selectByID},
-		{&q.byKey, selectByKey},
 		{&q.bySeq, selectBySeq},
-		{&q.keyAnswer, "SELECT key_request, key_answer FROM kubbi WHERE seq = ?"},
 		{&q.counter, "SELECT next FROM counter"},
 		{&q.total, "SELECT n FROM tally WHERE kind = 0 AND name = ?"},
 		{&q.newer, "SELECT count(*) FROM kubbi NOT INDEXED WHERE seq >= ? AND owner = ? AND removed IS NULL"},

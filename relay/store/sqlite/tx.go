@@ -10,6 +10,7 @@ type tx struct {
 	c *conn
 
 	begin, commit, rollback       *stmt
+	taken                         *stmt
 	byToken, byID, byKey, bySeq   *stmt
 	insert, insertChunk, chunks   *stmt
 	save, wipe, setDue, forgetKey *stmt
@@ -47,6 +48,9 @@ func (t *tx) prepare(c *conn) error {
 		{&t.begin, "BEGIN IMMEDIATE"},
 		{&t.commit, "COMMIT"},
 		{&t.rollback, "ROLLBACK"},
+		{&t.taken, `SELECT EXISTS (SELECT 1 FROM kubbi INDEXED BY kubbi_token WHERE token_h = ?)
+			OR EXISTS (SELECT 1 FROM kubbi INDEXED BY kubbi_id WHERE id_h = ?)
+			OR EXISTS (SELECT 1 FROM kubbi INDEXED BY kubbi_key WHERE key_h = ?)`},
 		{&t.byToken, selectByToken},
 		{&t.byID, selectByID},
 		{&t.byKey, selectByKey},

@@ -213,14 +213,9 @@ func createKey(name string) *store.CreateKey {
 	return &store.CreateKey{Key: hash("create " + name), Request: hash("request " + name), Answer: []byte("answer \x00" + name), Grace: grace}
 }
 
-// unread is a payload that must not be read.
-func (f *fixture) unread() store.Chunks {
-	return func(func(store.Chunk, error) bool) { f.Error("payload of a replay was read") }
-}
-
 func (f *fixture) wantReplay(k *store.Kubbi, key *store.CreateKey, now time.Time, want *store.Replay) {
 	f.Helper()
-	got, err := f.s.Create(f.Context(), k, f.unread(), key, now)
+	got, err := f.s.Create(f.Context(), k, chunks("of a replay"), key, now)
 	if err != nil {
 		f.Fatalf("create again: %v", err)
 	}
@@ -228,6 +223,7 @@ func (f *fixture) wantReplay(k *store.Kubbi, key *store.CreateKey, now time.Time
 		f.Fatal("create again made another one")
 	}
 	f.same("replay", want, got)
+	f.claimFails(k, nil, now, store.ErrNotFound)
 }
 
 var createKeys = []testCase{
