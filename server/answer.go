@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"runtime"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/mark3labs/mcp-go/mcp"
@@ -33,7 +34,11 @@ func encodeAnswer(m *message, resp mcp.JSONRPCMessage) []byte {
 	switch r := resp.(type) {
 	case mcp.JSONRPCResponse:
 		if res, ok := r.Result.(*mcp.CallToolResult); ok {
-			b := make([]byte, 0, tools.ResultSize(res)+len(m.id))
+			size := tools.ResultSize(res) + len(m.id)
+			if size >= large {
+				runtime.GC() // of what brought the payload here
+			}
+			b := make([]byte, 0, size)
 			b, err := tools.AppendResult(appendHead(b, m.id, "result"), res)
 			if err == nil {
 				return append(b, "}\n"...)

@@ -16,6 +16,7 @@ type call struct {
 	id       string // raw
 	size     int
 	listens  bool            // never ends by itself
+	large    bool            // it, or its answer; set when it has ended
 	ctx      context.Context // of this call alone
 	cancel   context.CancelFunc
 	unwanted bool // cancelled by the client, who wants no answer then

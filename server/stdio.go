@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"syscall"
 	"time"
@@ -110,9 +111,14 @@ func (t *stdio) loop(ctx context.Context, inputs <-chan input) bool {
 	}
 }
 
+// release takes note that a call has ended, and gives the memory of a large one
+// back to the system: a server spends its life waiting.
 func (t *stdio) release(k *call) {
 	t.running--
 	t.bytes -= k.size
+	if k.large && t.running == 0 {
+		debug.FreeOSMemory()
+	}
 }
 
 // drain waits for running calls: until there are none, ctx ends, or the time is
@@ -236,6 +242,7 @@ func (t *stdio) answer(ctx context.Context, k *call, m *message) {
 	if t.calls.remove(k) {
 		t.out.write(ctx, out)
 	}
+	k.large = max(k.size, len(out)) >= large
 }
 
 // handle runs a request and gives its encoded answer.
