@@ -5,8 +5,10 @@ package sqlite_test
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -146,4 +148,87 @@ func BenchmarkCreateClaimRelease(b *testing.B) {
 		}
 	})
 	report(b, before)
+}
+
+// BenchmarkOpen opens and closes a store that is up to date.
+func BenchmarkOpen(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "store.db")
+	openStore(b, path)
+	for b.Loop() {
+		s, err := sqlite.Open(b.Context(), sqlite.Config{Path: path})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkMillion lists, gets and sweeps among a million kubbis, half of them
+// tombstones.
+func BenchmarkMillion(b *testing.B) {
+	if testing.Short() {
+		b.Skip("takes minutes")
+	}
+	s := openBench(b)
+	const n = 1_000_000
+	var wg sync.WaitGroup
+	for g := range 64 {
+		wg.Go(func() {
+			for i := g; i < n; i += 64 {
+				k := benchKubbi()
+				k.CreatedAt = t0.Add(time.Duration(i) * time.Millisecond)
+				k.ExpiresAt = k.CreatedAt.Add(24 * time.Hour)
+				_, err := s.Create(b.Context(), k, payloadOf([]byte("x")), nil, t0)
+				if err == nil && i%2 == 0 {
+					_, err = s.Claim(b.Context(), k.Token, nil, k.CreatedAt)
+				}
+				if err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	now := t0.Add(n * time.Millisecond)
+	for _, page := range []int{1, 100, n / 20} {
+		b.Run(fmt.Sprint("List/page=", page), func(b *testing.B) {
+			for b.Loop() {
+				l, err := s.List(b.Context(), "local", store.Page{Number: page, Limit: 20}, now)
+				if err != nil || len(l.Kubbis) != 20 {
+					b.Fatal(len(l.Kubbis), err)
+				}
+			}
+		})
+	}
+	b.Run("Sweep/nothing", func(b *testing.B) {
+		for b.Loop() {
+			if got, err := s.Sweep(b.Context(), now, 24*time.Hour, 100); err != nil || got != (store.Swept{}) {
+				b.Fatal(got, err)
+			}
+		}
+	})
+	b.Run("Sweep/remove 64", func(b *testing.B) {
+		for b.Loop() {
+			if got, err := s.Sweep(b.Context(), now, time.Millisecond, 64); err != nil || got.Removed != 64 {
+				b.Fatal("all removed", got, err)
+			}
+		}
+	})
+	b.Run("Sweep/expire 64", func(b *testing.B) {
+		for b.Loop() {
+			if got, err := s.Sweep(b.Context(), now.Add(24*time.Hour), 1000*time.Hour, 64); err != nil || got.Expired != 64 {
+				b.Fatal("all expired", got, err)
+			}
+		}
+	})
+	b.Run("MasterKeys", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := s.MasterKeys(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }
