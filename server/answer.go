@@ -12,21 +12,41 @@ import (
 	"kubbi-mcp/tools"
 )
 
+// callTool calls a tool, as mcp-go would if it had the message. For requests of
+// the versions with a handshake it adds nothing that our tools use, but decodes
+// the message half a dozen times on the way.
+func (s *Server) callTool(ctx context.Context, m *message) mcp.JSONRPCMessage {
+	name := unquote(m.object.tool)
+	tool := s.mcp.GetTool(name)
+	if tool == nil {
+		return mcp.NewJSONRPCError(mcp.NewRequestId(nil), mcp.INVALID_PARAMS, fmt.Sprintf("There is no tool %q", name), nil)
+	}
+	var req mcp.CallToolRequest
+	req.Method = string(mcp.MethodToolsCall)
+	req.Params.Name = name
+	setArguments(&req, m.takeArguments())
+	res, err := s.recovery(tool.Handler)(ctx, req)
+	if err != nil {
+		return mcp.NewJSONRPCError(mcp.NewRequestId(nil), mcp.INTERNAL_ERROR, errInternal.Error(), nil)
+	}
+	return mcp.NewJSONRPCResultResponse(mcp.NewRequestId(nil), res)
+}
+
 // argumentsKey carries a tool call's arguments past mcp-go, which takes nothing
 // but the message.
 type argumentsKey struct{}
 
-func withArguments(ctx context.Context, args jsontext.Value) context.Context {
-	return context.WithValue(ctx, argumentsKey{}, args)
-}
-
-// putArgumentsBack gives a tool call the arguments that the stdio transport has
-// taken out of its message. Calls from other transports have theirs.
+// putArgumentsBack gives a tool call the arguments that handle has taken out of
+// its message. Calls from other transports have theirs.
 func putArgumentsBack(ctx context.Context, _ any, req *mcp.CallToolRequest) {
 	if args, ok := ctx.Value(argumentsKey{}).(jsontext.Value); ok {
-		req.Params.Arguments = json.RawMessage(args)
-		req.Params.RawArguments = json.RawMessage(args)
+		setArguments(req, args)
 	}
+}
+
+func setArguments(req *mcp.CallToolRequest, args jsontext.Value) {
+	req.Params.Arguments = json.RawMessage(args)
+	req.Params.RawArguments = json.RawMessage(args)
 }
 
 // encodeAnswer writes the answer to a request, with the request's id as it came.

@@ -76,8 +76,7 @@ func New(cfg Config) (*Server, error) {
 		mcpserver.WithToolCapabilities(false),
 		mcpserver.WithPromptCapabilities(false),
 		mcpserver.WithHooks(hooks),
-		mcpserver.WithToolHandlerMiddleware(s.recovery),
-		mcpserver.WithOutputSchemaValidation(),
+		mcpserver.WithToolHandlerMiddleware(s.recovery), // callTool puts it around its calls as well
 	)
 	if err := tools.Register(s.mcp, tools.Config{
 		Client:     cfg.Client,

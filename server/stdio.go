@@ -254,9 +254,12 @@ func (t *stdio) handle(ctx context.Context, m *message) (out []byte) {
 		}
 	}()
 	if m.name == string(mcp.MethodToolsCall) {
+		if len(m.object.others) == 0 && !m.modern() {
+			return encodeAnswer(m, t.callTool(ctx, m))
+		}
 		args := m.takeArguments()
 		m.object.arguments = jsontext.Value("{}")
-		ctx = withArguments(ctx, args)
+		ctx = context.WithValue(ctx, argumentsKey{}, args)
 	}
 	return encodeAnswer(m, t.mcp.HandleMessage(ctx, m.encode()))
 }

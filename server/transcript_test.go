@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -73,7 +74,8 @@ func TestTranscripts(t *testing.T) {
 func play(t *testing.T, head, in string) string {
 	relay := relaytest.New(t)
 	relay.Clock.Advance(0)
-	cfg := Config{Version: "test"}
+	var log syncBuffer
+	cfg := Config{Version: "test", Logger: slog.New(slog.NewTextHandler(&log, nil))}
 	key, base, raw := relay.APIKey, relay.URL, false
 	for line := range strings.Lines(head) {
 		option, ok := strings.CutPrefix(strings.TrimSpace(line), "option: ")
@@ -127,6 +129,9 @@ func play(t *testing.T, head, in string) string {
 		out.WriteString(comparable(t, answer, relay.URL, base))
 	}
 	s.hangUp(t)
+	if log.String() != "" { // as when a result does not match its output schema
+		t.Errorf("logged: %s", log.String())
+	}
 	return out.String()
 }
 

@@ -121,9 +121,9 @@ func appendMarshal(dst []byte, v any) ([]byte, error) {
 	return append(dst, b...), nil
 }
 
-// marshal writes a tool's output on one line, as the stdio transport needs. It
-// takes JSON inside a payload as the service gave it: a claim that has burned
-// must not be lost over a repeated name.
-func marshal(out any) ([]byte, error) {
-	return jsonv2.Marshal(out, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
-}
+// lenient takes JSON inside a payload as the service gave it: a claim that has
+// burned must not be lost over a repeated name.
+var lenient = []jsonv2.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
+
+// marshal writes a tool's output on one line, as the stdio transport needs.
+func marshal(out any) ([]byte, error) { return jsonv2.Marshal(out, lenient...) }

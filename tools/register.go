@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/mark3labs/mcp-go/mcp"
 	mcpserver "github.com/mark3labs/mcp-go/server"
 
@@ -95,7 +96,7 @@ func define[In any](t *toolset, name, title, description string, h hints,
 			OpenWorldHint:   &h.openWorld,
 		},
 	}
-	valid := &validator{schema: input}
+	valid, promised := &validator{schema: input}, &validator{schema: output}
 	call := func(ctx context.Context, req mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		args, err := rawArguments(req)
 		if err != nil {
@@ -115,6 +116,10 @@ func define[In any](t *toolset, name, title, description string, h hints,
 		res, err := call(ctx, req)
 		if err != nil {
 			res = problem(name, err)
+		} else if bad := promised.validate(jsontext.Value(res.RawStructuredContent), lenient...); bad != nil {
+			// A fault of ours, or a service that answers oddly. The result goes out
+			// all the same: it may be all that is left of a payload.
+			t.Logger.Error("result does not match its output schema", "tool", name)
 		}
 		t.Logger.LogAttrs(ctx, slog.LevelDebug, "tool call",
 			slog.String("tool", name), slog.Duration("took", time.Since(start)),

@@ -2,6 +2,7 @@ package tools
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -31,7 +32,7 @@ func newCaller(t *testing.T, key, base string) *caller {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { client.Close() })
-	c := &caller{s: mcpserver.NewMCPServer("test", "1", mcpserver.WithOutputSchemaValidation())}
+	c := &caller{s: mcpserver.NewMCPServer("test", "1")}
 	logger := slog.New(slog.NewTextHandler(&c.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	if err := Register(c.s, Config{Client: client, Logger: logger}); err != nil {
 		t.Fatal(err)
@@ -214,6 +215,28 @@ func TestHostileService(t *testing.T) {
 	}
 	if b, _ := AppendResult(nil, res); !bytes.Contains(b, []byte(`"text":"{\"a\":1,\"a\":2}"`)) {
 		t.Errorf("got %s", b)
+	}
+}
+
+// TestOutputIsChecked has a result that its schema does not allow go out, and be
+// logged without its values.
+func TestOutputIsChecked(t *testing.T) {
+	relay := relaytest.New(t)
+	c := newCaller(t, relay.APIKey, relay.URL)
+	var log bytes.Buffer
+	d := define(&toolset{Config{Logger: slog.New(slog.NewTextHandler(&log, nil))}}, "delete", "", "", hints{},
+		func(context.Context, idInput) (*mcp.CallToolResult, error) {
+			return structured(map[string]string{"id": "x", "secret": "s3cr3t"})
+		})
+	if d.err != nil {
+		t.Fatal(d.err)
+	}
+	c.s.AddTool(d.tool, d.handle)
+	if res := c.call(t, "delete", byID); res.IsError || !bytes.Contains(res.RawStructuredContent, []byte("s3cr3t")) {
+		t.Errorf("got %+v", res)
+	}
+	if !strings.Contains(log.String(), "does not match its output schema") || strings.Contains(log.String(), "s3cr3t") {
+		t.Errorf("logged %q", log.String())
 	}
 }
 

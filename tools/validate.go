@@ -16,9 +16,11 @@ import (
 )
 
 // validator checks arguments against a tool's input schema, and words what is
-// wrong so that a model can mend it. mcp-go's WithInputSchemaValidation uses
-// the same engine, but prints its faults as Go structs, values included, and
-// decodes the whole payload to check them.
+// wrong so that a model can mend it; and structured content against the output
+// schema. mcp-go's WithInputSchemaValidation and WithOutputSchemaValidation use
+// the same engine, but print faults as Go structs, values included, decode a
+// whole payload to check it, and throw a result away over a fault in its form,
+// even that of a claim that has burned.
 type validator struct {
 	schema json.RawMessage
 	once   sync.Once // compiles on the first call, to keep it out of the start
@@ -30,28 +32,33 @@ type validator struct {
 
 // check gives an argumentError that lists every fault, nil if there is none.
 func (v *validator) check(args jsontext.Value) error {
-	v.once.Do(v.compile)
-	if v.err != nil {
-		return v.err
-	}
-	var value any
-	if err := jsonv2.Unmarshal(view(args, v.opaque), &value); err != nil {
-		if errors.Is(err, jsontext.ErrDuplicateName) {
-			return argumentError("an argument is given twice.")
-		}
-		return argumentError("the arguments are not valid JSON.")
-	}
-	err := v.root.Validate(value)
-	if err == nil {
+	err := v.validate(args)
+	switch {
+	case err == nil:
 		return nil
+	case errors.Is(err, jsontext.ErrDuplicateName):
+		return argumentError("an argument is given twice.")
 	}
 	var invalid *jsonschema.ValidationError
 	if !errors.As(err, &invalid) {
-		return argumentError("the arguments do not match the input schema.")
+		return err
 	}
 	faults := v.faults(invalid, nil)
 	sort.Strings(faults)
 	return argumentError(strings.Join(faults, "; ") + ".")
+}
+
+// validate checks a value as the engine does.
+func (v *validator) validate(value jsontext.Value, opts ...jsonv2.Options) error {
+	v.once.Do(v.compile)
+	if v.err != nil {
+		return v.err
+	}
+	var decoded any
+	if err := jsonv2.Unmarshal(view(value, v.opaque), &decoded, opts...); err != nil {
+		return fmt.Errorf("decode for validation: %w", err)
+	}
+	return v.root.Validate(decoded)
 }
 
 func (v *validator) compile() {
@@ -69,13 +76,13 @@ func (v *validator) compile() {
 	sort.Strings(v.known)
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(v.schema))
 	if err != nil {
-		v.err = fmt.Errorf("read input schema: %w", err)
+		v.err = fmt.Errorf("read schema: %w", err)
 		return
 	}
-	const name = "mem:///input.json"
+	const name = "mem:///schema.json"
 	c := jsonschema.NewCompiler()
 	if err := c.AddResource(name, doc); err != nil {
-		v.err = fmt.Errorf("add input schema: %w", err)
+		v.err = fmt.Errorf("add schema: %w", err)
 		return
 	}
 	v.root, v.err = c.Compile(name)
