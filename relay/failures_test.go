@@ -180,8 +180,7 @@ func TestPanic(t *testing.T) {
 	for _, what := range []any{"secret-word", errors.New("secret-word"), nil} {
 		s.inspect = func() error {
 			if what == nil {
-				var m map[string]int
-				m["x"] = 1
+				_ = make([]int, 1)[len(noToken)]
 			}
 			panic(what)
 		}
@@ -195,7 +194,7 @@ func TestPanic(t *testing.T) {
 	if strings.Contains(out, "secret-word") || strings.Contains(out, noToken) {
 		t.Error("the log holds what the handler panicked with")
 	}
-	if strings.Count(out, "handler panicked") != 3 || !strings.Contains(out, "assignment to entry in nil map") || !strings.Contains(out, "inspect.go") {
+	if strings.Count(out, "handler panicked") != 3 || !strings.Contains(out, "index out of range") || !strings.Contains(out, "inspect.go") {
 		t.Errorf("panics are not logged: %s", out)
 	}
 }

@@ -100,7 +100,8 @@ func TestNoGrace(t *testing.T) {
 	}
 	wantError(t, r.claim(c.ClaimToken, key, "one"), api.CodeGone, "burned")
 	const body = `{"content":"x","content_type":"text/plain","ttl_seconds":60}`
-	if r.create(body, key, "one").ID == r.create(body, key, "one").ID {
+	first, second := r.create(body, key, "one"), r.create(body, key, "one")
+	if first.ID == second.ID {
 		t.Error("a create was recognised")
 	}
 	if a := r.call("DELETE", "/r/"+c.ClaimToken+"/claim", "", key, "one"); a.status != http.StatusNoContent {
