@@ -8,8 +8,8 @@ import (
 )
 
 // stdioSession is the one client of a stdio transport. mcp-go's own is a global;
-// this one belongs to its ServeStdio call. A server-side request (sampling,
-// roots) would get its answer from stdio.answered.
+// this one belongs to its ServeStdio call. We ask the client for nothing; should
+// a tool want roots or sampling one day, its answers come by in stdio.serve.
 type stdioSession struct {
 	id            string
 	notifications chan mcp.JSONRPCNotification

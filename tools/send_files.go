@@ -54,7 +54,7 @@ func (t *toolset) sendFiles() definition {
 			for i, f := range in.Files {
 				files[i] = kubbi.File(f)
 				if f.ContentType == "" {
-					files[i].ContentType = typeOf(f.Name, f.Encoding != "")
+					files[i].ContentType = ContentType(f.Name, f.Encoding != "")
 				}
 			}
 			sent, err := t.Client.SendFiles(ctx, kubbi.SendFilesParams{
@@ -80,10 +80,11 @@ func (t *toolset) sendFiles() definition {
 		})
 }
 
-// typeOf gives a file's content type from its name's ending. The endings that
-// agents use most are fixed here, so that they do not depend on the machine's
-// own table, which is asked for the rest.
-func typeOf(name string, binary bool) string {
+// ContentType gives the content type of a file that is sent without one, from its
+// name's ending. The endings that agents use most are fixed here, so that they
+// do not depend on the machine's own table, which is asked for the rest. binary
+// says whether the content is anything but text.
+func ContentType(name string, binary bool) string {
 	ending := strings.ToLower(path.Ext(name))
 	if t := endingType(ending); t != "" {
 		return t

@@ -289,7 +289,7 @@ func TestAppendResult(t *testing.T) {
 	}
 }
 
-func TestTypeOf(t *testing.T) {
+func TestContentType(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		binary bool
@@ -305,8 +305,8 @@ func TestTypeOf(t *testing.T) {
 		{"a.wasm", true, "application/wasm"}, // from the mime package
 		{"page.htm", false, "text/html"},
 	} {
-		if got := typeOf(tt.name, tt.binary); got != tt.want {
-			t.Errorf("typeOf(%q, %v) = %q, want %q", tt.name, tt.binary, got, tt.want)
+		if got := ContentType(tt.name, tt.binary); got != tt.want {
+			t.Errorf("ContentType(%q, %v) = %q, want %q", tt.name, tt.binary, got, tt.want)
 		}
 	}
 }
