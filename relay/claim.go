@@ -47,6 +47,7 @@ func (rl *Relay) claim(w http.ResponseWriter, r *http.Request) error {
 	}
 	if c.Size <= maxWholeAnswer {
 		var b bytes.Buffer
+		b.Grow(int(c.Size) + int(c.Size)/2 + 512) // base64, or a few escapes
 		if err := rl.writeClaim(&b, c, t); err != nil {
 			return err
 		}

@@ -78,15 +78,14 @@ func (rl *Relay) created(k *store.Kubbi, t token) api.CreateResponse {
 	}
 }
 
-// seal gives the sealed payload of a new kubbi. A store reads it within a
-// transaction: a short one is sealed beforehand, so as not to take up the
-// store's time, a long one chunk by chunk, so as not to take up memory.
+// seal gives the sealed payload of a new kubbi, chunk by chunk in one piece of
+// memory.
 func (rl *Relay) seal(k *store.Kubbi, t token, parts [][]byte) (store.Chunks, error) {
 	key, err := rl.Keyring.Key(k.MasterKey, t.raw, atrest.Payload)
 	if err != nil {
 		return nil, err
 	}
-	long := func(yield func(store.Chunk, error) bool) {
+	return func(yield func(store.Chunk, error) bool) {
 		for part, plaintext := range parts {
 			index := 0
 			for sealed, err := range key.Seal(rl.Rand, binding(k, part), plaintext) {
@@ -94,23 +93,6 @@ func (rl *Relay) seal(k *store.Kubbi, t token, parts [][]byte) (store.Chunks, er
 					return
 				}
 				index++
-			}
-		}
-	}
-	if k.Size > atrest.ChunkSize {
-		return long, nil
-	}
-	short := make([]store.Chunk, 0, len(parts))
-	for c, err := range long {
-		if err != nil {
-			return nil, err
-		}
-		short = append(short, c)
-	}
-	return func(yield func(store.Chunk, error) bool) {
-		for _, c := range short {
-			if !yield(c, nil) {
-				return
 			}
 		}
 	}, nil

@@ -56,7 +56,7 @@ func seal(t testing.TB, k *atrest.Key, b atrest.Binding, plain []byte) (chunks [
 		if err != nil {
 			t.Fatal(err)
 		}
-		chunks = append(chunks, c)
+		chunks = append(chunks, bytes.Clone(c))
 	}
 	return chunks
 }
@@ -142,7 +142,7 @@ func TestTampering(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		another = append(another, c)
+		another = append(another, bytes.Clone(c))
 	}
 	if _, err := open(k, b, another); err != nil {
 		t.Fatal(err)

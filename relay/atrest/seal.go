@@ -21,9 +21,9 @@ type Key struct {
 // Format hides the key from every verb.
 func (k Key) Format(f fmt.State, _ rune) { io.WriteString(f, "key") }
 
-// Seal gives the sealed chunks of a part, one at a time, each in memory of its
-// own. The nonce prefix comes from random. The plaintext is left as it is, and
-// its length must be b.Size.
+// Seal gives the sealed chunks of a part, one at a time, each valid until the
+// next is asked for. The nonce prefix comes from random. The plaintext is left
+// as it is, and its length must be b.Size.
 func (k *Key) Seal(random io.Reader, b Binding, plaintext []byte) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		if !b.valid() || int64(len(plaintext)) != b.Size {
@@ -39,9 +39,9 @@ func (k *Key) Seal(random io.Reader, b Binding, plaintext []byte) iter.Seq2[[]by
 			yield(nil, fmt.Errorf("seal: read nonce: %w", err))
 			return
 		}
+		buf := make([]byte, 0, min(len(plaintext), ChunkSize)+Overhead)
 		for !s.done {
-			n := min(len(plaintext), ChunkSize)
-			out := make([]byte, 0, n+Overhead)
+			n, out := min(len(plaintext), ChunkSize), buf
 			if s.next == 0 {
 				out = append(append(out, format), s.nonce[:prefixSize]...)
 			}

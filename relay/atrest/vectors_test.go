@@ -81,7 +81,7 @@ func TestVectors(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				chunks = append(chunks, c)
+				chunks = append(chunks, bytes.Clone(c))
 			}
 			byHand := sealByHand(t, v, secret, salt, prefix, plain)
 			if len(chunks) != len(v.SealedSHA) || len(byHand) != len(v.SealedSHA) {
