@@ -2,6 +2,9 @@ package sqlite
 
 import (
 	"fmt"
+	"net/url"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"unsafe"
 
@@ -32,38 +35,62 @@ type sqliteError struct {
 
 func (e *sqliteError) Error() string { return fmt.Sprintf("sqlite: %s (%d)", e.msg, e.code) }
 
-// Open flags: no mutex, since a conn is never shared.
-const (
-	openReadWrite = sqlite3.SQLITE_OPEN_READWRITE | sqlite3.SQLITE_OPEN_NOMUTEX
-	openReadOnly  = sqlite3.SQLITE_OPEN_READONLY | sqlite3.SQLITE_OPEN_NOMUTEX
-)
-
 // pointer turns an address in C memory into a pointer.
 func pointer(p uintptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&p)) }
 
-func openConn(path string, flags int, busyMS int) (*conn, error) {
+// openConn opens the file at path, which is there and which this user may
+// write to.
+func openConn(path string) (*conn, error) {
+	c, err := dial(path, sqlite3.SQLITE_OPEN_READWRITE)
+	return c, explain(path, err)
+}
+
+// create is openConn, but makes the file if it is not there, with the mode of
+// the lock file. SQLite has to make it: the process that opens a data base
+// file itself loses, when it closes it, the locks that SQLite holds on it.
+func create(path string) (*conn, error) {
+	name := uri(path, "modeof="+url.QueryEscape(lockPath(path)))
+	c, err := dial(name, sqlite3.SQLITE_OPEN_READWRITE|sqlite3.SQLITE_OPEN_CREATE|sqlite3.SQLITE_OPEN_URI)
+	return c, explain(path, err)
+}
+
+// uri is a file name in the form that takes parameters.
+func uri(path, query string) string {
+	path = filepath.ToSlash(path)
+	if !strings.HasPrefix(path, "/") {
+		path = "/" + path // a drive letter
+	}
+	return "file://" + (&url.URL{Path: path}).EscapedPath() + "?" + query
+}
+
+func dial(name string, flags int32) (*conn, error) {
 	// fdatasync is as durable as fsync here and spares the file system a
 	// journal write for the timestamps; where there is none, fsync stays.
 	_, _ = sqlite.Fdatasync(true)
 	c := &conn{tls: libc.NewTLS()}
-	name, err := libc.CString(path)
+	zname, err := libc.CString(name)
 	if err != nil {
 		c.tls.Close()
 		return nil, err
 	}
-	defer libc.Xfree(c.tls, name)
+	defer libc.Xfree(c.tls, zname)
 	out := c.tls.Alloc(8)
 	defer c.tls.Free(8)
 	*(*uintptr)(pointer(out)) = 0
-	rc := sqlite3.Xsqlite3_open_v2(c.tls, name, out, int32(flags), 0)
+	// No mutex, since a conn is never shared.
+	rc := sqlite3.Xsqlite3_open_v2(c.tls, zname, out, flags|sqlite3.SQLITE_OPEN_NOMUTEX, 0)
 	c.db = *(*uintptr)(pointer(out))
+	// What can't be written is opened all the same, for reading.
+	if rc == sqlite3.SQLITE_OK && sqlite3.Xsqlite3_db_readonly(c.tls, c.db, 0) == 1 {
+		rc = sqlite3.SQLITE_READONLY
+	}
 	if rc != sqlite3.SQLITE_OK {
 		err := c.fault(rc)
 		c.close()
 		return nil, err
 	}
 	sqlite3.Xsqlite3_extended_result_codes(c.tls, c.db, 1)
-	sqlite3.Xsqlite3_busy_timeout(c.tls, c.db, int32(busyMS))
+	sqlite3.Xsqlite3_busy_timeout(c.tls, c.db, busyMS)
 	return c, nil
 }
 
@@ -168,6 +195,17 @@ func (s *stmt) args(n int) error {
 	}
 	return nil
 }
+
+// trim gives back an arena that a large payload has left.
+func (c *conn) trim() {
+	if c.size > maxArena {
+		libc.Xfree(c.tls, c.arena)
+		c.arena, c.size = 0, 0
+	}
+}
+
+// maxArena is how much of the arena is kept from one run to the next.
+const maxArena = 64 << 10
 
 // The bind functions can only fail on an index out of range, a fault that the
 // first run of any test would show as a NOT NULL or a wrong answer.

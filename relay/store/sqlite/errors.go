@@ -37,8 +37,7 @@ func explain(path string, err error) error {
 	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH:
 		return readOnly(path, err)
 	case sqlite3.SQLITE_CANTOPEN:
-		return fmt.Errorf("%s: %w: check that %s is a directory this user may write to: %w",
-			path, ErrCannotOpen, filepath.Dir(path), err)
+		return cannotOpen(path, err)
 	case sqlite3.SQLITE_FULL:
 		return full(path, err)
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL:
@@ -63,6 +62,11 @@ func corrupt(path, why string) error {
 func readOnly(path string, err error) error {
 	return fmt.Errorf("%s: %w: give this user write permission to the file and to %s: %w",
 		path, ErrReadOnly, filepath.Dir(path), err)
+}
+
+func cannotOpen(path string, err error) error {
+	return fmt.Errorf("%s: %w: check that %s is a directory this user may write to: %w",
+		path, ErrCannotOpen, filepath.Dir(path), err)
 }
 
 func full(path string, err error) error {

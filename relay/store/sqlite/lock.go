@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // fileLock makes the processes that write one store queue up. SQLite's own lock
@@ -28,12 +30,20 @@ type fileLock struct {
 // errLocked is try's answer when somebody else holds the lock.
 var errLocked = errors.New("locked")
 
-// openLock makes or opens the lock file of the store at path: store.lock for
-// store.db. It stays empty and is never removed.
+// lockPath is store.lock for store.db.
+func lockPath(path string) string {
+	return strings.TrimSuffix(path, filepath.Ext(path)) + ".lock"
+}
+
+// openLock makes or opens the lock file of the store at path. It stays empty
+// and is never removed.
 func openLock(path string) (*fileLock, error) {
-	f, err := os.OpenFile(strings.TrimSuffix(path, filepath.Ext(path))+".lock", os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
+	f, err := os.OpenFile(lockPath(path), os.O_RDWR|os.O_CREATE, 0o600)
+	switch {
+	case errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS):
+		return nil, readOnly(path, err)
+	case err != nil:
+		return nil, cannotOpen(path, err)
 	}
 	return &fileLock{f: f, granted: make(chan error, 1)}, nil
 }

@@ -7,9 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
-	"os"
-	"syscall"
 
 	"github.com/pressly/goose/v3"
 	"modernc.org/sqlite"
@@ -30,20 +27,39 @@ const (
 // ready brings the schema of the store at path, which exists, up to date. The
 // caller holds the file lock, so that of two processes one migrates.
 func ready(ctx context.Context, path string) error {
-	c, err := openConn(path, openReadWrite, busyMS)
+	c, err := create(path)
 	if err != nil {
-		return explain(path, err)
+		return err
 	}
 	version, err := schemaOf(c, path)
 	if err == nil && version == 0 {
-		// To be set before the first table is made.
-		err = explain(path, c.exec(fmt.Sprintf("PRAGMA page_size=%d; PRAGMA journal_mode=WAL; PRAGMA application_id=%d", pageSize, applicationID)))
+		err = explain(path, prepareFresh(c, path))
 	}
 	c.close()
 	if err != nil || version == schemaVersion {
 		return err
 	}
 	return migrate(ctx, path)
+}
+
+// prepareFresh sets what has to be set before the first table is made.
+func prepareFresh(c *conn, path string) error {
+	if err := c.exec(fmt.Sprintf("PRAGMA page_size=%d; PRAGMA application_id=%d", pageSize, applicationID)); err != nil {
+		return err
+	}
+	s, err := c.prepare("PRAGMA journal_mode=WAL")
+	if err != nil {
+		return err
+	}
+	if _, err := s.step(); err != nil {
+		return err
+	}
+	mode := s.text(0)
+	s.reset()
+	if mode != "wal" {
+		return fmt.Errorf("%s: %w: its file system can't share memory between processes: use a data directory on a local disk", path, ErrCannotOpen)
+	}
+	return nil
 }
 
 // schemaOf is the file's schema version: 0 for a fresh file.
@@ -74,8 +90,7 @@ func schemaOf(c *conn, path string) (int64, error) {
 }
 
 func migrate(ctx context.Context, path string) (err error) {
-	u := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: fmt.Sprintf("_pragma=busy_timeout(%d)&_pragma=synchronous(full)&_txlock=immediate", busyMS)}
-	db, err := sql.Open("sqlite", u.String())
+	db, err := sql.Open("sqlite", uri(path, fmt.Sprintf("_pragma=busy_timeout(%d)&_pragma=synchronous(full)&_txlock=immediate", busyMS)))
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
@@ -102,17 +117,4 @@ func foreign(path string, err error) error {
 		return err
 	}
 	return explain(path, fmt.Errorf("migrate: %w", &sqliteError{code: e.Code(), msg: e.Error()}))
-}
-
-// touch makes the file, 0600, if it is not there. SQLite gives its side files
-// the same mode.
-func touch(path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	switch {
-	case errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS):
-		return readOnly(path, err)
-	case err != nil:
-		return fmt.Errorf("%s: %w: %w", path, ErrCannotOpen, err)
-	}
-	return f.Close()
 }

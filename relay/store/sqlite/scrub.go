@@ -13,6 +13,7 @@ const (
 	scrubRetry = 20 * time.Millisecond // doubled with each failure up to
 	scrubWait  = 200 * time.Millisecond
 	scrubSoon  = 20 * time.Millisecond
+	scrubLast  = time.Second // at most for the one at Close
 )
 
 // scrub rids the write-ahead log of wiped payloads. secure_delete overwrites
@@ -68,24 +69,24 @@ func (s *scrub) run(w *writer) {
 }
 
 // last is run at the end. A reader that stays longer leaves the log to the
-// next process that closes or opens the store.
+// next process that opens or closes the store.
 func (s *scrub) last(w *writer) {
 	s.timer.Stop()
-	for range 50 {
-		if err := w.checkpoint(); err == nil {
-			return
-		}
+	for end := time.Now().Add(scrubLast); w.checkpoint() != nil && time.Now().Before(end); {
 		time.Sleep(scrubRetry)
 	}
 }
 
 // checkpoint moves the log into the data base and truncates it to nothing.
 func (w *writer) checkpoint() error {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), scrubLast)
 	defer cancel()
 	if err := w.lock.acquire(ctx); err != nil {
 		return busy(w.path, err)
 	}
-	defer w.lock.release()
-	return explain(w.path, w.c.checkpoint())
+	err := explain(w.path, w.c.checkpoint())
+	if rerr := w.lock.release(); err == nil {
+		err = rerr
+	}
+	return err
 }

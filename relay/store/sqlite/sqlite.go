@@ -81,12 +81,9 @@ func open(ctx context.Context, cfg Config) (*Store, error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	if err := touch(path); err != nil {
-		return nil, err
-	}
 	lock, err := openLock(path)
 	if err != nil {
-		return nil, readOnly(path, err)
+		return nil, err
 	}
 	c, err := current(ctx, path, lock)
 	if err != nil {
@@ -123,32 +120,33 @@ func open(ctx context.Context, cfg Config) (*Store, error) {
 
 // current opens the writer's connection to a file whose schema is up to date.
 func current(ctx context.Context, path string, lock *fileLock) (*conn, error) {
-	c, err := openConn(path, openReadWrite, busyMS)
-	if err != nil {
-		return nil, explain(path, err)
-	}
-	version, err := schemaOf(c, path)
-	if err == nil && version == schemaVersion {
-		return c, nil
-	}
-	c.close()
-	if err != nil {
-		return nil, err
+	if _, err := os.Stat(path); err == nil {
+		c, err := openConn(path)
+		if err != nil {
+			return nil, err
+		}
+		version, err := schemaOf(c, path)
+		if err == nil && version == schemaVersion {
+			return c, nil
+		}
+		c.close()
+		if err != nil {
+			return nil, err
+		}
 	}
 	wait, cancel := context.WithTimeout(ctx, lockPatience)
 	defer cancel()
 	if err := lock.acquire(wait); err != nil {
 		return nil, busy(path, err)
 	}
-	err = ready(ctx, path)
+	err := ready(ctx, path)
 	if rerr := lock.release(); err == nil && rerr != nil {
 		err = rerr
 	}
 	if err != nil {
 		return nil, err
 	}
-	c, err = openConn(path, openReadWrite, busyMS)
-	return c, explain(path, err)
+	return openConn(path)
 }
 
 // leftLog tells whether there is a write-ahead log: another process is at
@@ -192,9 +190,9 @@ func (s *Store) read(ctx context.Context, do func(*reader) error) error {
 }
 
 func (s *Store) openReader() (*reader, error) {
-	c, err := openConn(s.path, openReadWrite, busyMS)
+	c, err := openConn(s.path)
 	if err != nil {
-		return nil, explain(s.path, err)
+		return nil, err
 	}
 	q := &reader{}
 	err = c.exec("PRAGMA query_only=ON; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-2000; PRAGMA wal_autocheckpoint=0")

@@ -81,7 +81,8 @@ func (t *tx) prepare(c *conn) error {
 		{&t.due, "SELECT seq FROM kubbi INDEXED BY kubbi_due WHERE due <= ? ORDER BY due LIMIT ?"},
 		{&t.spent, "SELECT seq, key FROM grace INDEXED BY grace_until WHERE until <= ? ORDER BY until LIMIT ?"},
 		{&t.ended, "SELECT seq FROM kubbi INDEXED BY kubbi_ended WHERE ended_at < ? AND due IS NULL AND removed IS NULL ORDER BY ended_at LIMIT ?"},
-		{&t.gone, "SELECT seq FROM kubbi INDEXED BY kubbi_removed WHERE removed IS NOT NULL AND removed_at < ? ORDER BY removed LIMIT ?"},
+		{&t.gone, `SELECT seq FROM (SELECT seq, removed_at FROM kubbi INDEXED BY kubbi_removed WHERE removed IS NOT NULL
+			ORDER BY removed LIMIT ?2) WHERE removed_at < ?1`},
 		{&t.hide, "UPDATE kubbi SET removed = ?, removed_at = ? WHERE seq = ?"},
 		{&t.drop, "DELETE FROM kubbi WHERE seq = ?"},
 		{&t.putAPIKey, "INSERT OR IGNORE INTO api_key (hash, owner, label, created_at, revoked_at) VALUES (?, ?, ?, ?, ?)"},

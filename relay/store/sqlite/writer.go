@@ -154,26 +154,25 @@ func (w *writer) gather(group []*op) []*op {
 }
 
 // commit runs the ops: those that go together in one transaction, the others
-// one by one.
+// one by one. An op that has its result belongs to its caller again.
 func (w *writer) commit(group []*op) {
-	// An op that has its result may be in use for the next call already, so
-	// none is looked at again afterwards.
-	var together, alone []*op
+	together := make([]*op, 0, len(group))
+	var apart []*op
 	for _, o := range group {
 		switch {
+		case !o.state.CompareAndSwap(opQueued, opTaken):
 		case o.alone:
-			alone = append(alone, o)
-		case o.state.CompareAndSwap(opQueued, opTaken):
+			apart = append(apart, o)
+		default:
 			together = append(together, o)
 		}
 	}
 	if len(together) > 0 {
 		w.locked(together)
 	}
-	for _, o := range alone {
-		if o.state.CompareAndSwap(opQueued, opTaken) {
-			w.locked([]*op{o})
-		}
+	for i := range apart {
+		w.locked(apart[i : i+1])
+		w.c.trim()
 	}
 }
 
@@ -191,8 +190,10 @@ func (w *writer) locked(group []*op) {
 	}
 	errs := make([]error, len(group))
 	if err := w.transact(group, errs); err != nil {
-		errs[0] = err
-		if len(group) > 1 {
+		for i := range errs {
+			errs[i] = err
+		}
+		if len(group) > 1 && !errors.Is(err, errNotBegun) {
 			// Not knowing whose fault it is, give each op its own
 			// transaction, so that only those fail that must.
 			for i := range group {
@@ -210,12 +211,15 @@ func (w *writer) locked(group []*op) {
 	}
 }
 
+// errNotBegun says that no op is to blame: each would only wait as long again.
+var errNotBegun = errors.New("no transaction")
+
 // transact runs the ops in one transaction and puts what each came to into
 // errs, which is only valid if transact itself returns nil: then all is
 // durable.
 func (w *writer) transact(group []*op, errs []error) (err error) {
 	if err := w.tx.begin.run(); err != nil {
-		return err
+		return errors.Join(errNotBegun, err)
 	}
 	w.tx.reset()
 	defer func() {
