@@ -5,6 +5,8 @@ package sqlite_test
 import (
 	"bufio"
 	"bytes"
+	"context"
+	"database/sql"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -245,4 +247,61 @@ func BenchmarkProcesses(b *testing.B) {
 	b.ReportMetric(float64(len(took))/b.Elapsed().Seconds(), "pairs/s")
 	b.ReportMetric(float64(took[len(took)*99/100])/1000, "p99-ms")
 	b.ReportMetric(float64(took[len(took)-1])/1000, "max-ms")
+}
+
+// Opening the store twice in one process must not cost the first one its
+// locks: another process that opens and closes it would then remove the
+// write-ahead log under it.
+func TestSecondOpenKeepsLocks(t *testing.T) {
+	path := storePath(t)
+	s := openStore(t, path)
+	if err := openStore(t, path).Close(); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if out, err := child(t, "open", path).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		if _, err := os.Stat(path + "-wal"); err != nil {
+			t.Fatalf("another process has removed the log: %v", err)
+		}
+		if _, err := s.Create(t.Context(), newKubbi(1), payloadOf([]byte("x")), nil, t0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l, err := openStore(t, path).List(t.Context(), "local", store.Page{Number: 1, Limit: 10}, t0)
+	if err != nil || l.Total != 6 {
+		t.Errorf("%+v, error %v", l, err)
+	}
+}
+
+// A program that does not know the lock file holds the data base: a call ends
+// with its context, and the store works again when that program is done.
+func TestForeignLock(t *testing.T) {
+	path := storePath(t)
+	s := openStore(t, path)
+	db, err := sql.Open("sqlite", path+"?_txlock=immediate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	hold, err := db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	k := newKubbi(1)
+	if _, err := s.Create(ctx, k, payloadOf([]byte("x")), nil, t0); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("create: %v", err)
+	}
+	if _, err := s.Get(t.Context(), "local", k.ID, t0); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("get: %v", err)
+	}
+	if err := hold.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Create(t.Context(), newKubbi(1), payloadOf([]byte("x")), nil, t0); err != nil {
+		t.Errorf("create when it is free again: %v", err)
+	}
 }
