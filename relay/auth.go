@@ -50,7 +50,7 @@ func (rl *Relay) ownerOf(ctx context.Context, hash store.Hash) (string, error) {
 	if owner, ok := rl.keys.get(hash, now); ok {
 		return owner, nil
 	}
-	k, err := rl.Store.APIKey(ctx, hash)
+	k, err := rl.cfg.Store.APIKey(ctx, hash)
 	if err != nil {
 		return "", err
 	}

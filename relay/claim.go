@@ -33,7 +33,7 @@ func (rl *Relay) claim(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	ckey := rl.claimKey(key)
-	c, err := rl.Store.Claim(r.Context(), t.hash(), ckey, rl.now())
+	c, err := rl.cfg.Store.Claim(r.Context(), t.hash(), ckey, rl.now())
 	if err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func (rl *Relay) claim(w http.ResponseWriter, r *http.Request) error {
 		h.Set(api.HeaderRemainingReads, strconv.Itoa(*left))
 	}
 	if ckey != nil {
-		h.Set(api.HeaderClaimGrace, strconv.FormatInt(int64(rl.Grace/time.Second), 10))
+		h.Set(api.HeaderClaimGrace, strconv.FormatInt(int64(rl.cfg.Grace/time.Second), 10))
 	}
 	if c.Size <= maxWholeAnswer {
 		var b bytes.Buffer
@@ -77,7 +77,7 @@ func (rl *Relay) release(w http.ResponseWriter, r *http.Request) error {
 	if key == "" {
 		return invalid(api.HeaderIdempotencyKey + " must be that of the claim whose grace is to end")
 	}
-	if err := rl.Store.Release(r.Context(), t.hash(), HashSecret(key), rl.now()); err != nil {
+	if err := rl.cfg.Store.Release(r.Context(), t.hash(), HashSecret(key), rl.now()); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -97,7 +97,7 @@ func (c clientWriter) Write(b []byte) (int, error) {
 
 // writeClaim writes the body of a claim's answer: an api.ClaimResponse.
 func (rl *Relay) writeClaim(w io.Writer, c *store.Claimed, t token) error {
-	key, err := rl.Keyring.Key(c.MasterKey, t.raw, atrest.Payload)
+	key, err := rl.cfg.Keyring.Key(c.MasterKey, t.raw, atrest.Payload)
 	if err != nil {
 		return err
 	}

@@ -21,26 +21,26 @@ func (rl *Relay) create(h http.Header, r *http.Request) (resp api.CreateResponse
 	if err != nil {
 		return resp, err
 	}
-	body, err := readBody(nil, r, maxBody(rl.Limits))
+	body, err := readBody(nil, r, maxBody(rl.cfg.Limits))
 	if err != nil {
 		return resp, err
 	}
 	ckey := rl.createKey(key, owner, body) // before validate, which changes the body
-	d, err := validate(body, rl.Limits)
+	d, err := validate(body, rl.cfg.Limits)
 	if err != nil {
 		return resp, err
 	}
-	t, err := newToken(rl.Rand)
+	t, err := newToken(rl.cfg.Rand)
 	if err != nil {
 		return resp, err
 	}
-	id, err := uuid.NewRandomFromReader(rl.Rand)
+	id, err := uuid.NewRandomFromReader(rl.cfg.Rand)
 	if err != nil {
 		return resp, fmt.Errorf("make id: %w", err)
 	}
 	now := rl.now()
 	k := &store.Kubbi{
-		ID: id.String(), Owner: owner, Token: t.hash(), MasterKey: rl.Keyring.Newest(),
+		ID: id.String(), Owner: owner, Token: t.hash(), MasterKey: rl.cfg.Keyring.Newest(),
 		Package: d.files != nil, ContentType: d.contentType, Files: d.files, FileCount: len(d.files), Size: d.size,
 		Metadata: d.metadata, MaxRetrievals: d.maxRetrievals,
 		CreatedAt: now, ExpiresAt: now.Add(d.ttl),
@@ -54,7 +54,7 @@ func (rl *Relay) create(h http.Header, r *http.Request) (resp api.CreateResponse
 	if err != nil {
 		return resp, err
 	}
-	replay, err := rl.Store.Create(r.Context(), k, payload, ckey, now)
+	replay, err := rl.cfg.Store.Create(r.Context(), k, payload, ckey, now)
 	if err != nil {
 		return resp, err
 	}
@@ -81,14 +81,14 @@ func (rl *Relay) created(k *store.Kubbi, t token) api.CreateResponse {
 // seal gives the sealed payload of a new kubbi, chunk by chunk in one piece of
 // memory.
 func (rl *Relay) seal(k *store.Kubbi, t token, parts [][]byte) (store.Chunks, error) {
-	key, err := rl.Keyring.Key(k.MasterKey, t.raw, atrest.Payload)
+	key, err := rl.cfg.Keyring.Key(k.MasterKey, t.raw, atrest.Payload)
 	if err != nil {
 		return nil, err
 	}
 	return func(yield func(store.Chunk, error) bool) {
 		for part, plaintext := range parts {
 			index := 0
-			for sealed, err := range key.Seal(rl.Rand, binding(k, part), plaintext) {
+			for sealed, err := range key.Seal(rl.cfg.Rand, binding(k, part), plaintext) {
 				if !yield(store.Chunk{Part: part, Index: index, Sealed: sealed}, err) || err != nil {
 					return
 				}

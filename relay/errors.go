@@ -82,7 +82,7 @@ func forClient(err error) (e *apiError, known bool) {
 func (rl *Relay) answerError(w http.ResponseWriter, r *http.Request, err error) {
 	e, known := forClient(err)
 	if !known {
-		rl.Logger.LogAttrs(r.Context(), slog.LevelError, "request failed",
+		rl.cfg.Logger.LogAttrs(r.Context(), slog.LevelError, "request failed",
 			slog.String("method", method(r)), slog.String("route", shape(r)), slog.Any("err", err))
 	}
 	if rec, ok := w.(*recorder); ok && rec.status != 0 {

@@ -60,7 +60,7 @@ func (rl *Relay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if p := recover(); p != nil {
 			rl.recovered(rec, r, p)
 		}
-		rl.Logger.LogAttrs(r.Context(), slog.LevelDebug, "request",
+		rl.cfg.Logger.LogAttrs(r.Context(), slog.LevelDebug, "request",
 			slog.String("method", method(r)), slog.String("route", shape(r)), slog.Int("status", rec.status),
 			slog.Int64("request_bytes", max(r.ContentLength, 0)), slog.Int64("answer_bytes", rec.bytes),
 			slog.Duration("duration", time.Since(start)))
@@ -98,7 +98,7 @@ func (rl *Relay) recovered(rec *recorder, r *http.Request, p any) {
 	}); ok {
 		what = err.Error()
 	}
-	rl.Logger.LogAttrs(r.Context(), slog.LevelError, "handler panicked",
+	rl.cfg.Logger.LogAttrs(r.Context(), slog.LevelError, "handler panicked",
 		slog.String("method", method(r)), slog.String("route", shape(r)),
 		slog.String("panic", what), slog.String("stack", string(debug.Stack())))
 	rl.answerError(rec, r, fail(api.CodeInternal, internalMessage))

@@ -13,7 +13,7 @@ import (
 func (rl *Relay) health(w http.ResponseWriter, r *http.Request) {
 	status, body := http.StatusOK, api.Health{Status: "ok", Database: "connected", Timestamp: api.NewTime(rl.now())}
 	if err := rl.ping(r.Context()); err != nil {
-		rl.Logger.LogAttrs(r.Context(), slog.LevelWarn, "store is unreachable", slog.Any("err", err))
+		rl.cfg.Logger.LogAttrs(r.Context(), slog.LevelWarn, "store is unreachable", slog.Any("err", err))
 		status, body.Status, body.Database = http.StatusServiceUnavailable, "degraded", "unreachable"
 	}
 	b, err := json.Marshal(body)

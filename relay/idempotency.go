@@ -20,13 +20,13 @@ func (rl *Relay) idempotencyKey(r *http.Request) (string, error) {
 		return "", nil
 	}
 	key := values[0]
-	ok := len(values) == 1 && key != "" && len(key) <= rl.Limits.IdempotencyKey
+	ok := len(values) == 1 && key != "" && len(key) <= rl.cfg.Limits.IdempotencyKey
 	for i := range len(key) {
 		ok = ok && key[i] > ' ' && key[i] <= '~'
 	}
 	if !ok {
 		return "", invalid(fmt.Sprintf("%s must be one value of 1 to %d visible ASCII characters",
-			api.HeaderIdempotencyKey, rl.Limits.IdempotencyKey))
+			api.HeaderIdempotencyKey, rl.cfg.Limits.IdempotencyKey))
 	}
 	return key, nil
 }
@@ -40,7 +40,7 @@ func (rl *Relay) createKey(key, owner string, body []byte) *store.CreateKey {
 	}
 	mac := hmac.New(sha256.New, []byte(key))
 	mac.Write(body)
-	k := &store.CreateKey{Grace: rl.Grace}
+	k := &store.CreateKey{Grace: rl.cfg.Grace}
 	mac.Sum(k.Request[:0])
 	h := sha256.New()
 	h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(owner))))
@@ -52,11 +52,11 @@ func (rl *Relay) createKey(key, owner string, body []byte) *store.CreateKey {
 
 // sealAnswer seals a new kubbi's claim token for a repeated create.
 func (rl *Relay) sealAnswer(key string, k *store.Kubbi, t token) ([]byte, error) {
-	secret, err := rl.Keyring.Key(k.MasterKey, []byte(key), atrest.Answer)
+	secret, err := rl.cfg.Keyring.Key(k.MasterKey, []byte(key), atrest.Answer)
 	if err != nil {
 		return nil, err
 	}
-	for sealed, err := range secret.Seal(rl.Rand, answerBinding(k.ID), t.raw) {
+	for sealed, err := range secret.Seal(rl.cfg.Rand, answerBinding(k.ID), t.raw) {
 		return sealed, err // a token is one chunk
 	}
 	return nil, nil
@@ -64,7 +64,7 @@ func (rl *Relay) sealAnswer(key string, k *store.Kubbi, t token) ([]byte, error)
 
 // openAnswer gives the claim token of a create that is repeated.
 func (rl *Relay) openAnswer(key string, p *store.Replay) (token, error) {
-	secret, err := rl.Keyring.Key(p.MasterKey, []byte(key), atrest.Answer)
+	secret, err := rl.cfg.Keyring.Key(p.MasterKey, []byte(key), atrest.Answer)
 	if err != nil {
 		return token{}, err
 	}
@@ -88,5 +88,5 @@ func (rl *Relay) claimKey(key string) *store.ClaimKey {
 	if key == "" || !rl.idempotent() {
 		return nil
 	}
-	return &store.ClaimKey{Key: HashSecret(key), Grace: rl.Grace}
+	return &store.ClaimKey{Key: HashSecret(key), Grace: rl.cfg.Grace}
 }

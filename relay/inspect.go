@@ -13,7 +13,7 @@ func (rl *Relay) inspect(_ http.Header, r *http.Request) (resp api.InspectRespon
 	if err != nil {
 		return resp, err
 	}
-	k, err := rl.Store.Inspect(r.Context(), t.hash(), rl.now())
+	k, err := rl.cfg.Store.Inspect(r.Context(), t.hash(), rl.now())
 	if err != nil {
 		return resp, err
 	}

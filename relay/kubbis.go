@@ -32,7 +32,7 @@ func (rl *Relay) list(h http.Header, r *http.Request) (resp api.ListResponse, er
 	if err := f.err(); err != nil {
 		return resp, err
 	}
-	l, err := rl.Store.List(r.Context(), owner, p, rl.now())
+	l, err := rl.cfg.Store.List(r.Context(), owner, p, rl.now())
 	if err != nil {
 		return resp, err
 	}
@@ -57,7 +57,7 @@ func (rl *Relay) get(h http.Header, r *http.Request) (resp api.Kubbi, err error)
 	if err != nil {
 		return resp, err
 	}
-	k, err := rl.Store.Get(r.Context(), owner, id, rl.now())
+	k, err := rl.cfg.Store.Get(r.Context(), owner, id, rl.now())
 	if err != nil {
 		return resp, err
 	}
@@ -74,7 +74,7 @@ func (rl *Relay) delete(h http.Header, r *http.Request) (resp api.DeleteResponse
 	if err != nil {
 		return resp, err
 	}
-	k, err := rl.Store.Delete(r.Context(), owner, id, rl.now())
+	k, err := rl.cfg.Store.Delete(r.Context(), owner, id, rl.now())
 	for dead, status := range map[error]api.Status{
 		store.ErrExpired: api.StatusExpired, store.ErrBurned: api.StatusBurned, store.ErrDeleted: api.StatusDeleted,
 	} {

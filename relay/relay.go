@@ -48,7 +48,7 @@ type Config struct {
 
 // Relay serves the API. It is an http.Handler.
 type Relay struct {
-	Config
+	cfg  Config
 	mux  *http.ServeMux
 	keys keyCache
 }
@@ -88,25 +88,25 @@ func New(cfg Config) (*Relay, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	r := &Relay{Config: cfg}
+	r := &Relay{cfg: cfg}
 	r.mux = r.routes()
 	return r, nil
 }
 
 // now is the time as stores and the API keep it.
-func (rl *Relay) now() time.Time { return rl.Now().UTC().Truncate(time.Millisecond) }
+func (rl *Relay) now() time.Time { return rl.cfg.Now().UTC().Truncate(time.Millisecond) }
 
 // claimURL is the claim URL of a token.
-func (rl *Relay) claimURL(token string) string { return rl.Origin + api.PathClaim + token }
+func (rl *Relay) claimURL(token string) string { return rl.cfg.Origin + api.PathClaim + token }
 
 // idempotent says whether repeated requests are recognised at all.
-func (rl *Relay) idempotent() bool { return rl.Grace > 0 }
+func (rl *Relay) idempotent() bool { return rl.cfg.Grace > 0 }
 
 // ping asks the store whether it can be read, and waits a short time only.
 func (rl *Relay) ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
-	return rl.Store.Ping(ctx)
+	return rl.cfg.Store.Ping(ctx)
 }
 
 const pingTimeout = 2 * time.Second

@@ -18,7 +18,7 @@ const (
 // Run sweeps the store now and then until ctx ends, and returns nil. A sweep
 // that fails is logged, and tried again when the next is due.
 func (rl *Relay) Run(ctx context.Context) error {
-	wait := min(firstSweep, rl.SweepEvery)
+	wait := min(firstSweep, rl.cfg.SweepEvery)
 	for {
 		select {
 		case <-ctx.Done():
@@ -26,10 +26,10 @@ func (rl *Relay) Run(ctx context.Context) error {
 		case <-time.After(wait):
 		}
 		if _, err := rl.Sweep(ctx); err != nil && ctx.Err() == nil {
-			rl.Logger.LogAttrs(ctx, slog.LevelError, "sweep failed", slog.Any("err", err))
+			rl.cfg.Logger.LogAttrs(ctx, slog.LevelError, "sweep failed", slog.Any("err", err))
 		}
 		// Several processes sweep one store: jitter keeps them from doing it at once.
-		wait = rl.SweepEvery*3/4 + rand.N(rl.SweepEvery/2+1)
+		wait = rl.cfg.SweepEvery*3/4 + rand.N(rl.cfg.SweepEvery/2+1)
 	}
 }
 
@@ -37,7 +37,7 @@ func (rl *Relay) Run(ctx context.Context) error {
 // and removes old tombstones. Run calls it.
 func (rl *Relay) Sweep(ctx context.Context) (sum store.Swept, err error) {
 	for {
-		s, err := rl.Store.Sweep(ctx, rl.now(), rl.Retention, sweepBatch)
+		s, err := rl.cfg.Store.Sweep(ctx, rl.now(), rl.cfg.Retention, sweepBatch)
 		sum.Expired += s.Expired
 		sum.Wiped += s.Wiped
 		sum.Removed += s.Removed
@@ -52,7 +52,7 @@ func (rl *Relay) Sweep(ctx context.Context) (sum store.Swept, err error) {
 		}
 	}
 	if sum.Expired+sum.Wiped+sum.Removed > 0 {
-		rl.Logger.LogAttrs(ctx, slog.LevelDebug, "swept", slog.Int("expired", sum.Expired),
+		rl.cfg.Logger.LogAttrs(ctx, slog.LevelDebug, "swept", slog.Int("expired", sum.Expired),
 			slog.Int("wiped", sum.Wiped), slog.Int("removed", sum.Removed))
 	}
 	return sum, nil

@@ -2,10 +2,10 @@
 // SQLite, its master keys and its own API key, made on first use and shared by
 // every process that is given the same directory.
 //
-// The directory is 0700 and holds three files, each 0600:
+// The directory is 0700 and holds these files, each 0600:
 //
 //	keyring.json  the master keys (atrest.Keyring)
-//	store.db      the SQLite store, with -wal and -shm beside it
+//	store.db      the SQLite store; its -wal, -shm and lock files stand beside it
 //	api-key       the API key that RoundTripper adds to producer requests
 //
 // Nothing that may hold or open a payload is ever made anew over what was lost:

@@ -3,7 +3,6 @@ package local
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -27,15 +26,16 @@ const (
 // the directory, it waits for it to become free. It warns once when the holder
 // is not a relay of the same directory, or when it may not listen at all.
 func (r *Relay) Serve(ctx context.Context) error {
-	warned := false
+	var watch watch
 	for {
 		var lc net.ListenConfig
 		ln, err := lc.Listen(ctx, "tcp", r.addr)
 		if err == nil {
+			watch.reset()
 			r.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "relay listens", slog.String("addr", r.addr))
 			err = r.serveOn(ctx, ln)
-		} else if ctx.Err() == nil && !warned {
-			warned = r.warn(ctx, err)
+		} else if ctx.Err() == nil {
+			watch.taken(ctx, r, err)
 		}
 		if ctx.Err() != nil {
 			return nil
@@ -80,37 +80,51 @@ func (r *Relay) serveOn(ctx context.Context, ln net.Listener) error {
 	return err
 }
 
-// warn tells the user, if there is reason to, that others hold the address.
-// It says whether that is settled.
-func (r *Relay) warn(ctx context.Context, listenErr error) bool {
-	ours, err := r.probe(ctx)
-	switch {
-	case ctx.Err() != nil:
-		return false
-	case err != nil && !errors.Is(listenErr, errAddrInUse):
-		r.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "relay can't listen; claim URLs work only in this machine's kubbi-mcp processes",
-			slog.String("addr", r.addr), slog.Any("err", listenErr))
-		return true
-	case ours:
-		return false // it may go, and a stranger come
-	}
-	r.cfg.Logger.LogAttrs(ctx, slog.LevelWarn,
-		"the relay's address is held by another program; claim URLs work only in kubbi-mcp processes that share this data directory",
-		slog.String("addr", r.addr))
-	return true
+// watch decides when to tell the user that the address can't be had.
+type watch struct {
+	warned    bool // once is enough
+	strangers int  // probes in a row that found a stranger
 }
 
-// probe asks the holder of the address whether it serves the same directory.
-func (r *Relay) probe(ctx context.Context) (ours bool, err error) {
+func (w *watch) reset() { w.strangers = 0 }
+
+// taken looks into a failure to listen. One probe alone proves no stranger:
+// the holder may be a process of ours that is just going.
+func (w *watch) taken(ctx context.Context, r *Relay, listenErr error) {
+	if w.warned {
+		return
+	}
+	warn := func(message string, attrs ...slog.Attr) {
+		w.warned = true
+		r.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, message, append(attrs, slog.String("addr", r.addr))...)
+	}
+	if !errors.Is(listenErr, errAddrInUse) {
+		warn("the relay can't listen; claim URLs work only in kubbi-mcp processes that share its data directory", slog.Any("err", listenErr))
+		return
+	}
 	o, err := r.opened(ctx)
 	if err != nil {
-		return false, err
+		if ctx.Err() == nil {
+			warn("the relay can't open its data directory", slog.Any("err", err))
+		}
+		return
 	}
+	if ours := r.probe(ctx, o.id); ours || ctx.Err() != nil {
+		w.reset() // it may go, and a stranger come
+		return
+	}
+	if w.strangers++; w.strangers > 1 {
+		warn("the relay's address is held by another program; claim URLs work only in kubbi-mcp processes that share its data directory")
+	}
+}
+
+// probe asks the holder of the address whether its relay has that id.
+func (r *Relay) probe(ctx context.Context, id string) bool {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.cfg.Origin+api.PathHealth, nil)
 	if err != nil {
-		return false, fmt.Errorf("probe %s: %w", r.addr, err)
+		return false
 	}
 	// A transport of its own: no proxy stands before a loopback address, and
 	// no connection is kept to a stranger.
@@ -120,7 +134,8 @@ func (r *Relay) probe(ctx context.Context) (ours bool, err error) {
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return false, fmt.Errorf("probe %s: %w", r.addr, err)
+		return false
 	}
-	return resp.Header.Get(headerID) == o.id, resp.Body.Close()
+	_ = resp.Body.Close() // of no interest
+	return resp.Header.Get(headerID) == id
 }
