@@ -1,0 +1,216 @@
+//go:build unix
+
+package local_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/relay/local"
+)
+
+// snapshot gives the files of a directory that an error must leave alone.
+func snapshot(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if n := e.Name(); n == "keyring.json" || n == "store.db" || n == "api-key" {
+			b, err := os.ReadFile(filepath.Join(dir, n))
+			if err != nil {
+				t.Fatal(err)
+			}
+			out[n] = string(b)
+		}
+	}
+	return out
+}
+
+// TestBrokenDirectory opens directories that something has happened to: each
+// is an error that names the file and what to do, twice, and changes nothing;
+// once mended, the same relay opens.
+func TestBrokenDirectory(t *testing.T) {
+	write := func(name, content string) func(*testing.T, string) {
+		return func(t *testing.T, dir string) {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	remove := func(name string) func(*testing.T, string) {
+		return func(t *testing.T, dir string) {
+			if err := os.Remove(filepath.Join(dir, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	chmod := func(name string, mode os.FileMode) func(*testing.T, string) {
+		return func(t *testing.T, dir string) {
+			if err := os.Chmod(filepath.Join(dir, name), mode); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	foreign := filepath.Join(t.TempDir(), "foreign")
+	if err := newRelay(t, local.Config{Dir: foreign}).Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	otherRing, err := os.ReadFile(filepath.Join(foreign, "keyring.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		name string
+		do   func(*testing.T, string)
+		want []string
+		is   error
+	}{
+		{"keyring lost", remove("keyring.json"), []string{"keyring.json is missing", "restore it from a backup", "store.db"}, local.ErrKeyringLost},
+		{"another keyring", write("keyring.json", string(otherRing)), []string{"keyring.json has no key", "restore it from a backup", "store.db"}, local.ErrKeyringLost},
+		{"keyring emptied", write("keyring.json", ""), []string{"keyring.json", "not valid JSON", "restore it from a backup"}, nil},
+		{"keyring of a newer version", write("keyring.json", `{"version":2}`), []string{"keyring.json", "version 2"}, nil},
+		{"keyring too large", write("keyring.json", strings.Repeat(" ", 2<<20)), []string{"keyring.json is larger than"}, nil},
+		{"keyring readable", chmod("keyring.json", 0o644), []string{"keyring.json may be read by others", "chmod 600"}, nil},
+		{"key readable", chmod("api-key", 0o640), []string{"api-key may be read by others", "chmod 600"}, nil},
+		{"key emptied", write("api-key", ""), []string{"api-key holds no API key", "remove it"}, nil},
+		{"key garbled", write("api-key", "kb_a kb_b"), []string{"api-key holds no API key"}, nil},
+		{"directory open to all", chmod("", 0o777), []string{"may be written by others", "chmod 700"}, nil},
+		{"store garbled", write("store.db", strings.Repeat("no data base at all", 1000)), []string{"store.db"}, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "kubbi")
+			first, err := local.New(local.Config{Dir: dir, Origin: origin})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := mustCreate(t, first, "kept")
+			if err := first.Close(); err != nil {
+				t.Fatal(err)
+			}
+			whole := snapshot(t, dir)
+			tc.do(t, dir)
+			broken := snapshot(t, dir)
+			r := newRelay(t, local.Config{Dir: dir})
+			for range 2 {
+				err := r.Open(t.Context())
+				if err == nil {
+					t.Fatal("it opened")
+				}
+				for _, want := range append(tc.want, dir) {
+					if !strings.Contains(err.Error(), want) {
+						t.Errorf("%q does not say %q", err, want)
+					}
+				}
+				if tc.is != nil && !errors.Is(err, tc.is) {
+					t.Errorf("%v is not %v", err, tc.is)
+				}
+			}
+			if now := snapshot(t, dir); fmt.Sprint(now) != fmt.Sprint(broken) {
+				t.Error("the files were changed")
+			}
+			// In-process, the caller reads why.
+			resp, err := client(r).Get(origin + "/health")
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, _ := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if resp.StatusCode < 500 || !strings.Contains(string(b), tc.want[0]) {
+				t.Errorf("in-process: %d %s", resp.StatusCode, b)
+			}
+			for name, content := range whole {
+				if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				chmod(name, 0o600)(t, dir)
+			}
+			chmod("", 0o700)(t, dir)
+			if got, _ := claim(t, client(r), origin, c.ClaimToken); got != "kept" {
+				t.Errorf("after mending, the kubbi holds %q", got)
+			}
+		})
+	}
+}
+
+func TestAPIKeyLost(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "kubbi")
+	first, err := local.New(local.Config{Dir: dir, Origin: origin})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := mustCreate(t, first, "x")
+	old, err := first.APIKey(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, "api-key")); err != nil {
+		t.Fatal(err)
+	}
+	r := newRelay(t, local.Config{Dir: dir})
+	key, err := r.APIKey(t.Context())
+	if err != nil || key == old || !strings.HasPrefix(key, api.KeyPrefix) {
+		t.Fatalf("no new key: %v", err)
+	}
+	resp, err := client(r).Get(origin + api.PathKubbi + c.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != 200 {
+		t.Errorf("the old key's kubbi: %s", resp.Status)
+	}
+}
+
+// TestReadOnlyDirectory opens a directory as somebody who may not write there.
+func TestReadOnlyDirectory(t *testing.T) {
+	base, err := os.MkdirTemp("", "kubbi-read-only")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(base)
+	dir := filepath.Join(base, "kubbi")
+	if err := os.Mkdir(dir, 0o555); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(base, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	// Root may write anywhere: its child is nobody, and runs a copy of this
+	// program that nobody may run.
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	if os.Geteuid() == 0 {
+		program, err := os.ReadFile(os.Args[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd.Path = filepath.Join(base, "program")
+		if err := os.WriteFile(cmd.Path, program, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	}
+	cmd.Dir = base
+	cmd.Env = append(os.Environ(), childEnv+"="+dir)
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || !strings.Contains(string(out), dir) || !strings.Contains(string(out), "permission denied") {
+		t.Errorf("%v: %s", err, out)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
+		t.Errorf("%v, %v", entries, err)
+	}
+}
