@@ -11,7 +11,11 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// create answers POST /api/v1/kubbis.
+// What is sealed in one chunk must be one that every store takes.
+const _ = uint(store.MaxChunk - atrest.ChunkSize - atrest.Overhead)
+
+// create answers POST /api/v1/kubbis. A repeated one, known by its
+// Idempotency-Key, gets the first answer again, as of then.
 func (rl *Relay) create(h http.Header, r *http.Request) (resp api.CreateResponse, err error) {
 	owner, err := rl.owner(h, r)
 	if err != nil {

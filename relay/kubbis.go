@@ -12,7 +12,8 @@ import (
 
 const maxPage = 1 << 30
 
-// list answers GET /api/v1/kubbis.
+// list answers GET /api/v1/kubbis. The reference says that limit is at most
+// 100, and not what happens above: here it is a fault, not a silent 100.
 func (rl *Relay) list(h http.Header, r *http.Request) (resp api.ListResponse, err error) {
 	owner, err := rl.owner(h, r)
 	if err != nil {

@@ -38,7 +38,8 @@ func validate(body []byte, limits api.Limits) (*draft, error) {
 	}
 	v := &validator{body: body, limits: limits}
 	// The pages say nothing of null: null files are none, and null content is
-	// none where there are files, else the JSON value null.
+	// none where there are files, else the JSON value null. Nor do they say what
+	// a package's own content_type would be: it is ignored.
 	hasFiles := wire.files != 0 && wire.files != 'n'
 	hasContent := wire.content.there() && (!hasFiles || wire.content.in(body).Kind() != 'n')
 	switch {
