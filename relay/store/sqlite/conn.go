@@ -295,14 +295,20 @@ func (s *stmt) bytes(i int) []byte {
 
 func (s *stmt) text(i int) string { return string(s.raw(i)) }
 
-// checkpoint moves the write-ahead log into the data base and truncates it. It
-// fails soon if a reader is still at an older state.
-func (c *conn) checkpoint() error {
+// checkpoint moves the write-ahead log into the data base, after which it is
+// written from its start again, and gives the frames it had. truncate also
+// empties the file. It fails soon if a reader is still at an older state.
+func (c *conn) checkpoint(truncate bool) (frames int64, err error) {
+	mode := int32(sqlite3.SQLITE_CHECKPOINT_RESTART)
+	if truncate {
+		mode = sqlite3.SQLITE_CHECKPOINT_TRUNCATE
+	}
+	n := c.tls.Alloc(8)
+	defer c.tls.Free(8)
 	sqlite3.Xsqlite3_busy_timeout(c.tls, c.db, checkpointMS)
 	defer sqlite3.Xsqlite3_busy_timeout(c.tls, c.db, busyMS)
-	rc := sqlite3.Xsqlite3_wal_checkpoint_v2(c.tls, c.db, 0, sqlite3.SQLITE_CHECKPOINT_TRUNCATE, 0, 0)
-	if rc != sqlite3.SQLITE_OK {
-		return c.fault(rc)
+	if rc := sqlite3.Xsqlite3_wal_checkpoint_v2(c.tls, c.db, 0, mode, n, 0); rc != sqlite3.SQLITE_OK {
+		return 0, c.fault(rc)
 	}
-	return nil
+	return int64(*(*int32)(pointer(n))), nil
 }

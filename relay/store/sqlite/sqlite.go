@@ -129,10 +129,9 @@ func current(ctx context.Context, path string, lock *fileLock) (*conn, error) {
 		if err == nil && version == schemaVersion {
 			return c, nil
 		}
+		// Another process may be making the schema right now, and what was read
+		// is of before and after: whatever it says is looked at again below.
 		c.close()
-		if err != nil {
-			return nil, err
-		}
 	}
 	wait, cancel := context.WithTimeout(ctx, lockPatience)
 	defer cancel()
@@ -152,7 +151,7 @@ func current(ctx context.Context, path string, lock *fileLock) (*conn, error) {
 // leftLog tells whether there is a write-ahead log: another process is at
 // work, or one has left it.
 func leftLog(path string) bool {
-	info, err := os.Stat(path + "-wal")
+	info, err := os.Stat(path + logEnding)
 	return err == nil && info.Size() > 0
 }
 

@@ -164,6 +164,45 @@ func TestWipe(t *testing.T) {
 	}
 }
 
+// Under load the log is not emptied, but what was wiped is gone all the same.
+func TestWipeUnderLoad(t *testing.T) {
+	path := storePath(t)
+	s := openStore(t, path)
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	for range 8 {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				k := newKubbi(1)
+				_, err := s.Create(ctx, k, payloadOf(make([]byte, 20<<10)), nil, t0)
+				if err == nil {
+					_, err = s.Claim(ctx, k.Token, nil, t0)
+				}
+				if err != nil && ctx.Err() == nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	held := 0 // times that a mark was gone from a log that was not empty
+	for range 8 {
+		m := putMarked(t, s, 5000)
+		wipings["release"](t, s, m.Kubbi)
+		m.waitGone(t, filepath.Dir(path))
+		if info, err := os.Stat(path + "-wal"); err == nil && info.Size() > 0 {
+			held++
+		}
+	}
+	cancel()
+	wg.Wait()
+	if held == 0 {
+		t.Error("the log was always empty: this test shows nothing about load")
+	}
+}
+
 // hold starts a read that keeps the log from being emptied until it is let go.
 func hold(t *testing.T, path string) (letGo func()) {
 	t.Helper()

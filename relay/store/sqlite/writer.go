@@ -109,7 +109,7 @@ func (w *writer) loop() {
 			group = w.gather(append(group[:0], o))
 			w.commit(group)
 			clear(group)
-			w.scrub.soon(w)
+			w.scrub.soon()
 		case <-w.scrub.timer.C:
 			w.scrub.run(w)
 		case <-w.stop:
