@@ -24,6 +24,7 @@ type conn struct {
 	arena uintptr // C memory that bound bytes are copied to
 	size  int     // of arena
 	used  int
+	log   *logWriter // nil: SQLite writes its log itself
 }
 
 // sqliteError is a failure that SQLite reported.
@@ -102,6 +103,10 @@ func (c *conn) close() {
 	if c.db != 0 {
 		sqlite3.Xsqlite3_close_v2(c.tls, c.db)
 		c.db = 0
+	}
+	if c.log != nil {
+		c.log.free(c.tls)
+		c.log = nil
 	}
 	if c.arena != 0 {
 		libc.Xfree(c.tls, c.arena)

@@ -305,3 +305,59 @@ func TestForeignLock(t *testing.T) {
 		t.Errorf("create when it is free again: %v", err)
 	}
 }
+
+// What a transaction that was taken back has left gathered for the log must
+// not be written later, over what another process has put there since.
+func TestAbandonedLogIsNotWritten(t *testing.T) {
+	path := storePath(t)
+	s, other := openStore(t, path), openStore(t, path)
+	var all []*store.Kubbi
+	put := func(s store.Store) {
+		t.Helper()
+		k := newKubbi(1)
+		if _, err := s.Create(t.Context(), k, payloadOf(bytes.Repeat([]byte(k.ID), 300)), nil, t0); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, k)
+	}
+	for round := range 20 {
+		// More than the page cache holds, so that some of it goes to the log.
+		failed := errors.New("no more")
+		_, err := s.Create(t.Context(), newKubbi(1), func(yield func(store.Chunk, error) bool) {
+			for i := range 10 + round/4 {
+				if !yield(store.Chunk{Index: i, Sealed: make([]byte, store.MaxChunk-round*4000)}, nil) {
+					return
+				}
+			}
+			yield(store.Chunk{}, failed)
+		}, nil, t0)
+		if !errors.Is(err, failed) {
+			t.Fatalf("error %v", err)
+		}
+		for range 40 {
+			put(other)
+		}
+		put(s)
+	}
+	fresh := openStore(t, path)
+	for _, k := range all {
+		c, err := fresh.Claim(t.Context(), k.Token, nil, t0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for chunk := range c.Payload {
+			if !bytes.Equal(chunk.Sealed, bytes.Repeat([]byte(k.ID), 300)) {
+				t.Fatal("a payload is not what it was")
+			}
+		}
+	}
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var verdict string
+	if err := db.QueryRowContext(t.Context(), "PRAGMA integrity_check").Scan(&verdict); err != nil || verdict != "ok" {
+		t.Errorf("integrity: %s, error %v", verdict, err)
+	}
+}

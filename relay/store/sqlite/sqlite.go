@@ -104,6 +104,9 @@ func open(ctx context.Context, cfg Config) (*Store, error) {
 	if err == nil {
 		err = s.writer.tx.prepare(c)
 	}
+	if err == nil {
+		err = c.gatherLog()
+	}
 	if err != nil {
 		c.close()
 		lock.close()

@@ -228,6 +228,7 @@ func (w *writer) transact(group []*op, errs []error) (err error) {
 				err = errors.Join(err, rerr)
 			}
 		}
+		w.c.log.drop()
 	}()
 	for i, o := range group {
 		if errs[i] = o.ctx.Err(); errs[i] == nil {
