@@ -38,7 +38,7 @@ func (rl *Relay) create(h http.Header, r *http.Request) (resp api.CreateResponse
 	if err != nil {
 		return resp, err
 	}
-	id, err := uuid.NewRandomFromReader(rl.cfg.Rand)
+	id, err := uuid.NewV7FromReader(rl.cfg.Rand)
 	if err != nil {
 		return resp, fmt.Errorf("make id: %w", err)
 	}
