@@ -3,11 +3,17 @@ package cli
 import (
 	"context"
 	"os/signal"
+	"runtime/debug"
 	"sync"
 	"syscall"
 
 	"kubbi-mcp/server"
 )
+
+// softMemory is from how much memory on, in bytes, the garbage collector works
+// harder. A server at its usual work stays well below; what it bounds is what a
+// large payload leaves behind on its way. GOMEMLIMIT overrides it.
+const softMemory = 36 << 20
 
 // serveCmd is `kubbi-mcp serve`.
 type serveCmd struct{}
@@ -18,6 +24,9 @@ func (c *serveCmd) Run(a *app) error {
 	// A host that stops reading, stderr even, must not end the process in the
 	// middle of its work: writing then fails like any other write.
 	signal.Ignore(syscall.SIGPIPE)
+	if a.getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(softMemory)
+	}
 	if isTerminal(a.stdin) {
 		a.remark("kubbi-mcp serves MCP over stdio, which an MCP host starts; Ctrl-D ends it. To look around, try kubbi-mcp demo or --help.")
 	}

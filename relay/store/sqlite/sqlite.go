@@ -100,7 +100,7 @@ func open(ctx context.Context, cfg Config) (*Store, error) {
 		stop:  make(chan struct{}),
 		gone:  make(chan struct{}),
 	}
-	err = c.exec("PRAGMA synchronous=FULL; PRAGMA secure_delete=ON; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-8000; PRAGMA wal_autocheckpoint=4000")
+	err = c.exec("PRAGMA synchronous=FULL; PRAGMA secure_delete=ON; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-2000; PRAGMA wal_autocheckpoint=4000")
 	if err == nil {
 		err = s.writer.tx.prepare(c)
 	}
