@@ -183,22 +183,26 @@ func (w *answer) response(body io.ReadCloser, length int64) *http.Response {
 	}
 }
 
-// wait gives the answer once it is whole or has become a stream.
+// wait gives the answer once it is whole or has become a stream. To a request
+// that has been cancelled there is none: what the handler made of a body that
+// ended early is nobody's business.
 func (w *answer) wait() (*http.Response, error) {
+	r := result{err: ErrClosed}
 	select {
-	case r := <-w.ready:
-		return r.resp, r.err
+	case r = <-w.ready:
 	case <-w.ctx.Done():
-	}
-	select {
-	case r := <-w.ready: // finish cancels as well
-		return r.resp, r.err
-	default:
+		select {
+		case r = <-w.ready: // finish cancels as well
+		default:
+		}
 	}
 	if err := w.req.Context().Err(); err != nil {
+		if r.resp != nil {
+			r.resp.Body.Close()
+		}
 		return nil, err
 	}
-	return nil, ErrClosed
+	return r.resp, r.err
 }
 
 // stream is the body of a long answer. Closing it ends the handler.
