@@ -58,9 +58,9 @@ func (e *Error) Error() string {
 		fmt.Fprintf(&b, "HTTP %d: ", e.Status)
 	}
 	b.WriteString(e.Message)
-	if len(e.Messages) > 0 {
+	if details := strings.Join(e.Messages, "; "); details != "" && details != e.Message {
 		b.WriteString(": ")
-		b.WriteString(strings.Join(e.Messages, "; "))
+		b.WriteString(details)
 	}
 	if e.Uncertain {
 		b.WriteString(" (an attempt that got no answer may have been carried out)")

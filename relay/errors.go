@@ -36,7 +36,7 @@ func (f faults) err() error {
 	}
 	message := f[0]
 	if len(f) > 1 {
-		message = "the request has several faults; see messages"
+		message = "the request has several faults"
 	}
 	return &apiError{code: api.CodeValidation, message: message, messages: f}
 }
