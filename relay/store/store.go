@@ -74,7 +74,8 @@ type File struct {
 }
 
 // Chunk is one sealed piece of a payload. Chunks are ordered by Part, then
-// Index, both from 0 without gaps; every part has at least one.
+// Index, both from 0 without gaps; every part has at least one. Sealed may be
+// used again by whoever yields it once the next chunk is asked for.
 type Chunk struct {
 	Part, Index int
 	Sealed      []byte // nonce and ciphertext as relay/atrest wrote them; at most MaxChunk bytes
