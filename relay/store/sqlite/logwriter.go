@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"encoding/binary"
 	"unsafe"
 
 	"modernc.org/libc"
@@ -25,6 +26,10 @@ type logWriter struct {
 	buf    uintptr                      // C memory
 	n      int64                        // bytes in buf
 	start  int64                        // their offset in the file
+
+	page   uint32          // number of the page whose frame header was written last
+	pageAt int64           // where that page goes
+	stale  map[uint32]bool // pages that were written with leftovers in them
 
 	// SQLite's methods, and ours, which have to stay alive while it calls them.
 	write             func(*libc.TLS, uintptr, uintptr, int32, int64) int32
@@ -55,7 +60,7 @@ func (c *conn) gatherLog() error {
 	if file == nil || file.FpMethods == 0 {
 		return nil // not open: nothing is gathered
 	}
-	l := &logWriter{own: (*sqlite3.Tsqlite3_io_methods)(pointer(file.FpMethods))}
+	l := &logWriter{own: (*sqlite3.Tsqlite3_io_methods)(pointer(file.FpMethods)), stale: map[uint32]bool{}}
 	l.copied = libc.Xmalloc(c.tls, libc.Tsize_t(unsafe.Sizeof(*l.own)))
 	l.buf = libc.Xmalloc(c.tls, logBuffer)
 	if l.copied == 0 || l.buf == 0 {
@@ -116,6 +121,9 @@ func (c *conn) gatherLog() error {
 
 // gather takes a write that goes on where the last one ended.
 func (l *logWriter) gather(t *libc.TLS, f, p uintptr, n int32, off int64) int32 {
+	if rc := l.look(t, f, p, n, off); rc != sqlite3.SQLITE_OK {
+		return rc
+	}
 	if l.n > 0 && (off != l.start+l.n || l.n+int64(n) > logBuffer) {
 		if rc := l.flush(t, f); rc != sqlite3.SQLITE_OK {
 			return rc
@@ -129,6 +137,29 @@ func (l *logWriter) gather(t *libc.TLS, f, p uintptr, n int32, off int64) int32 
 	}
 	copy(unsafe.Slice((*byte)(pointer(l.buf+uintptr(l.n))), n), unsafe.Slice((*byte)(pointer(p)), n))
 	l.n += int64(n)
+	return sqlite3.SQLITE_OK
+}
+
+// look notes the pages that have leftovers.
+func (l *logWriter) look(t *libc.TLS, f, p uintptr, n int32, off int64) int32 {
+	b := unsafe.Slice((*byte)(pointer(p)), n)
+	switch n {
+	case frameHeaderBytes:
+		l.page, l.pageAt = binary.BigEndian.Uint32(b), off+frameHeaderBytes
+	case pageSize:
+		if leftovers(b) == nil {
+			break
+		}
+		if off != l.pageAt { // a frame of this transaction gets another page
+			header := t.Alloc(8)
+			defer t.Free(8)
+			if rc := l.ourRead(t, f, header, 4, off-frameHeaderBytes); rc != sqlite3.SQLITE_OK {
+				return rc
+			}
+			l.page, l.pageAt = binary.BigEndian.Uint32(unsafe.Slice((*byte)(pointer(header)), 4)), off
+		}
+		l.stale[l.page] = true
+	}
 	return sqlite3.SQLITE_OK
 }
 

@@ -119,6 +119,13 @@ func (w *writer) scrubLog(empty bool) (clean bool, err error) {
 		}
 		err = explain(w.path, err)
 	}()
+	// It writes, for which a full disk may have room only after the rest.
+	cleared := w.clearLeftovers()
+	defer func() {
+		if err == nil && cleared != nil {
+			clean, err = false, cleared
+		}
+	}()
 	if !empty {
 		before, err := w.logHeader()
 		if err != nil {

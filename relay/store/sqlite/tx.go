@@ -20,6 +20,7 @@ type tx struct {
 	counter, setCounter, tally    *stmt
 	due, spent, ended, gone       *stmt
 	hide, drop, putAPIKey         *stmt
+	getPage, putPage              *stmt
 
 	next    int64 // the counter, 0: not read yet
 	written int64 // the counter as it stands in the table
@@ -85,6 +86,8 @@ func (t *tx) prepare(c *conn) error {
 			ORDER BY removed LIMIT ?2) WHERE removed_at < ?1`},
 		{&t.hide, "UPDATE kubbi SET removed = ?, removed_at = ? WHERE seq = ?"},
 		{&t.drop, "DELETE FROM kubbi WHERE seq = ?"},
+		{&t.getPage, "SELECT data FROM sqlite_dbpage WHERE pgno = ?"},
+		{&t.putPage, "UPDATE sqlite_dbpage SET data = ? WHERE pgno = ?"},
 		{&t.putAPIKey, "INSERT OR IGNORE INTO api_key (hash, owner, label, created_at, revoked_at) VALUES (?, ?, ?, ?, ?)"},
 	} {
 		s, err := c.prepare(p.sql)

@@ -247,7 +247,7 @@ func (w *writer) transact(group []*op, errs []error) (err error) {
 	if err := w.tx.commit.run(); err != nil {
 		return err
 	}
-	if w.tx.wiped {
+	if w.tx.wiped || w.c.log != nil && len(w.c.log.stale) > 0 {
 		w.scrub.want()
 	}
 	return nil
