@@ -67,6 +67,45 @@ func TestFileLock(t *testing.T) {
 	third.close()
 }
 
+// A lock that is got when nobody waits for it any more is not kept: the process
+// may have nothing to write for hours.
+func TestFileLockTooLate(t *testing.T) {
+	path := t.TempDir() + "/store.db"
+	var locks [2]*fileLock
+	for i := range locks {
+		l, err := openLock(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.close()
+		locks[i] = l
+	}
+	if err := locks[0].acquire(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	short, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if err := locks[1].acquire(short); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("error %v", err)
+	}
+	if err := locks[0].release(); err != nil {
+		t.Fatal(err)
+	}
+	// Let the late one win first.
+	time.Sleep(20 * time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if err := locks[0].acquire(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := locks[0].release(); err != nil {
+		t.Fatal(err)
+	}
+	if err := locks[1].acquire(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestExplain(t *testing.T) {
 	const path = "/data/store.db"
 	for _, c := range []struct {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 )
 
@@ -22,9 +23,13 @@ type fileLock struct {
 	f *os.File
 	// granted is what a blocking lock call came to. Such a call can't be
 	// ended: while one is under way, pending is set and the next acquire waits
-	// for the same one.
+	// for the same one. If nobody waits when it ends, the lock is let go.
 	granted chan error
+
+	mu      sync.Mutex // guards the fields below
 	pending bool
+	waiting bool // in acquire
+	closed  bool
 }
 
 // errLocked is try's answer when somebody else holds the lock.
@@ -50,27 +55,54 @@ func openLock(path string) (*fileLock, error) {
 
 // acquire waits for the lock until ctx ends.
 func (l *fileLock) acquire(ctx context.Context) error {
+	l.mu.Lock()
 	if !l.pending {
 		err := try(l.f)
-		if err == nil {
-			return nil
-		}
-		if !errors.Is(err, errLocked) {
-			return fmt.Errorf("lock %s: %w", l.f.Name(), err)
+		if err == nil || !errors.Is(err, errLocked) {
+			l.mu.Unlock()
+			return l.wrap(err)
 		}
 		l.pending = true
-		go func() { l.granted <- block(l.f) }()
+		go l.block()
 	}
+	l.waiting = true
+	l.mu.Unlock()
 	select {
 	case err := <-l.granted:
-		l.pending = false
-		if err != nil {
-			return fmt.Errorf("lock %s: %w", l.f.Name(), err)
-		}
-		return nil
+		return l.wrap(err)
 	case <-ctx.Done():
-		return fmt.Errorf("lock %s: %w", l.f.Name(), ctx.Err())
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.waiting { // granted at the last moment
+		return l.wrap(<-l.granted)
+	}
+	l.waiting = false
+	return l.wrap(ctx.Err())
+}
+
+// block makes the lock call that blocks.
+func (l *fileLock) block() {
+	err := block(l.f)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pending = false
+	switch {
+	case l.waiting:
+		l.waiting = false
+		l.granted <- err
+	case l.closed:
+		l.f.Close()
+	case err == nil:
+		_ = unlock(l.f) // closing the file, at the latest, lets go of it
+	}
+}
+
+func (l *fileLock) wrap(err error) error {
+	if err != nil {
+		return fmt.Errorf("lock %s: %w", l.f.Name(), err)
+	}
+	return nil
 }
 
 func (l *fileLock) release() error { return unlock(l.f) }
@@ -78,12 +110,10 @@ func (l *fileLock) release() error { return unlock(l.f) }
 // close lets go of the lock. A lock call that is still under way ends when the
 // process that holds the lock lets go of it or ends.
 func (l *fileLock) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
 	if !l.pending {
 		l.f.Close()
-		return
 	}
-	go func() {
-		<-l.granted
-		l.f.Close()
-	}()
 }
