@@ -69,7 +69,16 @@ func (s *Store) Sweep(ctx context.Context, now time.Time, retention time.Duratio
 	for left := limit; left > 0; {
 		b := &broom{now: ms(now), ended: ms(now.Add(-retention)), gone: ms(now.Add(-hidden))}
 		n := min(left, sweepBatch)
-		b.do = func(t *tx) error { return b.sweep(t, n) }
+		b.do = func(t *tx) error {
+			if err := b.sweep(t, n); err != nil {
+				return err
+			}
+			// A process that was killed may have left in the log what it wiped.
+			if leftLog(s.path) {
+				t.wiped = true
+			}
+			return nil
+		}
 		if err := s.writer.submit(ctx, &b.op); err != nil {
 			return all, err
 		}

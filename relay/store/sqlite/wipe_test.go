@@ -273,6 +273,27 @@ func TestWipeAfterKill(t *testing.T) {
 	m.waitGone(t, filepath.Dir(left))
 }
 
+// What a process has wiped that ended before it could empty the log is gone
+// after a sweep by another that goes on.
+func TestWipeLeftToOthers(t *testing.T) {
+	path := storePath(t)
+	s, other := openStore(t, path), openStore(t, path)
+	m := putMarked(t, s, 5000)
+	letGo := hold(t, path)
+	wipings["burn"](t, s, m.Kubbi)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	letGo()
+	if in := m.found(t, filepath.Dir(path)); !in["payload"] {
+		t.Fatal("the log is empty already: this test shows nothing")
+	}
+	if _, err := other.Sweep(t.Context(), t0, time.Hour, 10); err != nil {
+		t.Fatal(err)
+	}
+	m.waitGone(t, filepath.Dir(path))
+}
+
 // Close leaves no log behind.
 func TestWipeAtClose(t *testing.T) {
 	path := storePath(t)
