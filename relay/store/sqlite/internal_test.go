@@ -106,6 +106,41 @@ func TestFileLockTooLate(t *testing.T) {
 	}
 }
 
+// Frames that a program without the file lock has added are not cut off.
+func TestCutLogKeepsFrames(t *testing.T) {
+	path := t.TempDir() + "/store.db"
+	s, err := Open(t.Context(), Config{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	put := func(b byte) {
+		if err := s.PutAPIKey(t.Context(), store.APIKey{Hash: store.Hash{b}, Owner: "o"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The writer's goroutine is idle: nothing has been wiped.
+	w := &s.writer
+	if _, err := w.c.checkpoint(true); err != nil {
+		t.Fatal(err)
+	}
+	put(1)
+	header, err := w.logHeader()
+	if err != nil {
+		t.Fatal(err)
+	}
+	frames, err := w.c.checkpoint(false)
+	if err != nil || frames == 0 {
+		t.Fatalf("%d frames, error %v", frames, err)
+	}
+	if cut, err := w.cutLog(header, frames-1); cut || err != nil {
+		t.Errorf("cut %v, error %v", cut, err)
+	}
+	if cut, err := w.cutLog(header, frames); !cut || err != nil {
+		t.Errorf("of all frames: cut %v, error %v", cut, err)
+	}
+}
+
 func TestExplain(t *testing.T) {
 	const path = "/data/store.db"
 	for _, c := range []struct {

@@ -155,6 +155,7 @@ const (
 // cutLog cuts the log's file off after so many frames, all of which are in the
 // data base. The header must be what it was before: it changes when the log is
 // begun anew, which a program that does not know the file lock may have done.
+// Nor may a frame of the same log follow, which it may have added.
 func (w *writer) cutLog(header []byte, frames int64) (cut bool, err error) {
 	if err := w.tx.begin.run(); err != nil { // keeps such programs out
 		return false, err
@@ -169,9 +170,19 @@ func (w *writer) cutLog(header []byte, frames int64) (cut bool, err error) {
 		return false, err
 	}
 	end := logHeaderBytes + frames*(frameHeaderBytes+pageSize)
-	info, err := os.Stat(w.path + logEnding)
+	f, err := os.Open(w.path + logEnding)
 	if err != nil {
 		return false, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return false, err
+	}
+	// The same eight bytes, its salt, are in a log's header and each frame's.
+	salt := make([]byte, 8)
+	if _, err := f.ReadAt(salt, end+8); err == nil && bytes.Equal(salt, header[16:24]) {
+		return false, nil
 	}
 	if info.Size() > end {
 		return true, os.Truncate(w.path+logEnding, end)
