@@ -39,7 +39,7 @@ type Config struct {
 	Limits     api.Limits    // zero: api.DefaultLimits
 	Grace      time.Duration // how long a create or claim with an idempotency key may be repeated; zero: DefaultGrace, negative: not at all
 	Retention  time.Duration // how long a tombstone stays; zero: DefaultRetention
-	SweepEvery time.Duration // between two sweeps of Run; zero: DefaultSweepEvery
+	SweepEvery time.Duration // between two sweeps of Run; not above zero: DefaultSweepEvery
 
 	Now    func() time.Time // zero: time.Now
 	Rand   io.Reader        // safe for concurrent use; zero: crypto/rand
@@ -76,7 +76,7 @@ func New(cfg Config) (*Relay, error) {
 	if cfg.Retention == 0 {
 		cfg.Retention = DefaultRetention
 	}
-	if cfg.SweepEvery == 0 {
+	if cfg.SweepEvery <= 0 {
 		cfg.SweepEvery = DefaultSweepEvery
 	}
 	if cfg.Now == nil {

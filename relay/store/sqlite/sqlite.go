@@ -100,7 +100,8 @@ func open(ctx context.Context, cfg Config) (*Store, error) {
 		stop:  make(chan struct{}),
 		gone:  make(chan struct{}),
 	}
-	err = c.exec("PRAGMA synchronous=FULL; PRAGMA secure_delete=ON; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-2000; PRAGMA wal_autocheckpoint=4000")
+	// On macOS only fullfsync reaches the disk itself; elsewhere it is nothing.
+	err = c.exec("PRAGMA synchronous=FULL; PRAGMA fullfsync=ON; PRAGMA secure_delete=ON; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-2000; PRAGMA wal_autocheckpoint=4000")
 	if err == nil {
 		err = s.writer.tx.prepare(c)
 	}

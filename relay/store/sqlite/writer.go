@@ -199,6 +199,9 @@ func (w *writer) locked(group []*op) {
 			for i := range group {
 				if err := w.transact(group[i:i+1], errs[i:i+1]); err != nil {
 					errs[i] = err
+					if errors.Is(err, errNotBegun) {
+						break // the others keep the error of the group
+					}
 				}
 			}
 		}
