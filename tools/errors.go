@@ -68,6 +68,8 @@ func explain(tool string, e *kubbi.Error) string {
 			what = strings.Join(e.Messages, "; ")
 		}
 		return "The request was refused: " + sentence(what) + " Correct this and call this tool again."
+	case errors.Is(e, context.Canceled) && e.Uncertain:
+		return "The call was cancelled. " + afterNetwork(tool, true)
 	case errors.Is(e, context.Canceled):
 		return "The call was cancelled."
 	case errors.Is(e, kubbi.ErrNetwork):
