@@ -27,7 +27,7 @@ type Config struct {
 	LogFormat   logFormat `group:"Configuration:" variable:"KUBBI_LOG_FORMAT" placeholder:"FORMAT" default:"text" help:"text or json (${default}). Logs go to standard error."`
 }
 
-var prefixRule = regexp.MustCompile(`^[A-Za-z0-9_.-]{0,64}$`)
+var prefixRule = regexp.MustCompile(`^[A-Za-z0-9_-]{0,32}$`)
 
 // validate finds what would only surface later, or in an error that could not
 // name the flag.
@@ -41,7 +41,7 @@ func (c *Config) validate() error {
 		return fmt.Errorf("--default-ttl (KUBBI_DEFAULT_TTL) must be between %d and %d seconds", limits.MinTTLSeconds, limits.MaxTTLSeconds)
 	}
 	if !prefixRule.MatchString(c.ToolPrefix) {
-		return fmt.Errorf("--tool-prefix (KUBBI_TOOL_PREFIX) may hold at most 64 letters, digits, and _ . -")
+		return fmt.Errorf("--tool-prefix (KUBBI_TOOL_PREFIX) may hold at most 32 letters, digits, and _ -")
 	}
 	return nil
 }

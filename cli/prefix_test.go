@@ -1,0 +1,26 @@
+package cli
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+)
+
+// What the tools refuse as a prefix is a usage error that names the flag, in
+// every command.
+func TestToolPrefixIsCheckedAsTheToolsDo(t *testing.T) {
+	for _, prefix := range []string{"a.b", strings.Repeat("p", 33)} {
+		var out, errs bytes.Buffer
+		getenv := func(name string) string {
+			if name == "KUBBI_DATA_DIR" {
+				return t.TempDir()
+			}
+			return ""
+		}
+		err := Run(t.Context(), []string{"serve", "--relay-url", "http://127.0.0.1:7939", "--tool-prefix", prefix},
+			getenv, strings.NewReader(""), &out, &errs)
+		if err == nil || ExitCode(err) != 2 || !strings.Contains(Message(err), "--tool-prefix") {
+			t.Errorf("prefix %q: exit code %d, %v", prefix, ExitCode(err), err)
+		}
+	}
+}
