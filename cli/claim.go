@@ -54,11 +54,11 @@ func (c *claimCmd) show(a *app, b *backend) error {
 		return fmt.Errorf("claim: %w", err)
 	}
 	if c.JSON {
-		return a.printJSON(claimed.ClaimResponse)
+		return unshown(claimed, a.printJSON(claimed.ClaimResponse))
 	}
 	content, err := contentBytes(&claimed.ClaimResponse)
 	if err != nil {
-		return err
+		return unshown(claimed, err)
 	}
 	if isTerminal(a.stdout) {
 		text := printable(string(content))
@@ -68,10 +68,33 @@ func (c *claimCmd) show(a *app, b *backend) error {
 		content = []byte(text)
 	}
 	if _, err := a.stdout.Write(content); err != nil {
-		return wrapOutput(err)
+		return unshown(claimed, wrapOutput(err))
 	}
 	a.remark("%s", claimRemark(claimed))
 	return nil
+}
+
+// unshown adds to an error that comes after the claim what is left of it.
+func unshown(c *kubbi.Claimed, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("claim: %w; it was not shown whole%s", err, afterwards(c))
+}
+
+// afterwards says what is left of a claim that has counted in vain, as the end
+// of a sentence.
+func afterwards(c *kubbi.Claimed) string {
+	switch {
+	case c.Burned:
+		return ", and that was the last retrieval: ask the sender to send it again"
+	case c.RemainingKnown && c.Remaining == nil:
+		return "; it can be claimed again until it expires"
+	case c.RemainingKnown:
+		return fmt.Sprintf("; it can be claimed again (%s left)", count(*c.Remaining, "retrieval"))
+	default:
+		return "; inspect tells whether it can be claimed again"
+	}
 }
 
 // contentBytes is a single content as its producer gave it: a text without
@@ -83,7 +106,7 @@ func contentBytes(r *api.ClaimResponse) ([]byte, error) {
 	}
 	var text string
 	if err := json.Unmarshal(content, &text); err != nil {
-		return nil, fmt.Errorf("claim: the content is not a JSON string")
+		return nil, fmt.Errorf("the content is not a JSON string")
 	}
 	return []byte(text), nil
 }

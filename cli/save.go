@@ -144,16 +144,7 @@ func afterFailure(c *kubbi.Claimed, files []saved) string {
 	if len(files) > 0 {
 		written = count(len(files), "file") + " had been written"
 	}
-	switch {
-	case c.Burned:
-		return written + ", and that was the last retrieval: ask the sender to send it again"
-	case c.RemainingKnown && c.Remaining == nil:
-		return written + "; it can be claimed again until it expires"
-	case c.RemainingKnown:
-		return fmt.Sprintf("%s; it can be claimed again (%s left)", written, count(*c.Remaining, "retrieval"))
-	default:
-		return written + "; inspect tells whether it can be claimed again"
-	}
+	return written + afterwards(c)
 }
 
 // singleName is the file name of a single content.

@@ -94,7 +94,9 @@ func (c *Client) Claim(ctx context.Context, urlOrToken string, opts ...ClaimOpti
 		return nil, err
 	}
 	if resp.Content == nil && resp.Files == nil {
-		return nil, incomplete("content and files")
+		e := incomplete("content and files")
+		e.Uncertain = true
+		return nil, e
 	}
 	out := &Claimed{ClaimResponse: *resp}
 	out.Remaining, out.RemainingKnown = remaining(header.Get(api.HeaderRemainingReads), resp.Burned)

@@ -157,6 +157,8 @@ func TestAnswerLimit(t *testing.T) {
 		wantOnly(t, err, nil)
 		if e := asError(t, err); e.Status != 200 || !strings.Contains(e.Message, "limit of "+itoa(len(body)-1)+" bytes") || len(s.all()) != 1 {
 			t.Errorf("over the limit: %v after %d requests", err, len(s.all()))
+		} else if !e.Uncertain {
+			t.Error("over the limit: the error does not say that the claim may have counted")
 		}
 	}
 }

@@ -99,7 +99,8 @@ func mayHaveHappened(e *Error) bool {
 	if errors.As(e.cause, &op) && op.Op == "dial" {
 		return false
 	}
-	return e.kind == ErrNetwork || e.Status == http.StatusBadGateway || e.Status == http.StatusGatewayTimeout
+	return e.kind == ErrNetwork || e.Status == http.StatusBadGateway || e.Status == http.StatusGatewayTimeout ||
+		e.Status/100 == 2 // it was; only its answer is of no use
 }
 
 // attempt sends a request once, and follows redirects within its origin.

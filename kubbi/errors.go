@@ -38,7 +38,7 @@ type Error struct {
 	RetryAfter time.Duration
 
 	// Uncertain says that an attempt of this create, claim or delete got no
-	// whole answer and so may have been carried out all the same: a claim that
+	// answer that could be used and so may have been carried out all the same: a claim that
 	// ends in ErrGone may have been consumed by its own first attempt.
 	Uncertain bool
 
@@ -63,7 +63,7 @@ func (e *Error) Error() string {
 		b.WriteString(details)
 	}
 	if e.Uncertain {
-		b.WriteString(" (an attempt that got no answer may have been carried out)")
+		b.WriteString(" (an attempt without a usable answer may have been carried out)")
 	}
 	return b.String()
 }

@@ -131,7 +131,9 @@ func (c *Client) create(ctx context.Context, body payload) (*Sent, error) {
 		return nil, err
 	}
 	if sent.ID == "" || sent.ClaimURL == "" {
-		return nil, incomplete("id or claim_url")
+		e := incomplete("id or claim_url")
+		e.Uncertain = true
+		return nil, e
 	}
 	return sent, nil
 }
