@@ -37,22 +37,29 @@ func (s *suite) start() error {
 	return nil
 }
 
+// besideEcho launches kubbi-mcp on a fresh data directory, and mcp-go's echo.
+func (s *suite) besideEcho(name string) (k, echo *agent, err error) {
+	data, err := s.temp(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	if k, _, err = s.kubbi(data); err != nil {
+		return nil, nil, err
+	}
+	if echo, _, err = launch(s.ctx, []string{"BENCH_ROLE=mcp-echo"}, s.self); err != nil {
+		return nil, nil, errors.Join(err, k.stop())
+	}
+	return k, echo, nil
+}
+
 // stdio: a send and a claim of 1 KB beside an echo of mcp-go.
 func (s *suite) stdio() error {
-	data, err := s.temp("stdio")
-	if err != nil {
-		return err
-	}
-	k, _, err := s.kubbi(data)
-	if err != nil {
-		return err
-	}
-	defer k.stop()
-	e, _, err := launch(s.ctx, []string{"BENCH_ROLE=mcp-echo"}, s.self)
+	k, e, err := s.besideEcho("stdio")
 	if err != nil {
 		return err
 	}
 	defer e.stop()
+	defer k.stop()
 	text := strings.Repeat("0123456789abcdef", 64)
 	var send, claim, echo []time.Duration
 	for range 400 * s.rounds / 5 {
@@ -80,20 +87,12 @@ func (s *suite) stdio() error {
 
 // large: a send of 1 MB beside an echo of 1 MB by a Node.js server.
 func (s *suite) large() error {
-	data, err := s.temp("large")
-	if err != nil {
-		return err
-	}
-	k, _, err := s.kubbi(data)
-	if err != nil {
-		return err
-	}
-	defer k.stop()
-	e, _, err := launch(s.ctx, []string{"BENCH_ROLE=mcp-echo"}, s.self)
+	k, e, err := s.besideEcho("large")
 	if err != nil {
 		return err
 	}
 	defer e.stop()
+	defer k.stop()
 	n, err := s.node()
 	if err != nil {
 		return err

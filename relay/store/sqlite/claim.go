@@ -104,15 +104,11 @@ func (c *claim) read(t *tx) error {
 	}
 	s.bindInt(1, c.row.seq<<chunkBits)
 	s.bindInt(2, (c.row.seq+1)<<chunkBits)
-	for {
-		ok, err := s.step()
-		if err != nil {
-			return err
-		}
-		if !ok {
-			break
-		}
+	err := s.each(func() {
 		c.chunks = append(c.chunks, store.Chunk{Part: int(s.int(0)), Index: int(s.int(1)), Sealed: s.bytes(2)})
+	})
+	if err != nil {
+		return err
 	}
 	if len(c.chunks) == 0 {
 		return errLost

@@ -269,6 +269,17 @@ func (s *stmt) run() error {
 	return err
 }
 
+// each runs a statement and calls f at each of its rows.
+func (s *stmt) each(f func()) error {
+	for {
+		row, err := s.step()
+		if err != nil || !row {
+			return err
+		}
+		f()
+	}
+}
+
 // reset ends a run before its last row.
 func (s *stmt) reset() { sqlite3.Xsqlite3_reset(s.c.tls, s.p) }
 

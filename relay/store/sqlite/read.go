@@ -172,15 +172,8 @@ func (q *reader) list(owner string, p store.Page, now int64, listed *store.Liste
 	s.bindInt(4, limit)
 	s.bindInt(5, offset)
 	seqs := make([]int64, 0, min(limit, 1024))
-	for {
-		ok, err := s.step()
-		if err != nil {
-			return err
-		}
-		if !ok {
-			break
-		}
-		seqs = append(seqs, s.int(0))
+	if err := s.each(func() { seqs = append(seqs, s.int(0)) }); err != nil {
+		return err
 	}
 	listed.Kubbis = make([]store.Kubbi, 0, len(seqs))
 	for _, seq := range seqs {
@@ -233,13 +226,7 @@ func (s *Store) MasterKeys(ctx context.Context) ([]string, error) {
 	var ids []string
 	err := s.read(ctx, func(q *reader) error {
 		ids = nil
-		for {
-			ok, err := q.masterKeys.step()
-			if err != nil || !ok {
-				return err
-			}
-			ids = append(ids, q.masterKeys.text(0))
-		}
+		return q.masterKeys.each(func() { ids = append(ids, q.masterKeys.text(0)) })
 	})
 	return ids, err
 }

@@ -237,15 +237,8 @@ func (b *broom) forget(t *tx, limit int) error {
 	}
 	s.bindInt(1, b.now)
 	s.bindInt(2, int64(limit))
-	for {
-		ok, err := s.step()
-		if err != nil {
-			return err
-		}
-		if !ok {
-			break
-		}
-		keys = append(keys, ended{s.int(0), store.Hash(s.raw(1))})
+	if err := s.each(func() { keys = append(keys, ended{s.int(0), store.Hash(s.raw(1))}) }); err != nil {
+		return err
 	}
 	for _, k := range keys {
 		if err := t.graceDel.args(len(k.key)); err != nil {
