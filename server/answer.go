@@ -32,18 +32,6 @@ func (s *Server) callTool(ctx context.Context, m *message) mcp.JSONRPCMessage {
 	return mcp.NewJSONRPCResultResponse(mcp.NewRequestId(nil), res)
 }
 
-// argumentsKey carries a tool call's arguments past mcp-go, which takes nothing
-// but the message.
-type argumentsKey struct{}
-
-// putArgumentsBack gives a tool call the arguments that handle has taken out of
-// its message. Calls from other transports have theirs.
-func putArgumentsBack(ctx context.Context, _ any, req *mcp.CallToolRequest) {
-	if args, ok := ctx.Value(argumentsKey{}).(jsontext.Value); ok {
-		setArguments(req, args)
-	}
-}
-
 func setArguments(req *mcp.CallToolRequest, args jsontext.Value) {
 	req.Params.Arguments = json.RawMessage(args)
 	req.Params.RawArguments = json.RawMessage(args)

@@ -32,6 +32,9 @@ type Config struct {
 	ToolPrefix      string        // put before every tool's name, as kubbi_
 	MaxMessageBytes int           // of one stdio message; 0: DefaultMaxMessageBytes
 	Logger          *slog.Logger  // nil: silent
+
+	Caller string                           // whose server it is, for logs; "": the process's own user
+	Add    func(*mcpserver.MCPServer) error // adds what is not ours, such as a conformance suite's fixtures
 }
 
 // Server is the MCP server. One can serve any number of transports.
@@ -87,6 +90,11 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("new server: %w", err)
 	}
 	addPrompts(s.mcp, cfg.ToolPrefix)
+	if cfg.Add != nil {
+		if err := cfg.Add(s.mcp); err != nil {
+			return nil, fmt.Errorf("new server: %w", err)
+		}
+	}
 	return s, nil
 }
 

@@ -253,13 +253,14 @@ func (t *stdio) handle(ctx context.Context, m *message) (out []byte) {
 			out = encodeError(&rpcError{Code: mcp.INTERNAL_ERROR, Message: errInternal.Error(), id: m.id})
 		}
 	}()
+	r := &request{transport: "stdio", size: len(m.line)}
+	ctx = withRequest(ctx, r)
 	if m.name == string(mcp.MethodToolsCall) {
 		if len(m.object.others) == 0 && !m.modern() {
 			return encodeAnswer(m, t.callTool(ctx, m))
 		}
-		args := m.takeArguments()
+		r.arguments = m.takeArguments()
 		m.object.arguments = jsontext.Value("{}")
-		ctx = context.WithValue(ctx, argumentsKey{}, args)
 	}
 	return encodeAnswer(m, t.mcp.HandleMessage(ctx, m.encode()))
 }
