@@ -2,8 +2,10 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -16,19 +18,33 @@ import (
 const softMemory = 36 << 20
 
 // serveCmd is `kubbi-mcp serve`.
-type serveCmd struct{}
+type serveCmd struct {
+	Transport transportName `variable:"KUBBI_MCP_TRANSPORT" placeholder:"TRANSPORT" default:"stdio" help:"stdio, for a host that starts this program itself, or http, for many agents (${default})."`
+	httpFlags
+}
 
-// Run serves MCP on stdin and stdout until stdin ends or the context does, and
-// the embedded relay on loopback for as long.
+// transportName is "stdio" or "http".
+type transportName string
+
+// UnmarshalText reads "stdio" or "http".
+func (t *transportName) UnmarshalText(text []byte) error {
+	switch v := strings.ToLower(string(text)); v {
+	case "stdio", "http":
+		*t = transportName(v)
+		return nil
+	default:
+		return fmt.Errorf("%q is not stdio or http", v)
+	}
+}
+
+// Run serves MCP: over stdio until stdin ends or the context does, over HTTP
+// until the context ends; and the embedded relay on loopback for as long.
 func (c *serveCmd) Run(a *app) error {
 	// A host that stops reading, stderr even, must not end the process in the
 	// middle of its work: writing then fails like any other write.
 	signal.Ignore(syscall.SIGPIPE)
-	if a.getenv("GOMEMLIMIT") == "" {
+	if a.getenv("GOMEMLIMIT") == "" && c.Transport == "stdio" {
 		debug.SetMemoryLimit(softMemory)
-	}
-	if isTerminal(a.stdin) {
-		a.remark("kubbi-mcp serves MCP over stdio, which an MCP host starts; Ctrl-D ends it. To look around, try kubbi-mcp demo or --help.")
 	}
 	b, err := a.connect()
 	if err != nil {
@@ -39,15 +55,11 @@ func (c *serveCmd) Run(a *app) error {
 			a.log.Error("close", "error", err)
 		}
 	}()
-	srv, err := server.New(server.Config{
-		Client:     b.client,
-		Version:    buildInfo().Version,
-		DefaultTTL: a.cfg.DefaultTTL.duration(),
-		ToolPrefix: a.cfg.ToolPrefix,
-		Logger:     a.log,
-	})
-	if err != nil {
-		return err
+	serve := a.serveStdio
+	if c.Transport == "http" {
+		if serve, err = c.prepare(a); err != nil {
+			return err
+		}
 	}
 
 	ctx, cancel := context.WithCancel(a.ctx)
@@ -57,7 +69,30 @@ func (c *serveCmd) Run(a *app) error {
 	if b.embedded {
 		running.Go(func() { a.serveRelay(ctx, b) })
 	}
-	a.log.Debug("serving MCP over stdio", "version", buildInfo().Version, "embedded", b.embedded)
+	return serve(ctx, b)
+}
+
+// serverConfig is what any Server needs.
+func (a *app) serverConfig() server.Config {
+	return server.Config{
+		Version:    buildInfo().Version,
+		DefaultTTL: a.cfg.DefaultTTL.duration(),
+		ToolPrefix: a.cfg.ToolPrefix,
+		Logger:     a.log,
+	}
+}
+
+func (a *app) serveStdio(ctx context.Context, b *backend) error {
+	if isTerminal(a.stdin) {
+		a.remark("kubbi-mcp serves MCP over stdio, which an MCP host starts; Ctrl-D ends it. To look around, try kubbi-mcp demo or --help.")
+	}
+	cfg := a.serverConfig()
+	cfg.Client = b.client
+	srv, err := server.New(cfg)
+	if err != nil {
+		return err
+	}
+	a.log.Debug("serving MCP over stdio", "version", cfg.Version, "embedded", b.embedded)
 	return srv.ServeStdio(ctx, a.stdin, a.stdout)
 }
 

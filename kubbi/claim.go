@@ -115,7 +115,7 @@ func (c *Client) Claim(ctx context.Context, urlOrToken string, opts ...ClaimOpti
 	}
 	// The payload is whole and decoded. The caller need not wait for the relay
 	// to write that down; if this fails, the grace ends by itself.
-	started := c.background(func() {
+	started := c.releases.background(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 		defer cancel()
 		_ = release(ctx) // logged by do, at debug level

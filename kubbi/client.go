@@ -46,10 +46,20 @@ type Client struct {
 	plain       http.RoundTripper
 	guarded     http.RoundTripper // for origins that only "*" allows; nil without it
 	own         []*http.Transport // to close
+	releases    *releases
+}
 
-	mu       sync.Mutex
-	idle     *sync.Cond // releases is 0
-	releases int        // graces being ended in the background
+// releases are the graces that are being ended in the background.
+type releases struct {
+	mu   sync.Mutex
+	none *sync.Cond
+	n    int
+}
+
+func newReleases() *releases {
+	r := &releases{}
+	r.none = sync.NewCond(&r.mu)
+	return r
 }
 
 type config struct {
@@ -124,6 +134,8 @@ func WithAllowedOrigins(origins ...string) Option {
 	return func(c *config) { c.allowed = append(c.allowed, origins...) }
 }
 
+var errAPIKey = errors.New("kubbi: the API key holds a space, a control character or a character outside ASCII")
+
 // NewClient makes a client. Without an API key, "", it can inspect and claim;
 // producer calls are then sent without one, and it is up to the server (or to
 // a round tripper that adds one) what comes of it.
@@ -142,7 +154,7 @@ func NewClient(apiKey string, opts ...Option) (*Client, error) {
 		return nil, errors.New("kubbi: retries must not be negative, timeout and answer limit must be above 0")
 	}
 	if !headerSafe(apiKey) {
-		return nil, errors.New("kubbi: the API key holds a space, a control character or a character outside ASCII")
+		return nil, errAPIKey
 	}
 	if cfg.logger == nil {
 		cfg.logger = slog.New(slog.DiscardHandler)
@@ -160,8 +172,8 @@ func NewClient(apiKey string, opts ...Option) (*Client, error) {
 		answerLimit: cfg.answerLimit,
 		userAgent:   cfg.userAgent,
 		log:         cfg.logger,
+		releases:    newReleases(),
 	}
-	c.idle = sync.NewCond(&c.mu)
 	for _, o := range append([]string{base, DefaultBaseURL}, cfg.allowed...) {
 		if err := c.allowed.add(o); err != nil {
 			return nil, fmt.Errorf("kubbi: allowed origin %w", err)
@@ -192,37 +204,52 @@ func NewClient(apiKey string, opts ...Option) (*Client, error) {
 	return c, nil
 }
 
+// WithAPIKey gives a client that differs in its API key alone, and shares this
+// one's connections: for a program that acts for many. Close it before this one.
+func (c *Client) WithAPIKey(apiKey string) (*Client, error) {
+	if !headerSafe(apiKey) {
+		return nil, errAPIKey
+	}
+	other := *c
+	other.apiKey, other.own, other.releases = apiKey, nil, newReleases()
+	return &other, nil
+}
+
 // Close waits for what the client still does in the background, a few seconds
 // at most, and closes its idle connections. A call after it works, and makes
 // another Close necessary.
 func (c *Client) Close() error {
-	c.mu.Lock()
-	for c.releases > 0 {
-		c.idle.Wait()
-	}
-	c.mu.Unlock()
+	c.releases.wait()
 	for _, t := range c.own {
 		t.CloseIdleConnections()
 	}
 	return nil
 }
 
+func (r *releases) wait() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for r.n > 0 {
+		r.none.Wait()
+	}
+}
+
 // background runs f in a goroutine that Close waits for, unless too many run
 // already.
-func (c *Client) background(f func()) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.releases >= maxReleases {
+func (r *releases) background(f func()) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.n >= maxReleases {
 		return false
 	}
-	c.releases++
+	r.n++
 	go func() {
 		defer func() {
-			c.mu.Lock()
-			if c.releases--; c.releases == 0 {
-				c.idle.Broadcast()
+			r.mu.Lock()
+			if r.n--; r.n == 0 {
+				r.none.Broadcast()
 			}
-			c.mu.Unlock()
+			r.mu.Unlock()
 		}()
 		f()
 	}()

@@ -2,9 +2,11 @@ package server
 
 import (
 	"context"
+	"encoding/json"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/mark3labs/mcp-go/mcp"
+	mcpserver "github.com/mark3labs/mcp-go/server"
 )
 
 // request is what a transport knows of one request and mcp-go has no place
@@ -14,6 +16,11 @@ type request struct {
 	transport string         // "stdio", "http" or "sse"
 	size      int            // of the message, in bytes
 	arguments jsontext.Value // of a tool call, taken out of its message; nil: they are in it
+
+	session string                        // the id that a session which mcp-go opens for it shall have
+	opened  func(mcpserver.ClientSession) // is told of that session
+	outbox  *outbox                       // takes news of the resources that the client subscribes to; nil: they go nowhere
+	life    context.Context               // without which there is nobody to answer, beside its own context; nil: none
 }
 
 type requestKey struct{}
@@ -36,5 +43,33 @@ func requestOf(ctx context.Context) *request {
 func putArgumentsBack(ctx context.Context, _ any, req *mcp.CallToolRequest) {
 	if args := requestOf(ctx).arguments; args != nil {
 		setArguments(req, args)
+	}
+}
+
+// sessionOpened tells the request whose stream has become a session at mcp-go.
+func sessionOpened(ctx context.Context, session mcpserver.ClientSession) {
+	if opened := requestOf(ctx).opened; opened != nil {
+		opened(session)
+	}
+}
+
+// cancelLost cancels a request to whom nobody listens any more, and which began
+// too late for cancelOwed.
+func (s *Server) cancelLost(ctx context.Context, id any, _ mcp.MCPMethod, _ any) {
+	if life := requestOf(ctx).life; life != nil && life.Err() != nil {
+		s.cancelRequest(ctx, id)
+	}
+}
+
+// cancelRequest cancels a request of the session in ctx, in the one way that
+// mcp-go has.
+func (s *Server) cancelRequest(ctx context.Context, id any) {
+	b, err := json.Marshal(map[string]any{
+		"jsonrpc": mcp.JSONRPC_VERSION,
+		"method":  mcp.MethodNotificationCancelled,
+		"params":  map[string]any{"requestId": id},
+	})
+	if err == nil {
+		s.mcp.HandleMessage(ctx, b)
 	}
 }

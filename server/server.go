@@ -33,13 +33,15 @@ type Config struct {
 	MaxMessageBytes int           // of one stdio message; 0: DefaultMaxMessageBytes
 	Logger          *slog.Logger  // nil: silent
 
-	Caller string                           // whose server it is, for logs; "": the process's own user
-	Add    func(*mcpserver.MCPServer) error // adds what is not ours, such as a conformance suite's fixtures
+	Caller  string                           // whose server it is, for logs; "": the process's own user
+	Metrics *Metrics                         // nil: none
+	Add     func(*mcpserver.MCPServer) error // adds what is not ours, such as a conformance suite's fixtures
 }
 
 // Server is the MCP server. One can serve any number of transports.
 type Server struct {
 	mcp        *mcpserver.MCPServer
+	caller     string
 	log        *slog.Logger
 	maxMessage int
 	eofGrace   time.Duration // for calls that run when stdin ends
@@ -64,6 +66,7 @@ func New(cfg Config) (*Server, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{
+		caller:     cfg.Caller,
 		log:        cfg.Logger,
 		maxMessage: cfg.MaxMessageBytes,
 		eofGrace:   5 * time.Second,
@@ -72,6 +75,8 @@ func New(cfg Config) (*Server, error) {
 	}
 	hooks := &mcpserver.Hooks{}
 	hooks.AddBeforeCallTool(putArgumentsBack)
+	hooks.AddBeforeAny(s.cancelLost)
+	hooks.AddOnRegisterSession(sessionOpened)
 	s.mcp = mcpserver.NewMCPServer("kubbi-mcp", cfg.Version,
 		mcpserver.WithTitle("Kubbi"),
 		mcpserver.WithDescription("Hands content from one agent to another through short-lived, encrypted claim URLs."),

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay"
@@ -170,6 +172,21 @@ func openAPIKey(ctx context.Context, cfg Config, db store.Store) (string, error)
 	}
 	if err != nil {
 		return "", fmt.Errorf("open local relay: %w", err)
+	}
+	return key, nil
+}
+
+// callerKey gives the API key of somebody who shares the directory under a name
+// of their own: the same one each time, made from the directory's key.
+func (o *opened) callerKey(ctx context.Context, name string, now time.Time) (string, error) {
+	mac := hmac.New(sha256.New, []byte(o.apiKey))
+	mac.Write([]byte("kubbi-mcp/local/1/caller/" + name))
+	key := api.KeyPrefix + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+	err := o.store.PutAPIKey(ctx, store.APIKey{
+		Hash: relay.HashSecret(key), Owner: "caller/" + name, Label: name, CreatedAt: now.UTC(),
+	})
+	if err != nil {
+		return "", fmt.Errorf("make the API key of %q: %w", name, err)
 	}
 	return key, nil
 }

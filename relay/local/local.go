@@ -178,6 +178,17 @@ func (r *Relay) APIKey(ctx context.Context) (string, error) {
 	return o.apiKey, nil
 }
 
+// CallerKey gives the API key of one of several who share the directory, each
+// under a name of their own, and who see nothing of each other's kubbis. The
+// name keeps its kubbis even when the directory's own key is lost.
+func (r *Relay) CallerKey(ctx context.Context, name string) (string, error) {
+	o, err := r.opened(ctx)
+	if err != nil {
+		return "", err
+	}
+	return o.callerKey(ctx, name, r.cfg.Now())
+}
+
 // Sweep does what time has brought at once, rather than when it is due.
 func (r *Relay) Sweep(ctx context.Context) error {
 	o, err := r.opened(ctx)

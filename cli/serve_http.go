@@ -1,0 +1,135 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"net"
+	"time"
+
+	"kubbi-mcp/kubbi"
+	"kubbi-mcp/server"
+)
+
+// httpFlags are the flags of `serve --transport http`.
+type httpFlags struct {
+	Addr          string        `group:"HTTP:" variable:"KUBBI_MCP_ADDR" placeholder:"HOST:PORT" default:"127.0.0.1:8118" help:"Address to listen at (${default}). Any but a loopback address needs a token."`
+	AuthTokenFile string        `group:"HTTP:" variable:"KUBBI_MCP_TOKEN_FILE" placeholder:"FILE" help:"Who may call: a line for each, with a name, a token and, if it has one, a Kubbi API key. A single token may be in $$KUBBI_MCP_TOKEN instead."`
+	TLSCert       string        `group:"HTTP:" name:"tls-cert" variable:"KUBBI_MCP_TLS_CERT" placeholder:"FILE" help:"Certificate chain, PEM; read anew when it changes."`
+	TLSKey        string        `group:"HTTP:" name:"tls-key" variable:"KUBBI_MCP_TLS_KEY" placeholder:"FILE" help:"The certificate's key, PEM."`
+	PublicURL     string        `group:"HTTP:" variable:"KUBBI_MCP_PUBLIC_URL" placeholder:"URL" help:"Origin under which callers know the server, where a proxy is before it."`
+	AllowHost     []string      `group:"HTTP:" variable:"KUBBI_MCP_ALLOW_HOSTS" placeholder:"NAME" help:"Also answer to this host name; may be repeated."`
+	CORSOrigin    []string      `group:"HTTP:" name:"cors-origin" variable:"KUBBI_MCP_CORS_ORIGINS" placeholder:"ORIGIN" help:"Let web pages of this origin call; may be repeated. None may by default."`
+	MaxBody       int           `group:"HTTP:" variable:"KUBBI_MCP_MAX_BODY" placeholder:"BYTES" default:"75497472" help:"Largest request (${default})."`
+	MaxSessions   int           `group:"HTTP:" variable:"KUBBI_MCP_MAX_SESSIONS" placeholder:"N" default:"2000" help:"Sessions open at once, of one caller (${default})."`
+	MaxCalls      int           `group:"HTTP:" variable:"KUBBI_MCP_MAX_CALLS" placeholder:"N" default:"256" help:"Calls running at once, of one caller (${default}); of all callers, four times as many."`
+	SessionIdle   time.Duration `group:"HTTP:" variable:"KUBBI_MCP_SESSION_IDLE" placeholder:"DURATION" default:"1h" help:"Drop a session that was idle for so long (${default})."`
+	Drain         time.Duration `group:"HTTP:" variable:"KUBBI_MCP_DRAIN" placeholder:"DURATION" default:"15s" help:"When stopped, let running calls go on for so long (${default})."`
+}
+
+// prepare checks the flags, binds the address, and gives what serves there: a
+// mistake must end the program before it has begun.
+func (f *httpFlags) prepare(a *app) (func(context.Context, *backend) error, error) {
+	if f.MaxBody < 1<<10 || f.MaxSessions < 1 || f.MaxCalls < 1 || f.SessionIdle <= 0 || f.Drain <= 0 {
+		return nil, usagef("--max-body must be at least 1024; --max-sessions, --max-calls, --session-idle and --drain must be above 0")
+	}
+	tokens, err := a.tokens(f.AuthTokenFile)
+	if err != nil {
+		return nil, usage(err)
+	}
+	if err := f.checkAddr(len(tokens) > 0); err != nil {
+		return nil, usage(err)
+	}
+	cfg := server.HTTPConfig{
+		Server:    a.serverConfig(),
+		Tokens:    tokens,
+		PublicURL: f.PublicURL,
+		Hosts:     f.AllowHost,
+		Origins:   f.CORSOrigin,
+		Limits: server.HTTPLimits{
+			MaxBody: f.MaxBody, MaxSessions: f.MaxSessions, MaxCalls: f.MaxCalls, MaxTotalCalls: 4 * f.MaxCalls,
+			SessionIdle: f.SessionIdle, Drain: f.Drain,
+		},
+		Metrics: server.NewMetrics(buildInfo().Version),
+	}
+	if f.TLSCert != "" || f.TLSKey != "" {
+		if f.TLSCert == "" || f.TLSKey == "" {
+			return nil, usagef("--tls-cert and --tls-key go together")
+		}
+		cert, err := server.NewCertificate(f.TLSCert, f.TLSKey, a.log)
+		if err != nil {
+			return nil, usage(err)
+		}
+		cfg.Certificate = cert.Get
+	}
+	return func(ctx context.Context, b *backend) error {
+		cfg.Connect = a.connectCaller(b)
+		if !b.embedded {
+			if err := checkKeys(tokens); err != nil {
+				return usage(err)
+			}
+		}
+		srv, err := server.NewHTTP(cfg)
+		if err != nil {
+			return usagef("--public-url, --allow-host or --cors-origin: %w", err)
+		}
+		l, err := listen(ctx, f.Addr)
+		if err != nil {
+			return usagef("--addr (KUBBI_MCP_ADDR): %w", err)
+		}
+		scheme := "http"
+		if cfg.Certificate != nil {
+			scheme = "https"
+		}
+		a.log.Info("serving MCP over HTTP", "url", scheme+"://"+l.Addr().String()+"/mcp", "version", buildInfo().Version,
+			"embedded", b.embedded, "tokens", len(tokens))
+		return srv.Serve(ctx, l)
+	}, nil
+}
+
+// checkAddr refuses to let just anybody on the network in.
+func (f *httpFlags) checkAddr(tokens bool) error {
+	host, _, err := net.SplitHostPort(f.Addr)
+	if err != nil {
+		return errors.New("--addr (KUBBI_MCP_ADDR) must be HOST:PORT, as 127.0.0.1:8118")
+	}
+	if !tokens && !loopback(host) {
+		return errors.New("--addr (KUBBI_MCP_ADDR) is not a loopback address, so others may reach it: give a token with --auth-token-file or KUBBI_MCP_TOKEN")
+	}
+	return nil
+}
+
+// listen binds an address. Connections whose other end has silently gone are
+// found out within about a minute.
+func listen(ctx context.Context, addr string) (net.Listener, error) {
+	lc := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3}}
+	return lc.Listen(ctx, "tcp", addr)
+}
+
+// connectCaller gives the client for a caller: under its own key; else, in the
+// embedded relay, under a key that goes with its name; else under that of this
+// process.
+func (a *app) connectCaller(b *backend) func(context.Context, string, string) (*kubbi.Client, error) {
+	return func(ctx context.Context, name, apiKey string) (*kubbi.Client, error) {
+		if apiKey == "" && name != "" && b.embedded {
+			var err error
+			if apiKey, err = b.relay.CallerKey(ctx, name); err != nil {
+				return nil, err
+			}
+		}
+		if apiKey == "" {
+			apiKey = a.cfg.APIKey
+		}
+		return b.client.WithAPIKey(apiKey)
+	}
+}
+
+// checkKeys refuses several callers who would share this process's key, and so
+// each other's kubbis.
+func checkKeys(tokens []server.Token) error {
+	for _, t := range tokens {
+		if t.APIKey == "" && len(tokens) > 1 {
+			return errors.New("--auth-token-file: " + t.Name + " has no Kubbi API key, and can't share this server's with the others; give each a key, after its token")
+		}
+	}
+	return nil
+}

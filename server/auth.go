@@ -1,0 +1,139 @@
+package server
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+)
+
+// Token lets a caller in under a name.
+type Token struct {
+	Name   string // for logs, and to keep callers apart
+	APIKey string // of the Kubbi API; "": what Connect makes of the name
+
+	hash [sha256.Size]byte
+}
+
+var (
+	tokenName  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$`)
+	tokenShape = regexp.MustCompile(`^[A-Za-z0-9._~+/=-]{16,512}$`) // RFC 6750's b64token, and long enough
+)
+
+// NewToken makes a token. An error never quotes the secret.
+func NewToken(name, secret, apiKey string) (Token, error) {
+	if !tokenName.MatchString(name) {
+		return Token{}, errors.New("a token's name has at most 64 letters, digits and . _ @ -, and begins with a letter or digit")
+	}
+	if !tokenShape.MatchString(secret) {
+		return Token{}, fmt.Errorf("the token of %q must have 16 to 512 letters, digits and . _ ~ + / = -", name)
+	}
+	return Token{Name: name, APIKey: apiKey, hash: sha256.Sum256([]byte(secret))}, nil
+}
+
+// headerAPIKey is a caller's own key of the Kubbi API.
+const headerAPIKey = "X-Kubbi-Api-Key"
+
+// identity is whom a request comes from.
+type identity struct {
+	name   string // of its token; "": it has none
+	apiKey string // "": none
+	own    bool   // the key came with the request
+}
+
+// identify finds out whom a request comes from. A token must be right even
+// where none is needed of those who bring a key.
+func (h *HTTP) identify(r *http.Request) (identity, *problem) {
+	var id identity
+	if keys := r.Header.Values(headerAPIKey); len(keys) == 1 && keys[0] != "" {
+		id.apiKey, id.own = keys[0], true
+	} else if len(keys) > 0 {
+		return id, unauthorized("The " + headerAPIKey + " header must hold one key")
+	}
+	if len(h.cfg.Tokens) == 0 {
+		return id, nil
+	}
+	auth := r.Header.Values("Authorization")
+	switch {
+	case len(auth) == 0 && id.own:
+		return id, nil
+	case len(auth) == 0:
+		return id, unauthorized("A token is needed: Authorization: Bearer TOKEN, or a key of the Kubbi API in " + headerAPIKey)
+	}
+	scheme, secret, _ := strings.Cut(auth[0], " ")
+	if len(auth) > 1 || !strings.EqualFold(scheme, "Bearer") {
+		return id, unauthorized("The Authorization header must be: Bearer TOKEN")
+	}
+	hash := sha256.Sum256([]byte(strings.TrimSpace(secret)))
+	found := -1
+	for i := range h.cfg.Tokens { // all of them, so that the time tells nothing
+		if subtle.ConstantTimeCompare(hash[:], h.cfg.Tokens[i].hash[:]) == 1 {
+			found = i
+		}
+	}
+	if found < 0 {
+		p := unauthorized("This token is wrong")
+		p.challenge = `, error="invalid_token", error_description="This token is wrong"`
+		return id, p
+	}
+	id.name = h.cfg.Tokens[found].Name
+	if !id.own {
+		id.apiKey = h.cfg.Tokens[found].APIKey
+	}
+	return id, nil
+}
+
+func unauthorized(message string) *problem {
+	return refusal(http.StatusUnauthorized, "unauthorized", "Unauthorized: "+message)
+}
+
+// metadataPath is where RFC 9728 looks for what a protected resource says of
+// itself.
+const metadataPath = "/.well-known/oauth-protected-resource"
+
+// challenge is the WWW-Authenticate header of a refusal.
+func (h *HTTP) challenge(r *http.Request, p *problem) string {
+	endpoint := r.URL.Path
+	if endpoint == "/message" {
+		endpoint = "/sse"
+	}
+	return fmt.Sprintf(`Bearer realm="kubbi-mcp", resource_metadata="%s%s%s"%s`, h.publicURL(r), metadataPath, endpoint, p.challenge)
+}
+
+// publicURL is the origin under which a request's sender knows the server.
+func (h *HTTP) publicURL(r *http.Request) string {
+	if h.guard.public != nil {
+		return h.guard.public.String()
+	}
+	u := url.URL{Scheme: "http", Host: r.Host}
+	if r.TLS != nil {
+		u.Scheme = "https"
+	}
+	return u.String()
+}
+
+// serveMetadata answers with the protected resource metadata of RFC 9728, as
+// the MCP authorization page asks. It demands a list of authorization servers;
+// tokens are handed out by whoever runs this server, so that is what it names.
+func (h *HTTP) serveMetadata(w http.ResponseWriter, r *http.Request) {
+	endpoint := r.PathValue("endpoint")
+	switch endpoint {
+	case "":
+		endpoint = "mcp"
+	case "mcp", "sse":
+	default:
+		http.NotFound(w, r)
+		return
+	}
+	origin := h.publicURL(r)
+	writeJSON(w, struct {
+		Resource             string   `json:"resource"`
+		AuthorizationServers []string `json:"authorization_servers"`
+		BearerMethods        []string `json:"bearer_methods_supported"`
+		Name                 string   `json:"resource_name"`
+	}{origin + "/" + endpoint, []string{origin}, []string{"header"}, "Kubbi"})
+}

@@ -1,0 +1,309 @@
+package server
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	mcpserver "github.com/mark3labs/mcp-go/server"
+
+	"kubbi-mcp/kubbi"
+)
+
+// Bounds of the callers that are known at once.
+const (
+	maxCallers  = 1024
+	maxChecking = 16               // keys that are being tried at once
+	keyValid    = time.Minute      // for how long a caller's own key is taken as valid once it was
+	keyPatience = 10 * time.Second // with the Kubbi API, for trying a key
+)
+
+// caller is one of those who call: a token, a key of the Kubbi API, or the two
+// together. All that is its own hangs on it.
+type caller struct {
+	server     *Server
+	client     *kubbi.Client
+	streamable *mcpserver.StreamableHTTPServer
+	sse        *mcpserver.SSEServer
+	sessions   *sessions
+	running    int // calls; load's
+
+	mu      sync.Mutex
+	used    time.Time
+	checked time.Time // when its own key was last seen to be valid
+	serving int       // requests
+}
+
+// callers are those that have called of late.
+type callers struct {
+	h        *HTTP
+	checking chan struct{} // holds one for each key that is being tried
+
+	mu     sync.Mutex
+	byID   map[string]*caller
+	closed bool
+}
+
+func newCallers(h *HTTP) *callers {
+	return &callers{h: h, byID: map[string]*caller{}, checking: make(chan struct{}, maxChecking)}
+}
+
+// forCaller wraps a handler that needs to know who calls.
+func (h *HTTP) forCaller(next func(http.ResponseWriter, *http.Request, *caller)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		id, p := h.identify(r)
+		if p == nil {
+			var c *caller
+			if c, p = h.callers.get(r.Context(), id); p == nil {
+				defer c.done()
+				next(w, r, c)
+				return
+			}
+		}
+		if p.status == http.StatusUnauthorized {
+			w.Header().Set("WWW-Authenticate", h.challenge(r, p))
+		}
+		h.refuse(w, nil, p)
+	}
+}
+
+// get finds the caller of an identity, or makes it, for the time of a request:
+// done ends that.
+func (cs *callers) get(ctx context.Context, id identity) (*caller, *problem) {
+	hash := sha256.Sum256([]byte(id.apiKey))
+	key := id.name + "\x00" + string(hash[:])
+	cs.mu.Lock()
+	c := cs.byID[key]
+	if c != nil {
+		c.begin()
+	}
+	cs.mu.Unlock()
+	if c == nil {
+		made, p := cs.make(ctx, id, hash)
+		if p != nil {
+			return nil, p
+		}
+		if id.own {
+			if p := cs.check(ctx, made); p != nil {
+				made.close()
+				return nil, p
+			}
+		}
+		return cs.put(key, made)
+	}
+	if id.own && c.mustCheck() {
+		if p := cs.check(ctx, c); p != nil {
+			c.done()
+			return nil, p
+		}
+	}
+	return c, nil
+}
+
+// make makes the caller of an identity.
+func (cs *callers) make(ctx context.Context, id identity, hash [sha256.Size]byte) (*caller, *problem) {
+	h := cs.h
+	name := id.name
+	if id.own {
+		// Enough of it to tell keys apart, and of no use to anybody.
+		name = "key:" + hex.EncodeToString(hash[:4])
+		if id.name != "" {
+			name = id.name + "/" + name
+		}
+	}
+	client, err := h.cfg.Connect(ctx, id.name, id.apiKey)
+	if err != nil {
+		h.log.Error("connect a caller to the Kubbi API", "caller", name, "error", err)
+		return nil, busy(http.StatusServiceUnavailable, "unavailable", "The Kubbi API can't be used at the moment; the server's log says why")
+	}
+	cfg := h.cfg.Server
+	cfg.Client, cfg.Caller, cfg.Metrics = client, name, h.cfg.Metrics
+	s, err := New(cfg)
+	if err != nil {
+		h.log.Error("make a caller's server", "caller", name, "error", err)
+		return nil, &problem{status: http.StatusInternalServerError, reason: "internal", message: errInternal.Error()}
+	}
+	c := &caller{server: s, client: client}
+	c.sessions = newSessions(h, c)
+	c.streamable = newStreamable(c)
+	c.sse = newSSE(c)
+	return c, nil
+}
+
+// put notes a new caller, unless another request was first. Where there are too
+// many, one that has nothing under way makes room.
+func (cs *callers) put(key string, made *caller) (*caller, *problem) {
+	cs.mu.Lock()
+	c := cs.byID[key]
+	var gone *caller
+	var p *problem
+	switch {
+	case cs.closed:
+		p = draining()
+	case c != nil:
+	case len(cs.byID) >= maxCallers:
+		if gone = cs.evict(); gone == nil {
+			p = busy(http.StatusServiceUnavailable, "overloaded", "The server has as many callers as it can; try again later")
+			break
+		}
+		fallthrough
+	default:
+		c = made
+		cs.byID[key] = c
+	}
+	if p == nil {
+		c.begin()
+	}
+	cs.mu.Unlock()
+	if c != made || p != nil {
+		made.close()
+	}
+	if gone != nil {
+		gone.close()
+	}
+	return c, p
+}
+
+// evict takes out the caller who has had nothing under way for the longest.
+func (cs *callers) evict() *caller {
+	var oldest *caller
+	var since time.Time
+	var at string
+	for key, c := range cs.byID {
+		if used, ok := c.idleSince(); ok && (oldest == nil || used.Before(since)) {
+			oldest, since, at = c, used, key
+		}
+	}
+	delete(cs.byID, at)
+	return oldest
+}
+
+// check tries a caller's own key.
+func (cs *callers) check(ctx context.Context, c *caller) *problem {
+	select {
+	case cs.checking <- struct{}{}:
+		defer func() { <-cs.checking }()
+	default:
+		return busy(http.StatusServiceUnavailable, "overloaded", "The server is checking as many keys as it can; try again in a moment")
+	}
+	ctx, cancel := context.WithTimeout(ctx, keyPatience)
+	defer cancel()
+	_, err := c.client.List(ctx, kubbi.ListParams{Limit: 1})
+	switch {
+	case err == nil:
+		c.mu.Lock()
+		c.checked = time.Now()
+		c.mu.Unlock()
+		return nil
+	case errors.Is(err, kubbi.ErrUnauthorized):
+		return unauthorized("The Kubbi API does not know the key in " + headerAPIKey)
+	default:
+		cs.h.log.Warn("check a caller's key", "caller", c.server.caller, "error", err)
+		return busy(http.StatusServiceUnavailable, "unavailable", "The key can't be checked at the moment: the Kubbi API does not answer")
+	}
+}
+
+// sweep drops sessions and callers that have gone idle, until ctx ends.
+func (cs *callers) sweep(ctx context.Context) {
+	idle := cs.h.limits.SessionIdle
+	tick := time.NewTicker(max(idle/4, 10*time.Millisecond))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		before := time.Now().Add(-idle)
+		var gone []*caller
+		cs.mu.Lock()
+		all := make([]*caller, 0, len(cs.byID))
+		for key, c := range cs.byID {
+			if used, ok := c.idleSince(); ok && used.Before(before) {
+				delete(cs.byID, key)
+				gone = append(gone, c)
+				continue
+			}
+			all = append(all, c)
+		}
+		cs.mu.Unlock()
+		for _, c := range all {
+			c.sessions.sweep(before)
+		}
+		for _, c := range gone {
+			c.close()
+		}
+	}
+}
+
+func (cs *callers) endStreams() {
+	for _, c := range cs.all() {
+		c.sessions.endStreams()
+	}
+}
+
+func (cs *callers) all() []*caller {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	all := make([]*caller, 0, len(cs.byID))
+	for _, c := range cs.byID {
+		all = append(all, c)
+	}
+	return all
+}
+
+// close forgets all callers.
+func (cs *callers) close() error {
+	all := cs.all()
+	cs.mu.Lock()
+	cs.closed = true
+	clear(cs.byID)
+	cs.mu.Unlock()
+	var errs []error
+	for _, c := range all {
+		errs = append(errs, c.close())
+	}
+	return errors.Join(slices.DeleteFunc(errs, func(err error) bool { return err == nil })...)
+}
+
+func (c *caller) begin() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.serving++
+}
+
+// done ends what get began.
+func (c *caller) done() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.serving--
+	c.used = time.Now()
+}
+
+// idleSince reports since when nothing of a caller is under way, if so.
+func (c *caller) idleSince() (time.Time, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.used, c.serving == 0 && c.sessions.count() == 0
+}
+
+func (c *caller) mustCheck() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Since(c.checked) > keyValid
+}
+
+// close ends what a caller has open. Nothing of it is being served any more.
+func (c *caller) close() error {
+	c.sessions.close()
+	if err := c.client.Close(); err != nil {
+		return fmt.Errorf("close a caller's client: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,210 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"kubbi-mcp/kubbi"
+)
+
+// HTTPConfig is what an HTTP needs. Connect must be set.
+type HTTPConfig struct {
+	// Server is what each caller's Server is made with; Client and Caller are
+	// set anew for each.
+	Server Config
+
+	// Connect gives the client that acts for a caller, which is asked for once
+	// and closed when the caller is forgotten.
+	Connect func(ctx context.Context, name, apiKey string) (*kubbi.Client, error)
+
+	Tokens      []Token  // who may call; none: whoever can connect
+	PublicURL   string   // under which callers know the server, as https://kubbi.example.com; "": as they say in Host
+	Hosts       []string // names that Host may have, beside this machine's own
+	Origins     []string // web pages that may call, as https://app.example.com
+	Limits      HTTPLimits
+	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error) // nil: plain HTTP
+	Metrics     *Metrics
+}
+
+// HTTPLimits bounds what callers may take. A zero field has the default.
+type HTTPLimits struct {
+	MaxBody       int           // bytes of a request; 72 MiB, the largest package in base64
+	MaxSessions   int           // open at once, of one caller; 2,000
+	MaxCalls      int           // running at once, of one caller; 256
+	MaxTotalCalls int           // running at once, of all callers; 1,024
+	MaxTotalBytes int64         // of the requests of running calls; four of the largest
+	SessionIdle   time.Duration // after which a session without a stream is dropped; 1 h
+	HeaderTimeout time.Duration // until a request's headers are there; 10 s
+	StallTimeout  time.Duration // in which a body or an answer must have moved on; 30 s
+	IdleTimeout   time.Duration // of a connection between requests; 2 min
+	Heartbeat     time.Duration // between signs of life on a quiet stream; 25 s
+	Drain         time.Duration // for running calls, once the server is told to stop; 15 s
+}
+
+func (l HTTPLimits) withDefaults() HTTPLimits {
+	set(&l.MaxBody, DefaultMaxMessageBytes)
+	set(&l.MaxSessions, 2000)
+	set(&l.MaxCalls, 256)
+	set(&l.MaxTotalCalls, 1024)
+	set(&l.MaxTotalBytes, 4*int64(l.MaxBody))
+	set(&l.SessionIdle, time.Hour)
+	set(&l.HeaderTimeout, 10*time.Second)
+	set(&l.StallTimeout, 30*time.Second)
+	set(&l.IdleTimeout, 2*time.Minute)
+	set(&l.Heartbeat, 25*time.Second)
+	set(&l.Drain, 15*time.Second)
+	return l
+}
+
+func set[T int | int64 | time.Duration](v *T, to T) {
+	if *v == 0 {
+		*v = to
+	}
+}
+
+// HTTP serves MCP to many callers at once: streamable HTTP at /mcp, the older
+// SSE transport at /sse and /message, and beside them /healthz and /metrics.
+// Each caller has a Server of its own, so that nothing of one is in another's
+// reach.
+type HTTP struct {
+	cfg     HTTPConfig
+	limits  HTTPLimits
+	log     *slog.Logger
+	guard   *guard
+	callers *callers
+	load    load
+	mux     *http.ServeMux
+}
+
+// NewHTTP makes an HTTP. It opens nothing and connects to nothing.
+func NewHTTP(cfg HTTPConfig) (*HTTP, error) {
+	if cfg.Connect == nil {
+		return nil, errors.New("new HTTP server: no Connect")
+	}
+	if cfg.Server.Logger == nil {
+		cfg.Server.Logger = slog.New(slog.DiscardHandler)
+	}
+	g, err := newGuard(cfg.PublicURL, cfg.Hosts, cfg.Origins)
+	if err != nil {
+		return nil, fmt.Errorf("new HTTP server: %w", err)
+	}
+	h := &HTTP{cfg: cfg, limits: cfg.Limits.withDefaults(), log: cfg.Server.Logger, guard: g}
+	h.load.limits = h.limits
+	h.callers = newCallers(h)
+	h.mux = h.routes()
+	return h, nil
+}
+
+func (h *HTTP) routes() *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/mcp", h.forCaller(h.serveStreamable))
+	mux.HandleFunc("GET /sse", h.forCaller(h.serveSSE))
+	mux.HandleFunc("POST /message", h.forCaller(h.serveMessage))
+	mux.HandleFunc("GET /metrics", h.forCaller(h.serveMetrics))
+	mux.HandleFunc("GET /healthz", h.serveHealth)
+	mux.HandleFunc("GET "+metadataPath, h.serveMetadata)
+	mux.HandleFunc("GET "+metadataPath+"/{endpoint}", h.serveMetadata)
+	return mux
+}
+
+// ServeHTTP implements http.Handler.
+func (h *HTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	// A connection that is used again still has the last answer's deadline.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(h.limits.StallTimeout))
+	header := w.Header()
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Cache-Control", "no-store")
+	if p := h.guard.check(r); p != nil {
+		h.refuse(w, nil, p)
+		return
+	}
+	if h.guard.cors(w, r) {
+		return
+	}
+	h.mux.ServeHTTP(w, r)
+}
+
+// Serve answers on a listener until ctx ends. Then it drains: it takes no new
+// connections and calls, lets running calls answer for as long as Drain says,
+// cancels the rest, and ends the streams. It returns nil after that, and closes
+// the listener in any case.
+func (h *HTTP) Serve(ctx context.Context, l net.Listener) error {
+	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	srv := &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: h.limits.HeaderTimeout,
+		IdleTimeout:       h.limits.IdleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(h.log.Handler(), slog.LevelDebug),
+		BaseContext:       func(net.Listener) context.Context { return base },
+	}
+	if h.cfg.Certificate != nil {
+		srv.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: h.cfg.Certificate}
+	}
+	sweeping := make(chan struct{})
+	go func() {
+		defer close(sweeping)
+		h.callers.sweep(base)
+	}()
+	served := make(chan error, 1)
+	go func() {
+		if srv.TLSConfig != nil {
+			served <- srv.ServeTLS(l, "", "")
+			return
+		}
+		served <- srv.Serve(l)
+	}()
+	var err error
+	select {
+	case err = <-served:
+		err = fmt.Errorf("serve MCP over HTTP: %w", err)
+	case <-ctx.Done():
+	}
+	h.drain(srv, cancel)
+	cancel()
+	<-sweeping
+	return errors.Join(err, h.callers.close())
+}
+
+// drain ends a server without cutting a call short that ends in time.
+func (h *HTTP) drain(srv *http.Server, cancel context.CancelFunc) {
+	grace, stop := context.WithTimeout(context.Background(), h.limits.Drain)
+	defer stop()
+	closed := make(chan error, 1)
+	// A second for what is cancelled below to say so to its client.
+	last, end := context.WithTimeout(context.Background(), h.limits.Drain+time.Second)
+	defer end()
+	go func() { closed <- srv.Shutdown(last) }() // closes the listener first
+	if !h.load.close(grace) {
+		h.log.Warn("calls are cancelled: they did not end in time", "drain", h.limits.Drain)
+		cancel()
+	}
+	h.callers.endStreams()
+	if err := <-closed; err != nil {
+		_ = srv.Close() // clients that read nothing
+	}
+}
+
+// maxHeaderBytes bounds a request's headers.
+const maxHeaderBytes = 32 << 10
+
+func (h *HTTP) serveHealth(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	if h.load.isClosed() {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = w.Write([]byte(`{"status":"draining"}` + "\n"))
+		return
+	}
+	_, _ = w.Write([]byte(`{"status":"ok"}` + "\n"))
+}
+
+func (h *HTTP) serveMetrics(w http.ResponseWriter, r *http.Request, _ *caller) {
+	h.cfg.Metrics.Handler().ServeHTTP(w, r)
+}

@@ -1,0 +1,94 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"sync"
+)
+
+// load is what runs at once, of all callers and of each.
+type load struct {
+	limits HTTPLimits
+
+	mu     sync.Mutex
+	calls  int
+	bytes  int64
+	closed bool          // no call begins any more
+	idle   chan struct{} // closed when no call runs any more; nil: nobody waits
+}
+
+// admit lets a call of a caller begin. The function it gives ends the call, and
+// may be called again in vain.
+func (l *load) admit(c *caller) (end func(), p *problem) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.closed:
+		return nil, draining()
+	case c.running >= l.limits.MaxCalls:
+		return nil, busy(http.StatusTooManyRequests, "too_many_calls", "Too many calls of yours are running; try again when one has ended")
+	case l.calls >= l.limits.MaxTotalCalls:
+		return nil, busy(http.StatusServiceUnavailable, "overloaded", "The server is running as many calls as it can; try again in a moment")
+	}
+	c.running++
+	l.calls++
+	return sync.OnceFunc(func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		c.running--
+		if l.calls--; l.calls == 0 && l.idle != nil {
+			close(l.idle)
+			l.idle = nil
+		}
+	}), nil
+}
+
+// reserve makes room for bytes of a request, which release gives back.
+func (l *load) reserve(n int) *problem {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.bytes+int64(n) > l.limits.MaxTotalBytes {
+		return busy(http.StatusServiceUnavailable, "overloaded", "The server holds as many bytes of requests as it can; try again in a moment")
+	}
+	l.bytes += int64(n)
+	return nil
+}
+
+func (l *load) release(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.bytes -= int64(n)
+}
+
+// draining is the problem of a server that has been told to stop.
+func draining() *problem {
+	return busy(http.StatusServiceUnavailable, "draining", "The server is shutting down; try again in a moment")
+}
+
+// isClosed reports whether close has been called.
+func (l *load) isClosed() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.closed
+}
+
+// close lets no call begin any more, and waits until none runs. It reports false if ctx ends first.
+func (l *load) close(ctx context.Context) bool {
+	l.mu.Lock()
+	l.closed = true
+	if l.calls == 0 {
+		l.mu.Unlock()
+		return true
+	}
+	if l.idle == nil {
+		l.idle = make(chan struct{})
+	}
+	idle := l.idle
+	l.mu.Unlock()
+	select {
+	case <-idle:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

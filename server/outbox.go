@@ -1,0 +1,101 @@
+package server
+
+import (
+	"sync"
+
+	"github.com/mark3labs/mcp-go/mcp"
+)
+
+// outbox holds the resources of which a client must still be told that they
+// have changed, until a stream of it takes the word. A resource that changes
+// twice meanwhile is told of once.
+type outbox struct {
+	mu      sync.Mutex
+	closed  bool
+	waiting []string // URIs
+	streams map[string]chan<- mcp.JSONRPCNotification
+}
+
+// maxWaiting is how many resources may wait; the oldest go first.
+const maxWaiting = 1000
+
+// send tells of a changed resource, now or when there is a stream. It does not
+// block.
+func (o *outbox) send(uri string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return
+	}
+	for _, w := range o.waiting {
+		if w == uri {
+			return
+		}
+	}
+	if len(o.waiting) >= maxWaiting {
+		o.waiting = o.waiting[1:]
+	}
+	o.waiting = append(o.waiting, uri)
+	o.flush()
+}
+
+// attach adds a stream, which takes what is waiting.
+func (o *outbox) attach(id string, to chan<- mcp.JSONRPCNotification) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.streams == nil {
+		o.streams = map[string]chan<- mcp.JSONRPCNotification{}
+	}
+	o.streams[id] = to
+	o.flush()
+}
+
+func (o *outbox) detach(id string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.streams, id)
+}
+
+// retry sends what a full stream could not take before.
+func (o *outbox) retry() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.flush()
+}
+
+func (o *outbox) close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.closed, o.waiting, o.streams = true, nil, nil
+}
+
+// flush gives what is waiting to whichever stream has room.
+func (o *outbox) flush() {
+	for len(o.waiting) > 0 {
+		if !o.offer(resourceUpdated(o.waiting[0])) {
+			return
+		}
+		o.waiting = o.waiting[1:]
+	}
+}
+
+func (o *outbox) offer(n mcp.JSONRPCNotification) bool {
+	for _, s := range o.streams {
+		select {
+		case s <- n:
+			return true
+		default:
+		}
+	}
+	return false
+}
+
+func resourceUpdated(uri string) mcp.JSONRPCNotification {
+	return mcp.JSONRPCNotification{
+		JSONRPC: mcp.JSONRPC_VERSION,
+		Notification: mcp.Notification{
+			Method: mcp.MethodNotificationResourceUpdated,
+			Params: mcp.NotificationParams{AdditionalFields: map[string]any{"uri": uri}},
+		},
+	}
+}

@@ -1,0 +1,101 @@
+package server
+
+import (
+	"net/http"
+	"sync"
+	"time"
+)
+
+// reply is the answer to one request, on its way to a client that may not read
+// it: each piece must be taken within a time. A stream is kept alive with
+// comments while it is quiet. It takes writes from several goroutines, each
+// whole.
+type reply struct {
+	http.ResponseWriter
+	control *http.ResponseController
+	stall   time.Duration
+	before  func()       // has the last word on the headers; nil: none
+	wrote   func([]byte) // sees what has been written; nil: nobody
+
+	mu     sync.Mutex
+	status int
+	last   time.Time // of a write
+	err    error
+}
+
+// piece is how much is written under one deadline.
+const piece = 256 << 10
+
+func newReply(w http.ResponseWriter, stall time.Duration) *reply {
+	return &reply{ResponseWriter: w, control: http.NewResponseController(w), stall: stall}
+}
+
+// Unwrap is for http.ResponseController.
+func (r *reply) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// WriteHeader implements http.ResponseWriter.
+func (r *reply) WriteHeader(status int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.writeHeader(status)
+}
+
+func (r *reply) writeHeader(status int) {
+	if r.status == 0 {
+		r.status = status
+		if r.before != nil {
+			r.before()
+		}
+		r.ResponseWriter.WriteHeader(status)
+	}
+}
+
+// Write implements http.ResponseWriter.
+func (r *reply) Write(b []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n, err := r.write(b)
+	if err == nil && r.wrote != nil {
+		r.wrote(b)
+	}
+	return n, err
+}
+
+func (r *reply) write(b []byte) (int, error) {
+	r.writeHeader(http.StatusOK)
+	written := 0
+	for r.err == nil && written < len(b) {
+		_ = r.control.SetWriteDeadline(time.Now().Add(r.stall))
+		n, err := r.ResponseWriter.Write(b[written:min(len(b), written+piece)])
+		written += n
+		r.err = err
+	}
+	r.last = time.Now()
+	return written, r.err
+}
+
+// Flush implements http.Flusher.
+func (r *reply) Flush() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.flush()
+}
+
+func (r *reply) flush() {
+	if r.err == nil {
+		_ = r.control.SetWriteDeadline(time.Now().Add(r.stall))
+		r.err = r.control.Flush()
+	}
+}
+
+// beat writes a comment, which clients ignore, if nothing was written for a
+// while. It reports false once the client is known to be gone.
+func (r *reply) beat(every time.Duration) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.status != 0 && time.Since(r.last) >= every {
+		_, _ = r.write([]byte(": \n\n"))
+		r.flush()
+	}
+	return r.err == nil
+}

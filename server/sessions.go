@@ -1,0 +1,338 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/mark3labs/mcp-go/mcp"
+	mcpserver "github.com/mark3labs/mcp-go/server"
+)
+
+// sessions are the open sessions of one caller on both HTTP transports. They
+// are mcp-go's SessionIdManager too, so that it knows no others.
+type sessions struct {
+	h *HTTP
+	c *caller
+
+	mu      sync.Mutex
+	byID    map[string]*session
+	listens map[*context.CancelFunc]struct{} // streams without a session
+}
+
+func newSessions(h *HTTP, c *caller) *sessions {
+	return &sessions{h: h, c: c, byID: map[string]*session{}, listens: map[*context.CancelFunc]struct{}{}}
+}
+
+// session is one open session.
+//
+// Of streamable HTTP it is registered with mcp-go as a session that takes no
+// notifications. Were mcp-go to register its own, that one would serve all
+// requests of the session, and a call's progress could go out on the stream of
+// another call; so each request gets one of its own.
+type session struct {
+	id   string
+	life context.Context // of the stream of an SSE session; nil: it is not one
+
+	mu      sync.Mutex
+	used    time.Time
+	closed  bool
+	running int                           // requests
+	streams map[string]context.CancelFunc // open GET streams, by their id at mcp-go
+	opened  int                           // streams so far
+	pending map[string]func()             // requests that the stream owes an answer, by id; they end with it
+	outbox  outbox
+}
+
+// Bounds of a session.
+const (
+	maxStreams = 8   // of streamable HTTP
+	maxPending = 256 // requests of SSE
+)
+
+// Initialize does nothing: see session.
+func (s *session) Initialize() {}
+
+// Initialized is false, so that mcp-go sends it nothing.
+func (s *session) Initialized() bool { return false }
+
+// NotificationChannel is none.
+func (s *session) NotificationChannel() chan<- mcp.JSONRPCNotification { return nil }
+
+// SessionID is a random UUID.
+func (s *session) SessionID() string { return s.id }
+
+// full reports whether a caller may open no more sessions.
+func (ss *sessions) full() bool {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	return len(ss.byID)+len(ss.listens) >= ss.h.limits.MaxSessions
+}
+
+func tooManySessions() *problem {
+	p := busy(http.StatusTooManyRequests, "too_many_sessions", "Too many sessions of yours are open; end one, or wait until one that is idle is dropped")
+	p.retry = 30 * time.Second
+	return p
+}
+
+func (ss *sessions) count() int {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	return len(ss.byID) + len(ss.listens)
+}
+
+// listen notes a stream that belongs to no session, and that cancel ends. It
+// counts as one, and reports false if there are too many.
+func (ss *sessions) listen(cancel context.CancelFunc) (done func(), ok bool) {
+	if ss.full() {
+		return nil, false
+	}
+	ss.mu.Lock()
+	ss.listens[&cancel] = struct{}{}
+	ss.mu.Unlock()
+	ss.h.cfg.Metrics.streamOpened("http")
+	return func() {
+		ss.mu.Lock()
+		delete(ss.listens, &cancel)
+		ss.mu.Unlock()
+		ss.h.cfg.Metrics.streamClosed("http")
+	}, true
+}
+
+// get finds a session, nil if there is none.
+func (ss *sessions) get(id string, sse bool) *session {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if s := ss.byID[id]; s != nil && s.isSSE() == sse {
+		return s
+	}
+	return nil
+}
+
+// open opens a session: of SSE, if it lives only as long as a stream.
+func (ss *sessions) open(life context.Context) *session {
+	s := &session{id: uuid.NewString(), life: life, used: time.Now()}
+	ss.mu.Lock()
+	ss.byID[s.id] = s
+	ss.mu.Unlock()
+	ss.h.cfg.Metrics.sessionOpened(s.transport())
+	return s
+}
+
+// remove forgets a session and ends its streams. It reports whether there was
+// one.
+func (ss *sessions) remove(id string) bool {
+	ss.mu.Lock()
+	s := ss.byID[id]
+	delete(ss.byID, id)
+	ss.mu.Unlock()
+	if s == nil {
+		return false
+	}
+	s.end(true)
+	s.outbox.close()
+	ss.h.cfg.Metrics.sessionClosed(s.transport())
+	return true
+}
+
+// Generate opens a session for an initialize request.
+func (ss *sessions) Generate() string {
+	s := ss.open(nil)
+	// An id that was never used before can't be taken.
+	_ = ss.c.server.mcp.RegisterSession(context.Background(), s)
+	return s.id
+}
+
+// errNoSession is what mcp-go is told of an id that names no open session.
+var errNoSession = errors.New("no such session")
+
+// Validate reports whether a session is open.
+func (ss *sessions) Validate(id string) (terminated bool, err error) {
+	if ss.get(id, false) == nil {
+		return false, errNoSession
+	}
+	return false, nil
+}
+
+// Terminate ends a session. One that is not open is no error.
+func (ss *sessions) Terminate(id string) (notAllowed bool, err error) {
+	ss.remove(id)
+	return false, nil
+}
+
+// drop ends a session of streamable HTTP here and at mcp-go, which has no other
+// way to it than a request.
+func (ss *sessions) drop(id string) {
+	ss.c.streamable.Handle(discard{}, &mcpserver.HTTPRequest{
+		Method:  http.MethodDelete,
+		Header:  http.Header{mcpserver.HeaderKeySessionID: {id}},
+		Context: context.Background(),
+	})
+}
+
+// sweep drops sessions that have been idle since before a time.
+func (ss *sessions) sweep(before time.Time) {
+	for _, s := range ss.all() {
+		if !s.isSSE() && s.idleSince(before) {
+			ss.drop(s.id)
+		}
+	}
+}
+
+func (ss *sessions) endStreams() {
+	ss.mu.Lock()
+	for cancel := range ss.listens {
+		(*cancel)()
+	}
+	ss.mu.Unlock()
+	for _, s := range ss.all() {
+		s.end(false)
+	}
+}
+
+func (ss *sessions) close() {
+	for _, s := range ss.all() {
+		if s.isSSE() {
+			ss.remove(s.id)
+		} else {
+			ss.drop(s.id)
+		}
+	}
+}
+
+func (ss *sessions) all() []*session {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	all := make([]*session, 0, len(ss.byID))
+	for _, s := range ss.byID {
+		all = append(all, s)
+	}
+	return all
+}
+
+func (s *session) isSSE() bool { return s.life != nil }
+
+func (s *session) transport() string {
+	if s.isSSE() {
+		return "sse"
+	}
+	return "http"
+}
+
+// begin notes a request, which the function it gives ends.
+func (s *session) begin() (end func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.running++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.running--
+		s.used = time.Now()
+	}
+}
+
+func (s *session) idleSince(t time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.running == 0 && len(s.streams) == 0 && s.used.Before(t)
+}
+
+// openStream notes a stream that cancel ends, and gives it an id of its own at
+// mcp-go, where it counts as a session. It reports false if there are too many,
+// or the session has ended.
+func (s *session) openStream(cancel context.CancelFunc) (id string, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || len(s.streams) >= maxStreams {
+		return "", false
+	}
+	if s.streams == nil {
+		s.streams = map[string]context.CancelFunc{}
+	}
+	s.opened++
+	id = s.id + "/" + strconv.Itoa(s.opened)
+	s.streams[id] = cancel
+	return id, true
+}
+
+func (s *session) closeStream(id string) {
+	s.outbox.detach(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.streams, id)
+	s.used = time.Now()
+}
+
+// end ends a session's streams, and with closed lets none begin any more.
+func (s *session) end(closed bool) {
+	s.mu.Lock()
+	s.closed = s.closed || closed
+	cancels := make([]context.CancelFunc, 0, len(s.streams))
+	for _, cancel := range s.streams {
+		cancels = append(cancels, cancel)
+	}
+	s.mu.Unlock()
+	for _, cancel := range cancels {
+		cancel()
+	}
+}
+
+// owe notes that a request awaits its answer on the session's stream, and what
+// to do when it is there.
+func (s *session) owe(id string, answered func()) *problem {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed:
+		return noSession()
+	case s.pending[id] != nil:
+		return refusal(http.StatusBadRequest, "bad_request", "Invalid request: a request with this id is still running")
+	case len(s.pending) >= maxPending:
+		return busy(http.StatusTooManyRequests, "too_many_calls", "Too many requests of this session are running; try again when one has ended")
+	}
+	if s.pending == nil {
+		s.pending = map[string]func(){}
+	}
+	s.pending[id] = answered
+	return nil
+}
+
+// paid notes that an answer has been written, or will never be.
+func (s *session) paid(id string) {
+	s.mu.Lock()
+	answered := s.pending[id]
+	delete(s.pending, id)
+	s.mu.Unlock()
+	if answered != nil {
+		answered()
+	}
+}
+
+// owed gives the ids of the requests without an answer.
+func (s *session) owed() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ids := make([]string, 0, len(s.pending))
+	for id := range s.pending {
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+func noSession() *problem {
+	return refusal(http.StatusNotFound, "no_session", "Session not found: it has ended, or was dropped because it was idle; initialize a new one")
+}
+
+// discard is the answer to a request that nobody made.
+type discard struct{}
+
+func (discard) Header() http.Header         { return http.Header{} }
+func (discard) WriteHeader(int)             {}
+func (discard) Write(b []byte) (int, error) { return len(b), nil }
+func (discard) Flush()                      {}
+func (discard) CanStream() bool             { return false }

@@ -1,0 +1,173 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"strconv"
+
+	"github.com/go-json-experiment/json/jsontext"
+	mcpserver "github.com/mark3labs/mcp-go/server"
+)
+
+// newSSE makes a caller's SSE transport: mcp-go's, behind what it leaves to
+// others.
+func newSSE(c *caller) *mcpserver.SSEServer {
+	return mcpserver.NewSSEServer(c.server.mcp,
+		mcpserver.WithSSEDisableLocalhostProtection(true), // guard is stricter
+		mcpserver.WithSessionIDGenerator(func(ctx context.Context, _ *http.Request) (string, error) {
+			return requestOf(ctx).session, nil
+		}),
+		mcpserver.WithSSEContextFunc(c.server.requestContext),
+	)
+}
+
+// serveSSE opens a session of the SSE transport and serves its stream, which
+// carries the endpoint to post to, all answers, and notifications.
+func (h *HTTP) serveSSE(w http.ResponseWriter, r *http.Request, c *caller) {
+	if h.load.isClosed() {
+		h.refuse(w, nil, draining())
+		return
+	}
+	if c.sessions.full() {
+		h.refuse(w, nil, tooManySessions())
+		return
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	s := c.sessions.open(ctx)
+	defer c.sessions.remove(s.id)
+	stream, _ := s.openStream(cancel)
+	h.cfg.Metrics.streamOpened("sse")
+	defer h.cfg.Metrics.streamClosed("sse")
+
+	out := newReply(w, h.limits.StallTimeout)
+	allowed := w.Header().Get("Access-Control-Allow-Origin")
+	out.before = func() { // mcp-go lets every page read the stream
+		w.Header().Del("Access-Control-Allow-Origin")
+		if allowed != "" {
+			w.Header().Set("Access-Control-Allow-Origin", allowed)
+		}
+	}
+	out.wrote = func(event []byte) {
+		if id := answeredID(event); id != "" {
+			s.paid(id)
+		}
+	}
+	var session mcpserver.ClientSession
+	req := &request{transport: "sse", session: s.id, opened: func(opened mcpserver.ClientSession) {
+		session = opened
+		s.outbox.attach(stream, opened.NotificationChannel())
+	}}
+	defer h.keepAlive(ctx, cancel, out, &s.outbox)()
+	c.sse.SSEHandler().ServeHTTP(out, r.WithContext(withRequest(ctx, req)))
+	s.end(true)
+	c.cancelOwed(s, session)
+}
+
+// cancelOwed cancels the requests whose answers can't reach the client any
+// more. mcp-go has detached them from their HTTP requests, and knows no other
+// way to end them.
+func (c *caller) cancelOwed(s *session, session mcpserver.ClientSession) {
+	ctx := context.Background()
+	if session != nil {
+		ctx = c.server.mcp.WithContext(ctx, session)
+	}
+	for _, id := range s.owed() {
+		c.server.cancelRequest(ctx, json.RawMessage(id))
+		s.paid(id)
+	}
+}
+
+// serveMessage serves a message of an SSE session.
+func (h *HTTP) serveMessage(w http.ResponseWriter, r *http.Request, c *caller) {
+	s := c.sessions.get(r.URL.Query().Get("sessionId"), true)
+	if s == nil {
+		h.refuse(w, nil, noSession())
+		return
+	}
+	body, release, p := h.readBody(w, r)
+	if p != nil {
+		h.refuse(w, nil, p)
+		return
+	}
+	m, fault := parse(body)
+	if fault != nil {
+		release()
+		h.refuse(w, fault.id, &problem{status: http.StatusBadRequest, code: fault.Code, reason: "bad_request", message: fault.Message})
+		return
+	}
+	owed := ""
+	if m.id != nil && m.method != nil {
+		end, p := h.load.admit(c)
+		if p == nil {
+			owed = canonicalID(m.id)
+			if p = s.owe(owed, func() { end(); release() }); p != nil {
+				end()
+			}
+		}
+		if p != nil {
+			release()
+			h.refuse(w, m.id, p)
+			return
+		}
+	} else {
+		defer release()
+	}
+	out := newReply(w, h.limits.StallTimeout)
+	req := c.server.newRequest("sse", r.Header, m)
+	req.outbox, req.life = &s.outbox, s.life
+	c.sse.MessageHandler().ServeHTTP(out, forward(r.WithContext(withRequest(r.Context(), req)), m))
+	if out.status != http.StatusAccepted && owed != "" {
+		s.paid(owed)
+	}
+}
+
+// answeredID gives the id of the request that an event answers, empty if it
+// answers none.
+func answeredID(event []byte) string {
+	_, data, ok := bytes.Cut(event, []byte("data: "))
+	if !ok {
+		return ""
+	}
+	dec := jsontext.NewDecoder(bytes.NewReader(data[:min(len(data), maxID+256)]))
+	if tok, err := dec.ReadToken(); err != nil || tok.Kind() != '{' {
+		return ""
+	}
+	id := ""
+	for {
+		name, err := dec.ReadToken()
+		if err != nil || name.Kind() != '"' {
+			return id
+		}
+		switch name.String() {
+		case "method":
+			return "" // a request of ours
+		case "result", "error":
+			return id
+		}
+		isID := name.String() == "id"
+		v, err := dec.ReadValue()
+		if err != nil {
+			return id
+		}
+		if isID {
+			id = canonicalID(v)
+		}
+	}
+}
+
+// canonicalID writes an id as mcp-go does, which reads numbers as float64.
+func canonicalID(id jsontext.Value) string {
+	if id.Kind() == '0' {
+		if f, err := strconv.ParseFloat(string(id), 64); err == nil {
+			return strconv.FormatFloat(f, 'g', -1, 64)
+		}
+	}
+	b, err := jsontext.AppendQuote(nil, unquote(id))
+	if err != nil {
+		return string(id)
+	}
+	return string(b)
+}

@@ -1,0 +1,236 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/mark3labs/mcp-go/mcp"
+	mcpserver "github.com/mark3labs/mcp-go/server"
+)
+
+// newStreamable makes a caller's streamable HTTP transport: mcp-go's, behind
+// what it leaves to others.
+func newStreamable(c *caller) *mcpserver.StreamableHTTPServer {
+	return mcpserver.NewStreamableHTTPServer(c.server.mcp,
+		mcpserver.WithSessionIdManager(c.sessions),
+		mcpserver.WithStreamableHTTPLogger(c.server.log),
+		mcpserver.WithDisableLocalhostProtection(true), // guard is stricter
+		mcpserver.WithHTTPContextFunc(c.server.requestContext),
+	)
+}
+
+// serveStreamable serves the one endpoint of streamable HTTP.
+func (h *HTTP) serveStreamable(w http.ResponseWriter, r *http.Request, c *caller) {
+	switch r.Method {
+	case http.MethodPost:
+		h.servePost(w, r, c)
+	case http.MethodGet:
+		h.serveStream(w, r, c)
+	case http.MethodDelete:
+		h.serveDelete(w, r, c)
+	default:
+		w.Header().Set("Allow", "GET, POST, DELETE")
+		h.refuse(w, nil, refusal(http.StatusMethodNotAllowed, "bad_request", "Method not allowed"))
+	}
+}
+
+// servePost serves a message.
+func (h *HTTP) servePost(w http.ResponseWriter, r *http.Request, c *caller) {
+	body, release, p := h.readBody(w, r)
+	if p != nil {
+		h.refuse(w, nil, p)
+		return
+	}
+	defer release()
+	m, fault := parse(body)
+	if fault != nil {
+		h.refuse(w, fault.id, &problem{status: http.StatusBadRequest, code: fault.Code, reason: "bad_request", message: fault.Message})
+		return
+	}
+	s, end, p := h.admitPost(r, c, m)
+	if p != nil {
+		h.refuse(w, m.id, p)
+		return
+	}
+	defer end()
+	if m.id == nil && m.name == string(mcp.MethodNotificationCancelled) && modernHeader(r) {
+		// Without sessions an id names no request; closing the stream cancels.
+		w.WriteHeader(http.StatusAccepted)
+		return
+	}
+	req := c.server.newRequest("http", r.Header, m)
+	if s != nil {
+		req.outbox = &s.outbox
+	}
+	out := newReply(w, h.limits.StallTimeout)
+	ctx := r.Context()
+	if m.id != nil && m.name == string(mcp.MethodSubscriptionsListen) {
+		// It runs until the client leaves, or is sent away.
+		var stop context.CancelFunc
+		ctx, stop = context.WithCancel(ctx)
+		defer stop()
+		done, ok := c.sessions.listen(stop)
+		if !ok {
+			h.refuse(w, m.id, tooManySessions())
+			return
+		}
+		defer done()
+		req.outbox = &outbox{}
+		defer req.outbox.close()
+		defer h.keepAlive(ctx, stop, out, req.outbox)()
+	}
+	c.streamable.ServeHTTP(out, forward(r.WithContext(withRequest(ctx, req)), m))
+}
+
+// admitPost checks what a message needs beside itself: a session, nil where
+// there is none yet or never will be, and room to run. end gives both back.
+func (h *HTTP) admitPost(r *http.Request, c *caller, m *message) (s *session, end func(), p *problem) {
+	over := func() {}
+	switch id := r.Header.Get(mcpserver.HeaderKeySessionID); {
+	case m.modern() || modernHeader(r): // without sessions
+	case m.name == string(mcp.MethodInitialize):
+		if c.sessions.full() {
+			return nil, nil, tooManySessions()
+		}
+	case id == "":
+		return nil, nil, refusal(http.StatusBadRequest, "no_session", "Invalid request: the Mcp-Session-Id header that initialize gave is missing")
+	default:
+		if s = c.sessions.get(id, false); s == nil {
+			return nil, nil, noSession()
+		}
+		over = s.begin()
+	}
+	if m.id == nil || m.method == nil || m.name == string(mcp.MethodSubscriptionsListen) {
+		return s, over, nil // it starts nothing that runs
+	}
+	ended, p := h.load.admit(c)
+	if p != nil {
+		over()
+		return nil, nil, p
+	}
+	return s, func() { over(); ended() }, nil
+}
+
+// modernHeader reports whether a request says in its headers that it belongs to
+// a protocol version without sessions.
+func modernHeader(r *http.Request) bool {
+	return mcp.IsModernProtocol(r.Header.Get(mcp.HeaderProtocolVersion))
+}
+
+// takeOut is from which size on, in bytes, the arguments of a call without
+// sessions are kept from mcp-go, which decodes them again and again. It must
+// see smaller ones: those versions have headers that repeat arguments.
+const takeOut = 64 << 10
+
+// newRequest makes what our hooks need to know of a message, and takes the
+// arguments of a tool call out of it.
+func (s *Server) newRequest(transport string, header http.Header, m *message) *request {
+	req := &request{transport: transport, size: len(m.line)}
+	if m.name == string(mcp.MethodToolsCall) && (!m.modern() || len(m.line) > takeOut) {
+		req.arguments = m.takeArguments()
+		m.object.arguments = jsontext.Value("{}")
+	}
+	return req
+}
+
+// forward gives the request that mcp-go sees: what is left of the message, in
+// one spelling. An answer goes through as it is.
+func forward(r *http.Request, m *message) *http.Request {
+	body := m.line
+	if m.method != nil {
+		body = m.encode()
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	r.ContentLength = int64(len(body))
+	return r
+}
+
+// serveStream serves a session's stream of notifications, until the client
+// leaves, the session ends, or the server does.
+func (h *HTTP) serveStream(w http.ResponseWriter, r *http.Request, c *caller) {
+	if modernHeader(r) {
+		c.streamable.ServeHTTP(w, r) // refuses it
+		return
+	}
+	id := r.Header.Get(mcpserver.HeaderKeySessionID)
+	if id == "" {
+		h.refuse(w, nil, refusal(http.StatusBadRequest, "no_session", "Invalid request: the Mcp-Session-Id header that initialize gave is missing"))
+		return
+	}
+	s := c.sessions.get(id, false)
+	if s == nil {
+		h.refuse(w, nil, noSession())
+		return
+	}
+	if h.load.isClosed() {
+		h.refuse(w, nil, draining())
+		return
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	stream, ok := s.openStream(cancel)
+	if !ok {
+		h.refuse(w, nil, busy(http.StatusTooManyRequests, "too_many_sessions", "Too many streams of this session are open"))
+		return
+	}
+	defer s.closeStream(stream)
+	h.cfg.Metrics.streamOpened("http")
+	defer h.cfg.Metrics.streamClosed("http")
+	out := newReply(w, h.limits.StallTimeout)
+	r = r.WithContext(withRequest(ctx, &request{transport: "http", opened: func(opened mcpserver.ClientSession) {
+		s.outbox.attach(stream, opened.NotificationChannel())
+	}}))
+	r.Header = r.Header.Clone()
+	r.Header.Set(mcpserver.HeaderKeySessionID, stream)
+	defer h.keepAlive(ctx, cancel, out, &s.outbox)()
+	c.streamable.ServeHTTP(out, r)
+}
+
+// keepAlive sends signs of life on a stream until the function it gives is
+// called, and ends the stream when the client is gone. What the stream had no
+// room for before is offered again.
+func (h *HTTP) keepAlive(ctx context.Context, cancel context.CancelFunc, out *reply, box *outbox) (stop func()) {
+	ctx, end := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(h.limits.Heartbeat)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			box.retry()
+			if !out.beat(h.limits.Heartbeat) {
+				cancel()
+				return
+			}
+		}
+	}()
+	return func() { end(); <-done }
+}
+
+func (h *HTTP) serveDelete(w http.ResponseWriter, r *http.Request, c *caller) {
+	if id := r.Header.Get(mcpserver.HeaderKeySessionID); !modernHeader(r) && c.sessions.get(id, false) == nil {
+		h.refuse(w, nil, noSession())
+		return
+	}
+	c.streamable.ServeHTTP(newReply(w, h.limits.StallTimeout), r)
+}
+
+// requestContext gives mcp-go the context of a request: with a session that can
+// subscribe, where there is a way to tell it anything.
+func (s *Server) requestContext(ctx context.Context, _ *http.Request) context.Context {
+	box := requestOf(ctx).outbox
+	session := mcpserver.ClientSessionFromContext(ctx)
+	if box == nil || session == nil {
+		return ctx
+	}
+	return ctx
+}
