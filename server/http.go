@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"kubbi-mcp/kubbi"
+	"kubbi-mcp/tools"
 )
 
 // HTTPConfig is what an HTTP needs. Connect must be set.
@@ -89,6 +90,9 @@ func NewHTTP(cfg HTTPConfig) (*HTTP, error) {
 	}
 	if cfg.Server.Logger == nil {
 		cfg.Server.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Server.Schemas == nil {
+		cfg.Server.Schemas = &tools.Schemas{} // for all callers
 	}
 	g, err := newGuard(cfg.PublicURL, cfg.Hosts, cfg.Origins)
 	if err != nil {

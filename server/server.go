@@ -27,11 +27,12 @@ const DefaultMaxMessageBytes = 72 << 20
 // Config is what a Server needs. Client must be set.
 type Config struct {
 	Client          *kubbi.Client
-	Version         string        // shown to the host; "": dev
-	DefaultTTL      time.Duration // of a kubbi sent without ttl_seconds; 0: one hour
-	ToolPrefix      string        // put before every tool's name, as kubbi_
-	MaxMessageBytes int           // of one stdio message; 0: DefaultMaxMessageBytes
-	Logger          *slog.Logger  // nil: silent
+	Version         string         // shown to the host; "": dev
+	DefaultTTL      time.Duration  // of a kubbi sent without ttl_seconds; 0: one hour
+	ToolPrefix      string         // put before every tool's name, as kubbi_
+	MaxMessageBytes int            // of one stdio message; 0: DefaultMaxMessageBytes
+	Logger          *slog.Logger   // nil: silent
+	Schemas         *tools.Schemas // to share among servers; nil: its own
 
 	Caller  string                           // whose server it is, for logs; "": the process's own user
 	Metrics *Metrics                         // nil: none
@@ -91,6 +92,8 @@ func New(cfg Config) (*Server, error) {
 		DefaultTTL: cfg.DefaultTTL,
 		Prefix:     cfg.ToolPrefix,
 		Logger:     cfg.Logger,
+		Schemas:    cfg.Schemas,
+		Observe:    s.observe,
 	}); err != nil {
 		return nil, fmt.Errorf("new server: %w", err)
 	}

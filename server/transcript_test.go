@@ -75,7 +75,7 @@ func play(t *testing.T, head, in string) string {
 	relay := relaytest.New(t)
 	relay.Clock.Advance(0)
 	var log syncBuffer
-	cfg := Config{Version: "test", Logger: slog.New(slog.NewTextHandler(&log, nil))}
+	cfg := Config{Version: "test", Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))}
 	key, base, raw := relay.APIKey, relay.URL, false
 	for line := range strings.Lines(head) {
 		option, ok := strings.CutPrefix(strings.TrimSpace(line), "option: ")

@@ -117,24 +117,29 @@ func sentence(s string) string {
 // capital makes a message start like a sentence.
 func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
-// outcome is what a log line says about a call.
+// outcome is Call's.
 func outcome(err error) string {
 	var kerr *kubbi.Error
 	var arg argumentError
+	ours := !errors.As(err, &kerr)
 	switch {
 	case err == nil:
-		return "ok"
+		return OutcomeOK
 	case errors.As(err, &arg):
-		return "wrong arguments"
-	case errors.As(err, &kerr) && kerr.Code != "":
+		return OutcomeBadArguments
+	case !ours && api.Statuses[kerr.Code] != 0:
 		return string(kerr.Code)
 	case errors.Is(err, kubbi.ErrOrigin):
-		return "origin refused"
+		return OutcomeOrigin
 	case errors.Is(err, context.Canceled):
-		return "cancelled"
+		return OutcomeCancelled
 	case errors.Is(err, kubbi.ErrNetwork):
-		return "network"
+		return OutcomeNetwork
+	case errors.Is(err, context.DeadlineExceeded):
+		return OutcomeTimeout
+	case !ours:
+		return OutcomeService
 	default:
-		return "error"
+		return OutcomeInternal
 	}
 }

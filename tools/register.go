@@ -20,7 +20,6 @@ import (
 	mcpserver "github.com/mark3labs/mcp-go/server"
 
 	"kubbi-mcp/kubbi"
-	"kubbi-mcp/schemas"
 )
 
 // Config is what the tools need. Client must be set.
@@ -29,7 +28,32 @@ type Config struct {
 	DefaultTTL time.Duration // of a kubbi sent without ttl_seconds; 0: one hour
 	Prefix     string        // put before every tool's name, as kubbi_
 	Logger     *slog.Logger  // nil: silent
+	Schemas    *Schemas      // to share among servers; nil: its own
+
+	// Observe is told of every call when it has ended; nil: nobody.
+	Observe func(context.Context, Call)
 }
+
+// Call is what is known of a call that has ended. It holds nothing that came
+// from outside.
+type Call struct {
+	Tool        string // without the prefix
+	Took        time.Duration
+	Outcome     string // OutcomeOK, another of these, or a code of the Kubbi API
+	AnswerBytes int    // of the result, about
+}
+
+// Outcomes of a call that are no codes of the Kubbi API.
+const (
+	OutcomeOK           = "ok"
+	OutcomeBadArguments = "bad_arguments"  // refused before anything was sent
+	OutcomeOrigin       = "origin_refused" // the claim URL's origin is not allowed
+	OutcomeNetwork      = "network"        // no answer of the Kubbi API, or half of one
+	OutcomeService      = "service_error"  // an answer that the Kubbi API does not give
+	OutcomeTimeout      = "timeout"        // the call's own time was up
+	OutcomeCancelled    = "cancelled"
+	OutcomeInternal     = "internal" // a fault of ours
+)
 
 // Register adds every tool to the server.
 func Register(s *mcpserver.MCPServer, cfg Config) error {
@@ -41,6 +65,12 @@ func Register(s *mcpserver.MCPServer, cfg Config) error {
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Schemas == nil {
+		cfg.Schemas = &Schemas{}
+	}
+	if cfg.Observe == nil {
+		cfg.Observe = func(context.Context, Call) {}
 	}
 	t := &toolset{Config: cfg}
 	for _, d := range []definition{
@@ -74,11 +104,7 @@ type hints struct{ readOnly, destructive, idempotent, openWorld bool }
 // input schema, decoded; its error becomes a result with isError.
 func define[In any](t *toolset, name, title, description string, h hints,
 	handle func(context.Context, In) (*mcp.CallToolResult, error)) definition {
-	input, err := schemas.Input(name)
-	if err != nil {
-		return definition{err: err}
-	}
-	output, err := schemas.Output(name)
+	schema, err := t.Schemas.of(name)
 	if err != nil {
 		return definition{err: err}
 	}
@@ -86,8 +112,8 @@ func define[In any](t *toolset, name, title, description string, h hints,
 		Name:            t.Prefix + name,
 		Title:           title,
 		Description:     description,
-		RawInputSchema:  input,
-		RawOutputSchema: output,
+		RawInputSchema:  schema.input.schema,
+		RawOutputSchema: schema.output.schema,
 		Annotations: mcp.ToolAnnotation{
 			Title:           title,
 			ReadOnlyHint:    &h.readOnly,
@@ -96,13 +122,9 @@ func define[In any](t *toolset, name, title, description string, h hints,
 			OpenWorldHint:   &h.openWorld,
 		},
 	}
-	valid, promised := &validator{schema: input}, &validator{schema: output}
 	call := func(ctx context.Context, req mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-		args, err := rawArguments(req)
+		args, err := schema.input.arguments(req)
 		if err != nil {
-			return nil, err
-		}
-		if err := valid.check(args); err != nil {
 			return nil, err
 		}
 		var in In
@@ -113,17 +135,20 @@ func define[In any](t *toolset, name, title, description string, h hints,
 	}
 	return definition{tool: tool, handle: func(ctx context.Context, req mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		start := time.Now()
+		seen := Call{Tool: name, Outcome: OutcomeInternal} // what a panic leaves
+		defer func() {
+			seen.Took = time.Since(start)
+			t.Observe(ctx, seen)
+		}()
 		res, err := call(ctx, req)
 		if err != nil {
 			res = problem(name, err)
-		} else if bad := promised.validate(jsontext.Value(res.RawStructuredContent), lenient...); bad != nil {
+		} else if bad := schema.output.validate(jsontext.Value(res.RawStructuredContent), lenient...); bad != nil {
 			// A fault of ours, or a service that answers oddly. The result goes out
 			// all the same: it may be all that is left of a payload.
 			t.Logger.Error("result does not match its output schema", "tool", name)
 		}
-		t.Logger.LogAttrs(ctx, slog.LevelDebug, "tool call",
-			slog.String("tool", name), slog.Duration("took", time.Since(start)),
-			slog.String("outcome", outcome(err)))
+		seen.Outcome, seen.AnswerBytes = outcome(err), ResultSize(res)
 		return res, nil
 	}}
 }

@@ -23,6 +23,8 @@ import (
 type caller struct {
 	s   *mcpserver.MCPServer
 	log bytes.Buffer
+
+	outcome string // of the last call
 }
 
 func newCaller(t *testing.T, key, base string) *caller {
@@ -34,7 +36,11 @@ func newCaller(t *testing.T, key, base string) *caller {
 	t.Cleanup(func() { client.Close() })
 	c := &caller{s: mcpserver.NewMCPServer("test", "1")}
 	logger := slog.New(slog.NewTextHandler(&c.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	if err := Register(c.s, Config{Client: client, Logger: logger}); err != nil {
+	if err := Register(c.s, Config{
+		Client:  client,
+		Logger:  logger,
+		Observe: func(_ context.Context, call Call) { c.outcome = call.Outcome },
+	}); err != nil {
 		t.Fatal(err)
 	}
 	return c
@@ -82,8 +88,8 @@ func TestServiceErrors(t *testing.T) {
 		"quota":         {429, `{"error":"quota_exceeded","message":"50 a day"}`, "", "send", `{"content":1}`, []string{"quota", "50 a day"}, "quota_exceeded"},
 		"its fault":     {500, `{"error":"internal_error","message":"oops"}`, "", "get", byID, []string{"HTTP status 500", "Try again"}, "internal_error"},
 		"other API":     {501, `{"error":"not_implemented","message":"v9"}`, "", "get", byID, []string{"KUBBI_BASE_URL"}, "not_implemented"},
-		"a proxy":       {502, `<html>stack trace</html>`, "", "get", byID, []string{"HTTP status 502"}, "error"},
-		"not JSON":      {200, `hello`, "", "get", byID, []string{"service"}, ""},
+		"a proxy":       {502, `<html>stack trace</html>`, "", "get", byID, []string{"HTTP status 502"}, "service_error"},
+		"not JSON":      {200, `hello`, "", "get", byID, []string{"service"}, "service_error"},
 		"nothing said":  {410, `{"error":"gone","message":""}`, "", "claim", byToken, []string{"send it again"}, "gone"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -115,8 +121,8 @@ func TestServiceErrors(t *testing.T) {
 					t.Errorf("%q is shown in %q or %q", secret, text, c.log.String())
 				}
 			}
-			if tt.outcome != "" && !strings.Contains(c.log.String(), "outcome="+tt.outcome) {
-				t.Errorf("log %q does not say %q", c.log.String(), tt.outcome)
+			if c.outcome != tt.outcome {
+				t.Errorf("outcome %q, want %q", c.outcome, tt.outcome)
 			}
 		})
 	}
@@ -224,7 +230,11 @@ func TestOutputIsChecked(t *testing.T) {
 	relay := relaytest.New(t)
 	c := newCaller(t, relay.APIKey, relay.URL)
 	var log bytes.Buffer
-	d := define(&toolset{Config{Logger: slog.New(slog.NewTextHandler(&log, nil))}}, "delete", "", "", hints{},
+	d := define(&toolset{Config{
+		Logger:  slog.New(slog.NewTextHandler(&log, nil)),
+		Schemas: &Schemas{},
+		Observe: func(context.Context, Call) {},
+	}}, "delete", "", "", hints{},
 		func(context.Context, idInput) (*mcp.CallToolResult, error) {
 			return structured(map[string]string{"id": "x", "secret": "s3cr3t"})
 		})

@@ -23,6 +23,7 @@ import (
 // even that of a claim that has burned.
 type validator struct {
 	schema json.RawMessage
+	whole  bool      // sees values as they are: nothing is known of the schema
 	once   sync.Once // compiles on the first call, to keep it out of the start
 	root   *jsonschema.Schema
 	opaque map[string]bool // members whose schema looks no further than their kind
@@ -54,24 +55,31 @@ func (v *validator) validate(value jsontext.Value, opts ...jsonv2.Options) error
 	if v.err != nil {
 		return v.err
 	}
+	if !v.whole {
+		value = view(value, v.opaque)
+	}
 	var decoded any
-	if err := jsonv2.Unmarshal(view(value, v.opaque), &decoded, opts...); err != nil {
+	if err := jsonv2.Unmarshal(value, &decoded, opts...); err != nil {
 		return fmt.Errorf("decode for validation: %w", err)
 	}
 	return v.root.Validate(decoded)
 }
 
 func (v *validator) compile() {
+	if v.err != nil {
+		return
+	}
 	var shape struct {
-		Properties map[string]map[string]json.RawMessage `json:"properties"`
+		Properties map[string]json.RawMessage `json:"properties"`
 	}
 	if v.err = json.Unmarshal(v.schema, &shape); v.err != nil {
 		return
 	}
 	v.opaque = make(map[string]bool)
-	for name, p := range shape.Properties {
+	for name, schema := range shape.Properties {
 		v.known = append(v.known, name)
-		v.opaque[name] = p["properties"] == nil && p["items"] == nil
+		var p map[string]json.RawMessage // true and false are schemas too
+		v.opaque[name] = json.Unmarshal(schema, &p) == nil && p["properties"] == nil && p["items"] == nil
 	}
 	sort.Strings(v.known)
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(v.schema))
@@ -123,7 +131,7 @@ func (v *validator) faults(e *jsonschema.ValidationError, into []string) []strin
 		return append(into, fmt.Sprintf("%s: must be at least %s", at, k.Want.RatString()))
 	case *kind.Maximum:
 		return append(into, fmt.Sprintf("%s: must be at most %s", at, k.Want.RatString()))
-	case *kind.MinItems, *kind.MinLength: // both are 1 wherever they stand
+	case *kind.MinItems, *kind.MinLength: // both are 1 wherever they stand in ours
 		return append(into, fmt.Sprintf("%s: must not be empty", at))
 	case *kind.MaxLength:
 		return append(into, fmt.Sprintf("%s: must have at most %d characters", at, k.Want))

@@ -1,0 +1,165 @@
+package tools
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/mark3labs/mcp-go/mcp"
+	mcpserver "github.com/mark3labs/mcp-go/server"
+
+	"kubbi-mcp/kubbi"
+	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/relay/relaytest"
+)
+
+// TestObserve has every call told of once, with what came of it and under the
+// tool's own name.
+func TestObserve(t *testing.T) {
+	relay := relaytest.New(t)
+	client, err := kubbi.NewClient(relay.APIKey, kubbi.WithBaseURL(relay.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	var seen []Call
+	s := mcpserver.NewMCPServer("test", "0")
+	err = Register(s, Config{Client: client, Prefix: "kubbi_", Observe: func(_ context.Context, c Call) { seen = append(seen, c) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	call := func(ctx context.Context, tool, args string) *mcp.CallToolResult {
+		var req mcp.CallToolRequest
+		req.Params.Arguments = json.RawMessage(args)
+		res, err := s.GetTool("kubbi_"+tool).Handler(ctx, req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res
+	}
+	sent := call(t.Context(), "send", `{"content":"x","max_retrievals":1}`)
+	var out struct {
+		ClaimURL string `json:"claim_url"`
+	}
+	if err := json.Unmarshal(sent.RawStructuredContent, &out); err != nil {
+		t.Fatal(err)
+	}
+	byURL := fmt.Sprintf(`{"claim_url":%q}`, out.ClaimURL)
+	call(t.Context(), "claim", byURL)
+	call(t.Context(), "claim", byURL)
+	call(t.Context(), "claim", `{"claim_uri":"x"}`)
+	call(t.Context(), "claim", `{"claim_url":"https://elsewhere.example/r/`+strings.Repeat("a", 43)+`"}`)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	call(ended, "list", `{}`)
+	want := []Call{
+		{Tool: "send", Outcome: "ok"},
+		{Tool: "claim", Outcome: "ok"},
+		{Tool: "claim", Outcome: "gone"},
+		{Tool: "claim", Outcome: "bad_arguments"},
+		{Tool: "claim", Outcome: "origin_refused"},
+		{Tool: "list", Outcome: "cancelled"},
+	}
+	if diff := cmp.Diff(want, seen, cmpopts.IgnoreFields(Call{}, "Took", "AnswerBytes")); diff != "" {
+		t.Error(diff)
+	}
+	for _, c := range seen {
+		if c.Took <= 0 || c.AnswerBytes <= 0 {
+			t.Errorf("got %+v", c)
+		}
+	}
+}
+
+// TestPanicIsObserved has a call that panics told of as well.
+func TestPanicIsObserved(t *testing.T) {
+	var seen []Call
+	cfg := Config{Schemas: &Schemas{}, Observe: func(_ context.Context, c Call) { seen = append(seen, c) }}
+	d := define(&toolset{cfg}, "list", "", "", hints{}, func(context.Context, listInput) (*mcp.CallToolResult, error) {
+		panic("x")
+	})
+	func() {
+		defer func() { _ = recover() }()
+		_, _ = d.handle(t.Context(), mcp.CallToolRequest{})
+	}()
+	if len(seen) != 1 || seen[0].Outcome != OutcomeInternal {
+		t.Errorf("got %+v", seen)
+	}
+}
+
+func TestOutcome(t *testing.T) {
+	for name, c := range map[string]struct {
+		err  error
+		want string
+	}{
+		"a code":         {&kubbi.Error{Code: api.CodeExpired}, "expired"},
+		"no known code":  {&kubbi.Error{Status: 500, Code: "what_the_caller_sent"}, OutcomeService},
+		"no code":        {&kubbi.Error{Status: 502}, OutcomeService},
+		"out of time":    {context.DeadlineExceeded, OutcomeTimeout},
+		"anything else":  {errors.New("x"), OutcomeInternal},
+		"wrong argument": {argumentError("x"), OutcomeBadArguments},
+	} {
+		if got := outcome(c.err); got != c.want {
+			t.Errorf("%s: got %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+// TestSchemasAreShared has servers that share their schemas compile each once.
+func TestSchemasAreShared(t *testing.T) {
+	client, err := kubbi.NewClient("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shared := &Schemas{}
+	for range 2 {
+		if err := Register(mcpserver.NewMCPServer("test", "0"), Config{Client: client, Schemas: shared}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a, err := shared.of("send")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := shared.of("send")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a != b {
+		t.Error("a schema is read twice")
+	}
+	if a.input.root != nil {
+		t.Error("a schema is compiled before it is needed")
+	}
+}
+
+// TestValidated checks the arguments of a tool that is not ours.
+func TestValidated(t *testing.T) {
+	tool := mcp.NewTool("add", mcp.WithNumber("a", mcp.Required()), mcp.WithObject("o", mcp.MinProperties(1)))
+	handle := Validated(tool, func(_ context.Context, req mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+		return mcp.NewToolResultText(fmt.Sprint(req.GetArguments()["a"])), nil
+	})
+	long := strings.Repeat("x", 2*viewLimit)
+	for args, want := range map[string]string{
+		`{"a":7}`:                          "7",
+		`{"a":7,"o":{"b":"` + long + `"}}`: "7", // which must not be seen as an empty object
+		`{"a":"7"}`:                        "Wrong arguments, nothing was done. a: must be number, is string. Correct them and call this tool again.",
+		`{}`:                               "Wrong arguments, nothing was done. arguments: a is required. Correct them and call this tool again.",
+		`{"a":7,"o":{}}`:                   "Wrong arguments, nothing was done. o: breaks the rule minProperties. Correct them and call this tool again.",
+	} {
+		var req mcp.CallToolRequest
+		req.Params.Arguments = json.RawMessage(args)
+		req.Params.RawArguments = json.RawMessage(args)
+		res, err := handle(t.Context(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := res.Content[0].(mcp.TextContent).Text; got != want {
+			t.Errorf("%.40s: got %q, want %q", args, got, want)
+		}
+	}
+}
