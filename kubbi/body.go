@@ -29,6 +29,7 @@ type sending struct {
 	parts   payload
 	stopped bool
 	watch   *watch
+	report  Progress // nil: nobody asks
 }
 
 func (s *sending) reader() io.ReadCloser {
@@ -46,6 +47,7 @@ func (s *sending) stop() {
 type sendingReader struct {
 	s    *sending
 	rest payload
+	done int64
 }
 
 func (r *sendingReader) Read(p []byte) (int, error) {
@@ -63,6 +65,10 @@ func (r *sendingReader) Read(p []byte) (int, error) {
 	n := copy(p, r.rest[0])
 	r.rest[0] = r.rest[0][n:]
 	r.s.watch.moved(n)
+	r.done += int64(n)
+	if r.s.report != nil {
+		r.s.report(r.done, r.s.parts.size())
+	}
 	return n, nil
 }
 

@@ -52,7 +52,10 @@ func (c *Claimed) Release(ctx context.Context) error {
 	return c.release(ctx)
 }
 
-type claimConfig struct{ hold bool }
+type claimConfig struct {
+	hold     bool
+	progress Progress
+}
 
 // ClaimOption changes one claim.
 type ClaimOption func(*claimConfig)
@@ -60,6 +63,9 @@ type ClaimOption func(*claimConfig)
 // HoldGrace leaves the payload with the relay until Claimed.Release or the end
 // of the grace: for a caller whose own hold on it may still fail.
 func HoldGrace() ClaimOption { return func(c *claimConfig) { c.hold = true } }
+
+// WithProgress has f told how much of the answer has been received.
+func WithProgress(f Progress) ClaimOption { return func(c *claimConfig) { c.progress = f } }
 
 // Bounds of ending a grace.
 const (
@@ -88,6 +94,7 @@ func (c *Client) Claim(ctx context.Context, urlOrToken string, opts ...ClaimOpti
 	}
 	claim, end := r, r
 	claim.method, end.method, end.once = http.MethodPost, http.MethodDelete, true
+	claim.received = cfg.progress
 
 	resp, header, err := do[api.ClaimResponse](ctx, c, claim)
 	if err != nil {

@@ -39,6 +39,8 @@ type request struct {
 	key      string // idempotency key
 	body     payload
 	limit    int64 // of the answer; 0: smallAnswerLimit
+	sent     Progress
+	received Progress
 }
 
 // nothing is the answer of a call whose answer has no body.
@@ -113,7 +115,10 @@ func attempt[Resp any](parent context.Context, c *Client, r request, n int) (_ *
 	}
 	ctx, w := newWatch(parent, c.timeout)
 	defer w.stop()
-	body := &sending{parts: r.body, watch: w}
+	body := &sending{parts: r.body, watch: w, report: r.sent}
+	if r.sent != nil {
+		r.sent(0, r.body.size())
+	}
 	defer body.stop()
 
 	resp, fail := c.roundTrip(ctx, r, body)
@@ -133,6 +138,9 @@ func attempt[Resp any](parent context.Context, c *Client, r request, n int) (_ *
 	limit := r.limit
 	if limit == 0 {
 		limit = smallAnswerLimit
+	}
+	if r.received != nil {
+		resp.Body = watchBody(resp.Body, resp.ContentLength, r.received)
 	}
 	b, err := readBody(resp, limit, w)
 	if err == nil {

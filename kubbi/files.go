@@ -14,13 +14,14 @@ import (
 // api.EncodingBase64.
 type File = api.FileRequest
 
-// SendFilesParams is a package of files to send. TTL, MaxRetrievals and
-// Metadata are those of SendParams.
+// SendFilesParams is a package of files to send. TTL, MaxRetrievals, Metadata
+// and Progress are those of SendParams.
 type SendFilesParams struct {
 	Files         []File
 	TTL           time.Duration
 	MaxRetrievals int
 	Metadata      any
+	Progress      Progress
 }
 
 // SendFiles creates a kubbi of several files and gives its claim URL. Errors
@@ -42,5 +43,5 @@ func (c *Client) SendFiles(ctx context.Context, p SendFilesParams) (*Sent, error
 	if err != nil {
 		return nil, invalid("name, type, role or encoding of a file is not valid UTF-8")
 	}
-	return c.create(ctx, payload{body})
+	return c.create(ctx, payload{body}, p.Progress)
 }

@@ -23,7 +23,7 @@ type ListParams struct {
 // List gives one page of the caller's kubbis in any status, newest first.
 // Errors match ErrUnauthorized, ErrValidation, ErrNetwork.
 func (c *Client) List(ctx context.Context, p ListParams) (*Page, error) {
-	page, _, err := c.list(ctx, p, "")
+	page, _, err := c.ListFrom(ctx, p, "")
 	return page, err
 }
 
@@ -42,7 +42,7 @@ func (c *Client) All(ctx context.Context, limit int) iter.Seq2[Kubbi, error] {
 		seen := map[string]bool{}
 		anchor, stale := "", 0
 		for n := 1; ; n++ {
-			page, next, err := c.list(ctx, ListParams{Page: n, Limit: limit}, anchor)
+			page, next, err := c.ListFrom(ctx, ListParams{Page: n, Limit: limit}, anchor)
 			if err != nil {
 				yield(Kubbi{}, err)
 				return
@@ -69,9 +69,10 @@ func (c *Client) All(ctx context.Context, limit int) iter.Seq2[Kubbi, error] {
 	}
 }
 
-// list gives a page and the anchor for the next one, empty where the server
-// has none.
-func (c *Client) list(ctx context.Context, p ListParams, anchor string) (*Page, string, error) {
+// ListFrom is List with the anchor that an earlier page came with, "" for none,
+// which keeps later pages stable while kubbis are created. It gives the anchor
+// for the next page, "" where the server has none, as the hosted service.
+func (c *Client) ListFrom(ctx context.Context, p ListParams, anchor string) (*Page, string, error) {
 	query := url.Values{}
 	if p.Page != 0 {
 		query.Set("page", strconv.Itoa(p.Page))

@@ -38,6 +38,8 @@ type SendParams struct {
 	// Metadata is nil, or what encodes to a JSON object; every holder of the
 	// claim URL can read it without claiming.
 	Metadata any
+	// Progress is told how much of the request has been sent; nil: nobody asks.
+	Progress Progress
 }
 
 // Send creates a kubbi of one content and gives its claim URL. Errors match
@@ -62,7 +64,7 @@ func (c *Client) Send(ctx context.Context, p SendParams) (*Sent, error) {
 		return nil, invalid("the content type can't be written as JSON")
 	}
 	// rest is an object with at least ttl_seconds in it: content goes in front.
-	return c.create(ctx, payload{[]byte(`{"content":`), content, []byte(`,`), rest[1:]})
+	return c.create(ctx, payload{[]byte(`{"content":`), content, []byte(`,`), rest[1:]}, p.Progress)
 }
 
 // encodeContent gives a content's JSON, and whether it is a string.
@@ -113,7 +115,7 @@ func setTerms(req *api.CreateRequest, ttl time.Duration, maxRetrievals int, meta
 	return nil
 }
 
-func (c *Client) create(ctx context.Context, body payload) (*Sent, error) {
+func (c *Client) create(ctx context.Context, body payload, progress Progress) (*Sent, error) {
 	key, err := newKey()
 	if err != nil {
 		return nil, err
@@ -126,6 +128,7 @@ func (c *Client) create(ctx context.Context, body payload) (*Sent, error) {
 		producer: true,
 		key:      key,
 		body:     body,
+		sent:     progress,
 	})
 	if err != nil {
 		return nil, err
