@@ -15,7 +15,7 @@ import (
 // callTool calls a tool, as mcp-go would if it had the message. For requests of
 // the versions with a handshake it adds nothing that our tools use, but decodes
 // the message half a dozen times on the way.
-func (s *Server) callTool(ctx context.Context, m *message) mcp.JSONRPCMessage {
+func (s *Server) callTool(ctx context.Context, m *message, args jsontext.Value) mcp.JSONRPCMessage {
 	name := unquote(m.object.tool)
 	tool := s.mcp.GetTool(name)
 	if tool == nil {
@@ -24,7 +24,7 @@ func (s *Server) callTool(ctx context.Context, m *message) mcp.JSONRPCMessage {
 	var req mcp.CallToolRequest
 	req.Method = string(mcp.MethodToolsCall)
 	req.Params.Name = name
-	setArguments(&req, m.takeArguments())
+	setArguments(&req, args)
 	res, err := s.recovery(tool.Handler)(ctx, req)
 	if err != nil {
 		return mcp.NewJSONRPCError(mcp.NewRequestId(nil), mcp.INTERNAL_ERROR, errInternal.Error(), nil)

@@ -262,12 +262,20 @@ func (m *message) encode() []byte {
 // modern reports whether the request belongs to a protocol version without an
 // initialize handshake (2026-07-28 or later), which it says in its _meta.
 func (m *message) modern() bool {
+	v := m.metaMember(mcp.MetaKeyProtocolVersion)
+	return v.Kind() == '"' && mcp.IsModernProtocol(unquote(v))
+}
+
+// hasProgressToken reports whether the client wants to be told how a request
+// gets on.
+func (m *message) hasProgressToken() bool { return m.metaMember("progressToken") != nil }
+
+func (m *message) metaMember(name string) jsontext.Value {
 	var meta map[string]jsontext.Value
 	if m.object.meta == nil || jsonv2.Unmarshal(m.object.meta, &meta) != nil {
-		return false
+		return nil
 	}
-	v := meta[mcp.MetaKeyProtocolVersion]
-	return v.Kind() == '"' && mcp.IsModernProtocol(unquote(v))
+	return meta[name]
 }
 
 // unquote gives a valid JSON string's text.

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -37,6 +38,9 @@ func newSessions(h *HTTP, c *caller) *sessions {
 type session struct {
 	id   string
 	life context.Context // of the stream of an SSE session; nil: it is not one
+
+	calls calls       // those that mcp-go does not see
+	logs  atomic.Bool // the client has asked for log messages
 
 	mu      sync.Mutex
 	used    time.Time

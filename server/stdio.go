@@ -257,7 +257,7 @@ func (t *stdio) handle(ctx context.Context, m *message) (out []byte) {
 	ctx = withRequest(ctx, r)
 	if m.name == string(mcp.MethodToolsCall) {
 		if len(m.object.others) == 0 && !m.modern() {
-			return encodeAnswer(m, t.callTool(ctx, m))
+			return encodeAnswer(m, t.callTool(ctx, m, m.takeArguments()))
 		}
 		r.arguments = m.takeArguments()
 		m.object.arguments = jsontext.Value("{}")

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"mime"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -62,11 +64,14 @@ func (h *HTTP) servePost(w http.ResponseWriter, r *http.Request, c *caller) {
 		w.WriteHeader(http.StatusAccepted)
 		return
 	}
+	out := newReply(w, h.limits.StallTimeout)
+	if s != nil && h.serveCall(out, r, c, s, m) {
+		return
+	}
 	req := c.server.newRequest("http", r.Header, m)
 	if s != nil {
 		req.outbox = &s.outbox
 	}
-	out := newReply(w, h.limits.StallTimeout)
 	ctx := r.Context()
 	if m.id != nil && m.name == string(mcp.MethodSubscriptionsListen) {
 		// It runs until the client leaves, or is sent away.
@@ -84,6 +89,41 @@ func (h *HTTP) servePost(w http.ResponseWriter, r *http.Request, c *caller) {
 		defer h.keepAlive(ctx, stop, out, req.outbox)()
 	}
 	c.streamable.ServeHTTP(out, forward(r.WithContext(withRequest(ctx, req)), m))
+}
+
+// serveCall serves a tool call of a session whose answer is all that the client
+// can get for it, without mcp-go, which would decode the message half a dozen
+// times more. It reports false if it has done nothing: for a call that may send
+// notifications before its answer, and for what mcp-go would refuse.
+func (h *HTTP) serveCall(out *reply, r *http.Request, c *caller, s *session, m *message) bool {
+	switch {
+	case m.name == string(mcp.MethodNotificationCancelled):
+		id := string(m.object.requestID)
+		s.calls.cancel(func(k *call) bool { return k.id == id })
+		return false // mcp-go may know it
+	case m.name == string(mcp.MethodSetLogLevel):
+		s.logs.Store(true)
+		return false
+	case m.id == nil || m.name != string(mcp.MethodToolsCall) || s.logs.Load() || m.hasProgressToken() || len(m.object.others) > 0:
+		return false
+	}
+	version := r.Header.Get(mcp.HeaderProtocolVersion)
+	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || mediaType != "application/json" || version != "" && !mcp.IsValidProtocolVersion(version) {
+		return false
+	}
+	k := &call{id: string(m.id)}
+	k.ctx, k.cancel = context.WithCancel(r.Context())
+	defer k.cancel()
+	if s.calls.add(k) { // of two with one id, the second can't be cancelled
+		defer s.calls.remove(k)
+	}
+	req := c.server.newRequest("http", r.Header, m)
+	answer := encodeAnswer(m, c.server.callTool(withRequest(k.ctx, req), m, req.arguments))
+	out.Header().Set("Content-Type", "application/json")
+	out.Header().Set("Content-Length", strconv.Itoa(len(answer)))
+	_, _ = out.Write(answer)
+	return true
 }
 
 // admitPost checks what a message needs beside itself: a session, nil where
