@@ -13,25 +13,30 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// problem makes a result of what went wrong: what happened, and what to do
-// next. It holds no stack, key, token or payload.
+// problem makes a result of what went wrong.
 func problem(tool string, err error) *mcp.CallToolResult {
+	return mcp.NewToolResultError(Explain(tool, err))
+}
+
+// Explain says what went wrong in a tool, or in what does the same work: what
+// happened, and what to do next. It holds no stack, key, token or payload.
+func Explain(tool string, err error) string {
 	var arg argumentError
 	if errors.As(err, &arg) {
-		return mcp.NewToolResultError("Wrong arguments, nothing was done. " + string(arg) + " Correct them and call this tool again.")
+		return "Wrong arguments, nothing was done. " + string(arg) + " Correct them and call this tool again."
 	}
 	var kerr *kubbi.Error
 	if errors.As(err, &kerr) {
-		return mcp.NewToolResultError(explain(tool, kerr))
+		return explain(tool, kerr)
 	}
 	switch {
 	case errors.Is(err, context.Canceled):
-		return mcp.NewToolResultError("The call was cancelled.")
+		return "The call was cancelled."
 	case errors.Is(err, context.DeadlineExceeded):
-		return mcp.NewToolResultError("There was no answer in time. Try again.")
+		return "There was no answer in time. Try again."
 	default:
 		// Its text is not ours to vouch for.
-		return mcp.NewToolResultError("Something went wrong inside kubbi-mcp. The log on its stderr may say more; try again, or tell your user.")
+		return "Something went wrong inside kubbi-mcp. The log on its stderr may say more; try again, or tell your user."
 	}
 }
 

@@ -44,6 +44,9 @@ func (t *toolset) get() definition {
 		})
 }
 
+// Describe gives the JSON that get answers with.
+func Describe(k kubbi.Kubbi) ([]byte, error) { return marshal(kubbiOutputOf(k)) }
+
 func kubbiOutputOf(k kubbi.Kubbi) kubbiOutput {
 	return kubbiOutput{
 		ID:               k.ID,

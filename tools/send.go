@@ -60,6 +60,7 @@ func (t *toolset) send() definition {
 				TTL:           t.ttl(in.TTLSeconds),
 				MaxRetrievals: in.MaxRetrievals.orZero(),
 				Metadata:      orNil(in.Metadata),
+				Progress:      progressOf(ctx),
 			})
 			if err != nil {
 				return nil, err
