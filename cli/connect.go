@@ -49,6 +49,7 @@ func (a *app) connect() (*backend, error) {
 	b.client, err = kubbi.NewClient(a.cfg.APIKey,
 		kubbi.WithBaseURL(base),
 		kubbi.WithAllowedOrigins(append([]string{a.cfg.RelayURL}, a.cfg.AllowOrigin...)...),
+		kubbi.WithTraceOrigins(a.cfg.RelayURL),
 		kubbi.WithMiddleware(relay.RoundTripper),
 		kubbi.WithUserAgent("kubbi-mcp/"+buildInfo().Version),
 		kubbi.WithLogger(a.log),

@@ -43,6 +43,7 @@ type Client struct {
 	answerLimit int64
 	userAgent   string
 	log         *slog.Logger
+	traced      []string // origins that are told the trace of a call
 	plain       http.RoundTripper
 	guarded     http.RoundTripper // for origins that only "*" allows; nil without it
 	own         []*http.Transport // to close
@@ -72,6 +73,7 @@ type config struct {
 	userAgent   string
 	logger      *slog.Logger
 	allowed     []string
+	traced      []string
 }
 
 // Option changes what NewClient makes.
@@ -173,6 +175,14 @@ func NewClient(apiKey string, opts ...Option) (*Client, error) {
 		userAgent:   cfg.userAgent,
 		log:         cfg.logger,
 		releases:    newReleases(),
+	}
+	c.traced = []string{base}
+	for _, o := range cfg.traced {
+		origin, err := ParseOrigin(o)
+		if err != nil {
+			return nil, fmt.Errorf("kubbi: trace origin %w", err)
+		}
+		c.traced = append(c.traced, origin)
 	}
 	for _, o := range append([]string{base, DefaultBaseURL}, cfg.allowed...) {
 		if err := c.allowed.add(o); err != nil {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -214,6 +215,9 @@ func (c *Client) newRequest(ctx context.Context, r request, body *sending) (*htt
 	if r.producer && c.apiKey != "" {
 		req.Header.Set("Authorization", "Bearer "+c.apiKey)
 	}
+	if slices.Contains(c.traced, r.origin) {
+		traceOf(ctx).setHeaders(req.Header)
+	}
 	return req, nil
 }
 
@@ -270,6 +274,9 @@ func (c *Client) logAttempt(ctx context.Context, r request, n, status int, took 
 		slog.Int("status", status),
 		slog.Duration("duration", took),
 		slog.Int("attempt", n),
+	}
+	if id := TraceID(ctx); id != "" {
+		attrs = append(attrs, slog.String("trace_id", id))
 	}
 	switch {
 	case fail == nil:

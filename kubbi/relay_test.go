@@ -1,9 +1,11 @@
 package kubbi_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/http"
 	"reflect"
 	"strings"
@@ -283,4 +285,62 @@ func TestCancel(t *testing.T) {
 			t.Errorf("%s: after cancelled calls: %v", name, err)
 		}
 	}
+}
+
+// The relay logs the trace that a call belongs to, whichever way it came.
+func TestRelaySeesTrace(t *testing.T) {
+	const id = "4bf92f3577b34da6a3ce929d0e0e4736"
+	var log lockedBuffer
+	relay := relaytest.New(t, relaytest.WithLogger(slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))))
+	for name, opts := range map[string][]kubbi.Option{
+		"http":    nil,
+		"process": {kubbi.WithMiddleware(relay.Local.RoundTripper)},
+	} {
+		c, err := kubbi.NewClient(relay.APIKey, append(opts, kubbi.WithBaseURL(relay.URL))...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		log.reset()
+		ctx := kubbi.WithTrace(t.Context(), kubbi.Trace{Parent: "00-" + id + "-00f067aa0ba902b7-01", State: "vendor=opaque"})
+		sent, err := c.Send(ctx, kubbi.SendParams{Content: "x"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Claim(ctx, sent.ClaimURL); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Close(); err != nil { // which waits for the end of the grace
+			t.Fatal(err)
+		}
+		if n := strings.Count(log.String(), `"trace_id":"`+id+`"`); n != 3 {
+			t.Errorf("%s: %d of 3 requests name the trace:\n%s", name, n, log.String())
+		}
+		if strings.Contains(log.String(), "opaque") {
+			t.Errorf("%s: the log has the tracestate", name)
+		}
+	}
+}
+
+// lockedBuffer is a buffer for a logger.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func (l *lockedBuffer) reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.b.Reset()
 }

@@ -60,10 +60,7 @@ func (rl *Relay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if p := recover(); p != nil {
 			rl.recovered(rec, r, p)
 		}
-		rl.cfg.Logger.LogAttrs(r.Context(), slog.LevelDebug, "request",
-			slog.String("method", method(r)), slog.String("route", shape(r)), slog.Int("status", rec.status),
-			slog.Int64("request_bytes", max(r.ContentLength, 0)), slog.Int64("answer_bytes", rec.bytes),
-			slog.Duration("duration", time.Since(start)))
+		rl.logRequest(rec, r, time.Since(start))
 		if rec.abort {
 			panic(http.ErrAbortHandler) // the client must not take a cut answer for a whole one
 		}
@@ -82,6 +79,23 @@ func (rl *Relay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	rl.mux.ServeHTTP(rec, r)
+}
+
+func (rl *Relay) logRequest(rec *recorder, r *http.Request, took time.Duration) {
+	if !rl.cfg.Logger.Enabled(r.Context(), slog.LevelDebug) {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("method", method(r)), slog.String("route", shape(r)), slog.Int("status", rec.status),
+		slog.Int64("request_bytes", max(r.ContentLength, 0)), slog.Int64("answer_bytes", rec.bytes),
+		slog.Duration("duration", took),
+	}
+	if parents := r.Header.Values(api.HeaderTraceparent); len(parents) == 1 {
+		if tp, ok := api.ParseTraceparent(parents[0]); ok {
+			attrs = append(attrs, slog.String("trace_id", tp.TraceID))
+		}
+	}
+	rl.cfg.Logger.LogAttrs(r.Context(), slog.LevelDebug, "request", attrs...)
 }
 
 // recovered answers a panic. What it panicked with may hold anything, so only
