@@ -102,6 +102,13 @@ func TestDocs(t *testing.T) {
 		}
 	}
 
+	serving := readDoc(t, "docs/http.md")
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[serveCmd]()) {
+		if name := f.Tag.Get("variable"); name != "" && !strings.Contains(serving, "`"+name+"`") {
+			t.Errorf("docs/http.md lacks variable %q", name)
+		}
+	}
+
 	manual := readDoc(t, "docs/cli.md")
 	codes := regexp.MustCompile(`(?m)^ +(\d+) `).FindAllStringSubmatch(exitCodes, -1)
 	rows := regexp.MustCompile(`(?m)^\| (\d+) \|`).FindAllStringSubmatch(manual, -1)
@@ -125,7 +132,7 @@ func TestDocs(t *testing.T) {
 	}
 
 	// A link to a file that is not there helps nobody.
-	for _, doc := range []string{"README.md", "docs/cli.md", "docs/configuration.md", "docs/security.md"} {
+	for _, doc := range []string{"README.md", "docs/cli.md", "docs/configuration.md", "docs/http.md", "docs/security.md"} {
 		for _, link := range regexp.MustCompile(`\]\(([^)#:]+)\)`).FindAllStringSubmatch(readDoc(t, doc), -1) {
 			if _, err := os.Stat(filepath.Join("..", filepath.Dir(doc), link[1])); err != nil {
 				t.Errorf("%s: %v", doc, err)
