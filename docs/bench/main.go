@@ -47,7 +47,7 @@ func main() {
 		}
 		return
 	}
-	only := flag.String("only", "", "run only the measurements whose name contains this: disk, store, http, start, stdio, large, memory")
+	only := flag.String("only", "", "run only the measurements whose name contains this: disk, store, http, mcp, sessions, start, stdio, large, memory")
 	rounds := flag.Int("rounds", 5, "rounds that the medians are taken over")
 	bin := flag.String("bin", "", "binary to measure instead of a fresh release build")
 	flag.Parse()
@@ -83,6 +83,8 @@ func run(only, bin string, rounds int) error {
 		{"disk", s.disk},
 		{"store", s.store},
 		{"http", s.http},
+		{"mcp", s.mcpCalls},
+		{"sessions", s.idle},
 		{"start", s.start},
 		{"stdio", s.stdio},
 		{"large", s.large},

@@ -33,18 +33,24 @@ const (
 
 // parallel runs do(i) for i below n from 16 goroutines and gives the rate.
 func parallel(n int, do func(i int) error) (perSecond float64, err error) {
+	return spread(callers, n, func(_, i int) error { return do(i) })
+}
+
+// spread is parallel with as many goroutines as workers, each of which do gets
+// to know.
+func spread(workers, n int, do func(worker, i int) error) (perSecond float64, err error) {
 	var next atomic.Int64
 	var wg sync.WaitGroup
-	errs := make([]error, callers)
+	errs := make([]error, workers)
 	begin := time.Now()
-	for c := range callers {
+	for c := range workers {
 		wg.Go(func() {
 			for {
 				i := int(next.Add(1)) - 1
 				if i >= n {
 					return
 				}
-				if errs[c] = do(i); errs[c] != nil {
+				if errs[c] = do(c, i); errs[c] != nil {
 					return
 				}
 			}
@@ -126,7 +132,7 @@ func (s *suite) http() error {
 	}
 	ctx, cancel := context.WithCancel(s.ctx)
 	defer cancel()
-	echo, err := s.startEcho(ctx)
+	echo, err := s.startEcho(ctx, "http-echo")
 	if err != nil {
 		return err
 	}
@@ -236,9 +242,11 @@ func awaitRelay(ctx context.Context, url, data string) (string, error) {
 	}
 }
 
-func (s *suite) startEcho(ctx context.Context) (string, error) {
+// startEcho starts one of this program's HTTP roles, until ctx ends, and gives
+// its URL.
+func (s *suite) startEcho(ctx context.Context, role string) (string, error) {
 	cmd := exec.CommandContext(ctx, s.self)
-	cmd.Env = append(os.Environ(), "BENCH_ROLE=http-echo")
+	cmd.Env = append(os.Environ(), "BENCH_ROLE="+role)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return "", err

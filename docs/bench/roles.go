@@ -18,6 +18,8 @@ func play(role string) error {
 	switch role {
 	case "mcp-echo":
 		return mcpserver.ServeStdio(echoServer())
+	case "mcp-http-echo":
+		return mcpHTTPEcho()
 	case "http-echo":
 		return httpEcho()
 	}
@@ -32,6 +34,16 @@ func echoServer() *mcpserver.MCPServer {
 			return mcp.NewToolResultText(r.GetString("message", "")), nil
 		})
 	return s
+}
+
+// mcpHTTPEcho is the same over streamable HTTP, as mcp-go serves it by default.
+func mcpHTTPEcho() error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(os.Stdout, "http://"+l.Addr().String()+"/mcp")
+	return http.Serve(l, mcpserver.NewStreamableHTTPServer(echoServer()))
 }
 
 // httpEcho reads each body whole and answers with the one named by the path:

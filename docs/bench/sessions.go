@@ -1,0 +1,134 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+)
+
+const (
+	idleSessions = 1000
+	settled      = 3 * time.Second // after which the garbage of the handshakes has had time to go
+)
+
+// idle: what is resident while a thousand agents have a session open and call
+// nothing: without a stream, with one, and over SSE, which always has one.
+func (s *suite) idle() error {
+	for _, m := range []struct {
+		what string
+		open func(context.Context, *http.Client) error
+	}{
+		{"streamable HTTP, no stream", func(ctx context.Context, c *http.Client) error {
+			_, err := agents(ctx, c, "http://"+mcpAddr+"/mcp", idleSessions)
+			return err
+		}},
+		{"streamable HTTP, each with an open GET stream", openStreams},
+		{"SSE", openSSE},
+	} {
+		var rss []float64
+		for range min(s.rounds, 3) {
+			mb, err := s.idleRound(m.open)
+			if err != nil {
+				return fmt.Errorf("%s: %w", m.what, err)
+			}
+			rss = append(rss, mb)
+		}
+		s.add("resident with 1,000 idle sessions: "+m.what, fmt.Sprintf("%.1f MB", median(rss)), "", "", "under 60 MB")
+	}
+	return nil
+}
+
+func (s *suite) idleRound(open func(context.Context, *http.Client) error) (float64, error) {
+	h, err := s.serveHTTP()
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithCancel(s.ctx)
+	transport := &http.Transport{MaxIdleConnsPerHost: connections}
+	err = open(ctx, &http.Client{Transport: transport})
+	var mb float64
+	if err == nil {
+		time.Sleep(settled)
+		mb, err = (&agent{cmd: h.cmd}).memory("VmRSS")
+	}
+	cancel()
+	transport.CloseIdleConnections()
+	return mb, errors.Join(err, h.stop())
+}
+
+// openStreams opens sessions, and of each the stream of notifications, until
+// ctx ends.
+func openStreams(ctx context.Context, c *http.Client) error {
+	all, err := agents(ctx, c, "http://"+mcpAddr+"/mcp", idleSessions)
+	if err != nil {
+		return err
+	}
+	_, err = spread(connections, len(all), func(_, i int) error {
+		_, err := openStream(ctx, c, "http://"+mcpAddr+"/mcp", all[i].session)
+		return err
+	})
+	return err
+}
+
+// openStream opens a stream that ends with ctx.
+func openStream(ctx context.Context, c *http.Client, url, session string) (io.Reader, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Accept", "text/event-stream")
+	if session != "" {
+		r.Header.Set("Mcp-Session-Id", session)
+	}
+	resp, err := c.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		resp.Body.Close()
+		return nil, errors.New(resp.Status)
+	}
+	context.AfterFunc(ctx, func() { resp.Body.Close() })
+	return resp.Body, nil
+}
+
+// openSSE opens sessions of SSE, and initializes each.
+func openSSE(ctx context.Context, c *http.Client) error {
+	_, err := spread(connections, idleSessions, func(int, int) error {
+		stream, err := openStream(ctx, c, "http://"+mcpAddr+"/sse", "")
+		if err != nil {
+			return err
+		}
+		lines := bufio.NewReaderSize(stream, 16<<10)
+		endpoint, err := data(lines)
+		if err != nil {
+			return err
+		}
+		for _, message := range []string{initialize, `{"jsonrpc":"2.0","method":"notifications/initialized"}`} {
+			if _, err := post(ctx, c, http.MethodPost, "http://"+mcpAddr+endpoint, []byte(message), "", ""); err != nil {
+				return err
+			}
+		}
+		_, err = data(lines)
+		return err
+	})
+	return err
+}
+
+// data reads the next event's data.
+func data(lines *bufio.Reader) (string, error) {
+	for {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			return "", err
+		}
+		if text, ok := strings.CutPrefix(line, "data: "); ok {
+			return strings.TrimSpace(text), nil
+		}
+	}
+}
