@@ -19,6 +19,7 @@ func (s *Server) callTool(ctx context.Context, m *message, args jsontext.Value) 
 	name := unquote(m.object.tool)
 	tool := s.mcp.GetTool(name)
 	if tool == nil {
+		s.observe(ctx, unknownTool)
 		return mcp.NewJSONRPCError(mcp.NewRequestId(nil), mcp.INVALID_PARAMS, fmt.Sprintf("There is no tool %q", name), nil)
 	}
 	var req mcp.CallToolRequest

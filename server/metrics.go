@@ -1,6 +1,10 @@
 package server
 
-import "net/http"
+import (
+	"net/http"
+
+	"kubbi-mcp/tools"
+)
 
 // Metrics counts what callers do. A nil one counts nothing.
 type Metrics struct{}
@@ -10,6 +14,8 @@ func (m *Metrics) sessionClosed(transport string) {}
 func (m *Metrics) streamOpened(transport string)  {}
 func (m *Metrics) streamClosed(transport string)  {}
 func (m *Metrics) refused(reason string)          {}
+
+func (m *Metrics) called(r *request, c tools.Call) {}
 
 // Handler serves the metrics as Prometheus reads them.
 func (m *Metrics) Handler() http.Handler { return http.NotFoundHandler() }

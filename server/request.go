@@ -7,6 +7,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/mark3labs/mcp-go/mcp"
 	mcpserver "github.com/mark3labs/mcp-go/server"
+
+	"kubbi-mcp/kubbi"
 )
 
 // request is what a transport knows of one request and mcp-go has no place
@@ -15,6 +17,7 @@ import (
 type request struct {
 	transport string         // "stdio", "http" or "sse"
 	size      int            // of the message, in bytes
+	trace     kubbi.Trace    // that it belongs to
 	arguments jsontext.Value // of a tool call, taken out of its message; nil: they are in it
 
 	session string                        // the id that a session which mcp-go opens for it shall have
@@ -26,7 +29,7 @@ type request struct {
 type requestKey struct{}
 
 func withRequest(ctx context.Context, r *request) context.Context {
-	return context.WithValue(ctx, requestKey{}, r)
+	return context.WithValue(kubbi.WithTrace(ctx, r.trace), requestKey{}, r)
 }
 
 // requestOf gives the request that a context belongs to, an empty one if it

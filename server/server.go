@@ -43,6 +43,7 @@ type Config struct {
 type Server struct {
 	mcp        *mcpserver.MCPServer
 	caller     string
+	metrics    *Metrics
 	log        *slog.Logger
 	maxMessage int
 	eofGrace   time.Duration // for calls that run when stdin ends
@@ -68,6 +69,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		caller:     cfg.Caller,
+		metrics:    cfg.Metrics,
 		log:        cfg.Logger,
 		maxMessage: cfg.MaxMessageBytes,
 		eofGrace:   5 * time.Second,
@@ -78,6 +80,7 @@ func New(cfg Config) (*Server, error) {
 	hooks.AddBeforeCallTool(putArgumentsBack)
 	hooks.AddBeforeAny(s.cancelLost)
 	hooks.AddOnRegisterSession(sessionOpened)
+	s.observeOthers(hooks)
 	s.mcp = mcpserver.NewMCPServer("kubbi-mcp", cfg.Version,
 		mcpserver.WithTitle("Kubbi"),
 		mcpserver.WithDescription("Hands content from one agent to another through short-lived, encrypted claim URLs."),

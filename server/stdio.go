@@ -51,6 +51,8 @@ func (s *Server) ServeStdio(ctx context.Context, stdin io.Reader, stdout io.Writ
 		return fmt.Errorf("serve stdio: %w", err)
 	}
 	defer s.mcp.UnregisterSession(ctx, session.SessionID())
+	s.metrics.sessionOpened("stdio")
+	defer s.metrics.sessionClosed("stdio")
 	ctx = s.mcp.WithContext(ctx, session)
 	t := &stdio{
 		Server:  s,
@@ -253,7 +255,7 @@ func (t *stdio) handle(ctx context.Context, m *message) (out []byte) {
 			out = encodeError(&rpcError{Code: mcp.INTERNAL_ERROR, Message: errInternal.Error(), id: m.id})
 		}
 	}()
-	r := &request{transport: "stdio", size: len(m.line)}
+	r := &request{transport: "stdio", size: len(m.line), trace: traceOf(nil, m.object.meta)}
 	ctx = withRequest(ctx, r)
 	if m.name == string(mcp.MethodToolsCall) {
 		if len(m.object.others) == 0 && !m.modern() {

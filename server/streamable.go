@@ -169,7 +169,7 @@ const takeOut = 64 << 10
 // newRequest makes what our hooks need to know of a message, and takes the
 // arguments of a tool call out of it.
 func (s *Server) newRequest(transport string, header http.Header, m *message) *request {
-	req := &request{transport: transport, size: len(m.line)}
+	req := &request{transport: transport, size: len(m.line), trace: traceOf(header, m.object.meta)}
 	if m.name == string(mcp.MethodToolsCall) && (!m.modern() || len(m.line) > takeOut) {
 		req.arguments = m.takeArguments()
 		m.object.arguments = jsontext.Value("{}")

@@ -83,6 +83,27 @@ func ResultSize(r *mcp.CallToolResult) int {
 	return n
 }
 
+// contentSize is how many bytes of content a result has, without the JSON around
+// them.
+func contentSize(r *mcp.CallToolResult) int {
+	n := len(r.RawStructuredContent)
+	for _, c := range r.Content {
+		switch c := c.(type) {
+		case textBlock:
+			n += c.size()
+		case mcp.TextContent:
+			n += len(c.Text)
+		case mcp.ImageContent:
+			n += len(c.Data)
+		case mcp.EmbeddedResource:
+			if b, ok := c.Resource.(mcp.BlobResourceContents); ok {
+				n += len(b.Blob)
+			}
+		}
+	}
+	return n
+}
+
 // appendContent appends one content block. The kinds that our tools make are
 // written directly; anything else goes through encoding/json.
 func appendContent(dst []byte, c mcp.Content) ([]byte, error) {

@@ -40,7 +40,7 @@ type Call struct {
 	Tool        string // without the prefix
 	Took        time.Duration
 	Outcome     string // OutcomeOK, another of these, or a code of the Kubbi API
-	AnswerBytes int    // of the result, about
+	AnswerBytes int    // of the content in the result
 }
 
 // Outcomes of a call that are no codes of the Kubbi API.
@@ -148,7 +148,7 @@ func define[In any](t *toolset, name, title, description string, h hints,
 			// all the same: it may be all that is left of a payload.
 			t.Logger.Error("result does not match its output schema", "tool", name)
 		}
-		seen.Outcome, seen.AnswerBytes = outcome(err), ResultSize(res)
+		seen.Outcome, seen.AnswerBytes = outcome(err), contentSize(res)
 		return res, nil
 	}}
 }

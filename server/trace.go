@@ -1,0 +1,48 @@
+package server
+
+import (
+	"net/http"
+	"strings"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"kubbi-mcp/kubbi"
+	"kubbi-mcp/kubbi/api"
+)
+
+// traceOf gives the W3C trace context of a request, which may be in its _meta,
+// as MCP has it for every transport (SEP-414), or in its HTTP headers. What is
+// in _meta wins: a proxy on the way can't have put it there. Either may be nil.
+func traceOf(h http.Header, meta jsontext.Value) kubbi.Trace {
+	if t := metaTrace(meta); t.Parent != "" {
+		return t
+	}
+	parents := h.Values(api.HeaderTraceparent)
+	if len(parents) != 1 {
+		return kubbi.Trace{} // there can be only one
+	}
+	return kubbi.Trace{Parent: parents[0], State: strings.Join(h.Values(api.HeaderTracestate), ",")}
+}
+
+// metaTrace gives the trace in a request's _meta, nothing unless it is valid.
+func metaTrace(meta jsontext.Value) kubbi.Trace {
+	if meta.Kind() != '{' {
+		return kubbi.Trace{}
+	}
+	var m struct {
+		Parent jsontext.Value `json:"traceparent"`
+		State  jsontext.Value `json:"tracestate"`
+	}
+	if jsonv2.Unmarshal(meta, &m) != nil || m.Parent.Kind() != '"' {
+		return kubbi.Trace{}
+	}
+	t := kubbi.Trace{Parent: unquote(m.Parent)}
+	if _, ok := api.ParseTraceparent(t.Parent); !ok {
+		return kubbi.Trace{}
+	}
+	if m.State.Kind() == '"' {
+		t.State = unquote(m.State)
+	}
+	return t
+}
