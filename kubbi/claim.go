@@ -27,6 +27,7 @@ type Claimed struct {
 	Grace time.Duration `json:"-"`
 
 	release func(context.Context) error // nil: nothing to release
+	client  *Client
 }
 
 // Text gives a single content of a text type as a string. For JSON that is not
@@ -52,8 +53,26 @@ func (c *Claimed) Release(ctx context.Context) error {
 	return c.release(ctx)
 }
 
+// ReleaseSoon is Release without waiting for it: Client.Close does. Should it
+// fail, the grace ends by itself.
+func (c *Claimed) ReleaseSoon(ctx context.Context) {
+	release := c.release
+	if release == nil {
+		return
+	}
+	started := c.client.releases.background(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
+		defer cancel()
+		_ = release(ctx) // logged by do, at debug level
+	})
+	if !started {
+		c.client.log.LogAttrs(ctx, slog.LevelDebug, "grace left to end by itself")
+	}
+}
+
 type claimConfig struct {
 	hold     bool
+	key      string
 	progress Progress
 }
 
@@ -63,6 +82,11 @@ type ClaimOption func(*claimConfig)
 // HoldGrace leaves the payload with the relay until Claimed.Release or the end
 // of the grace: for a caller whose own hold on it may still fail.
 func HoldGrace() ClaimOption { return func(c *claimConfig) { c.hold = true } }
+
+// WithKey makes a claim under an idempotency key of the caller's, from NewKey.
+// Under the key of a claim that counted but whose payload did not arrive, a relay
+// gives that payload, for as long as its grace lasts; it counts once.
+func WithKey(key string) ClaimOption { return func(c *claimConfig) { c.key = key } }
 
 // WithProgress has f told how much of the answer has been received.
 func WithProgress(f Progress) ClaimOption { return func(c *claimConfig) { c.progress = f } }
@@ -89,8 +113,10 @@ func (c *Client) Claim(ctx context.Context, urlOrToken string, opts ...ClaimOpti
 	r.path += api.SuffixClaim
 	r.shape = api.PathClaim + ":token" + api.SuffixClaim
 	r.limit = c.answerLimit
-	if r.key, err = newKey(); err != nil {
-		return nil, err
+	if r.key = cfg.key; r.key == "" {
+		if r.key, err = NewKey(); err != nil {
+			return nil, err
+		}
 	}
 	claim, end := r, r
 	claim.method, end.method, end.once = http.MethodPost, http.MethodDelete, true
@@ -111,25 +137,19 @@ func (c *Client) Claim(ctx context.Context, urlOrToken string, opts ...ClaimOpti
 	if err != nil || n == 0 {
 		return out, nil
 	}
-	release := func(ctx context.Context) error {
+	out.client = c
+	out.release = func(ctx context.Context) error {
 		_, _, err := do[nothing](ctx, c, end)
 		return err
 	}
 	if cfg.hold {
 		out.Grace = min(time.Duration(n)*time.Second, maxGrace)
-		out.release = release
 		return out, nil
 	}
 	// The payload is whole and decoded. The caller need not wait for the relay
 	// to write that down; if this fails, the grace ends by itself.
-	started := c.releases.background(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
-		defer cancel()
-		_ = release(ctx) // logged by do, at debug level
-	})
-	if !started {
-		c.log.LogAttrs(ctx, slog.LevelDebug, "grace left to end by itself", slog.String("path", r.shape))
-	}
+	out.ReleaseSoon(ctx)
+	out.release = nil
 	return out, nil
 }
 

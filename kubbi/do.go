@@ -289,8 +289,8 @@ func (c *Client) logAttempt(ctx context.Context, r request, n, status int, took 
 	c.log.LogAttrs(ctx, slog.LevelDebug, "kubbi request", attrs...)
 }
 
-// newKey gives the idempotency key of one call.
-func newKey() (string, error) {
+// NewKey gives the idempotency key of one call.
+func NewKey() (string, error) {
 	id, err := uuid.NewRandom()
 	if err != nil {
 		return "", fmt.Errorf("make idempotency key: %w", err)

@@ -116,7 +116,7 @@ func setTerms(req *api.CreateRequest, ttl time.Duration, maxRetrievals int, meta
 }
 
 func (c *Client) create(ctx context.Context, body payload, progress Progress) (*Sent, error) {
-	key, err := newKey()
+	key, err := NewKey()
 	if err != nil {
 		return nil, err
 	}
