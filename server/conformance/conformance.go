@@ -1,0 +1,181 @@
+// Package conformance runs the official MCP conformance suite against a server
+// and holds what it finds against the exclusions in docs/conformance.md: what
+// fails must be listed there, and what is listed there must fail.
+package conformance
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// patience ends a run that never will.
+const patience = 2 * time.Minute
+
+// Releases of the suite that are run.
+const (
+	Release = "0.1.16"
+	Preview = "0.2.0-alpha.12" // knows protocol version 2026-07-28, and extensions
+)
+
+// Suite is the suite with a Node.js that can run it.
+type Suite struct {
+	dir        string // node_modules
+	exclusions []exclusion
+}
+
+// Run is one run of the suite.
+type Run struct {
+	Release   string
+	URL       string   // of the server's streamable HTTP endpoint
+	Version   string   // of the protocol; "": each scenario's own choice
+	Scenarios []string // nil: all that there are for Version
+	Fewest    int      // scenarios that there must be, so that none is lost; 0: as many as named
+}
+
+// check is one finding of the suite.
+type check struct {
+	ID      string          `json:"id"`
+	Status  string          `json:"status"`
+	Message string          `json:"errorMessage"`
+	Details json.RawMessage `json:"details"`
+}
+
+// Open finds the suite where KUBBI_CONFORMANCE says. A test without it is
+// skipped, and fails where everything must be there. docs is the path of the
+// page that lists the exclusions.
+func Open(t *testing.T, docs string) *Suite {
+	t.Helper()
+	dir := os.Getenv("KUBBI_CONFORMANCE")
+	if dir == "" {
+		const message = "KUBBI_CONFORMANCE does not say where the conformance suite is; .ci/run installs it"
+		if os.Getenv("KUBBI_CI") == "1" {
+			t.Fatal(message)
+		}
+		t.Skip(message)
+	}
+	page, err := os.ReadFile(docs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Suite{dir: dir, exclusions: parseExclusions(string(page))}
+}
+
+// Run runs the suite, with a subtest for each scenario.
+func (s *Suite) Run(t *testing.T, r Run) {
+	t.Helper()
+	if r.Scenarios == nil {
+		found := s.results(t, r, "--suite", "all")
+		if len(found) < r.Fewest {
+			t.Errorf("the suite ran %d scenarios, there were %d", len(found), r.Fewest)
+		}
+		for _, name := range sortedKeys(found) {
+			t.Run(name, func(t *testing.T) { s.judge(t, r, name, found[name]) })
+		}
+		return
+	}
+	for _, name := range r.Scenarios {
+		t.Run(name, func(t *testing.T) {
+			s.judge(t, r, name, s.results(t, r, "--scenario", name)[name])
+		})
+	}
+}
+
+// results runs the suite and reads what it leaves: a folder for each scenario.
+func (s *Suite) results(t *testing.T, r Run, what ...string) map[string][]check {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	out := t.TempDir()
+	args := append([]string{filepath.Join(s.dir, "conformance-"+r.Release, "dist", "index.js"), "server", "--url", r.URL, "-o", out}, what...)
+	if r.Version != "" {
+		args = append(args, "--spec-version", r.Version)
+	}
+	cmd := exec.CommandContext(ctx, filepath.Join(s.dir, ".bin", "node"), args...)
+	cmd.Env = append(os.Environ(), "NO_PROXY=127.0.0.1", "NO_COLOR=1")
+	var printed bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &printed, &printed
+	err := cmd.Run() // fails when a check does, which is for judge to see
+	folders, globErr := filepath.Glob(filepath.Join(out, "server-*", "checks.json"))
+	if globErr != nil {
+		t.Fatal(globErr)
+	}
+	if len(folders) == 0 {
+		t.Fatalf("the suite left no results: %v\n%s", err, printed.String())
+	}
+	found := make(map[string][]check)
+	for _, path := range folders {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var checks []check
+		if err := json.Unmarshal(b, &checks); err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		name := stamp.ReplaceAllString(filepath.Base(filepath.Dir(path)), "")
+		found[strings.TrimPrefix(name, "server-")] = checks
+	}
+	return found
+}
+
+// stamp is the time in the name of a scenario's folder.
+var stamp = regexp.MustCompile(`-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-\d+Z$`)
+
+// wire is the check of every message against the protocol's schema, which every
+// scenario of a preview has and which alone proves nothing.
+const wire = "wire-schema-valid"
+
+// judge fails a scenario that does worse than docs/conformance.md says, or
+// better.
+func (s *Suite) judge(t *testing.T, r Run, scenario string, checks []check) {
+	t.Helper()
+	listed := s.exclusionsOf(scenario, r.Release)
+	done, needed := 0, make(map[string]bool)
+	for _, c := range checks {
+		switch c.Status {
+		case "SUCCESS":
+			if c.ID != wire {
+				done++
+			}
+		case "FAILURE", "WARNING":
+			done++
+			if id, ok := covers(listed, c.ID); ok {
+				needed[id] = true
+				t.Logf("excluded: %s %s: %s", c.Status, c.ID, c.Message)
+				continue
+			}
+			t.Errorf("%s %s: %s\n%.2000s", c.Status, c.ID, c.Message, c.Details)
+		}
+	}
+	if done == 0 {
+		if slices.Contains(listed, nothing) {
+			needed[nothing] = true
+		} else {
+			t.Error("nothing was checked")
+
+		}
+	}
+	for _, id := range listed {
+		if !needed[id] {
+			t.Errorf("docs/conformance.md excludes %q, which passes", id)
+		}
+	}
+}
+
+func sortedKeys(m map[string][]check) []string {
+	var keys []string
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

@@ -1,0 +1,131 @@
+package server_test
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/mark3labs/mcp-go/mcp"
+	mcpserver "github.com/mark3labs/mcp-go/server"
+
+	"kubbi-mcp/tools"
+)
+
+// addFixtures adds what the conformance suite asks a server to have: tools,
+// resources and prompts of its own, and the capabilities to go with them.
+func addFixtures(s *mcpserver.MCPServer) error {
+	for _, add := range []mcpserver.ServerOption{
+		mcpserver.WithToolCapabilities(true),
+		mcpserver.WithResourceCapabilities(true, true),
+		mcpserver.WithPromptCapabilities(true),
+		mcpserver.WithCompletions(),
+		mcpserver.WithLogging(),
+		mcpserver.WithElicitation(),
+		mcpserver.WithExtensions(map[string]any{"io.modelcontextprotocol/skills": map[string]any{}}),
+	} {
+		add(s)
+	}
+	s.EnableSampling()
+	f := &fixtures{server: s, key: newStateKey()}
+	for _, group := range [][]fixture{f.contents(), f.notifying(), f.asking(), f.inputRequired(), f.stateless()} {
+		for _, tool := range group {
+			f.add(tool)
+		}
+	}
+	f.addResources()
+	f.addPrompts()
+	return nil
+}
+
+// fixtures are what the handlers share.
+type fixtures struct {
+	server *mcpserver.MCPServer
+	key    []byte // of what the client is given to keep
+}
+
+// fixture is one of the suite's tools.
+type fixture struct {
+	name, description string
+	schema            string // of the arguments; "": there are none
+	handle            mcpserver.ToolHandlerFunc
+}
+
+// add adds a tool behind the same check of its arguments as ours have.
+func (f *fixtures) add(x fixture) {
+	schema := x.schema
+	if schema == "" {
+		schema = `{"type":"object","properties":{},"additionalProperties":false}`
+	}
+	tool := mcp.NewToolWithRawSchema(x.name, x.description, json.RawMessage(schema))
+	f.server.AddTool(tool, tools.Validated(tool, x.handle))
+}
+
+// result makes a handler that always answers the same.
+func result(content ...mcp.Content) mcpserver.ToolHandlerFunc {
+	return func(context.Context, mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+		return &mcp.CallToolResult{Content: content}, nil
+	}
+}
+
+// contents are the tools for the kinds of content, and for arguments.
+func (f *fixtures) contents() []fixture {
+	return []fixture{
+		{name: "test_simple_text", description: "Gives a text.",
+			handle: result(mcp.NewTextContent("This is a simple text response for testing."))},
+		{name: "test_image_content", description: "Gives an image.",
+			handle: result(mcp.NewImageContent(pixel, "image/png"))},
+		{name: "test_audio_content", description: "Gives a sound.",
+			handle: result(mcp.NewAudioContent(silence, "audio/wav"))},
+		{name: "test_embedded_resource", description: "Gives a resource.",
+			handle: result(mcp.NewEmbeddedResource(mcp.TextResourceContents{
+				URI: "test://embedded-resource", MIMEType: "text/plain", Text: "This is an embedded resource content.",
+			}))},
+		{name: "test_multiple_content_types", description: "Gives a text, an image and a resource.",
+			handle: result(
+				mcp.NewTextContent("Multiple content types test:"),
+				mcp.NewImageContent(pixel, "image/png"),
+				mcp.NewEmbeddedResource(mcp.TextResourceContents{
+					URI: "test://mixed-content-resource", MIMEType: "application/json", Text: `{"test":"data","value":123}`,
+				}),
+			)},
+		{name: "test_error_handling", description: "Always fails.",
+			handle: func(context.Context, mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+				return mcp.NewToolResultError("This tool intentionally returns an error for testing"), nil
+			}},
+		{name: "json_schema_2020_12_tool", description: "Takes arguments that only JSON Schema 2020-12 can describe.",
+			schema: schema202012,
+			handle: result(mcp.NewTextContent("The arguments match the schema."))},
+		{name: "test_custom_headers", description: "Takes an argument that a header repeats.",
+			schema: `{"type":"object","properties":{"region":{"type":"string","x-mcp-header":"Region"}},"required":["region"]}`,
+			handle: result(mcp.NewTextContent("The header matches the argument."))},
+	}
+}
+
+// schema202012 is the suite's, to the letter.
+const schema202012 = `{
+	"$schema": "https://json-schema.org/draft/2020-12/schema",
+	"type": "object",
+	"$defs": {
+		"address": {
+			"$anchor": "addressDef",
+			"type": "object",
+			"properties": {"street": {"type": "string"}, "city": {"type": "string"}}
+		}
+	},
+	"properties": {
+		"name": {"type": "string"},
+		"address": {"$ref": "#/$defs/address"},
+		"contactMethod": {"type": "string", "enum": ["phone", "email"]},
+		"phone": {"type": "string"},
+		"email": {"type": "string"}
+	},
+	"allOf": [{"anyOf": [{"required": ["phone"]}, {"required": ["email"]}]}],
+	"if": {"properties": {"contactMethod": {"const": "phone"}}, "required": ["contactMethod"]},
+	"then": {"required": ["phone"]},
+	"else": {"required": ["email"]},
+	"additionalProperties": false
+}`
+
+const (
+	pixel   = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg==" // 1 by 1, PNG
+	silence = "UklGRiYAAABXQVZFZm10IBAAAAABAAEAQB8AAAB9AAACABAAZGF0YQIAAAA="                                     // WAV
+)
