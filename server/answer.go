@@ -26,7 +26,10 @@ func (s *Server) callTool(ctx context.Context, m *message, args jsontext.Value) 
 	req.Method = string(mcp.MethodToolsCall)
 	req.Params.Name = name
 	setArguments(&req, args)
-	res, err := s.recovery(tool.Handler)(ctx, req)
+	if token := m.metaMember("progressToken"); token.Kind() == '"' || token.Kind() == '0' {
+		req.Params.Meta = &mcp.Meta{ProgressToken: json.RawMessage(token)}
+	}
+	res, err := s.recovery(s.withProgress(tool.Handler))(ctx, req)
 	if err != nil {
 		return mcp.NewJSONRPCError(mcp.NewRequestId(nil), mcp.INTERNAL_ERROR, errInternal.Error(), nil)
 	}

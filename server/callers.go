@@ -302,6 +302,7 @@ func (c *caller) mustCheck() bool {
 // close ends what a caller has open. Nothing of it is being served any more.
 func (c *caller) close() error {
 	c.sessions.close()
+	c.server.Close()
 	if err := c.client.Close(); err != nil {
 		return fmt.Errorf("close a caller's client: %w", err)
 	}

@@ -1,8 +1,10 @@
 package server
 
 import (
+	"encoding/json"
 	"sync"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/mark3labs/mcp-go/mcp"
 )
 
@@ -14,6 +16,19 @@ type outbox struct {
 	closed  bool
 	waiting []string // URIs
 	streams map[string]chan<- mcp.JSONRPCNotification
+
+	listen jsontext.Value // the id of the request for whose stream alone it is; nil: it is a session's
+	itself subscriber
+}
+
+// subscriber gives the outbox as one who subscribes.
+func (o *outbox) subscriber() *subscriber {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.itself.send == nil {
+		o.itself.send = o.send
+	}
+	return &o.itself
 }
 
 // maxWaiting is how many resources may wait; the oldest go first.
@@ -72,7 +87,7 @@ func (o *outbox) close() {
 // flush gives what is waiting to whichever stream has room.
 func (o *outbox) flush() {
 	for len(o.waiting) > 0 {
-		if !o.offer(resourceUpdated(o.waiting[0])) {
+		if !o.offer(resourceUpdated(o.waiting[0], o.listen)) {
 			return
 		}
 		o.waiting = o.waiting[1:]
@@ -90,12 +105,16 @@ func (o *outbox) offer(n mcp.JSONRPCNotification) bool {
 	return false
 }
 
-func resourceUpdated(uri string) mcp.JSONRPCNotification {
-	return mcp.JSONRPCNotification{
+func resourceUpdated(uri string, listen jsontext.Value) mcp.JSONRPCNotification {
+	n := mcp.JSONRPCNotification{
 		JSONRPC: mcp.JSONRPC_VERSION,
 		Notification: mcp.Notification{
 			Method: mcp.MethodNotificationResourceUpdated,
 			Params: mcp.NotificationParams{AdditionalFields: map[string]any{"uri": uri}},
 		},
 	}
+	if listen != nil {
+		n.Params.Meta = map[string]any{mcp.MetaKeySubscriptionID: json.RawMessage(listen)}
+	}
+	return n
 }

@@ -20,6 +20,12 @@ type request struct {
 	trace     kubbi.Trace    // that it belongs to
 	arguments jsontext.Value // of a tool call, taken out of its message; nil: they are in it
 
+	// What our hooks have found, for mcp-go and for the answer.
+	page     *kubbiPage // of resources/list
+	kubbi    *kubbi.Kubbi
+	kubbiErr error     // why there is no kubbi
+	fault    *rpcError // the answer, where mcp-go has no such code
+
 	session string                        // the id that a session which mcp-go opens for it shall have
 	opened  func(mcpserver.ClientSession) // is told of that session
 	outbox  *outbox                       // takes news of the resources that the client subscribes to; nil: they go nowhere

@@ -31,6 +31,7 @@ type Config struct {
 	DefaultTTL      time.Duration  // of a kubbi sent without ttl_seconds; 0: one hour
 	ToolPrefix      string         // put before every tool's name, as kubbi_
 	MaxMessageBytes int            // of one stdio message; 0: DefaultMaxMessageBytes
+	PollEvery       time.Duration  // between looks at kubbis that somebody has subscribed to; 0: one second
 	Logger          *slog.Logger   // nil: silent
 	Schemas         *tools.Schemas // to share among servers; nil: its own
 
@@ -42,6 +43,8 @@ type Config struct {
 // Server is the MCP server. One can serve any number of transports.
 type Server struct {
 	mcp        *mcpserver.MCPServer
+	client     *kubbi.Client
+	watcher    *watcher
 	caller     string
 	metrics    *Metrics
 	log        *slog.Logger
@@ -67,7 +70,13 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	log := cfg.Logger
+	if cfg.Caller != "" {
+		log = log.With("caller", cfg.Caller)
+	}
 	s := &Server{
+		client:     cfg.Client,
+		watcher:    newWatcher(cfg.Client, cfg.PollEvery, log),
 		caller:     cfg.Caller,
 		metrics:    cfg.Metrics,
 		log:        cfg.Logger,
@@ -87,8 +96,14 @@ func New(cfg Config) (*Server, error) {
 		mcpserver.WithInstructions(instructions(cfg.ToolPrefix)),
 		mcpserver.WithToolCapabilities(false),
 		mcpserver.WithPromptCapabilities(false),
+		mcpserver.WithResourceCapabilities(true, false),
+		mcpserver.WithLogging(),
+		mcpserver.WithCompletions(),
+		mcpserver.WithPromptCompletionProvider(completer{cfg.Client}),
+		mcpserver.WithResourceCompletionProvider(completer{cfg.Client}),
 		mcpserver.WithHooks(hooks),
-		mcpserver.WithToolHandlerMiddleware(s.recovery), // callTool puts it around its calls as well
+		mcpserver.WithToolHandlerMiddleware(s.recovery), // callTool puts both around its calls as well
+		mcpserver.WithToolHandlerMiddleware(s.withProgress),
 	)
 	if err := tools.Register(s.mcp, tools.Config{
 		Client:     cfg.Client,
@@ -96,11 +111,12 @@ func New(cfg Config) (*Server, error) {
 		Prefix:     cfg.ToolPrefix,
 		Logger:     cfg.Logger,
 		Schemas:    cfg.Schemas,
-		Observe:    s.observe,
+		Observe:    s.called,
 	}); err != nil {
 		return nil, fmt.Errorf("new server: %w", err)
 	}
 	addPrompts(s.mcp, cfg.ToolPrefix)
+	s.addResources(hooks)
 	if cfg.Add != nil {
 		if err := cfg.Add(s.mcp); err != nil {
 			return nil, fmt.Errorf("new server: %w", err)
@@ -108,6 +124,10 @@ func New(cfg Config) (*Server, error) {
 	}
 	return s, nil
 }
+
+// Close ends what the server does beside answering. Its transports must have
+// ended.
+func (s *Server) Close() { s.watcher.close() }
 
 // errInternal is all that a client learns of a panic.
 var errInternal = errors.New("internal error")

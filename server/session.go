@@ -1,6 +1,7 @@
 package server
 
 import (
+	"io"
 	"sync"
 	"sync/atomic"
 
@@ -15,7 +16,11 @@ type stdioSession struct {
 	notifications chan mcp.JSONRPCNotification
 	initialized   atomic.Bool
 
+	outbox outbox // of resources/subscribe
+
 	mu           sync.Mutex
+	level        mcp.LoggingLevel
+	outboxes     map[*outbox]bool // those that are attached
 	client       mcp.Implementation
 	capabilities mcp.ClientCapabilities
 	version      string
@@ -26,7 +31,53 @@ type stdioSession struct {
 const maxNotifications = 100
 
 func newStdioSession(id string) *stdioSession {
-	return &stdioSession{id: id, notifications: make(chan mcp.JSONRPCNotification, maxNotifications)}
+	s := &stdioSession{
+		id:            id,
+		notifications: make(chan mcp.JSONRPCNotification, maxNotifications),
+		level:         mcp.LoggingLevelError, // as mcp-go's own have it
+		outboxes:      map[*outbox]bool{},
+	}
+	s.attach(&s.outbox)
+	return s
+}
+
+// attach has an outbox use the session's notifications until detach.
+func (s *stdioSession) attach(o *outbox) {
+	s.mu.Lock()
+	s.outboxes[o] = true
+	s.mu.Unlock()
+	o.attach(s.id, s.notifications)
+}
+
+func (s *stdioSession) detach(o *outbox) {
+	o.close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.outboxes, o)
+}
+
+// retry lets the outboxes send what there was no room for before.
+func (s *stdioSession) retry() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for o := range s.outboxes {
+		o.retry()
+	}
+}
+
+// writeNotifications writes those that are waiting.
+func (s *stdioSession) writeNotifications(w io.Writer) error {
+	for {
+		select {
+		case n := <-s.notifications:
+			if _, err := w.Write(encodeNotification(n)); err != nil {
+				return err
+			}
+			s.retry()
+		default:
+			return nil
+		}
+	}
 }
 
 // SessionID is unique within the process.
@@ -40,6 +91,20 @@ func (s *stdioSession) Initialized() bool { return s.initialized.Load() }
 
 // NotificationChannel takes notifications to the client.
 func (s *stdioSession) NotificationChannel() chan<- mcp.JSONRPCNotification { return s.notifications }
+
+// SetLogLevel sets from which level on the client wants log messages.
+func (s *stdioSession) SetLogLevel(level mcp.LoggingLevel) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.level = level
+}
+
+// GetLogLevel is from which level on the client wants log messages.
+func (s *stdioSession) GetLogLevel() mcp.LoggingLevel {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.level
+}
 
 // GetClientInfo is who the client said it is.
 func (s *stdioSession) GetClientInfo() mcp.Implementation {

@@ -138,6 +138,7 @@ func (ss *sessions) remove(id string) bool {
 		return false
 	}
 	s.end(true)
+	ss.c.server.watcher.drop(s.outbox.subscriber())
 	s.outbox.close()
 	ss.h.cfg.Metrics.sessionClosed(s.transport())
 	return true

@@ -53,11 +53,12 @@ func (s *Server) ServeStdio(ctx context.Context, stdin io.Reader, stdout io.Writ
 	defer s.mcp.UnregisterSession(ctx, session.SessionID())
 	s.metrics.sessionOpened("stdio")
 	defer s.metrics.sessionClosed("stdio")
+	defer s.watcher.drop(session.outbox.subscriber())
 	ctx = s.mcp.WithContext(ctx, session)
 	t := &stdio{
 		Server:  s,
 		session: session,
-		out:     startWriter(ctx, stdout, session.notifications, cancel),
+		out:     startWriter(ctx, stdout, session, cancel),
 		done:    make(chan *call, maxCalls),
 	}
 	in := startReader(ctx, stdin, s.maxMessage)
@@ -264,7 +265,19 @@ func (t *stdio) handle(ctx context.Context, m *message) (out []byte) {
 		r.arguments = m.takeArguments()
 		m.object.arguments = jsontext.Value("{}")
 	}
-	return encodeAnswer(m, t.mcp.HandleMessage(ctx, m.encode()))
+	switch mcp.MCPMethod(m.name) {
+	case mcp.MethodResourcesSubscribe, mcp.MethodResourcesUnsubscribe:
+		r.outbox = &t.session.outbox
+	case mcp.MethodSubscriptionsListen:
+		r.outbox = &outbox{listen: m.id}
+		t.session.attach(r.outbox)
+		defer t.session.detach(r.outbox)
+	}
+	answer := t.mcp.HandleMessage(t.requestContext(ctx, nil), m.encode())
+	if r.fault != nil {
+		return encodeError(&rpcError{Code: r.fault.Code, Message: r.fault.Message, id: m.id})
+	}
+	return encodeAnswer(m, answer)
 }
 
 // unblock ends a read of stdin that is under way, and reports whether it could.

@@ -84,7 +84,7 @@ func (h *HTTP) servePost(w http.ResponseWriter, r *http.Request, c *caller) {
 			return
 		}
 		defer done()
-		req.outbox = &outbox{}
+		req.outbox = &outbox{listen: m.id}
 		defer req.outbox.close()
 		defer h.keepAlive(ctx, stop, out, req.outbox)()
 	}
@@ -272,5 +272,8 @@ func (s *Server) requestContext(ctx context.Context, _ *http.Request) context.Co
 	if box == nil || session == nil {
 		return ctx
 	}
-	return ctx
+	if box.listen != nil {
+		box.attach("", session.NotificationChannel())
+	}
+	return s.withSubscriptions(ctx, session, box.subscriber())
 }

@@ -5,8 +5,6 @@ import (
 	"io"
 	"sync/atomic"
 	"time"
-
-	"github.com/mark3labs/mcp-go/mcp"
 )
 
 // lineWriter writes whole lines, each in one Write. A goroutine of its own does
@@ -20,28 +18,32 @@ type lineWriter struct {
 }
 
 // startWriter starts a writer that ends with ctx, after finish, or when a write
-// fails, which it reports to broken.
-func startWriter(ctx context.Context, w io.Writer, notifications <-chan mcp.JSONRPCNotification, broken func()) *lineWriter {
+// fails, which it reports to broken. Notifications go before a line that is
+// handed over after them: those of a call before its answer.
+func startWriter(ctx context.Context, w io.Writer, session *stdioSession, broken func()) *lineWriter {
 	l := &lineWriter{lines: make(chan []byte), last: make(chan struct{}), ended: make(chan struct{})}
 	go func() {
 		defer close(l.ended)
-		for {
-			var line []byte
+		var err error
+		for err == nil {
 			select {
-			case line = <-l.lines:
-			case n := <-notifications:
-				line = encodeNotification(n)
+			case line := <-l.lines:
+				if err = session.writeNotifications(w); err == nil {
+					_, err = w.Write(line)
+				}
+			case n := <-session.notifications:
+				_, err = w.Write(encodeNotification(n))
+				session.retry()
 			case <-l.last:
-				return
+				if err = session.writeNotifications(w); err == nil {
+					return
+				}
 			case <-ctx.Done():
 				return
 			}
-			if _, err := w.Write(line); err != nil {
-				l.failed.Store(&err)
-				broken()
-				return
-			}
 		}
+		l.failed.Store(&err)
+		broken()
 	}()
 	return l
 }
