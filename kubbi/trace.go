@@ -19,8 +19,8 @@ type traceKey struct{}
 
 // WithTrace gives a context whose calls carry a trace, so that what the Kubbi
 // API does can be found from where it was asked for. Only the base URL's origin
-// and those of WithTraceOrigins are told of it. A parent that is not valid leaves the context
-// as it is; a state that is not valid is left out.
+// and those of WithTraceOrigins are told of it. A parent that is not valid
+// leaves the context as it is; a state that is not valid is left out.
 func WithTrace(ctx context.Context, t Trace) context.Context {
 	parent, ok := api.ParseTraceparent(t.Parent)
 	if !ok {
