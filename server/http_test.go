@@ -23,20 +23,22 @@ import (
 
 // host is an HTTP at work, and the client of one who calls it.
 type host struct {
-	h    *HTTP
-	url  string
-	hc   *http.Client
-	stop context.CancelFunc
-	done chan error // Serve's result
+	h   *HTTP
+	url string
+	hc  *http.Client
+
+	client *kubbi.Client // of the same producer
+	stop   context.CancelFunc
+	done   chan error // Serve's result
 }
 
 // newHost serves MCP over HTTP until the test ends, towards a real relay.
 func newHost(t *testing.T, cfg HTTPConfig) *host {
 	t.Helper()
-	client, _ := newClient(t)
+	client, relay := newClient(t)
 	cfg.Connect = func(_ context.Context, _, key string) (*kubbi.Client, error) {
 		if key == "" {
-			return client, nil
+			key = relay.APIKey
 		}
 		return client.WithAPIKey(key)
 	}
@@ -49,7 +51,7 @@ func newHost(t *testing.T, cfg HTTPConfig) *host {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	s := &host{h: h, url: "http://" + l.Addr().String(), hc: &http.Client{Transport: &http.Transport{}}, stop: stop, done: make(chan error, 1)}
+	s := &host{h: h, url: "http://" + l.Addr().String(), hc: &http.Client{Transport: &http.Transport{}}, client: client, stop: stop, done: make(chan error, 1)}
 	go func() { s.done <- h.Serve(ctx, l) }()
 	t.Cleanup(func() {
 		s.hc.CloseIdleConnections()

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"net/http"
 	"sync"
 	"time"
@@ -86,6 +87,15 @@ func (r *reply) flush() {
 		_ = r.control.SetWriteDeadline(time.Now().Add(r.stall))
 		r.err = r.control.Flush()
 	}
+}
+
+// delivered reports whether all that was written has gone out to a client that
+// is, as far as is known, still there.
+func (r *reply) delivered(ctx context.Context) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.flush()
+	return r.err == nil && ctx.Err() == nil
 }
 
 // beat writes a comment, which clients ignore, if nothing was written for a

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/mark3labs/mcp-go/mcp"
@@ -30,6 +31,47 @@ type request struct {
 	opened  func(mcpserver.ClientSession) // is told of that session
 	outbox  *outbox                       // takes news of the resources that the client subscribes to; nil: they go nowhere
 	life    context.Context               // without which there is nobody to answer, beside its own context; nil: none
+
+	mu        sync.Mutex
+	waiting   []func(delivered bool) // what is to be done when it has settled
+	settled   bool                   // it is known whether the answer has reached the client
+	delivered bool
+}
+
+// settle notes whether the answer has reached the client. The first word counts.
+func (r *request) settle(delivered bool) {
+	r.mu.Lock()
+	waiting := r.waiting
+	if !r.settled {
+		r.settled, r.delivered, r.waiting = true, delivered, nil
+	}
+	r.mu.Unlock()
+	for _, then := range waiting {
+		then(delivered)
+	}
+}
+
+// settleBy settles a request by what has become of the answer on its way, which
+// is worth a look only if somebody wants to know.
+func (r *request) settleBy(ctx context.Context, out *reply) {
+	r.mu.Lock()
+	wanted := len(r.waiting) > 0
+	r.mu.Unlock()
+	r.settle(!wanted || out.delivered(ctx))
+}
+
+// onDelivery notes what to do when it is known whether the answer to the request
+// in ctx has reached the client.
+func onDelivery(ctx context.Context, then func(delivered bool)) {
+	r := requestOf(ctx)
+	r.mu.Lock()
+	if !r.settled {
+		r.waiting = append(r.waiting, then)
+		then = func(bool) {}
+	}
+	delivered := r.delivered
+	r.mu.Unlock()
+	then(delivered)
 }
 
 type requestKey struct{}
@@ -44,7 +86,7 @@ func requestOf(ctx context.Context) *request {
 	if r, ok := ctx.Value(requestKey{}).(*request); ok {
 		return r
 	}
-	return &request{}
+	return &request{settled: true, delivered: true} // nobody will tell
 }
 
 // putArgumentsBack gives a tool call the arguments that its transport has taken

@@ -111,6 +111,7 @@ func New(cfg Config) (*Server, error) {
 		Prefix:     cfg.ToolPrefix,
 		Logger:     cfg.Logger,
 		Schemas:    cfg.Schemas,
+		Deliver:    onDelivery,
 		Observe:    s.called,
 	}); err != nil {
 		return nil, fmt.Errorf("new server: %w", err)

@@ -45,10 +45,10 @@ type session struct {
 	mu      sync.Mutex
 	used    time.Time
 	closed  bool
-	running int                           // requests
-	streams map[string]context.CancelFunc // open GET streams, by their id at mcp-go
-	opened  int                           // streams so far
-	pending map[string]func()             // requests that the stream owes an answer, by id; they end with it
+	running int                             // requests
+	streams map[string]context.CancelFunc   // open GET streams, by their id at mcp-go
+	opened  int                             // streams so far
+	pending map[string]func(delivered bool) // requests that the stream owes an answer, by id; they end with it
 	outbox  outbox
 }
 
@@ -289,7 +289,7 @@ func (s *session) end(closed bool) {
 
 // owe notes that a request awaits its answer on the session's stream, and what
 // to do when it is there.
-func (s *session) owe(id string, answered func()) *problem {
+func (s *session) owe(id string, answered func(delivered bool)) *problem {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -301,20 +301,20 @@ func (s *session) owe(id string, answered func()) *problem {
 		return busy(http.StatusTooManyRequests, "too_many_calls", "Too many requests of this session are running; try again when one has ended")
 	}
 	if s.pending == nil {
-		s.pending = map[string]func(){}
+		s.pending = map[string]func(bool){}
 	}
 	s.pending[id] = answered
 	return nil
 }
 
 // paid notes that an answer has been written, or will never be.
-func (s *session) paid(id string) {
+func (s *session) paid(id string, delivered bool) {
 	s.mu.Lock()
 	answered := s.pending[id]
 	delete(s.pending, id)
 	s.mu.Unlock()
 	if answered != nil {
-		answered()
+		answered(delivered)
 	}
 }
 

@@ -52,7 +52,7 @@ func (h *HTTP) serveSSE(w http.ResponseWriter, r *http.Request, c *caller) {
 	}
 	out.wrote = func(event []byte) {
 		if id := answeredID(event); id != "" {
-			s.paid(id)
+			s.paid(id, true)
 		}
 	}
 	var session mcpserver.ClientSession
@@ -76,7 +76,7 @@ func (c *caller) cancelOwed(s *session, session mcpserver.ClientSession) {
 	}
 	for _, id := range s.owed() {
 		c.server.cancelRequest(ctx, json.RawMessage(id))
-		s.paid(id)
+		s.paid(id, false)
 	}
 }
 
@@ -98,12 +98,15 @@ func (h *HTTP) serveMessage(w http.ResponseWriter, r *http.Request, c *caller) {
 		h.refuse(w, fault.id, &problem{status: http.StatusBadRequest, code: fault.Code, reason: "bad_request", message: fault.Message})
 		return
 	}
+	req := c.server.newRequest("sse", r.Header, m)
+	req.outbox, req.life = &s.outbox, s.life
 	owed := ""
 	if m.id != nil && m.method != nil {
 		end, p := h.load.admit(c)
 		if p == nil {
 			owed = canonicalID(m.id)
-			if p = s.owe(owed, func() { end(); release() }); p != nil {
+			answered := func(delivered bool) { req.settle(delivered); end(); release() }
+			if p = s.owe(owed, answered); p != nil {
 				end()
 			}
 		}
@@ -116,11 +119,9 @@ func (h *HTTP) serveMessage(w http.ResponseWriter, r *http.Request, c *caller) {
 		defer release()
 	}
 	out := newReply(w, h.limits.StallTimeout)
-	req := c.server.newRequest("sse", r.Header, m)
-	req.outbox, req.life = &s.outbox, s.life
 	c.sse.MessageHandler().ServeHTTP(out, forward(r.WithContext(withRequest(r.Context(), req)), m))
 	if out.status != http.StatusAccepted && owed != "" {
-		s.paid(owed)
+		s.paid(owed, false)
 	}
 }
 

@@ -241,10 +241,9 @@ func (t *stdio) requested(ctx context.Context, m *message) {
 // it.
 func (t *stdio) answer(ctx context.Context, k *call, m *message) {
 	defer k.cancel()
-	out := t.handle(k.ctx, m)
-	if t.calls.remove(k) {
-		t.out.write(ctx, out)
-	}
+	r := &request{transport: "stdio", size: len(m.line), trace: traceOf(nil, m.object.meta)}
+	out := t.handle(withRequest(k.ctx, r), m)
+	r.settle(t.calls.remove(k) && t.out.write(ctx, out))
 	k.large = max(k.size, len(out)) >= large
 }
 
@@ -256,8 +255,7 @@ func (t *stdio) handle(ctx context.Context, m *message) (out []byte) {
 			out = encodeError(&rpcError{Code: mcp.INTERNAL_ERROR, Message: errInternal.Error(), id: m.id})
 		}
 	}()
-	r := &request{transport: "stdio", size: len(m.line), trace: traceOf(nil, m.object.meta)}
-	ctx = withRequest(ctx, r)
+	r := requestOf(ctx)
 	if m.name == string(mcp.MethodToolsCall) {
 		if len(m.object.others) == 0 && !m.modern() {
 			return encodeAnswer(m, t.callTool(ctx, m, m.takeArguments()))

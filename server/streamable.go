@@ -89,6 +89,7 @@ func (h *HTTP) servePost(w http.ResponseWriter, r *http.Request, c *caller) {
 		defer h.keepAlive(ctx, stop, out, req.outbox)()
 	}
 	c.streamable.ServeHTTP(out, forward(r.WithContext(withRequest(ctx, req)), m))
+	req.settleBy(r.Context(), out)
 }
 
 // serveCall serves a tool call of a session whose answer is all that the client
@@ -123,6 +124,7 @@ func (h *HTTP) serveCall(out *reply, r *http.Request, c *caller, s *session, m *
 	out.Header().Set("Content-Type", "application/json")
 	out.Header().Set("Content-Length", strconv.Itoa(len(answer)))
 	_, _ = out.Write(answer)
+	req.settleBy(r.Context(), out)
 	return true
 }
 

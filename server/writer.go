@@ -48,14 +48,16 @@ func startWriter(ctx context.Context, w io.Writer, session *stdioSession, broken
 	return l
 }
 
-// write hands a line to the writer; it is dropped if that has ended or ctx
-// ends first.
-func (l *lineWriter) write(ctx context.Context, line []byte) {
+// write hands a line to the writer. It reports false, and the line is dropped,
+// if that has ended or ctx ends first.
+func (l *lineWriter) write(ctx context.Context, line []byte) bool {
 	select {
 	case l.lines <- line:
+		return true
 	case <-l.ended:
 	case <-ctx.Done():
 	}
+	return false
 }
 
 // finish waits until everything handed over is written, or ctx ends.

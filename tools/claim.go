@@ -52,7 +52,7 @@ func (t *toolset) claim() definition {
 	return define(t, "claim", "Claim content", claimDescription,
 		hints{readOnly: false, destructive: true, idempotent: false, openWorld: true},
 		func(ctx context.Context, in claimURLInput) (*mcp.CallToolResult, error) {
-			got, err := t.Client.Claim(ctx, in.ClaimURL, kubbi.WithProgress(progressOf(ctx)))
+			got, err := t.claimHeld(ctx, in.ClaimURL)
 			if err != nil {
 				return nil, err
 			}

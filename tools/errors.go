@@ -90,7 +90,7 @@ func explain(tool string, e *kubbi.Error) string {
 func afterNetwork(tool string, uncertain bool) string {
 	switch {
 	case uncertain && tool == "claim":
-		return "The claim may have counted all the same. Inspect the claim URL, which is free, before you claim again."
+		return "The claim may have counted all the same. If you still want the content, claim again with the same claim_url within a minute: a relay that knows repeats then gives it and counts once."
 	case uncertain && tool == "delete":
 		return "It may have been deleted all the same: check with get before you try again."
 	case uncertain && (tool == "send" || tool == "send_files"):

@@ -32,6 +32,11 @@ type Config struct {
 
 	// Observe is told of every call when it has ended; nil: nobody.
 	Observe func(context.Context, Call)
+
+	// Deliver is given what to do once it is known whether the answer to the
+	// call in ctx has reached the client: it calls that exactly once. nil: every
+	// answer does, at once.
+	Deliver func(ctx context.Context, then func(delivered bool))
 }
 
 // Call is what is known of a call that has ended. It holds nothing that came
@@ -72,6 +77,9 @@ func Register(s *mcpserver.MCPServer, cfg Config) error {
 	if cfg.Observe == nil {
 		cfg.Observe = func(context.Context, Call) {}
 	}
+	if cfg.Deliver == nil {
+		cfg.Deliver = func(_ context.Context, then func(bool)) { then(true) }
+	}
 	t := &toolset{Config: cfg}
 	for _, d := range []definition{
 		t.send(), t.sendFiles(), t.inspect(), t.claim(), t.get(), t.list(), t.delete(),
@@ -87,7 +95,10 @@ func Register(s *mcpserver.MCPServer, cfg Config) error {
 var prefixRule = regexp.MustCompile(`^[A-Za-z0-9_-]{0,32}$`)
 
 // toolset is what the handlers share.
-type toolset struct{ Config }
+type toolset struct {
+	Config
+	undelivered undelivered
+}
 
 // definition is one tool, ready to be added.
 type definition struct {

@@ -230,7 +230,7 @@ func TestOutputIsChecked(t *testing.T) {
 	relay := relaytest.New(t)
 	c := newCaller(t, relay.APIKey, relay.URL)
 	var log bytes.Buffer
-	d := define(&toolset{Config{
+	d := define(&toolset{Config: Config{
 		Logger:  slog.New(slog.NewTextHandler(&log, nil)),
 		Schemas: &Schemas{},
 		Observe: func(context.Context, Call) {},

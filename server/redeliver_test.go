@@ -1,0 +1,112 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"kubbi-mcp/kubbi"
+)
+
+// TestClaimWhoseAnswerIsLost claims a payload that burns, and breaks off before
+// the answer is there; claimed again, the same caller gets it all the same, and
+// nobody else does.
+func TestClaimWhoseAnswerIsLost(t *testing.T) {
+	s := newHost(t, HTTPConfig{})
+	payload := strings.Repeat("0123456789abcdef", 9<<16) // more than any buffer on the way
+	sent, err := s.client.Send(t.Context(), kubbi.SendParams{Content: payload, MaxRetrievals: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := fmt.Sprintf(`{"claim_url":%q}`, sent.ClaimURL)
+
+	for name, breakOff := range map[string]func(ctx context.Context){
+		"streamable HTTP": func(ctx context.Context) {
+			resp := s.open(ctx, t, http.MethodPost, "/mcp", s.session(t), callOf(1, "claim", args))
+			head := make([]byte, 100)
+			if _, err := resp.Body.Read(head); err != nil {
+				t.Error(err)
+			}
+		},
+		"streamable HTTP, by way of mcp-go": func(ctx context.Context) {
+			body := strings.Replace(callOf(1, "claim", args), `"name"`, `"_meta":{"progressToken":1},"name"`, 1)
+			resp := s.open(ctx, t, http.MethodPost, "/mcp", s.session(t), body)
+			for e := range events(resp.Body) { // the answer is longer than events reads
+				if !strings.Contains(e, "notifications/progress") {
+					t.Errorf("%.200s", e)
+				}
+			}
+		},
+		"SSE": func(ctx context.Context) {
+			endpoint, _ := s.sse(ctx, t)
+			s.post(t, endpoint, callOf(1, "claim", args))
+			s.burned(t, sent.ID)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			breakOff(ctx)
+			s.burned(t, sent.ID)
+			cancel()
+			for s.running() > 0 { // the server has noticed
+				time.Sleep(time.Millisecond)
+			}
+		})
+	}
+	if _, err := s.client.Claim(t.Context(), sent.ClaimURL); err == nil {
+		t.Error("somebody else has claimed it")
+	}
+
+	_, answer := s.ask(t, http.MethodPost, "/mcp", s.session(t), callOf(1, "claim", args))
+	var got struct {
+		Result struct {
+			IsError bool
+			Content []struct{ Text string }
+		}
+	}
+	if err := json.Unmarshal([]byte(answer), &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Result.IsError || len(got.Result.Content) != 2 || got.Result.Content[1].Text != payload {
+		t.Fatalf("claimed again: %.500s", answer)
+	}
+	if k, err := s.client.Get(t.Context(), sent.ID); err != nil || k.RetrievalCount != 1 {
+		t.Errorf("%+v, %v", k, err)
+	}
+	// Delivered, it is gone for its caller too.
+	for s.running() > 0 {
+		time.Sleep(time.Millisecond)
+	}
+	if err := s.onlyCaller(t).client.Close(); err != nil { // waits for the grace to be ended
+		t.Fatal(err)
+	}
+	_, answer = s.ask(t, http.MethodPost, "/mcp", s.session(t), callOf(1, "claim", args))
+	if !strings.Contains(answer, `"isError":true`) {
+		t.Errorf("claimed after it was delivered: %.300s", answer)
+	}
+}
+
+// burned waits until a kubbi's payload has been given away.
+func (s *host) burned(t *testing.T, id string) {
+	t.Helper()
+	for {
+		k, err := s.client.Get(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if k.Status == "burned" {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func (s *host) running() int {
+	s.h.load.mu.Lock()
+	defer s.h.load.mu.Unlock()
+	return s.h.load.calls
+}
