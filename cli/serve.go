@@ -92,6 +92,7 @@ func (a *app) serveStdio(ctx context.Context, b *backend) error {
 	if err != nil {
 		return err
 	}
+	defer srv.Close()
 	a.log.Debug("serving MCP over stdio", "version", cfg.Version, "embedded", b.embedded)
 	return srv.ServeStdio(ctx, a.stdin, a.stdout)
 }

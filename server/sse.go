@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/mark3labs/mcp-go/mcp"
 	mcpserver "github.com/mark3labs/mcp-go/server"
 )
 
@@ -100,6 +101,9 @@ func (h *HTTP) serveMessage(w http.ResponseWriter, r *http.Request, c *caller) {
 	}
 	req := c.server.newRequest("sse", r.Header, m)
 	req.outbox, req.life = &s.outbox, s.life
+	if m.name == string(mcp.MethodSubscriptionsListen) {
+		req.outbox = &outbox{listen: m.id}
+	}
 	owed := ""
 	if m.id != nil && m.method != nil {
 		end, p := h.load.admit(c)
