@@ -124,7 +124,7 @@ func (h *HTTP) serveMetadata(w http.ResponseWriter, r *http.Request) {
 	switch endpoint {
 	case "":
 		endpoint = "mcp"
-	case "mcp", "sse":
+	case "mcp", "sse", "metrics":
 	default:
 		http.NotFound(w, r)
 		return
