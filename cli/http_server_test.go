@@ -1,0 +1,234 @@
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestMain removes what built has built.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if path, err := built(); err == nil && path != "" {
+		os.RemoveAll(filepath.Dir(path))
+	}
+	os.Exit(code)
+}
+
+// built builds the program once, with the race detector where the tests have it.
+var built = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "kubbi-mcp-test-")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "kubbi-mcp")
+	if runtime.GOOS == "windows" {
+		path += ".exe"
+	}
+	args := []string{"build", "-o", path}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "-race" && s.Value == "true" {
+				args = append(args, "-race")
+			}
+		}
+	}
+	cmd := exec.Command("go", append(args, ".")...)
+	cmd.Dir = ".."
+	if out, err := cmd.CombinedOutput(); err != nil {
+		os.RemoveAll(dir)
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+// logBuffer takes a program's log while others look at it.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(b)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// httpServer is a kubbi-mcp that serves MCP over HTTP, as a process.
+type httpServer struct {
+	url    string // its origin
+	cmd    *exec.Cmd
+	log    *logBuffer
+	exited chan struct{}
+	err    error // how it exited
+}
+
+// command is `kubbi-mcp serve --transport http` with a configuration of its own.
+func command(ctx context.Context, t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	path, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	home := t.TempDir()
+	cmd := exec.CommandContext(ctx, path, append([]string{"serve", "--transport", "http", "--addr", "127.0.0.1:0",
+		"--relay-url", freeURL(t), "--log-format", "json", "--log-level", "debug"}, args...)...)
+	for _, v := range os.Environ() {
+		if !strings.HasPrefix(v, "KUBBI_") {
+			cmd.Env = append(cmd.Env, v)
+		}
+	}
+	cmd.Env = append(cmd.Env, "HOME="+home, "XDG_DATA_HOME="+home)
+	return cmd
+}
+
+// startHTTP starts a server, which the end of the test stops. It must end well.
+func startHTTP(t *testing.T, args ...string) *httpServer {
+	t.Helper()
+	s := launchHTTP(t, command(context.Background(), t, args...))
+	t.Cleanup(func() { s.stop(t) })
+	return s
+}
+
+// launchHTTP starts a server and waits until it says where it listens.
+func launchHTTP(t *testing.T, cmd *exec.Cmd) *httpServer {
+	t.Helper()
+	s := &httpServer{cmd: cmd, log: &logBuffer{}, exited: make(chan struct{})}
+	cmd.Stderr = s.log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		s.err = cmd.Wait()
+		close(s.exited)
+	}()
+	await(t, "the server's address in its log", func() bool {
+		select {
+		case <-s.exited:
+			t.Fatalf("serve: %v\n%s", s.err, s.log)
+		default:
+		}
+		for line := range strings.Lines(s.log.String()) {
+			var entry struct{ Msg, URL string }
+			if json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == "serving MCP over HTTP" {
+				s.url = strings.TrimSuffix(entry.URL, "/mcp")
+			}
+		}
+		return s.url != ""
+	})
+	return s
+}
+
+// stop ends a server with SIGTERM, and may be called again.
+func (s *httpServer) stop(t *testing.T) {
+	t.Helper()
+	_ = s.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-s.exited:
+		if s.err != nil {
+			t.Errorf("serve: %v\n%.5000s", s.err, s.log)
+		}
+	case <-time.After(patience):
+		_ = s.cmd.Process.Kill()
+		t.Error("the server does not end")
+	}
+}
+
+// await waits until something is so.
+func await(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for !so() {
+		select {
+		case <-ctx.Done():
+			t.Fatalf("still waiting for %s", what)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// descriptors counts the server's open files and sockets; 0 where that can't be
+// seen.
+func (s *httpServer) descriptors() int {
+	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", s.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	return len(entries)
+}
+
+// recovers checks that an attack has left nothing behind: the descriptors are
+// what they were, give or take a connection, and calls are served.
+func (s *httpServer) recovers(t *testing.T, before int, header http.Header) {
+	t.Helper()
+	p := s.connect(t, overHTTP, header)
+	if res := p.mustCall(t, "send", map[string]any{"content": "still here"}); res.IsError {
+		t.Errorf("send: %v", res.Content)
+	}
+	p.close()
+	await(t, "closed connections", func() bool { return s.descriptors() <= before+1 })
+}
+
+// request makes a request to the server and reads the answer whole.
+func (s *httpServer) request(t *testing.T, method, path string, header http.Header, body string) (*http.Response, string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, s.url+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, values := range header {
+		req.Header[name] = values
+	}
+	if host := header.Get("Host"); host != "" {
+		req.Host = host
+	}
+	if req.Header.Get("Content-Type") == "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	hc := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := hc.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.Header.Get("Content-Type") == "text/event-stream" {
+		return resp, "" // without end
+	}
+	b, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err != nil && !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	return resp, string(b)
+}
+
+// headers makes a header of names and values.
+func headers(pairs ...string) http.Header {
+	h := http.Header{}
+	for i := 0; i < len(pairs); i += 2 {
+		h.Add(pairs[i], pairs[i+1])
+	}
+	return h
+}
