@@ -88,7 +88,7 @@ func TestPythonSDK(t *testing.T) {
 			t.Errorf("serve: %v\n%s", err, stderr.String())
 		}
 	}()
-	waitHealthy(ctx, t, url)
+	waitHealthy(ctx, t, url+api.PathHealth)
 	key, err := os.ReadFile(filepath.Join(dir, "api-key"))
 	if err != nil {
 		t.Fatal(err)
@@ -108,7 +108,7 @@ func TestPythonSDK(t *testing.T) {
 func waitHealthy(ctx context.Context, t *testing.T, url string) {
 	t.Helper()
 	for {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+api.PathHealth, nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -122,7 +122,7 @@ func waitHealthy(ctx context.Context, t *testing.T, url string) {
 		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("no relay at %s: %v", url, err)
+			t.Fatalf("no answer from %s: %v", url, err)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}

@@ -16,21 +16,15 @@ import (
 )
 
 // asking are the tools that send the client a request of their own, as the
-// protocol versions with sessions have it.
+// protocol versions with sessions have it. What is asked by an answer, mcp-go
+// turns into such a request for them.
 func (f *fixtures) asking() []fixture {
 	return []fixture{
 		{name: "test_sampling", description: "Asks the client's model.",
 			schema: `{"type":"object","properties":{"prompt":{"type":"string"}},"required":["prompt"],"additionalProperties":false}`,
 			handle: func(ctx context.Context, req mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-				answer, err := f.server.RequestSampling(ctx, mcp.CreateMessageRequest{
-					Request:             mcp.Request{Method: string(mcp.MethodSamplingCreateMessage)},
-					CreateMessageParams: sample(req.GetString("prompt", ""), 100),
-				})
-				if err != nil {
-					return mcp.NewToolResultError(err.Error()), nil
-				}
-				text, _ := answer.Content.(mcp.TextContent)
-				return mcp.NewToolResultText("LLM response: " + text.Text), nil
+				prompt := req.GetString("prompt", "")
+				return f.ask("", func(ask *mcpserver.InputRequestBuilder) { ask.Sample("answer", sample(prompt, 100)) })(ctx, req)
 			}},
 		{name: "test_elicitation", description: "Asks the user.",
 			schema: `{"type":"object","properties":{"message":{"type":"string"}},"required":["message"],"additionalProperties":false}`,
