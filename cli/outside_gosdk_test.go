@@ -13,7 +13,7 @@ import (
 )
 
 // TestGoSDK uses the server as the official Go SDK's client does, over every
-// transport.
+// transport and in every protocol version.
 func TestGoSDK(t *testing.T) {
 	binary := buildBinary(t)
 	for _, tt := range []struct {
@@ -32,20 +32,24 @@ func TestGoSDK(t *testing.T) {
 			return &mcp.StreamableClientTransport{Endpoint: serveHTTP(t, binary) + "/mcp"}
 		}},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
-			defer cancel()
-			client := mcp.NewClient(&mcp.Implementation{Name: "kubbi-mcp-check", Version: "1"}, nil)
-			session, err := client.Connect(ctx, tt.transport(t), nil)
-			if err != nil {
-				t.Fatalf("connect: %v", err)
-			}
-			t.Logf("protocol version %s", session.InitializeResult().ProtocolVersion)
-			(&goClient{t: t, session: session}).useEverything(ctx)
-			if err := session.Close(); err != nil {
-				t.Errorf("close: %v", err)
-			}
-		})
+		for _, version := range []string{"2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"} {
+			t.Run(tt.name+" "+version, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				defer cancel()
+				client := mcp.NewClient(&mcp.Implementation{Name: "kubbi-mcp-check", Version: "1"}, nil)
+				session, err := client.Connect(ctx, tt.transport(t), &mcp.ClientSessionOptions{ProtocolVersion: version})
+				if err != nil {
+					t.Fatalf("connect: %v", err)
+				}
+				if got := session.InitializeResult().ProtocolVersion; got != version {
+					t.Errorf("speaks %s", got)
+				}
+				(&goClient{t: t, session: session}).useEverything(ctx)
+				if err := session.Close(); err != nil {
+					t.Errorf("close: %v", err)
+				}
+			})
+		}
 	}
 }
 
