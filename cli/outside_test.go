@@ -3,7 +3,6 @@ package cli_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"io"
 	"net"
 	"net/http"
@@ -11,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -125,90 +123,5 @@ func waitHealthy(ctx context.Context, t *testing.T, url string) {
 			t.Fatalf("no answer from %s: %v", url, err)
 		case <-time.After(20 * time.Millisecond):
 		}
-	}
-}
-
-// TestInspector uses the server as the MCP Inspector's command line does.
-func TestInspector(t *testing.T) {
-	bin := needs(t, "KUBBI_INSPECTOR", "the folder with mcp-inspector and a Node.js for it")
-	in := &inspector{t: t, bin: bin, binary: buildBinary(t), home: t.TempDir(), relay: freeURL(t)}
-
-	// --strict also finds schemas that some hosts can't read.
-	var list struct {
-		Tools []struct {
-			Name         string          `json:"name"`
-			InputSchema  json.RawMessage `json:"inputSchema"`
-			OutputSchema json.RawMessage `json:"outputSchema"`
-		} `json:"tools"`
-	}
-	in.run(&list, "--method", "tools/list", "--strict")
-	var names []string
-	for _, tool := range list.Tools {
-		names = append(names, tool.Name)
-		if len(tool.InputSchema) == 0 || len(tool.OutputSchema) == 0 {
-			t.Errorf("%s lacks a schema", tool.Name)
-		}
-	}
-	slices.Sort(names)
-	if want := []string{"claim", "delete", "get", "inspect", "list", "send", "send_files"}; !slices.Equal(names, want) {
-		t.Errorf("tools: %v, want %v", names, want)
-	}
-
-	sent := in.call("send", `content={"from":"the Inspector","n":[1,2]}`, "max_retrievals=1")
-	claimURL, _ := sent.Structured["claim_url"].(string)
-	if sent.IsError || !strings.HasPrefix(claimURL, in.relay+"/r/") {
-		t.Fatalf("send: %+v", sent)
-	}
-	claimed := in.call("claim", "claim_url="+claimURL)
-	content, _ := claimed.Structured["content"].(map[string]any)
-	if claimed.IsError || content["from"] != "the Inspector" {
-		t.Errorf("claim: %+v", claimed)
-	}
-	if again := in.call("claim", "claim_url="+claimURL); !again.IsError || len(again.Content) == 0 {
-		t.Errorf("second claim: %+v", again)
-	}
-}
-
-// inspector runs the Inspector's command line, one connection each time.
-type inspector struct {
-	t                        *testing.T
-	bin, binary, home, relay string
-}
-
-type toolResult struct {
-	IsError    bool             `json:"isError"`
-	Structured map[string]any   `json:"structuredContent"`
-	Content    []map[string]any `json:"content"`
-}
-
-func (in *inspector) call(tool string, arguments ...string) toolResult {
-	in.t.Helper()
-	args := []string{"--method", "tools/call", "--tool-name", tool}
-	for _, a := range arguments {
-		args = append(args, "--tool-arg", a)
-	}
-	var result toolResult
-	in.run(&result, args...)
-	return result
-}
-
-// run reads what the Inspector prints into out. It exits with 5 where a tool
-// answers with an error, which is an answer all the same.
-func (in *inspector) run(out any, args ...string) {
-	in.t.Helper()
-	ctx, cancel := context.WithTimeout(in.t.Context(), patience)
-	defer cancel()
-	all := append([]string{"--cli", in.binary,
-		"-e", "KUBBI_DATA_DIR=" + filepath.Join(in.home, "data"), "-e", "KUBBI_RELAY_URL=" + in.relay}, args...)
-	cmd := exec.CommandContext(ctx, filepath.Join(in.bin, "mcp-inspector"), all...)
-	cmd.Env = append(os.Environ(), "PATH="+in.bin+string(filepath.ListSeparator)+os.Getenv("PATH"), "HOME="+in.home)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	stdout, err := cmd.Output()
-	if code := cmd.ProcessState.ExitCode(); code != 0 && code != 5 {
-		in.t.Fatalf("mcp-inspector %v: %v\n%s%s", args, err, stdout, stderr.String())
-	}
-	if err := json.Unmarshal(stdout, out); err != nil {
-		in.t.Fatalf("mcp-inspector %v: %v\n%s%s", args, err, stdout, stderr.String())
 	}
 }
