@@ -2,23 +2,126 @@ package server
 
 import (
 	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"kubbi-mcp/tools"
 )
 
-// Metrics counts what callers do. A nil one counts nothing.
-type Metrics struct{}
+// Metrics counts what callers do, for Prometheus. All Servers of a process share
+// one. A nil one counts nothing. No label holds anything that came from outside.
+type Metrics struct {
+	calls        *prometheus.CounterVec
+	durations    *prometheus.HistogramVec
+	requestBytes *prometheus.CounterVec
+	answerBytes  *prometheus.CounterVec
+	sessions     *prometheus.GaugeVec
+	streams      *prometheus.GaugeVec
+	refusals     *prometheus.CounterVec
+	handler      http.Handler
+}
 
-func (m *Metrics) sessionOpened(transport string) {}
-func (m *Metrics) sessionClosed(transport string) {}
-func (m *Metrics) streamOpened(transport string)  {}
-func (m *Metrics) streamClosed(transport string)  {}
-func (m *Metrics) refused(reason string)          {}
+// Bounds of reading the metrics.
+const (
+	maxScrapes     = 4
+	scrapePatience = 10 * time.Second
+)
 
-func (m *Metrics) called(r *request, c tools.Call) {}
+// NewMetrics makes metrics that start at zero.
+func NewMetrics(version string) *Metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
+	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
+	}
+	m := &Metrics{
+		calls: counter("kubbi_mcp_calls_total", "Tool calls that have ended, by what came of them.", "tool", "transport", "outcome"),
+		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "kubbi_mcp_call_duration_seconds",
+			Help:    "How long tool calls took, without reading the request and writing the answer.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+		}, []string{"tool", "transport"}),
+		requestBytes: counter("kubbi_mcp_request_bytes_total", "Bytes of the messages of tool calls.", "transport"),
+		answerBytes:  counter("kubbi_mcp_answer_bytes_total", "Bytes of content in the results of tool calls.", "transport"),
+		sessions:     gauge("kubbi_mcp_sessions", "Open sessions.", "transport"),
+		streams:      gauge("kubbi_mcp_streams", "Open streams of notifications.", "transport"),
+		refusals:     counter("kubbi_mcp_refused_total", "HTTP requests refused before MCP saw them, by the reason.", "reason"),
+	}
+	build := gauge("kubbi_mcp_build_info", "1, with the version that runs.", "version")
+	build.WithLabelValues(version).Set(1)
+	for _, reason := range refusalReasons() { // so that a first one shows as a rise
+		m.refusals.WithLabelValues(reason)
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister( // panics if two had one name
+		m.calls, m.durations, m.requestBytes, m.answerBytes, m.sessions, m.streams, m.refusals, build,
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	m.handler = promhttp.HandlerFor(registry, promhttp.HandlerOpts{
+		MaxRequestsInFlight: maxScrapes,
+		Timeout:             scrapePatience,
+	})
+	return m
+}
 
-// Handler serves the metrics as Prometheus reads them.
-func (m *Metrics) Handler() http.Handler { return http.NotFoundHandler() }
+// refusalReasons are those of a problem.
+func refusalReasons() []string {
+	return []string{
+		"bad_request", "draining", "host", "internal", "no_session", "origin", "overloaded", "too_large",
+		"too_many_calls", "too_many_sessions", "too_slow", "unauthorized", "unavailable",
+	}
+}
 
-// NewMetrics makes metrics for a version of this program.
-func NewMetrics(version string) *Metrics { return &Metrics{} }
+// Handler serves the metrics as Prometheus reads them, to a few at once.
+func (m *Metrics) Handler() http.Handler {
+	if m == nil {
+		return http.NotFoundHandler()
+	}
+	return m.handler
+}
+
+// called counts a tool call.
+func (m *Metrics) called(r *request, c tools.Call) {
+	if m == nil {
+		return
+	}
+	m.calls.WithLabelValues(c.Tool, r.transport, c.Outcome).Inc()
+	m.durations.WithLabelValues(c.Tool, r.transport).Observe(c.Took.Seconds())
+	m.requestBytes.WithLabelValues(r.transport).Add(float64(r.size))
+	m.answerBytes.WithLabelValues(r.transport).Add(float64(c.AnswerBytes))
+}
+
+func (m *Metrics) sessionOpened(transport string) {
+	if m != nil {
+		m.sessions.WithLabelValues(transport).Inc()
+	}
+}
+
+func (m *Metrics) sessionClosed(transport string) {
+	if m != nil {
+		m.sessions.WithLabelValues(transport).Dec()
+	}
+}
+
+func (m *Metrics) streamOpened(transport string) {
+	if m != nil {
+		m.streams.WithLabelValues(transport).Inc()
+	}
+}
+
+func (m *Metrics) streamClosed(transport string) {
+	if m != nil {
+		m.streams.WithLabelValues(transport).Dec()
+	}
+}
+
+func (m *Metrics) refused(reason string) {
+	if m != nil {
+		m.refusals.WithLabelValues(reason).Inc()
+	}
+}
