@@ -20,16 +20,17 @@ func (h *HTTP) readBody(w http.ResponseWriter, r *http.Request) (body []byte, re
 	}
 	rc := http.NewResponseController(w)
 	reserved := 0
-	release = func() { h.load.release(reserved) }
+	free := func() { h.load.release(reserved) }
 	defer func() {
-		_ = rc.SetReadDeadline(time.Time{})
 		if p != nil {
-			release()
+			free() // and the deadline stays, for what net/http reads on
+			return
 		}
+		_ = rc.SetReadDeadline(time.Time{})
 	}()
-	size := window // the client's word is not worth more memory than that
+	size := min(limit, window) // the client's word is not worth more memory than that
 	if r.ContentLength >= 0 {
-		size = min(int(r.ContentLength), window)
+		size = min(int(r.ContentLength), size)
 	}
 	body = make([]byte, 0, size+1) // one more, to see the end without growing
 	extended := 0
@@ -47,7 +48,7 @@ func (h *HTTP) readBody(w http.ResponseWriter, r *http.Request) (body []byte, re
 		case len(body) > limit:
 			return nil, nil, tooLarge(limit)
 		case errors.Is(err, io.EOF):
-			return body, release, nil
+			return body, free, nil
 		case err != nil:
 			return nil, nil, unreadable(err)
 		}

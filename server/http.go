@@ -119,8 +119,14 @@ func (h *HTTP) routes() *http.ServeMux {
 
 // ServeHTTP implements http.Handler.
 func (h *HTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	rc := http.NewResponseController(w)
 	// A connection that is used again still has the last answer's deadline.
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(h.limits.StallTimeout))
+	_ = rc.SetWriteDeadline(time.Now().Add(h.limits.StallTimeout))
+	if r.Body != http.NoBody {
+		// Of who refuses the request unread, net/http takes what has come by then
+		// before it answers.
+		_ = rc.SetReadDeadline(time.Now().Add(h.limits.StallTimeout / 2))
+	}
 	header := w.Header()
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Cache-Control", "no-store")
@@ -141,8 +147,13 @@ func (h *HTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *HTTP) Serve(ctx context.Context, l net.Listener) error {
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
+	// Of HTTP/2, the deadline for a write would end a stream that has nothing to
+	// write, or a call that takes its time.
+	protocols := &http.Protocols{}
+	protocols.SetHTTP1(true)
 	srv := &http.Server{
 		Handler:           h,
+		Protocols:         protocols,
 		ReadHeaderTimeout: h.limits.HeaderTimeout,
 		IdleTimeout:       h.limits.IdleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,

@@ -36,6 +36,8 @@ const codeBusy = -32000
 // refuse answers with a problem, as a JSON-RPC error, which MCP clients show.
 func (h *HTTP) refuse(w http.ResponseWriter, id jsontext.Value, p *problem) {
 	h.cfg.Metrics.refused(p.reason)
+	// Reading the request may have taken the time for an answer.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(h.limits.StallTimeout))
 	header := w.Header()
 	if p.retry > 0 {
 		header.Set("Retry-After", strconv.Itoa(int(p.retry/time.Second)))
