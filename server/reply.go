@@ -17,6 +17,7 @@ type reply struct {
 	stall   time.Duration
 	before  func()       // has the last word on the headers; nil: none
 	wrote   func([]byte) // sees what has been written; nil: nobody
+	marks   *marks       // whose marks are taken out; nil: there are none
 
 	mu     sync.Mutex
 	status int
@@ -53,6 +54,9 @@ func (r *reply) writeHeader(status int) {
 
 // Write implements http.ResponseWriter.
 func (r *reply) Write(b []byte) (int, error) {
+	if r.marks != nil && r.marks.take(b) {
+		return len(b), nil
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	n, err := r.write(b)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"sync"
+	"sync/atomic"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/mark3labs/mcp-go/mcp"
@@ -31,6 +32,8 @@ type request struct {
 	opened  func(mcpserver.ClientSession) // is told of that session
 	outbox  *outbox                       // takes news of the resources that the client subscribes to; nil: they go nowhere
 	life    context.Context               // without which there is nobody to answer, beside its own context; nil: none
+
+	notified atomic.Bool // the client was sent something before its answer
 
 	mu        sync.Mutex
 	waiting   []func(delivered bool) // what is to be done when it has settled

@@ -45,6 +45,8 @@ type Server struct {
 	mcp        *mcpserver.MCPServer
 	client     *kubbi.Client
 	watcher    *watcher
+	marks      marks
+	added      map[string]bool // tools that are not ours
 	caller     string
 	metrics    *Metrics
 	log        *slog.Logger
@@ -102,7 +104,8 @@ func New(cfg Config) (*Server, error) {
 		mcpserver.WithPromptCompletionProvider(completer{cfg.Client}),
 		mcpserver.WithResourceCompletionProvider(completer{cfg.Client}),
 		mcpserver.WithHooks(hooks),
-		mcpserver.WithToolHandlerMiddleware(s.recovery), // callTool puts both around its calls as well
+		mcpserver.WithToolHandlerMiddleware(s.inOrder),
+		mcpserver.WithToolHandlerMiddleware(s.recovery), // callTool puts it and the next around its calls as well
 		mcpserver.WithToolHandlerMiddleware(s.withProgress),
 	)
 	if err := tools.Register(s.mcp, tools.Config{
@@ -119,8 +122,13 @@ func New(cfg Config) (*Server, error) {
 	addPrompts(s.mcp, cfg.ToolPrefix)
 	s.addResources(hooks)
 	if cfg.Add != nil {
+		ours := s.mcp.ListTools()
 		if err := cfg.Add(s.mcp); err != nil {
 			return nil, fmt.Errorf("new server: %w", err)
+		}
+		s.added = make(map[string]bool)
+		for name := range s.mcp.ListTools() {
+			s.added[name] = ours[name] == nil
 		}
 	}
 	return s, nil

@@ -44,6 +44,7 @@ func (h *HTTP) serveSSE(w http.ResponseWriter, r *http.Request, c *caller) {
 	defer h.cfg.Metrics.streamClosed("sse")
 
 	out := newReply(w, h.limits.StallTimeout)
+	out.marks = &c.server.marks
 	allowed := w.Header().Get("Access-Control-Allow-Origin")
 	out.before = func() { // mcp-go lets every page read the stream
 		w.Header().Del("Access-Control-Allow-Origin")

@@ -65,6 +65,7 @@ func (h *HTTP) servePost(w http.ResponseWriter, r *http.Request, c *caller) {
 		return
 	}
 	out := newReply(w, h.limits.StallTimeout)
+	out.marks = &c.server.marks
 	if s != nil && h.serveCall(out, r, c, s, m) {
 		return
 	}
@@ -95,7 +96,8 @@ func (h *HTTP) servePost(w http.ResponseWriter, r *http.Request, c *caller) {
 // serveCall serves a tool call of a session whose answer is all that the client
 // can get for it, without mcp-go, which would decode the message half a dozen
 // times more. It reports false if it has done nothing: for a call that may send
-// notifications before its answer, and for what mcp-go would refuse.
+// notifications before its answer, for a tool that is not ours, which may ask the
+// client for something, and for what mcp-go would refuse.
 func (h *HTTP) serveCall(out *reply, r *http.Request, c *caller, s *session, m *message) bool {
 	switch {
 	case m.name == string(mcp.MethodNotificationCancelled):
@@ -105,7 +107,8 @@ func (h *HTTP) serveCall(out *reply, r *http.Request, c *caller, s *session, m *
 	case m.name == string(mcp.MethodSetLogLevel):
 		s.logs.Store(true)
 		return false
-	case m.id == nil || m.name != string(mcp.MethodToolsCall) || s.logs.Load() || m.hasProgressToken() || len(m.object.others) > 0:
+	case m.id == nil || m.name != string(mcp.MethodToolsCall) || s.logs.Load() || m.hasProgressToken() || len(m.object.others) > 0,
+		c.server.added[unquote(m.object.tool)]:
 		return false
 	}
 	version := r.Header.Get(mcp.HeaderProtocolVersion)
@@ -266,9 +269,10 @@ func (h *HTTP) serveDelete(w http.ResponseWriter, r *http.Request, c *caller) {
 	c.streamable.ServeHTTP(newReply(w, h.limits.StallTimeout), r)
 }
 
-// requestContext gives mcp-go the context of a request: with a session that can
-// subscribe, where there is a way to tell it anything.
+// requestContext gives mcp-go the context of a request: with a session that
+// notes what it is sent and, where there is a way to tell it news, can subscribe.
 func (s *Server) requestContext(ctx context.Context, _ *http.Request) context.Context {
+	ctx = s.noting(ctx)
 	box := requestOf(ctx).outbox
 	session := mcpserver.ClientSessionFromContext(ctx)
 	if box == nil || session == nil {
