@@ -80,7 +80,15 @@ func (s *subscriptions) SubscribeToResourceErr(uri string) error {
 	if _, others := s.server.mcp.ListResources()[uri]; others {
 		return s.server.watcher.accept(s.sub, uri)
 	}
-	err := s.server.watcher.subscribe(s.ctx, s.sub, uri)
+	ctx := s.ctx
+	if life := requestOf(ctx).life; life != nil {
+		// Over SSE the HTTP request, and with it its context, has ended by now.
+		detached, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		defer cancel()
+		defer context.AfterFunc(life, cancel)()
+		ctx = detached
+	}
+	err := s.server.watcher.subscribe(ctx, s.sub, uri)
 	if err != nil && err != errNoResource && err != errTooManySubscriptions {
 		// For mcp-go every reason is that there is no such resource.
 		requestOf(s.ctx).fault = &rpcError{Code: mcp.INTERNAL_ERROR, Message: err.Error()}
