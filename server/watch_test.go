@@ -324,7 +324,9 @@ func TestWatchesThroughAnOutage(t *testing.T) {
 
 func TestPause(t *testing.T) {
 	w := newWatcher(nil, time.Second, nil)
-	busy := func(after time.Duration) error { return fmt.Errorf("poll: %w", &kubbi.Error{Status: 429, RetryAfter: after}) }
+	busy := func(after time.Duration) error {
+		return fmt.Errorf("poll: %w", &kubbi.Error{Status: 429, RetryAfter: after})
+	}
 	for _, tt := range []struct {
 		failed int
 		err    error
