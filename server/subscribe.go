@@ -44,6 +44,8 @@ type (
 	sseSession interface {
 		mcpserver.SessionWithLogging
 		mcpserver.SessionWithClientInfo
+		mcpserver.SessionWithProtocolVersion
+		SetProtocolVersion(version string)
 		mcpserver.SessionWithTools
 		mcpserver.SessionWithResources
 		mcpserver.SessionWithResourceTemplates
