@@ -123,6 +123,8 @@ func (h *HTTP) serveMessage(w http.ResponseWriter, r *http.Request, c *caller) {
 	} else {
 		defer release()
 	}
+	// Who sends it must send others too, but over streamable HTTP only.
+	r.Header.Del(mcp.HeaderProtocolVersion)
 	out := newReply(w, h.limits.StallTimeout)
 	c.sse.MessageHandler().ServeHTTP(out, forward(r.WithContext(withRequest(r.Context(), req)), m))
 	if out.status != http.StatusAccepted && owed != "" {
