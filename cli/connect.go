@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/adrg/xdg"
 
@@ -58,6 +59,19 @@ func (a *app) connect() (*backend, error) {
 		return nil, usagef("--base-url (KUBBI_BASE_URL) or --allow-origin (KUBBI_ALLOW_ORIGINS): %w", err)
 	}
 	return b, nil
+}
+
+// pollEvery is how often to look for receipts: less often where others use the
+// service as well. 0 is the server's default.
+func (a *app) pollEvery() time.Duration {
+	base := a.cfg.BaseURL
+	if base == "" && a.cfg.APIKey != "" {
+		base = kubbi.DefaultBaseURL
+	}
+	if u, err := url.Parse(base); base == "" || err != nil || loopback(u.Hostname()) {
+		return 0
+	}
+	return 2 * time.Second
 }
 
 // loopback tells whether a host is this machine.

@@ -78,6 +78,7 @@ func (a *app) serverConfig() server.Config {
 		Version:    buildInfo().Version,
 		DefaultTTL: a.cfg.DefaultTTL.duration(),
 		ToolPrefix: a.cfg.ToolPrefix,
+		PollEvery:  a.pollEvery(),
 		Logger:     a.log,
 	}
 }

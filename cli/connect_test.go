@@ -1,0 +1,27 @@
+package cli
+
+import (
+	"testing"
+	"time"
+)
+
+// TestPollEvery spares what is not on this machine.
+func TestPollEvery(t *testing.T) {
+	for _, tt := range []struct {
+		key, base string
+		want      time.Duration
+	}{
+		{"", "", 0},
+		{"kb_x", "", 2 * time.Second},
+		{"", "http://127.0.0.1:7117", 0},
+		{"kb_x", "http://localhost:7117", 0},
+		{"kb_x", "http://[::1]:7117", 0},
+		{"", "https://kubbi.example.com", 2 * time.Second},
+	} {
+		a := &app{}
+		a.cfg.APIKey, a.cfg.BaseURL = tt.key, tt.base
+		if got := a.pollEvery(); got != tt.want {
+			t.Errorf("key %q, base URL %q: %v, want %v", tt.key, tt.base, got, tt.want)
+		}
+	}
+}
