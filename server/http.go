@@ -81,6 +81,9 @@ type HTTP struct {
 	callers *callers
 	load    load
 	mux     *http.ServeMux
+
+	life context.Context // of streams; ends with Serve
+	end  context.CancelFunc
 }
 
 // NewHTTP makes an HTTP. It opens nothing and connects to nothing.
@@ -100,6 +103,7 @@ func NewHTTP(cfg HTTPConfig) (*HTTP, error) {
 	}
 	h := &HTTP{cfg: cfg, limits: cfg.Limits.withDefaults(), log: cfg.Server.Logger, guard: g}
 	h.load.limits = h.limits
+	h.life, h.end = context.WithCancel(context.Background())
 	h.callers = newCallers(h)
 	h.mux = h.routes()
 	return h, nil
@@ -202,6 +206,8 @@ func (h *HTTP) drain(srv *http.Server, cancel context.CancelFunc) {
 		cancel()
 	}
 	h.callers.endStreams()
+	h.end()
+	h.load.streams.Wait() // within lastWrite
 	if err := <-closed; err != nil {
 		_ = srv.Close() // clients that read nothing
 	}

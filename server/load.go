@@ -15,6 +15,8 @@ type load struct {
 	bytes  int64
 	closed bool          // no call begins any more
 	idle   chan struct{} // closed when no call runs any more; nil: nobody waits
+
+	streams sync.WaitGroup // detached; none begins once closed
 }
 
 // admit lets a call of a caller begin. The function it gives ends the call, and
@@ -41,6 +43,18 @@ func (l *load) admit(c *caller) (end func(), p *problem) {
 			l.idle = nil
 		}
 	}), nil
+}
+
+// stream lets a stream begin that net/http knows nothing of, unless the server
+// is shutting down.
+func (l *load) stream() (end func(), ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil, false
+	}
+	l.streams.Add(1)
+	return l.streams.Done, true
 }
 
 // reserve makes room for bytes of a request, which release gives back.

@@ -35,10 +35,9 @@ func TestClaimWhoseAnswerIsLost(t *testing.T) {
 		"streamable HTTP, by way of mcp-go": func(ctx context.Context) {
 			body := strings.Replace(callOf(1, "claim", args), `"name"`, `"_meta":{"progressToken":1},"name"`, 1)
 			resp := s.open(ctx, t, http.MethodPost, "/mcp", s.session(t), body)
-			for e := range events(resp.Body) { // the answer is longer than events reads
-				if !strings.Contains(e, "notifications/progress") {
-					t.Errorf("%.200s", e)
-				}
+			head := make([]byte, 100) // of the first word on how far it is
+			if _, err := resp.Body.Read(head); err != nil || !strings.Contains(string(head), "notifications/progress") {
+				t.Errorf("%s, %v", head, err)
 			}
 		},
 		"SSE": func(ctx context.Context) {

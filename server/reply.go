@@ -15,8 +15,11 @@ type reply struct {
 	http.ResponseWriter
 	control *http.ResponseController
 	stall   time.Duration
-	before  func()       // has the last word on the headers; nil: none
-	wrote   func([]byte) // sees what has been written; nil: nobody
+	before  func() // has the last word on the headers; nil: none
+
+	// writes sees what is about to be written, and gives what to do when that
+	// has been done or has failed; nil: nothing.
+	writes func([]byte) (then func(written bool))
 	marks   *marks       // whose marks are taken out; nil: there are none
 
 	mu     sync.Mutex
@@ -59,10 +62,12 @@ func (r *reply) Write(b []byte) (int, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	n, err := r.write(b)
-	if err == nil && r.wrote != nil {
-		r.wrote(b)
+	then := func(bool) {}
+	if r.writes != nil {
+		then = r.writes(b)
 	}
+	n, err := r.write(b)
+	then(err == nil)
 	return n, err
 }
 

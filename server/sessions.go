@@ -90,10 +90,10 @@ func (ss *sessions) count() int {
 }
 
 // listen notes a stream that belongs to no session, and that cancel ends. It
-// counts as one, and reports false if there are too many.
-func (ss *sessions) listen(cancel context.CancelFunc) (done func(), ok bool) {
+// counts as one.
+func (ss *sessions) listen(cancel context.CancelFunc) (done func(), p *problem) {
 	if ss.full() {
-		return nil, false
+		return nil, tooManySessions()
 	}
 	ss.mu.Lock()
 	ss.listens[&cancel] = struct{}{}
@@ -104,7 +104,7 @@ func (ss *sessions) listen(cancel context.CancelFunc) (done func(), ok bool) {
 		delete(ss.listens, &cancel)
 		ss.mu.Unlock()
 		ss.h.cfg.Metrics.streamClosed("http")
-	}, true
+	}, nil
 }
 
 // get finds a session, nil if there is none.
@@ -248,13 +248,15 @@ func (s *session) idleSince(t time.Time) bool {
 }
 
 // openStream notes a stream that cancel ends, and gives it an id of its own at
-// mcp-go, where it counts as a session. It reports false if there are too many,
-// or the session has ended.
-func (s *session) openStream(cancel context.CancelFunc) (id string, ok bool) {
+// mcp-go, where it counts as a session.
+func (s *session) openStream(cancel context.CancelFunc) (id string, p *problem) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed || len(s.streams) >= maxStreams {
-		return "", false
+	switch {
+	case s.closed:
+		return "", noSession()
+	case len(s.streams) >= maxStreams:
+		return "", busy(http.StatusTooManyRequests, "too_many_sessions", "Too many streams of this session are open")
 	}
 	if s.streams == nil {
 		s.streams = map[string]context.CancelFunc{}
@@ -262,7 +264,7 @@ func (s *session) openStream(cancel context.CancelFunc) (id string, ok bool) {
 	s.opened++
 	id = s.id + "/" + strconv.Itoa(s.opened)
 	s.streams[id] = cancel
-	return id, true
+	return id, nil
 }
 
 func (s *session) closeStream(id string) {
@@ -307,15 +309,17 @@ func (s *session) owe(id string, answered func(delivered bool)) *problem {
 	return nil
 }
 
-// paid notes that an answer has been written, or will never be.
-func (s *session) paid(id string, delivered bool) {
+// paying takes out the request whose answer is about to be written, or never
+// will be, and gives what to say that to. An id that is owed nothing is no error.
+func (s *session) paying(id string) (answered func(delivered bool)) {
 	s.mu.Lock()
-	answered := s.pending[id]
+	defer s.mu.Unlock()
+	answered = s.pending[id]
 	delete(s.pending, id)
-	s.mu.Unlock()
-	if answered != nil {
-		answered(delivered)
+	if answered == nil {
+		return func(bool) {}
 	}
+	return answered
 }
 
 // owed gives the ids of the requests without an answer.

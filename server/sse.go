@@ -35,35 +35,46 @@ func (h *HTTP) serveSSE(w http.ResponseWriter, r *http.Request, c *caller) {
 		h.refuse(w, nil, tooManySessions())
 		return
 	}
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
+	ctx, cancel := context.WithCancel(h.life)
 	s := c.sessions.open(ctx)
-	defer c.sessions.remove(s.id)
-	stream, _ := s.openStream(cancel)
-	h.cfg.Metrics.streamOpened("sse")
-	defer h.cfg.Metrics.streamClosed("sse")
+	stream, p := s.openStream(cancel)
+	if p == nil {
+		p = h.detach(ctx, cancel, w, &s.outbox, func(out *reply) {
+			defer c.sessions.remove(s.id)
+			h.cfg.Metrics.streamOpened("sse")
+			defer h.cfg.Metrics.streamClosed("sse")
+			c.streamSSE(ctx, out, r, s, stream)
+		})
+	}
+	if p != nil {
+		cancel()
+		c.sessions.remove(s.id)
+		h.refuse(w, nil, p)
+	}
+}
 
-	out := newReply(w, h.limits.StallTimeout)
+// streamSSE has mcp-go serve the stream of a session, until ctx ends.
+func (c *caller) streamSSE(ctx context.Context, out *reply, r *http.Request, s *session, stream string) {
 	out.marks = &c.server.marks
-	allowed := w.Header().Get("Access-Control-Allow-Origin")
+	allowed := out.Header().Get("Access-Control-Allow-Origin")
 	out.before = func() { // mcp-go lets every page read the stream
-		w.Header().Del("Access-Control-Allow-Origin")
+		out.Header().Del("Access-Control-Allow-Origin")
 		if allowed != "" {
-			w.Header().Set("Access-Control-Allow-Origin", allowed)
+			out.Header().Set("Access-Control-Allow-Origin", allowed)
 		}
 	}
-	out.wrote = func(event []byte) {
-		if id := answeredID(event); id != "" {
-			s.paid(id, true)
-		}
+	out.writes = func(event []byte) func(bool) {
+		// A client may use the id again as soon as it has the answer.
+		return s.paying(answeredID(event))
 	}
 	var session mcpserver.ClientSession
 	req := &request{transport: "sse", session: s.id, opened: func(opened mcpserver.ClientSession) {
 		session = opened
 		s.outbox.attach(stream, opened.NotificationChannel())
 	}}
-	defer h.keepAlive(ctx, cancel, out, &s.outbox)()
-	c.sse.SSEHandler().ServeHTTP(out, r.WithContext(withRequest(ctx, req)))
+	r = r.WithContext(withRequest(ctx, req))
+	r.Body = http.NoBody
+	c.sse.SSEHandler().ServeHTTP(out, r)
 	s.end(true)
 	c.cancelOwed(s, session)
 }
@@ -78,7 +89,7 @@ func (c *caller) cancelOwed(s *session, session mcpserver.ClientSession) {
 	}
 	for _, id := range s.owed() {
 		c.server.cancelRequest(ctx, json.RawMessage(id))
-		s.paid(id, false)
+		s.paying(id)(false)
 	}
 }
 
@@ -128,7 +139,7 @@ func (h *HTTP) serveMessage(w http.ResponseWriter, r *http.Request, c *caller) {
 	out := newReply(w, h.limits.StallTimeout)
 	c.sse.MessageHandler().ServeHTTP(out, forward(r.WithContext(withRequest(r.Context(), req)), m))
 	if out.status != http.StatusAccepted && owed != "" {
-		s.paid(owed, false)
+		s.paying(owed)(false)
 	}
 }
 
