@@ -135,7 +135,6 @@ func events(body io.Reader) <-chan string {
 	go func() {
 		defer close(c)
 		lines := bufio.NewScanner(body)
-		lines.Buffer(nil, 4<<20)
 		for lines.Scan() {
 			if data, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
 				c <- data
