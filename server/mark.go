@@ -105,7 +105,10 @@ func (s *Server) noting(ctx context.Context) context.Context {
 	r := requestOf(ctx)
 	switch session := mcpserver.ClientSessionFromContext(ctx).(type) {
 	case streamableSession:
-		return s.mcp.WithContext(ctx, notingStreamable{session, r})
+		if r.out == nil {
+			return ctx // a stream of the session's
+		}
+		return s.mcp.WithContext(ctx, notingStreamable{session, s, r})
 	case sseSession:
 		return s.mcp.WithContext(ctx, notingSSE{session, r})
 	default:
@@ -116,6 +119,7 @@ func (s *Server) noting(ctx context.Context) context.Context {
 type (
 	notingStreamable struct {
 		streamableSession
+		server  *Server
 		request *request
 	}
 	notingSSE struct {

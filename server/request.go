@@ -33,6 +33,7 @@ type request struct {
 	outbox  *outbox                       // takes news of the resources that the client subscribes to; nil: they go nowhere
 	life    context.Context               // without which there is nobody to answer, beside its own context; nil: none
 
+	out      *reply      // over streamable HTTP, takes the answer, and what comes before it; nil: none
 	notified atomic.Bool // the client was sent something before its answer
 
 	mu        sync.Mutex

@@ -46,6 +46,7 @@ type Server struct {
 	client     *kubbi.Client
 	watcher    *watcher
 	marks      marks
+	asks       asks
 	added      map[string]bool // tools that are not ours
 	caller     string
 	metrics    *Metrics
