@@ -7,7 +7,6 @@ import (
 	"mime"
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/mark3labs/mcp-go/mcp"
@@ -64,6 +63,10 @@ func (h *HTTP) servePost(w http.ResponseWriter, r *http.Request, c *caller) {
 		w.WriteHeader(http.StatusAccepted)
 		return
 	}
+	if m.id != nil && m.name == string(mcp.MethodSubscriptionsListen) {
+		h.serveListen(w, r, c, m)
+		return
+	}
 	if s != nil && c.server.asks.answer(m) {
 		w.WriteHeader(http.StatusAccepted)
 		return
@@ -78,24 +81,31 @@ func (h *HTTP) servePost(w http.ResponseWriter, r *http.Request, c *caller) {
 	if s != nil {
 		req.outbox = &s.outbox
 	}
-	ctx := r.Context()
-	if m.id != nil && m.name == string(mcp.MethodSubscriptionsListen) {
-		// It runs until the client leaves, or is sent away.
-		var stop context.CancelFunc
-		ctx, stop = context.WithCancel(ctx)
-		defer stop()
-		done, ok := c.sessions.listen(stop)
-		if !ok {
-			h.refuse(w, m.id, tooManySessions())
-			return
-		}
-		defer done()
-		req.outbox = &outbox{listen: m.id}
-		defer req.outbox.close()
-		defer h.keepAlive(ctx, stop, out, req.outbox)()
-	}
-	c.streamable.ServeHTTP(out, forward(r.WithContext(withRequest(ctx, req)), m))
+	c.streamable.ServeHTTP(out, forward(r.WithContext(withRequest(r.Context(), req)), m))
 	req.settleBy(r.Context(), out)
+}
+
+// serveListen serves a stream of notifications without a session, until the
+// client leaves or the server ends.
+func (h *HTTP) serveListen(w http.ResponseWriter, r *http.Request, c *caller, m *message) {
+	req := c.server.newRequest("http", r.Header, m)
+	req.outbox = &outbox{listen: m.id}
+	ctx, cancel := context.WithCancel(h.life)
+	done, p := c.sessions.listen(cancel)
+	if p == nil {
+		p = h.detach(ctx, cancel, w, req.outbox, func(out *reply) {
+			defer done()
+			defer req.outbox.close()
+			c.streamable.ServeHTTP(out, forward(r.WithContext(withRequest(ctx, req)), m))
+		})
+		if p != nil {
+			done()
+		}
+	}
+	if p != nil {
+		cancel()
+		h.refuse(w, m.id, p)
+	}
 }
 
 // serveCall serves a tool call of a session whose answer is all that the client
@@ -220,50 +230,29 @@ func (h *HTTP) serveStream(w http.ResponseWriter, r *http.Request, c *caller) {
 		h.refuse(w, nil, draining())
 		return
 	}
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	stream, ok := s.openStream(cancel)
-	if !ok {
-		h.refuse(w, nil, busy(http.StatusTooManyRequests, "too_many_sessions", "Too many streams of this session are open"))
-		return
-	}
-	defer s.closeStream(stream)
-	h.cfg.Metrics.streamOpened("http")
-	defer h.cfg.Metrics.streamClosed("http")
-	out := newReply(w, h.limits.StallTimeout)
-	r = r.WithContext(withRequest(ctx, &request{transport: "http", opened: func(opened mcpserver.ClientSession) {
-		s.outbox.attach(stream, opened.NotificationChannel())
-	}}))
-	r.Header = r.Header.Clone()
-	r.Header.Set(mcpserver.HeaderKeySessionID, stream)
-	defer h.keepAlive(ctx, cancel, out, &s.outbox)()
-	c.streamable.ServeHTTP(out, r)
-}
-
-// keepAlive sends signs of life on a stream until the function it gives is
-// called, and ends the stream when the client is gone. What the stream had no
-// room for before is offered again.
-func (h *HTTP) keepAlive(ctx context.Context, cancel context.CancelFunc, out *reply, box *outbox) (stop func()) {
-	ctx, end := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		tick := time.NewTicker(h.limits.Heartbeat)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
-			box.retry()
-			if !out.beat(h.limits.Heartbeat) {
-				cancel()
-				return
-			}
+	ctx, cancel := context.WithCancel(h.life)
+	stream, p := s.openStream(cancel)
+	if p == nil {
+		req := &request{transport: "http", opened: func(opened mcpserver.ClientSession) {
+			s.outbox.attach(stream, opened.NotificationChannel())
+		}}
+		r = r.WithContext(withRequest(ctx, req))
+		r.Body = http.NoBody
+		r.Header.Set(mcpserver.HeaderKeySessionID, stream)
+		p = h.detach(ctx, cancel, w, &s.outbox, func(out *reply) {
+			defer s.closeStream(stream)
+			h.cfg.Metrics.streamOpened("http")
+			defer h.cfg.Metrics.streamClosed("http")
+			c.streamable.ServeHTTP(out, r)
+		})
+		if p != nil {
+			s.closeStream(stream)
 		}
-	}()
-	return func() { end(); <-done }
+	}
+	if p != nil {
+		cancel()
+		h.refuse(w, nil, p)
+	}
 }
 
 func (h *HTTP) serveDelete(w http.ResponseWriter, r *http.Request, c *caller) {
