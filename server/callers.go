@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -21,6 +22,7 @@ const (
 	maxCallers  = 1024
 	maxChecking = 16               // keys that are being tried at once
 	keyValid    = time.Minute      // for how long a caller's own key is taken as valid once it was
+	quietFor    = time.Second      // without calls, before memory is given back
 	keyPatience = 10 * time.Second // with the Kubbi API, for trying a key
 )
 
@@ -209,15 +211,23 @@ func (cs *callers) check(ctx context.Context, c *caller) *problem {
 	}
 }
 
-// sweep drops sessions and callers that have gone idle, until ctx ends.
+// sweep drops sessions and callers that have gone idle, and gives memory back to
+// the system when all is quiet, until ctx ends.
 func (cs *callers) sweep(ctx context.Context) {
 	idle := cs.h.limits.SessionIdle
 	tick := time.NewTicker(max(idle/4, 10*time.Millisecond))
 	defer tick.Stop()
+	rest := time.NewTicker(quietFor)
+	defer rest.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-rest.C:
+			if cs.h.load.quiet() {
+				debug.FreeOSMemory()
+			}
+			continue
 		case <-tick.C:
 		}
 		before := time.Now().Add(-idle)

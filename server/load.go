@@ -14,6 +14,9 @@ type load struct {
 	calls  int
 	bytes  int64
 	closed bool          // no call begins any more
+	begun  int           // calls and streams so far
+	looked int           // begun, when quiet last looked
+	freed  int           // begun, when quiet last said so
 	idle   chan struct{} // closed when no call runs any more; nil: nobody waits
 
 	streams sync.WaitGroup // detached; none begins once closed
@@ -34,6 +37,7 @@ func (l *load) admit(c *caller) (end func(), p *problem) {
 	}
 	c.running++
 	l.calls++
+	l.begun++
 	return sync.OnceFunc(func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -53,8 +57,21 @@ func (l *load) stream() (end func(), ok bool) {
 	if l.closed {
 		return nil, false
 	}
+	l.begun++
 	l.streams.Add(1)
 	return l.streams.Done, true
+}
+
+// quiet reports, once, that nothing runs or has begun since it was last asked,
+// after something had.
+func (l *load) quiet() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	quiet := l.calls == 0 && l.looked == l.begun && l.freed != l.begun
+	if l.looked = l.begun; quiet {
+		l.freed = l.begun
+	}
+	return quiet
 }
 
 // reserve makes room for bytes of a request, which release gives back.
