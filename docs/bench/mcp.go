@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -18,12 +19,12 @@ import (
 const (
 	connections = 32
 	calls       = 8000 // a round over streamable HTTP
-	mcpAddr     = "127.0.0.1:7198"
 )
 
 // httpServer is a kubbi-mcp that serves MCP over HTTP, as it does by default,
 // with a log line for each call.
 type httpServer struct {
+	url    string // its origin
 	cmd    *exec.Cmd
 	stderr bytes.Buffer
 }
@@ -35,7 +36,15 @@ func (s *suite) serveHTTP() (*httpServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &httpServer{cmd: exec.CommandContext(s.ctx, s.bin, "serve", "--transport", "http", "--addr", mcpAddr, "--relay-url", "http://127.0.0.1:7199")}
+	addr, err := freeAddr()
+	if err != nil {
+		return nil, err
+	}
+	relay, err := freeAddr()
+	if err != nil {
+		return nil, err
+	}
+	h := &httpServer{url: "http://" + addr, cmd: exec.CommandContext(s.ctx, s.bin, "serve", "--transport", "http", "--addr", addr, "--relay-url", "http://"+relay)}
 	h.cmd.Env = append(os.Environ(), "KUBBI_DATA_DIR="+data, "KUBBI_API_KEY=", "KUBBI_BASE_URL=", "KUBBI_MCP_TOKEN=", "KUBBI_MCP_TOKEN_FILE=")
 	h.cmd.Stderr = &h.stderr
 	if err := h.cmd.Start(); err != nil {
@@ -44,7 +53,7 @@ func (s *suite) serveHTTP() (*httpServer, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, 10*time.Second)
 	defer cancel()
 	for {
-		if _, err = post(ctx, http.DefaultClient, http.MethodGet, "http://"+mcpAddr+"/healthz", nil, "", ""); err == nil {
+		if _, err = post(ctx, http.DefaultClient, http.MethodGet, h.url+"/healthz", nil, "", ""); err == nil {
 			return h, nil
 		}
 		select {
@@ -53,6 +62,15 @@ func (s *suite) serveHTTP() (*httpServer, error) {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// freeAddr is a loopback address that nobody has right now.
+func freeAddr() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
 }
 
 func (h *httpServer) stop() error {
@@ -147,9 +165,7 @@ func (s *suite) mcpCalls() error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(s.ctx)
-	defer cancel()
-	rows, err := s.compareCalls(ctx)
+	rows, err := s.compareCalls(s.ctx, k.url+"/mcp")
 	if err := errors.Join(err, k.stop()); err != nil {
 		return err
 	}
@@ -157,15 +173,16 @@ func (s *suite) mcpCalls() error {
 	return nil
 }
 
-func (s *suite) compareCalls(ctx context.Context) ([]row, error) {
-	echoURL, err := s.startEcho(ctx, "mcp-http-echo")
+func (s *suite) compareCalls(ctx context.Context, url string) ([]row, error) {
+	echoURL, stop, err := s.startEcho("mcp-http-echo")
 	if err != nil {
 		return nil, err
 	}
+	defer stop()
 	transport := &http.Transport{MaxIdleConnsPerHost: connections, MaxConnsPerHost: connections}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport}
-	ours, err := agents(ctx, client, "http://"+mcpAddr+"/mcp", connections)
+	ours, err := agents(ctx, client, url, connections)
 	if err != nil {
 		return nil, err
 	}
@@ -199,7 +216,7 @@ func (s *suite) compareCalls(ctx context.Context) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	url, err := claimURL(b)
+	lasting, err := claimURL(b)
 	if err != nil {
 		return nil, err
 	}
@@ -209,7 +226,7 @@ func (s *suite) compareCalls(ctx context.Context) ([]row, error) {
 		if err != nil {
 			return nil, err
 		}
-		n, err := spread(connections, calls, call(ours, toolCall("inspect", map[string]any{"claim_url": url}), `"active"`))
+		n, err := spread(connections, calls, call(ours, toolCall("inspect", map[string]any{"claim_url": lasting}), `"active"`))
 		if err != nil {
 			return nil, err
 		}

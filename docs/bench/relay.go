@@ -130,12 +130,11 @@ func (s *suite) http() error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(s.ctx)
-	defer cancel()
-	echo, err := s.startEcho(ctx, "http-echo")
+	echo, stop, err := s.startEcho("http-echo")
 	if err != nil {
 		return err
 	}
+	defer stop()
 	transport := &http.Transport{MaxIdleConnsPerHost: callers, MaxConnsPerHost: callers}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport}
@@ -154,7 +153,7 @@ func (s *suite) http() error {
 			if keyed {
 				idem = uuid.NewString()
 			}
-			answer, err := post(ctx, client, http.MethodPost, relay+"/api/v1/kubbis", body, key, idem)
+			answer, err := post(s.ctx, client, http.MethodPost, relay+"/api/v1/kubbis", body, key, idem)
 			if err != nil {
 				return err
 			}
@@ -164,20 +163,20 @@ func (s *suite) http() error {
 			if err := json.Unmarshal(answer, &made); err != nil {
 				return err
 			}
-			if _, err = post(ctx, client, http.MethodPost, relay+"/r/"+made.Token+"/claim", nil, "", idem); err != nil || !keyed {
+			if _, err = post(s.ctx, client, http.MethodPost, relay+"/r/"+made.Token+"/claim", nil, "", idem); err != nil || !keyed {
 				return err
 			}
-			_, err = post(ctx, client, http.MethodDelete, relay+"/r/"+made.Token+"/claim", nil, "", idem)
+			_, err = post(s.ctx, client, http.MethodDelete, relay+"/r/"+made.Token+"/claim", nil, "", idem)
 			return err
 		})
 		if err != nil {
 			return 0, 0, err
 		}
 		rateEcho, err = parallel(trips, func(int) error {
-			if _, err := post(ctx, client, http.MethodPost, echo+"/create", body, key, ""); err != nil {
+			if _, err := post(s.ctx, client, http.MethodPost, echo+"/create", body, key, ""); err != nil {
 				return err
 			}
-			_, err := post(ctx, client, http.MethodPost, echo+"/claim", nil, "", "")
+			_, err := post(s.ctx, client, http.MethodPost, echo+"/claim", nil, "", "")
 			return err
 		})
 		return rate, rateEcho, err
@@ -242,18 +241,25 @@ func awaitRelay(ctx context.Context, url, data string) (string, error) {
 	}
 }
 
-// startEcho starts one of this program's HTTP roles, until ctx ends, and gives
-// its URL.
-func (s *suite) startEcho(ctx context.Context, role string) (string, error) {
-	cmd := exec.CommandContext(ctx, s.self)
+// startEcho starts one of this program's HTTP roles, and gives its URL and what
+// ends it.
+func (s *suite) startEcho(role string) (url string, stop func(), err error) {
+	cmd := exec.CommandContext(s.ctx, s.self)
 	cmd.Env = append(os.Environ(), "BENCH_ROLE="+role)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		return "", err
+		return "", nil, err
 	}
-	url, err := bufio.NewReader(out).ReadString('\n')
-	return strings.TrimSpace(url), err
+	stop = func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}
+	if url, err = bufio.NewReader(out).ReadString('\n'); err != nil {
+		stop()
+		return "", nil, err
+	}
+	return strings.TrimSpace(url), stop, nil
 }

@@ -21,10 +21,10 @@ const (
 func (s *suite) idle() error {
 	for _, m := range []struct {
 		what string
-		open func(context.Context, *http.Client) error
+		open func(ctx context.Context, c *http.Client, url string) error
 	}{
-		{"streamable HTTP, no stream", func(ctx context.Context, c *http.Client) error {
-			_, err := agents(ctx, c, "http://"+mcpAddr+"/mcp", idleSessions)
+		{"streamable HTTP, no stream", func(ctx context.Context, c *http.Client, url string) error {
+			_, err := agents(ctx, c, url+"/mcp", idleSessions)
 			return err
 		}},
 		{"streamable HTTP, each with an open GET stream", openStreams},
@@ -43,14 +43,14 @@ func (s *suite) idle() error {
 	return nil
 }
 
-func (s *suite) idleRound(open func(context.Context, *http.Client) error) (float64, error) {
+func (s *suite) idleRound(open func(ctx context.Context, c *http.Client, url string) error) (float64, error) {
 	h, err := s.serveHTTP()
 	if err != nil {
 		return 0, err
 	}
 	ctx, cancel := context.WithCancel(s.ctx)
 	transport := &http.Transport{MaxIdleConnsPerHost: connections}
-	err = open(ctx, &http.Client{Transport: transport})
+	err = open(ctx, &http.Client{Transport: transport}, h.url)
 	var mb float64
 	if err == nil {
 		time.Sleep(settled)
@@ -63,13 +63,13 @@ func (s *suite) idleRound(open func(context.Context, *http.Client) error) (float
 
 // openStreams opens sessions, and of each the stream of notifications, until
 // ctx ends.
-func openStreams(ctx context.Context, c *http.Client) error {
-	all, err := agents(ctx, c, "http://"+mcpAddr+"/mcp", idleSessions)
+func openStreams(ctx context.Context, c *http.Client, url string) error {
+	all, err := agents(ctx, c, url+"/mcp", idleSessions)
 	if err != nil {
 		return err
 	}
 	_, err = spread(connections, len(all), func(_, i int) error {
-		_, err := openStream(ctx, c, "http://"+mcpAddr+"/mcp", all[i].session)
+		_, err := openStream(ctx, c, url+"/mcp", all[i].session)
 		return err
 	})
 	return err
@@ -98,9 +98,9 @@ func openStream(ctx context.Context, c *http.Client, url, session string) (io.Re
 }
 
 // openSSE opens sessions of SSE, and initializes each.
-func openSSE(ctx context.Context, c *http.Client) error {
+func openSSE(ctx context.Context, c *http.Client, url string) error {
 	_, err := spread(connections, idleSessions, func(int, int) error {
-		stream, err := openStream(ctx, c, "http://"+mcpAddr+"/sse", "")
+		stream, err := openStream(ctx, c, url+"/sse", "")
 		if err != nil {
 			return err
 		}
@@ -110,7 +110,7 @@ func openSSE(ctx context.Context, c *http.Client) error {
 			return err
 		}
 		for _, message := range []string{initialize, `{"jsonrpc":"2.0","method":"notifications/initialized"}`} {
-			if _, err := post(ctx, c, http.MethodPost, "http://"+mcpAddr+endpoint, []byte(message), "", ""); err != nil {
+			if _, err := post(ctx, c, http.MethodPost, url+endpoint, []byte(message), "", ""); err != nil {
 				return err
 			}
 		}
