@@ -39,7 +39,7 @@ type HTTPLimits struct {
 	MaxSessions   int           // open at once, of one caller; 2,000
 	MaxCalls      int           // running at once, of one caller; 256
 	MaxTotalCalls int           // running at once, of all callers; 1,024
-	MaxTotalBytes int64         // of the requests of running calls; four of the largest
+	MaxTotalBytes int64         // of the requests of running calls; four of the largest, 288 MiB at least
 	SessionIdle   time.Duration // after which a session without a stream is dropped; 1 h
 	HeaderTimeout time.Duration // until a request's headers are there; 10 s
 	StallTimeout  time.Duration // in which a body or an answer must have moved on; 30 s
@@ -53,7 +53,7 @@ func (l HTTPLimits) withDefaults() HTTPLimits {
 	set(&l.MaxSessions, 2000)
 	set(&l.MaxCalls, 256)
 	set(&l.MaxTotalCalls, 1024)
-	set(&l.MaxTotalBytes, 4*int64(l.MaxBody))
+	set(&l.MaxTotalBytes, 4*int64(max(l.MaxBody, DefaultMaxMessageBytes)))
 	set(&l.SessionIdle, time.Hour)
 	set(&l.HeaderTimeout, 10*time.Second)
 	set(&l.StallTimeout, 30*time.Second)
