@@ -63,8 +63,8 @@ type kubbiPage struct {
 // where mcp-go takes an error.
 func (s *Server) fetchList(ctx context.Context, _ any, message any) error {
 	raw, ok := message.(json.RawMessage)
-	if !ok || !bytes.Contains(raw, []byte(mcp.MethodResourcesList)) {
-		return nil
+	if !ok || !bytes.Contains(raw, []byte("resources/list")) && !bytes.Contains(raw, []byte(`resources\/list`)) {
+		return nil // most are not, and may be large
 	}
 	var m struct {
 		Method mcp.MCPMethod

@@ -61,6 +61,7 @@ type subscriber struct {
 	send func(uri string) // must neither block nor call the watcher
 
 	held bool            // is told nothing yet; this and what follows is the watcher's
+	gone bool            // was dropped
 	uris map[string]bool // what it has subscribed to
 }
 
@@ -73,7 +74,7 @@ func newWatcher(client *kubbi.Client, every time.Duration, log *slog.Logger) *wa
 
 var (
 	errTooManySubscriptions = fmt.Errorf("too many subscriptions: %d at most; end one first", maxSubscriptions)
-	errClosing              = errors.New("the server is shutting down")
+	errGone                 = errors.New("the session has ended, or the server is shutting down")
 )
 
 // subscribe has a subscriber told when a kubbi is claimed or ends. What went
@@ -120,8 +121,8 @@ func (w *watcher) check(sub *subscriber, uri string) (done bool, err error) {
 func (w *watcher) add(sub *subscriber, id string, now state) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.closed {
-		return errClosing
+	if w.closed || sub.gone {
+		return errGone
 	}
 	sub.note(kubbiScheme + id)
 	k := w.kubbis[id]
@@ -163,10 +164,12 @@ func (w *watcher) unsubscribe(sub *subscriber, uri string) {
 	w.remove(sub, uri)
 }
 
-// drop ends all of a subscriber's subscriptions.
+// drop ends all of a subscriber's subscriptions, for good: one that is being
+// made comes to nothing.
 func (w *watcher) drop(sub *subscriber) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	sub.gone = true
 	for uri := range sub.uris {
 		w.remove(sub, uri)
 	}

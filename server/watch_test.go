@@ -254,6 +254,7 @@ func TestWatchesMany(t *testing.T) {
 	}
 
 	// One poll: two pages show all but one of them, which is asked for.
+	n = newNews()
 	for _, k := range watched {
 		if err := w.subscribe(t.Context(), &n.subscriber, kubbiScheme+k.ID); err != nil {
 			t.Fatal(err)
@@ -398,8 +399,11 @@ func TestSubscribeRefuses(t *testing.T) {
 	if w.running() {
 		t.Error("still watched")
 	}
+	if err := w.subscribe(t.Context(), &n.subscriber, kubbiScheme+ours.ID); err != errGone {
+		t.Errorf("after it was dropped: %v", err)
+	}
 	w.close()
-	if err := w.subscribe(t.Context(), &n.subscriber, kubbiScheme+ours.ID); err != errClosing {
+	if err := w.subscribe(t.Context(), &newNews().subscriber, kubbiScheme+ours.ID); err != errGone {
 		t.Errorf("after close: %v", err)
 	}
 }
@@ -437,8 +441,8 @@ func TestWatchesInParallel(t *testing.T) {
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
-			n := newNews()
 			for range 20 {
+				n := newNews()
 				if err := w.subscribe(t.Context(), &n.subscriber, kubbiScheme+k.ID); err != nil {
 					t.Error(err)
 				}
