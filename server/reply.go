@@ -20,7 +20,7 @@ type reply struct {
 	// writes sees what is about to be written, and gives what to do when that
 	// has been done or has failed; nil: nothing.
 	writes func([]byte) (then func(written bool))
-	marks   *marks       // whose marks are taken out; nil: there are none
+	marks  *marks // whose marks are taken out; nil: there are none
 
 	mu     sync.Mutex
 	status int
