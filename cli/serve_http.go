@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
 	"time"
 
 	"kubbi-mcp/kubbi"
@@ -82,6 +83,10 @@ func (f *httpFlags) prepare(a *app) (func(context.Context, *backend) error, erro
 		}
 		a.log.Info("serving MCP over HTTP", "url", scheme+"://"+l.Addr().String()+"/mcp", "version", buildInfo().Version,
 			"embedded", b.embedded, "tokens", len(tokens))
+		if host, _, _ := net.SplitHostPort(f.Addr); scheme == "http" && !loopback(host) && !strings.HasPrefix(f.PublicURL, "https:") {
+			a.log.Warn("plain HTTP on the network: tokens and all content can be read on the way; use --tls-cert, or a proxy that has TLS")
+		}
+		defer a.log.Info("stopped")
 		return srv.Serve(ctx, l)
 	}, nil
 }

@@ -194,6 +194,7 @@ func (h *HTTP) Serve(ctx context.Context, l net.Listener) error {
 
 // drain ends a server without cutting a call short that ends in time.
 func (h *HTTP) drain(srv *http.Server, cancel context.CancelFunc) {
+	h.log.Info("shutting down", "running_calls", h.load.running())
 	grace, stop := context.WithTimeout(context.Background(), h.limits.Drain)
 	defer stop()
 	closed := make(chan error, 1)

@@ -96,6 +96,13 @@ func draining() *problem {
 	return busy(http.StatusServiceUnavailable, "draining", "The server is shutting down; try again in a moment")
 }
 
+// running is how many calls run.
+func (l *load) running() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.calls
+}
+
 // isClosed reports whether close has been called.
 func (l *load) isClosed() bool {
 	l.mu.Lock()

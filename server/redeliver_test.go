@@ -51,7 +51,7 @@ func TestClaimWhoseAnswerIsLost(t *testing.T) {
 			breakOff(ctx)
 			s.burned(t, sent.ID)
 			cancel()
-			for s.running() > 0 { // the server has noticed
+			for s.h.load.running() > 0 { // the server has noticed
 				time.Sleep(time.Millisecond)
 			}
 		})
@@ -77,7 +77,7 @@ func TestClaimWhoseAnswerIsLost(t *testing.T) {
 		t.Errorf("%+v, %v", k, err)
 	}
 	// Delivered, it is gone for its caller too.
-	for s.running() > 0 {
+	for s.h.load.running() > 0 {
 		time.Sleep(time.Millisecond)
 	}
 	if err := s.onlyCaller(t).client.Close(); err != nil { // waits for the grace to be ended
@@ -102,10 +102,4 @@ func (s *host) burned(t *testing.T, id string) {
 		}
 		time.Sleep(time.Millisecond)
 	}
-}
-
-func (s *host) running() int {
-	s.h.load.mu.Lock()
-	defer s.h.load.mu.Unlock()
-	return s.h.load.calls
 }
