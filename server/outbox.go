@@ -3,6 +3,7 @@ package server
 import (
 	"encoding/json"
 	"sync"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/mark3labs/mcp-go/mcp"
@@ -16,6 +17,7 @@ type outbox struct {
 	closed  bool
 	waiting []string // URIs
 	streams map[string]chan<- mcp.JSONRPCNotification
+	again   *time.Timer // another try, while a stream is full; nil: none
 
 	listen jsontext.Value // the id of the request for whose stream alone it is; nil: it is a session's
 	itself subscriber
@@ -82,15 +84,26 @@ func (o *outbox) close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.closed, o.waiting, o.streams = true, nil, nil
+	if o.again != nil {
+		o.again.Stop()
+	}
 }
 
-// flush gives what is waiting to whichever stream has room.
+// fullFor is how long a full stream is given to take what is in it.
+const fullFor = 100 * time.Millisecond
+
+// flush gives what is waiting to whichever stream has room; if none has, it
+// tries again later.
 func (o *outbox) flush() {
-	for len(o.waiting) > 0 {
-		if !o.offer(resourceUpdated(o.waiting[0], o.listen)) {
-			return
-		}
+	for len(o.waiting) > 0 && o.offer(resourceUpdated(o.waiting[0], o.listen)) {
 		o.waiting = o.waiting[1:]
+	}
+	switch {
+	case len(o.waiting) == 0 || len(o.streams) == 0:
+	case o.again == nil:
+		o.again = time.AfterFunc(fullFor, o.retry)
+	default:
+		o.again.Reset(fullFor)
 	}
 }
 

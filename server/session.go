@@ -20,7 +20,6 @@ type stdioSession struct {
 
 	mu           sync.Mutex
 	level        mcp.LoggingLevel
-	outboxes     map[*outbox]bool // those that are attached
 	client       mcp.Implementation
 	capabilities mcp.ClientCapabilities
 	version      string
@@ -35,34 +34,9 @@ func newStdioSession(id string) *stdioSession {
 		id:            id,
 		notifications: make(chan mcp.JSONRPCNotification, maxNotifications),
 		level:         mcp.LoggingLevelError, // as mcp-go's own have it
-		outboxes:      map[*outbox]bool{},
 	}
-	s.attach(&s.outbox)
+	s.outbox.attach(id, s.notifications)
 	return s
-}
-
-// attach has an outbox use the session's notifications until detach.
-func (s *stdioSession) attach(o *outbox) {
-	s.mu.Lock()
-	s.outboxes[o] = true
-	s.mu.Unlock()
-	o.attach(s.id, s.notifications)
-}
-
-func (s *stdioSession) detach(o *outbox) {
-	o.close()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.outboxes, o)
-}
-
-// retry lets the outboxes send what there was no room for before.
-func (s *stdioSession) retry() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for o := range s.outboxes {
-		o.retry()
-	}
 }
 
 // writeNotifications writes those that are waiting.
@@ -73,7 +47,6 @@ func (s *stdioSession) writeNotifications(w io.Writer) error {
 			if _, err := w.Write(encodeNotification(n)); err != nil {
 				return err
 			}
-			s.retry()
 		default:
 			return nil
 		}

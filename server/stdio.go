@@ -53,6 +53,7 @@ func (s *Server) ServeStdio(ctx context.Context, stdin io.Reader, stdout io.Writ
 	defer s.mcp.UnregisterSession(ctx, session.SessionID())
 	s.metrics.sessionOpened("stdio")
 	defer s.metrics.sessionClosed("stdio")
+	defer session.outbox.close()
 	defer s.watcher.drop(session.outbox.subscriber())
 	ctx = s.mcp.WithContext(ctx, session)
 	t := &stdio{
@@ -268,8 +269,7 @@ func (t *stdio) handle(ctx context.Context, m *message) (out []byte) {
 		r.outbox = &t.session.outbox
 	case mcp.MethodSubscriptionsListen:
 		r.outbox = &outbox{listen: m.id}
-		t.session.attach(r.outbox)
-		defer t.session.detach(r.outbox)
+		defer r.outbox.close()
 	}
 	answer := t.mcp.HandleMessage(t.requestContext(ctx, nil), m.encode())
 	if r.fault != nil {

@@ -33,7 +33,6 @@ func startWriter(ctx context.Context, w io.Writer, session *stdioSession, broken
 				}
 			case n := <-session.notifications:
 				_, err = w.Write(encodeNotification(n))
-				session.retry()
 			case <-l.last:
 				if err = session.writeNotifications(w); err == nil {
 					return
