@@ -33,6 +33,7 @@ func TestConformance(t *testing.T) {
 			"tasks-required-task-error", "tasks-mrtr-composition",
 		}})
 	})
+	suite.EveryExclusion(t)
 }
 
 // serveFixtures serves until the test has ended, and gives the endpoint.

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,6 +31,7 @@ const (
 type Suite struct {
 	dir        string // node_modules
 	exclusions []exclusion
+	judged     map[string]bool // scenarios and their releases
 }
 
 // Run is one run of the suite.
@@ -66,7 +68,7 @@ func Open(t *testing.T, docs string) *Suite {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Suite{dir: dir, exclusions: parseExclusions(string(page))}
+	return &Suite{dir: dir, exclusions: parseExclusions(string(page)), judged: make(map[string]bool)}
 }
 
 // Run runs the suite, with a subtest for each scenario.
@@ -77,7 +79,7 @@ func (s *Suite) Run(t *testing.T, r Run) {
 		if len(found) < r.Fewest {
 			t.Errorf("the suite ran %d scenarios, there were %d", len(found), r.Fewest)
 		}
-		for _, name := range sortedKeys(found) {
+		for _, name := range slices.Sorted(maps.Keys(found)) {
 			t.Run(name, func(t *testing.T) { s.judge(t, r, name, found[name]) })
 		}
 		return
@@ -138,6 +140,7 @@ const wire = "wire-schema-valid"
 // better.
 func (s *Suite) judge(t *testing.T, r Run, scenario string, checks []check) {
 	t.Helper()
+	s.judged[scenario+" "+r.Release] = true
 	listed := s.exclusionsOf(scenario, r.Release)
 	done, needed := 0, make(map[string]bool)
 	for _, c := range checks {
@@ -161,7 +164,6 @@ func (s *Suite) judge(t *testing.T, r Run, scenario string, checks []check) {
 			needed[nothing] = true
 		} else {
 			t.Error("nothing was checked")
-
 		}
 	}
 	for _, id := range listed {
@@ -169,13 +171,4 @@ func (s *Suite) judge(t *testing.T, r Run, scenario string, checks []check) {
 			t.Errorf("docs/conformance.md excludes %q, which passes", id)
 		}
 	}
-}
-
-func sortedKeys(m map[string][]check) []string {
-	var keys []string
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }

@@ -3,6 +3,7 @@ package conformance
 import (
 	"slices"
 	"strings"
+	"testing"
 )
 
 // exclusion is a line of the table in docs/conformance.md: its first three
@@ -50,9 +51,22 @@ func (s *Suite) exclusionsOf(scenario, release string) []string {
 // covers finds which of the excluded checks a check is.
 func covers(excluded []string, check string) (string, bool) {
 	for _, id := range excluded {
-		if id == check || id == everything {
+		if id == check || id == everything && check != wire {
 			return id, true
 		}
 	}
 	return "", false
+}
+
+// EveryExclusion fails a test that has run everything for exclusions of what
+// there is not.
+func (s *Suite) EveryExclusion(t *testing.T) {
+	t.Helper()
+	for _, e := range s.exclusions {
+		for _, release := range e.releases {
+			if !s.judged[e.scenario+" "+release] {
+				t.Errorf("docs/conformance.md excludes %q of %s, which was not run", e.scenario, release)
+			}
+		}
+	}
 }
