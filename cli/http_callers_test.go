@@ -116,6 +116,14 @@ func secretless(t *testing.T, s *httpServer, secrets ...string) {
 // claim URLs still do what they are for.
 func apart(t *testing.T, alice, bob *peer) {
 	t.Helper()
+	const news = "notifications/resources/updated"
+	for _, p := range []*peer{alice, bob} {
+		if p.transport == overHTTP {
+			if err := p.listen(t.Context(), "/mcp"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 	const content = "of alice alone, but for who has the claim URL"
 	sent := alice.mustCall(t, "send", map[string]any{"content": content, "max_retrievals": 2, "metadata": map[string]any{"label": "alice's label"}})
 	pack := alice.mustCall(t, "send_files", map[string]any{"files": []any{map[string]any{"name": "a.txt", "content": "file of alice", "content_type": "text/plain"}}})
@@ -173,7 +181,10 @@ func apart(t *testing.T, alice, bob *peer) {
 	}
 	foreignSession(t, alice, bob)
 
-	// A claim URL works for whoever has it.
+	// A claim URL works for whoever has it, and only its sender is told.
+	if _, err := alice.ask(t.Context(), "resources/subscribe", map[string]any{"uri": "kubbi://" + sent.field("id")}); err != nil {
+		t.Errorf("alice's subscription: %v", err)
+	}
 	url := sent.field("claim_url")
 	if res := bob.mustCall(t, "inspect", map[string]any{"claim_url": url}); res.field("status") != "active" {
 		t.Errorf("inspect: %s", res.text())
@@ -183,6 +194,10 @@ func apart(t *testing.T, alice, bob *peer) {
 	}
 	if got := alice.mustCall(t, "get", map[string]any{"id": sent.field("id")}); got.Structured["retrieval_count"] != 1.0 {
 		t.Errorf("after bob's claim: %s", got.text())
+	}
+	await(t, "word of the claim", func() bool { return alice.heard(news) > 0 })
+	if bob.heard(news) > 0 {
+		t.Error("bob is told of alice's kubbi")
 	}
 	if res := alice.mustCall(t, "delete", map[string]any{"id": sent.field("id")}); res.IsError {
 		t.Errorf("alice's delete: %s", res.text())

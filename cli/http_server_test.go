@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -41,12 +42,8 @@ var built = sync.OnceValues(func() (string, error) {
 		path += ".exe"
 	}
 	args := []string{"build", "-o", path}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			if s.Key == "-race" && s.Value == "true" {
-				args = append(args, "-race")
-			}
-		}
+	if racing() {
+		args = append(args, "-race")
 	}
 	cmd := exec.Command("go", append(args, ".")...)
 	cmd.Dir = ".."
@@ -57,7 +54,14 @@ var built = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// logBuffer takes a program's log while others look at it.
+// racing tells whether the tests have the race detector.
+func racing() bool {
+	info, ok := debug.ReadBuildInfo()
+	return ok && slices.ContainsFunc(info.Settings, func(s debug.BuildSetting) bool { return s.Key == "-race" && s.Value == "true" })
+}
+
+// logBuffer takes a program's log while others look at it. Of a long one it
+// takes only what is out of the ordinary.
 type logBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -66,6 +70,9 @@ type logBuffer struct {
 func (l *logBuffer) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.b.Len() > 4<<20 && (bytes.Contains(b, []byte(`"level":"DEBUG"`)) || bytes.Contains(b, []byte(`"level":"INFO"`))) {
+		return len(b), nil
+	}
 	return l.b.Write(b)
 }
 
