@@ -117,14 +117,25 @@ func (ss *sessions) get(id string, sse bool) *session {
 	return nil
 }
 
-// open opens a session: of SSE, if it lives only as long as a stream.
-func (ss *sessions) open(life context.Context) *session {
+// open opens a session of streamable HTTP.
+func (ss *sessions) open() *session {
+	s := &session{id: uuid.NewString(), used: time.Now()}
+	ss.add(s)
+	return s
+}
+
+// openSSE opens a session that lives as long as its stream.
+func (ss *sessions) openSSE(life context.Context) *session {
 	s := &session{id: uuid.NewString(), life: life, used: time.Now()}
+	ss.add(s)
+	return s
+}
+
+func (ss *sessions) add(s *session) {
 	ss.mu.Lock()
 	ss.byID[s.id] = s
 	ss.mu.Unlock()
 	ss.h.cfg.Metrics.sessionOpened(s.transport())
-	return s
 }
 
 // remove forgets a session and ends its streams. It reports whether there was
@@ -146,7 +157,7 @@ func (ss *sessions) remove(id string) bool {
 
 // Generate opens a session for an initialize request.
 func (ss *sessions) Generate() string {
-	s := ss.open(nil)
+	s := ss.open()
 	// An id that was never used before can't be taken.
 	_ = ss.c.server.mcp.RegisterSession(context.Background(), s)
 	return s.id

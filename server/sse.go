@@ -36,7 +36,7 @@ func (h *HTTP) serveSSE(w http.ResponseWriter, r *http.Request, c *caller) {
 		return
 	}
 	ctx, cancel := context.WithCancel(h.life)
-	s := c.sessions.open(ctx)
+	s := c.sessions.openSSE(ctx)
 	stream, p := s.openStream(cancel)
 	if p == nil {
 		p = h.detach(ctx, cancel, w, &s.outbox, func(out *reply) {
@@ -100,7 +100,7 @@ func (h *HTTP) serveMessage(w http.ResponseWriter, r *http.Request, c *caller) {
 		h.refuse(w, nil, noSession())
 		return
 	}
-	body, release, p := h.readBody(w, r)
+	body, release, p := h.readBody(w, r, c)
 	if p != nil {
 		h.refuse(w, nil, p)
 		return
