@@ -12,15 +12,15 @@ import (
 const window = 256 << 10
 
 // readBody reads a request's body whole, within the limits on its size and on
-// how long it may stand still. The bytes count as load until release.
-func (h *HTTP) readBody(w http.ResponseWriter, r *http.Request) (body []byte, release func(), p *problem) {
+// how long it may stand still. The bytes count as the caller's load until release.
+func (h *HTTP) readBody(w http.ResponseWriter, r *http.Request, c *caller) (body []byte, release func(), p *problem) {
 	limit := h.limits.MaxBody
 	if r.ContentLength > int64(limit) {
 		return nil, nil, tooLarge(limit)
 	}
 	rc := http.NewResponseController(w)
 	reserved := 0
-	free := func() { h.load.release(reserved) }
+	free := func() { h.load.release(c, reserved) }
 	defer func() {
 		if p != nil {
 			free() // and the deadline stays, for what net/http reads on
@@ -37,7 +37,7 @@ func (h *HTTP) readBody(w http.ResponseWriter, r *http.Request) (body []byte, re
 	_ = rc.SetReadDeadline(time.Now().Add(h.limits.StallTimeout))
 	for {
 		if cap(body) > reserved {
-			if p := h.load.reserve(cap(body) - reserved); p != nil {
+			if p := h.load.reserve(c, cap(body)-reserved); p != nil {
 				return nil, nil, p
 			}
 			reserved = cap(body)

@@ -34,7 +34,8 @@ type caller struct {
 	streamable *mcpserver.StreamableHTTPServer
 	sse        *mcpserver.SSEServer
 	sessions   *sessions
-	running    int // calls; load's
+	running    int   // calls; load's
+	held       int64 // bytes of requests; load's
 
 	mu      sync.Mutex
 	used    time.Time

@@ -39,7 +39,7 @@ type HTTPLimits struct {
 	MaxSessions   int           // open at once, of one caller; 2,000
 	MaxCalls      int           // running at once, of one caller; 256
 	MaxTotalCalls int           // running at once, of all callers; 1,024
-	MaxTotalBytes int64         // of the requests of running calls; four of the largest, 288 MiB at least
+	MaxTotalBytes int64         // of the requests of running calls, half of it for one caller; four of the largest, 288 MiB at least
 	SessionIdle   time.Duration // after which a session without a stream is dropped; 1 h
 	HeaderTimeout time.Duration // until a request's headers are there; 10 s
 	StallTimeout  time.Duration // in which a body or an answer must have moved on; 30 s

@@ -199,3 +199,51 @@ func selfSigned(t *testing.T) func(*tls.ClientHelloInfo) (*tls.Certificate, erro
 	cert := &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 	return func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert, nil }
 }
+
+// TestHTTPHeldBytes has one caller send large requests slowly, and another one
+// at once.
+func TestHTTPHeldBytes(t *testing.T) {
+	var tokens []Token
+	for _, name := range []string{"alice", "bob"} {
+		token, err := NewToken(name, name+"-0123456789abcdef", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		tokens = append(tokens, token)
+	}
+	const size = 1 << 20
+	s := newHost(t, HTTPConfig{Tokens: tokens, Limits: HTTPLimits{MaxBody: size, MaxTotalBytes: 4 * size}})
+	begin := func(name string) net.Conn {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		_ = conn.SetDeadline(time.Now().Add(patience))
+		fmt.Fprintf(conn, "POST /mcp HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s-0123456789abcdef\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", name, size)
+		fmt.Fprint(conn, strings.Repeat(" ", size-1000))
+		return conn
+	}
+	begin("alice")
+	until(t, func() bool {
+		s.h.load.mu.Lock()
+		defer s.h.load.mu.Unlock()
+		return s.h.load.bytes > size
+	})
+	status := func(conn net.Conn) int {
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	if got := status(begin("alice")); got != http.StatusTooManyRequests {
+		t.Errorf("alice's second: %d", got)
+	}
+	bob := begin("bob")
+	fmt.Fprint(bob, strings.Repeat(" ", 1000))
+	if got := status(bob); got != http.StatusBadRequest { // blanks are no message, but all were read
+		t.Errorf("bob's: %d", got)
+	}
+}

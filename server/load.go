@@ -74,20 +74,27 @@ func (l *load) quiet() bool {
 	return quiet
 }
 
-// reserve makes room for bytes of a request, which release gives back.
-func (l *load) reserve(n int) *problem {
+// reserve makes room for bytes of a caller's request, which release gives back.
+// One caller gets half of the room, or who sends large requests slowly would
+// keep all others out.
+func (l *load) reserve(c *caller, n int) *problem {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.bytes+int64(n) > l.limits.MaxTotalBytes {
+	switch most := l.limits.MaxTotalBytes; {
+	case c.held+int64(n) > most/2:
+		return busy(http.StatusTooManyRequests, "too_many_calls", "Too many bytes of your requests are under way; try again when one has ended")
+	case l.bytes+int64(n) > most:
 		return busy(http.StatusServiceUnavailable, "overloaded", "The server holds as many bytes of requests as it can; try again in a moment")
 	}
+	c.held += int64(n)
 	l.bytes += int64(n)
 	return nil
 }
 
-func (l *load) release(n int) {
+func (l *load) release(c *caller, n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	c.held -= int64(n)
 	l.bytes -= int64(n)
 }
 

@@ -41,7 +41,7 @@ func (h *HTTP) serveStreamable(w http.ResponseWriter, r *http.Request, c *caller
 
 // servePost serves a message.
 func (h *HTTP) servePost(w http.ResponseWriter, r *http.Request, c *caller) {
-	body, release, p := h.readBody(w, r)
+	body, release, p := h.readBody(w, r, c)
 	if p != nil {
 		h.refuse(w, nil, p)
 		return
