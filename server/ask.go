@@ -3,13 +3,32 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
 	"github.com/mark3labs/mcp-go/mcp"
+	mcpserver "github.com/mark3labs/mcp-go/server"
 )
+
+// lacking answers as the protocol wants when a tool needs what the client has not
+// said that it can do: for mcp-go that is an internal error, as any of a tool's.
+func (s *Server) lacking(next mcpserver.ToolHandlerFunc) mcpserver.ToolHandlerFunc {
+	return func(ctx context.Context, req mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+		res, err := next(ctx, req)
+		var missing mcp.MissingRequiredClientCapabilityError
+		if errors.As(err, &missing) && mcpserver.IsModernRequest(ctx) {
+			requestOf(ctx).fault = &rpcError{
+				Code:    mcp.MISSING_REQUIRED_CLIENT_CAPABILITY,
+				Message: missing.Error(),
+				Data:    map[string]any{"requiredCapabilities": map[string]any{missing.Capability: struct{}{}}},
+			}
+		}
+		return res, err
+	}
+}
 
 // asks are requests of a tool's to its client, over streamable HTTP. Those for
 // sampling and roots mcp-go writes to the session's own stream, which a client

@@ -150,7 +150,7 @@ var errState = errors.New("this request state is not one that the server has giv
 // has to keep is sealed; "" is nothing.
 func (f *fixtures) ask(state string, what func(*mcpserver.InputRequestBuilder)) mcpserver.ToolHandlerFunc {
 	return func(_ context.Context, req mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-		if given := req.Params.RequestState; given != "" {
+		if given := req.Params.RequestState; given != "" || state != "" && len(req.Params.InputResponses) > 0 {
 			if opened, ok := f.open(given); !ok || opened != state {
 				return nil, errState
 			}

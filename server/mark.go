@@ -108,6 +108,7 @@ func (s *Server) noting(ctx context.Context) context.Context {
 		if r.out == nil {
 			return ctx // a stream of the session's
 		}
+		r.out.request = r
 		return s.mcp.WithContext(ctx, notingStreamable{session, s, r})
 	case sseSession:
 		return s.mcp.WithContext(ctx, notingSSE{session, r})

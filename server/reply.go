@@ -1,10 +1,15 @@
 package server
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/mark3labs/mcp-go/mcp"
 )
 
 // reply is the answer to one request, on its way to a client that may not read
@@ -21,6 +26,8 @@ type reply struct {
 	// has been done or has failed; nil: nothing.
 	writes func([]byte) (then func(written bool))
 	marks  *marks // whose marks are taken out; nil: there are none
+
+	request *request // whose fault is the answer in place of mcp-go's; nil: none
 
 	mu     sync.Mutex
 	status int
@@ -42,6 +49,9 @@ func (r *reply) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 func (r *reply) WriteHeader(status int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.request != nil && r.request.fault != nil && r.request.fault.Code == mcp.MISSING_REQUIRED_CLIENT_CAPABILITY {
+		status = http.StatusBadRequest
+	}
 	r.writeHeader(status)
 }
 
@@ -66,9 +76,38 @@ func (r *reply) Write(b []byte) (int, error) {
 	if r.writes != nil {
 		then = r.writes(b)
 	}
+	if fault := r.faulty(b); fault != nil {
+		_, err := r.write(fault)
+		then(err == nil)
+		return len(b), err
+	}
 	n, err := r.write(b)
 	then(err == nil)
 	return n, err
+}
+
+// faulty gives the request's fault in the form of mcp-go's own error answer, nil
+// if there is none, or what is written is no such answer.
+func (r *reply) faulty(answer []byte) []byte {
+	if r.request == nil || r.request.fault == nil {
+		return nil
+	}
+	head := []byte("event: message\ndata: ")
+	v, event := bytes.CutPrefix(answer, head)
+	var theirs struct {
+		ID    json.RawMessage `json:"id"`
+		Error json.RawMessage `json:"error"`
+	}
+	if json.Unmarshal(v, &theirs) != nil || theirs.Error == nil {
+		return nil
+	}
+	fault := *r.request.fault
+	fault.id = jsontext.Value(theirs.ID)
+	ours := encodeError(&fault)
+	if event {
+		ours = append(append(head, ours...), '\n') // it ends with a line's end
+	}
+	return ours
 }
 
 func (r *reply) write(b []byte) (int, error) {

@@ -105,6 +105,7 @@ func New(cfg Config) (*Server, error) {
 		mcpserver.WithPromptCompletionProvider(completer{cfg.Client}),
 		mcpserver.WithResourceCompletionProvider(completer{cfg.Client}),
 		mcpserver.WithHooks(hooks),
+		mcpserver.WithToolHandlerMiddleware(s.lacking),
 		mcpserver.WithToolHandlerMiddleware(s.inOrder),
 		mcpserver.WithToolHandlerMiddleware(s.recovery), // callTool puts it and the next around its calls as well
 		mcpserver.WithToolHandlerMiddleware(s.withProgress),

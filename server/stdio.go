@@ -273,7 +273,7 @@ func (t *stdio) handle(ctx context.Context, m *message) (out []byte) {
 	}
 	answer := t.mcp.HandleMessage(t.requestContext(ctx, nil), m.encode())
 	if r.fault != nil {
-		return encodeError(&rpcError{Code: r.fault.Code, Message: r.fault.Message, id: m.id})
+		return encodeError(&rpcError{Code: r.fault.Code, Message: r.fault.Message, Data: r.fault.Data, id: m.id})
 	}
 	return encodeAnswer(m, answer)
 }
