@@ -226,7 +226,7 @@ func (p *peer) post(ctx context.Context, message []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if id := resp.Header.Get("Mcp-Session-Id"); p.session == "" {
+	if id := resp.Header.Get("Mcp-Session-Id"); id != "" && p.session == "" {
 		p.session = id
 	}
 	return b, nil
@@ -279,6 +279,8 @@ func (p *peer) exchange(ctx context.Context, id int, message []byte) (rpcReply, 
 	select {
 	case r, ok := <-c:
 		if !ok {
+			p.mu.Lock()
+			defer p.mu.Unlock()
 			return r, p.lost
 		}
 		return r, nil
