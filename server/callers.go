@@ -20,7 +20,7 @@ import (
 // Bounds of the callers that are known at once.
 const (
 	maxCallers  = 1024
-	maxChecking = 16               // keys that are being tried at once
+	maxChecking = 16               // strangers' keys that are being tried at once
 	keyValid    = time.Minute      // for how long a caller's own key is taken as valid once it was
 	quietFor    = time.Second      // without calls, before memory is given back
 	keyPatience = 10 * time.Second // with the Kubbi API, for trying a key
@@ -40,13 +40,14 @@ type caller struct {
 	mu      sync.Mutex
 	used    time.Time
 	checked time.Time // when its own key was last seen to be valid
+	trying  bool      // that key, anew
 	serving int       // requests
 }
 
 // callers are those that have called of late.
 type callers struct {
 	h        *HTTP
-	checking chan struct{} // holds one for each key that is being tried
+	checking chan struct{} // holds one for each stranger's key that is being tried
 
 	mu     sync.Mutex
 	byID   map[string]*caller
@@ -93,7 +94,7 @@ func (cs *callers) get(ctx context.Context, id identity) (*caller, *problem) {
 			return nil, p
 		}
 		if id.own {
-			if p := cs.check(ctx, made); p != nil {
+			if p := cs.tryStranger(ctx, made); p != nil {
 				made.close()
 				return nil, p
 			}
@@ -101,7 +102,7 @@ func (cs *callers) get(ctx context.Context, id identity) (*caller, *problem) {
 		return cs.put(key, made)
 	}
 	if id.own && c.mustCheck() {
-		if p := cs.check(ctx, c); p != nil {
+		if p := cs.try(ctx, c); p != nil {
 			c.done()
 			return nil, p
 		}
@@ -187,22 +188,31 @@ func (cs *callers) evict() *caller {
 	return oldest
 }
 
-// check tries a caller's own key.
-func (cs *callers) check(ctx context.Context, c *caller) *problem {
+// tryStranger tries the key of somebody who was not known before. However many
+// they are, they do not keep callers who are known from being served.
+func (cs *callers) tryStranger(ctx context.Context, c *caller) *problem {
 	select {
 	case cs.checking <- struct{}{}:
 		defer func() { <-cs.checking }()
+		return cs.try(ctx, c)
 	default:
 		return busy(http.StatusServiceUnavailable, "overloaded", "The server is checking as many keys as it can; try again in a moment")
 	}
+}
+
+// try tries a caller's own key.
+func (cs *callers) try(ctx context.Context, c *caller) *problem {
 	ctx, cancel := context.WithTimeout(ctx, keyPatience)
 	defer cancel()
 	_, err := c.client.List(ctx, kubbi.ListParams{Limit: 1})
+	c.mu.Lock()
+	c.trying = false
+	if err == nil {
+		c.checked = time.Now()
+	}
+	c.mu.Unlock()
 	switch {
 	case err == nil:
-		c.mu.Lock()
-		c.checked = time.Now()
-		c.mu.Unlock()
 		return nil
 	case errors.Is(err, kubbi.ErrUnauthorized):
 		return unauthorized("The Kubbi API does not know the key in " + headerAPIKey)
@@ -304,10 +314,16 @@ func (c *caller) idleSince() (time.Time, bool) {
 	return c.used, c.serving == 0 && c.sessions.count() == 0
 }
 
+// mustCheck reports whether a caller's own key must be tried anew, to one of
+// those who ask while that is so.
 func (c *caller) mustCheck() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return time.Since(c.checked) > keyValid
+	if c.trying || time.Since(c.checked) <= keyValid {
+		return false
+	}
+	c.trying = true
+	return true
 }
 
 // close ends what a caller has open. Nothing of it is being served any more.

@@ -1,0 +1,94 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"kubbi-mcp/kubbi"
+)
+
+// TestHTTPKeyIsTriedAgain has a caller's own key tried anew while strangers
+// keep the server busy with keys of their own: that is done once, beside them,
+// and holds up none of the caller's requests.
+func TestHTTPKeyIsTriedAgain(t *testing.T) {
+	var strange, known atomic.Int64
+	let := make(chan struct{})
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.Header.Get("Authorization"), "kb_known") {
+			known.Add(1)
+		} else {
+			strange.Add(1)
+			<-let
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"kubbis":[],"pagination":{"page":1,"limit":1,"total":0,"total_pages":0}}`)
+	}))
+	defer api.Close()
+	client, err := kubbi.NewClient("", kubbi.WithBaseURL(api.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := NewHTTP(HTTPConfig{Connect: func(_ context.Context, _, key string) (*kubbi.Client, error) { return client.WithAPIKey(key) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.callers.close()
+	srv := httptest.NewServer(h)
+	defer srv.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	initialized := func(key string) (status int) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, srv.URL+"/mcp", strings.NewReader(initialize))
+		if err != nil {
+			t.Error(err)
+			return 0
+		}
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set(headerAPIKey, key)
+		resp, err := srv.Client().Do(req)
+		if err != nil {
+			t.Error(err)
+			return 0
+		}
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	if got := initialized("kb_known"); got != http.StatusOK || known.Load() != 1 {
+		t.Fatalf("status %d, the key was tried %d times", got, known.Load())
+	}
+	var all sync.WaitGroup
+	for i := range maxChecking {
+		all.Go(func() { initialized(fmt.Sprintf("kb_stranger_%d", i)) })
+	}
+	until(t, func() bool { return strange.Load() == maxChecking })
+	if got := initialized("kb_stranger"); got != http.StatusServiceUnavailable {
+		t.Errorf("one stranger more: %d", got)
+	}
+	for _, c := range h.callers.all() {
+		c.mu.Lock()
+		c.checked = time.Now().Add(-2 * keyValid)
+		c.mu.Unlock()
+	}
+	var mine sync.WaitGroup
+	for range 2 * maxChecking {
+		mine.Go(func() {
+			if got := initialized("kb_known"); got != http.StatusOK {
+				t.Errorf("status %d", got)
+			}
+		})
+	}
+	mine.Wait()
+	if got := known.Load(); got != 2 {
+		t.Errorf("the key was tried %d times", got)
+	}
+	close(let)
+	all.Wait()
+}
