@@ -132,7 +132,7 @@ func TestDocs(t *testing.T) {
 	}
 
 	// A link to a file that is not there helps nobody.
-	for _, doc := range []string{"README.md", "docs/cli.md", "docs/configuration.md", "docs/http.md", "docs/security.md"} {
+	for _, doc := range []string{"README.md", "docs/cli.md", "docs/configuration.md", "docs/conformance.md", "docs/http.md", "docs/observability.md", "docs/security.md"} {
 		for _, link := range regexp.MustCompile(`\]\(([^)#:]+)\)`).FindAllStringSubmatch(readDoc(t, doc), -1) {
 			if _, err := os.Stat(filepath.Join("..", filepath.Dir(doc), link[1])); err != nil {
 				t.Errorf("%s: %v", doc, err)
