@@ -74,6 +74,7 @@ type claimConfig struct {
 	hold     bool
 	key      string
 	progress Progress
+	seen     *Inspected
 }
 
 // ClaimOption changes one claim.
@@ -91,6 +92,10 @@ func WithKey(key string) ClaimOption { return func(c *claimConfig) { c.key = key
 // WithProgress has f told how much of the answer has been received.
 func WithProgress(f Progress) ClaimOption { return func(c *claimConfig) { c.progress = f } }
 
+// WithInspected spares the claim its own look at the kubbi, which the caller has
+// just had.
+func WithInspected(seen *Inspected) ClaimOption { return func(c *claimConfig) { c.seen = seen } }
+
 // Bounds of ending a grace.
 const (
 	maxGrace       = time.Hour // of what a server may say
@@ -98,8 +103,14 @@ const (
 )
 
 // Claim retrieves a payload through its claim URL or bare token; it counts,
-// and the last retrieval allowed wipes the payload. It needs no API key. Errors
-// are those of Inspect; after one that matches ErrNetwork, or has Uncertain set,
+// and the last retrieval allowed wipes the payload. It needs no API key.
+//
+// It looks first, with an inspect. What is sealed is opened with the key in the
+// claim URL, and ErrSealed says before anything is spent that the key is missing
+// or does not belong to it, or that it is not sealed though there is a key.
+//
+// Errors are those of Inspect, and ErrSealed, with Uncertain set, where what was
+// claimed can't be opened; after one that matches ErrNetwork, or has Uncertain set,
 // the payload may be used up.
 func (c *Client) Claim(ctx context.Context, urlOrToken string, opts ...ClaimOption) (*Claimed, error) {
 	var cfg claimConfig
@@ -107,6 +118,10 @@ func (c *Client) Claim(ctx context.Context, urlOrToken string, opts ...ClaimOpti
 		opt(&cfg)
 	}
 	r, err := c.target(urlOrToken)
+	if err != nil {
+		return nil, err
+	}
+	unsealing, err := c.sealedKey(ctx, urlOrToken, cfg.seen)
 	if err != nil {
 		return nil, err
 	}
@@ -130,6 +145,9 @@ func (c *Client) Claim(ctx context.Context, urlOrToken string, opts ...ClaimOpti
 		e := incomplete("content and files")
 		e.Uncertain = true
 		return nil, e
+	}
+	if err := openClaim(unsealing, resp); err != nil {
+		return nil, err
 	}
 	out := &Claimed{ClaimResponse: *resp}
 	out.Remaining, out.RemainingKnown = remaining(header.Get(api.HeaderRemainingReads), resp.Burned)

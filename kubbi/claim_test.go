@@ -39,7 +39,7 @@ func TestRemaining(t *testing.T) {
 			cl.Burned = tt.burned
 			answer(w, 200, cl)
 		})
-		got, err := c.Claim(context.Background(), testToken)
+		got, err := c.Claim(context.Background(), testToken, looked())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -68,7 +68,7 @@ func TestClaimContent(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, _ := serve(t, func(w http.ResponseWriter, r *http.Request) { w.Write([]byte(tt.body)) })
-			got, err := c.Claim(context.Background(), testToken)
+			got, err := c.Claim(context.Background(), testToken, looked())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -101,7 +101,7 @@ func TestClaimPackage(t *testing.T) {
 		{Name: "b.bin", ContentType: "image/png", SizeBytes: 2, Content: "AAE=", Encoding: api.EncodingBase64},
 	}, Burned: true}
 	c, _ := serve(t, func(w http.ResponseWriter, r *http.Request) { answer(w, 200, want) })
-	got, err := c.Claim(context.Background(), testToken)
+	got, err := c.Claim(context.Background(), testToken, looked())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,13 +123,13 @@ func TestUncertainClaim(t *testing.T) {
 			}
 			gone(w, r)
 		})
-		_, err := c.Claim(context.Background(), testToken)
+		_, err := c.Claim(context.Background(), testToken, looked())
 		wantOnly(t, err, ErrGone)
 		e := asError(t, err)
 		if want := name != "503"; e.Uncertain != want || strings.Contains(err.Error(), "may have been carried out") != want {
 			t.Errorf("%s, then gone: uncertain %v: %v", name, e.Uncertain, err)
 		}
-		_, err = c.Claim(context.Background(), testToken)
+		_, err = c.Claim(context.Background(), testToken, looked())
 		if e := asError(t, err); e.Uncertain {
 			t.Errorf("gone at once: %v", err)
 		}
@@ -148,12 +148,12 @@ func TestAnswerLimit(t *testing.T) {
 			w.Write([]byte(body))
 		}
 		c, _ := serve(t, h, WithAnswerLimit(int64(len(body))))
-		if _, err := c.Claim(context.Background(), testToken); err != nil {
+		if _, err := c.Claim(context.Background(), testToken, looked()); err != nil {
 			t.Errorf("at the limit: %v", err)
 		}
 		var s seen
 		c, _ = serve(t, func(w http.ResponseWriter, r *http.Request) { s.add(r); h(w, r) }, WithAnswerLimit(int64(len(body)-1)))
-		_, err := c.Claim(context.Background(), testToken)
+		_, err := c.Claim(context.Background(), testToken, looked())
 		wantOnly(t, err, nil)
 		if e := asError(t, err); e.Status != 200 || !strings.Contains(e.Message, "limit of "+itoa(len(body)-1)+" bytes") || len(s.all()) != 1 {
 			t.Errorf("over the limit: %v after %d requests", err, len(s.all()))

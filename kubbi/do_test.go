@@ -79,7 +79,7 @@ func calls(c *Client) map[string]func(context.Context) error {
 		"List":    func(ctx context.Context) error { _, err := c.List(ctx, ListParams{}); return err },
 		"Delete":  func(ctx context.Context) error { _, err := c.Delete(ctx, testID); return err },
 		"Inspect": func(ctx context.Context) error { _, err := c.Inspect(ctx, testToken); return err },
-		"Claim":   func(ctx context.Context) error { _, err := c.Claim(ctx, testToken); return err },
+		"Claim":   func(ctx context.Context) error { _, err := c.Claim(ctx, testToken, looked()); return err },
 	}
 }
 
@@ -262,7 +262,7 @@ func TestTimeout(t *testing.T) {
 	}
 
 	hang, _ := serve(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, WithTimeout(20*time.Millisecond))
-	_, err := hang.Claim(context.Background(), testToken)
+	_, err := hang.Claim(context.Background(), testToken, looked())
 	wantOnly(t, err, ErrNetwork)
 	if e := asError(t, err); !errors.Is(err, context.DeadlineExceeded) || !e.Uncertain || !strings.Contains(err.Error(), "within 20ms") {
 		t.Errorf("error is %v", err)
@@ -290,7 +290,7 @@ func TestTimeout(t *testing.T) {
 		}
 		w.Write([]byte(`","content_type":"text/plain"}`))
 	}, WithTimeout(400*time.Millisecond), WithRetries(0))
-	if got, err := slow.Claim(context.Background(), testToken); err != nil || len(got.Text()) != pieces*step {
+	if got, err := slow.Claim(context.Background(), testToken, looked()); err != nil || len(got.Text()) != pieces*step {
 		t.Errorf("a body that takes longer than the timeout but moves: %v", err)
 	}
 }

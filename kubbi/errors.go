@@ -11,7 +11,7 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// What an *Error may be, matched with errors.Is. All but the last two are
+// What an *Error may be, matched with errors.Is. All but the last three are
 // codes of the API reference's errors page.
 var (
 	ErrValidation    = errors.New("validation")     // the request is wrong or too large (400, 413), or was refused before it was sent
@@ -24,6 +24,7 @@ var (
 	ErrQuotaExceeded = errors.New("quota exceeded") // 429: the plan's creations or active kubbis are used up
 	ErrNetwork       = errors.New("network")        // no answer, or one that was cut short
 	ErrOrigin        = errors.New("origin")         // the claim URL, or a redirect, points to an origin that is not allowed
+	ErrSealed        = errors.New("sealed")         // the key in the claim URL is missing, or does not open what is there
 )
 
 // Error is what every call of a Client returns when it fails. Its text, and
@@ -42,7 +43,7 @@ type Error struct {
 	// ends in ErrGone may have been consumed by its own first attempt.
 	Uncertain bool
 
-	kind      error // ErrNetwork, ErrOrigin, or nil
+	kind      error // ErrNetwork, ErrOrigin, ErrSealed, or nil
 	cause     error
 	permanent bool // never worth another attempt
 }

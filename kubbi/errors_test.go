@@ -135,7 +135,7 @@ func TestServerTextIsCleaned(t *testing.T) {
 			return ms
 		}()})
 	})
-	_, err := c.Claim(context.Background(), testToken)
+	_, err := c.Claim(context.Background(), testToken, looked())
 	e := asError(t, err)
 	if e.Message == "" || len(e.Message) > maxMessage+3 || len(e.Messages) > maxMessages {
 		t.Errorf("message of %d bytes, %d messages", len(e.Message), len(e.Messages))
@@ -189,7 +189,7 @@ func TestNetworkError(t *testing.T) {
 	}
 	wantNone(t, "error", err.Error(), testToken)
 	// Nothing was sent, so nothing can have happened.
-	if _, err := c.Claim(context.Background(), testToken); asError(t, err).Uncertain {
+	if _, err := c.Claim(context.Background(), testToken, looked()); asError(t, err).Uncertain {
 		t.Errorf("a claim without a connection is uncertain: %v", err)
 	}
 }
@@ -224,7 +224,7 @@ func TestContextEnds(t *testing.T) {
 	t.Run("claim cancelled meanwhile", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		go func() { <-started; cancel() }()
-		_, err := c.Claim(ctx, testToken)
+		_, err := c.Claim(ctx, testToken, looked())
 		if !errors.Is(err, context.Canceled) || errors.Is(err, ErrNetwork) || !asError(t, err).Uncertain {
 			t.Errorf("error is %v", err)
 		}

@@ -14,19 +14,24 @@ import (
 // api.EncodingBase64.
 type File = api.FileRequest
 
-// SendFilesParams is a package of files to send. TTL, MaxRetrievals, Metadata
-// and Progress are those of SendParams.
+// SendFilesParams is a package of files to send. TTL, MaxRetrievals, Metadata,
+// Sealed and Progress are those of SendParams. Sealed hides the names, types
+// and roles of the files as well, but not how many there are and how large.
 type SendFilesParams struct {
 	Files         []File
 	TTL           time.Duration
 	MaxRetrievals int
 	Metadata      any
+	Sealed        bool
 	Progress      Progress
 }
 
 // SendFiles creates a kubbi of several files and gives its claim URL. Errors
 // are those of Send.
 func (c *Client) SendFiles(ctx context.Context, p SendFilesParams) (*Sent, error) {
+	if p.Sealed {
+		return c.sendFilesSealed(ctx, p)
+	}
 	if len(p.Files) == 0 {
 		return nil, invalid("files is empty: a package has at least one")
 	}

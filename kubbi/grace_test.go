@@ -37,7 +37,7 @@ func TestClaimEndsGrace(t *testing.T) {
 		noContent(w, r)
 	}))
 	ctx, cancel := context.WithCancel(context.Background())
-	if _, err := c.Claim(ctx, testToken); err != nil {
+	if _, err := c.Claim(ctx, testToken, looked()); err != nil {
 		t.Fatal(err)
 	}
 	cancel() // the caller's end is not the grace's
@@ -64,7 +64,7 @@ func TestClaimGraceEndFails(t *testing.T) {
 	for name, f := range failures() {
 		var s seen
 		c, _ := serve(t, graceful(&s, f))
-		if _, err := c.Claim(context.Background(), testToken); err != nil {
+		if _, err := c.Claim(context.Background(), testToken, looked()); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		if err := c.Close(); err != nil {
@@ -89,7 +89,7 @@ func TestClaimKeepsGraceUntilDecoded(t *testing.T) {
 			w.Header().Set(api.HeaderClaimGrace, "60")
 			w.Write([]byte(body))
 		})
-		if _, err := c.Claim(context.Background(), testToken); err == nil {
+		if _, err := c.Claim(context.Background(), testToken, looked()); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 		c.Close()
@@ -105,7 +105,7 @@ func TestHoldGrace(t *testing.T) {
 	var s seen
 	status := 204
 	c, _ := serve(t, graceful(&s, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
-	got, err := c.Claim(context.Background(), testToken, HoldGrace())
+	got, err := c.Claim(context.Background(), testToken, looked(), HoldGrace())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,11 +139,11 @@ func TestNoGrace(t *testing.T) {
 			w.Header().Set(api.HeaderClaimGrace, header)
 			answer(w, 200, okClaim)
 		})
-		got, err := c.Claim(context.Background(), testToken)
+		got, err := c.Claim(context.Background(), testToken, looked())
 		if err != nil {
 			t.Fatal(err)
 		}
-		held, err := c.Claim(context.Background(), testToken, HoldGrace())
+		held, err := c.Claim(context.Background(), testToken, looked(), HoldGrace())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -169,7 +169,7 @@ func TestGraceEndsAreBounded(t *testing.T) {
 		noContent(w, r)
 	}))
 	for range maxReleases + 10 {
-		if _, err := c.Claim(context.Background(), testToken); err != nil {
+		if _, err := c.Claim(context.Background(), testToken, looked()); err != nil {
 			t.Fatal(err)
 		}
 	}

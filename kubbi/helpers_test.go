@@ -97,6 +97,10 @@ var (
 	okClaim   = api.ClaimResponse{Content: json.RawMessage(`"hello"`), ContentType: api.TypeText}
 )
 
+// looked is what a test of the claim itself claims with: the inspect before it
+// is none of its business.
+func looked() ClaimOption { return WithInspected(&okInspect) }
+
 func asError(t testing.TB, err error) *Error {
 	t.Helper()
 	var e *Error

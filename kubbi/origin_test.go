@@ -263,13 +263,13 @@ func TestSentPath(t *testing.T) {
 	upper := strings.ToUpper(srv.URL[:7]) + srv.URL[7:]
 	forms := []string{
 		testToken, srv.URL + "/r/" + testToken, "<" + upper + "/r/" + testToken + "/claim/>",
-		srv.URL + "/r/" + testToken + "/inspect#k=fragment", srv.URL + "/r/%5A" + testToken[1:],
+		srv.URL + "/r/" + testToken + "/inspect#", srv.URL + "/r/%5A" + testToken[1:],
 	}
 	for _, f := range forms {
 		if _, err := c.Inspect(context.Background(), f); err != nil {
 			t.Errorf("Inspect(%q): %v", f, err)
 		}
-		if _, err := c.Claim(context.Background(), f); err != nil {
+		if _, err := c.Claim(context.Background(), f, looked()); err != nil {
 			t.Errorf("Claim(%q): %v", f, err)
 		}
 	}

@@ -75,7 +75,7 @@ func TestProgressOfClaim(t *testing.T) {
 			io.WriteString(w, body)
 		})
 		var got steps
-		if _, err := c.Claim(t.Context(), testToken, WithProgress(got.report)); err != nil {
+		if _, err := c.Claim(t.Context(), testToken, looked(), WithProgress(got.report)); err != nil {
 			t.Fatal(err)
 		}
 		if chunked {

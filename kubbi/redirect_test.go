@@ -70,7 +70,7 @@ func TestRedirects(t *testing.T) {
 		if tt.ok {
 			continue
 		}
-		if _, err := c.Claim(context.Background(), tt.token); err == nil || len(s.all()) != 1 {
+		if _, err := c.Claim(context.Background(), tt.token, looked()); err == nil || len(s.all()) != 1 {
 			t.Errorf("claim of %s: %v after %d requests", tt.token, err, len(s.all()))
 		}
 	}

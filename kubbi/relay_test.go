@@ -312,8 +312,8 @@ func TestRelaySeesTrace(t *testing.T) {
 		if err := c.Close(); err != nil { // which waits for the end of the grace
 			t.Fatal(err)
 		}
-		if n := strings.Count(log.String(), `"trace_id":"`+id+`"`); n != 3 {
-			t.Errorf("%s: %d of 3 requests name the trace:\n%s", name, n, log.String())
+		if n := strings.Count(log.String(), `"trace_id":"`+id+`"`); n != 4 {
+			t.Errorf("%s: %d of 4 requests name the trace:\n%s", name, n, log.String())
 		}
 		if strings.Contains(log.String(), "opaque") {
 			t.Errorf("%s: the log has the tracestate", name)

@@ -38,6 +38,10 @@ type SendParams struct {
 	// Metadata is nil, or what encodes to a JSON object; every holder of the
 	// claim URL can read it without claiming.
 	Metadata any
+	// Sealed encrypts the content before it is sent, so that nobody reads it
+	// without the claim URL of the answer, whose part after "#" is the key. The
+	// metadata stays readable, and gets a member "sealed". See docs/sealed.md.
+	Sealed bool
 	// Progress is told how much of the request has been sent; nil: nobody asks.
 	Progress Progress
 }
@@ -45,6 +49,9 @@ type SendParams struct {
 // Send creates a kubbi of one content and gives its claim URL. Errors match
 // ErrValidation, ErrUnauthorized, ErrRateLimited, ErrQuotaExceeded, ErrNetwork.
 func (c *Client) Send(ctx context.Context, p SendParams) (*Sent, error) {
+	if p.Sealed {
+		return c.sendSealed(ctx, p)
+	}
 	content, isText, err := encodeContent(p.Content)
 	if err != nil {
 		return nil, err
@@ -107,12 +114,26 @@ func setTerms(req *api.CreateRequest, ttl time.Duration, maxRetrievals int, meta
 	if metadata == nil {
 		return nil
 	}
-	raw, err := jsonv2.Marshal(metadata)
-	if err != nil || jsontext.Value(raw).Kind() != '{' {
-		return invalid("metadata is not a JSON object")
+	raw, err := encodeMetadata(metadata)
+	if err != nil {
+		return err
+	}
+	if _, ours := metadata.(marked); !ours {
+		if _, sealed := sealOf(raw); sealed {
+			return invalid("metadata has a member %q, as only that of a sealed kubbi may: nobody could claim it", sealMember)
+		}
 	}
 	req.Metadata = raw
 	return nil
+}
+
+// encodeMetadata gives the JSON object that metadata is.
+func encodeMetadata(metadata any) (json.RawMessage, error) {
+	raw, err := jsonv2.Marshal(metadata)
+	if err != nil || jsontext.Value(raw).Kind() != '{' {
+		return nil, invalid("metadata is not a JSON object")
+	}
+	return raw, nil
 }
 
 func (c *Client) create(ctx context.Context, body payload, progress Progress) (*Sent, error) {

@@ -175,7 +175,7 @@ func TestLargeContentIsNotCopied(t *testing.T) {
 	}
 	// The handler's Write of a large body does not buffer it, but sends it in chunks.
 	if n := allocated(func() {
-		got, err := c.Claim(ctx, testToken)
+		got, err := c.Claim(ctx, testToken, looked())
 		if err != nil || len(got.Content) != len(content) {
 			t.Fatal(err)
 		}
@@ -187,7 +187,7 @@ func TestLargeContentIsNotCopied(t *testing.T) {
 		w.Write(body)
 	})
 	if n := allocated(func() {
-		got, err := sized.Claim(ctx, testToken)
+		got, err := sized.Claim(ctx, testToken, looked())
 		if err != nil || string(got.Content) != string(content) {
 			t.Fatal(err)
 		}

@@ -27,7 +27,7 @@ func TestCancelledClaimSaysItMayHaveCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	_, err = c.Claim(ctx, strings.Repeat("t", 43))
+	_, err = c.Claim(ctx, strings.Repeat("t", 43), kubbi.WithInspected(&kubbi.Inspected{}))
 	if err == nil {
 		t.Fatal("the claim succeeded")
 	}

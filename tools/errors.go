@@ -11,6 +11,7 @@ import (
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/tools/files"
 )
 
 // problem makes a result of what went wrong.
@@ -24,6 +25,14 @@ func Explain(tool string, err error) string {
 	var arg argumentError
 	if errors.As(err, &arg) {
 		return "Wrong arguments, nothing was done. " + string(arg) + " Correct them and call this tool again."
+	}
+	var refused files.Refusal
+	if errors.As(err, &refused) {
+		done := "Nothing was sent"
+		if tool == "claim" {
+			done = "Nothing was claimed"
+		}
+		return done + ": " + sentence(string(refused))
 	}
 	var kerr *kubbi.Error
 	if errors.As(err, &kerr) {
@@ -46,6 +55,8 @@ func explain(tool string, e *kubbi.Error) string {
 	switch {
 	case errors.Is(e, kubbi.ErrOrigin):
 		return "Nothing was sent: " + sentence(e.Message) + " Only your user can decide that: ask them before you go on."
+	case errors.Is(e, kubbi.ErrSealed):
+		return capital(sentence(e.Message))
 	case errors.Is(e, kubbi.ErrExpired):
 		return "This kubbi has expired: its time is up and its content is wiped. Ask the sender to send it again."
 	case errors.Is(e, kubbi.ErrGone) && e.Uncertain:
@@ -126,11 +137,12 @@ func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 func outcome(err error) string {
 	var kerr *kubbi.Error
 	var arg argumentError
+	var refused files.Refusal
 	ours := !errors.As(err, &kerr)
 	switch {
 	case err == nil:
 		return OutcomeOK
-	case errors.As(err, &arg):
+	case errors.As(err, &arg), errors.As(err, &refused):
 		return OutcomeBadArguments
 	case !ours && api.Statuses[kerr.Code] != 0:
 		return string(kerr.Code)

@@ -1,0 +1,158 @@
+package kubbi
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"strings"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// A sealed kubbi is encrypted before it is sent. Its key stands in the claim
+// URL's fragment, which no request carries; its metadata says that it is sealed,
+// and by which key. The format is in docs/sealed.md.
+
+const (
+	sealVersion    = 1
+	sealMember     = "sealed" // of the metadata
+	fragmentPrefix = "k="
+	keyIDLabel     = "kubbi-sealed-v1-kid:" // a hash with it is of no use for anything else
+	keyIDLength    = 16                     // characters, 96 bits
+)
+
+// sealKey is the key of one sealed kubbi.
+type sealKey [32]byte
+
+func newSealKey() (*sealKey, error) {
+	k := new(sealKey)
+	if _, err := rand.Read(k[:]); err != nil {
+		return nil, fmt.Errorf("make key: %w", err)
+	}
+	return k, nil
+}
+
+// fragment is what stands after "#" in the claim URL.
+func (k *sealKey) fragment() string {
+	return fragmentPrefix + base64.RawURLEncoding.EncodeToString(k[:])
+}
+
+// id tells keys apart and gives nothing of them away.
+func (k *sealKey) id() string {
+	h := sha256.Sum256(append([]byte(keyIDLabel), k[:]...))
+	return base64.RawURLEncoding.EncodeToString(h[:])[:keyIDLength]
+}
+
+// withKey gives a claim URL with the key, and with nothing else after "#".
+func (k *sealKey) withKey(claimURL string) string {
+	url, _, _ := strings.Cut(claimURL, "#")
+	return url + "#" + k.fragment()
+}
+
+// sealKeyOf reads the key in a claim URL's fragment; nil: there is none.
+func sealKeyOf(fragment string) (*sealKey, error) {
+	if fragment == "" {
+		return nil, nil
+	}
+	text, ok := strings.CutPrefix(fragment, fragmentPrefix)
+	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	k := new(sealKey)
+	if !ok || err != nil || len(b) != len(k) || len(text) != base64.RawURLEncoding.EncodedLen(len(k)) {
+		return nil, notOpened("what stands after # in the claim URL is not a whole key, so a part of it was lost or changed: ask the sender for the whole claim URL; nothing was claimed")
+	}
+	copy(k[:], b)
+	return k, nil
+}
+
+// seal is what the metadata says of a sealed kubbi.
+type seal struct {
+	V   int    `json:"v"`
+	KID string `json:"kid"`
+}
+
+// marked is metadata with a seal.
+type marked struct{ jsontext.Value }
+
+// mark adds the seal to the caller's metadata, which is nil or encodes to a
+// JSON object.
+func (k *sealKey) mark(metadata any) (m marked, err error) {
+	s, err := jsonv2.Marshal(map[string]seal{sealMember: {sealVersion, k.id()}})
+	if err != nil {
+		return m, err
+	}
+	if metadata == nil {
+		return marked{s}, nil
+	}
+	raw, err := encodeMetadata(metadata)
+	if err != nil {
+		return m, err
+	}
+	var members map[string]jsontext.Value
+	if err := jsonv2.Unmarshal(raw, &members); err != nil {
+		return m, invalid("metadata is not a JSON object")
+	}
+	switch _, taken := members[sealMember]; {
+	case taken:
+		return m, invalid("metadata of a sealed kubbi can't have a member %q of its own", sealMember)
+	case len(members) == 0:
+		return marked{s}, nil
+	}
+	return marked{append(append(s[:len(s)-1], ','), raw[1:]...)}, nil
+}
+
+// sealOf finds the seal in metadata. One that can't be read has version 0.
+func sealOf(metadata []byte) (s seal, sealed bool) {
+	var m struct {
+		Sealed jsontext.Value `json:"sealed"`
+	}
+	again := jsontext.AllowDuplicateNames(true)
+	if len(metadata) == 0 || jsonv2.Unmarshal(metadata, &m, again) != nil || m.Sealed.Kind() != '{' {
+		return seal{}, false
+	}
+	if jsonv2.Unmarshal(m.Sealed, &s, again) != nil {
+		return seal{}, true
+	}
+	return s, true
+}
+
+// IsSealed reports whether a kubbi is sealed, so that claiming it needs the
+// whole claim URL, with the key after "#".
+func IsSealed(in *Inspected) bool {
+	_, sealed := sealOf(in.Metadata)
+	return sealed
+}
+
+// checkSeal says whether the key, nil for none, is the one for a kubbi with this
+// metadata. A kubbi that is not sealed has none: where the sender gave a key,
+// somebody may have put another kubbi in the place of the sealed one.
+func checkSeal(key *sealKey, metadata []byte) *Error {
+	s, sealed := sealOf(metadata)
+	switch {
+	case !sealed && key == nil:
+		return nil
+	case !sealed:
+		return notOpened("the claim URL has a key after #, but what it leads to is not sealed and may not be what the sender sent: ask them")
+	case s.V != sealVersion:
+		return notOpened("the kubbi is sealed in a way that this version does not know")
+	case key == nil:
+		return notOpened("the kubbi is sealed, and the part after # of its claim URL, which holds the key, was lost: ask the sender for the whole claim URL")
+	case s.KID != key.id():
+		return notOpened("the kubbi is sealed with another key than the one after # in the claim URL, which was changed or belongs to another kubbi: ask the sender for the whole claim URL")
+	}
+	return nil
+}
+
+func notOpened(message string) *Error {
+	return &Error{Message: message, kind: ErrSealed, permanent: true}
+}
+
+// spent says of a claim that has counted why it gave nothing. The relay keeps
+// the payload for the claim's grace: what was changed on its way here may be
+// whole the next time.
+func spent(e *Error) *Error {
+	e.Message += "; the claim has counted, and only a relay that keeps the payload for its grace time gives it to the same claim again"
+	e.Uncertain = true
+	return e
+}

@@ -1,0 +1,141 @@
+package kubbi
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"slices"
+	"unicode/utf8"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"kubbi-mcp/kubbi/api"
+)
+
+// sealedKey finds the key of what is about to be claimed, and refuses while it
+// costs nothing: a sealed kubbi without its key, and a key that is not for what
+// is there. seen is what the caller knows from an inspect; nil: nothing.
+func (c *Client) sealedKey(ctx context.Context, urlOrToken string, seen *Inspected) (*sealKey, error) {
+	u, err := ParseClaimURL(urlOrToken)
+	if err != nil {
+		return nil, err
+	}
+	key, err := sealKeyOf(u.Fragment())
+	if err != nil {
+		return nil, err
+	}
+	if seen == nil {
+		seen, err = c.Inspect(ctx, urlOrToken)
+		switch {
+		case errors.Is(err, ErrGone), errors.Is(err, ErrExpired):
+			// There is nothing to spend, and a claim under a key of before may
+			// still get its payload again.
+			return key, nil
+		case err != nil:
+			return nil, err
+		}
+	}
+	if e := checkSeal(key, seen.Metadata); e != nil {
+		e.Message += "; nothing was claimed"
+		return nil, e
+	}
+	return key, nil
+}
+
+// openClaim opens a claimed payload in place, all of it or nothing. It checks the
+// seal again: what was inspected need not be what was claimed.
+func openClaim(key *sealKey, r *api.ClaimResponse) error {
+	if e := checkSeal(key, r.Metadata); e != nil {
+		return spent(e)
+	}
+	if key == nil {
+		return nil
+	}
+	var err error
+	if r.Type == api.TypePackage || r.Content == nil {
+		err = openFiles(key, r)
+	} else {
+		err = openContent(key, r)
+	}
+	if err != nil {
+		return spent(notOpened("what was claimed can't be opened: " + err.Error()))
+	}
+	return nil
+}
+
+func openContent(key *sealKey, r *api.ClaimResponse) error {
+	var jwe string
+	if jsontext.Value(r.Content).Kind() != '"' || jsonv2.Unmarshal(r.Content, &jwe) != nil {
+		return errSealForm
+	}
+	s, err := key.open(jwe)
+	if err != nil {
+		return err
+	}
+	switch {
+	case s.part != sealedPart{V: sealVersion}, !slices.Contains(api.ContentTypes, s.contentType):
+		return errSealForm
+	case s.contentType == api.TypeJSON:
+		if !jsontext.Value(s.data).IsValid(jsontext.AllowDuplicateNames(true)) {
+			return errSealForm
+		}
+		r.Content = s.data
+	default:
+		if r.Content, err = jsontext.AppendQuote(nil, s.data); err != nil {
+			return errSealForm
+		}
+	}
+	r.ContentType = s.contentType
+	return nil
+}
+
+func openFiles(key *sealKey, r *api.ClaimResponse) error {
+	files := make([]api.ClaimedFile, len(r.Files))
+	names := map[string]bool{}
+	for _, f := range r.Files {
+		if f.Encoding != "" {
+			return errSealForm
+		}
+		s, err := openFile(key, f.Name, f.Content, len(files), names)
+		if err != nil {
+			return err
+		}
+		out := api.ClaimedFile{Name: s.part.Name, ContentType: s.contentType, SizeBytes: int64(len(s.data))}
+		if files[s.part.File-1].Name != "" {
+			return errSealPlace
+		}
+		if s.part.Role != "" {
+			out.Role = &s.part.Role
+		}
+		if s.part.Encoding != "" || !utf8.Valid(s.data) {
+			out.Content, out.Encoding = base64.StdEncoding.EncodeToString(s.data), api.EncodingBase64
+		} else {
+			out.Content = string(s.data)
+		}
+		files[s.part.File-1] = out
+	}
+	r.Files = files
+	return nil
+}
+
+// openFile opens one of count files. Its name outside says which one it is, and
+// must be true.
+func openFile(key *sealKey, name, jwe string, count int, names map[string]bool) (*sealed, error) {
+	s, err := key.open(jwe)
+	if err != nil {
+		return nil, err
+	}
+	p := s.part
+	if p.Files != count || p.File < 1 || p.File > count || name != sealedName(p.File) {
+		return nil, errSealPlace
+	}
+	// The sender's own client has checked these, if the sender has one like ours.
+	if fault := partFault(p, s.contentType, names); fault != "" {
+		return nil, errSealForm
+	}
+	return s, nil
+}
+
+// errSealPlace is of a package whose files are not all there in their places.
+var errSealPlace = errors.New("its files were swapped, or some are missing")

@@ -1,0 +1,179 @@
+package kubbi
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"kubbi-mcp/kubbi/api"
+)
+
+// typeJOSE is the content type of a sealed file, as others see it.
+const typeJOSE = "application/jose"
+
+// sealedName is the name of a sealed file, as others see it.
+func sealedName(place int) string { return fmt.Sprintf("file-%d", place) }
+
+// sendSealed seals a single content and sends that as a text.
+func (c *Client) sendSealed(ctx context.Context, p SendParams) (*Sent, error) {
+	inside, err := plainContent(p.Content, p.ContentType)
+	if err != nil {
+		return nil, err
+	}
+	key, err := newSealKey()
+	if err != nil {
+		return nil, err
+	}
+	if p.Metadata, err = key.mark(p.Metadata); err != nil {
+		return nil, err
+	}
+	if p.Content, err = key.seal(inside); err != nil {
+		return nil, err
+	}
+	p.ContentType, p.Sealed = api.TypeText, false
+	sent, err := c.Send(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	sent.ClaimURL, sent.ContentType = key.withKey(sent.ClaimURL), inside.contentType
+	return sent, nil
+}
+
+// plainContent gives a single content as bytes: a text as itself, all else as
+// its JSON.
+func plainContent(content any, contentType string) (sealed, error) {
+	raw, isText, err := encodeContent(content)
+	if err != nil {
+		return sealed{}, err
+	}
+	switch {
+	case contentType == "" && isText:
+		contentType = api.TypeText
+	case contentType == "":
+		contentType = api.TypeJSON
+	case !slices.Contains(api.ContentTypes, contentType):
+		return sealed{}, invalid("content_type must be one of %s", strings.Join(api.ContentTypes, ", "))
+	case !isText && contentType != api.TypeJSON:
+		return sealed{}, invalid("content must be a string when content_type is %s", contentType)
+	}
+	if contentType == api.TypeJSON {
+		return sealed{contentType: contentType, data: raw}, nil
+	}
+	text, err := jsontext.AppendUnquote(nil, raw)
+	if err != nil {
+		return sealed{}, invalid("content is not valid UTF-8")
+	}
+	return sealed{contentType: contentType, data: text}, nil
+}
+
+// sendFilesSealed seals every file of a package, its name and type with it, and
+// sends them under names that say nothing.
+func (c *Client) sendFilesSealed(ctx context.Context, p SendFilesParams) (*Sent, error) {
+	files, err := plainFiles(p.Files)
+	if err != nil {
+		return nil, err
+	}
+	key, err := newSealKey()
+	if err != nil {
+		return nil, err
+	}
+	if p.Metadata, err = key.mark(p.Metadata); err != nil {
+		return nil, err
+	}
+	p.Files, p.Sealed = make([]File, len(files)), false
+	for i := range files {
+		jwe, err := key.seal(files[i])
+		if err != nil {
+			return nil, err
+		}
+		p.Files[i] = File{Name: sealedName(i + 1), Content: jwe, ContentType: typeJOSE}
+		files[i].data = nil // may be collected
+	}
+	sent, err := c.SendFiles(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	sent.ClaimURL = key.withKey(sent.ClaimURL)
+	return sent, nil
+}
+
+// plainFiles decodes the files of a package. The relay can't check what it
+// can't read, so that is done here.
+func plainFiles(files []File) ([]sealed, error) {
+	if len(files) == 0 {
+		return nil, invalid("files is empty: a package has at least one")
+	}
+	var out []sealed
+	names := map[string]bool{}
+	for i, f := range files {
+		part := sealedPart{File: i + 1, Files: len(files), Name: f.Name, Role: f.Role, Encoding: f.Encoding}
+		if fault := partFault(part, f.ContentType, names); fault != "" {
+			return nil, invalid("file %d %s", i+1, fault)
+		}
+		data := []byte(f.Content)
+		if f.Encoding == api.EncodingBase64 {
+			var err error
+			data, err = base64.StdEncoding.Strict().DecodeString(f.Content)
+			if err != nil || strings.ContainsAny(f.Content, "\r\n") {
+				return nil, invalid("content of file %d must be base64: the standard alphabet, padded, without line breaks", i+1)
+			}
+		} else if !utf8.Valid(data) {
+			return nil, invalid("content of file %d is not valid UTF-8: encode it in base64 and set its encoding", i+1)
+		}
+		out = append(out, sealed{f.ContentType, part, data})
+	}
+	return out, nil
+}
+
+// partFault says what is wrong with what a sealed file says of itself, by the
+// rules that a relay has for open ones; "" for nothing. names are those of the
+// files before it, in lower case.
+func partFault(p sealedPart, contentType string, names map[string]bool) string {
+	switch name := strings.ToLower(p.Name); {
+	case !validName(p.Name):
+		return "has no valid name: letters, digits and . _ - only, at most 255, a letter or digit first, no two dots in a row"
+	case names[name]:
+		return "has the name of another one, ignoring case"
+	default:
+		names[name] = true
+	}
+	switch {
+	case !validMIME(contentType):
+		return "has no valid content type: it is type/subtype without parameters"
+	case p.Role != "" && !slices.Contains(api.Roles, p.Role):
+		return "has a role that is not one of " + strings.Join(api.Roles, ", ")
+	case p.Encoding != "" && p.Encoding != api.EncodingBase64:
+		return "has an encoding that is not " + api.EncodingBase64
+	}
+	return ""
+}
+
+func validName(s string) bool {
+	return len(s) <= api.DefaultLimits().FileNameBytes && plainWord(s, "._-") && !strings.Contains(s, "..")
+}
+
+// validMIME reports whether s is type/subtype, each a name of RFC 6838 4.2.
+func validMIME(s string) bool {
+	const marks = "!#$&-^_.+"
+	kind, sub, _ := strings.Cut(s, "/")
+	return len(kind) <= 127 && len(sub) <= 127 && plainWord(kind, marks) && plainWord(sub, marks)
+}
+
+// plainWord reports whether s starts with a letter or digit of ASCII and has
+// only these and marks.
+func plainWord(s, marks string) bool {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case i > 0 && strings.IndexByte(marks, c) >= 0:
+		default:
+			return false
+		}
+	}
+	return s != ""
+}
