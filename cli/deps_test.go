@@ -10,15 +10,17 @@ import (
 // imports says which packages of this project each folder may depend on, its
 // own aside: design.md, "Folders". Tests are free.
 var imports = map[string][]string{
-	"kubbi":              {"kubbi/api"},
+	"kubbi":              {"kubbi/api", "kubbi/api/outline"},
 	"kubbi/api":          {},
+	"kubbi/api/outline":  {},
 	"schemas":            {},
-	"tools":              {"kubbi", "kubbi/api", "schemas"},
-	"server":             {"tools", "kubbi", "kubbi/api", "schemas"},
-	"relay":              {"kubbi/api", "relay/store", "relay/atrest"},
+	"tools":              {"kubbi", "kubbi/api", "kubbi/api/outline", "schemas"},
+	"server":             {"tools", "kubbi", "kubbi/api", "kubbi/api/outline", "schemas"},
+	"relay":              {"kubbi/api", "kubbi/api/outline", "relay/store", "relay/atrest", "relay/spool"},
 	"relay/atrest":       {},
+	"relay/spool":        {},
 	"relay/store":        {},
-	"relay/store/sqlite": {"relay/store"},
+	"relay/store/sqlite": {"relay/store", "relay/spool"},
 }
 
 // TestImports keeps the client from knowing the relay, the relay from knowing

@@ -1,0 +1,221 @@
+// Package spool keeps what is too large for memory in a file for a while, such
+// as a payload on its way in or out.
+//
+// Only ciphertext is written, under a key that is in memory alone and goes with
+// the Spool: whatever becomes of the file, nobody can read it afterwards.
+package spool
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+const (
+	chunkSize = 256 << 10
+	tagSize   = 16
+	nonceSize = 12
+	pattern   = "spool-*.tmp"
+	// leftAfter is the age at which a file is nobody's any more.
+	leftAfter = 24 * time.Hour
+)
+
+var errClosed = errors.New("spool is closed")
+
+// Spool takes bytes and gives them back. Write it first, then read it, as often
+// as you like; one goroutine at a time. Close may be called by another.
+type Spool struct {
+	dir  string
+	aead cipher.AEAD
+
+	mu     sync.Mutex
+	file   *os.File // nil: all is in tail
+	closed bool
+	chunks int64 // in file
+	tail   []byte
+	sealed []byte
+	plain  []byte // chunk number cached
+	cached int64
+}
+
+// New makes a spool in a folder; "": that of the system's temporary files. There is no
+// file before it is needed: up to 256 KiB stay in memory.
+func New(dir string) (*Spool, error) {
+	if dir == "" {
+		dir = os.TempDir()
+	}
+	var key [32]byte
+	if _, err := rand.Read(key[:]); err != nil {
+		return nil, fmt.Errorf("make spool: %w", err)
+	}
+	block, err := aes.NewCipher(key[:])
+	if err != nil {
+		return nil, fmt.Errorf("make spool: %w", err)
+	}
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		return nil, fmt.Errorf("make spool: %w", err)
+	}
+	return &Spool{dir: dir, aead: aead, cached: -1}, nil
+}
+
+// nonce is that of a chunk. No chunk is ever written twice.
+func nonce(chunk int64) []byte {
+	var n [nonceSize]byte
+	binary.BigEndian.PutUint64(n[nonceSize-8:], uint64(chunk))
+	return n[:]
+}
+
+// Write implements io.Writer.
+func (s *Spool) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return 0, errClosed
+	}
+	written := 0
+	for len(p) > 0 {
+		if len(s.tail) == chunkSize {
+			if err := s.spill(); err != nil {
+				return written, err
+			}
+		}
+		if s.tail == nil {
+			s.tail = make([]byte, 0, chunkSize)
+		}
+		n := min(len(p), chunkSize-len(s.tail))
+		s.tail = append(s.tail, p[:n]...)
+		p = p[n:]
+		written += n
+	}
+	return written, nil
+}
+
+// spill moves the tail, a whole chunk, to the file.
+func (s *Spool) spill() error {
+	if s.file == nil {
+		f, err := os.CreateTemp(s.dir, pattern) // 0600
+		if err != nil {
+			return fmt.Errorf("make spool: %w", err)
+		}
+		// Where that can be done, the file has no name while it is used, and
+		// nothing is left of it even when the process is killed.
+		_ = os.Remove(f.Name())
+		s.file = f
+	}
+	s.sealed = s.aead.Seal(s.sealed[:0], nonce(s.chunks), s.tail, nil)
+	if _, err := s.file.WriteAt(s.sealed, s.chunks*(chunkSize+tagSize)); err != nil {
+		return fmt.Errorf("write spool: %w", err)
+	}
+	s.chunks++
+	s.tail = s.tail[:0]
+	return nil
+}
+
+// Len is how many bytes were written.
+func (s *Spool) Len() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.chunks*chunkSize + int64(len(s.tail))
+}
+
+// ReadAt implements io.ReaderAt.
+func (s *Spool) ReadAt(p []byte, off int64) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if off < 0 {
+		return 0, errors.New("read spool: negative offset")
+	}
+	read := 0
+	for len(p) > 0 {
+		b, err := s.chunk(off / chunkSize)
+		if err != nil {
+			return read, err
+		}
+		at := off % chunkSize
+		if at >= int64(len(b)) {
+			return read, io.EOF
+		}
+		n := copy(p, b[at:])
+		p, off, read = p[n:], off+int64(n), read+n
+	}
+	return read, nil
+}
+
+func (s *Spool) chunk(n int64) ([]byte, error) {
+	switch {
+	case s.closed:
+		return nil, errClosed
+	case n == s.chunks:
+		return s.tail, nil
+	case n > s.chunks:
+		return nil, io.EOF
+	case n == s.cached:
+		return s.plain, nil
+	}
+	if s.plain == nil {
+		s.plain = make([]byte, chunkSize+tagSize)
+	}
+	s.cached = -1
+	b := s.plain[:chunkSize+tagSize]
+	if _, err := s.file.ReadAt(b, n*(chunkSize+tagSize)); err != nil {
+		return nil, fmt.Errorf("read spool: %w", err)
+	}
+	plain, err := s.aead.Open(b[:0], nonce(n), b, nil)
+	if err != nil {
+		return nil, errors.New("read spool: the file was changed")
+	}
+	s.plain, s.cached = plain, n
+	return plain, nil
+}
+
+// Section reads length bytes from off on.
+func (s *Spool) Section(off, length int64) io.Reader { return io.NewSectionReader(s, off, length) }
+
+// Close removes what was written. Closing twice is no error.
+func (s *Spool) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	s.tail, s.plain, s.sealed = nil, nil, nil
+	if s.file == nil {
+		return nil
+	}
+	err := s.file.Close()
+	_ = os.Remove(s.file.Name()) // where it could not be removed while open
+	if err != nil {
+		return fmt.Errorf("close spool: %w", err)
+	}
+	return nil
+}
+
+// Sweep removes what processes that were killed have left in a folder, where a
+// file in use can't be removed. It leaves files of the last day alone: they may
+// be in use by another process.
+func Sweep(dir string, now time.Time) error {
+	names, err := filepath.Glob(filepath.Join(dir, pattern))
+	if err != nil {
+		return fmt.Errorf("sweep spools: %w", err)
+	}
+	var errs []error
+	for _, name := range names {
+		if info, err := os.Lstat(name); err != nil || now.Sub(info.ModTime()) < leftAfter {
+			continue
+		}
+		if err := os.Remove(name); err != nil && !os.IsNotExist(err) {
+			errs = append(errs, fmt.Errorf("sweep spools: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,115 @@
+package spool
+
+import (
+	"bytes"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"testing/iotest"
+	"time"
+)
+
+func filled(t *testing.T, dir string, data []byte) *Spool {
+	t.Helper()
+	s, err := New(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	for rest := data; len(rest) > 0; {
+		n := min(len(rest), 1+rand.IntN(400<<10))
+		if _, err := s.Write(rest[:n]); err != nil {
+			t.Fatal(err)
+		}
+		rest = rest[n:]
+	}
+	return s
+}
+
+func TestRoundTrip(t *testing.T) {
+	random := rand.NewChaCha8([32]byte{1})
+	for _, size := range []int{0, 1, chunkSize - 1, chunkSize, chunkSize + 1, 3 * chunkSize, 3*chunkSize + 17} {
+		data := make([]byte, size)
+		random.Read(data)
+		dir := t.TempDir()
+		s := filled(t, dir, data)
+		if s.Len() != int64(size) {
+			t.Errorf("length %d, want %d", s.Len(), size)
+		}
+		if err := iotest.TestReader(s.Section(0, int64(size)), data); err != nil {
+			t.Errorf("%d bytes: %v", size, err)
+		}
+		from := int64(size / 3)
+		got, err := io.ReadAll(s.Section(from, int64(size)))
+		if err != nil || !bytes.Equal(got, data[from:]) {
+			t.Errorf("%d bytes from %d: %v", size, from, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if left, _ := os.ReadDir(dir); len(left) > 0 {
+			t.Errorf("%d files left", len(left))
+		}
+		if _, err := s.Write([]byte("x")); err == nil {
+			t.Error("a closed spool takes more")
+		}
+		if _, err := s.ReadAt(make([]byte, 1), 0); err == nil {
+			t.Error("a closed spool gives something")
+		}
+		if err := s.Close(); err != nil {
+			t.Errorf("close again: %v", err)
+		}
+	}
+}
+
+// TestFile says that the file holds nothing readable, and that one which was
+// changed is not read.
+func TestFile(t *testing.T) {
+	data := bytes.Repeat([]byte("the quick brown fox "), 1<<16)
+	s := filled(t, t.TempDir(), data)
+	info, err := s.file.Stat()
+	if err != nil || info.Size() < chunkSize {
+		t.Fatalf("the file has %d bytes, %v", info.Size(), err)
+	}
+	if runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v", info.Mode())
+	}
+	raw := make([]byte, info.Size())
+	if _, err := s.file.ReadAt(raw, 0); err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(raw, []byte("fox")) {
+		t.Error("the file can be read")
+	}
+	raw[chunkSize+tagSize] ^= 1
+	if _, err := s.file.WriteAt(raw, 0); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(s.Section(0, s.Len())); err == nil || len(got) > chunkSize {
+		t.Errorf("a changed file gives %d bytes, %v", len(got), err)
+	}
+}
+
+func TestSweep(t *testing.T) {
+	dir := t.TempDir()
+	for name, age := range map[string]time.Duration{"spool-1.tmp": 0, "spool-2.tmp": 2 * leftAfter, "store.db": 2 * leftAfter} {
+		name = filepath.Join(dir, name)
+		if err := os.WriteFile(name, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(name, time.Time{}, time.Now().Add(-age)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Sweep(dir, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]bool{"spool-1.tmp": true, "spool-2.tmp": false, "store.db": true} {
+		if _, err := os.Stat(filepath.Join(dir, name)); (err == nil) != want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
