@@ -81,7 +81,7 @@ func TestFile(t *testing.T) {
 	if _, err := s.file.ReadAt(raw, 0); err != nil {
 		t.Fatal(err)
 	}
-	if bytes.Contains(raw, []byte("fox")) {
+	if bytes.Contains(raw, []byte("the quick brown fox")) {
 		t.Error("the file can be read")
 	}
 	raw[chunkSize+tagSize] ^= 1
