@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -29,11 +30,12 @@ func (h *HTTP) detach(ctx context.Context, cancel context.CancelFunc, w http.Res
 		return &problem{status: http.StatusInternalServerError, reason: "internal", message: errInternal.Error()}
 	}
 	_ = conn.SetDeadline(time.Time{})
-	out := newReply(&bareWriter{conn: conn, header: header}, h.limits.StallTimeout)
+	bare := &bareWriter{conn: conn, header: header}
+	out := newReply(bare, h.limits.StallTimeout)
 	reading := make(chan struct{})
 	go func() {
 		defer close(reading)
-		h.listen(ctx, conn, out, box)
+		h.listen(ctx, bare, out, box)
 		cancel()
 	}()
 	go func() {
@@ -51,9 +53,10 @@ const lastWrite = time.Second
 
 // listen keeps a stream alive until ctx ends, or its client leaves or says
 // anything, which it has no reason to.
-func (h *HTTP) listen(ctx context.Context, conn net.Conn, out *reply, box *outbox) {
+func (h *HTTP) listen(ctx context.Context, bare *bareWriter, out *reply, box *outbox) {
+	conn := bare.conn
 	stop := context.AfterFunc(ctx, func() {
-		_ = conn.SetWriteDeadline(time.Now().Add(lastWrite))
+		bare.end(time.Now().Add(lastWrite))
 		_ = conn.SetReadDeadline(time.Now())
 	})
 	defer stop()
@@ -80,6 +83,9 @@ type bareWriter struct {
 	header http.Header
 	status int
 	head   []byte // not yet written
+
+	mu   sync.Mutex
+	last time.Time // for all writes; zero: there is none
 }
 
 // Header implements http.ResponseWriter.
@@ -119,4 +125,19 @@ func (w *bareWriter) FlushError() error {
 }
 
 // SetWriteDeadline is for http.ResponseController.
-func (w *bareWriter) SetWriteDeadline(t time.Time) error { return w.conn.SetWriteDeadline(t) }
+func (w *bareWriter) SetWriteDeadline(t time.Time) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.last.IsZero() && w.last.Before(t) {
+		t = w.last
+	}
+	return w.conn.SetWriteDeadline(t)
+}
+
+// end sets a time for all writes, also those under way and to come.
+func (w *bareWriter) end(t time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.last = t
+	_ = w.conn.SetWriteDeadline(t)
+}

@@ -86,7 +86,7 @@ func (g *guard) check(r *http.Request) *problem {
 	switch {
 	case len(origins) > 1:
 	case len(origins) == 1:
-		if g.origins[origins[0]] || sameHost(origins[0], r.Host) || g.public != nil && origins[0] == g.public.String() {
+		if g.origins[origins[0]] || sameOrigin(origins[0], r) || g.public != nil && origins[0] == g.public.String() {
 			return nil
 		}
 	default:
@@ -124,9 +124,11 @@ func atLoopback(r *http.Request) bool {
 	return err != nil || ap.Addr().Unmap().IsLoopback()
 }
 
-func sameHost(origin, host string) bool {
+// sameOrigin reports whether a page is this server's own. Before one that speaks
+// plain HTTP there may be a proxy that has TLS.
+func sameOrigin(origin string, r *http.Request) bool {
 	u, err := url.Parse(origin)
-	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && strings.EqualFold(u.Host, host)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http" && r.TLS == nil) && strings.EqualFold(u.Host, r.Host)
 }
 
 // Headers of cross-origin calls from the pages that may make them.

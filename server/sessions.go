@@ -23,6 +23,7 @@ type sessions struct {
 	mu      sync.Mutex
 	byID    map[string]*session
 	listens map[*context.CancelFunc]struct{} // streams without a session
+	opening int                              // sessions that may yet be opened
 }
 
 func newSessions(h *HTTP, c *caller) *sessions {
@@ -70,11 +71,19 @@ func (s *session) NotificationChannel() chan<- mcp.JSONRPCNotification { return 
 // SessionID is a random UUID.
 func (s *session) SessionID() string { return s.id }
 
-// full reports whether a caller may open no more sessions.
-func (ss *sessions) full() bool {
+// reserve keeps room for one more session until done is called.
+func (ss *sessions) reserve() (done func(), p *problem) {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
-	return len(ss.byID)+len(ss.listens) >= ss.h.limits.MaxSessions
+	if len(ss.byID)+len(ss.listens)+ss.opening >= ss.h.limits.MaxSessions {
+		return nil, tooManySessions()
+	}
+	ss.opening++
+	return func() {
+		ss.mu.Lock()
+		defer ss.mu.Unlock()
+		ss.opening--
+	}, nil
 }
 
 func tooManySessions() *problem {
@@ -92,9 +101,11 @@ func (ss *sessions) count() int {
 // listen notes a stream that belongs to no session, and that cancel ends. It
 // counts as one.
 func (ss *sessions) listen(cancel context.CancelFunc) (done func(), p *problem) {
-	if ss.full() {
-		return nil, tooManySessions()
+	reserved, p := ss.reserve()
+	if p != nil {
+		return nil, p
 	}
+	defer reserved()
 	ss.mu.Lock()
 	ss.listens[&cancel] = struct{}{}
 	ss.mu.Unlock()

@@ -31,10 +31,12 @@ func (h *HTTP) serveSSE(w http.ResponseWriter, r *http.Request, c *caller) {
 		h.refuse(w, nil, draining())
 		return
 	}
-	if c.sessions.full() {
-		h.refuse(w, nil, tooManySessions())
+	reserved, p := c.sessions.reserve()
+	if p != nil {
+		h.refuse(w, nil, p)
 		return
 	}
+	defer reserved()
 	ctx, cancel := context.WithCancel(h.life)
 	s := c.sessions.openSSE(ctx)
 	stream, p := s.openStream(cancel)

@@ -153,8 +153,8 @@ func (h *HTTP) admitPost(r *http.Request, c *caller, m *message) (s *session, en
 	switch id := r.Header.Get(mcpserver.HeaderKeySessionID); {
 	case m.modern() || modernHeader(r): // without sessions
 	case m.name == string(mcp.MethodInitialize):
-		if c.sessions.full() {
-			return nil, nil, tooManySessions()
+		if over, p = c.sessions.reserve(); p != nil {
+			return nil, nil, p
 		}
 	case id == "":
 		return nil, nil, refusal(http.StatusBadRequest, "no_session", "Invalid request: the Mcp-Session-Id header that initialize gave is missing")
