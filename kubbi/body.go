@@ -11,12 +11,45 @@ import (
 )
 
 // payload is a request's body in pieces, so that a large content need not be
-// copied to stand between its neighbours.
-type payload [][]byte
+// copied to stand between its neighbours, nor a source be read before it is sent.
+type payload []piece
 
+// piece is a part of a body: bytes, or a source.
+type piece struct {
+	bytes  []byte
+	source *sourced
+}
+
+func bodyOf(parts ...[]byte) (p payload) {
+	for _, b := range parts {
+		p = append(p, piece{bytes: b})
+	}
+	return p
+}
+
+// size is the body's length; -1: not known before it has been read.
 func (p payload) size() (n int64) {
-	for _, b := range p {
-		n += int64(len(b))
+	for _, part := range p {
+		n += int64(len(part.bytes))
+		if part.source == nil {
+			continue
+		}
+		size := part.source.wireSize()
+		if size < 0 {
+			return -1
+		}
+		n += size
+	}
+	return n
+}
+
+// weight is what a Progress counts to: what is read to make the body.
+func (p payload) weight() (n int64) {
+	for _, part := range p {
+		n += int64(len(part.bytes))
+		if part.source != nil {
+			n += part.source.Size
+		}
 	}
 	return n
 }
@@ -28,26 +61,37 @@ type sending struct {
 	mu      sync.Mutex
 	parts   payload
 	stopped bool
+	readers []*sendingReader
+	fault   *Error // of a source
 	watch   *watch
 	report  Progress // nil: nobody asks
 }
 
 func (s *sending) reader() io.ReadCloser {
-	parts := make(payload, len(s.parts))
-	copy(parts, s.parts)
-	return &sendingReader{s: s, rest: parts}
+	r := &sendingReader{s: s, rest: append(payload(nil), s.parts...)}
+	s.mu.Lock()
+	s.readers = append(s.readers, r)
+	s.mu.Unlock()
+	return r
 }
 
-func (s *sending) stop() {
+// stop gives the fault of a source, if it was that which ended the attempt.
+func (s *sending) stop() *Error {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.stopped = true
-	s.mu.Unlock()
+	for _, r := range s.readers {
+		r.drop()
+	}
+	s.readers = nil
+	return s.fault
 }
 
 type sendingReader struct {
-	s    *sending
-	rest payload
-	done int64
+	s      *sending
+	rest   payload
+	source *sourceReader // of rest[0]; nil: not begun, or it has none
+	done   int64         // of what came before it
 }
 
 func (r *sendingReader) Read(p []byte) (int, error) {
@@ -56,23 +100,63 @@ func (r *sendingReader) Read(p []byte) (int, error) {
 	if r.s.stopped {
 		return 0, errors.New("the attempt has ended")
 	}
-	for len(r.rest) > 0 && len(r.rest[0]) == 0 {
-		r.rest = r.rest[1:]
+	n, err := r.next(p)
+	if err != nil {
+		return 0, err
 	}
-	if len(r.rest) == 0 {
-		return 0, io.EOF
-	}
-	n := copy(p, r.rest[0])
-	r.rest[0] = r.rest[0][n:]
 	r.s.watch.moved(n)
-	r.done += int64(n)
 	if r.s.report != nil {
-		r.s.report(r.done, r.s.parts.size())
+		done := r.done
+		if r.source != nil {
+			done += r.source.done
+		}
+		r.s.report(done, r.s.parts.weight())
 	}
 	return n, nil
 }
 
-func (r *sendingReader) Close() error { return nil }
+func (r *sendingReader) next(p []byte) (int, error) {
+	for ; len(r.rest) > 0; r.rest = r.rest[1:] {
+		at := &r.rest[0]
+		if at.source == nil {
+			if n := copy(p, at.bytes); n > 0 {
+				at.bytes = at.bytes[n:]
+				r.done += int64(n)
+				return n, nil
+			}
+			continue
+		}
+		if r.source == nil {
+			r.source = &sourceReader{s: at.source}
+		}
+		n, err := r.source.Read(p)
+		if err == nil {
+			return n, nil
+		}
+		if err != io.EOF {
+			if !errors.As(err, &r.s.fault) {
+				r.s.fault = at.source.failed(err)
+			}
+			return 0, err
+		}
+		r.done += r.source.done
+		r.source = nil
+	}
+	return 0, io.EOF
+}
+
+func (r *sendingReader) drop() {
+	if r.source != nil {
+		r.source.close()
+	}
+}
+
+func (r *sendingReader) Close() error {
+	r.s.mu.Lock()
+	defer r.s.mu.Unlock()
+	r.drop()
+	return nil
+}
 
 // watch ends an attempt that stands still for a time.
 type watch struct {

@@ -118,9 +118,15 @@ func attempt[Resp any](parent context.Context, c *Client, r request, n int) (_ *
 	defer w.stop()
 	body := &sending{parts: r.body, watch: w, report: r.sent}
 	if r.sent != nil {
-		r.sent(0, r.body.size())
+		r.sent(0, r.body.weight())
 	}
-	defer body.stop()
+	// The fault of a source is the call's, whatever the server made of a body
+	// that ended early.
+	defer func() {
+		if fault := body.stop(); fault != nil && fail != nil {
+			fail = fault
+		}
+	}()
 
 	resp, fail := c.roundTrip(ctx, r, body)
 	if fail != nil {
@@ -202,7 +208,7 @@ func (c *Client) newRequest(ctx context.Context, r request, body *sending) (*htt
 	}
 	u.Path, u.RawQuery = r.path, r.query
 	req := (&http.Request{Method: r.method, URL: u, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Host: u.Host}).WithContext(ctx)
-	if size := body.parts.size(); size > 0 {
+	if size := body.parts.size(); size != 0 {
 		req.Body, req.ContentLength = body.reader(), size
 		req.GetBody = func() (io.ReadCloser, error) { return body.reader(), nil }
 		req.Header.Set("Content-Type", api.TypeJSON)

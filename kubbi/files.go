@@ -15,10 +15,11 @@ import (
 type File = api.FileRequest
 
 // SendFilesParams is a package of files to send. TTL, MaxRetrievals, Metadata,
-// Sealed and Progress are those of SendParams. Sealed hides the names, types
-// and roles of the files as well, but not how many there are and how large.
+// Sealed and Progress are those of SendParams. Sealed hides the names
+// and roles of the files as well, but not their types, number and sizes.
 type SendFilesParams struct {
 	Files         []File
+	Sources       []Source // instead of Files
 	TTL           time.Duration
 	MaxRetrievals int
 	Metadata      any
@@ -29,6 +30,19 @@ type SendFilesParams struct {
 // SendFiles creates a kubbi of several files and gives its claim URL. Errors
 // are those of Send.
 func (c *Client) SendFiles(ctx context.Context, p SendFilesParams) (*Sent, error) {
+	switch {
+	case len(p.Sources) > 0 && len(p.Files) > 0:
+		return nil, invalid("files are given twice: as themselves and as sources")
+	case len(p.Sources) > 0 && !p.Sealed:
+		return c.sendSources(ctx, p)
+	case len(p.Sources) > 0:
+		// What is sealed has to stand in memory.
+		var err error
+		if p.Files, err = wholeFiles(p.Sources); err != nil {
+			return nil, err
+		}
+		p.Sources = nil
+	}
 	if p.Sealed {
 		return c.sendFilesSealed(ctx, p)
 	}
@@ -48,5 +62,5 @@ func (c *Client) SendFiles(ctx context.Context, p SendFilesParams) (*Sent, error
 	if err != nil {
 		return nil, invalid("name, type, role or encoding of a file is not valid UTF-8")
 	}
-	return c.create(ctx, payload{body}, p.Progress)
+	return c.create(ctx, bodyOf(body), p.Progress)
 }

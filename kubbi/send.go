@@ -21,6 +21,9 @@ type Sent = api.CreateResponse
 
 // SendParams is a single content to send.
 type SendParams struct {
+	// Source is the content, instead of Content: a text, or one JSON value. Its
+	// own ContentType counts.
+	Source *Source
 	// Content is any JSON value. A string is sent as text. A jsontext.Value or
 	// json.RawMessage goes out as it is, without a copy, and must not be
 	// changed before Send returns. Anything else is encoded by the rules of
@@ -49,6 +52,19 @@ type SendParams struct {
 // Send creates a kubbi of one content and gives its claim URL. Errors match
 // ErrValidation, ErrUnauthorized, ErrRateLimited, ErrQuotaExceeded, ErrNetwork.
 func (c *Client) Send(ctx context.Context, p SendParams) (*Sent, error) {
+	switch {
+	case p.Source != nil && p.Content != nil:
+		return nil, invalid("content is given twice: as itself and as a source")
+	case p.Source != nil && !p.Sealed:
+		return c.sendSource(ctx, p)
+	case p.Source != nil:
+		// What is sealed has to stand in memory.
+		var err error
+		if p.Content, p.ContentType, err = p.Source.wholeContent(); err != nil {
+			return nil, err
+		}
+		p.Source = nil
+	}
 	if p.Sealed {
 		return c.sendSealed(ctx, p)
 	}
@@ -71,7 +87,7 @@ func (c *Client) Send(ctx context.Context, p SendParams) (*Sent, error) {
 		return nil, invalid("the content type can't be written as JSON")
 	}
 	// rest is an object with at least ttl_seconds in it: content goes in front.
-	return c.create(ctx, payload{[]byte(`{"content":`), content, []byte(`,`), rest[1:]}, p.Progress)
+	return c.create(ctx, bodyOf([]byte(`{"content":`), content, []byte(`,`), rest[1:]), p.Progress)
 }
 
 // encodeContent gives a content's JSON, and whether it is a string.
