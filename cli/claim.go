@@ -39,17 +39,19 @@ func (c *claimCmd) Run(a *app) error {
 
 // show claims onto stdout.
 func (c *claimCmd) show(a *app, b *backend) error {
+	var opts []kubbi.ClaimOption
 	if !c.JSON {
 		// Files have no place on stdout, and the retrieval may be the only one.
 		seen, err := b.client.Inspect(a.ctx, c.URL)
 		if err != nil {
 			return fmt.Errorf("claim: %w", err)
 		}
+		opts = append(opts, kubbi.WithInspected(seen))
 		if seen.Type == api.TypePackage {
 			return usagef("this is a package of files: give -o DIR to write them, or --json; nothing was claimed")
 		}
 	}
-	claimed, err := b.client.Claim(a.ctx, c.URL)
+	claimed, err := b.client.Claim(a.ctx, c.URL, opts...)
 	if err != nil {
 		return fmt.Errorf("claim: %w", err)
 	}

@@ -20,6 +20,7 @@ const (
 	exitOrigin       = 6
 	exitNetwork      = 7
 	exitLimited      = 8
+	exitSealed       = 9
 	exitInterrupted  = 130
 )
 
@@ -34,6 +35,7 @@ Exit codes:
   6    the claim URL's origin is not allowed
   7    nobody answered: network failure, or the service is down
   8    rate limit or quota reached
+  9    sealed, and the key in the claim URL is missing or does not open it
   130  interrupted
 `
 
@@ -67,6 +69,7 @@ func ExitCode(err error) int {
 		code   int
 	}{
 		{kubbi.ErrOrigin, exitOrigin},
+		{kubbi.ErrSealed, exitSealed},
 		{kubbi.ErrNotFound, exitNotFound},
 		{kubbi.ErrExpired, exitGone},
 		{kubbi.ErrGone, exitGone},

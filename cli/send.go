@@ -28,6 +28,7 @@ type sendCmd struct {
 	TTL           *seconds `name:"ttl" placeholder:"TTL" help:"How long it lives: seconds, or a duration such as 10m. By default --default-ttl."`
 	MaxRetrievals *int     `placeholder:"N" help:"How often it can be claimed; 1 for secrets. By default as often as asked until it expires."`
 	Metadata      string   `placeholder:"JSON" help:"A JSON object that anyone with the claim URL may read without claiming."`
+	Sealed        bool     `help:"Encrypt it first, with a key that only the claim URL has, after #."`
 	JSON          bool     `name:"json" help:"Print the whole answer as JSON."`
 }
 
@@ -69,7 +70,7 @@ func sentRemark(s *kubbi.Sent) string {
 
 // common reads the flags that both kinds of kubbi share.
 func (c *sendCmd) common(a *app) (kubbi.SendParams, error) {
-	p := kubbi.SendParams{TTL: a.cfg.DefaultTTL.duration()}
+	p := kubbi.SendParams{TTL: a.cfg.DefaultTTL.duration(), Sealed: c.Sealed}
 	if c.TTL != nil {
 		p.TTL = c.TTL.duration()
 	}
@@ -124,7 +125,7 @@ func (c *sendCmd) read(a *app, p kubbi.SendParams) (posting, error) {
 	if err != nil {
 		return nil, err
 	}
-	params := kubbi.SendFilesParams{Files: files, TTL: p.TTL, MaxRetrievals: p.MaxRetrievals, Metadata: p.Metadata}
+	params := kubbi.SendFilesParams{Files: files, TTL: p.TTL, MaxRetrievals: p.MaxRetrievals, Metadata: p.Metadata, Sealed: p.Sealed}
 	return func(ctx context.Context, k *kubbi.Client) (*kubbi.Sent, error) { return k.SendFiles(ctx, params) }, nil
 }
 

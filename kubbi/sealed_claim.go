@@ -74,7 +74,7 @@ func openContent(key *sealKey, r *api.ClaimResponse) error {
 		return err
 	}
 	switch {
-	case s.part != sealedPart{V: sealVersion}, !slices.Contains(api.ContentTypes, s.contentType):
+	case s.part != sealedPart{V: sealVersion, Is: isContent}, !slices.Contains(api.ContentTypes, s.contentType):
 		return errSealForm
 	case s.contentType == api.TypeJSON:
 		if !jsontext.Value(s.data).IsValid(jsontext.AllowDuplicateNames(true)) {
@@ -97,18 +97,18 @@ func openFiles(key *sealKey, r *api.ClaimResponse) error {
 		if f.Encoding != "" {
 			return errSealForm
 		}
-		s, err := openFile(key, f.Name, f.Content, len(files), names)
+		s, l, err := openFile(key, f.Name, f.Content, len(files), names)
 		if err != nil {
 			return err
 		}
-		out := api.ClaimedFile{Name: s.part.Name, ContentType: s.contentType, SizeBytes: int64(len(s.data))}
+		out := api.ClaimedFile{Name: l.Name, ContentType: s.contentType, SizeBytes: int64(len(s.data))}
 		if files[s.part.File-1].Name != "" {
 			return errSealPlace
 		}
-		if s.part.Role != "" {
-			out.Role = &s.part.Role
+		if l.Role != "" {
+			out.Role = &l.Role
 		}
-		if s.part.Encoding != "" || !utf8.Valid(s.data) {
+		if l.Encoding != "" || !utf8.Valid(s.data) {
 			out.Content, out.Encoding = base64.StdEncoding.EncodeToString(s.data), api.EncodingBase64
 		} else {
 			out.Content = string(s.data)
@@ -121,20 +121,22 @@ func openFiles(key *sealKey, r *api.ClaimResponse) error {
 
 // openFile opens one of count files. Its name outside says which one it is, and
 // must be true.
-func openFile(key *sealKey, name, jwe string, count int, names map[string]bool) (*sealed, error) {
-	s, err := key.open(jwe)
-	if err != nil {
-		return nil, err
+func openFile(key *sealKey, name, jwe string, count int, names map[string]bool) (s *sealed, l sealedLabel, err error) {
+	if s, err = key.open(jwe); err != nil {
+		return nil, l, err
 	}
 	p := s.part
-	if p.Files != count || p.File < 1 || p.File > count || name != sealedName(p.File) {
-		return nil, errSealPlace
+	if p.Is != isFile || p.Files != count || p.File < 1 || p.File > count || name != sealedName(p.File) {
+		return nil, l, errSealPlace
 	}
-	// The sender's own client has checked these, if the sender has one like ours.
-	if fault := partFault(p, s.contentType, names); fault != "" {
-		return nil, errSealForm
+	if l, err = key.label(s); err != nil {
+		return nil, l, err
 	}
-	return s, nil
+	// A sender with a client like ours has checked these.
+	if fault := labelFault(l, s.contentType, names); fault != "" {
+		return nil, l, errSealForm
+	}
+	return s, l, nil
 }
 
 // errSealPlace is of a package whose files are not all there in their places.

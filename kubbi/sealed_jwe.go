@@ -8,6 +8,8 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	jsonv2 "github.com/go-json-experiment/json"
+
+	"kubbi-mcp/kubbi/api"
 )
 
 // Bounds of a JWE's parts, in characters.
@@ -17,7 +19,8 @@ const (
 	sealTagLen    = 22 // 16 bytes
 )
 
-// sealHeader is the protected header: these members and no others.
+// sealHeader is the protected header: these members and no others. It can't be
+// changed, but it can be read without the key.
 type sealHeader struct {
 	Alg   string     `json:"alg"`
 	Enc   string     `json:"enc"`
@@ -25,23 +28,60 @@ type sealHeader struct {
 	Kubbi sealedPart `json:"kubbi"`
 }
 
-// sealedPart says what of a kubbi is inside. A single content has only V. The
-// place of a file among the others is part of it, so that files can't be
+// sealedPart says what of a kubbi is inside, so that nothing stands for another
+// thing. The place of a file among the others is part of it: files can't be
 // swapped or left out.
 type sealedPart struct {
-	V        int    `json:"v"`
-	File     int    `json:"file,omitempty"` // from 1
-	Files    int    `json:"files,omitempty"`
-	Name     string `json:"name,omitempty"`
-	Role     string `json:"role,omitempty"`
-	Encoding string `json:"encoding,omitempty"` // how the sender gave it; inside are its bytes
+	V     int    `json:"v"`
+	Is    string `json:"is"`             // isContent, isFile or isLabel
+	File  int    `json:"file,omitempty"` // its place, from 1
+	Files int    `json:"files,omitempty"`
+	Label string `json:"label,omitempty"` // the file's, a JWE of its own: a header is no secret
 }
 
-// sealed is one opened JWE.
+const (
+	isContent = "content"
+	isFile    = "file"
+	isLabel   = "label"
+)
+
+// sealedLabel is what a file's label has inside, in JSON.
+type sealedLabel struct {
+	Name     string `json:"name"`
+	Role     string `json:"role,omitzero"`
+	Encoding string `json:"encoding,omitzero"` // how the sender gave the file; inside are its bytes
+}
+
+// sealed is one JWE opened, or to be made.
 type sealed struct {
 	contentType string
 	part        sealedPart
 	data        []byte
+}
+
+// sealFile encrypts a file and its label.
+func (k *sealKey) sealFile(s sealed, l sealedLabel) (string, error) {
+	data, err := jsonv2.Marshal(&l)
+	if err != nil {
+		return "", fmt.Errorf("seal: %w", err)
+	}
+	s.part.Is = isFile
+	if s.part.Label, err = k.seal(sealed{api.TypeJSON, sealedPart{Is: isLabel}, data}); err != nil {
+		return "", err
+	}
+	return k.seal(s)
+}
+
+// label opens a file's label.
+func (k *sealKey) label(file *sealed) (l sealedLabel, err error) {
+	s, err := k.open(file.part.Label)
+	if err != nil {
+		return l, err
+	}
+	if s.part != (sealedPart{V: sealVersion, Is: isLabel}) || jsonv2.Unmarshal(s.data, &l, jsonv2.RejectUnknownMembers(true)) != nil {
+		return l, errSealForm
+	}
+	return l, nil
 }
 
 // seal encrypts a part and gives its JWE in compact form.

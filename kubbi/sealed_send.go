@@ -62,20 +62,19 @@ func plainContent(content any, contentType string) (sealed, error) {
 		return sealed{}, invalid("content must be a string when content_type is %s", contentType)
 	}
 	if contentType == api.TypeJSON {
-		return sealed{contentType: contentType, data: raw}, nil
+		return sealed{contentType, sealedPart{Is: isContent}, raw}, nil
 	}
 	text, err := jsontext.AppendUnquote(nil, raw)
 	if err != nil {
 		return sealed{}, invalid("content is not valid UTF-8")
 	}
-	return sealed{contentType: contentType, data: text}, nil
+	return sealed{contentType, sealedPart{Is: isContent}, text}, nil
 }
 
 // sendFilesSealed seals every file of a package, its name and type with it, and
 // sends them under names that say nothing.
 func (c *Client) sendFilesSealed(ctx context.Context, p SendFilesParams) (*Sent, error) {
-	files, err := plainFiles(p.Files)
-	if err != nil {
+	if err := checkFiles(p.Files); err != nil {
 		return nil, err
 	}
 	key, err := newSealKey()
@@ -85,15 +84,19 @@ func (c *Client) sendFilesSealed(ctx context.Context, p SendFilesParams) (*Sent,
 	if p.Metadata, err = key.mark(p.Metadata); err != nil {
 		return nil, err
 	}
-	p.Files, p.Sealed = make([]File, len(files)), false
-	for i := range files {
-		jwe, err := key.seal(files[i])
+	files := make([]File, len(p.Files))
+	for i, f := range p.Files {
+		data, err := plainFile(i, f)
 		if err != nil {
 			return nil, err
 		}
-		p.Files[i] = File{Name: sealedName(i + 1), Content: jwe, ContentType: typeJOSE}
-		files[i].data = nil // may be collected
+		jwe, err := key.sealFile(sealed{f.ContentType, sealedPart{File: i + 1, Files: len(files)}, data}, sealedLabel{f.Name, f.Role, f.Encoding})
+		if err != nil {
+			return nil, err
+		}
+		files[i] = File{Name: sealedName(i + 1), Content: jwe, ContentType: typeJOSE}
 	}
+	p.Files, p.Sealed = files, false
 	sent, err := c.SendFiles(ctx, p)
 	if err != nil {
 		return nil, err
@@ -102,40 +105,41 @@ func (c *Client) sendFilesSealed(ctx context.Context, p SendFilesParams) (*Sent,
 	return sent, nil
 }
 
-// plainFiles decodes the files of a package. The relay can't check what it
-// can't read, so that is done here.
-func plainFiles(files []File) ([]sealed, error) {
+// checkFiles looks at what the relay can't look at, as it is sealed.
+func checkFiles(files []File) error {
 	if len(files) == 0 {
-		return nil, invalid("files is empty: a package has at least one")
+		return invalid("files is empty: a package has at least one")
 	}
-	var out []sealed
 	names := map[string]bool{}
 	for i, f := range files {
-		part := sealedPart{File: i + 1, Files: len(files), Name: f.Name, Role: f.Role, Encoding: f.Encoding}
-		if fault := partFault(part, f.ContentType, names); fault != "" {
-			return nil, invalid("file %d %s", i+1, fault)
+		if fault := labelFault(sealedLabel{f.Name, f.Role, f.Encoding}, f.ContentType, names); fault != "" {
+			return invalid("file %d %s", i+1, fault)
 		}
-		data := []byte(f.Content)
-		if f.Encoding == api.EncodingBase64 {
-			var err error
-			data, err = base64.StdEncoding.Strict().DecodeString(f.Content)
-			if err != nil || strings.ContainsAny(f.Content, "\r\n") {
-				return nil, invalid("content of file %d must be base64: the standard alphabet, padded, without line breaks", i+1)
-			}
-		} else if !utf8.Valid(data) {
-			return nil, invalid("content of file %d is not valid UTF-8: encode it in base64 and set its encoding", i+1)
-		}
-		out = append(out, sealed{f.ContentType, part, data})
 	}
-	return out, nil
+	return nil
 }
 
-// partFault says what is wrong with what a sealed file says of itself, by the
-// rules that a relay has for open ones; "" for nothing. names are those of the
-// files before it, in lower case.
-func partFault(p sealedPart, contentType string, names map[string]bool) string {
-	switch name := strings.ToLower(p.Name); {
-	case !validName(p.Name):
+// plainFile gives a file as its bytes.
+func plainFile(i int, f File) ([]byte, error) {
+	data := []byte(f.Content)
+	if f.Encoding == api.EncodingBase64 {
+		var err error
+		data, err = base64.StdEncoding.Strict().DecodeString(f.Content)
+		if err != nil || strings.ContainsAny(f.Content, "\r\n") {
+			return nil, invalid("content of file %d must be base64: the standard alphabet, padded, without line breaks", i+1)
+		}
+	} else if !utf8.Valid(data) {
+		return nil, invalid("content of file %d is not valid UTF-8: encode it in base64 and set its encoding", i+1)
+	}
+	return data, nil
+}
+
+// labelFault says what is wrong with a file's label or type, by the rules that a
+// relay has for files it can read; "" for nothing. names are those of the files
+// before it, in lower case.
+func labelFault(l sealedLabel, contentType string, names map[string]bool) string {
+	switch name := strings.ToLower(l.Name); {
+	case !validName(l.Name):
 		return "has no valid name: letters, digits and . _ - only, at most 255, a letter or digit first, no two dots in a row"
 	case names[name]:
 		return "has the name of another one, ignoring case"
@@ -145,9 +149,9 @@ func partFault(p sealedPart, contentType string, names map[string]bool) string {
 	switch {
 	case !validMIME(contentType):
 		return "has no valid content type: it is type/subtype without parameters"
-	case p.Role != "" && !slices.Contains(api.Roles, p.Role):
+	case l.Role != "" && !slices.Contains(api.Roles, l.Role):
 		return "has a role that is not one of " + strings.Join(api.Roles, ", ")
-	case p.Encoding != "" && p.Encoding != api.EncodingBase64:
+	case l.Encoding != "" && l.Encoding != api.EncodingBase64:
 		return "has an encoding that is not " + api.EncodingBase64
 	}
 	return ""
