@@ -89,12 +89,20 @@ func (a *app) dataDir() (string, error) {
 		}
 		dir = filepath.Join(xdg.DataHome, "kubbi")
 	}
-	// Hosts start a server in a working directory of their own choice and pass
-	// values no shell has seen.
+	dir, err := absolute(dir)
+	if err != nil {
+		return "", fmt.Errorf("--data-dir (KUBBI_DATA_DIR): %w", err)
+	}
+	return dir, nil
+}
+
+// absolute gives a folder's absolute path. Hosts start a server in a working
+// directory of their own choice and pass values no shell has seen.
+func absolute(dir string) (string, error) {
 	if rest, ok := cutHome(dir); ok {
 		home, err := os.UserHomeDir()
 		if err != nil {
-			return "", fmt.Errorf("--data-dir (KUBBI_DATA_DIR): %w", err)
+			return "", err
 		}
 		dir = filepath.Join(home, rest)
 	}

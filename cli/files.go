@@ -3,7 +3,6 @@ package cli
 import (
 	"bytes"
 	"encoding/base64"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,7 +10,7 @@ import (
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
-	"kubbi-mcp/tools"
+	"kubbi-mcp/tools/files"
 )
 
 // input is a file as it was read.
@@ -88,10 +87,10 @@ func readFile(path string) ([]byte, error) {
 
 // packageFiles are the files of a package, under names that it can have.
 func packageFiles(inputs []input) ([]kubbi.File, error) {
-	var files []kubbi.File
+	var out []kubbi.File
 	seen := map[string]string{}
 	for _, f := range inputs {
-		name := fileName(f.name)
+		name := files.PackageName(f.name)
 		if other, ok := seen[strings.ToLower(name)]; ok {
 			return nil, usagef("%s and %s would have the same name in the package, %s", other, f.name, name)
 		}
@@ -103,36 +102,8 @@ func packageFiles(inputs []input) ([]kubbi.File, error) {
 			file.Content = base64.StdEncoding.EncodeToString(f.data)
 			file.Encoding = api.EncodingBase64
 		}
-		file.ContentType = tools.ContentType(name, file.Encoding != "")
-		files = append(files, file)
+		file.ContentType = files.ContentType(name, file.Encoding != "")
+		out = append(out, file)
 	}
-	return files, nil
-}
-
-// fileName makes a name one that a package can have: it starts with a letter
-// or a digit and holds only letters, digits, and . _ -
-func fileName(name string) string {
-	name = strings.Map(func(r rune) rune {
-		switch {
-		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '.', r == '_', r == '-':
-			return r
-		default:
-			return '_'
-		}
-	}, name)
-	for strings.Contains(name, "..") {
-		name = strings.ReplaceAll(name, "..", ".")
-	}
-	name = strings.TrimLeft(name, "._-")
-	if name == "" {
-		name = "file"
-	}
-	if most := api.DefaultLimits().FileNameBytes; len(name) > most {
-		ext := filepath.Ext(name)
-		if len(ext) > 16 {
-			ext = ""
-		}
-		name = fmt.Sprintf("%s%s", name[:most-len(ext)], ext)
-	}
-	return name
+	return out, nil
 }

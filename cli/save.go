@@ -1,17 +1,14 @@
 package cli
 
 import (
+	"bytes"
 	"context"
-	"crypto/rand"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/tools/files"
 )
 
 // saved is a file that was written.
@@ -19,7 +16,8 @@ type saved struct {
 	Name        string  `json:"name"`
 	Path        string  `json:"path"`
 	ContentType string  `json:"content_type"`
-	SizeBytes   int     `json:"size_bytes"`
+	SizeBytes   int64   `json:"size_bytes"`
+	SHA256      string  `json:"sha256"`
 	Role        *string `json:"role"`
 }
 
@@ -38,24 +36,21 @@ func (c *claimCmd) save(a *app, b *backend) error {
 	if err != nil {
 		return fmt.Errorf("claim: %w", err)
 	}
-	if err := os.MkdirAll(c.Output, 0o700); err != nil {
-		return usagef("claim: %w; nothing was claimed", err)
-	}
-	root, err := os.OpenRoot(c.Output)
+	batch, err := files.Into(c.Output, c.Overwrite)
 	if err != nil {
 		return usagef("claim: %w; nothing was claimed", err)
 	}
-	defer root.Close()
-	if err := c.rehearse(root, seen); err != nil {
+	defer batch.Close()
+	if err := batch.Check(namesOf(seen), false); err != nil {
 		return usagef("claim: %w; nothing was claimed", err)
 	}
 	claimed, err := b.client.Claim(a.ctx, c.URL, kubbi.HoldGrace())
 	if err != nil {
 		return fmt.Errorf("claim: %w", err)
 	}
-	files, err := c.writeAll(root, &claimed.ClaimResponse)
+	written, err := c.writeAll(a.ctx, batch, &claimed.ClaimResponse)
 	if err != nil {
-		return fmt.Errorf("claim: %w; %s", err, afterFailure(claimed, files))
+		return fmt.Errorf("claim: %w; no file was written%s", err, afterwards(claimed))
 	}
 	// The payload is safe. If this does not get through, the grace ends by
 	// itself a little later.
@@ -63,10 +58,10 @@ func (c *claimCmd) save(a *app, b *backend) error {
 		a.log.Debug("release", "error", err)
 	}
 	if c.JSON {
-		return a.printJSON(savedAnswer{files, claimed.Burned, claimed.Metadata, claimed.ExpiresAt})
+		return a.printJSON(savedAnswer{written, claimed.Burned, claimed.Metadata, claimed.ExpiresAt})
 	}
 	var paths strings.Builder
-	for _, f := range files {
+	for _, f := range written {
 		paths.WriteString(printable(f.Path) + "\n")
 	}
 	if err := a.print(paths.String()); err != nil {
@@ -76,52 +71,31 @@ func (c *claimCmd) save(a *app, b *backend) error {
 	return nil
 }
 
-// rehearse finds out whether the files can be written, before a retrieval is
-// spent on them.
-func (c *claimCmd) rehearse(root *os.Root, seen *kubbi.Inspected) error {
-	names := []string{singleName(seen.ContentType)}
-	if seen.Type == api.TypePackage {
-		names = names[:0]
-		for _, f := range seen.Files {
-			names = append(names, f.Name)
-		}
+// namesOf are the names of the files that a claim will write.
+func namesOf(seen *kubbi.Inspected) []string {
+	if seen.Type != api.TypePackage {
+		return []string{files.SingleName(seen.ContentType)}
 	}
-	for _, name := range names {
-		if err := safeName(name); err != nil {
-			return err
-		}
-		if info, err := root.Lstat(name); err == nil {
-			if info.IsDir() {
-				return fmt.Errorf("%s is a folder", filepath.Join(c.Output, name))
-			}
-			if !c.Overwrite {
-				return fmt.Errorf("%s is there already; --overwrite replaces it", filepath.Join(c.Output, name))
-			}
-		}
+	names := make([]string, len(seen.Files))
+	for i, f := range seen.Files {
+		names[i] = f.Name
 	}
-	temp := tempName()
-	if err := writeTemp(root, temp, nil); err != nil {
-		return err
-	}
-	return root.Remove(temp)
+	return names
 }
 
-// writeAll writes every file, and says which ones it wrote before an error.
-func (c *claimCmd) writeAll(root *os.Root, r *api.ClaimResponse) ([]saved, error) {
-	var files []saved
+// writeAll writes every file, or none.
+func (c *claimCmd) writeAll(ctx context.Context, batch *files.Batch, r *api.ClaimResponse) ([]saved, error) {
+	var out []saved
 	add := func(name, contentType string, role *string, data []byte) error {
-		if err := writeFile(root, name, data, c.Overwrite); err != nil {
-			return err
-		}
-		files = append(files, saved{name, filepath.Join(c.Output, name), contentType, len(data), role})
-		return nil
+		out = append(out, saved{Name: name, ContentType: contentType, Role: role})
+		return batch.Stage(ctx, name, bytes.NewReader(data))
 	}
 	if r.Type != api.TypePackage {
 		data, err := contentBytes(r)
 		if err != nil {
 			return nil, err
 		}
-		if err := add(singleName(r.ContentType), r.ContentType, nil, data); err != nil {
+		if err := add(files.SingleName(r.ContentType), r.ContentType, nil, data); err != nil {
 			return nil, err
 		}
 	}
@@ -129,115 +103,18 @@ func (c *claimCmd) writeAll(root *os.Root, r *api.ClaimResponse) ([]saved, error
 		f := &r.Files[i]
 		data, err := fileBytes(f)
 		if err != nil {
-			return files, err
+			return nil, err
 		}
 		if err := add(f.Name, f.ContentType, f.Role, data); err != nil {
-			return files, err
+			return nil, err
 		}
 	}
-	return files, syncDir(root)
-}
-
-// afterFailure says what is left of a claim whose files could not be written.
-func afterFailure(c *kubbi.Claimed, files []saved) string {
-	written := "no file was written"
-	if len(files) > 0 {
-		written = count(len(files), "file") + " had been written"
-	}
-	return written + afterwards(c)
-}
-
-// singleName is the file name of a single content.
-func singleName(contentType string) string {
-	switch contentType {
-	case api.TypeJSON:
-		return "content.json"
-	case api.TypeMarkdown:
-		return "content.md"
-	case api.TypeCSV:
-		return "content.csv"
-	default:
-		return "content.txt"
-	}
-}
-
-// safeName refuses a name that is more than a name. A relay checks them, but
-// this one may not be ours; os.Root is the second wall.
-func safeName(name string) error {
-	if name == "" || len(name) > 255 || name == "." || !filepath.IsLocal(name) || strings.ContainsAny(name, "/\\:\x00") {
-		return fmt.Errorf("refusing the file name %q", name)
-	}
-	return nil
-}
-
-func tempName() string { return ".kubbi-" + rand.Text() + ".tmp" }
-
-// writeFile writes data under a name, whole or not at all: into a temporary
-// file first, synced, then renamed. Without overwrite a file that is there
-// stays, however late it appeared.
-func writeFile(root *os.Root, name string, data []byte, overwrite bool) error {
-	if err := safeName(name); err != nil {
-		return err
-	}
-	temp := tempName()
-	if err := writeTemp(root, temp, data); err != nil {
-		return err
-	}
-	if overwrite {
-		if err := root.Rename(temp, name); err != nil {
-			return errors.Join(err, root.Remove(temp))
-		}
-		return nil
-	}
-	// A rename would replace what is there; a link does not.
-	err := root.Link(temp, name)
-	if err != nil && !errors.Is(err, fs.ErrExist) {
-		err = renameNew(root, temp, name)
-		if err == nil {
-			return nil
-		}
-	}
-	return errors.Join(err, root.Remove(temp))
-}
-
-// renameNew is for file systems without hard links: it looks first, which
-// leaves a moment in which another process could make the file.
-func renameNew(root *os.Root, temp, name string) error {
-	if _, err := root.Lstat(name); err == nil {
-		return &fs.PathError{Op: "write", Path: name, Err: fs.ErrExist}
-	}
-	return root.Rename(temp, name)
-}
-
-// writeTemp writes and syncs a new file that only its owner may read, and
-// leaves none behind when it fails.
-func writeTemp(root *os.Root, name string, data []byte) error {
-	f, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	done, err := batch.Commit()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
+	for i, f := range done {
+		out[i].Path, out[i].SizeBytes, out[i].SHA256 = f.Path, f.Size, f.SHA256
 	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		return errors.Join(err, root.Remove(name))
-	}
-	return nil
-}
-
-// syncDir makes the names last. Windows has no such call for a folder.
-func syncDir(root *os.Root) error {
-	dir, err := root.Open(".")
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	if err := dir.Sync(); err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, errors.ErrUnsupported) {
-		return err
-	}
-	return nil
+	return out, nil
 }

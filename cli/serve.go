@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"kubbi-mcp/server"
+	"kubbi-mcp/tools/files"
 )
 
 // softMemory is from how much memory on, in bytes, the garbage collector works
@@ -73,21 +74,37 @@ func (c *serveCmd) Run(a *app) error {
 }
 
 // serverConfig is what any Server needs.
-func (a *app) serverConfig() server.Config {
+func (a *app) serverConfig() (server.Config, error) {
+	rules := files.Rules{Hidden: a.cfg.AllowHidden}
+	for _, dir := range a.cfg.AllowDir {
+		path, err := absolute(dir)
+		if err == nil {
+			var f files.Folder
+			f, err = files.NewFolder(path)
+			rules.Folders = append(rules.Folders, f)
+		}
+		if err != nil {
+			return server.Config{}, usagef("--allow-dir (KUBBI_ALLOW_DIRS): %w", err)
+		}
+	}
 	return server.Config{
 		Version:    buildInfo().Version,
 		DefaultTTL: a.cfg.DefaultTTL.duration(),
 		ToolPrefix: a.cfg.ToolPrefix,
 		PollEvery:  a.pollEvery(),
 		Logger:     a.log,
-	}
+		Files:      rules,
+	}, nil
 }
 
 func (a *app) serveStdio(ctx context.Context, b *backend) error {
 	if isTerminal(a.stdin) {
 		a.remark("kubbi-mcp serves MCP over stdio, which an MCP host starts; Ctrl-D ends it. To look around, try kubbi-mcp demo or --help.")
 	}
-	cfg := a.serverConfig()
+	cfg, err := a.serverConfig()
+	if err != nil {
+		return err
+	}
 	cfg.Client = b.client
 	srv, err := server.New(cfg)
 	if err != nil {

@@ -40,8 +40,12 @@ func (f *httpFlags) prepare(a *app) (func(context.Context, *backend) error, erro
 	if err := f.checkAddr(len(tokens) > 0); err != nil {
 		return nil, usage(err)
 	}
+	serverConfig, err := a.serverConfig()
+	if err != nil {
+		return nil, err
+	}
 	cfg := server.HTTPConfig{
-		Server:    a.serverConfig(),
+		Server:    serverConfig,
 		Tokens:    tokens,
 		PublicURL: f.PublicURL,
 		Hosts:     f.AllowHost,

@@ -17,6 +17,7 @@ import (
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/tools"
+	"kubbi-mcp/tools/files"
 )
 
 // DefaultMaxMessageBytes is the longest message that ServeStdio reads: the
@@ -34,6 +35,7 @@ type Config struct {
 	PollEvery       time.Duration  // between looks at kubbis that somebody has subscribed to; 0: one second
 	Logger          *slog.Logger   // nil: silent
 	Schemas         *tools.Schemas // to share among servers; nil: its own
+	Files           files.Rules    // what may be sent and saved by path; the zero value: nothing
 
 	Caller  string                           // whose server it is, for logs; "": the process's own user
 	Metrics *Metrics                         // nil: none
@@ -116,6 +118,7 @@ func New(cfg Config) (*Server, error) {
 		Prefix:     cfg.ToolPrefix,
 		Logger:     cfg.Logger,
 		Schemas:    cfg.Schemas,
+		Files:      cfg.Files,
 		Deliver:    onDelivery,
 		Observe:    s.called,
 	}); err != nil {

@@ -19,6 +19,7 @@ import (
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/relay/relaytest"
+	"kubbi-mcp/tools/files"
 )
 
 var update = flag.Bool("update", false, "rewrite the transcripts in testdata")
@@ -32,6 +33,10 @@ var update = flag.Bool("update", false, "rewrite the transcripts in testdata")
 //	option: no key    (the client has no API key)
 //	option: down      (nothing listens at the base URL)
 //	option: prefix P  (tools are named with the prefix P)
+//	option: folder    (files may be sent and saved by path, in ${folder})
+//
+// Files of the archive beside "in" and "out" are in that folder. A line "show P"
+// in "in" gives what the folder holds at P: content, or names.
 //
 // In the file "in", a line that starts with # is a comment, one that starts with
 // "advance" moves the relay's clock; every other line is sent as it is, with
@@ -52,26 +57,33 @@ func TestTranscripts(t *testing.T) {
 			if len(ar.Files) == 0 || ar.Files[0].Name != "in" {
 				t.Fatal(`the first file must be "in"`)
 			}
-			got := play(t, string(ar.Comment), string(ar.Files[0].Data))
+			last := len(ar.Files) - 1
+			var want *txtar.File
+			if ar.Files[last].Name == "out" {
+				want, ar.Files = &ar.Files[last], ar.Files[:last]
+			}
+			got := play(t, ar)
 			if *update {
-				ar.Files = []txtar.File{ar.Files[0], {Name: "out", Data: []byte(got)}}
+				ar.Files = append(ar.Files, txtar.File{Name: "out", Data: []byte(got)})
 				if err := os.WriteFile(file, txtar.Format(ar), 0o644); err != nil {
 					t.Fatal(err)
 				}
 				return
 			}
-			if len(ar.Files) != 2 || ar.Files[1].Name != "out" {
+			if want == nil {
 				t.Fatal(`no file "out"; make it with go test ./server -run TestTranscripts -update`)
 			}
-			if diff := cmp.Diff(string(ar.Files[1].Data), got); diff != "" {
+			if diff := cmp.Diff(string(want.Data), got); diff != "" {
 				t.Errorf("the server answers otherwise (-want +got); if that is meant, run with -update\n%s", diff)
 			}
 		})
 	}
 }
 
-// play sends the lines and gives the answers, made comparable.
-func play(t *testing.T, head, in string) string {
+// play sends the lines of "in" and gives the answers, made comparable.
+func play(t *testing.T, ar *txtar.Archive) string {
+	head, in := string(ar.Comment), string(ar.Files[0].Data)
+	vars := map[string]string{}
 	relay := relaytest.New(t)
 	relay.Clock.Advance(0)
 	var log syncBuffer
@@ -89,6 +101,13 @@ func play(t *testing.T, head, in string) string {
 			key = ""
 		case option == "down":
 			base = unusedOrigin(t)
+		case option == "folder":
+			vars["folder"] = newFolder(t, ar.Files[1:])
+			allowed, err := files.NewFolder(vars["folder"])
+			if err != nil {
+				t.Fatal(err)
+			}
+			cfg.Files.Folders = []files.Folder{allowed}
 		case isPrefix:
 			cfg.ToolPrefix = prefix
 		default:
@@ -105,7 +124,6 @@ func play(t *testing.T, head, in string) string {
 	if !raw {
 		s.handshake(t)
 	}
-	vars := map[string]string{}
 	var out strings.Builder
 	for line := range strings.Lines(in) {
 		line = strings.TrimSuffix(line, "\n")
@@ -120,12 +138,19 @@ func play(t *testing.T, head, in string) string {
 			relay.Clock.Advance(step)
 			continue
 		}
+		if path, ok := strings.CutPrefix(line, "show "); ok {
+			out.WriteString(shown(t, path, filepath.Join(vars["folder"], path)))
+			continue
+		}
 		s.send(t, expand(t, line, vars))
 		if isNotification(line) {
 			continue
 		}
 		answer := s.receive(t)
 		remember(answer, vars)
+		if vars["folder"] != "" {
+			answer = bytes.ReplaceAll(answer, []byte(vars["folder"]), []byte("<folder>"))
+		}
 		out.WriteString(comparable(t, answer, relay.URL, base))
 	}
 	s.hangUp(t)
@@ -133,6 +158,43 @@ func play(t *testing.T, head, in string) string {
 		t.Errorf("logged: %s", log.String())
 	}
 	return out.String()
+}
+
+// newFolder makes a folder with an archive's files in it.
+func newFolder(t *testing.T, all []txtar.File) string {
+	t.Helper()
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range all {
+		path := filepath.Join(dir, filepath.FromSlash(f.Name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, f.Data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// shown gives a file's content, or the names in a folder.
+func shown(t *testing.T, name, path string) string {
+	t.Helper()
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprintf("%s: %q\n\n", name, b)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return fmt.Sprintf("%s: %s\n\n", name, strings.Join(names, " "))
 }
 
 func isNotification(line string) bool {

@@ -11,6 +11,7 @@ import (
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/tools/files"
 )
 
 // problem makes a result of what went wrong.
@@ -24,6 +25,14 @@ func Explain(tool string, err error) string {
 	var arg argumentError
 	if errors.As(err, &arg) {
 		return "Wrong arguments, nothing was done. " + string(arg) + " Correct them and call this tool again."
+	}
+	var refused files.Refusal
+	if errors.As(err, &refused) {
+		done := "Nothing was sent"
+		if tool == "claim" {
+			done = "Nothing was claimed"
+		}
+		return done + ": " + sentence(string(refused))
 	}
 	var kerr *kubbi.Error
 	if errors.As(err, &kerr) {
@@ -128,11 +137,12 @@ func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 func outcome(err error) string {
 	var kerr *kubbi.Error
 	var arg argumentError
+	var refused files.Refusal
 	ours := !errors.As(err, &kerr)
 	switch {
 	case err == nil:
 		return OutcomeOK
-	case errors.As(err, &arg):
+	case errors.As(err, &arg), errors.As(err, &refused):
 		return OutcomeBadArguments
 	case !ours && api.Statuses[kerr.Code] != 0:
 		return string(kerr.Code)

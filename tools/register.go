@@ -1,8 +1,9 @@
 // Package tools holds the MCP tools: one file each with its input struct, its
 // output struct and its handler. Register is the only list of them.
 //
-// A tool calls the Kubbi client and nothing else; where the client's requests
-// go (the hosted service or a relay inside the process) is not its concern.
+// A tool calls the Kubbi client, touches the files that it is given by path, and
+// nothing else; where the client's requests go (the hosted service or a relay
+// inside the process) is not its concern.
 // What goes wrong is a result with isError that a model can act on; no result,
 // error or log line ever holds a key, and only send's result a claim URL.
 package tools
@@ -20,6 +21,7 @@ import (
 	mcpserver "github.com/mark3labs/mcp-go/server"
 
 	"kubbi-mcp/kubbi"
+	"kubbi-mcp/tools/files"
 )
 
 // Config is what the tools need. Client must be set.
@@ -29,6 +31,11 @@ type Config struct {
 	Prefix     string        // put before every tool's name, as kubbi_
 	Logger     *slog.Logger  // nil: silent
 	Schemas    *Schemas      // to share among servers; nil: its own
+
+	// Files says which files may be sent by path and where claimed ones may be
+	// saved; Roots adds the folders that the caller's host offers. nil: none.
+	Files files.Rules
+	Roots func(context.Context) []files.Folder
 
 	// Observe is told of every call when it has ended; nil: nobody.
 	Observe func(context.Context, Call)

@@ -16,10 +16,12 @@ const sendDescription = `Hand one piece of content to another agent, session, to
 	`Use it instead of pasting long text, data or a secret into a message: pass on only the claim_url. ` +
 	`Whoever has the claim_url can read the content, so give it to the intended recipient alone. ` +
 	`For a secret set max_retrievals to 1: the first claim then wipes it. ` +
-	`Metadata can be read without claiming and is not encrypted: put no secrets in it. For several files use send_files.`
+	`A text file on this machine is sent by its path, without passing through your context. ` +
+	`Metadata can be read without claiming and is not encrypted: put no secrets in it. For a binary file, or several files, use send_files.`
 
 type sendInput struct {
-	Content       anyValue       `json:"content" jsonschema:"The payload: any JSON value. A string is sent as text, anything else as JSON."`
+	Content       anyValue       `json:"content,omitzero" jsonschema:"The payload: any JSON value. A string is sent as text, anything else as JSON. Give either content or path."`
+	Path          string         `json:"path,omitzero" jsonschema:"Path of a text file on this machine whose content is sent, without passing through you. It must be in a folder that the user allows. Give either path or content."`
 	ContentType   string         `json:"content_type,omitzero" jsonschema:"How the recipient should read it. Default: text/plain for a string, application/json for anything else. A string given as application/json must itself be JSON text."`
 	TTLSeconds    whole          `json:"ttl_seconds,omitzero" jsonschema:"Seconds until the content is wiped, 60 to 86400. Default 3600 (one hour), unless the server was started with another default."`
 	MaxRetrievals *whole         `json:"max_retrievals,omitzero" jsonschema:"How often it may be claimed; the last claim wipes it. Use 1 for secrets. Leave out for no limit until the time is up."`
@@ -44,28 +46,39 @@ type sendOutput struct {
 	Metadata      jsontext.Value `json:"metadata" jsonschema:"The metadata as stored."`
 	CreatedAt     api.Time       `json:"created_at" jsonschema:"When it was made, UTC."`
 	ExpiresAt     api.Time       `json:"expires_at" jsonschema:"When it is wiped, UTC."`
+	Path          string         `json:"path,omitzero" jsonschema:"Where the content was read."`
+	SizeBytes     *int64         `json:"size_bytes,omitzero" jsonschema:"Its size in bytes, with path."`
+	SHA256        string         `json:"sha256,omitzero" jsonschema:"Checksum of the file, hexadecimal, with path."`
 }
 
 func (t *toolset) send() definition {
 	return define(t, "send", "Send content", sendDescription,
 		hints{readOnly: false, destructive: false, idempotent: false, openWorld: true},
 		func(ctx context.Context, in sendInput) (*mcp.CallToolResult, error) {
-			content, contentType, err := payload(in.Content.value, in.ContentType)
-			if err != nil {
-				return nil, err
-			}
-			sent, err := t.Client.Send(ctx, kubbi.SendParams{
-				Content:       content,
-				ContentType:   contentType,
+			params := kubbi.SendParams{
 				TTL:           t.ttl(in.TTLSeconds),
 				MaxRetrievals: in.MaxRetrievals.orZero(),
 				Metadata:      orNil(in.Metadata),
 				Progress:      progressOf(ctx),
-			})
+			}
+			var local *localFile
+			var err error
+			switch {
+			case (in.Path == "") == (in.Content.value == nil):
+				err = argumentError("Give either content or path.")
+			case in.Path != "":
+				local, err = t.contentOf(ctx, in, &params)
+			default:
+				params.Content, params.ContentType, err = payload(in.Content.value, in.ContentType)
+			}
 			if err != nil {
 				return nil, err
 			}
-			return structured(sendOutput{
+			sent, err := t.Client.Send(ctx, params)
+			if err != nil {
+				return nil, err
+			}
+			out := sendOutput{
 				ID:            sent.ID,
 				ClaimURL:      sent.ClaimURL,
 				Status:        sent.Status,
@@ -74,7 +87,11 @@ func (t *toolset) send() definition {
 				Metadata:      orNull(sent.Metadata),
 				CreatedAt:     sent.CreatedAt,
 				ExpiresAt:     sent.ExpiresAt,
-			})
+			}
+			if local != nil {
+				out.Path, out.SizeBytes, out.SHA256 = local.Path, &local.size, local.checksum()
+			}
+			return structured(out)
 		})
 }
 

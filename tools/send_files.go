@@ -2,20 +2,20 @@ package tools
 
 import (
 	"context"
-	"mime"
-	"path"
-	"strings"
+	"fmt"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/mark3labs/mcp-go/mcp"
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/tools/files"
 )
 
 const sendFilesDescription = `Hand several files to another agent, session, tool or person as one package: stores them encrypted for a limited time and returns one claim_url. ` +
 	`Use it to pass on work that has parts: say what each file is for with its role (instructions, data, context, config, attachment). ` +
-	`Text goes as it is; binary goes as base64 with encoding set to base64. ` +
+	`For a file that is on this machine give its path: then it is read and sent for you, whatever its size and kind, and does not pass through your context. ` +
+	`Of what you write yourself, text goes as it is, and binary as base64 with encoding set to base64. ` +
 	`Whoever has the claim_url can read all files. For secrets set max_retrievals to 1. ` +
 	`File names, types, roles and metadata can be read without claiming: put no secrets in them. For a single text or JSON value use send.`
 
@@ -27,11 +27,12 @@ type sendFilesInput struct {
 }
 
 type fileInput struct {
-	Name        string `json:"name" jsonschema:"The file's name without folders: letters, digits, dot, underscore and hyphen, starting with a letter or digit. Unique in the package."`
-	Content     string `json:"content" jsonschema:"The file's text, or its bytes in base64 when encoding says so."`
-	ContentType string `json:"content_type,omitzero" jsonschema:"MIME type, as image/png. Default: from the name's ending."`
-	Role        string `json:"role,omitzero" jsonschema:"What the file is for."`
-	Encoding    string `json:"encoding,omitzero" jsonschema:"Set to base64 when content is base64. Leave out for text."`
+	Name        string  `json:"name,omitzero" jsonschema:"The file's name without folders: letters, digits, dot, underscore and hyphen, starting with a letter or digit. Unique in the package. Required with content; with path the default is the file's own name."`
+	Content     *string `json:"content,omitzero" jsonschema:"The file's text, or its bytes in base64 when encoding says so. Give either content or path."`
+	Path        string  `json:"path,omitzero" jsonschema:"Path of a file on this machine that is sent as it is, without passing through you; of a folder, to send all files in it; or a pattern such as /work/logs/*.log. It must be in a folder that the user allows. Give either path or content."`
+	ContentType string  `json:"content_type,omitzero" jsonschema:"MIME type, as image/png. Default: from the name's ending, else from the file."`
+	Role        string  `json:"role,omitzero" jsonschema:"What the file is for."`
+	Encoding    string  `json:"encoding,omitzero" jsonschema:"Set to base64 when content is base64. Leave out for text, and with path."`
 }
 
 type sendFilesOutput struct {
@@ -44,21 +45,20 @@ type sendFilesOutput struct {
 	Metadata       jsontext.Value `json:"metadata" jsonschema:"The metadata as stored."`
 	CreatedAt      api.Time       `json:"created_at" jsonschema:"When it was made, UTC."`
 	ExpiresAt      api.Time       `json:"expires_at" jsonschema:"When it is wiped, UTC."`
+	Files          []sentFile     `json:"files,omitzero" jsonschema:"The files that were sent by path."`
+	HiddenLeftOut  int            `json:"hidden_left_out,omitzero" jsonschema:"How many hidden files and folders were left out of what path stands for."`
 }
 
 func (t *toolset) sendFiles() definition {
 	return define(t, "send_files", "Send files", sendFilesDescription,
 		hints{readOnly: false, destructive: false, idempotent: false, openWorld: true},
 		func(ctx context.Context, in sendFilesInput) (*mcp.CallToolResult, error) {
-			files := make([]kubbi.File, len(in.Files))
-			for i, f := range in.Files {
-				files[i] = kubbi.File(f)
-				if f.ContentType == "" {
-					files[i].ContentType = ContentType(f.Name, f.Encoding != "")
-				}
+			p, err := t.packageOf(ctx, in.Files)
+			if err != nil {
+				return nil, err
 			}
 			sent, err := t.Client.SendFiles(ctx, kubbi.SendFilesParams{
-				Files:         files,
+				Files:         p.files,
 				TTL:           t.ttl(in.TTLSeconds),
 				MaxRetrievals: in.MaxRetrievals.orZero(),
 				Metadata:      orNil(in.Metadata),
@@ -77,105 +77,64 @@ func (t *toolset) sendFiles() definition {
 				Metadata:       orNull(sent.Metadata),
 				CreatedAt:      sent.CreatedAt,
 				ExpiresAt:      sent.ExpiresAt,
+				Files:          p.sent(),
+				HiddenLeftOut:  p.hidden,
 			})
 		})
 }
 
-// ContentType gives the content type of a file that is sent without one, from its
-// name's ending. The endings that agents use most are fixed here, so that they
-// do not depend on the machine's own table, which is asked for the rest. binary
-// says whether the content is anything but text.
-func ContentType(name string, binary bool) string {
-	ending := strings.ToLower(path.Ext(name))
-	if t := endingType(ending); t != "" {
-		return t
-	}
-	if t, _, err := mime.ParseMediaType(mime.TypeByExtension(ending)); err == nil {
-		return t
-	}
-	if binary {
-		return "application/octet-stream"
-	}
-	return api.TypeText
+// outgoing is a package on its way.
+type outgoing struct {
+	files  []kubbi.File
+	local  []*localFile
+	hidden int // left out
 }
 
-func endingType(ending string) string {
-	switch ending {
-	case ".txt", ".log", ".text":
-		return api.TypeText
-	case ".md", ".markdown":
-		return api.TypeMarkdown
-	case ".csv":
-		return api.TypeCSV
-	case ".tsv":
-		return "text/tab-separated-values"
-	case ".json", ".map":
-		return api.TypeJSON
-	case ".jsonl", ".ndjson":
-		return "application/x-ndjson"
-	case ".yaml", ".yml":
-		return "application/yaml"
-	case ".toml":
-		return "application/toml"
-	case ".xml":
-		return "application/xml"
-	case ".html", ".htm":
-		return "text/html"
-	case ".css":
-		return "text/css"
-	case ".js", ".mjs", ".cjs", ".jsx":
-		return "text/javascript"
-	case ".ts", ".tsx":
-		return "text/x-typescript"
-	case ".py":
-		return "text/x-python"
-	case ".go":
-		return "text/x-go"
-	case ".rs":
-		return "text/x-rust"
-	case ".java":
-		return "text/x-java"
-	case ".c", ".h":
-		return "text/x-c"
-	case ".cc", ".cpp", ".hpp":
-		return "text/x-c++"
-	case ".rb":
-		return "text/x-ruby"
-	case ".sh", ".bash":
-		return "text/x-shellscript"
-	case ".sql":
-		return "application/sql"
-	case ".diff", ".patch":
-		return "text/x-diff"
-	case ".png":
-		return "image/png"
-	case ".jpg", ".jpeg":
-		return "image/jpeg"
-	case ".gif":
-		return "image/gif"
-	case ".webp":
-		return "image/webp"
-	case ".svg":
-		return "image/svg+xml"
-	case ".pdf":
-		return "application/pdf"
-	case ".zip":
-		return "application/zip"
-	case ".gz", ".tgz":
-		return "application/gzip"
-	case ".tar":
-		return "application/x-tar"
-	case ".mp3":
-		return "audio/mpeg"
-	case ".wav":
-		return "audio/wav"
-	case ".mp4":
-		return "video/mp4"
-	case ".docx":
-		return "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
-	case ".xlsx":
-		return "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-	default:
-		return ""
+// packageOf gathers the files of a package from their content and their paths.
+func (t *toolset) packageOf(ctx context.Context, in []fileInput) (*outgoing, error) {
+	var out outgoing
+	rules := t.rules(ctx)
+	limit := api.DefaultLimits().Files
+	seen := taken{}
+	for i, f := range in {
+		switch {
+		case f.Path == "" && f.Content == nil, f.Path != "" && f.Content != nil:
+			return nil, argumentError(fmt.Sprintf("files.%d: give either content or path.", i))
+		case f.Content != nil && f.Name == "":
+			return nil, argumentError(fmt.Sprintf("files.%d: name is required with content.", i))
+		case f.Content != nil:
+			file := kubbi.File{Name: f.Name, Content: *f.Content, ContentType: f.ContentType, Role: f.Role, Encoding: f.Encoding}
+			if f.ContentType == "" {
+				file.ContentType = files.ContentType(f.Name, f.Encoding != "")
+			}
+			out.files = append(out.files, file)
+			continue
+		}
+		local, hidden, err := f.expand(rules, limit)
+		if err != nil {
+			return nil, err
+		}
+		out.hidden += hidden
+		for _, l := range local {
+			if err := seen.add(l.Name, l.Path); err != nil {
+				return nil, err
+			}
+			file, err := l.file()
+			if err != nil {
+				return nil, err
+			}
+			out.files = append(out.files, file)
+			out.local = append(out.local, l)
+		}
 	}
+	return &out, nil
+}
+
+// sent is what the result says of the files that went by their paths.
+func (o *outgoing) sent() []sentFile {
+	var all []sentFile
+	for _, l := range o.local {
+		all = append(all, l.sent())
+	}
+	return all
 }

@@ -1,0 +1,261 @@
+package files
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Batch writes files into one folder: all of them, each whole, or none. Until
+// Commit they have temporary names; they can be read by their owner alone. Close
+// must be called, and takes away what was not committed.
+type Batch struct {
+	dir       *os.Root
+	path      string
+	overwrite bool
+	staged    []staged
+}
+
+type staged struct {
+	Saved
+	temp string
+}
+
+// Saved is a file that was written.
+type Saved struct {
+	Name   string
+	Path   string // absolute
+	Size   int64  // bytes
+	SHA256 string // of its content, hexadecimal
+}
+
+// Into begins a batch in an allowed folder, which is made if it is missing.
+// Where overwrite is set, files that are there already are replaced. Errors are
+// Refusals.
+func (r Rules) Into(path string, overwrite bool) (*Batch, error) {
+	s, err := r.locate(path)
+	if err != nil {
+		return nil, err
+	}
+	e, err := r.walk(s, true)
+	if err != nil {
+		return nil, explain(path, err)
+	}
+	defer e.close()
+	if !e.info.IsDir() {
+		return nil, refuse("%s is a file, and no folder to write into", quote(path))
+	}
+	dir, err := openFolder(e.dir, e.name, e.info)
+	if err != nil {
+		return nil, explain(path, err)
+	}
+	return &Batch{dir: dir, path: e.spot.path(), overwrite: overwrite}, nil
+}
+
+// Into begins a batch in any folder, which is made if it is missing, for a user
+// who has named it.
+func Into(path string, overwrite bool) (*Batch, error) {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return nil, err
+	}
+	dir, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, err
+	}
+	return &Batch{dir: dir, path: path, overwrite: overwrite}, nil
+}
+
+// Check finds out whether files of these names can be written, before anything
+// is spent on them. Where again is set, it was tried before, and what is there
+// may be the outcome; Commit knows.
+func (b *Batch) Check(names []string, again bool) error {
+	if err := CheckNames(names); err != nil {
+		return err
+	}
+	for _, name := range names {
+		info, err := b.dir.Lstat(name)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			return explain(b.file(name), err)
+		case info.IsDir():
+			return refuse("%s is a folder", quote(b.file(name)))
+		case !b.overwrite && !again:
+			return refuse("%s is there already, and is replaced only when overwrite is set", quote(b.file(name)))
+		}
+	}
+	temp := tempName()
+	f, err := b.create(temp)
+	if err != nil {
+		return explain(b.path, err)
+	}
+	return errors.Join(f.Close(), b.dir.Remove(temp))
+}
+
+func (b *Batch) file(name string) string { return filepath.Join(b.path, name) }
+
+func tempName() string { return ".kubbi-" + rand.Text() + ".tmp" }
+
+func (b *Batch) create(temp string) (*os.File, error) {
+	return b.dir.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+}
+
+// Stage writes a file under a temporary name and syncs it.
+func (b *Batch) Stage(ctx context.Context, name string, r io.Reader) error {
+	if err := CheckName(name); err != nil {
+		return err
+	}
+	temp := tempName()
+	f, err := b.create(temp)
+	if err != nil {
+		return b.failed(name, err)
+	}
+	sum := sha256.New()
+	n, err := io.Copy(f, io.TeeReader(&cancelled{ctx, r}, sum))
+	if err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return errors.Join(b.failed(name, err), b.dir.Remove(temp))
+	}
+	b.staged = append(b.staged, staged{temp: temp, Saved: Saved{
+		Name: name, Path: b.file(name), Size: n, SHA256: hex.EncodeToString(sum.Sum(nil)),
+	}})
+	return nil
+}
+
+// failed is an error of writing a file, without the temporary name.
+func (b *Batch) failed(name string, err error) error {
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		err = at.Err
+	}
+	return fmt.Errorf("write %s: %w", b.file(name), err)
+}
+
+// cancelled is a reader that ends with a context.
+type cancelled struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c *cancelled) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
+}
+
+// Commit gives every file its name. Without overwrite, a file that is there
+// stays, however late it appeared, and then none is named; but one with the same
+// content counts as written.
+func (b *Batch) Commit() ([]Saved, error) {
+	var out []Saved
+	var named []string // which were not there before
+	for _, s := range b.staged {
+		fresh, err := b.name(s)
+		if err != nil {
+			for _, n := range named {
+				err = errors.Join(err, b.dir.Remove(n))
+			}
+			return nil, err
+		}
+		if fresh && !b.overwrite {
+			named = append(named, s.Name)
+		}
+		out = append(out, s.Saved)
+	}
+	b.staged = nil
+	return out, b.sync()
+}
+
+// name renames one file, and reports whether it is new there.
+func (b *Batch) name(s staged) (bool, error) {
+	if b.overwrite {
+		if err := b.dir.Rename(s.temp, s.Name); err != nil {
+			return false, b.failed(s.Name, err)
+		}
+		return true, nil
+	}
+	err := b.renameNew(s.temp, s.Name)
+	if errors.Is(err, fs.ErrExist) && b.holds(s) {
+		return false, b.dir.Remove(s.temp)
+	}
+	if errors.Is(err, fs.ErrExist) {
+		return false, refuse("%s is there already, and is replaced only when overwrite is set", quote(s.Path))
+	}
+	if err != nil {
+		return false, b.failed(s.Name, err)
+	}
+	return true, nil
+}
+
+// renameNew renames without replacing anything: a link fails where there is a
+// file, which a rename does not.
+func (b *Batch) renameNew(temp, name string) error {
+	err := b.dir.Link(temp, name)
+	switch {
+	case err == nil:
+		return b.dir.Remove(temp)
+	case errors.Is(err, fs.ErrExist):
+		return err
+	}
+	dir, err := b.dir.Open(".") // a file system without links
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return renameNoReplace(b.dir, dir, temp, name)
+}
+
+// holds reports whether the file that is in the way is the one to be written.
+func (b *Batch) holds(s staged) bool {
+	info, err := b.dir.Lstat(s.Name)
+	if err != nil || !info.Mode().IsRegular() || info.Size() != s.Size {
+		return false
+	}
+	f, err := b.dir.OpenFile(s.Name, os.O_RDONLY|nonblock, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	sum := sha256.New()
+	_, err = io.Copy(sum, io.LimitReader(f, s.Size+1))
+	return err == nil && bytes.Equal([]byte(hex.EncodeToString(sum.Sum(nil))), []byte(s.SHA256))
+}
+
+// sync makes the names last. Windows has no such call for a folder.
+func (b *Batch) sync() error {
+	dir, err := b.dir.Open(".")
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if err := dir.Sync(); err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, errors.ErrUnsupported) {
+		return fmt.Errorf("sync %s: %w", b.path, err)
+	}
+	return nil
+}
+
+// Close takes away what was not committed.
+func (b *Batch) Close() error {
+	var err error
+	for _, s := range b.staged {
+		if rerr := b.dir.Remove(s.temp); !errors.Is(rerr, fs.ErrNotExist) {
+			err = errors.Join(err, rerr)
+		}
+	}
+	b.staged = nil
+	return errors.Join(err, b.dir.Close())
+}

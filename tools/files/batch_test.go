@@ -1,0 +1,255 @@
+package files
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// holding lists a folder's files with their content; temporary ones show.
+func holding(t *testing.T, dir string) string {
+	t.Helper()
+	all, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	for _, e := range all {
+		content, _ := os.ReadFile(filepath.Join(dir, e.Name()))
+		b.WriteString(e.Name() + "=" + string(content) + " ")
+	}
+	return strings.TrimSpace(b.String())
+}
+
+// save writes files, given as name=content, in one batch.
+func save(t *testing.T, dir string, overwrite bool, all ...string) ([]Saved, error) {
+	t.Helper()
+	b, err := Into(dir, overwrite)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	for _, f := range all {
+		name, content, _ := strings.Cut(f, "=")
+		if err := b.Stage(t.Context(), name, strings.NewReader(content)); err != nil {
+			return nil, err
+		}
+	}
+	return b.Commit()
+}
+
+func TestBatch(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "new", "deep")
+	got, err := save(t, dir, false, "a=one", "b=")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const ofOne = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed"
+	if got[0] != (Saved{Name: "a", Path: filepath.Join(dir, "a"), Size: 3, SHA256: ofOne}) {
+		t.Errorf("%+v", got[0])
+	}
+	for path, want := range map[string]fs.FileMode{dir: 0o700 | fs.ModeDir, filepath.Join(dir, "a"): 0o600} {
+		if info, err := os.Stat(path); err != nil || runtime.GOOS != "windows" && info.Mode() != want {
+			t.Errorf("%s: %v, %v", path, info.Mode(), err)
+		}
+	}
+
+	// What is there stays, and nothing beside it is written; the same is taken
+	// for written.
+	if _, err := save(t, dir, false, "c=three", "a=two"); err == nil || !strings.Contains(err.Error(), "there already") {
+		t.Errorf("over a file: %v", err)
+	}
+	if got := holding(t, dir); got != "a=one b=" {
+		t.Errorf("after a refusal: %s", got)
+	}
+	if _, err := save(t, dir, false, "c=three", "a=one"); err != nil {
+		t.Errorf("the same again: %v", err)
+	}
+	if _, err := save(t, dir, true, "a=two"); err != nil {
+		t.Errorf("over a file on purpose: %v", err)
+	}
+	if got := holding(t, dir); got != "a=two b= c=three" {
+		t.Errorf("in the end: %s", got)
+	}
+}
+
+// TestBatchThatFails leaves nothing behind when a source breaks, the caller goes
+// away, or a name is none.
+func TestBatchThatFails(t *testing.T) {
+	dir := t.TempDir()
+	broken := errors.New("broken")
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, stage := range map[string]func(b *Batch) error{
+		"source": func(b *Batch) error {
+			return b.Stage(t.Context(), "b", io.MultiReader(strings.NewReader("x"), failing{broken}))
+		},
+		"cancelled": func(b *Batch) error { return b.Stage(cancelled, "b", strings.NewReader("x")) },
+		"name":      func(b *Batch) error { return b.Stage(t.Context(), "../b", strings.NewReader("x")) },
+		"device":    func(b *Batch) error { return b.Stage(t.Context(), "con.txt", strings.NewReader("x")) },
+	} {
+		b, err := Into(dir, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Stage(t.Context(), "a", strings.NewReader("whole")); err != nil {
+			t.Fatal(err)
+		}
+		if err := stage(b); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+		if got := holding(t, dir); got != "" {
+			t.Errorf("%s: left behind: %s", name, got)
+		}
+	}
+}
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+func TestCheckBeforeWriting(t *testing.T) {
+	top, r := tree(t, "in/there", "in/folder/")
+	b, err := r.Into("", false)
+	if err == nil {
+		b.Close()
+		t.Error("an empty path is taken")
+	}
+	b, err = r.Into(filepath.Join(top, "in"), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if err := b.Check([]string{"new", "also.new"}, false); err != nil {
+		t.Error(err)
+	}
+	if err := b.Check([]string{"there"}, true); err != nil {
+		t.Errorf("tried before: %v", err)
+	}
+	for _, names := range [][]string{{"new", "there"}, {"folder"}, {"../x"}, {"a", "A"}, {"CON"}, {"a\nb"}, {strings.Repeat("n", 300)}} {
+		if err := b.Check(names, false); err == nil {
+			t.Errorf("%.40q can't be written, and was not refused", names)
+		}
+	}
+	if runtime.GOOS != "windows" && os.Getuid() != 0 {
+		if err := os.Chmod(filepath.Join(top, "in"), 0o500); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Check([]string{"new"}, false); err == nil || !strings.Contains(err.Error(), "permission") {
+			t.Errorf("a folder that can't be written: %v", err)
+		}
+	}
+}
+
+// TestAttacksOnWriting tries every way to write outside an allowed folder.
+func TestAttacksOnWriting(t *testing.T) {
+	top, r := tree(t, "in/file")
+	in, out := filepath.Join(top, "in"), filepath.Join(top, "out")
+	link(t, out, filepath.Join(in, "absolute"))
+	link(t, "../out", filepath.Join(in, "relative"))
+	for path, why := range map[string]string{
+		out: "outside", "../out": "outside", "absolute": "leads out", "relative/new": "leads out", "file": "no folder",
+		"file/x": "not a folder", ".ssh": "--allow-hidden", "new/.git/hooks": "--allow-hidden", "CON": "device", "a\x00": "can't be seen",
+		"/": "outside", "~": "not expanded",
+	} {
+		b, err := r.Into(path, true)
+		if err == nil {
+			b.Close()
+			t.Errorf("%q was opened", path)
+			continue
+		}
+		if !strings.Contains(err.Error(), why) {
+			t.Errorf("%q: %v, want %q", path, err, why)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(out, "new")); err == nil {
+		t.Error("a folder was made outside")
+	}
+
+	// A file that is a link, or has a second name, is replaced and not written to.
+	secret := filepath.Join(out, "secret")
+	link(t, secret, filepath.Join(in, "link"))
+	if err := os.Link(secret, filepath.Join(in, "hard")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := save(t, in, false, "link=x"); err == nil {
+		t.Error("written over a link")
+	}
+	if _, err := save(t, in, true, "link=x", "hard=y"); err != nil {
+		t.Error(err)
+	}
+	if got := holding(t, out); got != "secret=content of out/secret" {
+		t.Errorf("outside: %s", got)
+	}
+
+	// A folder that is swapped for a link after it was opened is the one that is
+	// written to, wherever it is now.
+	b, err := r.Into("later", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if err := os.Rename(filepath.Join(in, "later"), filepath.Join(in, "moved")); err != nil {
+		t.Fatal(err)
+	}
+	link(t, out, filepath.Join(in, "later"))
+	if err := b.Stage(t.Context(), "new", strings.NewReader("x")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if holding(t, out) != "secret=content of out/secret" || holding(t, filepath.Join(in, "moved")) != "new=x" {
+		t.Errorf("outside: %s", holding(t, out))
+	}
+}
+
+// TestRenameNew renames on file systems without hard links.
+func TestRenameNew(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"t", "f"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	f, err := root.Open(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, rename := range []func(from, to string) error{
+		func(from, to string) error { return renameNoReplace(root, f, from, to) },
+		func(from, to string) error { return lookAndRename(root, from, to) },
+	} {
+		if err := rename("t", "f"); !errors.Is(err, fs.ErrExist) {
+			t.Errorf("over a file: %v", err)
+		}
+		if err := rename("t", "g"); err != nil {
+			t.Error(err)
+		}
+		if err := rename("g", "t"); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := holding(t, dir); got != "f=f t=t" {
+		t.Error(got)
+	}
+}

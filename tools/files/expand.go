@@ -1,0 +1,221 @@
+package files
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Found is a file that a path stands for.
+type Found struct {
+	Path string // absolute
+	Name string // one that a package can have, made from the path
+}
+
+// Expanded is what a path stands for.
+type Expanded struct {
+	Files  []Found // sorted by path
+	One    bool    // the path is that of a file, and not of a folder or a pattern
+	Hidden int     // files and folders left out, since they are hidden
+}
+
+// maxEntries is how many names are looked at for one path.
+const maxEntries = 10_000
+
+// Expand finds the files that a path stands for: a file, the files in a folder
+// and the folders in it, or those that match a pattern of path.Match. More than
+// limit files are refused, and so is a folder with anything in it but files and
+// folders. Errors are Refusals.
+func (r Rules) Expand(name string, limit int) (*Expanded, error) {
+	s, err := r.locate(name)
+	if err != nil {
+		return nil, err
+	}
+	x := &expansion{rules: r, limit: limit}
+	e, err := r.walk(s, false)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && strings.ContainsAny(name, "*?["):
+		err = x.glob(s)
+		if err == nil && len(x.Files) == 0 {
+			err = refuse("no file matches %s", quote(name))
+		}
+	case err != nil:
+	case e.info.IsDir():
+		err = x.folder(e, "")
+		if err == nil && len(x.Files) == 0 {
+			err = refuse("there is no file in %s", quote(name))
+		}
+		e.close()
+	default:
+		x.One = true
+		x.Files = []Found{{Path: e.spot.path(), Name: PackageName(filepath.Base(s.rel))}}
+		err = regular(e.info)
+		e.close()
+	}
+	if err != nil {
+		return nil, explain(name, err)
+	}
+	slices.SortFunc(x.Files, func(a, b Found) int { return strings.Compare(a.Path, b.Path) })
+	return &x.Expanded, nil
+}
+
+// expansion is an Expand under way.
+type expansion struct {
+	Expanded
+	rules Rules
+	limit int
+	seen  int // entries
+}
+
+// add takes a file that was found under a name from where the search began.
+func (x *expansion) add(s spot, name string) error {
+	if len(x.Files) == x.limit {
+		return refuse("more than %d files: send fewer, or one archive of them", x.limit)
+	}
+	x.Files = append(x.Files, Found{Path: s.path(), Name: PackageName(strings.ReplaceAll(name, string(filepath.Separator), "_"))})
+	return nil
+}
+
+// list gives the names in an entry's folder, sorted, hidden ones left out, and
+// the folder for going further down.
+func (x *expansion) list(e *entry) (*os.Root, []fs.DirEntry, error) {
+	dir, err := openFolder(e.dir, e.name, e.info)
+	if err != nil {
+		return nil, nil, err
+	}
+	f, err := dir.Open(".")
+	if err != nil {
+		dir.Close()
+		return nil, nil, err
+	}
+	defer f.Close()
+	all, err := f.ReadDir(maxEntries - x.seen + 1)
+	if err == io.EOF {
+		err = nil
+	}
+	if x.seen += len(all); err == nil && x.seen > maxEntries {
+		err = refuse("more than %d names to look at", maxEntries)
+	}
+	if err != nil {
+		dir.Close()
+		return nil, nil, err
+	}
+	slices.SortFunc(all, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	kept := all[:0]
+	for _, d := range all {
+		if !x.rules.Hidden && hidden(d.Name()) {
+			x.Hidden++
+			continue
+		}
+		kept = append(kept, d)
+	}
+	return dir, kept, nil
+}
+
+// child is an entry's entry.
+func child(dir *os.Root, e *entry, name string) (*entry, error) {
+	info, err := dir.Lstat(name)
+	if err != nil {
+		return nil, err
+	}
+	s := e.spot
+	s.rel = filepath.Join(s.rel, name)
+	return &entry{dir: dir, name: name, spot: s, info: info}, nil
+}
+
+// folder adds all files in a folder, whose path from the beginning is prefix.
+func (x *expansion) folder(e *entry, prefix string) error {
+	dir, all, err := x.list(e)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	for _, d := range all {
+		c, err := child(dir, e, d.Name())
+		if err != nil {
+			return err
+		}
+		name := filepath.Join(prefix, d.Name())
+		switch {
+		case c.info.IsDir():
+			err = x.folder(c, name)
+		case c.info.Mode()&fs.ModeSymlink != 0:
+			err = refuse("%s in the folder is a symbolic link, which is not followed from there: give the files by their own paths", quote(name))
+		default:
+			if err = regular(c.info); err == nil {
+				err = x.add(c.spot, name)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// glob adds the files that match a spot's pattern.
+func (x *expansion) glob(s spot) error {
+	pattern := strings.Split(filepath.ToSlash(s.rel), "/")
+	fixed := slices.IndexFunc(pattern, func(p string) bool { return strings.ContainsAny(p, "*?[") })
+	for _, p := range pattern[fixed:] {
+		if _, err := path.Match(p, ""); err != nil {
+			return refuse("%s is no pattern", quote(p))
+		}
+		if strings.Contains(p, "**") {
+			return refuse("** is not known: give a folder to send all that is in it")
+		}
+	}
+	s.rel = filepath.Join(append([]string{"."}, pattern[:fixed]...)...)
+	base, err := x.rules.walk(s, false)
+	if err != nil {
+		return err
+	}
+	defer base.close()
+	return x.match(base, pattern[fixed:], "")
+}
+
+// match adds the files beneath a folder that match a pattern, name by name.
+func (x *expansion) match(e *entry, pattern []string, prefix string) error {
+	if !e.info.IsDir() {
+		return nil
+	}
+	dir, all, err := x.list(e)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	for _, d := range all {
+		if ok, _ := path.Match(pattern[0], d.Name()); !ok {
+			continue
+		}
+		// A dot is matched by a dot alone, as in every shell.
+		if strings.HasPrefix(d.Name(), ".") && !strings.HasPrefix(pattern[0], ".") {
+			continue
+		}
+		c, err := child(dir, e, d.Name())
+		if err != nil {
+			return err
+		}
+		name := filepath.Join(prefix, d.Name())
+		switch {
+		case len(pattern) > 1:
+			err = x.match(c, pattern[1:], name)
+		case c.info.IsDir():
+		case c.info.Mode()&fs.ModeSymlink != 0:
+			err = refuse("%s matches, and is a symbolic link, which is not followed from there: give the files by their own paths", quote(name))
+		default:
+			if err = regular(c.info); err == nil {
+				err = x.add(c.spot, name)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

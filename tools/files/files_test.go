@@ -1,0 +1,283 @@
+package files
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// tree makes files under a new folder, and gives it with rules that allow its
+// subfolder "in".
+func tree(t *testing.T, paths ...string) (string, Rules) {
+	t.Helper()
+	top := t.TempDir()
+	for _, p := range append(paths, "in/", "out/secret") {
+		full := filepath.Join(top, filepath.FromSlash(p))
+		if strings.HasSuffix(p, "/") {
+			if err := os.MkdirAll(full, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		if err := os.MkdirAll(filepath.Dir(full), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(full, []byte("content of "+p), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return top, Rules{Folders: []Folder{folder(t, filepath.Join(top, "in"))}}
+}
+
+func folder(t *testing.T, path string) Folder {
+	t.Helper()
+	f, err := NewFolder(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func link(t *testing.T, target, path string) {
+	t.Helper()
+	if err := os.Symlink(target, path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// refusedRead opens a path and expands it, and wants both refused with a word
+// that says why.
+func refusedRead(t *testing.T, r Rules, path, why string) {
+	t.Helper()
+	f, err := r.Open(path)
+	if err == nil {
+		b, _ := io.ReadAll(f)
+		f.Close()
+		t.Fatalf("%q was read: %q", path, b)
+	}
+	var refusal Refusal
+	if !errors.As(err, &refusal) || !strings.Contains(string(refusal), why) {
+		t.Errorf("%.100q: %v, want %q", path, err, why)
+	}
+	if strings.ContainsAny(err.Error(), "\n\x00\u202e") {
+		t.Errorf("the error for %q breaks out of its line", path)
+	}
+	if _, err := r.Expand(path, 20); err == nil {
+		t.Errorf("%q was expanded", path)
+	}
+}
+
+// TestRead reads what may be read, by each way to name it.
+func TestRead(t *testing.T) {
+	top, r := tree(t, "in/a.txt", "in/sub/b.txt", "in/sub/deep/c.txt")
+	link(t, "sub/b.txt", filepath.Join(top, "in", "link"))
+	link(t, "../sub", filepath.Join(top, "in", "sub", "self"))
+	for path, want := range map[string]string{
+		filepath.Join(top, "in", "a.txt"): "in/a.txt",
+		"a.txt":                           "in/a.txt",
+		"sub/../a.txt":                    "in/a.txt",
+		"link":                            "in/sub/b.txt",
+		"sub/self/deep/c.txt":             "in/sub/deep/c.txt",
+		filepath.Join(top, "in") + "/sub/./deep/../b.txt": "in/sub/b.txt",
+	} {
+		f, err := r.Open(path)
+		if err != nil {
+			t.Errorf("%s: %v", path, err)
+			continue
+		}
+		b, err := io.ReadAll(f)
+		f.Close()
+		if err != nil || string(b) != "content of "+want {
+			t.Errorf("%s: %q, %v", path, b, err)
+		}
+	}
+}
+
+// TestAttacksOnReading tries every way out of an allowed folder.
+func TestAttacksOnReading(t *testing.T) {
+	top, r := tree(t, "in/a.txt", "in/sub/b.txt", "in/.env", "in/.ssh/id_rsa", "in/conf/server.pem", "in2/c.txt")
+	in := filepath.Join(top, "in")
+	secret := filepath.Join(top, "out", "secret")
+	link(t, secret, filepath.Join(in, "absolute"))
+	link(t, "../out/secret", filepath.Join(in, "relative"))
+	link(t, "../out", filepath.Join(in, "folder"))
+	link(t, ".ssh/id_rsa", filepath.Join(in, "shown"))
+	link(t, "loop", filepath.Join(in, "loop"))
+	link(t, "/proc/self/environ", filepath.Join(in, "environ"))
+	for path, why := range map[string]string{
+		"":                                  "empty",
+		"../out/secret":                     "outside",
+		"sub/../../out/secret":              "outside",
+		secret:                              "outside",
+		"/etc/passwd":                       "outside",
+		"/proc/self/environ":                "outside",
+		"/dev/zero":                         "outside",
+		in + "2/c.txt":                      "outside",
+		"absolute":                          "leads out",
+		"relative":                          "leads out",
+		"folder/secret":                     "leads out",
+		"environ":                           "leads out",
+		"loop":                              "too many symbolic links",
+		".env":                              "--allow-hidden",
+		".ssh/id_rsa":                       "--allow-hidden",
+		"shown":                             "--allow-hidden",
+		"conf/server.pem":                   "--allow-hidden",
+		"a.txt\x00.png":                     "can't be seen",
+		"a\n.txt":                           "can't be seen",
+		"\u202etxt.a":                       "can't be seen",
+		"a\xff":                             "can't be seen",
+		"CON":                               "device",
+		"sub/nul.txt":                       "device",
+		strings.Repeat("n", 300):            "longer than 255",
+		strings.Repeat("a/", 3000):          "longer than 4096",
+		"~/.ssh/id_rsa":                     "not expanded",
+		"а.txt":                             "does not exist", // Cyrillic
+		"‥/out/secret":                      "does not exist", // one character, two dots
+		"..／out／secret":                     "hidden",         // wide slashes: one name, which starts with a dot
+		"a.txt/b":                           "not a folder",
+		filepath.Join(top, "ìn") + "/a.txt": "outside",
+	} {
+		refusedRead(t, r, path, why)
+	}
+	refusedRead(t, Rules{}, filepath.Join(in, "a.txt"), "--allow-dir")
+	_, err := r.Open("/etc/passwd")
+	if !strings.Contains(err.Error(), in) {
+		t.Errorf("%v does not say which folders are allowed", err)
+	}
+
+	r.Hidden = true
+	for _, path := range []string{".env", ".ssh/id_rsa", "shown", "conf/server.pem"} {
+		if f, err := r.Open(path); err != nil {
+			t.Errorf("allowed: %v", err)
+		} else {
+			f.Close()
+		}
+	}
+	refusedRead(t, r, "relative", "leads out")
+}
+
+// TestNestedFolders takes a folder inside another allowed one for what the outer
+// one makes of it, and its own name as allowed.
+func TestNestedFolders(t *testing.T) {
+	top, _ := tree(t, "in/.config/app/a.txt", "in/.config/b.txt")
+	in, app := filepath.Join(top, "in"), filepath.Join(top, "in", ".config", "app")
+	r := Rules{Folders: []Folder{folder(t, app), folder(t, in)}}
+	f, err := r.Open(filepath.Join(app, "a.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	refusedRead(t, r, filepath.Join(in, ".config", "b.txt"), "--allow-hidden")
+	refusedRead(t, r, "a.txt", "absolute")
+
+	if err := os.RemoveAll(app); err != nil {
+		t.Fatal(err)
+	}
+	link(t, filepath.Join(top, "out"), app)
+	refusedRead(t, r, filepath.Join(app, "secret"), "leads out")
+}
+
+// TestSwappedDuringTheCall reads while links are put in the place of a file and
+// of a folder, and taken away, over and over: what is read is never anything but
+// the file.
+func TestSwappedDuringTheCall(t *testing.T) {
+	top, r := tree(t, "in/sub/secret", "in/.hidden/secret")
+	in := filepath.Join(top, "in")
+	stop := make(chan struct{})
+	var swapping sync.WaitGroup
+	swap := func(path string, targets ...string) {
+		swapping.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				aside := path + "-aside"
+				if os.Rename(path, aside) != nil {
+					continue
+				}
+				_ = os.Symlink(targets[i%len(targets)], path)
+				_ = os.Remove(path)
+				_ = os.Rename(aside, path)
+			}
+		})
+	}
+	swap(filepath.Join(in, "sub"), "../out", filepath.Join(top, "out"), ".hidden")
+	swap(filepath.Join(in, "sub", "secret"), "../../out/secret", "/proc/self/environ", "../.hidden/secret")
+	deadline := time.Now().Add(time.Minute)
+	for read, refused := 0, 0; read+refused < 3000 || read == 0 || refused == 0; {
+		if time.Now().After(deadline) {
+			t.Fatalf("read %d times, refused %d times", read, refused)
+		}
+		f, err := r.Open("sub/secret")
+		if err != nil {
+			refused++
+			continue
+		}
+		b, err := io.ReadAll(f)
+		f.Close()
+		if err != nil || string(b) != "content of in/sub/secret" {
+			t.Errorf("read %q, %v", b, err)
+		}
+		read++
+	}
+	close(stop)
+	swapping.Wait()
+}
+
+func TestExpand(t *testing.T) {
+	top, r := tree(t, "in/b.log", "in/a.log", "in/c.txt", "in/sub/a.log", "in/sub/x/d e.md", "in/.git/config", "in/prod.env", "in/empty/")
+	in := filepath.Join(top, "in")
+	for path, want := range map[string]string{
+		"a.log":       "a.log",
+		"*.log":       "a.log b.log",
+		in + "/*.log": "a.log b.log",
+		"[ab].log":    "a.log b.log",
+		"*":           "a.log b.log c.txt",
+		"*/*.log":     "sub_a.log",
+		"sub":         "a.log x_d_e.md",
+		"sub/*/*":     "x_d_e.md",
+		in:            "a.log b.log c.txt sub_a.log sub_x_d_e.md",
+		".":           "a.log b.log c.txt sub_a.log sub_x_d_e.md",
+		filepath.Join(in, "..", "in", "s?b", "a*"): "sub_a.log",
+	} {
+		x, err := r.Expand(path, 20)
+		if err != nil {
+			t.Errorf("%s: %v", path, err)
+			continue
+		}
+		var names []string
+		for _, f := range x.Files {
+			names = append(names, f.Name)
+		}
+		if got := strings.Join(names, " "); got != want {
+			t.Errorf("%s: %q, want %q", path, got, want)
+		}
+		if path == "." && x.Hidden != 2 {
+			t.Errorf("%d left out", x.Hidden)
+		}
+	}
+	for path, why := range map[string]string{
+		"*.png": "no file matches", "empty": "no file in", "[": "no pattern", "**/a.log": "**", "none/*": "does not exist",
+		".git/*": "--allow-hidden", "../out/*": "outside", "*/../../out/*": "outside",
+	} {
+		if _, err := r.Expand(path, 20); err == nil || !strings.Contains(err.Error(), why) {
+			t.Errorf("%s: %v, want %q", path, err, why)
+		}
+	}
+	if _, err := r.Expand("*", 2); err == nil || !strings.Contains(err.Error(), "more than 2") {
+		t.Errorf("three files where two are allowed: %v", err)
+	}
+	link(t, "../out/secret", filepath.Join(in, "z.log"))
+	for _, path := range []string{"*.log", "."} {
+		if _, err := r.Expand(path, 20); err == nil || !strings.Contains(err.Error(), "symbolic link") {
+			t.Errorf("%s with a link in it: %v", path, err)
+		}
+	}
+}

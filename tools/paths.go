@@ -1,0 +1,210 @@
+package tools
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"kubbi-mcp/kubbi"
+	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/tools/files"
+)
+
+// rules are what the caller may touch: the folders of the configuration, and
+// those that its host offers.
+func (t *toolset) rules(ctx context.Context) files.Rules {
+	r := t.Files
+	if t.Roots != nil {
+		r.Folders = append(slices.Clip(r.Folders), t.Roots(ctx)...)
+	}
+	return r
+}
+
+// localFile is a file that is sent by its path.
+type localFile struct {
+	files.Found
+	files.Content
+	size int64
+	role string
+
+	rules files.Rules
+	info  os.FileInfo
+	sum   hash.Hash // of what was read last, from its beginning
+}
+
+// look opens a file, and finds out what is in it.
+func look(rules files.Rules, found files.Found) (*localFile, error) {
+	f, err := rules.Open(found.Path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	content, err := files.Look(found.Name, f)
+	if err != nil {
+		return nil, files.Refusal(fmt.Sprintf("%q can't be read", found.Path))
+	}
+	return &localFile{Found: found, Content: content, size: f.Info.Size(), rules: rules, info: f.Info}, nil
+}
+
+// open opens the file anew, by the same rules, for each attempt of a call. Another
+// one in its place is refused.
+func (l *localFile) open() (io.ReadCloser, error) {
+	f, err := l.rules.Open(l.Path)
+	if err != nil {
+		return nil, err
+	}
+	if !os.SameFile(f.Info, l.info) || f.Info.Size() != l.size {
+		f.Close()
+		return nil, files.Refusal(fmt.Sprintf("%q changed while it was being sent", l.Path))
+	}
+	l.sum = sha256.New()
+	return &summing{ReadCloser: f, sum: l.sum}, nil
+}
+
+// summing adds what is read to a checksum.
+type summing struct {
+	io.ReadCloser
+	sum hash.Hash
+}
+
+func (s *summing) Read(p []byte) (int, error) {
+	n, err := s.ReadCloser.Read(p)
+	s.sum.Write(p[:n])
+	return n, err
+}
+
+// sentFile is what a result says of a file that was sent by its path.
+type sentFile struct {
+	Name        string `json:"name" jsonschema:"Its name in the package."`
+	Path        string `json:"path" jsonschema:"Where it was read."`
+	ContentType string `json:"content_type" jsonschema:"MIME type."`
+	SizeBytes   int64  `json:"size_bytes" jsonschema:"Size in bytes."`
+	SHA256      string `json:"sha256" jsonschema:"Checksum of its content, hexadecimal."`
+}
+
+func (l *localFile) sent() sentFile {
+	return sentFile{Name: l.Name, Path: l.Path, ContentType: l.Type, SizeBytes: l.size, SHA256: l.checksum()}
+}
+
+func (l *localFile) checksum() string { return hex.EncodeToString(l.sum.Sum(nil)) }
+
+// encoding is how the file goes out.
+func (l *localFile) encoding() string {
+	if l.Text {
+		return ""
+	}
+	return api.EncodingBase64
+}
+
+// expand finds the files that an argument's path stands for, at most limit.
+func (f *fileInput) expand(rules files.Rules, limit int) (_ []*localFile, hidden int, err error) {
+	if f.Encoding != "" {
+		return nil, 0, argumentError("The encoding is found from the file where path is given: leave it out.")
+	}
+	found, err := rules.Expand(f.Path, limit)
+	if err != nil {
+		return nil, 0, err
+	}
+	if !found.One && (f.Name != "" || f.ContentType != "") {
+		return nil, 0, argumentError("A name and a content_type are for one file, and path stands for several: leave them out.")
+	}
+	var out []*localFile
+	for _, one := range found.Files {
+		if f.Name != "" {
+			one.Name = f.Name
+		}
+		l, err := look(rules, one)
+		if err != nil {
+			return nil, 0, err
+		}
+		l.role = f.Role
+		if f.ContentType != "" {
+			l.Type = f.ContentType
+		}
+		out = append(out, l)
+	}
+	return out, found.Hidden, nil
+}
+
+// taken notices two files that would have one name in a package.
+type taken map[string]string
+
+func (n taken) add(name, from string) error {
+	folded := strings.ToLower(name)
+	if other, ok := n[folded]; ok {
+		return argumentError(fmt.Sprintf("%s and %s would have the same name in the package, %q: give one of them another name.", other, from, name))
+	}
+	n[folded] = from
+	return nil
+}
+
+// contentOf prepares a text file to be sent as a single content.
+func (t *toolset) contentOf(ctx context.Context, in sendInput, p *kubbi.SendParams) (*localFile, error) {
+	rules := t.rules(ctx)
+	found, err := rules.Expand(in.Path, api.DefaultLimits().Files)
+	if err != nil {
+		return nil, err
+	}
+	if !found.One {
+		return nil, argumentError("path stands for more than one file: use send_files, which takes the same path.")
+	}
+	l, err := look(rules, found.Files[0])
+	if err != nil {
+		return nil, err
+	}
+	if !l.Text {
+		return nil, argumentError(fmt.Sprintf("%q is no text: use send_files, which takes the same path.", l.Path))
+	}
+	if l.Type = in.ContentType; l.Type == "" {
+		l.Type = files.SingleType(l.Path)
+	}
+	data, err := l.read()
+	if err != nil {
+		return nil, err
+	}
+	p.ContentType, p.Content = l.Type, string(data)
+	if l.Type == api.TypeJSON {
+		v := jsontext.Value(data)
+		if !v.IsValid() {
+			return nil, argumentError(fmt.Sprintf("%q is not valid JSON: give content_type text/plain to send it as text.", l.Path))
+		}
+		p.Content = v
+	}
+	return l, nil
+}
+
+// read reads the file whole.
+func (l *localFile) read() ([]byte, error) {
+	f, err := l.open()
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, l.size+1))
+	if err != nil || int64(len(data)) != l.size {
+		return nil, files.Refusal(fmt.Sprintf("%q can't be read, or changed meanwhile", l.Path))
+	}
+	return data, nil
+}
+
+// file reads the file for a package.
+func (l *localFile) file() (kubbi.File, error) {
+	data, err := l.read()
+	if err != nil {
+		return kubbi.File{}, err
+	}
+	f := kubbi.File{Name: l.Name, ContentType: l.Type, Role: l.role, Encoding: l.encoding(), Content: string(data)}
+	if !l.Text {
+		f.Content = base64.StdEncoding.EncodeToString(data)
+	}
+	return f, nil
+}
