@@ -99,7 +99,7 @@ var (
 
 // looked is what a test of the claim itself claims with: the inspect before it
 // is none of its business.
-func looked() ClaimOption { return WithInspected(&okInspect) }
+func looked() ClaimOption { return WithInspected(new(Inspected)) }
 
 func asError(t testing.TB, err error) *Error {
 	t.Helper()

@@ -91,6 +91,9 @@ func openContent(key *sealKey, r *api.ClaimResponse) error {
 }
 
 func openFiles(key *sealKey, r *api.ClaimResponse) error {
+	if len(r.Files) == 0 {
+		return errSealPlace
+	}
 	files := make([]api.ClaimedFile, len(r.Files))
 	names := map[string]bool{}
 	for _, f := range r.Files {
