@@ -23,6 +23,7 @@ type Config struct {
 	AllowOrigin []string  `group:"Configuration:" variable:"KUBBI_ALLOW_ORIGINS" placeholder:"ORIGIN" help:"Also claim from this origin; may be repeated. The base URL's, the embedded relay's and https://api.kubbi.ai always are; * allows any public https origin."`
 	DefaultTTL  seconds   `group:"Configuration:" name:"default-ttl" variable:"KUBBI_DEFAULT_TTL" placeholder:"TTL" default:"3600" help:"How long a kubbi lives unless told: seconds, or a duration such as 10m (${default})."`
 	ToolPrefix  string    `group:"Configuration:" variable:"KUBBI_TOOL_PREFIX" placeholder:"PREFIX" help:"Put this before the name of every MCP tool, as kubbi_."`
+	Sealed      bool      `group:"Configuration:" variable:"KUBBI_SEALED" help:"Encrypt what is sent first, with a key that only the claim URL has, after #."`
 	AllowDir    []string  `group:"Configuration:" variable:"KUBBI_ALLOW_DIRS" placeholder:"DIR" help:"Let agents send files from this folder by path, and save into it; may be repeated. Over stdio the folders that the host offers are allowed as well."`
 	AllowHidden bool      `group:"Configuration:" variable:"KUBBI_ALLOW_HIDDEN" help:"Let agents touch, in allowed folders, what starts with a dot or looks like a store of keys as well."`
 	LogLevel    logLevel  `group:"Configuration:" variable:"KUBBI_LOG_LEVEL" placeholder:"LEVEL" help:"debug, info, warn or error; by default info for serve, warn for the other commands."`

@@ -28,7 +28,6 @@ type sendCmd struct {
 	TTL           *seconds `name:"ttl" placeholder:"TTL" help:"How long it lives: seconds, or a duration such as 10m. By default --default-ttl."`
 	MaxRetrievals *int     `placeholder:"N" help:"How often it can be claimed; 1 for secrets. By default as often as asked until it expires."`
 	Metadata      string   `placeholder:"JSON" help:"A JSON object that anyone with the claim URL may read without claiming."`
-	Sealed        bool     `help:"Encrypt it first, with a key that only the claim URL has, after #."`
 	JSON          bool     `name:"json" help:"Print the whole answer as JSON."`
 }
 
@@ -70,7 +69,7 @@ func sentRemark(s *kubbi.Sent) string {
 
 // common reads the flags that both kinds of kubbi share.
 func (c *sendCmd) common(a *app) (kubbi.SendParams, error) {
-	p := kubbi.SendParams{TTL: a.cfg.DefaultTTL.duration(), Sealed: c.Sealed}
+	p := kubbi.SendParams{TTL: a.cfg.DefaultTTL.duration(), Sealed: a.cfg.Sealed}
 	if c.TTL != nil {
 		p.TTL = c.TTL.duration()
 	}

@@ -90,6 +90,7 @@ func (a *app) serverConfig() (server.Config, error) {
 	return server.Config{
 		Version:    buildInfo().Version,
 		DefaultTTL: a.cfg.DefaultTTL.duration(),
+		Sealed:     a.cfg.Sealed,
 		ToolPrefix: a.cfg.ToolPrefix,
 		PollEvery:  a.pollEvery(),
 		Logger:     a.log,

@@ -30,6 +30,7 @@ type Config struct {
 	Client          *kubbi.Client
 	Version         string         // shown to the host; "": dev
 	DefaultTTL      time.Duration  // of a kubbi sent without ttl_seconds; 0: one hour
+	Sealed          bool           // seal what is sent without a word on that
 	ToolPrefix      string         // put before every tool's name, as kubbi_
 	MaxMessageBytes int            // of one stdio message; 0: DefaultMaxMessageBytes
 	PollEvery       time.Duration  // between looks at kubbis that somebody has subscribed to; 0: one second
@@ -115,6 +116,7 @@ func New(cfg Config) (*Server, error) {
 	if err := tools.Register(s.mcp, tools.Config{
 		Client:     cfg.Client,
 		DefaultTTL: cfg.DefaultTTL,
+		Sealed:     cfg.Sealed,
 		Prefix:     cfg.ToolPrefix,
 		Logger:     cfg.Logger,
 		Schemas:    cfg.Schemas,

@@ -242,6 +242,8 @@ var volatile = []struct {
 	put  string
 }{
 	{regexp.MustCompile(`/r/[A-Za-z0-9_-]{43}`), "/r/<token>"},
+	{regexp.MustCompile(`#k=[A-Za-z0-9_-]{43}`), "#k=<key>"},
+	{regexp.MustCompile(`(kid\\*":\\*")[A-Za-z0-9_-]+`), "${1}<kid>"},
 	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), "<id>"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z`), "<time>"},
 	{regexp.MustCompile(`x{1000,}`), "<many x>"},

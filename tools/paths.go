@@ -1,6 +1,7 @@
 package tools
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -11,8 +12,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-
-	"github.com/go-json-experiment/json/jsontext"
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
@@ -97,14 +96,6 @@ func (l *localFile) sent() sentFile {
 
 func (l *localFile) checksum() string { return hex.EncodeToString(l.sum.Sum(nil)) }
 
-// encoding is how the file goes out.
-func (l *localFile) encoding() string {
-	if l.Text {
-		return ""
-	}
-	return api.EncodingBase64
-}
-
 // expand finds the files that an argument's path stands for, at most limit.
 func (f *fileInput) expand(rules files.Rules, limit int) (_ []*localFile, hidden int, err error) {
 	if f.Encoding != "" {
@@ -167,44 +158,41 @@ func (t *toolset) contentOf(ctx context.Context, in sendInput, p *kubbi.SendPara
 	if l.Type = in.ContentType; l.Type == "" {
 		l.Type = files.SingleType(l.Path)
 	}
-	data, err := l.read()
-	if err != nil {
-		return nil, err
-	}
-	p.ContentType, p.Content = l.Type, string(data)
-	if l.Type == api.TypeJSON {
-		v := jsontext.Value(data)
-		if !v.IsValid() {
-			return nil, argumentError(fmt.Sprintf("%q is not valid JSON: give content_type text/plain to send it as text.", l.Path))
-		}
-		p.Content = v
-	}
-	return l, nil
+	p.Source = &kubbi.Source{ContentType: l.Type, Size: l.size, Open: l.open}
+	return l, checkSealed(p.Sealed, l.size)
 }
 
-// read reads the file whole.
-func (l *localFile) read() ([]byte, error) {
-	f, err := l.open()
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, l.size+1))
-	if err != nil || int64(len(data)) != l.size {
-		return nil, files.Refusal(fmt.Sprintf("%q can't be read, or changed meanwhile", l.Path))
-	}
-	return data, nil
-}
-
-// file reads the file for a package.
-func (l *localFile) file() (kubbi.File, error) {
-	data, err := l.read()
-	if err != nil {
-		return kubbi.File{}, err
-	}
-	f := kubbi.File{Name: l.Name, ContentType: l.Type, Role: l.role, Encoding: l.encoding(), Content: string(data)}
+// source is the file as it goes out in a package.
+func (l *localFile) source() kubbi.Source {
+	s := kubbi.Source{Name: l.Name, ContentType: l.Type, Role: l.role, Size: l.size, Open: l.open}
 	if !l.Text {
-		f.Content = base64.StdEncoding.EncodeToString(data)
+		s.Encoding = api.EncodingBase64
 	}
-	return f, nil
+	return s
+}
+
+// maxSealed is how much can be sent sealed by path, in bytes: what is sealed
+// stands in memory.
+const maxSealed = 64 << 20
+
+func checkSealed(sealed bool, size int64) error {
+	if sealed && size > maxSealed {
+		return argumentError(fmt.Sprintf("More than %d MiB can't be sent sealed.", maxSealed>>20))
+	}
+	return nil
+}
+
+// given is the source of a file whose content is among the arguments.
+func given(f fileInput) (kubbi.Source, error) {
+	data := []byte(*f.Content)
+	if f.Encoding != "" {
+		var err error
+		if data, err = base64.StdEncoding.Strict().DecodeString(*f.Content); err != nil {
+			return kubbi.Source{}, argumentError(fmt.Sprintf("The content of %q is not base64: the standard alphabet, padded, without line breaks.", f.Name))
+		}
+	}
+	return kubbi.Source{
+		Name: f.Name, ContentType: f.ContentType, Role: f.Role, Encoding: f.Encoding, Size: int64(len(data)),
+		Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil },
+	}, nil
 }

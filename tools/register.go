@@ -28,6 +28,7 @@ import (
 type Config struct {
 	Client     *kubbi.Client
 	DefaultTTL time.Duration // of a kubbi sent without ttl_seconds; 0: one hour
+	Sealed     bool          // seal what is sent without a word on that
 	Prefix     string        // put before every tool's name, as kubbi_
 	Logger     *slog.Logger  // nil: silent
 	Schemas    *Schemas      // to share among servers; nil: its own

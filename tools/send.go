@@ -25,6 +25,7 @@ type sendInput struct {
 	ContentType   string         `json:"content_type,omitzero" jsonschema:"How the recipient should read it. Default: text/plain for a string, application/json for anything else. A string given as application/json must itself be JSON text."`
 	TTLSeconds    whole          `json:"ttl_seconds,omitzero" jsonschema:"Seconds until the content is wiped, 60 to 86400. Default 3600 (one hour), unless the server was started with another default."`
 	MaxRetrievals *whole         `json:"max_retrievals,omitzero" jsonschema:"How often it may be claimed; the last claim wipes it. Use 1 for secrets. Leave out for no limit until the time is up."`
+	Sealed        *bool          `json:"sealed,omitzero" jsonschema:"Encrypt it end to end: not even the service that stores it can read it, only who has the whole claim_url, with the part after #. Pass that on unchanged."`
 	Metadata      jsontext.Value `json:"metadata,omitzero" jsonschema:"A JSON object of at most 1 KB that describes the content. Readable by anyone with the claim URL without claiming, and not encrypted: no secrets here."`
 }
 
@@ -59,6 +60,7 @@ func (t *toolset) send() definition {
 				TTL:           t.ttl(in.TTLSeconds),
 				MaxRetrievals: in.MaxRetrievals.orZero(),
 				Metadata:      orNil(in.Metadata),
+				Sealed:        t.sealed(in.Sealed),
 				Progress:      progressOf(ctx),
 			}
 			var local *localFile
@@ -117,6 +119,14 @@ func payload(content jsontext.Value, contentType string) (jsontext.Value, string
 	default:
 		return content, contentType, nil
 	}
+}
+
+// sealed is whether to seal: as asked for, or as configured.
+func (t *toolset) sealed(asked *bool) bool {
+	if asked == nil {
+		return t.Sealed
+	}
+	return *asked
 }
 
 // ttl is the time a new kubbi lives: as asked for, or the configured default.

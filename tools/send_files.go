@@ -3,6 +3,7 @@ package tools
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/mark3labs/mcp-go/mcp"
@@ -23,6 +24,7 @@ type sendFilesInput struct {
 	Files         []fileInput    `json:"files" jsonschema:"The files, in the order in which the recipient should see them. At most 20 files and 50 MiB together; the hosted service may allow fewer."`
 	TTLSeconds    whole          `json:"ttl_seconds,omitzero" jsonschema:"Seconds until the package is wiped, 60 to 86400. Default 3600 (one hour), unless the server was started with another default."`
 	MaxRetrievals *whole         `json:"max_retrievals,omitzero" jsonschema:"How often the package may be claimed; the last claim wipes it. Use 1 for secrets. Leave out for no limit until the time is up."`
+	Sealed        *bool          `json:"sealed,omitzero" jsonschema:"Encrypt it end to end: not even the service that stores it can read it, only who has the whole claim_url, with the part after #. Pass that on unchanged."`
 	Metadata      jsontext.Value `json:"metadata,omitzero" jsonschema:"A JSON object of at most 1 KB that describes the package. Readable by anyone with the claim URL without claiming, and not encrypted: no secrets here."`
 }
 
@@ -53,12 +55,15 @@ func (t *toolset) sendFiles() definition {
 	return define(t, "send_files", "Send files", sendFilesDescription,
 		hints{readOnly: false, destructive: false, idempotent: false, openWorld: true},
 		func(ctx context.Context, in sendFilesInput) (*mcp.CallToolResult, error) {
-			p, err := t.packageOf(ctx, in.Files)
+			sealed := t.sealed(in.Sealed)
+			p, err := t.packageOf(ctx, in.Files, sealed)
 			if err != nil {
 				return nil, err
 			}
 			sent, err := t.Client.SendFiles(ctx, kubbi.SendFilesParams{
 				Files:         p.files,
+				Sources:       p.sources,
+				Sealed:        sealed,
 				TTL:           t.ttl(in.TTLSeconds),
 				MaxRetrievals: in.MaxRetrievals.orZero(),
 				Metadata:      orNil(in.Metadata),
@@ -85,32 +90,46 @@ func (t *toolset) sendFiles() definition {
 
 // outgoing is a package on its way.
 type outgoing struct {
-	files  []kubbi.File
-	local  []*localFile
-	hidden int // left out
+	files   []kubbi.File
+	sources []kubbi.Source // instead of files
+	local   []*localFile
+	hidden  int // left out
 }
 
-// packageOf gathers the files of a package from their content and their paths.
-func (t *toolset) packageOf(ctx context.Context, in []fileInput) (*outgoing, error) {
+// packageOf gathers the files of a package. Unless all of them come with the
+// arguments they are sources, which are read while they are sent.
+func (t *toolset) packageOf(ctx context.Context, in []fileInput, sealed bool) (*outgoing, error) {
 	var out outgoing
+	byPath := slices.ContainsFunc(in, func(f fileInput) bool { return f.Path != "" })
 	rules := t.rules(ctx)
-	limit := api.DefaultLimits().Files
 	seen := taken{}
+	size := int64(0)
 	for i, f := range in {
 		switch {
-		case f.Path == "" && f.Content == nil, f.Path != "" && f.Content != nil:
+		case (f.Path == "") == (f.Content == nil):
 			return nil, argumentError(fmt.Sprintf("files.%d: give either content or path.", i))
 		case f.Content != nil && f.Name == "":
 			return nil, argumentError(fmt.Sprintf("files.%d: name is required with content.", i))
-		case f.Content != nil:
-			file := kubbi.File{Name: f.Name, Content: *f.Content, ContentType: f.ContentType, Role: f.Role, Encoding: f.Encoding}
+		}
+		if f.Content != nil {
 			if f.ContentType == "" {
-				file.ContentType = files.ContentType(f.Name, f.Encoding != "")
+				f.ContentType = files.ContentType(f.Name, f.Encoding != "")
 			}
-			out.files = append(out.files, file)
+			if !byPath {
+				out.files = append(out.files, kubbi.File{Name: f.Name, Content: *f.Content, ContentType: f.ContentType, Role: f.Role, Encoding: f.Encoding})
+				continue
+			}
+			source, err := given(f)
+			if err == nil {
+				err = seen.add(f.Name, fmt.Sprintf("files.%d", i))
+			}
+			if err != nil {
+				return nil, err
+			}
+			out.sources = append(out.sources, source)
 			continue
 		}
-		local, hidden, err := f.expand(rules, limit)
+		local, hidden, err := f.expand(rules, api.DefaultLimits().Files)
 		if err != nil {
 			return nil, err
 		}
@@ -119,15 +138,12 @@ func (t *toolset) packageOf(ctx context.Context, in []fileInput) (*outgoing, err
 			if err := seen.add(l.Name, l.Path); err != nil {
 				return nil, err
 			}
-			file, err := l.file()
-			if err != nil {
-				return nil, err
-			}
-			out.files = append(out.files, file)
+			size += l.size
+			out.sources = append(out.sources, l.source())
 			out.local = append(out.local, l)
 		}
 	}
-	return &out, nil
+	return &out, checkSealed(sealed, size)
 }
 
 // sent is what the result says of the files that went by their paths.
