@@ -22,6 +22,7 @@ var (
 	errCutShort = errors.New("the answer was cut short")
 	errEmpty    = errors.New("the answer is empty")
 	errNotJSON  = errors.New("the answer is not JSON of the kind this API gives")
+	errSpool    = errors.New("the answer can't be kept")
 )
 
 // readBody reads the whole body, into a buffer of the right size where the
@@ -131,7 +132,10 @@ func (c *Client) readError(resp *http.Response, r request, w *watch) *Error {
 // failure of the network, and worth another attempt.
 func badAnswer(status int, err error) *Error {
 	e := &Error{Status: status, Message: err.Error(), cause: err}
-	if errors.Is(err, errCutShort) {
+	switch {
+	case errors.Is(err, errSpool):
+		e.permanent = true
+	case errors.Is(err, errCutShort):
 		e.Message, e.kind = errCutShort.Error(), ErrNetwork
 	}
 	return e

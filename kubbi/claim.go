@@ -56,17 +56,19 @@ func (c *Claimed) Release(ctx context.Context) error {
 // ReleaseSoon is Release without waiting for it: Client.Close does. Should it
 // fail, the grace ends by itself.
 func (c *Claimed) ReleaseSoon(ctx context.Context) {
-	release := c.release
-	if release == nil {
-		return
+	if c.release != nil {
+		c.client.releaseSoon(ctx, c.release)
 	}
-	started := c.client.releases.background(func() {
+}
+
+func (c *Client) releaseSoon(ctx context.Context, release func(context.Context) error) {
+	started := c.releases.background(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 		defer cancel()
 		_ = release(ctx) // logged by do, at debug level
 	})
 	if !started {
-		c.client.log.LogAttrs(ctx, slog.LevelDebug, "grace left to end by itself")
+		c.log.LogAttrs(ctx, slog.LevelDebug, "grace left to end by itself")
 	}
 }
 
@@ -113,6 +115,37 @@ const (
 // claimed can't be opened; after one that matches ErrNetwork, or has Uncertain set,
 // the payload may be used up.
 func (c *Client) Claim(ctx context.Context, urlOrToken string, opts ...ClaimOption) (*Claimed, error) {
+	k, err := c.claiming(ctx, urlOrToken, opts)
+	if err != nil {
+		return nil, err
+	}
+	k.claim.limit = c.answerLimit
+	resp, header, err := do[api.ClaimResponse](ctx, c, k.claim)
+	if err != nil {
+		return nil, err
+	}
+	if resp.Content == nil && resp.Files == nil {
+		return nil, noPayload()
+	}
+	if err := openClaim(k.unsealing, resp); err != nil {
+		return nil, err
+	}
+	out := &Claimed{ClaimResponse: *resp, client: c}
+	out.Remaining, out.RemainingKnown = remaining(header.Get(api.HeaderRemainingReads), resp.Burned)
+	out.Grace, out.release = k.grace(ctx, header)
+	return out, nil
+}
+
+// claiming is a claim that is about to be made.
+type claiming struct {
+	client     *Client
+	hold       bool
+	claim, end request // end ends the grace
+	unsealing  *sealKey
+}
+
+// claiming finds all that may be wrong before a claim counts.
+func (c *Client) claiming(ctx context.Context, urlOrToken string, opts []ClaimOption) (*claiming, error) {
 	var cfg claimConfig
 	for _, opt := range opts {
 		opt(&cfg)
@@ -121,54 +154,48 @@ func (c *Client) Claim(ctx context.Context, urlOrToken string, opts ...ClaimOpti
 	if err != nil {
 		return nil, err
 	}
-	unsealing, err := c.sealedKey(ctx, urlOrToken, cfg.seen)
-	if err != nil {
+	k := &claiming{client: c, hold: cfg.hold}
+	if k.unsealing, err = c.sealedKey(ctx, urlOrToken, cfg.seen); err != nil {
 		return nil, err
 	}
 	r.path += api.SuffixClaim
 	r.shape = api.PathClaim + ":token" + api.SuffixClaim
-	r.limit = c.answerLimit
 	if r.key = cfg.key; r.key == "" {
 		if r.key, err = NewKey(); err != nil {
 			return nil, err
 		}
 	}
-	claim, end := r, r
-	claim.method, end.method, end.once = http.MethodPost, http.MethodDelete, true
-	claim.received = cfg.progress
+	k.claim, k.end = r, r
+	k.claim.method, k.end.method, k.end.once = http.MethodPost, http.MethodDelete, true
+	k.claim.received = cfg.progress
+	return k, nil
+}
 
-	resp, header, err := do[api.ClaimResponse](ctx, c, claim)
-	if err != nil {
-		return nil, err
-	}
-	if resp.Content == nil && resp.Files == nil {
-		e := incomplete("content and files")
-		e.Uncertain = true
-		return nil, e
-	}
-	if err := openClaim(unsealing, resp); err != nil {
-		return nil, err
-	}
-	out := &Claimed{ClaimResponse: *resp}
-	out.Remaining, out.RemainingKnown = remaining(header.Get(api.HeaderRemainingReads), resp.Burned)
+// grace reads for how long the payload is kept, and how to end that. Unless the
+// caller holds it, it is ended here.
+func (k *claiming) grace(ctx context.Context, header http.Header) (time.Duration, func(context.Context) error) {
 	n, err := strconv.ParseUint(header.Get(api.HeaderClaimGrace), 10, 31)
 	if err != nil || n == 0 {
-		return out, nil
+		return 0, nil
 	}
-	out.client = c
-	out.release = func(ctx context.Context) error {
-		_, _, err := do[nothing](ctx, c, end)
+	release := func(ctx context.Context) error {
+		_, _, err := do[nothing](ctx, k.client, k.end)
 		return err
 	}
-	if cfg.hold {
-		out.Grace = min(time.Duration(n)*time.Second, maxGrace)
-		return out, nil
+	if k.hold {
+		return min(time.Duration(n)*time.Second, maxGrace), release
 	}
 	// The payload is whole and decoded. The caller need not wait for the relay
 	// to write that down; if this fails, the grace ends by itself.
-	out.ReleaseSoon(ctx)
-	out.release = nil
-	return out, nil
+	k.client.releaseSoon(ctx, release)
+	return 0, nil
+}
+
+// noPayload is the error of a claim that counted and gave nothing.
+func noPayload() *Error {
+	e := incomplete("content and files")
+	e.Uncertain = true
+	return e
 }
 
 // remaining reads HeaderRemainingReads. A burned kubbi has none left, whether

@@ -20,9 +20,13 @@ const (
 	DefaultTimeout = 30 * time.Second
 )
 
-// DefaultAnswerLimit is how many bytes a claim's answer may have: the largest
-// package of the embedded relay, in base64, with room to spare.
+// DefaultAnswerLimit is how many bytes a claim's answer may have, if it is to
+// stand in memory.
 const DefaultAnswerLimit = 96 << 20
+
+// DefaultSpoolLimit is that of a claim whose answer goes to a file: as much as
+// the largest package can be asked to be sent in.
+const DefaultSpoolLimit = 512<<20 + 4<<20
 
 const (
 	smallAnswerLimit = 4 << 20 // every answer but a claim's
@@ -41,6 +45,7 @@ type Client struct {
 	timeout     time.Duration
 	backoff     time.Duration
 	answerLimit int64
+	spoolLimit  int64
 	userAgent   string
 	log         *slog.Logger
 	traced      []string // origins that are told the trace of a call
@@ -70,6 +75,7 @@ type config struct {
 	retries     int
 	timeout     time.Duration
 	answerLimit int64
+	spoolLimit  int64
 	userAgent   string
 	logger      *slog.Logger
 	allowed     []string
@@ -129,6 +135,10 @@ func WithUserAgent(s string) Option { return func(c *config) { c.userAgent = s }
 // is DefaultAnswerLimit.
 func WithAnswerLimit(bytes int64) Option { return func(c *config) { c.answerLimit = bytes } }
 
+// WithSpoolLimit sets how many bytes the answer of ClaimSpooled may have. The
+// default is DefaultSpoolLimit.
+func WithSpoolLimit(bytes int64) Option { return func(c *config) { c.spoolLimit = bytes } }
+
 // WithAllowedOrigins adds origins that claim URLs may point to, beside the
 // base URL's and https://api.kubbi.ai. AnyOrigin, "*", allows every https
 // origin with a public address.
@@ -147,13 +157,14 @@ func NewClient(apiKey string, opts ...Option) (*Client, error) {
 		retries:     DefaultRetries,
 		timeout:     DefaultTimeout,
 		answerLimit: DefaultAnswerLimit,
+		spoolLimit:  DefaultSpoolLimit,
 		userAgent:   "kubbi-mcp",
 	}
 	for _, opt := range opts {
 		opt(&cfg)
 	}
-	if cfg.retries < 0 || cfg.timeout <= 0 || cfg.answerLimit <= 0 {
-		return nil, errors.New("kubbi: retries must not be negative, timeout and answer limit must be above 0")
+	if cfg.retries < 0 || cfg.timeout <= 0 || cfg.answerLimit <= 0 || cfg.spoolLimit <= 0 {
+		return nil, errors.New("kubbi: retries must not be negative, timeout and the limits of answers must be above 0")
 	}
 	if !headerSafe(apiKey) {
 		return nil, errAPIKey
@@ -172,6 +183,7 @@ func NewClient(apiKey string, opts ...Option) (*Client, error) {
 		timeout:     cfg.timeout,
 		backoff:     backoffBase,
 		answerLimit: cfg.answerLimit,
+		spoolLimit:  cfg.spoolLimit,
 		userAgent:   cfg.userAgent,
 		log:         cfg.logger,
 		releases:    newReleases(),

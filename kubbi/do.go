@@ -42,6 +42,9 @@ type request struct {
 	limit    int64 // of the answer; 0: smallAnswerLimit
 	sent     Progress
 	received Progress
+
+	// receive reads the answer of a success instead of having it decoded.
+	receive func(io.Reader) error
 }
 
 // nothing is the answer of a call whose answer has no body.
@@ -139,9 +142,10 @@ func attempt[Resp any](parent context.Context, c *Client, r request, n int) (_ *
 		return nil, nil, c.explain(parent, ctx, r, fail)
 	}
 	out := new(Resp)
-	if _, none := any(out).(*nothing); none {
+	if _, none := any(out).(*nothing); none && r.receive == nil {
 		return out, resp.Header, nil
 	}
+	var err error
 	limit := r.limit
 	if limit == 0 {
 		limit = smallAnswerLimit
@@ -149,9 +153,13 @@ func attempt[Resp any](parent context.Context, c *Client, r request, n int) (_ *
 	if r.received != nil {
 		resp.Body = watchBody(resp.Body, resp.ContentLength, r.received)
 	}
-	b, err := readBody(resp, limit, w)
-	if err == nil {
-		err = decode(b, out)
+	if r.receive != nil {
+		err = receive(resp, limit, w, r.receive)
+	} else {
+		var b []byte
+		if b, err = readBody(resp, limit, w); err == nil {
+			err = decode(b, out)
+		}
 	}
 	if err != nil {
 		return nil, nil, c.explain(parent, ctx, r, badAnswer(status, err))

@@ -3,12 +3,21 @@ package kubbi
 import (
 	"context"
 	"net/http"
+	"strconv"
 
 	"kubbi-mcp/kubbi/api"
 )
 
 // Inspected is what a claim URL tells before it is claimed.
-type Inspected = api.InspectResponse
+type Inspected struct {
+	api.InspectResponse
+
+	// PayloadSize is the size of a single content, of a text in UTF-8, in bytes; a
+	// package has TotalSizeBytes.
+	PayloadSize int64 `json:"-"`
+	// PayloadSizeKnown is false where the server did not say.
+	PayloadSizeKnown bool `json:"-"`
+}
 
 // Inspect looks at a kubbi through its claim URL or bare token, and counts
 // nothing. It needs no API key. Errors match ErrNotFound, ErrExpired, ErrGone,
@@ -22,12 +31,16 @@ func (c *Client) Inspect(ctx context.Context, urlOrToken string) (*Inspected, er
 	r.method = http.MethodGet
 	r.path += api.SuffixInspect
 	r.shape = api.PathClaim + ":token" + api.SuffixInspect
-	in, _, err := do[Inspected](ctx, c, r)
+	in, header, err := do[api.InspectResponse](ctx, c, r)
 	if err != nil {
 		return nil, err
 	}
 	if in.Status == "" {
 		return nil, incomplete("status")
 	}
-	return in, nil
+	out := &Inspected{InspectResponse: *in}
+	if n, err := strconv.ParseInt(header.Get(api.HeaderPayloadSize), 10, 64); err == nil && n >= 0 {
+		out.PayloadSize, out.PayloadSizeKnown = n, true
+	}
+	return out, nil
 }

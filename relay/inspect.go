@@ -2,13 +2,14 @@ package relay
 
 import (
 	"net/http"
+	"strconv"
 
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay/store"
 )
 
 // inspect answers GET /r/:token/inspect.
-func (rl *Relay) inspect(_ http.Header, r *http.Request) (resp api.InspectResponse, err error) {
+func (rl *Relay) inspect(h http.Header, r *http.Request) (resp api.InspectResponse, err error) {
 	t, err := pathToken(r)
 	if err != nil {
 		return resp, err
@@ -30,6 +31,8 @@ func (rl *Relay) inspect(_ http.Header, r *http.Request) (resp api.InspectRespon
 		for i, f := range k.Files {
 			resp.Files[i] = api.FileDescriptor{Name: f.Name, ContentType: f.ContentType, SizeBytes: f.Size, Role: role(f)}
 		}
+	} else {
+		h.Set(api.HeaderPayloadSize, strconv.FormatInt(k.Size, 10))
 	}
 	return resp, nil
 }

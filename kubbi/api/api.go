@@ -36,6 +36,9 @@ const (
 	// HeaderRemainingReads is on every claim: the retrievals left after it, a
 	// decimal number or "unlimited".
 	HeaderRemainingReads = "Kubbi-Remaining-Reads"
+	// HeaderPayloadSize is on the inspect and the preview of a single content: the
+	// bytes of a text in UTF-8, or of a JSON value as it was sent.
+	HeaderPayloadSize = "Kubbi-Payload-Size"
 	// HeaderListAnchor is on every list page. Sent back as the query parameter
 	// "anchor", it keeps later pages stable while new kubbis are created.
 	HeaderListAnchor = "Kubbi-List-Anchor"

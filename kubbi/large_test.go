@@ -1,0 +1,105 @@
+package kubbi_test
+
+import (
+	"bytes"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"kubbi-mcp/kubbi"
+	"kubbi-mcp/kubbi/api"
+)
+
+// sourceOf is a source of these bytes.
+func sourceOf(data []byte) kubbi.Source {
+	return kubbi.Source{Size: int64(len(data)), Open: func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(data)), nil
+	}}
+}
+
+func spoolFile(t *testing.T) *os.File {
+	t.Helper()
+	f, err := os.OpenFile(filepath.Join(t.TempDir(), "spool"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+func read(t *testing.T, p kubbi.Part) []byte {
+	t.Helper()
+	r, err := p.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(r)
+	if err != nil || int64(len(b)) != p.Size {
+		t.Fatalf("part of %d bytes: read %d, %v", p.Size, len(b), err)
+	}
+	return b
+}
+
+// TestSourcesToSpool sends files as they are read and claims them into a file,
+// small and large, open and sealed.
+func TestSourcesToSpool(t *testing.T) {
+	_, clients := start(t)
+	binary := make([]byte, 3<<20+1)
+	rand.NewChaCha8([32]byte{1}).Read(binary)
+	text := []byte(strings.Repeat("héllo \\ wörld 🎉\n\x00", 100<<10))
+	list := []byte(`{"a": [` + strings.Repeat(`"long string", 1e400, `, 100<<10) + `null]}`)
+	for name, c := range clients {
+		for _, sealed := range []bool{false, true} {
+			for _, short := range []bool{false, true} {
+				b, tx := sourceOf(binary), sourceOf(text)
+				if short {
+					b, tx = sourceOf(binary[:100]), sourceOf(text[:7])
+				}
+				b.Name, b.ContentType, b.Encoding, b.Role = "b.bin", "application/octet-stream", api.EncodingBase64, "data"
+				tx.Name, tx.ContentType = "t.txt", "text/plain"
+				sent, err := c.SendFiles(t.Context(), kubbi.SendFilesParams{Sources: []kubbi.Source{b, tx}, MaxRetrievals: 1, Sealed: sealed})
+				if err != nil {
+					t.Fatalf("%s: send files: %v", name, err)
+				}
+				got, err := c.ClaimSpooled(t.Context(), sent.ClaimURL, spoolFile(t), kubbi.HoldGrace())
+				if err != nil {
+					t.Fatalf("%s: claim files: %v", name, err)
+				}
+				if len(got.Parts) != 2 || !got.Burned || *got.Remaining != 0 || got.Grace == 0 {
+					t.Fatalf("%s: claimed %+v", name, got)
+				}
+				if err := got.Release(t.Context()); err != nil {
+					t.Errorf("%s: release: %v", name, err)
+				}
+				if p := got.Parts[0]; p.Name != "b.bin" || *p.Role != "data" || p.ContentType != "application/octet-stream" || !bytes.Equal(read(t, p), binary[:b.Size]) {
+					t.Errorf("%s: sealed %v: the binary file is another one: %+v", name, sealed, p)
+				}
+				if p := got.Parts[1]; p.Name != "t.txt" || !bytes.Equal(read(t, p), text[:tx.Size]) {
+					t.Errorf("%s: sealed %v: the text file is another one: %+v", name, sealed, p)
+				}
+			}
+			for typ, data := range map[string][]byte{api.TypeCSV: text, api.TypeJSON: list, api.TypeMarkdown: {}} {
+				src := sourceOf(data)
+				src.ContentType = typ
+				sent, err := c.Send(t.Context(), kubbi.SendParams{Source: &src, Sealed: sealed})
+				if err != nil {
+					t.Fatalf("%s: send %s: %v", name, typ, err)
+				}
+				look, err := c.Inspect(t.Context(), sent.ClaimURL)
+				if err != nil || !look.PayloadSizeKnown || !sealed && look.PayloadSize != int64(len(data)) {
+					t.Errorf("%s: inspect: %+v, %v; want %d bytes", name, look, err, len(data))
+				}
+				got, err := c.ClaimSpooled(t.Context(), sent.ClaimURL, spoolFile(t))
+				if err != nil {
+					t.Fatalf("%s: claim %s: %v", name, typ, err)
+				}
+				if len(got.Parts) != 1 || got.Parts[0].ContentType != typ || !bytes.Equal(read(t, got.Parts[0]), data) {
+					t.Errorf("%s: sealed %v: the %s content is another one", name, sealed, typ)
+				}
+			}
+		}
+	}
+}
