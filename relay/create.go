@@ -25,15 +25,12 @@ func (rl *Relay) create(h http.Header, r *http.Request) (resp api.CreateResponse
 	if err != nil {
 		return resp, err
 	}
-	body, err := readBody(nil, r, maxBody(rl.cfg.Limits))
+	ckey, request := rl.createKey(key, owner)
+	d, err := rl.draft(r, request)
 	if err != nil {
 		return resp, err
 	}
-	ckey := rl.createKey(key, owner, body) // before validate, which changes the body
-	d, err := validate(body, rl.cfg.Limits)
-	if err != nil {
-		return resp, err
-	}
+	defer d.close()
 	t, err := newToken(rl.cfg.Rand)
 	if err != nil {
 		return resp, err
@@ -50,6 +47,7 @@ func (rl *Relay) create(h http.Header, r *http.Request) (resp api.CreateResponse
 		CreatedAt: now, ExpiresAt: now.Add(d.ttl),
 	}
 	if ckey != nil {
+		request.Sum(ckey.Request[:0])
 		if ckey.Answer, err = rl.sealAnswer(key, k, t); err != nil {
 			return resp, err
 		}
@@ -84,16 +82,16 @@ func (rl *Relay) created(k *store.Kubbi, t token) api.CreateResponse {
 
 // seal gives the sealed payload of a new kubbi, chunk by chunk in one piece of
 // memory.
-func (rl *Relay) seal(k *store.Kubbi, t token, parts [][]byte) (store.Chunks, error) {
+func (rl *Relay) seal(k *store.Kubbi, t token, parts []part) (store.Chunks, error) {
 	key, err := rl.cfg.Keyring.Key(k.MasterKey, t.raw, atrest.Payload)
 	if err != nil {
 		return nil, err
 	}
 	return func(yield func(store.Chunk, error) bool) {
-		for part, plaintext := range parts {
+		for i, p := range parts {
 			index := 0
-			for sealed, err := range key.Seal(rl.cfg.Rand, binding(k, part), plaintext) {
-				if !yield(store.Chunk{Part: part, Index: index, Sealed: sealed}, err) || err != nil {
+			for sealed, err := range p.seal(rl.cfg.Rand, key, binding(k, i)) {
+				if !yield(store.Chunk{Part: i, Index: index, Sealed: sealed}, err) || err != nil {
 					return
 				}
 				index++

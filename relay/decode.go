@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
 	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/kubbi/api/outline"
 )
 
 // maxBody is the longest create body that is read, in bytes. Every content
@@ -22,34 +22,6 @@ func maxBody(l api.Limits) int64 {
 	const envelope = 64 << 10
 	perFile := int64(l.FileNameBytes) + 1024
 	return max(6*l.ContentBytes, 2*l.PackageBytes) + int64(l.Files)*perFile + 6*int64(l.MetadataBytes) + envelope
-}
-
-// readBody reads a request's body of at most limit bytes, in one piece of
-// memory where its length is known.
-func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
-	tooLarge := fail(api.CodeTooLarge, fmt.Sprintf("the request body must be at most %d bytes", limit))
-	if r.ContentLength > limit {
-		return nil, tooLarge
-	}
-	src := http.MaxBytesReader(w, r.Body, limit)
-	var body []byte
-	var err error
-	if r.ContentLength >= 0 {
-		body = make([]byte, r.ContentLength)
-		_, err = io.ReadFull(src, body)
-	} else {
-		body, err = io.ReadAll(src)
-	}
-	var over *http.MaxBytesError
-	switch {
-	case errors.As(err, &over):
-		return nil, tooLarge
-	case err != nil && r.Context().Err() != nil:
-		return nil, r.Context().Err()
-	case err != nil:
-		return nil, invalid("the request body could not be read to its end")
-	}
-	return body, nil
 }
 
 // span is where a JSON value stands in a body. The zero span is none.
@@ -74,15 +46,16 @@ type wireFile struct {
 }
 
 // decodeCreate finds the members of a create body in one pass, without copying
-// them. maxFiles bounds what is kept of files.
-func decodeCreate(body []byte, maxFiles int) (*wireCreate, error) {
+// them. maxFiles bounds what is kept of files; o is the outline that body is, or
+// nil.
+func decodeCreate(body []byte, maxFiles int, o *outline.Outline) (*wireCreate, error) {
 	d := &decoder{dec: jsontext.NewDecoder(bytes.NewBuffer(body))}
 	var c wireCreate
 	if d.dec.PeekKind() != '{' {
 		if d.skip(); d.err == nil || errors.Is(d.err, io.EOF) {
 			return nil, invalid("the request body must be a JSON object")
 		}
-		return nil, invalid(syntaxFault(body, d.err))
+		return nil, invalid(syntaxFault(body, d.err, o))
 	}
 	d.object(func(name string) {
 		switch name {
@@ -122,7 +95,7 @@ func decodeCreate(body []byte, maxFiles int) (*wireCreate, error) {
 		}
 	}
 	if d.err != nil {
-		return nil, invalid(syntaxFault(body, d.err))
+		return nil, invalid(syntaxFault(body, d.err, o))
 	}
 	return &c, nil
 }
@@ -204,21 +177,31 @@ func (d *decoder) array(element func()) {
 
 // syntaxFault says what is wrong with a body that is not JSON, without quoting
 // it: the decoder's own words may hold pieces of a payload.
-func syntaxFault(body []byte, err error) string {
+func syntaxFault(body []byte, err error, o *outline.Outline) string {
 	at := int64(len(body))
 	var syntax *jsontext.SyntacticError
 	if errors.As(err, &syntax) {
 		at = syntax.ByteOffset
 	}
+	if o != nil {
+		at = o.Pos(int(at))
+	}
+	return faultAt(body, err, at)
+}
+
+// faultAt is syntaxFault where the place is known.
+func faultAt(body []byte, err error, at int64) string {
+	var syntax *jsontext.SyntacticError
+	errors.As(err, &syntax)
 	what := "the request body is not valid JSON"
 	switch {
 	case errors.Is(err, jsontext.ErrDuplicateName):
 		what = "the request body names a member of an object twice"
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		what = "the request body is not valid JSON: it ends early"
-	case !utf8.Valid(body):
+	case !utf8.Valid(body), errors.Is(err, outline.ErrUTF8):
 		what = "the request body is not valid UTF-8"
-	case syntax != nil && syntax.Err != nil && strings.Contains(syntax.Err.Error(), "surrogate"):
+	case syntax != nil && syntax.Err != nil && strings.Contains(syntax.Err.Error(), "surrogate"), errors.Is(err, outline.ErrSurrogate):
 		what = "the request body has half a surrogate pair in a string"
 	}
 	return fmt.Sprintf("%s (at byte %d)", what, at)

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"hash"
 	"net/http"
 
 	"kubbi-mcp/kubbi/api"
@@ -33,21 +34,19 @@ func (rl *Relay) idempotencyKey(r *http.Request) (string, error) {
 
 // createKey makes a create idempotent. The request is known by a hash keyed
 // with the idempotency key, and the answer is sealed under it, so that the
-// store holds nothing by which a payload could be guessed at.
-func (rl *Relay) createKey(key, owner string, body []byte) *store.CreateKey {
+// store holds nothing by which a payload could be guessed at. The hash is that
+// of what is written to request, which is for the whole body.
+func (rl *Relay) createKey(key, owner string) (k *store.CreateKey, request hash.Hash) {
 	if key == "" || !rl.idempotent() {
-		return nil
+		return nil, nil
 	}
-	mac := hmac.New(sha256.New, []byte(key))
-	mac.Write(body)
-	k := &store.CreateKey{Grace: rl.cfg.Grace}
-	mac.Sum(k.Request[:0])
+	k = &store.CreateKey{Grace: rl.cfg.Grace}
 	h := sha256.New()
 	h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(owner))))
 	h.Write([]byte(owner))
 	h.Write([]byte(key))
 	h.Sum(k.Key[:0])
-	return k
+	return k, hmac.New(sha256.New, []byte(key))
 }
 
 // sealAnswer seals a new kubbi's claim token for a repeated create.

@@ -52,19 +52,6 @@ func TestUnquote(t *testing.T) {
 	}
 }
 
-func TestWholeRunes(t *testing.T) {
-	const s = "aé€😀"
-	for n := range len(s) + 1 {
-		want := n
-		for want > 0 && !utf8.ValidString(s[:want]) {
-			want--
-		}
-		if got := wholeRunes([]byte(s[:n])); got != want {
-			t.Errorf("%q: %d, want %d", s[:n], got, want)
-		}
-	}
-}
-
 // FuzzCreateBody decodes any body: it must not panic, must not quote the body
 // in its errors, must take nothing over a limit, and what it takes of a
 // string or base64 must be what the standard decoders make of it.
@@ -81,7 +68,7 @@ func FuzzCreateBody(f *testing.F) {
 	limits.ContentBytes, limits.PackageBytes, limits.Files = 100, 200, 3
 	f.Fuzz(func(t *testing.T, body []byte) {
 		in := bytes.Clone(body)
-		wire, wireErr := decodeCreate(bytes.Clone(body), limits.Files)
+		wire, wireErr := decodeCreate(bytes.Clone(body), limits.Files, nil)
 		d, err := validate(body, limits)
 		if err != nil {
 			e, ok := err.(*apiError)
@@ -102,8 +89,9 @@ func FuzzCreateBody(f *testing.F) {
 			t.Fatalf("over a limit: %+v", d)
 		}
 		var size int64
-		for i, p := range d.parts {
-			size += int64(len(p))
+		for i, part := range d.parts {
+			p := part.bytes
+			size += part.size
 			var raw jsontext.Value
 			if d.files == nil {
 				raw = wire.content.in(in)

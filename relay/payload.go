@@ -3,11 +3,11 @@ package relay
 import (
 	"encoding/base64"
 	"io"
-	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
 	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/kubbi/api/outline"
 	"kubbi-mcp/relay/atrest"
 	"kubbi-mcp/relay/store"
 )
@@ -165,7 +165,7 @@ func (w *payloadWriter) raw(p []byte) []byte {
 }
 
 func (w *payloadWriter) quoted(p []byte) []byte {
-	n := wholeRunes(p)
+	n := outline.WholeRunes(p)
 	var err error
 	if w.buf, err = jsontext.AppendQuote(w.buf[:0], p[:n]); err != nil && w.err == nil {
 		w.err = atrest.ErrOpen // text was UTF-8 when it was sealed
@@ -179,17 +179,4 @@ func (w *payloadWriter) base64(p []byte) []byte {
 	w.buf = base64.StdEncoding.AppendEncode(w.buf[:0], p[:n])
 	w.put(w.buf)
 	return p[n:]
-}
-
-// wholeRunes is the length of the longest beginning of p that cuts no rune.
-func wholeRunes(p []byte) int {
-	for i := 1; i <= min(len(p), utf8.UTFMax); i++ {
-		if start := len(p) - i; utf8.RuneStart(p[start]) {
-			if utf8.FullRune(p[start:]) {
-				return len(p)
-			}
-			return start
-		}
-	}
-	return len(p)
 }

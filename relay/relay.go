@@ -41,6 +41,8 @@ type Config struct {
 	Retention  time.Duration // how long a tombstone stays; zero: DefaultRetention
 	SweepEvery time.Duration // between two sweeps of Run; not above zero: DefaultSweepEvery
 
+	SpoolDir string // where a large request waits, encrypted, until it has been understood; zero: the system's folder of temporary files
+
 	Now    func() time.Time // zero: time.Now
 	Rand   io.Reader        // safe for concurrent use; zero: crypto/rand
 	Logger *slog.Logger     // zero: discards

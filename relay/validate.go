@@ -8,40 +8,48 @@ import (
 	"time"
 
 	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/relay/spool"
 	"kubbi-mcp/relay/store"
 )
 
-// draft is a valid create request. Its parts are pieces of the body.
+// draft is a valid create request. Its parts are pieces of the body, or of its
+// spool.
 type draft struct {
 	contentType   string
 	files         []store.File
-	parts         [][]byte
+	parts         []part
 	size          int64
 	ttl           time.Duration
 	maxRetrievals int
-	metadata      []byte // compact; nil: none
+	metadata      []byte       // compact; nil: none
+	spool         *spool.Spool // of the parts; nil: they are in memory
 }
 
 // validator turns a decoded body into a draft and collects all its faults.
 type validator struct {
 	faults
 	body   []byte // strings in it are decoded in place
+	large  *large // nil: body is all there is
 	limits api.Limits
 	draft  draft
 }
 
 // validate reads a create body. It keeps the body and changes it.
 func validate(body []byte, limits api.Limits) (*draft, error) {
-	wire, err := decodeCreate(body, limits.Files)
+	wire, err := decodeCreate(body, limits.Files, nil)
 	if err != nil {
 		return nil, err
 	}
 	v := &validator{body: body, limits: limits}
+	return v.validate(wire)
+}
+
+func (v *validator) validate(wire *wireCreate) (*draft, error) {
 	// The pages say nothing of null: null files are none, and null content is
 	// none where there are files, else the JSON value null. Nor do they say what
 	// a package's own content_type would be: it is ignored.
 	hasFiles := wire.files != 0 && wire.files != 'n'
-	hasContent := wire.content.there() && (!hasFiles || wire.content.in(body).Kind() != 'n')
+	hasContent := wire.content.there() && (!hasFiles || wire.content.in(v.body).Kind() != 'n')
 	switch {
 	case hasContent == hasFiles:
 		v.add("exactly one of content and files must be given")
@@ -67,18 +75,37 @@ func (v *validator) content(wire *wireCreate) {
 		v.add("content_type must be one of " + strings.Join(api.ContentTypes, ", "))
 		ok = false
 	}
-	value := wire.content.in(v.body)
-	part := []byte(value)
-	if text := value.Kind() == '"'; text && ct != api.TypeJSON {
-		part = unquote(value)
-	} else if !text && ok && ct != api.TypeJSON {
+	text := wire.content.in(v.body).Kind() == '"'
+	if !text && ok && ct != api.TypeJSON {
 		v.add("content must be a string when content_type is " + ct)
 		return
 	}
-	if size := int64(len(part)); size > v.limits.ContentBytes {
-		v.addf("content must be at most %d bytes, and is %d", v.limits.ContentBytes, size)
+	p := v.part(wire.content, text && ct != api.TypeJSON)
+	if p.size > v.limits.ContentBytes {
+		v.addf("content must be at most %d bytes, and is %d", v.limits.ContentBytes, p.size)
 	}
-	v.draft.contentType, v.draft.parts, v.draft.size = ct, [][]byte{part}, int64(len(part))
+	v.draft.contentType, v.draft.parts, v.draft.size = ct, []part{p}, p.size
+}
+
+// part gives a content: what a string says, or the JSON that stands there.
+func (v *validator) part(s span, text bool) part {
+	if left := v.large.at(s); left != nil {
+		return v.large.part(left, text)
+	}
+	if value := s.in(v.body); text {
+		return inBody(unquote(value))
+	} else {
+		return inBody(value)
+	}
+}
+
+// encoded gives a content that is a string of base64.
+func (v *validator) encoded(s span) (_ part, ok bool) {
+	if left := v.large.at(s); left != nil {
+		return v.large.encoded(left)
+	}
+	b, ok := decodeBase64(unquote(s.in(v.body)))
+	return inBody(b), ok
 }
 
 func (v *validator) filesOf(wire *wireCreate) {
@@ -125,24 +152,23 @@ func (v *validator) file(at string, i int, f wireFile, seen map[string]int) {
 		v.add(at + ".encoding must be " + api.EncodingBase64 + " or absent")
 	}
 	out.Encoding = encoding
-	var part []byte
+	var p part
 	switch {
 	case !f.content.there():
 		v.add(at + ".content is required")
 	case f.content.in(v.body).Kind() != '"':
 		v.add(at + ".content must be a string")
-	default:
-		part = unquote(f.content.in(v.body))
-		if encoding == api.EncodingBase64 {
-			if part, ok = decodeBase64(part); !ok {
-				v.add(at + ".content must be base64: the standard alphabet, padded, without line breaks")
-			}
+	case encoding == api.EncodingBase64:
+		if p, ok = v.encoded(f.content); !ok {
+			v.add(at + ".content must be base64: the standard alphabet, padded, without line breaks")
 		}
+	default:
+		p = v.part(f.content, true)
 	}
-	out.Size = int64(len(part))
+	out.Size = p.size
 	v.draft.size += out.Size
 	v.draft.files = append(v.draft.files, out)
-	v.draft.parts = append(v.draft.parts, part)
+	v.draft.parts = append(v.draft.parts, p)
 }
 
 func (v *validator) ttl(s span) {
@@ -175,8 +201,8 @@ func (v *validator) metadata(s span) {
 		v.add("metadata must be valid JSON")
 		return
 	}
-	if len(value) > v.limits.MetadataBytes {
-		v.addf("metadata must be at most %d bytes when serialized, and is %d", v.limits.MetadataBytes, len(value))
+	if size := int64(len(value)) + v.large.missing(s); size > int64(v.limits.MetadataBytes) {
+		v.addf("metadata must be at most %d bytes when serialized, and is %d", v.limits.MetadataBytes, size)
 		return
 	}
 	v.draft.metadata = value
@@ -193,6 +219,9 @@ func (v *validator) text(at string, s span, required bool) (_ string, ok bool) {
 	case s.in(v.body).Kind() != '"':
 		v.add(at + " must be a string")
 		return "", false
+	}
+	if left := v.large.at(s); left != nil {
+		return v.large.beginning(left), true
 	}
 	return string(unquote(s.in(v.body))), true
 }

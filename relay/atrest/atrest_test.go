@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"kubbi-mcp/relay/atrest"
@@ -374,6 +375,32 @@ func TestNothingShowsSecrets(t *testing.T) {
 	} {
 		if strings.Contains(out, secret) {
 			t.Errorf("output holds the secret as %s", name)
+		}
+	}
+}
+
+// TestSealReader says that a plaintext that is read is sealed as one in memory,
+// and that one that is too short is not sealed to its end.
+func TestSealReader(t *testing.T) {
+	k := keyOf(t, newRing(t, 1), "salt")
+	for _, size := range []int{0, 1, atrest.ChunkSize, atrest.ChunkSize + 1, 2*atrest.ChunkSize + 7} {
+		plain, b := bytesOf(2, size), bindingOf(size)
+		var got [][]byte
+		for c, err := range k.SealReader(random(9), b, iotest.HalfReader(bytes.NewReader(plain))) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, bytes.Clone(c))
+		}
+		if !slices.EqualFunc(got, seal(t, k, b, plain), bytes.Equal) {
+			t.Errorf("%d bytes are sealed to something else", size)
+		}
+		var last error
+		for _, err := range k.SealReader(random(9), bindingOf(size+1), bytes.NewReader(plain)) {
+			last = err
+		}
+		if last == nil {
+			t.Errorf("%d bytes are sealed as one more", size)
 		}
 	}
 }

@@ -25,8 +25,30 @@ func (k Key) Format(f fmt.State, _ rune) { io.WriteString(f, "key") }
 // next is asked for. The nonce prefix comes from random. The plaintext is left
 // as it is, and its length must be b.Size.
 func (k *Key) Seal(random io.Reader, b Binding, plaintext []byte) iter.Seq2[[]byte, error] {
+	if int64(len(plaintext)) != b.Size {
+		b.Part = -1 // fits nothing
+	}
+	return k.seal(random, b, func(_ []byte, n int) ([]byte, error) {
+		p := plaintext[:n]
+		plaintext = plaintext[n:]
+		return p, nil
+	})
+}
+
+// SealReader is Seal with a plaintext that is read chunk by chunk, b.Size bytes
+// of it. A reader that has fewer is an error. What it gives may be ranged over
+// once.
+func (k *Key) SealReader(random io.Reader, b Binding, plaintext io.Reader) iter.Seq2[[]byte, error] {
+	return k.seal(random, b, func(buf []byte, n int) ([]byte, error) {
+		_, err := io.ReadFull(plaintext, buf[:n])
+		return buf[:n], err
+	})
+}
+
+// seal seals what next gives: n bytes, which may be in buf.
+func (k *Key) seal(random io.Reader, b Binding, next func(buf []byte, n int) ([]byte, error)) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
-		if !b.valid() || int64(len(plaintext)) != b.Size {
+		if !b.valid() {
 			yield(nil, errors.New("seal: binding does not fit the plaintext"))
 			return
 		}
@@ -39,15 +61,21 @@ func (k *Key) Seal(random io.Reader, b Binding, plaintext []byte) iter.Seq2[[]by
 			yield(nil, fmt.Errorf("seal: read nonce: %w", err))
 			return
 		}
-		buf := make([]byte, 0, min(len(plaintext), ChunkSize)+Overhead)
+		left := b.Size
+		buf := make([]byte, min(left, ChunkSize)+Overhead)
 		for !s.done {
-			n, out := min(len(plaintext), ChunkSize), buf
+			out := buf[:0]
 			if s.next == 0 {
 				out = append(append(out, format), s.nonce[:prefixSize]...)
 			}
-			out = s.aead.Seal(out, s.step(), plaintext[:n], s.data)
-			plaintext = plaintext[n:]
-			if !yield(out, nil) {
+			n := int(min(left, ChunkSize))
+			plaintext, err := next(buf[len(out):], n)
+			if err != nil {
+				yield(nil, fmt.Errorf("seal: read plaintext: %w", err))
+				return
+			}
+			left -= int64(n)
+			if !yield(s.aead.Seal(out, s.step(), plaintext, s.data), nil) {
 				return
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay"
 	"kubbi-mcp/relay/atrest"
+	"kubbi-mcp/relay/spool"
 	"kubbi-mcp/relay/store"
 	"kubbi-mcp/relay/store/sqlite"
 )
@@ -56,6 +58,9 @@ func openDir(ctx context.Context, cfg Config) (_ *opened, err error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("open data directory: %w", err)
 	}
+	if err := spool.Sweep(cfg.Dir, time.Now()); err != nil {
+		cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "old spools of the local relay not removed", slog.Any("err", err))
+	}
 	ring, err := openKeyring(cfg, hadStore)
 	if err != nil {
 		return nil, err
@@ -78,7 +83,7 @@ func openDir(ctx context.Context, cfg Config) (_ *opened, err error) {
 	}
 	rl, err := relay.New(relay.Config{
 		Store: db, Keyring: ring, Origin: cfg.Origin, Limits: cfg.Limits, Grace: cfg.Grace,
-		Retention: cfg.Retention, SweepEvery: cfg.SweepEvery, Now: cfg.Now, Rand: cfg.Rand, Logger: cfg.Logger,
+		Retention: cfg.Retention, SweepEvery: cfg.SweepEvery, SpoolDir: cfg.Dir, Now: cfg.Now, Rand: cfg.Rand, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return nil, err

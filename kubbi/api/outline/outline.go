@@ -45,6 +45,9 @@ func (e *Error) Unwrap() error { return e.err }
 
 // Config changes what Read does.
 type Config struct {
+	// Short is up to how many bytes a string, or the content, stays in the outline;
+	// 0: the constant Short.
+	Short int
 	// Max is how many bytes the outline may have; more is ErrTooLarge.
 	Max int
 	// Content has the value of the member "content" of the outermost object
@@ -80,11 +83,11 @@ const standIn = 2
 // Read reads a text to its end. Its errors are those of r and of Keep, an
 // *Error, or io.ErrUnexpectedEOF where the text ends within a value.
 func Read(r io.Reader, c Config) (*Outline, error) {
-	return read(newScanner(), r, c)
-}
-
-func read(s *scanner, r io.Reader, c Config) (*Outline, error) {
+	s := newScanner()
 	s.keep, s.content = c.Keep, c.Content
+	if c.Short > 0 {
+		s.limit = c.Short
+	}
 	buf := make([]byte, bufferSize)
 	for {
 		n, err := r.Read(buf)

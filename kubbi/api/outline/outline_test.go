@@ -8,16 +8,10 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
-
-// small is a scanner that leaves out strings of more than n bytes.
-func small(n int) *scanner {
-	s := newScanner()
-	s.limit = n
-	return s
-}
 
 func TestOutline(t *testing.T) {
 	for in, want := range map[string]string{
@@ -38,10 +32,10 @@ func TestOutline(t *testing.T) {
 		`}]}`:                                                    `}]}`,
 	} {
 		var kept bytes.Buffer
-		c := Config{Max: 1 << 10, Content: true, Keep: func(p []byte) error { kept.Write(p); return nil }}
+		c := Config{Short: 4, Max: 1 << 10, Content: true, Keep: func(p []byte) error { kept.Write(p); return nil }}
 		for name, r := range map[string]io.Reader{"whole": strings.NewReader(in), "bytes": iotest.OneByteReader(strings.NewReader(in))} {
 			kept.Reset()
-			got, err := read(small(4), r, c)
+			got, err := Read(r, c)
 			if err != nil || string(got.JSON) != want {
 				t.Errorf("%s, %s: got %v, %v", in, name, got, err)
 				continue
@@ -139,6 +133,19 @@ func TestReaderBoundsTokens(t *testing.T) {
 	}
 }
 
+func TestWholeRunes(t *testing.T) {
+	const s = "aé€😀"
+	for n := range len(s) + 1 {
+		want := n
+		for want > 0 && !utf8.ValidString(s[:want]) {
+			want--
+		}
+		if got := WholeRunes([]byte(s[:n])); got != want {
+			t.Errorf("%q: %d, want %d", s[:n], got, want)
+		}
+	}
+}
+
 // FuzzOutline compares with a decoder that holds the whole text.
 func FuzzOutline(f *testing.F) {
 	for _, s := range []string{
@@ -151,7 +158,7 @@ func FuzzOutline(f *testing.F) {
 		for _, content := range []bool{false, true} {
 			var kept bytes.Buffer
 			r := &steps{in, int(step%7) + 1}
-			got, err := read(small(3), r, Config{Max: 1 << 20, Content: content, Keep: func(p []byte) error { kept.Write(p); return nil }})
+			got, err := Read(r, Config{Short: 3, Max: 1 << 20, Content: content, Keep: func(p []byte) error { kept.Write(p); return nil }})
 			valid := jsontext.Value(in).IsValid()
 			if valid && err != nil {
 				t.Fatalf("valid JSON is refused: %v", err)
@@ -166,7 +173,8 @@ func FuzzOutline(f *testing.F) {
 				checkSpans(t, string(in), got, kept.String())
 			}
 			if !content {
-				s, err := io.ReadAll(&Reader{r: &steps{in, 3}, s: stream(small(3)), buf: make([]byte, 5)})
+				stream := &Reader{r: &steps{in, 3}, s: &scanner{limit: 3, mark: -1, stream: true}, buf: make([]byte, 5)}
+				s, err := io.ReadAll(stream)
 				if err != nil || !bytes.Equal(s, got.JSON) {
 					t.Fatalf("as a stream the outline is %q (%v), want %q", s, err, got.JSON)
 				}
@@ -174,8 +182,6 @@ func FuzzOutline(f *testing.F) {
 		}
 	})
 }
-
-func stream(s *scanner) *scanner { s.stream = true; return s }
 
 // steps reads a few bytes at a time.
 type steps struct {
