@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
-	"slices"
 	"sync"
 	"time"
 
@@ -290,7 +289,7 @@ func (cs *callers) close() error {
 	for _, c := range all {
 		errs = append(errs, c.close())
 	}
-	return errors.Join(slices.DeleteFunc(errs, func(err error) bool { return err == nil })...)
+	return errors.Join(errs...)
 }
 
 func (c *caller) begin() {
