@@ -33,18 +33,10 @@ func (c *Client) SendFiles(ctx context.Context, p SendFilesParams) (*Sent, error
 	switch {
 	case len(p.Sources) > 0 && len(p.Files) > 0:
 		return nil, invalid("files are given twice: as themselves and as sources")
-	case len(p.Sources) > 0 && !p.Sealed:
-		return c.sendSources(ctx, p)
-	case len(p.Sources) > 0:
-		// What is sealed has to stand in memory.
-		var err error
-		if p.Files, err = wholeFiles(p.Sources); err != nil {
-			return nil, err
-		}
-		p.Sources = nil
-	}
-	if p.Sealed {
+	case p.Sealed:
 		return c.sendFilesSealed(ctx, p)
+	case len(p.Sources) > 0:
+		return c.sendSources(ctx, p)
 	}
 	if len(p.Files) == 0 {
 		return nil, invalid("files is empty: a package has at least one")

@@ -56,38 +56,49 @@ func openClaim(key *sealKey, r *api.ClaimResponse) error {
 	if r.Type == api.TypePackage || r.Content == nil {
 		err = openFiles(key, r)
 	} else {
-		err = openContent(key, r)
+		err = openSingle(key, r)
 	}
 	if err != nil {
-		return spent(notOpened("what was claimed can't be opened: " + err.Error()))
+		return cantOpen(err)
 	}
 	return nil
 }
 
-func openContent(key *sealKey, r *api.ClaimResponse) error {
+// cantOpen is the error of a claim that has counted.
+func cantOpen(err error) *Error {
+	return spent(notOpened("what was claimed can't be opened: " + err.Error()))
+}
+
+func openSingle(key *sealKey, r *api.ClaimResponse) error {
 	var jwe string
 	if jsontext.Value(r.Content).Kind() != '"' || jsonv2.Unmarshal(r.Content, &jwe) != nil {
 		return errSealForm
 	}
-	s, err := key.open(jwe)
+	s, err := openContent(key, jwe)
 	if err != nil {
 		return err
 	}
+	r.Content, r.ContentType = s.data, s.contentType
+	if s.contentType != api.TypeJSON {
+		r.Content, err = jsontext.AppendQuote(nil, s.data)
+	}
+	return err
+}
+
+// openContent opens a single content: a text, or one JSON value.
+func openContent(key *sealKey, jwe string) (*sealed, error) {
+	s, err := key.open(jwe)
+	if err != nil {
+		return nil, err
+	}
 	switch {
 	case s.part != sealedPart{V: sealVersion, Is: isContent}, !slices.Contains(api.ContentTypes, s.contentType):
-		return errSealForm
-	case s.contentType == api.TypeJSON:
-		if !jsontext.Value(s.data).IsValid(jsontext.AllowDuplicateNames(true)) {
-			return errSealForm
-		}
-		r.Content = s.data
-	default:
-		if r.Content, err = jsontext.AppendQuote(nil, s.data); err != nil {
-			return errSealForm
-		}
+		return nil, errSealForm
+	case s.contentType == api.TypeJSON && !jsontext.Value(s.data).IsValid(jsontext.AllowDuplicateNames(true)),
+		s.contentType != api.TypeJSON && !utf8.Valid(s.data):
+		return nil, errSealForm
 	}
-	r.ContentType = s.contentType
-	return nil
+	return s, nil
 }
 
 func openFiles(key *sealKey, r *api.ClaimResponse) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -71,10 +72,15 @@ func plainContent(content any, contentType string) (sealed, error) {
 	return sealed{contentType, sealedPart{Is: isContent}, text}, nil
 }
 
-// sendFilesSealed seals every file of a package, its name and type with it, and
-// sends them under names that say nothing.
+// sendFilesSealed seals every file of a package, its name with it, and sends them
+// under names that say nothing. Sealed, they stand in memory all together.
 func (c *Client) sendFilesSealed(ctx context.Context, p SendFilesParams) (*Sent, error) {
-	if err := checkFiles(p.Files); err != nil {
+	if len(p.Sources) == 0 {
+		for _, f := range p.Files {
+			p.Sources = append(p.Sources, Source{Name: f.Name, ContentType: f.ContentType, Role: f.Role, Encoding: f.Encoding})
+		}
+	}
+	if err := checkFiles(p.Sources); err != nil {
 		return nil, err
 	}
 	key, err := newSealKey()
@@ -84,20 +90,27 @@ func (c *Client) sendFilesSealed(ctx context.Context, p SendFilesParams) (*Sent,
 	if p.Metadata, err = key.mark(p.Metadata); err != nil {
 		return nil, err
 	}
-	files := make([]File, len(p.Files))
-	for i, f := range p.Files {
-		data, err := plainFile(i, f)
+	files := make([]Source, len(p.Sources))
+	for i, s := range p.Sources {
+		var data []byte
+		if p.Files != nil {
+			data, err = plainFile(i+1, p.Files[i])
+		} else {
+			data, err = plainSource(i+1, s)
+		}
 		if err != nil {
 			return nil, err
 		}
-		jwe, err := key.sealFile(sealed{f.ContentType, sealedPart{File: i + 1, Files: len(files)}, data}, sealedLabel{f.Name, f.Role, f.Encoding})
+		jwe, err := key.sealFile(sealed{s.ContentType, sealedPart{File: i + 1, Files: len(files)}, data}, sealedLabel{s.Name, s.Role, s.Encoding})
 		if err != nil {
 			return nil, err
 		}
-		files[i] = File{Name: sealedName(i + 1), Content: jwe, ContentType: typeJOSE}
+		files[i] = Source{Name: sealedName(i + 1), ContentType: typeJOSE, Size: int64(len(jwe)), Open: func() (io.ReadCloser, error) {
+			return io.NopCloser(strings.NewReader(jwe)), nil
+		}}
 	}
-	p.Files, p.Sealed = files, false
-	sent, err := c.SendFiles(ctx, p)
+	p.Sources = files
+	sent, err := c.sendSources(ctx, p)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +119,7 @@ func (c *Client) sendFilesSealed(ctx context.Context, p SendFilesParams) (*Sent,
 }
 
 // checkFiles looks at what the relay can't look at, as it is sealed.
-func checkFiles(files []File) error {
+func checkFiles(files []Source) error {
 	if len(files) == 0 {
 		return invalid("files is empty: a package has at least one")
 	}
@@ -119,17 +132,30 @@ func checkFiles(files []File) error {
 	return nil
 }
 
+// plainSource reads a file as its bytes.
+func plainSource(place int, s Source) ([]byte, error) {
+	source, err := s.file(place)
+	if err != nil {
+		return nil, err
+	}
+	data, err := source.whole()
+	if err == nil && s.Encoding == "" && !utf8.Valid(data) {
+		return nil, source.notText()
+	}
+	return data, err
+}
+
 // plainFile gives a file as its bytes.
-func plainFile(i int, f File) ([]byte, error) {
+func plainFile(place int, f File) ([]byte, error) {
 	data := []byte(f.Content)
 	if f.Encoding == api.EncodingBase64 {
 		var err error
 		data, err = base64.StdEncoding.Strict().DecodeString(f.Content)
 		if err != nil || strings.ContainsAny(f.Content, "\r\n") {
-			return nil, invalid("content of file %d must be base64: the standard alphabet, padded, without line breaks", i+1)
+			return nil, invalid("content of file %d must be base64: the standard alphabet, padded, without line breaks", place)
 		}
 	} else if !utf8.Valid(data) {
-		return nil, invalid("content of file %d is not valid UTF-8: encode it in base64 and set its encoding", i+1)
+		return nil, invalid("content of file %d is not valid UTF-8: encode it in base64 and set its encoding", place)
 	}
 	return data, nil
 }

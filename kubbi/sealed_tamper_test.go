@@ -185,3 +185,52 @@ func TestFragmentIsNeverSent(t *testing.T) {
 		t.Error("the key was sent")
 	}
 }
+
+// Sources are sealed as what they hold, and one that is other than it says is
+// refused before anything is sent.
+func TestSealedSources(t *testing.T) {
+	_, c, w, _ := tappedRelay(t)
+	source := func(name, data string, size int, encoding string) kubbi.Source {
+		return kubbi.Source{Name: name, ContentType: "text/plain", Encoding: encoding, Size: int64(size), Open: func() (io.ReadCloser, error) {
+			return io.NopCloser(strings.NewReader(data)), nil
+		}}
+	}
+	binary := strings.Repeat("\x00\xffsource-marker", 100_000)
+	sent, err := c.SendFiles(t.Context(), kubbi.SendFilesParams{Sealed: true, Sources: []kubbi.Source{
+		source("a.txt", "source-marker", 13, ""), source("b.bin", binary, len(binary), api.EncodingBase64), source("c.txt", "", 0, ""),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := spool(t, c, sent.ClaimURL)
+	if len(got) != 3 || got["a.txt"] != "source-marker" || got["b.bin"] != binary || got["c.txt"] != "" {
+		t.Errorf("%d files, or others", len(got))
+	}
+	text := source("", "one-source-marker", 17, "")
+	if sent, err = c.Send(t.Context(), kubbi.SendParams{Sealed: true, Source: &text}); err != nil {
+		t.Fatal(err)
+	}
+	if got := spool(t, c, sent.ClaimURL); got[""] != "one-source-marker" {
+		t.Errorf("got %q", got)
+	}
+	if strings.Contains(w.text(), "source-marker") {
+		t.Error("a source was sent as it is")
+	}
+	before := strings.Count(w.text(), "POST ")
+	for name, s := range map[string]kubbi.Source{
+		"longer":    source("a.txt", "source-marker", 12, ""),
+		"shorter":   source("a.txt", "source-marker", 14, ""),
+		"not UTF-8": source("a.txt", "\xff", 1, ""),
+		"no name":   source("", "x", 1, ""),
+		"a path":    source("a/b", "x", 1, ""),
+		"odd role":  {Name: "a", ContentType: "text/plain", Role: "x", Open: text.Open},
+		"no opener": {Name: "a", ContentType: "text/plain"},
+	} {
+		if _, err := c.SendFiles(t.Context(), kubbi.SendFilesParams{Sealed: true, Sources: []kubbi.Source{source("z.txt", "", 0, ""), s}}); !errors.Is(err, kubbi.ErrValidation) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if n := strings.Count(w.text(), "POST ") - before; n != 0 {
+		t.Errorf("%d of them were sent", n)
+	}
+}

@@ -203,7 +203,7 @@ func FuzzOpenSealed(f *testing.F) {
 		checkOpens(t, key, made, jwe)
 		r := api.ClaimResponse{Content: json.RawMessage("null"), Files: []api.ClaimedFile{{Name: "file-1", Content: jwe}}}
 		r.Content, _ = json.Marshal(jwe)
-		if err := openContent(key, &r); err == nil {
+		if err := openSingle(key, &r); err == nil {
 			if _, ours := made[jwe]; !ours {
 				t.Fatalf("a content opens that nobody made: %q", jwe)
 			}

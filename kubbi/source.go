@@ -351,28 +351,6 @@ func (s *Source) wholeContent() (content any, contentType string, err error) {
 	return string(b), source.ContentType, nil
 }
 
-// wholeFiles reads the files of a package that is to be sealed.
-func wholeFiles(sources []Source) ([]File, error) {
-	files := make([]File, len(sources))
-	for i, s := range sources {
-		source, err := s.file(i + 1)
-		if err != nil {
-			return nil, err
-		}
-		b, err := source.whole()
-		if err != nil {
-			return nil, err
-		}
-		files[i] = File{Name: s.Name, ContentType: s.ContentType, Role: s.Role, Encoding: s.Encoding}
-		if s.Encoding == api.EncodingBase64 {
-			files[i].Content = base64.StdEncoding.EncodeToString(b)
-		} else {
-			files[i].Content = string(b)
-		}
-	}
-	return files, nil
-}
-
 // whole reads a source that has to stand in memory: what is sealed does.
 func (s *sourced) whole() ([]byte, error) {
 	f, err := s.open()

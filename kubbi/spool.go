@@ -13,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"kubbi-mcp/kubbi/api"
@@ -296,52 +295,57 @@ func (a *spooledAnswer) fill(p *Part, s span, encoding string, raw bool) bool {
 	return decoded >= 0
 }
 
-// unseal fills in an answer that has to be opened, all of it or nothing.
+// unseal fills in an answer that has to be opened, all of it or nothing. What is
+// opened stands in memory.
 func (a *spooledAnswer) unseal(key *sealKey, out *Spooled) error {
-	b, err := io.ReadAll(a.section(0, a.size))
-	if err == nil {
-		err = decode(b, &out.ClaimResponse)
+	if e := checkSeal(key, a.body.ClaimResponse.Metadata); e != nil {
+		return spent(e)
 	}
-	if err != nil {
-		e := badAnswer(http.StatusOK, err)
-		e.Uncertain = true
-		return e
-	}
-	r := &out.ClaimResponse
-	if r.Content == nil && r.Files == nil {
-		return noPayload()
-	}
-	if err := openClaim(key, r); err != nil {
+	if err := a.parts(out); err != nil {
 		return err
 	}
-	if r.Files == nil {
-		out.Parts = []Part{inMemory(r.ContentType, r.Content)}
-		r.Content = nil
-	}
-	for i := range r.Files {
-		f := &r.Files[i]
-		p := Part{Name: f.Name, ContentType: f.ContentType, Role: f.Role, Size: f.SizeBytes}
-		content, encoding := f.Content, f.Encoding
-		p.open = func() io.Reader {
-			if encoding == api.EncodingBase64 {
-				return outline.NewBase64Reader(strings.NewReader(content))
-			}
-			return strings.NewReader(content)
+	if out.Files == nil {
+		s, err := openContent(key, a.whole(out.Parts[0]))
+		if err != nil {
+			return cantOpen(err)
 		}
-		out.Parts = append(out.Parts, p)
-		f.Content = ""
+		out.ContentType, out.Parts[0] = s.contentType, inMemory(s)
+		return nil
+	}
+	files, parts, names := make([]api.ClaimedFile, len(out.Files)), make([]Part, len(out.Files)), map[string]bool{}
+	for i, f := range out.Files {
+		if f.Encoding != "" {
+			return cantOpen(errSealForm)
+		}
+		s, l, err := openFile(key, f.Name, a.whole(out.Parts[i]), len(files), names)
+		if err != nil {
+			return cantOpen(err)
+		}
+		at, p := s.part.File-1, inMemory(s)
+		if p.Name = l.Name; parts[at].open != nil {
+			return cantOpen(errSealPlace)
+		}
+		if l.Role != "" {
+			p.Role = &l.Role
+		}
+		parts[at], files[at] = p, api.ClaimedFile{Name: p.Name, ContentType: p.ContentType, SizeBytes: p.Size, Role: p.Role, Encoding: l.Encoding}
+	}
+	if out.Files, out.Parts = files, parts; len(files) == 0 {
+		return cantOpen(errSealPlace)
 	}
 	return nil
 }
 
-// inMemory is a single content.
-func inMemory(contentType string, content json.RawMessage) Part {
-	text := []byte(content)
-	if contentType != api.TypeJSON {
-		var s string
-		if jsonv2.Unmarshal(content, &s) == nil {
-			text = []byte(s)
-		}
+// whole is what a part has as a string, or what can't be opened either.
+func (a *spooledAnswer) whole(p Part) string {
+	var b strings.Builder
+	b.Grow(int(p.Size))
+	if _, err := io.Copy(&b, p.open()); err != nil {
+		return ""
 	}
-	return Part{ContentType: contentType, Size: int64(len(text)), open: func() io.Reader { return bytes.NewReader(text) }}
+	return b.String()
+}
+
+func inMemory(s *sealed) Part {
+	return Part{ContentType: s.contentType, Size: int64(len(s.data)), open: func() io.Reader { return bytes.NewReader(s.data) }}
 }
