@@ -19,6 +19,11 @@
 // one, nor an idempotency key, nor a payload appears in an error or a log of
 // this package, at any level. A claim URL's fragment is never sent.
 //
+// What is sent with Sealed set is encrypted first, with a key that is nowhere but
+// in that fragment. [Client.Claim] and [Client.ClaimSpooled] open it, and refuse
+// with ErrSealed, before a retrieval is spent, a claim URL whose key is missing or
+// is not the kubbi's. docs/sealed.md has the format.
+//
 // # What is promised
 //
 // A claim URL often comes from someone else. Only the base URL's origin,

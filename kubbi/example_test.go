@@ -94,6 +94,31 @@ func ExampleClient_SendFiles() {
 	// # Read me
 }
 
+// A secret that not even the service can read: its key is a part of the claim
+// URL that goes to the recipient alone.
+func ExampleClient_Send_sealed() {
+	client, done := embedded()
+	defer done()
+	ctx := context.Background()
+
+	sent, err := client.Send(ctx, kubbi.SendParams{Content: "the door code is 4711", Sealed: true, MaxRetrievals: 1})
+	if err != nil {
+		log.Fatal(err)
+	}
+	withoutKey, _, _ := strings.Cut(sent.ClaimURL, "#")
+	_, err = client.Claim(ctx, withoutKey)
+	fmt.Println("without its key:", errors.Is(err, kubbi.ErrSealed))
+
+	got, err := client.Claim(ctx, sent.ClaimURL)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(got.Text())
+	// Output:
+	// without its key: true
+	// the door code is 4711
+}
+
 // Everything the caller has sent, page by page behind the scenes.
 func ExampleClient_All() {
 	client, done := embedded()
