@@ -9,6 +9,8 @@ import (
 
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"kubbi-mcp/kubbi/api"
 )
 
 // A sealed kubbi is encrypted before it is sent. Its key stands in the claim
@@ -144,8 +146,9 @@ func checkSeal(key *sealKey, metadata []byte) *Error {
 	return nil
 }
 
+// notOpened is an error found before a claim has counted.
 func notOpened(message string) *Error {
-	return &Error{Message: message, kind: ErrSealed, permanent: true}
+	return &Error{Code: api.CodeValidation, Message: message, kind: ErrSealed, permanent: true}
 }
 
 // spent says of a claim that has counted why it gave nothing. The relay keeps
@@ -153,6 +156,6 @@ func notOpened(message string) *Error {
 // whole the next time.
 func spent(e *Error) *Error {
 	e.Message += "; the claim has counted, and only a relay that keeps the payload for its grace time gives it to the same claim again"
-	e.Uncertain = true
+	e.Code, e.Uncertain = "", true
 	return e
 }

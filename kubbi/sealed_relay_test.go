@@ -311,7 +311,7 @@ func TestSealedIsNotSpent(t *testing.T) {
 		_, spooledErr := c.ClaimSpooled(ctx, tt.url, f)
 		for _, err := range []error{err, spooledErr} {
 			var e *kubbi.Error
-			if !errors.As(err, &e) || !errors.Is(err, kubbi.ErrSealed) || e.Uncertain || !strings.Contains(e.Message, tt.says) || !strings.HasSuffix(e.Message, "nothing was claimed") {
+			if !errors.As(err, &e) || !errors.Is(err, kubbi.ErrSealed) || !errors.Is(err, kubbi.ErrValidation) || e.Uncertain || !strings.Contains(e.Message, tt.says) || !strings.HasSuffix(e.Message, "nothing was claimed") {
 				t.Errorf("%s: %v", name, err)
 				continue
 			}

@@ -225,7 +225,7 @@ func TestOpenClaimRefuses(t *testing.T) {
 		answer := claimOf(t, key, r)
 		before := slices.Clone(answer.Files)
 		err := openClaim(key, answer)
-		if e := asError(t, err); !errors.Is(err, ErrSealed) || !e.Uncertain || e.retryable() {
+		if e := asError(t, err); !errors.Is(err, ErrSealed) || errors.Is(err, ErrValidation) || !e.Uncertain || e.retryable() {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
