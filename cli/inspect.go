@@ -39,6 +39,9 @@ func inspectText(seen *kubbi.Inspected) string {
 		{"created", localTime(seen.CreatedAt)},
 		{"expires", localTime(seen.ExpiresAt)},
 	}
+	if kubbi.IsSealed(seen) {
+		rows = append(rows, row{"sealed", "yes: a claim needs the part after # of its claim URL"})
+	}
 	for _, f := range seen.Files {
 		role := ""
 		if f.Role != nil {
