@@ -56,11 +56,16 @@ func (rl *Relay) claim(w http.ResponseWriter, r *http.Request) error {
 	h.Set("Content-Type", "application/json")
 	// Nothing is sent before the first chunk has opened, so that a payload that
 	// can't be opened is answered with an error.
-	b := bufio.NewWriterSize(clientWriter{w}, answerBuffer)
-	if err := rl.writeClaim(b, c, t); err != nil {
-		return err
+	out := newAside(clientWriter{w})
+	b := bufio.NewWriterSize(out, answerBuffer)
+	err = rl.writeClaim(b, c, t)
+	if err == nil {
+		err = b.Flush()
 	}
-	return b.Flush()
+	if cerr := out.close(); err == nil {
+		err = cerr
+	}
+	return err
 }
 
 // release answers DELETE /r/:token/claim, our own route: the client has the

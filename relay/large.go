@@ -39,7 +39,15 @@ func (p part) seal(random io.Reader, key *atrest.Key, b atrest.Binding) iter.Seq
 	if p.open == nil {
 		return key.Seal(random, b, p.bytes)
 	}
-	return key.SealReader(random, b, p.open())
+	return func(yield func([]byte, error) bool) {
+		r := readAhead(p.open())
+		defer r.close()
+		for sealed, err := range key.SealReader(random, b, r) {
+			if !yield(sealed, err) {
+				return
+			}
+		}
+	}
 }
 
 // draft reads a create body, writes it to request unless that is nil, and
@@ -50,7 +58,10 @@ func (rl *Relay) draft(r *http.Request, request hash.Hash) (*draft, error) {
 	if r.ContentLength > limit {
 		return nil, bodyTooLarge(limit)
 	}
-	body := &bodyReader{r: r, body: http.MaxBytesReader(nil, r.Body, limit), limit: limit, request: request}
+	body := &bodyReader{r: r, body: http.MaxBytesReader(nil, r.Body, limit), limit: limit}
+	if request != nil {
+		body.request = request
+	}
 	first := make([]byte, 0, firstPiece(r.ContentLength))
 	for len(first) <= maxWholeBody {
 		if len(first) == cap(first) {
@@ -68,6 +79,11 @@ func (rl *Relay) draft(r *http.Request, request hash.Hash) (*draft, error) {
 	sp, err := spool.New(rl.cfg.SpoolDir)
 	if err != nil {
 		return nil, err
+	}
+	if request != nil {
+		hashing := newAside(request)
+		defer hashing.close()
+		body.request = hashing
 	}
 	short := max(outline.Short, rl.cfg.Limits.MetadataBytes) // so that of good metadata nothing is left out
 	d, err := validateLarge(io.MultiReader(bytes.NewReader(first), body), sp, short, rl.cfg.Limits)
@@ -104,14 +120,14 @@ type bodyReader struct {
 	body    io.Reader
 	limit   int64
 	n       int64
-	request hash.Hash // of all that was read; nil: nobody asks
+	request io.Writer // gets all that was read; nil: nobody asks
 }
 
 func (b *bodyReader) Read(p []byte) (int, error) {
 	n, err := b.body.Read(p)
 	b.n += int64(n)
 	if b.request != nil {
-		b.request.Write(p[:n])
+		_, _ = b.request.Write(p[:n]) // a hash
 	}
 	var over *http.MaxBytesError
 	switch {
@@ -134,10 +150,14 @@ type large struct {
 // validateLarge is validate for a body whose values of more than short bytes
 // go to a spool. What its draft's parts give is read from there.
 func validateLarge(body io.Reader, sp *spool.Spool, short int, limits api.Limits) (*draft, error) {
+	keeping := newAside(sp)
 	o, err := outline.Read(body, outline.Config{
 		Short: short, Max: maxOutline(limits), Content: true,
-		Keep: func(p []byte) error { _, err := sp.Write(p); return err },
+		Keep: func(p []byte) error { _, err := keeping.Write(p); return err },
 	})
+	if kerr := keeping.close(); err == nil {
+		err = kerr
+	}
 	var fault *outline.Error
 	switch {
 	case errors.Is(err, outline.ErrTooLarge):

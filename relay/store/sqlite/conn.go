@@ -311,6 +311,17 @@ func (s *stmt) bytes(i int) []byte {
 
 func (s *stmt) text(i int) string { return string(s.raw(i)) }
 
+// autoCheckpoint sets whether a commit may move the log into the data base. What
+// was not moved meanwhile is moved when it is set again, as far as readers let it.
+func (c *conn) autoCheckpoint(on bool) {
+	if !on {
+		sqlite3.Xsqlite3_wal_autocheckpoint(c.tls, c.db, 0)
+		return
+	}
+	sqlite3.Xsqlite3_wal_autocheckpoint(c.tls, c.db, checkpointPages)
+	sqlite3.Xsqlite3_wal_checkpoint_v2(c.tls, c.db, 0, sqlite3.SQLITE_CHECKPOINT_PASSIVE, 0, 0) // a commit's own tells nobody of a failure either
+}
+
 // checkpoint moves the write-ahead log into the data base, after which it is
 // written from its start again, and gives the frames it had. truncate also
 // empties the file. It fails soon if a reader is still at an older state.

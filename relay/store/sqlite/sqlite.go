@@ -33,6 +33,9 @@ const (
 	// all others wait for and which is tried again anyway.
 	checkpointMS = 3
 	queueLength  = 1024
+	// checkpointPages is at how many pages in the log a commit moves them into the
+	// data base.
+	checkpointPages = 4000
 )
 
 // Config says where a store is. Only Path is needed.
@@ -101,8 +104,9 @@ func open(ctx context.Context, cfg Config) (*Store, error) {
 		gone:  make(chan struct{}),
 	}
 	// On macOS only fullfsync reaches the disk itself; elsewhere it is nothing.
-	err = c.exec("PRAGMA synchronous=FULL; PRAGMA fullfsync=ON; PRAGMA secure_delete=ON; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-2000; PRAGMA wal_autocheckpoint=4000")
+	err = c.exec("PRAGMA synchronous=FULL; PRAGMA fullfsync=ON; PRAGMA secure_delete=ON; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-2000")
 	if err == nil {
+		c.autoCheckpoint(true)
 		err = s.writer.tx.prepare(c)
 	}
 	if err == nil {

@@ -14,6 +14,7 @@ type tx struct {
 	byToken, byID, byKey, bySeq   *stmt
 	insert, insertChunk, chunks   *stmt
 	save, wipe, setDue, forgetKey *stmt
+	wipeChunks                    *stmt
 	keyAnswer                     *stmt
 	graceGet, gracePut, graceDel  *stmt
 	graceLast, graceClear         *stmt
@@ -67,6 +68,7 @@ func (t *tx) prepare(c *conn) error {
 		{&t.wipe, `UPDATE kubbi SET status = ?, retrievals = ?, first_at = ?, last_at = ?, ended_at = ?,
 			grace_key = NULL, grace_until = NULL, grace_number = NULL, grace_at = NULL, grace_more = 0,
 			sealed = 0, files = NULL, metadata = NULL WHERE seq = ?`},
+		{&t.wipeChunks, "DELETE FROM chunk WHERE k > ? AND k < ?"},
 		{&t.setDue, "UPDATE kubbi SET due = ? WHERE seq = ?"},
 		{&t.forgetKey, `UPDATE kubbi SET key_h = NULL, key = NULL, key_request = NULL, key_answer = NULL, key_until = NULL
 			WHERE seq = ?`},
@@ -190,6 +192,19 @@ func (t *tx) wipeRow(r *row) error {
 		}
 		t.graceClear.bindInt(1, r.seq)
 		if err := t.graceClear.run(); err != nil {
+			return err
+		}
+	}
+	if r.size > store.MaxChunk {
+		// The statement below would take these along as well, but since it might
+		// fail half way SQLite would hold all of their pages until it is done.
+		s := t.wipeChunks
+		if err := s.args(0); err != nil {
+			return err
+		}
+		s.bindInt(1, r.seq<<chunkBits)
+		s.bindInt(2, (r.seq+1)<<chunkBits)
+		if err := s.run(); err != nil {
 			return err
 		}
 	}

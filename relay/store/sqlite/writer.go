@@ -171,7 +171,11 @@ func (w *writer) commit(group []*op) {
 		w.locked(together)
 	}
 	for i := range apart {
+		// Moving a large payload from the log into the data base takes as long
+		// as writing it; its caller, for whom it is durable, need not wait.
+		w.c.autoCheckpoint(false)
 		w.locked(apart[i : i+1])
+		w.c.autoCheckpoint(true)
 		w.c.trim()
 	}
 }
