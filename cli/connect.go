@@ -31,7 +31,8 @@ func (a *app) connect() (*backend, error) {
 	if err != nil {
 		return nil, usage(err)
 	}
-	relay, err := local.New(local.Config{Dir: dir, Origin: a.cfg.RelayURL, Logger: a.log})
+	limits := a.cfg.limits()
+	relay, err := local.New(local.Config{Dir: dir, Origin: a.cfg.RelayURL, Limits: limits, Logger: a.log})
 	if err != nil {
 		return nil, usagef("--relay-url (KUBBI_RELAY_URL) or --data-dir (KUBBI_DATA_DIR): %w", err)
 	}
@@ -52,6 +53,8 @@ func (a *app) connect() (*backend, error) {
 		kubbi.WithAllowedOrigins(append([]string{a.cfg.RelayURL}, a.cfg.AllowOrigin...)...),
 		kubbi.WithTraceOrigins(a.cfg.RelayURL),
 		kubbi.WithMiddleware(relay.RoundTripper),
+		kubbi.WithAnswerLimit(max(kubbi.DefaultAnswerLimit, answerLimit(limits))),
+		kubbi.WithSpoolLimit(max(kubbi.DefaultSpoolLimit, answerLimit(limits))),
 		kubbi.WithUserAgent("kubbi-mcp/"+buildInfo().Version),
 		kubbi.WithLogger(a.log),
 	)

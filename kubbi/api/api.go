@@ -102,7 +102,7 @@ type Limits struct {
 	MaxRetrievalCap int // the largest max_retrievals
 }
 
-// DefaultLimits are those of the embedded relay.
+// DefaultLimits are those of a relay that is told no others.
 func DefaultLimits() Limits {
 	return Limits{
 		ContentBytes:    10 << 20,
