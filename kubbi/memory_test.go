@@ -1,0 +1,151 @@
+package kubbi_test
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"kubbi-mcp/kubbi"
+	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/relay/relaytest"
+)
+
+// TestLargeMemory sends and claims a file of 64 MiB with client and relay in one
+// process, which never holds as much of it. That process is a child, since
+// what this one has held before would hide it.
+func TestLargeMemory(t *testing.T) {
+	const child = "KUBBI_TEST_LARGE"
+	if os.Getenv(child) != "" {
+		large(t)
+		return
+	}
+	if _, err := os.Stat("/proc/self/status"); err != nil {
+		t.Skip("memory is read from /proc, which is not here")
+	}
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestLargeMemory$", "-test.v")
+	cmd.Env = append(os.Environ(), child+"=1")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	found := false
+	for line := range strings.Lines(string(out)) {
+		var idle, peak int64
+		if n, _ := fmt.Sscanf(strings.TrimSpace(line), "peak memory %d kB, then %d kB", &idle, &peak); n == 2 {
+			found = true
+			t.Logf("%d kB above idle", peak-idle)
+			if peak-idle > 64<<10 {
+				t.Errorf("64 MiB took %d kB of memory", peak-idle)
+			}
+		}
+	}
+	if !found {
+		t.Errorf("the child said nothing:\n%s", out)
+	}
+}
+
+// large is the child.
+func large(t *testing.T) {
+	const size = 64 << 20
+	l := api.DefaultLimits()
+	l.PackageBytes = 2 * size
+	relay := relaytest.New(t, relaytest.WithLimits(l))
+	c, err := kubbi.NewClient("", kubbi.WithBaseURL(relay.URL), kubbi.WithMiddleware(func(next http.RoundTripper) http.RoundTripper { return relay.Local.RoundTripper(next) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	name := filepath.Join(t.TempDir(), "file")
+	sum := makeFile(t, name, size)
+	exchange(t, c, name, "", 1000)
+	idle := peak(t)
+	for _, encoding := range []string{api.EncodingBase64, ""} {
+		if got := exchange(t, c, name, encoding, size); got != sum {
+			t.Error("another file was claimed")
+		}
+		fmt.Printf("\npeak memory %d kB, then %d kB\n", idle, peak(t))
+	}
+}
+
+// makeFile writes a text with something to escape in it.
+func makeFile(t *testing.T, name string, size int) (sum [32]byte) {
+	t.Helper()
+	f, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	h := sha256.New()
+	buffered := bufio.NewWriterSize(f, 64<<10)
+	w := io.MultiWriter(buffered, h)
+	var line [64]byte
+	for n := 0; n < size; n += len(line) {
+		b := append(strconv.AppendInt(line[:0], int64(n), 10), ": a \"line\" of a build log"...)
+		for len(b) < len(line)-1 {
+			b = append(b, '.')
+		}
+		if _, err := w.Write(append(b, '\n')); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := buffered.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	h.Sum(sum[:0])
+	return sum
+}
+
+// exchange sends the beginning of a file, claims it, and gives its sum.
+func exchange(t *testing.T, c *kubbi.Client, name, encoding string, size int64) (sum [32]byte) {
+	t.Helper()
+	src := kubbi.Source{Name: "a", ContentType: "a/b", Encoding: encoding, Size: size, Open: func() (io.ReadCloser, error) {
+		f, err := os.Open(name)
+		return struct {
+			io.Reader
+			io.Closer
+		}{io.LimitReader(f, size), f}, err
+	}}
+	sent, err := c.SendFiles(t.Context(), kubbi.SendFilesParams{Sources: []kubbi.Source{src}, MaxRetrievals: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := c.ClaimSpooled(t.Context(), sent.ClaimURL, spoolFile(t), kubbi.HoldGrace())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := got.Parts[0].Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := sha256.New()
+	if n, err := io.Copy(h, r); n != size || err != nil {
+		t.Fatalf("read %d bytes, %v", n, err)
+	}
+	if err := got.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h.Sum(sum[:0])
+	return sum
+}
+
+// peak is the most memory that this process ever held, in kB.
+func peak(t *testing.T) (kB int64) {
+	t.Helper()
+	b, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(b), "VmHWM:")
+	if n, _ := fmt.Sscan(rest, &kB); n != 1 {
+		t.Fatal("no VmHWM in /proc/self/status")
+	}
+	return kB
+}
