@@ -26,6 +26,7 @@ type Config struct {
 	Sealed      bool      `group:"Configuration:" variable:"KUBBI_SEALED" help:"Encrypt what is sent first, with a key that only the claim URL has, after #."`
 	AllowDir    []string  `group:"Configuration:" variable:"KUBBI_ALLOW_DIRS" placeholder:"DIR" help:"Let agents send files from this folder by path, and save into it; may be repeated. Over stdio the folders that the host offers are allowed as well."`
 	AllowHidden bool      `group:"Configuration:" variable:"KUBBI_ALLOW_HIDDEN" help:"Let agents touch, in allowed folders, what starts with a dot or looks like a store of keys as well."`
+	MaxInline   int64     `group:"Configuration:" variable:"KUBBI_MAX_INLINE" placeholder:"BYTES" default:"65536" help:"Largest payload that a claim passes through an agent's context (${default}); a larger one must be saved into a folder."`
 	LogLevel    logLevel  `group:"Configuration:" variable:"KUBBI_LOG_LEVEL" placeholder:"LEVEL" help:"debug, info, warn or error; by default info for serve, warn for the other commands."`
 	LogFormat   logFormat `group:"Configuration:" variable:"KUBBI_LOG_FORMAT" placeholder:"FORMAT" default:"text" help:"text or json (${default}). Logs go to standard error."`
 }
@@ -42,6 +43,9 @@ func (c *Config) validate() error {
 	limits := api.DefaultLimits()
 	if s := c.DefaultTTL.int(); s < limits.MinTTLSeconds || s > limits.MaxTTLSeconds {
 		return fmt.Errorf("--default-ttl (KUBBI_DEFAULT_TTL) must be between %d and %d seconds", limits.MinTTLSeconds, limits.MaxTTLSeconds)
+	}
+	if c.MaxInline < 1 {
+		return fmt.Errorf("--max-inline (KUBBI_MAX_INLINE) must be at least 1 byte")
 	}
 	if !prefixRule.MatchString(c.ToolPrefix) {
 		return fmt.Errorf("--tool-prefix (KUBBI_TOOL_PREFIX) may hold at most 32 letters, digits, and _ -")

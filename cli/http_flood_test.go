@@ -115,7 +115,7 @@ func TestVanished(t *testing.T) {
 // TestUnread has a client claim over SSE and read nothing of what it gets.
 func TestUnread(t *testing.T) {
 	t.Parallel()
-	s := startHTTP(t, "--auth-token-file", tokenFile(t, "alice "+aliceToken, "bob "+bobToken))
+	s := startHTTP(t, "--max-inline", "1048576", "--auth-token-file", tokenFile(t, "alice "+aliceToken, "bob "+bobToken))
 	before := s.baseline(t, bearer(bobToken))
 	sent := s.connect(t, overHTTP, bearer(aliceToken))
 	url := sent.mustCall(t, "send", map[string]any{"content": strings.Repeat("0123456789abcdef", 1<<14)}).field("claim_url")

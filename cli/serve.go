@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"kubbi-mcp/server"
+	"kubbi-mcp/tools"
 	"kubbi-mcp/tools/files"
 )
 
@@ -87,6 +88,10 @@ func (a *app) serverConfig() (server.Config, error) {
 			return server.Config{}, usagef("--allow-dir (KUBBI_ALLOW_DIRS): %w", err)
 		}
 	}
+	dir, err := a.dataDir()
+	if err != nil {
+		return server.Config{}, usage(err)
+	}
 	return server.Config{
 		Version:    buildInfo().Version,
 		DefaultTTL: a.cfg.DefaultTTL.duration(),
@@ -95,6 +100,8 @@ func (a *app) serverConfig() (server.Config, error) {
 		PollEvery:  a.pollEvery(),
 		Logger:     a.log,
 		Files:      rules,
+		MaxInline:  a.cfg.MaxInline,
+		State:      tools.NewState(dir),
 	}, nil
 }
 

@@ -83,7 +83,7 @@ func TestProgress(t *testing.T) {
 // TestProgressOfTheNewest is progress in the version without a handshake.
 func TestProgressOfTheNewest(t *testing.T) {
 	c, _ := newClient(t)
-	p := newPeer(t, Config{Client: c})
+	p := newPeer(t, Config{Client: c, MaxInline: 10 << 20})
 	p.send(t, callWith("send", `{"content":"`+strings.Repeat("x", 1<<20)+`"}`, modern[len(`"_meta":{`):len(modern)-1]+`,"progressToken":"t"`))
 	notes, answer := untilAnswer(func() string { return string(p.receive(t)) })
 	wantProgress(t, notes, `"t"`, 1<<20)

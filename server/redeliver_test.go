@@ -16,7 +16,7 @@ import (
 // the answer is there; claimed again, the same caller gets it all the same, and
 // nobody else does.
 func TestClaimWhoseAnswerIsLost(t *testing.T) {
-	s := newHost(t, HTTPConfig{})
+	s := newHost(t, HTTPConfig{Server: Config{MaxInline: 64 << 20}})
 	payload := strings.Repeat("0123456789abcdef", 9<<16) // more than any buffer on the way
 	sent, err := s.client.Send(t.Context(), kubbi.SendParams{Content: payload, MaxRetrievals: 1})
 	if err != nil {

@@ -37,6 +37,8 @@ type Config struct {
 	Logger          *slog.Logger   // nil: silent
 	Schemas         *tools.Schemas // to share among servers; nil: its own
 	Files           files.Rules    // what may be sent and saved by path; the zero value: nothing
+	MaxInline       int64          // the largest payload that a claim gives without saving it; 0: tools.DefaultMaxInline
+	State           *tools.State   // keeps claims under way on disk; nil: in memory
 
 	Caller  string                           // whose server it is, for logs; "": the process's own user
 	Metrics *Metrics                         // nil: none
@@ -121,6 +123,9 @@ func New(cfg Config) (*Server, error) {
 		Logger:     cfg.Logger,
 		Schemas:    cfg.Schemas,
 		Files:      cfg.Files,
+		MaxInline:  cfg.MaxInline,
+		State:      cfg.State,
+		Caller:     cfg.Caller,
 		Deliver:    onDelivery,
 		Observe:    s.called,
 	}); err != nil {

@@ -258,7 +258,7 @@ func TestLongMessages(t *testing.T) {
 // TestLargeClaim gets payloads back as they were sent, of every kind.
 func TestLargeClaim(t *testing.T) {
 	c, _ := newClient(t)
-	p := newPeer(t, Config{Client: c})
+	p := newPeer(t, Config{Client: c, MaxInline: 10 << 20})
 	p.handshake(t)
 	text := strings.Repeat("line with \"quotes\", \\ and ümlaut \u2028\n", 30_000)
 	quoted, _ := json.Marshal(text)

@@ -19,6 +19,7 @@ import (
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/relay/relaytest"
+	"kubbi-mcp/tools"
 	"kubbi-mcp/tools/files"
 )
 
@@ -108,6 +109,7 @@ func play(t *testing.T, ar *txtar.Archive) string {
 				t.Fatal(err)
 			}
 			cfg.Files.Folders = []files.Folder{allowed}
+			cfg.State = tools.NewState(t.TempDir())
 		case isPrefix:
 			cfg.ToolPrefix = prefix
 		default:

@@ -26,6 +26,10 @@ func Explain(tool string, err error) string {
 	if errors.As(err, &arg) {
 		return "Wrong arguments, nothing was done. " + string(arg) + " Correct them and call this tool again."
 	}
+	var lost *unsaved
+	if errors.As(err, &lost) {
+		return lost.explain()
+	}
 	var refused files.Refusal
 	if errors.As(err, &refused) {
 		done := "Nothing was sent"
@@ -138,10 +142,13 @@ func outcome(err error) string {
 	var kerr *kubbi.Error
 	var arg argumentError
 	var refused files.Refusal
+	var lost *unsaved
 	ours := !errors.As(err, &kerr)
 	switch {
 	case err == nil:
 		return OutcomeOK
+	case errors.As(err, &lost):
+		return OutcomeUnsaved
 	case errors.As(err, &arg), errors.As(err, &refused):
 		return OutcomeBadArguments
 	case !ours && api.Statuses[kerr.Code] != 0:

@@ -24,6 +24,7 @@ type inspectOutput struct {
 	Type           string           `json:"type" jsonschema:"content (one value) or package (files)."`
 	Status         api.Status       `json:"status" jsonschema:"active, expired, burned or deleted. Only an active one can be claimed."`
 	ContentType    string           `json:"content_type,omitzero" jsonschema:"Of a single content."`
+	SizeBytes      *int64           `json:"size_bytes,omitzero" jsonschema:"Of a single content, in bytes, where the service tells it."`
 	FileCount      *int             `json:"file_count,omitzero" jsonschema:"Of a package."`
 	TotalSizeBytes *int64           `json:"total_size_bytes,omitzero" jsonschema:"Of a package, in bytes, decoded."`
 	Files          []fileDescriptor `json:"files,omitzero" jsonschema:"Of a package."`
@@ -63,6 +64,9 @@ func (t *toolset) inspect() definition {
 				Metadata:       orNull(got.Metadata),
 				CreatedAt:      got.CreatedAt,
 				ExpiresAt:      got.ExpiresAt,
+			}
+			if got.PayloadSizeKnown {
+				out.SizeBytes = &got.PayloadSize
 			}
 			for _, f := range got.Files {
 				out.Files = append(out.Files, fileDescriptor(f))

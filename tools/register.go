@@ -38,6 +38,14 @@ type Config struct {
 	Files files.Rules
 	Roots func(context.Context) []files.Folder
 
+	// MaxInline is the largest payload, in bytes, that a claim gives without saving
+	// it; 0: DefaultMaxInline.
+	MaxInline int64
+	// State keeps claims under way on disk; nil: in memory, and then nothing can be
+	// saved by path. Caller says whose they are, where several share a state.
+	State  *State
+	Caller string
+
 	// Observe is told of every call when it has ended; nil: nobody.
 	Observe func(context.Context, Call)
 
@@ -46,6 +54,10 @@ type Config struct {
 	// answer does, at once.
 	Deliver func(ctx context.Context, then func(delivered bool))
 }
+
+// DefaultMaxInline is the largest payload, in bytes, that a claim gives to a model
+// unless it is configured otherwise.
+const DefaultMaxInline = 64 << 10
 
 // Call is what is known of a call that has ended. It holds nothing that came
 // from outside.
@@ -63,6 +75,7 @@ const (
 	OutcomeOrigin       = "origin_refused" // the claim URL's origin is not allowed
 	OutcomeNetwork      = "network"        // no answer of the Kubbi API, or half of one
 	OutcomeService      = "service_error"  // an answer that the Kubbi API does not give
+	OutcomeUnsaved      = "unsaved"        // claimed, and could not be written to disk
 	OutcomeTimeout      = "timeout"        // the call's own time was up
 	OutcomeCancelled    = "cancelled"
 	OutcomeInternal     = "internal" // a fault of ours
@@ -88,7 +101,10 @@ func Register(s *mcpserver.MCPServer, cfg Config) error {
 	if cfg.Deliver == nil {
 		cfg.Deliver = func(_ context.Context, then func(bool)) { then(true) }
 	}
-	t := &toolset{Config: cfg}
+	if cfg.MaxInline == 0 {
+		cfg.MaxInline = DefaultMaxInline
+	}
+	t := &toolset{Config: cfg, held: heldKeys{state: cfg.State, caller: cfg.Caller, log: cfg.Logger}}
 	for _, d := range []definition{
 		t.send(), t.sendFiles(), t.inspect(), t.claim(), t.get(), t.list(), t.delete(),
 	} {
@@ -105,7 +121,7 @@ var prefixRule = regexp.MustCompile(`^[A-Za-z0-9_-]{0,32}$`)
 // toolset is what the handlers share.
 type toolset struct {
 	Config
-	undelivered undelivered
+	held heldKeys
 }
 
 // definition is one tool, ready to be added.

@@ -97,6 +97,8 @@ func inferred(t *testing.T) map[string]*jsonschema.Schema {
 	file["encoding"].Enum = words(api.EncodingBase64)
 
 	claimURL := input[claimURLInput](t)
+	claim := input[claimInput](t)
+	claim.Properties["claim_url"].MinLength = new(1)
 	claimURL.Properties["claim_url"].MinLength = new(1)
 	id := input[idInput](t)
 	id.Properties["id"].MinLength = new(1)
@@ -112,7 +114,7 @@ func inferred(t *testing.T) map[string]*jsonschema.Schema {
 		"send.input": send, "send.output": output[sendOutput](t),
 		"send_files.input": sendFiles, "send_files.output": output[sendFilesOutput](t),
 		"inspect.input": claimURL, "inspect.output": output[inspectOutput](t),
-		"claim.input": claimURL, "claim.output": output[claimOutput](t),
+		"claim.input": claim, "claim.output": output[claimOutput](t),
 		"get.input": id, "get.output": output[kubbiOutput](t),
 		"list.input": list, "list.output": output[listOutput](t),
 		"delete.input": id, "delete.output": output[deleteOutput](t),

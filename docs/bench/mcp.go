@@ -44,7 +44,7 @@ func (s *suite) serveHTTP() (*httpServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &httpServer{url: "http://" + addr, cmd: exec.CommandContext(s.ctx, s.bin, "serve", "--transport", "http", "--addr", addr, "--relay-url", "http://"+relay)}
+	h := &httpServer{url: "http://" + addr, cmd: exec.CommandContext(s.ctx, s.bin, "serve", "--transport", "http", "--addr", addr, "--max-inline", "1073741824", "--relay-url", "http://"+relay)}
 	h.cmd.Env = append(os.Environ(), "KUBBI_DATA_DIR="+data, "KUBBI_API_KEY=", "KUBBI_BASE_URL=", "KUBBI_MCP_TOKEN=", "KUBBI_MCP_TOKEN_FILE=")
 	h.cmd.Stderr = &h.stderr
 	if err := h.cmd.Start(); err != nil {

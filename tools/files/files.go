@@ -82,6 +82,7 @@ func (r Rules) locate(path string) (spot, error) {
 	if len(r.Folders) == 0 {
 		return spot{}, refuse("%s: no folder is allowed. %s", quote(path), r.Allowed())
 	}
+	given := path
 	if !filepath.IsAbs(path) {
 		if len(r.Folders) > 1 {
 			return spot{}, refuse("%s is a relative path, and several folders are allowed: give an absolute one. %s", quote(path), r.Allowed())
@@ -101,7 +102,7 @@ func (r Rules) locate(path string) (spot, error) {
 		}
 	}
 	if found == nil {
-		return spot{}, refuse("%s is outside the allowed folders. %s", quote(path), r.Allowed())
+		return spot{}, refuse("%s is outside the allowed folders. %s", quote(given), r.Allowed())
 	}
 	return *found, r.checkHidden(*found)
 }

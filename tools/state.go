@@ -1,0 +1,121 @@
+package tools
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+// State is the folder in which a claim keeps what must not be lost: its key
+// while it is under way, and the answer of a service that gives it only once.
+// All of it is for its owner alone to read. Any number of processes may share
+// one. The zero value is not usable; see NewState.
+type State struct {
+	dir  string
+	once sync.Once
+	err  error
+}
+
+// The folders in a state's, and for how long what is left in them stays.
+const (
+	keysName  = "claims"
+	spoolName = "spool"
+
+	keysKept  = time.Hour      // no relay keeps a payload for its claim for longer
+	spoolKept = 24 * time.Hour // as long as a kubbi may live
+)
+
+// NewState gives the state in a folder. Nothing is touched before the first
+// claim needs it.
+func NewState(dir string) *State { return &State{dir: dir} }
+
+// open makes the folders, and takes away what earlier processes left in them.
+func (s *State) open() error {
+	s.once.Do(func() {
+		for name, kept := range map[string]time.Duration{keysName: keysKept, spoolName: spoolKept} {
+			dir := filepath.Join(s.dir, name)
+			if s.err = os.MkdirAll(dir, 0o700); s.err != nil {
+				return
+			}
+			sweep(dir, time.Now().Add(-kept))
+		}
+	})
+	if s.err != nil {
+		return fmt.Errorf("open the folder for claims under way: %w", s.err)
+	}
+	return nil
+}
+
+// sweep removes what was last changed before a time. What can't be removed now
+// is tried at the next start.
+func sweep(dir string, before time.Time) {
+	all, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, e := range all {
+		if info, err := e.Info(); err == nil && info.ModTime().Before(before) {
+			_ = os.RemoveAll(filepath.Join(dir, e.Name()))
+		}
+	}
+}
+
+// spool makes a file for the answer to a claim.
+func (s *State) spool() (*os.File, error) {
+	if err := s.open(); err != nil {
+		return nil, err
+	}
+	return os.CreateTemp(filepath.Join(s.dir, spoolName), "claim-*.json")
+}
+
+// folder makes a folder for a payload that came larger than it was said to be.
+func (s *State) folder() (string, error) {
+	if err := s.open(); err != nil {
+		return "", err
+	}
+	return os.MkdirTemp(filepath.Join(s.dir, spoolName), "claim-")
+}
+
+// errLocked says that another claim has the file.
+var errLocked = errors.New("locked")
+
+// openLocked opens a file of claims under way, made if it is missing, for one
+// claim at a time: errLocked, if there is another. The lock goes with the file's
+// closing, and so with the process.
+func (s *State) openLocked(name string) (*os.File, error) {
+	if err := s.open(); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(s.dir, keysName, name)
+	for {
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		if err := lock(f); err != nil {
+			f.Close()
+			return nil, err
+		}
+		// Whoever had it before may have removed it.
+		if same, err := named(f, path); same || err != nil {
+			return f, err
+		}
+		f.Close()
+	}
+}
+
+func named(f *os.File, path string) (bool, error) {
+	open, err := f.Stat()
+	if err != nil {
+		return false, err
+	}
+	there, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return os.SameFile(open, there), err
+}
