@@ -123,6 +123,7 @@ func New(cfg Config) (*Server, error) {
 		Logger:     cfg.Logger,
 		Schemas:    cfg.Schemas,
 		Files:      cfg.Files,
+		Roots:      s.roots,
 		MaxInline:  cfg.MaxInline,
 		State:      cfg.State,
 		Caller:     cfg.Caller,

@@ -1,16 +1,19 @@
 package server
 
 import (
+	"context"
 	"io"
 	"sync"
 	"sync/atomic"
 
 	"github.com/mark3labs/mcp-go/mcp"
+
+	"kubbi-mcp/tools/files"
 )
 
 // stdioSession is the one client of a stdio transport. mcp-go's own is a global;
-// this one belongs to its ServeStdio call. We ask the client for nothing; should
-// a tool want roots or sampling one day, its answers come by in stdio.serve.
+// this one belongs to its ServeStdio call. All that we ask the client for is its
+// roots; answers come by in stdio.serve.
 type stdioSession struct {
 	id            string
 	notifications chan mcp.JSONRPCNotification
@@ -18,7 +21,17 @@ type stdioSession struct {
 
 	outbox outbox // of resources/subscribe
 
+	write    func(context.Context, []byte) bool // a line, to the client
+	requests atomic.Int64                       // to the client so far
+
+	roots        sync.Mutex     // guards what is known of the client's roots:
+	folders      []files.Folder // those that are there
+	rootsKnown   bool
+	rootsAsOf    int64        // rootsChanged, when they were asked for
+	rootsChanged atomic.Int64 // how often the client has said that they have
+
 	mu           sync.Mutex
+	waiting      map[string]chan []byte // for an answer of the client's, by the request's id
 	level        mcp.LoggingLevel
 	client       mcp.Implementation
 	capabilities mcp.ClientCapabilities

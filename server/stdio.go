@@ -62,6 +62,7 @@ func (s *Server) ServeStdio(ctx context.Context, stdin io.Reader, stdout io.Writ
 		out:     startWriter(ctx, stdout, session, cancel),
 		done:    make(chan *call, maxCalls),
 	}
+	session.write = t.out.write
 	in := startReader(ctx, stdin, s.maxMessage)
 
 	ended := t.loop(ctx, in.inputs)
@@ -178,7 +179,9 @@ func (t *stdio) serve(ctx context.Context, in input) {
 	}
 	switch {
 	case m.method == nil:
-		t.log.Debug("answer to no request of ours", "transport", "stdio")
+		if !t.session.answered(m) {
+			t.log.Debug("answer to no request of ours", "transport", "stdio")
+		}
 	case m.id == nil:
 		t.notified(ctx, m)
 	default:
@@ -194,6 +197,10 @@ func (t *stdio) notified(ctx context.Context, m *message) {
 			k.unwanted = k.unwanted || k.id == id
 			return k.id == id
 		})
+		return
+	}
+	if m.name == mcp.MethodNotificationRootsListChanged {
+		t.session.rootsChanged.Add(1)
 		return
 	}
 	defer func() {

@@ -101,7 +101,10 @@ type outgoing struct {
 func (t *toolset) packageOf(ctx context.Context, in []fileInput, sealed bool) (*outgoing, error) {
 	var out outgoing
 	byPath := slices.ContainsFunc(in, func(f fileInput) bool { return f.Path != "" })
-	rules := t.rules(ctx)
+	var rules files.Rules
+	if byPath {
+		rules = t.rules(ctx) // the host may be asked for its roots
+	}
 	seen := taken{}
 	size := int64(0)
 	for i, f := range in {

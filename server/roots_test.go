@@ -1,0 +1,134 @@
+package server
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/mark3labs/mcp-go/mcp"
+)
+
+// withRoots says hello as a client that has roots, or as one that does not.
+func withRoots(t *testing.T, p *peer, has bool) {
+	t.Helper()
+	hello := initialize
+	if has {
+		hello = strings.Replace(hello, `"capabilities":{}`, `"capabilities":{"roots":{"listChanged":true}}`, 1)
+	}
+	p.send(t, hello)
+	p.receive(t)
+	p.send(t, `{"jsonrpc":"2.0","method":"notifications/initialized"}`)
+}
+
+// asked receives a request for the roots, and gives its id.
+func (p *peer) asked(t *testing.T) string {
+	t.Helper()
+	var m struct {
+		ID     string
+		Method string
+	}
+	line := p.receive(t)
+	if err := json.Unmarshal(line, &m); err != nil || m.Method != string(mcp.MethodListRoots) || m.ID == "" {
+		t.Fatalf("not asked for roots: %s", line)
+	}
+	return m.ID
+}
+
+func fileURL(path string) string {
+	return (&url.URL{Scheme: "file", Path: "/" + strings.TrimPrefix(filepath.ToSlash(path), "/")}).String()
+}
+
+// offer answers a request for the roots.
+func (p *peer) offer(t *testing.T, id string, uris ...string) {
+	t.Helper()
+	roots := []map[string]string{}
+	for _, u := range uris {
+		roots = append(roots, map[string]string{"uri": u})
+	}
+	b, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": id, "result": map[string]any{"roots": roots}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.send(t, string(b))
+}
+
+// TestRoots lets an agent send files from the folders that its host offers, as
+// long as it offers them.
+func TestRoots(t *testing.T) {
+	c, _ := newClient(t)
+	first, second := filepath.Join(t.TempDir(), "mine & 100%"), t.TempDir()
+	for _, dir := range []string{first, second} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "a.txt"), []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := newPeer(t, Config{Client: c})
+	withRoots(t, p, true)
+	call := func(dir string) string {
+		return fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"send","arguments":{"path":%q}}}`, filepath.Join(dir, "a.txt"))
+	}
+	p.send(t, call(first))
+	p.offer(t, p.asked(t), fileURL(first), "https://example.com/", "file://elsewhere/tmp", "file:///no/such/folder", "file:///tmp?x", ":", fileURL(filepath.Join(second, "a.txt")))
+	if r := parseResult(t, p.receive(t)); r.Result.IsError {
+		t.Fatalf("from a root: %+v", r.Result)
+	}
+	p.send(t, call(second)) // what was heard is remembered
+	if r := parseResult(t, p.receive(t)); !r.Result.IsError || !strings.Contains(r.Result.Content[0].Text, first) {
+		t.Errorf("from elsewhere: %+v", r.Result)
+	}
+
+	p.send(t, `{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}`)
+	p.send(t, call(first))
+	id := p.asked(t)
+	p.offer(t, "kubbi-none", fileURL(first)) // to no request of ours
+	p.offer(t, id, fileURL(second))
+	if r := parseResult(t, p.receive(t)); !r.Result.IsError {
+		t.Error("from a root that is offered no more")
+	}
+	p.send(t, call(second))
+	if r := parseResult(t, p.receive(t)); r.Result.IsError {
+		t.Errorf("from a new root: %+v", r.Result)
+	}
+
+	// An error is no root, and is not remembered.
+	p.send(t, `{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}`)
+	p.send(t, call(second))
+	p.send(t, fmt.Sprintf(`{"jsonrpc":"2.0","id":%q,"error":{"code":-32603,"message":"no"}}`, p.asked(t)))
+	if r := parseResult(t, p.receive(t)); !r.Result.IsError || !strings.Contains(r.Result.Content[0].Text, "--allow-dir") {
+		t.Errorf("without roots: %+v", r.Result)
+	}
+	p.send(t, call(second))
+	p.offer(t, p.asked(t), fileURL(second))
+	if r := parseResult(t, p.receive(t)); r.Result.IsError {
+		t.Errorf("once more: %+v", r.Result)
+	}
+	p.hangUp(t)
+}
+
+// TestNoRoots asks nobody who has not said that it has roots, and nobody for what
+// needs no path.
+func TestNoRoots(t *testing.T) {
+	c, _ := newClient(t)
+	p := newPeer(t, Config{Client: c})
+	withRoots(t, p, false)
+	if r := p.call(t, "send", `{"path":"/tmp/x"}`); !r.Result.IsError {
+		t.Errorf("sent: %+v", r.Result)
+	}
+	p.hangUp(t)
+
+	p = newPeer(t, Config{Client: c})
+	withRoots(t, p, true)
+	for tool, args := range map[string]string{"send": `{"content":"x"}`, "send_files": `{"files":[{"name":"a","content":"x"}]}`} {
+		if r := p.call(t, tool, args); r.Result.IsError {
+			t.Errorf("%s: %+v", tool, r.Result)
+		}
+	}
+	p.hangUp(t)
+}
