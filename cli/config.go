@@ -27,6 +27,8 @@ type Config struct {
 	AllowDir    []string  `group:"Configuration:" variable:"KUBBI_ALLOW_DIRS" placeholder:"DIR" help:"Let agents send files from this folder by path, and save into it; may be repeated. Over stdio the folders that the host offers are allowed as well."`
 	AllowHidden bool      `group:"Configuration:" variable:"KUBBI_ALLOW_HIDDEN" help:"Let agents touch, in allowed folders, what starts with a dot or looks like a store of keys as well."`
 	MaxInline   int64     `group:"Configuration:" variable:"KUBBI_MAX_INLINE" placeholder:"BYTES" default:"65536" help:"Largest payload that a claim passes through an agent's context (${default}); a larger one must be saved into a folder."`
+	MaxContent  byteSize  `group:"Configuration:" variable:"KUBBI_MAX_CONTENT" placeholder:"SIZE" default:"10MiB" help:"Largest single content that the embedded relay takes (${default})."`
+	MaxPackage  byteSize  `group:"Configuration:" variable:"KUBBI_MAX_PACKAGE" placeholder:"SIZE" default:"256MiB" help:"Largest package that the embedded relay takes, all files together (${default})."`
 	LogLevel    logLevel  `group:"Configuration:" variable:"KUBBI_LOG_LEVEL" placeholder:"LEVEL" help:"debug, info, warn or error; by default info for serve, warn for the other commands."`
 	LogFormat   logFormat `group:"Configuration:" variable:"KUBBI_LOG_FORMAT" placeholder:"FORMAT" default:"text" help:"text or json (${default}). Logs go to standard error."`
 }
@@ -50,7 +52,7 @@ func (c *Config) validate() error {
 	if !prefixRule.MatchString(c.ToolPrefix) {
 		return fmt.Errorf("--tool-prefix (KUBBI_TOOL_PREFIX) may hold at most 32 letters, digits, and _ -")
 	}
-	return nil
+	return c.validateLimits()
 }
 
 // environment fills in flags that are not on the command line. Hosts often

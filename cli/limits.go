@@ -1,13 +1,34 @@
 package cli
 
-import "kubbi-mcp/kubbi/api"
+import (
+	"fmt"
+	"strconv"
+	"strings"
 
-// limits are what the embedded relay accepts: what the API is known to, except
-// that a package may be larger, since files by path pass through no memory.
+	"kubbi-mcp/kubbi/api"
+)
+
+// maxSize bounds the limits themselves: while a payload is stored, other
+// processes wait, and not for ever.
+const maxSize byteSize = 1 << 30
+
+// limits are what the embedded relay accepts.
 func (c *Config) limits() api.Limits {
 	l := api.DefaultLimits()
-	l.PackageBytes = 256 << 20
+	l.ContentBytes, l.PackageBytes = int64(c.MaxContent), int64(c.MaxPackage)
 	return l
+}
+
+func (c *Config) validateLimits() error {
+	for _, f := range []struct {
+		name  string
+		value byteSize
+	}{{"--max-content (KUBBI_MAX_CONTENT)", c.MaxContent}, {"--max-package (KUBBI_MAX_PACKAGE)", c.MaxPackage}} {
+		if f.value < 1 || f.value > maxSize {
+			return fmt.Errorf("%s must be between 1 byte and 1GiB", f.name)
+		}
+	}
+	return nil
 }
 
 // answerLimit is the longest answer to a claim, in bytes, of what such limits let
@@ -16,4 +37,24 @@ func (c *Config) limits() api.Limits {
 func answerLimit(l api.Limits) int64 {
 	const envelope = 1 << 20
 	return max(6*l.ContentBytes, 2*l.PackageBytes) + envelope
+}
+
+// byteSize is a number of bytes, also given in KiB, MiB or GiB.
+type byteSize int64
+
+// UnmarshalText reads "1048576" or "1MiB".
+func (b *byteSize) UnmarshalText(text []byte) error {
+	v := strings.TrimSpace(string(text))
+	unit := int64(1)
+	for i, suffix := range []string{"KiB", "MiB", "GiB"} {
+		if number, ok := strings.CutSuffix(v, suffix); ok {
+			v, unit = number, 1<<(10*(i+1))
+		}
+	}
+	n, err := strconv.ParseInt(v, 10, 64)
+	if err != nil || n < 0 || n > (1<<62)/unit {
+		return fmt.Errorf("%q is not a size in bytes, such as 1048576 or 1MiB", text)
+	}
+	*b = byteSize(n * unit)
+	return nil
 }
