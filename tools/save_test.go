@@ -1,0 +1,249 @@
+package tools
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/mark3labs/mcp-go/mcp"
+	mcpserver "github.com/mark3labs/mcp-go/server"
+
+	"kubbi-mcp/kubbi"
+	"kubbi-mcp/relay/relaytest"
+	"kubbi-mcp/tools/files"
+)
+
+// saver is a caller who may save into dir.
+func saver(t *testing.T, base, state, dir, who string, deliver func(context.Context, func(bool))) *caller {
+	t.Helper()
+	client, err := kubbi.NewClient("", kubbi.WithBaseURL(base), kubbi.WithRetries(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	folder, err := files.NewFolder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &caller{s: mcpserver.NewMCPServer("test", "1")}
+	if err := Register(c.s, Config{
+		Client:  client,
+		Logger:  slog.New(slog.NewTextHandler(&c.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Files:   files.Rules{Folders: []files.Folder{folder}},
+		State:   NewState(state),
+		Caller:  who,
+		Deliver: deliver,
+		Observe: func(_ context.Context, call Call) { c.outcome = call.Outcome },
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func claimed(t *testing.T, res *mcp.CallToolResult) claimOutput {
+	t.Helper()
+	var out struct {
+		Claimed bool
+		Files   []struct{ Name, Path, SHA256 string }
+	}
+	if err := json.Unmarshal(res.RawStructuredContent, &out); err != nil {
+		t.Fatalf("%v: %+v", err, res)
+	}
+	got := claimOutput{Claimed: out.Claimed}
+	for _, f := range out.Files {
+		got.Files = append(got.Files, claimedFile{Name: f.Name, Path: f.Path, SHA256: f.SHA256})
+	}
+	return got
+}
+
+// namesIn lists the files under a folder.
+func namesIn(t *testing.T, dir string) []string {
+	t.Helper()
+	var names []string
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			names = append(names, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+// service is a hosted one: it knows no keys and tells no size of a single
+// content. It gives its payload once.
+func service(t *testing.T, inspect, claim string) string {
+	t.Helper()
+	given := false
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		switch {
+		case given:
+			w.WriteHeader(http.StatusGone)
+			fmt.Fprint(w, `{"error":"gone","message":"burned"}`)
+		case r.Method == http.MethodPost:
+			given = true
+			fmt.Fprint(w, claim)
+		default:
+			fmt.Fprint(w, inspect)
+		}
+	}))
+	t.Cleanup(srv.Close)
+	return srv.URL
+}
+
+const someTimes = `"metadata":null,"created_at":"2026-03-28T12:00:00.000Z","expires_at":"2036-03-28T13:00:00.000Z"`
+
+// TestUnsizedContent claims single contents of a service that does not say how
+// large they are: what is too large to be passed is in a file all the same.
+func TestUnsizedContent(t *testing.T) {
+	const inspect = `{"status":"active","content_type":"text/plain","max_retrievals":1,"retrieval_count":0,` + someTimes + `}`
+	for name, size := range map[string]int{"small": 100, "large": 100_000} {
+		t.Run(name, func(t *testing.T) {
+			text := strings.Repeat("x\u00e4\"", size/4)
+			quoted, _ := json.Marshal(text)
+			state := t.TempDir()
+			c := saver(t, service(t, inspect, `{"content":`+string(quoted)+`,"content_type":"text/plain","burned":true,`+someTimes+`}`), state, t.TempDir(), "", nil)
+			res := c.call(t, "claim", byToken)
+			if res.IsError {
+				t.Fatalf("%+v", res)
+			}
+			out := claimed(t, res)
+			left := namesIn(t, state)
+			if name == "small" {
+				if b, _ := AppendResult(nil, res); !strings.Contains(string(b), string(quoted)) || len(left) != 0 {
+					t.Errorf("%.300s, left %v", b, left)
+				}
+				return
+			}
+			if len(out.Files) != 1 || len(left) != 1 || out.Files[0].Path != left[0] {
+				t.Fatalf("%+v, left %v", out, left)
+			}
+			if b, err := os.ReadFile(left[0]); err != nil || string(b) != text {
+				t.Errorf("kept %.100q, %v", b, err)
+			}
+			if info, err := os.Stat(left[0]); err != nil || info.Mode().Perm()&0o077 != 0 {
+				t.Errorf("%v, %v", info.Mode(), err)
+			}
+		})
+	}
+}
+
+// TestUnsavedAnswerIsKept has a service that gives its payload once name a file
+// in its answer that it had not told of, and that can't be written.
+func TestUnsavedAnswerIsKept(t *testing.T) {
+	answer := func(content string) string {
+		return `{"type":"kubbi_package","status":"active","file_count":1,"total_size_bytes":6,"max_retrievals":1,"retrieval_count":0,"burned":true,` + someTimes +
+			`,"files":[{"name":"%s","content_type":"text/plain","size_bytes":6,"role":null` + content + `}]}`
+	}
+	state, dir := t.TempDir(), t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "there.txt"), []byte("kept"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, evil := range []string{"there.txt", "../evil", "CON"} {
+		c := saver(t, service(t, fmt.Sprintf(answer(""), "good.txt"), fmt.Sprintf(answer(`,"content":"s3cr3t"`), evil)), state, dir, "", nil)
+		res := c.call(t, "claim", fmt.Sprintf(`{"claim_url":%q,"save_to":%q}`, anyToken, dir))
+		text := res.Content[0].(mcp.TextContent).Text
+		left := namesIn(t, state)
+		if !res.IsError || c.outcome != OutcomeUnsaved || len(left) != 1 || !strings.Contains(text, left[0]) || strings.Contains(text, "s3cr3t") {
+			t.Fatalf("%s: %s, left %v", evil, text, left)
+		}
+		if b, _ := os.ReadFile(left[0]); !strings.Contains(string(b), "s3cr3t") {
+			t.Errorf("%s: the kept answer is %s", evil, b)
+		}
+		if got := namesIn(t, filepath.Dir(dir)); len(got) != len(namesIn(t, dir))+len(left) || len(namesIn(t, dir)) != 1 {
+			t.Errorf("%s: written: %v", evil, got)
+		}
+		if err := os.Remove(left[0]); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestHeldKeySurvives claims, loses the answer, and claims again in what could be
+// another process; anybody else gets nothing, and the folder tells nothing.
+func TestHeldKeySurvives(t *testing.T) {
+	relay := relaytest.New(t)
+	sender, err := kubbi.NewClient(relay.APIKey, kubbi.WithBaseURL(relay.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sender.Close()
+	sent, err := sender.Send(t.Context(), kubbi.SendParams{Content: "s3cr3t", MaxRetrievals: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := fmt.Sprintf(`{"claim_url":%q}`, sent.ClaimURL)
+	state := t.TempDir()
+	lost := func(_ context.Context, then func(bool)) { then(false) }
+	if res := saver(t, relay.URL, state, t.TempDir(), "alice", lost).call(t, "claim", args); res.IsError {
+		t.Fatalf("%+v", res)
+	}
+	held := namesIn(t, state)
+	if len(held) != 1 {
+		t.Fatalf("held: %v", held)
+	}
+	b, err := os.ReadFile(held[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, secret := range []string{sent.ClaimToken, `"key"`, "s3cr3t"} {
+		if strings.Contains(held[0]+string(b), secret) {
+			t.Errorf("%q is in the folder", secret)
+		}
+	}
+	if res := saver(t, relay.URL, state, t.TempDir(), "bob", nil).call(t, "claim", args); !res.IsError {
+		t.Error("another caller has claimed it")
+	}
+	if res := saver(t, relay.URL, t.TempDir(), t.TempDir(), "alice", nil).call(t, "claim", args); !res.IsError {
+		t.Error("claimed without the key")
+	}
+	if res := saver(t, relay.URL, state, t.TempDir(), "alice", nil).call(t, "claim", args); res.IsError {
+		t.Errorf("claimed again: %+v", res)
+	}
+	if held := namesIn(t, state); len(held) != 0 {
+		t.Errorf("still held: %v", held)
+	}
+	if k, err := sender.Get(t.Context(), sent.ID); err != nil || k.RetrievalCount != 1 {
+		t.Errorf("%+v, %v", k, err)
+	}
+}
+
+// TestOneKeyAtATime gives two claims of one URL that are under way together a key
+// each, so that they count as two.
+func TestOneKeyAtATime(t *testing.T) {
+	h := heldKeys{state: NewState(t.TempDir()), log: slog.New(slog.DiscardHandler)}
+	first, err := h.take(anyToken)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := h.take(anyToken)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first.Key == second.Key || second.again() {
+		t.Error("two claims share a key")
+	}
+	second.drop()
+	key := first.Key
+	if err := first.close(); err != nil { // as the end of its process does
+		t.Fatal(err)
+	}
+	third, err := h.take(anyToken)
+	if err != nil || third.Key != key || !third.again() {
+		t.Errorf("%+v, %v", third, err)
+	}
+	third.drop()
+	if last, err := h.take(anyToken); err != nil || last.Key == key || last.again() {
+		t.Errorf("%+v, %v", last, err)
+	}
+}
