@@ -47,7 +47,7 @@ func main() {
 		}
 		return
 	}
-	only := flag.String("only", "", "run only the measurements whose name contains this: disk, store, http, mcp, sessions, start, stdio, large, memory")
+	only := flag.String("only", "", "run only the measurements whose name contains this: disk, store, http, mcp, sessions, start, stdio, large, memory, path")
 	rounds := flag.Int("rounds", 5, "rounds that the medians are taken over")
 	bin := flag.String("bin", "", "binary to measure instead of a fresh release build")
 	flag.Parse()
@@ -89,6 +89,7 @@ func run(only, bin string, rounds int) error {
 		{"stdio", s.stdio},
 		{"large", s.large},
 		{"memory", s.memory},
+		{"path", s.byPath},
 	} {
 		if !strings.Contains(m.name, only) {
 			continue

@@ -52,8 +52,9 @@ func launch(ctx context.Context, env []string, bin string, args ...string) (a *a
 }
 
 // kubbi launches kubbi-mcp on a data directory.
-func (s *suite) kubbi(data string) (*agent, time.Duration, error) {
-	return launch(s.ctx, []string{"KUBBI_DATA_DIR=" + data, "KUBBI_API_KEY=", "KUBBI_BASE_URL="}, s.bin, "serve", "--log-level", "error", "--max-inline", "1073741824", "--relay-url", "http://127.0.0.1:7199")
+func (s *suite) kubbi(data string, flags ...string) (*agent, time.Duration, error) {
+	args := append([]string{"serve", "--log-level", "error", "--max-inline", "1073741824", "--relay-url", "http://127.0.0.1:7199"}, flags...)
+	return launch(s.ctx, []string{"KUBBI_DATA_DIR=" + data, "KUBBI_API_KEY=", "KUBBI_BASE_URL="}, s.bin, args...)
 }
 
 func (a *agent) stop() error {
