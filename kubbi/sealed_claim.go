@@ -74,8 +74,11 @@ func openSingle(key *sealKey, r *api.ClaimResponse) error {
 	if jsontext.Value(r.Content).Kind() != '"' || jsonv2.Unmarshal(r.Content, &jwe) != nil {
 		return errSealForm
 	}
-	s, err := openContent(key, jwe)
+	s, err := key.open(jwe)
 	if err != nil {
+		return err
+	}
+	if err := checkContent(s); err != nil {
 		return err
 	}
 	r.Content, r.ContentType = s.data, s.contentType
@@ -85,20 +88,16 @@ func openSingle(key *sealKey, r *api.ClaimResponse) error {
 	return err
 }
 
-// openContent opens a single content: a text, or one JSON value.
-func openContent(key *sealKey, jwe string) (*sealed, error) {
-	s, err := key.open(jwe)
-	if err != nil {
-		return nil, err
-	}
+// checkContent refuses all but a single content: a text, or one JSON value.
+func checkContent(s *sealed) error {
 	switch {
 	case s.part != sealedPart{V: sealVersion, Is: isContent}, !slices.Contains(api.ContentTypes, s.contentType):
-		return nil, errSealForm
+		return errSealForm
 	case s.contentType == api.TypeJSON && !jsontext.Value(s.data).IsValid(jsontext.AllowDuplicateNames(true)),
 		s.contentType != api.TypeJSON && !utf8.Valid(s.data):
-		return nil, errSealForm
+		return errSealForm
 	}
-	return s, nil
+	return nil
 }
 
 func openFiles(key *sealKey, r *api.ClaimResponse) error {
@@ -111,7 +110,11 @@ func openFiles(key *sealKey, r *api.ClaimResponse) error {
 		if f.Encoding != "" {
 			return errSealForm
 		}
-		s, l, err := openFile(key, f.Name, f.Content, len(files), names)
+		s, err := key.open(f.Content)
+		if err != nil {
+			return err
+		}
+		l, err := key.fileLabel(s, f.Name, len(files), names)
 		if err != nil {
 			return err
 		}
@@ -133,24 +136,21 @@ func openFiles(key *sealKey, r *api.ClaimResponse) error {
 	return nil
 }
 
-// openFile opens one of count files. Its name outside says which one it is, and
-// must be true.
-func openFile(key *sealKey, name, jwe string, count int, names map[string]bool) (s *sealed, l sealedLabel, err error) {
-	if s, err = key.open(jwe); err != nil {
-		return nil, l, err
-	}
+// fileLabel opens the label of one of count files. The file's name outside says
+// which one it is, and must be true.
+func (k *sealKey) fileLabel(s *sealed, name string, count int, names map[string]bool) (l sealedLabel, err error) {
 	p := s.part
 	if p.Is != isFile || p.Files != count || p.File < 1 || p.File > count || name != sealedName(p.File) {
-		return nil, l, errSealPlace
+		return l, errSealPlace
 	}
-	if l, err = key.label(s); err != nil {
-		return nil, l, err
+	if l, err = k.label(s); err != nil {
+		return l, err
 	}
 	// A sender with a client like ours has checked these.
 	if fault := labelFault(l, s.contentType, names); fault != "" {
-		return nil, l, errSealForm
+		return l, errSealForm
 	}
-	return s, l, nil
+	return l, nil
 }
 
 // errSealPlace is of a package whose files are not all there in their places.

@@ -12,6 +12,11 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
+const (
+	sealAlg = string(jose.DIRECT)
+	sealEnc = string(jose.A256GCM)
+)
+
 // Bounds of a JWE's parts, in characters.
 const (
 	maxSealHeader = 4 << 10
@@ -61,15 +66,21 @@ type sealed struct {
 
 // sealFile encrypts a file and its label.
 func (k *sealKey) sealFile(s sealed, l sealedLabel) (string, error) {
-	data, err := jsonv2.Marshal(&l)
-	if err != nil {
-		return "", fmt.Errorf("seal: %w", err)
-	}
-	s.part.Is = isFile
-	if s.part.Label, err = k.seal(sealed{api.TypeJSON, sealedPart{Is: isLabel}, data}); err != nil {
+	if err := k.addLabel(&s, l); err != nil {
 		return "", err
 	}
 	return k.seal(s)
+}
+
+// addLabel encrypts the label of a file.
+func (k *sealKey) addLabel(s *sealed, l sealedLabel) error {
+	data, err := jsonv2.Marshal(&l)
+	if err != nil {
+		return fmt.Errorf("seal: %w", err)
+	}
+	s.part.Is = isFile
+	s.part.Label, err = k.seal(sealed{api.TypeJSON, sealedPart{Is: isLabel}, data})
+	return err
 }
 
 // label opens a file's label.
@@ -138,21 +149,25 @@ func parseSealHeader(jwe string) (*sealHeader, error) {
 		return nil, errSealForm
 	}
 	strict := base64.RawURLEncoding.Strict()
-	raw, err := strict.DecodeString(parts[0])
-	if err != nil {
-		return nil, errSealForm
-	}
 	ciphertext := parts[3]
 	for _, end := range []string{ciphertext[len(ciphertext)&^3:], parts[4]} {
 		if _, err := strict.DecodeString(end); err != nil {
 			return nil, errSealForm
 		}
 	}
+	return readSealHeader(parts[0])
+}
+
+func readSealHeader(head string) (*sealHeader, error) {
+	raw, err := decodeStrict(nil, []byte(head))
+	if err != nil {
+		return nil, err
+	}
 	var h sealHeader
 	if err := jsonv2.Unmarshal(raw, &h, jsonv2.RejectUnknownMembers(true)); err != nil {
 		return nil, errSealForm
 	}
-	if h.Alg != string(jose.DIRECT) || h.Enc != string(jose.A256GCM) || h.Kubbi.V != sealVersion {
+	if h.Alg != sealAlg || h.Enc != sealEnc || h.Kubbi.V != sealVersion {
 		return nil, errSealForm
 	}
 	return &h, nil

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -101,13 +100,10 @@ func (c *Client) sendFilesSealed(ctx context.Context, p SendFilesParams) (*Sent,
 		if err != nil {
 			return nil, err
 		}
-		jwe, err := key.sealFile(sealed{s.ContentType, sealedPart{File: i + 1, Files: len(files)}, data}, sealedLabel{s.Name, s.Role, s.Encoding})
+		files[i], err = key.sealLarge(sealed{s.ContentType, sealedPart{File: i + 1, Files: len(files)}, data}, sealedLabel{s.Name, s.Role, s.Encoding})
 		if err != nil {
 			return nil, err
 		}
-		files[i] = Source{Name: sealedName(i + 1), ContentType: typeJOSE, Size: int64(len(jwe)), Open: func() (io.ReadCloser, error) {
-			return io.NopCloser(strings.NewReader(jwe)), nil
-		}}
 	}
 	p.Sources = files
 	sent, err := c.sendSources(ctx, p)

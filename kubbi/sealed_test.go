@@ -47,10 +47,10 @@ const goodHeader = `{"alg":"dir","enc":"A256GCM","cty":"text/plain","kubbi":{"v"
 func TestOpenRefusesOtherForms(t *testing.T) {
 	key := testKey(1)
 	good := forge(t, key, goodHeader, "hello!!")
-	if s, err := key.open(good); err != nil || string(s.data) != "hello!!" || s.contentType != "text/plain" || s.part.Is != isContent {
+	if s, err := openBoth(t, key, good); err != nil || string(s.data) != "hello!!" || s.contentType != "text/plain" || s.part.Is != isContent {
 		t.Fatalf("the plain form: %+v, %v", s, err)
 	}
-	if s, err := key.open(forge(t, key, " "+strings.ReplaceAll(goodHeader, `,"`, ` , "`), "")); err != nil || len(s.data) != 0 {
+	if s, err := openBoth(t, key, forge(t, key, " "+strings.ReplaceAll(goodHeader, `,"`, ` , "`), "")); err != nil || len(s.data) != 0 {
 		t.Errorf("another order and spacing of the header's JSON, and no data: %+v, %v", s, err)
 	}
 	header := func(old, new string) string {
@@ -114,7 +114,7 @@ func TestOpenRefusesOtherForms(t *testing.T) {
 		"carriage return":      part(3, add("\r")),
 		"space":                good + " ",
 	} {
-		if s, err := key.open(jwe); !errors.Is(err, errSealForm) && !errors.Is(err, errSealForged) {
+		if s, err := openBoth(t, key, jwe); !errors.Is(err, errSealForm) && !errors.Is(err, errSealForged) {
 			t.Errorf("%s: %+v, %v", name, s, err)
 		}
 	}

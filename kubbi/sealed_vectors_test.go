@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -219,7 +220,7 @@ func FuzzOpenSealed(f *testing.F) {
 
 func checkOpens(t *testing.T, key *sealKey, made map[string]string, jwe string) {
 	t.Helper()
-	s, err := key.open(jwe)
+	s, err := openBoth(t, key, jwe)
 	want, ours := made[jwe]
 	switch {
 	case ours && (err != nil || string(s.data) != want):
@@ -229,4 +230,15 @@ func checkOpens(t *testing.T, key *sealKey, made map[string]string, jwe string) 
 	case err != nil && !errors.Is(err, errSealForm) && !errors.Is(err, errSealForged):
 		t.Fatalf("error is %v", err)
 	}
+}
+
+// openBoth opens with go-jose and as a stream, which must agree.
+func openBoth(t testing.TB, key *sealKey, jwe string) (*sealed, error) {
+	t.Helper()
+	s, err := key.open(jwe)
+	large, largeErr := key.openLarge(strings.NewReader(jwe), int64(len(jwe)))
+	if (err == nil) != (largeErr == nil) || err == nil && (!bytes.Equal(s.data, large.data) || s.part != large.part || s.contentType != large.contentType) {
+		t.Fatalf("%q opens in two ways: %+v, %v and %+v, %v", jwe, s, err, large, largeErr)
+	}
+	return s, err
 }

@@ -234,6 +234,8 @@ func (r *sourceReader) fill() (err error) {
 	case r.s.Encoding == api.EncodingBase64:
 		r.buf = base64.StdEncoding.AppendEncode(r.buf[:0], p)
 		r.out = r.buf
+	case outline.Plain(p):
+		r.out = p
 	default:
 		whole := n
 		if err == nil {
@@ -358,7 +360,7 @@ func (s *sourced) whole() ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	b := make([]byte, s.Size)
+	b := make([]byte, s.Size, s.Size+tagSize)
 	if _, err := io.ReadFull(f, b); err != nil && err != io.EOF {
 		return nil, err
 	}

@@ -10,7 +10,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -305,7 +304,10 @@ func (a *spooledAnswer) unseal(key *sealKey, out *Spooled) error {
 		return err
 	}
 	if out.Files == nil {
-		s, err := openContent(key, a.whole(out.Parts[0]))
+		s, err := key.openLarge(out.Parts[0].open(), out.Parts[0].Size)
+		if err == nil {
+			err = checkContent(s)
+		}
 		if err != nil {
 			return cantOpen(err)
 		}
@@ -317,7 +319,11 @@ func (a *spooledAnswer) unseal(key *sealKey, out *Spooled) error {
 		if f.Encoding != "" {
 			return cantOpen(errSealForm)
 		}
-		s, l, err := openFile(key, f.Name, a.whole(out.Parts[i]), len(files), names)
+		s, err := key.openLarge(out.Parts[i].open(), out.Parts[i].Size)
+		if err != nil {
+			return cantOpen(err)
+		}
+		l, err := key.fileLabel(s, f.Name, len(files), names)
 		if err != nil {
 			return cantOpen(err)
 		}
@@ -334,16 +340,6 @@ func (a *spooledAnswer) unseal(key *sealKey, out *Spooled) error {
 		return cantOpen(errSealPlace)
 	}
 	return nil
-}
-
-// whole is what a part has as a string, or what can't be opened either.
-func (a *spooledAnswer) whole(p Part) string {
-	var b strings.Builder
-	b.Grow(int(p.Size))
-	if _, err := io.Copy(&b, p.open()); err != nil {
-		return ""
-	}
-	return b.String()
 }
 
 func inMemory(s *sealed) Part {

@@ -165,6 +165,10 @@ func (w *payloadWriter) raw(p []byte) []byte {
 }
 
 func (w *payloadWriter) quoted(p []byte) []byte {
+	if outline.Plain(p) {
+		w.put(p)
+		return nil
+	}
 	n := outline.WholeRunes(p)
 	var err error
 	if w.buf, err = jsontext.AppendQuote(w.buf[:0], p[:n]); err != nil && w.err == nil {

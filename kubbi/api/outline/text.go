@@ -170,6 +170,25 @@ func check(p []byte) error {
 	return nil
 }
 
+// Plain says whether p is ASCII that stands in a JSON string as it is, eight
+// bytes at a time.
+func Plain(p []byte) bool {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	zero := func(x uint64) uint64 { return (x - ones) &^ x & tops } // has a byte that is 0
+	for ; len(p) >= 8; p = p[8:] {
+		x := binary.LittleEndian.Uint64(p)
+		if x&tops|(x-0x20*ones)&^x&tops|zero(x^'"'*ones)|zero(x^'\\'*ones) != 0 {
+			return false
+		}
+	}
+	for _, c := range p {
+		if c >= utf8.RuneSelf || c < ' ' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
+}
+
 // WholeRunes is the length of the longest beginning of p that cuts no rune.
 func WholeRunes(p []byte) int {
 	for i := 1; i <= min(len(p), utf8.UTFMax); i++ {
