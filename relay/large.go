@@ -227,6 +227,8 @@ func (l *large) missing(s span) (n int64) {
 func (l *large) part(v *outline.Value, text bool) part {
 	inside := func() io.Reader { return l.spool.Section(v.Kept, v.End-v.Start-int64(len(`""`))) }
 	switch {
+	case text && v.Bytes == v.End-v.Start-int64(len(`""`)): // nothing is escaped
+		return part{size: v.Bytes, open: inside}
 	case text:
 		return part{size: v.Bytes, open: func() io.Reader { return outline.NewTextReader(inside()) }}
 	case v.String:

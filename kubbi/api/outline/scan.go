@@ -288,6 +288,14 @@ func (s *scanner) feed(p []byte) error {
 	if err := s.take(p); err != nil {
 		return err
 	}
+	if !s.b64.bad && len(s.text.carry) == 0 && bytes.IndexByte(p, '\\') < 0 {
+		// What is base64 is plain ASCII: there is nothing to decode, and no need
+		// to look at it twice.
+		if s.b64.write(p); !s.b64.bad {
+			s.value.Bytes += int64(len(p))
+			return nil
+		}
+	}
 	err := s.text.Decode(p, func(b []byte) error {
 		s.value.Bytes += int64(len(b))
 		s.b64.write(b)
