@@ -285,6 +285,9 @@ func (a *spooledAnswer) fill(p *Part, s span, encoding string, raw bool) bool {
 			decoded = -1
 		}
 	}
+	if size == end-start-int64(len(`""`)) { // nothing is escaped
+		inside = func() io.Reader { return a.section(start+1, end-1) }
+	}
 	if encoding == "" {
 		p.Size, p.open = size, inside
 		return true
