@@ -2,7 +2,6 @@ package cli
 
 import (
 	"bytes"
-	"encoding/base64"
 	"fmt"
 	"strings"
 
@@ -111,22 +110,6 @@ func contentBytes(r *api.ClaimResponse) ([]byte, error) {
 		return nil, fmt.Errorf("the content is not a JSON string")
 	}
 	return []byte(text), nil
-}
-
-// fileBytes is a claimed file's content.
-func fileBytes(f *api.ClaimedFile) ([]byte, error) {
-	switch f.Encoding {
-	case "":
-		return []byte(f.Content), nil
-	case api.EncodingBase64:
-		data, err := base64.StdEncoding.DecodeString(f.Content)
-		if err != nil {
-			return nil, fmt.Errorf("file %q is not valid base64", f.Name)
-		}
-		return data, nil
-	default:
-		return nil, fmt.Errorf("file %q has an encoding that this version does not know, %q", f.Name, f.Encoding)
-	}
 }
 
 // claimRemark says what the claim left behind.

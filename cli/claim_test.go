@@ -63,7 +63,7 @@ func TestHostileRelay(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(dir, "there"), []byte("kept"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			env := map[string]string{"KUBBI_BASE_URL": srv.URL, "KUBBI_DATA_DIR": filepath.Join(parent, "data")}
+			env := map[string]string{"KUBBI_BASE_URL": srv.URL, "KUBBI_DATA_DIR": t.TempDir()}
 			var out bytes.Buffer
 			err := Run(t.Context(), []string{"claim", "-o", dir, srv.URL + "/r/" + strings.Repeat("A", 43)},
 				func(name string) string { return env[name] }, strings.NewReader(""), &out, &out)
@@ -102,22 +102,6 @@ func TestContentBytes(t *testing.T) {
 	}
 	if _, err := contentBytes(&api.ClaimResponse{Content: []byte(`"\ud800 secret"`), ContentType: "text/plain"}); err == nil || strings.Contains(err.Error(), "secret") {
 		t.Errorf("half a character: %v", err)
-	}
-}
-
-func TestFileBytes(t *testing.T) {
-	for _, c := range []struct{ encoding, content, want string }{
-		{"", "a\x00b", "a\x00b"}, {"base64", "AP8=", "\x00\xff"}, {"base64", "", ""},
-	} {
-		got, err := fileBytes(&api.ClaimedFile{Content: c.content, Encoding: c.encoding})
-		if err != nil || string(got) != c.want {
-			t.Errorf("%+v: %q, %v", c, got, err)
-		}
-	}
-	for _, f := range []api.ClaimedFile{{Name: "f", Content: "secret!", Encoding: "base64"}, {Name: "f", Content: "secret", Encoding: "rot13"}} {
-		if _, err := fileBytes(&f); err == nil || strings.Contains(err.Error(), "secret") {
-			t.Errorf("%s: %v", f.Encoding, err)
-		}
 	}
 }
 

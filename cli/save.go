@@ -1,13 +1,13 @@
 package cli
 
 import (
-	"bytes"
-	"context"
+	"errors"
 	"fmt"
 	"strings"
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/tools"
 	"kubbi-mcp/tools/files"
 )
 
@@ -29,36 +29,37 @@ type savedAnswer struct {
 	Expires  api.Time `json:"expires_at"`
 }
 
-// save claims into a folder. The relay keeps the payload for the claim's grace
-// until every file is on disk, so that a lost answer costs nothing.
+// save claims into a folder. What is there already, and a folder that can't be
+// written, are found while no retrieval is spent.
 func (c *claimCmd) save(a *app, b *backend) error {
-	seen, err := b.client.Inspect(a.ctx, c.URL)
+	dir, err := a.dataDir()
+	if err != nil {
+		return usage(err)
+	}
+	bar := a.startBar("received")
+	saver := tools.NewSaver(b.client, tools.NewState(dir), "", a.log)
+	got, written, err := saver.Save(tools.WithProgress(a.ctx, bar.progress), c.URL, func() (*files.Batch, error) {
+		return files.Into(c.Output, c.Overwrite)
+	})
+	bar.end()
+	if _, refused := errors.AsType[files.Refusal](err); refused {
+		if _, counted := errors.AsType[*tools.Unsaved](err); !counted {
+			return usagef("claim: %w; nothing was claimed", err)
+		}
+	}
+	if e, ok := errors.AsType[*kubbi.Error](err); ok && e.Uncertain && !errors.Is(err, kubbi.ErrGone) {
+		return fmt.Errorf("claim: %w; claim it again within a minute, which counts once", err)
+	}
 	if err != nil {
 		return fmt.Errorf("claim: %w", err)
-	}
-	batch, err := files.Into(c.Output, c.Overwrite)
-	if err != nil {
-		return usagef("claim: %w; nothing was claimed", err)
-	}
-	defer batch.Close()
-	if err := batch.Check(namesOf(seen), false); err != nil {
-		return usagef("claim: %w; nothing was claimed", err)
-	}
-	claimed, err := b.client.Claim(a.ctx, c.URL, kubbi.HoldGrace())
-	if err != nil {
-		return fmt.Errorf("claim: %w", err)
-	}
-	written, err := c.writeAll(a.ctx, batch, &claimed.ClaimResponse)
-	if err != nil {
-		return fmt.Errorf("claim: %w; no file was written%s", err, afterwards(claimed))
-	}
-	// The payload is safe. If this does not get through, the grace ends by
-	// itself a little later.
-	if err := claimed.Release(context.WithoutCancel(a.ctx)); err != nil {
-		a.log.Debug("release", "error", err)
 	}
 	if c.JSON {
-		return a.printJSON(savedAnswer{written, claimed.Burned, claimed.Metadata, claimed.ExpiresAt})
+		out := savedAnswer{Burned: got.Burned, Metadata: got.Metadata, Expires: got.ExpiresAt}
+		for i, f := range written {
+			p := got.Parts[i]
+			out.Files = append(out.Files, saved{Name: f.Name, Path: f.Path, ContentType: p.ContentType, SizeBytes: f.Size, SHA256: f.SHA256, Role: p.Role})
+		}
+		return a.printJSON(out)
 	}
 	var paths strings.Builder
 	for _, f := range written {
@@ -67,54 +68,6 @@ func (c *claimCmd) save(a *app, b *backend) error {
 	if err := a.print(paths.String()); err != nil {
 		return err
 	}
-	a.remark("%s", claimRemark(claimed))
+	a.remark("%s", claimRemark(&kubbi.Claimed{ClaimResponse: got.ClaimResponse, Remaining: got.Remaining, RemainingKnown: got.RemainingKnown}))
 	return nil
-}
-
-// namesOf are the names of the files that a claim will write.
-func namesOf(seen *kubbi.Inspected) []string {
-	if seen.Type != api.TypePackage {
-		return []string{files.SingleName(seen.ContentType)}
-	}
-	names := make([]string, len(seen.Files))
-	for i, f := range seen.Files {
-		names[i] = f.Name
-	}
-	return names
-}
-
-// writeAll writes every file, or none.
-func (c *claimCmd) writeAll(ctx context.Context, batch *files.Batch, r *api.ClaimResponse) ([]saved, error) {
-	var out []saved
-	add := func(name, contentType string, role *string, data []byte) error {
-		out = append(out, saved{Name: name, ContentType: contentType, Role: role})
-		return batch.Stage(ctx, name, bytes.NewReader(data))
-	}
-	if r.Type != api.TypePackage {
-		data, err := contentBytes(r)
-		if err != nil {
-			return nil, err
-		}
-		if err := add(files.SingleName(r.ContentType), r.ContentType, nil, data); err != nil {
-			return nil, err
-		}
-	}
-	for i := range r.Files {
-		f := &r.Files[i]
-		data, err := fileBytes(f)
-		if err != nil {
-			return nil, err
-		}
-		if err := add(f.Name, f.ContentType, f.Role, data); err != nil {
-			return nil, err
-		}
-	}
-	done, err := batch.Commit()
-	if err != nil {
-		return nil, err
-	}
-	for i, f := range done {
-		out[i].Path, out[i].SizeBytes, out[i].SHA256 = f.Path, f.Size, f.SHA256
-	}
-	return out, nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/tools/files"
 )
 
 const claimDescription = `Fetch the content behind a claim_url that you were given. With save_to it is written into a folder instead of passing through your context: do that for what is large, binary, or only to be used as files. This counts as one retrieval, and the last allowed one wipes the content for good: ` +
@@ -66,22 +67,15 @@ func (t *toolset) claim() definition {
 			if in.Overwrite && in.SaveTo == "" {
 				return nil, argumentError("overwrite needs save_to.")
 			}
-			key, err := t.held.take(in.ClaimURL)
-			if err != nil {
-				return nil, err
+			if in.SaveTo != "" {
+				return t.toFolder(ctx, in)
 			}
-			seen, err := t.Client.Inspect(ctx, in.ClaimURL)
-			if err != nil && key.again() && (errors.Is(err, kubbi.ErrGone) || errors.Is(err, kubbi.ErrExpired)) {
-				err = nil // burned by this very claim, whose payload the relay may still have
-			}
+			key, seen, err := t.saver.begin(ctx, in.ClaimURL)
 			if err != nil {
-				key.failed(err)
 				return nil, err
 			}
 			size, known := sizeOf(seen)
 			switch {
-			case in.SaveTo != "":
-				return t.toFolder(ctx, in, key, seen)
 			case !known && t.State != nil:
 				return t.unsized(ctx, in.ClaimURL, key, seen)
 			case size > t.MaxInline:
@@ -96,6 +90,17 @@ func (t *toolset) claim() definition {
 			t.deliver(ctx, key, got.Grace, got.ReleaseSoon)
 			return claimResult(got, t.remaining(ctx, in.ClaimURL, got.Burned, got.Remaining, got.RemainingKnown))
 		})
+}
+
+// toFolder claims into a folder.
+func (t *toolset) toFolder(ctx context.Context, in claimInput) (*mcp.CallToolResult, error) {
+	got, saved, err := t.saver.Save(ctx, in.ClaimURL, func() (*files.Batch, error) {
+		return t.rules(ctx).Into(in.SaveTo, in.Overwrite)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return t.savedResult(ctx, in.ClaimURL, got, saved)
 }
 
 // deliver holds a claim's key until the payload has reached the client.

@@ -26,7 +26,7 @@ func Explain(tool string, err error) string {
 	if errors.As(err, &arg) {
 		return "Wrong arguments, nothing was done. " + string(arg) + " Correct them and call this tool again."
 	}
-	var lost *unsaved
+	var lost *Unsaved
 	if errors.As(err, &lost) {
 		return lost.explain()
 	}
@@ -142,7 +142,7 @@ func outcome(err error) string {
 	var kerr *kubbi.Error
 	var arg argumentError
 	var refused files.Refusal
-	var lost *unsaved
+	var lost *Unsaved
 	ours := !errors.As(err, &kerr)
 	switch {
 	case err == nil:

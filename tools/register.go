@@ -104,7 +104,7 @@ func Register(s *mcpserver.MCPServer, cfg Config) error {
 	if cfg.MaxInline == 0 {
 		cfg.MaxInline = DefaultMaxInline
 	}
-	t := &toolset{Config: cfg, held: heldKeys{state: cfg.State, caller: cfg.Caller, log: cfg.Logger}}
+	t := &toolset{Config: cfg, saver: NewSaver(cfg.Client, cfg.State, cfg.Caller, cfg.Logger)}
 	for _, d := range []definition{
 		t.send(), t.sendFiles(), t.inspect(), t.claim(), t.get(), t.list(), t.delete(),
 	} {
@@ -121,7 +121,7 @@ var prefixRule = regexp.MustCompile(`^[A-Za-z0-9_-]{0,32}$`)
 // toolset is what the handlers share.
 type toolset struct {
 	Config
-	held heldKeys
+	saver *Saver
 }
 
 // definition is one tool, ready to be added.

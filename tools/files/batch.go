@@ -64,11 +64,11 @@ func (r Rules) Into(path string, overwrite bool) (*Batch, error) {
 // who has named it.
 func Into(path string, overwrite bool) (*Batch, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
-		return nil, err
+		return nil, explain(path, err)
 	}
 	dir, err := os.OpenRoot(path)
 	if err != nil {
-		return nil, err
+		return nil, explain(path, err)
 	}
 	return &Batch{dir: dir, path: path, overwrite: overwrite}, nil
 }

@@ -1,0 +1,232 @@
+package tools
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"kubbi-mcp/kubbi"
+	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/tools/files"
+)
+
+// Unsaved says that a claim has counted and its payload could not be saved, and
+// where that is now.
+type Unsaved struct {
+	Err   error
+	Grace time.Duration // for how long the relay gives it to the same claim, made again; 0: not at all
+	Spool string        // the answer of a service that does not, JSON with the payload in it; "": there is none
+}
+
+// Error says so to people.
+func (u *Unsaved) Error() string {
+	text := "claimed, but not saved: " + u.Err.Error()
+	switch {
+	case u.Grace > 0:
+		return text + fmt.Sprintf("; it is not lost: claim again within %d seconds, which counts once", int(u.Grace.Seconds()))
+	case u.Spool != "":
+		return text + fmt.Sprintf("; it is not lost: the service's answer, JSON with the payload in it, is in %s for a day", u.Spool)
+	}
+	return text
+}
+
+// Unwrap gives what went wrong.
+func (u *Unsaved) Unwrap() error { return u.Err }
+
+// explain words it for a model.
+func (u *Unsaved) explain() string {
+	text := "The payload was claimed and could not be saved: " + sentence(u.Err.Error())
+	switch {
+	case u.Grace > 0:
+		return text + fmt.Sprintf(" It is not lost: the relay keeps it for %d seconds. Mend this, or choose another folder, and claim again with the same claim_url; it counts once.", int(u.Grace.Seconds()))
+	case u.Spool != "":
+		return text + fmt.Sprintf(" It is not lost: the service's answer, JSON with the payload in it, is in %q for a day; tell your user.", u.Spool)
+	}
+	return text
+}
+
+// Saver claims payloads into folders, in such a way that none is lost on the way.
+type Saver struct {
+	client *kubbi.Client
+	state  *State
+	held   heldKeys
+	log    *slog.Logger
+}
+
+// NewSaver makes a saver. state may be nil; then only what is small can be
+// claimed, and nothing is kept for another process. caller says whose claims they
+// are, where several share a state.
+func NewSaver(client *kubbi.Client, state *State, caller string, log *slog.Logger) *Saver {
+	return &Saver{client: client, state: state, held: heldKeys{state: state, caller: caller, log: log}, log: log}
+}
+
+// begin takes the key for a claim and looks at what there is. That is nil where
+// it has burned already, by this very claim, and the relay may still have it.
+func (s *Saver) begin(ctx context.Context, claimURL string) (*heldKey, *kubbi.Inspected, error) {
+	key, err := s.held.take(claimURL)
+	if err != nil {
+		return nil, nil, err
+	}
+	seen, err := s.client.Inspect(ctx, claimURL)
+	switch {
+	case err == nil:
+		return key, seen, nil
+	case key.again() && (errors.Is(err, kubbi.ErrGone) || errors.Is(err, kubbi.ErrExpired)):
+		return key, nil, nil
+	default:
+		key.failed(err)
+		return nil, nil, err
+	}
+}
+
+// Save claims into the batch that open gives once there is something to claim,
+// and commits it. What can be found to be in the way is found before a retrieval
+// is spent. Errors are those of kubbi.Client.Claim, of open and of
+// files.Batch.Check, and *Unsaved after a claim that has counted.
+func (s *Saver) Save(ctx context.Context, claimURL string, open func() (*files.Batch, error)) (*kubbi.Spooled, []files.Saved, error) {
+	key, seen, err := s.begin(ctx, claimURL)
+	if err != nil {
+		return nil, nil, err
+	}
+	batch, err := open()
+	if err != nil {
+		key.unused()
+		return nil, nil, err
+	}
+	defer batch.Close()
+	if err := batch.Check(namesOf(seen), key.again()); err != nil {
+		key.unused()
+		return nil, nil, err
+	}
+	got, spool, err := s.spooled(ctx, claimURL, key, seen)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer spool.close()
+	saved, err := s.write(ctx, key, got, spool, batch)
+	return got, saved, err
+}
+
+// write writes a payload that is in its spool, and then lets go of the claim.
+func (s *Saver) write(ctx context.Context, key *heldKey, got *kubbi.Spooled, spool *spoolFile, batch *files.Batch) ([]files.Saved, error) {
+	saved, err := writeParts(ctx, batch, got)
+	if err != nil {
+		return nil, s.notSaved(err, key, got, spool)
+	}
+	got.ReleaseSoon(ctx)
+	key.drop()
+	return saved, nil
+}
+
+// namesOf are the names that are written, as far as they are known before the
+// claim: those of what is sealed are not.
+func namesOf(seen *kubbi.Inspected) []string {
+	switch {
+	case seen == nil, kubbi.IsSealed(seen):
+		return nil
+	case seen.Type != api.TypePackage:
+		return []string{files.SingleName(seen.ContentType)}
+	}
+	names := make([]string, len(seen.Files))
+	for i, f := range seen.Files {
+		names[i] = f.Name
+	}
+	return names
+}
+
+// spoolFile is a file that an answer is in until it is saved.
+type spoolFile struct {
+	*os.File
+	kept bool
+}
+
+func (s *spoolFile) close() {
+	s.File.Close()
+	if !s.kept {
+		os.Remove(s.Name())
+	}
+}
+
+// spooled claims into a spool file.
+func (s *Saver) spooled(ctx context.Context, claimURL string, key *heldKey, seen *kubbi.Inspected) (*kubbi.Spooled, *spoolFile, error) {
+	f, err := s.spool()
+	if err != nil {
+		key.unused()
+		return nil, nil, err
+	}
+	spool := &spoolFile{File: f}
+	got, err := s.client.ClaimSpooled(ctx, claimURL, f, claimOptions(ctx, key, seen)...)
+	if err != nil {
+		key.failed(err)
+		spool.close()
+		return nil, nil, err
+	}
+	return got, spool, nil
+}
+
+func (s *Saver) spool() (*os.File, error) {
+	if s.state == nil {
+		return nil, files.Refusal("this server has no data directory to receive it in")
+	}
+	f, err := s.state.spool()
+	if err != nil {
+		s.log.Error("make a spool file", "error", err)
+		return nil, files.Refusal("the data directory can't be written: tell your user")
+	}
+	return f, nil
+}
+
+func claimOptions(ctx context.Context, key *heldKey, seen *kubbi.Inspected) []kubbi.ClaimOption {
+	opts := []kubbi.ClaimOption{kubbi.WithKey(key.Key), kubbi.HoldGrace(), kubbi.WithProgress(progressOf(ctx))}
+	if seen != nil {
+		opts = append(opts, kubbi.WithInspected(seen))
+	}
+	return opts
+}
+
+// notSaved keeps the payload where it can be had again.
+func (s *Saver) notSaved(err error, key *heldKey, got *kubbi.Spooled, spool *spoolFile) error {
+	out := &Unsaved{Err: err, Grace: got.Grace}
+	if got.Grace > 0 {
+		key.hold(time.Now().Add(got.Grace))
+		return out
+	}
+	key.drop()
+	if serr := spool.Sync(); serr != nil {
+		s.log.Error("sync a spool file", "error", serr)
+	}
+	spool.kept, out.Spool = true, spool.Name()
+	return out
+}
+
+// writeParts writes a payload's parts, all or none.
+func writeParts(ctx context.Context, batch *files.Batch, got *kubbi.Spooled) ([]files.Saved, error) {
+	var names []string
+	for _, p := range got.Parts {
+		names = append(names, partName(p))
+	}
+	if err := files.CheckNames(names); err != nil {
+		return nil, err
+	}
+	for i, p := range got.Parts {
+		r, err := p.Open()
+		if err != nil {
+			return nil, err
+		}
+		if err := batch.Stage(ctx, names[i], r); err != nil {
+			return nil, err
+		}
+	}
+	return batch.Commit()
+}
+
+// partName is the name that a part is written under.
+func partName(p kubbi.Part) string {
+	if p.Name == "" {
+		return files.SingleName(p.ContentType)
+	}
+	return p.Name
+}
