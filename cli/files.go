@@ -2,46 +2,29 @@ package cli
 
 import (
 	"bytes"
-	"encoding/base64"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
-	"unicode/utf8"
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/tools/files"
 )
 
-// input is a file as it was read.
+// input is a file to send, or standard input.
 type input struct {
-	name string // without folders
-	data []byte
+	name        string // without folders
+	size        int64
+	text        bool // it can be sent as a string without loss, and read by a person
+	contentType string
+	open        func() (io.ReadCloser, error)
 }
 
-// isText tells whether the file can be sent as a string without loss, and
-// read by a person.
-func (f input) isText() bool { return utf8.Valid(f.data) && bytes.IndexByte(f.data, 0) < 0 }
-
-// contentType is the type of a single content that fits the file's name.
-func (f input) contentType() string {
-	switch strings.ToLower(filepath.Ext(f.name)) {
-	case ".json":
-		return api.TypeJSON
-	case ".md", ".markdown":
-		return api.TypeMarkdown
-	case ".csv":
-		return api.TypeCSV
-	default:
-		return api.TypeText
-	}
-}
-
-// readFiles reads each file, "-" from standard input, and no more than
-// maxInput of them together.
-func (a *app) readFiles(paths []string) ([]input, error) {
+// openFiles looks at each file, and reads "-" from standard input.
+func (a *app) openFiles(paths []string) ([]input, error) {
 	var inputs []input
-	total := 0
 	stdin := false
 	for _, path := range paths {
 		var f input
@@ -51,59 +34,80 @@ func (a *app) readFiles(paths []string) ([]input, error) {
 				return nil, usagef("standard input can be read only once")
 			}
 			stdin = true
-			f.name = "stdin"
-			f.data, err = a.readStdin()
+			f, err = a.stdinFile()
 		} else {
-			f.name = filepath.Base(path)
-			f.data, err = readFile(path)
+			f, err = lookAt(path)
 		}
 		if err != nil {
 			return nil, err
-		}
-		if total += len(f.data); total > maxInput {
-			return nil, usagef("the files together are larger than %s", size(maxInput))
 		}
 		inputs = append(inputs, f)
 	}
 	return inputs, nil
 }
 
-// readFile reads a regular file: a device or a pipe may have no end.
-func readFile(path string) ([]byte, error) {
-	info, err := os.Stat(path)
+func (a *app) stdinFile() (input, error) {
+	data, err := a.readStdin()
 	if err != nil {
-		return nil, usage(err)
+		return input{}, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, usagef("%s is not a file; pipe it to standard input and give -", path)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, usage(err)
-	}
-	defer f.Close()
-	return readAll(f, path)
+	f := input{name: "stdin", size: int64(len(data)), open: func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(data)), nil
+	}}
+	return f, f.look()
 }
 
-// packageFiles are the files of a package, under names that it can have.
-func packageFiles(inputs []input) ([]kubbi.File, error) {
-	var out []kubbi.File
+// lookAt looks at a regular file: a device or a pipe may have no end.
+func lookAt(path string) (input, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return input{}, usage(err)
+	}
+	if !info.Mode().IsRegular() {
+		return input{}, usagef("%s is not a file; pipe it to standard input and give -", path)
+	}
+	f := input{name: filepath.Base(path), size: info.Size(), open: func() (io.ReadCloser, error) { return os.Open(path) }}
+	if err := f.look(); err != nil {
+		return f, usage(err)
+	}
+	return f, nil
+}
+
+// look finds out what is in the file.
+func (f *input) look() error {
+	r, err := f.open()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	content, err := files.Look(f.name, r)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", f.name, err)
+	}
+	f.text, f.contentType = content.Text, content.Type
+	return nil
+}
+
+// source is the file as it goes out in a package.
+func (f *input) source() kubbi.Source {
+	s := kubbi.Source{Name: files.PackageName(f.name), ContentType: f.contentType, Size: f.size, Open: f.open}
+	if !f.text {
+		s.Encoding = api.EncodingBase64
+	}
+	return s
+}
+
+// packageSources are the files of a package, under names that it can have.
+func packageSources(inputs []input) ([]kubbi.Source, error) {
+	var out []kubbi.Source
 	seen := map[string]string{}
 	for _, f := range inputs {
-		name := files.PackageName(f.name)
-		if other, ok := seen[strings.ToLower(name)]; ok {
-			return nil, usagef("%s and %s would have the same name in the package, %s", other, f.name, name)
+		s := f.source()
+		if other, ok := seen[strings.ToLower(s.Name)]; ok {
+			return nil, usagef("%s and %s would have the same name in the package, %s", other, f.name, s.Name)
 		}
-		seen[strings.ToLower(name)] = f.name
-		file := kubbi.File{Name: name}
-		if f.isText() {
-			file.Content = string(f.data)
-		} else {
-			file.Content = base64.StdEncoding.EncodeToString(f.data)
-			file.Encoding = api.EncodingBase64
-		}
-		file.ContentType = files.ContentType(name, file.Encoding != "")
-		out = append(out, file)
+		seen[strings.ToLower(s.Name)] = f.name
+		out = append(out, s)
 	}
 	return out, nil
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -13,16 +15,18 @@ import (
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/tools/files"
 )
 
-// maxInput is the most that is read from a file or standard input, in bytes.
-// The relay's own limit is lower; this one keeps an endless input off memory.
+// maxInput is the most that is read from standard input, in bytes: it has to
+// stand in memory.
 const maxInput = 64 << 20
 
 // sendCmd is `kubbi-mcp send`.
 type sendCmd struct {
-	Text          *string  `arg:"" optional:"" help:"The text to send; - reads standard input, as does a pipe."`
-	File          []string `short:"f" sep:"none" placeholder:"FILE" help:"Send this file; may be repeated. One text file is sent as a single content; a binary one, or several, as a package. - is standard input."`
+	Args          []string `arg:"" optional:"" name:"file" help:"The files to send: one text file as a single content; a binary one, or several, as a package. - reads standard input, as does a pipe. One argument that is no file is a text to send."`
+	Text          *string  `short:"t" placeholder:"TEXT" help:"Send this text, also where a file has that name."`
+	File          []string `short:"f" sep:"none" placeholder:"FILE" help:"Send this file, which must be there; may be repeated."`
 	Package       bool     `help:"Send files as a package, even a single text file."`
 	Type          string   `placeholder:"TYPE" enum:",text/plain,application/json,text/markdown,text/csv" default:"" help:"Content type of a single content: text/plain, application/json, text/markdown or text/csv. By default from the file's name, else text/plain."`
 	TTL           *seconds `name:"ttl" placeholder:"TTL" help:"How long it lives: seconds, or a duration such as 10m. By default --default-ttl."`
@@ -45,7 +49,9 @@ func (c *sendCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	sent, err := post(a.ctx, b.client)
+	bar := a.startBar("sent")
+	sent, err := post(a.ctx, b.client, bar.progress)
+	bar.end()
 	if err != nil {
 		return closing(b, fmt.Errorf("send: %w", err))
 	}
@@ -90,15 +96,18 @@ func (c *sendCmd) common(a *app) (kubbi.SendParams, error) {
 }
 
 // posting creates the kubbi that was read.
-type posting func(context.Context, *kubbi.Client) (*kubbi.Sent, error)
+type posting func(context.Context, *kubbi.Client, kubbi.Progress) (*kubbi.Sent, error)
 
 // read takes the content from where the arguments say it is.
 func (c *sendCmd) read(a *app, p kubbi.SendParams) (posting, error) {
+	if err := c.sort(); err != nil {
+		return nil, err
+	}
 	switch {
 	case len(c.File) > 0 && c.Text != nil:
-		return nil, usagef("give either a text or --file, not both")
+		return nil, usagef("give either a text or files, not both")
 	case len(c.File) == 0 && c.Package:
-		return nil, usagef("--package needs --file")
+		return nil, usagef("--package needs a file")
 	case len(c.File) == 0:
 		text, err := c.text(a)
 		if err != nil {
@@ -106,36 +115,67 @@ func (c *sendCmd) read(a *app, p kubbi.SendParams) (posting, error) {
 		}
 		return single(p, text, c.Type)
 	}
-	inputs, err := a.readFiles(c.File)
+	inputs, err := a.openFiles(c.File)
 	if err != nil {
 		return nil, err
 	}
-	if len(inputs) == 1 && !c.Package && inputs[0].isText() {
-		kind := c.Type
-		if kind == "" {
-			kind = inputs[0].contentType()
+	if len(inputs) == 1 && !c.Package && inputs[0].text {
+		source := inputs[0].source()
+		if source.ContentType = c.Type; c.Type == "" {
+			source.ContentType = files.SingleType(inputs[0].name)
 		}
-		return single(p, inputs[0].data, kind)
+		source.Name, p.ContentType, p.Source = "", source.ContentType, &source
+		return sending(p), nil
 	}
 	if c.Type != "" {
 		return nil, usagef("--type is for a single text; the files of a package have types of their own")
 	}
-	files, err := packageFiles(inputs)
+	sources, err := packageSources(inputs)
 	if err != nil {
 		return nil, err
 	}
-	params := kubbi.SendFilesParams{Files: files, TTL: p.TTL, MaxRetrievals: p.MaxRetrievals, Metadata: p.Metadata, Sealed: p.Sealed}
-	return func(ctx context.Context, k *kubbi.Client) (*kubbi.Sent, error) { return k.SendFiles(ctx, params) }, nil
+	params := kubbi.SendFilesParams{Sources: sources, TTL: p.TTL, MaxRetrievals: p.MaxRetrievals, Metadata: p.Metadata, Sealed: p.Sealed}
+	return func(ctx context.Context, k *kubbi.Client, progress kubbi.Progress) (*kubbi.Sent, error) {
+		params.Progress = progress
+		return k.SendFiles(ctx, params)
+	}, nil
+}
+
+// sort finds out what the arguments are: files, or one text.
+func (c *sendCmd) sort() error {
+	if len(c.Args) == 1 && len(c.File) == 0 && c.Text == nil && !looksLikeFile(c.Args[0]) {
+		c.Text = &c.Args[0]
+		return nil
+	}
+	for _, arg := range c.Args {
+		if !looksLikeFile(arg) && arg != "-" {
+			return usagef("%q is no file; a text is sent alone, or with --text", arg)
+		}
+	}
+	c.File = append(c.File, c.Args...)
+	return nil
+}
+
+// looksLikeFile tells whether an argument is a file that is there, or written as
+// only a path is.
+func looksLikeFile(arg string) bool {
+	for _, start := range []string{"/", "./", "../", "~/"} {
+		if strings.HasPrefix(arg, start) {
+			return true
+		}
+	}
+	_, err := os.Stat(arg)
+	return err == nil
 }
 
 // text is the argument, or standard input where there is none and nobody types
 // there.
 func (c *sendCmd) text(a *app) ([]byte, error) {
-	if c.Text != nil && *c.Text != "-" {
+	if c.Text != nil && (*c.Text != "-" || len(c.Args) == 0) {
 		return []byte(*c.Text), nil
 	}
 	if c.Text == nil && isTerminal(a.stdin) {
-		return nil, usagef("nothing to send: give a text, --file FILE, or - for standard input")
+		return nil, usagef("nothing to send: give a file, a text, or - for standard input")
 	}
 	data, err := a.readStdin()
 	if err == nil && c.Text == nil && len(data) == 0 {
@@ -163,7 +203,14 @@ func single(p kubbi.SendParams, data []byte, contentType string) (posting, error
 		}
 		p.Content = string(data)
 	}
-	return func(ctx context.Context, k *kubbi.Client) (*kubbi.Sent, error) { return k.Send(ctx, p) }, nil
+	return sending(p), nil
+}
+
+func sending(p kubbi.SendParams) posting {
+	return func(ctx context.Context, k *kubbi.Client, progress kubbi.Progress) (*kubbi.Sent, error) {
+		p.Progress = progress
+		return k.Send(ctx, p)
+	}
 }
 
 // readStdin reads standard input to its end, or until the context ends. A read
