@@ -2,12 +2,16 @@ package kubbi_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
@@ -100,6 +104,97 @@ func TestSourcesToSpool(t *testing.T) {
 					t.Errorf("%s: sealed %v: the %s content is another one", name, sealed, typ)
 				}
 			}
+		}
+	}
+}
+
+// TestCancelHalfWay ends a send and a claim in the middle: there is no kubbi, no
+// retrieval is lost to it, and nothing is left open.
+func TestCancelHalfWay(t *testing.T) {
+	relay, clients := start(t)
+	data := make([]byte, 8<<20)
+	for name, c := range clients {
+		var open atomic.Int64
+		src := sourceOf(data)
+		src.Name, src.ContentType, src.Encoding = "a", "a/b", api.EncodingBase64
+		src.Open = func() (io.ReadCloser, error) {
+			open.Add(1)
+			return struct {
+				io.Reader
+				io.Closer
+			}{bytes.NewReader(data), closer(func() { open.Add(-1) })}, nil
+		}
+		p := kubbi.SendFilesParams{Sources: []kubbi.Source{src}, MaxRetrievals: 1}
+		halfWay := func(cancel func()) kubbi.Progress {
+			return func(done, total int64) {
+				if done > 4<<20 {
+					cancel()
+				}
+			}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		p.Progress = halfWay(cancel)
+		if _, err := c.SendFiles(ctx, p); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: send: %v", name, err)
+		}
+		if open.Load() != 0 {
+			t.Errorf("%s: %d sources are open", name, open.Load())
+		}
+		if list, err := c.List(t.Context(), kubbi.ListParams{}); err != nil || len(list.Kubbis) != 0 {
+			t.Errorf("%s: a kubbi was made: %+v, %v", name, list, err)
+		}
+
+		p.Progress = nil
+		sent, err := c.SendFiles(t.Context(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, err := kubbi.NewKey()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel = context.WithCancel(t.Context())
+		if _, err = c.ClaimSpooled(ctx, sent.ClaimURL, spoolFile(t), kubbi.WithKey(key), kubbi.WithProgress(halfWay(cancel))); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: claim: %v", name, err)
+		}
+		got, err := c.ClaimSpooled(t.Context(), sent.ClaimURL, spoolFile(t), kubbi.WithKey(key), kubbi.HoldGrace())
+		if err != nil || !bytes.Equal(read(t, got.Parts[0]), data) {
+			t.Fatalf("%s: claim with the same key: %v", name, err)
+		}
+		if _, err := c.Delete(t.Context(), sent.ID); err == nil {
+			t.Errorf("%s: it was not burned", name)
+		}
+		noSpools(t, relay.Dir)
+		relay.Clock.Advance(50 * time.Hour) // both clients see the same kubbis
+		relay.Sweep(t)
+	}
+}
+
+type closer func()
+
+func (c closer) Close() error { c(); return nil }
+
+// noSpools waits until this process has no spool open, which a request that was
+// cut off closes soon.
+func noSpools(t *testing.T, dir string) {
+	t.Helper()
+	wait, stop := context.WithTimeout(t.Context(), 10*time.Second)
+	defer stop()
+	for {
+		open, _ := filepath.Glob(filepath.Join(dir, "spool-*"))
+		fds, _ := os.ReadDir("/proc/self/fd") // where there is none, no file has a name either
+		for _, fd := range fds {
+			if to, err := os.Readlink("/proc/self/fd/" + fd.Name()); err == nil && strings.HasPrefix(to, filepath.Join(dir, "spool-")) {
+				open = append(open, to)
+			}
+		}
+		if len(open) == 0 {
+			return
+		}
+		select {
+		case <-wait.Done():
+			t.Fatalf("left open: %v", open)
+		case <-time.After(time.Millisecond):
 		}
 	}
 }
