@@ -9,7 +9,9 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 )
 
 // holding lists a folder's files with their content; temporary ones show.
@@ -251,5 +253,56 @@ func TestRenameNew(t *testing.T) {
 	}
 	if got := holding(t, dir); got != "f=f t=t" {
 		t.Error(got)
+	}
+}
+
+// TestSwappedWhileWriting writes while the folder is swapped for links that lead
+// outside, over and over: nothing is ever written there.
+func TestSwappedWhileWriting(t *testing.T) {
+	top, r := tree(t, "in/sub/")
+	in, out := filepath.Join(top, "in"), filepath.Join(top, "out")
+	stop := make(chan struct{})
+	var swapping sync.WaitGroup
+	swapping.Go(func() {
+		sub, aside := filepath.Join(in, "sub"), filepath.Join(in, "aside")
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if os.Rename(sub, aside) != nil {
+				_ = os.RemoveAll(aside) // it was made anew meanwhile
+				continue
+			}
+			_ = os.Symlink([]string{"../out", out, ".."}[i%3], sub)
+			_ = os.Remove(sub)
+			_ = os.Rename(aside, sub)
+		}
+	})
+	written := 0
+	deadline := time.Now().Add(time.Minute)
+	for tried := 0; tried < 500 || written == 0; tried++ {
+		if time.Now().After(deadline) {
+			t.Fatalf("written %d times", written)
+		}
+		b, err := r.Into("sub", true)
+		if err != nil {
+			continue
+		}
+		if err := b.Stage(t.Context(), "file", strings.NewReader("x")); err == nil {
+			if _, err := b.Commit(); err == nil {
+				written++
+			}
+		}
+		_ = b.Close() // what was staged may be gone with its folder
+	}
+	close(stop)
+	swapping.Wait()
+	if got := holding(t, out); got != "secret=content of out/secret" {
+		t.Errorf("outside: %s", got)
+	}
+	if all, err := os.ReadDir(top); err != nil || len(all) != 2 {
+		t.Errorf("above: %v, %v", all, err)
 	}
 }
