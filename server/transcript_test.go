@@ -232,7 +232,8 @@ func expand(t *testing.T, line string, vars map[string]string) string {
 func remember(answer []byte, vars map[string]string) {
 	if m := claimURL.FindSubmatch(answer); m != nil {
 		vars["claim_url"] = string(m[1])
-		vars["token"] = string(m[1][bytes.LastIndexByte(m[1], '/')+1:])
+		token, key, _ := bytes.Cut(m[1][bytes.LastIndexByte(m[1], '/')+1:], []byte("#k="))
+		vars["token"], vars["key"] = string(token), string(key)
 	}
 	if m := kubbiID.FindSubmatch(answer); m != nil {
 		vars["id"] = string(m[1])
