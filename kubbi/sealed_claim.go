@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"slices"
 	"unicode/utf8"
 
@@ -36,11 +37,23 @@ func (c *Client) sealedKey(ctx context.Context, urlOrToken string, seen *Inspect
 			return nil, err
 		}
 	}
-	if e := checkSeal(key, seen.Metadata); e != nil {
+	e := checkSeal(key, seen.Metadata)
+	if size := sizeOf(seen); e == nil && key != nil && size > c.answerLimit {
+		e = notOpened(fmt.Sprintf("the kubbi is sealed and has %d bytes, and at most %d can be opened here", size, c.answerLimit))
+	}
+	if e != nil {
 		e.Message += "; nothing was claimed"
 		return nil, e
 	}
 	return key, nil
+}
+
+// sizeOf is how many bytes a kubbi has, 0 where that is not known.
+func sizeOf(seen *Inspected) int64 {
+	if seen.TotalSizeBytes != nil {
+		return *seen.TotalSizeBytes
+	}
+	return seen.PayloadSize
 }
 
 // openClaim opens a claimed payload in place, all of it or nothing. It checks the

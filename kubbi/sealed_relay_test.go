@@ -342,6 +342,39 @@ func TestSealedIsNotSpent(t *testing.T) {
 	}
 }
 
+// What is too large to be opened is not claimed.
+func TestSealedTooLarge(t *testing.T) {
+	const limit = 2000
+	_, c, w, _ := tappedRelay(t, kubbi.WithAnswerLimit(limit))
+	ctx := t.Context()
+	text := strings.Repeat("x", limit)
+	single, err := c.Send(ctx, kubbi.SendParams{Content: text, Sealed: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pack, err := c.SendFiles(ctx, kubbi.SendFilesParams{Files: []kubbi.File{{Name: "a", Content: text, ContentType: "text/plain"}}, Sealed: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Create(filepath.Join(t.TempDir(), "spool"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, url := range []string{single.ClaimURL, pack.ClaimURL} {
+		_, err := c.Claim(ctx, url)
+		_, spooledErr := c.ClaimSpooled(ctx, url, f)
+		for _, err := range []error{err, spooledErr} {
+			if !errors.Is(err, kubbi.ErrSealed) || !strings.Contains(err.Error(), "at most 2000 can be opened here; nothing was claimed") {
+				t.Errorf("claim: %v", err)
+			}
+		}
+	}
+	if strings.Contains(w.text(), "/claim") {
+		t.Error("something was claimed")
+	}
+}
+
 // flipped is a key with another first bit.
 func flipped(key string) string {
 	first := "B"

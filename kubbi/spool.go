@@ -81,7 +81,9 @@ func (c *Client) ClaimSpooled(ctx context.Context, urlOrToken string, spool *os.
 	if err != nil {
 		return nil, err
 	}
-	k.claim.limit = c.spoolLimit
+	if k.claim.limit = c.spoolLimit; k.unsealing != nil {
+		k.claim.limit = c.answerLimit // it has to stand in memory
+	}
 	a := &spooledAnswer{file: spool}
 	k.claim.receive = a.receive
 	_, header, err := do[nothing](ctx, c, k.claim)
