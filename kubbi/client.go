@@ -135,7 +135,8 @@ func WithUserAgent(s string) Option { return func(c *config) { c.userAgent = s }
 // is DefaultAnswerLimit.
 func WithAnswerLimit(bytes int64) Option { return func(c *config) { c.answerLimit = bytes } }
 
-// WithSpoolLimit sets how many bytes the answer of ClaimSpooled may have. The
+// WithSpoolLimit sets how many bytes the answer of ClaimSpooled may have, unless
+// it is sealed: then WithAnswerLimit holds, as it has to stand in memory. The
 // default is DefaultSpoolLimit.
 func WithSpoolLimit(bytes int64) Option { return func(c *config) { c.spoolLimit = bytes } }
 
