@@ -119,7 +119,7 @@ func (b *Batch) Stage(ctx context.Context, name string, r io.Reader) error {
 		return b.failed(name, err)
 	}
 	sum := sha256.New()
-	n, err := io.Copy(f, io.TeeReader(&cancelled{ctx, r}, sum))
+	n, err := fill(f, io.TeeReader(&cancelled{ctx, r}, sum))
 	if err == nil {
 		err = f.Sync()
 	}
@@ -133,6 +133,22 @@ func (b *Batch) Stage(ctx context.Context, name string, r io.Reader) error {
 		Name: name, Path: b.file(name), Size: n, SHA256: hex.EncodeToString(sum.Sum(nil)),
 	}})
 	return nil
+}
+
+// fill copies r to the end of it, and has the disk begin meanwhile.
+func fill(f *os.File, r io.Reader) (int64, error) {
+	const piece = 8 << 20
+	for size := int64(0); ; {
+		n, err := io.CopyN(f, r, piece)
+		flush(f, size, n)
+		size += n
+		if err == io.EOF {
+			return size, nil
+		}
+		if err != nil {
+			return size, err
+		}
+	}
 }
 
 // failed is an error of writing a file, without the temporary name.
