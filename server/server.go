@@ -20,9 +20,9 @@ import (
 	"kubbi-mcp/tools/files"
 )
 
-// DefaultMaxMessageBytes is the longest message that ServeStdio reads: the
-// largest package of the embedded relay, 50 MiB, in base64, with room for its
-// wrapping.
+// DefaultMaxMessageBytes is the longest message that ServeStdio reads: a
+// package of 50 MiB in base64, with room for its wrapping. A larger one goes by
+// path.
 const DefaultMaxMessageBytes = 72 << 20
 
 // Config is what a Server needs. Client must be set.

@@ -21,7 +21,7 @@ const sendFilesDescription = `Hand several files to another agent, session, tool
 	`File names, types, roles and metadata can be read without claiming: put no secrets in them. For a single text or JSON value use send.`
 
 type sendFilesInput struct {
-	Files         []fileInput    `json:"files" jsonschema:"The files, in the order in which the recipient should see them. At most 20 files and 50 MiB together; the hosted service may allow fewer."`
+	Files         []fileInput    `json:"files" jsonschema:"The files, in the order in which the recipient should see them. At most 20 files; together 50 MiB as content, or 256 MiB by path unless the server was started with another limit. The hosted service may allow fewer."`
 	TTLSeconds    whole          `json:"ttl_seconds,omitzero" jsonschema:"Seconds until the package is wiped, 60 to 86400. Default 3600 (one hour), unless the server was started with another default."`
 	MaxRetrievals *whole         `json:"max_retrievals,omitzero" jsonschema:"How often the package may be claimed; the last claim wipes it. Use 1 for secrets. Leave out for no limit until the time is up."`
 	Sealed        *bool          `json:"sealed,omitzero" jsonschema:"Encrypt it end to end: not even the service that stores it can read it, only who has the whole claim_url, with the part after #. Pass that on unchanged."`
