@@ -16,6 +16,7 @@ import (
 	"kubbi-mcp/kubbi/api/outline"
 	"kubbi-mcp/relay/atrest"
 	"kubbi-mcp/relay/spool"
+	"kubbi-mcp/relay/store"
 )
 
 // maxWholeBody is up to how many bytes a create body is read in one piece.
@@ -150,7 +151,7 @@ type large struct {
 // validateLarge is validate for a body whose values of more than short bytes
 // go to a spool. What its draft's parts give is read from there.
 func validateLarge(body io.Reader, sp *spool.Spool, short int, limits api.Limits) (*draft, error) {
-	keeping := newAside(sp)
+	keeping := newAside(spoolWriter{sp})
 	o, err := outline.Read(body, outline.Config{
 		Short: short, Max: maxOutline(limits), Content: true,
 		Keep: func(p []byte) error { _, err := keeping.Write(p); return err },
@@ -179,6 +180,17 @@ func validateLarge(body io.Reader, sp *spool.Spool, short int, limits api.Limits
 	}
 	v := &validator{body: o.JSON, large: l, limits: limits}
 	return v.validate(wire)
+}
+
+// spoolWriter tells a full disk from a fault of the request's, or of ours.
+type spoolWriter struct{ sp *spool.Spool }
+
+func (w spoolWriter) Write(p []byte) (int, error) {
+	n, err := w.sp.Write(p)
+	if err != nil {
+		err = fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+	}
+	return n, err
 }
 
 // check reads the arrays and objects that were left out, which nobody has

@@ -2,13 +2,17 @@ package relay
 
 import (
 	"bytes"
+	"errors"
 	"io"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/iotest"
 
 	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/kubbi/api/outline"
 	"kubbi-mcp/relay/spool"
+	"kubbi-mcp/relay/store"
 )
 
 // FuzzLargeBody has a body that is read as a stream come to the same as one
@@ -75,4 +79,17 @@ func FuzzLargeBody(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestSpoolFails has a disk that takes no spool be no fault of the request.
+func TestSpoolFails(t *testing.T) {
+	sp, err := spool.New(filepath.Join(t.TempDir(), "missing"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sp.Close()
+	body := `{"content":"` + strings.Repeat("x", 1<<20) + `","content_type":"text/plain","ttl_seconds":60}`
+	if _, err := validateLarge(strings.NewReader(body), sp, outline.Short, api.DefaultLimits()); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("got %v", err)
+	}
 }
