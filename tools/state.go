@@ -15,9 +15,10 @@ import (
 // All of it is for its owner alone to read. Any number of processes may share
 // one. The zero value is not usable; see NewState.
 type State struct {
-	dir  string
-	once sync.Once
-	err  error
+	dir string
+
+	mu     sync.Mutex
+	opened bool
 }
 
 // The folders in a state's, and for how long what is left in them stays.
@@ -33,20 +34,22 @@ const (
 // claim needs it.
 func NewState(dir string) *State { return &State{dir: dir} }
 
-// open makes the folders, and takes away what earlier processes left in them.
+// open makes the folders at the first use, and takes away what earlier processes
+// left in them.
 func (s *State) open() error {
-	s.once.Do(func() {
-		for name, kept := range map[string]time.Duration{keysName: keysKept, spoolName: spoolKept} {
-			dir := filepath.Join(s.dir, name)
-			if s.err = os.MkdirAll(dir, 0o700); s.err != nil {
-				return
-			}
-			sweep(dir, time.Now().Add(-kept))
-		}
-	})
-	if s.err != nil {
-		return fmt.Errorf("open the folder for claims under way: %w", s.err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.opened {
+		return nil
 	}
+	for name, kept := range map[string]time.Duration{keysName: keysKept, spoolName: spoolKept} {
+		dir := filepath.Join(s.dir, name)
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("open the folder for claims under way: %w", err)
+		}
+		sweep(dir, time.Now().Add(-kept))
+	}
+	s.opened = true
 	return nil
 }
 

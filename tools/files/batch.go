@@ -12,6 +12,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
+	"time"
 )
 
 // Batch writes files into one folder: all of them, each whole, or none. Until
@@ -92,6 +94,7 @@ func (b *Batch) Check(names []string, again bool) error {
 			return refuse("%s is there already, and is replaced only when overwrite is set", quote(b.file(name)))
 		}
 	}
+	b.sweep()
 	temp := tempName()
 	f, err := b.create(temp)
 	if err != nil {
@@ -103,6 +106,29 @@ func (b *Batch) Check(names []string, again bool) error {
 func (b *Batch) file(name string) string { return filepath.Join(b.path, name) }
 
 func tempName() string { return ".kubbi-" + rand.Text() + ".tmp" }
+
+var tempRule = regexp.MustCompile(`^\.kubbi-[A-Z2-7]{26}\.tmp$`)
+
+// tempKept is after which time a temporary file is nobody's any more.
+const tempKept = 24 * time.Hour
+
+// sweep takes away what processes that were killed have left in the folder.
+func (b *Batch) sweep() {
+	dir, err := b.dir.Open(".")
+	if err != nil {
+		return
+	}
+	defer dir.Close()
+	all, _ := dir.ReadDir(maxEntries)
+	for _, e := range all {
+		if !tempRule.MatchString(e.Name()) {
+			continue
+		}
+		if info, err := b.dir.Lstat(e.Name()); err == nil && info.Mode().IsRegular() && time.Since(info.ModTime()) > tempKept {
+			_ = b.dir.Remove(e.Name())
+		}
+	}
+}
 
 func (b *Batch) create(temp string) (*os.File, error) {
 	return b.dir.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)

@@ -138,6 +138,24 @@ func TestCheckBeforeWriting(t *testing.T) {
 	if err := b.Check([]string{"new", "also.new"}, false); err != nil {
 		t.Error(err)
 	}
+	old, fresh := filepath.Join(top, "in", tempName()), filepath.Join(top, "in", tempName())
+	for _, path := range []string{old, fresh} {
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chtimes(old, time.Time{}, time.Now().Add(-25*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Check([]string{"new"}, false); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(old); err == nil {
+		t.Error("what a killed process has left is still there after a day")
+	}
+	if _, err := os.Stat(fresh); err != nil {
+		t.Errorf("what another process is writing: %v", err)
+	}
 	if err := b.Check([]string{"there"}, true); err != nil {
 		t.Errorf("tried before: %v", err)
 	}
