@@ -76,7 +76,11 @@ func (c *serveCmd) Run(a *app) error {
 
 // serverConfig is what any Server needs.
 func (a *app) serverConfig() (server.Config, error) {
-	rules := files.Rules{Hidden: a.cfg.AllowHidden}
+	data, err := a.dataDir()
+	if err != nil {
+		return server.Config{}, usage(err)
+	}
+	rules := files.Rules{Hidden: a.cfg.AllowHidden, Never: []string{data}}
 	for _, dir := range a.cfg.AllowDir {
 		path, err := absolute(dir)
 		if err == nil {
@@ -88,10 +92,6 @@ func (a *app) serverConfig() (server.Config, error) {
 			return server.Config{}, usagef("--allow-dir (KUBBI_ALLOW_DIRS): %w", err)
 		}
 	}
-	dir, err := a.dataDir()
-	if err != nil {
-		return server.Config{}, usage(err)
-	}
 	return server.Config{
 		Version:    buildInfo().Version,
 		DefaultTTL: a.cfg.DefaultTTL.duration(),
@@ -101,7 +101,7 @@ func (a *app) serverConfig() (server.Config, error) {
 		Logger:     a.log,
 		Files:      rules,
 		MaxInline:  a.cfg.MaxInline,
-		State:      tools.NewState(dir),
+		State:      tools.NewState(data),
 	}, nil
 }
 

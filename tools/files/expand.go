@@ -108,7 +108,9 @@ func (x *expansion) list(e *entry) (*os.Root, []fs.DirEntry, error) {
 	slices.SortFunc(all, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 	kept := all[:0]
 	for _, d := range all {
-		if !x.rules.Hidden && hidden(d.Name()) {
+		s := e.spot
+		s.rel = filepath.Join(s.rel, d.Name())
+		if !x.rules.Hidden && hidden(d.Name()) || x.rules.never(s) {
 			x.Hidden++
 			continue
 		}

@@ -62,7 +62,8 @@ func NewFolder(path string) (Folder, error) {
 // Rules are what may be touched. The zero value allows nothing.
 type Rules struct {
 	Folders []Folder
-	Hidden  bool // also what starts with a dot or looks like a key store
+	Hidden  bool     // also what starts with a dot or looks like a key store
+	Never   []string // absolute paths of folders that are refused even so, such as our own keys'
 }
 
 // spot is a place under an allowed folder.
@@ -142,6 +143,9 @@ func unseen(c rune) bool {
 // checkHidden refuses a spot with a hidden name in it, counted from the innermost
 // allowed folder: whoever allows ~/.config has allowed that name.
 func (r Rules) checkHidden(s spot) error {
+	if r.never(s) {
+		return refuse("this server keeps its own keys there, and sends and saves none of that")
+	}
 	if r.Hidden {
 		return nil
 	}
@@ -157,6 +161,19 @@ func (r Rules) checkHidden(s spot) error {
 		}
 	}
 	return nil
+}
+
+// never reports whether a spot is in a folder that is always refused.
+func (r Rules) never(s spot) bool {
+	for _, dir := range r.Never {
+		if resolved, err := filepath.EvalSymlinks(dir); err == nil {
+			dir = resolved
+		}
+		if rel, err := filepath.Rel(dir, s.path()); err == nil && filepath.IsLocal(rel) {
+			return true
+		}
+	}
+	return false
 }
 
 // Allowed says which folders are.

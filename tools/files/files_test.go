@@ -161,6 +161,31 @@ func TestAttacksOnReading(t *testing.T) {
 	refusedRead(t, r, "relative", "leads out")
 }
 
+// TestNever refuses our own folder, by whatever name and whatever is allowed.
+func TestNever(t *testing.T) {
+	top, r := tree(t, "in/a.txt", "in/data/api-key", "in/database")
+	data := filepath.Join(top, "in", "data")
+	link(t, data, filepath.Join(top, "moved"))
+	link(t, "data", filepath.Join(top, "in", "link"))
+	r.Hidden = true
+	for _, never := range []string{data, filepath.Join(top, "moved")} {
+		r.Never = []string{never}
+		for _, path := range []string{"data/api-key", "link/api-key", "./data/../data/api-key", "data", "data/*"} {
+			refusedRead(t, r, path, "")
+		}
+		if b, err := r.Into("data/new", false); err == nil {
+			b.Close()
+			t.Error("saved among our own keys")
+		}
+		x, err := r.Expand("[ad]*", 20)
+		if err != nil || len(x.Files) != 2 || x.Hidden != 1 {
+			t.Errorf("%+v, %v", x, err)
+		}
+	}
+	r.Folders = append(r.Folders, folder(t, data))
+	refusedRead(t, r, filepath.Join(data, "api-key"), "keys")
+}
+
 // TestNestedFolders takes a folder inside another allowed one for what the outer
 // one makes of it, and its own name as allowed.
 func TestNestedFolders(t *testing.T) {
