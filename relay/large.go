@@ -89,6 +89,8 @@ func (rl *Relay) draft(r *http.Request, request hash.Hash) (*draft, error) {
 	short := max(outline.Short, rl.cfg.Limits.MetadataBytes) // so that of good metadata nothing is left out
 	d, err := validateLarge(io.MultiReader(bytes.NewReader(first), body), sp, short, rl.cfg.Limits)
 	if err != nil {
+		// A client that is still sending does not hear an answer.
+		_, _ = io.Copy(io.Discard, body)
 		return nil, errors.Join(err, sp.Close())
 	}
 	d.spool = sp
