@@ -201,7 +201,7 @@ await check("prompts", async () => {
 });
 await check("a refusal", async () => {
   const result = await sdk.call(client, { name: "send", arguments: { contents: "x" } });
-  assert.ok(result.isError && result.content[0].text.includes("content is required"), JSON.stringify(result.content));
+  assert.ok(result.isError && result.content[0].text.includes(`unknown "contents"`), JSON.stringify(result.content));
 });
 
 await client.close();
