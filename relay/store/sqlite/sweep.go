@@ -12,6 +12,9 @@ const (
 	// sweepBatch is how many pieces of work Sweep does in one transaction, so
 	// that others need not wait long.
 	sweepBatch = 64
+	// sweepBytes is after how many bytes of payload wiped a transaction ends, for
+	// the same reason.
+	sweepBytes = 64 << 20
 	// hidden is how long a removed tombstone keeps its place in the pages of
 	// lists that began before.
 	hidden = time.Hour
@@ -85,10 +88,10 @@ func (s *Store) Sweep(ctx context.Context, now time.Time, retention time.Duratio
 		all.Expired += b.swept.Expired
 		all.Wiped += b.swept.Wiped
 		all.Removed += b.swept.Removed
-		if b.pieces < n {
+		if b.pieces < n && !b.full() {
 			return all, nil
 		}
-		left -= n
+		left -= b.pieces
 	}
 	all.More = true
 	return all, nil
@@ -100,10 +103,13 @@ type broom struct {
 	now, ended, gone int64
 	swept            store.Swept
 	pieces           int
+	bytes            int64 // wiped
 }
 
+func (b *broom) full() bool { return b.bytes >= sweepBytes }
+
 func (b *broom) sweep(t *tx, limit int) error {
-	b.swept, b.pieces = store.Swept{}, 0
+	b.swept, b.pieces, b.bytes = store.Swept{}, 0, 0
 	var seqs [sweepBatch]int64
 	for _, work := range []struct {
 		find   *stmt
@@ -122,8 +128,10 @@ func (b *broom) sweep(t *tx, limit int) error {
 			if err := work.do(t, seq); err != nil {
 				return err
 			}
+			if b.pieces++; b.full() {
+				return nil
+			}
 		}
-		b.pieces += len(found)
 	}
 	return b.forget(t, limit-b.pieces)
 }
@@ -167,6 +175,7 @@ func (b *broom) visit(t *tx, seq int64) error {
 			if err := t.wipeRow(&r); err != nil {
 				return err
 			}
+			b.bytes += r.size
 			if was != store.Active {
 				b.swept.Wiped++
 			}

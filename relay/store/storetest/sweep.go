@@ -24,6 +24,15 @@ var sweeps = []testCase{
 			f.Errorf("again: %+v", got)
 		}
 	}},
+	{"wipes large ones as well as small ones", func(f *fixture) {
+		for range 5 {
+			f.put(f.kubbi(func(k *store.Kubbi) { k.Size = 40 << 20 }))
+		}
+		if got := f.sweep(at(ttl)); got != (store.Swept{Expired: 5}) {
+			f.Errorf("got %+v", got)
+		}
+		f.masterKeys()
+	}},
 	{"late sweep sets EndedAt to ExpiresAt", func(f *fixture) {
 		k := f.put(f.kubbi())
 		f.sweep(at(ttl + 5*time.Hour))
