@@ -247,3 +247,52 @@ func TestOneKeyAtATime(t *testing.T) {
 		t.Errorf("%+v, %v", last, err)
 	}
 }
+
+// TestUnsavedIsClaimedAgain claims a sealed file, whose name is not known before,
+// where a file of that name is: it stays, and the same claim made again gives the
+// payload once that is out of the way.
+func TestUnsavedIsClaimedAgain(t *testing.T) {
+	relay := relaytest.New(t)
+	sender, err := kubbi.NewClient(relay.APIKey, kubbi.WithBaseURL(relay.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sender.Close()
+	sent, err := sender.SendFiles(t.Context(), kubbi.SendFilesParams{
+		Files:         []kubbi.File{{Name: "first.txt", Content: "1", ContentType: "text/plain"}, {Name: "report.txt", Content: "s3cr3t", ContentType: "text/plain"}},
+		MaxRetrievals: 1, Sealed: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, dir := t.TempDir(), t.TempDir()
+	there := filepath.Join(dir, "report.txt")
+	if err := os.WriteFile(there, []byte("kept"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args := fmt.Sprintf(`{"claim_url":%q,"save_to":%q}`, sent.ClaimURL, dir)
+	for range 2 { // as often as it takes
+		c := saver(t, relay.URL, state, dir, "", nil)
+		res := c.call(t, "claim", args)
+		text := res.Content[0].(mcp.TextContent).Text
+		if !res.IsError || c.outcome != OutcomeUnsaved || !strings.Contains(text, "claim again with the same claim_url") || strings.Contains(text, "s3cr3t") {
+			t.Fatalf("%s", text)
+		}
+		if b, err := os.ReadFile(there); err != nil || string(b) != "kept" || len(namesIn(t, dir)) != 1 {
+			t.Fatalf("in the folder: %v, %s, %v", namesIn(t, dir), b, err)
+		}
+	}
+	if err := os.Remove(there); err != nil {
+		t.Fatal(err)
+	}
+	res := saver(t, relay.URL, state, dir, "", nil).call(t, "claim", args)
+	if res.IsError || len(namesIn(t, dir)) != 2 || len(namesIn(t, state)) != 0 {
+		t.Fatalf("%+v, %v, left %v", res, namesIn(t, dir), namesIn(t, state))
+	}
+	if b, err := os.ReadFile(there); err != nil || string(b) != "s3cr3t" {
+		t.Errorf("saved %q, %v", b, err)
+	}
+	if k, err := sender.Get(t.Context(), sent.ID); err != nil || k.RetrievalCount != 1 {
+		t.Errorf("%+v, %v", k, err)
+	}
+}
