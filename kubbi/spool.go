@@ -144,6 +144,7 @@ func (r *receiving) Read(p []byte) (int, error) {
 // spooledAnswer is a claim's answer in a file, and its outline.
 type spooledAnswer struct {
 	file    *os.File
+	short   int // as in outline.Config
 	size    int64
 	outline *outline.Outline
 	body    spooledBody
@@ -198,7 +199,7 @@ func (a *spooledAnswer) receive(r io.Reader) error {
 	}
 	to := &spoolWriter{w: a.file}
 	buffered := bufio.NewWriterSize(to, 256<<10)
-	o, err := outline.Read(io.TeeReader(r, buffered), outline.Config{Max: smallAnswerLimit, Content: true})
+	o, err := outline.Read(io.TeeReader(r, buffered), outline.Config{Short: a.short, Max: smallAnswerLimit, Content: true})
 	if ferr := buffered.Flush(); ferr != nil {
 		return failed(ferr)
 	}
