@@ -222,10 +222,11 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 // context's end meets is broken off. Both give the last answer and the reason.
 func TestWaitingEndsWithContext(t *testing.T) {
 	var s seen
+	log, logged := logger()
 	c, _ := serve(t, failing(&s, 100, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", "3600") // capped, but still long
 		refuse(w, api.CodeUnavailable, "busy")
-	}))
+	}), WithLogger(log))
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	_, err := c.Inspect(ctx, testToken)
@@ -241,7 +242,7 @@ func TestWaitingEndsWithContext(t *testing.T) {
 
 	ctx, cancel = context.WithCancel(context.Background())
 	go func() {
-		for len(s.all()) < 2 {
+		for strings.Count(logged(), `"attempt":1`) < 2 { // the second call's has ended
 			time.Sleep(time.Millisecond)
 		}
 		cancel()
