@@ -1,6 +1,7 @@
 package tools
 
 import (
+	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
@@ -26,9 +27,10 @@ import (
 // finished by the next one. Each is sealed under its claim token, which is not in
 // the folder: who reads that learns nothing, and can claim nothing.
 type heldKeys struct {
-	state  *State // nil: in memory
-	caller string // whose they are
-	log    *slog.Logger
+	state    *State // nil: in memory
+	caller   string // whose they are
+	log      *slog.Logger
+	patience time.Duration // with a claim of the same URL that is under way
 
 	mu     sync.Mutex
 	byHash map[string]heldKey
@@ -54,7 +56,7 @@ const (
 
 // take gives the key for a claim: one that is held for its URL, or a new one.
 // Whoever takes it calls hold or drop.
-func (h *heldKeys) take(claimURL string) (*heldKey, error) {
+func (h *heldKeys) take(ctx context.Context, claimURL string) (*heldKey, error) {
 	u, err := kubbi.ParseClaimURL(claimURL)
 	if err != nil {
 		return nil, err
@@ -63,7 +65,9 @@ func (h *heldKeys) take(claimURL string) (*heldKey, error) {
 	k := &heldKey{hash: hex.EncodeToString(sum[:]), keys: h}
 	if h.state == nil {
 		k.fromMemory()
-	} else if err := k.fromFile(u.Token()); err != nil {
+	} else if err := k.fromFile(ctx, u.Token()); ctx.Err() != nil {
+		return nil, errors.Join(ctx.Err(), k.close())
+	} else if err != nil {
 		h.log.Warn("a claim under way can't be kept on disk", "error", err)
 		k.file = nil
 		k.fromMemory()
@@ -96,9 +100,19 @@ func (k *heldKey) fromMemory() {
 }
 
 // fromFile reads what is held. A claim of the same URL that is under way at the
-// same time keeps the file to itself, and this one gets a key of its own.
-func (k *heldKey) fromFile(token string) error {
+// same time keeps the file to itself. It may be one that was just cancelled, so
+// this one waits for it a little, and only then gets a key of its own.
+func (k *heldKey) fromFile(ctx context.Context, token string) error {
 	f, err := k.keys.state.openLocked(k.hash)
+	const pause = 20 * time.Millisecond
+	for until := time.Now().Add(k.keys.patience); errors.Is(err, errLocked) && time.Now().Before(until); {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+			f, err = k.keys.state.openLocked(k.hash)
+		}
+	}
 	if errors.Is(err, errLocked) {
 		k.busy = true
 		return nil

@@ -222,11 +222,11 @@ func TestHeldKeySurvives(t *testing.T) {
 // each, so that they count as two.
 func TestOneKeyAtATime(t *testing.T) {
 	h := heldKeys{state: NewState(t.TempDir()), log: slog.New(slog.DiscardHandler)}
-	first, err := h.take(anyToken)
+	first, err := h.take(t.Context(), anyToken)
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := h.take(anyToken)
+	second, err := h.take(t.Context(), anyToken)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -238,12 +238,12 @@ func TestOneKeyAtATime(t *testing.T) {
 	if err := first.close(); err != nil { // as the end of its process does
 		t.Fatal(err)
 	}
-	third, err := h.take(anyToken)
+	third, err := h.take(t.Context(), anyToken)
 	if err != nil || third.Key != key || !third.again() {
 		t.Errorf("%+v, %v", third, err)
 	}
 	third.drop()
-	if last, err := h.take(anyToken); err != nil || last.Key == key || last.again() {
+	if last, err := h.take(t.Context(), anyToken); err != nil || last.Key == key || last.again() {
 		t.Errorf("%+v, %v", last, err)
 	}
 }

@@ -56,17 +56,21 @@ type Saver struct {
 	log    *slog.Logger
 }
 
+// claimPatience is how long a claim waits for another of the same URL, as of one
+// that was cancelled and is not quite over.
+const claimPatience = 5 * time.Second
+
 // NewSaver makes a saver. state may be nil; then only what is small can be
 // claimed, and nothing is kept for another process. caller says whose claims they
 // are, where several share a state.
 func NewSaver(client *kubbi.Client, state *State, caller string, log *slog.Logger) *Saver {
-	return &Saver{client: client, state: state, held: heldKeys{state: state, caller: caller, log: log}, log: log}
+	return &Saver{client: client, state: state, held: heldKeys{state: state, caller: caller, log: log, patience: claimPatience}, log: log}
 }
 
 // begin takes the key for a claim and looks at what there is. That is nil where
 // it has burned already, by this very claim, and the relay may still have it.
 func (s *Saver) begin(ctx context.Context, claimURL string) (*heldKey, *kubbi.Inspected, error) {
-	key, err := s.held.take(claimURL)
+	key, err := s.held.take(ctx, claimURL)
 	if err != nil {
 		return nil, nil, err
 	}

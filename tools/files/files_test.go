@@ -230,6 +230,7 @@ func TestSwappedDuringTheCall(t *testing.T) {
 				_ = os.Symlink(targets[i%len(targets)], path)
 				_ = os.Remove(path)
 				_ = os.Rename(aside, path)
+				time.Sleep(time.Duration(i%4) * 100 * time.Microsecond) // now and then all is as it should be
 			}
 		})
 	}
