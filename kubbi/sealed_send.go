@@ -19,19 +19,27 @@ const typeJOSE = "application/jose"
 // sealedName is the name of a sealed file, as others see it.
 func sealedName(place int) string { return fmt.Sprintf("file-%d", place) }
 
+// newSeal makes the key of a kubbi, and its metadata with the seal.
+func newSeal(metadata any) (*sealKey, marked, error) {
+	key, err := newSealKey()
+	if err != nil {
+		return nil, marked{}, err
+	}
+	m, err := key.mark(metadata)
+	return key, m, err
+}
+
 // sendSealed seals a single content and sends that as a text.
 func (c *Client) sendSealed(ctx context.Context, p SendParams) (*Sent, error) {
 	inside, err := plainContent(p.Content, p.ContentType)
 	if err != nil {
 		return nil, err
 	}
-	key, err := newSealKey()
+	key, metadata, err := newSeal(p.Metadata)
 	if err != nil {
 		return nil, err
 	}
-	if p.Metadata, err = key.mark(p.Metadata); err != nil {
-		return nil, err
-	}
+	p.Metadata = metadata
 	if p.Content, err = key.seal(inside); err != nil {
 		return nil, err
 	}
@@ -82,13 +90,11 @@ func (c *Client) sendFilesSealed(ctx context.Context, p SendFilesParams) (*Sent,
 	if err := checkFiles(p.Sources); err != nil {
 		return nil, err
 	}
-	key, err := newSealKey()
+	key, metadata, err := newSeal(p.Metadata)
 	if err != nil {
 		return nil, err
 	}
-	if p.Metadata, err = key.mark(p.Metadata); err != nil {
-		return nil, err
-	}
+	p.Metadata = metadata
 	files := make([]Source, len(p.Sources))
 	for i, s := range p.Sources {
 		var data []byte
@@ -161,7 +167,7 @@ func plainFile(place int, f File) ([]byte, error) {
 // before it, in lower case.
 func labelFault(l sealedLabel, contentType string, names map[string]bool) string {
 	switch name := strings.ToLower(l.Name); {
-	case !validName(l.Name):
+	case api.FileNameFault(l.Name, api.DefaultLimits().FileNameBytes) != "":
 		return "has no valid name: letters, digits and . _ - only, at most 255, a letter or digit first, no two dots in a row"
 	case names[name]:
 		return "has the name of another one, ignoring case"
@@ -169,7 +175,7 @@ func labelFault(l sealedLabel, contentType string, names map[string]bool) string
 		names[name] = true
 	}
 	switch {
-	case !validMIME(contentType):
+	case !api.IsMIME(contentType):
 		return "has no valid content type: it is type/subtype without parameters"
 	case l.Role != "" && !slices.Contains(api.Roles, l.Role):
 		return "has a role that is not one of " + strings.Join(api.Roles, ", ")
@@ -177,29 +183,4 @@ func labelFault(l sealedLabel, contentType string, names map[string]bool) string
 		return "has an encoding that is not " + api.EncodingBase64
 	}
 	return ""
-}
-
-func validName(s string) bool {
-	return len(s) <= api.DefaultLimits().FileNameBytes && plainWord(s, "._-") && !strings.Contains(s, "..")
-}
-
-// validMIME reports whether s is type/subtype, each a name of RFC 6838 4.2.
-func validMIME(s string) bool {
-	const marks = "!#$&-^_.+"
-	kind, sub, _ := strings.Cut(s, "/")
-	return len(kind) <= 127 && len(sub) <= 127 && plainWord(kind, marks) && plainWord(sub, marks)
-}
-
-// plainWord reports whether s starts with a letter or digit of ASCII and has
-// only these and marks.
-func plainWord(s, marks string) bool {
-	for i := range len(s) {
-		switch c := s[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		case i > 0 && strings.IndexByte(marks, c) >= 0:
-		default:
-			return false
-		}
-	}
-	return s != ""
 }

@@ -133,7 +133,7 @@ func (v *validator) file(at string, i int, f wireFile, seen map[string]int) {
 	var out store.File
 	var ok bool
 	if out.Name, ok = v.text(at+".name", f.name, true); ok {
-		if fault := nameFault(out.Name, v.limits.FileNameBytes); fault != "" {
+		if fault := api.FileNameFault(out.Name, v.limits.FileNameBytes); fault != "" {
 			v.add(at + ".name " + fault)
 		} else if first, twice := seen[strings.ToLower(out.Name)]; twice {
 			v.addf("%s.name must be unique in the package, ignoring case; files[%d] has it", at, first)
@@ -141,7 +141,7 @@ func (v *validator) file(at string, i int, f wireFile, seen map[string]int) {
 			seen[strings.ToLower(out.Name)] = i
 		}
 	}
-	if out.ContentType, ok = v.text(at+".content_type", f.contentType, true); ok && !isMIME(out.ContentType) {
+	if out.ContentType, ok = v.text(at+".content_type", f.contentType, true); ok && !api.IsMIME(out.ContentType) {
 		v.add(at + ".content_type must be a MIME type, type/subtype without parameters")
 	}
 	if out.Role, ok = v.text(at+".role", f.role, false); ok && !slices.Contains(api.Roles, out.Role) {
@@ -238,48 +238,6 @@ func (v *validator) integer(at string, s span, low, high int) (_ int, ok bool) {
 		return 0, false
 	}
 	return n, true
-}
-
-// nameFault says what is wrong with a file's name, "" for nothing.
-func nameFault(name string, limit int) string {
-	switch {
-	case name == "":
-		return "must not be empty"
-	case len(name) > limit:
-		return fmt.Sprintf("must be at most %d characters", limit)
-	case !alphanumeric(name[0]):
-		return "must start with a letter or a digit"
-	case strings.Contains(name, ".."):
-		return "must not contain .."
-	}
-	for i := range len(name) {
-		if !alphanumeric(name[i]) && strings.IndexByte("._-", name[i]) < 0 {
-			return "may only have the characters a-z A-Z 0-9 . _ -"
-		}
-	}
-	return ""
-}
-
-func alphanumeric(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
-}
-
-// isMIME says whether s is type/subtype, each a name of RFC 6838 4.2.
-func isMIME(s string) bool {
-	kind, sub, ok := strings.Cut(s, "/")
-	return ok && isMIMEName(kind) && isMIMEName(sub)
-}
-
-func isMIMEName(s string) bool {
-	if s == "" || len(s) > 127 || !alphanumeric(s[0]) {
-		return false
-	}
-	for i := range len(s) {
-		if !alphanumeric(s[i]) && strings.IndexByte("!#$&-^_.+", s[i]) < 0 {
-			return false
-		}
-	}
-	return true
 }
 
 // queryInt gives a whole number of a query, or its default if it is absent.

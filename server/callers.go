@@ -6,8 +6,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -271,11 +273,7 @@ func (cs *callers) endStreams() {
 func (cs *callers) all() []*caller {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	all := make([]*caller, 0, len(cs.byID))
-	for _, c := range cs.byID {
-		all = append(all, c)
-	}
-	return all
+	return slices.Collect(maps.Values(cs.byID))
 }
 
 // close forgets all callers.

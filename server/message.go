@@ -290,22 +290,16 @@ func unquote(v jsontext.Value) string {
 // findID looks for the id of a message that was too long to keep, in its first
 // and last bytes: some hosts write it before the params, some after.
 func findID(head, tail []byte) jsontext.Value {
-	dec := jsontext.NewDecoder(bytes.NewReader(head), jsontext.AllowDuplicateNames(true))
-	if tok, err := dec.ReadToken(); err == nil && tok.Kind() == '{' {
-		for {
-			name, err := dec.ReadToken()
-			if err != nil || name.Kind() != '"' {
-				break
-			}
-			isID := name.String() == "id"
-			v, err := dec.ReadValue()
-			if err != nil {
-				break
-			}
-			if isID {
-				return usableID(v)
-			}
+	var id jsontext.Value
+	found := false
+	headMembers(head, func(name string, v jsontext.Value) bool {
+		if found = name == "id"; found {
+			id = usableID(v)
 		}
+		return !found
+	})
+	if found {
+		return id
 	}
 	// The object's last member, if the line ends in: ,"id":7}
 	tail = bytes.TrimRight(tail, " \t\r\n")
@@ -323,6 +317,26 @@ func findID(head, tail []byte) jsontext.Value {
 		return nil
 	}
 	return usableID(bytes.TrimSpace(rest))
+}
+
+// headMembers gives the members of an object that are whole in its first bytes,
+// until f wants no more.
+func headMembers(head []byte, f func(name string, v jsontext.Value) (more bool)) {
+	dec := jsontext.NewDecoder(bytes.NewReader(head), jsontext.AllowDuplicateNames(true))
+	if tok, err := dec.ReadToken(); err != nil || tok.Kind() != '{' {
+		return
+	}
+	for {
+		tok, err := dec.ReadToken()
+		if err != nil || tok.Kind() != '"' {
+			return
+		}
+		name := tok.String()
+		v, err := dec.ReadValue()
+		if err != nil || !f(name, v) {
+			return
+		}
+	}
 }
 
 func usableID(v jsontext.Value) jsontext.Value {

@@ -3,7 +3,9 @@ package server
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -149,21 +151,20 @@ func (ss *sessions) add(s *session) {
 	ss.h.cfg.Metrics.sessionOpened(s.transport())
 }
 
-// remove forgets a session and ends its streams. It reports whether there was
-// one.
-func (ss *sessions) remove(id string) bool {
+// remove forgets a session and ends its streams. One that is not open is no
+// error.
+func (ss *sessions) remove(id string) {
 	ss.mu.Lock()
 	s := ss.byID[id]
 	delete(ss.byID, id)
 	ss.mu.Unlock()
 	if s == nil {
-		return false
+		return
 	}
 	s.end(true)
 	ss.c.server.watcher.drop(s.outbox.subscriber())
 	s.outbox.close()
 	ss.h.cfg.Metrics.sessionClosed(s.transport())
-	return true
 }
 
 // Generate opens a session for an initialize request.
@@ -234,11 +235,7 @@ func (ss *sessions) close() {
 func (ss *sessions) all() []*session {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
-	all := make([]*session, 0, len(ss.byID))
-	for _, s := range ss.byID {
-		all = append(all, s)
-	}
-	return all
+	return slices.Collect(maps.Values(ss.byID))
 }
 
 func (s *session) isSSE() bool { return s.life != nil }
@@ -301,10 +298,7 @@ func (s *session) closeStream(id string) {
 func (s *session) end(closed bool) {
 	s.mu.Lock()
 	s.closed = s.closed || closed
-	cancels := make([]context.CancelFunc, 0, len(s.streams))
-	for _, cancel := range s.streams {
-		cancels = append(cancels, cancel)
-	}
+	cancels := slices.Collect(maps.Values(s.streams))
 	s.mu.Unlock()
 	for _, cancel := range cancels {
 		cancel()
@@ -348,11 +342,7 @@ func (s *session) paying(id string) (answered func(delivered bool)) {
 func (s *session) owed() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	ids := make([]string, 0, len(s.pending))
-	for id := range s.pending {
-		ids = append(ids, id)
-	}
-	return ids
+	return slices.Collect(maps.Keys(s.pending))
 }
 
 func noSession() *problem {

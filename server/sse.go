@@ -152,31 +152,18 @@ func answeredID(event []byte) string {
 	if !ok {
 		return ""
 	}
-	dec := jsontext.NewDecoder(bytes.NewReader(data[:min(len(data), maxID+256)]))
-	if tok, err := dec.ReadToken(); err != nil || tok.Kind() != '{' {
-		return ""
-	}
 	id := ""
-	for {
-		name, err := dec.ReadToken()
-		if err != nil || name.Kind() != '"' {
-			return id
-		}
-		switch name.String() {
-		case "method":
-			return "" // a request of ours
-		case "result", "error":
-			return id
-		}
-		isID := name.String() == "id"
-		v, err := dec.ReadValue()
-		if err != nil {
-			return id
-		}
-		if isID {
+	headMembers(data[:min(len(data), maxID+256)], func(name string, v jsontext.Value) bool {
+		switch name {
+		case "id":
 			id = canonicalID(v)
+		case "method":
+			id = "" // a request of ours
+			return false
 		}
-	}
+		return true
+	})
+	return id
 }
 
 // canonicalID writes an id as mcp-go does, which reads numbers as float64.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -197,11 +199,7 @@ func (w *watcher) remove(sub *subscriber, uri string) {
 func (w *watcher) subscribed(sub *subscriber) []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	uris := make([]string, 0, len(sub.uris))
-	for uri := range sub.uris {
-		uris = append(uris, uri)
-	}
-	return uris
+	return slices.Collect(maps.Keys(sub.uris))
 }
 
 // hold has a subscriber told nothing until it is released; it then learns what
@@ -326,11 +324,7 @@ func (w *watcher) poll(ctx context.Context) error {
 func (w *watcher) snapshot() map[string]*watched {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	all := make(map[string]*watched, len(w.kubbis))
-	for id, k := range w.kubbis {
-		all[id] = k
-	}
-	return all
+	return maps.Clone(w.kubbis)
 }
 
 // see notes a kubbi's state, and tells its subscribers if it is news to them.

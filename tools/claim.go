@@ -179,7 +179,13 @@ func (t *toolset) tooLarge(ctx context.Context, seen *kubbi.Inspected, size int6
 		text += "No folder is allowed yet. " + rules.Allowed() + " With --max-inline a larger payload can be passed."
 	}
 	res := &mcp.CallToolResult{Content: []mcp.Content{mcp.NewTextContent(text + " " + inspectNotice + " Manifest:\n" + string(manifest))}}
-	out.Notice = inspectNotice
+	return withNotice(res, out, inspectNotice)
+}
+
+// withNotice gives a result its structured content, in which the notice stands
+// that the text blocks have in words.
+func withNotice(res *mcp.CallToolResult, out claimOutput, notice string) (*mcp.CallToolResult, error) {
+	out.Notice = notice
 	whole, err := marshal(out)
 	if err != nil {
 		return nil, fmt.Errorf("encode claim: %w", err)
@@ -188,10 +194,9 @@ func (t *toolset) tooLarge(ctx context.Context, seen *kubbi.Inspected, size int6
 	return res, nil
 }
 
-// claimResult lays a claimed payload out: first a block that says what it is
-// and how to treat it, then the payload in blocks of its own.
-func claimResult(got *kubbi.Claimed, left remaining) (*mcp.CallToolResult, error) {
-	out := claimOutput{
+// claimOutputOf is what is said of a claim, without its payload.
+func claimOutputOf(got api.ClaimResponse, left remaining) claimOutput {
+	return claimOutput{
 		Claimed:        true,
 		Type:           kindOf(got.Type),
 		Burned:         got.Burned,
@@ -201,6 +206,12 @@ func claimResult(got *kubbi.Claimed, left remaining) (*mcp.CallToolResult, error
 		CreatedAt:      got.CreatedAt,
 		ExpiresAt:      got.ExpiresAt,
 	}
+}
+
+// claimResult lays a claimed payload out: first a block that says what it is
+// and how to treat it, then the payload in blocks of its own.
+func claimResult(got *kubbi.Claimed, left remaining) (*mcp.CallToolResult, error) {
+	out := claimOutputOf(got.ClaimResponse, left)
 	res := &mcp.CallToolResult{Content: make([]mcp.Content, 1, 2+2*len(got.Files))}
 	var fill []func() // puts the payload into out, once the manifest is written
 	if out.Type == kindContent {

@@ -22,16 +22,7 @@ import (
 
 // savedResult says where a payload is, and shows nothing of it.
 func (t *toolset) savedResult(ctx context.Context, claimURL string, got *kubbi.Spooled, saved []files.Saved) (*mcp.CallToolResult, error) {
-	out := claimOutput{
-		Claimed:        true,
-		Type:           kindOf(got.Type),
-		Burned:         got.Burned,
-		RemainingReads: t.remaining(ctx, claimURL, got.Burned, got.Remaining, got.RemainingKnown),
-		ContentType:    got.ContentType,
-		Metadata:       orNull(got.Metadata),
-		CreatedAt:      got.CreatedAt,
-		ExpiresAt:      got.ExpiresAt,
-	}
+	out := claimOutputOf(got.ClaimResponse, t.remaining(ctx, claimURL, got.Burned, got.Remaining, got.RemainingKnown))
 	res := &mcp.CallToolResult{Content: make([]mcp.Content, 1, 1+len(saved))}
 	for i, f := range saved {
 		p := got.Parts[i]
@@ -45,13 +36,7 @@ func (t *toolset) savedResult(ctx context.Context, claimURL string, got *kubbi.S
 		return nil, fmt.Errorf("encode claim: %w", err)
 	}
 	res.Content[0] = mcp.NewTextContent(heading(out) + "\n" + string(manifest))
-	out.Notice = claimNotice
-	whole, err := marshal(out)
-	if err != nil {
-		return nil, fmt.Errorf("encode claim: %w", err)
-	}
-	setStructured(res, whole)
-	return res, nil
+	return withNotice(res, out, claimNotice)
 }
 
 // fileURI is a path as a URI.

@@ -146,18 +146,25 @@ func (x *expansion) folder(e *entry, prefix string) error {
 		switch {
 		case c.info.IsDir():
 			err = x.folder(c, name)
-		case c.info.Mode()&fs.ModeSymlink != 0:
-			err = refuse("%s in the folder is a symbolic link, which is not followed from there: give the files by their own paths", quote(name))
 		default:
-			if err = regular(c.info); err == nil {
-				err = x.add(c.spot, name)
-			}
+			err = x.found(c, name, "in the folder is")
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// found adds what a folder or a pattern has led to, if it is a file; how says how.
+func (x *expansion) found(e *entry, name, how string) error {
+	if e.info.Mode()&fs.ModeSymlink != 0 {
+		return refuse("%s %s a symbolic link, which is not followed from there: give the files by their own paths", quote(name), how)
+	}
+	if err := regular(e.info); err != nil {
+		return err
+	}
+	return x.add(e.spot, name)
 }
 
 // glob adds the files that match a spot's pattern.
@@ -208,12 +215,8 @@ func (x *expansion) match(e *entry, pattern []string, prefix string) error {
 		case len(pattern) > 1:
 			err = x.match(c, pattern[1:], name)
 		case c.info.IsDir():
-		case c.info.Mode()&fs.ModeSymlink != 0:
-			err = refuse("%s matches, and is a symbolic link, which is not followed from there: give the files by their own paths", quote(name))
 		default:
-			if err = regular(c.info); err == nil {
-				err = x.add(c.spot, name)
-			}
+			err = x.found(c, name, "matches, and is")
 		}
 		if err != nil {
 			return err
