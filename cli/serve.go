@@ -57,9 +57,9 @@ func (c *serveCmd) Run(a *app) error {
 			a.log.Error("close", "error", err)
 		}
 	}()
-	serve := a.serveStdio
+	serve := func(ctx context.Context) error { return a.serveStdio(ctx, b) }
 	if c.Transport == "http" {
-		if serve, err = c.prepare(a); err != nil {
+		if serve, err = c.prepare(a, b); err != nil {
 			return err
 		}
 	}
@@ -71,7 +71,7 @@ func (c *serveCmd) Run(a *app) error {
 	if b.embedded {
 		running.Go(func() { a.serveRelay(ctx, b) })
 	}
-	return serve(ctx, b)
+	return serve(ctx)
 }
 
 // serverConfig is what any Server needs.

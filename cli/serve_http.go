@@ -29,7 +29,7 @@ type httpFlags struct {
 
 // prepare checks the flags, binds the address, and gives what serves there: a
 // mistake must end the program before it has begun.
-func (f *httpFlags) prepare(a *app) (func(context.Context, *backend) error, error) {
+func (f *httpFlags) prepare(a *app, b *backend) (serve func(context.Context) error, err error) {
 	if f.MaxBody < 1<<10 || f.MaxSessions < 1 || f.MaxCalls < 1 || f.SessionIdle <= 0 || f.Drain <= 0 {
 		return nil, usagef("--max-body must be at least 1024; --max-sessions, --max-calls, --session-idle and --drain must be above 0")
 	}
@@ -40,12 +40,18 @@ func (f *httpFlags) prepare(a *app) (func(context.Context, *backend) error, erro
 	if err := f.checkAddr(len(tokens) > 0); err != nil {
 		return nil, usage(err)
 	}
+	if !b.embedded {
+		if err := checkKeys(tokens); err != nil {
+			return nil, usage(err)
+		}
+	}
 	serverConfig, err := a.serverConfig()
 	if err != nil {
 		return nil, err
 	}
 	cfg := server.HTTPConfig{
 		Server:    serverConfig,
+		Connect:   a.connectCaller(b),
 		Tokens:    tokens,
 		PublicURL: f.PublicURL,
 		Hosts:     f.AllowHost,
@@ -66,21 +72,15 @@ func (f *httpFlags) prepare(a *app) (func(context.Context, *backend) error, erro
 		}
 		cfg.Certificate = cert.Get
 	}
-	return func(ctx context.Context, b *backend) error {
-		cfg.Connect = a.connectCaller(b)
-		if !b.embedded {
-			if err := checkKeys(tokens); err != nil {
-				return usage(err)
-			}
-		}
-		srv, err := server.NewHTTP(cfg)
-		if err != nil {
-			return usagef("--public-url, --allow-host or --cors-origin: %w", err)
-		}
-		l, err := listen(ctx, f.Addr)
-		if err != nil {
-			return usagef("--addr (KUBBI_MCP_ADDR): %w", err)
-		}
+	srv, err := server.NewHTTP(cfg)
+	if err != nil {
+		return nil, usagef("--public-url, --allow-host or --cors-origin: %w", err)
+	}
+	l, err := listen(a.ctx, f.Addr)
+	if err != nil {
+		return nil, usagef("--addr (KUBBI_MCP_ADDR): %w", err)
+	}
+	return func(ctx context.Context) error {
 		scheme := "http"
 		if cfg.Certificate != nil {
 			scheme = "https"
