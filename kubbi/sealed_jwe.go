@@ -64,14 +64,6 @@ type sealed struct {
 	data        []byte
 }
 
-// sealFile encrypts a file and its label.
-func (k *sealKey) sealFile(s sealed, l sealedLabel) (string, error) {
-	if err := k.addLabel(&s, l); err != nil {
-		return "", err
-	}
-	return k.seal(s)
-}
-
 // addLabel encrypts the label of a file.
 func (k *sealKey) addLabel(s *sealed, l sealedLabel) error {
 	data, err := jsonv2.Marshal(&l)

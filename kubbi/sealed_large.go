@@ -30,8 +30,8 @@ func (k *sealKey) gcm() (cipher.AEAD, error) {
 	return cipher.NewGCM(block)
 }
 
-// sealLarge is sealFile for a source: the data of s is overwritten, and should
-// have room for tagSize bytes more.
+// sealLarge encrypts a file and its label, and gives the JWE as a source. The data
+// of s is overwritten, and should have room for tagSize bytes more.
 func (k *sealKey) sealLarge(s sealed, l sealedLabel) (Source, error) {
 	if err := k.addLabel(&s, l); err != nil {
 		return Source{}, err
