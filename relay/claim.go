@@ -33,7 +33,7 @@ func (rl *Relay) claim(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	ckey := rl.claimKey(key)
-	c, err := rl.cfg.Store.Claim(r.Context(), t.hash(), ckey, rl.now())
+	c, err := rl.cfg.Store.Claim(r.Context(), t.hash(), ckey, rl.cfg.Keyring.IDs(), rl.now())
 	if err != nil {
 		return err
 	}

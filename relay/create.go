@@ -56,7 +56,7 @@ func (rl *Relay) create(h http.Header, r *http.Request) (resp api.CreateResponse
 	if err != nil {
 		return resp, err
 	}
-	replay, err := rl.cfg.Store.Create(r.Context(), k, payload, ckey, now)
+	replay, err := rl.cfg.Store.Create(r.Context(), k, payload, ckey, store.Quota{}, now)
 	if err != nil {
 		return resp, err
 	}

@@ -38,8 +38,8 @@ func (s *troubled) Inspect(ctx context.Context, h store.Hash, now time.Time) (*s
 	return s.Store.Inspect(ctx, h, now)
 }
 
-func (s *troubled) Claim(ctx context.Context, h store.Hash, k *store.ClaimKey, now time.Time) (*store.Claimed, error) {
-	c, err := s.Store.Claim(ctx, h, k, now)
+func (s *troubled) Claim(ctx context.Context, h store.Hash, k *store.ClaimKey, opens []string, now time.Time) (*store.Claimed, error) {
+	c, err := s.Store.Claim(ctx, h, k, opens, now)
 	if err == nil && s.claim != nil {
 		err = s.claim(c)
 	}

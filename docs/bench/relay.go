@@ -84,7 +84,7 @@ func (s *suite) store() error {
 				ID: uuid.NewString(), Owner: "local", Token: token(round, i), MasterKey: "k",
 				ContentType: "text/plain", Size: 1024, MaxRetrievals: 1,
 				CreatedAt: now, ExpiresAt: now.Add(time.Hour),
-			}, payload, nil, now)
+			}, payload, nil, store.Quota{}, now)
 			return err
 		})
 		if err != nil {
@@ -92,7 +92,7 @@ func (s *suite) store() error {
 		}
 		creates = append(creates, rate)
 		rate, err = parallel(pairs, func(i int) error {
-			got, err := db.Claim(s.ctx, token(round, i), nil, now)
+			got, err := db.Claim(s.ctx, token(round, i), nil, nil, now)
 			if err != nil {
 				return err
 			}

@@ -22,6 +22,9 @@ var (
 	ErrDeleted     = errors.New("kubbi deleted")
 	ErrExists      = errors.New("id or claim token already in use")
 	ErrKeyReused   = errors.New("idempotency key used before with another request")
+	ErrDailyQuota  = errors.New("daily quota of kubbis used up")
+	ErrActiveQuota = errors.New("quota of active kubbis used up")
+	ErrMasterKey   = errors.New("kubbi is sealed under a master key that the caller does not have")
 	ErrUnavailable = errors.New("store unavailable") // a lost connection, a full disk, a lock not got in time: worth a retry
 )
 
@@ -51,6 +54,7 @@ type Kubbi struct {
 	FileCount   int    // package; kept in a tombstone
 	Size        int64  // bytes of the payload before sealing
 	Metadata    []byte // a JSON object, or nil; nil once terminal
+	Notify      []byte // sealed, who is to be told of what happens; nil: nobody; nil once terminal
 
 	MaxRetrievals    int // 0: unlimited
 	Retrievals       int
@@ -102,6 +106,12 @@ type ClaimKey struct {
 	Grace time.Duration
 }
 
+// Quota is what an owner may use up. Zero fields don't limit.
+type Quota struct {
+	Daily  int // kubbis created in a day of UTC, ended ones included
+	Active int // kubbis that are active at the same time
+}
+
 // Claimed is a successful claim.
 type Claimed struct {
 	Kubbi          // as it was right after the claim was counted; Files and Metadata are always there
@@ -117,7 +127,42 @@ type APIKey struct {
 	Owner     string // whose kubbis it creates and sees
 	Label     string
 	CreatedAt time.Time
+	ExpiresAt time.Time // zero: never
 	RevokedAt time.Time // zero: valid
+
+	// What its holder may do. A relay sees to it; zero fields don't limit.
+	MaxTTL   time.Duration // of a kubbi; whole seconds
+	MaxBytes int64         // of a kubbi's payload
+	Rate     int           // producer requests in a minute
+	Quota    Quota
+}
+
+// Event is something that happened to a kubbi.
+type Event int8
+
+// The events.
+const (
+	EventClaimed Event = iota // a retrieval was counted
+	EventBurned               // it was the last one
+	EventExpired
+	EventDeleted
+)
+
+// Notice is an event that somebody is to be told of.
+type Notice struct {
+	ID       string // a UUID; the same in every attempt
+	Kubbi    Kubbi  // as it was right after the event, without Files and Metadata; Notify is always there
+	Event    Event
+	At       time.Time
+	Attempts int // how often Notices has handed it out, this time included
+}
+
+// Stats is what a store holds. Kubbis that have expired count as Active until
+// a Sweep has seen them.
+type Stats struct {
+	Active, Expired, Burned, Deleted int
+	Bytes                            int64 // Size of every payload that is not yet wiped
+	Notices                          int   // that wait
 }
 
 // Page asks for one page of a list.
@@ -173,7 +218,13 @@ type Store interface {
 	// creates nothing and returns the Replay of the first call, in which Files
 	// and Metadata are nil if they are wiped by now; it may have read some of
 	// the payload. For another Request it returns ErrKeyReused.
-	Create(ctx context.Context, k *Kubbi, payload Chunks, key *CreateKey, now time.Time) (*Replay, error)
+	//
+	// A quota that is used up is ErrDailyQuota or ErrActiveQuota, and nothing
+	// is stored. However many creates of an owner race, on however many nodes,
+	// no more succeed than its quota has room for; the day is that of now. A
+	// replay is answered whatever the quota. Active counts all active kubbis
+	// of the owner, Daily those of the day that were created under a Daily.
+	Create(ctx context.Context, k *Kubbi, payload Chunks, key *CreateKey, quota Quota, now time.Time) (*Replay, error)
 
 	// Inspect returns the active kubbi with that token, and counts nothing.
 	// ErrNotFound, ErrExpired, ErrBurned and ErrDeleted say why there is none.
@@ -193,8 +244,14 @@ type Store interface {
 	// Replays do not prolong the grace. The payload of a burned or expired
 	// kubbi is wiped when its last open grace ends, by Release or by Sweep.
 	//
-	// The errors are Inspect's, and a failed claim counts nothing.
-	Claim(ctx context.Context, token Hash, key *ClaimKey, now time.Time) (*Claimed, error)
+	// A kubbi whose MasterKey is not among opens is ErrMasterKey; nil stands
+	// for all keys.
+	//
+	// The other errors are Inspect's, and a failed claim counts nothing.
+	//
+	// If the kubbi has Notify, a counted claim leaves an EventClaimed notice,
+	// and the last one an EventBurned notice after it.
+	Claim(ctx context.Context, token Hash, key *ClaimKey, opens []string, now time.Time) (*Claimed, error)
 
 	// Release ends the grace of the claim made with that key, and wipes the
 	// payload if the kubbi is terminal and no other grace is open. Releasing
@@ -214,25 +271,57 @@ type Store interface {
 
 	// Delete ends the owner's active kubbi, wipes it at once whatever grace is
 	// open, and returns it as Deleted. One that is not active is ErrExpired,
-	// ErrBurned or ErrDeleted; none, or someone else's, is ErrNotFound.
+	// ErrBurned or ErrDeleted; none, or someone else's, is ErrNotFound. If it
+	// has Notify, an EventDeleted notice is left.
 	Delete(ctx context.Context, owner, id string, now time.Time) (*Kubbi, error)
 
 	// Sweep does at most limit pieces of the work that time brings: it sets
 	// Expired and wipes, wipes where the last grace has ended, forgets keys
 	// whose grace has ended, and removes tombstones that ended before
-	// now - retention, but none that a key in its grace still leads to. It may
-	// run in many places at once.
+	// now - retention, but none that a key in its grace still leads to. A kubbi
+	// with Notify that it sets Expired leaves an EventExpired notice, as of its
+	// ExpiresAt. It may run in many places at once.
 	Sweep(ctx context.Context, now time.Time, retention time.Duration, limit int) (Swept, error)
 
 	// MasterKeys returns the ids of the master keys that payloads not yet
-	// wiped are sealed under, each once.
+	// wiped, or kubbis of waiting notices, are sealed under, each once.
 	MasterKeys(ctx context.Context) ([]string, error)
+
+	// Notices hands out at most limit notices that are due, oldest first; none
+	// of them is due again, for anybody, before now + lease. A new notice is
+	// due at once. Those of one kubbi need not come in order.
+	Notices(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]Notice, error)
+
+	// NoticeLater makes a notice due at that time. One that is not there is no
+	// error.
+	NoticeLater(ctx context.Context, id string, due time.Time) error
+
+	// NoticeDone removes a notice. One that is not there is no error.
+	NoticeDone(ctx context.Context, id string) error
+
+	// Take counts up to n more uses of what bucket names in the window of that
+	// length that now is in (windows start at multiples of it since 1970), as
+	// many as leave their sum at or below limit, and returns how many it
+	// counted and the sum. However many calls race, on however many nodes, the
+	// sum never passes limit. Sweep forgets windows that have ended.
+	Take(ctx context.Context, bucket Hash, window time.Duration, n, limit int, now time.Time) (taken, sum int, err error)
 
 	// PutAPIKey stores a key. One that is there already stays as it is.
 	PutAPIKey(ctx context.Context, k APIKey) error
 
-	// APIKey returns the key with that hash, revoked or not, or ErrNotFound.
+	// APIKey returns the key with that hash, expired and revoked ones too, or
+	// ErrNotFound.
 	APIKey(ctx context.Context, hash Hash) (*APIKey, error)
+
+	// APIKeys returns all keys, expired and revoked ones too, oldest first.
+	APIKeys(ctx context.Context) ([]APIKey, error)
+
+	// RevokeAPIKey sets a key's RevokedAt unless it is set, and returns the
+	// key; none is ErrNotFound.
+	RevokeAPIKey(ctx context.Context, hash Hash, now time.Time) (*APIKey, error)
+
+	// Stats counts what is in the store. It may be a few seconds old.
+	Stats(ctx context.Context) (*Stats, error)
 
 	// Ping returns nil when the store can be read.
 	Ping(ctx context.Context) error

@@ -68,7 +68,7 @@ func benchCreate(ctx context.Context, s *sqlite.Store, sealed []byte) (store.Has
 	key := &store.CreateKey{Key: randomHash(), Request: randomHash(), Answer: make([]byte, 80), Grace: time.Minute}
 	_, err := s.Create(ctx, k, func(yield func(store.Chunk, error) bool) {
 		yield(store.Chunk{Sealed: sealed}, nil)
-	}, key, t0)
+	}, key, store.Quota{}, t0)
 	return k.Token, err
 }
 
@@ -108,7 +108,7 @@ func BenchmarkClaim(b *testing.B) {
 	before := cpu(b)
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			c, err := s.Claim(b.Context(), <-tokens, &store.ClaimKey{Key: randomHash(), Grace: time.Minute}, t0)
+			c, err := s.Claim(b.Context(), <-tokens, &store.ClaimKey{Key: randomHash(), Grace: time.Minute}, nil, t0)
 			if err != nil {
 				b.Error(err)
 				return
@@ -134,7 +134,7 @@ func BenchmarkCreateClaimRelease(b *testing.B) {
 				return
 			}
 			key := randomHash()
-			c, err := s.Claim(b.Context(), token, &store.ClaimKey{Key: key, Grace: time.Minute}, t0)
+			c, err := s.Claim(b.Context(), token, &store.ClaimKey{Key: key, Grace: time.Minute}, nil, t0)
 			if err != nil {
 				b.Error(err)
 				return
@@ -180,9 +180,9 @@ func BenchmarkMillion(b *testing.B) {
 				k := benchKubbi()
 				k.CreatedAt = t0.Add(time.Duration(i) * time.Millisecond)
 				k.ExpiresAt = k.CreatedAt.Add(24 * time.Hour)
-				_, err := s.Create(b.Context(), k, payloadOf([]byte("x")), nil, t0)
+				_, err := s.Create(b.Context(), k, payloadOf([]byte("x")), nil, store.Quota{}, t0)
 				if err == nil && i%2 == 0 {
-					_, err = s.Claim(b.Context(), k.Token, nil, k.CreatedAt)
+					_, err = s.Claim(b.Context(), k.Token, nil, nil, k.CreatedAt)
 				}
 				if err != nil {
 					b.Error(err)

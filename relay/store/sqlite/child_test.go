@@ -89,7 +89,7 @@ func childOpen(path string, _ []string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.Create(ctx, newKubbi(1), payloadOf([]byte("x")), nil, t0); err != nil {
+	if _, err := s.Create(ctx, newKubbi(1), payloadOf([]byte("x")), nil, store.Quota{}, t0); err != nil {
 		return err
 	}
 	return s.Close()
@@ -120,7 +120,7 @@ func childRace(path string, args []string) error {
 			if i%2 == 0 {
 				key = &store.ClaimKey{Key: randomHash(), Grace: time.Minute}
 			}
-			_, err := s.Claim(ctx, token, key, t0)
+			_, err := s.Claim(ctx, token, key, nil, t0)
 			if err == nil {
 				won.Add(1)
 			} else if !errors.Is(err, store.ErrBurned) {
@@ -169,7 +169,7 @@ func childStream(path string, args []string) error {
 			for i := g; ; i++ {
 				k := newKubbi(1)
 				e := event{Token: hex.EncodeToString(k.Token[:])}
-				if _, err := s.Create(ctx, k, streamPayload(e.Token), nil, t0); err != nil {
+				if _, err := s.Create(ctx, k, streamPayload(e.Token), nil, store.Quota{}, t0); err != nil {
 					errs <- err
 					return
 				}
@@ -190,7 +190,7 @@ func childStream(path string, args []string) error {
 					before, after string
 					do            func() error
 				}{
-					{"claiming", "claimed", func() error { _, err := s.Claim(ctx, k.Token, key, t0); return err }},
+					{"claiming", "claimed", func() error { _, err := s.Claim(ctx, k.Token, key, nil, t0); return err }},
 					{"releasing", "released", func() error { return s.Release(ctx, k.Token, key.Key, t0) }},
 				} {
 					if step.before == "releasing" && i%4 != 3 {
@@ -247,7 +247,7 @@ func childFull(path string, _ []string) error {
 			return errors.New("the disk never got full")
 		}
 		k := newKubbi(1)
-		if _, full = s.Create(ctx, k, payloadOf(make([]byte, 10<<10)), nil, t0); full == nil {
+		if _, full = s.Create(ctx, k, payloadOf(make([]byte, 10<<10)), nil, store.Quota{}, t0); full == nil {
 			made = append(made, k)
 		}
 	}
@@ -263,11 +263,11 @@ func childFull(path string, _ []string) error {
 		return err
 	}
 	k := newKubbi(1)
-	if _, err := s.Create(ctx, k, payloadOf([]byte("x")), nil, t0); err != nil {
+	if _, err := s.Create(ctx, k, payloadOf([]byte("x")), nil, store.Quota{}, t0); err != nil {
 		return fmt.Errorf("create with room again: %w", err)
 	}
 	for _, k := range append(made, k) {
-		if _, err := s.Claim(ctx, k.Token, nil, t0); err != nil {
+		if _, err := s.Claim(ctx, k.Token, nil, nil, t0); err != nil {
 			return fmt.Errorf("claim with room again: %w", err)
 		}
 	}
@@ -306,7 +306,7 @@ func childPairs(path string, args []string) error {
 				start := time.Now()
 				token, err := benchCreate(ctx, s, sealed)
 				if err == nil {
-					_, err = s.Claim(ctx, token, nil, t0)
+					_, err = s.Claim(ctx, token, nil, nil, t0)
 				}
 				if err != nil {
 					errs <- err

@@ -20,7 +20,7 @@ const maxClaimed = 4 << 20
 
 // Claim counts a retrieval and gives the payload: see store.Store. The payload
 // is read in the step that counts, since any later one might find it wiped.
-func (s *Store) Claim(ctx context.Context, token store.Hash, key *store.ClaimKey, now time.Time) (*store.Claimed, error) {
+func (s *Store) Claim(ctx context.Context, token store.Hash, key *store.ClaimKey, opens []string, now time.Time) (*store.Claimed, error) {
 	if err := s.enter(ctx); err != nil {
 		return nil, err
 	}
@@ -28,7 +28,7 @@ func (s *Store) Claim(ctx context.Context, token store.Hash, key *store.ClaimKey
 	if key != nil && key.Grace < time.Millisecond {
 		key = nil
 	}
-	c := &claim{token: token, key: key, now: ms(now), dir: filepath.Dir(s.path)}
+	c := &claim{token: token, key: key, opens: opens, now: ms(now), dir: filepath.Dir(s.path)}
 	c.do = c.claim
 	if err := s.writer.submit(ctx, &c.op); err != nil {
 		c.giveUp()
@@ -50,6 +50,7 @@ type claim struct {
 	op
 	token  store.Hash
 	key    *store.ClaimKey
+	opens  []string // master keys; nil: all
 	now    int64
 	row    row // as the answer has it
 	number int
@@ -119,6 +120,9 @@ func (c *claim) claim(t *tx) error {
 	}
 	if err := dead(r.status); err != nil {
 		return err
+	}
+	if c.opens != nil && !slices.Contains(c.opens, r.masterKey) {
+		return store.ErrMasterKey
 	}
 	if err := c.read(t); err != nil {
 		return err

@@ -46,7 +46,7 @@ type held struct{ part, index, from, to int }
 var creations = sync.Pool{New: func() any { return new(creation) }}
 
 // Create stores a kubbi: see store.Store.
-func (s *Store) Create(ctx context.Context, k *store.Kubbi, payload store.Chunks, key *store.CreateKey, now time.Time) (*store.Replay, error) {
+func (s *Store) Create(ctx context.Context, k *store.Kubbi, payload store.Chunks, key *store.CreateKey, quota store.Quota, now time.Time) (*store.Replay, error) {
 	if err := s.enter(ctx); err != nil {
 		return nil, err
 	}

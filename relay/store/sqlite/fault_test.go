@@ -41,7 +41,7 @@ func filled(t *testing.T, n int) (string, []*store.Kubbi) {
 	var all []*store.Kubbi
 	for range n {
 		k := newKubbi(1)
-		if _, err := s.Create(t.Context(), k, payloadOf(bytes.Repeat([]byte("x"), 3000)), nil, t0); err != nil {
+		if _, err := s.Create(t.Context(), k, payloadOf(bytes.Repeat([]byte("x"), 3000)), nil, store.Quota{}, t0); err != nil {
 			t.Fatal(err)
 		}
 		all = append(all, k)
@@ -147,7 +147,7 @@ func TestDamageMetLater(t *testing.T) {
 	s := openStore(t, path)
 	met := 0
 	for _, k := range all {
-		_, err := s.Claim(t.Context(), k.Token, nil, t0)
+		_, err := s.Claim(t.Context(), k.Token, nil, nil, t0)
 		if errors.Is(err, sqlite.ErrCorrupt) && strings.Contains(err.Error(), path) {
 			met++
 		} else if err != nil && !errors.Is(err, store.ErrNotFound) {
@@ -273,7 +273,7 @@ func TestModes(t *testing.T) {
 	old := syscall.Umask(0)
 	defer syscall.Umask(old)
 	s := openStore(t, path)
-	if _, err := s.Create(t.Context(), newKubbi(1), payloadOf([]byte("x")), nil, t0); err != nil {
+	if _, err := s.Create(t.Context(), newKubbi(1), payloadOf([]byte("x")), nil, store.Quota{}, t0); err != nil {
 		t.Fatal(err)
 	}
 	entries, err := os.ReadDir(filepath.Dir(path))

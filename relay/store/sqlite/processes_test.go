@@ -29,7 +29,7 @@ func TestProcessesRace(t *testing.T) {
 	s := openStore(t, path)
 	for _, limit := range []int{1, 5, 20} {
 		k := newKubbi(limit)
-		if _, err := s.Create(t.Context(), k, payloadOf([]byte("x")), nil, t0); err != nil {
+		if _, err := s.Create(t.Context(), k, payloadOf([]byte("x")), nil, store.Quota{}, t0); err != nil {
 			t.Fatal(err)
 		}
 		type racer struct {
@@ -183,7 +183,7 @@ func checkKilled(t *testing.T, s store.Store, e event) {
 		}
 		key = &store.ClaimKey{Key: h, Grace: time.Hour}
 	}
-	c, err := s.Claim(t.Context(), token, key, t0)
+	c, err := s.Claim(t.Context(), token, key, nil, t0)
 	switch {
 	case e.Event == "created" && err != nil:
 		t.Errorf("acknowledged create can't be claimed: %v", err)
@@ -208,7 +208,7 @@ func checkKilled(t *testing.T, s store.Store, e event) {
 			t.Errorf("%s: %d bytes of payload, want %d; number %d", e.Event, len(got), len(want), c.Number)
 		}
 	}
-	if _, err := s.Claim(t.Context(), token, nil, t0); !errors.Is(err, store.ErrBurned) {
+	if _, err := s.Claim(t.Context(), token, nil, nil, t0); !errors.Is(err, store.ErrBurned) {
 		t.Errorf("%s: one more claim: %v", e.Event, err)
 	}
 }
@@ -265,7 +265,7 @@ func TestSecondOpenKeepsLocks(t *testing.T) {
 		if _, err := os.Stat(path + "-wal"); err != nil {
 			t.Fatalf("another process has removed the log: %v", err)
 		}
-		if _, err := s.Create(t.Context(), newKubbi(1), payloadOf([]byte("x")), nil, t0); err != nil {
+		if _, err := s.Create(t.Context(), newKubbi(1), payloadOf([]byte("x")), nil, store.Quota{}, t0); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -292,7 +292,7 @@ func TestForeignLock(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	k := newKubbi(1)
-	if _, err := s.Create(ctx, k, payloadOf([]byte("x")), nil, t0); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := s.Create(ctx, k, payloadOf([]byte("x")), nil, store.Quota{}, t0); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("create: %v", err)
 	}
 	if _, err := s.Get(t.Context(), "local", k.ID, t0); !errors.Is(err, store.ErrNotFound) {
@@ -301,7 +301,7 @@ func TestForeignLock(t *testing.T) {
 	if err := hold.Rollback(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Create(t.Context(), newKubbi(1), payloadOf([]byte("x")), nil, t0); err != nil {
+	if _, err := s.Create(t.Context(), newKubbi(1), payloadOf([]byte("x")), nil, store.Quota{}, t0); err != nil {
 		t.Errorf("create when it is free again: %v", err)
 	}
 }
@@ -315,7 +315,7 @@ func TestAbandonedLogIsNotWritten(t *testing.T) {
 	put := func(s store.Store) {
 		t.Helper()
 		k := newKubbi(1)
-		if _, err := s.Create(t.Context(), k, payloadOf(bytes.Repeat([]byte(k.ID), 300)), nil, t0); err != nil {
+		if _, err := s.Create(t.Context(), k, payloadOf(bytes.Repeat([]byte(k.ID), 300)), nil, store.Quota{}, t0); err != nil {
 			t.Fatal(err)
 		}
 		all = append(all, k)
@@ -330,7 +330,7 @@ func TestAbandonedLogIsNotWritten(t *testing.T) {
 				}
 			}
 			yield(store.Chunk{}, failed)
-		}, nil, t0)
+		}, nil, store.Quota{}, t0)
 		if !errors.Is(err, failed) {
 			t.Fatalf("error %v", err)
 		}
@@ -341,7 +341,7 @@ func TestAbandonedLogIsNotWritten(t *testing.T) {
 	}
 	fresh := openStore(t, path)
 	for _, k := range all {
-		c, err := fresh.Claim(t.Context(), k.Token, nil, t0)
+		c, err := fresh.Claim(t.Context(), k.Token, nil, nil, t0)
 		if err != nil {
 			t.Fatal(err)
 		}

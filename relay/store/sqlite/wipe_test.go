@@ -44,7 +44,7 @@ func putMarked(t *testing.T, s store.Store, n int) marked {
 		payload = payload[store.MaxChunk:]
 	}
 	key := &store.CreateKey{Key: randomHash(), Request: randomHash(), Answer: []byte("answer"), Grace: time.Minute}
-	if _, err := s.Create(t.Context(), k, payloadOf(append(chunks, payload)...), key, t0); err != nil {
+	if _, err := s.Create(t.Context(), k, payloadOf(append(chunks, payload)...), key, store.Quota{}, t0); err != nil {
 		t.Fatal(err)
 	}
 	return marked{k, map[string][]byte{"payload": mark, "metadata": []byte("meta-" + word), "files": []byte("file-" + word)}}
@@ -96,7 +96,7 @@ func (m marked) waitGone(t *testing.T, dir string) {
 // wipings are the ways in which a payload ends.
 var wipings = map[string]func(t *testing.T, s store.Store, k *store.Kubbi){
 	"burn": func(t *testing.T, s store.Store, k *store.Kubbi) {
-		if _, err := s.Claim(t.Context(), k.Token, nil, t0); err != nil {
+		if _, err := s.Claim(t.Context(), k.Token, nil, nil, t0); err != nil {
 			t.Fatal(err)
 		}
 	},
@@ -112,7 +112,7 @@ var wipings = map[string]func(t *testing.T, s store.Store, k *store.Kubbi){
 	},
 	"release": func(t *testing.T, s store.Store, k *store.Kubbi) {
 		key := &store.ClaimKey{Key: randomHash(), Grace: time.Minute}
-		if _, err := s.Claim(t.Context(), k.Token, key, t0); err != nil {
+		if _, err := s.Claim(t.Context(), k.Token, key, nil, t0); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.Release(t.Context(), k.Token, key.Key, t0); err != nil {
@@ -121,7 +121,7 @@ var wipings = map[string]func(t *testing.T, s store.Store, k *store.Kubbi){
 	},
 	"end of grace": func(t *testing.T, s store.Store, k *store.Kubbi) {
 		key := &store.ClaimKey{Key: randomHash(), Grace: time.Minute}
-		if _, err := s.Claim(t.Context(), k.Token, key, t0); err != nil {
+		if _, err := s.Claim(t.Context(), k.Token, key, nil, t0); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := s.Sweep(t.Context(), t0.Add(time.Minute), time.Hour, 10); err != nil || got.Wiped != 1 {
@@ -176,9 +176,9 @@ func TestWipeUnderLoad(t *testing.T) {
 		wg.Go(func() {
 			for ctx.Err() == nil {
 				k := newKubbi(1)
-				_, err := s.Create(ctx, k, payloadOf(make([]byte, 20<<10)), nil, t0)
+				_, err := s.Create(ctx, k, payloadOf(make([]byte, 20<<10)), nil, store.Quota{}, t0)
 				if err == nil {
-					_, err = s.Claim(ctx, k.Token, nil, t0)
+					_, err = s.Claim(ctx, k.Token, nil, nil, t0)
 				}
 				if err != nil && ctx.Err() == nil {
 					t.Error(err)
@@ -237,7 +237,7 @@ func TestWipeAfterLongRead(t *testing.T) {
 	wipings["burn"](t, s, m.Kubbi)
 	// The store goes on working while its checkpoints fail.
 	for range 50 {
-		if _, err := s.Create(t.Context(), newKubbi(1), payloadOf([]byte("x")), nil, t0); err != nil {
+		if _, err := s.Create(t.Context(), newKubbi(1), payloadOf([]byte("x")), nil, store.Quota{}, t0); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -143,10 +143,10 @@ var claims = []testCase{
 	{"payload may be left unread or half read", func(f *fixture) {
 		k := f.kubbi()
 		f.create(k, chunks("a", "b", "c"), nil)
-		if _, err := f.s.Claim(f.Context(), k.Token, nil, t0); err != nil {
+		if _, err := f.s.Claim(f.Context(), k.Token, nil, nil, t0); err != nil {
 			f.Fatal(err)
 		}
-		c, err := f.s.Claim(f.Context(), k.Token, nil, t0)
+		c, err := f.s.Claim(f.Context(), k.Token, nil, nil, t0)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -159,7 +159,7 @@ var claims = []testCase{
 	}},
 	{"payload outlives a wipe", func(f *fixture) {
 		k := f.put(f.kubbi(limit(2)))
-		c, err := f.s.Claim(f.Context(), k.Token, nil, t0)
+		c, err := f.s.Claim(f.Context(), k.Token, nil, nil, t0)
 		if err != nil {
 			f.Fatal(err)
 		}

@@ -55,7 +55,7 @@ var creates = []testCase{
 	{"empty payload has its chunk", func(f *fixture) {
 		k := f.kubbi()
 		f.create(k, chunks(""), nil)
-		c, err := f.s.Claim(f.Context(), k.Token, nil, t0)
+		c, err := f.s.Claim(f.Context(), k.Token, nil, nil, t0)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -98,7 +98,7 @@ var creates = []testCase{
 				}
 			}
 		}, nil)
-		c, err := f.s.Claim(f.Context(), k.Token, nil, t0)
+		c, err := f.s.Claim(f.Context(), k.Token, nil, nil, t0)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -135,7 +135,7 @@ var creates = []testCase{
 					}
 				}
 				yield(store.Chunk{}, want)
-			}, createKey("failed"), t0)
+			}, createKey("failed"), store.Quota{}, t0)
 			if err != want {
 				f.Errorf("after %d chunks: error %v, want the payload's own", after, err)
 			}
@@ -158,7 +158,7 @@ var creates = []testCase{
 			"backwards":    sequence([]store.Chunk{{}, {Part: 1}, {Part: 0, Index: 1}}),
 		} {
 			k := f.kubbi()
-			if _, err := f.s.Create(f.Context(), k, payload, nil, t0); err == nil {
+			if _, err := f.s.Create(f.Context(), k, payload, nil, store.Quota{}, t0); err == nil {
 				f.Errorf("%s was stored", name)
 			}
 			f.getFails(k, t0, store.ErrNotFound)
@@ -167,7 +167,7 @@ var creates = []testCase{
 	{"id in use is ErrExists", func(f *fixture) {
 		a := f.put(f.kubbi())
 		b := f.kubbi(func(k *store.Kubbi) { k.ID = a.ID })
-		if _, err := f.s.Create(f.Context(), b, chunks("x"), nil, t0); !errors.Is(err, store.ErrExists) {
+		if _, err := f.s.Create(f.Context(), b, chunks("x"), nil, store.Quota{}, t0); !errors.Is(err, store.ErrExists) {
 			f.Errorf("error %v", err)
 		}
 		f.claimFails(b, nil, t0, store.ErrNotFound)
@@ -176,7 +176,7 @@ var creates = []testCase{
 	{"token in use is ErrExists", func(f *fixture) {
 		a := f.put(f.kubbi())
 		b := f.kubbi(func(k *store.Kubbi) { k.Token = a.Token })
-		if _, err := f.s.Create(f.Context(), b, chunks("x"), nil, t0); !errors.Is(err, store.ErrExists) {
+		if _, err := f.s.Create(f.Context(), b, chunks("x"), nil, store.Quota{}, t0); !errors.Is(err, store.ErrExists) {
 			f.Errorf("error %v", err)
 		}
 		f.getFails(b, t0, store.ErrNotFound)
@@ -191,7 +191,7 @@ var creates = []testCase{
 			f.kubbi(func(k *store.Kubbi) { k.ID = a.ID }),
 			f.kubbi(func(k *store.Kubbi) { k.Token = a.Token }),
 		} {
-			if _, err := f.s.Create(f.Context(), b, chunks("x"), nil, t0); !errors.Is(err, store.ErrExists) {
+			if _, err := f.s.Create(f.Context(), b, chunks("x"), nil, store.Quota{}, t0); !errors.Is(err, store.ErrExists) {
 				f.Errorf("error %v", err)
 			}
 		}
@@ -215,7 +215,7 @@ func createKey(name string) *store.CreateKey {
 
 func (f *fixture) wantReplay(k *store.Kubbi, key *store.CreateKey, now time.Time, want *store.Replay) {
 	f.Helper()
-	got, err := f.s.Create(f.Context(), k, chunks("of a replay"), key, now)
+	got, err := f.s.Create(f.Context(), k, chunks("of a replay"), key, store.Quota{}, now)
 	if err != nil {
 		f.Fatalf("create again: %v", err)
 	}
@@ -266,7 +266,7 @@ var createKeys = []testCase{
 		reused := *key
 		reused.Request = hash("another request")
 		k := f.kubbi()
-		if _, err := f.s.Create(f.Context(), k, chunks("x"), &reused, at(time.Second)); !errors.Is(err, store.ErrKeyReused) {
+		if _, err := f.s.Create(f.Context(), k, chunks("x"), &reused, store.Quota{}, at(time.Second)); !errors.Is(err, store.ErrKeyReused) {
 			f.Errorf("error %v", err)
 		}
 		f.getFails(k, t0, store.ErrNotFound)

@@ -56,7 +56,7 @@ func (f *fixture) calls() []call {
 	fresh := f.kubbi()
 	return []call{
 		{"Create", func(ctx context.Context, s store.Store, _ *store.Kubbi) error {
-			_, err := s.Create(ctx, fresh, chunks("x"), createKey("ctx"), t0)
+			_, err := s.Create(ctx, fresh, chunks("x"), createKey("ctx"), store.Quota{}, t0)
 			return err
 		}},
 		{"Inspect", func(ctx context.Context, s store.Store, k *store.Kubbi) error {
@@ -64,7 +64,7 @@ func (f *fixture) calls() []call {
 			return err
 		}},
 		{"Claim", func(ctx context.Context, s store.Store, k *store.Kubbi) error {
-			_, err := s.Claim(ctx, k.Token, nil, t0)
+			_, err := s.Claim(ctx, k.Token, nil, nil, t0)
 			return err
 		}},
 		{"Release", func(ctx context.Context, s store.Store, k *store.Kubbi) error {
@@ -144,9 +144,9 @@ var contexts = []testCase{
 						return
 					}
 				}
-			}, nil, t0)
+			}, nil, store.Quota{}, t0)
 			cancel()
-			c, cerr := f.s.Claim(f.Context(), k.Token, nil, t0)
+			c, cerr := f.s.Claim(f.Context(), k.Token, nil, nil, t0)
 			switch {
 			case err == nil && cerr != nil:
 				f.Errorf("create succeeded, but claim says %v", cerr)
@@ -178,7 +178,7 @@ var contexts = []testCase{
 				if i == n/4 {
 					cancel()
 				}
-				_, err := f.s.Claim(ctx, k.Token, nil, t0)
+				_, err := f.s.Claim(ctx, k.Token, nil, nil, t0)
 				mu.Lock()
 				defer mu.Unlock()
 				switch {
@@ -196,7 +196,7 @@ var contexts = []testCase{
 		// What was cut off may still be on its way: a claim after it sees it.
 		var last *store.Claimed
 		for {
-			c, err := f.s.Claim(f.Context(), k.Token, nil, t0)
+			c, err := f.s.Claim(f.Context(), k.Token, nil, nil, t0)
 			if err != nil {
 				break
 			}
@@ -272,7 +272,7 @@ var lives = []testCase{
 				close(started)
 				<-goOn
 				yield(store.Chunk{Sealed: []byte(sealed(k))}, nil)
-			}, nil, t0)
+			}, nil, store.Quota{}, t0)
 			created <- err
 		}()
 		<-started

@@ -20,7 +20,7 @@ func (f *fixture) race(k *store.Kubbi, n int, key func(i int) *store.ClaimKey) i
 	for i := range n {
 		wg.Go(func() {
 			<-start
-			c, err := stores[i%len(stores)].Claim(f.Context(), k.Token, key(i), t0)
+			c, err := stores[i%len(stores)].Claim(f.Context(), k.Token, key(i), nil, t0)
 			switch {
 			case errors.Is(err, store.ErrBurned):
 			case err != nil:
@@ -92,7 +92,7 @@ var races = []testCase{
 		}
 		for i, k := range kubbis {
 			wg.Go(func() {
-				replay, err := stores[i%2].Create(f.Context(), k, chunks(sealed(k)), key, t0)
+				replay, err := stores[i%2].Create(f.Context(), k, chunks(sealed(k)), key, store.Quota{}, t0)
 				switch {
 				case err != nil:
 					f.Errorf("create: %v", err)
@@ -123,7 +123,7 @@ var races = []testCase{
 			}
 			k.Token = first.Token
 			wg.Go(func() {
-				_, err := stores[i%2].Create(f.Context(), k, chunks("x"), nil, t0)
+				_, err := stores[i%2].Create(f.Context(), k, chunks("x"), nil, store.Quota{}, t0)
 				if err == nil {
 					made.Add(1)
 				} else if !errors.Is(err, store.ErrExists) {
@@ -141,7 +141,7 @@ var races = []testCase{
 			k := f.put(f.kubbi(limit(1)))
 			var claimed, deleted error
 			var wg sync.WaitGroup
-			wg.Go(func() { _, claimed = f.s.Claim(f.Context(), k.Token, nil, t0) })
+			wg.Go(func() { _, claimed = f.s.Claim(f.Context(), k.Token, nil, nil, t0) })
 			wg.Go(func() { _, deleted = f.s.Delete(f.Context(), owner, k.ID, t0) })
 			wg.Wait()
 			switch {
@@ -164,13 +164,13 @@ var races = []testCase{
 		for i, k := range kubbis {
 			wg.Go(func() {
 				s := stores[i%2]
-				if _, err := s.Create(f.Context(), k, chunks(sealed(k)), nil, t0); err != nil {
+				if _, err := s.Create(f.Context(), k, chunks(sealed(k)), nil, store.Quota{}, t0); err != nil {
 					f.Errorf("create: %v", err)
 					return
 				}
 				for j := range 5 {
 					key := ownKey(j)
-					if _, err := stores[j%2].Claim(f.Context(), k.Token, key, at(time.Second)); err == nil {
+					if _, err := stores[j%2].Claim(f.Context(), k.Token, key, nil, at(time.Second)); err == nil {
 						won.Add(1)
 					} else if !errors.Is(err, store.ErrBurned) {
 						f.Errorf("claim: %v", err)

@@ -154,7 +154,7 @@ func sealed(k *store.Kubbi) string { return "sealed " + k.ID }
 
 func (f *fixture) create(k *store.Kubbi, payload store.Chunks, key *store.CreateKey) {
 	f.Helper()
-	replay, err := f.s.Create(f.Context(), k, payload, key, k.CreatedAt)
+	replay, err := f.s.Create(f.Context(), k, payload, key, store.Quota{}, k.CreatedAt)
 	if err != nil {
 		f.Fatalf("create: %v", err)
 	}
@@ -170,7 +170,7 @@ func claimKey(name string) *store.ClaimKey {
 // claim claims, wants success, and reads the payload.
 func (f *fixture) claim(k *store.Kubbi, key *store.ClaimKey, now time.Time) (*store.Claimed, string) {
 	f.Helper()
-	c, err := f.s.Claim(f.Context(), k.Token, key, now)
+	c, err := f.s.Claim(f.Context(), k.Token, key, nil, now)
 	if err != nil {
 		f.Fatalf("claim: %v", err)
 	}
@@ -197,7 +197,7 @@ func (f *fixture) payload(c *store.Claimed) string {
 // claimFails wants a claim to fail with an error.
 func (f *fixture) claimFails(k *store.Kubbi, key *store.ClaimKey, now time.Time, want error) {
 	f.Helper()
-	if c, err := f.s.Claim(f.Context(), k.Token, key, now); !errors.Is(err, want) || c != nil {
+	if c, err := f.s.Claim(f.Context(), k.Token, key, nil, now); !errors.Is(err, want) || c != nil {
 		f.Fatalf("claim gave %v and error %v, want %v", c, err, want)
 	}
 }
