@@ -1,8 +1,8 @@
 package relay
 
 import (
-	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"net/http"
 	"strings"
@@ -22,11 +22,17 @@ const (
 // HashSecret is how a store knows a claim token or an API key: its SHA-256.
 func HashSecret(s string) store.Hash { return sha256.Sum256([]byte(s)) }
 
-// owner gives the owner of the request's API key, or CodeUnauthorized.
-func (rl *Relay) owner(h http.Header, r *http.Request) (string, error) {
-	refuse := func(message string) (string, error) {
+// KeyID names an API key where people and logs see it: key_ and the first 12
+// hexadecimal digits of its hash.
+func KeyID(h store.Hash) string { return "key_" + hex.EncodeToString(h[:6]) }
+
+// producer gives the request's API key, and counts the request against its
+// rate. It answers CodeUnauthorized if there is no valid one, in words that are
+// the same for every reason, and CodeRateLimited above the rate.
+func (rl *Relay) producer(h http.Header, r *http.Request) (*store.APIKey, error) {
+	refuse := func(message string) (*store.APIKey, error) {
 		h.Set("WWW-Authenticate", "Bearer")
-		return "", fail(api.CodeUnauthorized, message)
+		return nil, fail(api.CodeUnauthorized, message)
 	}
 	values := r.Header.Values("Authorization")
 	if len(values) == 0 {
@@ -37,57 +43,81 @@ func (rl *Relay) owner(h http.Header, r *http.Request) (string, error) {
 	if len(values) > 1 || !strings.EqualFold(scheme, "Bearer") || key == "" || len(key) > maxAPIKey {
 		return refuse("the Authorization header must be: Bearer kb_...")
 	}
-	owner, err := rl.ownerOf(r.Context(), HashSecret(key))
+	k, err := rl.validKey(r, HashSecret(key))
 	if errors.Is(err, store.ErrNotFound) {
-		return refuse("this API key is wrong or revoked")
+		return refuse("this API key is wrong, expired or revoked")
 	}
-	return owner, err
-}
-
-// ownerOf gives the owner of a valid key, store.ErrNotFound for any other.
-func (rl *Relay) ownerOf(ctx context.Context, hash store.Hash) (string, error) {
-	now := rl.now()
-	if owner, ok := rl.keys.get(hash, now); ok {
-		return owner, nil
-	}
-	k, err := rl.cfg.Store.APIKey(ctx, hash)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	if !k.RevokedAt.IsZero() {
-		return "", store.ErrNotFound
-	}
-	rl.keys.put(hash, k.Owner, now)
-	return k.Owner, nil
+	return k, rl.meter(r.Context(), h, k)
 }
 
-// keyCache remembers valid keys for keyCacheTime, so that a stream of creates
-// does not read the same key over and over.
+// validKey gives the key with that hash, store.ErrNotFound if there is none or
+// it is not valid any more. Only one that this relay has never met is a guess:
+// who has a key is not hindered by what others at the same address try.
+func (rl *Relay) validKey(r *http.Request, hash store.Hash) (*store.APIKey, error) {
+	now := rl.now()
+	k, fresh := rl.keys.get(hash, now)
+	if !fresh {
+		ask := func() (err error) {
+			k, err = rl.cfg.Store.APIKey(r.Context(), hash)
+			return err
+		}
+		var err error
+		if k != nil {
+			err = ask()
+		} else {
+			err = rl.guessing(r, ask)
+		}
+		if err != nil {
+			if errors.Is(err, store.ErrNotFound) {
+				rl.keys.remove(hash)
+			}
+			return nil, err
+		}
+		rl.keys.put(k, now)
+	}
+	if !k.RevokedAt.IsZero() || !k.ExpiresAt.IsZero() && !k.ExpiresAt.After(now) {
+		return nil, store.ErrNotFound
+	}
+	return k, nil
+}
+
+// keyCache remembers keys: for keyCacheTime as they are, so that a stream of
+// creates does not read the same one over and over, and longer that they were
+// there.
 type keyCache struct {
 	mu sync.Mutex
 	m  map[store.Hash]cachedKey
 }
 
 type cachedKey struct {
-	owner string
-	at    time.Time
+	key *store.APIKey // nobody changes it
+	at  time.Time
 }
 
-func (c *keyCache) get(h store.Hash, now time.Time) (string, bool) {
+// get gives the key as it was last seen, nil if it never was; fresh says
+// whether that is recent enough.
+func (c *keyCache) get(h store.Hash, now time.Time) (k *store.APIKey, fresh bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	k, ok := c.m[h]
-	if age := now.Sub(k.at); !ok || age < 0 || age >= keyCacheTime {
-		return "", false
-	}
-	return k.owner, true
+	seen := c.m[h]
+	age := now.Sub(seen.at)
+	return seen.key, seen.key != nil && age >= 0 && age < keyCacheTime
 }
 
-func (c *keyCache) put(h store.Hash, owner string, now time.Time) {
+func (c *keyCache) put(k *store.APIKey, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.m == nil || len(c.m) >= keyCacheSize {
+	if _, seen := c.m[k.Hash]; c.m == nil || !seen && len(c.m) >= keyCacheSize {
 		c.m = map[store.Hash]cachedKey{}
 	}
-	c.m[h] = cachedKey{owner, now}
+	c.m[k.Hash] = cachedKey{k, now}
+}
+
+func (c *keyCache) remove(h store.Hash) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.m, h)
 }

@@ -33,7 +33,11 @@ func (rl *Relay) claim(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	ckey := rl.claimKey(key)
-	c, err := rl.cfg.Store.Claim(r.Context(), t.hash(), ckey, rl.cfg.Keyring.IDs(), rl.now())
+	var c *store.Claimed
+	err = rl.guessing(r, func() (err error) {
+		c, err = rl.cfg.Store.Claim(r.Context(), t.hash(), ckey, rl.cfg.Keyring.IDs(), rl.now())
+		return err
+	})
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ const _ = uint(store.MaxChunk - atrest.ChunkSize - atrest.Overhead)
 // create answers POST /api/v1/kubbis. A repeated one, known by its
 // Idempotency-Key, gets the first answer again, as of then.
 func (rl *Relay) create(h http.Header, r *http.Request) (resp api.CreateResponse, err error) {
-	owner, err := rl.owner(h, r)
+	by, err := rl.producer(h, r)
 	if err != nil {
 		return resp, err
 	}
@@ -25,8 +25,8 @@ func (rl *Relay) create(h http.Header, r *http.Request) (resp api.CreateResponse
 	if err != nil {
 		return resp, err
 	}
-	ckey, request := rl.createKey(key, owner)
-	d, err := rl.draft(r, request)
+	ckey, request := rl.createKey(key, by.Owner)
+	d, err := rl.draft(r, rl.limitsOf(by), request)
 	if err != nil {
 		return resp, err
 	}
@@ -41,7 +41,7 @@ func (rl *Relay) create(h http.Header, r *http.Request) (resp api.CreateResponse
 	}
 	now := rl.now()
 	k := &store.Kubbi{
-		ID: id.String(), Owner: owner, Token: t.hash(), MasterKey: rl.cfg.Keyring.Newest(),
+		ID: id.String(), Owner: by.Owner, Token: t.hash(), MasterKey: rl.cfg.Keyring.Newest(),
 		Package: d.files != nil, ContentType: d.contentType, Files: d.files, FileCount: len(d.files), Size: d.size,
 		Metadata: d.metadata, MaxRetrievals: d.maxRetrievals,
 		CreatedAt: now, ExpiresAt: now.Add(d.ttl),
@@ -56,9 +56,9 @@ func (rl *Relay) create(h http.Header, r *http.Request) (resp api.CreateResponse
 	if err != nil {
 		return resp, err
 	}
-	replay, err := rl.cfg.Store.Create(r.Context(), k, payload, ckey, store.Quota{}, now)
+	replay, err := rl.cfg.Store.Create(r.Context(), k, payload, ckey, by.Quota, now)
 	if err != nil {
-		return resp, err
+		return resp, overQuota(err, by, now)
 	}
 	if replay != nil {
 		if t, err = rl.openAnswer(key, replay); err != nil {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/go-json-experiment/json"
 
@@ -17,6 +19,8 @@ type apiError struct {
 	code     api.Code
 	message  string
 	messages []string // with CodeValidation
+
+	retryAfter time.Duration // when another attempt may do better; 0: nobody knows
 }
 
 func (e *apiError) Error() string { return string(e.code) + ": " + e.message }
@@ -48,6 +52,7 @@ func invalid(message string) error { return faults{message}.err() }
 const (
 	internalMessage    = "the relay failed; its log says why"
 	unavailableMessage = "the relay can't reach its store right now; try again"
+	masterKeyMessage   = "this relay does not have the master key of this kubbi yet; try again"
 	notFoundMessage    = "no such kubbi"
 	expiredMessage     = "this kubbi has expired: its TTL has passed"
 	burnedMessage      = "this kubbi was burned: it has been retrieved as often as it may be"
@@ -70,6 +75,8 @@ func forClient(err error) (e *apiError, known bool) {
 		return fail(api.CodeGone, deletedMessage), true
 	case errors.Is(err, store.ErrKeyReused):
 		return fail(api.CodeConflict, "this Idempotency-Key was used before with another request"), true
+	case errors.Is(err, store.ErrMasterKey):
+		return fail(api.CodeUnavailable, masterKeyMessage), false
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return fail(api.CodeUnavailable, unavailableMessage), true
 	case errors.Is(err, store.ErrUnavailable):
@@ -89,8 +96,12 @@ func (rl *Relay) answerError(w http.ResponseWriter, r *http.Request, err error) 
 		rec.abort = true
 		return
 	}
+	wait := e.retryAfter
 	if e.code == api.CodeUnavailable {
-		w.Header().Set("Retry-After", "1")
+		wait = time.Second
+	}
+	if wait > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(seconds(wait)))
 	}
 	WriteError(w, e.code, e.message, e.messages...)
 }

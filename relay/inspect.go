@@ -14,7 +14,11 @@ func (rl *Relay) inspect(h http.Header, r *http.Request) (resp api.InspectRespon
 	if err != nil {
 		return resp, err
 	}
-	k, err := rl.cfg.Store.Inspect(r.Context(), t.hash(), rl.now())
+	var k *store.Kubbi
+	err = rl.guessing(r, func() (err error) {
+		k, err = rl.cfg.Store.Inspect(r.Context(), t.hash(), rl.now())
+		return err
+	})
 	if err != nil {
 		return resp, err
 	}

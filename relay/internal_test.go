@@ -18,20 +18,20 @@ func TestKeyCache(t *testing.T) {
 	var c keyCache
 	now := time.Now()
 	h := store.Hash{1}
-	if _, ok := c.get(h, now); ok {
+	if k, _ := c.get(h, now); k != nil {
 		t.Error("an empty cache has a key")
 	}
-	c.put(h, "o", now)
+	c.put(&store.APIKey{Hash: h, Owner: "o"}, now)
 	for _, tc := range []struct {
 		after time.Duration
 		want  bool
 	}{{0, true}, {keyCacheTime - 1, true}, {keyCacheTime, false}, {-1, false}} {
-		if owner, ok := c.get(h, now.Add(tc.after)); ok != tc.want || ok && owner != "o" {
-			t.Errorf("after %v: %v", tc.after, ok)
+		if k, fresh := c.get(h, now.Add(tc.after)); fresh != tc.want || k == nil || k.Owner != "o" {
+			t.Errorf("after %v: %v, fresh is %v", tc.after, k, fresh)
 		}
 	}
 	for i := range 3 * keyCacheSize {
-		c.put(store.Hash{byte(i), byte(i >> 8), 2}, "o", now)
+		c.put(&store.APIKey{Hash: store.Hash{byte(i), byte(i >> 8), 2}}, now)
 	}
 	if len(c.m) > keyCacheSize {
 		t.Errorf("the cache holds %d keys", len(c.m))
@@ -64,7 +64,7 @@ func FuzzCreateBody(f *testing.F) {
 	} {
 		f.Add([]byte(s))
 	}
-	limits := api.DefaultLimits()
+	limits := limits{Limits: api.DefaultLimits()}
 	limits.ContentBytes, limits.PackageBytes, limits.Files = 100, 200, 3
 	f.Fuzz(func(t *testing.T, body []byte) {
 		in := bytes.Clone(body)

@@ -15,7 +15,7 @@ const maxPage = 1 << 30
 // list answers GET /api/v1/kubbis. The reference says that limit is at most
 // 100, and not what happens above: here it is a fault, not a silent 100.
 func (rl *Relay) list(h http.Header, r *http.Request) (resp api.ListResponse, err error) {
-	owner, err := rl.owner(h, r)
+	by, err := rl.producer(h, r)
 	if err != nil {
 		return resp, err
 	}
@@ -33,7 +33,7 @@ func (rl *Relay) list(h http.Header, r *http.Request) (resp api.ListResponse, er
 	if err := f.err(); err != nil {
 		return resp, err
 	}
-	l, err := rl.cfg.Store.List(r.Context(), owner, p, rl.now())
+	l, err := rl.cfg.Store.List(r.Context(), by.Owner, p, rl.now())
 	if err != nil {
 		return resp, err
 	}
@@ -50,7 +50,7 @@ func (rl *Relay) list(h http.Header, r *http.Request) (resp api.ListResponse, er
 
 // get answers GET /api/v1/kubbis/:id.
 func (rl *Relay) get(h http.Header, r *http.Request) (resp api.Kubbi, err error) {
-	owner, err := rl.owner(h, r)
+	by, err := rl.producer(h, r)
 	if err != nil {
 		return resp, err
 	}
@@ -58,7 +58,7 @@ func (rl *Relay) get(h http.Header, r *http.Request) (resp api.Kubbi, err error)
 	if err != nil {
 		return resp, err
 	}
-	k, err := rl.cfg.Store.Get(r.Context(), owner, id, rl.now())
+	k, err := rl.cfg.Store.Get(r.Context(), by.Owner, id, rl.now())
 	if err != nil {
 		return resp, err
 	}
@@ -67,7 +67,7 @@ func (rl *Relay) get(h http.Header, r *http.Request) (resp api.Kubbi, err error)
 
 // delete answers DELETE /api/v1/kubbis/:id.
 func (rl *Relay) delete(h http.Header, r *http.Request) (resp api.DeleteResponse, err error) {
-	owner, err := rl.owner(h, r)
+	by, err := rl.producer(h, r)
 	if err != nil {
 		return resp, err
 	}
@@ -75,7 +75,7 @@ func (rl *Relay) delete(h http.Header, r *http.Request) (resp api.DeleteResponse
 	if err != nil {
 		return resp, err
 	}
-	k, err := rl.cfg.Store.Delete(r.Context(), owner, id, rl.now())
+	k, err := rl.cfg.Store.Delete(r.Context(), by.Owner, id, rl.now())
 	for dead, status := range map[error]api.Status{
 		store.ErrExpired: api.StatusExpired, store.ErrBurned: api.StatusBurned, store.ErrDeleted: api.StatusDeleted,
 	} {

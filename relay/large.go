@@ -55,12 +55,13 @@ func (p part) seal(random io.Reader, key *atrest.Key, b atrest.Binding) iter.Seq
 // draft reads a create body, writes it to request unless that is nil, and
 // validates it. A large one is never in memory as a whole: its contents wait in
 // a spool, since their sizes, which they are sealed with, are known at its end.
-func (rl *Relay) draft(r *http.Request, request hash.Hash) (*draft, error) {
-	limit := maxBody(rl.cfg.Limits)
-	if r.ContentLength > limit {
-		return nil, bodyTooLarge(limit)
+func (rl *Relay) draft(r *http.Request, limits limits, request hash.Hash) (*draft, error) {
+	most := maxBody(limits.Limits)
+	tooLarge := fail(api.CodeTooLarge, fmt.Sprintf("the request body must be at most %d bytes%s", most, ofKey(limits.bytesOfKey)))
+	if r.ContentLength > most {
+		return nil, tooLarge
 	}
-	body := &bodyReader{r: r, body: http.MaxBytesReader(nil, r.Body, limit), limit: limit}
+	body := &bodyReader{r: r, body: http.MaxBytesReader(nil, r.Body, most), tooLarge: tooLarge}
 	if request != nil {
 		body.request = request
 	}
@@ -72,7 +73,7 @@ func (rl *Relay) draft(r *http.Request, request hash.Hash) (*draft, error) {
 		n, err := body.Read(first[len(first):min(cap(first), maxWholeBody+1)])
 		first = first[:len(first)+n]
 		if err == io.EOF {
-			return validate(first, rl.cfg.Limits)
+			return validate(first, limits)
 		}
 		if err != nil {
 			return nil, err
@@ -87,8 +88,8 @@ func (rl *Relay) draft(r *http.Request, request hash.Hash) (*draft, error) {
 		defer hashing.close()
 		body.request = hashing
 	}
-	short := max(outline.Short, rl.cfg.Limits.MetadataBytes) // so that of good metadata nothing is left out
-	d, err := validateLarge(io.MultiReader(bytes.NewReader(first), body), sp, short, rl.cfg.Limits)
+	short := max(outline.Short, limits.MetadataBytes) // so that of good metadata nothing is left out
+	d, err := validateLarge(io.MultiReader(bytes.NewReader(first), body), sp, short, limits)
 	if err != nil {
 		// A client that is still sending does not hear an answer.
 		_, _ = io.Copy(io.Discard, body)
@@ -114,17 +115,13 @@ func (d *draft) close() {
 	}
 }
 
-func bodyTooLarge(limit int64) error {
-	return fail(api.CodeTooLarge, fmt.Sprintf("the request body must be at most %d bytes", limit))
-}
-
 // bodyReader reads a request's body. Its errors are for the client.
 type bodyReader struct {
-	r       *http.Request
-	body    io.Reader
-	limit   int64
-	n       int64
-	request io.Writer // gets all that was read; nil: nobody asks
+	r        *http.Request
+	body     io.Reader
+	tooLarge error
+	n        int64
+	request  io.Writer // gets all that was read; nil: nobody asks
 }
 
 func (b *bodyReader) Read(p []byte) (int, error) {
@@ -138,7 +135,7 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 	case err == nil, err == io.EOF && b.n >= b.r.ContentLength:
 		return n, err
 	case errors.As(err, &over):
-		return n, bodyTooLarge(b.limit)
+		return n, b.tooLarge
 	case b.r.Context().Err() != nil:
 		return n, b.r.Context().Err()
 	}
@@ -153,10 +150,10 @@ type large struct {
 
 // validateLarge is validate for a body whose values of more than short bytes
 // go to a spool. What its draft's parts give is read from there.
-func validateLarge(body io.Reader, sp *spool.Spool, short int, limits api.Limits) (*draft, error) {
+func validateLarge(body io.Reader, sp *spool.Spool, short int, limits limits) (*draft, error) {
 	keeping := newAside(spoolWriter{sp})
 	o, err := outline.Read(body, outline.Config{
-		Short: short, Max: maxOutline(limits), Content: true,
+		Short: short, Max: maxOutline(limits.Limits), Content: true,
 		Keep: func(p []byte) error { _, err := keeping.Write(p); return err },
 	})
 	if kerr := keeping.close(); err == nil {

@@ -33,7 +33,7 @@ func FuzzLargeBody(f *testing.F) {
 	} {
 		f.Add([]byte(s))
 	}
-	limits := api.DefaultLimits()
+	limits := limits{Limits: api.DefaultLimits()}
 	limits.ContentBytes, limits.PackageBytes, limits.Files, limits.FileNameBytes, limits.MetadataBytes = 150, 200, 3, 16, 16
 	const short = 16
 	f.Fuzz(func(t *testing.T, body []byte) {
@@ -89,7 +89,7 @@ func TestSpoolFails(t *testing.T) {
 	}
 	defer sp.Close()
 	body := `{"content":"` + strings.Repeat("x", 1<<20) + `","content_type":"text/plain","ttl_seconds":60}`
-	if _, err := validateLarge(strings.NewReader(body), sp, outline.Short, api.DefaultLimits()); !errors.Is(err, store.ErrUnavailable) {
+	if _, err := validateLarge(strings.NewReader(body), sp, outline.Short, limits{Limits: api.DefaultLimits()}); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("got %v", err)
 	}
 }

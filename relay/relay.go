@@ -2,8 +2,9 @@
 // validation and policy, as the vendor's API reference has them. The embedded
 // relay (package local) and a team relay are both this handler.
 //
-// A relay keeps no state of its own beyond a one-second cache of API keys: any
-// number of them may serve one store.
+// A relay keeps no state of its own beyond a one-second cache of API keys, a
+// few requests of their rates taken in advance, and who has guessed: any number
+// of them may serve one store.
 package relay
 
 import (
@@ -41,6 +42,9 @@ type Config struct {
 	Retention  time.Duration // how long a tombstone stays; zero: DefaultRetention
 	SweepEvery time.Duration // between two sweeps of Run; not above zero: DefaultSweepEvery
 
+	GuessLimit     int     // failed guesses of claim tokens and API keys in a minute that an address may make at this relay; zero: any number
+	TrustedProxies Proxies // whose word about a request's address is taken; zero: nobody's
+
 	SpoolDir string // where a large request waits, encrypted, until it has been understood; zero: the system's folder of temporary files
 
 	Now    func() time.Time // zero: time.Now
@@ -50,9 +54,11 @@ type Config struct {
 
 // Relay serves the API. It is an http.Handler.
 type Relay struct {
-	cfg  Config
-	mux  *http.ServeMux
-	keys keyCache
+	cfg     Config
+	mux     *http.ServeMux
+	keys    keyCache
+	meters  meters
+	guesses guesses
 }
 
 // New makes a relay. A fault in cfg is an error.
@@ -90,7 +96,7 @@ func New(cfg Config) (*Relay, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	r := &Relay{cfg: cfg}
+	r := &Relay{cfg: cfg, guesses: guesses{limit: cfg.GuessLimit}}
 	r.mux = r.routes()
 	return r, nil
 }

@@ -30,12 +30,12 @@ type validator struct {
 	faults
 	body   []byte // strings in it are decoded in place
 	large  *large // nil: body is all there is
-	limits api.Limits
+	limits limits
 	draft  draft
 }
 
 // validate reads a create body. It keeps the body and changes it.
-func validate(body []byte, limits api.Limits) (*draft, error) {
+func validate(body []byte, limits limits) (*draft, error) {
 	wire, err := decodeCreate(body, limits.Files, nil)
 	if err != nil {
 		return nil, err
@@ -82,7 +82,7 @@ func (v *validator) content(wire *wireCreate) {
 	}
 	p := v.part(wire.content, text && ct != api.TypeJSON)
 	if p.size > v.limits.ContentBytes {
-		v.addf("content must be at most %d bytes, and is %d", v.limits.ContentBytes, p.size)
+		v.addf("content must be at most %d bytes%s, and is %d", v.limits.ContentBytes, ofKey(v.limits.bytesOfKey), p.size)
 	}
 	v.draft.contentType, v.draft.parts, v.draft.size = ct, []part{p}, p.size
 }
@@ -121,7 +121,7 @@ func (v *validator) filesOf(wire *wireCreate) {
 		v.file(fmt.Sprintf("files[%d]", i), i, f, seen)
 	}
 	if v.draft.size > v.limits.PackageBytes {
-		v.addf("files must be at most %d bytes together, and are %d", v.limits.PackageBytes, v.draft.size)
+		v.addf("files must be at most %d bytes together%s, and are %d", v.limits.PackageBytes, ofKey(v.limits.bytesOfKey), v.draft.size)
 	}
 }
 
@@ -176,7 +176,7 @@ func (v *validator) ttl(s span) {
 		v.add("ttl_seconds is required")
 		return
 	}
-	n, ok := v.integer("ttl_seconds", s, v.limits.MinTTLSeconds, v.limits.MaxTTLSeconds)
+	n, ok := v.integer("ttl_seconds", s, v.limits.MinTTLSeconds, v.limits.MaxTTLSeconds, ofKey(v.limits.ttlOfKey))
 	if ok {
 		v.draft.ttl = time.Duration(n) * time.Second
 	}
@@ -184,7 +184,7 @@ func (v *validator) ttl(s span) {
 
 func (v *validator) maxRetrievals(s span) {
 	if s.there() && s.in(v.body).Kind() != 'n' {
-		v.draft.maxRetrievals, _ = v.integer("max_retrievals", s, 1, v.limits.MaxRetrievalCap)
+		v.draft.maxRetrievals, _ = v.integer("max_retrievals", s, 1, v.limits.MaxRetrievalCap, "")
 	}
 }
 
@@ -226,7 +226,7 @@ func (v *validator) text(at string, s span, required bool) (_ string, ok bool) {
 	return string(unquote(s.in(v.body))), true
 }
 
-func (v *validator) integer(at string, s span, low, high int) (_ int, ok bool) {
+func (v *validator) integer(at string, s span, low, high int, whose string) (_ int, ok bool) {
 	value := s.in(v.body)
 	if value.Kind() != '0' || strings.Trim(string(value), "-0123456789") != "" {
 		v.add(at + " must be an integer")
@@ -234,7 +234,7 @@ func (v *validator) integer(at string, s span, low, high int) (_ int, ok bool) {
 	}
 	n, err := strconv.Atoi(string(value))
 	if err != nil || n < low || n > high {
-		v.addf("%s must be between %d and %d", at, low, high)
+		v.addf("%s must be between %d and %d%s", at, low, high, whose)
 		return 0, false
 	}
 	return n, true

@@ -42,6 +42,12 @@ const (
 	// HeaderListAnchor is on every list page. Sent back as the query parameter
 	// "anchor", it keeps later pages stable while new kubbis are created.
 	HeaderListAnchor = "Kubbi-List-Anchor"
+
+	// These two are on answers to an API key that has a rate, as the IETF draft
+	// draft-ietf-httpapi-ratelimit-headers has them:
+	// "key";q=100;w=60 and "key";r=42;t=13.
+	HeaderRateLimitPolicy = "RateLimit-Policy"
+	HeaderRateLimit       = "RateLimit"
 )
 
 // Unlimited is HeaderRemainingReads' value for a kubbi without max_retrievals.
