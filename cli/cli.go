@@ -29,6 +29,7 @@ type grammar struct {
 	Get     getCmd     `cmd:"" help:"Show one of your kubbis."`
 	List    listCmd    `cmd:"" help:"List your kubbis, newest first."`
 	Delete  deleteCmd  `cmd:"" help:"End a kubbi early and wipe its payload."`
+	Keys    keysCmd    `cmd:"" help:"Make, list and revoke the API keys of a relay."`
 	Version versionCmd `cmd:"" help:"Show the version."`
 }
 

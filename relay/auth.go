@@ -78,7 +78,7 @@ func (rl *Relay) validKey(r *http.Request, hash store.Hash) (*store.APIKey, erro
 		}
 		rl.keys.put(k, now)
 	}
-	if !k.RevokedAt.IsZero() || !k.ExpiresAt.IsZero() && !k.ExpiresAt.After(now) {
+	if !k.Valid(now) {
 		return nil, store.ErrNotFound
 	}
 	return k, nil

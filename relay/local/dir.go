@@ -171,9 +171,13 @@ func openAPIKey(ctx context.Context, cfg Config, db store.Store) (string, error)
 		return "", fmt.Errorf("%s holds no API key; remove it, and another is made", path)
 	}
 	hash := relay.HashSecret(key)
-	_, err = db.APIKey(ctx, hash)
-	if errors.Is(err, store.ErrNotFound) {
-		err = db.PutAPIKey(ctx, store.APIKey{Hash: hash, Owner: Owner, Label: "local", CreatedAt: cfg.Now().UTC()})
+	now := cfg.Now().UTC()
+	known, err := db.APIKey(ctx, hash)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		err = db.PutAPIKey(ctx, store.APIKey{Hash: hash, Owner: Owner, Label: "local", CreatedAt: now})
+	case err == nil && !known.Valid(now):
+		return "", fmt.Errorf("the API key in %s was revoked or has expired; remove that file, and another key of the same owner is made", path)
 	}
 	if err != nil {
 		return "", fmt.Errorf("open local relay: %w", err)

@@ -137,6 +137,11 @@ type APIKey struct {
 	Quota    Quota
 }
 
+// Valid reports whether the key may be used at that time.
+func (k *APIKey) Valid(now time.Time) bool {
+	return k.RevokedAt.IsZero() && (k.ExpiresAt.IsZero() || k.ExpiresAt.After(now))
+}
+
 // Event is something that happened to a kubbi.
 type Event int8
 

@@ -1,0 +1,61 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"kubbi-mcp/relay/store"
+	"kubbi-mcp/relay/store/sqlite"
+)
+
+// storeFlag is the flag of commands that work on a relay's store.
+type storeFlag struct {
+	Store string `name:"store" variable:"KUBBI_STORE" placeholder:"STORE" help:"The relay's store: the path of a SQLite file; by default store.db in the data directory."`
+}
+
+// openStore opens the store that --store names, and makes a SQLite file that
+// is not there. The caller closes it.
+func (a *app) openStore(ctx context.Context, name string) (store.Store, error) {
+	path, err := a.storePath(name)
+	if err != nil {
+		return nil, err
+	}
+	return sqlite.Open(ctx, sqlite.Config{Path: path, Logger: a.log})
+}
+
+// openExisting opens the store that --store names, which must be there: a
+// command that only looks after one is no reason to make it, least of all
+// before its keyring.
+func (a *app) openExisting(ctx context.Context, name string) (store.Store, error) {
+	path, err := a.storePath(name)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, usagef("there is no store at %s: start its relay once, or name another with --store (KUBBI_STORE)", path)
+	}
+	return a.openStore(ctx, name)
+}
+
+// storePath is the path of a SQLite store.
+func (a *app) storePath(name string) (string, error) {
+	if name == "" {
+		dir, err := a.dataDir()
+		if err != nil {
+			return "", usage(err)
+		}
+		return filepath.Join(dir, "store.db"), nil
+	}
+	if strings.Contains(name, "://") {
+		return "", usagef("--store (KUBBI_STORE) is not the path of a SQLite file") // and may hold a password
+	}
+	path, err := absolute(name)
+	if err != nil {
+		return "", usagef("--store (KUBBI_STORE): %w", err)
+	}
+	return path, nil
+}
