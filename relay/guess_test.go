@@ -1,0 +1,184 @@
+package relay_test
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/relay"
+	"kubbi-mcp/relay/store"
+)
+
+// unknownToken gives a well-formed token that no kubbi has.
+func unknownToken(i int) string {
+	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%032d", i))
+}
+
+func wantWait(t *testing.T, a answer, seconds string) {
+	t.Helper()
+	if got := a.header.Get("Retry-After"); got != seconds {
+		t.Errorf("Retry-After is %q, want %q", got, seconds)
+	}
+}
+
+func TestGuessLimit(t *testing.T) {
+	const limit = 5
+	tm := newTeam(t, 1, func(c *relay.Config) { c.GuessLimit = limit })
+	used, fresh := tm.key("kb_used", store.APIKey{}), tm.key("kb_fresh", store.APIKey{})
+	live := tm.create(0, used, small)
+	burned := tm.create(0, used, strings.Replace(small, "}", `,"max_retrievals":1}`, 1))
+	tm.call(0, "", "POST", "/r/"+burned.ClaimToken+"/claim", "")
+
+	// What is no guess, however often.
+	for range 3 * limit {
+		wantError(t, tm.call(0, "", "POST", "/r/"+burned.ClaimToken+"/claim", ""), api.CodeGone, "burned")
+		wantError(t, tm.call(0, "", "GET", "/r/"+burned.ClaimToken+"/inspect", ""), api.CodeGone, "burned")
+		wantError(t, tm.call(0, "", "GET", "/r/too-short", ""), api.CodeNotFound, "")
+		wantError(t, tm.call(0, "", "GET", api.PathKubbis, ""), api.CodeUnauthorized, "needed")
+		wantError(t, tm.call(0, used, "GET", api.PathKubbi+noID, ""), api.CodeNotFound, "")
+		if a := tm.call(0, "", "DELETE", "/r/"+noToken+"/claim", "", key, "k"); a.status != http.StatusNoContent {
+			t.Errorf("release: %d", a.status)
+		}
+	}
+	// Guesses of every kind count together.
+	wantError(t, tm.call(0, "", "GET", "/r/"+unknownToken(1), ""), api.CodeNotFound, "")
+	wantError(t, tm.call(0, "", "GET", "/r/"+unknownToken(2)+"/inspect", ""), api.CodeNotFound, "")
+	wantError(t, tm.call(0, "", "POST", "/r/"+unknownToken(3)+"/claim", ""), api.CodeNotFound, "")
+	wantError(t, tm.call(0, "kb_wrong1", "GET", api.PathKubbis, ""), api.CodeUnauthorized, "")
+	tm.clock.Advance(20 * time.Second)
+	wantError(t, tm.call(0, "kb_wrong2", "POST", api.PathKubbis, small), api.CodeUnauthorized, "")
+	for range 2 {
+		for _, a := range []answer{
+			tm.call(0, "", "GET", "/r/"+live.ClaimToken, ""), // it may be a guess
+			tm.call(0, "", "GET", "/r/"+unknownToken(4)+"/inspect", ""),
+			tm.call(0, "", "POST", "/r/"+live.ClaimToken+"/claim", ""),
+			tm.call(0, "kb_wrong3", "GET", api.PathKubbis, ""),
+			tm.call(0, fresh, "GET", api.PathKubbis, ""),
+		} {
+			wantError(t, a, api.CodeRateLimited, "came from this address; try again in 40 s")
+			wantWait(t, a, "40")
+		}
+		// Who had a key that is good is not hindered, also when the relay has to ask
+		// whether it still is.
+		if a := tm.call(0, used, "POST", api.PathKubbis, small); a.status != http.StatusCreated {
+			t.Errorf("a known key: %d %s", a.status, a.body)
+		}
+	}
+	if a := tm.call(0, "", "GET", "/health", ""); a.status != 200 {
+		t.Errorf("health: %d", a.status)
+	}
+	tm.clock.Advance(39 * time.Second)
+	if a := tm.call(0, used, "GET", api.PathKubbis, ""); a.status != 200 {
+		t.Errorf("a known key: %d %s", a.status, a.body)
+	}
+	wantError(t, tm.call(0, "", "GET", "/r/"+live.ClaimToken, ""), api.CodeRateLimited, "")
+	tm.clock.Advance(time.Second)
+	if a := tm.call(0, "", "POST", "/r/"+live.ClaimToken+"/claim", ""); a.status != 200 {
+		t.Errorf("after the minute: %d %s", a.status, a.body)
+	}
+	if a := tm.call(0, fresh, "GET", api.PathKubbis, ""); a.status != 200 {
+		t.Errorf("after the minute: %d %s", a.status, a.body)
+	}
+}
+
+// TestGuessesAskNothing counts what the store is asked of an address that has
+// guessed too often.
+func TestGuessesAskNothing(t *testing.T) {
+	asked := 0
+	tm := newTeam(t, 1, func(c *relay.Config) {
+		c.GuessLimit = 3
+		c.Store = &troubled{Store: c.Store, inspect: func() error { asked++; return nil }}
+	})
+	for i := range 50 {
+		tm.call(0, "", "GET", "/r/"+unknownToken(i), "")
+	}
+	if asked != 3 {
+		t.Errorf("the store was asked %d times", asked)
+	}
+}
+
+func TestGuessesOfOneAddress(t *testing.T) {
+	const limit = 3
+	behind, err := relay.ParseProxies([]string{"127.0.0.1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tm := newTeam(t, 2, func(c *relay.Config) { c.GuessLimit, c.TrustedProxies = limit, behind })
+	guess := func(node int, from ...string) int {
+		var headers []string
+		for _, f := range from {
+			headers = append(headers, "X-Forwarded-For", f)
+		}
+		return tm.call(node, "", "GET", "/r/"+noToken, "", headers...).status
+	}
+	exhaust := func(from string) {
+		t.Helper()
+		for range limit {
+			if got := guess(0, from); got != 404 {
+				t.Fatalf("guess from %s: %d", from, got)
+			}
+		}
+		if got := guess(0, from); got != 429 {
+			t.Errorf("guess above the limit from %s: %d", from, got)
+		}
+	}
+	exhaust("203.0.113.1")
+	for name, from := range map[string][]string{
+		"forged":              {"198.51.100.1, 203.0.113.1"},
+		"forged lines":        {"198.51.100.2", "203.0.113.1"},
+		"forged as a proxy's": {"198.51.100.3, 127.0.0.1, 203.0.113.1"},
+		"in IPv6":             {"::ffff:203.0.113.1"},
+	} {
+		if got := guess(0, from...); got != 429 {
+			t.Errorf("%s: %d", name, got)
+		}
+	}
+	if got := guess(0, "203.0.113.2"); got != 404 {
+		t.Errorf("a neighbour: %d", got)
+	}
+	if got := guess(1, "203.0.113.1"); got != 404 {
+		t.Errorf("another node: %d", got)
+	}
+	exhaust("2001:db8:0:1::1")
+	if got := guess(0, "2001:db8:0:1:ffff::2"); got != 429 {
+		t.Errorf("the same /64: %d", got)
+	}
+	if got := guess(0, "2001:db8:0:2::1"); got != 404 {
+		t.Errorf("another /64: %d", got)
+	}
+}
+
+// TestForgedAddress has no proxy before the relay: nobody's word is taken.
+func TestForgedAddress(t *testing.T) {
+	tm := newTeam(t, 1, func(c *relay.Config) { c.GuessLimit = 3 })
+	statuses := map[int]int{}
+	for i := range 10 {
+		from := fmt.Sprintf("203.0.113.%d", i)
+		statuses[tm.call(0, "", "GET", "/r/"+noToken, "", "X-Forwarded-For", from, "Forwarded", "for="+from, "X-Real-IP", from).status]++
+	}
+	if statuses[404] != 3 || statuses[429] != 7 {
+		t.Errorf("statuses %v", statuses)
+	}
+}
+
+// TestGuessesWithoutAddress: within the process there is nobody to keep out.
+func TestGuessesWithoutAddress(t *testing.T) {
+	tm := newTeam(t, 1, func(c *relay.Config) {
+		c.GuessLimit, c.TrustedProxies = 3, relay.Proxies{netip.MustParsePrefix("0.0.0.0/0")}
+	})
+	for range 10 {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest("GET", "/r/"+noToken, nil)
+		r.RemoteAddr = "in-process"
+		tm.nodes[0].Config.Handler.ServeHTTP(w, r)
+		if w.Code != 404 {
+			t.Fatalf("%d %s", w.Code, w.Body)
+		}
+	}
+}

@@ -1,0 +1,124 @@
+package relay_test
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/relay"
+	"kubbi-mcp/relay/atrest"
+	"kubbi-mcp/relay/relaytest"
+	"kubbi-mcp/relay/store"
+	"kubbi-mcp/relay/store/sqlite"
+)
+
+// team is some relays that serve one store, as the nodes of a service do: each
+// has opened it by itself. Their clock stands still.
+type team struct {
+	t     testing.TB
+	clock *relaytest.Clock
+	db    store.Store // another opening of it
+	nodes []*httptest.Server
+}
+
+// newTeam starts n relays over a SQLite file. change, if there is one, is given
+// the configuration of each before it starts.
+func newTeam(t testing.TB, n int, change func(*relay.Config)) *team {
+	path := filepath.Join(t.TempDir(), "store.db")
+	return newTeamOver(t, n, change, func() (store.Store, error) {
+		return sqlite.Open(t.Context(), sqlite.Config{Path: path})
+	})
+}
+
+func newTeamOver(t testing.TB, n int, change func(*relay.Config), open func() (store.Store, error)) *team {
+	t.Helper()
+	ring, err := atrest.NewKeyring(zeros{}, start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tm := &team{t: t, clock: relaytest.StoppedAt(start)}
+	opened := func() store.Store {
+		db, err := open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := db.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		return db
+	}
+	tm.db = opened()
+	for range n {
+		cfg := relay.Config{Store: opened(), Keyring: ring, Origin: "https://relay.test", Now: tm.clock.Now}
+		if change != nil {
+			change(&cfg)
+		}
+		rl, err := relay.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv := httptest.NewServer(rl)
+		t.Cleanup(srv.Close)
+		tm.nodes = append(tm.nodes, srv)
+	}
+	return tm
+}
+
+// key makes an API key, which has an owner of its own unless k says whose it is.
+func (tm *team) key(text string, k store.APIKey) string {
+	tm.t.Helper()
+	k.Hash, k.CreatedAt = relay.HashSecret(text), start
+	if k.Owner == "" {
+		k.Owner = text
+	}
+	if err := tm.db.PutAPIKey(tm.t.Context(), k); err != nil {
+		tm.t.Fatal(err)
+	}
+	return text
+}
+
+// call sends a request to one of the nodes, with an API key unless that is "".
+// Headers come in pairs.
+func (tm *team) call(node int, key, method, path, body string, headers ...string) answer {
+	req, err := http.NewRequestWithContext(tm.t.Context(), method, tm.nodes[node].URL+path, strings.NewReader(body))
+	if err != nil {
+		tm.t.Error(err)
+		return answer{}
+	}
+	if key != "" {
+		req.Header.Set("Authorization", "Bearer "+key)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Add(headers[i], headers[i+1])
+	}
+	resp, err := tm.nodes[node].Client().Do(req)
+	if err != nil {
+		tm.t.Error(err)
+		return answer{}
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		tm.t.Error(err)
+	}
+	return answer{resp.StatusCode, resp.Header, b}
+}
+
+const small = `{"content":"x","content_type":"text/plain","ttl_seconds":3600}`
+
+func (tm *team) create(node int, key, body string) api.CreateResponse {
+	tm.t.Helper()
+	a := tm.call(node, key, "POST", api.PathKubbis, body)
+	if a.status != http.StatusCreated {
+		tm.t.Fatalf("create: %d %.300s", a.status, a.body)
+	}
+	var c api.CreateResponse
+	decode(tm.t, a.body, &c)
+	return c
+}
