@@ -114,6 +114,9 @@ func (c *claim) claim(t *tx) error {
 			return err
 		}
 		if g.until > c.now {
+			if !c.canOpen() {
+				return store.ErrMasterKey
+			}
 			c.again(g)
 			return c.read(t)
 		}
@@ -121,7 +124,7 @@ func (c *claim) claim(t *tx) error {
 	if err := dead(r.status); err != nil {
 		return err
 	}
-	if c.opens != nil && !slices.Contains(c.opens, r.masterKey) {
+	if !c.canOpen() {
 		return store.ErrMasterKey
 	}
 	if err := c.read(t); err != nil {
@@ -137,6 +140,14 @@ func (c *claim) claim(t *tx) error {
 		r.ended = c.now
 	}
 	c.number = r.retrievals
+	if err := t.notify(r, store.EventClaimed, c.now); err != nil {
+		return err
+	}
+	if r.status == store.Burned {
+		if err := t.end(r); err != nil {
+			return err
+		}
+	}
 	if c.key != nil {
 		g := grace{until: until(c.now, c.key.Grace), number: c.number, at: c.now}
 		if err := t.setGrace(r, c.key.Key, g, c.now); err != nil {
@@ -148,6 +159,11 @@ func (c *claim) claim(t *tx) error {
 		return err
 	}
 	return t.rearm(&after, false)
+}
+
+// canOpen tells whether the caller has the master key.
+func (c *claim) canOpen() bool {
+	return c.opens == nil || slices.Contains(c.opens, c.row.masterKey)
 }
 
 // again makes the answer what that of the first claim was.
@@ -198,9 +214,9 @@ func (c *claim) read(t *tx) error {
 }
 
 func (c *claim) claimed() (*store.Claimed, error) {
-	k, err := c.row.kubbi()
-	if err != nil {
-		return nil, err
+	k := c.row.bare()
+	if k.Status == store.Active {
+		k.Notify = c.row.notify
 	}
 	if err := c.row.open(&k); err != nil {
 		return nil, err
@@ -261,7 +277,11 @@ func (s *Store) Release(ctx context.Context, token, key store.Hash, now time.Tim
 		if err != nil || !found {
 			return err
 		}
-		r.settle(at)
+		if r.settle(at) {
+			if err := t.end(&r); err != nil {
+				return err
+			}
+		}
 		if err := t.settleRow(&r, at); err != nil {
 			return err
 		}

@@ -160,6 +160,9 @@ func (c *conn) inTransaction() bool {
 	return sqlite3.Xsqlite3_get_autocommit(c.tls, c.db) == 0
 }
 
+// changes is how many rows the last statement that changes any has changed.
+func (c *conn) changes() int { return int(sqlite3.Xsqlite3_changes(c.tls, c.db)) }
+
 // stmt is a prepared statement, closed with its conn.
 type stmt struct {
 	c *conn

@@ -22,7 +22,7 @@ const heldBytes = store.MaxChunk
 // next chunk.
 const feedPatience = 5 * time.Second
 
-var errNoCounter = errors.New("the table counter has no row")
+var errNoCounter = errors.New("the table total has no counter")
 
 // creation is a create on its way to the writer.
 type creation struct {
@@ -31,6 +31,7 @@ type creation struct {
 	id      uuid.UUID
 	files   []byte
 	key     *store.CreateKey
+	quota   store.Quota
 	now     int64
 	replay  *store.Replay
 	held    []held
@@ -59,8 +60,9 @@ func (s *Store) Create(ctx context.Context, k *store.Kubbi, payload store.Chunks
 		key = nil
 	}
 	c := creations.Get().(*creation)
-	*c = creation{k: *k, id: id, key: key, now: ms(now), held: c.held[:0], buf: c.buf[:0]}
+	*c = creation{k: *k, id: id, key: key, quota: quota, now: ms(now), held: c.held[:0], buf: c.buf[:0]}
 	c.k.Metadata = bytes.Clone(k.Metadata)
+	c.k.Notify = bytes.Clone(k.Notify)
 	c.do = c.create
 	if k.Files != nil {
 		if c.files, err = json.Marshal(k.Files); err != nil {
@@ -128,11 +130,21 @@ func (s *Store) deliver(ctx context.Context, c *creation, payload store.Chunks) 
 // create is the op.
 func (c *creation) create(t *tx) error {
 	c.replay = nil
+	var spent *row // whose key is the same, but has ended
 	if taken, err := c.probe(t.taken); err != nil || taken {
 		if err != nil {
 			return err
 		}
-		if fresh, err := c.collide(t); err != nil || !fresh {
+		var fresh bool
+		if spent, fresh, err = c.collide(t); err != nil || !fresh {
+			return err
+		}
+	}
+	if err := t.room(c.k.Owner, c.quota, c.now); err != nil {
+		return err
+	}
+	if spent != nil {
+		if err := t.forget(spent); err != nil {
 			return err
 		}
 	}
@@ -143,8 +155,7 @@ func (c *creation) create(t *tx) error {
 	if err := c.insert(t, seq); err != nil {
 		return err
 	}
-	t.sums[sum{ownersKubbis, c.k.Owner}]++
-	t.sums[sum{masterKeyUses, c.k.MasterKey}]++
+	t.created(&c.k, c.quota)
 	n := seq << chunkBits
 	for _, h := range c.held {
 		if err := insertChunk(t, n, h.part, h.index, c.buf[h.from:h.to]); err != nil {
@@ -174,26 +185,26 @@ func (c *creation) probe(s *stmt) (bool, error) {
 	return n != 0, err
 }
 
-// collide looks closer after a probe: fresh is false if there is a replay.
-func (c *creation) collide(t *tx) (fresh bool, err error) {
-	var r row
+// collide looks closer after a probe. It is not fresh if there is a replay;
+// else spent is the kubbi, if any, that must forget the key first.
+func (c *creation) collide(t *tx) (spent *row, fresh bool, err error) {
 	if c.key != nil {
+		r := &row{}
 		switch err := r.byCreateKey(t.byKey, c.key.Key); {
 		case err == nil && r.keyUntil > c.now:
 			c.replay, err = r.replay(t.keyAnswer, c.key)
-			return false, err
+			return nil, false, err
 		case err == nil:
-			if err := t.forget(&r); err != nil {
-				return false, err
-			}
+			spent = r
 		case !errors.Is(err, store.ErrNotFound):
-			return false, err
+			return nil, false, err
 		}
 	}
+	var r row
 	if err := absent(r.byToken(t.byToken, c.k.Token)); err != nil {
-		return false, err
+		return nil, false, err
 	}
-	return true, absent(r.byID(t.byID, c.id))
+	return spent, true, absent(r.byID(t.byID, c.id))
 }
 
 // eat inserts the chunks that are handed over.
@@ -239,7 +250,7 @@ func insertChunk(t *tx, k int64, part, index int, sealed []byte) error {
 func (c *creation) insert(t *tx, seq int64) error {
 	s := t.insert
 	k := &c.k
-	n := len(k.Token) + len(c.id) + len(k.Owner) + len(k.MasterKey) + len(k.ContentType) + 3 + len(c.files) + len(k.Metadata)
+	n := len(k.Token) + len(c.id) + len(k.Owner) + len(k.MasterKey) + len(k.ContentType) + 3 + len(c.files) + len(k.Metadata) + len(k.Notify)
 	if c.key != nil {
 		n += len(c.key.Key) + len(c.key.Request) + len(c.key.Answer)
 	}
@@ -277,6 +288,8 @@ func (c *creation) insert(t *tx, seq int64) error {
 	s.bindText(17, k.ContentType)
 	s.bindBytes(21, c.files)
 	s.bindBytes(22, k.Metadata)
+	s.bindInt(23, b2i(c.quota.Active > 0))
+	s.bindBytes(24, k.Notify)
 	return s.run()
 }
 

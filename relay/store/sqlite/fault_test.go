@@ -127,7 +127,7 @@ func TestOpenNoDirectory(t *testing.T) {
 // Damage that is only met later is told the same way, and only by the calls
 // that meet it.
 func TestDamageMetLater(t *testing.T) {
-	path, all := filled(t, 50)
+	path, all := filled(t, 500)
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -139,7 +139,7 @@ func TestDamageMetLater(t *testing.T) {
 	}
 	// All but the first pages, which hold the schema.
 	junk := bytes.Repeat([]byte{0xa5}, 4096)
-	for off := int64(8 * 4096); off < info.Size(); off += 4096 {
+	for off := int64(32 * 4096); off < info.Size(); off += 4096 {
 		if _, err := f.WriteAt(junk, off); err != nil {
 			t.Fatal(err)
 		}

@@ -19,7 +19,7 @@ const (
 	// schemaVersion is the newest migration's number. Every migration leaves
 	// its own in PRAGMA user_version, so that an up-to-date file is known by
 	// reading one page, without goose.
-	schemaVersion = 1
+	schemaVersion = 2
 	// applicationID marks a file as a kubbi store: "kubb".
 	applicationID = 0x6b756262
 )

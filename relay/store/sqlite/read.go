@@ -14,6 +14,7 @@ const (
 	selectByID    = "SELECT " + columns + " FROM kubbi INDEXED BY kubbi_id WHERE id_h = ?"
 	selectByKey   = "SELECT " + columns + " FROM kubbi INDEXED BY kubbi_key WHERE key_h = ?"
 	selectBySeq   = "SELECT " + columns + " FROM kubbi WHERE seq = ?"
+	selectCounter = "SELECT n FROM total WHERE kind = 2 AND name = ''"
 )
 
 // reader is a read-only connection and its statements.
@@ -24,7 +25,8 @@ type reader struct {
 	byToken, byID, bySeq *stmt
 	counter, total       *stmt
 	newer, removed, page *stmt
-	masterKeys, apiKey   *stmt
+	masterKeys, stats    *stmt
+	apiKey, apiKeys      *stmt
 }
 
 func (q *reader) prepare(c *conn) error {
@@ -38,14 +40,16 @@ func (q *reader) prepare(c *conn) error {
 		{&q.byToken, selectByToken},
 		{&q.byID, selectByID},
 		{&q.bySeq, selectBySeq},
-		{&q.counter, "SELECT next FROM counter"},
-		{&q.total, "SELECT n FROM tally WHERE kind = 0 AND name = ?"},
+		{&q.counter, selectCounter},
+		{&q.total, "SELECT n FROM total WHERE kind = 0 AND name = ?"},
 		{&q.newer, "SELECT count(*) FROM kubbi NOT INDEXED WHERE seq >= ? AND owner = ? AND removed IS NULL"},
 		{&q.removed, "SELECT count(*) FROM kubbi INDEXED BY kubbi_removed WHERE removed >= ? AND owner = ? AND seq < ?"},
 		{&q.page, `SELECT seq FROM kubbi INDEXED BY kubbi_list WHERE owner = ? AND seq < ? AND (removed IS NULL OR removed >= ?)
 			ORDER BY created_at DESC, seq DESC LIMIT ? OFFSET ?`},
-		{&q.masterKeys, "SELECT name FROM tally WHERE kind = 1 AND n > 0"},
-		{&q.apiKey, "SELECT owner, label, created_at, revoked_at FROM api_key WHERE hash = ?"},
+		{&q.masterKeys, "SELECT name FROM total WHERE kind = 1 AND n > 0"},
+		{&q.stats, "SELECT active, expired, burned, deleted, bytes, notices FROM total WHERE kind = 2 AND name = ''"},
+		{&q.apiKey, "SELECT hash, " + keyColumns + " FROM api_key WHERE hash = ?"},
+		{&q.apiKeys, "SELECT hash, " + keyColumns + " FROM api_key ORDER BY created_at, hash"},
 	} {
 		s, err := c.prepare(p.sql)
 		if err != nil {
@@ -229,59 +233,6 @@ func (s *Store) MasterKeys(ctx context.Context) ([]string, error) {
 		return q.masterKeys.each(func() { ids = append(ids, q.masterKeys.text(0)) })
 	})
 	return ids, err
-}
-
-// PutAPIKey stores a producer's key: see store.Store.
-func (s *Store) PutAPIKey(ctx context.Context, k store.APIKey) error {
-	if err := s.enter(ctx); err != nil {
-		return err
-	}
-	defer s.leave()
-	return s.writer.submit(ctx, &op{do: func(t *tx) error {
-		q := t.putAPIKey
-		if err := q.args(len(k.Hash) + len(k.Owner) + len(k.Label) + 2); err != nil {
-			return err
-		}
-		q.bindBytes(1, k.Hash[:])
-		q.bindText(2, k.Owner)
-		q.bindText(3, k.Label)
-		q.bindTime(4, ms(k.CreatedAt))
-		q.bindTime(5, ms(k.RevokedAt))
-		return q.run()
-	}})
-}
-
-// APIKey gives a producer's key: see store.Store.
-func (s *Store) APIKey(ctx context.Context, hash store.Hash) (*store.APIKey, error) {
-	if err := s.enter(ctx); err != nil {
-		return nil, err
-	}
-	defer s.leave()
-	k := &store.APIKey{Hash: hash}
-	err := s.read(ctx, func(r *reader) error {
-		q := r.apiKey
-		if err := q.args(len(hash)); err != nil {
-			return err
-		}
-		q.bindBytes(1, hash[:])
-		ok, err := q.step()
-		if err != nil {
-			return err
-		}
-		if !ok {
-			return store.ErrNotFound
-		}
-		k.Owner = q.text(0)
-		k.Label = q.text(1)
-		k.CreatedAt = fromMS(q.time(2))
-		k.RevokedAt = fromMS(q.time(3))
-		q.reset()
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return k, nil
 }
 
 // Ping reads the store: see store.Store.

@@ -13,10 +13,10 @@ import (
 )
 
 // columns are a row's, in the order of scan.
-const columns = `seq, status, sealed, retrievals, first_at, last_at, ended_at, due,
+const columns = `seq, status, payload, retrievals, first_at, last_at, ended_at, due,
 	grace_key, grace_until, grace_number, grace_at, grace_more, key_until, removed,
 	created_at, expires_at, max_retrievals, package, file_count, size,
-	token, id, owner, master_key, content_type, key, files, metadata`
+	token, id, owner, master_key, content_type, key, files, metadata, quota, notify`
 
 // row is a kubbi as the table has it. Times are milliseconds, never for none.
 type row struct {
@@ -36,7 +36,8 @@ type row struct {
 	hasGrace, hasKey                          bool
 	id                                        uuid.UUID
 	owner, masterKey, contentType             string
-	files, metadata                           []byte
+	quota                                     bool // created under a quota of active ones
+	files, metadata, notify                   []byte
 }
 
 // never stands for NULL in a row's times. It is before every time.
@@ -108,20 +109,34 @@ func (r *row) scan(s *stmt) {
 	r.hasKey = copy(r.key[:], s.raw(26)) > 0
 	r.files = s.bytes(27)
 	r.metadata = s.bytes(28)
+	r.quota = s.int(29) != 0
+	r.notify = s.bytes(30)
 }
 
 // settle makes an Active row whose time has come Expired, as every call is to
-// see it.
-func (r *row) settle(now int64) {
-	if r.status == store.Active && r.expires <= now {
-		r.status = store.Expired
-		r.ended = r.expires
+// see it, and tells whether it did.
+func (r *row) settle(now int64) bool {
+	if r.status != store.Active || r.expires > now {
+		return false
 	}
+	r.status = store.Expired
+	r.ended = r.expires
+	return true
 }
 
 // kubbi is the row as callers see it.
 func (r *row) kubbi() (store.Kubbi, error) {
-	k := store.Kubbi{
+	k := r.bare()
+	if r.status != store.Active {
+		return k, nil
+	}
+	k.Notify = r.notify
+	return k, r.open(&k)
+}
+
+// bare is the row without what a tombstone has no more.
+func (r *row) bare() store.Kubbi {
+	return store.Kubbi{
 		ID:               r.id.String(),
 		Owner:            r.owner,
 		Token:            r.token,
@@ -139,13 +154,9 @@ func (r *row) kubbi() (store.Kubbi, error) {
 		ExpiresAt:        fromMS(r.expires),
 		EndedAt:          fromMS(r.ended),
 	}
-	if r.status != store.Active {
-		return k, nil
-	}
-	return k, r.open(&k)
 }
 
-// open adds what a tombstone has no more.
+// open adds Files and Metadata.
 func (r *row) open(k *store.Kubbi) error {
 	k.Metadata = r.metadata
 	if r.files != nil {

@@ -49,6 +49,9 @@ func (s *Store) Delete(ctx context.Context, owner, id string, now time.Time) (*s
 		}
 		r.status = store.Deleted
 		r.ended = at
+		if err := t.end(r); err != nil {
+			return err
+		}
 		if err := t.wipeRow(r); err != nil {
 			return err
 		}
@@ -133,7 +136,12 @@ func (b *broom) sweep(t *tx, limit int) error {
 			}
 		}
 	}
-	return b.forget(t, limit-b.pieces)
+	if err := b.forget(t, limit-b.pieces); err != nil {
+		return err
+	}
+	n, err := t.dropUsed(b.gone, limit-b.pieces)
+	b.pieces += n
+	return err
 }
 
 // list runs a statement that gives seqs before a time.
@@ -164,7 +172,11 @@ func (b *broom) visit(t *tx, seq int64) error {
 		return err
 	}
 	was := r.status
-	r.settle(b.now)
+	if r.settle(b.now) {
+		if err := t.end(&r); err != nil {
+			return err
+		}
+	}
 	if r.sealed {
 		last, err := t.lastGrace(&r)
 		if err != nil {
@@ -215,7 +227,7 @@ func (b *broom) hide(t *tx, seq int64) error {
 	t.hide.bindInt(1, n)
 	t.hide.bindInt(2, b.now)
 	t.hide.bindInt(3, seq)
-	t.sums[sum{ownersKubbis, r.owner}]--
+	t.removed(&r)
 	b.swept.Removed++
 	return t.hide.run()
 }
@@ -237,7 +249,7 @@ func (b *broom) forget(t *tx, limit int) error {
 	}
 	type ended struct {
 		seq int64
-		key store.Hash
+		key []byte // whatever its length: the file may be damaged
 	}
 	var keys []ended
 	s := t.spent
@@ -246,7 +258,7 @@ func (b *broom) forget(t *tx, limit int) error {
 	}
 	s.bindInt(1, b.now)
 	s.bindInt(2, int64(limit))
-	if err := s.each(func() { keys = append(keys, ended{s.int(0), store.Hash(s.raw(1))}) }); err != nil {
+	if err := s.each(func() { keys = append(keys, ended{s.int(0), s.bytes(1)}) }); err != nil {
 		return err
 	}
 	for _, k := range keys {
@@ -254,7 +266,7 @@ func (b *broom) forget(t *tx, limit int) error {
 			return err
 		}
 		t.graceDel.bindInt(1, k.seq)
-		t.graceDel.bindBytes(2, k.key[:])
+		t.graceDel.bindBytes(2, k.key)
 		if err := t.graceDel.run(); err != nil {
 			return err
 		}

@@ -18,31 +18,27 @@ type tx struct {
 	keyAnswer                     *stmt
 	graceGet, gracePut, graceDel  *stmt
 	graceLast, graceClear         *stmt
-	counter, setCounter, tally    *stmt
+	counter, addTotal, owned      *stmt
+	outlived, outlivedLoose       *stmt
 	due, spent, ended, gone       *stmt
-	hide, drop, putAPIKey         *stmt
+	hide, drop, unused            *stmt
+	getUsed, setUsed              *stmt
+	putNotice, dueNotices, lease  *stmt
+	postpone, noticeKey, dropNote *stmt
+	putAPIKey, revoke             *stmt
 	getPage, putPage              *stmt
 
 	next    int64 // the counter, 0: not read yet
 	written int64 // the counter as it stands in the table
-	sums    map[sum]int64
+	totals  totals
+	used    map[window]*use
 	wiped   bool // something was wiped
 }
 
-// sum is a key of the table tally.
-type sum struct {
-	kind int64
-	name string
-}
-
-const (
-	ownersKubbis  = 0
-	masterKeyUses = 1
-)
-
 func (t *tx) prepare(c *conn) error {
 	t.c = c
-	t.sums = map[sum]int64{}
+	t.totals = totals{}
+	t.used = map[window]*use{}
 	for _, p := range []struct {
 		to  **stmt
 		sql string
@@ -57,17 +53,17 @@ func (t *tx) prepare(c *conn) error {
 		{&t.byID, selectByID},
 		{&t.byKey, selectByKey},
 		{&t.bySeq, selectBySeq},
-		{&t.insert, `INSERT INTO kubbi (seq, token_h, id_h, key_h, due, status, sealed, retrievals, grace_more, key_until,
+		{&t.insert, `INSERT INTO kubbi (seq, token_h, id_h, key_h, due, status, payload, retrievals, grace_more, key_until,
 			created_at, expires_at, max_retrievals, package, file_count, size,
-			token, id, owner, master_key, content_type, key, key_request, key_answer, files, metadata)
-			VALUES (?, ?, ?, ?, ?, 0, 1, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`},
+			token, id, owner, master_key, content_type, key, key_request, key_answer, files, metadata, quota, notify)
+			VALUES (?, ?, ?, ?, ?, 0, 1, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`},
 		{&t.insertChunk, "INSERT INTO chunk (k, part, idx, sealed) VALUES (?, ?, ?, ?)"},
 		{&t.chunks, "SELECT part, idx, sealed FROM chunk WHERE k >= ? AND k < ? ORDER BY k"},
 		{&t.save, `UPDATE kubbi SET status = ?, retrievals = ?, first_at = ?, last_at = ?, ended_at = ?,
 			grace_key = ?, grace_until = ?, grace_number = ?, grace_at = ?, grace_more = ? WHERE seq = ?`},
 		{&t.wipe, `UPDATE kubbi SET status = ?, retrievals = ?, first_at = ?, last_at = ?, ended_at = ?,
 			grace_key = NULL, grace_until = NULL, grace_number = NULL, grace_at = NULL, grace_more = 0,
-			sealed = 0, files = NULL, metadata = NULL WHERE seq = ?`},
+			payload = 0, files = NULL, metadata = NULL, notify = NULL WHERE seq = ?`},
 		{&t.wipeChunks, "DELETE FROM chunk WHERE k > ? AND k < ?"},
 		{&t.setDue, "UPDATE kubbi SET due = ? WHERE seq = ?"},
 		{&t.forgetKey, `UPDATE kubbi SET key_h = NULL, key = NULL, key_request = NULL, key_answer = NULL, key_until = NULL
@@ -78,9 +74,26 @@ func (t *tx) prepare(c *conn) error {
 		{&t.graceDel, "DELETE FROM grace WHERE seq = ? AND key = ?"},
 		{&t.graceLast, "SELECT max(until) FROM grace WHERE seq = ?"},
 		{&t.graceClear, "DELETE FROM grace WHERE seq = ?"},
-		{&t.counter, "SELECT next FROM counter"},
-		{&t.setCounter, "UPDATE counter SET next = ?"},
-		{&t.tally, "INSERT INTO tally (kind, name, n) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n"},
+		{&t.counter, selectCounter},
+		{&t.addTotal, `INSERT INTO total (kind, name, n, active, loose, expired, burned, deleted, bytes, notices)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n, active = active + excluded.active,
+			loose = loose + excluded.loose, expired = expired + excluded.expired, burned = burned + excluded.burned,
+			deleted = deleted + excluded.deleted, bytes = bytes + excluded.bytes, notices = notices + excluded.notices`},
+		{&t.owned, "SELECT active, loose FROM total WHERE kind = 0 AND name = ?"},
+		{&t.outlived, `SELECT count(*) FROM (SELECT 1 FROM kubbi INDEXED BY kubbi_quota
+			WHERE owner = ? AND expires_at <= ? AND quota = 1 AND status = 0 LIMIT ?)`},
+		{&t.outlivedLoose, `SELECT count(*) FROM (SELECT 1 FROM kubbi INDEXED BY kubbi_due
+			WHERE owner = ? AND due <= ?2 AND expires_at <= ?2 AND quota = 0 AND status = 0 LIMIT ?3)`},
+		{&t.getUsed, "SELECT n FROM used WHERE ends = ? AND length = ? AND bucket = ?"},
+		{&t.setUsed, "INSERT OR REPLACE INTO used (ends, length, bucket, n) VALUES (?, ?, ?, ?)"},
+		{&t.unused, `DELETE FROM used WHERE (ends, length, bucket) IN
+			(SELECT ends, length, bucket FROM used WHERE ends <= ? ORDER BY ends LIMIT ?)`},
+		{&t.putNotice, "INSERT INTO notice (id, due, event, at, attempts, master_key, kubbi) VALUES (?, ?, ?, ?, 0, ?, ?)"},
+		{&t.dueNotices, "SELECT seq, id, event, at, attempts, kubbi FROM notice INDEXED BY notice_due WHERE due <= ? ORDER BY due, seq LIMIT ?"},
+		{&t.lease, "UPDATE notice SET due = ?, attempts = attempts + 1 WHERE seq = ?"},
+		{&t.postpone, "UPDATE notice SET due = ? WHERE id = ?"},
+		{&t.noticeKey, "SELECT master_key FROM notice WHERE id = ?"},
+		{&t.dropNote, "DELETE FROM notice WHERE id = ?"},
 		{&t.due, "SELECT seq FROM kubbi INDEXED BY kubbi_due WHERE due <= ? ORDER BY due LIMIT ?"},
 		{&t.spent, "SELECT seq, key FROM grace INDEXED BY grace_until WHERE until <= ? ORDER BY until LIMIT ?"},
 		{&t.ended, "SELECT seq FROM kubbi INDEXED BY kubbi_ended WHERE ended_at < ? AND due IS NULL AND removed IS NULL ORDER BY ended_at LIMIT ?"},
@@ -90,7 +103,8 @@ func (t *tx) prepare(c *conn) error {
 		{&t.drop, "DELETE FROM kubbi WHERE seq = ?"},
 		{&t.getPage, "SELECT data FROM sqlite_dbpage WHERE pgno = ?"},
 		{&t.putPage, "UPDATE sqlite_dbpage SET data = ? WHERE pgno = ?"},
-		{&t.putAPIKey, "INSERT OR IGNORE INTO api_key (hash, owner, label, created_at, revoked_at) VALUES (?, ?, ?, ?, ?)"},
+		{&t.putAPIKey, "INSERT OR IGNORE INTO api_key (hash, " + keyColumns + ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"},
+		{&t.revoke, "UPDATE api_key SET revoked_at = ifnull(revoked_at, ?) WHERE hash = ? RETURNING hash, " + keyColumns},
 	} {
 		s, err := c.prepare(p.sql)
 		if err != nil {
@@ -104,31 +118,28 @@ func (t *tx) prepare(c *conn) error {
 // reset forgets what the last transaction left.
 func (t *tx) reset() {
 	t.next, t.written, t.wiped = 0, 0, false
-	clear(t.sums)
+	clear(t.totals)
+	clear(t.used)
 }
 
 // flush writes what was put off to the end.
 func (t *tx) flush() error {
-	if t.next != t.written {
-		if err := t.setCounter.args(0); err != nil {
-			return err
+	if n := t.next - t.written; n != 0 {
+		t.totals.add(wholeStore, "", total{n: n})
+	}
+	for k, d := range t.totals {
+		if d == (total{}) {
+			continue
 		}
-		t.setCounter.bindInt(1, t.next)
-		if err := t.setCounter.run(); err != nil {
+		if err := t.writeTotal(k, d); err != nil {
 			return err
 		}
 	}
-	for k, n := range t.sums {
-		if n == 0 {
+	for w, u := range t.used {
+		if u.n == u.was {
 			continue
 		}
-		if err := t.tally.args(len(k.name) + 1); err != nil {
-			return err
-		}
-		t.tally.bindInt(1, k.kind)
-		t.tally.bindText(2, k.name)
-		t.tally.bindInt(3, n)
-		if err := t.tally.run(); err != nil {
+		if err := t.writeUsed(w, u.n); err != nil {
 			return err
 		}
 	}
@@ -218,8 +229,9 @@ func (t *tx) wipeRow(r *row) error {
 		return err
 	}
 	r.sealed, r.hasGrace, r.graceMore = false, false, false
-	r.files, r.metadata = nil, nil
-	t.sums[sum{masterKeyUses, r.masterKey}]--
+	r.files, r.metadata, r.notify = nil, nil, nil
+	t.totals.add(masterKeyUses, r.masterKey, total{n: -1})
+	t.totals.add(wholeStore, "", total{bytes: -r.size})
 	t.wiped = true
 	return nil
 }

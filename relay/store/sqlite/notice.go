@@ -1,0 +1,154 @@
+package sqlite
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"kubbi-mcp/relay/store"
+)
+
+// notify leaves a notice, as of at, if somebody is to be told of what happens
+// to the row.
+func (t *tx) notify(r *row, event store.Event, at int64) error {
+	if r.notify == nil {
+		return nil
+	}
+	id := uuid.New()
+	k := r.bare()
+	k.Notify = r.notify
+	b, err := json.Marshal(k)
+	if err != nil {
+		return err
+	}
+	s := t.putNotice
+	if err := s.args(len(id) + len(r.masterKey) + 1 + len(b)); err != nil {
+		return err
+	}
+	s.bindBytes(1, id[:])
+	s.bindInt(2, at)
+	s.bindInt(3, int64(event))
+	s.bindInt(4, at)
+	s.bindText(5, r.masterKey)
+	s.bindBytes(6, b)
+	t.totals.add(masterKeyUses, r.masterKey, total{n: 1})
+	t.totals.add(wholeStore, "", total{notices: 1})
+	return s.run()
+}
+
+// Notices hands out notices: see store.Store.
+func (s *Store) Notices(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]store.Notice, error) {
+	if err := s.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+	o := &struct {
+		op
+		notices []store.Notice
+	}{}
+	o.do = func(t *tx) (err error) {
+		o.notices, err = t.notices(ms(now), ms(now.Add(lease)), limit)
+		return err
+	}
+	if err := s.writer.submit(ctx, &o.op); err != nil {
+		return nil, err
+	}
+	return o.notices, nil
+}
+
+func (t *tx) notices(now, leased int64, limit int) ([]store.Notice, error) {
+	s := t.dueNotices
+	if err := s.args(0); err != nil {
+		return nil, err
+	}
+	s.bindInt(1, now)
+	s.bindInt(2, int64(max(0, limit)))
+	var found []store.Notice
+	var seqs []int64
+	var failed error
+	err := s.each(func() {
+		n := store.Notice{Event: store.Event(s.int(2)), At: fromMS(s.int(3)), Attempts: int(s.int(4)) + 1}
+		var id uuid.UUID
+		copy(id[:], s.raw(1))
+		n.ID = id.String()
+		if err := json.Unmarshal(s.raw(5), &n.Kubbi); err != nil && failed == nil {
+			failed = fmt.Errorf("notice %s: %w", n.ID, err)
+		}
+		found = append(found, n)
+		seqs = append(seqs, s.int(0))
+	})
+	if err == nil {
+		err = failed
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, seq := range seqs {
+		if err := t.lease.args(0); err != nil {
+			return nil, err
+		}
+		t.lease.bindInt(1, leased)
+		t.lease.bindInt(2, seq)
+		if err := t.lease.run(); err != nil {
+			return nil, err
+		}
+	}
+	// Those that were put off are due later than they are old.
+	slices.SortStableFunc(found, func(a, b store.Notice) int { return a.At.Compare(b.At) })
+	return found, nil
+}
+
+// NoticeLater puts a notice off: see store.Store.
+func (s *Store) NoticeLater(ctx context.Context, id string, due time.Time) error {
+	return s.onNotice(ctx, id, func(t *tx, id uuid.UUID) error {
+		q := t.postpone
+		if err := q.args(len(id)); err != nil {
+			return err
+		}
+		q.bindInt(1, ms(due))
+		q.bindBytes(2, id[:])
+		return q.run()
+	})
+}
+
+// NoticeDone removes a notice: see store.Store.
+func (s *Store) NoticeDone(ctx context.Context, id string) error {
+	return s.onNotice(ctx, id, func(t *tx, id uuid.UUID) error {
+		q := t.noticeKey
+		if err := q.args(len(id)); err != nil {
+			return err
+		}
+		q.bindBytes(1, id[:])
+		found, err := q.step()
+		if err != nil || !found {
+			return err
+		}
+		masterKey := q.text(0)
+		q.reset()
+		q = t.dropNote
+		if err := q.args(len(id)); err != nil {
+			return err
+		}
+		q.bindBytes(1, id[:])
+		t.totals.add(masterKeyUses, masterKey, total{n: -1})
+		t.totals.add(wholeStore, "", total{notices: -1})
+		return q.run()
+	})
+}
+
+// onNotice has the writer do something to a notice that may not be there.
+func (s *Store) onNotice(ctx context.Context, id string, do func(*tx, uuid.UUID) error) error {
+	if err := s.enter(ctx); err != nil {
+		return err
+	}
+	defer s.leave()
+	u, err := parseID(id)
+	if err != nil {
+		return nil
+	}
+	return s.writer.submit(ctx, &op{do: func(t *tx) error { return do(t, u) }})
+}
