@@ -29,7 +29,7 @@ func wantWait(t *testing.T, a answer, seconds string) {
 
 func TestGuessLimit(t *testing.T) {
 	const limit = 5
-	tm := newTeam(t, 1, func(c *relay.Config) { c.GuessLimit = limit })
+	tm := newTeam(t, 1, overSQLite(t), func(c *relay.Config) { c.GuessLimit = limit })
 	used, fresh := tm.key("kb_used", store.APIKey{}), tm.key("kb_fresh", store.APIKey{})
 	live := tm.create(0, used, small)
 	burned := tm.create(0, used, strings.Replace(small, "}", `,"max_retrievals":1}`, 1))
@@ -91,7 +91,7 @@ func TestGuessLimit(t *testing.T) {
 // guessed too often.
 func TestGuessesAskNothing(t *testing.T) {
 	asked := 0
-	tm := newTeam(t, 1, func(c *relay.Config) {
+	tm := newTeam(t, 1, overSQLite(t), func(c *relay.Config) {
 		c.GuessLimit = 3
 		c.Store = &troubled{Store: c.Store, inspect: func() error { asked++; return nil }}
 	})
@@ -109,7 +109,7 @@ func TestGuessesOfOneAddress(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tm := newTeam(t, 2, func(c *relay.Config) { c.GuessLimit, c.TrustedProxies = limit, behind })
+	tm := newTeam(t, 2, overSQLite(t), func(c *relay.Config) { c.GuessLimit, c.TrustedProxies = limit, behind })
 	guess := func(node int, from ...string) int {
 		var headers []string
 		for _, f := range from {
@@ -156,7 +156,7 @@ func TestGuessesOfOneAddress(t *testing.T) {
 
 // TestForgedAddress has no proxy before the relay: nobody's word is taken.
 func TestForgedAddress(t *testing.T) {
-	tm := newTeam(t, 1, func(c *relay.Config) { c.GuessLimit = 3 })
+	tm := newTeam(t, 1, overSQLite(t), func(c *relay.Config) { c.GuessLimit = 3 })
 	statuses := map[int]int{}
 	for i := range 10 {
 		from := fmt.Sprintf("203.0.113.%d", i)
@@ -169,7 +169,7 @@ func TestForgedAddress(t *testing.T) {
 
 // TestGuessesWithoutAddress: within the process there is nobody to keep out.
 func TestGuessesWithoutAddress(t *testing.T) {
-	tm := newTeam(t, 1, func(c *relay.Config) {
+	tm := newTeam(t, 1, overSQLite(t), func(c *relay.Config) {
 		c.GuessLimit, c.TrustedProxies = 3, relay.Proxies{netip.MustParsePrefix("0.0.0.0/0")}
 	})
 	for range 10 {

@@ -25,16 +25,23 @@ type team struct {
 	nodes []*httptest.Server
 }
 
-// newTeam starts n relays over a SQLite file. change, if there is one, is given
-// the configuration of each before it starts.
-func newTeam(t testing.TB, n int, change func(*relay.Config)) *team {
+// opener opens a store once more.
+type opener func() (store.Store, error)
+
+// overSQLite gives an opener of a new file.
+func overSQLite(t testing.TB) opener {
 	path := filepath.Join(t.TempDir(), "store.db")
-	return newTeamOver(t, n, change, func() (store.Store, error) {
-		return sqlite.Open(t.Context(), sqlite.Config{Path: path})
-	})
+	return func() (store.Store, error) { return sqlite.Open(t.Context(), sqlite.Config{Path: path}) }
 }
 
-func newTeamOver(t testing.TB, n int, change func(*relay.Config), open func() (store.Store, error)) *team {
+// overEach runs a test over each kind of store.
+func overEach(t *testing.T, test func(t *testing.T, open opener)) {
+	t.Run("sqlite", func(t *testing.T) { test(t, overSQLite(t)) })
+}
+
+// newTeam starts n relays over one store. change, if there is one, is given the
+// configuration of each before it starts.
+func newTeam(t testing.TB, n int, open opener, change func(*relay.Config)) *team {
 	t.Helper()
 	ring, err := atrest.NewKeyring(zeros{}, start)
 	if err != nil {
