@@ -140,6 +140,34 @@ var claims = []testCase{
 		f.claim(k, nil, at(ttl-time.Millisecond))
 		f.claimFails(k, nil, at(ttl), store.ErrExpired)
 	}},
+	{"a master key that the caller does not have is ErrMasterKey and counts nothing", func(f *fixture) {
+		k := f.put(f.kubbi(limit(2)))
+		with := func(key *store.ClaimKey, opens []string) error {
+			_, err := f.s.Claim(f.Context(), k.Token, key, opens, t0)
+			return err
+		}
+		for _, opens := range [][]string{{}, {"key-2"}, {"", "key", "KEY-1", "key-11"}} {
+			for _, key := range []*store.ClaimKey{nil, claimKey("a")} {
+				if err := with(key, opens); !errors.Is(err, store.ErrMasterKey) {
+					f.Errorf("with %q: %v", opens, err)
+				}
+			}
+		}
+		f.same("the kubbi", k, f.get(k, t0))
+		if err := with(claimKey("a"), []string{"key-2", "key-1"}); err != nil {
+			f.Error(err)
+		}
+		if err := with(claimKey("a"), []string{"key-2"}); !errors.Is(err, store.ErrMasterKey) {
+			f.Errorf("a replay: %v", err)
+		}
+		if err := with(nil, []string{"key-1"}); err != nil {
+			f.Error(err)
+		}
+		f.claimFails(k, nil, t0, store.ErrBurned)
+		if err := with(nil, []string{"key-1"}); !errors.Is(err, store.ErrBurned) {
+			f.Error(err)
+		}
+	}},
 	{"payload may be left unread or half read", func(f *fixture) {
 		k := f.kubbi()
 		f.create(k, chunks("a", "b", "c"), nil)

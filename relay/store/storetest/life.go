@@ -9,43 +9,6 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-var apiKeys = []testCase{
-	{"is kept", func(f *fixture) {
-		for _, k := range []store.APIKey{
-			{Hash: hash("a"), Owner: owner, Label: "laptop \x00 ü", CreatedAt: t0},
-			{Hash: hash("b"), Owner: other, CreatedAt: t0, RevokedAt: at(time.Hour)},
-		} {
-			if err := f.s.PutAPIKey(f.Context(), k); err != nil {
-				f.Fatal(err)
-			}
-			got, err := f.s.APIKey(f.Context(), k.Hash)
-			if err != nil {
-				f.Fatal(err)
-			}
-			f.same("key", &k, got)
-		}
-	}},
-	{"put again stays as it is", func(f *fixture) {
-		k := store.APIKey{Hash: hash("a"), Owner: owner, Label: "first", CreatedAt: t0}
-		again := store.APIKey{Hash: k.Hash, Owner: other, Label: "second", CreatedAt: at(time.Hour), RevokedAt: t0}
-		for _, k := range []store.APIKey{k, again} {
-			if err := f.s.PutAPIKey(f.Context(), k); err != nil {
-				f.Fatal(err)
-			}
-		}
-		got, err := f.s.APIKey(f.Context(), k.Hash)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.same("key", &k, got)
-	}},
-	{"unknown is ErrNotFound", func(f *fixture) {
-		if _, err := f.s.APIKey(f.Context(), hash("a")); !errors.Is(err, store.ErrNotFound) {
-			f.Errorf("error %v", err)
-		}
-	}},
-}
-
 // call is every call of a Store, made on a kubbi that is there.
 type call struct {
 	name string
@@ -97,6 +60,30 @@ func (f *fixture) calls() []call {
 			_, err := s.APIKey(ctx, hash("there"))
 			return err
 		}},
+		{"APIKeys", func(ctx context.Context, s store.Store, _ *store.Kubbi) error {
+			_, err := s.APIKeys(ctx)
+			return err
+		}},
+		{"RevokeAPIKey", func(ctx context.Context, s store.Store, _ *store.Kubbi) error {
+			_, err := s.RevokeAPIKey(ctx, hash("there"), t0)
+			return err
+		}},
+		{"Notices", func(ctx context.Context, s store.Store, _ *store.Kubbi) error {
+			_, err := s.Notices(ctx, at(ttl), lease, 1)
+			return err
+		}},
+		{"NoticeLater", func(ctx context.Context, s store.Store, k *store.Kubbi) error {
+			return s.NoticeLater(ctx, k.ID, t0)
+		}},
+		{"NoticeDone", func(ctx context.Context, s store.Store, k *store.Kubbi) error { return s.NoticeDone(ctx, k.ID) }},
+		{"Take", func(ctx context.Context, s store.Store, _ *store.Kubbi) error {
+			_, _, err := s.Take(ctx, hash("ctx"), time.Minute, 1, 1, t0)
+			return err
+		}},
+		{"Stats", func(ctx context.Context, s store.Store, _ *store.Kubbi) error {
+			_, err := s.Stats(ctx)
+			return err
+		}},
 		{"Ping", func(ctx context.Context, s store.Store, _ *store.Kubbi) error { return s.Ping(ctx) }},
 	}
 }
@@ -125,6 +112,8 @@ var contexts = []testCase{
 		if _, err := f.s.APIKey(f.Context(), hash("ctx")); !errors.Is(err, store.ErrNotFound) {
 			f.Errorf("api key: %v", err)
 		}
+		f.wantKey(store.APIKey{Hash: hash("there"), Owner: owner}) // not revoked
+		f.take(hash("ctx"), time.Minute, 0, 1, t0, 0, 0)
 		for _, c := range calls { // and with a live one every call works
 			if err := c.do(f.Context(), f.s, f.put(f.kubbi())); err != nil {
 				f.Errorf("%s: %v", c.name, err)

@@ -33,6 +33,7 @@ func Run(t *testing.T, place func(t *testing.T) Open) {
 	}{
 		{"Create", creates},
 		{"CreateKey", createKeys},
+		{"Quota", quotas},
 		{"Inspect", inspects},
 		{"Claim", claims},
 		{"ClaimKey", claimKeys},
@@ -43,6 +44,9 @@ func Run(t *testing.T, place func(t *testing.T) Open) {
 		{"Sweep", sweeps},
 		{"MasterKeys", masterKeys},
 		{"APIKey", apiKeys},
+		{"Notice", notices},
+		{"Take", takes},
+		{"Stats", statistics},
 		{"Context", contexts},
 		{"Life", lives},
 		{"Race", races},

@@ -205,4 +205,15 @@ var masterKeys = []testCase{
 		f.claimFails(k, nil, at(ttl), store.ErrExpired)
 		f.masterKeys("key-1")
 	}},
+	{"a waiting notice's counts until it is done", func(f *fixture) {
+		k := f.put(f.kubbi(told, limit(1)))
+		f.claim(k, nil, t0)
+		f.masterKeys("key-1")
+		for _, n := range f.notices(t0, 10) {
+			f.masterKeys("key-1")
+			f.done(n)
+			f.done(n)
+		}
+		f.masterKeys()
+	}},
 }
