@@ -45,6 +45,7 @@ func TestScripts(t *testing.T) {
 			"field":      cmdField,
 			"get":        cmdGet,
 			"interrupt":  cmdInterrupt,
+			"keyfield":   cmdKeyField,
 			"listening":  cmdListening,
 			"lives":      cmdLives,
 			"mode":       cmdMode,

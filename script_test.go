@@ -59,6 +59,23 @@ func cmdField(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[2], value)
 }
 
+// cmdKeyField puts a field of the key with that label, in what keys list --json
+// printed, into a variable.
+func cmdKeyField(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 4, 4, "keyfield LABEL FIELD FILE NAME")
+	var list struct {
+		Keys []map[string]any `json:"keys"`
+	}
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[2])), &list))
+	for _, k := range list.Keys {
+		if value, ok := k[args[1]].(string); ok && k["label"] == args[0] {
+			ts.Setenv(args[3], value)
+			return
+		}
+	}
+	ts.Fatalf("%s has no key %q with a string %q", args[2], args[0], args[1])
+}
+
 // cmdSecretless looks for what must not be told in the standard error of the
 // last command: the token of TOKEN and URL, the key of KEY, an idempotency key,
 // and whatever ends in -secret.

@@ -15,12 +15,12 @@ func overQuota(err error, k *store.APIKey, now time.Time) error {
 	switch {
 	case errors.Is(err, store.ErrDailyQuota):
 		midnight := now.UTC().Truncate(24 * time.Hour).Add(24 * time.Hour)
-		e := fail(api.CodeQuotaExceeded, fmt.Sprintf("this API key may create %d kubbis a day, and they are used up; it may again at %s",
+		e := fail(api.CodeQuotaExceeded, fmt.Sprintf("the daily quota of this API key is %d, and used up; there is room again at %s",
 			k.Quota.Daily, midnight.Format(time.RFC3339)))
 		e.retryAfter = midnight.Sub(now)
 		return e
 	case errors.Is(err, store.ErrActiveQuota):
-		return fail(api.CodeQuotaExceeded, fmt.Sprintf("this API key may have %d active kubbis, and they are used up; it may create again when one of them has ended or is deleted",
+		return fail(api.CodeQuotaExceeded, fmt.Sprintf("the quota of active kubbis of this API key is %d, and used up; there is room when one of them has ended or is deleted",
 			k.Quota.Active))
 	}
 	return err

@@ -54,7 +54,7 @@ func TestDailyQuota(t *testing.T) {
 		if got.statuses[201] != daily || got.statuses[429] != 64*3-daily {
 			t.Errorf("statuses %v, want %d times 201 and else 429", got.statuses, daily)
 		}
-		wantError(t, got.last[429], api.CodeQuotaExceeded, "this API key may create 50 kubbis a day, and they are used up; it may again at 2026-03-29T00:00:00Z")
+		wantError(t, got.last[429], api.CodeQuotaExceeded, "the daily quota of this API key is 50, and used up; there is room again at 2026-03-29T00:00:00Z")
 		wantWait(t, got.last[429], "43200")
 		// Reading is no creating, and other owners are not concerned.
 		if a := tm.call(0, keys[0], "GET", api.PathKubbis, ""); a.status != 200 {
@@ -84,7 +84,7 @@ func TestActiveQuota(t *testing.T) {
 			t.Errorf("statuses %v, want %d times 201 and else 429", got.statuses, active-2)
 		}
 		refused := got.last[429]
-		wantError(t, refused, api.CodeQuotaExceeded, "this API key may have 20 active kubbis, and they are used up")
+		wantError(t, refused, api.CodeQuotaExceeded, "the quota of active kubbis of this API key is 20, and used up")
 		if refused.header.Get("Retry-After") != "" {
 			t.Errorf("Retry-After is %q, which nobody knows", refused.header.Get("Retry-After"))
 		}

@@ -34,7 +34,7 @@ func (rl *Relay) meter(ctx context.Context, h http.Header, k *store.APIKey) erro
 	h.Set(api.HeaderRateLimit, fmt.Sprintf(`"key";r=%d;t=%d`, max(left, 0), seconds(wait)))
 	if left < 0 {
 		e := fail(api.CodeRateLimited, fmt.Sprintf(
-			"this API key may make %d requests a minute; try again in %d s", k.Rate, seconds(wait)))
+			"the rate of this API key is %d a minute, and used up; try again in %d s", k.Rate, seconds(wait)))
 		e.retryAfter = wait
 		return e
 	}

@@ -43,7 +43,7 @@ func TestRateHeaders(t *testing.T) {
 	tm.clock.Advance(42 * time.Second)
 	for range 3 {
 		a = tm.lists(k)(0)
-		wantError(t, a, api.CodeRateLimited, "this API key may make 3 requests a minute; try again in 1 s")
+		wantError(t, a, api.CodeRateLimited, "the rate of this API key is 3 a minute, and used up; try again in 1 s")
 		wantRate(t, a, policy, `"key";r=0;t=1`)
 		wantWait(t, a, "1")
 	}
