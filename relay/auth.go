@@ -50,8 +50,13 @@ func (rl *Relay) producer(h http.Header, r *http.Request) (*store.APIKey, error)
 	if err != nil {
 		return nil, err
 	}
+	r.SetPathValue(keyValue, KeyID(k.Hash))
 	return k, rl.meter(r.Context(), h, k)
 }
+
+// keyValue names the path value of a request that says whose API key it has:
+// no route has a wildcard of this name.
+const keyValue = "the id of its API key"
 
 // validKey gives the key with that hash, store.ErrNotFound if there is none or
 // it is not valid any more. Only one that this relay has never met is a guess:

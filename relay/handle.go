@@ -90,6 +90,9 @@ func (rl *Relay) logRequest(rec *recorder, r *http.Request, took time.Duration) 
 		slog.Int64("request_bytes", max(r.ContentLength, 0)), slog.Int64("answer_bytes", rec.bytes),
 		slog.Duration("duration", took),
 	}
+	if id := r.PathValue(keyValue); id != "" {
+		attrs = append(attrs, slog.String("key", id))
+	}
 	if parents := r.Header.Values(api.HeaderTraceparent); len(parents) == 1 {
 		if tp, ok := api.ParseTraceparent(parents[0]); ok {
 			attrs = append(attrs, slog.String("trace_id", tp.TraceID))

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/relay"
 	"kubbi-mcp/relay/relaytest"
 )
 
@@ -70,6 +71,9 @@ func TestLogsTellNothing(t *testing.T) {
 	}
 	if !strings.Contains(out, `"route":"/r/{token}/claim"`) || !strings.Contains(out, `"method":"POST"`) {
 		t.Error("requests are logged without method or route")
+	}
+	if !strings.Contains(out, `"key":"`+relay.KeyID(relay.HashSecret(r.APIKey))+`"`) {
+		t.Error("requests are logged without the id of their key")
 	}
 	sum := sha256.Sum256([]byte(c.ClaimToken))
 	for name, secret := range map[string]string{
