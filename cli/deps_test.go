@@ -19,6 +19,7 @@ var imports = map[string][]string{
 	"server":             {"tools", "tools/files", "kubbi", "kubbi/api", "kubbi/api/outline", "schemas"},
 	"relay":              {"kubbi/api", "kubbi/api/outline", "relay/store", "relay/atrest", "relay/spool"},
 	"relay/atrest":       {},
+	"relay/keyring":      {"relay/atrest", "relay/flock", "relay/private"},
 	"relay/spool":        {},
 	"relay/store":        {},
 	"relay/store/sqlite": {"relay/store", "relay/spool"},

@@ -3,6 +3,7 @@ package relay
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -34,8 +35,13 @@ func (rl *Relay) claim(w http.ResponseWriter, r *http.Request) error {
 	}
 	ckey := rl.claimKey(key)
 	var c *store.Claimed
+	ring := rl.cfg.Keyring.Current()
 	err = rl.guessing(r, func() (err error) {
-		c, err = rl.cfg.Store.Claim(r.Context(), t.hash(), ckey, rl.cfg.Keyring.IDs(), rl.now())
+		c, err = rl.cfg.Store.Claim(r.Context(), t.hash(), ckey, ring.IDs(), rl.now())
+		if errors.Is(err, store.ErrMasterKey) && rl.cfg.Keyring.Reload(r.Context()) == nil {
+			ring = rl.cfg.Keyring.Current() // another node may have had a new key first
+			c, err = rl.cfg.Store.Claim(r.Context(), t.hash(), ckey, ring.IDs(), rl.now())
+		}
 		return err
 	})
 	if err != nil {
@@ -52,7 +58,7 @@ func (rl *Relay) claim(w http.ResponseWriter, r *http.Request) error {
 	if c.Size <= maxWholeAnswer {
 		var b bytes.Buffer
 		b.Grow(int(c.Size) + int(c.Size)/2 + 512) // base64, or a few escapes
-		if err := rl.writeClaim(&b, c, t); err != nil {
+		if err := rl.writeClaim(&b, ring, c, t); err != nil {
 			return err
 		}
 		return writeJSON(w, http.StatusOK, b.Bytes())
@@ -62,7 +68,7 @@ func (rl *Relay) claim(w http.ResponseWriter, r *http.Request) error {
 	// can't be opened is answered with an error.
 	out := newAside(clientWriter{w})
 	b := bufio.NewWriterSize(out, answerBuffer)
-	err = rl.writeClaim(b, c, t)
+	err = rl.writeClaim(b, ring, c, t)
 	if err == nil {
 		err = b.Flush()
 	}
@@ -105,8 +111,8 @@ func (c clientWriter) Write(b []byte) (int, error) {
 }
 
 // writeClaim writes the body of a claim's answer: an api.ClaimResponse.
-func (rl *Relay) writeClaim(w io.Writer, c *store.Claimed, t token) error {
-	key, err := rl.cfg.Keyring.Key(c.MasterKey, t.raw, atrest.Payload)
+func (rl *Relay) writeClaim(w io.Writer, ring *atrest.Keyring, c *store.Claimed, t token) error {
+	key, err := ring.Key(c.MasterKey, t.raw, atrest.Payload)
 	if err != nil {
 		return err
 	}

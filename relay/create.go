@@ -39,20 +39,20 @@ func (rl *Relay) create(h http.Header, r *http.Request) (resp api.CreateResponse
 	if err != nil {
 		return resp, fmt.Errorf("make id: %w", err)
 	}
-	now := rl.now()
+	now, ring := rl.now(), rl.cfg.Keyring.Current()
 	k := &store.Kubbi{
-		ID: id.String(), Owner: by.Owner, Token: t.hash(), MasterKey: rl.cfg.Keyring.Newest(),
+		ID: id.String(), Owner: by.Owner, Token: t.hash(), MasterKey: ring.Sealing(now),
 		Package: d.files != nil, ContentType: d.contentType, Files: d.files, FileCount: len(d.files), Size: d.size,
 		Metadata: d.metadata, MaxRetrievals: d.maxRetrievals,
 		CreatedAt: now, ExpiresAt: now.Add(d.ttl),
 	}
 	if ckey != nil {
 		request.Sum(ckey.Request[:0])
-		if ckey.Answer, err = rl.sealAnswer(key, k, t); err != nil {
+		if ckey.Answer, err = rl.sealAnswer(ring, key, k, t); err != nil {
 			return resp, err
 		}
 	}
-	payload, err := rl.seal(k, t, d.parts)
+	payload, err := rl.seal(ring, k, t, d.parts)
 	if err != nil {
 		return resp, err
 	}
@@ -61,7 +61,7 @@ func (rl *Relay) create(h http.Header, r *http.Request) (resp api.CreateResponse
 		return resp, overQuota(err, by, now)
 	}
 	if replay != nil {
-		if t, err = rl.openAnswer(key, replay); err != nil {
+		if t, err = rl.openAnswer(r.Context(), key, replay); err != nil {
 			return resp, err
 		}
 		k = &replay.Kubbi
@@ -82,8 +82,8 @@ func (rl *Relay) created(k *store.Kubbi, t token) api.CreateResponse {
 
 // seal gives the sealed payload of a new kubbi, chunk by chunk in one piece of
 // memory.
-func (rl *Relay) seal(k *store.Kubbi, t token, parts []part) (store.Chunks, error) {
-	key, err := rl.cfg.Keyring.Key(k.MasterKey, t.raw, atrest.Payload)
+func (rl *Relay) seal(ring *atrest.Keyring, k *store.Kubbi, t token, parts []part) (store.Chunks, error) {
+	key, err := ring.Key(k.MasterKey, t.raw, atrest.Payload)
 	if err != nil {
 		return nil, err
 	}

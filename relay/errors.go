@@ -11,6 +11,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/relay/atrest"
 	"kubbi-mcp/relay/store"
 )
 
@@ -75,7 +76,7 @@ func forClient(err error) (e *apiError, known bool) {
 		return fail(api.CodeGone, deletedMessage), true
 	case errors.Is(err, store.ErrKeyReused):
 		return fail(api.CodeConflict, "this Idempotency-Key was used before with another request"), true
-	case errors.Is(err, store.ErrMasterKey):
+	case errors.Is(err, store.ErrMasterKey), errors.Is(err, atrest.ErrUnknownKey):
 		return fail(api.CodeUnavailable, masterKeyMessage), false
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return fail(api.CodeUnavailable, unavailableMessage), true

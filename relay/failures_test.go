@@ -16,6 +16,7 @@ import (
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay"
 	"kubbi-mcp/relay/atrest"
+	"kubbi-mcp/relay/keyring"
 	"kubbi-mcp/relay/store"
 	"kubbi-mcp/relay/store/sqlite"
 )
@@ -88,7 +89,7 @@ func newTroubled(t *testing.T) (*troubled, *relay.Relay, *httptest.Server, *lock
 	logged := &lockedBuffer{}
 	s := &troubled{Store: db}
 	rl, err := relay.New(relay.Config{
-		Store: s, Keyring: ring, Origin: "https://relay.test/", Logger: slog.New(slog.NewTextHandler(logged, nil)),
+		Store: s, Keyring: keyring.Fixed(ring), Origin: "https://relay.test/", Logger: slog.New(slog.NewTextHandler(logged, nil)),
 		SweepEvery: 2 * time.Millisecond,
 	})
 	if err != nil {
@@ -368,13 +369,13 @@ func TestNewRefuses(t *testing.T) {
 	}
 	s := &troubled{}
 	for name, cfg := range map[string]relay.Config{
-		"store":    {Keyring: ring, Origin: "http://x"},
+		"store":    {Keyring: keyring.Fixed(ring), Origin: "http://x"},
 		"keyring":  {Store: s, Origin: "http://x"},
-		"origin":   {Store: s, Keyring: ring},
-		"scheme":   {Store: s, Keyring: ring, Origin: "ftp://x"},
-		"path":     {Store: s, Keyring: ring, Origin: "http://x/path"},
-		"query":    {Store: s, Keyring: ring, Origin: "http://x?q"},
-		"userinfo": {Store: s, Keyring: ring, Origin: "http://u:p@x"},
+		"origin":   {Store: s, Keyring: keyring.Fixed(ring)},
+		"scheme":   {Store: s, Keyring: keyring.Fixed(ring), Origin: "ftp://x"},
+		"path":     {Store: s, Keyring: keyring.Fixed(ring), Origin: "http://x/path"},
+		"query":    {Store: s, Keyring: keyring.Fixed(ring), Origin: "http://x?q"},
+		"userinfo": {Store: s, Keyring: keyring.Fixed(ring), Origin: "http://u:p@x"},
 	} {
 		if _, err := relay.New(cfg); err == nil {
 			t.Errorf("%s: no error", name)

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
@@ -50,8 +51,8 @@ func (rl *Relay) createKey(key, owner string) (k *store.CreateKey, request hash.
 }
 
 // sealAnswer seals a new kubbi's claim token for a repeated create.
-func (rl *Relay) sealAnswer(key string, k *store.Kubbi, t token) ([]byte, error) {
-	secret, err := rl.cfg.Keyring.Key(k.MasterKey, []byte(key), atrest.Answer)
+func (rl *Relay) sealAnswer(ring *atrest.Keyring, key string, k *store.Kubbi, t token) ([]byte, error) {
+	secret, err := ring.Key(k.MasterKey, []byte(key), atrest.Answer)
 	if err != nil {
 		return nil, err
 	}
@@ -62,8 +63,8 @@ func (rl *Relay) sealAnswer(key string, k *store.Kubbi, t token) ([]byte, error)
 }
 
 // openAnswer gives the claim token of a create that is repeated.
-func (rl *Relay) openAnswer(key string, p *store.Replay) (token, error) {
-	secret, err := rl.cfg.Keyring.Key(p.MasterKey, []byte(key), atrest.Answer)
+func (rl *Relay) openAnswer(ctx context.Context, key string, p *store.Replay) (token, error) {
+	secret, err := rl.ringWith(ctx, p.MasterKey).Key(p.MasterKey, []byte(key), atrest.Answer)
 	if err != nil {
 		return token{}, err
 	}

@@ -20,7 +20,6 @@ import (
 	"time"
 
 	"kubbi-mcp/kubbi/api"
-	"kubbi-mcp/relay/atrest"
 	"kubbi-mcp/relay/store"
 )
 
@@ -33,9 +32,9 @@ const (
 
 // Config is what a relay needs. Store, Keyring and Origin must be given.
 type Config struct {
-	Store   store.Store     // the caller closes it, after the last request and Run
-	Keyring *atrest.Keyring // the newest key seals
-	Origin  string          // scheme and host of claim URLs, as http://127.0.0.1:7117
+	Store   store.Store // the caller closes it, after the last request and Run
+	Keyring Keyring     // the master keys; its caller keeps it up to date
+	Origin  string      // scheme and host of claim URLs, as http://127.0.0.1:7117
 
 	Limits     api.Limits    // zero: api.DefaultLimits
 	Grace      time.Duration // how long a create or claim with an idempotency key may be repeated; zero: DefaultGrace, negative: not at all
@@ -66,7 +65,7 @@ func New(cfg Config) (*Relay, error) {
 	if cfg.Store == nil {
 		return nil, errors.New("relay needs a store")
 	}
-	if cfg.Keyring.Newest() == "" {
+	if cfg.Keyring == nil || cfg.Keyring.Current().Sealing(time.Time{}) == "" {
 		return nil, errors.New("relay needs a keyring with a key")
 	}
 	u, err := url.Parse(cfg.Origin)

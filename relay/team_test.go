@@ -11,6 +11,7 @@ import (
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay"
 	"kubbi-mcp/relay/atrest"
+	"kubbi-mcp/relay/keyring"
 	"kubbi-mcp/relay/relaytest"
 	"kubbi-mcp/relay/store"
 	"kubbi-mcp/relay/store/sqlite"
@@ -62,7 +63,7 @@ func newTeam(t testing.TB, n int, open opener, change func(*relay.Config)) *team
 	}
 	tm.db = opened()
 	for range n {
-		cfg := relay.Config{Store: opened(), Keyring: ring, Origin: "https://relay.test", Now: tm.clock.Now}
+		cfg := relay.Config{Store: opened(), Keyring: keyring.Fixed(ring), Origin: "https://relay.test", Now: tm.clock.Now}
 		if change != nil {
 			change(&cfg)
 		}

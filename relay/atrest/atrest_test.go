@@ -40,7 +40,7 @@ func newRing(t testing.TB, seed byte) *atrest.Keyring {
 
 func keyOf(t testing.TB, r *atrest.Keyring, salt string) *atrest.Key {
 	t.Helper()
-	k, err := r.Key(r.Newest(), []byte(salt), atrest.Payload)
+	k, err := r.Key(r.Sealing(when), []byte(salt), atrest.Payload)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +206,7 @@ func TestBinding(t *testing.T) {
 	if _, err := open(keyOf(t, newRing(t, 2), "token"), b, chunks); !errors.Is(err, atrest.ErrOpen) {
 		t.Errorf("another master key: %v", err)
 	}
-	answer, err := ring.Key(ring.Newest(), []byte("token"), atrest.Answer)
+	answer, err := ring.Key(ring.Sealing(when), []byte("token"), atrest.Answer)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -239,34 +239,34 @@ func TestOpenerStaysFailed(t *testing.T) {
 
 func TestKeyring(t *testing.T) {
 	one := newRing(t, 1)
-	two, err := one.With(random(2), when.Add(time.Hour))
+	two, err := one.With(random(2), when.Add(time.Hour), time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(one.IDs()) != 1 || len(two.IDs()) != 2 || two.Newest() == one.Newest() || two.IDs()[1] != two.Newest() {
-		t.Fatalf("ids: %v, %v, newest %s", one.IDs(), two.IDs(), two.Newest())
+	if len(one.IDs()) != 1 || len(two.IDs()) != 2 || two.Sealing(when) == one.Sealing(when) || two.IDs()[1] != two.Sealing(when) {
+		t.Fatalf("ids: %v, %v, newest %s", one.IDs(), two.IDs(), two.Sealing(when))
 	}
-	if _, err := one.With(random(1), when); err == nil {
+	if _, err := one.With(random(1), when, time.Time{}); err == nil {
 		t.Error("the same key twice")
 	}
 	// What the old key sealed opens after a rotation, and not after it has gone.
 	b := bindingOf(3)
 	sealed := seal(t, keyOf(t, one, "token"), b, []byte("abc"))
-	k, err := two.Key(one.Newest(), []byte("token"), atrest.Payload)
+	k, err := two.Key(one.Sealing(when), []byte("token"), atrest.Payload)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got, err := open(k, b, sealed); err != nil || string(got) != "abc" {
 		t.Errorf("after rotation: %q, %v", got, err)
 	}
-	three, err := two.Without(one.Newest())
+	three, err := two.Without(one.Sealing(when))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := three.Key(one.Newest(), []byte("token"), atrest.Payload); !errors.Is(err, atrest.ErrUnknownKey) || !strings.Contains(err.Error(), one.Newest()) {
+	if _, err := three.Key(one.Sealing(when), []byte("token"), atrest.Payload); !errors.Is(err, atrest.ErrUnknownKey) || !strings.Contains(err.Error(), one.Sealing(when)) {
 		t.Errorf("a key that has gone: %v", err)
 	}
-	if _, err := three.Without(two.Newest()); err == nil {
+	if _, err := three.Without(two.Sealing(when)); err == nil {
 		t.Error("the last key went")
 	}
 	if _, err := three.Without("0123456789abcdef"); !errors.Is(err, atrest.ErrUnknownKey) {
@@ -304,7 +304,7 @@ func TestParseKeyringRefuses(t *testing.T) {
 		return out
 	}
 	other := base64.StdEncoding.EncodeToString(bytesOf(5, 32))
-	id := newRing(t, 1).Newest()
+	id := newRing(t, 1).Sealing(when)
 	key := fmt.Sprintf(`{"id":%q,"created_at":"2026-03-28T12:00:00Z","secret":%q}`, id, secret)
 	for want, in := range map[string]string{
 		"not valid JSON":            "{" + good,
@@ -366,7 +366,7 @@ func TestNothingShowsSecrets(t *testing.T) {
 	}
 	logged.Write(j)
 	out := logged.String()
-	if !strings.Contains(out, ring.Newest()) {
+	if !strings.Contains(out, ring.Sealing(when)) {
 		t.Error("the key's id is not shown")
 	}
 	for name, secret := range map[string]string{

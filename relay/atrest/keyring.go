@@ -15,8 +15,11 @@ import (
 	"time"
 )
 
-// Keyring holds a relay's master keys, oldest first; the last one seals. It
-// never changes, so many goroutines may use it; With and Without give a new one.
+// Keyring holds a relay's master keys, oldest first. It never changes, so many
+// goroutines may use it; With and Without give a new one.
+//
+// A key may have a time from which it seals, so that every relay that shares
+// the keyring has the key before the first kubbi needs it.
 //
 // Formatting, logging or marshalling a Keyring shows the ids of its keys and
 // nothing else: only Encode gives the secrets away.
@@ -25,10 +28,13 @@ type Keyring struct{ keys []masterKey }
 type masterKey struct {
 	id      string
 	created time.Time
+	from    time.Time // zero: seals from the start
 	secret  []byte
 }
 
-// keyringFile is the JSON of Encode and ParseKeyring.
+// keyringFile is the JSON of Encode and ParseKeyring. A program that does not
+// know use_from passes it over and seals with the last key at once. That loses
+// nothing, so the version did not change with it.
 type keyringFile struct {
 	Version int       `json:"version"`
 	Keys    []keyFile `json:"keys"`
@@ -37,6 +43,7 @@ type keyringFile struct {
 type keyFile struct {
 	ID        string    `json:"id"`
 	CreatedAt time.Time `json:"created_at"`
+	UseFrom   time.Time `json:"use_from,omitzero"`
 	Secret    []byte    `json:"secret"`
 }
 
@@ -44,16 +51,17 @@ const keyringVersion = 1
 
 // NewKeyring makes a keyring of one new key from random.
 func NewKeyring(random io.Reader, now time.Time) (*Keyring, error) {
-	return (&Keyring{}).With(random, now)
+	return (&Keyring{}).With(random, now, time.Time{})
 }
 
-// With gives a keyring with one more key, the newest, from random.
-func (r *Keyring) With(random io.Reader, now time.Time) (*Keyring, error) {
+// With gives a keyring with one more key, the newest, from random. It seals
+// from the time from, in whole seconds; zero stands for at once.
+func (r *Keyring) With(random io.Reader, now, from time.Time) (*Keyring, error) {
 	secret := make([]byte, secretSize)
 	if _, err := io.ReadFull(random, secret); err != nil {
 		return nil, fmt.Errorf("make master key: %w", err)
 	}
-	k := masterKey{id: keyID(secret), created: now.UTC().Truncate(time.Second), secret: secret}
+	k := masterKey{id: keyID(secret), created: now.UTC().Truncate(time.Second), from: from.UTC().Truncate(time.Second), secret: secret}
 	if r.Has(k.id) {
 		return nil, errors.New("make master key: the random source repeats itself")
 	}
@@ -99,7 +107,7 @@ func ParseKeyring(b []byte) (*Keyring, error) {
 		case r.Has(k.ID):
 			return nil, fmt.Errorf("keyring: keys[%d] is there twice", i)
 		}
-		r.keys = append(r.keys, masterKey{id: k.ID, created: k.CreatedAt.UTC(), secret: k.Secret})
+		r.keys = append(r.keys, masterKey{id: k.ID, created: k.CreatedAt.UTC(), from: k.UseFrom.UTC(), secret: k.Secret})
 	}
 	return r, nil
 }
@@ -109,7 +117,7 @@ func ParseKeyring(b []byte) (*Keyring, error) {
 func (r *Keyring) Encode() ([]byte, error) {
 	f := keyringFile{Version: keyringVersion}
 	for _, k := range r.keys {
-		f.Keys = append(f.Keys, keyFile{ID: k.id, CreatedAt: k.created, Secret: k.secret})
+		f.Keys = append(f.Keys, keyFile{ID: k.id, CreatedAt: k.created, UseFrom: k.from, Secret: k.secret})
 	}
 	b, err := json.MarshalIndent(f, "", "  ")
 	if err != nil {
@@ -118,12 +126,34 @@ func (r *Keyring) Encode() ([]byte, error) {
 	return append(b, '\n'), nil
 }
 
-// Newest is the id of the key that seals; empty for an empty keyring.
-func (r *Keyring) Newest() string {
+// Sealing is the id of the key that seals at a time: the last one whose time
+// has come, or the oldest if none's has. It is empty for an empty keyring.
+func (r *Keyring) Sealing(now time.Time) string {
 	if r == nil || len(r.keys) == 0 {
 		return ""
 	}
-	return r.keys[len(r.keys)-1].id
+	for _, k := range slices.Backward(r.keys) {
+		if !k.from.After(now) {
+			return k.id
+		}
+	}
+	return r.keys[0].id
+}
+
+// KeyInfo is what may be known of a master key.
+type KeyInfo struct {
+	ID        string
+	CreatedAt time.Time
+	UseFrom   time.Time // when it begins to seal; zero: when it was made
+}
+
+// Keys tells of all keys, oldest first.
+func (r *Keyring) Keys() []KeyInfo {
+	infos := make([]KeyInfo, len(r.keys))
+	for i, k := range r.keys {
+		infos[i] = KeyInfo{ID: k.id, CreatedAt: k.created, UseFrom: k.from}
+	}
+	return infos
 }
 
 // Has says whether a key of that id is there.

@@ -173,7 +173,7 @@ func writeVectors(t *testing.T, file string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		v.Keyring, v.KeyID, v.Secret = string(text), ring.Newest(), hex.EncodeToString(bytesOf(seed, 32))
+		v.Keyring, v.KeyID, v.Secret = string(text), ring.Sealing(when), hex.EncodeToString(bytesOf(seed, 32))
 		v.Salt, v.Prefix = hex.EncodeToString(bytesOf(seed+50, 32)), hex.EncodeToString(bytesOf(seed+100, 7))
 		v.KubbiID = "4946ce10-f9ee-4d6e-95ca-d7d500dd2e6a"
 		if v.Purpose == "" {

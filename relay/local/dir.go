@@ -19,6 +19,7 @@ import (
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay"
 	"kubbi-mcp/relay/atrest"
+	"kubbi-mcp/relay/keyring"
 	"kubbi-mcp/relay/spool"
 	"kubbi-mcp/relay/store"
 	"kubbi-mcp/relay/store/sqlite"
@@ -82,7 +83,7 @@ func openDir(ctx context.Context, cfg Config) (_ *opened, err error) {
 		return nil, err
 	}
 	rl, err := relay.New(relay.Config{
-		Store: db, Keyring: ring, Origin: cfg.Origin, Limits: cfg.Limits, Grace: cfg.Grace,
+		Store: db, Keyring: keyring.Fixed(ring), Origin: cfg.Origin, Limits: cfg.Limits, Grace: cfg.Grace,
 		Retention: cfg.Retention, SweepEvery: cfg.SweepEvery, SpoolDir: cfg.Dir, Now: cfg.Now, Rand: cfg.Rand, Logger: cfg.Logger,
 	})
 	if err != nil {
