@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -109,6 +110,14 @@ func TestDocs(t *testing.T) {
 		}
 	}
 
+	keys := readDoc(t, "docs/keys.md")
+	for f := range reflect.TypeFor[keysCreateCmd]().Fields() {
+		flag := "--" + cmp.Or(f.Tag.Get("name"), strings.ToLower(f.Name))
+		if !f.Anonymous && !strings.Contains(keys, "`"+flag) {
+			t.Errorf("docs/keys.md lacks %s", flag)
+		}
+	}
+
 	manual := readDoc(t, "docs/cli.md")
 	codes := regexp.MustCompile(`(?m)^ +(\d+) `).FindAllStringSubmatch(exitCodes, -1)
 	rows := regexp.MustCompile(`(?m)^\| (\d+) \|`).FindAllStringSubmatch(manual, -1)
@@ -132,7 +141,7 @@ func TestDocs(t *testing.T) {
 	}
 
 	// A link to a file that is not there helps nobody.
-	for _, doc := range []string{"README.md", "docs/cli.md", "docs/configuration.md", "docs/conformance.md", "docs/files.md", "docs/http.md", "docs/observability.md", "docs/sealed.md", "docs/security.md"} {
+	for _, doc := range []string{"README.md", "docs/cli.md", "docs/configuration.md", "docs/conformance.md", "docs/files.md", "docs/http.md", "docs/keys.md", "docs/observability.md", "docs/sealed.md", "docs/security.md"} {
 		for _, link := range regexp.MustCompile(`\]\(([^)#:]+)\)`).FindAllStringSubmatch(readDoc(t, doc), -1) {
 			if _, err := os.Stat(filepath.Join("..", filepath.Dir(doc), link[1])); err != nil {
 				t.Errorf("%s: %v", doc, err)

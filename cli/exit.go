@@ -31,7 +31,7 @@ Exit codes:
   2    wrong usage, configuration or input
   3    no such kubbi
   4    the kubbi has ended: expired, burned or deleted
-  5    API key missing, wrong or revoked
+  5    API key missing, wrong, expired or revoked
   6    the claim URL's origin is not allowed
   7    nobody answered: network failure, or the service is down
   8    rate limit or quota reached

@@ -31,7 +31,7 @@ type keysCreateCmd struct {
 	Owner    string    `placeholder:"OWNER" help:"Give a further key to an owner that list shows: it sees the same kubbis. By default the key has an owner of its own."`
 	Expires  expiry    `placeholder:"TIME" help:"When the key ends: a duration such as 12h or 90d, a date, or a time such as 2027-01-31T12:00:00Z. By default never."`
 	MaxTTL   seconds   `name:"max-ttl" placeholder:"TTL" help:"Longest time to live of a kubbi: seconds, or a duration such as 10m."`
-	MaxBytes *byteSize `placeholder:"SIZE" help:"Largest kubbi, such as 100KiB."`
+	MaxBytes *byteSize `name:"max-bytes" placeholder:"SIZE" help:"Largest kubbi, such as 100KiB."`
 	Rate     *int      `placeholder:"N" help:"Producer requests in a minute."`
 	Daily    *int      `placeholder:"N" help:"Kubbis that its owner may create in a day of UTC."`
 	Active   *int      `placeholder:"N" help:"Kubbis of its owner that may be active at the same time."`

@@ -15,7 +15,7 @@ import (
 // codes of the API reference's errors page.
 var (
 	ErrValidation    = errors.New("validation")     // the request is wrong or too large (400, 413), or was refused before it was sent
-	ErrUnauthorized  = errors.New("unauthorized")   // 401: the API key is missing, wrong or revoked
+	ErrUnauthorized  = errors.New("unauthorized")   // 401: the API key is missing, wrong, expired or revoked
 	ErrNotFound      = errors.New("not found")      // 404: no such kubbi, or not the caller's
 	ErrConflict      = errors.New("conflict")       // 409: e.g. deleting one that is no longer active
 	ErrExpired       = errors.New("expired")        // 410: its TTL has passed

@@ -77,7 +77,7 @@ func explain(tool string, e *kubbi.Error) string {
 	case errors.Is(e, kubbi.ErrConflict):
 		return "The service reports a conflict: " + sentence(e.Message) + " Look at the kubbi's status with get or list before you try again."
 	case errors.Is(e, kubbi.ErrUnauthorized):
-		return "The API key is missing, wrong or revoked, so this tool can't be used. Your user must set KUBBI_API_KEY (or --api-key) to a valid key and restart kubbi-mcp; claim and inspect work without one."
+		return "The API key is missing, wrong, expired or revoked, so this tool can't be used. Your user must set KUBBI_API_KEY (or --api-key) to a valid key and restart kubbi-mcp; claim and inspect work without one."
 	case errors.Is(e, kubbi.ErrQuotaExceeded):
 		return "The account's quota is used up: " + sentence(e.Message) + " Delete kubbis that are no longer needed (list, delete), or tell your user."
 	case errors.Is(e, kubbi.ErrRateLimited):
