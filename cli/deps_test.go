@@ -22,7 +22,9 @@ var imports = map[string][]string{
 	"relay/keyring":      {"relay/atrest", "relay/flock", "relay/private"},
 	"relay/spool":        {},
 	"relay/store":        {},
-	"relay/store/sqlite": {"relay/store", "relay/spool"},
+	"relay/flock":        {},
+	"relay/private":      {"relay/flock"},
+	"relay/store/sqlite": {"relay/store", "relay/spool", "relay/flock"},
 }
 
 // TestImports keeps the client from knowing the relay, the relay from knowing

@@ -20,6 +20,7 @@ import (
 	"kubbi-mcp/relay"
 	"kubbi-mcp/relay/atrest"
 	"kubbi-mcp/relay/keyring"
+	"kubbi-mcp/relay/private"
 	"kubbi-mcp/relay/spool"
 	"kubbi-mcp/relay/store"
 	"kubbi-mcp/relay/store/sqlite"
@@ -110,7 +111,7 @@ func (o *opened) close() error {
 // openKeyring reads the keyring, or makes it on the first run.
 func openKeyring(cfg Config, hadStore bool) (*atrest.Keyring, error) {
 	path := filepath.Join(cfg.Dir, keyringName)
-	b, err := readFile(path)
+	b, err := private.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if hadStore {
 			return nil, fmt.Errorf("%w: %s is missing; restore it from a backup, or move %s away to start afresh without the kubbis in it",
@@ -123,7 +124,7 @@ func openKeyring(cfg Config, hadStore bool) (*atrest.Keyring, error) {
 		if b, err = ring.Encode(); err != nil {
 			return nil, err
 		}
-		if b, err = createFile(path, b); err != nil {
+		if b, err = private.Create(path, b); err != nil {
 			return nil, fmt.Errorf("make keyring: %w", err)
 		}
 	} else if err != nil {
@@ -155,13 +156,13 @@ func checkKeys(ctx context.Context, cfg Config, db store.Store, ring *atrest.Key
 // a lost one is replaced by another of the same owner.
 func openAPIKey(ctx context.Context, cfg Config, db store.Store) (string, error) {
 	path := filepath.Join(cfg.Dir, apiKeyName)
-	b, err := readFile(path)
+	b, err := private.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		key, err := relay.NewAPIKey(cfg.Rand)
 		if err != nil {
 			return "", err
 		}
-		if b, err = createFile(path, []byte(key+"\n")); err != nil {
+		if b, err = private.Create(path, []byte(key+"\n")); err != nil {
 			return "", fmt.Errorf("make API key: %w", err)
 		}
 	} else if err != nil {

@@ -4,7 +4,7 @@
 //
 // The directory is 0700 and holds these files, each 0600:
 //
-//	keyring.json  the master keys (atrest.Keyring)
+//	keyring.json  the master keys (atrest.Keyring); its .lock file stands beside it once they were changed
 //	store.db      the SQLite store; its -wal, -shm and lock files stand beside it
 //	api-key       the API key that RoundTripper adds to producer requests
 //	spool-*.tmp   large payloads on their way in or out (package spool)

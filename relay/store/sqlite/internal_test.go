@@ -12,6 +12,7 @@ import (
 
 	sqlite3 "modernc.org/sqlite/lib"
 
+	"kubbi-mcp/relay/flock"
 	"kubbi-mcp/relay/store"
 )
 
@@ -44,7 +45,7 @@ func TestFileLock(t *testing.T) {
 	if err := locks[1].acquire(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := try(locks[0].f); !errors.Is(err, errLocked) {
+	if err := flock.Try(locks[0].f); !errors.Is(err, flock.ErrLocked) {
 		t.Errorf("two hold the lock: %v", err)
 	}
 	// Closed while waiting: the lock is not kept.

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+
+	"kubbi-mcp/relay/flock"
 )
 
 // fileLock makes the processes that write one store queue up. SQLite's own lock
@@ -31,9 +33,6 @@ type fileLock struct {
 	waiting bool // in acquire
 	closed  bool
 }
-
-// errLocked is try's answer when somebody else holds the lock.
-var errLocked = errors.New("locked")
 
 // lockPath is store.lock for store.db.
 func lockPath(path string) string {
@@ -57,8 +56,8 @@ func openLock(path string) (*fileLock, error) {
 func (l *fileLock) acquire(ctx context.Context) error {
 	l.mu.Lock()
 	if !l.pending {
-		err := try(l.f)
-		if err == nil || !errors.Is(err, errLocked) {
+		err := flock.Try(l.f)
+		if err == nil || !errors.Is(err, flock.ErrLocked) {
 			l.mu.Unlock()
 			return l.wrap(err)
 		}
@@ -83,7 +82,7 @@ func (l *fileLock) acquire(ctx context.Context) error {
 
 // block makes the lock call that blocks.
 func (l *fileLock) block() {
-	err := block(l.f)
+	err := flock.Block(l.f)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.pending = false
@@ -94,7 +93,7 @@ func (l *fileLock) block() {
 	case l.closed:
 		l.f.Close()
 	case err == nil:
-		_ = unlock(l.f) // closing the file, at the latest, lets go of it
+		_ = flock.Unlock(l.f) // closing the file, at the latest, lets go of it
 	}
 }
 
@@ -105,7 +104,7 @@ func (l *fileLock) wrap(err error) error {
 	return nil
 }
 
-func (l *fileLock) release() error { return unlock(l.f) }
+func (l *fileLock) release() error { return flock.Unlock(l.f) }
 
 // close lets go of the lock. A lock call that is still under way ends when the
 // process that holds the lock lets go of it or ends.

@@ -1,4 +1,4 @@
-package sqlite
+package flock
 
 import (
 	"errors"
@@ -7,20 +7,23 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-func try(f *os.File) error {
+// Try locks the file, or returns ErrLocked at once.
+func Try(f *os.File) error {
 	err := lock(f, windows.LOCKFILE_FAIL_IMMEDIATELY)
 	if errors.Is(err, windows.ERROR_LOCK_VIOLATION) {
-		return errLocked
+		return ErrLocked
 	}
 	return err
 }
 
-func block(f *os.File) error { return lock(f, 0) }
+// Block waits until it has locked the file. Nothing ends it early.
+func Block(f *os.File) error { return lock(f, 0) }
 
 func lock(f *os.File, flags uint32) error {
 	return windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|flags, 0, 1, 0, new(windows.Overlapped))
 }
 
-func unlock(f *os.File) error {
+// Unlock lets go of the lock.
+func Unlock(f *os.File) error {
 	return windows.UnlockFileEx(windows.Handle(f.Fd()), 0, 1, 0, new(windows.Overlapped))
 }
