@@ -16,7 +16,7 @@ import (
 const (
 	maxAPIKey    = 255         // bytes of an API key worth hashing
 	keyCacheTime = time.Second // a revoked key works this much longer at most
-	keyCacheSize = 1024
+	keyCacheSize = 4096
 )
 
 // HashSecret is how a store knows a claim token or an API key: its SHA-256.
