@@ -1,16 +1,70 @@
-// Package keyring keeps a relay's master keys up to date while it runs.
+// Package keyring keeps a relay's master keys: it reads them from a file, an
+// environment variable or a command's output, takes up changes while the relay
+// runs, and says which keys may go.
 package keyring
 
 import (
+	"bytes"
 	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"strings"
 	"sync/atomic"
+	"time"
 
 	"kubbi-mcp/relay/atrest"
 )
 
-// Live is a keyring that may change while a relay uses it.
+const (
+	minGap    = time.Second     // between two reads of a source, whoever asks
+	needsTime = 5 * time.Second // for the store to say which keys it needs
+	logAgain  = time.Minute     // before the same failure is logged once more
+)
+
+// Config is what a live keyring needs. Source must be given.
+type Config struct {
+	Source Source
+
+	// Needs gives the ids of the keys that the store's kubbis are sealed under:
+	// a keyring that has lost one of them is not taken up. Zero: not asked.
+	Needs func(context.Context) ([]string, error)
+
+	Every  time.Duration // between two reads by Run; zero: as its source has it
+	Logger *slog.Logger  // zero: discards
+}
+
+// Live is a keyring that follows its source. Many goroutines may use it. It is
+// a relay.Keyring.
 type Live struct {
+	cfg  Config
 	ring atomic.Pointer[atrest.Keyring]
+
+	reading chan struct{} // holds a token while nobody reads; guards the fields below
+	text    []byte        // what the source held when Current was read
+	tried   time.Time     // when the last read began
+	read    time.Time     // when the last read began that came to an end, and
+	err     error         // what it came to
+	logged  time.Time     // when err was logged
+}
+
+// Open reads a keyring. Run, and Reload, keep it up to date from then on.
+func Open(ctx context.Context, cfg Config) (*Live, error) {
+	if cfg.Every <= 0 {
+		cfg.Every = cfg.Source.every()
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	text, ring, err := read(ctx, cfg.Source)
+	if err != nil {
+		return nil, err
+	}
+	l := &Live{cfg: cfg, reading: make(chan struct{}, 1), text: text}
+	l.ring.Store(ring)
+	l.reading <- struct{}{}
+	return l, nil
 }
 
 // Fixed gives a keyring that never changes.
@@ -23,5 +77,116 @@ func Fixed(ring *atrest.Keyring) *Live {
 // Current is the keyring as it was last read.
 func (l *Live) Current() *atrest.Keyring { return l.ring.Load() }
 
-// Reload does nothing: there is nothing to read anew.
-func (l *Live) Reload(ctx context.Context) error { return ctx.Err() }
+// Run reads the source now and then until ctx ends, and returns nil.
+func (l *Live) Run(ctx context.Context) error {
+	for l.reading != nil && l.cfg.Every > 0 {
+		// Many nodes may ask one secret manager: jitter keeps them from doing it at once.
+		wait := l.cfg.Every*9/10 + rand.N(l.cfg.Every/10+1)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+		}
+		_ = l.Reload(ctx) // which logs
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// Reload returns once the source has been read since the call, with what came
+// of it. However many ask, it is read by one at a time and at most once a
+// second. A read that fails, or that gives a keyring without a key that is
+// needed, leaves Current as it is, and is logged.
+func (l *Live) Reload(ctx context.Context) error {
+	if l.reading == nil {
+		return ctx.Err() // fixed
+	}
+	asked := time.Now()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-l.reading:
+	}
+	defer func() { l.reading <- struct{}{} }()
+	if l.read.After(asked) {
+		return l.err
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(time.Until(l.tried.Add(minGap))):
+	}
+	l.tried = time.Now()
+	err := l.take(ctx)
+	if ctx.Err() != nil {
+		return ctx.Err() // says nothing of the source
+	}
+	l.log(ctx, err)
+	l.read, l.err = l.tried, err
+	return err
+}
+
+// Missing gives the ids of the keys that the store needs and the source does
+// not have.
+func (l *Live) Missing(ctx context.Context) ([]string, error) {
+	if l.cfg.Needs == nil {
+		return nil, nil
+	}
+	needed, err := l.cfg.Needs(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("ask the store which keys it needs: %w", err)
+	}
+	missing := slices.DeleteFunc(needed, l.Current().Has)
+	if len(missing) > 0 && l.Reload(ctx) == nil { // a key may have come since the last read
+		missing = slices.DeleteFunc(missing, l.Current().Has)
+	}
+	return missing, nil
+}
+
+// take reads the source, and takes up what it holds.
+func (l *Live) take(ctx context.Context) error {
+	text, ring, err := read(ctx, l.cfg.Source)
+	if err != nil || bytes.Equal(text, l.text) {
+		return err
+	}
+	if err := l.lost(ctx, ring); err != nil {
+		return err
+	}
+	l.text = text
+	l.ring.Store(ring)
+	l.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "keyring has changed",
+		slog.String("source", l.cfg.Source.String()), slog.Any("keys", ring.IDs()), slog.String("seals", ring.Sealing(time.Now())))
+	return nil
+}
+
+// lost says whether a keyring has lost a key that is needed.
+func (l *Live) lost(ctx context.Context, ring *atrest.Keyring) error {
+	gone := slices.DeleteFunc(l.Current().IDs(), ring.Has)
+	if len(gone) == 0 || l.cfg.Needs == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, needsTime)
+	defer cancel()
+	needed, err := l.cfg.Needs(ctx)
+	if err != nil {
+		return fmt.Errorf("keyring from %s has lost keys %s, and the store does not say whether they are needed: %w",
+			l.cfg.Source, strings.Join(gone, " "), err)
+	}
+	gone = slices.DeleteFunc(gone, func(id string) bool { return !slices.Contains(needed, id) })
+	if len(gone) > 0 {
+		return fmt.Errorf("keyring from %s has lost keys that kubbis are sealed under: %s; put them back", l.cfg.Source, strings.Join(gone, " "))
+	}
+	return nil
+}
+
+// log tells of a failure once, now and then while it lasts, and of its end.
+func (l *Live) log(ctx context.Context, err error) {
+	switch {
+	case err == nil && l.err != nil:
+		l.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "keyring can be read again", slog.String("source", l.cfg.Source.String()))
+	case err == nil:
+	case l.err == nil || l.err.Error() != err.Error() || time.Since(l.logged) >= logAgain:
+		l.logged = time.Now()
+		l.cfg.Logger.LogAttrs(ctx, slog.LevelError, "keyring not read; the last good one stays", slog.Any("err", err))
+	}
+}

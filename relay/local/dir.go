@@ -14,11 +14,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay"
-	"kubbi-mcp/relay/atrest"
 	"kubbi-mcp/relay/keyring"
 	"kubbi-mcp/relay/private"
 	"kubbi-mcp/relay/spool"
@@ -42,8 +42,9 @@ type opened struct {
 	store  store.Store
 	apiKey string
 	id     string // tells this directory's relay from others; not secret
-	stop   context.CancelFunc
-	done   chan struct{} // closed when the sweeping has ended
+
+	stop    context.CancelFunc
+	running sync.WaitGroup // sweeps, and looks after the keyring, until stop
 }
 
 // openDir opens a data directory, and makes what is missing on the first run.
@@ -63,8 +64,8 @@ func openDir(ctx context.Context, cfg Config) (_ *opened, err error) {
 	if err := spool.Sweep(cfg.Dir, time.Now()); err != nil {
 		cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "old spools of the local relay not removed", slog.Any("err", err))
 	}
-	ring, err := openKeyring(cfg, hadStore)
-	if err != nil {
+	path := keyring.File(filepath.Join(cfg.Dir, keyringName))
+	if err := makeKeyring(ctx, cfg, path, hadStore); err != nil {
 		return nil, err
 	}
 	db, err := sqlite.Open(ctx, sqlite.Config{Path: storePath, Logger: cfg.Logger})
@@ -76,7 +77,11 @@ func openDir(ctx context.Context, cfg Config) (_ *opened, err error) {
 			err = errors.Join(err, db.Close())
 		}
 	}()
-	if err := checkKeys(ctx, cfg, db, ring); err != nil {
+	ring, err := keyring.Open(ctx, keyring.Config{Source: path, Needs: db.MasterKeys, Logger: cfg.Logger})
+	if err != nil {
+		return nil, err
+	}
+	if err := checkKeys(ctx, cfg, ring); err != nil {
 		return nil, err
 	}
 	key, err := openAPIKey(ctx, cfg, db)
@@ -84,70 +89,55 @@ func openDir(ctx context.Context, cfg Config) (_ *opened, err error) {
 		return nil, err
 	}
 	rl, err := relay.New(relay.Config{
-		Store: db, Keyring: keyring.Fixed(ring), Origin: cfg.Origin, Limits: cfg.Limits, Grace: cfg.Grace,
+		Store: db, Keyring: ring, Origin: cfg.Origin, Limits: cfg.Limits, Grace: cfg.Grace,
 		Retention: cfg.Retention, SweepEvery: cfg.SweepEvery, SpoolDir: cfg.Dir, Now: cfg.Now, Rand: cfg.Rand, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return nil, err
 	}
-	sweeping, stop := context.WithCancel(context.WithoutCancel(ctx))
-	o := &opened{relay: rl, store: db, apiKey: key, id: relayID(key), stop: stop, done: make(chan struct{})}
-	go func() {
-		defer close(o.done)
-		_ = rl.Run(sweeping) // nil, at the end of sweeping
-	}()
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	o := &opened{relay: rl, store: db, apiKey: key, id: relayID(key), stop: stop}
+	for _, run := range []func(context.Context) error{rl.Run, ring.Run} {
+		o.running.Go(func() { _ = run(running) }) // nil, at the end of running
+	}
 	return o, nil
 }
 
 func (o *opened) close() error {
 	o.stop()
-	<-o.done
+	o.running.Wait()
 	if err := o.store.Close(); err != nil {
 		return fmt.Errorf("close local relay: %w", err)
 	}
 	return nil
 }
 
-// openKeyring reads the keyring, or makes it on the first run.
-func openKeyring(cfg Config, hadStore bool) (*atrest.Keyring, error) {
-	path := filepath.Join(cfg.Dir, keyringName)
-	b, err := private.Read(path)
+// makeKeyring makes the keyring on the first run, and checks the one that is
+// there.
+func makeKeyring(ctx context.Context, cfg Config, path keyring.File, hadStore bool) error {
+	_, err := keyring.Read(ctx, path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if hadStore {
-			return nil, fmt.Errorf("%w: %s is missing; restore it from a backup, or move %s away to start afresh without the kubbis in it",
+			return fmt.Errorf("%w: %s is missing; restore it from a backup, or move %s away to start afresh without the kubbis in it",
 				ErrKeyringLost, path, filepath.Join(cfg.Dir, storeName))
 		}
-		ring, err := atrest.NewKeyring(cfg.Rand, cfg.Now())
-		if err != nil {
-			return nil, err
+		if err := keyring.Make(path, cfg.Rand, cfg.Now()); err != nil {
+			return err
 		}
-		if b, err = ring.Encode(); err != nil {
-			return nil, err
-		}
-		if b, err = private.Create(path, b); err != nil {
-			return nil, fmt.Errorf("make keyring: %w", err)
-		}
-	} else if err != nil {
-		return nil, fmt.Errorf("read keyring: %w", err)
+		_, err = keyring.Read(ctx, path)
 	}
-	ring, err := atrest.ParseKeyring(b)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w; restore it from a backup", path, err)
-	}
-	return ring, nil
+	return err
 }
 
 // checkKeys refuses a store that holds payloads which the keyring can't open.
-func checkKeys(ctx context.Context, cfg Config, db store.Store, ring *atrest.Keyring) error {
-	ids, err := db.MasterKeys(ctx)
+func checkKeys(ctx context.Context, cfg Config, ring *keyring.Live) error {
+	missing, err := ring.Missing(ctx)
 	if err != nil {
 		return fmt.Errorf("open local relay: %w", err)
 	}
-	for _, id := range ids {
-		if !ring.Has(id) {
-			return fmt.Errorf("%w: %s has no key %s, under which kubbis in %s are sealed; restore it from a backup, or move both files away to start afresh",
-				ErrKeyringLost, filepath.Join(cfg.Dir, keyringName), id, filepath.Join(cfg.Dir, storeName))
-		}
+	if len(missing) > 0 {
+		return fmt.Errorf("%w: %s has no key %s, under which kubbis in %s are sealed; restore it from a backup, or move both files away to start afresh",
+			ErrKeyringLost, filepath.Join(cfg.Dir, keyringName), strings.Join(missing, " "), filepath.Join(cfg.Dir, storeName))
 	}
 	return nil
 }

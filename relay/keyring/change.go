@@ -1,0 +1,139 @@
+package keyring
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"kubbi-mcp/relay/atrest"
+	"kubbi-mcp/relay/private"
+)
+
+// DefaultMargin is how long a key should have been out of use before it goes.
+// A node takes up a new key, and finishes what it was sealing under the last
+// one, in much less.
+const DefaultMargin = 10 * time.Minute
+
+// Make makes a keyring file of one new key, unless there is a file by then.
+func Make(f File, random io.Reader, now time.Time) error {
+	ring, err := atrest.NewKeyring(random, now)
+	if err != nil {
+		return err
+	}
+	text, err := ring.Encode()
+	if err != nil {
+		return err
+	}
+	if _, err := private.Create(string(f), text); err != nil {
+		return fmt.Errorf("make keyring: %w", err)
+	}
+	return nil
+}
+
+// Edit replaces the keyring in a file by what change makes of it, unless that
+// is nil or an error. Relays that run take it up within two seconds. Several
+// edits at once are done one after the other.
+func Edit(ctx context.Context, f File, change func(*atrest.Keyring) (*atrest.Keyring, error)) error {
+	err := private.Edit(ctx, string(f), func(text []byte) ([]byte, error) {
+		ring, err := parse(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", f, err)
+		}
+		if ring, err = change(ring); err != nil || ring == nil {
+			return nil, err
+		}
+		return ring.Encode()
+	})
+	if err != nil {
+		return fmt.Errorf("change keyring: %w", err)
+	}
+	return nil
+}
+
+// State is what a key is for at a time.
+type State string
+
+// The states.
+const (
+	Waiting State = "waiting" // will seal, once its time comes
+	Sealing State = "sealing" // seals new kubbis
+	Opening State = "opening" // opens what it has sealed before
+)
+
+// Use tells of one key what it is for.
+type Use struct {
+	atrest.KeyInfo
+	State   State
+	Stopped time.Time // when it was last to seal; zero unless Opening
+}
+
+// Uses tells what the keys of a keyring are for at a time, oldest first.
+func Uses(ring *atrest.Keyring, now time.Time) []Use {
+	keys := ring.Keys()
+	uses := make([]Use, len(keys))
+	sealing := ring.Sealing(now)
+	var next time.Time // when the first of the later keys began to seal
+	for i, k := range slices.Backward(keys) {
+		uses[i] = Use{KeyInfo: k}
+		begins := k.UseFrom
+		if begins.IsZero() {
+			begins = k.CreatedAt
+		}
+		switch {
+		case k.ID == sealing:
+			uses[i].State = Sealing
+		case k.UseFrom.After(now):
+			uses[i].State = Waiting
+			continue
+		default:
+			uses[i].State, uses[i].Stopped = Opening, next
+		}
+		if next.IsZero() || begins.Before(next) {
+			next = begins
+		}
+	}
+	return uses
+}
+
+// Kept is a key that Prune left, and why.
+type Kept struct {
+	ID     string
+	Reason string
+}
+
+// Prune gives a keyring without the keys that nothing needs any more: those
+// that stopped sealing longer than margin before now and that needs does not
+// name. needs asks the store, and so after now: by then a kubbi that was being
+// sealed as the next key took over is there. Nothing to remove gives no keyring.
+func Prune(ring *atrest.Keyring, now time.Time, margin time.Duration, needs func() ([]string, error)) (pruned *atrest.Keyring, removed []string, kept []Kept, err error) {
+	needed, err := needs()
+	if err != nil {
+		return nil, nil, nil, fmt.Errorf("ask the store which keys it needs: %w", err)
+	}
+	for _, u := range Uses(ring, now) {
+		var reason string
+		switch until := u.Stopped.Add(margin); {
+		case u.State == Sealing:
+			reason = "it seals"
+		case u.State == Waiting:
+			reason = "it will seal from " + u.UseFrom.Format(time.RFC3339)
+		case slices.Contains(needed, u.ID):
+			reason = "kubbis are sealed under it"
+		case until.After(now):
+			reason = "it sealed until a short while ago; it may go from " + until.Format(time.RFC3339)
+		default:
+			removed = append(removed, u.ID)
+			if pruned == nil {
+				pruned = ring
+			}
+			if pruned, err = pruned.Without(u.ID); err != nil {
+				return nil, nil, nil, err
+			}
+			continue
+		}
+		kept = append(kept, Kept{ID: u.ID, Reason: reason})
+	}
+	return pruned, removed, kept, nil
+}
