@@ -30,6 +30,7 @@ type grammar struct {
 	List    listCmd    `cmd:"" help:"List your kubbis, newest first."`
 	Delete  deleteCmd  `cmd:"" help:"End a kubbi early and wipe its payload."`
 	Keys    keysCmd    `cmd:"" help:"Make, list and revoke the API keys of a relay."`
+	Keyring keyringCmd `cmd:"" help:"Rotate, list and prune the master keys of a relay."`
 	Version versionCmd `cmd:"" help:"Show the version."`
 }
 

@@ -118,6 +118,16 @@ func TestDocs(t *testing.T) {
 		}
 	}
 
+	rings := readDoc(t, "docs/keyring.md")
+	for _, c := range []reflect.Type{reflect.TypeFor[keyringRotateCmd](), reflect.TypeFor[keyringListCmd](), reflect.TypeFor[keyringPruneCmd]()} {
+		for _, f := range reflect.VisibleFields(c) {
+			flag := "--" + cmp.Or(f.Tag.Get("name"), strings.ToLower(f.Name))
+			if !f.Anonymous && !strings.Contains(rings, flag) {
+				t.Errorf("docs/keyring.md lacks %s", flag)
+			}
+		}
+	}
+
 	manual := readDoc(t, "docs/cli.md")
 	codes := regexp.MustCompile(`(?m)^ +(\d+) `).FindAllStringSubmatch(exitCodes, -1)
 	rows := regexp.MustCompile(`(?m)^\| (\d+) \|`).FindAllStringSubmatch(manual, -1)
@@ -141,7 +151,7 @@ func TestDocs(t *testing.T) {
 	}
 
 	// A link to a file that is not there helps nobody.
-	for _, doc := range []string{"README.md", "docs/cli.md", "docs/configuration.md", "docs/conformance.md", "docs/files.md", "docs/http.md", "docs/keys.md", "docs/observability.md", "docs/sealed.md", "docs/security.md"} {
+	for _, doc := range []string{"README.md", "docs/cli.md", "docs/configuration.md", "docs/conformance.md", "docs/files.md", "docs/http.md", "docs/keyring.md", "docs/keys.md", "docs/observability.md", "docs/sealed.md", "docs/security.md"} {
 		for _, link := range regexp.MustCompile(`\]\(([^)#:]+)\)`).FindAllStringSubmatch(readDoc(t, doc), -1) {
 			if _, err := os.Stat(filepath.Join("..", filepath.Dir(doc), link[1])); err != nil {
 				t.Errorf("%s: %v", doc, err)
