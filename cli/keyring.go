@@ -233,6 +233,10 @@ func (c *keyringPruneCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	if c.Keyring != "" && c.Store == "" {
+		// The data directory's store knows nothing of what this keyring seals.
+		return usagef("say with --store (KUBBI_STORE) which store has the kubbis that are sealed under %s", source)
+	}
 	db, err := a.openExisting(a.ctx, c.Store)
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"kubbi-mcp/relay/atrest"
@@ -107,10 +108,14 @@ type Kept struct {
 // that stopped sealing longer than margin before now and that needs does not
 // name. needs asks the store, and so after now: by then a kubbi that was being
 // sealed as the next key took over is there. Nothing to remove gives no keyring.
+// A store that names keys which are not there is likely another relay's: an error.
 func Prune(ring *atrest.Keyring, now time.Time, margin time.Duration, needs func() ([]string, error)) (pruned *atrest.Keyring, removed []string, kept []Kept, err error) {
 	needed, err := needs()
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("ask the store which keys it needs: %w", err)
+	}
+	if missing := slices.DeleteFunc(slices.Clone(needed), ring.Has); len(missing) > 0 {
+		return nil, nil, nil, fmt.Errorf("kubbis in the store are sealed under keys that are not in this keyring: %s; is it the keyring of this store?", strings.Join(missing, " "))
 	}
 	for _, u := range Uses(ring, now) {
 		var reason string

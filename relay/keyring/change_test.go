@@ -123,6 +123,10 @@ func TestPrune(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "away") {
 		t.Errorf("the store does not answer: %v", err)
 	}
+	_, _, _, err = keyring.Prune(ring, at(time.Hour), 0, func() ([]string, error) { return append(ids, "0123456789abcdef"), nil })
+	if err == nil || !strings.Contains(err.Error(), "0123456789abcdef; is it the keyring of this store?") {
+		t.Errorf("another store: %v", err)
+	}
 	_, _, kept, err := keyring.Prune(ring, at(35*time.Minute), 10*time.Minute, func() ([]string, error) { return nil, nil })
 	if want := []string{"until a short while ago; it may go from 2026-03-28T12:40:00Z", "from 2026-03-28T13:00:00Z", "it seals", "will seal from 2026-03-28T14:00:00Z"}; err != nil || len(kept) != len(want) {
 		t.Errorf("kept %v, %v", kept, err)
