@@ -107,6 +107,29 @@ func TestLiveFollows(t *testing.T) {
 	}
 }
 
+// TestLiveCommand follows a program that may fail.
+func TestLiveCommand(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "keyring.json")
+	one := newRing(t, 1)
+	two := with(t, one, 2, when, time.Time{})
+	put(t, path, encode(t, one))
+	program := script(t, "cat "+path+" && exit", "echo the vault is sealed >&2", "exit 1")
+	l, log := start(t, keyring.Config{Source: keyring.Command{program, "--token=s3cret"}, Every: 100 * time.Millisecond})
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it complains", func() bool { return strings.Contains(log.String(), "the vault is sealed") })
+	if l.Current().String() != one.String() {
+		t.Errorf("the keyring is now %v", l.Current())
+	}
+	put(t, path, encode(t, two))
+	eventually(t, "the new key is there", func() bool { return l.Current().String() == two.String() })
+	if out := log.String(); !strings.Contains(out, "command:"+program) || strings.Contains(out, "s3cret") {
+		t.Errorf("logged: %s", out)
+	}
+}
+
 // TestLiveKeepsWhatIsNeeded takes away a key under which kubbis are sealed.
 func TestLiveKeepsWhatIsNeeded(t *testing.T) {
 	t.Parallel()

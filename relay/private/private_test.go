@@ -154,6 +154,34 @@ func TestEditKeepsTheOwner(t *testing.T) {
 	}
 }
 
+// TestReadOfRoots reads, as somebody else, what root hands out to a group.
+func TestReadOfRoots(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can become somebody else")
+	}
+	path := made(t, "x")
+	for dir := filepath.Dir(path); dir != os.TempDir(); dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for mode, want := range map[fs.FileMode]bool{0o640: true, 0o440: true, 0o644: false, 0o660: false, 0o641: false} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Seteuid(65534); err != nil {
+			t.Fatal(err)
+		}
+		_, err := private.Read(path)
+		if back := syscall.Seteuid(0); back != nil {
+			t.Fatal(back)
+		}
+		if (err == nil) != want {
+			t.Errorf("mode %04o: %v", mode, err)
+		}
+	}
+}
+
 // onlyFiles checks that nothing was left beside the files.
 func onlyFiles(t *testing.T, want ...string) {
 	t.Helper()
