@@ -25,40 +25,15 @@ const (
 // claim answers POST /r/:token/claim. The payload is opened, encoded and sent
 // chunk by chunk, so that a large one never stands in memory whole.
 func (rl *Relay) claim(w http.ResponseWriter, r *http.Request) error {
-	t, err := pathToken(r)
-	if err != nil {
-		return err
-	}
-	key, err := rl.idempotencyKey(r)
-	if err != nil {
-		return err
-	}
-	ckey := rl.claimKey(key)
-	var c *store.Claimed
-	ring := rl.cfg.Keyring.Current()
-	err = rl.guessing(r, func() (err error) {
-		c, err = rl.cfg.Store.Claim(r.Context(), t.hash(), ckey, ring.IDs(), rl.now())
-		if errors.Is(err, store.ErrMasterKey) && rl.cfg.Keyring.Reload(r.Context()) == nil {
-			ring = rl.cfg.Keyring.Current() // another node may have had a new key first
-			c, err = rl.cfg.Store.Claim(r.Context(), t.hash(), ckey, ring.IDs(), rl.now())
-		}
-		return err
-	})
-	if err != nil {
-		return err
-	}
 	h := w.Header()
-	h.Set(api.HeaderRemainingReads, api.Unlimited)
-	if left := remaining(&c.Kubbi, c.Number); left != nil {
-		h.Set(api.HeaderRemainingReads, strconv.Itoa(*left))
-	}
-	if ckey != nil {
-		h.Set(api.HeaderClaimGrace, strconv.FormatInt(int64(rl.cfg.Grace/time.Second), 10))
+	c, err := rl.take(h, r)
+	if err != nil {
+		return err
 	}
 	if c.Size <= maxWholeAnswer {
 		var b bytes.Buffer
 		b.Grow(int(c.Size) + int(c.Size)/2 + 512) // base64, or a few escapes
-		if err := rl.writeClaim(&b, ring, c, t); err != nil {
+		if err := writeClaim(&b, c); err != nil {
 			return err
 		}
 		return writeJSON(w, http.StatusOK, b.Bytes())
@@ -68,7 +43,7 @@ func (rl *Relay) claim(w http.ResponseWriter, r *http.Request) error {
 	// can't be opened is answered with an error.
 	out := newAside(clientWriter{w})
 	b := bufio.NewWriterSize(out, answerBuffer)
-	err = rl.writeClaim(b, ring, c, t)
+	err = writeClaim(b, c)
 	if err == nil {
 		err = b.Flush()
 	}
@@ -76,6 +51,46 @@ func (rl *Relay) claim(w http.ResponseWriter, r *http.Request) error {
 		err = cerr
 	}
 	return err
+}
+
+// taken is a claim that has counted, and what opens its payload.
+type taken struct {
+	*store.Claimed
+	token token
+	ring  *atrest.Keyring
+}
+
+// take claims, and sets the headers that say so.
+func (rl *Relay) take(h http.Header, r *http.Request) (*taken, error) {
+	t, err := pathToken(r)
+	if err != nil {
+		return nil, err
+	}
+	key, err := rl.idempotencyKey(r)
+	if err != nil {
+		return nil, err
+	}
+	ckey := rl.claimKey(key)
+	c := &taken{token: t, ring: rl.cfg.Keyring.Current()}
+	err = rl.guessing(r, func() (err error) {
+		c.Claimed, err = rl.cfg.Store.Claim(r.Context(), t.hash(), ckey, c.ring.IDs(), rl.now())
+		if errors.Is(err, store.ErrMasterKey) && rl.cfg.Keyring.Reload(r.Context()) == nil {
+			c.ring = rl.cfg.Keyring.Current() // another node may have had a new key first
+			c.Claimed, err = rl.cfg.Store.Claim(r.Context(), t.hash(), ckey, c.ring.IDs(), rl.now())
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	h.Set(api.HeaderRemainingReads, api.Unlimited)
+	if left := remaining(&c.Kubbi, c.Number); left != nil {
+		h.Set(api.HeaderRemainingReads, strconv.Itoa(*left))
+	}
+	if ckey != nil {
+		h.Set(api.HeaderClaimGrace, strconv.FormatInt(int64(rl.cfg.Grace/time.Second), 10))
+	}
+	return c, nil
 }
 
 // release answers DELETE /r/:token/claim, our own route: the client has the
@@ -111,11 +126,7 @@ func (c clientWriter) Write(b []byte) (int, error) {
 }
 
 // writeClaim writes the body of a claim's answer: an api.ClaimResponse.
-func (rl *Relay) writeClaim(w io.Writer, ring *atrest.Keyring, c *store.Claimed, t token) error {
-	key, err := ring.Key(c.MasterKey, t.raw, atrest.Payload)
-	if err != nil {
-		return err
-	}
+func writeClaim(w io.Writer, c *taken) error {
 	resp := api.ClaimResponse{
 		ContentType: c.ContentType, Metadata: c.Metadata, Burned: c.Burned,
 		CreatedAt: api.NewTime(c.CreatedAt), ExpiresAt: api.NewTime(c.ExpiresAt),
@@ -131,10 +142,10 @@ func (rl *Relay) writeClaim(w io.Writer, ring *atrest.Keyring, c *store.Claimed,
 	if err != nil {
 		return err
 	}
-	p := payloadWriter{w: w, key: key, k: &c.Kubbi, part: -1}
+	p := payloadWriter{w: w, k: &c.Kubbi, part: -1}
 	p.put(before)
-	if err := p.copy(c.Payload); err != nil {
-		return fmt.Errorf("payload of a kubbi: %w", err)
+	if err := p.copy(c.pieces()); err != nil {
+		return err
 	}
 	p.put(after)
 	return p.err

@@ -104,7 +104,11 @@ func (rl *Relay) answerError(w http.ResponseWriter, r *http.Request, err error) 
 	if wait > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(seconds(wait)))
 	}
-	WriteError(w, e.code, e.message, e.messages...)
+	if !wantsPage(r) {
+		WriteError(w, e.code, e.message, e.messages...)
+	} else if err := problemPage(w, r, e, err); err != nil {
+		rl.cfg.Logger.LogAttrs(r.Context(), slog.LevelError, "page not written", slog.Any("err", err))
+	}
 }
 
 // WriteError writes an error answer, for handlers around a relay that refuse a

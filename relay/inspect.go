@@ -8,17 +8,22 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// inspect answers GET /r/:token/inspect.
-func (rl *Relay) inspect(h http.Header, r *http.Request) (resp api.InspectResponse, err error) {
+// look finds the active kubbi of the request's claim token. It counts nothing.
+func (rl *Relay) look(r *http.Request) (k *store.Kubbi, err error) {
 	t, err := pathToken(r)
 	if err != nil {
-		return resp, err
+		return nil, err
 	}
-	var k *store.Kubbi
 	err = rl.guessing(r, func() (err error) {
 		k, err = rl.cfg.Store.Inspect(r.Context(), t.hash(), rl.now())
 		return err
 	})
+	return k, err
+}
+
+// inspect answers GET /r/:token/inspect.
+func (rl *Relay) inspect(h http.Header, r *http.Request) (resp api.InspectResponse, err error) {
+	k, err := rl.look(r)
 	if err != nil {
 		return resp, err
 	}

@@ -2,7 +2,9 @@ package relay
 
 import (
 	"encoding/base64"
+	"fmt"
 	"io"
+	"iter"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -12,20 +14,83 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// payloadWriter opens the chunks of a payload and writes them as the JSON
-// value of content, or of files. Its first write error stays in err.
+// piece is some of a part's plaintext.
+type piece struct {
+	part  int
+	plain []byte // until the next piece is asked for
+}
+
+// pieces opens a payload: every part of it has at least one piece, and they come
+// in order. An error ends it, also where all was opened and something lacks.
+func (c *taken) pieces() iter.Seq2[piece, error] {
+	return func(yield func(piece, error) bool) {
+		key, err := c.ring.Key(c.MasterKey, c.token.raw, atrest.Payload)
+		if err == nil {
+			var more bool
+			if more, err = openPieces(key, &c.Kubbi, c.Payload, yield); !more {
+				return
+			}
+		}
+		if err != nil {
+			yield(piece{}, fmt.Errorf("payload of a kubbi: %w", err))
+		}
+	}
+}
+
+// openPieces yields the pieces of a payload; more is false once nobody wants
+// them.
+func openPieces(key *atrest.Key, k *store.Kubbi, payload store.Chunks, yield func(piece, error) bool) (more bool, err error) {
+	parts := binding(k, 0).Parts
+	part, index := -1, 0
+	var opener *atrest.Opener
+	for c, err := range payload {
+		if err != nil {
+			return true, err
+		}
+		if c.Part != part {
+			if opener != nil {
+				if err := opener.Done(); err != nil {
+					return true, err
+				}
+			}
+			part, index = part+1, 0
+			if part >= parts {
+				return true, atrest.ErrOpen
+			}
+			if opener, err = key.Open(binding(k, part)); err != nil {
+				return true, err
+			}
+		}
+		if c.Part != part || c.Index != index {
+			return true, atrest.ErrOpen
+		}
+		index++
+		plain, err := opener.Next(c.Sealed)
+		if err != nil {
+			return true, err
+		}
+		if !yield(piece{part, plain}, nil) {
+			return false, nil
+		}
+	}
+	if opener == nil || part != parts-1 {
+		return true, atrest.ErrOpen
+	}
+	return true, opener.Done()
+}
+
+// payloadWriter writes the pieces of a payload as the JSON value of content, or
+// of files. Its first write error stays in err.
 type payloadWriter struct {
 	w   io.Writer
 	err error
-	key *atrest.Key
 	k   *store.Kubbi
 
 	part   int // that is being written; -1: none yet
-	opener *atrest.Opener
 	encode encoder
 	after  []byte // what closes the part
 	buf    []byte // an encoded piece
-	carry  []byte // bytes of the part that wait for the next chunk
+	carry  []byte // bytes of the part that wait for the next piece
 }
 
 // encoder writes as much of p as makes whole units of its encoding, and gives
@@ -39,39 +104,26 @@ func (w *payloadWriter) put(b []byte) {
 }
 
 // copy writes a whole payload.
-func (w *payloadWriter) copy(payload store.Chunks) error {
+func (w *payloadWriter) copy(pieces iter.Seq2[piece, error]) error {
 	if w.k.Package {
 		w.put([]byte("["))
 	}
-	index := 0
-	for c, err := range payload {
+	for p, err := range pieces {
 		if err != nil {
 			return err
 		}
-		if c.Part != w.part {
-			if err := w.next(); err != nil {
+		if p.part != w.part {
+			if err := w.next(p.part); err != nil {
 				return err
 			}
-			index = 0
 		}
-		if c.Part != w.part || c.Index != index {
-			return atrest.ErrOpen
-		}
-		index++
-		plain, err := w.opener.Next(c.Sealed)
-		if err != nil {
-			return err
-		}
-		w.write(plain)
+		w.write(p.plain)
 		if w.err != nil {
 			return w.err
 		}
 	}
 	if err := w.finish(); err != nil {
 		return err
-	}
-	if w.part != binding(w.k, max(w.part, 0)).Parts-1 {
-		return atrest.ErrOpen
 	}
 	if w.k.Package {
 		w.put([]byte("]"))
@@ -80,17 +132,11 @@ func (w *payloadWriter) copy(payload store.Chunks) error {
 }
 
 // next ends a part and begins the one after it.
-func (w *payloadWriter) next() (err error) {
+func (w *payloadWriter) next(part int) error {
 	if err := w.finish(); err != nil {
 		return err
 	}
-	w.part++
-	if w.k.Package && w.part >= len(w.k.Files) {
-		return atrest.ErrOpen
-	}
-	if w.opener, err = w.key.Open(binding(w.k, w.part)); err != nil {
-		return err
-	}
+	w.part = part
 	if !w.k.Package {
 		if w.k.ContentType == api.TypeJSON {
 			w.encode, w.after = w.raw, nil
@@ -124,9 +170,6 @@ func (w *payloadWriter) next() (err error) {
 func (w *payloadWriter) finish() error {
 	if w.part < 0 {
 		return nil
-	}
-	if err := w.opener.Done(); err != nil {
-		return err
 	}
 	if w.k.Package && w.k.Files[w.part].Encoding == api.EncodingBase64 {
 		w.put(base64.StdEncoding.AppendEncode(nil, w.carry))

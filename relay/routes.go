@@ -29,13 +29,13 @@ func (rl *Relay) routes() *http.ServeMux {
 		"DELETE": serveJSON(rl, http.StatusOK, rl.delete),
 	})
 	route(api.PathClaim+"{token}", map[string]http.HandlerFunc{
-		"GET": serveJSON(rl, http.StatusOK, rl.preview),
+		"GET": rl.forPeople(rl.previewPage, serveJSON(rl, http.StatusOK, rl.preview)),
 	})
 	route(api.PathClaim+"{token}"+api.SuffixInspect, map[string]http.HandlerFunc{
 		"GET": serveJSON(rl, http.StatusOK, rl.inspect),
 	})
 	route(api.PathClaim+"{token}"+api.SuffixClaim, map[string]http.HandlerFunc{
-		"POST":   rl.serve(rl.claim),
+		"POST":   rl.forPeople(rl.claimPage, rl.serve(rl.claim)),
 		"DELETE": rl.serve(rl.release),
 	})
 	mux.Handle("/", rl.serve(noRoute))

@@ -1,0 +1,163 @@
+package page
+
+import (
+	"archive/zip"
+	"bytes"
+	"encoding/base64"
+	"html/template"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// maxText is how much of a text is shown, in bytes; all of it can be saved.
+const maxText = 256 << 10
+
+// Opened is a page with a payload, for a browser without scripts.
+type Opened struct {
+	Package   bool
+	Items     []Item // one for a single content
+	Remaining *int   // retrievals that are left; nil: unlimited
+	Burned    bool
+	CreatedAt time.Time
+	ExpiresAt time.Time
+}
+
+// Item is a payload's file, or its only content, which has no name.
+type Item struct {
+	Name, ContentType, Role string
+	Data                    []byte
+}
+
+// Size is its length in bytes.
+func (i Item) Size() int64 { return int64(len(i.Data)) }
+
+// Filename is the name to save it under.
+func (i Item) Filename() string {
+	if i.Name != "" {
+		return i.Name
+	}
+	return ContentName(i.ContentType)
+}
+
+// ContentName is the name to save a single content under.
+func ContentName(contentType string) string {
+	switch contentType {
+	case "application/json":
+		return "content.json"
+	case "text/markdown":
+		return "content.md"
+	case "text/csv":
+		return "content.csv"
+	}
+	return "content.txt"
+}
+
+// ZipName is the name to save all files under.
+const ZipName = "kubbi.zip"
+
+// ZipHeader is that of a file in a zip of all.
+func ZipHeader(name string, at time.Time) *zip.FileHeader {
+	return &zip.FileHeader{Name: name, Method: zip.Store, Modified: at.UTC()}
+}
+
+// rasters are the types that are shown as images. An SVG is a document that
+// may hold scripts, and is none of them.
+var rasters = []string{"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif"}
+
+// Image is the item as an image; "": it is none.
+func (i Item) Image() template.URL {
+	if !slices.Contains(rasters, i.ContentType) {
+		return ""
+	}
+	return dataURL(i.ContentType, i.Data)
+}
+
+// Save is the item as something to save.
+func (i Item) Save() template.URL { return dataURL("application/octet-stream", i.Data) }
+
+func dataURL(contentType string, data []byte) template.URL {
+	return template.URL("data:" + contentType + ";base64," + base64.StdEncoding.EncodeToString(data))
+}
+
+// isText says whether the item reads as text.
+func (i Item) isText() bool {
+	main, _, _ := strings.Cut(i.ContentType, "/")
+	if main == "audio" || main == "video" || main == "font" || slices.Contains(rasters, i.ContentType) {
+		return false
+	}
+	return utf8.Valid(i.Data) && (main == "text" || bytes.IndexByte(i.Data, 0) < 0)
+}
+
+// Text is the beginning of the item as it is shown, JSON with its lines
+// indented; "": it is no text, or empty.
+func (i Item) Text() string {
+	if !i.isText() {
+		return ""
+	}
+	data := i.Data
+	if i.isJSON() && len(data) <= maxText {
+		v := jsontext.Value(bytes.Clone(data))
+		if v.Indent(jsontext.AllowDuplicateNames(true), jsontext.WithIndent("  ")) == nil {
+			data = v
+		}
+	}
+	if len(data) > maxText {
+		data = data[:maxText]
+		for !utf8.Valid(data) {
+			data = data[:len(data)-1]
+		}
+	}
+	return visible(string(data))
+}
+
+// Cut says whether Text is not all.
+func (i Item) Cut() bool { return i.isText() && len(i.Data) > maxText }
+
+// Masked says whether Text shows what can't be seen in the item.
+func (i Item) Masked() bool { return i.isText() && strings.IndexFunc(string(i.Data), hidden) >= 0 }
+
+func (i Item) isJSON() bool {
+	return i.ContentType == "application/json" || strings.HasSuffix(i.ContentType, "+json")
+}
+
+// Tree is the item as a tree; nil: it is no JSON, a plain value, or too much.
+func (i Item) Tree() *Node {
+	if !i.isJSON() || len(i.Data) > maxText {
+		return nil
+	}
+	return treeOf(i.Data)
+}
+
+// Zip is all files as something to save.
+func (o Opened) Zip() (template.URL, error) {
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	for _, i := range o.Items {
+		w, err := z.CreateHeader(ZipHeader(i.Filename(), o.CreatedAt))
+		if err != nil {
+			return "", err
+		}
+		if _, err := w.Write(i.Data); err != nil {
+			return "", err
+		}
+	}
+	if err := z.Close(); err != nil {
+		return "", err
+	}
+	return dataURL("application/zip", b.Bytes()), nil
+}
+
+// ZipName is the name to save all files under.
+func (o Opened) ZipName() string { return ZipName }
+
+// Write writes the page.
+func (o Opened) Write(w io.Writer) error { return pages.ExecuteTemplate(w, "opened", o) }
+
+// SetHeaders sets what goes with the page.
+func (o Opened) SetHeaders(h http.Header) { setHeaders(h, "img-src data:; form-action 'none'") }
