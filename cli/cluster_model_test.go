@@ -146,31 +146,6 @@ var kubbiModel = porcupine.Model{
 // never is when a request whose answer was lost has happened at the latest.
 const never = math.MaxInt64
 
-// thin leaves out lost claims that change nothing: of those with one key only
-// the first, and one more for each time that the key was let go.
-func thin(history []porcupine.Operation) []porcupine.Operation {
-	left := map[int]int{}
-	for _, op := range history {
-		if q := op.Input.(asked); q.key != 0 {
-			if _, ok := left[q.key]; !ok {
-				left[q.key] = 1
-			}
-			if q.verb == releasing {
-				left[q.key]++
-			}
-		}
-	}
-	sorted := slices.SortedStableFunc(slices.Values(history), func(a, b porcupine.Operation) int { return int(a.Call - b.Call) })
-	return slices.DeleteFunc(sorted, func(op porcupine.Operation) bool {
-		q := op.Input.(asked)
-		if q.key == 0 || q.verb != claiming || !op.Output.(answer).lost {
-			return false
-		}
-		left[q.key]--
-		return left[q.key] < 0
-	})
-}
-
 // linearizable checks the history of one kubbi, and keeps a picture of it if it
 // can't have happened.
 func linearizable(t *testing.T, name string, history []porcupine.Operation, patience time.Duration) {
