@@ -10,13 +10,14 @@ import (
 // imports says which packages of this project each folder may depend on, its
 // own aside: design.md, "Folders". Tests are free.
 var imports = map[string][]string{
-	"kubbi":              {"kubbi/api", "kubbi/api/outline"},
+	"kubbi":              {"kubbi/api", "kubbi/api/dial", "kubbi/api/outline"},
 	"kubbi/api":          {},
+	"kubbi/api/dial":     {},
 	"kubbi/api/outline":  {},
 	"schemas":            {},
-	"tools":              {"tools/files", "kubbi", "kubbi/api", "kubbi/api/outline", "schemas"},
+	"tools":              {"tools/files", "kubbi", "kubbi/api", "kubbi/api/dial", "kubbi/api/outline", "schemas"},
 	"tools/files":        {"kubbi/api"},
-	"server":             {"tools", "tools/files", "kubbi", "kubbi/api", "kubbi/api/outline", "schemas"},
+	"server":             {"tools", "tools/files", "kubbi", "kubbi/api", "kubbi/api/dial", "kubbi/api/outline", "schemas"},
 	"relay":              {"kubbi/api", "kubbi/api/outline", "relay/store", "relay/atrest", "relay/spool", "relay/page"},
 	"relay/atrest":       {},
 	"relay/page":         {},

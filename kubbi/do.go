@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 
 	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/kubbi/api/dial"
 )
 
 // Bounds of waiting between attempts.
@@ -252,7 +253,7 @@ func (c *Client) explain(parent, ctx context.Context, r request, e *Error) *Erro
 	if cause := context.Cause(ctx); cause != nil {
 		e.cause = cause
 	}
-	if errors.Is(e.cause, errAddress) {
+	if errors.Is(e.cause, dial.ErrAddress) {
 		return refused("origin %s leads to a private or reserved address, which %q does not allow; if you trust it, allow it with --allow-origin %s or KUBBI_ALLOW_ORIGINS",
 			r.origin, AnyOrigin, r.origin)
 	}
