@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -20,8 +21,6 @@ import (
 // same address.
 type node struct {
 	addr   string
-	args   []string
-	home   string
 	log    *logBuffer
 	cmd    *exec.Cmd
 	stdin  io.Closer
@@ -31,26 +30,64 @@ type node struct {
 // cluster is several nodes over one store.
 type cluster struct {
 	t     *testing.T
+	env   []string // the nodes', and that of commands
 	nodes []*node
 }
 
-// startCluster starts relays with these arguments and an address each. They are
-// stopped at the end of the test, and must end well.
-func startCluster(t *testing.T, n int, args func(addr string) []string) *cluster {
+// startCluster starts three relays with these variables and an address each.
+// They are stopped at the end of the test, and must end well.
+func startCluster(t *testing.T, env ...string) *cluster {
 	t.Helper()
-	c := &cluster{t: t}
-	for range n {
-		addr := freeAddr(t)
-		c.nodes = append(c.nodes, &node{addr: addr, args: args(addr), home: t.TempDir(), log: &logBuffer{}})
+	home := t.TempDir()
+	c := &cluster{t: t, env: append(env, "HOME="+home, "XDG_DATA_HOME="+home)}
+	for _, v := range os.Environ() {
+		if !strings.HasPrefix(v, "KUBBI_") {
+			c.env = append(c.env, v)
+		}
 	}
 	t.Cleanup(c.stop)
-	for _, n := range c.nodes { // all at once, as after a loss of power
+	for range 3 { // all at once, as after a loss of power
+		n := &node{addr: freeAddr(t), log: &logBuffer{}}
 		c.start(n)
+		c.nodes = append(c.nodes, n)
 	}
 	for _, n := range c.nodes {
 		c.ready(t.Context(), n)
 	}
 	return c
+}
+
+// run runs a command of kubbi-mcp beside the nodes, and gives its standard
+// output.
+func (c *cluster) run(args ...string) []byte {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+	defer cancel()
+	cmd := c.command(ctx, args...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		c.t.Fatalf("%v: %v: %s", args, err, &stderr)
+	}
+	return out
+}
+
+func (c *cluster) command(ctx context.Context, args ...string) *exec.Cmd {
+	c.t.Helper()
+	path, err := built()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Env = c.env
+	return cmd
+}
+
+// apiKey makes an API key.
+func (c *cluster) apiKey(flags ...string) string {
+	c.t.Helper()
+	return strings.TrimSpace(string(c.run(append([]string{"keys", "create", "--label", "storm"}, flags...)...)))
 }
 
 // origins are where the nodes are.
@@ -63,17 +100,7 @@ func (c *cluster) origins() (all []string) {
 
 func (c *cluster) start(n *node) {
 	c.t.Helper()
-	path, err := built()
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	n.cmd = exec.Command(path, n.args...)
-	for _, v := range os.Environ() {
-		if !strings.HasPrefix(v, "KUBBI_") {
-			n.cmd.Env = append(n.cmd.Env, v)
-		}
-	}
-	n.cmd.Env = append(n.cmd.Env, "HOME="+n.home, "XDG_DATA_HOME="+n.home)
+	n.cmd = c.command(context.Background(), "serve", "--relay-url", "http://"+n.addr, "--log-format", "json", "--log-level", "debug")
 	n.cmd.Stderr = n.log
 	stdin, err := n.cmd.StdinPipe()
 	if err != nil {
@@ -84,7 +111,8 @@ func (c *cluster) start(n *node) {
 		c.t.Fatal(err)
 	}
 	n.exited = make(chan error, 1)
-	go func(cmd *exec.Cmd, exited chan<- error) { exited <- cmd.Wait() }(n.cmd, n.exited)
+	cmd, exited := n.cmd, n.exited
+	go func() { exited <- cmd.Wait() }()
 }
 
 // ready waits until a node serves.
@@ -127,15 +155,9 @@ func (c *cluster) killInTurn(ctx context.Context, every time.Duration) {
 // stop ends the nodes as an operator does, and looks for crashes in their logs.
 func (c *cluster) stop() {
 	for _, n := range c.nodes {
-		if n.cmd == nil || n.cmd.Process == nil {
-			continue
-		}
 		_ = n.cmd.Process.Signal(syscall.SIGTERM)
 	}
 	for _, n := range c.nodes {
-		if n.cmd == nil || n.cmd.Process == nil {
-			continue
-		}
 		select {
 		case err := <-n.exited:
 			if err != nil {

@@ -3,7 +3,6 @@ package cli_test
 import (
 	"context"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -17,17 +16,26 @@ func stormTime() time.Duration {
 	return 4 * time.Second
 }
 
-// TestClusterOnFile has three relays on one SQLite file.
+// TestClusterOnFile kills three relays that share a SQLite file in turn, while
+// 64 clients race for the same kubbis.
 func TestClusterOnFile(t *testing.T) {
-	dir := t.TempDir()
-	c := startCluster(t, 3, func(addr string) []string {
-		return []string{"serve", "--data-dir", dir, "--relay-url", "http://" + addr, "--log-format", "json", "--log-level", "debug"}
-	})
-	key, err := os.ReadFile(filepath.Join(dir, "api-key"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := newStorm(t, c.origins(), strings.TrimSpace(string(key)))
+	c := startCluster(t, "KUBBI_DATA_DIR="+t.TempDir())
+	s := newStorm(t, c.origins(), c.apiKey())
 	s.run(stormTime(), func(ctx context.Context) { c.killInTurn(ctx, 2*time.Second) })
 	c.silent(s)
+}
+
+// TestClusterRotation rotates and prunes the master keys of three relays at
+// work: no request fails.
+func TestClusterRotation(t *testing.T) {
+	c := startCluster(t, "KUBBI_DATA_DIR="+t.TempDir())
+	load, stop := startHandoffs(t, 8, c.apiKey(), c.origins()...)
+	load.rotateUnder(c.run)
+	stop()
+	t.Logf("%d kubbis were handed over meanwhile", load.done.Load())
+	for _, n := range c.nodes {
+		if log := n.log.String(); strings.Contains(log, `"level":"ERROR"`) || !strings.Contains(log, "keyring has changed") {
+			t.Errorf("logged: %.5000s", log)
+		}
+	}
 }
