@@ -34,7 +34,7 @@ const (
 )
 
 // ErrKeyringLost says that a store is there whose master key is not.
-var ErrKeyringLost = errors.New("master key of the store is lost")
+var ErrKeyringLost = keyring.ErrLost
 
 // opened is an open data directory.
 type opened struct {
@@ -65,7 +65,7 @@ func openDir(ctx context.Context, cfg Config) (_ *opened, err error) {
 		cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "old spools of the local relay not removed", slog.Any("err", err))
 	}
 	path := keyring.File(filepath.Join(cfg.Dir, keyringName))
-	if err := makeKeyring(ctx, cfg, path, hadStore); err != nil {
+	if _, err := keyring.First(ctx, path, hadStore, storePath, cfg.Rand, cfg.Now()); err != nil {
 		return nil, err
 	}
 	db, err := sqlite.Open(ctx, sqlite.Config{Path: storePath, Logger: cfg.Logger})
@@ -81,8 +81,8 @@ func openDir(ctx context.Context, cfg Config) (_ *opened, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkKeys(ctx, cfg, ring); err != nil {
-		return nil, err
+	if err := ring.Complete(ctx, storePath); err != nil {
+		return nil, fmt.Errorf("open local relay: %w", err)
 	}
 	key, err := openAPIKey(ctx, cfg, db)
 	if err != nil {
@@ -108,36 +108,6 @@ func (o *opened) close() error {
 	o.running.Wait()
 	if err := o.store.Close(); err != nil {
 		return fmt.Errorf("close local relay: %w", err)
-	}
-	return nil
-}
-
-// makeKeyring makes the keyring on the first run, and checks the one that is
-// there.
-func makeKeyring(ctx context.Context, cfg Config, path keyring.File, hadStore bool) error {
-	_, err := keyring.Read(ctx, path)
-	if errors.Is(err, fs.ErrNotExist) {
-		if hadStore {
-			return fmt.Errorf("%w: %s is missing; restore it from a backup, or move %s away to start afresh without the kubbis in it",
-				ErrKeyringLost, path, filepath.Join(cfg.Dir, storeName))
-		}
-		if err := keyring.Make(path, cfg.Rand, cfg.Now()); err != nil {
-			return err
-		}
-		_, err = keyring.Read(ctx, path)
-	}
-	return err
-}
-
-// checkKeys refuses a store that holds payloads which the keyring can't open.
-func checkKeys(ctx context.Context, cfg Config, ring *keyring.Live) error {
-	missing, err := ring.Missing(ctx)
-	if err != nil {
-		return fmt.Errorf("open local relay: %w", err)
-	}
-	if len(missing) > 0 {
-		return fmt.Errorf("%w: %s has no key %s, under which kubbis in %s are sealed; restore it from a backup, or move both files away to start afresh",
-			ErrKeyringLost, filepath.Join(cfg.Dir, keyringName), strings.Join(missing, " "), filepath.Join(cfg.Dir, storeName))
 	}
 	return nil
 }
