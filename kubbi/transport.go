@@ -34,7 +34,7 @@ func newGuardedTransport() *http.Transport {
 	t := newTransport()
 	t.Proxy = nil
 	d := dial.NewDialer()
-	dial.Guard(d, nil)
+	dial.Guard(d, dial.Public)
 	t.DialContext = d.DialContext
 	return t
 }

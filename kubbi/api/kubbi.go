@@ -15,6 +15,7 @@ type CreateRequest struct {
 	TTLSeconds    int             `json:"ttl_seconds"`
 	MaxRetrievals *int            `json:"max_retrievals,omitzero"` // nil: unlimited until the TTL passes
 	Metadata      json.RawMessage `json:"metadata,omitzero"`       // a JSON object
+	Notify        *Notify         `json:"x_notify,omitzero"`       // who is told of what happens to it; nil: nobody
 }
 
 // FileRequest is one file of a package.

@@ -62,6 +62,7 @@ type Purpose string
 const (
 	Payload Purpose = "payload" // salted with a claim token
 	Answer  Purpose = "answer"  // salted with an idempotency key
+	Notify  Purpose = "notify"  // salted with a kubbi's id
 )
 
 // Binding is what a sealed part is bound to: it opens only with the same one.

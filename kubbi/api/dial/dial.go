@@ -12,21 +12,21 @@ import (
 )
 
 // ErrAddress is why a dial was refused.
-var ErrAddress = errors.New("not a public address")
+var ErrAddress = errors.New("the address is not one that may be dialled")
 
 // NewDialer gives a dialer without a guard.
 func NewDialer() *net.Dialer {
 	return &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 }
 
-// Guard makes a dialer refuse addresses that are neither public nor, where that
-// is given, allowed, with ErrAddress. It looks behind name resolution, so that
-// a name that points to an inner address is refused as well. A proxy, which
-// would resolve the name elsewhere, must not be used with it.
-func Guard(d *net.Dialer, allowed func(netip.Addr) bool) {
+// Guard makes a dialer refuse, with ErrAddress, what may says no to, Public for
+// instance. It looks behind name resolution, so that a name that points to an
+// inner address is refused as well. A proxy, which would resolve the name
+// elsewhere, must not be used with it.
+func Guard(d *net.Dialer, may func(netip.Addr) bool) {
 	d.Control = func(_, address string, _ syscall.RawConn) error {
 		ap, err := netip.ParseAddrPort(address)
-		if err != nil || !Public(ap.Addr()) && (allowed == nil || !allowed(ap.Addr())) {
+		if err != nil || !may(ap.Addr()) {
 			return ErrAddress
 		}
 		return nil

@@ -1,0 +1,78 @@
+package api
+
+import (
+	"crypto/hkdf"
+	"crypto/sha256"
+	"encoding/base64"
+)
+
+// Event is what a producer may be told of: something that happened to its kubbi.
+type Event string
+
+// The events.
+const (
+	EventClaimed Event = "claimed" // a retrieval was counted
+	EventBurned  Event = "burned"  // it was the last one: told after EventClaimed
+	EventExpired Event = "expired" // its TTL has passed
+	EventDeleted Event = "deleted" // by its producer
+)
+
+// Events are all events, in the order in which messages name them.
+var Events = []Event{EventClaimed, EventBurned, EventExpired, EventDeleted}
+
+// MaxNotifyURL is the longest notify_url, in bytes.
+const MaxNotifyURL = 2048
+
+// Notify asks for webhook receipts: an extension of our relay, absent from the
+// hosted service.
+type Notify struct {
+	URL    string  `json:"notify_url"`
+	Events []Event `json:"events,omitzero"` // nil: all
+}
+
+// Headers of a receipt, as the Standard Webhooks specification 1.0.0 has them:
+// signed is id, timestamp and body with a full stop between each two.
+const (
+	HeaderWebhookID        = "webhook-id"        // a UUID; the same in every attempt
+	HeaderWebhookTimestamp = "webhook-timestamp" // of the attempt, in seconds since 1970
+	HeaderWebhookSignature = "webhook-signature" // v1, and HMAC-SHA256 in base64
+)
+
+// ReceiptPrefix, with an Event after it, is the type of a Receipt.
+const ReceiptPrefix = "kubbi."
+
+// Receipt is the body that is posted to a notify_url. It holds no secret: no
+// claim token, no metadata, nothing of the payload.
+type Receipt struct {
+	Type      string       `json:"type"`
+	Timestamp Time         `json:"timestamp"` // of the event
+	Data      ReceiptKubbi `json:"data"`
+}
+
+// ReceiptKubbi is a kubbi as it was right after the event.
+type ReceiptKubbi struct {
+	ID             string `json:"id"`
+	Status         Status `json:"status"`
+	ContentType    string `json:"content_type,omitzero"`     // single content
+	FileCount      *int   `json:"file_count,omitzero"`       // package
+	TotalSizeBytes *int64 `json:"total_size_bytes,omitzero"` // package
+	MaxRetrievals  *int   `json:"max_retrievals"`
+	RetrievalCount int    `json:"retrieval_count"`
+	CreatedAt      Time   `json:"created_at"`
+	ExpiresAt      Time   `json:"expires_at"`
+}
+
+// WebhookSecret is what the receipts of kubbis created with an API key are
+// signed with, in the form that Standard Webhooks libraries take: whsec_ and
+// the base64 of HKDF-SHA256 of the key's text, without salt, with the info
+// "kubbi-mcp/webhook/1", 32 bytes. The API key can't be got back from it.
+func WebhookSecret(apiKey string) (string, error) {
+	secret, err := hkdf.Key(sha256.New, []byte(apiKey), nil, "kubbi-mcp/webhook/1", 32)
+	if err != nil {
+		return "", err
+	}
+	return WebhookSecretPrefix + base64.StdEncoding.EncodeToString(secret), nil
+}
+
+// WebhookSecretPrefix starts every secret of receipts.
+const WebhookSecretPrefix = "whsec_"
