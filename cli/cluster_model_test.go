@@ -39,6 +39,8 @@ type answer struct {
 	status api.Status // active: it was done; else why not, or what get saw
 	number int        // claim: which retrieval; 0: not said. inspect, get: how many there were
 	burned bool       // claim: it was the last
+
+	taken map[int]int // lost claim: the numbers that it can't have had, with the keys that can; 0: none
 }
 
 // kubbiState is a kubbi as the API promises it: so many retrievals, and the
@@ -96,6 +98,9 @@ func (s kubbiState) step(q asked, a answer) (bool, kubbiState) {
 			}
 			s.count++
 			number = s.count
+			if key, taken := a.taken[number]; taken && (key == 0 || key != q.key) {
+				return false, s
+			}
 			if q.key != 0 {
 				s = s.hold(q.key, number)
 			}

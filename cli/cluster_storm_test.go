@@ -24,9 +24,8 @@ const (
 	stormUses    = 60 // requests after which another kubbi takes a slot
 
 	// Claims of an unlimited kubbi are not numbered, so that every order of those
-	// at the same time must be tried: few clients are after one. Every fourth
-	// client is after what is in slot 0.
-	unlimitedSlot = stormSlots - 1
+	// at the same time must be tried: few clients are after one.
+	unlimitedSlot, unlimitedUsers = stormSlots - 1, 4
 )
 
 // storm is a race of many clients for the same kubbis, while something is done
@@ -39,6 +38,7 @@ type storm struct {
 	seed      uint64
 	begun     time.Time
 	transport *http.Transport
+	unlimited chan struct{} // holds a token for each client that is after an unlimited kubbi
 
 	keys    atomic.Int64 // idempotency keys of claims, and numbers of creates, so far
 	creates atomic.Int64
@@ -53,7 +53,7 @@ type storm struct {
 func newStorm(t *testing.T, nodes []string, apiKey string) *storm {
 	s := &storm{
 		t: t, nodes: nodes, apiKey: apiKey, seed: rand.Uint64(), begun: time.Now(), unsure: map[int]bool{},
-		transport: &http.Transport{MaxIdleConnsPerHost: stormClients},
+		transport: &http.Transport{MaxIdleConnsPerHost: stormClients}, unlimited: make(chan struct{}, unlimitedUsers),
 	}
 	t.Cleanup(s.transport.CloseIdleConnections)
 	return s
@@ -95,14 +95,17 @@ func (s *storm) run(d time.Duration, disturb func(ctx context.Context)) {
 
 // turn does one thing to a kubbi that others are after, too.
 func (c *stormClient) turn(ctx context.Context) {
-	slot := c.rand.IntN(stormSlots)
-	switch n := c.rand.IntN(32); {
-	case n < 8:
-		slot = 0
-	case n == 8:
-		slot = unlimitedSlot
-	case slot == unlimitedSlot:
-		slot = 1
+	slot := 0 // every fourth client is after the same
+	if c.rand.IntN(4) > 0 {
+		slot = c.rand.IntN(stormSlots)
+	}
+	if slot == unlimitedSlot {
+		select {
+		case c.unlimited <- struct{}{}:
+			defer func() { <-c.unlimited }()
+		default:
+			slot = 1
+		}
 	}
 	k := c.use(ctx, slot)
 	if k == nil {

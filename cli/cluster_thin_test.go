@@ -11,11 +11,11 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// thin leaves out of the history of a kubbi what the rest implies, so that the
-// checker has less to try: the number of orders grows with the power of what
-// happens at the same time.
+// thin leaves out of the history of a kubbi what the rest implies, and notes
+// what it excludes, so that the checker has less to try: the number of orders
+// grows with the power of what happens at the same time.
 func thin(history []porcupine.Operation) []porcupine.Operation {
-	return thinLooks(thinLost(thinKeys(history)))
+	return markTaken(thinLooks(thinLost(thinKeys(history))))
 }
 
 // thinKeys forgets keys that one claim only was sent with, and leaves out
@@ -60,6 +60,23 @@ func thinLost(history []porcupine.Operation) []porcupine.Operation {
 		count[q.key]--
 		return count[q.key] < -1
 	})
+}
+
+// markTaken tells each claim that was lost which numbers others have had.
+func markTaken(history []porcupine.Operation) []porcupine.Operation {
+	taken := map[int]int{}
+	for _, op := range history {
+		if q, a := op.Input.(asked), op.Output.(answer); q.verb == claiming && a.number > 0 {
+			taken[a.number] = q.key
+		}
+	}
+	for i, op := range history {
+		if a := op.Output.(answer); a.lost {
+			a.taken = taken
+			history[i].Output = a
+		}
+	}
+	return history
 }
 
 // look is what a request saw that changed nothing.
