@@ -47,7 +47,7 @@ func main() {
 		}
 		return
 	}
-	only := flag.String("only", "", "run only the measurements whose name contains this: disk, store, http, mcp, sessions, start, stdio, large, memory, path")
+	only := flag.String("only", "", "run only the measurements whose name contains this: disk, store, http, pairs, million, mcp, sessions, start, stdio, large, memory, path")
 	rounds := flag.Int("rounds", 5, "rounds that the medians are taken over")
 	bin := flag.String("bin", "", "binary to measure instead of a fresh release build")
 	flag.Parse()
@@ -83,6 +83,8 @@ func run(only, bin string, rounds int) error {
 		{"disk", s.disk},
 		{"store", s.store},
 		{"http", s.http},
+		{"pairs", s.pairs},
+		{"million", s.million},
 		{"mcp", s.mcpCalls},
 		{"sessions", s.idle},
 		{"start", s.start},

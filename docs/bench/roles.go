@@ -7,13 +7,15 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
+	"strings"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	mcpserver "github.com/mark3labs/mcp-go/server"
 )
 
-// play runs this program as one of the bare servers that kubbi-mcp is compared
-// with.
+// play runs this program as a server that is measured, or one that it is
+// compared with.
 func play(role string) error {
 	switch role {
 	case "mcp-echo":
@@ -22,6 +24,8 @@ func play(role string) error {
 		return mcpHTTPEcho()
 	case "http-echo":
 		return httpEcho()
+	case "relay":
+		return serveRelay()
 	}
 	return fmt.Errorf("unknown role %q", role)
 }
@@ -47,14 +51,15 @@ func mcpHTTPEcho() error {
 }
 
 // httpEcho reads each body whole and answers with the one named by the path:
-// /create and /claim give bodies of the sizes that the relay gives.
+// /create and /claim give bodies of the sizes that the relay gives, /claim?size=N
+// one of N bytes.
 func httpEcho() error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
 	fmt.Fprintln(os.Stdout, "http://"+l.Addr().String())
-	create, claim := sample(createAnswer), sample(claimAnswer)
+	create, claim := sample(createAnswer), sample(1<<20)
 	return http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, err := io.Copy(io.Discard, io.LimitReader(r.Body, 1<<24)); err != nil {
 			return
@@ -65,7 +70,15 @@ func httpEcho() error {
 			w.Write(create)
 			return
 		}
-		w.Write(claim)
+		size := claimAnswer
+		if q := r.URL.RawQuery; q != "" {
+			var err error
+			if size, err = strconv.Atoi(strings.TrimPrefix(q, "size=")); err != nil || size > len(claim) {
+				w.WriteHeader(http.StatusBadRequest)
+				return
+			}
+		}
+		w.Write(claim[:size])
 	}))
 }
 
