@@ -92,9 +92,14 @@ func TestPythonSDK(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	checkPythonSDK(ctx, t, python, url, strings.TrimSpace(string(key)))
+}
+
+// checkPythonSDK drives the relay at url with the official Python SDK.
+func checkPythonSDK(ctx context.Context, t *testing.T, python, url, key string) {
+	t.Helper()
 	check := exec.CommandContext(ctx, python, filepath.Join("testdata", "outside", "python", "sdk_check.py"))
-	check.Env = append(os.Environ(),
-		"KUBBI_BASE_URL="+url, "KUBBI_API_KEY="+strings.TrimSpace(string(key)),
+	check.Env = append(os.Environ(), "KUBBI_BASE_URL="+url, "KUBBI_API_KEY="+key,
 		"NO_PROXY=127.0.0.1", "PYTHONDONTWRITEBYTECODE=1", "PYTHONUTF8=1")
 	out, err := check.CombinedOutput()
 	t.Logf("%s", out)
