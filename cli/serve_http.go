@@ -66,11 +66,11 @@ func (f *httpFlags) prepare(a *app, b *backend) (serve func(context.Context) err
 		if f.TLSCert == "" || f.TLSKey == "" {
 			return nil, usagef("--tls-cert and --tls-key go together")
 		}
-		cert, err := server.NewCertificate(f.TLSCert, f.TLSKey, a.log)
+		cert, err := newCertificate(f.TLSCert, f.TLSKey, a.log)
 		if err != nil {
 			return nil, usage(err)
 		}
-		cfg.Certificate = cert.Get
+		cfg.Certificate = cert.get
 	}
 	srv, err := server.NewHTTP(cfg)
 	if err != nil {

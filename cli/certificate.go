@@ -1,4 +1,4 @@
-package server
+package cli
 
 import (
 	"crypto/tls"
@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// Certificate is a TLS certificate in two PEM files, which is read anew when
+// certificate is a TLS certificate in two PEM files, which is read anew when
 // they change.
-type Certificate struct {
+type certificate struct {
 	certFile, keyFile string
 	log               *slog.Logger
 
@@ -30,19 +30,19 @@ type fileVersion struct {
 // certificateAge is how long a certificate is used without a look at its files.
 const certificateAge = time.Second
 
-// NewCertificate reads a certificate. An error names the file, and says nothing
+// newCertificate reads a certificate. An error names the file, and says nothing
 // of the key.
-func NewCertificate(certFile, keyFile string, log *slog.Logger) (*Certificate, error) {
-	c := &Certificate{certFile: certFile, keyFile: keyFile, log: log}
+func newCertificate(certFile, keyFile string, log *slog.Logger) (*certificate, error) {
+	c := &certificate{certFile: certFile, keyFile: keyFile, log: log}
 	if err := c.read(); err != nil {
 		return nil, err
 	}
 	return c, nil
 }
 
-// Get gives the certificate for a handshake, as tls.Config.GetCertificate wants
+// get gives the certificate for a handshake, as tls.Config.GetCertificate wants
 // it. If what is in the files now can't be used, the last one that could stays.
-func (c *Certificate) Get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if time.Since(c.looked) >= certificateAge {
@@ -54,7 +54,7 @@ func (c *Certificate) Get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 }
 
 // read reads the files if they have changed.
-func (c *Certificate) read() error {
+func (c *certificate) read() error {
 	c.looked = time.Now()
 	var version [2]fileVersion
 	for i, name := range []string{c.certFile, c.keyFile} {
