@@ -86,15 +86,17 @@ func hashOf(s string) string {
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 
-//go:embed *.html style.css script/*.js
+//go:embed *.html style.css icon.svg script/*.js
 var files embed.FS
 
 var (
 	style  = asset("style.css")
+	icon   = asset("icon.svg")
 	script = asset("script/words.js", "script/json.js", "script/show.js", "script/zip.js", "script/sealed.js", "script/claim.js")
 	pages  = template.Must(template.New("").Funcs(template.FuncMap{
 		"style":  func() template.CSS { return template.CSS(style) },
 		"script": func() template.JS { return template.JS(script) },
+		"icon":   func() template.URL { return dataURL("image/svg+xml", []byte(icon)) },
 		"bytes":  bytesOf, "when": when, "times": times, "kind": kind, "visible": visible, "plural": plural, "number": func(n *int) int { return *n },
 	}).ParseFS(files, "*.html"))
 )

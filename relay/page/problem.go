@@ -60,4 +60,4 @@ func (p Problem) Seconds() int { return int((p.Retry + time.Second - 1) / time.S
 func (p Problem) Write(w io.Writer) error { return pages.ExecuteTemplate(w, "problem", p) }
 
 // SetHeaders sets what goes with the page.
-func (p Problem) SetHeaders(h http.Header) { setHeaders(h, "img-src 'none'; form-action 'none'") }
+func (p Problem) SetHeaders(h http.Header) { setHeaders(h, "img-src data:; form-action 'none'") }

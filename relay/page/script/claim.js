@@ -1,1 +1,167 @@
+const at = (id) => document.getElementById(id);
+const page = at("page"), form = at("claim"), button = at("open"), notice = at("notice");
+const idempotencyKey = form.elements.key.value; // the same in every attempt: they count once
+const label = button.textContent;
+let busy = false, over = false;
 
+// say tells a screen reader.
+const say = (words) => { at("status").textContent = words; };
+
+function warn(words) {
+  notice.textContent = words;
+  notice.hidden = false;
+}
+
+const sealOf = (s) => (s && typeof s === "object" && !Array.isArray(s) ? s : null);
+const sealed = () => (page.dataset.sealed === undefined ? null : { v: Number(page.dataset.version), kid: page.dataset.kid });
+
+// offer shows the button if what is here can be opened with this link.
+async function offer() {
+  if (over || busy) return;
+  try {
+    await unlock(sealed());
+    if (over || busy) return;
+    notice.hidden = true;
+    form.hidden = false;
+  } catch (e) {
+    form.hidden = true;
+    warn(`${e instanceof Refusal ? e.message : "This can't be opened in this browser."} Nothing has been opened.`);
+  }
+}
+
+const wait = (ms) => new Promise((done) => { setTimeout(done, ms); });
+
+const request = (method) => fetch(`${location.pathname}/claim`, {
+  method, headers: { Accept: "application/json", "Idempotency-Key": idempotencyKey },
+  cache: "no-store", credentials: "omit", redirect: "error", referrerPolicy: "no-referrer", keepalive: method === "DELETE",
+});
+
+// claim gets the payload's JSON. An answer that is lost on the way is asked for
+// again.
+async function claim() {
+  for (let attempt = 0; ; attempt++) {
+    let trouble = "The connection broke.";
+    try {
+      const response = await request("POST");
+      const text = await response.text();
+      if (response.ok) return { text, left: response.headers.get("Kubbi-Remaining-Reads") };
+      if (response.status === 404 || response.status === 410) {
+        location.reload(); // to the page that says why
+        return null;
+      }
+      if (response.status < 500) {
+        const seconds = Number(response.headers.get("Retry-After"));
+        throw new Refusal(seconds > 0 ? `Too many wrong links were tried from your network. Try again in ${plural(seconds, "second", "seconds")}.` : "That was refused.");
+      }
+      trouble = "What keeps your things can't be reached at the moment.";
+    } catch (e) {
+      if (e instanceof Refusal) throw e;
+    }
+    if (attempt === 3) throw new Refusal(`${trouble} Press the button again: within a minute it counts as one time only.`);
+    await wait(500 * 2 ** attempt);
+  }
+}
+
+// itemsOf gives what was claimed as items. It checks the seal again: what was
+// looked at need not be what was claimed.
+async function itemsOf(text) {
+  const answer = JSON.parse(text);
+  const seal = sealOf(answer.metadata?.sealed);
+  const key = await unlock(seal);
+  const isPackage = Array.isArray(answer.files);
+  if (key) return { answer, isPackage, items: await (isPackage ? openFiles : openContent)(key, answer) };
+  if (isPackage) {
+    const items = answer.files.map(({ name, content_type: type, role, content, encoding }) => (
+      { name, type, role, data: encoding === "base64" ? fromPaddedBase64(content) : new TextEncoder().encode(content) }));
+    return { answer, isPackage, items };
+  }
+  const json = answer.content_type === "application/json";
+  return { answer, isPackage, items: [{ type: answer.content_type, data: new TextEncoder().encode(json ? member(text, "content") : answer.content) }] };
+}
+
+function outcome({ burned, expires_at: end }, left) {
+  if (burned) {
+    return element("p", { class: "notice" }, element("strong", {}, "Burned."),
+      " This was the last time it could be opened, and it is erased. Save what you need before you close this page.");
+  }
+  const again = left === "unlimited" || left === null ? "again" : `${times(Number(left))} more`;
+  return element("p", { class: "lead" }, `It can be opened ${again}, until ${localTime(end)}.`);
+}
+
+function show({ answer, isPackage, items }, left) {
+  const words = !isPackage ? "Here it is" : items.length === 1 ? "Here is your file" : `Here are your ${items.length} files`;
+  const title = element("h1", { id: "result-title", tabindex: "-1" }, words);
+  const result = at("result");
+  result.replaceChildren(title, outcome(answer, left));
+  if (items.length > 1) {
+    result.append(element("p", { class: "actions" }, saveLink(zipOf(items, new Date(answer.created_at)), "kubbi.zip", "Save all as a zip file")));
+  }
+  result.append(...items.map(itemOf));
+  at("preview").hidden = true;
+  result.hidden = false;
+  document.title = "What was sent to you";
+  title.focus();
+  scrollTo(0, 0);
+}
+
+async function open() {
+  if (busy || over) return;
+  busy = true;
+  button.setAttribute("aria-disabled", "true");
+  button.textContent = "Opening…";
+  notice.hidden = true;
+  let counted = false;
+  try {
+    await unlock(sealed()); // the link may be another one by now
+    const got = await claim();
+    if (!got) return;
+    counted = true;
+    const opened = await itemsOf(got.text);
+    show(opened, got.left);
+    over = true;
+    request("DELETE").catch(() => {}); // it is safely here: the relay may forget it
+  } catch (e) {
+    const why = e instanceof Refusal ? e.message : "The answer was not whole.";
+    warn(counted ? `What came can't be opened: ${why.replace(/\.$/, "")}. This has counted as one time; press the button again within a minute to fetch the same once more.` : why);
+  } finally {
+    busy = false;
+    button.removeAttribute("aria-disabled");
+    button.textContent = label;
+  }
+}
+
+const localTime = (time) => new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" }).format(new Date(time));
+
+// countDown says how much time is left, by how long this page has been open and
+// not by this machine's idea of the time.
+function countDown() {
+  const end = Date.now() + Number(page.dataset.left);
+  let told = false;
+  const tick = () => {
+    const left = end - Date.now();
+    at("left").textContent = left > 0 ? `${duration(left)} left` : "the time is up";
+    if (left <= 60_000 && left > 0 && !told) {
+      told = true;
+      if (!over) say("Less than a minute is left.");
+    }
+    if (left <= 0) {
+      clearInterval(timer);
+      if (over || busy) return;
+      over = true;
+      form.hidden = true;
+      warn("Too late: the time for this link has passed, and what was sent has been erased. Ask the sender to send it again.");
+    }
+  };
+  const timer = setInterval(tick, 1000);
+  tick();
+}
+
+at("until").textContent = localTime(page.dataset.expires);
+at("large")?.remove();
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  open();
+});
+addEventListener("hashchange", offer);
+offer();
+countDown();

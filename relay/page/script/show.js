@@ -1,1 +1,98 @@
+const rasters = ["image/png", "image/jpeg", "image/gif", "image/webp", "image/avif"]; // an SVG may hold scripts
+const maxText = 256 * 1024; // characters that are shown; all can be copied and saved
+const maxTree = 1024 * 1024; // characters of JSON that is shown as a tree
+
+const utf8 = (data) => new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(data);
+
+// textOf gives what reads as text, null for what does not.
+function textOf({ type, data }) {
+  const main = type.split("/")[0];
+  if (["audio", "video", "font"].includes(main) || rasters.includes(type)) return null;
+  try {
+    const text = utf8(data);
+    return main === "text" || !text.includes("\0") ? text : null;
+  } catch {
+    return null;
+  }
+}
+
+const filename = ({ name, type }) =>
+  name || { "application/json": "content.json", "text/markdown": "content.md", "text/csv": "content.csv" }[type] || "content.txt";
+
+// saveLink saves under a name. What is saved has no type by which anything
+// would open it.
+function saveLink(parts, name, ...label) {
+  const blob = new Blob(parts, { type: "application/octet-stream" });
+  return element("a", { class: "button", href: URL.createObjectURL(blob), download: name }, ...label);
+}
+
+// copyButton copies a text as it was sent.
+function copyButton(text, ...label) {
+  const button = element("button", { type: "button" }, "Copy", ...label);
+  button.addEventListener("click", async () => {
+    let done = true;
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch { // not a secure context, or not allowed
+      const area = element("textarea", { class: "sr", readonly: true, tabindex: "-1", "aria-hidden": "true" });
+      area.value = text;
+      document.body.append(area);
+      area.select();
+      done = document.execCommand("copy");
+      area.remove();
+      button.focus();
+    }
+    say(done ? "Copied." : "Copying did not work: select the text instead.");
+    button.firstChild.data = done ? "Copied" : "Not copied";
+    setTimeout(() => { button.firstChild.data = "Copy"; }, 2000);
+  });
+  return button;
+}
+
+function textBlock(text, name) {
+  const label = name ? `Text of ${name}` : "The text";
+  return element("pre", { tabindex: "0", dir: "auto", "aria-label": label, role: "group" }, visible(text.slice(0, maxText)));
+}
+
+// itemOf shows a file, or the only content, which has no name.
+function itemOf(item) {
+  const { name, type, role, data } = item;
+  const text = textOf(item);
+  const which = name ? [element("span", { class: "sr" }, ` ${name}`)] : [];
+  const actions = element("p", { class: "actions" });
+  if (text) actions.append(copyButton(text, ...which.map((e) => e.cloneNode(true))));
+  actions.append(saveLink([data], filename(item), "Save", ...which));
+  const meta = element("p", { class: "meta" }, `${visible(kind(type))}, ${bytes(data.length)}`);
+  if (role) meta.append(", ", element("span", { class: "role" }, role));
+  const article = element("article", { class: "item" }, element("h2", { class: "name" }, name || "The content"), meta, actions);
+  const note = (words) => article.append(element("p", { class: "meta" }, words));
+  if (rasters.includes(type)) {
+    const image = element("img", { alt: name ? `The image ${name}` : "The image" });
+    const picture = element("p", { class: "picture" }, image);
+    image.addEventListener("error", () => picture.replaceWith(element("p", { class: "meta" }, "This image can't be shown here.")));
+    image.src = URL.createObjectURL(new Blob([data], { type }));
+    article.append(picture);
+  } else if (data.length === 0) {
+    note("It is empty.");
+  } else if (text === null) {
+    note("It can't be shown here. Save it to open it with another program.");
+  } else {
+    const json = type === "application/json" || type.endsWith("+json");
+    const tree = json && text.length <= maxTree ? readJSON(text) : null;
+    const shown = tree ? indented(text, tree) : text;
+    if (tree?.nodes) {
+      article.append(element("div", { class: "tree" }, treeOf(text, tree)));
+      const source = element("details", { class: "source" }, element("summary", {}, "As text"));
+      source.addEventListener("toggle", () => source.append(textBlock(shown, name)), { once: true });
+      article.append(source);
+    } else {
+      article.append(textBlock(shown, name));
+    }
+    if (shown.length > maxText) note("This is only the beginning: copy or save it to get all.");
+    if (visible(text) !== text.replaceAll("\r\n", "\n")) {
+      note("Characters that can't be seen stand here as ⟦U+…⟧. Copied or saved, they are as they were sent.");
+    }
+  }
+  return article;
+}
 
