@@ -84,12 +84,6 @@ func (c *cluster) command(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// apiKey makes an API key.
-func (c *cluster) apiKey(flags ...string) string {
-	c.t.Helper()
-	return strings.TrimSpace(string(c.run(append([]string{"keys", "create", "--label", "storm"}, flags...)...)))
-}
-
 // origins are where the nodes are.
 func (c *cluster) origins() (all []string) {
 	for _, n := range c.nodes {
@@ -135,21 +129,20 @@ func (c *cluster) kill(ctx context.Context, n *node) {
 	c.ready(ctx, n)
 }
 
-// killInTurn kills one node after another, and starts each again at once, until
-// ctx ends.
-func (c *cluster) killInTurn(ctx context.Context, every time.Duration) {
+// killInTurn kills one node after another, about every so often, and starts
+// each again at once.
+func (c *cluster) killInTurn(ctx context.Context, d, every time.Duration) {
 	c.t.Helper()
-	kills := 0
-	for i := 0; ; i++ {
+	kills, end := 0, time.Now().Add(d)
+	for ; time.Now().Before(end); kills++ {
 		select {
 		case <-ctx.Done():
-			c.t.Logf("%d kills", kills)
-			return
+			c.t.Fatal(ctx.Err())
 		case <-time.After(every/2 + rand.N(every)):
-			c.kill(context.WithoutCancel(ctx), c.nodes[i%len(c.nodes)])
-			kills++
+			c.kill(ctx, c.nodes[kills%len(c.nodes)])
 		}
 	}
+	c.t.Logf("%d kills in %v", kills, d)
 }
 
 // stop ends the nodes as an operator does, and looks for crashes in their logs.

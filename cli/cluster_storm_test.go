@@ -64,24 +64,25 @@ func (s *storm) now() time.Duration { return time.Since(s.begun) }
 // keyText is the text of an idempotency key.
 func (s *storm) keyText(key int) string { return fmt.Sprintf("storm-%x-%d", s.seed, key) }
 
-// run has the clients race for a time, while disturb does what it does, looks
-// at everything when it is quiet again, and checks the history.
-func (s *storm) run(d time.Duration, disturb func(ctx context.Context)) {
+// run has the clients race for as long as disturb does what it does, looks at
+// everything when it is quiet again, and checks the history.
+func (s *storm) run(disturb func(ctx context.Context)) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), patience+d)
-	defer cancel()
-	end, over := context.WithTimeout(ctx, d)
-	defer over()
+	ctx, cancel := context.WithTimeout(s.t.Context(), 2*patience)
+	var over atomic.Bool
 	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel() // should disturb end the test
 	for i := range stormClients {
 		c := s.client(i)
 		wg.Go(func() {
-			for end.Err() == nil && !s.t.Failed() {
+			for !over.Load() && ctx.Err() == nil && !s.t.Failed() {
 				c.turn(ctx)
 			}
 		})
 	}
-	disturb(end)
+	disturb(ctx)
+	over.Store(true)
 	wg.Wait()
 	claims, took := s.claims.Load(), s.now()
 	if ctx.Err() != nil {
@@ -188,9 +189,13 @@ func (s *storm) audit(ctx context.Context) {
 	c := s.client(stormClients)
 	listed := map[string]api.Kubbi{}
 	for page, anchor := 1, ""; ; page++ {
-		r, answered, _ := c.try(ctx, http.MethodGet, fmt.Sprintf("%s?limit=100&page=%d&anchor=%s", api.PathKubbis, page, anchor), "", nil)
+		path := fmt.Sprintf("%s?limit=100&page=%d&anchor=%s", api.PathKubbis, page, anchor)
+		r, answered, _ := c.try(ctx, http.MethodGet, path, "", nil)
+		for !answered && c.pause(ctx, true) {
+			r, answered, _ = c.try(ctx, http.MethodGet, path, "", nil)
+		}
 		var l api.ListResponse
-		if err := json.Unmarshal(r.body, &l); !answered || r.status != http.StatusOK || err != nil {
+		if err := json.Unmarshal(r.body, &l); r.status != http.StatusOK || err != nil {
 			s.t.Fatalf("list: status %d, %.300s", r.status, r.body)
 		}
 		for _, k := range l.Kubbis {

@@ -20,8 +20,8 @@ func stormTime() time.Duration {
 // 64 clients race for the same kubbis.
 func TestClusterOnFile(t *testing.T) {
 	c := startCluster(t, "KUBBI_DATA_DIR="+t.TempDir())
-	s := newStorm(t, c.origins(), c.apiKey())
-	s.run(stormTime(), func(ctx context.Context) { c.killInTurn(ctx, 2*time.Second) })
+	s := newStorm(t, c.origins(), c.newKey("storm"))
+	s.run(func(ctx context.Context) { c.killInTurn(ctx, stormTime(), 2*time.Second) })
 	c.silent(s)
 }
 
@@ -29,7 +29,7 @@ func TestClusterOnFile(t *testing.T) {
 // work: no request fails.
 func TestClusterRotation(t *testing.T) {
 	c := startCluster(t, "KUBBI_DATA_DIR="+t.TempDir())
-	load, stop := startHandoffs(t, 8, c.apiKey(), c.origins()...)
+	load, stop := startHandoffs(t, 8, c.newKey("storm"), c.origins()...)
 	load.rotateUnder(c.run)
 	stop()
 	t.Logf("%d kubbis were handed over meanwhile", load.done.Load())
