@@ -83,6 +83,9 @@ func (rl *Relay) take(h http.Header, r *http.Request) (*taken, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.Notify != nil || c.Burned {
+		rl.wakeSender()
+	}
 	h.Set(api.HeaderRemainingReads, api.Unlimited)
 	if left := remaining(&c.Kubbi, c.Number); left != nil {
 		h.Set(api.HeaderRemainingReads, strconv.Itoa(*left))

@@ -52,6 +52,11 @@ func (rl *Relay) create(h http.Header, r *http.Request) (resp api.CreateResponse
 			return resp, err
 		}
 	}
+	if d.notify != nil {
+		if k.Notify, err = rl.sealTarget(ring, k, d.notify, apiKeyOf(r)); err != nil {
+			return resp, err
+		}
+	}
 	payload, err := rl.seal(ring, k, t, d.parts)
 	if err != nil {
 		return resp, err

@@ -38,6 +38,18 @@ type wireCreate struct {
 	files     jsontext.Kind // of the member; 0: absent
 	file      []wireFile    // at most the limit and one
 	fileCount int
+
+	notify wireNotify
+}
+
+// wireNotify is x_notify. It is ours, so that unknown members are not ignored.
+type wireNotify struct {
+	kind       jsontext.Kind // of the member; 0: absent
+	url        span
+	events     jsontext.Kind // of the member; 0: absent
+	event      []span        // at most all events and one
+	eventCount int
+	unknown    bool // it has a member that it should not
 }
 
 type wireFile struct {
@@ -83,6 +95,8 @@ func decodeCreate(body []byte, maxFiles int, o *outline.Outline) (*wireCreate, e
 				}
 				c.file = append(c.file, d.file())
 			})
+		case "x_notify":
+			c.notify = d.notify()
 		default:
 			d.skip()
 		}
@@ -129,6 +143,38 @@ func (d *decoder) file() wireFile {
 		}
 	})
 	return f
+}
+
+func (d *decoder) notify() wireNotify {
+	n := wireNotify{kind: d.dec.PeekKind()}
+	if n.kind != '{' {
+		d.skip()
+		return n
+	}
+	d.object(func(name string) {
+		switch name {
+		case "notify_url":
+			n.url = d.value()
+		case "events":
+			n.events = d.dec.PeekKind()
+			if n.events != '[' {
+				d.skip()
+				return
+			}
+			d.array(func() {
+				n.eventCount++
+				if n.eventCount > len(api.Events)+1 {
+					d.skip()
+					return
+				}
+				n.event = append(n.event, d.value())
+			})
+		default:
+			n.unknown = true
+			d.skip()
+		}
+	})
+	return n
 }
 
 func (d *decoder) token() (t jsontext.Token) {

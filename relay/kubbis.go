@@ -86,6 +86,7 @@ func (rl *Relay) delete(h http.Header, r *http.Request) (resp api.DeleteResponse
 	if err != nil {
 		return resp, err
 	}
+	rl.wakeSender()
 	return api.DeleteResponse{ID: k.ID, Status: statusOf(k)}, nil
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay/store"
+	"kubbi-mcp/relay/webhook"
 )
 
 // overQuota says of a create that the store refused which quota of the key is
@@ -26,16 +27,18 @@ func overQuota(err error, k *store.APIKey, now time.Time) error {
 	return err
 }
 
-// limits are what a create may ask for: those of the relay or, where it is
-// less, of the API key.
+// limits are what a create may ask for: what the relay allows or, where it is
+// less, the API key.
 type limits struct {
 	api.Limits
 	ttlOfKey, bytesOfKey bool
+
+	notify *webhook.Options // nil: webhook receipts are not to be had
 }
 
 // limitsOf gives the limits of a key's creates.
 func (rl *Relay) limitsOf(k *store.APIKey) limits {
-	l := limits{Limits: rl.cfg.Limits}
+	l := limits{Limits: rl.cfg.Limits, notify: rl.cfg.Notify}
 	if s := int(k.MaxTTL / time.Second); s > 0 && s < l.MaxTTLSeconds {
 		l.MaxTTLSeconds, l.ttlOfKey = s, true
 	}

@@ -21,6 +21,7 @@ import (
 
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay/store"
+	"kubbi-mcp/relay/webhook"
 )
 
 // The defaults of Config.
@@ -44,6 +45,8 @@ type Config struct {
 	GuessLimit     int     // failed guesses of claim tokens and API keys in a minute that an address may make at this relay; zero: any number
 	TrustedProxies Proxies // whose word about a request's address is taken; zero: nobody's
 
+	Notify *webhook.Options // where webhook receipts may go that producers ask for; nil: nowhere, and asking is a fault
+
 	SpoolDir string // where a large request waits, encrypted, until it has been understood; zero: the system's folder of temporary files
 
 	Now    func() time.Time // zero: time.Now
@@ -58,6 +61,7 @@ type Relay struct {
 	keys    keyCache
 	meters  meters
 	guesses guesses
+	sender  *webhook.Sender // nil: nobody is told of anything
 }
 
 // New makes a relay. A fault in cfg is an error.
@@ -96,6 +100,9 @@ func New(cfg Config) (*Relay, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	r := &Relay{cfg: cfg, guesses: guesses{limit: cfg.GuessLimit}}
+	if cfg.Notify != nil {
+		r.sender = webhook.New(webhook.Config{Options: *cfg.Notify, Store: cfg.Store, Open: r.openNotice, Now: r.now, Logger: cfg.Logger})
+	}
 	r.mux = r.routes()
 	return r, nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"kubbi-mcp/relay/store"
@@ -15,9 +16,15 @@ const (
 	firstSweep = time.Second // after the start, so that a short-lived process does none
 )
 
-// Run sweeps the store now and then until ctx ends, and returns nil. A sweep
-// that fails is logged, and tried again when the next is due.
+// Run sweeps the store now and then and delivers webhook receipts until ctx
+// ends, and returns nil. A sweep that fails is logged, and tried again when the
+// next is due.
 func (rl *Relay) Run(ctx context.Context) error {
+	if rl.sender != nil {
+		var sending sync.WaitGroup
+		sending.Go(func() { _ = rl.sender.Run(ctx) }) // nil, when ctx has ended
+		defer sending.Wait()
+	}
 	wait := min(firstSweep, rl.cfg.SweepEvery)
 	for {
 		select {
@@ -50,6 +57,9 @@ func (rl *Relay) Sweep(ctx context.Context) (sum store.Swept, err error) {
 		if err := ctx.Err(); err != nil {
 			return sum, err
 		}
+	}
+	if sum.Expired > 0 {
+		rl.wakeSender()
 	}
 	if sum.Expired+sum.Wiped+sum.Removed > 0 {
 		rl.cfg.Logger.LogAttrs(ctx, slog.LevelDebug, "swept", slog.Int("expired", sum.Expired),

@@ -24,6 +24,8 @@ type team struct {
 	clock *relaytest.Clock
 	db    store.Store // another opening of it
 	nodes []*httptest.Server
+
+	relays []*relay.Relay // of the nodes; nobody has called Run
 }
 
 // opener opens a store once more.
@@ -73,7 +75,7 @@ func newTeam(t testing.TB, n int, open opener, change func(*relay.Config)) *team
 		}
 		srv := httptest.NewServer(rl)
 		t.Cleanup(srv.Close)
-		tm.nodes = append(tm.nodes, srv)
+		tm.nodes, tm.relays = append(tm.nodes, srv), append(tm.relays, rl)
 	}
 	return tm
 }

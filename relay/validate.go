@@ -22,6 +22,7 @@ type draft struct {
 	ttl           time.Duration
 	maxRetrievals int
 	metadata      []byte       // compact; nil: none
+	notify        *api.Notify  // nil: nobody is to be told
 	spool         *spool.Spool // of the parts; nil: they are in memory
 }
 
@@ -61,6 +62,7 @@ func (v *validator) validate(wire *wireCreate) (*draft, error) {
 	v.ttl(wire.ttl)
 	v.maxRetrievals(wire.maxRetrievals)
 	v.metadata(wire.metadata)
+	v.notify(&wire.notify)
 	if err := v.err(); err != nil {
 		return nil, err
 	}
