@@ -29,6 +29,7 @@ type grammar struct {
 	Get     getCmd     `cmd:"" help:"Show one of your kubbis."`
 	List    listCmd    `cmd:"" help:"List your kubbis, newest first."`
 	Delete  deleteCmd  `cmd:"" help:"End a kubbi early and wipe its payload."`
+	Relay   relayCmd   `cmd:"" help:"Serve a relay to a team."`
 	Keys    keysCmd    `cmd:"" help:"Make, list and revoke the API keys of a relay."`
 	Keyring keyringCmd `cmd:"" help:"Rotate, list and prune the master keys of a relay."`
 	Version versionCmd `cmd:"" help:"Show the version."`
@@ -79,7 +80,7 @@ func Run(ctx context.Context, args []string, getenv func(string) string, stdin i
 		ctx: ctx, cfg: g.Config, getenv: getenv,
 		stdin: stdin, stdout: stdout, stderr: stderr,
 	}
-	a.log = a.logger(parsed.Command() == "serve")
+	a.log = a.logger(parsed.Command() == "serve" || parsed.Command() == "relay serve")
 	err = parsed.Run(a)
 	if ctx.Err() != nil && err != nil {
 		return interrupted{err}

@@ -93,9 +93,12 @@ func (rl *Relay) answerError(w http.ResponseWriter, r *http.Request, err error) 
 		rl.cfg.Logger.LogAttrs(r.Context(), slog.LevelError, "request failed",
 			slog.String("method", method(r)), slog.String("route", shape(r)), slog.Any("err", err))
 	}
-	if rec, ok := w.(*recorder); ok && rec.status != 0 {
-		rec.abort = true
-		return
+	if rec, ok := w.(*recorder); ok {
+		if rec.status != 0 {
+			rec.abort = true
+			return
+		}
+		rec.code = e.code
 	}
 	wait := e.retryAfter
 	if e.code == api.CodeUnavailable {

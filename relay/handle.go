@@ -60,7 +60,9 @@ func (rl *Relay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if p := recover(); p != nil {
 			rl.recovered(rec, r, p)
 		}
-		rl.logRequest(rec, r, time.Since(start))
+		took := time.Since(start)
+		rl.logRequest(rec, r, took)
+		rl.observe(rec, r, took)
 		if rec.abort {
 			panic(http.ErrAbortHandler) // the client must not take a cut answer for a whole one
 		}
@@ -82,13 +84,20 @@ func (rl *Relay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (rl *Relay) logRequest(rec *recorder, r *http.Request, took time.Duration) {
-	if !rl.cfg.Logger.Enabled(r.Context(), slog.LevelDebug) {
+	level := slog.LevelDebug
+	if rl.cfg.AccessLog && operation(r) != OpHealth {
+		level = slog.LevelInfo
+	}
+	if !rl.cfg.Logger.Enabled(r.Context(), level) {
 		return
 	}
 	attrs := []slog.Attr{
 		slog.String("method", method(r)), slog.String("route", shape(r)), slog.Int("status", rec.status),
 		slog.Int64("request_bytes", max(r.ContentLength, 0)), slog.Int64("answer_bytes", rec.bytes),
 		slog.Duration("duration", took),
+	}
+	if from := rl.cfg.TrustedProxies.Client(r); from.IsValid() {
+		attrs = append(attrs, slog.String("client", from.String()))
 	}
 	if id := r.PathValue(keyValue); id != "" {
 		attrs = append(attrs, slog.String("key", id))
@@ -98,7 +107,7 @@ func (rl *Relay) logRequest(rec *recorder, r *http.Request, took time.Duration) 
 			attrs = append(attrs, slog.String("trace_id", tp.TraceID))
 		}
 	}
-	rl.cfg.Logger.LogAttrs(r.Context(), slog.LevelDebug, "request", attrs...)
+	rl.cfg.Logger.LogAttrs(r.Context(), level, "request", attrs...)
 }
 
 // recovered answers a panic. What it panicked with may hold anything, so only
@@ -146,7 +155,8 @@ func method(r *http.Request) string {
 // recorder notes what an answer has come to.
 type recorder struct {
 	http.ResponseWriter
-	status int // 0: not begun
+	status int      // 0: not begun
+	code   api.Code // of the error that it is
 	bytes  int64
 	abort  bool
 }

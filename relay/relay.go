@@ -49,6 +49,9 @@ type Config struct {
 
 	SpoolDir string // where a large request waits, encrypted, until it has been understood; zero: the system's folder of temporary files
 
+	AccessLog bool     // logs each request at info rather than debug, but for those to /health
+	Observer  Observer // is told of requests and sweeps; zero: nobody
+
 	Now    func() time.Time // zero: time.Now
 	Rand   io.Reader        // safe for concurrent use; zero: crypto/rand
 	Logger *slog.Logger     // zero: discards
@@ -72,12 +75,10 @@ func New(cfg Config) (*Relay, error) {
 	if cfg.Keyring == nil || cfg.Keyring.Current().Sealing(time.Time{}) == "" {
 		return nil, errors.New("relay needs a keyring with a key")
 	}
-	u, err := url.Parse(cfg.Origin)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil ||
-		strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
-		return nil, fmt.Errorf("relay origin %q is not of the form https://host[:port]", cfg.Origin)
+	var err error
+	if cfg.Origin, err = ParseOrigin(cfg.Origin); err != nil {
+		return nil, err
 	}
-	cfg.Origin = u.Scheme + "://" + u.Host
 	if cfg.Limits == (api.Limits{}) {
 		cfg.Limits = api.DefaultLimits()
 	}
@@ -105,6 +106,16 @@ func New(cfg Config) (*Relay, error) {
 	}
 	r.mux = r.routes()
 	return r, nil
+}
+
+// ParseOrigin gives the origin of claim URLs that a URL without a path names.
+func ParseOrigin(text string) (string, error) {
+	u, err := url.Parse(text)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil ||
+		strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+		return "", fmt.Errorf("relay origin %q is not of the form https://host[:port]", text)
+	}
+	return u.Scheme + "://" + u.Host, nil
 }
 
 // now is the time as stores and the API keep it.

@@ -32,7 +32,15 @@ func (rl *Relay) Run(ctx context.Context) error {
 			return nil
 		case <-time.After(wait):
 		}
-		if _, err := rl.Sweep(ctx); err != nil && ctx.Err() == nil {
+		start := time.Now()
+		swept, err := rl.Sweep(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if rl.cfg.Observer != nil {
+			rl.cfg.Observer.Sweep(swept, time.Since(start), err)
+		}
+		if err != nil {
 			rl.cfg.Logger.LogAttrs(ctx, slog.LevelError, "sweep failed", slog.Any("err", err))
 		}
 		// Several processes sweep one store: jitter keeps them from doing it at once.

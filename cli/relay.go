@@ -1,0 +1,202 @@
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"time"
+
+	"kubbi-mcp/relay"
+	"kubbi-mcp/relay/keyring"
+	"kubbi-mcp/relay/service"
+	"kubbi-mcp/relay/store"
+)
+
+// relayCmd is `kubbi-mcp relay`.
+type relayCmd struct {
+	Serve relayServeCmd `cmd:"" default:"withargs" help:"Serve a relay to a team, until it is stopped. This is what relay does by itself."`
+}
+
+// relayFlags are the flags of a team's relay.
+type relayFlags struct {
+	storeFlag
+	keyringFlag
+	Listen        string        `group:"Relay:" variable:"KUBBI_RELAY_LISTEN" placeholder:"HOST:PORT" default:"127.0.0.1:7118" help:"Address to listen at (${default})."`
+	PublicURL     string        `group:"Relay:" name:"public-url" variable:"KUBBI_RELAY_PUBLIC_URL" placeholder:"URL" help:"Origin of claim URLs, as https://kubbi.example.com. Needed unless the address is a loopback one."`
+	TLSCert       string        `group:"Relay:" name:"tls-cert" variable:"KUBBI_RELAY_TLS_CERT" placeholder:"FILE" help:"Certificate chain, PEM; read anew when it changes."`
+	TLSKey        string        `group:"Relay:" name:"tls-key" variable:"KUBBI_RELAY_TLS_KEY" placeholder:"FILE" help:"The certificate's key, PEM."`
+	TrustedProxy  []string      `group:"Relay:" variable:"KUBBI_RELAY_TRUSTED_PROXIES" placeholder:"ADDRESS" help:"Believe this reverse proxy, an address or a prefix such as 10.0.0.0/8, about where a request comes from; may be repeated."`
+	GuessLimit    int           `group:"Relay:" variable:"KUBBI_RELAY_GUESS_LIMIT" placeholder:"N" default:"30" help:"Wrong claim tokens and API keys that an address may try in a minute (${default}); 0 for any number."`
+	Grace         time.Duration `group:"Relay:" variable:"KUBBI_RELAY_GRACE" placeholder:"DURATION" default:"60s" help:"How long a create or claim with an Idempotency-Key may be repeated (${default}); 0 for not at all."`
+	Retention     time.Duration `group:"Relay:" variable:"KUBBI_RELAY_RETENTION" placeholder:"DURATION" default:"24h" help:"How long it is remembered that a kubbi has ended, and how (${default})."`
+	MetricsListen string        `group:"Relay:" variable:"KUBBI_RELAY_METRICS_LISTEN" placeholder:"HOST:PORT" help:"Address of a listener for Prometheus and for probes, which nobody else should reach. By default there is none."`
+	AccessLog     bool          `group:"Relay:" negatable:"" variable:"KUBBI_RELAY_ACCESS_LOG" default:"true" help:"Log a line for each request, at info."`
+	MaxConns      int           `group:"Relay:" variable:"KUBBI_RELAY_MAX_CONNS" placeholder:"N" default:"4096" help:"Connections open at once (${default})."`
+	MaxRequests   int           `group:"Relay:" variable:"KUBBI_RELAY_MAX_REQUESTS" placeholder:"N" default:"512" help:"Requests running at once (${default})."`
+	LameDuck      time.Duration `group:"Relay:" variable:"KUBBI_RELAY_LAME_DUCK" placeholder:"DURATION" default:"5s" help:"When stopped, still take requests for so long, if somebody has been watching /readyz (${default})."`
+	Drain         time.Duration `group:"Relay:" variable:"KUBBI_RELAY_DRAIN" placeholder:"DURATION" default:"10s" help:"When stopped, let running requests go on for so long after that (${default})."`
+}
+
+// relayServeCmd is `kubbi-mcp relay` itself.
+type relayServeCmd struct{ relayFlags }
+
+// Run serves until the context ends.
+func (c *relayServeCmd) Run(a *app) (err error) {
+	cfg, err := c.config(a)
+	if err != nil {
+		return usage(err)
+	}
+	l, scrape, err := c.bind(a.ctx)
+	if err != nil {
+		return usage(err)
+	}
+	defer l.Close()
+	if scrape != nil {
+		defer scrape.Close()
+	}
+	db, err := a.openStore(a.ctx, c.Store)
+	if err != nil {
+		return err
+	}
+	defer func() { err = closingStore(db, err) }()
+	if cfg.Keyring, err = c.openKeyring(a, db); err != nil {
+		return err
+	}
+	cfg.Relay.Store = db
+	if cfg.Relay.Origin = c.PublicURL; c.PublicURL == "" {
+		cfg.Relay.Origin = c.scheme() + "://" + l.Addr().String()
+	}
+	s, err := service.New(cfg)
+	if err != nil {
+		return err
+	}
+	c.hints(a, db)
+	a.log.Info("relay listens", "addr", l.Addr().String(), "scheme", c.scheme(), "public_url", cfg.Relay.Origin, "version", cfg.Version)
+	if scrape != nil {
+		a.log.Info("metrics and probes", "addr", scrape.Addr().String())
+	}
+	if err := s.Serve(a.ctx, l, scrape); err != nil {
+		return err
+	}
+	a.log.Info("stopped")
+	return nil
+}
+
+// config checks the flags and gives what they say, without what must be opened.
+func (c *relayFlags) config(a *app) (service.Config, error) {
+	var none service.Config
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return none, errors.New("--listen (KUBBI_RELAY_LISTEN) must be HOST:PORT, as 127.0.0.1:7118")
+	}
+	if c.PublicURL == "" && !loopback(host) {
+		return none, errors.New("--listen (KUBBI_RELAY_LISTEN) is not a loopback address, so others may reach it: say under which URL with --public-url (KUBBI_RELAY_PUBLIC_URL)")
+	}
+	if c.Grace < 0 || c.Retention <= 0 || c.GuessLimit < 0 || c.MaxConns < 1 || c.MaxRequests < 1 || c.LameDuck < 0 || c.Drain <= 0 {
+		return none, errors.New("--retention, --max-conns, --max-requests and --drain must be above 0; --grace, --guess-limit and --lame-duck must not be below")
+	}
+	proxies, err := relay.ParseProxies(c.TrustedProxy)
+	if err != nil {
+		return none, fmt.Errorf("--trusted-proxy (KUBBI_RELAY_TRUSTED_PROXIES): %w", err)
+	}
+	if c.PublicURL != "" {
+		if _, err := relay.ParseOrigin(c.PublicURL); err != nil {
+			return none, fmt.Errorf("--public-url (KUBBI_RELAY_PUBLIC_URL): %w", err)
+		}
+	}
+	dir, err := a.dataDir()
+	if err != nil {
+		return none, err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return none, fmt.Errorf("--data-dir (KUBBI_DATA_DIR): %w", err)
+	}
+	cfg := service.Config{
+		Relay: relay.Config{
+			Limits: a.cfg.limits(), Grace: c.Grace, Retention: c.Retention, GuessLimit: c.GuessLimit, TrustedProxies: proxies,
+			AccessLog: c.AccessLog, SpoolDir: dir, Logger: a.log,
+		},
+		Version: buildInfo().Version,
+		Limits:  service.Limits{Connections: c.MaxConns, Requests: c.MaxRequests, LameDuck: c.LameDuck, Drain: c.Drain},
+	}
+	if c.Grace == 0 {
+		cfg.Relay.Grace = -1
+	}
+	if c.LameDuck == 0 {
+		cfg.Limits.LameDuck = -1
+	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		return none, errors.New("--tls-cert and --tls-key go together")
+	}
+	if c.TLSCert != "" {
+		cert, err := newCertificate(c.TLSCert, c.TLSKey, a.log)
+		if err != nil {
+			return none, err
+		}
+		cfg.Certificate = cert.get
+	}
+	return cfg, nil
+}
+
+func (c *relayFlags) scheme() string {
+	if c.TLSCert != "" {
+		return "https"
+	}
+	return "http"
+}
+
+// bind binds the addresses; scrape is nil if there is to be none.
+func (c *relayFlags) bind(ctx context.Context) (l, scrape net.Listener, err error) {
+	if l, err = listen(ctx, c.Listen); err != nil {
+		return nil, nil, fmt.Errorf("--listen (KUBBI_RELAY_LISTEN): %w", err)
+	}
+	if c.MetricsListen != "" {
+		if scrape, err = listen(ctx, c.MetricsListen); err != nil {
+			_ = l.Close() // nothing was served on it
+			return nil, nil, fmt.Errorf("--metrics-listen (KUBBI_RELAY_METRICS_LISTEN): %w", err)
+		}
+	}
+	return l, scrape, nil
+}
+
+// openKeyring opens the keyring, and makes one on the first run if it is to be
+// in a file. A store with kubbis in it has had a keyring before.
+func (c *relayFlags) openKeyring(a *app, db store.Store) (*keyring.Live, error) {
+	source, err := a.keyringSource(c.Keyring)
+	if err != nil {
+		return nil, err
+	}
+	needed, err := db.MasterKeys(a.ctx)
+	if err != nil {
+		return nil, fmt.Errorf("ask the store which keys it needs: %w", err)
+	}
+	if f, ok := source.(keyring.File); ok {
+		made, err := keyring.First(a.ctx, f, len(needed) > 0, "the store", rand.Reader, time.Now())
+		if err != nil {
+			return nil, err
+		}
+		if made {
+			a.log.Info("a keyring was made: keep a copy apart from the store's; every relay of the store needs the same one", "file", string(f))
+		}
+	}
+	ring, err := keyring.Open(a.ctx, keyring.Config{Source: source, Needs: db.MasterKeys, Logger: a.log})
+	if err != nil {
+		return nil, err
+	}
+	return ring, ring.Complete(a.ctx, "the store")
+}
+
+// hints tells what is likely to be missing.
+func (c *relayFlags) hints(a *app, db store.Store) {
+	if keys, err := db.APIKeys(a.ctx); err == nil && len(keys) == 0 {
+		a.log.Warn("nobody can create kubbis yet: make an API key with kubbi-mcp keys create --label NAME, for the same store")
+	}
+	host, _, _ := net.SplitHostPort(c.Listen)
+	if u, err := url.Parse(c.PublicURL); c.scheme() == "http" && !loopback(host) && (err != nil || u.Scheme != "https") {
+		a.log.Warn("plain HTTP on the network: API keys, claim URLs and all content can be read on the way; use --tls-cert, or a proxy that has TLS and an https --public-url")
+	}
+}

@@ -1,0 +1,132 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"kubbi-mcp/relay/keyring"
+	"kubbi-mcp/relay/store"
+)
+
+const (
+	probePatience = 2 * time.Second  // for a check
+	checksAge     = time.Second      // in which checks are not done anew, however many ask
+	keysAge       = 10 * time.Second // in which the store is not asked anew which keys it needs
+	watchedFor    = time.Minute      // in which somebody who has asked will ask again
+)
+
+// readiness is the answer of /readyz. A check that has passed says "ok".
+type readiness struct {
+	Status  string `json:"status"` // "ready" or "not ready"
+	Process string `json:"process"`
+	Store   string `json:"store"`
+	Keyring string `json:"keyring"`
+}
+
+const ok = "ok"
+
+func (r *readiness) ready() bool { return r.Process == ok && r.Store == ok && r.Keyring == ok }
+
+// health knows whether a service should be sent requests.
+type health struct {
+	store   store.Store
+	keyring *keyring.Live
+
+	checking sync.Mutex // held while the checks are done
+	last     readiness
+	checked  time.Time
+	keys     string // what the last look at the keys came to
+	looked   time.Time
+
+	mu       sync.Mutex
+	stopping bool
+	asked    time.Time
+}
+
+// stop lets it not be ready any more, and says whether anybody watches.
+func (h *health) stop() (watched bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.stopping = true
+	return !h.asked.IsZero() && time.Since(h.asked) < watchedFor
+}
+
+// ask gives the state of things, about a second old at most.
+func (h *health) ask(ctx context.Context) readiness {
+	h.checking.Lock()
+	if time.Since(h.checked) >= checksAge {
+		h.check(ctx)
+	}
+	r := h.last
+	h.checking.Unlock()
+
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.asked = time.Now()
+	if r.Process = ok; h.stopping {
+		r.Process = "about to stop"
+	}
+	if r.Status = "ready"; !r.ready() {
+		r.Status = "not ready"
+	}
+	return r
+}
+
+func (h *health) check(ctx context.Context) {
+	// Others wait for what comes of it, so it doesn't end with who asked.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), probePatience)
+	defer cancel()
+	h.last = readiness{Store: ok, Keyring: "not known"}
+	if h.store.Ping(ctx) != nil {
+		h.last.Store = "unreachable"
+	} else {
+		if h.keys != ok || time.Since(h.looked) >= keysAge {
+			h.keys, h.looked = h.lookAtKeys(ctx), time.Now()
+		}
+		h.last.Keyring = h.keys
+	}
+	h.checked = time.Now()
+}
+
+// lookAtKeys says which keys are missing. Their ids are no secret.
+func (h *health) lookAtKeys(ctx context.Context) string {
+	err := h.keyring.Complete(ctx, "the store")
+	switch {
+	case err == nil:
+		return ok
+	case errors.Is(err, keyring.ErrLost):
+		return "lacks a key that the store needs; the log says which"
+	}
+	return "not known"
+}
+
+// probes adds the probes to a mux.
+func (s *Service) probes(mux *http.ServeMux) {
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusOK, struct {
+			Status string `json:"status"`
+		}{ok})
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		is := s.health.ask(r.Context())
+		status := http.StatusOK
+		if !is.ready() {
+			status = http.StatusServiceUnavailable
+		}
+		answer(w, status, is)
+	})
+}
+
+func answer(w http.ResponseWriter, status int, v any) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_ = json.MarshalWrite(w, v) // fails only if the client has gone
+}

@@ -1,0 +1,126 @@
+package service
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/relay"
+	"kubbi-mcp/relay/store"
+)
+
+// metrics counts what a relay does, for Prometheus. No label holds anything
+// that came from outside. It is the relay's Observer.
+type metrics struct {
+	requests  *prometheus.CounterVec
+	durations *prometheus.HistogramVec
+	answers   *prometheus.CounterVec
+	refused   *prometheus.CounterVec
+	failures  *prometheus.CounterVec
+	sweeps    *prometheus.CounterVec
+	sweeping  prometheus.Histogram
+	swept     *prometheus.CounterVec
+	handler   http.Handler
+}
+
+// Bounds of reading the metrics.
+const (
+	maxScrapes     = 4
+	scrapePatience = 10 * time.Second
+)
+
+// What is refused before the relay sees it.
+const (
+	refusedRequest    = "too_many_requests"
+	refusedConnection = "too_many_connections"
+)
+
+// newMetrics makes metrics that start at zero.
+func newMetrics(version string, db store.Store) *metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
+	m := &metrics{
+		requests: counter("kubbi_relay_requests_total", "Requests that were answered, by what they asked for and what came of it.", "operation", "outcome"),
+		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "kubbi_relay_request_duration_seconds",
+			Help:    "How long requests took, with reading and writing of what was sent.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 120},
+		}, []string{"operation"}),
+		answers:  counter("kubbi_relay_answer_bytes_total", "Bytes of the answers' bodies.", "operation"),
+		refused:  counter("kubbi_relay_refused_total", "Connections and requests refused because there were too many at once.", "reason"),
+		failures: counter("kubbi_relay_store_errors_total", "Calls that the store failed, by the call.", "call"),
+		sweeps:   counter("kubbi_relay_sweeps_total", "Sweeps of the store.", "outcome"),
+		sweeping: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "kubbi_relay_sweep_duration_seconds",
+			Help:    "How long sweeps took.",
+			Buckets: []float64{.001, .01, .1, 1, 10, 60, 300},
+		}),
+		swept: counter("kubbi_relay_swept_total", "What sweeps did: kubbis expired, payloads wiped after a last grace, tombstones removed.", "what"),
+	}
+	m.zero()
+	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "kubbi_relay_build_info", Help: "1, with the version that runs."}, []string{"version"})
+	build.WithLabelValues(version).Set(1)
+	registry := prometheus.NewRegistry()
+	registry.MustRegister( // panics if two had one name
+		m.requests, m.durations, m.answers, m.refused, m.failures, m.sweeps, m.sweeping, m.swept, build,
+		newContents(db),
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	m.handler = promhttp.HandlerFor(registry, promhttp.HandlerOpts{
+		ErrorHandling:       promhttp.ContinueOnError, // a store that is down is no reason to tell nothing
+		MaxRequestsInFlight: maxScrapes,
+		Timeout:             scrapePatience,
+	})
+	return m
+}
+
+// zero makes what is likely to be counted, so that a first one shows as a rise.
+func (m *metrics) zero() {
+	outcomes := []string{relay.OutcomeOK, relay.OutcomeAborted}
+	for code := range api.Statuses {
+		outcomes = append(outcomes, string(code))
+	}
+	for _, op := range relay.Operations() {
+		for _, outcome := range outcomes {
+			m.requests.WithLabelValues(string(op), outcome)
+		}
+	}
+	for _, reason := range []string{refusedRequest, refusedConnection} {
+		m.refused.WithLabelValues(reason)
+	}
+	for _, call := range storeCalls() {
+		m.failures.WithLabelValues(call)
+	}
+	for _, outcome := range []string{ok, "error"} {
+		m.sweeps.WithLabelValues(outcome)
+	}
+}
+
+// Request implements relay.Observer.
+func (m *metrics) Request(r relay.Request) {
+	op := string(r.Operation)
+	m.requests.WithLabelValues(op, r.Outcome).Inc()
+	m.durations.WithLabelValues(op).Observe(r.Took.Seconds())
+	m.answers.WithLabelValues(op).Add(float64(r.AnswerBytes))
+}
+
+// Sweep implements relay.Observer.
+func (m *metrics) Sweep(s store.Swept, took time.Duration, err error) {
+	outcome := ok
+	if err != nil {
+		outcome = "error"
+	}
+	m.sweeps.WithLabelValues(outcome).Inc()
+	m.sweeping.Observe(took.Seconds())
+	m.swept.WithLabelValues("expired").Add(float64(s.Expired))
+	m.swept.WithLabelValues("wiped").Add(float64(s.Wiped))
+	m.swept.WithLabelValues("removed").Add(float64(s.Removed))
+}
+
+func (m *metrics) refusedConnection() { m.refused.WithLabelValues(refusedConnection).Inc() }

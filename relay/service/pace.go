@@ -1,0 +1,165 @@
+package service
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/relay"
+)
+
+// limited lets a bounded number of requests run at once. Others are told to
+// come again, which every client of the API does by itself.
+func (s *Service) limited(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case s.running <- struct{}{}:
+			defer func() { <-s.running }()
+			next.ServeHTTP(w, r)
+		default:
+			s.metrics.refused.WithLabelValues(refusedRequest).Inc()
+			w.Header().Set("Retry-After", strconv.Itoa(1))
+			w.Header().Set("Cache-Control", "no-store")
+			relay.WriteError(w, api.CodeUnavailable, "the relay has too much to do right now; try again")
+		}
+	})
+}
+
+// bounded is a listener that closes connections above a number of open ones
+// at once: one that waited would hold up those that come to an end.
+type bounded struct {
+	net.Listener
+	most    int
+	refused func()
+
+	mu   sync.Mutex
+	open int
+}
+
+func (l *bounded) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if l.take() {
+			return &boundedConn{Conn: c, l: l}, nil
+		}
+		l.refused()
+		_ = c.Close()
+	}
+}
+
+func (l *bounded) take() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.open >= l.most {
+		return false
+	}
+	l.open++
+	return true
+}
+
+type boundedConn struct {
+	net.Conn
+	l    *bounded
+	once sync.Once
+}
+
+func (c *boundedConn) Close() error {
+	c.once.Do(func() {
+		c.l.mu.Lock()
+		defer c.l.mu.Unlock()
+		c.l.open--
+	})
+	return c.Conn.Close()
+}
+
+// paced gives a client time by what it has read or written: a fixed time for a
+// request would be too short for a large package on a slow line, or too long
+// for one who only wants to hold a connection.
+type paced struct {
+	next  http.Handler
+	stall time.Duration
+	rate  int // bytes in a second
+}
+
+func (p paced) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	rc := http.NewResponseController(w)
+	out := &pacedWriter{ResponseWriter: w, rc: rc, p: p}
+	if r.ProtoMajor == 1 {
+		// A connection that is used again still has the last answer's deadline.
+		// A stream of HTTP/2 has none, and would be ended by one while it waits.
+		out.allow(0)
+	}
+	if r.Body != nil && r.Body != http.NoBody {
+		in := &pacedBody{ReadCloser: r.Body, rc: rc, p: p, begun: time.Now()}
+		in.allow(0)
+		r.Body = in
+	}
+	p.next.ServeHTTP(out, r)
+}
+
+// allow is until when n bytes must have moved, of what began at that time.
+func (p paced) allow(begun time.Time, n int64) time.Time {
+	return begun.Add(p.stall + time.Duration(float64(n)/float64(p.rate)*float64(time.Second)))
+}
+
+type pacedBody struct {
+	io.ReadCloser
+	rc    *http.ResponseController
+	p     paced
+	begun time.Time
+	n     int64
+	until time.Time
+}
+
+// allow sets the deadline for what comes after n more bytes.
+func (b *pacedBody) allow(n int) {
+	b.n += int64(n)
+	if until := b.p.allow(b.begun, b.n); until.Sub(b.until) >= time.Second {
+		b.until = until
+		_ = b.rc.SetReadDeadline(until) // none to set, where the connection is the caller's own
+	}
+}
+
+func (b *pacedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if errors.Is(err, io.EOF) {
+		// net/http reads on, to see the client go.
+		_ = b.rc.SetReadDeadline(time.Time{})
+		return n, err
+	}
+	b.allow(n)
+	return n, err
+}
+
+// pacedWriter gives each piece of an answer its time, since it may have waited
+// for the store before.
+type pacedWriter struct {
+	http.ResponseWriter
+	rc *http.ResponseController
+	p  paced
+}
+
+func (w *pacedWriter) allow(n int) {
+	_ = w.rc.SetWriteDeadline(w.p.allow(time.Now(), int64(n)))
+}
+
+func (w *pacedWriter) WriteHeader(status int) {
+	w.allow(0)
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *pacedWriter) Write(b []byte) (int, error) {
+	w.allow(len(b))
+	return w.ResponseWriter.Write(b)
+}
+
+// Unwrap lets http.ResponseController through.
+func (w *pacedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
