@@ -24,12 +24,12 @@ import (
 // notifyPatience ends a wait for a receipt that will never come.
 const notifyPatience = 30 * time.Second
 
-// receiver takes receipts over TLS. It answers 204 unless status says otherwise.
+// receiver takes receipts over TLS. It answers 204 unless answers says otherwise,
+// which may set headers.
 type receiver struct {
 	*httptest.Server
-	t      testing.TB
-	status func(r *http.Request) int
-	got    chan receipt
+	t   testing.TB
+	got chan receipt
 }
 
 type receipt struct {
@@ -38,8 +38,8 @@ type receipt struct {
 	api.Receipt
 }
 
-func newReceiver(t testing.TB, status func(r *http.Request) int) *receiver {
-	rc := &receiver{t: t, status: status, got: make(chan receipt, 1000)}
+func newReceiver(t testing.TB, answers func(http.Header, *http.Request) int) *receiver {
+	rc := &receiver{t: t, got: make(chan receipt, 1000)}
 	rc.Server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b, err := io.ReadAll(r.Body)
 		if err != nil || r.Method != http.MethodPost {
@@ -49,8 +49,8 @@ func newReceiver(t testing.TB, status func(r *http.Request) int) *receiver {
 		decode(t, b, &got.Receipt)
 		rc.got <- got
 		code := http.StatusNoContent
-		if rc.status != nil {
-			code = rc.status(r)
+		if answers != nil {
+			code = answers(w.Header(), r)
 		}
 		w.WriteHeader(code)
 	}))

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/kubbi/api/dial"
 )
 
 // TestSign is the vector that the specification's own libraries are tested with.
@@ -129,6 +130,23 @@ func TestReasonQuotesNothing(t *testing.T) {
 	} {
 		if got := reason(err); strings.Contains(got, "s3cret") || got == "" {
 			t.Errorf("%q", got)
+		}
+	}
+}
+
+// TestPlainHTTPStaysInside has plain http to the public internet refused before
+// anything is sent, wherever a name led.
+func TestPlainHTTPStaysInside(t *testing.T) {
+	s := New(Config{Options: Options{Allow: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}})
+	for url, client := range map[string]*http.Client{
+		"http://1.1.1.1:9/": s.inner, "http://127.0.0.1:9/": s.inner, "https://127.0.0.1:9/": s.public, "https://192.168.0.1:9/": s.public,
+	} {
+		resp, err := client.Get(url)
+		if !errors.Is(err, dial.ErrAddress) {
+			t.Errorf("%s: %v", url, err)
+		}
+		if err == nil {
+			resp.Body.Close()
 		}
 	}
 }
