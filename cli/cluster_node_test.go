@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -23,7 +22,6 @@ type node struct {
 	addr   string
 	log    *logBuffer
 	cmd    *exec.Cmd
-	stdin  io.Closer
 	exited chan error
 }
 
@@ -39,7 +37,7 @@ type cluster struct {
 func startCluster(t *testing.T, env ...string) *cluster {
 	t.Helper()
 	home := t.TempDir()
-	c := &cluster{t: t, env: append(env, "HOME="+home, "XDG_DATA_HOME="+home)}
+	c := &cluster{t: t, env: append(env, "HOME="+home, "XDG_DATA_HOME="+home, "KUBBI_RELAY_GRACE=1h")}
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "KUBBI_") {
 			c.env = append(c.env, v)
@@ -94,13 +92,8 @@ func (c *cluster) origins() (all []string) {
 
 func (c *cluster) start(n *node) {
 	c.t.Helper()
-	n.cmd = c.command(context.Background(), "serve", "--relay-url", "http://"+n.addr, "--log-format", "json", "--log-level", "debug")
+	n.cmd = c.command(context.Background(), "relay", "--listen", n.addr, "--log-format", "json", "--log-level", "debug")
 	n.cmd.Stderr = n.log
-	stdin, err := n.cmd.StdinPipe()
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	n.stdin = stdin
 	if err := n.cmd.Start(); err != nil {
 		c.t.Fatal(err)
 	}

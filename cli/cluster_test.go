@@ -16,10 +16,13 @@ func stormTime() time.Duration {
 	return 4 * time.Second
 }
 
+// onFile gives the variables of relays that share a SQLite file.
+func onFile(t *testing.T) []string { return []string{"KUBBI_DATA_DIR=" + t.TempDir()} }
+
 // TestClusterOnFile kills three relays that share a SQLite file in turn, while
 // 64 clients race for the same kubbis.
 func TestClusterOnFile(t *testing.T) {
-	c := startCluster(t, "KUBBI_DATA_DIR="+t.TempDir())
+	c := startCluster(t, onFile(t)...)
 	s := newStorm(t, c.origins(), c.newKey("storm"))
 	s.run(func(ctx context.Context) { c.killInTurn(ctx, stormTime(), 2*time.Second) })
 	c.silent(s)
@@ -28,7 +31,7 @@ func TestClusterOnFile(t *testing.T) {
 // TestClusterRotation rotates and prunes the master keys of three relays at
 // work: no request fails.
 func TestClusterRotation(t *testing.T) {
-	c := startCluster(t, "KUBBI_DATA_DIR="+t.TempDir())
+	c := startCluster(t, onFile(t)...)
 	load, stop := startHandoffs(t, 8, c.newKey("storm"), c.origins()...)
 	load.rotateUnder(c.run)
 	stop()

@@ -1,0 +1,61 @@
+package cli_test
+
+import (
+	"context"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"sync/atomic"
+	"testing"
+)
+
+// roundRobin is a plain proxy before the nodes of a cluster: each request goes
+// to the next one.
+type roundRobin struct {
+	*httptest.Server
+	nodes []*url.URL // set before the first request
+	turn  atomic.Uint64
+}
+
+func newRoundRobin(t *testing.T) *roundRobin {
+	t.Helper()
+	p := &roundRobin{}
+	p.Server = httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(p.nodes[p.turn.Add(1)%uint64(len(p.nodes))])
+		r.SetXForwarded()
+	}})
+	t.Cleanup(p.Close)
+	return p
+}
+
+// before puts the proxy before the nodes of a cluster.
+func (p *roundRobin) before(t *testing.T, c *cluster) {
+	t.Helper()
+	for _, origin := range c.origins() {
+		u, err := url.Parse(origin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.nodes = append(p.nodes, u)
+	}
+}
+
+// TestClusterPythonSDK has the official Python SDK work with three relays
+// behind a proxy as if they were one.
+func TestClusterPythonSDK(t *testing.T) {
+	python := needs(t, "KUBBI_PYTHON", "a Python with kubbi 0.1.0")
+	pythonSDK(t, python, onFile(t))
+}
+
+func pythonSDK(t *testing.T, python string, env []string) {
+	t.Helper()
+	proxy := newRoundRobin(t)
+	c := startCluster(t, append(env, "KUBBI_RELAY_PUBLIC_URL="+proxy.URL, "KUBBI_RELAY_TRUSTED_PROXIES=127.0.0.1")...)
+	proxy.before(t, c)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	checkPythonSDK(ctx, t, python, proxy.URL, c.newKey("python"))
+	if n := proxy.turn.Load(); n < 50 {
+		t.Errorf("only %d requests went through the proxy", n)
+	}
+}
