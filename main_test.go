@@ -30,6 +30,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("XDG_DATA_HOME", filepath.Join(env.WorkDir, "xdg"))
 			env.Values[serverKey("servers")] = map[string]*server{}
 			env.Setenv("TAKEN_URL", stranger.URL)
+			env.Setenv("TAKEN_ADDR", stranger.Listener.Addr().String())
 			for _, name := range []string{"KUBBI_RELAY_URL", "CLOSED_URL"} {
 				url, err := freeURL()
 				if err != nil {
@@ -49,10 +50,13 @@ func TestScripts(t *testing.T) {
 			"listening":  cmdListening,
 			"lives":      cmdLives,
 			"mode":       cmdMode,
+			"relay":      cmdRelay,
 			"secretless": cmdSecretless,
 			"serve":      cmdServe,
 			"setenv":     cmdSetenv,
 			"stop":       cmdStop,
+			"terminate":  cmdTerminate,
+			"told":       cmdTold,
 		},
 	})
 }

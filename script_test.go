@@ -12,6 +12,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
+	"syscall"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -184,8 +186,26 @@ func cmdListening(ts *testscript.TestScript, neg bool, args []string) {
 type server struct {
 	cmd    *exec.Cmd
 	stdin  io.Closer
-	stderr bytes.Buffer
+	stderr logged
 	exited chan error
+}
+
+// logged is what a server writes while others look at it.
+type logged struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 // end closes the server's input, as a host does, and waits for it to exit.
@@ -211,12 +231,17 @@ type serverKey string
 // script ends.
 func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
 	want(ts, neg, args, 1, 100, "serve NAME FLAG...")
+	start(ts, args[0], append([]string{"serve"}, args[1:]...)...)
+}
+
+// start starts a server of that name.
+func start(ts *testscript.TestScript, name string, args ...string) *server {
 	path, err := exec.LookPath("kubbi-mcp")
 	ts.Check(err)
-	s := &server{cmd: exec.Command(path, append([]string{"serve"}, args[1:]...)...), exited: make(chan error, 1)}
+	s := &server{cmd: exec.Command(path, args...), exited: make(chan error, 1)}
 	s.cmd.Dir = ts.MkAbs(".")
 	s.cmd.Stderr = &s.stderr
-	for _, name := range []string{"KUBBI_DATA_DIR", "KUBBI_RELAY_URL", "HOME"} {
+	for _, name := range []string{"KUBBI_DATA_DIR", "KUBBI_RELAY_URL", "KUBBI_STORE", "HOME"} {
 		s.cmd.Env = append(s.cmd.Env, name+"="+ts.Getenv(name))
 	}
 	s.stdin, err = s.cmd.StdinPipe()
@@ -224,7 +249,47 @@ func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(s.cmd.Start())
 	go func() { s.exited <- s.cmd.Wait() }()
 	ts.Defer(func() { s.end() })
-	servers(ts)[args[0]] = s
+	servers(ts)[name] = s
+	return s
+}
+
+// cmdRelay starts a team's relay at a free port of this machine, and puts where
+// it is into RELAY, and where its metrics are into METRICS. It is stopped at the
+// end of the script.
+func cmdRelay(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 1, 100, "relay NAME FLAG...")
+	flags := []string{"relay", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--log-format", "json"}
+	s := start(ts, args[0], append(flags, args[1:]...)...)
+	ts.Defer(func() {
+		s.cmd.Process.Signal(syscall.SIGTERM)
+		s.wait()
+	})
+	for name, logged := range map[string]string{"RELAY": "relay listens", "METRICS": "metrics and probes"} {
+		addr := regexp.MustCompile(`"msg":"` + logged + `","addr":"([^"]+)"`)
+		for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+			if found := addr.FindStringSubmatch(s.stderr.String()); found != nil {
+				ts.Setenv(name, "http://"+found[1])
+				break
+			}
+			if time.Now().After(deadline) || len(s.exited) > 0 {
+				ts.Fatalf("%s does not serve:\n%s", args[0], s.stderr.String())
+			}
+		}
+	}
+}
+
+// cmdTold compares what a server has logged with a pattern.
+func cmdTold(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: [!] told NAME PATTERN")
+	}
+	s := servers(ts)[args[0]]
+	if s == nil {
+		ts.Fatalf("no server %s", args[0])
+	}
+	if regexp.MustCompile(args[1]).MatchString(s.stderr.String()) == neg {
+		ts.Fatalf("%s has logged:\n%s", args[0], s.stderr.String())
+	}
 }
 
 // cmdStop ends a server and compares its exit code with 0.
@@ -248,6 +313,20 @@ func cmdInterrupt(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("no server %s", args[0])
 	}
 	ts.Check(s.cmd.Process.Signal(os.Interrupt))
+	if err := s.wait(); err != nil {
+		ts.Fatalf("server %s: %v\n%s", args[0], err, s.stderr.String())
+	}
+}
+
+// cmdTerminate ends a server as a service manager does, and compares its exit
+// code with 0.
+func cmdTerminate(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 1, 1, "terminate NAME")
+	s := servers(ts)[args[0]]
+	if s == nil {
+		ts.Fatalf("no server %s", args[0])
+	}
+	ts.Check(s.cmd.Process.Signal(syscall.SIGTERM))
 	if err := s.wait(); err != nil {
 		ts.Fatalf("server %s: %v\n%s", args[0], err, s.stderr.String())
 	}

@@ -14,25 +14,27 @@ import (
 	"kubbi-mcp/relay/keyring"
 	"kubbi-mcp/relay/service"
 	"kubbi-mcp/relay/store"
+	"kubbi-mcp/relay/webhook"
 )
 
 // relayCmd is `kubbi-mcp relay`.
 type relayCmd struct {
-	Serve relayServeCmd `cmd:"" default:"withargs" help:"Serve a relay to a team, until it is stopped. This is what relay does by itself."`
+	Serve  relayServeCmd  `cmd:"" default:"withargs" help:"Serve a relay to a team, until it is stopped. This is what relay does by itself."`
+	Health relayHealthCmd `cmd:"" help:"Ask the relay on this machine whether it is ready; exits 1 if not."`
 }
 
 // relayFlags are the flags of a team's relay.
 type relayFlags struct {
 	storeFlag
 	keyringFlag
-	Listen        string        `group:"Relay:" variable:"KUBBI_RELAY_LISTEN" placeholder:"HOST:PORT" default:"127.0.0.1:7118" help:"Address to listen at (${default})."`
+	listenFlags
 	PublicURL     string        `group:"Relay:" name:"public-url" variable:"KUBBI_RELAY_PUBLIC_URL" placeholder:"URL" help:"Origin of claim URLs, as https://kubbi.example.com. Needed unless the address is a loopback one."`
-	TLSCert       string        `group:"Relay:" name:"tls-cert" variable:"KUBBI_RELAY_TLS_CERT" placeholder:"FILE" help:"Certificate chain, PEM; read anew when it changes."`
-	TLSKey        string        `group:"Relay:" name:"tls-key" variable:"KUBBI_RELAY_TLS_KEY" placeholder:"FILE" help:"The certificate's key, PEM."`
 	TrustedProxy  []string      `group:"Relay:" variable:"KUBBI_RELAY_TRUSTED_PROXIES" placeholder:"ADDRESS" help:"Believe this reverse proxy, an address or a prefix such as 10.0.0.0/8, about where a request comes from; may be repeated."`
 	GuessLimit    int           `group:"Relay:" variable:"KUBBI_RELAY_GUESS_LIMIT" placeholder:"N" default:"30" help:"Wrong claim tokens and API keys that an address may try in a minute (${default}); 0 for any number."`
 	Grace         time.Duration `group:"Relay:" variable:"KUBBI_RELAY_GRACE" placeholder:"DURATION" default:"60s" help:"How long a create or claim with an Idempotency-Key may be repeated (${default}); 0 for not at all."`
 	Retention     time.Duration `group:"Relay:" variable:"KUBBI_RELAY_RETENTION" placeholder:"DURATION" default:"24h" help:"How long it is remembered that a kubbi has ended, and how (${default})."`
+	Notify        bool          `group:"Relay:" variable:"KUBBI_RELAY_NOTIFY" help:"Let producers ask for webhook receipts, at https URLs of the public internet."`
+	NotifyAllow   []string      `group:"Relay:" variable:"KUBBI_RELAY_NOTIFY_ALLOW" placeholder:"ADDRESS" help:"Also send receipts to this address or prefix, over plain http too; may be repeated. Implies --notify."`
 	MetricsListen string        `group:"Relay:" variable:"KUBBI_RELAY_METRICS_LISTEN" placeholder:"HOST:PORT" help:"Address of a listener for Prometheus and for probes, which nobody else should reach. By default there is none."`
 	AccessLog     bool          `group:"Relay:" negatable:"" variable:"KUBBI_RELAY_ACCESS_LOG" default:"true" help:"Log a line for each request, at info."`
 	MaxConns      int           `group:"Relay:" variable:"KUBBI_RELAY_MAX_CONNS" placeholder:"N" default:"4096" help:"Connections open at once (${default})."`
@@ -40,6 +42,15 @@ type relayFlags struct {
 	LameDuck      time.Duration `group:"Relay:" variable:"KUBBI_RELAY_LAME_DUCK" placeholder:"DURATION" default:"5s" help:"When stopped, still take requests for so long, if somebody has been watching /readyz (${default})."`
 	Drain         time.Duration `group:"Relay:" variable:"KUBBI_RELAY_DRAIN" placeholder:"DURATION" default:"10s" help:"When stopped, let running requests go on for so long after that (${default})."`
 }
+
+// listenFlags say where a relay is.
+type listenFlags struct {
+	Listen  string `group:"Relay:" variable:"KUBBI_RELAY_LISTEN" placeholder:"HOST:PORT" default:"127.0.0.1:7118" help:"Address to listen at (${default})."`
+	TLSCert string `group:"Relay:" name:"tls-cert" variable:"KUBBI_RELAY_TLS_CERT" placeholder:"FILE" help:"Certificate chain, PEM; read anew when it changes."`
+	TLSKey  string `group:"Relay:" name:"tls-key" variable:"KUBBI_RELAY_TLS_KEY" placeholder:"FILE" help:"The certificate's key, PEM."`
+}
+
+var errListen = errors.New("--listen (KUBBI_RELAY_LISTEN) must be HOST:PORT, as 127.0.0.1:7118")
 
 // relayServeCmd is `kubbi-mcp relay` itself.
 type relayServeCmd struct{ relayFlags }
@@ -57,6 +68,9 @@ func (c *relayServeCmd) Run(a *app) (err error) {
 	defer l.Close()
 	if scrape != nil {
 		defer scrape.Close()
+	}
+	if err := os.MkdirAll(cfg.Relay.SpoolDir, 0o700); err != nil {
+		return usagef("--data-dir (KUBBI_DATA_DIR): %w", err)
 	}
 	db, err := a.openStore(a.ctx, c.Store)
 	if err != nil {
@@ -91,7 +105,7 @@ func (c *relayFlags) config(a *app) (service.Config, error) {
 	var none service.Config
 	host, _, err := net.SplitHostPort(c.Listen)
 	if err != nil {
-		return none, errors.New("--listen (KUBBI_RELAY_LISTEN) must be HOST:PORT, as 127.0.0.1:7118")
+		return none, errListen
 	}
 	if c.PublicURL == "" && !loopback(host) {
 		return none, errors.New("--listen (KUBBI_RELAY_LISTEN) is not a loopback address, so others may reach it: say under which URL with --public-url (KUBBI_RELAY_PUBLIC_URL)")
@@ -103,6 +117,10 @@ func (c *relayFlags) config(a *app) (service.Config, error) {
 	if err != nil {
 		return none, fmt.Errorf("--trusted-proxy (KUBBI_RELAY_TRUSTED_PROXIES): %w", err)
 	}
+	allowed, err := relay.ParseProxies(c.NotifyAllow)
+	if err != nil {
+		return none, fmt.Errorf("--notify-allow (KUBBI_RELAY_NOTIFY_ALLOW): %w", err)
+	}
 	if c.PublicURL != "" {
 		if _, err := relay.ParseOrigin(c.PublicURL); err != nil {
 			return none, fmt.Errorf("--public-url (KUBBI_RELAY_PUBLIC_URL): %w", err)
@@ -112,8 +130,8 @@ func (c *relayFlags) config(a *app) (service.Config, error) {
 	if err != nil {
 		return none, err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return none, fmt.Errorf("--data-dir (KUBBI_DATA_DIR): %w", err)
+	if _, err := a.storeName(c.Store); err != nil {
+		return none, err
 	}
 	cfg := service.Config{
 		Relay: relay.Config{
@@ -129,6 +147,9 @@ func (c *relayFlags) config(a *app) (service.Config, error) {
 	if c.LameDuck == 0 {
 		cfg.Limits.LameDuck = -1
 	}
+	if c.Notify || len(allowed) > 0 {
+		cfg.Relay.Notify = &webhook.Options{Allow: allowed}
+	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return none, errors.New("--tls-cert and --tls-key go together")
 	}
@@ -142,7 +163,7 @@ func (c *relayFlags) config(a *app) (service.Config, error) {
 	return cfg, nil
 }
 
-func (c *relayFlags) scheme() string {
+func (c *listenFlags) scheme() string {
 	if c.TLSCert != "" {
 		return "https"
 	}

@@ -8,13 +8,14 @@ import (
 	"path/filepath"
 	"strings"
 
+	"kubbi-mcp/relay/private"
 	"kubbi-mcp/relay/store"
 	"kubbi-mcp/relay/store/sqlite"
 )
 
 // storeFlag is the flag of commands that work on a relay's store.
 type storeFlag struct {
-	Store string `name:"store" variable:"KUBBI_STORE" placeholder:"STORE" help:"The relay's store: the path of a SQLite file; by default store.db in the data directory."`
+	Store string `name:"store" variable:"KUBBI_STORE" placeholder:"STORE" help:"The relay's store: the path of a SQLite file, or file:PATH of a file that says which; by default store.db in the data directory."`
 }
 
 // openStore opens the store that --store names, and makes a SQLite file that
@@ -41,8 +42,36 @@ func (a *app) openExisting(ctx context.Context, name string) (store.Store, error
 	return a.openStore(ctx, name)
 }
 
+// storeName gives the store that --store names, also where it names a private
+// file that holds the name: what stands on a command line or in the environment
+// is easily seen, and a data base's URL may hold a password. Its errors don't
+// quote it.
+func (a *app) storeName(name string) (string, error) {
+	path, ok := strings.CutPrefix(name, "file:")
+	if !ok {
+		return name, nil
+	}
+	path, err := absolute(path)
+	var text []byte
+	if err == nil {
+		text, err = private.Read(path)
+	}
+	if err != nil {
+		return "", usagef("--store (KUBBI_STORE): %w", err)
+	}
+	name = strings.TrimSpace(string(text))
+	if name == "" || strings.ContainsAny(name, "\r\n") || strings.HasPrefix(name, "file:") {
+		return "", usagef("--store (KUBBI_STORE): %s must hold one line, which names the store", path)
+	}
+	return name, nil
+}
+
 // storePath is the path of a SQLite store.
 func (a *app) storePath(name string) (string, error) {
+	name, err := a.storeName(name)
+	if err != nil {
+		return "", err
+	}
 	if name == "" {
 		dir, err := a.dataDir()
 		if err != nil {

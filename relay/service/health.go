@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"sync"
 	"time"
@@ -100,7 +101,7 @@ func (h *health) lookAtKeys(ctx context.Context) string {
 	case err == nil:
 		return ok
 	case errors.Is(err, keyring.ErrLost):
-		return "lacks a key that the store needs; the log says which"
+		return "lacks a key that the store needs"
 	}
 	return "not known"
 }
@@ -128,5 +129,7 @@ func answer(w http.ResponseWriter, status int, v any) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	_ = json.MarshalWrite(w, v) // fails only if the client has gone
+	if json.MarshalWrite(w, v) == nil { // else the client has gone
+		_, _ = io.WriteString(w, "\n")
+	}
 }

@@ -1,0 +1,67 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+)
+
+const healthPatience = 4 * time.Second // below what a supervisor waits for its check
+
+// relayHealthCmd is `kubbi-mcp relay health`: for a container that has no curl.
+type relayHealthCmd struct{ listenFlags }
+
+// Run asks the relay that listens at --listen whether it is ready.
+func (c *relayHealthCmd) Run(a *app) error {
+	addr, err := ownAddr(c.Listen)
+	if err != nil {
+		return usage(err)
+	}
+	ctx, cancel := context.WithTimeout(a.ctx, healthPatience)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.scheme()+"://"+addr+"/readyz", nil)
+	if err != nil {
+		return usage(errListen)
+	}
+	client := &http.Client{
+		Transport: &http.Transport{ // no proxy stands before this machine
+			DisableKeepAlives:      true,
+			MaxResponseHeaderBytes: 16 << 10,
+			// The certificate is not for this address, and nothing secret is said.
+			TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return fmt.Errorf("no relay answers at %s", addr)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
+	if err != nil {
+		return fmt.Errorf("the relay at %s stopped answering", addr)
+	}
+	body = bytes.TrimSpace(body)
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("the relay at %s is not ready: %s", addr, body)
+	}
+	return a.print(string(body) + "\n")
+}
+
+// ownAddr is where this machine reaches what listens at an address.
+func ownAddr(listen string) (string, error) {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil || port == "0" {
+		return "", errListen
+	}
+	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port), nil
+}
