@@ -1,0 +1,301 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"kubbi-mcp/relay/spool"
+	"kubbi-mcp/relay/store"
+)
+
+const (
+	// maxClaimed is how much of a payload a claim holds in memory, bytes. The
+	// rest goes to a spool, encrypted once more, so that nothing is left of
+	// what the claim has wiped.
+	maxClaimed = 4 << 20
+	// firstPieces is how many chunks come along with the row.
+	firstPieces = 4
+)
+
+const lockByToken = "SELECT " + columns + " FROM kubbi WHERE token = $1 FOR UPDATE"
+
+// Claim counts a retrieval and gives the payload: see store.Store. It is one
+// transaction of two round trips, which locks the row in the first and
+// commits in the second.
+func (s *Store) Claim(ctx context.Context, token store.Hash, key *store.ClaimKey, opens []string, now time.Time) (*store.Claimed, error) {
+	if err := s.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+	if key != nil && key.Grace < time.Millisecond {
+		key = nil
+	}
+	c := &claim{token: token, key: key, opens: opens, now: ms(now), dir: s.spool}
+	if err := s.run(ctx, func(q *session) error { return c.claim(ctx, q) }); err != nil {
+		c.close()
+		return nil, err
+	}
+	out, err := c.claimed()
+	if err != nil {
+		c.close()
+		return nil, err
+	}
+	if c.spool != nil {
+		context.AfterFunc(ctx, c.close)
+	}
+	return out, nil
+}
+
+type claim struct {
+	token store.Hash
+	key   *store.ClaimKey
+	opens []string // master keys; nil: all
+	now   when
+
+	row    row // as the answer has it
+	number int
+	replay bool
+
+	chunks []store.Chunk // the last ones, of a large payload, without their bytes, which spool has
+	held   int           // bytes in chunks
+	sizes  []int         // of the chunks in spool
+	dir    string        // of spool
+	spool  *spool.Spool  // nil: none is needed
+}
+
+// close frees what is kept of the payload.
+func (c *claim) close() {
+	if c.spool != nil {
+		_ = c.spool.Close() // a file without a name
+	}
+}
+
+func (c *claim) keyBytes() []byte {
+	if c.key == nil {
+		return nil
+	}
+	return c.key.Key[:]
+}
+
+func (c *claim) claim(ctx context.Context, q *session) error {
+	c.close() // of an attempt before
+	c.spool, c.chunks, c.sizes, c.held, c.replay = nil, nil, nil, 0, false
+	r := &c.row
+	var found bool
+	b := begin()
+	r.find(b, &found, lockByToken, c.token[:])
+	c.read(b, "SELECT part, idx, sealed FROM chunk WHERE kubbi = (SELECT id FROM kubbi WHERE token = $1) AND ordinal < $2 ORDER BY ordinal",
+		c.token[:], firstPieces)
+	if err := q.step(ctx, b); err != nil {
+		return err
+	}
+	if !found {
+		return store.ErrNotFound
+	}
+	if err := q.loadGraces(ctx, r, c.keyBytes()); err != nil {
+		return err
+	}
+	r.settle(c.now)
+	if c.key != nil && r.sealed {
+		if g := r.graceOf(c.key.Key[:]); g.until > c.now {
+			if !c.canOpen() {
+				return store.ErrMasterKey
+			}
+			c.again(g)
+			return c.rest(ctx, q)
+		}
+	}
+	if err := dead(r.status); err != nil {
+		return err
+	}
+	if !c.canOpen() {
+		return store.ErrMasterKey
+	}
+	if err := c.rest(ctx, q); err != nil {
+		return err
+	}
+	return c.count(ctx, q)
+}
+
+// canOpen tells whether the caller has the master key.
+func (c *claim) canOpen() bool { return c.opens == nil || slices.Contains(c.opens, c.row.masterKey) }
+
+// again makes the answer what that of the first claim was.
+func (c *claim) again(g grace) {
+	c.replay = true
+	c.number = g.number
+	r := &c.row
+	r.retrievals = g.number
+	r.last = g.at
+	r.status, r.ended = store.Active, never
+	if r.maxRetrievals > 0 && g.number >= r.maxRetrievals {
+		r.status, r.ended = store.Burned, g.at
+	}
+}
+
+// count counts the claim and commits.
+func (c *claim) count(ctx context.Context, q *session) error {
+	r := &c.row
+	r.retrievals++
+	r.last = c.now
+	if r.first == never {
+		r.first = c.now
+	}
+	if r.maxRetrievals > 0 && r.retrievals >= r.maxRetrievals {
+		r.status = store.Burned
+		r.ended = c.now
+	}
+	c.number = r.retrievals
+	after := *r // the answer keeps Files and Metadata
+	var b pgx.Batch
+	if err := after.notice(&b, store.EventClaimed, c.now); err != nil {
+		return err
+	}
+	if after.status == store.Burned {
+		if err := after.notice(&b, store.EventBurned, c.now); err != nil {
+			return err
+		}
+	}
+	if c.key != nil {
+		until := c.now + when(c.key.Grace.Milliseconds())
+		after.setGrace(&b, c.key.Key[:], grace{until: until, number: c.number, at: c.now}, c.now)
+	}
+	after.write(&b, c.now, false)
+	err := q.commit(ctx, &b)
+	if err != nil && q.unknown && c.key == nil {
+		return final{err}
+	}
+	return err
+}
+
+// read queues a query for chunks, which are kept as they come.
+func (c *claim) read(b *pgx.Batch, sql string, args ...any) {
+	b.Queue(sql, args...).Query(func(rows pgx.Rows) error {
+		var failed error
+		for rows.Next() {
+			raw := rows.RawValues()
+			var chunk store.Chunk
+			if err := rows.Scan(&chunk.Part, &chunk.Index, nil); err != nil {
+				return err
+			}
+			// A spool that fails must not keep the rest of the answer in the connection.
+			if failed == nil {
+				failed = c.keep(chunk, raw[2])
+			}
+		}
+		if err := rows.Err(); err != nil {
+			return err
+		}
+		return failed
+	})
+}
+
+func (c *claim) keep(chunk store.Chunk, sealed []byte) (err error) {
+	if held := c.held + len(sealed); held <= maxClaimed && c.sizes == nil {
+		c.held = held
+		chunk.Sealed = append([]byte{}, sealed...)
+		c.chunks = append(c.chunks, chunk)
+		return nil
+	}
+	if c.spool == nil {
+		if c.spool, err = spool.New(c.dir); err != nil {
+			return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+		}
+	}
+	c.chunks = append(c.chunks, chunk)
+	c.sizes = append(c.sizes, len(sealed))
+	if _, err := c.spool.Write(sealed); err != nil {
+		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+	}
+	return nil
+}
+
+// rest reads the chunks that have not come along with the row.
+func (c *claim) rest(ctx context.Context, q *session) error {
+	for from := firstPieces; from < c.row.pieces; from += pagePieces {
+		var b pgx.Batch
+		c.read(&b, "SELECT part, idx, sealed FROM chunk WHERE kubbi = $1 AND ordinal >= $2 AND ordinal < $3 ORDER BY ordinal",
+			c.row.id, from, from+pagePieces)
+		if err := q.step(ctx, &b); err != nil {
+			return err
+		}
+	}
+	if len(c.chunks) != c.row.pieces {
+		return errLost
+	}
+	return nil
+}
+
+// pagePieces is how many chunks are asked for at once: each answer has a time
+// limit.
+const pagePieces = 64
+
+func (c *claim) claimed() (*store.Claimed, error) {
+	k := c.row.bare()
+	if k.Status == store.Active {
+		k.Notify = c.row.notify
+	}
+	if err := c.row.open(&k); err != nil {
+		return nil, err
+	}
+	return &store.Claimed{Kubbi: k, Number: c.number, Burned: k.Status == store.Burned, Replay: c.replay, Payload: c.payload}, nil
+}
+
+// payload is the store.Chunks of a claim.
+func (c *claim) payload(yield func(store.Chunk, error) bool) {
+	defer c.close()
+	var buf []byte
+	var at int64
+	inMemory := len(c.chunks) - len(c.sizes)
+	for i, chunk := range c.chunks {
+		c.chunks[i].Sealed = nil // a large payload is freed as it is read
+		if i >= inMemory {
+			size := c.sizes[i-inMemory]
+			buf = slices.Grow(buf[:0], size)[:size]
+			if _, err := c.spool.ReadAt(buf, at); err != nil {
+				yield(store.Chunk{}, fmt.Errorf("%w: %w", store.ErrUnavailable, err))
+				return
+			}
+			chunk.Sealed = buf
+			at += int64(size)
+		}
+		if !yield(chunk, nil) {
+			return
+		}
+	}
+}
+
+// Release ends a claim's grace: see store.Store.
+func (s *Store) Release(ctx context.Context, token, key store.Hash, now time.Time) error {
+	if err := s.enter(ctx); err != nil {
+		return err
+	}
+	defer s.leave()
+	return s.run(ctx, func(q *session) error {
+		var r row
+		var found bool
+		b := begin()
+		r.find(b, &found, lockByToken, token[:])
+		if err := q.step(ctx, b); err != nil || !found || !r.sealed {
+			return err
+		}
+		if err := q.loadGraces(ctx, &r, key[:]); err != nil {
+			return err
+		}
+		b = &pgx.Batch{}
+		if !r.endGrace(b, key[:]) {
+			return nil
+		}
+		if r.settle(ms(now)) {
+			if err := r.notice(b, store.EventExpired, r.ended); err != nil {
+				return err
+			}
+		}
+		r.write(b, ms(now), false)
+		return q.commit(ctx, b)
+	})
+}

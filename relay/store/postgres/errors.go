@@ -1,0 +1,127 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"kubbi-mcp/relay/store"
+)
+
+// The errors of this backend, matched with errors.Is.
+var (
+	ErrURL    = errors.New("store URL is not valid: it looks like postgres://user:password@host:5432/database?sslmode=verify-full")
+	ErrNewer  = errors.New("store was written by a newer version")
+	ErrClosed = errors.New("store is closed")
+)
+
+var (
+	errLost    = errors.New("store has lost a payload that it should have")
+	errAborted = errors.New("the server rolled back what it was told to commit")
+	errStep    = errors.New("no answer in time")
+)
+
+// serverError is what a server said, without what it may have quoted.
+type serverError struct{ code, message string }
+
+func (e *serverError) Error() string {
+	if e.message == "" {
+		return "postgres: SQLSTATE " + e.code
+	}
+	return fmt.Sprintf("postgres: %s (SQLSTATE %s)", e.message, e.code)
+}
+
+// explain turns an error of pgx into one that may be shown: what fails for a
+// while is store.ErrUnavailable, and nothing in it is a caller's. Errors that
+// are not pgx's stay as they are.
+func explain(err error) error {
+	var pg *pgconn.PgError
+	var conn *pgconn.ConnectError
+	switch {
+	case err == nil, errors.Is(err, store.ErrUnavailable):
+		return err
+	case errors.As(err, &pg):
+		e := &serverError{code: pg.Code}
+		if speaksOfServer(pg.Code) {
+			e.message = pg.Message
+		}
+		if passes(pg.Code) {
+			return fmt.Errorf("%w: %w", store.ErrUnavailable, e)
+		}
+		return e
+	case errors.As(err, &conn):
+		// Its text names host, user and data base.
+		return fmt.Errorf("%w: connect: %w", store.ErrUnavailable, cause(conn))
+	case broken(err):
+		return fmt.Errorf("%w: connection lost: %w", store.ErrUnavailable, cause(err))
+	}
+	return err
+}
+
+// cause is the innermost error that says something of the network.
+func cause(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op
+	}
+	for _, e := range []error{io.ErrUnexpectedEOF, io.EOF, errStep, context.DeadlineExceeded} {
+		if errors.Is(err, e) {
+			// The context's error stands for the end of a caller's context, which this is not.
+			return errors.New(e.Error())
+		}
+	}
+	return errors.New("closed")
+}
+
+// broken tells whether an error is that of a connection.
+func broken(err error) bool {
+	var n net.Error
+	return errors.As(err, &n) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, errStep) || errors.Is(err, errAborted) || pgconn.Timeout(err) || pgconn.SafeToRetry(err) ||
+		errors.Is(err, pgx.ErrTxClosed) || strings.Contains(err.Error(), "conn closed")
+}
+
+// speaksOfServer tells whether a message of that SQLSTATE can hold no value of
+// a caller's.
+func speaksOfServer(code string) bool {
+	switch code[:min(2, len(code))] {
+	case "08", "25", "28", "3D", "40", "42", "53", "55", "57", "58", "XX":
+		return true
+	}
+	return false
+}
+
+// passes tells whether a SQLSTATE is that of a trouble that may pass by itself,
+// or by an operator's doing.
+func passes(code string) bool {
+	switch code {
+	case "25006", // read only: a standby, after a failover
+		"25P03", // idle in a transaction
+		"0A000", // a prepared statement from before a migration
+		"26000", // a prepared statement that a pooler has lost
+		"XX000": // some failures of its files
+		return true
+	}
+	switch code[:min(2, len(code))] {
+	case "08", // connection
+		"40", // serialization, deadlock
+		"53", // too many connections, disk full, out of memory
+		"55", // in use, lock not got
+		"57", // shut down, cancelled
+		"58": // its files
+		return true
+	}
+	return false
+}
+
+// violates tells whether an error says that a value is in use already.
+func violates(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "23505"
+}

@@ -1,0 +1,153 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+const (
+	// schemaVersion is the newest migration's number.
+	schemaVersion = 1
+	versionTable  = "kubbi_schema"
+	// migratePatience ends the wait for another node that migrates.
+	migratePatience = time.Minute
+)
+
+// migrate brings the tables up to date.
+func migrate(ctx context.Context, cfg *pgx.ConnConfig, log *slog.Logger) error {
+	ctx, cancel := context.WithTimeout(ctx, migratePatience)
+	defer cancel()
+	for pause := firstPause; ; pause = min(2*pause, maxPause) {
+		err := tryMigrate(ctx, cfg, log)
+		if err == nil || ctx.Err() != nil {
+			return errors.Join(err, ctx.Err())
+		}
+		// Nodes that start together may trip over each other before the lock is there.
+		if !violates(err) && !alreadyThere(err) {
+			return explain(err)
+		}
+		time.Sleep(pause)
+	}
+}
+
+func alreadyThere(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (pg.Code == "42P07" || pg.Code == "42710" || pg.Code == "40001" || pg.Code == "40P01")
+}
+
+func tryMigrate(ctx context.Context, cfg *pgx.ConnConfig, log *slog.Logger) (err error) {
+	conn, err := pgx.ConnectConfig(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_ = conn.Close(end)
+	}()
+	if version, err := schemaOf(ctx, conn); err != nil || version == schemaVersion {
+		return err
+	}
+	// The lock is one on a row, since advisory locks are none in some data
+	// bases. It ends with the connection, whatever becomes of this process.
+	if _, err := conn.Exec(ctx, "CREATE TABLE IF NOT EXISTS kubbi_migration (id integer PRIMARY KEY)"); err != nil {
+		return err
+	}
+	if _, err := conn.Exec(ctx, "INSERT INTO kubbi_migration (id) VALUES (1) ON CONFLICT (id) DO NOTHING"); err != nil {
+		return err
+	}
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, "SELECT id FROM kubbi_migration FOR UPDATE"); err != nil {
+		return err
+	}
+	if version, err := schemaOf(ctx, tx); err != nil || version == schemaVersion {
+		return err
+	}
+	db := stdlib.OpenDB(*cfg)
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if err := up(ctx, db, log); err != nil {
+		return err
+	}
+	if err := tune(ctx, db); err != nil {
+		return err
+	}
+	return tx.Rollback(ctx)
+}
+
+// schemaOf is the data base's schema version: 0 for a fresh one.
+func schemaOf(ctx context.Context, q interface {
+	QueryRow(context.Context, string, ...any) pgx.Row
+}) (version int64, err error) {
+	var there bool
+	err = q.QueryRow(ctx, "SELECT EXISTS (SELECT 1 FROM information_schema.tables WHERE table_schema = current_schema() AND table_name = $1)", versionTable).Scan(&there)
+	if err != nil || !there {
+		return 0, err
+	}
+	err = q.QueryRow(ctx, "SELECT coalesce(max(version_id), 0) FROM "+versionTable+" WHERE is_applied").Scan(&version)
+	if err == nil && version > schemaVersion {
+		err = fmt.Errorf("%w: its schema is version %d, this program knows up to %d: use the newer program, or another data base",
+			ErrNewer, version, schemaVersion)
+	}
+	return version, err
+}
+
+func up(ctx context.Context, db *sql.DB, log *slog.Logger) error {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	p, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithTableName(versionTable))
+	if err != nil {
+		return err
+	}
+	done, err := p.Up(ctx)
+	if err != nil {
+		return err
+	}
+	for _, m := range done {
+		log.InfoContext(ctx, "store's tables brought up to date", "version", m.Source.Version)
+	}
+	return nil
+}
+
+// tune sets what only PostgreSQL itself has and needs: ciphertext does not
+// compress, and what is wiped is to be gone from the files soon.
+func tune(ctx context.Context, db *sql.DB) error {
+	var version string
+	if err := db.QueryRowContext(ctx, "SELECT version()").Scan(&version); err != nil {
+		return err
+	}
+	if !strings.HasPrefix(version, "PostgreSQL ") || strings.Contains(version, "-YB-") {
+		return nil
+	}
+	const often = "autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0"
+	for _, statement := range []string{
+		"ALTER TABLE chunk ALTER COLUMN sealed SET STORAGE EXTERNAL",
+		"ALTER TABLE chunk SET (" + often + ", toast." + strings.ReplaceAll(often, ", ", ", toast.") + ")",
+		"ALTER TABLE kubbi SET (fillfactor = 80, " + often + ")",
+		"ALTER TABLE used SET (fillfactor = 80)",
+	} {
+		if _, err := db.ExecContext(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
+}

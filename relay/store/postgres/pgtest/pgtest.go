@@ -1,0 +1,298 @@
+//go:build unix
+
+// Package pgtest runs a PostgreSQL server for tests: a temporary cluster that
+// is gone afterwards.
+//
+// The server's programs are looked for in the folder that KUBBI_POSTGRES names,
+// in Debian's places and in PATH. Where there are none the test is skipped, and
+// fails if KUBBI_CI is 1. Since the server refuses to run as root, root runs it
+// as the user postgres or nobody.
+package pgtest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const (
+	superuser = "kubbi"
+	patience  = time.Minute
+)
+
+// Cluster is a server. Its zero value is one that Database starts when it is
+// first needed; Stop then ends it, which belongs into TestMain.
+type Cluster struct {
+	// Settings are added to postgresql.conf, as "name = value". Without any the
+	// server does not wait for its disk, which a server that is killed, unlike
+	// a machine, does not notice.
+	Settings []string
+	// Dir, if not empty, is where the data go: an empty folder that any user may
+	// write to. Else it is a temporary one.
+	Dir string
+
+	once      sync.Once
+	trouble   string // why it can't run
+	missing   bool   // there is no server
+	bin, dir  string
+	port      int
+	cred      *syscall.Credential
+	mu        sync.Mutex // guards what follows
+	databases int
+	server    *exec.Cmd
+	gone      chan struct{} // closed when server has ended
+}
+
+// New starts a cluster that ends with the test.
+func New(t testing.TB, settings ...string) *Cluster {
+	t.Helper()
+	c := &Cluster{Settings: settings}
+	c.start(t)
+	t.Cleanup(func() {
+		if err := c.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+// Database makes an empty data base and gives its URL. It skips the test where
+// no server is installed.
+func (c *Cluster) Database(t testing.TB) string {
+	t.Helper()
+	c.start(t)
+	c.mu.Lock()
+	c.databases++
+	name := fmt.Sprintf("test%d", c.databases)
+	c.mu.Unlock()
+	c.Exec(t, "CREATE DATABASE "+name)
+	return c.url(name)
+}
+
+// Exec runs a statement as a superuser, in no test's data base.
+func (c *Cluster) Exec(t testing.TB, sql string, args ...any) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, c.url("postgres"))
+	if err != nil {
+		t.Fatalf("postgres: %v", err)
+	}
+	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, sql, args...); err != nil {
+		t.Fatalf("postgres: %v", err)
+	}
+}
+
+// Terminate cuts all connections to data bases of tests.
+func (c *Cluster) Terminate(t testing.TB) {
+	t.Helper()
+	c.Exec(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname LIKE 'test%' AND pid <> pg_backend_pid()")
+}
+
+func (c *Cluster) url(database string) string {
+	return fmt.Sprintf("postgres://%s@127.0.0.1:%d/%s?sslmode=disable", superuser, c.port, database)
+}
+
+// start makes and starts the cluster once.
+func (c *Cluster) start(t testing.TB) {
+	t.Helper()
+	c.once.Do(func() {
+		if err := c.make(); err != nil {
+			c.trouble = err.Error()
+			_ = c.Stop()
+		}
+	})
+	switch {
+	case c.trouble == "":
+	case c.missing && os.Getenv("KUBBI_CI") != "1":
+		t.Skip(c.trouble)
+	default:
+		t.Fatal(c.trouble)
+	}
+}
+
+func (c *Cluster) make() (err error) {
+	if c.bin, err = find(); err != nil {
+		c.missing = true
+		return err
+	}
+	if c.cred, err = unprivileged(); err != nil {
+		return err
+	}
+	parent := c.Dir
+	if parent == "" {
+		parent = os.TempDir()
+	}
+	if c.dir, err = os.MkdirTemp(parent, "kubbi-postgres-"); err != nil {
+		return err
+	}
+	if c.cred != nil {
+		if err := os.Chown(c.dir, int(c.cred.Uid), int(c.cred.Gid)); err != nil {
+			return err
+		}
+	}
+	data := filepath.Join(c.dir, "data")
+	out, err := c.command("initdb", "-D", data, "-U", superuser, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("initdb: %v\n%s", err, out)
+	}
+	settings := c.Settings
+	if len(settings) == 0 {
+		settings = []string{"fsync = off"}
+	}
+	settings = append(slices.Clone(settings), "listen_addresses = '127.0.0.1'", "unix_socket_directories = ''",
+		"max_connections = 400", "shared_buffers = 64MB", "log_min_messages = fatal", "log_checkpoints = off")
+	f, err := os.OpenFile(filepath.Join(data, "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	for _, s := range settings {
+		fmt.Fprintln(f, s)
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if c.port, err = freePort(); err != nil {
+		return err
+	}
+	return c.Up()
+}
+
+// Up starts the server after Down, and waits until it answers.
+func (c *Cluster) Up() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var log bytes.Buffer
+	cmd := c.command("postgres", "-D", filepath.Join(c.dir, "data"), "-p", strconv.Itoa(c.port))
+	cmd.Stdout, cmd.Stderr = &log, &log
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("postgres: %w", err)
+	}
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		_ = cmd.Wait()
+	}()
+	c.server, c.gone = cmd, gone
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for {
+		conn, err := pgx.Connect(ctx, c.url("postgres"))
+		if err == nil {
+			return conn.Close(ctx)
+		}
+		select {
+		case <-gone:
+			return fmt.Errorf("postgres ended:\n%s", log.String())
+		case <-ctx.Done():
+			return fmt.Errorf("postgres does not answer: %w", err)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// Down ends the server: SIGQUIT at once, as a crash does, SIGINT orderly.
+func (c *Cluster) Down(sig syscall.Signal) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.server == nil {
+		return nil
+	}
+	if err := c.server.Process.Signal(sig); err != nil {
+		select {
+		case <-c.gone: // by itself
+		default:
+			return fmt.Errorf("postgres: %w", err)
+		}
+	}
+	select {
+	case <-c.gone:
+	case <-time.After(patience):
+		_ = c.server.Process.Kill()
+		<-c.gone
+		return fmt.Errorf("postgres did not end")
+	}
+	c.server = nil
+	return nil
+}
+
+// Stop ends the server and removes its files. It may be called twice, and
+// where nothing was started.
+func (c *Cluster) Stop() error {
+	err := c.Down(syscall.SIGQUIT)
+	if c.dir != "" {
+		if rerr := os.RemoveAll(c.dir); err == nil {
+			err = rerr
+		}
+	}
+	return err
+}
+
+func (c *Cluster) command(name string, args ...string) *exec.Cmd {
+	cmd := exec.Command(filepath.Join(c.bin, name), args...)
+	cmd.Dir = c.dir
+	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "TZ=UTC")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: c.cred, Setpgid: true} // a Ctrl-C is for the test
+	endWithParent(cmd.SysProcAttr)
+	return cmd
+}
+
+// find is the folder of the server's programs.
+func find() (string, error) {
+	if dir := os.Getenv("KUBBI_POSTGRES"); dir != "" {
+		return dir, nil
+	}
+	dirs, _ := filepath.Glob("/usr/lib/postgresql/*/bin")
+	slices.Reverse(dirs)
+	if path, err := exec.LookPath("postgres"); err == nil {
+		dirs = append(dirs, filepath.Dir(path))
+	}
+	for _, dir := range dirs {
+		if _, err := os.Stat(filepath.Join(dir, "initdb")); err == nil {
+			return dir, nil
+		}
+	}
+	return "", fmt.Errorf("no PostgreSQL server is installed (Debian: postgresql), nor does KUBBI_POSTGRES say where its programs are")
+}
+
+// unprivileged is whom the server runs as, nil for this user.
+func unprivileged() (*syscall.Credential, error) {
+	if os.Getuid() != 0 {
+		return nil, nil
+	}
+	for _, name := range []string{"postgres", "nobody"} {
+		u, err := user.Lookup(name)
+		if err != nil {
+			continue
+		}
+		uid, uerr := strconv.ParseUint(u.Uid, 10, 32)
+		gid, gerr := strconv.ParseUint(u.Gid, 10, 32)
+		if uerr == nil && gerr == nil {
+			return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
+		}
+	}
+	return nil, fmt.Errorf("postgres does not run as root, and there is no user postgres or nobody")
+}
+
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}

@@ -1,0 +1,198 @@
+// Package postgres keeps kubbis in a PostgreSQL data base that any number of
+// relay nodes share. It uses plain SQL: no triggers, procedures, notifications
+// or advisory locks, so that data bases that speak its protocol may run it.
+//
+// Open makes the tables or brings them up to date; nodes may start together. A
+// change is durable when its call returns: a connection whose
+// synchronous_commit is off sets it on.
+//
+// # What is tried again
+//
+// A call survives a data base that restarts or fails over for a few seconds:
+// it is made again, from its start, within its context. A transaction that
+// certainly was not committed may always be made again. Where the connection
+// was lost while it was being committed nobody knows, and the repeat has to
+// find out: a create finds its own id and token, a delete its own time, a claim
+// with a key its grace (it then says Replay); a release, a sweep, a notice and
+// an API key come out the same twice. Take may count twice what it answers
+// once, which errs on the safe side of its limit. Only a claim without a key
+// can't find out: it is store.ErrUnavailable, and may have counted.
+//
+// # What remains of what is wiped
+//
+// Wiping deletes the chunks and overwrites the rest in the statement that sets
+// the status. But the files are PostgreSQL's: a deleted row's bytes stay in a
+// table's file until a vacuum (chunk is vacuumed once a thousand of its rows
+// are dead, and when the system's autovacuum_naptime has passed, a minute by
+// default) and the next use of the page; in the write-ahead log, and in
+// whatever archives and replicas of it there are, until those files are
+// recycled or deleted. All of these bytes are ciphertext, and their key needs
+// the claim URL, which no store has.
+//
+// # Lists and sequences
+//
+// The anchors of lists rely on kubbi_seq growing across all connections.
+// YugabyteDB caches a hundred numbers in each by default: set its
+// ysql_sequence_cache_minval to 1.
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"kubbi-mcp/relay/store"
+)
+
+const (
+	// stepPatience ends a round trip whose caller has set no earlier end.
+	stepPatience = 15 * time.Second
+	// connPatience ends the wait for a connection, which may be a new one.
+	connPatience   = 5 * time.Second
+	defaultConns   = 16
+	idleInTransact = "30s" // locks of a node that has vanished end then at last
+)
+
+// Config says where a store is. Only URL is needed.
+type Config struct {
+	URL      string       // postgres://user:password@host:port/database?sslmode=..., or the key=value form
+	Logger   *slog.Logger // nil: nothing is logged
+	MaxConns int          // at most so many connections; 0: the URL's pool_max_conns, else 16
+	Spool    string       // a folder for payloads above 4 MiB while they are claimed; "": the system's for temporary files
+}
+
+// Store is a store.Store in a PostgreSQL data base.
+type Store struct {
+	pool  *pgxpool.Pool
+	log   *slog.Logger
+	spool string
+	stats statsCache
+
+	// calls is held for reading by every call, for writing by Close.
+	calls  sync.RWMutex
+	closed bool
+}
+
+var _ store.Store = (*Store)(nil)
+
+// Open makes or opens the store. ErrNewer, ErrURL and store.ErrUnavailable say
+// what is wrong.
+func Open(ctx context.Context, cfg Config) (*Store, error) {
+	s, err := open(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	return s, nil
+}
+
+func open(ctx context.Context, cfg Config) (*Store, error) {
+	pc, err := pgxpool.ParseConfig(cfg.URL)
+	if cfg.URL == "" || err != nil {
+		return nil, ErrURL // the cause may quote the password
+	}
+	log := cfg.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	if pc.ConnConfig.ConnectTimeout == 0 || pc.ConnConfig.ConnectTimeout > connPatience {
+		pc.ConnConfig.ConnectTimeout = connPatience
+	}
+	if err := migrate(ctx, pc.ConnConfig, log); err != nil {
+		return nil, err
+	}
+	switch {
+	case cfg.MaxConns > 0:
+		pc.MaxConns = int32(cfg.MaxConns)
+	case !hasPoolSize(cfg.URL):
+		pc.MaxConns = defaultConns
+	}
+	pc.AfterConnect = prepareConn
+	pool, err := pgxpool.NewWithConfig(context.WithoutCancel(ctx), pc)
+	if err != nil {
+		return nil, explain(err)
+	}
+	s := &Store{pool: pool, log: log, spool: cfg.Spool}
+	s.stats.busy = make(chan struct{}, 1)
+	if err := s.Ping(ctx); err != nil {
+		pool.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// hasPoolSize tells whether a valid URL says how many connections there may be:
+// pgx fills in a default of its own, and does not tell.
+func hasPoolSize(u string) bool {
+	c, err := pgconn.ParseConfig(u)
+	return err == nil && c.RuntimeParams["pool_max_conns"] != ""
+}
+
+// prepareConn makes a new connection keep a Store's promises.
+func prepareConn(ctx context.Context, c *pgx.Conn) error {
+	var sync string
+	// Other products don't have these settings, nor what they would be needed for.
+	err := ignorable(c.QueryRow(ctx, "SHOW synchronous_commit").Scan(&sync))
+	if err == nil && sync == "off" {
+		_, err = c.Exec(ctx, "SET synchronous_commit = on")
+	}
+	if err != nil {
+		return err
+	}
+	_, err = c.Exec(ctx, "SET idle_in_transaction_session_timeout = '"+idleInTransact+"'")
+	return ignorable(err)
+}
+
+// ignorable drops a complaint of the server.
+func ignorable(err error) error {
+	var e *pgconn.PgError
+	if errors.As(err, &e) && e.Severity == "ERROR" {
+		return nil
+	}
+	return err
+}
+
+// enter starts a call, which leave ends.
+func (s *Store) enter(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.calls.RLock()
+	if s.closed {
+		s.calls.RUnlock()
+		return ErrClosed
+	}
+	return nil
+}
+
+func (s *Store) leave() { s.calls.RUnlock() }
+
+// Ping reads the store: see store.Store.
+func (s *Store) Ping(ctx context.Context) error {
+	if err := s.enter(ctx); err != nil {
+		return err
+	}
+	defer s.leave()
+	return s.run(ctx, func(q *session) error {
+		var b pgx.Batch
+		b.Queue("SELECT 1 FROM kubbi LIMIT 1")
+		return q.step(ctx, &b)
+	})
+}
+
+// Close waits for running calls and closes the connections: see store.Store.
+func (s *Store) Close() error {
+	s.calls.Lock()
+	defer s.calls.Unlock()
+	if !s.closed {
+		s.closed = true
+		s.pool.Close()
+	}
+	return nil
+}
