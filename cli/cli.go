@@ -21,18 +21,19 @@ Without an API key the relay runs inside this process: no account, no key, no ne
 type grammar struct {
 	Config
 
-	Serve   serveCmd   `cmd:"" default:"1" help:"Serve MCP over stdio. This is what runs when no command is given."`
-	Demo    demoCmd    `cmd:"" help:"Watch two agents hand over a text and a package of files."`
-	Send    sendCmd    `cmd:"" help:"Create a kubbi from a text, a file, several files or standard input; prints its claim URL."`
-	Inspect inspectCmd `cmd:"" help:"Show what a claim URL holds, without spending a retrieval."`
-	Claim   claimCmd   `cmd:"" help:"Claim: print the content, or write the files. Spends a retrieval."`
-	Get     getCmd     `cmd:"" help:"Show one of your kubbis."`
-	List    listCmd    `cmd:"" help:"List your kubbis, newest first."`
-	Delete  deleteCmd  `cmd:"" help:"End a kubbi early and wipe its payload."`
-	Relay   relayCmd   `cmd:"" help:"Serve a relay to a team."`
-	Keys    keysCmd    `cmd:"" help:"Make, list and revoke the API keys of a relay."`
-	Keyring keyringCmd `cmd:"" help:"Rotate, list and prune the master keys of a relay."`
-	Version versionCmd `cmd:"" help:"Show the version."`
+	Serve         serveCmd         `cmd:"" default:"1" help:"Serve MCP over stdio. This is what runs when no command is given."`
+	Demo          demoCmd          `cmd:"" help:"Watch two agents hand over a text and a package of files."`
+	Send          sendCmd          `cmd:"" help:"Create a kubbi from a text, a file, several files or standard input; prints its claim URL."`
+	Inspect       inspectCmd       `cmd:"" help:"Show what a claim URL holds, without spending a retrieval."`
+	Claim         claimCmd         `cmd:"" help:"Claim: print the content, or write the files. Spends a retrieval."`
+	Get           getCmd           `cmd:"" help:"Show one of your kubbis."`
+	List          listCmd          `cmd:"" help:"List your kubbis, newest first."`
+	Delete        deleteCmd        `cmd:"" help:"End a kubbi early and wipe its payload."`
+	Relay         relayCmd         `cmd:"" help:"Serve a relay to a team."`
+	Keys          keysCmd          `cmd:"" help:"Make, list and revoke the API keys of a relay."`
+	Keyring       keyringCmd       `cmd:"" help:"Rotate, list and prune the master keys of a relay."`
+	WebhookSecret webhookSecretCmd `cmd:"" name:"webhook-secret" help:"Print what webhook receipts for your API key are signed with."`
+	Version       versionCmd       `cmd:"" help:"Show the version."`
 }
 
 // app is what a command works with.

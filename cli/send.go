@@ -32,6 +32,8 @@ type sendCmd struct {
 	TTL           *seconds `name:"ttl" placeholder:"TTL" help:"How long it lives: seconds, or a duration such as 10m. By default --default-ttl."`
 	MaxRetrievals *int     `placeholder:"N" help:"How often it can be claimed; 1 for secrets. By default as often as asked until it expires."`
 	Metadata      string   `placeholder:"JSON" help:"A JSON object that anyone with the claim URL may read without claiming."`
+	NotifyURL     string   `name:"notify-url" placeholder:"URL" help:"Have a team's relay post signed receipts here: docs/webhooks.md."`
+	NotifyEvents  []string `name:"notify-events" placeholder:"EVENT" enum:"claimed,burned,expired,deleted" help:"Of these events only: claimed, burned, expired, deleted; several with commas between."`
 	JSON          bool     `name:"json" help:"Print the whole answer as JSON."`
 }
 
@@ -92,7 +94,24 @@ func (c *sendCmd) common(a *app) (kubbi.SendParams, error) {
 		}
 		p.Metadata = v
 	}
-	return p, nil
+	var err error
+	p.Notify, err = c.notify()
+	return p, err
+}
+
+// notify is who is to be told of what happens to the kubbi.
+func (c *sendCmd) notify() (*kubbi.Notify, error) {
+	if c.NotifyURL == "" {
+		if len(c.NotifyEvents) > 0 {
+			return nil, usagef("--notify-events needs --notify-url")
+		}
+		return nil, nil
+	}
+	n := &kubbi.Notify{URL: c.NotifyURL}
+	for _, e := range c.NotifyEvents {
+		n.Events = append(n.Events, api.Event(e))
+	}
+	return n, nil
 }
 
 // posting creates the kubbi that was read.
@@ -134,7 +153,7 @@ func (c *sendCmd) read(a *app, p kubbi.SendParams) (posting, error) {
 	if err != nil {
 		return nil, err
 	}
-	params := kubbi.SendFilesParams{Sources: sources, TTL: p.TTL, MaxRetrievals: p.MaxRetrievals, Metadata: p.Metadata, Sealed: p.Sealed}
+	params := kubbi.SendFilesParams{Sources: sources, TTL: p.TTL, MaxRetrievals: p.MaxRetrievals, Metadata: p.Metadata, Sealed: p.Sealed, Notify: p.Notify}
 	return func(ctx context.Context, k *kubbi.Client, progress kubbi.Progress) (*kubbi.Sent, error) {
 		params.Progress = progress
 		return k.SendFiles(ctx, params)

@@ -15,7 +15,7 @@ import (
 type File = api.FileRequest
 
 // SendFilesParams is a package of files to send. TTL, MaxRetrievals, Metadata,
-// Sealed and Progress are those of SendParams. Sealed hides the names
+// Sealed, Notify and Progress are those of SendParams. Sealed hides the names
 // and roles of the files as well, but not their types, number and sizes.
 type SendFilesParams struct {
 	Files         []File
@@ -24,6 +24,7 @@ type SendFilesParams struct {
 	MaxRetrievals int
 	Metadata      any
 	Sealed        bool
+	Notify        *Notify
 	Progress      Progress
 }
 
@@ -47,7 +48,7 @@ func (c *Client) SendFiles(ctx context.Context, p SendFilesParams) (*Sent, error
 		}
 	}
 	req := api.CreateRequest{Files: p.Files}
-	if err := setTerms(&req, p.TTL, p.MaxRetrievals, p.Metadata); err != nil {
+	if err := setTerms(&req, p.TTL, p.MaxRetrievals, p.Metadata, p.Notify); err != nil {
 		return nil, err
 	}
 	body, err := jsonv2.Marshal(&req)

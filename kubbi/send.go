@@ -19,6 +19,9 @@ const DefaultTTL = time.Hour
 // Sent answers Send and SendFiles. Its ClaimURL and ClaimToken are secrets.
 type Sent = api.CreateResponse
 
+// Notify says where receipts go, and of which events.
+type Notify = api.Notify
+
 // SendParams is a single content to send.
 type SendParams struct {
 	// Source is the content, instead of Content: a text, or one JSON value. Its
@@ -45,6 +48,11 @@ type SendParams struct {
 	// without the claim URL of the answer, whose part after "#" is the key. The
 	// metadata stays readable, and gets a member "sealed". See docs/sealed.md.
 	Sealed bool
+	// Notify asks a relay of ours to post signed receipts of what happens to the
+	// kubbi; nil: nobody is told. A relay whose operator has not turned that on
+	// refuses it with ErrValidation, and the hosted service does not know it. See
+	// docs/webhooks.md.
+	Notify *Notify
 	// Progress is told how much of the request has been sent; nil: nobody asks.
 	Progress Progress
 }
@@ -79,7 +87,7 @@ func (c *Client) Send(ctx context.Context, p SendParams) (*Sent, error) {
 			req.ContentType = api.TypeText
 		}
 	}
-	if err := setTerms(&req, p.TTL, p.MaxRetrievals, p.Metadata); err != nil {
+	if err := setTerms(&req, p.TTL, p.MaxRetrievals, p.Metadata, p.Notify); err != nil {
 		return nil, err
 	}
 	rest, err := jsonv2.Marshal(&req)
@@ -119,7 +127,7 @@ func encodeContent(v any) (_ jsontext.Value, isText bool, err error) {
 }
 
 // setTerms fills in what a single content and a package share.
-func setTerms(req *api.CreateRequest, ttl time.Duration, maxRetrievals int, metadata any) error {
+func setTerms(req *api.CreateRequest, ttl time.Duration, maxRetrievals int, metadata any, notify *Notify) error {
 	if ttl == 0 {
 		ttl = DefaultTTL
 	}
@@ -127,6 +135,7 @@ func setTerms(req *api.CreateRequest, ttl time.Duration, maxRetrievals int, meta
 	if maxRetrievals != 0 {
 		req.MaxRetrievals = &maxRetrievals
 	}
+	req.Notify = notify
 	if metadata == nil {
 		return nil
 	}

@@ -39,6 +39,10 @@ func TestSendBody(t *testing.T) {
 		{"string as JSON", SendParams{Content: "x", ContentType: api.TypeJSON}, `{"content":"x","content_type":"application/json","ttl_seconds":3600}`},
 		{"terms", SendParams{Content: "x", TTL: 90500 * time.Millisecond, MaxRetrievals: 1, Metadata: map[string]any{"k": []int{1}}},
 			`{"content":"x","content_type":"text/plain","ttl_seconds":91,"max_retrievals":1,"metadata":{"k":[1]}}`},
+		{"receipts", SendParams{Content: "x", Notify: &Notify{URL: "https://example.com/h", Events: []api.Event{api.EventBurned}}},
+			`{"content":"x","content_type":"text/plain","ttl_seconds":3600,"x_notify":{"notify_url":"https://example.com/h","events":["burned"]}}`},
+		{"all receipts", SendParams{Content: "x", Notify: &Notify{URL: "https://example.com/h"}},
+			`{"content":"x","content_type":"text/plain","ttl_seconds":3600,"x_notify":{"notify_url":"https://example.com/h"}}`},
 		{"raw metadata", SendParams{Content: "x", Metadata: json.RawMessage(`{"k": 1}`)}, `{"content":"x","content_type":"text/plain","ttl_seconds":3600,"metadata":{"k":1}}`},
 		// The server knows its limits, and says all that is wrong at once.
 		{"left to the server", SendParams{Content: "x", TTL: -time.Second, MaxRetrievals: -1, ContentType: "x/y"},

@@ -265,7 +265,7 @@ func (c *Client) sendSource(ctx context.Context, p SendParams) (*Sent, error) {
 		return nil, err
 	}
 	req := api.CreateRequest{ContentType: source.ContentType}
-	if err := setTerms(&req, p.TTL, p.MaxRetrievals, p.Metadata); err != nil {
+	if err := setTerms(&req, p.TTL, p.MaxRetrievals, p.Metadata, p.Notify); err != nil {
 		return nil, err
 	}
 	rest, err := jsonv2.Marshal(&req)
@@ -285,7 +285,7 @@ func (c *Client) sendSource(ctx context.Context, p SendParams) (*Sent, error) {
 // sendSources sends a package of files that are read while they are sent.
 func (c *Client) sendSources(ctx context.Context, p SendFilesParams) (*Sent, error) {
 	var req api.CreateRequest
-	if err := setTerms(&req, p.TTL, p.MaxRetrievals, p.Metadata); err != nil {
+	if err := setTerms(&req, p.TTL, p.MaxRetrievals, p.Metadata, p.Notify); err != nil {
 		return nil, err
 	}
 	rest, err := jsonv2.Marshal(&req)

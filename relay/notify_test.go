@@ -129,12 +129,6 @@ func (o *outcomes) wait(t testing.TB, what webhook.Outcome, n int) {
 	}
 }
 
-func (o *outcomes) count(what webhook.Outcome) int {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.n[what]
-}
-
 // telling is options by which a receiver on loopback may be told.
 func telling(o *outcomes, receivers ...*receiver) *webhook.Options {
 	options := &webhook.Options{
