@@ -40,6 +40,7 @@ func overSQLite(t testing.TB) opener {
 // overEach runs a test over each kind of store.
 func overEach(t *testing.T, test func(t *testing.T, open opener)) {
 	t.Run("sqlite", func(t *testing.T) { test(t, overSQLite(t)) })
+	t.Run("postgres", func(t *testing.T) { test(t, overPostgres(t)) })
 }
 
 // newTeam starts n relays over one store. change, if there is one, is given the
