@@ -12,6 +12,7 @@ package pgtest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -107,15 +108,34 @@ func (c *Cluster) url(database string) string {
 	return fmt.Sprintf("postgres://%s@127.0.0.1:%d/%s?sslmode=disable", superuser, c.port, database)
 }
 
+// Empty is Database for a program that is no test: an error says that no
+// server is installed, too.
+func (c *Cluster) Empty(ctx context.Context, name string) (url string, err error) {
+	if c.once.Do(c.tryMake); c.trouble != "" {
+		return "", errors.New(c.trouble)
+	}
+	conn, err := pgx.Connect(ctx, c.url("postgres"))
+	if err != nil {
+		return "", fmt.Errorf("postgres: %w", err)
+	}
+	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize()); err != nil {
+		return "", fmt.Errorf("postgres: %w", err)
+	}
+	return c.url(name), nil
+}
+
+func (c *Cluster) tryMake() {
+	if err := c.make(); err != nil {
+		c.trouble = err.Error()
+		_ = c.Stop()
+	}
+}
+
 // start makes and starts the cluster once.
 func (c *Cluster) start(t testing.TB) {
 	t.Helper()
-	c.once.Do(func() {
-		if err := c.make(); err != nil {
-			c.trouble = err.Error()
-			_ = c.Stop()
-		}
-	})
+	c.once.Do(c.tryMake)
 	switch {
 	case c.trouble == "":
 	case c.missing && os.Getenv("KUBBI_CI") != "1":
