@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"kubbi-mcp/kubbi/api"
 )
 
 func readDoc(t *testing.T, name string) string {
@@ -128,6 +130,18 @@ func TestDocs(t *testing.T) {
 		}
 	}
 
+	webhooks := readDoc(t, "docs/webhooks.md")
+	for f := range reflect.TypeFor[sendCmd]().Fields() {
+		if name := f.Tag.Get("name"); strings.HasPrefix(name, "notify") && !strings.Contains(webhooks, "--"+name) {
+			t.Errorf("docs/webhooks.md lacks --%s", name)
+		}
+	}
+	for _, e := range api.Events {
+		if !strings.Contains(webhooks, "`"+api.ReceiptPrefix+string(e)+"`") {
+			t.Errorf("docs/webhooks.md lacks event %s", e)
+		}
+	}
+
 	manual := readDoc(t, "docs/cli.md")
 	codes := regexp.MustCompile(`(?m)^ +(\d+) `).FindAllStringSubmatch(exitCodes, -1)
 	rows := regexp.MustCompile(`(?m)^\| (\d+) \|`).FindAllStringSubmatch(manual, -1)
@@ -151,7 +165,7 @@ func TestDocs(t *testing.T) {
 	}
 
 	// A link to a file that is not there helps nobody.
-	for _, doc := range []string{"README.md", "docs/cli.md", "docs/configuration.md", "docs/conformance.md", "docs/files.md", "docs/http.md", "docs/keyring.md", "docs/keys.md", "docs/observability.md", "docs/sealed.md", "docs/security.md"} {
+	for _, doc := range []string{"README.md", "docs/cli.md", "docs/configuration.md", "docs/conformance.md", "docs/files.md", "docs/http.md", "docs/keyring.md", "docs/keys.md", "docs/observability.md", "docs/sealed.md", "docs/security.md", "docs/webhooks.md"} {
 		for _, link := range regexp.MustCompile(`\]\(([^)#:]+)\)`).FindAllStringSubmatch(readDoc(t, doc), -1) {
 			if _, err := os.Stat(filepath.Join("..", filepath.Dir(doc), link[1])); err != nil {
 				t.Errorf("%s: %v", doc, err)

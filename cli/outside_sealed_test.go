@@ -66,7 +66,7 @@ func sealedElsewhere(t *testing.T, program, language, check string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(ctx, program, docLines(t, language, check), vectors)
+	cmd := exec.CommandContext(ctx, program, docLines(t, "sealed", language, check), vectors)
 	cmd.Env = append(os.Environ(), "KUBBI_BASE_URL="+relay.URL, "KUBBI_API_KEY="+relay.APIKey,
 		"NO_PROXY=127.0.0.1", "PYTHONDONTWRITEBYTECODE=1", "PYTHONUTF8=1")
 	cmd.Stdin = bytes.NewReader(input)
@@ -92,19 +92,19 @@ func sealedElsewhere(t *testing.T, program, language, check string) {
 	}
 }
 
-// docLines writes docs/sealed.md's lines in a language, and after them the
-// check that uses them, into one file.
-func docLines(t *testing.T, language, check string) string {
+// docLines writes a document's lines in a language, and after them the check
+// that uses them, into one file.
+func docLines(t *testing.T, name, language, check string) string {
 	t.Helper()
-	doc, err := os.ReadFile(filepath.Join("..", "docs", "sealed.md"))
+	doc, err := os.ReadFile(filepath.Join("..", "docs", name+".md"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	found := regexp.MustCompile("(?s)```"+language+"\n(.*?)```").FindAllSubmatch(doc, -1)
 	if len(found) != 1 {
-		t.Fatalf("docs/sealed.md has %d pieces of %s, want 1", len(found), language)
+		t.Fatalf("docs/%s.md has %d pieces of %s, want 1", name, len(found), language)
 	}
-	rest, err := os.ReadFile(filepath.Join("testdata", "outside", "sealed", check))
+	rest, err := os.ReadFile(filepath.Join("testdata", "outside", name, check))
 	if err != nil {
 		t.Fatal(err)
 	}
