@@ -33,6 +33,7 @@ type relayFlags struct {
 	GuessLimit    int           `group:"Relay:" variable:"KUBBI_RELAY_GUESS_LIMIT" placeholder:"N" default:"30" help:"Wrong claim tokens and API keys that an address may try in a minute (${default}); 0 for any number."`
 	Grace         time.Duration `group:"Relay:" variable:"KUBBI_RELAY_GRACE" placeholder:"DURATION" default:"60s" help:"How long a create or claim with an Idempotency-Key may be repeated (${default}); 0 for not at all."`
 	Retention     time.Duration `group:"Relay:" variable:"KUBBI_RELAY_RETENTION" placeholder:"DURATION" default:"24h" help:"How long it is remembered that a kubbi has ended, and how (${default})."`
+	MaxStorage    byteSize      `group:"Relay:" variable:"KUBBI_RELAY_MAX_STORAGE" placeholder:"SIZE" default:"0" help:"Refuse kubbis when the store holds payloads of this size in all, such as 20GiB; by default it may grow until its disk is full."`
 	Notify        bool          `group:"Relay:" variable:"KUBBI_RELAY_NOTIFY" help:"Let producers ask for webhook receipts, at https URLs of the public internet."`
 	NotifyAllow   []string      `group:"Relay:" variable:"KUBBI_RELAY_NOTIFY_ALLOW" placeholder:"ADDRESS" help:"Also send receipts to this address or prefix, over plain http too; may be repeated. Implies --notify."`
 	MetricsListen string        `group:"Relay:" variable:"KUBBI_RELAY_METRICS_LISTEN" placeholder:"HOST:PORT" help:"Address of a listener for Prometheus and for probes, which nobody else should reach. By default there is none."`
@@ -136,7 +137,7 @@ func (c *relayFlags) config(a *app) (service.Config, error) {
 	cfg := service.Config{
 		Relay: relay.Config{
 			Limits: a.cfg.limits(), Grace: c.Grace, Retention: c.Retention, GuessLimit: c.GuessLimit, TrustedProxies: proxies,
-			AccessLog: c.AccessLog, SpoolDir: dir, Logger: a.log,
+			MaxStorage: int64(c.MaxStorage), AccessLog: c.AccessLog, SpoolDir: dir, Logger: a.log,
 		},
 		Version: buildInfo().Version,
 		Limits:  service.Limits{Connections: c.MaxConns, Requests: c.MaxRequests, LameDuck: c.LameDuck, Drain: c.Drain},

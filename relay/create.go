@@ -25,12 +25,18 @@ func (rl *Relay) create(h http.Header, r *http.Request) (resp api.CreateResponse
 	if err != nil {
 		return resp, err
 	}
+	if err := rl.roomFor(r.Context(), 0); err != nil {
+		return resp, err
+	}
 	ckey, request := rl.createKey(key, by.Owner)
 	d, err := rl.draft(r, rl.limitsOf(by), request)
 	if err != nil {
 		return resp, err
 	}
 	defer d.close()
+	if err := rl.roomFor(r.Context(), d.size); err != nil {
+		return resp, err
+	}
 	t, err := newToken(rl.cfg.Rand)
 	if err != nil {
 		return resp, err

@@ -42,6 +42,8 @@ type Config struct {
 	Retention  time.Duration // how long a tombstone stays; zero: DefaultRetention
 	SweepEvery time.Duration // between two sweeps of Run; not above zero: DefaultSweepEvery
 
+	MaxStorage int64 // bytes of payloads in the store above which creates are refused, within what all its relays let in in some seconds; zero: no limit
+
 	GuessLimit     int     // failed guesses of claim tokens and API keys in a minute that an address may make at this relay; zero: any number
 	TrustedProxies Proxies // whose word about a request's address is taken; zero: nobody's
 
@@ -64,6 +66,7 @@ type Relay struct {
 	keys    keyCache
 	meters  meters
 	guesses guesses
+	room    room
 	sender  *webhook.Sender // nil: nobody is told of anything
 }
 

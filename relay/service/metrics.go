@@ -11,6 +11,7 @@ import (
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay"
 	"kubbi-mcp/relay/store"
+	"kubbi-mcp/relay/webhook"
 )
 
 // metrics counts what a relay does, for Prometheus. No label holds anything
@@ -24,6 +25,7 @@ type metrics struct {
 	sweeps    *prometheus.CounterVec
 	sweeping  prometheus.Histogram
 	swept     *prometheus.CounterVec
+	receipts  *prometheus.CounterVec
 	handler   http.Handler
 }
 
@@ -60,14 +62,15 @@ func newMetrics(version string, db store.Store) *metrics {
 			Help:    "How long sweeps took.",
 			Buckets: []float64{.001, .01, .1, 1, 10, 60, 300},
 		}),
-		swept: counter("kubbi_relay_swept_total", "What sweeps did: kubbis expired, payloads wiped after a last grace, tombstones removed.", "what"),
+		swept:    counter("kubbi_relay_swept_total", "What sweeps did: kubbis expired, payloads wiped after a last grace, tombstones removed.", "what"),
+		receipts: counter("kubbi_relay_receipts_total", "Attempts to deliver a webhook receipt.", "outcome"),
 	}
 	m.zero()
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "kubbi_relay_build_info", Help: "1, with the version that runs."}, []string{"version"})
 	build.WithLabelValues(version).Set(1)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister( // panics if two had one name
-		m.requests, m.durations, m.answers, m.refused, m.failures, m.sweeps, m.sweeping, m.swept, build,
+		m.requests, m.durations, m.answers, m.refused, m.failures, m.sweeps, m.sweeping, m.swept, m.receipts, build,
 		newContents(db),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -97,6 +100,9 @@ func (m *metrics) zero() {
 	for _, call := range storeCalls() {
 		m.failures.WithLabelValues(call)
 	}
+	for _, outcome := range []webhook.Outcome{webhook.Delivered, webhook.Failed, webhook.GivenUp} {
+		m.receipts.WithLabelValues(string(outcome))
+	}
 	for _, outcome := range []string{ok, "error"} {
 		m.sweeps.WithLabelValues(outcome)
 	}
@@ -122,5 +128,7 @@ func (m *metrics) Sweep(s store.Swept, took time.Duration, err error) {
 	m.swept.WithLabelValues("wiped").Add(float64(s.Wiped))
 	m.swept.WithLabelValues("removed").Add(float64(s.Removed))
 }
+
+func (m *metrics) receipt(o webhook.Outcome) { m.receipts.WithLabelValues(string(o)).Inc() }
 
 func (m *metrics) refusedConnection() { m.refused.WithLabelValues(refusedConnection).Inc() }

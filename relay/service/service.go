@@ -94,6 +94,11 @@ func New(cfg Config) (*Service, error) {
 	s.health = health{store: cfg.Relay.Store, keyring: cfg.Keyring}
 	cfg.Relay.Keyring, cfg.Relay.Observer = cfg.Keyring, s.metrics
 	cfg.Relay.Store = s.metrics.counting(cfg.Relay.Store)
+	if cfg.Relay.Notify != nil {
+		options := *cfg.Relay.Notify
+		options.Observe = s.metrics.receipt
+		cfg.Relay.Notify = &options
+	}
 	var err error
 	if s.relay, err = relay.New(cfg.Relay); err != nil {
 		return nil, err
