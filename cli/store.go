@@ -10,17 +10,25 @@ import (
 
 	"kubbi-mcp/relay/private"
 	"kubbi-mcp/relay/store"
+	"kubbi-mcp/relay/store/postgres"
 	"kubbi-mcp/relay/store/sqlite"
 )
 
 // storeFlag is the flag of commands that work on a relay's store.
 type storeFlag struct {
-	Store string `name:"store" variable:"KUBBI_STORE" placeholder:"STORE" help:"The relay's store: the path of a SQLite file, or file:PATH of a file that says which; by default store.db in the data directory."`
+	Store string `name:"store" variable:"KUBBI_STORE" placeholder:"STORE" help:"The relay's store: the path of a SQLite file, postgres://... of a data base, or file:PATH of a file that says which; by default store.db in the data directory."`
 }
 
-// openStore opens the store that --store names, and makes a SQLite file that
-// is not there. The caller closes it.
+// openStore opens the store that --store names, and makes a SQLite file, or the
+// tables in a data base, that are not there. The caller closes it.
 func (a *app) openStore(ctx context.Context, name string) (store.Store, error) {
+	name, err := a.storeName(name)
+	if err != nil {
+		return nil, err
+	}
+	if isPostgres(name) {
+		return a.openPostgres(ctx, name, false)
+	}
 	path, err := a.storePath(name)
 	if err != nil {
 		return nil, err
@@ -32,6 +40,13 @@ func (a *app) openStore(ctx context.Context, name string) (store.Store, error) {
 // command that only looks after one is no reason to make it, least of all
 // before its keyring.
 func (a *app) openExisting(ctx context.Context, name string) (store.Store, error) {
+	name, err := a.storeName(name)
+	if err != nil {
+		return nil, err
+	}
+	if isPostgres(name) {
+		return a.openPostgres(ctx, name, true)
+	}
 	path, err := a.storePath(name)
 	if err != nil {
 		return nil, err
@@ -40,6 +55,27 @@ func (a *app) openExisting(ctx context.Context, name string) (store.Store, error
 		return nil, usagef("there is no store at %s: start its relay once, or name another with --store (KUBBI_STORE)", path)
 	}
 	return a.openStore(ctx, name)
+}
+
+func isPostgres(name string) bool {
+	return strings.HasPrefix(name, "postgres://") || strings.HasPrefix(name, "postgresql://")
+}
+
+func (a *app) openPostgres(ctx context.Context, url string, existing bool) (store.Store, error) {
+	dir, err := a.dataDir()
+	if err != nil {
+		return nil, usage(err)
+	}
+	db, err := postgres.Open(ctx, postgres.Config{URL: url, Logger: a.log, Spool: dir, Existing: existing})
+	switch {
+	case errors.Is(err, postgres.ErrNoTables):
+		return nil, usagef("there is no store in the data base of --store (KUBBI_STORE): start its relay once, or name another")
+	case errors.Is(err, postgres.ErrURL):
+		return nil, usagef("--store (KUBBI_STORE): %w", err)
+	case err != nil:
+		return nil, err
+	}
+	return db, nil
 }
 
 // storeName gives the store that --store names, also where it names a private
@@ -66,12 +102,8 @@ func (a *app) storeName(name string) (string, error) {
 	return name, nil
 }
 
-// storePath is the path of a SQLite store.
+// storePath is the path of a SQLite store with a name that storeName gave.
 func (a *app) storePath(name string) (string, error) {
-	name, err := a.storeName(name)
-	if err != nil {
-		return "", err
-	}
 	if name == "" {
 		dir, err := a.dataDir()
 		if err != nil {
@@ -80,7 +112,7 @@ func (a *app) storePath(name string) (string, error) {
 		return filepath.Join(dir, "store.db"), nil
 	}
 	if strings.Contains(name, "://") {
-		return "", usagef("--store (KUBBI_STORE) is not the path of a SQLite file") // and may hold a password
+		return "", usagef("--store (KUBBI_STORE) is neither the path of a SQLite file nor a URL of PostgreSQL") // and may hold a password
 	}
 	path, err := absolute(name)
 	if err != nil {

@@ -15,6 +15,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
+
+	"kubbi-mcp/relay/store"
 )
 
 //go:embed migrations/*.sql
@@ -28,29 +30,37 @@ const (
 	migratePatience = time.Minute
 )
 
-// migrate brings the tables up to date.
-func migrate(ctx context.Context, cfg *pgx.ConnConfig, log *slog.Logger) error {
+// migrate brings the tables up to date, and makes them unless existing is set.
+func migrate(ctx context.Context, cfg *pgx.ConnConfig, existing bool, log *slog.Logger) error {
 	ctx, cancel := context.WithTimeout(ctx, migratePatience)
 	defer cancel()
+	end := time.Now().Add(retryFor)
 	for pause := firstPause; ; pause = min(2*pause, maxPause) {
-		err := tryMigrate(ctx, cfg, log)
-		if err == nil || ctx.Err() != nil {
-			return errors.Join(err, ctx.Err())
+		err := tryMigrate(ctx, cfg, existing, log)
+		if err == nil {
+			return nil
 		}
-		// Nodes that start together may trip over each other before the lock is there.
-		if !violates(err) && !alreadyThere(err) {
-			return explain(err)
+		// Nodes that start together may trip over each other before the lock is
+		// there, and the data base may be starting too.
+		again := violates(err) || alreadyThere(err)
+		err = explain(err)
+		if !again && (!errors.Is(err, store.ErrUnavailable) || time.Now().After(end)) {
+			return err
 		}
-		time.Sleep(pause)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), err)
+		}
 	}
 }
 
 func alreadyThere(err error) bool {
 	var pg *pgconn.PgError
-	return errors.As(err, &pg) && (pg.Code == "42P07" || pg.Code == "42710" || pg.Code == "40001" || pg.Code == "40P01")
+	return errors.As(err, &pg) && (pg.Code == "42P07" || pg.Code == "42710")
 }
 
-func tryMigrate(ctx context.Context, cfg *pgx.ConnConfig, log *slog.Logger) (err error) {
+func tryMigrate(ctx context.Context, cfg *pgx.ConnConfig, existing bool, log *slog.Logger) (err error) {
 	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {
 		return err
@@ -60,8 +70,12 @@ func tryMigrate(ctx context.Context, cfg *pgx.ConnConfig, log *slog.Logger) (err
 		defer cancel()
 		_ = conn.Close(end)
 	}()
-	if version, err := schemaOf(ctx, conn); err != nil || version == schemaVersion {
+	version, err := schemaOf(ctx, conn)
+	if err != nil || version == schemaVersion {
 		return err
+	}
+	if version == 0 && existing {
+		return ErrNoTables
 	}
 	// The lock is one on a row, since advisory locks are none in some data
 	// bases. It ends with the connection, whatever becomes of this process.

@@ -66,6 +66,7 @@ type Config struct {
 	Logger   *slog.Logger // nil: nothing is logged
 	MaxConns int          // at most so many connections; 0: the URL's pool_max_conns, else 16
 	Spool    string       // a folder for payloads above 4 MiB while they are claimed; "": the system's for temporary files
+	Existing bool         // where there are no tables yet, Open makes none: ErrNoTables
 }
 
 // Store is a store.Store in a PostgreSQL data base.
@@ -82,7 +83,7 @@ type Store struct {
 
 var _ store.Store = (*Store)(nil)
 
-// Open makes or opens the store. ErrNewer, ErrURL and store.ErrUnavailable say
+// Open makes or opens the store. ErrNewer, ErrNoTables, ErrURL and store.ErrUnavailable say
 // what is wrong.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	s, err := open(ctx, cfg)
@@ -104,7 +105,7 @@ func open(ctx context.Context, cfg Config) (*Store, error) {
 	if pc.ConnConfig.ConnectTimeout == 0 || pc.ConnConfig.ConnectTimeout > connPatience {
 		pc.ConnConfig.ConnectTimeout = connPatience
 	}
-	if err := migrate(ctx, pc.ConnConfig, log); err != nil {
+	if err := migrate(ctx, pc.ConnConfig, cfg.Existing, log); err != nil {
 		return nil, err
 	}
 	switch {

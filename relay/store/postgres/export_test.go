@@ -1,0 +1,21 @@
+package postgres
+
+import "testing"
+
+// Setting is a setting of a connection that calls use.
+func (s *Store) Setting(t testing.TB, name string) (value string) {
+	t.Helper()
+	if err := s.pool.QueryRow(t.Context(), "SHOW "+name).Scan(&value); err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
+// Count is how many rows a table has.
+func (s *Store) Count(t testing.TB, table string) (n int) {
+	t.Helper()
+	if err := s.pool.QueryRow(t.Context(), "SELECT count(*) FROM "+table).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}

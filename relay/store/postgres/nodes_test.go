@@ -1,0 +1,210 @@
+//go:build unix
+
+package postgres_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"kubbi-mcp/relay/store"
+	"kubbi-mcp/relay/store/postgres"
+)
+
+var t0 = time.Date(2026, 3, 28, 12, 0, 0, 0, time.UTC)
+
+func randomHash() (h store.Hash) {
+	_, _ = rand.Read(h[:])
+	return h
+}
+
+// newKubbi is a kubbi with the fields that the relay sets.
+func newKubbi(owner string, reads int) *store.Kubbi {
+	return &store.Kubbi{
+		ID: uuid.NewString(), Owner: owner, Token: randomHash(), MasterKey: "0123456789abcdef", ContentType: "text/plain",
+		Size: 1024, Metadata: []byte(`{"task":"report"}`), MaxRetrievals: reads, CreatedAt: t0, ExpiresAt: t0.Add(time.Hour),
+	}
+}
+
+func payloadOf(pieces ...[]byte) store.Chunks {
+	return func(yield func(store.Chunk, error) bool) {
+		for i, p := range pieces {
+			if !yield(store.Chunk{Index: i, Sealed: p}, nil) {
+				return
+			}
+		}
+	}
+}
+
+func TestNodesStartTogether(t *testing.T) {
+	url := cluster.Database(t)
+	var wg sync.WaitGroup
+	for range 5 {
+		wg.Go(func() {
+			s, err := postgres.Open(t.Context(), postgres.Config{URL: url, MaxConns: 2})
+			if err != nil {
+				t.Errorf("open: %v", err)
+				return
+			}
+			defer s.Close()
+			if _, err := s.Create(t.Context(), newKubbi("team", 1), payloadOf([]byte("x")), nil, store.Quota{}, t0); err != nil {
+				t.Errorf("create: %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	l, err := openStore(t, url).List(t.Context(), "team", store.Page{Number: 1, Limit: 10}, t0)
+	if err != nil || l.Total != 5 {
+		t.Errorf("%+v, error %v", l, err)
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	url := cluster.Database(t)
+	if _, err := postgres.Open(t.Context(), postgres.Config{URL: url, Existing: true}); !errors.Is(err, postgres.ErrNoTables) {
+		t.Errorf("without tables: %v", err)
+	}
+	openStore(t, url)
+	s, err := postgres.Open(t.Context(), postgres.Config{URL: url, Existing: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	run(t, url, "INSERT INTO kubbi_schema (version_id, is_applied) VALUES (99, true)")
+	if _, err := postgres.Open(t.Context(), postgres.Config{URL: url}); !errors.Is(err, postgres.ErrNewer) {
+		t.Errorf("of a newer program: %v", err)
+	}
+	for _, bad := range []string{"", "postgres://u:geheim@host:notaport/x", "postgres://u:geheim@[::1/x", "postgres://u:geheim@h/x?sslmode=geheim"} {
+		_, err := postgres.Open(t.Context(), postgres.Config{URL: bad})
+		if !errors.Is(err, postgres.ErrURL) || strings.Contains(err.Error(), "geheim") {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+	_, err = postgres.Open(t.Context(), postgres.Config{URL: strings.Replace(url, "kubbi@", "kubbi:geheim@", 1) + "&dbname=nowhere"})
+	if err == nil || strings.Contains(err.Error(), "geheim") {
+		t.Errorf("no such data base: %v", err)
+	}
+}
+
+// run runs a statement in a test's data base.
+func run(t testing.TB, url, sql string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.WithoutCancel(t.Context()))
+	if _, err := conn.Exec(t.Context(), sql); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestAsynchronousServer has a server that would lose what it has acknowledged.
+func TestAsynchronousServer(t *testing.T) {
+	url := cluster.Database(t)
+	name := url[strings.LastIndex(url, "/")+1 : strings.Index(url, "?")]
+	cluster.Exec(t, "ALTER DATABASE "+name+" SET synchronous_commit = off")
+	s := openStore(t, url)
+	if got := s.Setting(t, "synchronous_commit"); got != "on" {
+		t.Errorf("synchronous_commit is %q", got)
+	}
+}
+
+// TestListsWhileNodesCreate begins lists while other nodes create and sweep:
+// what is on the pages of one must not change while it is read.
+func TestListsWhileNodesCreate(t *testing.T) {
+	url := cluster.Database(t)
+	nodes := []*postgres.Store{openStore(t, url), openStore(t, url), openStore(t, url)}
+	ctx, stop := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for i := range 6 {
+		wg.Go(func() {
+			for n := 0; ctx.Err() == nil; n++ {
+				k := newKubbi("team", 1)
+				if _, err := nodes[i%3].Create(t.Context(), k, payloadOf([]byte("x")), nil, store.Quota{}, t0); err != nil {
+					t.Errorf("create: %v", err)
+					return
+				}
+				if n%3 == 0 {
+					if _, err := nodes[i%3].Delete(t.Context(), "team", k.ID, t0); err != nil {
+						t.Errorf("delete: %v", err)
+						return
+					}
+				}
+			}
+		})
+	}
+	wg.Go(func() {
+		for ctx.Err() == nil {
+			if _, err := nodes[0].Sweep(t.Context(), t0.Add(time.Second), 0, 5); err != nil {
+				t.Errorf("sweep: %v", err)
+				return
+			}
+		}
+	})
+	for range 40 {
+		first, err := nodes[1].List(t.Context(), "team", store.Page{Number: 1, Limit: 1000}, t0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := nodes[2].List(t.Context(), "team", store.Page{Number: 1, Limit: 1000, Anchor: first.Anchor}, t0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again.Total != first.Total {
+			t.Errorf("total %d, then %d", first.Total, again.Total)
+		}
+		was := map[string]bool{}
+		for _, k := range first.Kubbis {
+			was[k.ID] = true
+		}
+		if i := slices.IndexFunc(again.Kubbis, func(k store.Kubbi) bool { return !was[k.ID] }); i >= 0 && first.Total <= 1000 {
+			t.Error("a kubbi appeared on a page that had been read")
+		}
+	}
+	stop()
+	wg.Wait()
+}
+
+// TestKeyOfLargeCreates races large payloads, which are sent before it is known
+// whose key it is.
+func TestKeyOfLargeCreates(t *testing.T) {
+	url := cluster.Database(t)
+	nodes := []*postgres.Store{openStore(t, url), openStore(t, url)}
+	key := &store.CreateKey{Key: randomHash(), Request: randomHash(), Answer: []byte("answer"), Grace: time.Minute}
+	big := make([]byte, store.MaxChunk)
+	var made, replayed atomic.Int32
+	var wg sync.WaitGroup
+	for i := range 6 {
+		wg.Go(func() {
+			replay, err := nodes[i%2].Create(t.Context(), newKubbi("team", 1), payloadOf(big, big, big, big), key, store.Quota{}, t0)
+			switch {
+			case err != nil:
+				t.Errorf("create: %v", err)
+			case replay == nil:
+				made.Add(1)
+			default:
+				replayed.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if made.Load() != 1 || replayed.Load() != 5 {
+		t.Errorf("%d made, %d replayed", made.Load(), replayed.Load())
+	}
+	if l, err := nodes[0].List(t.Context(), "team", store.Page{Number: 1, Limit: 10}, t0); err != nil || l.Total != 1 {
+		t.Errorf("%+v, error %v", l, err)
+	}
+	if n := nodes[0].Count(t, "chunk"); n != 4 {
+		t.Errorf("%d chunks", n)
+	}
+}
