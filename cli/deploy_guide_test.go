@@ -1,0 +1,143 @@
+package cli_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// block is a piece of code in a manual.
+type block struct {
+	line              int
+	heading, language string
+	text              string
+}
+
+// blocks gives the pieces of code in a manual, in their order.
+func blocks(t *testing.T, path string) []block {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []block
+	var heading string
+	open := false
+	n := 0
+	for line := range strings.Lines(string(b)) {
+		n++
+		language, fence := strings.CutPrefix(line, "```")
+		switch {
+		case fence && !open:
+			all = append(all, block{line: n, heading: heading, language: strings.TrimSpace(language)})
+			open = true
+		case fence:
+			open = false
+		case open:
+			all[len(all)-1].text += line
+		case strings.HasPrefix(line, "## "):
+			heading = strings.TrimSpace(line[3:])
+		}
+	}
+	return all
+}
+
+// afterwards is what must be true when the commands below a heading are done.
+var afterwards = map[string]string{
+	"Start it": `
+[ "$(systemctl is-active kubbi-relay)" = active ]
+case $key in kb_*) ;; *) exit 1 ;; esac
+journalctl --no-pager --unit kubbi-relay | grep -q 'a keyring was made'`,
+	"Keys for a team": `
+kubbi-relay-admin keys list | grep -q ' alice .*revoked'`,
+	"Backup and restore": `
+curl -fsS --retry 10 --retry-connrefused https://kubbi.example.com/readyz
+KUBBI_API_KEY=$key kubbi-mcp list | grep -q burned
+# Commands that were run as root while the relay was away left nothing that it can't write.
+systemctl stop kubbi-relay
+kubbi-relay-admin keys create --label meanwhile >/dev/null
+systemctl start kubbi-relay
+curl -fsS --retry 10 --retry-connrefused https://kubbi.example.com/readyz
+KUBBI_API_KEY=$key kubbi-mcp send 'after the backup' >/dev/null
+[ "$(stat -c %U /var/lib/kubbi-relay/store.db*  | sort -u)" = kubbi-relay ]`,
+	"PostgreSQL, and several relays": `
+runuser -u postgres -- psql --quiet --tuples-only --command 'SELECT label FROM api_key' kubbi | grep -q first-agent
+[ -z "$(ls /run/credentials/kubbi-relay.service | grep -v -e store -e keyring -e tls)" ]`,
+}
+
+// TestDeployGuide follows docs/self-hosting.md, command by command, on a machine
+// that has just been booted.
+func TestDeployGuide(t *testing.T) {
+	needsRoot(t, "/lib/systemd/systemd", "/usr/bin/unshare", "/usr/bin/setpriv", "/usr/bin/openssl", "/usr/bin/curl", "/usr/bin/sqlite3", "/usr/lib/postgresql")
+	binary := buildBinary(t)
+	folder := t.TempDir()
+	clone := filepath.Join(folder, "clone")
+	if err := os.MkdirAll(clone, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("cp", "-a", "../deploy", binary, clone).CombinedOutput(); err != nil {
+		t.Fatalf("cp: %v\n%s", err, out)
+	}
+	machine, err := os.ReadFile("testdata/deploy/machine.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := string(machine)
+	var heading string
+	check := func() {
+		script += afterwards[heading] + "\n"
+	}
+	commands := 0
+	for _, b := range blocks(t, "../docs/self-hosting.md") {
+		if b.heading != heading {
+			check()
+			heading = b.heading
+		}
+		switch {
+		case b.language == "json" && !json.Valid([]byte(b.text)):
+			t.Errorf("line %d: not JSON", b.line)
+		case b.language == "sh" && strings.Contains(b.text, "go build"):
+			// The binary is there already.
+		case b.language == "sh":
+			commands++
+			script += fmt.Sprintf("echo '== line %d'\n%s", b.line, b.text)
+		}
+	}
+	check()
+	script += "echo '== all done'\n"
+	if commands < 10 {
+		t.Errorf("only %d pieces of code", commands)
+	}
+	if err := os.WriteFile(filepath.Join(folder, "script"), []byte(script), 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	boot := exec.CommandContext(ctx, "testdata/deploy/boot.sh", folder)
+	boot.Cancel = func() error { return boot.Process.Signal(os.Interrupt) }
+	boot.WaitDelay = 10 * time.Second
+	console, err := boot.CombinedOutput()
+	out, _ := os.ReadFile(filepath.Join(folder, "out")) // none if it did not get so far
+	if err != nil || !strings.Contains(string(out), "== all done") {
+		t.Fatalf("%v\n%s\n%s", err, console, out)
+	}
+	told, journal, _ := strings.Cut(string(out), "== the journal")
+	if n := strings.Count(told, "built, tested, ready to ship"); n != 2 {
+		t.Errorf("claimed %d times, by kubbi-mcp and by curl: want 2", n)
+	}
+	if !strings.Contains(told, "through PostgreSQL") {
+		t.Error("nothing went through PostgreSQL")
+	}
+	if found := regexp.MustCompile(`kb_|/r/[A-Za-z0-9_-]{20}|"level":"ERROR"|postgres://`).FindString(journal); found != "" || journal == "" {
+		t.Errorf("the journal holds %q:\n%s", found, journal)
+	}
+	t.Logf("%d pieces of code were run:\n%s", commands, told)
+}
