@@ -42,10 +42,11 @@ func thinKeys(history []porcupine.Operation) (out []porcupine.Operation) {
 	return out
 }
 
-// thinLost leaves out claims that were lost, of those with one key all but as
-// many as can count: one, and one more for each time that the key was let go.
+// thinLost leaves out what was lost and changes nothing: looks, deletes but the
+// first, and of claims with one key all but as many as can count, which is one,
+// and one more for each time that the key was let go.
 func thinLost(history []porcupine.Operation) []porcupine.Operation {
-	count := map[int]int{}
+	count, deletes := map[int]int{}, 1
 	for _, op := range history {
 		if q := op.Input.(asked); q.verb == releasing {
 			count[q.key]++
@@ -54,11 +55,17 @@ func thinLost(history []porcupine.Operation) []porcupine.Operation {
 	out := slices.SortedStableFunc(slices.Values(history), func(a, b porcupine.Operation) int { return cmp.Compare(a.Call, b.Call) })
 	return slices.DeleteFunc(out, func(op porcupine.Operation) bool {
 		q := op.Input.(asked)
-		if q.key == 0 || q.verb != claiming || !op.Output.(answer).lost {
+		switch {
+		case !op.Output.(answer).lost:
 			return false
+		case q.verb == deleting:
+			deletes--
+			return deletes < 0
+		case q.verb == claiming && q.key != 0:
+			count[q.key]--
+			return count[q.key] < -1
 		}
-		count[q.key]--
-		return count[q.key] < -1
+		return q.verb == inspecting || q.verb == getting
 	})
 }
 
