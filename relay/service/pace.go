@@ -122,7 +122,11 @@ type pacedBody struct {
 // allow sets the deadline for what comes after n more bytes.
 func (b *pacedBody) allow(n int) {
 	b.n += int64(n)
-	if until := b.p.allow(b.begun, b.n); until.Sub(b.until) >= time.Second {
+	until := b.p.allow(b.begun, b.n)
+	if still := time.Now().Add(b.p.stall); still.Before(until) { // what came fast buys no time to stand still
+		until = still
+	}
+	if until.Sub(b.until) >= b.p.stall/16 {
 		b.until = until
 		_ = b.rc.SetReadDeadline(until) // none to set, where the connection is the caller's own
 	}
