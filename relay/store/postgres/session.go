@@ -128,13 +128,15 @@ func (q *session) commit(ctx context.Context, b *pgx.Batch) error {
 		committed = tag.String() == "COMMIT"
 		return nil
 	})
-	if err := q.apply(ctx, b); err != nil {
+	err := q.apply(ctx, b)
+	switch {
+	case committed:
+		q.unknown = false
+		return nil // whatever became of the connection since
+	case err != nil:
 		return err
 	}
-	if !committed {
-		return errAborted
-	}
-	return nil
+	return errAborted
 }
 
 // rollback ends a transaction, also one that has failed.
@@ -152,7 +154,8 @@ func settled(err error) bool {
 	case err == nil, pgconn.SafeToRetry(err):
 		return true
 	case errors.As(err, &pg):
-		return pg.Code != "40003" && pg.Code != "57P02" // says that it does not know; a crash, noticed at any point
+		// What ends the connection (FATAL) may come after the commit.
+		return (pg.SeverityUnlocalized == "ERROR" || pg.Severity == "ERROR") && pg.Code != "40003" // which says that nobody knows
 	}
 	return false
 }

@@ -225,6 +225,29 @@ func (c *Cluster) Up() error {
 	}
 }
 
+// Revive starts a server that has ended by itself, as a crash that it could not
+// recover from makes it, and waits for one that has not.
+func (c *Cluster) Revive() error {
+	c.mu.Lock()
+	gone := c.gone
+	c.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for {
+		conn, err := pgx.Connect(ctx, c.url("postgres"))
+		if err == nil {
+			return conn.Close(ctx)
+		}
+		select {
+		case <-gone:
+			return c.Up()
+		case <-ctx.Done():
+			return fmt.Errorf("postgres does not answer: %w", err)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
 // Down ends the server: SIGQUIT at once, as a crash does, SIGINT orderly.
 func (c *Cluster) Down(sig syscall.Signal) error {
 	c.mu.Lock()

@@ -1,0 +1,94 @@
+//go:build unix
+
+package postgres_test
+
+import (
+	"errors"
+	"syscall"
+	"testing"
+	"time"
+
+	"kubbi-mcp/relay/store"
+	"kubbi-mcp/relay/store/postgres/pgtest"
+)
+
+func TestServerRestarts(t *testing.T) {
+	own := pgtest.New(t)
+	url := own.Database(t)
+	l := startLoad(t, 1000, openStore(t, url), openStore(t, url))
+	for _, sig := range []syscall.Signal{syscall.SIGQUIT, syscall.SIGINT, syscall.SIGQUIT} {
+		before := l.done()
+		wait(t, "work to go on", func() bool { return l.done() > before+20 })
+		if err := own.Down(sig); err != nil {
+			t.Fatal(err)
+		}
+		if err := own.Up(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.finish(t)
+}
+
+// TestServerStaysDown has calls end in time, and work again without a new Store.
+func TestServerStaysDown(t *testing.T) {
+	own := pgtest.New(t)
+	s := openStore(t, own.Database(t))
+	k := newKubbi("team", 1)
+	if _, err := s.Create(t.Context(), k, payloadOf([]byte("x")), nil, store.Quota{}, t0); err != nil {
+		t.Fatal(err)
+	}
+	l := startLoad(t, 1000, s)
+	if err := own.Down(syscall.SIGQUIT); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Ping(t.Context()); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("ping: %v", err)
+	}
+	if _, err := s.Claim(t.Context(), k.Token, nil, nil, t0); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("claim: %v", err)
+	}
+	wait(t, "all callers to fail", func() bool { return l.failed() >= 8 })
+	if err := own.Up(); err != nil {
+		t.Fatal(err)
+	}
+	l.finish(t)
+	if _, err := s.Claim(t.Context(), k.Token, nil, nil, t0); err != nil {
+		t.Errorf("claim: %v", err)
+	}
+}
+
+func TestConnectionsAreCut(t *testing.T) {
+	own := pgtest.New(t)
+	url := own.Database(t)
+	l := startLoad(t, 20_000, openStore(t, url), openStore(t, url))
+	for range 30 {
+		own.Terminate(t)
+		time.Sleep(50 * time.Millisecond)
+	}
+	l.finish(t)
+}
+
+// TestServerIsReadOnly has a server that refuses to write, as a standby does that
+// connections still lead to after a failover.
+func TestServerIsReadOnly(t *testing.T) {
+	own := pgtest.New(t)
+	url := own.Database(t)
+	s := openStore(t, url)
+	k := newKubbi("team", 1)
+	if _, err := s.Create(t.Context(), k, payloadOf([]byte("x")), nil, store.Quota{}, t0); err != nil {
+		t.Fatal(err)
+	}
+	own.Exec(t, "ALTER DATABASE test1 SET default_transaction_read_only = on")
+	own.Terminate(t)
+	if _, err := s.Get(t.Context(), "team", k.ID, t0); err != nil {
+		t.Errorf("get: %v", err)
+	}
+	if _, err := s.Claim(t.Context(), k.Token, nil, nil, t0); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("claim: %v", err)
+	}
+	own.Exec(t, "ALTER DATABASE test1 RESET default_transaction_read_only")
+	own.Terminate(t)
+	if _, err := s.Claim(t.Context(), k.Token, nil, nil, t0); err != nil {
+		t.Errorf("claim: %v", err)
+	}
+}

@@ -1,0 +1,179 @@
+//go:build unix
+
+package postgres_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"kubbi-mcp/relay/store"
+	"kubbi-mcp/relay/store/postgres"
+)
+
+// reads is how often each kubbi of a load may be claimed.
+const reads = 3
+
+// load is callers at work on a store, and what they were told.
+type load struct {
+	nodes   []*postgres.Store
+	payload []byte
+	stop    context.CancelFunc
+	wg      sync.WaitGroup
+
+	mu       sync.Mutex
+	made     []*handed
+	failures int
+	strange  []error // that are not store.ErrUnavailable
+}
+
+// handed is a kubbi and what was said of it.
+type handed struct {
+	k       *store.Kubbi
+	numbers map[int]int // of the claims that succeeded
+	lost    int         // claims without a key of which nobody knows
+}
+
+// startLoad has callers create and claim, with keys and without, until finish.
+func startLoad(t *testing.T, size int, nodes ...*postgres.Store) *load {
+	ctx, stop := context.WithCancel(t.Context())
+	l := &load{nodes: nodes, payload: bytes.Repeat([]byte{7}, size), stop: stop}
+	for i := range 8 {
+		l.wg.Go(func() {
+			for n := i; ctx.Err() == nil; n++ {
+				l.handoff(t.Context(), n)
+			}
+		})
+	}
+	t.Cleanup(func() { stop(); l.wg.Wait() })
+	return l
+}
+
+func (l *load) node(n int) *postgres.Store { return l.nodes[n%len(l.nodes)] }
+
+// ok counts a failure and tells whether there was none.
+func (l *load) ok(err error) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err == nil {
+		return true
+	}
+	l.failures++
+	if !errors.Is(err, store.ErrUnavailable) {
+		l.strange = append(l.strange, err)
+	}
+	return false
+}
+
+func (l *load) failed() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.failures
+}
+
+func (l *load) done() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.made)
+}
+
+// handoff makes a kubbi and claims it less often than it may be.
+func (l *load) handoff(ctx context.Context, n int) {
+	h := &handed{k: newKubbi("team", reads), numbers: map[int]int{}}
+	var key *store.CreateKey
+	if n%2 == 0 {
+		key = &store.CreateKey{Key: randomHash(), Request: randomHash(), Grace: time.Hour}
+	}
+	replay, err := l.node(n).Create(ctx, h.k, payloadOf(l.payload), key, store.Quota{}, t0)
+	if err == nil && replay != nil {
+		err = errors.New("a create that nobody has made before was a replay")
+	}
+	if !l.ok(err) {
+		return
+	}
+	for i := range reads - 1 {
+		var key *store.ClaimKey
+		if i == 0 {
+			key = &store.ClaimKey{Key: randomHash(), Grace: time.Hour}
+		}
+		c, err := l.node(n+i).Claim(ctx, h.k.Token, key, nil, t0)
+		if !l.ok(err) {
+			h.lost++
+			continue
+		}
+		h.numbers[c.Number]++
+		for chunk, err := range c.Payload {
+			if err == nil && !bytes.Equal(chunk.Sealed, l.payload) {
+				err = errors.New("payload is another one")
+			}
+			l.ok(err)
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.made = append(l.made, h)
+}
+
+// finish stops the callers and holds the store to what it has told them.
+func (l *load) finish(t *testing.T) {
+	t.Helper()
+	before := l.done()
+	wait(t, "work to go on", func() bool { return l.done() > before+20 })
+	l.stop()
+	l.wg.Wait()
+	for _, err := range l.strange[:min(5, len(l.strange))] {
+		t.Errorf("a call failed with %v, which is not store.ErrUnavailable", err)
+	}
+	unread := 0
+	for i, h := range l.made {
+		k, err := l.node(i).Get(t.Context(), "team", h.k.ID, t0)
+		if err != nil {
+			t.Errorf("a kubbi that was acknowledged: %v", err)
+			continue
+		}
+		won := 0
+		for number, times := range h.numbers {
+			if times > 1 || number > reads {
+				t.Errorf("%d claims have number %d", times, number)
+			}
+			won++
+		}
+		if k.Retrievals < won || k.Retrievals > won+h.lost {
+			t.Errorf("%d retrievals, %d claims acknowledged, %d unknown", k.Retrievals, won, h.lost)
+		}
+		for ; k.Status == store.Active && k.Retrievals < reads; k.Retrievals++ {
+			c, err := l.node(i).Claim(t.Context(), h.k.Token, nil, nil, t0)
+			if err != nil {
+				t.Errorf("claim: %v", err)
+				break
+			}
+			for chunk, err := range c.Payload {
+				if err != nil || !bytes.Equal(chunk.Sealed, l.payload) {
+					t.Errorf("payload has %d bytes, error %v", len(chunk.Sealed), err)
+				}
+			}
+			unread++
+		}
+		if _, err := l.node(i).Claim(t.Context(), h.k.Token, nil, nil, t0); !errors.Is(err, store.ErrBurned) {
+			t.Errorf("a claim too many: %v", err)
+		}
+	}
+	t.Logf("%d kubbis, %d calls failed, %d claims left for the end", len(l.made), l.failures, unread)
+}
+
+// wait polls until a condition holds.
+func wait(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for !holds() {
+		select {
+		case <-ctx.Done():
+			t.Fatalf("waited in vain for %s", what)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
