@@ -86,7 +86,7 @@ func within(window time.Duration, f func() map[string]int) map[string]int {
 
 // TestClusterKeys uses up and revokes keys at three relays that share a SQLite
 // file.
-func TestClusterKeys(t *testing.T) { startCluster(t, "KUBBI_DATA_DIR="+t.TempDir()).useUp() }
+func TestClusterKeys(t *testing.T) { startCluster(t, onFile(t)...).useUp() }
 
 // useUp has 64 clients use up quotas and rates of keys, and revokes a key that
 // all nodes have in use.
@@ -167,5 +167,40 @@ func (c *cluster) useUp() {
 		if slices.ContainsFunc(keys, func(k string) bool { return strings.Contains(log, k) }) {
 			t.Error("a key is in a log")
 		}
+	}
+}
+
+// TestClusterGuesses tries claim tokens at relays behind a proxy on this machine.
+func TestClusterGuesses(t *testing.T) {
+	c := startCluster(t, append(onFile(t), "KUBBI_RELAY_GUESS_LIMIT=3", "KUBBI_RELAY_TRUSTED_PROXIES=192.0.2.1,127.0.0.0/8")...)
+	guess := func(n *node, from string) int {
+		req, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+n.addr+api.PathClaim+strings.Repeat("A", 43), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-Forwarded-For", from)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if retry := resp.Header.Get("Retry-After"); (resp.StatusCode == 429) != (retry != "") {
+			t.Errorf("status %d, Retry-After %q", resp.StatusCode, retry)
+		}
+		return resp.StatusCode
+	}
+	for i, want := range []int{404, 404, 404, 429, 429} {
+		if got := guess(c.nodes[0], "203.0.113.7"); got != want {
+			t.Errorf("guess %d: status %d, want %d", i+1, got, want)
+		}
+	}
+	if got := guess(c.nodes[0], "203.0.113.99, 203.0.113.7, 192.0.2.1"); got != 429 {
+		t.Errorf("behind two proxies: status %d", got)
+	}
+	if got := guess(c.nodes[0], "203.0.113.7, 203.0.113.8"); got != 404 {
+		t.Errorf("a neighbour: status %d", got)
+	}
+	if got := guess(c.nodes[1], "203.0.113.7"); got != 404 {
+		t.Errorf("another node: status %d", got)
 	}
 }
