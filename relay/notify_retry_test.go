@@ -168,24 +168,26 @@ func TestSlowReceiver(t *testing.T) {
 
 // TestBacklog has more notices of one host than are kept in hand.
 func TestBacklog(t *testing.T) {
-	rc := newReceiver(t, nil)
-	var seen outcomes
-	tm := newTelling(t, 2, overSQLite(t), func(cfg *relay.Config) { cfg.Notify = telling(&seen, rc) })
-	const n = 300
-	for i := range n {
-		tm.claimed(i%2, rc.URL)
-	}
-	tm.run(tm.relays...) // both of them
-	seen.wait(t, webhook.Delivered, n)
-	tm.waitNotices(0)
-	ids := map[string]bool{}
-	for range n {
-		ids[rc.next(producerKey).header.Get("webhook-id")] = true
-	}
-	rc.none()
-	if len(ids) != n {
-		t.Errorf("%d different receipts, want %d", len(ids), n)
-	}
+	overEach(t, func(t *testing.T, open opener) {
+		rc := newReceiver(t, nil)
+		var seen outcomes
+		tm := newTelling(t, 2, open, func(cfg *relay.Config) { cfg.Notify = telling(&seen, rc) })
+		const n = 300
+		for i := range n {
+			tm.claimed(i%2, rc.URL)
+		}
+		tm.run(tm.relays...) // both of them
+		seen.wait(t, webhook.Delivered, n)
+		tm.waitNotices(0)
+		ids := map[string]bool{}
+		for range n {
+			ids[rc.next(producerKey).header.Get("webhook-id")] = true
+		}
+		rc.none()
+		if len(ids) != n {
+			t.Errorf("%d different receipts, want %d", len(ids), n)
+		}
+	})
 }
 
 // forgetful is the store of a node that dies between a post and its being kept.
@@ -195,27 +197,29 @@ func (forgetful) NoticeDone(context.Context, string) error { return store.ErrUna
 
 // TestLostBetweenPostAndDone has another node deliver again, with the same id.
 func TestLostBetweenPostAndDone(t *testing.T) {
-	rc := newReceiver(t, nil)
-	var seen outcomes
-	first := true
-	tm := newTelling(t, 2, overSQLite(t), func(cfg *relay.Config) {
-		cfg.Notify = telling(&seen, rc)
-		if first {
-			cfg.Store, first = forgetful{cfg.Store}, false
+	overEach(t, func(t *testing.T, open opener) {
+		rc := newReceiver(t, nil)
+		var seen outcomes
+		first := true
+		tm := newTelling(t, 2, open, func(cfg *relay.Config) {
+			cfg.Notify = telling(&seen, rc)
+			if first {
+				cfg.Store, first = forgetful{cfg.Store}, false
+			}
+		})
+		stop := tm.run(tm.relays[0])
+		tm.claimed(0, rc.URL)
+		id := rc.next(producerKey).header.Get("webhook-id")
+		seen.wait(t, webhook.Delivered, 1)
+		stop()
+		tm.run(tm.relays[1])
+		tm.notDue(time.Minute)
+		tm.clock.Advance(3 * time.Minute)
+		if again := rc.next(producerKey).header.Get("webhook-id"); again != id {
+			t.Errorf("delivered again with id %s, first %s", again, id)
 		}
+		tm.waitNotices(0)
 	})
-	stop := tm.run(tm.relays[0])
-	tm.claimed(0, rc.URL)
-	id := rc.next(producerKey).header.Get("webhook-id")
-	seen.wait(t, webhook.Delivered, 1)
-	stop()
-	tm.run(tm.relays[1])
-	tm.notDue(time.Minute)
-	tm.clock.Advance(3 * time.Minute)
-	if again := rc.next(producerKey).header.Get("webhook-id"); again != id {
-		t.Errorf("delivered again with id %s, first %s", again, id)
-	}
-	tm.waitNotices(0)
 }
 
 // TestNameLeadsElsewhere has a name that leads to an address that may be told,
