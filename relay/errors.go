@@ -114,6 +114,14 @@ func (rl *Relay) answerError(w http.ResponseWriter, r *http.Request, err error) 
 	}
 }
 
+// AnswerError is WriteError for a request that may be a browser's, which gets a
+// page.
+func AnswerError(w http.ResponseWriter, r *http.Request, code api.Code, message string) {
+	if !wantsPage(r) || problemPage(w, r, fail(code, message), nil) != nil {
+		WriteError(w, code, message)
+	}
+}
+
 // WriteError writes an error answer, for handlers around a relay that refuse a
 // request before it.
 func WriteError(w http.ResponseWriter, code api.Code, message string, messages ...string) {

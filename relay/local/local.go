@@ -207,7 +207,7 @@ func (r *Relay) Handler() http.Handler { return r.handler }
 
 func (r *Relay) serve(w http.ResponseWriter, req *http.Request) {
 	if !r.begin() {
-		relay.WriteError(w, api.CodeUnavailable, "the relay is closing")
+		relay.AnswerError(w, req, api.CodeUnavailable, "the relay is closing")
 		return
 	}
 	defer r.calls.Done()
@@ -217,7 +217,7 @@ func (r *Relay) serve(w http.ResponseWriter, req *http.Request) {
 	o, err := r.opened(ctx)
 	if err != nil {
 		r.cfg.Logger.LogAttrs(ctx, slog.LevelError, "open local relay", slog.Any("err", err))
-		relay.WriteError(w, api.CodeUnavailable, "the relay can't open its store; its log says why")
+		relay.AnswerError(w, req, api.CodeUnavailable, "the relay can't open its store; its log says why")
 		return
 	}
 	if req.URL.Path == api.PathHealth {

@@ -140,8 +140,8 @@ async function openFiles(key, answer) {
       throw badForm();
     }
     const { name, role = "", encoding = "" } = members(text, "name", "role?", "encoding?");
-    const lower = typeof name === "string" ? name.toLowerCase() : "";
-    if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$/.test(name) || lower.includes("..") || names.has(lower) || !isMIME(type) ||
+    const lower = String(name).toLowerCase();
+    if (typeof name !== "string" || !/^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$/.test(name) || lower.includes("..") || names.has(lower) || !isMIME(type) ||
         (role !== "" && !roles.includes(role)) || (encoding !== "" && encoding !== "base64")) throw badForm();
     names.add(lower);
     items[part.file - 1] = { name, type, role, data };

@@ -28,7 +28,7 @@ const visible = (s) =>
 // duration gives a time in words, coarser where it is longer.
 function duration(ms) {
   const s = Math.max(0, Math.ceil(ms / 1000));
-  if (s >= 7200) return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
+  if (s >= 3600) return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
   return s >= 60 ? `${Math.floor(s / 60)} min ${s % 60} s` : `${s} s`;
 }
 

@@ -1,0 +1,428 @@
+// Opens claim pages in Chromium, most states twice: once with the page's own
+// policy in force, where any console message is a fault, and once without it,
+// so that axe-core can look at the page, light and dark.
+import assert from "node:assert/strict";
+import { mkdir } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { join, dirname } from "node:path";
+import process from "node:process";
+
+const { KUBBI_SITE: site, KUBBI_OUT: out, KUBBI_CHROMIUM: executablePath, KUBBI_SCREENSHOTS: shots, KUBBI_PAGE: modules } = process.env;
+const require = createRequire(join(dirname(modules), "check.mjs"));
+const { chromium } = require("playwright-core");
+const axe = require("axe-core");
+
+const text = "The door code is 4711.\n\n<img src=x onerror=alert(1)> & \"quotes\"\nžluťoučký kůň 🐎\nphoto_\u202egnp.exe\n";
+const json = '{"order":20260328,"price":1.50,"big":12345678901234567890,"paid":true,"note":null,"lines":[{"name":"Tea, \\"green\\"","count":2},{"name":"Cups","count":4}],"empty":{}}';
+
+const browser = await chromium.launch({ executablePath, args: process.getuid() === 0 ? ["--no-sandbox"] : [] });
+if (shots) await mkdir(shots, { recursive: true });
+
+let passed = 0, failed = 0;
+const only = process.env.KUBBI_STATES?.split(",");
+
+// late ends a state that would never end.
+const late = () => new Promise((_, fail) => { setTimeout(() => fail(new Error("it takes too long")), 90_000).unref(); });
+
+// state runs steps in both ways. expected are console messages that belong to it.
+async function state(name, options, steps) {
+  if (only && !only.includes(name)) return;
+  const { js = true, width = 900, height = 900, expected = [] } = options;
+  const start = Date.now();
+  let looked = true;
+  for (const own of [true, false]) {
+    if (!looked) break; // nothing for axe-core to look at
+    const faults = [];
+    const context = await browser.newContext({
+      javaScriptEnabled: js, bypassCSP: !own, viewport: { width, height }, locale: "en-GB", timezoneId: "UTC", colorScheme: "light", reducedMotion: "reduce",
+    });
+    context.setDefaultTimeout(30_000);
+    await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: site });
+    const page = await context.newPage();
+    page.on("console", (m) => {
+      if (["error", "warning"].includes(m.type()) && !expected.some((e) => e.test(m.text()))) faults.push(`console: ${m.text()}`);
+    });
+    page.on("pageerror", (e) => faults.push(`error: ${e.message}`));
+    page.on("dialog", (d) => { faults.push("a dialog"); d.dismiss(); });
+    page.on("request", (r) => {
+      const url = new URL(r.url());
+      if (!["data:", "blob:"].includes(url.protocol) && url.origin !== site) faults.push(`request to ${url.origin}`);
+    });
+    try {
+      const tools = new Tools(name, page, own, js);
+      await Promise.race([steps(page, tools), late()]);
+      looked = tools.looked;
+      assert.deepEqual(faults, []);
+    } catch (e) {
+      failed++;
+      console.log(`FAILED ${name}${own ? "" : ", with axe"}: ${e.stack}\n${faults.join("\n")}`);
+      if (shots) await page.screenshot({ path: join(shots, `FAILED-${name}.png`), timeout: 5000 }).catch(() => {});
+      await context.close();
+      return;
+    }
+    await context.close();
+  }
+  passed++;
+  console.log(`ok ${name}, ${Date.now() - start} ms`);
+}
+
+// withScripts gives a page that looks the same, where axe-core can run.
+async function withScripts(page) {
+  const context = await browser.newContext({ bypassCSP: true, viewport: page.viewportSize(), reducedMotion: "reduce" });
+  const twin = await context.newPage();
+  await twin.setContent((await page.content()).replace(/<script[^]*<\/script>/, ""));
+  page.on("close", () => context.close().catch(() => {}));
+  return twin;
+}
+
+class Tools {
+  constructor(name, page, own, js) {
+    Object.assign(this, { name, page, own, js, looked: false });
+  }
+
+  // look takes pictures, or lets axe-core look for serious faults.
+  async look(label) {
+    const { page } = this;
+    this.looked = true;
+    const examined = this.own || this.js ? page : await withScripts(page);
+    for (const colorScheme of ["dark", "light"]) {
+      await examined.emulateMedia({ colorScheme });
+      if (this.own) {
+        const wide = await page.evaluate("document.documentElement.scrollWidth - innerWidth");
+        assert.ok(wide <= 0, `${label} is ${wide} px too wide`);
+        const ground = await page.evaluate("getComputedStyle(document.body).backgroundColor");
+        assert.equal(ground, colorScheme === "dark" ? "rgb(21, 23, 27)" : "rgb(244, 243, 239)");
+        if (shots) await page.screenshot({ path: join(shots, `${this.name}-${label}-${colorScheme}.png`) });
+        continue;
+      }
+      await examined.evaluate(axe.source);
+      const { violations, passes } = await examined.evaluate("axe.run()");
+      const serious = violations.filter((v) => ["serious", "critical"].includes(v.impact));
+      assert.deepEqual(serious.map((v) => `${v.id}: ${v.nodes.map((n) => n.html).join(" ")}`), [], `${label}, ${colorScheme}`);
+      assert.ok(passes.length > 10, `axe looked at ${passes.length} things`);
+    }
+  }
+
+  async save(link) {
+    const [download] = await Promise.all([this.page.waitForEvent("download"), link.click()]);
+    if (this.own) await download.saveAs(join(out, this.name, download.suggestedFilename()));
+  }
+
+  async shows(words) {
+    await this.page.getByText(words).first().waitFor();
+  }
+
+  async title(words) {
+    await this.page.getByRole("heading", { level: 1, name: words, exact: true }).waitFor();
+  }
+
+  // open goes to a page and checks that this counted nothing.
+  async open(url, status = 200) {
+    const answer = await this.page.goto(url);
+    assert.equal(answer.status(), status);
+    if (status === 200) assert.equal((await inspect(url)).retrieval_count, 0);
+  }
+
+  button() {
+    return this.page.locator("#open");
+  }
+
+  async press() {
+    await this.button().click();
+  }
+
+  clipboard() {
+    return this.page.evaluate("navigator.clipboard.readText()");
+  }
+}
+
+async function make(kind) {
+  const answer = await fetch(`${site}/make/${kind}`);
+  assert.equal(answer.status, 200, kind);
+  return (await answer.json()).url;
+}
+
+const inspect = async (url) => (await fetch(`${url.split("#")[0]}/inspect`)).json();
+
+async function gone(url) {
+  assert.equal((await inspect(url)).error, "gone");
+}
+
+await state("text", { expected: [/status of 410/] }, async (page, t) => {
+  const url = await make("text");
+  await t.open(url);
+  await t.title("Somebody has sent you a text");
+  await t.shows("It is shown once, and then erased.");
+  await t.shows(/59 min \d+ s left/);
+  await t.look("preview");
+  for (let i = 0; i < 3; i++) await page.reload();
+  assert.equal((await inspect(url)).retrieval_count, 0);
+  await t.press();
+  await t.title("Here it is");
+  await t.shows("Burned.");
+  assert.equal(await page.locator("pre").textContent(), text.replace("\u202e", "⟦U+202E⟧"));
+  assert.equal(await page.locator("pre img").count(), 0);
+  await page.getByRole("button", { name: "Copy" }).click();
+  await page.getByRole("button", { name: "Copied" }).waitFor();
+  assert.equal(await t.clipboard(), text);
+  await page.getByRole("button", { name: "Copy", exact: true }).waitFor();
+  await t.save(page.getByRole("link", { name: "Save" }));
+  await t.look("opened");
+  await gone(url);
+  await page.reload();
+  await t.title("Already opened");
+});
+
+await state("keyboard", {}, async (page, t) => {
+  const url = await make("thrice");
+  await t.open(url);
+  await t.shows("You can open it 3 times more before it is erased.");
+  await page.keyboard.press("Tab");
+  assert.equal(await page.evaluate("document.activeElement.id"), "open");
+  await page.keyboard.press("Enter");
+  await t.title("Here it is");
+  assert.equal(await page.evaluate("document.activeElement.id"), "result-title");
+  await t.shows(/^It can be opened twice more, until /);
+  await page.keyboard.press("Tab");
+  assert.equal(await page.evaluate("document.activeElement.textContent"), "Copy");
+  assert.equal((await inspect(url)).retrieval_count, 1);
+});
+
+await state("json", {}, async (page, t) => {
+  await t.open(await make("json"));
+  await t.title("Somebody has sent you some data");
+  await t.press();
+  await t.title("Here it is");
+  const tree = page.locator(".tree");
+  await t.shows("12345678901234567890");
+  assert.equal(await tree.locator("details").count(), 5);
+  const lines = tree.locator("details", { has: page.locator("> summary", { hasText: "lines" }) }).last();
+  await lines.locator("> summary").focus();
+  await page.keyboard.press("Enter");
+  assert.equal(await lines.getAttribute("open"), null);
+  await page.keyboard.press("Space");
+  assert.equal(await lines.getAttribute("open"), "");
+  assert.equal(await tree.locator(".number").first().textContent(), "20260328");
+  assert.ok((await tree.textContent()).includes("price: 1.50"));
+  await t.look("opened");
+  await page.getByText("As text").click();
+  await t.shows('"name": "Tea, \\"green\\""');
+  await page.getByRole("button", { name: "Copy" }).click();
+  await page.getByRole("button", { name: "Copied" }).waitFor();
+  assert.equal(await t.clipboard(), json);
+  await t.save(page.getByRole("link", { name: "Save" }));
+});
+
+async function packageShown(page, t) {
+  await t.title("Here are your 7 files");
+  const image = page.getByRole("img", { name: "The image chart.png" });
+  await image.waitFor();
+  assert.equal(await image.evaluate((e) => e.decode().then(() => e.naturalWidth)), 360);
+  assert.equal(await page.getByRole("heading", { name: "Not a page" }).count(), 0);
+  assert.equal(await page.locator("main svg, main script").count(), 0);
+  await t.shows("<script>alert(1)</script><h1>Not a page</h1>");
+  await t.shows("It is empty.");
+  await t.shows("It can't be shown here.");
+  await t.save(page.getByRole("link", { name: "Save all as a zip file" }));
+  await t.save(page.getByRole("link", { name: "Save README.md" }));
+  await t.save(page.getByRole("link", { name: "Save chart.png" }));
+}
+
+await state("package", {}, async (page, t) => {
+  const url = await make("package");
+  await t.open(url);
+  await t.title("Somebody has sent you 7 files");
+  await t.shows("They are shown once, and then erased.");
+  await t.shows("drawing.svg");
+  await t.look("preview");
+  await t.press();
+  await packageShown(page, t);
+  await t.look("opened");
+  await gone(url);
+});
+
+await state("phone", { width: 320, height: 640 }, async (page, t) => {
+  await t.open(await make("package"));
+  await t.look("preview");
+  await t.press();
+  await t.title("Here are your 7 files");
+  await page.getByRole("img").first().waitFor();
+  await t.look("opened");
+});
+
+await state("large", {}, async (page, t) => {
+  await t.open(await make("large"));
+  assert.equal(await page.getByText("without JavaScript").count(), 0);
+  await t.press();
+  await t.title("Here are your 8 files");
+});
+
+await state("sealed-text", {}, async (page, t) => {
+  const url = await make("sealed-text");
+  await t.open(url);
+  await t.title("Somebody has sent you something secret");
+  await t.button().waitFor();
+  await t.look("preview");
+  await t.press();
+  await t.title("Here it is");
+  assert.equal(await page.locator("pre").textContent(), text.replace("\u202e", "⟦U+202E⟧"));
+  await t.save(page.getByRole("link", { name: "Save" }));
+  await t.look("opened");
+  assert.equal(page.url(), url, "the link has lost its key");
+  assert.equal(await page.evaluate("localStorage.length + sessionStorage.length + document.cookie.length"), 0);
+  await gone(url);
+});
+
+await state("sealed-package", {}, async (page, t) => {
+  const url = await make("sealed-package");
+  await t.open(url);
+  await t.title("Somebody has sent you 7 files");
+  await t.shows("The names of the files are sealed too.");
+  await t.press();
+  await packageShown(page, t);
+  await gone(url);
+});
+
+await state("sealed-json", {}, async (page, t) => {
+  await t.open(await make("sealed-json"));
+  await t.press();
+  await t.title("Here it is");
+  await page.getByRole("button", { name: "Copy" }).click();
+  await page.getByRole("button", { name: "Copied" }).waitFor();
+  assert.equal(await t.clipboard(), json);
+});
+
+await state("wrong-key", {}, async (page, t) => {
+  const url = await make("sealed-text"), [bare, key] = url.split("#k=");
+  const refused = async (words) => {
+    await t.shows(words);
+    await t.shows("Nothing has been opened.");
+    assert.equal(await t.button().isVisible(), false);
+    assert.equal((await inspect(url)).retrieval_count, 0);
+  };
+  await t.open(bare);
+  await refused("The last part of the link is missing");
+  await t.look("no-key");
+  const other = (await make("sealed-text")).split("#k=")[1];
+  for (const [fragment, words] of [
+    [`k=${other}`, "The key in this link is not the one for this."], [`k=${key.slice(0, 42)}`, "is not whole"],
+    [`k=${key}A`, "is not whole"], [`K=${key}`, "is not whole"], [`k=${key.slice(0, 42)}+`, "is not whole"],
+  ]) {
+    await page.goto(`${bare}#${fragment}`); // the page stays, and notices
+    await refused(words);
+  }
+  await t.look("wrong-key");
+  await page.goto(url);
+  await t.press();
+  await t.title("Here it is");
+});
+
+await state("not-sealed", {}, async (page, t) => {
+  const url = await make("text"), key = (await make("sealed-text")).split("#")[1];
+  await t.open(`${url}#${key}`);
+  await t.shows("what it leads to is not sealed");
+  assert.equal(await t.button().isVisible(), false);
+  assert.equal((await inspect(url)).retrieval_count, 0);
+});
+
+await state("changed", {}, async (page, t) => {
+  await t.open(await make("sealed-changed"));
+  await t.press();
+  await t.shows("What came can't be opened");
+  await t.look("changed");
+  await t.press(); // the relay still has it, for this page
+  await t.title("Here it is");
+  await t.shows("Burned.");
+});
+
+await state("lost", { expected: [/net::ERR_EMPTY_RESPONSE/] }, async (page, t) => {
+  const url = await make("lost");
+  await t.open(url);
+  await t.press();
+  await t.title("Here it is");
+  await t.shows("Burned.");
+  await gone(url);
+});
+
+for (const [kind, status, words] of [["expired", 410, "Too late"], ["burned", 410, "Already opened"], ["deleted", 410, "Taken back"], ["unknown", 404, "There is nothing here"]]) {
+  await state(kind, { expected: [new RegExp(`status of ${status}`)] }, async (page, t) => {
+    await t.open(await make(kind), status);
+    await t.title(words);
+    await t.look("page");
+    assert.equal(await t.button().count(), 0);
+  });
+}
+
+await state("taken-meanwhile", { expected: [/status of 410/] }, async (page, t) => {
+  const url = await make("text");
+  await t.open(url);
+  assert.equal((await fetch(`${url}/claim`, { method: "POST" })).status, 200);
+  await t.press();
+  await t.title("Already opened");
+});
+
+await state("time-is-up", {}, async (page, t) => {
+  await page.clock.install();
+  await t.open(await make("text"));
+  await page.clock.fastForward("59:30");
+  await t.shows(/^(1?\d|2\d|30) s left$/);
+  await page.clock.fastForward("01:00");
+  await t.shows("Too late: the time for this link has passed");
+  assert.equal(await t.button().isVisible(), false);
+  await t.look("page");
+});
+
+await state("plain-text", { js: false }, async (page, t) => {
+  const url = await make("text");
+  await t.open(url);
+  await t.title("Somebody has sent you a text");
+  await t.press();
+  await t.title("Here it is");
+  await t.shows("Burned.");
+  assert.equal(await page.locator("pre").textContent(), text.replace("\u202e", "⟦U+202E⟧"));
+  await t.save(page.getByRole("link", { name: "Save" }));
+  await t.look("opened");
+});
+
+await state("plain-json", { js: false }, async (page, t) => {
+  await t.open(await make("json"));
+  await t.press();
+  await t.title("Here it is");
+  await t.shows("12345678901234567890");
+  await page.getByText("lines", { exact: true }).click();
+  await t.look("opened");
+});
+
+await state("plain-package", { js: false }, async (page, t) => {
+  await t.open(await make("package"));
+  await t.look("preview");
+  await t.press();
+  await packageShown(page, t);
+  await t.look("opened");
+});
+
+await state("plain-large", { js: false }, async (page, t) => {
+  await t.open(await make("large"));
+  await t.shows("without JavaScript your browser saves it as one zip file");
+  await t.save(t.button());
+});
+
+await state("plain-sealed", { js: false }, async (page, t) => {
+  const url = await make("sealed-text");
+  await t.open(url);
+  await t.shows("needs JavaScript");
+  await t.shows('kubbi-mcp claim "the whole link"');
+  assert.equal(await t.button().isVisible(), false);
+  await t.look("page");
+});
+
+for (const [kind, status, words] of [["unknown", 404, "There is nothing here"], ["burned", 410, "Already opened"]]) {
+  await state(`plain-${kind}`, { js: false, expected: [new RegExp(`status of ${status}`)] }, async (page, t) => {
+    await t.open(await make(kind), status);
+    await t.title(words);
+  });
+}
+
+await browser.close();
+console.log(`${passed} states passed, ${failed} failed`);
+process.exit(failed ? 1 : 0);
