@@ -174,7 +174,7 @@ func (s *suite) mcpCalls() error {
 }
 
 func (s *suite) compareCalls(ctx context.Context, url string) ([]row, error) {
-	echoURL, stop, err := s.startRole("mcp-http-echo")
+	echoURL, stop, err := s.startEcho("mcp-http-echo")
 	if err != nil {
 		return nil, err
 	}

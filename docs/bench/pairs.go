@@ -1,123 +1,100 @@
 package main
 
 import (
-	"context"
-	"crypto/rand"
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
+	"io"
 	"net/http"
 	"os"
-	"path/filepath"
+	"os/exec"
 	"strings"
+	"syscall"
 	"time"
-
-	"kubbi-mcp/relay"
-	"kubbi-mcp/relay/atrest"
-	"kubbi-mcp/relay/store"
-	"kubbi-mcp/relay/store/sqlite"
 )
 
-// shelf is a store that relays are measured on.
-type shelf struct {
+// startRelay starts a team's relay on an empty store, as kubbi-mcp relay serves
+// it but without a log line for each request, and gives its URL and an API key.
+func (s *suite) startRelay(place string) (url, key string, stop func() error, err error) {
+	data, err := s.temp("relay")
+	if err != nil {
+		return "", "", nil, err
+	}
+	env := append(os.Environ(), "KUBBI_DATA_DIR="+data, "KUBBI_STORE="+place)
+	cmd := exec.CommandContext(s.ctx, s.bin, "relay", "--listen", "127.0.0.1:0", "--no-access-log", "--log-format", "json")
+	cmd.Env = env
+	log, err := cmd.StderrPipe()
+	if err != nil {
+		return "", "", nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return "", "", nil, err
+	}
+	stop = func() error {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		return cmd.Wait()
+	}
+	lines := bufio.NewScanner(log)
+	for url == "" && lines.Scan() {
+		var line struct {
+			Msg string `json:"msg"`
+			URL string `json:"public_url"`
+		}
+		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "relay listens" {
+			url = line.URL
+		}
+	}
+	if url == "" {
+		return "", "", nil, errors.Join(errors.New("the relay does not listen"), stop())
+	}
+	go io.Copy(io.Discard, log) // ends with the process
+	keys := exec.CommandContext(s.ctx, s.bin, "keys", "create", "--label", "bench")
+	keys.Env = env
+	out, err := keys.Output()
+	if err != nil {
+		return "", "", nil, errors.Join(fmt.Errorf("keys create: %w", err), stop())
+	}
+	return url, strings.TrimSpace(string(out)), stop, nil
+}
+
+// contender is a server that makes pairs.
+type contender struct {
 	name string
-	// place makes an empty one and gives what openShelf opens, and what ends it.
-	place func() (string, func(), error)
-}
-
-// shelves are the stores at hand.
-func (s *suite) shelves() []shelf {
-	return []shelf{{"SQLite", func() (string, func(), error) {
-		dir, err := s.temp("sqlite")
-		return filepath.Join(dir, "store.db"), func() {}, err
-	}}}
-}
-
-// openShelf opens the store at a place.
-func openShelf(ctx context.Context, place string) (store.Store, error) {
-	return sqlite.Open(ctx, sqlite.Config{Path: place})
-}
-
-// The environment of the role relay.
-const (
-	envStore = "BENCH_STORE"
-	envKey   = "BENCH_KEY" // an API key that it is to accept
-)
-
-// ring is a keyring that stays as it is.
-type ring struct{ *atrest.Keyring }
-
-func (r ring) Current() *atrest.Keyring   { return r.Keyring }
-func (ring) Reload(context.Context) error { return errors.New("the keyring does not change") }
-
-// serveRelay is the role relay: a node of a team's relay, on loopback.
-func serveRelay() error {
-	ctx := context.Background()
-	db, err := openShelf(ctx, os.Getenv(envStore))
-	if err != nil {
-		return err
-	}
-	now := time.Now()
-	if err := db.PutAPIKey(ctx, store.APIKey{Hash: relay.HashSecret(os.Getenv(envKey)), Owner: "bench", CreatedAt: now}); err != nil {
-		return err
-	}
-	keys, err := atrest.NewKeyring(rand.Reader, now)
-	if err != nil {
-		return err
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	url := "http://" + l.Addr().String()
-	handler, err := relay.New(relay.Config{Store: db, Keyring: ring{keys}, Origin: url})
-	if err != nil {
-		return err
-	}
-	go func() { _ = handler.Run(ctx) }()
-	fmt.Fprintln(os.Stdout, url)
-	return http.Serve(l, handler)
+	pair func(body []byte, size int) error
+	rate []float64
+	took []time.Duration
 }
 
 // pairs: create-then-claim pairs over loopback, of 1 KB and of 100 KB, at a
 // relay of each store and at a bare net/http server that reads and answers
 // bodies of the same sizes, in turns.
-func (s *suite) pairs() error {
-	key, err := relay.NewAPIKey(rand.Reader)
-	if err != nil {
-		return err
-	}
+func (s *suite) pairs() (err error) {
 	transport := &http.Transport{MaxIdleConnsPerHost: callers, MaxConnsPerHost: callers}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport}
-	type contender struct {
-		name string
-		pair func(body []byte, size int) error
-		rate []float64
-		took []time.Duration
-	}
-	echo, stop, err := s.startRole("http-echo")
+	echo, stop, err := s.startEcho("http-echo")
 	if err != nil {
 		return err
 	}
 	defer stop()
 	all := []*contender{{name: "bare net/http", pair: func(body []byte, size int) error {
-		if _, err := post(s.ctx, client, http.MethodPost, echo+"/create", body, key, ""); err != nil {
+		if _, err := post(s.ctx, client, http.MethodPost, echo+"/create", body, "kb_", ""); err != nil {
 			return err
 		}
 		_, err := post(s.ctx, client, http.MethodPost, fmt.Sprint(echo, "/claim?size=", claimAnswer-1024+size), nil, "", "")
 		return err
 	}}}
-	for _, sh := range s.shelves() {
-		place, end, err := sh.place()
+	shelves, end := s.shelves()
+	defer func() { err = errors.Join(err, end()) }()
+	for _, sh := range shelves {
+		place, err := sh.empty()
 		if err != nil {
 			return err
 		}
-		defer end()
-		url, stop, err := s.startRole("relay", envStore+"="+place, envKey+"="+key)
+		url, key, stop, err := s.startRelay(place)
 		if err != nil {
-			return err
+			return fmt.Errorf("%s: %w", sh.name, err)
 		}
 		defer stop()
 		all = append(all, &contender{name: sh.name, pair: func(body []byte, _ int) error {
@@ -135,43 +112,45 @@ func (s *suite) pairs() error {
 			return err
 		}})
 	}
-	for _, c := range []struct {
-		size, trips int
-		target      string
-	}{{1 << 10, 3000, "0.3 (SQLite)"}, {100 << 10, 400, "none set"}} {
-		body, err := json.Marshal(map[string]any{
-			"content": strings.Repeat("0123456789abcdef", c.size/16), "content_type": "text/plain",
-			"ttl_seconds": 3600, "max_retrievals": 1,
-		})
-		if err != nil {
-			return err
-		}
-		for _, a := range all {
-			a.rate, a.took = nil, nil
-		}
-		for round := range s.rounds + 1 {
-			for _, a := range all {
-				rate, took, err := timed(callers, c.trips, func(int) error { return a.pair(body, c.size) })
-				if err != nil {
-					return fmt.Errorf("%s: %w", a.name, err)
-				}
-				if round > 0 { // the first one warms up
-					a.rate, a.took = append(a.rate, rate), append(a.took, took...)
-				}
+	if err := s.race(all, 1<<10, 3000, "0.3 (SQLite)"); err != nil {
+		return err
+	}
+	return s.race(all, 100<<10, 400, "")
+}
+
+// race has the contenders, of whom the first is what the others are compared
+// with, make pairs of a size by turns.
+func (s *suite) race(all []*contender, size, trips int, target string) error {
+	body, err := json.Marshal(map[string]any{
+		"content": strings.Repeat("0123456789abcdef", size/16), "content_type": "text/plain",
+		"ttl_seconds": 3600, "max_retrievals": 1,
+	})
+	if err != nil {
+		return err
+	}
+	for _, c := range all {
+		c.rate, c.took = nil, nil
+	}
+	for round := range s.rounds + 1 {
+		for _, c := range all {
+			rate, took, err := timed(callers, trips, func(int) error { return c.pair(body, size) })
+			if err != nil {
+				return fmt.Errorf("%s: %w", c.name, err)
+			}
+			if round > 0 { // the first one warms up
+				c.rate, c.took = append(c.rate, rate), append(c.took, took...)
 			}
 		}
-		bare := all[0]
-		for _, a := range all[1:] {
-			s.add(fmt.Sprintf("relay on %s: create-then-claim pairs, %d KB, durable, 16 connections", a.name, c.size>>10),
-				speed(a.rate, a.took), bare.name+", same sizes "+speed(bare.rate, bare.took), ratio(median(a.rate), median(bare.rate)), c.target)
-		}
+	}
+	bare := all[0]
+	for _, c := range all[1:] {
+		s.add(fmt.Sprintf("relay on %s: create-then-claim pairs, %d KB, durable, 16 connections", c.name, size>>10),
+			c.speed(), bare.name+", same sizes "+bare.speed(), ratio(median(c.rate), median(bare.rate)), target)
 	}
 	return nil
 }
 
-func speed(rate []float64, took []time.Duration) string {
-	return fmt.Sprintf("%.0f/s, p50 %s, p99 %s", median(rate), ms(median(took)), ms(percentile(took, .99)))
-}
+func (c *contender) speed() string { return fmt.Sprintf("%.0f/s, %s", median(c.rate), latency(c.took)) }
 
 // timed is spread with the time that each call took.
 func timed(workers, n int, do func(i int) error) (perSecond float64, took []time.Duration, err error) {

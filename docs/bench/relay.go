@@ -130,7 +130,7 @@ func (s *suite) http() error {
 	if err != nil {
 		return err
 	}
-	echo, stop, err := s.startRole("http-echo")
+	echo, stop, err := s.startEcho("http-echo")
 	if err != nil {
 		return err
 	}
@@ -241,11 +241,11 @@ func awaitRelay(ctx context.Context, url, data string) (string, error) {
 	}
 }
 
-// startRole starts one of this program's HTTP roles, and gives its URL and what
+// startEcho starts one of this program's HTTP roles, and gives its URL and what
 // ends it.
-func (s *suite) startRole(role string, env ...string) (url string, stop func(), err error) {
+func (s *suite) startEcho(role string) (url string, stop func(), err error) {
 	cmd := exec.CommandContext(s.ctx, s.self)
-	cmd.Env = append(append(os.Environ(), "BENCH_ROLE="+role), env...)
+	cmd.Env = append(os.Environ(), "BENCH_ROLE="+role)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return "", nil, err

@@ -14,8 +14,8 @@ import (
 	mcpserver "github.com/mark3labs/mcp-go/server"
 )
 
-// play runs this program as a server that is measured, or one that it is
-// compared with.
+// play runs this program as one of the bare servers that kubbi-mcp is compared
+// with.
 func play(role string) error {
 	switch role {
 	case "mcp-echo":
@@ -24,8 +24,6 @@ func play(role string) error {
 		return mcpHTTPEcho()
 	case "http-echo":
 		return httpEcho()
-	case "relay":
-		return serveRelay()
 	}
 	return fmt.Errorf("unknown role %q", role)
 }
