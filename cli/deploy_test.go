@@ -1,0 +1,197 @@
+package cli
+
+import (
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"go.yaml.in/yaml/v3"
+)
+
+// programVariables are all environment variables that any command reads, and
+// their defaults.
+func programVariables(t *testing.T) map[string]string {
+	t.Helper()
+	parser, err := kong.New(&grammar{}, kong.Writers(io.Discard, io.Discard))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]string{"KUBBI_MCP_TOKEN": ""} // has no flag
+	err = kong.Visit(parser.Model, func(node kong.Visitable, next kong.Next) error {
+		if f, ok := node.(*kong.Flag); ok && f.Tag.Get("variable") != "" {
+			all[f.Tag.Get("variable")] = f.Default
+		}
+		return next(nil)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// TestDeployVariables keeps what is deployed from setting what nothing reads.
+func TestDeployVariables(t *testing.T) {
+	known := programVariables(t)
+	files := []string{"../docs/self-hosting.md"}
+	err := filepath.WalkDir("../deploy", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			files = append(files, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) < 7 {
+		t.Errorf("only %v", files)
+	}
+	for _, path := range files {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range regexp.MustCompile(`\bKUBBI_[A-Z_]*[A-Z]\b`).FindAllString(string(b), -1) {
+			if _, ok := known[name]; !ok {
+				t.Errorf("%s: no command reads %s", path, name)
+			}
+		}
+	}
+}
+
+// stopTime is how long a stopped relay may take with nothing else said.
+func stopTime(t *testing.T) time.Duration {
+	t.Helper()
+	var sum time.Duration
+	known := programVariables(t)
+	for _, name := range []string{"KUBBI_RELAY_LAME_DUCK", "KUBBI_RELAY_DRAIN"} {
+		d, err := time.ParseDuration(known[name])
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		sum += d
+	}
+	return sum
+}
+
+// TestDeployUnit looks at the systemd unit; TestDeployGuide runs it.
+func TestDeployUnit(t *testing.T) {
+	unit := readDoc(t, "deploy/kubbi-relay.service")
+	command := regexp.MustCompile(`(?m)^ExecStart=/usr/local/bin/kubbi-mcp (.+)$`).FindStringSubmatch(unit)
+	if command == nil {
+		t.Fatal("no ExecStart")
+	}
+	accepts(t, strings.Fields(command[1])...)
+	stop := regexp.MustCompile(`(?m)^TimeoutStopSec=(.+)$`).FindStringSubmatch(unit)
+	if stop == nil {
+		t.Fatal("no TimeoutStopSec")
+	}
+	if d, err := time.ParseDuration(stop[1]); err != nil || d < 2*stopTime(t) {
+		t.Errorf("TimeoutStopSec=%s, and a relay may take %v", stop[1], stopTime(t))
+	}
+}
+
+// TestDeployDockerfile looks at the Dockerfile; TestDeployContainer runs what
+// it makes.
+func TestDeployDockerfile(t *testing.T) {
+	file := readDoc(t, "deploy/Dockerfile")
+	for _, name := range []string{"HEALTHCHECK", "CMD"} {
+		list := regexp.MustCompile(`(?m)^` + name + `.*\[(.+)\]$`).FindStringSubmatch(file)
+		if list == nil {
+			t.Fatalf("no %s", name)
+		}
+		var args []string
+		if err := yaml.Unmarshal([]byte("["+list[1]+"]"), &args); err != nil {
+			t.Fatal(err)
+		}
+		if args[0] == "/kubbi-mcp" {
+			args = args[1:]
+		}
+		accepts(t, args...)
+	}
+	language := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindStringSubmatch(readDoc(t, "go.mod"))
+	if language == nil || !strings.Contains(file, " golang:"+language[1]+".") {
+		t.Errorf("the image is not built with Go %v, which go.mod wants", language)
+	}
+	// A release is built in two places, in one way.
+	release := readDoc(t, ".ci/run")
+	for _, flag := range []string{"CGO_ENABLED=0", "GOEXPERIMENT=jsonv2", "-trimpath", `-ldflags "-s -w -X kubbi-mcp/cli.version=`} {
+		if !strings.Contains(file, flag) || !strings.Contains(release, flag) {
+			t.Errorf("%s is not in the Dockerfile and in .ci/run", flag)
+		}
+	}
+	if !strings.Contains(file, "\nEXPOSE 7118\n") || !strings.Contains(file, " KUBBI_RELAY_LISTEN=:7118\n") {
+		t.Error("the image does not listen at the port that it exposes")
+	}
+}
+
+// TestDeployCompose looks at compose.yaml; .ci/run holds it against the schema
+// of such files.
+func TestDeployCompose(t *testing.T) {
+	type service struct {
+		Image       string
+		User        string
+		Environment map[string]string
+		Command     []string
+		Secrets     []string
+		Networks    []string
+		Ports       []string
+		Volumes     []string
+		ReadOnly    bool     `yaml:"read_only"`
+		CapDrop     []string `yaml:"cap_drop"`
+		SecurityOpt []string `yaml:"security_opt"`
+		Grace       string   `yaml:"stop_grace_period"`
+	}
+	var file struct {
+		Services map[string]service
+		Networks map[string]struct{ Internal bool }
+		Secrets  map[string]struct{ File string }
+	}
+	if err := yaml.Unmarshal([]byte(readDoc(t, "deploy/compose.yaml")), &file); err != nil {
+		t.Fatal(err)
+	}
+	if len(file.Services) != 3 {
+		t.Errorf("%d services", len(file.Services))
+	}
+	for name, s := range file.Services {
+		if !s.ReadOnly || !slices.Equal(s.CapDrop, []string{"ALL"}) || !slices.Contains(s.SecurityOpt, "no-new-privileges:true") {
+			t.Errorf("%s is not locked in", name)
+		}
+		if name != "relay" && (len(s.Ports) > 0 || !slices.Equal(s.Networks, []string{"inside"})) {
+			t.Errorf("%s can be reached from outside", name)
+		}
+		for _, secret := range s.Secrets {
+			if file.Secrets[secret].File != "./secrets/"+secret {
+				t.Errorf("%s: no secret %s", name, secret)
+			}
+		}
+		for variable, value := range s.Environment {
+			if after, ok := strings.CutPrefix(value, "file:/run/secrets/"); ok && !slices.Contains(s.Secrets, after) {
+				t.Errorf("%s: %s names a secret that it is not given", name, variable)
+			}
+		}
+	}
+	if !file.Networks["inside"].Internal {
+		t.Error("the data base's network leads outside")
+	}
+	relay := file.Services["relay"]
+	for _, port := range relay.Ports {
+		if !strings.HasPrefix(port, "127.0.0.1:") || !strings.HasSuffix(port, ":7118") {
+			t.Errorf("port %s", port)
+		}
+	}
+	if d, err := time.ParseDuration(relay.Grace); err != nil || d < 2*stopTime(t) {
+		t.Errorf("stop_grace_period %s, and a relay may take %v", relay.Grace, stopTime(t))
+	}
+	for _, name := range []string{"KUBBI_STORE", "KUBBI_KEYRING", "KUBBI_RELAY_PUBLIC_URL"} {
+		if relay.Environment[name] == "" {
+			t.Errorf("the relay has no %s", name)
+		}
+	}
+}
