@@ -120,7 +120,9 @@ func (i Item) Text() string {
 func (i Item) Cut() bool { return i.isText() && len(i.Data) > maxText }
 
 // Masked says whether Text shows what can't be seen in the item.
-func (i Item) Masked() bool { return i.isText() && strings.IndexFunc(string(i.Data), hidden) >= 0 }
+func (i Item) Masked() bool {
+	return i.isText() && strings.ContainsFunc(strings.ReplaceAll(string(i.Data), "\r\n", "\n"), hidden)
+}
 
 func (i Item) isJSON() bool {
 	return i.ContentType == "application/json" || strings.HasSuffix(i.ContentType, "+json")
