@@ -254,7 +254,7 @@ func start(ts *testscript.TestScript, name string, args ...string) *server {
 }
 
 // cmdRelay starts a team's relay at a free port of this machine, and puts where
-// it is into RELAY, and where its metrics are into METRICS. It is stopped at the
+// it is into RELAY and RELAY_ADDR, and where its metrics are into METRICS. It is stopped at the
 // end of the script.
 func cmdRelay(ts *testscript.TestScript, neg bool, args []string) {
 	want(ts, neg, args, 1, 100, "relay NAME FLAG...")
@@ -269,6 +269,7 @@ func cmdRelay(ts *testscript.TestScript, neg bool, args []string) {
 		for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 			if found := addr.FindStringSubmatch(s.stderr.String()); found != nil {
 				ts.Setenv(name, "http://"+found[1])
+				ts.Setenv(name+"_ADDR", found[1])
 				break
 			}
 			if time.Now().After(deadline) || len(s.exited) > 0 {

@@ -20,6 +20,7 @@ import (
 // relayCmd is `kubbi-mcp relay`.
 type relayCmd struct {
 	Serve  relayServeCmd  `cmd:"" default:"withargs" help:"Serve a relay to a team, until it is stopped. This is what relay does by itself."`
+	Check  relayCheckCmd  `cmd:"" help:"Look at all that a relay with the same flags needs, and say what to fix; exits 1 if anything has failed."`
 	Health relayHealthCmd `cmd:"" help:"Ask the relay on this machine whether it is ready; exits 1 if not."`
 }
 

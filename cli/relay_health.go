@@ -23,11 +23,23 @@ func (c *relayHealthCmd) Run(a *app) error {
 	if err != nil {
 		return usage(err)
 	}
-	ctx, cancel := context.WithTimeout(a.ctx, healthPatience)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.scheme()+"://"+addr+"/readyz", nil)
+	status, body, err := askRelay(a.ctx, c.scheme()+"://"+addr+"/readyz")
 	if err != nil {
-		return usage(errListen)
+		return err
+	}
+	if status != http.StatusOK {
+		return fmt.Errorf("the relay at %s is not ready: %s", addr, body)
+	}
+	return a.print(string(body) + "\n")
+}
+
+// askRelay asks a relay of this machine for one of its probes.
+func askRelay(ctx context.Context, url string) (status int, body []byte, err error) {
+	ctx, cancel := context.WithTimeout(ctx, healthPatience)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0, nil, usage(errListen)
 	}
 	client := &http.Client{
 		Transport: &http.Transport{ // no proxy stands before this machine
@@ -40,18 +52,14 @@ func (c *relayHealthCmd) Run(a *app) error {
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return fmt.Errorf("no relay answers at %s", addr)
+		return 0, nil, fmt.Errorf("no relay answers at %s", req.URL.Host)
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
+	body, err = io.ReadAll(io.LimitReader(resp.Body, 4<<10))
 	if err != nil {
-		return fmt.Errorf("the relay at %s stopped answering", addr)
+		return 0, nil, fmt.Errorf("the relay at %s stopped answering", req.URL.Host)
 	}
-	body = bytes.TrimSpace(body)
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("the relay at %s is not ready: %s", addr, body)
-	}
-	return a.print(string(body) + "\n")
+	return resp.StatusCode, bytes.TrimSpace(body), nil
 }
 
 // ownAddr is where this machine reaches what listens at an address.

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -18,6 +19,9 @@ import (
 type storeFlag struct {
 	Store string `name:"store" variable:"KUBBI_STORE" placeholder:"STORE" help:"The relay's store: the path of a SQLite file, postgres://... of a data base, or file:PATH of a file that says which; by default store.db in the data directory."`
 }
+
+// noStore says that a store is not there yet.
+type noStore struct{ error }
 
 // openStore opens the store that --store names, and makes a SQLite file, or the
 // tables in a data base, that are not there. The caller closes it.
@@ -52,7 +56,7 @@ func (a *app) openExisting(ctx context.Context, name string) (store.Store, error
 		return nil, err
 	}
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return nil, usagef("there is no store at %s: start its relay once, or name another with --store (KUBBI_STORE)", path)
+		return nil, usage(noStore{fmt.Errorf("there is no store at %s: start its relay once, or name another with --store (KUBBI_STORE)", path)})
 	}
 	return a.openStore(ctx, name)
 }
@@ -69,7 +73,7 @@ func (a *app) openPostgres(ctx context.Context, url string, existing bool) (stor
 	db, err := postgres.Open(ctx, postgres.Config{URL: url, Logger: a.log, Spool: dir, Existing: existing})
 	switch {
 	case errors.Is(err, postgres.ErrNoTables):
-		return nil, usagef("there is no store in the data base of --store (KUBBI_STORE): start its relay once, or name another")
+		return nil, usage(noStore{errors.New("there is no store in the data base of --store (KUBBI_STORE): start its relay once, or name another")})
 	case errors.Is(err, postgres.ErrURL):
 		return nil, usagef("--store (KUBBI_STORE): %w", err)
 	case err != nil:
