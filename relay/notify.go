@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -101,10 +100,11 @@ func (rl *Relay) sealTarget(ring *atrest.Keyring, k *store.Kubbi, n *api.Notify,
 	return nil, nil
 }
 
-// openNotice gives who is to be told of a notice, and what.
-func (rl *Relay) openNotice(ctx context.Context, n *store.Notice) (*webhook.Target, *api.Receipt, error) {
+// openNotice gives who is to be told of a notice, and what. It does not wait for
+// a master key that is missing: the notice comes again.
+func (rl *Relay) openNotice(n *store.Notice) (*webhook.Target, *api.Receipt, error) {
 	k := &n.Kubbi
-	key, err := rl.ringWith(ctx, k.MasterKey).Key(k.MasterKey, []byte(k.ID), atrest.Notify)
+	key, err := rl.cfg.Keyring.Current().Key(k.MasterKey, []byte(k.ID), atrest.Notify)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -33,6 +33,18 @@ func (tm *team) claimed(node int, url string) api.CreateResponse {
 	return c
 }
 
+// claimedTimes creates a kubbi and has all nodes claim it, n times together, so
+// that there are as many notices.
+func (tm *team) claimedTimes(n int, url string) {
+	tm.t.Helper()
+	c := tm.create(0, producerKey, tellBody(url, "}"))
+	for i := range n {
+		if a := tm.call(i%len(tm.nodes), "", "POST", "/r/"+c.ClaimToken+"/claim", ""); a.status != http.StatusOK {
+			tm.t.Fatalf("claim: %d %s", a.status, a.body)
+		}
+	}
+}
+
 // notDue says that after d no notice is due yet.
 func (tm *team) notDue(d time.Duration) {
 	tm.t.Helper()
@@ -173,9 +185,7 @@ func TestBacklog(t *testing.T) {
 		var seen outcomes
 		tm := newTelling(t, 2, open, func(cfg *relay.Config) { cfg.Notify = telling(&seen, rc) })
 		const n = 300
-		for i := range n {
-			tm.claimed(i%2, rc.URL)
-		}
+		tm.claimedTimes(n, rc.URL)
 		tm.run(tm.relays...) // both of them
 		seen.wait(t, webhook.Delivered, n)
 		tm.waitNotices(0)
@@ -188,6 +198,33 @@ func TestBacklog(t *testing.T) {
 			t.Errorf("%d different receipts, want %d", len(ids), n)
 		}
 	})
+}
+
+// TestBacklogOfSlowReceiver has more notices of a receiver that hangs than are
+// kept in hand. Another is told all the same.
+func TestBacklogOfSlowReceiver(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	slow := newReceiver(t, func(_ http.Header, r *http.Request) int {
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
+		return http.StatusOK
+	})
+	defer close(release)
+	fast := newReceiver(t, nil)
+	var seen outcomes
+	tm := newTelling(t, 1, overSQLite(t), func(cfg *relay.Config) { cfg.Notify = telling(&seen, slow, fast) })
+	const n = 300
+	tm.claimedTimes(n, slow.URL)
+	c := tm.claimed(0, fast.URL)
+	defer tm.run(tm.relays...)()
+	if got := fast.next(producerKey); got.Data.ID != c.ID {
+		t.Errorf("%s", got.body)
+	}
+	seen.wait(t, webhook.Delivered, 1)
+	tm.waitNotices(n)
 }
 
 // forgetful is the store of a node that dies between a post and its being kept.

@@ -3,12 +3,14 @@
 //
 // Every kubbi has a key of its own, HKDF-SHA256 of a master key salted with the
 // claim token's raw bytes: the data base and the master keys together open
-// nothing without the claim URL. Each part of a kubbi (its single content, or
-// one file) has its own subkey and is sealed in chunks of at most ChunkSize
-// bytes of plaintext with AES-256-GCM in the STREAM construction: the nonce is
-// a random prefix, a chunk counter and a last-chunk flag, and the associated
-// data is the whole of a Binding. So a chunk that was altered, moved, dropped,
-// cut, or taken from another part or kubbi does not open.
+// nothing without the claim URL. Only who is to be told of what happens to a
+// kubbi, which a relay must open by itself, is sealed under a key salted with
+// its id. Each part of a kubbi (its single content, or one file) has its own
+// subkey and is sealed in chunks of at most ChunkSize bytes of plaintext with
+// AES-256-GCM in the STREAM construction: the nonce is a random prefix, a chunk
+// counter and a last-chunk flag, and the associated data is the whole of a
+// Binding. So a chunk that was altered, moved, dropped, cut, or taken from
+// another part or kubbi does not open.
 //
 // Format 1, byte for byte:
 //

@@ -96,7 +96,7 @@ func (d *desk) take(ctx context.Context) (more bool) {
 	}
 	for i := range notices {
 		j := &job{notice: notices[i], taken: taken}
-		if j.to, j.receipt, err = d.cfg.Open(ctx, &j.notice); err != nil {
+		if j.to, j.receipt, err = d.cfg.Open(&j.notice); err != nil {
 			d.failed(ctx, j, 0, "it can't be opened: "+err.Error())
 			continue
 		}

@@ -9,7 +9,6 @@
 package webhook
 
 import (
-	"context"
 	"crypto/x509"
 	"log/slog"
 	"net"
@@ -55,8 +54,8 @@ const (
 type Config struct {
 	Options
 	Store store.Store
-	// Open gives who is to be told of a notice, and the receipt.
-	Open   func(context.Context, *store.Notice) (*Target, *api.Receipt, error)
+	// Open gives who is to be told of a notice, and the receipt. It takes no time.
+	Open   func(*store.Notice) (*Target, *api.Receipt, error)
 	Now    func() time.Time
 	Logger *slog.Logger
 }
