@@ -19,14 +19,12 @@ const browser = await chromium.launch({ executablePath, args: process.getuid() =
 if (shots) await mkdir(shots, { recursive: true });
 
 let passed = 0, failed = 0;
-const only = process.env.KUBBI_STATES?.split(",");
 
 // late ends a state that would never end.
 const late = () => new Promise((_, fail) => { setTimeout(() => fail(new Error("it takes too long")), 90_000).unref(); });
 
 // state runs steps in both ways. expected are console messages that belong to it.
 async function state(name, options, steps) {
-  if (only && !only.includes(name)) return;
   const { js = true, width = 900, height = 900, expected = [] } = options;
   const start = Date.now();
   let looked = true;
