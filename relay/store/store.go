@@ -211,7 +211,9 @@ type Swept struct {
 // Wiping means that the payload, Files and Metadata are overwritten in the
 // statement that sets the terminal status, or the one that ends the last
 // grace, and that within a second after the call no file of the store holds
-// their bytes any more. What is left is a tombstone.
+// their bytes any more. A backend whose files are not its own to write says in
+// its package comment what remains, and for how long. What is left is a
+// tombstone.
 type Store interface {
 	// Create stores k and its payload in one step, durable when it returns. It
 	// reads the payload once; an error from the payload is returned as it is,

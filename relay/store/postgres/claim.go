@@ -203,13 +203,13 @@ func (c *claim) keep(chunk store.Chunk, sealed []byte) (err error) {
 	}
 	if c.spool == nil {
 		if c.spool, err = spool.New(c.dir); err != nil {
-			return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+			return final{fmt.Errorf("%w: %w", store.ErrUnavailable, err)}
 		}
 	}
 	c.chunks = append(c.chunks, chunk)
 	c.sizes = append(c.sizes, len(sealed))
 	if _, err := c.spool.Write(sealed); err != nil {
-		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+		return final{fmt.Errorf("%w: %w", store.ErrUnavailable, err)}
 	}
 	return nil
 }

@@ -77,7 +77,16 @@ func cause(err error) error {
 			return errors.New(e.Error())
 		}
 	}
+	if strings.Contains(err.Error(), "read only connection") { // pgconn has no value for it
+		return errors.New("the server is read only")
+	}
 	return errors.New("closed")
+}
+
+// readOnly tells whether a server refuses to write, as a standby does.
+func readOnly(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "25006"
 }
 
 // broken tells whether an error is that of a connection.

@@ -19,3 +19,11 @@ func (s *Store) Count(t testing.TB, table string) (n int) {
 	}
 	return n
 }
+
+// Set changes a setting of a connection that calls use.
+func (s *Store) Set(t testing.TB, name, value string) {
+	t.Helper()
+	if _, err := s.pool.Exec(t.Context(), "SET "+name+" = "+value); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -4,6 +4,7 @@ package postgres_test
 
 import (
 	"errors"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -69,7 +70,7 @@ func TestConnectionsAreCut(t *testing.T) {
 }
 
 // TestServerIsReadOnly has a server that refuses to write, as a standby does that
-// connections still lead to after a failover.
+// connections still lead to after a failover: those must not be used again.
 func TestServerIsReadOnly(t *testing.T) {
 	own := pgtest.New(t)
 	url := own.Database(t)
@@ -78,16 +79,15 @@ func TestServerIsReadOnly(t *testing.T) {
 	if _, err := s.Create(t.Context(), k, payloadOf([]byte("x")), nil, store.Quota{}, t0); err != nil {
 		t.Fatal(err)
 	}
+	s.Set(t, "default_transaction_read_only", "on") // its only connection
 	own.Exec(t, "ALTER DATABASE test1 SET default_transaction_read_only = on")
-	own.Terminate(t)
-	if _, err := s.Get(t.Context(), "team", k.ID, t0); err != nil {
-		t.Errorf("get: %v", err)
-	}
 	if _, err := s.Claim(t.Context(), k.Token, nil, nil, t0); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("claim: %v", err)
 	}
+	if _, err := s.Get(t.Context(), "team", k.ID, t0); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "read only") {
+		t.Errorf("get: %v", err)
+	}
 	own.Exec(t, "ALTER DATABASE test1 RESET default_transaction_read_only")
-	own.Terminate(t)
 	if _, err := s.Claim(t.Context(), k.Token, nil, nil, t0); err != nil {
 		t.Errorf("claim: %v", err)
 	}

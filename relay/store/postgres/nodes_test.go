@@ -208,3 +208,54 @@ func TestKeyOfLargeCreates(t *testing.T) {
 		t.Errorf("%d chunks", n)
 	}
 }
+
+// TestWipe looks into the tables for what a wipe must not leave.
+func TestWipe(t *testing.T) {
+	url := cluster.Database(t)
+	s := openStore(t, url)
+	big := make([]byte, store.MaxChunk)
+	for name, end := range map[string]func(k *store.Kubbi) error{
+		"burned": func(k *store.Kubbi) error {
+			_, err := s.Claim(t.Context(), k.Token, nil, nil, t0)
+			return err
+		},
+		"deleted": func(k *store.Kubbi) error {
+			_, err := s.Delete(t.Context(), "team", k.ID, t0)
+			return err
+		},
+		"expired": func(*store.Kubbi) error {
+			_, err := s.Sweep(t.Context(), t0.Add(time.Hour), 24*time.Hour, 10)
+			return err
+		},
+	} {
+		k := newKubbi("team", 1)
+		k.Package, k.Files, k.Notify = true, []store.File{{Name: "a"}}, []byte("whom")
+		if _, err := s.Create(t.Context(), k, payloadOf(big, big, big), nil, store.Quota{}, t0); err != nil {
+			t.Fatal(err)
+		}
+		if n := s.Count(t, "chunk"); n != 3 {
+			t.Errorf("%s: %d chunks before", name, n)
+		}
+		if err := end(k); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if n := s.Count(t, "chunk"); n != 0 {
+			t.Errorf("%s: %d chunks are left", name, n)
+		}
+		if n := s.Count(t, "kubbi WHERE files IS NOT NULL OR metadata IS NOT NULL OR notify IS NOT NULL"); n != 0 {
+			t.Errorf("%s: the row keeps what it must not", name)
+		}
+	}
+	if n := s.Count(t, "pg_class WHERE relname = 'chunk' AND 'autovacuum_vacuum_threshold=1000' = ANY(reloptions)"); n != 1 {
+		t.Error("the table chunk is not vacuumed often")
+	}
+}
+
+// TestErrorsQuoteNothing has a server complain of a value.
+func TestErrorsQuoteNothing(t *testing.T) {
+	s := openStore(t, cluster.Database(t))
+	err := s.PutAPIKey(t.Context(), store.APIKey{Hash: randomHash(), Owner: "team", Label: "geheim\x00", CreatedAt: t0})
+	if err == nil || strings.Contains(err.Error(), "geheim") || errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("error %v", err)
+	}
+}

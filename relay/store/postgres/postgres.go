@@ -56,6 +56,7 @@ const (
 	stepPatience = 15 * time.Second
 	// connPatience ends the wait for a connection, which may be a new one.
 	connPatience   = 5 * time.Second
+	pingPatience   = 500 * time.Millisecond
 	defaultConns   = 16
 	idleInTransact = "30s" // locks of a node that has vanished end then at last
 )
@@ -104,6 +105,10 @@ func open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	if pc.ConnConfig.ConnectTimeout == 0 || pc.ConnConfig.ConnectTimeout > connPatience {
 		pc.ConnConfig.ConnectTimeout = connPatience
+	}
+	if pc.ConnConfig.ValidateConnect == nil {
+		// What a standby says may be old.
+		pc.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
 	if err := migrate(ctx, pc.ConnConfig, cfg.Existing, log); err != nil {
 		return nil, err
@@ -180,7 +185,8 @@ func (s *Store) Ping(ctx context.Context) error {
 		return err
 	}
 	defer s.leave()
-	return s.run(ctx, func(q *session) error {
+	// Not for as long as other calls: it is to tell how things are now.
+	return s.runFor(ctx, pingPatience, func(q *session) error {
 		var b pgx.Batch
 		b.Queue("SELECT 1 FROM kubbi LIMIT 1")
 		return q.step(ctx, &b)

@@ -37,7 +37,11 @@ func (f final) Unwrap() error { return f.error }
 // run makes a call, again and again while the data base is in trouble: do must
 // cope with an attempt before it that may have been committed.
 func (s *Store) run(ctx context.Context, do func(*session) error) error {
-	end := time.Now().Add(retryFor)
+	return s.runFor(ctx, retryFor, do)
+}
+
+func (s *Store) runFor(ctx context.Context, patience time.Duration, do func(*session) error) error {
+	end := time.Now().Add(patience)
 	doubt := false
 	for pause := firstPause; ; pause = min(2*pause, maxPause) {
 		unknown, err := s.attempt(ctx, doubt, do)
@@ -73,6 +77,9 @@ func (s *Store) attempt(ctx context.Context, doubt bool, do func(*session) error
 	defer q.release(ctx)
 	q.doubt = doubt
 	err = do(q)
+	if readOnly(err) {
+		s.pool.Reset() // all of them may lead to what is a standby now
+	}
 	return q.unknown, err
 }
 
