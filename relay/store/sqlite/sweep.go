@@ -11,7 +11,7 @@ import (
 const (
 	// sweepBatch is how many pieces of work Sweep does in one transaction, so
 	// that others need not wait long.
-	sweepBatch = 64
+	sweepBatch = 32
 	// sweepBytes is after how many bytes of payload wiped a transaction ends, for
 	// the same reason.
 	sweepBytes = 64 << 20
