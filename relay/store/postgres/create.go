@@ -233,7 +233,7 @@ type seen struct {
 // tells whether the kubbi may be stored. It is done if that is so already. With
 // a quota it leaves the owner's row locked.
 func (c *creation) look(ctx context.Context, q *session, b *pgx.Batch) (done bool, err error) {
-	c.seen = seen{}
+	c.seen, c.locked = seen{}, false
 	if c.quota != (store.Quota{}) {
 		b.Queue("SELECT name FROM owner WHERE name = $1 FOR UPDATE", c.k.Owner).QueryRow(func(res pgx.Row) error {
 			var name string
@@ -332,6 +332,9 @@ func (c *creation) put(ctx context.Context, q *session) error {
 	}
 	var n int64
 	c.queue(&b, &n)
+	if c.locked {
+		return q.commit(ctx, &b) // the owner has a row, so that the kubbi is stored
+	}
 	if err := q.step(ctx, &b); err != nil {
 		return err
 	}

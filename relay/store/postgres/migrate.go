@@ -152,11 +152,11 @@ func tune(ctx context.Context, db *sql.DB) error {
 	if !strings.HasPrefix(version, "PostgreSQL ") || strings.Contains(version, "-YB-") {
 		return nil
 	}
-	const often = "autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0"
+	const often = "autovacuum_vacuum_threshold = 50, autovacuum_vacuum_cost_delay = 0, autovacuum_vacuum_scale_factor = "
 	for _, statement := range []string{
 		"ALTER TABLE chunk ALTER COLUMN sealed SET STORAGE EXTERNAL",
-		"ALTER TABLE chunk SET (" + often + ", toast." + strings.ReplaceAll(often, ", ", ", toast.") + ")",
-		"ALTER TABLE kubbi SET (fillfactor = 80, " + often + ")",
+		"ALTER TABLE chunk SET (" + often + "0, toast." + strings.ReplaceAll(often, ", ", ", toast.") + "0)",
+		"ALTER TABLE kubbi SET (fillfactor = 80, " + often + "0.01)",
 		"ALTER TABLE used SET (fillfactor = 80)",
 	} {
 		if _, err := db.ExecContext(ctx, statement); err != nil {

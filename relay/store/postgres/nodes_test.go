@@ -246,7 +246,7 @@ func TestWipe(t *testing.T) {
 			t.Errorf("%s: the row keeps what it must not", name)
 		}
 	}
-	if n := s.Count(t, "pg_class WHERE relname = 'chunk' AND 'autovacuum_vacuum_threshold=1000' = ANY(reloptions)"); n != 1 {
+	if n := s.Count(t, "pg_class WHERE relname = 'chunk' AND 'autovacuum_vacuum_threshold=50' = ANY(reloptions)"); n != 1 {
 		t.Error("the table chunk is not vacuumed often")
 	}
 }

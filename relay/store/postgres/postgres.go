@@ -1,6 +1,7 @@
 // Package postgres keeps kubbis in a PostgreSQL data base that any number of
 // relay nodes share. It uses plain SQL: no triggers, procedures, notifications
-// or advisory locks, so that data bases that speak its protocol may run it.
+// or advisory locks, so that data bases that speak its protocol may run it; it
+// is tested with PostgreSQL itself.
 //
 // Open makes the tables or brings them up to date; nodes may start together. A
 // change is durable when its call returns: a connection whose
@@ -21,13 +22,15 @@
 // # What remains of what is wiped
 //
 // Wiping deletes the chunks and overwrites the rest in the statement that sets
-// the status. But the files are PostgreSQL's: a deleted row's bytes stay in a
-// table's file until a vacuum (chunk is vacuumed once a thousand of its rows
-// are dead, and when the system's autovacuum_naptime has passed, a minute by
-// default) and the next use of the page; in the write-ahead log, and in
-// whatever archives and replicas of it there are, until those files are
-// recycled or deleted. All of these bytes are ciphertext, and their key needs
-// the claim URL, which no store has.
+// the status. But the files are PostgreSQL's. What a row was before stays in its
+// table's file until a vacuum has run and the page is written again: chunk is
+// vacuumed once fifty of its rows are dead, kubbi once fifty and a hundredth of
+// its rows are, each within autovacuum_naptime (a minute by default); VACUUM
+// does it at any time. It stays in the write-ahead log, and in the
+// archives, replicas and backups made of it, until those are recycled or
+// deleted. Of a payload all of that is ciphertext, whose key needs the claim
+// URL, which no store has. Metadata and the names of files are stored as they
+// are, so let the data base be on an encrypted disk.
 //
 // # Lists and sequences
 //
