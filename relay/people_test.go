@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"html"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -17,6 +18,7 @@ import (
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay"
 	"kubbi-mcp/relay/page"
+	"kubbi-mcp/relay/relaytest"
 	"kubbi-mcp/relay/store"
 )
 
@@ -320,5 +322,24 @@ func TestSealedPage(t *testing.T) {
 		if sealed != (want != "") || !strings.Contains(body, want) {
 			t.Errorf("%s: shown as sealed: %v", metadata, sealed)
 		}
+	}
+}
+
+// TestPageTellsNoSecrets: the log holds no token, key or payload of a page, and
+// a page no more of a kubbi than its inspect.
+func TestPageTellsNoSecrets(t *testing.T) {
+	var logged lockedBuffer
+	r := newRig(t, relaytest.WithLogger(slog.New(slog.NewJSONHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))))
+	c := r.text("p4yl0ad-marker", `,"max_retrievals":1,"metadata":{"k":"m3tadata-marker"}`)
+	body := wantPage(t, r.call("GET", "/r/"+c.ClaimToken, "", "Accept", firefox), 200)
+	if strings.Contains(body, "p4yl0ad-marker") || strings.Contains(body, "m3tadata-marker") || strings.Contains(body, c.ID) {
+		t.Error("the page before the button shows too much")
+	}
+	r.submit(c.ClaimToken, "1dempotency-marker", "Sec-Fetch-Site", "cross-site")
+	wantPage(t, r.submit(c.ClaimToken, "1dempotency-marker"), 200, "p4yl0ad-marker")
+	wantPage(t, r.submit(c.ClaimToken, "other-marker"), 410)
+	out := logged.String()
+	if strings.Count(out, `"route":"/r/{token}/claim"`) != 3 || strings.Contains(out, "-marker") || strings.Contains(out, c.ClaimToken) {
+		t.Errorf("the log: %s", out)
 	}
 }

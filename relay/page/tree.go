@@ -16,6 +16,7 @@ const (
 // Node is a JSON value in a tree. The order of its members is kept, and its
 // numbers and strings stand there as they were written.
 type Node struct {
+	Named bool   // it stands in another one, under Key
 	Key   string // an object's member, or a place from 0 in an array
 	Index bool   // Key is a place
 	Kind  string // object, array, string, number, literal
@@ -63,7 +64,7 @@ func readNode(d *jsontext.Decoder, left *int) (*Node, bool) {
 			if !ok {
 				return nil, false
 			}
-			child.Key, child.Index = key, index
+			child.Named, child.Key, child.Index = true, key, index
 			n.Nodes = append(n.Nodes, child)
 		}
 		_, err := d.ReadToken()

@@ -3,6 +3,8 @@ const page = at("page"), form = at("claim"), button = at("open"), notice = at("n
 const idempotencyKey = form.elements.key.value; // the same in every attempt: they count once
 const label = button.textContent;
 let busy = false, over = false;
+let counted = false; // it has been opened, though what came may be of no use
+let offers = 0;
 
 // say tells a screen reader.
 const say = (words) => { at("status").textContent = words; };
@@ -17,16 +19,17 @@ const sealed = () => (page.dataset.sealed === undefined ? null : { v: Number(pag
 
 // offer shows the button if what is here can be opened with this link.
 async function offer() {
-  if (over || busy) return;
+  const mine = ++offers; // the link may change while this one is looked at
+  let refusal = "";
   try {
     await unlock(sealed());
-    if (over || busy) return;
-    notice.hidden = true;
-    form.hidden = false;
   } catch (e) {
-    form.hidden = true;
-    warn(`${e instanceof Refusal ? e.message : "This can't be opened in this browser."} Nothing has been opened.`);
+    refusal = e instanceof Refusal ? e.message : "This can't be opened in this browser.";
   }
+  if (over || busy || mine !== offers) return;
+  form.hidden = refusal !== "";
+  notice.hidden = true;
+  if (refusal) warn(counted ? refusal : `${refusal} Nothing has been opened.`);
 }
 
 const wait = (ms) => new Promise((done) => { setTimeout(done, ms); });
@@ -110,19 +113,19 @@ async function open() {
   button.setAttribute("aria-disabled", "true");
   button.textContent = "Opening…";
   notice.hidden = true;
-  let counted = false;
+  let came = false;
   try {
     await unlock(sealed()); // the link may be another one by now
     const got = await claim();
     if (!got) return;
-    counted = true;
+    came = counted = true;
     const opened = await itemsOf(got.text);
     show(opened, got.left);
     over = true;
     request("DELETE").catch(() => {}); // it is safely here: the relay may forget it
   } catch (e) {
     const why = e instanceof Refusal ? e.message : "The answer was not whole.";
-    warn(counted ? `What came can't be opened: ${why.replace(/\.$/, "")}. This has counted as one time; press the button again within a minute to fetch the same once more.` : why);
+    warn(came ? `What came can't be opened: ${why.replace(/\.$/, "")}. This has counted as one time; press the button again within a minute to fetch the same once more.` : why);
   } finally {
     busy = false;
     button.removeAttribute("aria-disabled");
