@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"cmp"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -15,7 +16,7 @@ import (
 // what it excludes, so that the checker has less to try: the number of orders
 // grows with the power of what happens at the same time.
 func thin(history []porcupine.Operation) []porcupine.Operation {
-	return markTaken(thinLooks(thinLost(thinKeys(history))))
+	return thinLooks(thinLost(thinKeys(thinTaken(history))))
 }
 
 // thinKeys forgets keys that one claim only was sent with, and leaves out
@@ -69,21 +70,39 @@ func thinLost(history []porcupine.Operation) []porcupine.Operation {
 	})
 }
 
-// markTaken tells each claim that was lost which numbers others have had.
-func markTaken(history []porcupine.Operation) []porcupine.Operation {
-	taken := map[int]int{}
+// thinTaken tells each claim that was lost which numbers others have had, and
+// leaves it out if that are all.
+func thinTaken(history []porcupine.Operation) (out []porcupine.Operation) {
+	taken, total := map[int]int{}, math.MaxInt
 	for _, op := range history {
-		if q, a := op.Input.(asked), op.Output.(answer); q.verb == claiming && a.number > 0 {
+		q, a := op.Input.(asked), op.Output.(answer)
+		switch {
+		case a.status == api.StatusBurned:
+			total = q.max
+		case q.verb == getting && a.status == api.StatusDeleted:
+			total = a.number
+		case q.verb == claiming && a.number > 0:
 			taken[a.number] = q.key
 		}
 	}
-	for i, op := range history {
-		if a := op.Output.(answer); a.lost {
+	for _, op := range history {
+		q, a := op.Input.(asked), op.Output.(answer)
+		if q.verb == claiming && a.lost {
+			n := 1
+			for ; n <= total; n++ {
+				if key, ok := taken[n]; !ok || key == q.key && key != 0 {
+					break
+				}
+			}
+			if n > total {
+				continue
+			}
 			a.taken = taken
-			history[i].Output = a
+			op.Output = a
 		}
+		out = append(out, op)
 	}
-	return history
+	return out
 }
 
 // look is what a request saw that changed nothing.
@@ -95,7 +114,7 @@ type look struct {
 func lookOf(op porcupine.Operation) (look, bool) {
 	q, a := op.Input.(asked), op.Output.(answer)
 	switch {
-	case a.lost || q.key != 0:
+	case a.lost || q.key != 0 && a.status != api.StatusDeleted: // which ends keys too
 		return look{}, false
 	case q.verb == getting, q.verb == inspecting && a.status == api.StatusActive:
 		return look{a.status, a.number}, true
