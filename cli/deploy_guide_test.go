@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // block is a piece of code in a manual.
@@ -69,7 +71,13 @@ KUBBI_API_KEY=$key kubbi-mcp send 'after the backup' >/dev/null
 [ "$(stat -c %U /var/lib/kubbi-relay/store.db*  | sort -u)" = kubbi-relay ]`,
 	"PostgreSQL, and several relays": `
 runuser -u postgres -- psql --quiet --tuples-only --command 'SELECT label FROM api_key' kubbi | grep -q first-agent
-[ -z "$(ls /run/credentials/kubbi-relay.service | grep -v -e store -e keyring -e tls)" ]`,
+[ -z "$(ls /run/credentials/kubbi-relay.service | grep -v -e store -e keyring -e tls)" ]
+systemd-analyze verify /etc/systemd/system/kubbi-relay.service
+systemd-analyze security --no-pager --threshold=14 kubbi-relay | grep exposure
+cp deploy/kubbi-relay.service /tmp/alone.service
+systemd-analyze security --no-pager --threshold=11 --offline=true /tmp/alone.service | grep exposure`,
+	"In a container": `
+[ "$(stat -c '%a %u' deploy/secrets deploy/secrets/* deploy/secrets/keyring/* | tr '\n' ,)" = "700 0,700 10001,400 999,400 10001,600 10001," ]`,
 }
 
 // TestDeployGuide follows docs/self-hosting.md, command by command, on a machine
@@ -103,6 +111,8 @@ func TestDeployGuide(t *testing.T) {
 		switch {
 		case b.language == "json" && !json.Valid([]byte(b.text)):
 			t.Errorf("line %d: not JSON", b.line)
+		case b.language == "yaml" && yaml.Unmarshal([]byte(b.text), &map[string]any{}) != nil:
+			t.Errorf("line %d: not YAML", b.line)
 		case b.language == "sh" && strings.Contains(b.text, "go build"):
 			// The binary is there already.
 		case b.language == "sh":
@@ -136,8 +146,18 @@ func TestDeployGuide(t *testing.T) {
 	if !strings.Contains(told, "through PostgreSQL") {
 		t.Error("nothing went through PostgreSQL")
 	}
+	manual, err := os.ReadFile("../docs/self-hosting.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range regexp.MustCompile(`kubbi_relay_[a-z_]+`).FindAllString(string(manual), -1) {
+		if !strings.Contains(told, "# TYPE "+name+" ") {
+			t.Errorf("there is no metric %s", name)
+		}
+	}
 	if found := regexp.MustCompile(`kb_|/r/[A-Za-z0-9_-]{20}|"level":"ERROR"|postgres://`).FindString(journal); found != "" || journal == "" {
 		t.Errorf("the journal holds %q:\n%s", found, journal)
 	}
+	told = regexp.MustCompile(`(?m)^(#|go_|process_|promhttp_|kubbi_relay_).*\n`).ReplaceAllString(told, "")
 	t.Logf("%d pieces of code were run:\n%s", commands, told)
 }

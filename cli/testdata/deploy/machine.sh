@@ -13,11 +13,11 @@ chmod 755 /usr/local/bin/sudo
 
 # A name, and a certificate from an authority that this machine trusts.
 echo 127.0.0.1 kubbi.example.com >>/etc/hosts
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj '/CN=A test' \
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 60 -subj '/CN=A test' \
 	-keyout /tmp/authority.key -out /tmp/authority.crt 2>/dev/null
 openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=kubbi.example.com \
 	-keyout privkey.pem -out /tmp/request.pem 2>/dev/null
-openssl x509 -req -in /tmp/request.pem -CA /tmp/authority.crt -CAkey /tmp/authority.key -days 2 -out fullchain.pem \
+openssl x509 -req -in /tmp/request.pem -CA /tmp/authority.crt -CAkey /tmp/authority.key -days 60 -out fullchain.pem \
 	-extfile <(echo subjectAltName=DNS:kubbi.example.com) 2>/dev/null
 cat /tmp/authority.crt >>/etc/ssl/certs/ca-certificates.crt
 
