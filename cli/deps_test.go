@@ -19,6 +19,7 @@ var imports = map[string][]string{
 	"tools/files":          {"kubbi/api"},
 	"server":               {"tools", "tools/files", "kubbi", "kubbi/api", "kubbi/api/dial", "kubbi/api/outline", "schemas"},
 	"relay":                {"kubbi/api", "kubbi/api/dial", "kubbi/api/outline", "relay/store", "relay/atrest", "relay/spool", "relay/page", "relay/webhook"},
+	"relay/service":        {"kubbi/api", "kubbi/api/dial", "kubbi/api/outline", "relay", "relay/store", "relay/atrest", "relay/spool", "relay/page", "relay/webhook", "relay/keyring", "relay/flock", "relay/private"},
 	"relay/atrest":         {},
 	"relay/page":           {},
 	"relay/keyring":        {"relay/atrest", "relay/flock", "relay/private"},
