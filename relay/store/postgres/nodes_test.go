@@ -46,7 +46,7 @@ func payloadOf(pieces ...[]byte) store.Chunks {
 }
 
 func TestNodesStartTogether(t *testing.T) {
-	url := cluster.Database(t)
+	url := cluster.Schema(t)
 	var wg sync.WaitGroup
 	for range 5 {
 		wg.Go(func() {
@@ -69,7 +69,7 @@ func TestNodesStartTogether(t *testing.T) {
 }
 
 func TestOpenRefuses(t *testing.T) {
-	url := cluster.Database(t)
+	url := cluster.Schema(t)
 	if _, err := postgres.Open(t.Context(), postgres.Config{URL: url, Existing: true}); !errors.Is(err, postgres.ErrNoTables) {
 		t.Errorf("without tables: %v", err)
 	}
@@ -122,7 +122,7 @@ func TestAsynchronousServer(t *testing.T) {
 // TestListsWhileNodesCreate begins lists while other nodes create and sweep:
 // what is on the pages of one must not change while it is read.
 func TestListsWhileNodesCreate(t *testing.T) {
-	url := cluster.Database(t)
+	url := cluster.Schema(t)
 	nodes := []*postgres.Store{openStore(t, url), openStore(t, url), openStore(t, url)}
 	ctx, stop := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
@@ -178,7 +178,7 @@ func TestListsWhileNodesCreate(t *testing.T) {
 // TestKeyOfLargeCreates races large payloads, which are sent before it is known
 // whose key it is.
 func TestKeyOfLargeCreates(t *testing.T) {
-	url := cluster.Database(t)
+	url := cluster.Schema(t)
 	nodes := []*postgres.Store{openStore(t, url), openStore(t, url)}
 	key := &store.CreateKey{Key: randomHash(), Request: randomHash(), Answer: []byte("answer"), Grace: time.Minute}
 	big := make([]byte, store.MaxChunk)
@@ -211,7 +211,7 @@ func TestKeyOfLargeCreates(t *testing.T) {
 
 // TestWipe looks into the tables for what a wipe must not leave.
 func TestWipe(t *testing.T) {
-	url := cluster.Database(t)
+	url := cluster.Schema(t)
 	s := openStore(t, url)
 	big := make([]byte, store.MaxChunk)
 	for name, end := range map[string]func(k *store.Kubbi) error{
@@ -246,14 +246,14 @@ func TestWipe(t *testing.T) {
 			t.Errorf("%s: the row keeps what it must not", name)
 		}
 	}
-	if n := s.Count(t, "pg_class WHERE relname = 'chunk' AND 'autovacuum_vacuum_threshold=50' = ANY(reloptions)"); n != 1 {
+	if n := s.Count(t, "pg_class WHERE oid = 'chunk'::regclass AND 'autovacuum_vacuum_threshold=50' = ANY(reloptions)"); n != 1 {
 		t.Error("the table chunk is not vacuumed often")
 	}
 }
 
 // TestErrorsQuoteNothing has a server complain of a value.
 func TestErrorsQuoteNothing(t *testing.T) {
-	s := openStore(t, cluster.Database(t))
+	s := openStore(t, cluster.Schema(t))
 	err := s.PutAPIKey(t.Context(), store.APIKey{Hash: randomHash(), Owner: "team", Label: "geheim\x00", CreatedAt: t0})
 	if err == nil || strings.Contains(err.Error(), "geheim") || errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("error %v", err)

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 
 func TestStore(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) storetest.Open {
-		url := cluster.Database(t)
+		url := cluster.Schema(t)
 		return func(t *testing.T) store.Store { return openStore(t, url) }
 	})
 }
