@@ -11,7 +11,7 @@ import (
 // stormTime is how long a storm lasts.
 func stormTime() time.Duration {
 	if os.Getenv("KUBBI_CI") == "1" {
-		return 30 * time.Second
+		return 20 * time.Second
 	}
 	return 4 * time.Second
 }
@@ -30,8 +30,11 @@ func TestClusterOnFile(t *testing.T) {
 
 // TestClusterRotation rotates and prunes the master keys of three relays at
 // work: no request fails.
-func TestClusterRotation(t *testing.T) {
-	c := startCluster(t, onFile(t)...)
+func TestClusterRotation(t *testing.T) { rotate(t, onFile(t)) }
+
+func rotate(t *testing.T, env []string) {
+	t.Helper()
+	c := startCluster(t, env...)
 	load, stop := startHandoffs(t, 8, c.newKey("storm"), c.origins()...)
 	load.rotateUnder(c.run)
 	stop()

@@ -1,0 +1,276 @@
+//go:build unix
+
+package cli_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/relay/store/postgres/pgtest"
+)
+
+// inDatabase gives the variables of relays that share a new data base, and a
+// keyring.
+func inDatabase(t *testing.T, pg *pgtest.Cluster) []string {
+	t.Helper()
+	return append(onFile(t), "KUBBI_STORE="+pg.Database(t))
+}
+
+// TestClusterOnPostgres kills three relays that share a data base in turn, while
+// 64 clients race for the same kubbis.
+func TestClusterOnPostgres(t *testing.T) {
+	c := startCluster(t, inDatabase(t, pgtest.New(t))...)
+	s := newStorm(t, c.origins(), c.newKey("storm"))
+	s.run(func(ctx context.Context) { c.killInTurn(ctx, stormTime(), 2*time.Second) })
+	c.silent(s)
+}
+
+// TestClusterPostgresRestarts ends the data base's server in the middle of it
+// all, as a crash does, and as an operator does.
+func TestClusterPostgresRestarts(t *testing.T) {
+	pg := pgtest.New(t)
+	c := startCluster(t, inDatabase(t, pg)...)
+	s := newStorm(t, c.origins(), c.newKey("storm"))
+	s.run(func(ctx context.Context) {
+		for end := time.Now().Add(stormTime()); time.Now().Before(end); {
+			for _, sig := range []syscall.Signal{syscall.SIGQUIT, syscall.SIGINT} {
+				s.claimsOn(ctx)
+				if err := errors.Join(pg.Down(sig), pg.Up()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		// And for longer than a relay waits for it.
+		s.claimsOn(ctx)
+		if err := pg.Down(syscall.SIGQUIT); err != nil {
+			t.Fatal(err)
+		}
+		s.sees503(ctx)
+		c.unready(ctx)
+		if err := pg.Up(); err != nil {
+			t.Fatal(err)
+		}
+		s.claimsOn(ctx)
+		c.recovered(ctx)
+	})
+	c.silent(s)
+}
+
+// TestClusterPostgresConnectionsCut cuts the relays' connections to their data
+// base, again and again.
+func TestClusterPostgresConnectionsCut(t *testing.T) {
+	pg := pgtest.New(t)
+	c := startCluster(t, inDatabase(t, pg)...)
+	s := newStorm(t, c.origins(), c.newKey("storm"))
+	s.run(func(ctx context.Context) {
+		cuts := 0
+		for end := time.Now().Add(stormTime()); time.Now().Before(end); cuts++ {
+			s.claimsOn(ctx)
+			pg.Terminate(t)
+		}
+		t.Logf("%d times", cuts)
+		s.claimsOn(ctx)
+		c.recovered(ctx)
+	})
+	c.silent(s)
+}
+
+// TestClusterPostgresDiskFull fills the disk of the data base, and makes room
+// again: first so that tables can't grow, then so that the server's log can't,
+// and it ends.
+func TestClusterPostgresDiskFull(t *testing.T) {
+	disk := smallDisk(t)
+	pg := &pgtest.Cluster{Dir: disk, Settings: []string{"fsync = off", "max_wal_size = 64MB", "min_wal_size = 32MB"}}
+	t.Cleanup(func() {
+		if err := pg.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	ballast, other := filepath.Join(disk, "ballast"), pg.Database(t)
+	c := startCluster(t, inDatabase(t, pg)...)
+	s := newStorm(t, c.origins(), c.newKey("storm"))
+	s.run(func(ctx context.Context) {
+		s.claimsOn(ctx)
+		fill(t, ballast)
+		s.grows(ctx, "503s", s.unavailable.Load, stormSlots) // of creates
+		room(t, ballast)
+		s.claimsOn(ctx)
+
+		fill(t, ballast)
+		fillLog(ctx, t, other)
+		s.sees503(ctx)
+		room(t, ballast)
+		if err := errors.Join(pg.Down(syscall.SIGINT), pg.Up()); err != nil { // it has ended
+			t.Fatal(err)
+		}
+		s.claimsOn(ctx)
+		c.recovered(ctx)
+	})
+	c.silent(s)
+}
+
+// smallDisk mounts a small file system, as root can on Linux.
+func smallDisk(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=320m,mode=1777", "tmpfs", dir).CombinedOutput(); err != nil {
+		message := "a disk to fill is a tmpfs, which can't be mounted here: " + string(out)
+		if os.Getenv("KUBBI_CI") == "1" {
+			t.Fatal(message)
+		}
+		t.Skip(message)
+	}
+	t.Cleanup(func() {
+		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
+			t.Errorf("umount: %s", out)
+		}
+	})
+	// The server runs as another user, who must get there.
+	for d := filepath.Dir(dir); d != os.TempDir() && d != "/"; d = filepath.Dir(d) {
+		if err := os.Chmod(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// fill writes a file until its disk is full.
+func fill(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for block := make([]byte, 1<<20); len(block) > 0; {
+		if _, err := f.Write(block); errors.Is(err, syscall.ENOSPC) {
+			block = block[:len(block)/2]
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// fillLog has the server write to its log until it can't.
+func fillLog(ctx context.Context, t *testing.T, url string) {
+	t.Helper()
+	for {
+		conn, err := pgx.Connect(ctx, url)
+		if err != nil {
+			return
+		}
+		for err == nil {
+			_, err = conn.Exec(ctx, "SELECT pg_logical_emit_message(false, 'storm', repeat('x', 1000000))")
+		}
+		_ = conn.Close(ctx) // it is broken
+		if ctx.Err() != nil {
+			t.Fatal("the server goes on writing")
+		}
+	}
+}
+
+// room makes room again.
+func room(t *testing.T, ballast string) {
+	t.Helper()
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// claimsOn waits until the clients have claimed for some more time.
+func (s *storm) claimsOn(ctx context.Context) { s.grows(ctx, "claims", s.claims.Load, 50) }
+
+// sees503 waits until clients have been told that the relay can't reach its
+// store.
+func (s *storm) sees503(ctx context.Context) { s.grows(ctx, "503s", s.unavailable.Load, 50) }
+
+func (s *storm) grows(ctx context.Context, what string, count func() int64, by int64) {
+	s.t.Helper()
+	for until := count() + by; count() < until; {
+		select {
+		case <-ctx.Done():
+			s.t.Fatalf("no more %s; %v", what, &s.outcomes)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// unready waits until every node says that it lives, and should be sent no
+// requests.
+func (c *cluster) unready(ctx context.Context) {
+	c.t.Helper()
+	c.all(ctx, map[string]int{"/livez": http.StatusOK, "/readyz": http.StatusServiceUnavailable, api.PathHealth: http.StatusServiceUnavailable})
+}
+
+// recovered waits until every node is ready, and checks that it is the one that
+// was started.
+func (c *cluster) recovered(ctx context.Context) {
+	c.t.Helper()
+	c.all(ctx, map[string]int{"/livez": http.StatusOK, "/readyz": http.StatusOK, api.PathHealth: http.StatusOK})
+	for _, n := range c.nodes {
+		select {
+		case err := <-n.exited:
+			c.t.Fatalf("a node ended: %v\n%.5000s", err, n.log)
+		default:
+		}
+	}
+}
+
+// all waits until every node answers each path with that status.
+func (c *cluster) all(ctx context.Context, statuses map[string]int) {
+	c.t.Helper()
+	var wg sync.WaitGroup
+	for _, n := range c.nodes {
+		for path, status := range statuses {
+			wg.Go(func() {
+				got := 0
+				for ; got != status; got = get(ctx, "http://"+n.addr+path) {
+					if ctx.Err() != nil {
+						c.t.Errorf("%s: status %d, want %d", path, got, status)
+						return
+					}
+				}
+			})
+		}
+	}
+	wg.Wait()
+}
+
+// get gives the status of an answer, 0 if there is none, and takes a moment.
+func get(ctx context.Context, url string) int {
+	select {
+	case <-ctx.Done():
+		return 0
+	case <-time.After(20 * time.Millisecond):
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0
+	}
+	resp.Body.Close()
+	return resp.StatusCode
+}
+
+// TestClusterRotationOnPostgres is TestClusterRotation over a data base.
+func TestClusterRotationOnPostgres(t *testing.T) { rotate(t, inDatabase(t, pgtest.New(t))) }
+
+// TestClusterPythonSDKOnPostgres is TestClusterPythonSDK over a data base.
+func TestClusterPythonSDKOnPostgres(t *testing.T) {
+	python := needs(t, "KUBBI_PYTHON", "a Python with kubbi 0.1.0")
+	pythonSDK(t, python, inDatabase(t, pgtest.New(t)))
+}
