@@ -112,15 +112,15 @@ func (s *suite) pairs() (err error) {
 			return err
 		}})
 	}
-	if err := s.race(all, 1<<10, 3000, "0.3 (SQLite)"); err != nil {
+	if err := s.race(all, 1<<10, 3000, map[string]string{"SQLite": "0.3"}); err != nil {
 		return err
 	}
-	return s.race(all, 100<<10, 400, "")
+	return s.race(all, 100<<10, 400, nil)
 }
 
 // race has the contenders, of whom the first is what the others are compared
 // with, make pairs of a size by turns.
-func (s *suite) race(all []*contender, size, trips int, target string) error {
+func (s *suite) race(all []*contender, size, trips int, targets map[string]string) error {
 	body, err := json.Marshal(map[string]any{
 		"content": strings.Repeat("0123456789abcdef", size/16), "content_type": "text/plain",
 		"ttl_seconds": 3600, "max_retrievals": 1,
@@ -145,7 +145,7 @@ func (s *suite) race(all []*contender, size, trips int, target string) error {
 	bare := all[0]
 	for _, c := range all[1:] {
 		s.add(fmt.Sprintf("relay on %s: create-then-claim pairs, %d KB, durable, 16 connections", c.name, size>>10),
-			c.speed(), bare.name+", same sizes "+bare.speed(), ratio(median(c.rate), median(bare.rate)), target)
+			c.speed(), bare.name+", same sizes "+bare.speed(), ratio(median(c.rate), median(bare.rate)), targets[c.name])
 	}
 	return nil
 }
