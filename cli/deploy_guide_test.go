@@ -83,7 +83,7 @@ systemd-analyze security --no-pager --threshold=11 --offline=true /tmp/alone.ser
 // TestDeployGuide follows docs/self-hosting.md, command by command, on a machine
 // that has just been booted.
 func TestDeployGuide(t *testing.T) {
-	needsRoot(t, "/lib/systemd/systemd", "/usr/bin/unshare", "/usr/bin/setpriv", "/usr/bin/openssl", "/usr/bin/curl", "/usr/bin/sqlite3", "/usr/lib/postgresql")
+	needsRoot(t, "/lib/systemd/systemd", "/usr/bin/unshare", "/usr/bin/setpriv", "/usr/bin/openssl", "/usr/bin/curl", "/usr/bin/sqlite3", "/usr/sbin/nginx", "/usr/lib/postgresql")
 	binary := buildBinary(t)
 	folder := t.TempDir()
 	clone := filepath.Join(folder, "clone")
@@ -93,11 +93,21 @@ func TestDeployGuide(t *testing.T) {
 	if out, err := exec.Command("cp", "-a", "../deploy", binary, clone).CombinedOutput(); err != nil {
 		t.Fatalf("cp: %v\n%s", err, out)
 	}
-	machine, err := os.ReadFile("testdata/deploy/machine.sh")
-	if err != nil {
-		t.Fatal(err)
+	read := func(path string) string {
+		t.Helper()
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
 	}
-	script := string(machine)
+	write := func(path, text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	script := read("testdata/deploy/machine.sh")
 	var heading string
 	check := func() {
 		script += afterwards[heading] + "\n"
@@ -113,6 +123,10 @@ func TestDeployGuide(t *testing.T) {
 			t.Errorf("line %d: not JSON", b.line)
 		case b.language == "yaml" && yaml.Unmarshal([]byte(b.text), &map[string]any{}) != nil:
 			t.Errorf("line %d: not YAML", b.line)
+		case b.language == "nginx":
+			write(filepath.Join(clone, "location.conf"), b.text)
+		case b.language == "" && strings.HasPrefix(b.text, "KUBBI_RELAY_"):
+			write(filepath.Join(clone, "relay.env"), b.text)
 		case b.language == "sh" && strings.Contains(b.text, "go build"):
 			// The binary is there already.
 		case b.language == "sh":
@@ -121,13 +135,11 @@ func TestDeployGuide(t *testing.T) {
 		}
 	}
 	check()
-	script += "echo '== all done'\n"
+	script += "echo '== behind a proxy'\n" + read("testdata/deploy/proxy.sh") + "echo '== all done'\n"
 	if commands < 10 {
 		t.Errorf("only %d pieces of code", commands)
 	}
-	if err := os.WriteFile(filepath.Join(folder, "script"), []byte(script), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	write(filepath.Join(folder, "script"), script)
 
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -146,11 +158,7 @@ func TestDeployGuide(t *testing.T) {
 	if !strings.Contains(told, "through PostgreSQL") {
 		t.Error("nothing went through PostgreSQL")
 	}
-	manual, err := os.ReadFile("../docs/self-hosting.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range regexp.MustCompile(`kubbi_relay_[a-z_]+`).FindAllString(string(manual), -1) {
+	for _, name := range regexp.MustCompile(`kubbi_relay_[a-z_]+`).FindAllString(read("../docs/self-hosting.md"), -1) {
 		if !strings.Contains(told, "# TYPE "+name+" ") {
 			t.Errorf("there is no metric %s", name)
 		}
