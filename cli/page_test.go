@@ -91,6 +91,9 @@ func TestClaimPage(t *testing.T) {
 	if len(s.keys) < 8 || s.requests.Len() == 0 {
 		t.Fatalf("%d sealed kubbis were made", len(s.keys))
 	}
+	if n := bytes.Count(s.requests.Bytes(), []byte("DELETE /r/")); n < 15 {
+		t.Errorf("the page ended the grace of %d claims", n)
+	}
 	for _, key := range s.keys {
 		if bytes.Contains(s.requests.Bytes(), []byte(key)) {
 			t.Error("a request held the key of a sealed kubbi")

@@ -116,6 +116,7 @@ async function open() {
   let came = false;
   try {
     await unlock(sealed()); // the link may be another one by now
+    at("hint").hidden = true; // nobody can be sure of that any more
     const got = await claim();
     if (!got) return;
     came = counted = true;

@@ -327,6 +327,7 @@ await state("changed", {}, async (page, t) => {
   await t.open(await make("sealed-changed"));
   await t.press();
   await t.shows("What came can't be opened");
+  assert.equal(await page.getByText("Nothing has been opened").isVisible(), false);
   await t.look("changed");
   await t.press(); // the relay still has it, for this page
   await t.title("Here it is");
