@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"kubbi-mcp/relay/store"
 	"kubbi-mcp/relay/store/sqlite"
@@ -156,6 +157,27 @@ func TestDamageMetLater(t *testing.T) {
 	}
 	if met == 0 {
 		t.Error("nobody noticed")
+	}
+}
+
+// A claim key that is not one, in a damaged file, is swept like any other.
+func TestDamagedClaimKey(t *testing.T) {
+	path := storePath(t)
+	s := openStore(t, path)
+	execSQL(t, path, "INSERT INTO grace (seq, key, until, number, at) VALUES (7, x'0102', 0, 1, 0)")
+	for range 2 {
+		if _, err := s.Sweep(t.Context(), t0, time.Hour, 10); err != nil {
+			t.Fatal(err)
+		}
+	}
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var n int
+	if err := db.QueryRowContext(t.Context(), "SELECT count(*) FROM grace").Scan(&n); err != nil || n != 0 {
+		t.Errorf("%d claim keys are left, error %v", n, err)
 	}
 }
 

@@ -37,6 +37,7 @@ func putMarked(t *testing.T, s store.Store, n int) marked {
 	k.Files = []store.File{{Name: "file-" + word, ContentType: "text/plain"}}
 	k.FileCount = 1
 	k.Metadata = fmt.Appendf(nil, `{"note":"meta-%s"}`, word)
+	k.Notify = []byte("sealed address") // notices stay, and must hold none of it
 	payload := bytes.Repeat(mark, n/len(mark))
 	var chunks [][]byte
 	for len(payload) > store.MaxChunk {
