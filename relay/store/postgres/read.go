@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"math"
 	"time"
 
 	"github.com/google/uuid"
@@ -65,6 +64,9 @@ func (s *Store) Get(ctx context.Context, owner, id string, now time.Time) (*stor
 	return &k, err
 }
 
+// longest is more than a list can have.
+const longest = 1<<31 - 1
+
 // emptyList is the anchor of a list with nothing in it: kubbi_seq starts after.
 const emptyList = 1
 
@@ -119,14 +121,18 @@ func (q *session) page(ctx context.Context, owner string, p store.Page, now when
 	b.Queue(`SELECT (SELECT count(*) FROM kubbi WHERE owner = $1 AND seq < $2) +
 		(SELECT count(*) FROM removed WHERE owner = $1 AND seq < $2 AND removed >= $2)`, owner, listed.Anchor).
 		QueryRow(func(res pgx.Row) error { return res.Scan(&listed.Total) })
-	if p.Number >= 1 && p.Limit >= 1 && int64(p.Number-1) <= math.MaxInt64/int64(p.Limit) {
+	if p.Number >= 1 && p.Limit >= 1 && p.Limit < longest && p.Number-1 <= longest/p.Limit {
+		offset := (p.Number - 1) * p.Limit
+		// Each half by its index: the planner would not find that by itself.
 		b.Queue(`SELECT `+columns+` FROM (
-			SELECT id, seq, created_at FROM kubbi WHERE owner = $1 AND seq < $2
+			(SELECT id, seq, created_at FROM kubbi WHERE owner = $1 AND seq < $2
+				ORDER BY created_at DESC, seq DESC LIMIT $5)
 			UNION ALL
-			SELECT NULL, seq, created_at FROM removed WHERE owner = $1 AND seq < $2 AND removed >= $2
+			(SELECT NULL, seq, created_at FROM removed WHERE owner = $1 AND seq < $2 AND removed >= $2
+				ORDER BY created_at DESC, seq DESC LIMIT $5)
 			ORDER BY created_at DESC, seq DESC LIMIT $3 OFFSET $4) AS p (kubbi, place, made)
 			JOIN kubbi ON id = p.kubbi ORDER BY p.made DESC, p.place DESC`,
-			owner, listed.Anchor, p.Limit, int64(p.Number-1)*int64(p.Limit)).Query(func(rows pgx.Rows) error {
+			owner, listed.Anchor, p.Limit, offset, int64(offset)+int64(p.Limit)).Query(func(rows pgx.Rows) error {
 			for rows.Next() {
 				var r row
 				if err := rows.Scan(r.fields()...); err != nil {
