@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -141,10 +142,10 @@ func TestDeployGuide(t *testing.T) {
 	}
 	write(filepath.Join(folder, "script"), script)
 
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
 	defer cancel()
 	boot := exec.CommandContext(ctx, "testdata/deploy/boot.sh", folder)
-	boot.Cancel = func() error { return boot.Process.Signal(os.Interrupt) }
+	boot.Cancel = func() error { return boot.Process.Signal(syscall.SIGTERM) }
 	boot.WaitDelay = 10 * time.Second
 	console, err := boot.CombinedOutput()
 	out, _ := os.ReadFile(filepath.Join(folder, "out")) // none if it did not get so far

@@ -14,7 +14,10 @@ if [ "${2-}" != inside ]; then
 	mount -t cgroup2 cgroup2 "$groups"
 	own=$groups/kubbi-test-$$
 	clean() {
-		find "$own" -depth -type d -exec rmdir {} +
+		for _ in {1..50}; do # the last processes may still be going
+			find "$own" -depth -type d -exec rmdir {} + 2>/dev/null && break
+			sleep 0.1
+		done
 		umount "$groups" && rmdir "$groups"
 	}
 	trap clean EXIT
@@ -22,7 +25,11 @@ if [ "${2-}" != inside ]; then
 	(
 		echo "$BASHPID" >"$own/cgroup.procs"
 		exec unshare --mount --pid --ipc --uts --net --cgroup --fork --kill-child "$0" "$folder" inside
-	) && status=0 || status=$?
+	) &
+	system=$!
+	trap 'kill -KILL $system' INT TERM # and all of its processes go with it
+	status=0
+	wait $system || status=$?
 	exit $status
 fi
 
