@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"sync"
 	"time"
@@ -37,6 +38,7 @@ func (r *readiness) ready() bool { return r.Process == ok && r.Store == ok && r.
 type health struct {
 	store   store.Store
 	keyring *keyring.Live
+	log     *slog.Logger
 
 	checking sync.Mutex // held while the checks are done
 	last     readiness
@@ -69,7 +71,7 @@ func (h *health) ask(ctx context.Context) readiness {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.asked = time.Now()
-	if r.Process = ok; h.stopping {
+	if h.stopping {
 		r.Process = "about to stop"
 	}
 	if r.Status = "ready"; !r.ready() {
@@ -82,28 +84,38 @@ func (h *health) check(ctx context.Context) {
 	// Others wait for what comes of it, so it doesn't end with who asked.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), probePatience)
 	defer cancel()
-	h.last = readiness{Store: ok, Keyring: "not known"}
-	if h.store.Ping(ctx) != nil {
+	before := h.last
+	h.last = readiness{Process: ok, Store: ok, Keyring: "not known"}
+	var why error
+	if why = h.store.Ping(ctx); why != nil {
 		h.last.Store = "unreachable"
 	} else {
 		if h.keys != ok || time.Since(h.looked) >= keysAge {
-			h.keys, h.looked = h.lookAtKeys(ctx), time.Now()
+			h.keys, why = h.lookAtKeys(ctx)
+			h.looked = time.Now()
 		}
 		h.last.Keyring = h.keys
 	}
+	first := h.checked.IsZero()
 	h.checked = time.Now()
+	switch is, was := h.last.ready(), before.ready(); {
+	case !is && (was || first):
+		h.log.LogAttrs(ctx, slog.LevelWarn, "relay is not ready for requests", slog.Any("err", why))
+	case is && !was && !first:
+		h.log.LogAttrs(ctx, slog.LevelInfo, "relay is ready for requests again")
+	}
 }
 
-// lookAtKeys says which keys are missing. Their ids are no secret.
-func (h *health) lookAtKeys(ctx context.Context) string {
+// lookAtKeys looks whether a key is missing, and says why it thinks so.
+func (h *health) lookAtKeys(ctx context.Context) (keys string, why error) {
 	err := h.keyring.Complete(ctx, "the store")
 	switch {
 	case err == nil:
-		return ok
+		return ok, nil
 	case errors.Is(err, keyring.ErrLost):
-		return "lacks a key that the store needs"
+		return "lacks a key that the store needs", err
 	}
-	return "not known"
+	return "not known", err
 }
 
 // probes adds the probes to a mux.

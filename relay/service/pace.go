@@ -98,50 +98,56 @@ func (p paced) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		out.allow(0)
 	}
 	if r.Body != nil && r.Body != http.NoBody {
-		in := &pacedBody{ReadCloser: r.Body, rc: rc, p: p, begun: time.Now()}
-		in.allow(0)
+		in := &pacedBody{ReadCloser: r.Body, rc: rc, p: p}
+		in.extend() // for what is refused unread, of which net/http reads a little
 		r.Body = in
 	}
 	p.next.ServeHTTP(out, r)
 }
 
-// allow is until when n bytes must have moved, of what began at that time.
-func (p paced) allow(begun time.Time, n int64) time.Time {
-	return begun.Add(p.stall + time.Duration(float64(n)/float64(p.rate)*float64(time.Second)))
+// allow is the time that n bytes may take.
+func (p paced) allow(n int64) time.Duration {
+	return p.stall + time.Duration(float64(n)/float64(p.rate)*float64(time.Second))
 }
 
+// pacedBody counts the time that it waits for the client, and not what the
+// relay does between two reads.
 type pacedBody struct {
 	io.ReadCloser
-	rc    *http.ResponseController
-	p     paced
-	begun time.Time
-	n     int64
-	until time.Time
+	rc     *http.ResponseController
+	p      paced
+	n      int64
+	waited time.Duration
+	until  time.Time // the deadline
 }
 
-// allow sets the deadline for what comes after n more bytes.
-func (b *pacedBody) allow(n int) {
+func (b *pacedBody) Read(p []byte) (int, error) {
+	b.extend()
+	begun := time.Now()
+	n, err := b.ReadCloser.Read(p)
+	b.waited += time.Since(begun)
 	b.n += int64(n)
-	until := b.p.allow(b.begun, b.n)
-	if still := time.Now().Add(b.p.stall); still.Before(until) { // what came fast buys no time to stand still
-		until = still
+	switch {
+	case errors.Is(err, io.EOF):
+		// net/http reads on, to see the client go.
+		_ = b.rc.SetReadDeadline(time.Time{})
+	case err == nil && b.waited > b.p.allow(b.n):
+		// Not by a deadline: one that passes just as a body ends would be taken for
+		// the client's going away.
+		err = errTooSlow
 	}
-	if until.Sub(b.until) >= b.p.stall/16 {
+	return n, err
+}
+
+// extend sets the deadline for what comes next.
+func (b *pacedBody) extend() {
+	if until := time.Now().Add(b.p.stall); until.Sub(b.until) >= b.p.stall/16 {
 		b.until = until
 		_ = b.rc.SetReadDeadline(until) // none to set, where the connection is the caller's own
 	}
 }
 
-func (b *pacedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if errors.Is(err, io.EOF) {
-		// net/http reads on, to see the client go.
-		_ = b.rc.SetReadDeadline(time.Time{})
-		return n, err
-	}
-	b.allow(n)
-	return n, err
-}
+var errTooSlow = errors.New("the request's body comes too slowly")
 
 // pacedWriter gives each piece of an answer its time, since it may have waited
 // for the store before.
@@ -152,7 +158,7 @@ type pacedWriter struct {
 }
 
 func (w *pacedWriter) allow(n int) {
-	_ = w.rc.SetWriteDeadline(w.p.allow(time.Now(), int64(n)))
+	_ = w.rc.SetWriteDeadline(time.Now().Add(w.p.allow(int64(n))))
 }
 
 func (w *pacedWriter) WriteHeader(status int) {

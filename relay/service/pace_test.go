@@ -85,7 +85,7 @@ func TestTooManyConnections(t *testing.T) {
 // TestSlowClients ends a connection that stands still, and not one that is slow
 // and moves: whatever its request's size, by what has come.
 func TestSlowClients(t *testing.T) {
-	const stall, rate = 300 * time.Millisecond, 20_000
+	const stall, rate = 600 * time.Millisecond, 20_000
 	s := serve(t, func(c *Config) { c.Limits.Header, c.Limits.Stall, c.Limits.MinRate = stall, stall, rate })
 	open := func(request string) net.Conn {
 		c, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
@@ -115,6 +115,29 @@ func TestSlowClients(t *testing.T) {
 		}
 	}
 
+	// One that moves and is too slow is told so: to stand still is not its only way
+	// to hold a place.
+	trickle := open(post(100_000) + `{"content":"`)
+	refused := make(chan error, 1)
+	go func() {
+		resp, err := http.ReadResponse(bufio.NewReader(trickle), nil)
+		if err == nil && resp.StatusCode != http.StatusBadRequest {
+			err = errors.New(resp.Status)
+		}
+		refused <- err
+	}()
+	for waiting := true; waiting; {
+		select {
+		case err := <-refused:
+			waiting = false
+			if err != nil {
+				t.Errorf("one that trickles: %v", err)
+			}
+		case <-time.After(stall / 6):
+			_, _ = io.WriteString(trickle, "x")
+		}
+	}
+
 	// In all it takes several times as long as one that stands still may.
 	body := strings.Replace(small, "p4yload", strings.Repeat("x", 60_000), 1)
 	c := open(post(len(body)))
@@ -124,7 +147,7 @@ func TestSlowClients(t *testing.T) {
 			t.Fatalf("one that is slow was cut off: %v", err)
 		}
 		piece = piece[n:]
-		time.Sleep(70 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond)
 	}
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {
@@ -145,8 +168,8 @@ func TestSlowClients(t *testing.T) {
 
 // TestSlowReader cuts off a client that does not read its answer.
 func TestSlowReader(t *testing.T) {
-	s := serve(t, func(c *Config) { c.Limits.Stall, c.Limits.MinRate = 200*time.Millisecond, 100<<20 })
-	body := strings.Replace(small, "p4yload", strings.Repeat("x", 9<<20), 1)
+	s := serve(t, func(c *Config) { c.Limits.Stall, c.Limits.MinRate = 200*time.Millisecond, 2<<20 })
+	body := strings.Replace(small, "p4yload", strings.Repeat("x", 5<<20), 1)
 	status, text := s.call("POST", s.url+api.PathKubbis, body)
 	if status != http.StatusCreated {
 		t.Fatalf("create: %d %s", status, text)
@@ -167,7 +190,7 @@ func TestSlowReader(t *testing.T) {
 	})
 	_ = c.SetDeadline(time.Now().Add(patience))
 	got, _ := io.ReadAll(c)
-	if !bytes.HasPrefix(got, []byte("HTTP/1.1 200")) || len(got) > 9<<20 {
+	if !bytes.HasPrefix(got, []byte("HTTP/1.1 200")) || len(got) > 5<<20 {
 		t.Errorf("%d bytes came: %.20s", len(got), got)
 	}
 }

@@ -91,7 +91,7 @@ func New(cfg Config) (*Service, error) {
 	}
 	s := &Service{cfg: cfg, log: cfg.Relay.Logger, running: make(chan struct{}, cfg.Limits.Requests)}
 	s.metrics = newMetrics(cfg.Version, cfg.Relay.Store)
-	s.health = health{store: cfg.Relay.Store, keyring: cfg.Keyring}
+	s.health = health{store: cfg.Relay.Store, keyring: cfg.Keyring, log: s.log}
 	cfg.Relay.Keyring, cfg.Relay.Observer = cfg.Keyring, s.metrics
 	cfg.Relay.Store = s.metrics.counting(cfg.Relay.Store)
 	if cfg.Relay.Notify != nil {
@@ -184,7 +184,7 @@ func (s *Service) scrapeServer(life context.Context) *http.Server {
 		Handler:           mux,
 		ReadHeaderTimeout: s.cfg.Limits.Header,
 		ReadTimeout:       s.cfg.Limits.Header,
-		WriteTimeout:      s.cfg.Limits.Stall,
+		WriteTimeout:      2 * scrapePatience,
 		IdleTimeout:       s.cfg.Limits.Idle,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),

@@ -267,12 +267,47 @@ func TestReady(t *testing.T) {
 		status, text := s.call("GET", s.url+"/readyz", "")
 		return status == 503 && strings.Contains(text, `"store":"unreachable"`) && strings.Contains(text, `"keyring":"not known"`)
 	})
+	if log := s.log.String(); strings.Count(log, "relay is not ready for requests") != 1 {
+		t.Errorf("logged: %s", log)
+	}
 	if status, _ := s.call("GET", s.url+"/livez", ""); status != 200 {
 		t.Errorf("livez: %d", status)
 	}
 	if status, text := s.call("GET", s.metrics+"/metrics", ""); status != 200 || !strings.Contains(text, "kubbi_relay_store_up 0\n") {
 		t.Errorf("metrics without a store: %d %s", status, text)
 	}
+}
+
+// TestReadyKeys is not ready while another relay seals with a key that this one
+// does not have.
+func TestReadyKeys(t *testing.T) {
+	s := serve(t, nil)
+	const foreign = "0123456789abcdef"
+	now := time.Now()
+	k := &store.Kubbi{
+		ID: "01a20e51-b2b3-78f9-8003-d25e59a95fb1", Owner: "test", Token: relay.HashSecret("t"), MasterKey: foreign,
+		ContentType: "text/plain", Size: 1, CreatedAt: now, ExpiresAt: now.Add(time.Hour),
+	}
+	payload := func(yield func(store.Chunk, error) bool) { yield(store.Chunk{Sealed: []byte("x")}, nil) }
+	if _, err := s.db.Create(t.Context(), k, payload, nil, store.Quota{}, now); err != nil {
+		t.Fatal(err)
+	}
+	lacks := func() bool {
+		status, text := s.call("GET", s.url+"/readyz", "")
+		return status == 503 && strings.Contains(text, `"keyring":"lacks a key that the store needs"`)
+	}
+	until(t, "it lacks the key", lacks)
+	if log := s.log.String(); !strings.Contains(log, foreign) {
+		t.Errorf("the log does not say which: %s", log)
+	}
+	if _, err := s.db.Delete(t.Context(), "test", k.ID, now); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "it is ready again", func() bool {
+		status, _ := s.call("GET", s.url+"/readyz", "")
+		return status == 200
+	})
+	until(t, "that is logged", func() bool { return strings.Contains(s.log.String(), "ready for requests again") })
 }
 
 // TestMetricsElsewhere keeps the metrics from whoever can reach the relay.

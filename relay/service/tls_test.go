@@ -35,7 +35,7 @@ func TestTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const stall = 400 * time.Millisecond
+	const stall = time.Second
 	s := serve(t, func(c *Config) {
 		c.Limits.Stall, c.Limits.MinRate = stall, 20
 		c.Certificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
@@ -68,8 +68,8 @@ func TestTLS(t *testing.T) {
 		others.Go(func() {
 			r, w := io.Pipe()
 			go func() { // slow, and longer than one that stands still may be
-				for _, piece := range []string{small[:10], small[10:20], small[20:30], small[30:]} {
-					time.Sleep(stall / 2)
+				for _, piece := range []string{small[:10], small[10:20], small[20:30], small[30:40], small[40:50], small[50:]} {
+					time.Sleep(stall / 4)
 					_, _ = io.WriteString(w, piece)
 				}
 				_ = w.Close()
