@@ -48,6 +48,9 @@ func explain(path string, err error) error {
 			return full(path, err)
 		}
 		return fmt.Errorf("%s: %w: check the disk it is on: %w", path, store.ErrUnavailable, err)
+	case sqlite3.SQLITE_ERROR:
+		// Every statement was good when the store was opened.
+		return fmt.Errorf("%s: %w: it has changed the schema while this program was running, which must be started again: %w", path, ErrNewer, err)
 	case sqlite3.SQLITE_NOMEM:
 		return fmt.Errorf("%s: %w: %w", path, store.ErrUnavailable, err)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"kubbi-mcp/relay/store"
+	"kubbi-mcp/relay/store/sqlite"
 )
 
 // A store of the first schema, which the program of then has left, is brought
@@ -139,6 +140,23 @@ func TestVersion1StillOpen(t *testing.T) {
 		if _, err := db.ExecContext(t.Context(), old); err == nil {
 			t.Errorf("%s: works", old)
 		}
+	}
+}
+
+// So will this version's be told, by the next one.
+func TestSchemaChangesMeanwhile(t *testing.T) {
+	path := storePath(t)
+	s := openStore(t, path)
+	k := newKubbi(1)
+	if _, err := s.Create(t.Context(), k, payloadOf([]byte("x")), nil, store.Quota{}, t0); err != nil {
+		t.Fatal(err)
+	}
+	execSQL(t, path, "ALTER TABLE kubbi RENAME COLUMN payload TO content")
+	if _, err := s.Inspect(t.Context(), k.Token, t0); !errors.Is(err, sqlite.ErrNewer) {
+		t.Errorf("inspect: %v", err)
+	}
+	if _, err := s.Claim(t.Context(), k.Token, nil, nil, t0); !errors.Is(err, sqlite.ErrNewer) {
+		t.Errorf("claim: %v", err)
 	}
 }
 
