@@ -37,12 +37,13 @@ type cluster struct {
 func startCluster(t *testing.T, env ...string) *cluster {
 	t.Helper()
 	home := t.TempDir()
-	c := &cluster{t: t, env: append(env, "HOME="+home, "XDG_DATA_HOME="+home, "KUBBI_RELAY_GRACE=1h")}
+	c := &cluster{t: t}
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "KUBBI_") {
 			c.env = append(c.env, v)
 		}
 	}
+	c.env = append(append(c.env, env...), "HOME="+home, "XDG_DATA_HOME="+home, "KUBBI_RELAY_GRACE=1h") // outlasts the test
 	t.Cleanup(c.stop)
 	for range 3 { // all at once, as after a loss of power
 		n := &node{addr: freeAddr(t), log: &logBuffer{}}
