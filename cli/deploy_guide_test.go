@@ -69,6 +69,10 @@ curl -fsS --retry 10 --retry-connrefused https://kubbi.example.com/readyz
 KUBBI_API_KEY=$key kubbi-mcp send 'after the backup' >/dev/null
 [ "$(stat -c %U /var/lib/kubbi-relay/store.db*  | sort -u)" = kubbi-relay ]`,
 	"PostgreSQL, and several relays": `
+curl -fsS --retry 10 --retry-connrefused https://kubbi.example.com/readyz
+kubbi-mcp claim "$url" | grep -q 'through PostgreSQL'
+kubbi-relay-admin keyring list | grep -q waiting
+kubbi-relay-admin keyring prune
 runuser -u postgres -- psql --quiet --tuples-only --command 'SELECT label FROM api_key' kubbi | grep -q first-agent
 [ -z "$(ls /run/credentials/kubbi-relay.service | grep -v -e store -e keyring -e tls)" ]
 systemd-analyze verify /etc/systemd/system/kubbi-relay.service
