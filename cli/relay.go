@@ -14,6 +14,7 @@ import (
 	"kubbi-mcp/relay"
 	"kubbi-mcp/relay/keyring"
 	"kubbi-mcp/relay/service"
+	"kubbi-mcp/relay/spool"
 	"kubbi-mcp/relay/store"
 	"kubbi-mcp/relay/webhook"
 )
@@ -81,6 +82,9 @@ func (c *relayServeCmd) Run(a *app) (err error) {
 	}
 	if err := os.MkdirAll(cfg.Relay.SpoolDir, 0o700); err != nil {
 		return usagef("--data-dir (KUBBI_DATA_DIR): %w", err)
+	}
+	if err := spool.Sweep(cfg.Relay.SpoolDir, time.Now()); err != nil {
+		a.log.Warn("old spools of the relay not removed", "err", err)
 	}
 	db, err := a.openStore(a.ctx, c.Store)
 	if err != nil {
