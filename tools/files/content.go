@@ -65,7 +65,7 @@ func textPrefix(b []byte) (int, bool) {
 
 // typeOf is a file's type by its name's ending, else by its first bytes.
 func typeOf(name string, text bool, head []byte) string {
-	if t := TypeByName(name); t != "" {
+	if t := TypeByName(name); t != "" && !(text && isMedia(t)) {
 		return t
 	}
 	t, _, err := mime.ParseMediaType(mimetype.Detect(head).String())
@@ -76,6 +76,13 @@ func typeOf(name string, text bool, head []byte) string {
 		return fallback(true)
 	}
 	return t
+}
+
+// isMedia tells whether a type is one of sounds or pictures, which are not text:
+// some machines' tables have the modules of a tracker for go.mod.
+func isMedia(t string) bool {
+	kind, _, _ := strings.Cut(t, "/")
+	return (kind == "audio" || kind == "video" || kind == "image") && !strings.HasSuffix(t, "+xml")
 }
 
 // TypeByName gives the MIME type that a name's ending stands for, "" if none is

@@ -23,3 +23,20 @@ func TestContentType(t *testing.T) {
 		}
 	}
 }
+
+// A machine's own table may take an ending for something else.
+func TestTextIsNoMedia(t *testing.T) {
+	for typ, want := range map[string]bool{
+		"audio/x-mod": true, "video/mp2t": true, "image/x-xpixmap": true,
+		"image/svg+xml": false, "text/x-go": false, "application/json": false,
+	} {
+		if got := isMedia(typ); got != want {
+			t.Errorf("isMedia(%q) = %v", typ, got)
+		}
+	}
+	for name, want := range map[string]string{"go.mod": "text/plain", "a.svg": "image/svg+xml"} {
+		if got := typeOf(name, true, []byte("module m\n")); got != want {
+			t.Errorf("typeOf(%q) of text = %q, want %q", name, got, want)
+		}
+	}
+}
