@@ -28,8 +28,9 @@ var imports = map[string][]string{
 	"relay/flock":          {},
 	"relay/webhook":        {"kubbi/api", "kubbi/api/dial", "relay/store"},
 	"relay/private":        {"relay/flock"},
-	"relay/store/sqlite":   {"relay/store", "relay/spool", "relay/flock"},
-	"relay/store/postgres": {"relay/store", "relay/spool"},
+	"relay/store/payload":  {"relay/store", "relay/spool"},
+	"relay/store/sqlite":   {"relay/store", "relay/store/payload", "relay/spool", "relay/flock"},
+	"relay/store/postgres": {"relay/store", "relay/store/payload", "relay/spool"},
 }
 
 // TestImports keeps the client from knowing the relay, the relay from knowing

@@ -2,24 +2,17 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
-	"kubbi-mcp/relay/spool"
 	"kubbi-mcp/relay/store"
+	"kubbi-mcp/relay/store/payload"
 )
 
-const (
-	// maxClaimed is how much of a payload a claim holds in memory, bytes. The
-	// rest goes to a spool, encrypted once more, so that nothing is left of
-	// what the claim has wiped.
-	maxClaimed = 4 << 20
-	// firstPieces is how many chunks come along with the row.
-	firstPieces = 4
-)
+// firstPieces is how many chunks come along with the row.
+const firstPieces = 4
 
 const lockByToken = "SELECT " + columns + " FROM kubbi WHERE token = $1 FOR UPDATE"
 
@@ -34,19 +27,18 @@ func (s *Store) Claim(ctx context.Context, token store.Hash, key *store.ClaimKey
 	if key != nil && key.Grace < time.Millisecond {
 		key = nil
 	}
-	c := &claim{token: token, key: key, opens: opens, now: ms(now), dir: s.spool}
+	c := &claim{token: token, key: key, opens: opens, now: ms(now)}
+	c.payload.Dir = s.spool
 	if err := s.run(ctx, func(q *session) error { return c.claim(ctx, q) }); err != nil {
-		c.close()
+		c.payload.Close()
 		return nil, err
 	}
 	out, err := c.claimed()
 	if err != nil {
-		c.close()
+		c.payload.Close()
 		return nil, err
 	}
-	if c.spool != nil {
-		context.AfterFunc(ctx, c.close)
-	}
+	c.payload.CloseAfter(ctx)
 	return out, nil
 }
 
@@ -60,18 +52,7 @@ type claim struct {
 	number int
 	replay bool
 
-	chunks []store.Chunk // the last ones, of a large payload, without their bytes, which spool has
-	held   int           // bytes in chunks
-	sizes  []int         // of the chunks in spool
-	dir    string        // of spool
-	spool  *spool.Spool  // nil: none is needed
-}
-
-// close frees what is kept of the payload.
-func (c *claim) close() {
-	if c.spool != nil {
-		_ = c.spool.Close() // a file without a name
-	}
+	payload payload.Kept
 }
 
 func (c *claim) keyBytes() []byte {
@@ -82,8 +63,8 @@ func (c *claim) keyBytes() []byte {
 }
 
 func (c *claim) claim(ctx context.Context, q *session) error {
-	c.close() // of an attempt before
-	c.spool, c.chunks, c.sizes, c.held, c.replay = nil, nil, nil, 0, false
+	c.payload.Reset() // of an attempt before
+	c.replay = false
 	r := &c.row
 	var found bool
 	b := begin()
@@ -178,13 +159,13 @@ func (c *claim) read(b *pgx.Batch, sql string, args ...any) {
 		var failed error
 		for rows.Next() {
 			raw := rows.RawValues()
-			var chunk store.Chunk
-			if err := rows.Scan(&chunk.Part, &chunk.Index, nil); err != nil {
+			var part, index int
+			if err := rows.Scan(&part, &index, nil); err != nil {
 				return err
 			}
 			// A spool that fails must not keep the rest of the answer in the connection.
 			if failed == nil {
-				failed = c.keep(chunk, raw[2])
+				failed = c.payload.Add(part, index, raw[2])
 			}
 		}
 		if err := rows.Err(); err != nil {
@@ -192,26 +173,6 @@ func (c *claim) read(b *pgx.Batch, sql string, args ...any) {
 		}
 		return failed
 	})
-}
-
-func (c *claim) keep(chunk store.Chunk, sealed []byte) (err error) {
-	if held := c.held + len(sealed); held <= maxClaimed && c.sizes == nil {
-		c.held = held
-		chunk.Sealed = append([]byte{}, sealed...)
-		c.chunks = append(c.chunks, chunk)
-		return nil
-	}
-	if c.spool == nil {
-		if c.spool, err = spool.New(c.dir); err != nil {
-			return final{fmt.Errorf("%w: %w", store.ErrUnavailable, err)}
-		}
-	}
-	c.chunks = append(c.chunks, chunk)
-	c.sizes = append(c.sizes, len(sealed))
-	if _, err := c.spool.Write(sealed); err != nil {
-		return final{fmt.Errorf("%w: %w", store.ErrUnavailable, err)}
-	}
-	return nil
 }
 
 // rest reads the chunks that have not come along with the row.
@@ -224,7 +185,7 @@ func (c *claim) rest(ctx context.Context, q *session) error {
 			return err
 		}
 	}
-	if len(c.chunks) != c.row.pieces {
+	if c.payload.Len() != c.row.pieces {
 		return errLost
 	}
 	return nil
@@ -242,31 +203,7 @@ func (c *claim) claimed() (*store.Claimed, error) {
 	if err := c.row.open(&k); err != nil {
 		return nil, err
 	}
-	return &store.Claimed{Kubbi: k, Number: c.number, Burned: k.Status == store.Burned, Replay: c.replay, Payload: c.payload}, nil
-}
-
-// payload is the store.Chunks of a claim.
-func (c *claim) payload(yield func(store.Chunk, error) bool) {
-	defer c.close()
-	var buf []byte
-	var at int64
-	inMemory := len(c.chunks) - len(c.sizes)
-	for i, chunk := range c.chunks {
-		c.chunks[i].Sealed = nil // a large payload is freed as it is read
-		if i >= inMemory {
-			size := c.sizes[i-inMemory]
-			buf = slices.Grow(buf[:0], size)[:size]
-			if _, err := c.spool.ReadAt(buf, at); err != nil {
-				yield(store.Chunk{}, fmt.Errorf("%w: %w", store.ErrUnavailable, err))
-				return
-			}
-			chunk.Sealed = buf
-			at += int64(size)
-		}
-		if !yield(chunk, nil) {
-			return
-		}
-	}
+	return &store.Claimed{Kubbi: k, Number: c.number, Burned: k.Status == store.Burned, Replay: c.replay, Payload: c.payload.All}, nil
 }
 
 // Release ends a claim's grace: see store.Store.

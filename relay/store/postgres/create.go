@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"kubbi-mcp/relay/store"
+	"kubbi-mcp/relay/store/payload"
 )
 
 const (
@@ -19,7 +20,6 @@ const (
 	// taken. A larger one is sent in pieces of about flushBytes.
 	heldBytes  = store.MaxChunk
 	flushBytes = 2 << 20
-	maxChunks  = 1 << 20
 )
 
 // insertKubbi stores a kubbi and chunks of it, the last ones, in one statement.
@@ -40,13 +40,7 @@ const insertChunks = `INSERT INTO chunk (kubbi, ordinal, part, idx, sealed)
 	SELECT $1::uuid, c.ordinal, c.part, c.idx, c.sealed
 	FROM unnest($2::integer[], $3::integer[], $4::integer[], $5::bytea[]) AS c (ordinal, part, idx, sealed)`
 
-var (
-	errNoChunk  = errors.New("payload has no chunk")
-	errOrder    = errors.New("payload's chunks are out of order")
-	errTooLarge = fmt.Errorf("payload has a chunk of more than %d bytes", store.MaxChunk)
-	errTooMany  = fmt.Errorf("payload has more than %d chunks", maxChunks)
-	errNoOwner  = errors.New("owner has no row")
-)
+var errNoOwner = errors.New("owner has no row")
 
 // Create stores a kubbi: see store.Store. One of up to 1 MiB and without a
 // quota is one statement: a single round trip. Of a larger one the chunks are
@@ -116,16 +110,16 @@ func (p *pieces) reset() {
 }
 
 // deliver reads the payload and stores it.
-func (c *creation) deliver(ctx context.Context, payload store.Chunks) error {
+func (c *creation) deliver(ctx context.Context, chunks store.Chunks) error {
 	defer func() {
 		if c.tx != nil {
 			c.tx.release(ctx)
 		}
 	}()
-	var next place
-	for chunk, err := range payload {
+	var order payload.Order
+	for chunk, err := range chunks {
 		if err == nil {
-			err = next.check(chunk)
+			err = order.Next(chunk)
 		}
 		if err != nil {
 			return err
@@ -144,7 +138,7 @@ func (c *creation) deliver(ctx context.Context, payload store.Chunks) error {
 	}
 	switch {
 	case c.n == 0:
-		return errNoChunk
+		return payload.ErrNone
 	case c.tx == nil:
 		return c.s.run(ctx, func(q *session) error { return c.small(ctx, q) })
 	}
@@ -367,22 +361,4 @@ func (c *creation) keyBytes() []byte {
 		return nil
 	}
 	return c.key.Key[:]
-}
-
-// place is where the next chunk may stand.
-type place struct{ chunks, part, index int }
-
-func (p *place) check(c store.Chunk) error {
-	switch {
-	case len(c.Sealed) > store.MaxChunk:
-		return errTooLarge
-	case p.chunks == maxChunks:
-		return errTooMany
-	case c.Part == p.part && c.Index == p.index:
-	case p.chunks > 0 && c.Part == p.part+1 && c.Index == 0:
-	default:
-		return errOrder
-	}
-	*p = place{p.chunks + 1, c.Part, c.Index + 1}
-	return nil
 }

@@ -3,20 +3,13 @@ package sqlite
 import (
 	"context"
 	"errors"
-	"fmt"
 	"path/filepath"
 	"slices"
-	"sync"
 	"time"
 
-	"kubbi-mcp/relay/spool"
 	"kubbi-mcp/relay/store"
+	"kubbi-mcp/relay/store/payload"
 )
-
-// maxClaimed is how much of a payload a claim holds in memory. The rest goes to a
-// spool, encrypted once more, so that nothing is left of what the claim has
-// wiped.
-const maxClaimed = 4 << 20
 
 // Claim counts a retrieval and gives the payload: see store.Store. The payload
 // is read in the step that counts, since any later one might find it wiped.
@@ -28,82 +21,38 @@ func (s *Store) Claim(ctx context.Context, token store.Hash, key *store.ClaimKey
 	if key != nil && key.Grace < time.Millisecond {
 		key = nil
 	}
-	c := &claim{token: token, key: key, opens: opens, now: ms(now), dir: filepath.Dir(s.path)}
+	c := &claim{token: token, key: key, opens: opens, now: ms(now)}
+	c.payload.Dir = filepath.Dir(s.path)
 	c.do = c.claim
 	if err := s.writer.submit(ctx, &c.op); err != nil {
-		c.giveUp()
+		c.payload.Close()
 		return nil, err
 	}
 	out, err := c.claimed()
 	if err != nil {
-		c.giveUp()
+		c.payload.Close()
 		return nil, err
 	}
-	if c.spool != nil {
-		context.AfterFunc(ctx, c.giveUp)
-	}
+	c.payload.CloseAfter(ctx)
 	return out, nil
 }
 
 // claim is a claim on its way to the writer.
 type claim struct {
 	op
-	token  store.Hash
-	key    *store.ClaimKey
-	opens  []string // master keys; nil: all
-	now    int64
-	row    row // as the answer has it
-	number int
-	replay bool
-	chunks []store.Chunk // the last ones, of a large payload, without their bytes, which spool has
-	held   int           // bytes in chunks
-	sizes  []int         // of the chunks in spool
-
-	dir     string // of spool
-	mu      sync.Mutex
-	spool   *spool.Spool // nil: none is needed
-	givenUp bool         // nobody waits for the payload any more
-}
-
-// giveUp frees what is kept of the payload.
-func (c *claim) giveUp() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.givenUp = true
-	if c.spool != nil {
-		_ = c.spool.Close() // a file without a name
-	}
-}
-
-// keep adds to the spool.
-func (c *claim) keep(b []byte) (err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.givenUp {
-		return context.Canceled
-	}
-	if c.spool == nil {
-		if c.spool, err = spool.New(c.dir); err != nil {
-			return err
-		}
-	}
-	_, err = c.spool.Write(b)
-	return err
-}
-
-// empty drops what an earlier run of the op has kept.
-func (c *claim) empty() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.spool != nil {
-		_ = c.spool.Close()
-	}
-	c.spool, c.chunks, c.sizes, c.held = nil, nil, nil, 0
+	token   store.Hash
+	key     *store.ClaimKey
+	opens   []string // master keys; nil: all
+	now     int64
+	row     row // as the answer has it
+	number  int
+	replay  bool
+	payload payload.Kept
 }
 
 func (c *claim) claim(t *tx) error {
 	r := &c.row
-	c.empty()
+	c.payload.Reset()
 	if err := r.byToken(t.byToken, c.token); err != nil {
 		return err
 	}
@@ -188,26 +137,16 @@ func (c *claim) read(t *tx) error {
 	s.bindInt(2, (c.row.seq+1)<<chunkBits)
 	var failed error
 	err := s.each(func() {
-		b := s.raw(2)
-		if held := c.held + len(b); held <= maxClaimed && c.sizes == nil {
-			c.held = held
-			c.chunks = append(c.chunks, store.Chunk{Part: int(s.int(0)), Index: int(s.int(1)), Sealed: s.bytes(2)})
-			return
-		}
-		c.chunks = append(c.chunks, store.Chunk{Part: int(s.int(0)), Index: int(s.int(1))})
-		c.sizes = append(c.sizes, len(b))
 		if failed == nil {
-			failed = c.keep(b)
+			failed = c.payload.Add(int(s.int(0)), int(s.int(1)), s.raw(2))
 		}
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	if failed != nil {
-		// Nothing has been written yet, so that the claim is as if it had not been.
-		return fmt.Errorf("%w: %w", store.ErrUnavailable, failed)
-	}
-	if len(c.chunks) == 0 {
+	case failed != nil: // before the first write, so that the claim is as if it had not been
+		return failed
+	case c.payload.Len() == 0:
 		return errLost
 	}
 	return nil
@@ -226,32 +165,8 @@ func (c *claim) claimed() (*store.Claimed, error) {
 		Number:  c.number,
 		Burned:  k.Status == store.Burned,
 		Replay:  c.replay,
-		Payload: c.payload,
+		Payload: c.payload.All,
 	}, nil
-}
-
-// payload is the store.Chunks of a claim.
-func (c *claim) payload(yield func(store.Chunk, error) bool) {
-	defer c.giveUp()
-	var buf []byte
-	var at int64
-	inMemory := len(c.chunks) - len(c.sizes)
-	for i, chunk := range c.chunks {
-		c.chunks[i].Sealed = nil // a large payload is freed as it is read
-		if i >= inMemory {
-			size := c.sizes[i-inMemory]
-			buf = slices.Grow(buf[:0], size)[:size]
-			if _, err := c.spool.ReadAt(buf, at); err != nil {
-				yield(store.Chunk{}, fmt.Errorf("%w: %w", store.ErrUnavailable, err))
-				return
-			}
-			chunk.Sealed = buf
-			at += int64(size)
-		}
-		if !yield(chunk, nil) {
-			return
-		}
-	}
 }
 
 // Release ends a claim's grace: see store.Store.

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"kubbi-mcp/relay/store"
+	"kubbi-mcp/relay/store/payload"
 )
 
 // heldBytes is how much of a payload is gathered before the writer is asked. A
@@ -78,11 +79,11 @@ func (s *Store) Create(ctx context.Context, k *store.Kubbi, payload store.Chunks
 }
 
 // deliver gathers the payload and has the writer store it.
-func (s *Store) deliver(ctx context.Context, c *creation, payload store.Chunks) error {
-	var next place
-	for chunk, err := range payload {
+func (s *Store) deliver(ctx context.Context, c *creation, chunks store.Chunks) error {
+	var order payload.Order
+	for chunk, err := range chunks {
 		if err == nil {
-			err = next.check(chunk)
+			err = order.Next(chunk)
 		}
 		switch {
 		case err != nil && c.feed == nil:
@@ -120,8 +121,8 @@ func (s *Store) deliver(ctx context.Context, c *creation, payload store.Chunks) 
 		close(c.feed)
 		return s.writer.await(ctx, &c.op)
 	}
-	if next.chunks == 0 {
-		return errNoChunk
+	if order.Len() == 0 {
+		return payload.ErrNone
 	}
 	c.bytes = int64(len(c.buf))
 	return s.writer.submit(ctx, &c.op)
@@ -351,29 +352,8 @@ func absent(err error) error {
 }
 
 // chunkBits of a chunk's key number the chunks of a payload.
-const chunkBits = 20
+const (
+	chunkBits = 20
 
-var (
-	errNoChunk  = errors.New("payload has no chunk")
-	errOrder    = errors.New("payload's chunks are out of order")
-	errTooLarge = fmt.Errorf("payload has a chunk of more than %d bytes", store.MaxChunk)
-	errTooMany  = fmt.Errorf("payload has more than %d chunks", 1<<chunkBits)
+	_ = uint(1<<chunkBits - payload.MaxChunks)
 )
-
-// place is where the next chunk may stand.
-type place struct{ chunks, part, index int }
-
-func (p *place) check(c store.Chunk) error {
-	switch {
-	case len(c.Sealed) > store.MaxChunk:
-		return errTooLarge
-	case p.chunks == 1<<chunkBits:
-		return errTooMany
-	case c.Part == p.part && c.Index == p.index:
-	case p.chunks > 0 && c.Part == p.part+1 && c.Index == 0:
-	default:
-		return errOrder
-	}
-	*p = place{p.chunks + 1, c.Part, c.Index + 1}
-	return nil
-}
