@@ -13,7 +13,7 @@ import (
 // to the next one.
 type roundRobin struct {
 	*httptest.Server
-	nodes []*url.URL // set before the first request
+	nodes atomic.Pointer[[]*url.URL] // set before the first request
 	turn  atomic.Uint64
 }
 
@@ -21,7 +21,8 @@ func newRoundRobin(t *testing.T) *roundRobin {
 	t.Helper()
 	p := &roundRobin{}
 	p.Server = httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
-		r.SetURL(p.nodes[p.turn.Add(1)%uint64(len(p.nodes))])
+		nodes := *p.nodes.Load()
+		r.SetURL(nodes[p.turn.Add(1)%uint64(len(nodes))])
 		r.SetXForwarded()
 	}})
 	t.Cleanup(p.Close)
@@ -31,13 +32,15 @@ func newRoundRobin(t *testing.T) *roundRobin {
 // before puts the proxy before the nodes of a cluster.
 func (p *roundRobin) before(t *testing.T, c *cluster) {
 	t.Helper()
+	var nodes []*url.URL
 	for _, origin := range c.origins() {
 		u, err := url.Parse(origin)
 		if err != nil {
 			t.Fatal(err)
 		}
-		p.nodes = append(p.nodes, u)
+		nodes = append(nodes, u)
 	}
+	p.nodes.Store(&nodes)
 }
 
 // TestClusterPythonSDK has the official Python SDK work with three relays
