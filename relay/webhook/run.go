@@ -25,6 +25,9 @@ const (
 	lease      = 2 * time.Minute
 	staleAfter = lease - 2*attemptTimeout
 
+	// slowAfter is when a host is slow of which no attempt has ended meanwhile.
+	slowAfter = 2 * time.Second
+
 	storeTimeout = 5 * time.Second // of what has to be kept although Run has been told to end
 	drainTime    = 5 * time.Second // for attempts under way when Run is told to end
 )
@@ -34,9 +37,17 @@ type desk struct {
 	*Sender
 	waiting []*job
 	running int
-	ofHost  map[string]int
+	ofHost  map[string]*host
 	done    chan *job
 }
+
+// host is what runs to a host.
+type host struct {
+	running int
+	moved   time.Time // when the last attempt ended, or the first began
+}
+
+func (h *host) slow() bool { return time.Since(h.moved) > slowAfter }
 
 // job is a notice that was taken from the store.
 type job struct {
@@ -51,7 +62,7 @@ type job struct {
 // way then have a few seconds to end; what is cut off, or was not begun, is
 // due for others at once. Failures of the store are logged, and tried again.
 func (s *Sender) Run(ctx context.Context) error {
-	d := &desk{Sender: s, ofHost: map[string]int{}, done: make(chan *job, maxRunning)}
+	d := &desk{Sender: s, ofHost: map[string]*host{}, done: make(chan *job, maxRunning)}
 	work, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
 	defer s.public.CloseIdleConnections()
@@ -113,14 +124,19 @@ func (d *desk) take(ctx context.Context) (more bool) {
 // start begins attempts where there is room, oldest notices first.
 func (d *desk) start(work context.Context) {
 	d.waiting = slices.DeleteFunc(d.waiting, func(j *job) bool {
-		if d.running == maxRunning || d.ofHost[j.host] == maxOfHost {
+		h := d.ofHost[j.host]
+		if d.running == maxRunning || h != nil && h.running == maxOfHost {
 			return false
 		}
 		if time.Since(j.taken) > staleAfter {
 			return true // somebody takes it when its lease ends
 		}
 		d.running++
-		d.ofHost[j.host]++
+		if h == nil {
+			h = &host{moved: time.Now()}
+			d.ofHost[j.host] = h
+		}
+		h.running++
 		go func() {
 			defer func() { d.done <- j }() // has room for all that run
 			d.attempt(work, j)
@@ -131,19 +147,22 @@ func (d *desk) start(work context.Context) {
 
 func (d *desk) ended(j *job) {
 	d.running--
-	if d.ofHost[j.host]--; d.ofHost[j.host] == 0 {
+	h := d.ofHost[j.host]
+	h.moved = time.Now()
+	if h.running--; h.running == 0 {
 		delete(d.ofHost, j.host)
 	}
 }
 
 // tidy makes room where all that waits waits for slow hosts: it is put off, the
-// longer the more often.
+// longer the more often. What waits for a host that answers is only many.
 func (d *desk) tidy(ctx context.Context) {
 	if len(d.waiting) < maxWaiting {
 		return
 	}
 	d.waiting = slices.DeleteFunc(d.waiting, func(j *job) bool {
-		if time.Since(j.taken) < d.cfg.Poll {
+		h := d.ofHost[j.host]
+		if time.Since(j.taken) < d.cfg.Poll || h != nil && !h.slow() {
 			return false
 		}
 		d.later(ctx, j, putOff(j.notice.Attempts))
