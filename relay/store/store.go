@@ -9,6 +9,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"time"
 )
@@ -38,6 +39,21 @@ const (
 	Burned
 	Deleted
 )
+
+// Err is what a call on a kubbi of that status fails with, nil for Active.
+func (s Status) Err() error {
+	switch s {
+	case Active:
+		return nil
+	case Expired:
+		return ErrExpired
+	case Burned:
+		return ErrBurned
+	case Deleted:
+		return ErrDeleted
+	}
+	return fmt.Errorf("unknown status %d", s)
+}
 
 // Hash is the SHA-256 of a claim token, an API key or an idempotency key.
 type Hash [32]byte

@@ -90,7 +90,7 @@ func (c *claim) claim(ctx context.Context, q *session) error {
 			return c.rest(ctx, q)
 		}
 	}
-	if err := dead(r.status); err != nil {
+	if err := r.status.Err(); err != nil {
 		return err
 	}
 	if !c.canOpen() {

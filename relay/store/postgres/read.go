@@ -35,7 +35,7 @@ func (s *Store) Inspect(ctx context.Context, token store.Hash, now time.Time) (*
 		return nil, err
 	}
 	r.settle(ms(now))
-	if err := dead(r.status); err != nil {
+	if err := r.status.Err(); err != nil {
 		return nil, err
 	}
 	k, err := r.kubbi()
@@ -256,7 +256,7 @@ func (r *row) delete(ctx context.Context, q *session, owner string, id uuid.UUID
 		return nil // by an attempt before
 	}
 	r.settle(now)
-	if err := dead(r.status); err != nil {
+	if err := r.status.Err(); err != nil {
 		return err
 	}
 	r.status, r.ended = store.Deleted, now

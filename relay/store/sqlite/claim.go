@@ -70,7 +70,7 @@ func (c *claim) claim(t *tx) error {
 			return c.read(t)
 		}
 	}
-	if err := dead(r.status); err != nil {
+	if err := r.status.Err(); err != nil {
 		return err
 	}
 	if !c.canOpen() {

@@ -72,7 +72,7 @@ func (s *Store) Inspect(ctx context.Context, token store.Hash, now time.Time) (*
 		return nil, err
 	}
 	r.settle(ms(now))
-	if err := dead(r.status); err != nil {
+	if err := r.status.Err(); err != nil {
 		return nil, err
 	}
 	k, err := r.kubbi()

@@ -167,21 +167,6 @@ func (r *row) open(k *store.Kubbi) error {
 	return nil
 }
 
-// dead is the error for a status, nil for Active.
-func dead(s store.Status) error {
-	switch s {
-	case store.Active:
-		return nil
-	case store.Expired:
-		return store.ErrExpired
-	case store.Burned:
-		return store.ErrBurned
-	case store.Deleted:
-		return store.ErrDeleted
-	}
-	return fmt.Errorf("unknown status %d", s)
-}
-
 var errID = errors.New("kubbi id is not a UUID in lower case")
 
 // parseID refuses every spelling but the one that a row gives back.

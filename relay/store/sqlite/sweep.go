@@ -44,7 +44,7 @@ func (s *Store) Delete(ctx context.Context, owner, id string, now time.Time) (*s
 			return store.ErrNotFound
 		}
 		r.settle(at)
-		if err := dead(r.status); err != nil {
+		if err := r.status.Err(); err != nil {
 			return err
 		}
 		r.status = store.Deleted
