@@ -7,7 +7,6 @@ import (
 	"errors"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"syscall"
@@ -90,7 +89,7 @@ func TestClusterPostgresConnectionsCut(t *testing.T) {
 // again: first so that tables can't grow, then so that the server's log can't,
 // and it ends.
 func TestClusterPostgresDiskFull(t *testing.T) {
-	disk := smallDisk(t)
+	disk := pgtest.SmallDisk(t, "320m")
 	pg := &pgtest.Cluster{Dir: disk, Settings: []string{"fsync = off", "max_wal_size = 64MB", "min_wal_size = 32MB"}}
 	t.Cleanup(func() {
 		if err := pg.Stop(); err != nil {
@@ -102,12 +101,12 @@ func TestClusterPostgresDiskFull(t *testing.T) {
 	s := newStorm(t, c.origins(), c.newKey("storm"))
 	s.run(func(ctx context.Context) {
 		s.claimsOn(ctx)
-		fill(t, ballast)
+		pgtest.Fill(t, ballast)
 		s.grows(ctx, "503s", s.unavailable.Load, stormSlots) // of creates
 		room(t, ballast)
 		s.claimsOn(ctx)
 
-		fill(t, ballast)
+		pgtest.Fill(t, ballast)
 		fillLog(ctx, t, other)
 		s.sees503(ctx)
 		room(t, ballast)
@@ -118,48 +117,6 @@ func TestClusterPostgresDiskFull(t *testing.T) {
 		c.recovered(ctx)
 	})
 	c.silent(s)
-}
-
-// smallDisk mounts a small file system, as root can on Linux.
-func smallDisk(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=320m,mode=1777", "tmpfs", dir).CombinedOutput(); err != nil {
-		message := "a disk to fill is a tmpfs, which can't be mounted here: " + string(out)
-		if os.Getenv("KUBBI_CI") == "1" {
-			t.Fatal(message)
-		}
-		t.Skip(message)
-	}
-	t.Cleanup(func() {
-		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
-			t.Errorf("umount: %s", out)
-		}
-	})
-	// The server runs as another user, who must get there.
-	for d := filepath.Dir(dir); d != os.TempDir() && d != "/"; d = filepath.Dir(d) {
-		if err := os.Chmod(d, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
-}
-
-// fill writes a file until its disk is full.
-func fill(t *testing.T, path string) {
-	t.Helper()
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	for block := make([]byte, 1<<20); len(block) > 0; {
-		if _, err := f.Write(block); errors.Is(err, syscall.ENOSPC) {
-			block = block[:len(block)/2]
-		} else if err != nil {
-			t.Fatal(err)
-		}
-	}
 }
 
 // fillLog has the server write to its log until it can't.

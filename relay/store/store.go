@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"iter"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // The errors of a Store, matched with errors.Is. An error that is none of
@@ -53,6 +55,18 @@ func (s Status) Err() error {
 		return ErrDeleted
 	}
 	return fmt.Errorf("unknown status %d", s)
+}
+
+var errID = errors.New("kubbi id is not a UUID in lower case")
+
+// ParseID reads Kubbi.ID, or a Notice's. Every spelling but the one that it is
+// given in is an error.
+func ParseID(id string) (uuid.UUID, error) {
+	u, err := uuid.Parse(id)
+	if err != nil || u.String() != id {
+		return uuid.UUID{}, errID
+	}
+	return u, nil
 }
 
 // Hash is the SHA-256 of a claim token, an API key or an idempotency key.

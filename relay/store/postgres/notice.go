@@ -84,7 +84,7 @@ func (s *Store) onNotice(ctx context.Context, id, sql string, args ...any) error
 		return err
 	}
 	defer s.leave()
-	u, err := parseID(id)
+	u, err := store.ParseID(id)
 	if err != nil {
 		return nil
 	}

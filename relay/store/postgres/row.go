@@ -163,14 +163,3 @@ func (r *row) open(k *store.Kubbi) error {
 	}
 	return nil
 }
-
-var errID = errors.New("kubbi id is not a UUID in lower case")
-
-// parseID refuses every spelling but the one that a row gives back.
-func parseID(s string) ([16]byte, error) {
-	u, err := uuid.Parse(s)
-	if err != nil || u.String() != s {
-		return [16]byte{}, errID
-	}
-	return u, nil
-}

@@ -53,7 +53,7 @@ func (s *Store) Create(ctx context.Context, k *store.Kubbi, payload store.Chunks
 		return nil, err
 	}
 	defer s.leave()
-	id, err := parseID(k.ID)
+	id, err := store.ParseID(k.ID)
 	if err != nil {
 		return nil, err
 	}

@@ -146,7 +146,7 @@ func (s *Store) onNotice(ctx context.Context, id string, do func(*tx, uuid.UUID)
 		return err
 	}
 	defer s.leave()
-	u, err := parseID(id)
+	u, err := store.ParseID(id)
 	if err != nil {
 		return nil
 	}

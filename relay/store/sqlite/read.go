@@ -85,7 +85,7 @@ func (s *Store) Get(ctx context.Context, owner, id string, now time.Time) (*stor
 		return nil, err
 	}
 	defer s.leave()
-	u, err := parseID(id)
+	u, err := store.ParseID(id)
 	if err != nil {
 		return nil, store.ErrNotFound
 	}

@@ -3,7 +3,6 @@ package sqlite
 import (
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -165,17 +164,6 @@ func (r *row) open(k *store.Kubbi) error {
 		}
 	}
 	return nil
-}
-
-var errID = errors.New("kubbi id is not a UUID in lower case")
-
-// parseID refuses every spelling but the one that a row gives back.
-func parseID(s string) (uuid.UUID, error) {
-	u, err := uuid.Parse(s)
-	if err != nil || u.String() != s {
-		return uuid.UUID{}, errID
-	}
-	return u, nil
 }
 
 // find looks for the row with a value that has the prefix: by runs of a

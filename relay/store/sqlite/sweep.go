@@ -26,7 +26,7 @@ func (s *Store) Delete(ctx context.Context, owner, id string, now time.Time) (*s
 		return nil, err
 	}
 	defer s.leave()
-	u, err := parseID(id)
+	u, err := store.ParseID(id)
 	if err != nil {
 		return nil, store.ErrNotFound
 	}

@@ -221,6 +221,17 @@ func (c *Cluster) Up() error {
 		_ = cmd.Wait()
 	}()
 	c.server, c.gone = cmd, gone
+	err := c.await(gone)
+	if errors.Is(err, errEnded) {
+		return fmt.Errorf("%w:\n%s", err, log.String())
+	}
+	return err
+}
+
+var errEnded = errors.New("postgres ended")
+
+// await waits until the server answers, or is an errEnded.
+func (c *Cluster) await(gone <-chan struct{}) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for {
@@ -230,7 +241,7 @@ func (c *Cluster) Up() error {
 		}
 		select {
 		case <-gone:
-			return fmt.Errorf("postgres ended:\n%s", log.String())
+			return errEnded
 		case <-ctx.Done():
 			return fmt.Errorf("postgres does not answer: %w", err)
 		case <-time.After(20 * time.Millisecond):
@@ -244,21 +255,11 @@ func (c *Cluster) Revive() error {
 	c.mu.Lock()
 	gone := c.gone
 	c.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	for {
-		conn, err := pgx.Connect(ctx, c.url("postgres"))
-		if err == nil {
-			return conn.Close(ctx)
-		}
-		select {
-		case <-gone:
-			return c.Up()
-		case <-ctx.Done():
-			return fmt.Errorf("postgres does not answer: %w", err)
-		case <-time.After(20 * time.Millisecond):
-		}
+	err := c.await(gone)
+	if errors.Is(err, errEnded) {
+		return c.Up()
 	}
+	return err
 }
 
 // Down ends the server: SIGQUIT at once, as a crash does, SIGINT orderly.
