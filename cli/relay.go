@@ -205,12 +205,15 @@ func (c *relayFlags) openKeyring(a *app, db store.Store) (*keyring.Live, error) 
 	if err != nil {
 		return nil, err
 	}
-	needed, err := db.MasterKeys(a.ctx)
-	if err != nil {
-		return nil, fmt.Errorf("ask the store which keys it needs: %w", err)
-	}
 	if f, ok := source.(keyring.File); ok {
-		made, err := keyring.First(a.ctx, f, len(needed) > 0, "the store", rand.Reader, time.Now())
+		used := func() (bool, error) {
+			needed, err := db.MasterKeys(a.ctx)
+			if err != nil {
+				return false, fmt.Errorf("ask the store which keys it needs: %w", err)
+			}
+			return len(needed) > 0, nil
+		}
+		made, err := keyring.First(a.ctx, f, used, "the store", rand.Reader, time.Now())
 		if err != nil {
 			return nil, err
 		}

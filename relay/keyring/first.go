@@ -14,15 +14,19 @@ import (
 var ErrLost = errors.New("master key of the store is lost")
 
 // First makes the keyring of a file that is not there, and says whether it
-// has. If the store of that name was used before, the file was there once, and
-// is an ErrLost: nothing may be made anew over what opens payloads. Many
-// processes may do so at once.
-func First(ctx context.Context, f File, used bool, store string, random io.Reader, now time.Time) (made bool, err error) {
+// has. If the store of that name was used before, which is asked only then, the
+// file was there once, and is an ErrLost: nothing may be made anew over what
+// opens payloads. Many processes may do so at once.
+func First(ctx context.Context, f File, used func() (bool, error), store string, random io.Reader, now time.Time) (made bool, err error) {
 	_, err = Read(ctx, f)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}
-	if used {
+	before, err := used()
+	if err != nil {
+		return false, err
+	}
+	if before {
 		return false, fmt.Errorf("%w: %s is missing; restore it from a backup, or move %s away to start afresh without the kubbis in it",
 			ErrLost, f, store)
 	}

@@ -65,7 +65,7 @@ func openDir(ctx context.Context, cfg Config) (_ *opened, err error) {
 		cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "old spools of the local relay not removed", slog.Any("err", err))
 	}
 	path := keyring.File(filepath.Join(cfg.Dir, keyringName))
-	if _, err := keyring.First(ctx, path, hadStore, storePath, cfg.Rand, cfg.Now()); err != nil {
+	if _, err := keyring.First(ctx, path, func() (bool, error) { return hadStore, nil }, storePath, cfg.Rand, cfg.Now()); err != nil {
 		return nil, err
 	}
 	db, err := sqlite.Open(ctx, sqlite.Config{Path: storePath, Logger: cfg.Logger})
