@@ -98,17 +98,7 @@ func (s *suite) pairs() (err error) {
 		}
 		defer stop()
 		all = append(all, &contender{name: sh.name, pair: func(body []byte, _ int) error {
-			answer, err := post(s.ctx, client, http.MethodPost, url+"/api/v1/kubbis", body, key, "")
-			if err != nil {
-				return err
-			}
-			var made struct {
-				Token string `json:"claim_token"`
-			}
-			if err := json.Unmarshal(answer, &made); err != nil {
-				return err
-			}
-			_, err = post(s.ctx, client, http.MethodPost, url+"/r/"+made.Token+"/claim", nil, "", "")
+			_, err := handOver(s.ctx, client, url, body, key, "")
 			return err
 		}})
 	}

@@ -153,20 +153,11 @@ func (s *suite) http() error {
 			if keyed {
 				idem = uuid.NewString()
 			}
-			answer, err := post(s.ctx, client, http.MethodPost, relay+"/api/v1/kubbis", body, key, idem)
-			if err != nil {
+			token, err := handOver(s.ctx, client, relay, body, key, idem)
+			if err != nil || !keyed {
 				return err
 			}
-			var made struct {
-				Token string `json:"claim_token"`
-			}
-			if err := json.Unmarshal(answer, &made); err != nil {
-				return err
-			}
-			if _, err = post(s.ctx, client, http.MethodPost, relay+"/r/"+made.Token+"/claim", nil, "", idem); err != nil || !keyed {
-				return err
-			}
-			_, err = post(s.ctx, client, http.MethodDelete, relay+"/r/"+made.Token+"/claim", nil, "", idem)
+			_, err = post(s.ctx, client, http.MethodDelete, relay+"/r/"+token+"/claim", nil, "", idem)
 			return err
 		})
 		if err != nil {
@@ -197,6 +188,22 @@ func (s *suite) http() error {
 		s.add(what, fmt.Sprintf("%.0f/s", median(got)), fmt.Sprintf("bare net/http, same bodies %.0f/s", median(bare)), ratio(median(got), median(bare)), target)
 	}
 	return nil
+}
+
+// handOver makes a kubbi at a relay and claims it, and gives its claim token.
+func handOver(ctx context.Context, client *http.Client, relay string, body []byte, key, idem string) (token string, err error) {
+	answer, err := post(ctx, client, http.MethodPost, relay+"/api/v1/kubbis", body, key, idem)
+	if err != nil {
+		return "", err
+	}
+	var made struct {
+		Token string `json:"claim_token"`
+	}
+	if err := json.Unmarshal(answer, &made); err != nil {
+		return "", err
+	}
+	_, err = post(ctx, client, http.MethodPost, relay+"/r/"+made.Token+"/claim", nil, "", idem)
+	return made.Token, err
 }
 
 // post sends one request and reads the answer whole.
