@@ -2,8 +2,11 @@ package kubbi
 
 import (
 	"context"
+	"encoding/base64"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -133,6 +136,33 @@ func (c *Client) Claim(ctx context.Context, urlOrToken string, opts ...ClaimOpti
 	out := &Claimed{ClaimResponse: *resp, client: c}
 	out.Remaining, out.RemainingKnown = remaining(header.Get(api.HeaderRemainingReads), resp.Burned)
 	out.Grace, out.release = k.grace(ctx, header)
+	return out, nil
+}
+
+// Spooled gives the payload in parts, which stand in memory.
+func (c *Claimed) Spooled() (*Spooled, error) {
+	out := &Spooled{ClaimResponse: c.ClaimResponse, Remaining: c.Remaining, RemainingKnown: c.RemainingKnown, Grace: c.Grace, release: c.release, client: c.client}
+	out.Content = nil
+	if c.Files == nil {
+		data := []byte(c.Content)
+		if c.ContentType != api.TypeJSON {
+			data = []byte(c.Text())
+		}
+		out.Parts = []Part{partInMemory("", c.ContentType, nil, data)}
+		return out, nil
+	}
+	out.Files = slices.Clone(c.Files)
+	for i, f := range c.Files {
+		data := []byte(f.Content)
+		if f.Encoding != "" {
+			var err error
+			if data, err = base64.StdEncoding.DecodeString(f.Content); err != nil {
+				return nil, fmt.Errorf("file %d is not base64", i+1)
+			}
+		}
+		out.Files[i].Content = ""
+		out.Parts = append(out.Parts, partInMemory(f.Name, f.ContentType, f.Role, data))
+	}
 	return out, nil
 }
 

@@ -70,17 +70,18 @@ func sealKeyOf(fragment string) (*sealKey, error) {
 
 // seal is what the metadata says of a sealed kubbi.
 type seal struct {
-	V   int    `json:"v"`
-	KID string `json:"kid"`
+	V    int    `json:"v"`
+	KID  string `json:"kid"`
+	Text bool   `json:"text,omitzero"` // every file of the package is text
 }
 
 // marked is metadata with a seal.
 type marked struct{ jsontext.Value }
 
 // mark adds the seal to the caller's metadata, which is nil or encodes to a
-// JSON object.
-func (k *sealKey) mark(metadata any) (m marked, err error) {
-	s, err := jsonv2.Marshal(map[string]seal{sealMember: {sealVersion, k.id()}})
+// JSON object. text says that the files of a package are all text.
+func (k *sealKey) mark(metadata any, text bool) (m marked, err error) {
+	s, err := jsonv2.Marshal(map[string]seal{sealMember: {V: sealVersion, KID: k.id(), Text: text}})
 	if err != nil {
 		return m, err
 	}
@@ -124,6 +125,13 @@ func sealOf(metadata []byte) (s seal, sealed bool) {
 func IsSealed(in *Inspected) bool {
 	_, sealed := sealOf(in.Metadata)
 	return sealed
+}
+
+// IsSealedText reports whether the sender of a sealed package says that all its
+// files are text. What they are is seen only when they are opened.
+func IsSealedText(in *Inspected) bool {
+	s, sealed := sealOf(in.Metadata)
+	return sealed && s.Text
 }
 
 // checkSeal says whether the key, nil for none, is the one for a kubbi with this

@@ -20,12 +20,12 @@ const typeJOSE = "application/jose"
 func sealedName(place int) string { return fmt.Sprintf("file-%d", place) }
 
 // newSeal makes the key of a kubbi, and its metadata with the seal.
-func newSeal(metadata any) (*sealKey, marked, error) {
+func newSeal(metadata any, text bool) (*sealKey, marked, error) {
 	key, err := newSealKey()
 	if err != nil {
 		return nil, marked{}, err
 	}
-	m, err := key.mark(metadata)
+	m, err := key.mark(metadata, text)
 	return key, m, err
 }
 
@@ -35,7 +35,7 @@ func (c *Client) sendSealed(ctx context.Context, p SendParams) (*Sent, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, metadata, err := newSeal(p.Metadata)
+	key, metadata, err := newSeal(p.Metadata, false)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +90,8 @@ func (c *Client) sendFilesSealed(ctx context.Context, p SendFilesParams) (*Sent,
 	if err := checkFiles(p.Sources); err != nil {
 		return nil, err
 	}
-	key, metadata, err := newSeal(p.Metadata)
+	binary := slices.ContainsFunc(p.Sources, func(s Source) bool { return s.Encoding != "" })
+	key, metadata, err := newSeal(p.Metadata, !binary)
 	if err != nil {
 		return nil, err
 	}

@@ -126,7 +126,7 @@ func TestOpenRefusesOtherForms(t *testing.T) {
 // claimOf is a claim's answer with a seal of key.
 func claimOf(t testing.TB, key *sealKey, r api.ClaimResponse) *api.ClaimResponse {
 	t.Helper()
-	m, err := key.mark(nil)
+	m, err := key.mark(nil, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -269,7 +269,7 @@ func TestSealMark(t *testing.T) {
 		{json.RawMessage(` { "a" : [ 1 ] } `), `{` + mine + key.id() + `"},"a":[1]}`},
 		{struct{ Sealed int }{1}, `{` + mine + key.id() + `"},"Sealed":1}`},
 	} {
-		m, err := key.mark(tt.metadata)
+		m, err := key.mark(tt.metadata, false)
 		if err != nil || string(m.Value) != tt.want {
 			t.Errorf("%v: %s, %v; want %s", tt.metadata, m.Value, err, tt.want)
 		}
@@ -280,7 +280,7 @@ func TestSealMark(t *testing.T) {
 		}
 	}
 	for _, metadata := range []any{[]int{1}, "x", map[string]any{"sealed": true}, json.RawMessage(`{"a":1,"a":2}`)} {
-		if m, err := key.mark(metadata); !errors.Is(err, ErrValidation) {
+		if m, err := key.mark(metadata, false); !errors.Is(err, ErrValidation) {
 			t.Errorf("%v: %s, %v", metadata, m.Value, err)
 		}
 	}

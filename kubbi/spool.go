@@ -4,13 +4,16 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -48,6 +51,35 @@ func (s *Spooled) ReleaseSoon(ctx context.Context) {
 	if s.release != nil {
 		s.client.releaseSoon(ctx, s.release)
 	}
+}
+
+// Claimed gives the payload in memory, whole.
+func (s *Spooled) Claimed() (*Claimed, error) {
+	out := &Claimed{ClaimResponse: s.ClaimResponse, Remaining: s.Remaining, RemainingKnown: s.RemainingKnown, Grace: s.Grace, release: s.release, client: s.client}
+	out.Files = slices.Clone(s.Files)
+	for i, p := range s.Parts {
+		r, err := p.Open()
+		if err != nil {
+			return nil, err
+		}
+		b, err := io.ReadAll(r)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case p.Name != "" && utf8.Valid(b):
+			out.Files[i].Content, out.Files[i].Encoding = string(b), ""
+		case p.Name != "":
+			out.Files[i].Content, out.Files[i].Encoding = base64.StdEncoding.EncodeToString(b), api.EncodingBase64
+		case p.ContentType == api.TypeJSON:
+			out.Content = bytes.TrimSpace(b)
+		default:
+			if out.Content, err = jsontext.AppendQuote(nil, b); err != nil {
+				return nil, errors.New("the text is not UTF-8")
+			}
+		}
+	}
+	return out, nil
 }
 
 // Part is a single content, or a file of a package.
@@ -348,6 +380,8 @@ func (a *spooledAnswer) unseal(key *sealKey, out *Spooled) error {
 	return nil
 }
 
-func inMemory(s *sealed) Part {
-	return Part{ContentType: s.contentType, Size: int64(len(s.data)), open: func() io.Reader { return bytes.NewReader(s.data) }}
+func inMemory(s *sealed) Part { return partInMemory("", s.contentType, nil, s.data) }
+
+func partInMemory(name, contentType string, role *string, data []byte) Part {
+	return Part{Name: name, ContentType: contentType, Role: role, Size: int64(len(data)), open: func() io.Reader { return bytes.NewReader(data) }}
 }
