@@ -14,8 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/mark3labs/mcp-go/mcp"
-
 	"kubbi-mcp/kubbi/api"
 )
 
@@ -109,13 +107,13 @@ type (
 		RetrievalCount int        `json:"retrieval_count"`
 	}
 	claimResult struct {
-		Content any           `json:"content"`
+		Claimed bool          `json:"claimed"`
 		Burned  bool          `json:"burned"`
 		Files   []claimedFile `json:"files"`
 	}
 	claimedFile struct {
-		Name         string `json:"name"`
-		ContentBlock int    `json:"content_block"` // where the file is, in the result's content
+		Name string `json:"name"`
+		Path string `json:"path"` // where it was saved
 	}
 )
 
@@ -123,7 +121,7 @@ const demoText = "The staging password is correct-horse-battery-staple."
 
 func (d *demo) handText(ctx context.Context) error {
 	var sent sentResult
-	if _, err := d.a.call(ctx, "send", map[string]any{
+	if err := d.a.call(ctx, "send", map[string]any{
 		"content": demoText, "ttl_seconds": 600, "max_retrievals": 1,
 	}, &sent); err != nil {
 		return err
@@ -132,31 +130,31 @@ func (d *demo) handText(ctx context.Context) error {
 	d.show(sent.ClaimURL)
 
 	var seen inspectResult
-	if _, err := d.b.call(ctx, "inspect", map[string]any{"claim_url": sent.ClaimURL}, &seen); err != nil {
+	if err := d.b.call(ctx, "inspect", map[string]any{"claim_url": sent.ClaimURL}, &seen); err != nil {
 		return err
 	}
 	d.step("B", "inspects it first: %s, %s, claimed %s so far", seen.ContentType, seen.Status, count(seen.RetrievalCount, "time"))
 	d.check(seen.ContentType == api.TypeText && seen.Status == api.StatusActive && seen.RetrievalCount == 0,
 		"inspecting spends nothing")
 
-	var got claimResult
-	if _, err := d.b.call(ctx, "claim", map[string]any{"claim_url": sent.ClaimURL}, &got); err != nil {
+	got, text, err := d.b.claim(ctx, map[string]any{"claim_url": sent.ClaimURL})
+	if err != nil {
 		return err
 	}
 	d.step("B", "claims it:")
-	d.show(fmt.Sprint(got.Content))
-	d.check(got.Content == demoText && got.Burned, "the text is the one that A sent, and it burned: the relay wiped it")
+	d.show(text)
+	d.check(text == demoText && got.Burned, "the text is the one that A sent, and it burned: the relay wiped it")
 	return d.claimAgain(ctx, sent.ClaimURL)
 }
 
-// claimAgain shows that what was claimed is gone.
+// claimAgain shows that what was claimed is gone for everybody else.
 func (d *demo) claimAgain(ctx context.Context, claimURL string) error {
-	_, err := d.b.call(ctx, "claim", map[string]any{"claim_url": claimURL}, &claimResult{})
+	_, _, err := d.a.claim(ctx, map[string]any{"claim_url": claimURL})
 	r, refused := errors.AsType[refusal](err)
 	if err != nil && !refused {
 		return err
 	}
-	d.step("B", "claims it again, and is refused:")
+	d.step("A", "claims it as well, and is refused:")
 	d.show(r.text)
 	d.check(refused, "a second claim gets nothing")
 	return nil
@@ -211,7 +209,7 @@ func (d *demo) handPackage(ctx context.Context) error {
 		total += int64(len(f.data))
 	}
 	var sent sentResult
-	if _, err := d.a.call(ctx, "send_files", map[string]any{
+	if err := d.a.call(ctx, "send_files", map[string]any{
 		"files": arguments, "ttl_seconds": 600, "max_retrievals": 1,
 	}, &sent); err != nil {
 		return err
@@ -221,45 +219,37 @@ func (d *demo) handPackage(ctx context.Context) error {
 	d.show(sent.ClaimURL)
 
 	var seen inspectResult
-	if _, err := d.b.call(ctx, "inspect", map[string]any{"claim_url": sent.ClaimURL}, &seen); err != nil {
+	if err := d.b.call(ctx, "inspect", map[string]any{"claim_url": sent.ClaimURL}, &seen); err != nil {
 		return err
 	}
 	d.step("B", "inspects it: %s, %s", count(seen.FileCount, "file"), size(seen.TotalSizeBytes))
 	d.check(seen.FileCount == len(files) && seen.TotalSizeBytes == total, "names, types and sizes are known before anything is spent")
 
-	var got claimResult
-	result, err := d.b.call(ctx, "claim", map[string]any{"claim_url": sent.ClaimURL}, &got)
+	got, _, err := d.b.claim(ctx, map[string]any{"claim_url": sent.ClaimURL})
 	if err != nil {
 		return err
 	}
-	d.step("B", "claims it and compares every byte:")
+	if got.Claimed {
+		return errors.New("a picture was claimed into an answer")
+	}
+	d.step("B", "claims it, and is told to save it: not every host passes a picture on, so nothing was spent")
+	got, _, err = d.b.claim(ctx, map[string]any{"claim_url": sent.ClaimURL, "save_to": "received"})
+	if err != nil {
+		return err
+	}
+	d.step("B", "saves it and compares every byte:")
 	same := len(got.Files) == len(files)
-	for i := range got.Files {
-		data, err := got.Files[i].bytes(result)
+	for i, f := range got.Files {
+		data, err := os.ReadFile(f.Path)
 		if err != nil {
 			return err
 		}
 		verdict := "the same"
-		if i >= len(files) || got.Files[i].Name != files[i].name || !bytes.Equal(data, files[i].data) {
+		if i >= len(files) || f.Name != files[i].name || !bytes.Equal(data, files[i].data) {
 			same, verdict = false, "not what was sent"
 		}
-		d.show(fmt.Sprintf("%-16s %s", got.Files[i].Name, verdict))
+		d.show(fmt.Sprintf("%-16s %s", f.Name, verdict))
 	}
 	d.check(same && got.Burned, "all three arrived whole, and the relay wiped them")
 	return d.claimAgain(ctx, sent.ClaimURL)
-}
-
-// bytes is a claimed file's content, from the block that holds it.
-func (f claimedFile) bytes(result *mcp.CallToolResult) ([]byte, error) {
-	if f.ContentBlock < 0 || f.ContentBlock >= len(result.Content) {
-		return nil, fmt.Errorf("%s came without content", f.Name)
-	}
-	switch block := result.Content[f.ContentBlock].(type) {
-	case mcp.ImageContent:
-		return base64.StdEncoding.DecodeString(block.Data)
-	case mcp.TextContent:
-		return []byte(block.Text), nil
-	default:
-		return nil, fmt.Errorf("%s came as %T", f.Name, block)
-	}
 }

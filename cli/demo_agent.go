@@ -13,6 +13,8 @@ import (
 	"github.com/mark3labs/mcp-go/client"
 	"github.com/mark3labs/mcp-go/client/transport"
 	"github.com/mark3labs/mcp-go/mcp"
+
+	"kubbi-mcp/tools"
 )
 
 // agent is one side of the demo: an MCP client with a server process of its
@@ -81,7 +83,22 @@ func (r refusal) Error() string { return r.text }
 
 // call calls a tool and reads its structured content into out. An answer with
 // isError is a refusal.
-func (ag *agent) call(ctx context.Context, tool string, arguments, out any) (*mcp.CallToolResult, error) {
+func (ag *agent) call(ctx context.Context, tool string, arguments, out any) error {
+	result, err := ag.callTool(ctx, tool, arguments)
+	if err != nil {
+		return err
+	}
+	data, err := json.Marshal(result.StructuredContent)
+	if err == nil {
+		err = json.Unmarshal(data, out)
+	}
+	if err != nil {
+		return ag.explain(tool, err)
+	}
+	return nil
+}
+
+func (ag *agent) callTool(ctx context.Context, tool string, arguments any) (*mcp.CallToolResult, error) {
 	request := mcp.CallToolRequest{}
 	request.Params.Name = tool
 	request.Params.Arguments = arguments
@@ -90,22 +107,34 @@ func (ag *agent) call(ctx context.Context, tool string, arguments, out any) (*mc
 		return nil, ag.explain(tool, err)
 	}
 	if result.IsError {
-		var text []string
-		for _, c := range result.Content {
-			if t, ok := c.(mcp.TextContent); ok {
-				text = append(text, t.Text)
-			}
-		}
-		return nil, refusal{strings.Join(text, " ")}
-	}
-	data, err := json.Marshal(result.StructuredContent)
-	if err == nil {
-		err = json.Unmarshal(data, out)
-	}
-	if err != nil {
-		return nil, ag.explain(tool, err)
+		return nil, refusal{textOf(result)}
 	}
 	return result, nil
+}
+
+// claim calls claim, and gives what its answer says and the payload in it, if it
+// has one.
+func (ag *agent) claim(ctx context.Context, arguments any) (out claimResult, payload string, err error) {
+	result, err := ag.callTool(ctx, "claim", arguments)
+	if err != nil {
+		return out, "", err
+	}
+	manifest, payload, _ := tools.ReadClaim(textOf(result))
+	if err := json.Unmarshal(manifest, &out); err != nil {
+		return out, "", ag.explain("claim", err)
+	}
+	return out, payload, nil
+}
+
+// textOf is the text that a result has.
+func textOf(result *mcp.CallToolResult) string {
+	var text []string
+	for _, c := range result.Content {
+		if t, ok := c.(mcp.TextContent); ok {
+			text = append(text, t.Text)
+		}
+	}
+	return strings.Join(text, " ")
 }
 
 // explain adds what the server said on stderr to an error.

@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -10,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"kubbi-mcp/tools"
 )
 
 // TestGoSDK uses the server as the official Go SDK's client does, over every
@@ -94,14 +97,9 @@ func (c *goClient) useEverything(ctx context.Context) {
 	if got.ID != sent.ID || got.Status != "active" || got.Metadata["from"] != "Go" {
 		t.Errorf("get: %+v", got)
 	}
-	claimed := call[struct {
-		Burned  bool `json:"burned"`
-		Content struct {
-			N int `json:"n"`
-		} `json:"content"`
-	}](ctx, c, "claim", map[string]any{"claim_url": sent.ClaimURL})
-	if !claimed.Burned || claimed.Content.N != 1 {
-		t.Errorf("claim: %+v", claimed)
+	claimed, payload := c.claim(ctx, map[string]any{"claim_url": sent.ClaimURL})
+	if !claimed.Burned || payload != `{"n":1}` {
+		t.Errorf("claim: %+v, %s", claimed, payload)
 	}
 	if again, err := c.session.CallTool(ctx, &mcp.CallToolParams{Name: "claim", Arguments: map[string]any{"claim_url": sent.ClaimURL}}); err != nil || !again.IsError {
 		t.Errorf("second claim: %+v, %v", again, err)
@@ -119,13 +117,15 @@ func (c *goClient) useEverything(ctx context.Context) {
 	if pack.Count != 2 {
 		t.Errorf("send_files: %+v", pack)
 	}
-	files := call[struct {
-		Files []struct {
-			Name string `json:"name"`
-		} `json:"files"`
-	}](ctx, c, "claim", map[string]any{"claim_url": pack.ClaimURL})
-	if len(files.Files) != 2 || files.Files[1].Name != "image.png" {
-		t.Errorf("claim of the package: %+v", files)
+	if seen, _ := c.claim(ctx, map[string]any{"claim_url": pack.ClaimURL}); seen.Claimed {
+		t.Errorf("an image was claimed into an answer: %+v", seen)
+	}
+	saved, _ := c.claim(ctx, map[string]any{"claim_url": pack.ClaimURL, "save_to": "received"})
+	if len(saved.Files) != 2 || saved.Files[1].Name != "image.png" {
+		t.Fatalf("claim of the package: %+v", saved)
+	}
+	if b, err := os.ReadFile(saved.Files[1].Path); err != nil || !bytes.Equal(b, image) {
+		t.Errorf("saved %q, %v", b, err)
 	}
 	all := call[struct {
 		Total  int `json:"total"`
@@ -142,6 +142,26 @@ func (c *goClient) useEverything(ctx context.Context) {
 	if gone.Status != "deleted" {
 		t.Errorf("delete: %+v", gone)
 	}
+}
+
+// claimed is what a claim says beside its payload.
+type claimed struct {
+	Claimed, Burned bool
+	Files           []struct{ Name, Path string }
+}
+
+func (c *goClient) claim(ctx context.Context, args map[string]any) (claimed, string) {
+	c.t.Helper()
+	res, err := c.session.CallTool(ctx, &mcp.CallToolParams{Name: "claim", Arguments: args})
+	if err != nil || res.IsError || len(res.Content) == 0 {
+		c.t.Fatalf("claim: %+v, %v", res, err)
+	}
+	manifest, payload, _ := tools.ReadClaim(res.Content[0].(*mcp.TextContent).Text)
+	var out claimed
+	if err := json.Unmarshal(manifest, &out); err != nil {
+		c.t.Fatalf("claim: %v: %s", err, manifest)
+	}
+	return out, payload
 }
 
 // call calls a tool that must succeed, and reads its structured content.

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"kubbi-mcp/tools"
 )
 
 // TestInspector uses the server as the MCP Inspector's command line does, over
@@ -71,8 +73,8 @@ func (in *inspector) useTools() {
 		t.Fatalf("send: %+v", sent)
 	}
 	claimed := in.call("claim", "claim_url="+claimURL)
-	content, _ := claimed.Structured["content"].(map[string]any)
-	if claimed.IsError || content["from"] != "the Inspector" {
+	text, _ := claimed.Content[0]["text"].(string)
+	if _, payload, _ := tools.ReadClaim(text); claimed.IsError || payload != `{"from":"the Inspector","n":[1,2]}` {
 		t.Errorf("claim: %+v", claimed)
 	}
 	if again := in.call("claim", "claim_url="+claimURL); !again.IsError || len(again.Content) == 0 {

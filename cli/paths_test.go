@@ -23,6 +23,7 @@ import (
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/relay/relaytest"
+	"kubbi-mcp/tools"
 )
 
 // stdioServer is a kubbi-mcp that serves MCP over stdio, as a process, and all
@@ -97,15 +98,19 @@ func (s *stdioServer) receive(t *testing.T) []byte {
 
 // pathResult is the result of a tool that takes paths.
 type pathResult struct {
-	Content           []struct{ Type, Text, URI string }
+	Content           []struct{ Type, Text string }
 	IsError           bool
-	StructuredContent struct {
-		ClaimURL string `json:"claim_url"`
-		Claimed  bool
-		Files    []struct {
-			Path, SHA256 string
-			SizeBytes    int64 `json:"size_bytes"`
-		}
+	StructuredContent pathAnswer
+}
+
+// pathAnswer is what such a tool answers: as structured content, or in the text
+// of a claim.
+type pathAnswer struct {
+	ClaimURL string `json:"claim_url"`
+	Claimed  bool
+	Files    []struct {
+		Path, SHA256 string
+		SizeBytes    int64 `json:"size_bytes"`
 	}
 }
 
@@ -124,6 +129,12 @@ func (s *stdioServer) call(t *testing.T, tool string, args map[string]any) pathR
 	var answer struct{ Result pathResult }
 	if line := s.receive(t); json.Unmarshal(line, &answer) != nil || len(answer.Result.Content) == 0 {
 		t.Fatalf("%s: %.500s", tool, line)
+	}
+	if tool == "claim" && !answer.Result.IsError {
+		manifest, _, _ := tools.ReadClaim(answer.Result.Content[0].Text)
+		if err := json.Unmarshal(manifest, &answer.Result.StructuredContent); err != nil {
+			t.Fatalf("claim: %v: %+v", err, answer.Result)
+		}
 	}
 	return answer.Result
 }
@@ -170,7 +181,7 @@ func TestLargeFileBetweenAgents(t *testing.T) {
 	}
 	claim["save_to"] = into
 	got := b.call(t, "claim", claim)
-	if got.IsError || !got.StructuredContent.Claimed || len(got.Content) != 2 || !strings.HasPrefix(got.Content[1].URI, "file://") {
+	if got.IsError || !got.StructuredContent.Claimed || len(got.Content) != 1 {
 		t.Fatalf("claimed: %+v", got)
 	}
 	f := got.StructuredContent.Files[0]

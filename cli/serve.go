@@ -102,6 +102,7 @@ func (a *app) serverConfig() (server.Config, error) {
 		Files:      rules,
 		MaxInline:  a.cfg.MaxInline,
 		State:      tools.NewState(data),
+		Received:   true,
 	}, nil
 }
 

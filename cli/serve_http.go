@@ -49,6 +49,8 @@ func (f *httpFlags) prepare(a *app, b *backend) (serve func(context.Context) err
 	if err != nil {
 		return nil, err
 	}
+	host, _, _ := net.SplitHostPort(f.Addr)
+	serverConfig.Received = loopback(host) // callers on other machines can't read the folder
 	cfg := server.HTTPConfig{
 		Server:    serverConfig,
 		Connect:   a.connectCaller(b),

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"sync"
+	"time"
 )
 
 // Bounds of what runs at once on one transport. Beyond them the reader waits.
@@ -15,6 +16,7 @@ const (
 type call struct {
 	id       string // raw
 	size     int
+	came     time.Time       // when its message was read
 	listens  bool            // never ends by itself
 	large    bool            // it, or its answer; set when it has ended
 	ctx      context.Context // of this call alone

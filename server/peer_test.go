@@ -11,6 +11,7 @@ import (
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/relay/relaytest"
+	"kubbi-mcp/tools"
 )
 
 // patience is how long a test waits for what must come.
@@ -139,6 +140,19 @@ type result struct {
 		StructuredContent map[string]any
 		IsError           bool
 	}
+}
+
+// payload is what a claim's result shows of its payload, in its only block.
+func (r result) payload(t testing.TB) string {
+	t.Helper()
+	if len(r.Result.Content) != 1 || r.Result.StructuredContent != nil {
+		t.Fatalf("a claim's result has other parts than a block: %.500v", r.Result)
+	}
+	_, payload, shown := tools.ReadClaim(r.Result.Content[0].Text)
+	if !shown {
+		t.Fatalf("a claim shows no payload: %.500v", r.Result)
+	}
+	return payload
 }
 
 func parseResult(t testing.TB, line []byte) result {

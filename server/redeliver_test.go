@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -60,23 +59,16 @@ func TestClaimWhoseAnswerIsLost(t *testing.T) {
 		t.Error("somebody else has claimed it")
 	}
 
-	_, answer := s.ask(t, http.MethodPost, "/mcp", s.session(t), callOf(1, "claim", args))
-	var got struct {
-		Result struct {
-			IsError bool
-			Content []struct{ Text string }
-		}
-	}
-	if err := json.Unmarshal([]byte(answer), &got); err != nil {
-		t.Fatal(err)
-	}
-	if got.Result.IsError || len(got.Result.Content) != 2 || got.Result.Content[1].Text != payload {
+	session := s.session(t)
+	_, answer := s.ask(t, http.MethodPost, "/mcp", session, callOf(1, "claim", args))
+	if got := parseResult(t, []byte(answer)); got.payload(t) != payload {
 		t.Fatalf("claimed again: %.500s", answer)
 	}
 	if k, err := s.client.Get(t.Context(), sent.ID); err != nil || k.RetrievalCount != 1 {
 		t.Errorf("%+v, %v", k, err)
 	}
-	// Delivered, it is gone for its caller too.
+	// Its caller has gone on, so it is gone for that one too.
+	s.ask(t, http.MethodPost, "/mcp", session, callOf(1, "list", `{}`))
 	for s.h.load.running() > 0 {
 		time.Sleep(time.Millisecond)
 	}

@@ -11,6 +11,7 @@ import (
 	mcpserver "github.com/mark3labs/mcp-go/server"
 
 	"kubbi-mcp/kubbi"
+	"kubbi-mcp/tools"
 )
 
 // request is what a transport knows of one request and mcp-go has no place
@@ -28,6 +29,7 @@ type request struct {
 	kubbiErr error     // why there is no kubbi
 	fault    *rpcError // the answer, where mcp-go has no such code
 
+	peer    tools.Peer                    // who has sent it, and when it came in
 	session string                        // the id that a session which mcp-go opens for it shall have
 	opened  func(mcpserver.ClientSession) // is told of that session
 	outbox  *outbox                       // takes news of the resources that the client subscribes to; nil: they go nowhere
@@ -36,22 +38,23 @@ type request struct {
 	out      *reply      // over streamable HTTP, takes the answer, and what comes before it; nil: none
 	notified atomic.Bool // the client was sent something before its answer
 
-	mu        sync.Mutex
-	waiting   []func(delivered bool) // what is to be done when it has settled
-	settled   bool                   // it is known whether the answer has reached the client
-	delivered bool
+	mu      sync.Mutex
+	waiting []func(written bool) // what is to be done when it has settled
+	settled bool                 // it is known whether the answer was written to the client
+	written bool
 }
 
-// settle notes whether the answer has reached the client. The first word counts.
-func (r *request) settle(delivered bool) {
+// settle notes whether the answer was written to the client. The first word
+// counts.
+func (r *request) settle(written bool) {
 	r.mu.Lock()
 	waiting := r.waiting
 	if !r.settled {
-		r.settled, r.delivered, r.waiting = true, delivered, nil
+		r.settled, r.written, r.waiting = true, written, nil
 	}
 	r.mu.Unlock()
 	for _, then := range waiting {
-		then(delivered)
+		then(written)
 	}
 }
 
@@ -64,19 +67,22 @@ func (r *request) settleBy(ctx context.Context, out *reply) {
 	r.settle(!wanted || out.delivered(ctx))
 }
 
-// onDelivery notes what to do when it is known whether the answer to the request
-// in ctx has reached the client.
-func onDelivery(ctx context.Context, then func(delivered bool)) {
+// onWritten notes what to do when it is known whether the answer to the request
+// in ctx was written to the client.
+func onWritten(ctx context.Context, then func(written bool)) {
 	r := requestOf(ctx)
 	r.mu.Lock()
 	if !r.settled {
 		r.waiting = append(r.waiting, then)
 		then = func(bool) {}
 	}
-	delivered := r.delivered
+	written := r.written
 	r.mu.Unlock()
-	then(delivered)
+	then(written)
 }
+
+// peerOf says who has sent the request in ctx.
+func peerOf(ctx context.Context) tools.Peer { return requestOf(ctx).peer }
 
 type requestKey struct{}
 
@@ -90,7 +96,7 @@ func requestOf(ctx context.Context) *request {
 	if r, ok := ctx.Value(requestKey{}).(*request); ok {
 		return r
 	}
-	return &request{settled: true, delivered: true} // nobody will tell
+	return &request{settled: true, written: true} // nobody will tell
 }
 
 // putArgumentsBack gives a tool call the arguments that its transport has taken

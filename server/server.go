@@ -37,8 +37,9 @@ type Config struct {
 	Logger          *slog.Logger   // nil: silent
 	Schemas         *tools.Schemas // to share among servers; nil: its own
 	Files           files.Rules    // what may be sent and saved by path; the zero value: nothing
-	MaxInline       int64          // the largest payload that a claim gives without saving it; 0: tools.DefaultMaxInline
+	MaxInline       int64          // the largest answer to a claim, in bytes; 0: tools.DefaultMaxInline
 	State           *tools.State   // keeps claims under way on disk; nil: in memory
+	Received        bool           // clients are on this machine, and can read what is claimed into State's folder
 
 	Caller  string                           // whose server it is, for logs; "": the process's own user
 	Metrics *Metrics                         // nil: none
@@ -50,6 +51,7 @@ type Server struct {
 	mcp        *mcpserver.MCPServer
 	client     *kubbi.Client
 	watcher    *watcher
+	saver      *tools.Saver
 	marks      marks
 	asks       asks
 	added      map[string]bool // tools that are not ours
@@ -85,6 +87,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		client:     cfg.Client,
 		watcher:    newWatcher(cfg.Client, cfg.PollEvery, log),
+		saver:      tools.NewSaver(cfg.Client, cfg.State, cfg.Caller, cfg.Logger),
 		caller:     cfg.Caller,
 		metrics:    cfg.Metrics,
 		log:        cfg.Logger,
@@ -127,7 +130,10 @@ func New(cfg Config) (*Server, error) {
 		MaxInline:  cfg.MaxInline,
 		State:      cfg.State,
 		Caller:     cfg.Caller,
-		Deliver:    onDelivery,
+		Received:   cfg.Received,
+		Saver:      s.saver,
+		Deliver:    onWritten,
+		Peer:       peerOf,
 		Observe:    s.called,
 	}); err != nil {
 		return nil, fmt.Errorf("new server: %w", err)
@@ -149,7 +155,10 @@ func New(cfg Config) (*Server, error) {
 
 // Close ends what the server does beside answering. Its transports must have
 // ended.
-func (s *Server) Close() { s.watcher.close() }
+func (s *Server) Close() {
+	s.watcher.close()
+	s.saver.Close()
+}
 
 // errInternal is all that a client learns of a panic.
 var errInternal = errors.New("internal error")

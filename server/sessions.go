@@ -163,6 +163,7 @@ func (ss *sessions) remove(id string) {
 	}
 	s.end(true)
 	ss.c.server.watcher.drop(s.outbox.subscriber())
+	ss.c.server.saver.SessionEnded(s.id)
 	s.outbox.close()
 	ss.h.cfg.Metrics.sessionClosed(s.transport())
 }

@@ -114,7 +114,7 @@ func (h *HTTP) serveMessage(w http.ResponseWriter, r *http.Request, c *caller) {
 		return
 	}
 	req := c.server.newRequest("sse", r.Header, m)
-	req.outbox, req.life = &s.outbox, s.life
+	req.outbox, req.life, req.peer.Session = &s.outbox, s.life, s.id
 	if m.name == string(mcp.MethodSubscriptionsListen) {
 		req.outbox = &outbox{listen: m.id}
 	}

@@ -13,6 +13,8 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/mark3labs/mcp-go/mcp"
+
+	"kubbi-mcp/tools"
 )
 
 // stdio is one stdio transport at work. mcp-go has its own, which decodes every
@@ -55,6 +57,7 @@ func (s *Server) ServeStdio(ctx context.Context, stdin io.Reader, stdout io.Writ
 	defer s.metrics.sessionClosed("stdio")
 	defer session.outbox.close()
 	defer s.watcher.drop(session.outbox.subscriber())
+	defer s.saver.SessionEnded(session.SessionID())
 	ctx = s.mcp.WithContext(ctx, session)
 	t := &stdio{
 		Server:  s,
@@ -221,6 +224,7 @@ func (t *stdio) requested(ctx context.Context, m *message) {
 	}
 	k := &call{
 		id:      string(m.id),
+		came:    time.Now(),
 		size:    len(m.line),
 		listens: m.name == string(mcp.MethodSubscriptionsListen),
 	}
@@ -231,7 +235,7 @@ func (t *stdio) requested(ctx context.Context, m *message) {
 		return
 	}
 	if first {
-		t.answer(ctx, k, m)
+		t.answer(ctx, k, m, t.out.write)
 		return
 	}
 	if !t.admit(ctx, k) {
@@ -241,17 +245,18 @@ func (t *stdio) requested(ctx context.Context, m *message) {
 	}
 	go func() {
 		defer func() { t.done <- k }()
-		t.answer(ctx, k, m)
+		t.answer(ctx, k, m, t.out.deliver)
 	}()
 }
 
 // answer runs a request and writes its answer, unless the client has cancelled
 // it.
-func (t *stdio) answer(ctx context.Context, k *call, m *message) {
+func (t *stdio) answer(ctx context.Context, k *call, m *message, write func(context.Context, []byte) bool) {
 	defer k.cancel()
 	r := &request{transport: "stdio", size: len(m.line), trace: traceOf(nil, m.object.meta)}
+	r.peer = tools.Peer{Session: t.session.SessionID(), Sent: k.came}
 	out := t.handle(withRequest(k.ctx, r), m)
-	r.settle(t.calls.remove(k) && t.out.write(ctx, out))
+	r.settle(t.calls.remove(k) && write(ctx, out))
 	k.large = max(k.size, len(out)) >= large
 }
 

@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/mark3labs/mcp-go/mcp"
@@ -79,7 +80,7 @@ func (h *HTTP) servePost(w http.ResponseWriter, r *http.Request, c *caller) {
 	req := c.server.newRequest("http", r.Header, m)
 	req.out = out
 	if s != nil {
-		req.outbox = &s.outbox
+		req.outbox, req.peer.Session = &s.outbox, s.id
 	}
 	c.streamable.ServeHTTP(out, forward(r.WithContext(withRequest(r.Context(), req)), m))
 	req.settleBy(r.Context(), out)
@@ -138,6 +139,7 @@ func (h *HTTP) serveCall(out *reply, r *http.Request, c *caller, s *session, m *
 		defer s.calls.remove(k)
 	}
 	req := c.server.newRequest("http", r.Header, m)
+	req.peer.Session = s.id
 	answer := encodeAnswer(m, c.server.callTool(withRequest(k.ctx, req), m, req.arguments))
 	out.Header().Set("Content-Type", "application/json")
 	out.Header().Set("Content-Length", strconv.Itoa(len(answer)))
@@ -190,6 +192,7 @@ const takeOut = 64 << 10
 // arguments of a tool call out of it.
 func (s *Server) newRequest(transport string, header http.Header, m *message) *request {
 	req := &request{transport: transport, size: len(m.line), trace: traceOf(header, m.object.meta)}
+	req.peer.Sent = time.Now()
 	if m.name == string(mcp.MethodToolsCall) && (!m.modern() || len(m.line) > takeOut) {
 		req.arguments = m.takeArguments()
 		m.object.arguments = jsontext.Value("{}")

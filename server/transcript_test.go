@@ -250,6 +250,8 @@ var volatile = []struct {
 	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), "<id>"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z`), "<time>"},
 	{regexp.MustCompile(`x{1000,}`), "<many x>"},
+	{regexp.MustCompile(`\b[0-9a-f]{32}\b`), "<number>"},
+	{regexp.MustCompile(`within \d+ seconds`), "within <a few> seconds"},
 }
 
 // comparable makes an answer the same in every run: volatile values replaced,

@@ -31,7 +31,7 @@ func AppendResult(dst []byte, r *mcp.CallToolResult) ([]byte, error) {
 	}
 	if r.ResultType != "" {
 		dst = append(dst, `"resultType":`...)
-		dst = appendQuoted(dst, string(r.ResultType), nil)
+		dst = appendString(dst, string(r.ResultType))
 		dst = append(dst, ',')
 	}
 	dst = append(dst, `"content":[`...)
@@ -74,10 +74,6 @@ func ResultSize(r *mcp.CallToolResult) int {
 			n += len(c.Text) + len(c.Text)/32
 		case mcp.ImageContent:
 			n += len(c.Data)
-		case mcp.EmbeddedResource:
-			if b, ok := c.Resource.(mcp.BlobResourceContents); ok {
-				n += len(b.Blob)
-			}
 		}
 	}
 	return n
@@ -95,10 +91,6 @@ func contentSize(r *mcp.CallToolResult) int {
 			n += len(c.Text)
 		case mcp.ImageContent:
 			n += len(c.Data)
-		case mcp.EmbeddedResource:
-			if b, ok := c.Resource.(mcp.BlobResourceContents); ok {
-				n += len(b.Blob)
-			}
 		}
 	}
 	return n
@@ -112,26 +104,22 @@ func appendContent(dst []byte, c mcp.Content) ([]byte, error) {
 		return append(c.appendTo(dst), '}'), nil
 	case mcp.TextContent:
 		if c.Annotations == nil && c.Meta == nil {
-			return append(textBlock{plain: c.Text}.appendTo(dst), '}'), nil
+			return append(textBlock{pieces: []piece{{plain: c.Text}}}.appendTo(dst), '}'), nil
 		}
 	case mcp.ImageContent:
 		if c.Annotations == nil && c.Meta == nil {
 			dst = append(dst, `{"type":"image","data":`...)
-			dst = appendQuoted(dst, c.Data, nil)
+			dst = appendString(dst, c.Data)
 			dst = append(dst, `,"mimeType":`...)
-			return append(appendQuoted(dst, c.MIMEType, nil), '}'), nil
-		}
-	case mcp.EmbeddedResource:
-		if b, ok := c.Resource.(mcp.BlobResourceContents); ok && c.Annotations == nil && c.Meta == nil && b.Meta == nil {
-			dst = append(dst, `{"type":"resource","resource":{"uri":`...)
-			dst = appendQuoted(dst, b.URI, nil)
-			dst = append(dst, `,"mimeType":`...)
-			dst = appendQuoted(dst, b.MIMEType, nil)
-			dst = append(dst, `,"blob":`...)
-			return append(appendQuoted(dst, b.Blob, nil), "}}"...), nil
+			return append(appendString(dst, c.MIMEType), '}'), nil
 		}
 	}
 	return appendMarshal(dst, c)
+}
+
+func appendString(dst []byte, s string) []byte {
+	dst, _ = jsontext.AppendQuote(dst, s) // it replaces invalid UTF-8, and can't fail otherwise
+	return dst
 }
 
 func appendMarshal(dst []byte, v any) ([]byte, error) {

@@ -26,9 +26,9 @@ func Explain(tool string, err error) string {
 	if errors.As(err, &arg) {
 		return "Wrong arguments, nothing was done. " + string(arg) + " Correct them and call this tool again."
 	}
-	var lost *Unsaved
-	if errors.As(err, &lost) {
-		return lost.explain()
+	var counted interface{ explain() string } // an error of a claim that has counted
+	if errors.As(err, &counted) {
+		return counted.explain()
 	}
 	var refused files.Refusal
 	if errors.As(err, &refused) {
@@ -143,12 +143,16 @@ func outcome(err error) string {
 	var arg argumentError
 	var refused files.Refusal
 	var lost *Unsaved
+	var hidden *notShown
+	var given *alreadyGiven
 	ours := !errors.As(err, &kerr)
 	switch {
 	case err == nil:
 		return OutcomeOK
-	case errors.As(err, &lost):
+	case errors.As(err, &lost), errors.As(err, &hidden):
 		return OutcomeUnsaved
+	case errors.As(err, &given):
+		return string(api.CodeGone)
 	case errors.As(err, &arg), errors.As(err, &refused):
 		return OutcomeBadArguments
 	case !ours && api.Statuses[kerr.Code] != 0:

@@ -38,26 +38,39 @@ type Config struct {
 	Files files.Rules
 	Roots func(context.Context) []files.Folder
 
-	// MaxInline is the largest payload, in bytes, that a claim gives without saving
-	// it; 0: DefaultMaxInline.
+	// MaxInline is the largest answer to a claim, in bytes as the client gets them;
+	// 0: DefaultMaxInline.
 	MaxInline int64
 	// State keeps claims under way on disk; nil: in memory, and then nothing can be
 	// saved by path. Caller says whose they are, where several share a state.
 	State  *State
 	Caller string
+	// Received says that the caller can read the state's folder for what is
+	// claimed, as it is on the same machine.
+	Received bool
+	// Saver makes the claims; nil: one that is made of the fields above.
+	Saver *Saver
 
 	// Observe is told of every call when it has ended; nil: nobody.
 	Observe func(context.Context, Call)
 
 	// Deliver is given what to do once it is known whether the answer to the
-	// call in ctx has reached the client: it calls that exactly once. nil: every
-	// answer does, at once.
-	Deliver func(ctx context.Context, then func(delivered bool))
+	// call in ctx was written to the client: it calls that exactly once. nil: every
+	// answer is, at once.
+	Deliver func(ctx context.Context, then func(written bool))
+	// Peer says who has made the call in ctx; nil: nobody knows.
+	Peer func(context.Context) Peer
 }
 
-// DefaultMaxInline is the largest payload, in bytes, that a claim gives to a model
-// unless it is configured otherwise.
-const DefaultMaxInline = 64 << 10
+// Peer is the client that has made a call.
+type Peer struct {
+	Session string    // "": its calls can't be told from those of others
+	Sent    time.Time // when its message came in
+}
+
+// DefaultMaxInline is the largest answer to a claim, in bytes, unless it is
+// configured otherwise. Hosts cut results above 50,000 characters or 25,000 tokens.
+const DefaultMaxInline = 32 << 10
 
 // Call is what is known of a call that has ended. It holds nothing that came
 // from outside.
@@ -101,10 +114,17 @@ func Register(s *mcpserver.MCPServer, cfg Config) error {
 	if cfg.Deliver == nil {
 		cfg.Deliver = func(_ context.Context, then func(bool)) { then(true) }
 	}
+	if cfg.Peer == nil {
+		cfg.Peer = func(context.Context) Peer { return Peer{} }
+	}
 	if cfg.MaxInline == 0 {
 		cfg.MaxInline = DefaultMaxInline
 	}
-	t := &toolset{Config: cfg, saver: NewSaver(cfg.Client, cfg.State, cfg.Caller, cfg.Logger)}
+	if cfg.Saver == nil {
+		cfg.Saver = NewSaver(cfg.Client, cfg.State, cfg.Caller, cfg.Logger)
+	}
+	cfg.Received = cfg.Received && cfg.State != nil
+	t := &toolset{Config: cfg, saver: cfg.Saver}
 	for _, d := range []definition{
 		t.send(), t.sendFiles(), t.inspect(), t.claim(), t.get(), t.list(), t.delete(),
 	} {
@@ -144,11 +164,10 @@ func define[In any](t *toolset, name, title, description string, h hints,
 		return definition{err: err}
 	}
 	tool := mcp.Tool{
-		Name:            t.Prefix + name,
-		Title:           title,
-		Description:     description,
-		RawInputSchema:  schema.input.schema,
-		RawOutputSchema: schema.output.schema,
+		Name:           t.Prefix + name,
+		Title:          title,
+		Description:    description,
+		RawInputSchema: schema.input.schema,
 		Annotations: mcp.ToolAnnotation{
 			Title:           title,
 			ReadOnlyHint:    &h.readOnly,
@@ -157,7 +176,14 @@ func define[In any](t *toolset, name, title, description string, h hints,
 			OpenWorldHint:   &h.openWorld,
 		},
 	}
+	if schema.output != nil {
+		tool.RawOutputSchema = schema.output.schema
+	}
 	call := func(ctx context.Context, req mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+		if name != "claim" && name != "inspect" { // those may belong to a claim whose answer was not seen
+			peer := t.Peer(ctx)
+			t.saver.keys.goneOn(peer.Session, peer.Sent)
+		}
 		args, err := schema.input.arguments(req)
 		if err != nil {
 			return nil, err
@@ -178,6 +204,8 @@ func define[In any](t *toolset, name, title, description string, h hints,
 		res, err := call(ctx, req)
 		if err != nil {
 			res = problem(name, err)
+		} else if schema.output == nil {
+			// The result is content alone.
 		} else if bad := schema.output.validate(jsontext.Value(res.RawStructuredContent), lenient...); bad != nil {
 			// A fault of ours, or a service that answers oddly. The result goes out
 			// all the same: it may be all that is left of a payload.

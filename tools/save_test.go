@@ -34,33 +34,60 @@ func saver(t *testing.T, base, state, dir, who string, deliver func(context.Cont
 	}
 	c := &caller{s: mcpserver.NewMCPServer("test", "1")}
 	if err := Register(c.s, Config{
-		Client:  client,
-		Logger:  slog.New(slog.NewTextHandler(&c.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Files:   files.Rules{Folders: []files.Folder{folder}},
-		State:   NewState(state),
-		Caller:  who,
-		Deliver: deliver,
-		Observe: func(_ context.Context, call Call) { c.outcome = call.Outcome },
+		Client:   client,
+		Logger:   slog.New(slog.NewTextHandler(&c.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Files:    files.Rules{Folders: []files.Folder{folder}},
+		State:    NewState(state),
+		Received: true,
+		Caller:   who,
+		Deliver:  deliver,
+		Observe:  func(_ context.Context, call Call) { c.outcome = call.Outcome },
 	}); err != nil {
 		t.Fatal(err)
 	}
 	return c
 }
 
-func claimed(t *testing.T, res *mcp.CallToolResult) claimOutput {
+// textOf is the text of a result's first block, as a client sees it.
+func textOf(t *testing.T, res *mcp.CallToolResult) string {
 	t.Helper()
-	var out struct {
+	b, err := AppendResult(nil, res)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var seen struct{ Content []struct{ Text string } }
+	if err := json.Unmarshal(b, &seen); err != nil || len(seen.Content) == 0 {
+		t.Fatalf("%v: %s", err, b)
+	}
+	return seen.Content[0].Text
+}
+
+// manifestOfResult reads what a claim's result says beside the payload.
+func manifestOfResult(t *testing.T, res *mcp.CallToolResult) (out claimManifest) {
+	t.Helper()
+	manifest, _, _ := ReadClaim(textOf(t, res))
+	var m struct {
 		Claimed bool
 		Files   []struct{ Name, Path, SHA256 string }
 	}
-	if err := json.Unmarshal(res.RawStructuredContent, &out); err != nil {
+	if err := json.Unmarshal(manifest, &m); err != nil {
 		t.Fatalf("%v: %+v", err, res)
 	}
-	got := claimOutput{Claimed: out.Claimed}
-	for _, f := range out.Files {
-		got.Files = append(got.Files, claimedFile{Name: f.Name, Path: f.Path, SHA256: f.SHA256})
+	out.Claimed = m.Claimed
+	for _, f := range m.Files {
+		out.Files = append(out.Files, claimedFile{Name: f.Name, Path: f.Path, SHA256: f.SHA256})
 	}
-	return got
+	return out
+}
+
+// payloadOf is what stands between the marker lines of a claim's result.
+func payloadOf(t *testing.T, res *mcp.CallToolResult) string {
+	t.Helper()
+	_, payload, shown := ReadClaim(textOf(t, res))
+	if !shown {
+		t.Fatalf("no payload in %.700s", textOf(t, res))
+	}
+	return payload
 }
 
 // namesIn lists the files under a folder.
@@ -117,14 +144,14 @@ func TestUnsizedContent(t *testing.T) {
 			if res.IsError {
 				t.Fatalf("%+v", res)
 			}
-			out := claimed(t, res)
 			left := namesIn(t, state)
 			if name == "small" {
-				if b, _ := AppendResult(nil, res); !strings.Contains(string(b), string(quoted)) || len(left) != 0 {
-					t.Errorf("%.300s, left %v", b, left)
+				if got := payloadOf(t, res); got != text || len(left) != 0 {
+					t.Errorf("%.300s, left %v", got, left)
 				}
 				return
 			}
+			out := manifestOfResult(t, res)
 			if len(out.Files) != 1 || len(left) != 1 || out.Files[0].Path != left[0] {
 				t.Fatalf("%+v, left %v", out, left)
 			}
@@ -152,7 +179,7 @@ func TestUnsavedAnswerIsKept(t *testing.T) {
 	for _, evil := range []string{"there.txt", "../evil", "CON"} {
 		c := saver(t, service(t, fmt.Sprintf(answer(""), "good.txt"), fmt.Sprintf(answer(`,"content":"s3cr3t"`), evil)), state, dir, "", nil)
 		res := c.call(t, "claim", fmt.Sprintf(`{"claim_url":%q,"save_to":%q}`, anyToken, dir))
-		text := res.Content[0].(mcp.TextContent).Text
+		text := textOf(t, res)
 		left := namesIn(t, state)
 		if !res.IsError || c.outcome != OutcomeUnsaved || len(left) != 1 || !strings.Contains(text, left[0]) || strings.Contains(text, "s3cr3t") {
 			t.Fatalf("%s: %s, left %v", evil, text, left)
@@ -210,9 +237,6 @@ func TestHeldKeySurvives(t *testing.T) {
 	if res := saver(t, relay.URL, state, t.TempDir(), "alice", nil).call(t, "claim", args); res.IsError {
 		t.Errorf("claimed again: %+v", res)
 	}
-	if held := namesIn(t, state); len(held) != 0 {
-		t.Errorf("still held: %v", held)
-	}
 	if k, err := sender.Get(t.Context(), sent.ID); err != nil || k.RetrievalCount != 1 {
 		t.Errorf("%+v, %v", k, err)
 	}
@@ -221,7 +245,7 @@ func TestHeldKeySurvives(t *testing.T) {
 // TestOneKeyAtATime gives two claims of one URL that are under way together a key
 // each, so that they count as two.
 func TestOneKeyAtATime(t *testing.T) {
-	h := heldKeys{state: NewState(t.TempDir()), log: slog.New(slog.DiscardHandler)}
+	h := claimKeys{state: NewState(t.TempDir()), log: slog.New(slog.DiscardHandler)}
 	first, err := h.take(t.Context(), anyToken)
 	if err != nil {
 		t.Fatal(err)
@@ -274,7 +298,7 @@ func TestUnsavedIsClaimedAgain(t *testing.T) {
 	for range 2 { // as often as it takes
 		c := saver(t, relay.URL, state, dir, "", nil)
 		res := c.call(t, "claim", args)
-		text := res.Content[0].(mcp.TextContent).Text
+		text := textOf(t, res)
 		if !res.IsError || c.outcome != OutcomeUnsaved || !strings.Contains(text, "claim again with the same claim_url") || strings.Contains(text, "s3cr3t") {
 			t.Fatalf("%s", text)
 		}

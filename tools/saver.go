@@ -48,11 +48,30 @@ func (u *Unsaved) explain() string {
 	return text
 }
 
-// Saver claims payloads into folders, in such a way that none is lost on the way.
+// alreadyGiven says that the caller has claimed this before, and that the payload
+// stands in an answer of a moment ago.
+type alreadyGiven struct{ left time.Duration }
+
+func (a *alreadyGiven) Error() string {
+	return fmt.Sprintf("claimed already; it can be had again for %d seconds", int(a.left.Seconds()))
+}
+
+// explain words it for a model.
+func (a *alreadyGiven) explain() string {
+	return fmt.Sprintf("You have claimed this already, and its content was in the answer to that call; it was the last retrieval. "+
+		"If that content did not reach you whole, call claim again within %d seconds with again: true, or with save_to: it counts once.", int(a.left.Seconds()))
+}
+
+// nothingAgain refuses a claim with again: true that repeats none.
+const nothingAgain = argumentError("again: true repeats a claim that you made a moment ago, and there is none of this claim_url: " +
+	"it was never claimed by you, or its time to be repeated is over. Leave again out to claim it.")
+
+// Saver makes a caller's claims in such a way that no payload is lost on the way,
+// whether it goes into an answer or into a folder.
 type Saver struct {
 	client *kubbi.Client
 	state  *State
-	held   heldKeys
+	keys   claimKeys
 	log    *slog.Logger
 }
 
@@ -64,22 +83,58 @@ const claimPatience = 5 * time.Second
 // claimed, and nothing is kept for another process. caller says whose claims they
 // are, where several share a state.
 func NewSaver(client *kubbi.Client, state *State, caller string, log *slog.Logger) *Saver {
-	return &Saver{client: client, state: state, held: heldKeys{state: state, caller: caller, log: log, patience: claimPatience}, log: log}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Saver{client: client, state: state, keys: claimKeys{state: state, caller: caller, log: log, patience: claimPatience}, log: log}
 }
 
+// SessionEnded is called when a client has ended its session. An answer that it
+// may not have read can be had again by the next one of the same caller.
+func (s *Saver) SessionEnded(session string) { s.keys.sessionEnded(session) }
+
+// Close lets go of the claims whose answers may not have been read. Another
+// process with the same state can repeat them.
+func (s *Saver) Close() { s.keys.close() }
+
+// repeats says what a claim is to do with one that was made before.
+type repeats int
+
+const (
+	repeatLost  repeats = iota // repeat it if its answer was lost
+	repeatGiven                // repeat it also if its answer was written
+	repeatOnly                 // and refuse if there is none to repeat
+)
+
 // begin takes the key for a claim and looks at what there is. That is nil where
-// it has burned already, by this very claim, and the relay may still have it.
-func (s *Saver) begin(ctx context.Context, claimURL string) (*heldKey, *kubbi.Inspected, error) {
-	key, err := s.held.take(ctx, claimURL)
+// the claim repeats one that may have used it up.
+func (s *Saver) begin(ctx context.Context, claimURL string, how repeats) (*claimKey, *kubbi.Inspected, error) {
+	key, err := s.keys.take(ctx, claimURL)
 	if err != nil {
 		return nil, nil, err
 	}
+	if how == repeatOnly && !key.again() {
+		key.drop()
+		return nil, nil, nothingAgain
+	}
+	repeat := key.again() && (how != repeatLost || !key.Given)
+	if repeat && key.payload != nil {
+		return key, nil, nil
+	}
 	seen, err := s.client.Inspect(ctx, claimURL)
+	gone := errors.Is(err, kubbi.ErrGone) || errors.Is(err, kubbi.ErrExpired)
 	switch {
+	case err == nil && key.again() && !repeat: // it asks for another retrieval
+		key.end()
+		return key, seen, key.renew()
 	case err == nil:
 		return key, seen, nil
-	case key.again() && (errors.Is(err, kubbi.ErrGone) || errors.Is(err, kubbi.ErrExpired)):
+	case gone && repeat:
 		return key, nil, nil
+	case gone && key.again():
+		left := time.Until(key.Until)
+		key.unused()
+		return nil, nil, &alreadyGiven{left: left}
 	default:
 		key.failed(err)
 		return nil, nil, err
@@ -88,10 +143,15 @@ func (s *Saver) begin(ctx context.Context, claimURL string) (*heldKey, *kubbi.In
 
 // Save claims into the batch that open gives once there is something to claim,
 // and commits it. What can be found to be in the way is found before a retrieval
-// is spent. Errors are those of kubbi.Client.Claim, of open and of
+// is spent. A claim of the same caller whose grace runs is repeated, and counts
+// once. Errors are those of kubbi.Client.Claim, of open and of
 // files.Batch.Check, and *Unsaved after a claim that has counted.
 func (s *Saver) Save(ctx context.Context, claimURL string, open func() (*files.Batch, error)) (*kubbi.Spooled, []files.Saved, error) {
-	key, seen, err := s.begin(ctx, claimURL)
+	return s.save(ctx, claimURL, repeatGiven, open)
+}
+
+func (s *Saver) save(ctx context.Context, claimURL string, how repeats, open func() (*files.Batch, error)) (*kubbi.Spooled, []files.Saved, error) {
+	key, seen, err := s.begin(ctx, claimURL, how)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -105,6 +165,9 @@ func (s *Saver) Save(ctx context.Context, claimURL string, open func() (*files.B
 		key.unused()
 		return nil, nil, err
 	}
+	if key.payload != nil {
+		return s.saveKept(ctx, key, batch)
+	}
 	got, spool, err := s.spooled(ctx, claimURL, key, seen)
 	if err != nil {
 		return nil, nil, err
@@ -114,8 +177,25 @@ func (s *Saver) Save(ctx context.Context, claimURL string, open func() (*files.B
 	return got, saved, err
 }
 
-// write writes a payload that is in its spool, and then lets go of the claim.
-func (s *Saver) write(ctx context.Context, key *heldKey, got *kubbi.Spooled, spool *spoolFile, batch *files.Batch) ([]files.Saved, error) {
+// saveKept writes a payload that is in memory.
+func (s *Saver) saveKept(ctx context.Context, key *claimKey, batch *files.Batch) (*kubbi.Spooled, []files.Saved, error) {
+	got, err := key.payload.Spooled()
+	if err != nil {
+		key.unused()
+		return nil, nil, err
+	}
+	saved, err := writeParts(ctx, batch, got)
+	if err != nil {
+		left := time.Until(key.Until)
+		key.unused()
+		return nil, nil, &Unsaved{Err: err, Grace: left}
+	}
+	key.arrived()
+	return got, saved, nil
+}
+
+// write writes a payload that is in its spool, and then ends the grace.
+func (s *Saver) write(ctx context.Context, key *claimKey, got *kubbi.Spooled, spool *spoolFile, batch *files.Batch) ([]files.Saved, error) {
 	saved, err := writeParts(ctx, batch, got)
 	if err != nil {
 		return nil, s.notSaved(err, key, got, spool)
@@ -155,7 +235,7 @@ func (s *spoolFile) close() {
 }
 
 // spooled claims into a spool file.
-func (s *Saver) spooled(ctx context.Context, claimURL string, key *heldKey, seen *kubbi.Inspected) (*kubbi.Spooled, *spoolFile, error) {
+func (s *Saver) spooled(ctx context.Context, claimURL string, key *claimKey, seen *kubbi.Inspected) (*kubbi.Spooled, *spoolFile, error) {
 	f, err := s.spool()
 	if err != nil {
 		key.unused()
@@ -183,7 +263,7 @@ func (s *Saver) spool() (*os.File, error) {
 	return f, nil
 }
 
-func claimOptions(ctx context.Context, key *heldKey, seen *kubbi.Inspected) []kubbi.ClaimOption {
+func claimOptions(ctx context.Context, key *claimKey, seen *kubbi.Inspected) []kubbi.ClaimOption {
 	opts := []kubbi.ClaimOption{kubbi.WithKey(key.Key), kubbi.HoldGrace(), kubbi.WithProgress(progressOf(ctx))}
 	if seen != nil {
 		opts = append(opts, kubbi.WithInspected(seen))
@@ -192,10 +272,10 @@ func claimOptions(ctx context.Context, key *heldKey, seen *kubbi.Inspected) []ku
 }
 
 // notSaved keeps the payload where it can be had again.
-func (s *Saver) notSaved(err error, key *heldKey, got *kubbi.Spooled, spool *spoolFile) error {
+func (s *Saver) notSaved(err error, key *claimKey, got *kubbi.Spooled, spool *spoolFile) error {
 	out := &Unsaved{Err: err, Grace: got.Grace}
 	if got.Grace > 0 {
-		key.hold(time.Now().Add(got.Grace))
+		key.lost(time.Now().Add(got.Grace))
 		return out
 	}
 	key.drop()

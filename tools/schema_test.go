@@ -99,6 +99,7 @@ func inferred(t *testing.T) map[string]*jsonschema.Schema {
 	claimURL := input[claimURLInput](t)
 	claim := input[claimInput](t)
 	claim.Properties["claim_url"].MinLength = new(1)
+	claim.Properties["images"].Enum = words(imagesInline)
 	claimURL.Properties["claim_url"].MinLength = new(1)
 	id := input[idInput](t)
 	id.Properties["id"].MinLength = new(1)
@@ -114,8 +115,8 @@ func inferred(t *testing.T) map[string]*jsonschema.Schema {
 		"send.input": send, "send.output": output[sendOutput](t),
 		"send_files.input": sendFiles, "send_files.output": output[sendFilesOutput](t),
 		"inspect.input": claimURL, "inspect.output": output[inspectOutput](t),
-		"claim.input": claim, "claim.output": output[claimOutput](t),
-		"get.input": id, "get.output": output[kubbiOutput](t),
+		"claim.input": claim,
+		"get.input":   id, "get.output": output[kubbiOutput](t),
 		"list.input": list, "list.output": output[listOutput](t),
 		"delete.input": id, "delete.output": output[deleteOutput](t),
 	}

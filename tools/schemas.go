@@ -3,7 +3,9 @@ package tools
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"sync"
 
 	jsonv2 "github.com/go-json-experiment/json"
@@ -22,7 +24,7 @@ type Schemas struct {
 	byTool map[string]*schemaPair
 }
 
-type schemaPair struct{ input, output *validator }
+type schemaPair struct{ input, output *validator } // output is nil for a tool without structured content
 
 // of gives the schemas of one of our tools.
 func (s *Schemas) of(tool string) (*schemaPair, error) {
@@ -36,13 +38,16 @@ func (s *Schemas) of(tool string) (*schemaPair, error) {
 		return nil, err
 	}
 	output, err := schemas.Output(tool)
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	if s.byTool == nil {
 		s.byTool = make(map[string]*schemaPair)
 	}
-	p := &schemaPair{input: &validator{schema: input}, output: &validator{schema: output}}
+	p := &schemaPair{input: &validator{schema: input}}
+	if output != nil {
+		p.output = &validator{schema: output}
+	}
 	s.byTool[tool] = p
 	return p, nil
 }

@@ -11,7 +11,8 @@ import (
 )
 
 // State is the folder in which a claim keeps what must not be lost: its key
-// while it is under way, and the answer of a service that gives it only once.
+// while it is under way, the answer of a service that gives it only once, and
+// what was claimed into the server's own folder.
 // All of it is for its owner alone to read. Any number of processes may share
 // one. The zero value is not usable; see NewState.
 type State struct {
@@ -23,11 +24,13 @@ type State struct {
 
 // The folders in a state's, and for how long what is left in them stays.
 const (
-	keysName  = "claims"
-	spoolName = "spool"
+	keysName     = "claims"
+	spoolName    = "spool"
+	receivedName = "received"
 
-	keysKept  = time.Hour      // no relay keeps a payload for its claim for longer
-	spoolKept = 24 * time.Hour // as long as a kubbi may live
+	keysKept     = time.Hour      // no relay keeps a payload for its claim for longer
+	spoolKept    = 24 * time.Hour // as long as a kubbi may live
+	receivedKept = 24 * time.Hour
 )
 
 // NewState gives the state in a folder. Nothing is touched before the first
@@ -42,7 +45,7 @@ func (s *State) open() error {
 	if s.opened {
 		return nil
 	}
-	for name, kept := range map[string]time.Duration{keysName: keysKept, spoolName: spoolKept} {
+	for name, kept := range map[string]time.Duration{keysName: keysKept, spoolName: spoolKept, receivedName: receivedKept} {
 		dir := filepath.Join(s.dir, name)
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return fmt.Errorf("open the folder for claims under way: %w", err)
@@ -75,12 +78,19 @@ func (s *State) spool() (*os.File, error) {
 	return os.CreateTemp(filepath.Join(s.dir, spoolName), "claim-*.json")
 }
 
-// folder makes a folder for a payload that came larger than it was said to be.
-func (s *State) folder() (string, error) {
+// received makes a folder of its own for a claimed payload.
+func (s *State) received() (string, error) {
 	if err := s.open(); err != nil {
 		return "", err
 	}
-	return os.MkdirTemp(filepath.Join(s.dir, spoolName), "claim-")
+	dir := filepath.Join(s.dir, receivedName)
+	sweep(dir, time.Now().Add(-receivedKept)) // a server may run for weeks
+	return os.MkdirTemp(dir, time.Now().UTC().Format("20060102-150405-"))
+}
+
+// openKey opens the file of a claim's key to read what is in it.
+func (s *State) openKey(name string) (*os.File, error) {
+	return os.Open(filepath.Join(s.dir, keysName, name))
 }
 
 // errLocked says that another claim has the file.

@@ -4,6 +4,7 @@
 //
 // sdk is the first generation of the SDK, client the second.
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 
 const [generation, era, transport, target] = process.argv.slice(2);
 const modern = era !== "legacy";
@@ -81,6 +82,16 @@ async function call(name, args, options = {}) {
   return result.structuredContent;
 }
 
+// claim calls claim and takes its only block apart.
+async function claim(args) {
+  const result = await sdk.call(client, { name: "claim", arguments: args });
+  assert.ok(!result.isError && result.content.length === 1 && !result.structuredContent, JSON.stringify(result));
+  const { text } = result.content[0];
+  const manifest = JSON.parse(text.split("\n").find((line) => line.startsWith('{"claimed":')));
+  const found = /\n----- BEGIN PAYLOAD ([0-9a-f]{32}) -----\n([^]*)\n----- END PAYLOAD \1 -----$/.exec(text);
+  return { manifest, payload: found?.[2] };
+}
+
 let passed = 0;
 async function check(name, run) {
   await run();
@@ -150,7 +161,7 @@ await check("subscribe", async () => {
   }
 });
 await check("claim", async () => {
-  assert.deepEqual((await call("claim", { claim_url: sent.claim_url })).content, { n: 1 });
+  assert.equal((await claim({ claim_url: sent.claim_url })).payload, '{"n":1}');
 });
 await check("news of the claim", async () => {
   await received("notifications/resources/updated", (n) => n.uri === uri);
@@ -175,8 +186,11 @@ await check("send files, with progress", async () => {
   assert.ok(end > 0 && kinds[end - 1].progress === kinds[end - 1].total, JSON.stringify(kinds));
 });
 await check("claim files", async () => {
-  const { files } = await call("claim", { claim_url: pack.claim_url });
+  const large = await claim({ claim_url: pack.claim_url });
+  assert.equal(large.manifest.claimed, false);
+  const { files } = (await claim({ claim_url: pack.claim_url, save_to: "received" })).manifest;
   assert.deepEqual(files.map((f) => f.name), ["a.txt", "b.json"]);
+  assert.equal(readFileSync(files[0].path, "utf8"), "a".repeat(4_000_000));
 });
 
 await check("log messages", async () => {

@@ -1,0 +1,188 @@
+package tools
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mark3labs/mcp-go/mcp"
+	mcpserver "github.com/mark3labs/mcp-go/server"
+
+	"kubbi-mcp/kubbi"
+	"kubbi-mcp/relay/relaytest"
+)
+
+// host is a client of a server of its own, in one session.
+type host struct {
+	*caller
+	saver *Saver
+}
+
+func newHost(t *testing.T, client *kubbi.Client, state, who string) *host {
+	t.Helper()
+	h := &host{caller: &caller{s: mcpserver.NewMCPServer("test", "1")}}
+	var s *State
+	if state != "" {
+		s = NewState(state)
+	}
+	h.saver = NewSaver(client, s, who, nil)
+	t.Cleanup(h.saver.Close)
+	if err := Register(h.s, Config{
+		Client: client, State: s, Received: true, Caller: who, Saver: h.saver,
+		Peer:    func(context.Context) Peer { return Peer{Session: "one", Sent: time.Now()} },
+		Observe: func(_ context.Context, call Call) { h.outcome = call.Outcome },
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// TestAgain claims what burns, and claims it again within the grace: with again
+// and with save_to its caller gets it, and nobody else gets it at all.
+func TestAgain(t *testing.T) {
+	relay := relaytest.New(t)
+	sender, err := kubbi.NewClient(relay.APIKey, kubbi.WithBaseURL(relay.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sender.Close()
+	for name, disk := range map[string]bool{"on disk": true, "in memory": false} {
+		t.Run(name, func(t *testing.T) {
+			state := ""
+			if disk {
+				state = t.TempDir()
+			}
+			sent, err := sender.Send(t.Context(), kubbi.SendParams{Content: "s3cr3t", MaxRetrievals: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			plain, again := fmt.Sprintf(`{"claim_url":%q}`, sent.ClaimURL), fmt.Sprintf(`{"claim_url":%q,"again":true}`, sent.ClaimURL)
+			alice := newHost(t, sender, state, "alice")
+			if text := textOf(t, alice.call(t, "claim", again)); !strings.Contains(text, "nothing was done") || !strings.Contains(text, "Leave again out") {
+				t.Fatalf("again, without a claim before: %s", text)
+			}
+			if got := payloadOf(t, alice.call(t, "claim", plain)); got != "s3cr3t" {
+				t.Fatalf("claimed %q", got)
+			}
+			for range 2 {
+				if text := textOf(t, alice.call(t, "claim", plain)); !strings.Contains(text, "again: true") || strings.Contains(text, "s3cr3t") || alice.outcome != "gone" {
+					t.Fatalf("claimed twice: %s, outcome %s", text, alice.outcome)
+				}
+				if got := payloadOf(t, alice.call(t, "claim", again)); got != "s3cr3t" {
+					t.Fatalf("again: %q", got)
+				}
+			}
+			bob := newHost(t, sender, state, "bob")
+			for _, args := range []string{plain, again} {
+				if res := bob.call(t, "claim", args); !res.IsError || strings.Contains(textOf(t, res), "s3cr3t") {
+					t.Errorf("bob gets %s", textOf(t, res))
+				}
+			}
+			if disk {
+				// A second process of hers, while the first one lives, is another agent.
+				start := time.Now()
+				if res := newHost(t, sender, state, "alice").call(t, "claim", plain); !res.IsError || time.Since(start) > claimPatience {
+					t.Errorf("another process gets %s after %s", textOf(t, res), time.Since(start))
+				}
+				res := alice.call(t, "claim", fmt.Sprintf(`{"claim_url":%q,"save_to":"received"}`, sent.ClaimURL))
+				out := manifestOfResult(t, res)
+				if b, err := os.ReadFile(out.Files[0].Path); err != nil || string(b) != "s3cr3t" {
+					t.Fatalf("saved %q, %v", b, err)
+				}
+			} else if got := payloadOf(t, alice.call(t, "claim", again)); got != "s3cr3t" {
+				t.Fatalf("again: %q", got)
+			}
+			alice.call(t, "list", `{}`) // she has gone on
+			if res := alice.call(t, "claim", again); !res.IsError {
+				t.Errorf("after she has gone on: %s", textOf(t, res))
+			}
+			if k, err := sender.Get(t.Context(), sent.ID); err != nil || k.RetrievalCount != 1 {
+				t.Errorf("%+v, %v", k, err)
+			}
+		})
+	}
+}
+
+// TestAnswerInAPipe ends a session after its answer was written, as a host does
+// that dies before it reads: another process of the same caller claims it.
+func TestAnswerInAPipe(t *testing.T) {
+	relay := relaytest.New(t)
+	sender, err := kubbi.NewClient(relay.APIKey, kubbi.WithBaseURL(relay.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sender.Close()
+	sent, err := sender.Send(t.Context(), kubbi.SendParams{Content: "s3cr3t", MaxRetrievals: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, args := t.TempDir(), fmt.Sprintf(`{"claim_url":%q}`, sent.ClaimURL)
+	first := newHost(t, sender, state, "")
+	payloadOf(t, first.call(t, "claim", args))
+	first.saver.SessionEnded("one")
+	if got := payloadOf(t, newHost(t, sender, state, "").call(t, "claim", args)); got != "s3cr3t" {
+		t.Errorf("claimed %q", got)
+	}
+	if k, err := sender.Get(t.Context(), sent.ID); err != nil || k.RetrievalCount != 1 {
+		t.Errorf("%+v, %v", k, err)
+	}
+}
+
+// TestAgainCountsOnce repeats a claim of what may be claimed more often: again
+// does not count, a plain claim does.
+func TestAgainCountsOnce(t *testing.T) {
+	relay := relaytest.New(t)
+	sender, err := kubbi.NewClient(relay.APIKey, kubbi.WithBaseURL(relay.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sender.Close()
+	sent, err := sender.Send(t.Context(), kubbi.SendParams{Content: "text", MaxRetrievals: 5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := newHost(t, sender, t.TempDir(), "")
+	for i, again := range []bool{false, true, true, false, true} {
+		payloadOf(t, h.call(t, "claim", fmt.Sprintf(`{"claim_url":%q,"again":%t}`, sent.ClaimURL, again)))
+		want := []int{1, 1, 1, 2, 2}[i]
+		if k, err := sender.Get(t.Context(), sent.ID); err != nil || k.RetrievalCount != want {
+			t.Errorf("after claim %d it counts %d, want %d, %v", i+1, k.RetrievalCount, want, err)
+		}
+	}
+}
+
+// TestAgainWithoutGrace claims from a service that gives a payload once: a small
+// one is kept in memory until its time is over or the caller has gone on.
+func TestAgainWithoutGrace(t *testing.T) {
+	const inspect = `{"status":"active","content_type":"text/plain","max_retrievals":1,"retrieval_count":0,` + someTimes + `}`
+	url := service(t, inspect, `{"content":"s3cr3t","content_type":"text/plain","burned":true,`+someTimes+`}`)
+	client, err := kubbi.NewClient("", kubbi.WithBaseURL(url), kubbi.WithRetries(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	state := t.TempDir()
+	h := newHost(t, client, state, "")
+	again := fmt.Sprintf(`{"claim_url":%q,"again":true}`, anyToken)
+	payloadOf(t, h.call(t, "claim", byToken))
+	if text := textOf(t, h.call(t, "claim", byToken)); !strings.Contains(text, "again: true") {
+		t.Fatalf("claimed twice: %s", text)
+	}
+	if got := payloadOf(t, h.call(t, "claim", again)); got != "s3cr3t" {
+		t.Fatalf("again: %q", got)
+	}
+	if left := namesIn(t, state); len(left) != 0 {
+		t.Errorf("on disk: %v", left)
+	}
+	out := manifestOfResult(t, h.call(t, "claim", fmt.Sprintf(`{"claim_url":%q,"save_to":"received"}`, anyToken)))
+	if b, err := os.ReadFile(out.Files[0].Path); err != nil || string(b) != "s3cr3t" {
+		t.Errorf("saved %q, %v", b, err)
+	}
+	var res *mcp.CallToolResult
+	if res = h.call(t, "claim", again); !res.IsError {
+		t.Errorf("after it was saved: %s", textOf(t, res))
+	}
+}

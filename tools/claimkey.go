@@ -1,0 +1,251 @@
+package tools
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"time"
+
+	"kubbi-mcp/kubbi"
+)
+
+// claimKey is the key of one claim. Its owner calls exactly one of answered, lost,
+// drop, unused and failed.
+type claimKey struct {
+	Key   string    `json:"key"`
+	Until time.Time `json:"until"` // when the relay forgets it; zero: the key is new
+	Given bool      `json:"given"` // the payload stands in an answer
+
+	hash string
+	keys *claimKeys
+	file *os.File // locked; nil: the key is in memory alone
+	busy bool     // another claim has the file
+	seal cipher.AEAD
+
+	session string         // of the client that was answered
+	written time.Time      // when its answer was; zero: it is not yet
+	payload *kubbi.Claimed // where the relay knows no keys; nil: it does
+	release func()         // ends the relay's grace
+	expiry  *time.Timer    // while it waits
+}
+
+// again reports whether a claim was made under this key before, and may have
+// counted.
+func (k *claimKey) again() bool { return !k.Until.IsZero() }
+
+// renew makes it a new key.
+func (k *claimKey) renew() (err error) {
+	k.Until, k.Given, k.payload, k.release = time.Time{}, false, nil, nil
+	if k.Key, err = kubbi.NewKey(); err != nil {
+		return errors.Join(err, k.close())
+	}
+	if k.file == nil {
+		return nil
+	}
+	if err := k.write(time.Now().Add(keysKept)); err != nil {
+		return errors.Join(err, k.close())
+	}
+	return nil
+}
+
+// answered is called when the payload stands in an answer to a client, before that
+// is written: the client's next call may come at once. See claimKeys.settled.
+func (k *claimKey) answered(session string, until time.Time) {
+	k.Given, k.session, k.written = true, session, time.Time{}
+	k.hold(until)
+	if k.payload != nil || k.file != nil || !k.busy {
+		k.keys.wait(k)
+	}
+}
+
+// lost is called when the payload has not reached the client: the next claim of
+// the same URL takes the key.
+func (k *claimKey) lost(until time.Time) {
+	k.Given = false
+	k.hold(until)
+	if k.file != nil && k.payload == nil {
+		_ = k.close()
+		return
+	}
+	if k.payload != nil || !k.busy {
+		k.keys.wait(k)
+	}
+}
+
+// hold notes for how long the payload can be had.
+func (k *claimKey) hold(until time.Time) {
+	k.Until = until.Add(-graceMargin)
+	if k.payload != nil {
+		k.removeFile() // the relay does not know the key
+	} else if k.file != nil {
+		_ = k.write(k.Until) // otherwise it stands there with a later time
+	}
+}
+
+// unused gives the key back as it was: no claim has been made.
+func (k *claimKey) unused() {
+	switch {
+	case !k.again():
+		k.drop()
+	case k.Given || k.payload != nil || k.file == nil && !k.busy:
+		k.keys.wait(k)
+	default:
+		_ = k.close()
+	}
+}
+
+// failed deals with the key after a claim that gave no payload.
+func (k *claimKey) failed(err error) {
+	e, ok := errors.AsType[*kubbi.Error](err)
+	switch {
+	case errors.Is(err, kubbi.ErrGone), errors.Is(err, kubbi.ErrExpired):
+		k.drop()
+	case ok && e.Uncertain && !k.again():
+		k.lost(time.Now().Add(graceUnknown))
+	default:
+		k.unused()
+	}
+}
+
+// arrived ends the relay's grace: the payload is safe.
+func (k *claimKey) arrived() {
+	k.end()
+	k.drop()
+}
+
+// end ends the relay's grace.
+func (k *claimKey) end() {
+	if k.release != nil {
+		k.release()
+		k.release = nil
+	}
+}
+
+// drop forgets the key.
+func (k *claimKey) drop() {
+	k.payload = nil
+	k.removeFile()
+}
+
+// removeFile removes the file before its lock goes with its closing. Windows
+// removes no file that is open.
+func (k *claimKey) removeFile() {
+	if k.file == nil {
+		return
+	}
+	name := k.file.Name()
+	_ = k.file.Truncate(0)
+	err := os.Remove(name)
+	_ = k.close()
+	if err != nil {
+		_ = os.Remove(name)
+	}
+}
+
+// open opens the key's file and reads what an earlier process has left in it. A
+// claim of the same URL that is under way elsewhere keeps the file to itself. It
+// may be one that was just cancelled, so this one waits for it a little, and then
+// goes on with a key of its own.
+func (k *claimKey) open(ctx context.Context, token string) error {
+	seal, err := keySeal(token, k.keys.caller)
+	if err != nil {
+		return err
+	}
+	k.seal = seal
+	const pause = 20 * time.Millisecond
+	for until := time.Now().Add(k.keys.patience); ; {
+		f, err := k.keys.state.openLocked(k.hash)
+		if err == nil {
+			k.file = f
+			return k.read(f)
+		}
+		if !errors.Is(err, errLocked) {
+			return err
+		}
+		if k.givenElsewhere() || !time.Now().Before(until) {
+			k.busy = true
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+// givenElsewhere reports whether the claim that has the file is answered: there
+// is nothing to wait for.
+func (k *claimKey) givenElsewhere() bool {
+	f, err := k.keys.state.openKey(k.hash)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	other := claimKey{seal: k.seal}
+	return other.read(f) == nil && other.Given
+}
+
+// keySeal is what a key's file is sealed with.
+func keySeal(token, caller string) (cipher.AEAD, error) {
+	secret, err := hkdf.Key(sha256.New, []byte(token), []byte(caller), "kubbi-mcp held key v1", 32)
+	if err != nil {
+		return nil, err
+	}
+	block, err := aes.NewCipher(secret)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCMWithRandomNonce(block)
+}
+
+func (k *claimKey) read(f *os.File) error {
+	const most = 1 << 10
+	sealed, err := io.ReadAll(io.LimitReader(f, most))
+	if err != nil {
+		return errors.Join(err, k.close())
+	}
+	// What can't be read was left by a process that died while it wrote.
+	if plain, err := k.seal.Open(nil, nil, sealed, nil); err == nil {
+		_ = json.Unmarshal(plain, k)
+	}
+	return nil
+}
+
+func (k *claimKey) write(until time.Time) error {
+	plain, err := json.Marshal(claimKey{Key: k.Key, Until: until, Given: k.Given})
+	if err != nil {
+		return err
+	}
+	if err := k.file.Truncate(0); err != nil {
+		return err
+	}
+	_, err = k.file.WriteAt(k.seal.Seal(nil, nil, plain, nil), 0)
+	return err
+}
+
+func (k *claimKey) close() error {
+	if k.file == nil {
+		return nil
+	}
+	f := k.file
+	k.file = nil
+	return f.Close()
+}
+
+func (k *claimKey) payloadSize() int {
+	if k.payload == nil {
+		return 0
+	}
+	n := len(k.payload.Content)
+	for _, f := range k.payload.Files {
+		n += len(f.Content)
+	}
+	return n
+}
