@@ -45,9 +45,14 @@ func decode(args jsontext.Value, in any) error {
 		member, into := p.payload()
 		into.value, args = takeMember(args, member)
 	}
-	err := jsonv2.Unmarshal(args, in, jsonv2.RejectUnknownMembers(true))
+	// A name that is twice in our own arguments was refused by the check.
+	err := jsonv2.Unmarshal(args, in, jsonv2.RejectUnknownMembers(true), jsontext.AllowDuplicateNames(true))
 	if err == nil {
 		return nil
+	}
+	var wrong argumentError
+	if errors.As(err, &wrong) {
+		return wrong
 	}
 	// The text of a decoding error may quote the arguments: say where, not what.
 	var at jsontext.Pointer
@@ -60,8 +65,6 @@ func decode(args jsontext.Value, in any) error {
 		at = sem.JSONPointer
 	}
 	switch {
-	case errors.Is(err, jsontext.ErrDuplicateName):
-		return argumentError(fmt.Sprintf("%s is given twice.", place(string(at))))
 	case errors.Is(err, jsonv2.ErrUnknownName):
 		return argumentError(fmt.Sprintf("%s is not an argument of this tool.", place(string(at))))
 	default:
@@ -100,6 +103,53 @@ func (w *whole) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
+// jsonText is a text, or the JSON text of another value: hosts parse what a model
+// wrote as text.
+type jsonText struct {
+	text  string
+	given bool
+}
+
+// UnmarshalJSONFrom reads any JSON value; null is no text.
+func (t *jsonText) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	switch dec.PeekKind() {
+	case 'n':
+		return dec.SkipValue()
+	case '"':
+		t.given = true
+		return jsonv2.UnmarshalDecode(dec, &t.text)
+	}
+	v, err := dec.ReadValue()
+	t.text, t.given = string(v), true
+	return err
+}
+
+// object is a JSON object, or its JSON text. It is nil if it is null or "".
+type object jsontext.Value
+
+// UnmarshalJSONFrom reads a JSON object.
+func (o *object) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	v, err := dec.ReadValue()
+	if err != nil {
+		return err
+	}
+	v = v.Clone()
+	if text, ok := shortText(v); v.Kind() == 'n' || ok && (text == "" || text == "null" || text == "{}") {
+		return nil
+	}
+	if text, ok := jsonIn(v); ok {
+		v = text
+	}
+	switch {
+	case v.Kind() != '{':
+		return argumentError("metadata must be a JSON object, or the text of one.")
+	case !v.IsValid():
+		return argumentError("metadata has a name twice.")
+	}
+	*o = object(v)
+	return nil
+}
+
 // cut shortens a text to at most n bytes, at a character's border.
 func cut(s string, n int) string {
 	if len(s) <= n {
@@ -120,11 +170,11 @@ func (w *whole) orZero() int {
 }
 
 // orNil gives nil for an absent value, so that it is not taken for a JSON null.
-func orNil(v jsontext.Value) any {
-	if v == nil {
+func (o object) orNil() any {
+	if o == nil {
 		return nil
 	}
-	return v
+	return jsontext.Value(o)
 }
 
 // orNull gives the value for an answer: null when there is none.

@@ -27,6 +27,6 @@ func (t *toolset) delete() definition {
 			}
 			// The hosted service leaves this answer's fields open: a success is a
 			// success, whatever it says.
-			return structured(deleteOutput{ID: in.ID, Status: cmp.Or(gone.Status, api.StatusDeleted)})
+			return structured(deleteOutput{ID: gone.ID, Status: cmp.Or(gone.Status, api.StatusDeleted)})
 		})
 }

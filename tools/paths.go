@@ -184,10 +184,10 @@ func checkSealed(sealed bool, size int64) error {
 
 // given is the source of a file whose content is among the arguments.
 func given(f fileInput) (kubbi.Source, error) {
-	data := []byte(*f.Content)
+	data := []byte(f.Content.text)
 	if f.Encoding != "" {
 		var err error
-		if data, err = base64.StdEncoding.Strict().DecodeString(*f.Content); err != nil {
+		if data, err = base64.StdEncoding.Strict().DecodeString(f.Content.text); err != nil {
 			return kubbi.Source{}, argumentError(fmt.Sprintf("The content of %q is not base64: the standard alphabet, padded, without line breaks.", f.Name))
 		}
 	}

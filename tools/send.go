@@ -2,7 +2,6 @@ package tools
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -20,13 +19,13 @@ const sendDescription = `Hand one piece of content to another agent, session, to
 	`Metadata can be read without claiming and is not encrypted: put no secrets in it. For a binary file, or several files, use send_files.`
 
 type sendInput struct {
-	Content       anyValue       `json:"content,omitzero" jsonschema:"The payload: any JSON value. A string is sent as text, anything else as JSON. Give either content or path."`
-	Path          string         `json:"path,omitzero" jsonschema:"Path of a text file on this machine whose content is sent, without passing through you. It must be in a folder that the user allows. Give either path or content."`
-	ContentType   string         `json:"content_type,omitzero" jsonschema:"How the recipient should read it. Default: text/plain for a string, application/json for anything else. A string given as application/json must itself be JSON text."`
-	TTLSeconds    whole          `json:"ttl_seconds,omitzero" jsonschema:"Seconds until the content is wiped, 60 to 86400. Default 3600 (one hour), unless the server was started with another default."`
-	MaxRetrievals *whole         `json:"max_retrievals,omitzero" jsonschema:"How often it may be claimed; the last claim wipes it. Use 1 for secrets. Leave out for no limit until the time is up."`
-	Sealed        *bool          `json:"sealed,omitzero" jsonschema:"Encrypt it end to end: not even the service that stores it can read it, only who has the whole claim_url, with the part after #. Pass that on unchanged."`
-	Metadata      jsontext.Value `json:"metadata,omitzero" jsonschema:"A JSON object of at most 1 KB that describes the content. Readable by anyone with the claim URL without claiming, and not encrypted: no secrets here."`
+	Content       anyValue `json:"content,omitzero" jsonschema:"The payload: any JSON value. A string is sent as text, anything else as JSON. Give either content or path."`
+	Path          string   `json:"path,omitzero" jsonschema:"Path of a text file on this machine whose content is sent, without passing through you. It must be in a folder that the user allows. Give either path or content."`
+	ContentType   string   `json:"content_type,omitzero" jsonschema:"How the recipient should read it. Default: text/plain for a string, application/json for anything else. A string given as application/json must itself be JSON text."`
+	TTLSeconds    whole    `json:"ttl_seconds,omitzero" jsonschema:"Seconds until the content is wiped, 60 to 86400. Default 3600 (one hour), unless the server was started with another default."`
+	MaxRetrievals *whole   `json:"max_retrievals,omitzero" jsonschema:"How often it may be claimed; the last claim wipes it. Use 1 for secrets. Leave out for no limit until the time is up."`
+	Sealed        *bool    `json:"sealed,omitzero" jsonschema:"Encrypt it end to end: not even the service that stores it can read it, only who has the whole claim_url, with the part after #. Pass that on unchanged."`
+	Metadata      object   `json:"metadata,omitzero" jsonschema:"A JSON object of at most 1 KB that describes the content. Readable by anyone with the claim URL without claiming, and not encrypted: no secrets here."`
 }
 
 // anyValue is a payload of any kind, as a part of the arguments: a long one is
@@ -59,15 +58,18 @@ func (t *toolset) send() definition {
 			params := kubbi.SendParams{
 				TTL:           t.ttl(in.TTLSeconds),
 				MaxRetrievals: in.MaxRetrievals.orZero(),
-				Metadata:      orNil(in.Metadata),
+				Metadata:      in.Metadata.orNil(),
 				Sealed:        t.sealed(in.Sealed),
 				Progress:      progressOf(ctx),
+			}
+			if v := in.Content.value; in.Path != "" && string(v) == `""` || v.Kind() == 'n' {
+				in.Content.value = nil // hosts fill in what is left out
 			}
 			var local *localFile
 			var err error
 			switch {
 			case (in.Path == "") == (in.Content.value == nil):
-				err = argumentError("Give either content or path.")
+				err = argumentError(`Give either content or path. JSON's null is sent as the text "null" with content_type application/json.`)
 			case in.Path != "":
 				local, err = t.contentOf(ctx, in, &params)
 			default:
@@ -98,7 +100,7 @@ func (t *toolset) send() definition {
 }
 
 // payload settles what is sent, and as which type. The value it gives is a
-// part of content, or the JSON that a string holds.
+// part of content, the JSON that a string holds, or a string that holds JSON.
 func payload(content jsontext.Value, contentType string) (jsontext.Value, string, error) {
 	isString := content.Kind() == '"'
 	switch {
@@ -114,8 +116,8 @@ func payload(content jsontext.Value, contentType string) (jsontext.Value, string
 		}
 		return text, contentType, nil
 	case contentType != api.TypeJSON && !isString:
-		return nil, "", argumentError(fmt.Sprintf("content_type %s needs content that is a string. "+
-			"Pass a string, or leave content_type out to send the value as JSON.", contentType))
+		// A host has parsed what a model wrote as text.
+		return quote(content), contentType, nil
 	default:
 		return content, contentType, nil
 	}

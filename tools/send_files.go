@@ -1,9 +1,11 @@
 package tools
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/mark3labs/mcp-go/mcp"
@@ -21,20 +23,20 @@ const sendFilesDescription = `Hand several files to another agent, session, tool
 	`File names, types, roles and metadata can be read without claiming: put no secrets in them. For a single text or JSON value use send.`
 
 type sendFilesInput struct {
-	Files         []fileInput    `json:"files" jsonschema:"The files, in the order in which the recipient should see them. At most 20 files; together 50 MiB as content, or 256 MiB by path unless the server was started with another limit. The hosted service may allow fewer."`
-	TTLSeconds    whole          `json:"ttl_seconds,omitzero" jsonschema:"Seconds until the package is wiped, 60 to 86400. Default 3600 (one hour), unless the server was started with another default."`
-	MaxRetrievals *whole         `json:"max_retrievals,omitzero" jsonschema:"How often the package may be claimed; the last claim wipes it. Use 1 for secrets. Leave out for no limit until the time is up."`
-	Sealed        *bool          `json:"sealed,omitzero" jsonschema:"Encrypt it end to end: not even the service that stores it can read it, only who has the whole claim_url, with the part after #. Pass that on unchanged."`
-	Metadata      jsontext.Value `json:"metadata,omitzero" jsonschema:"A JSON object of at most 1 KB that describes the package. Readable by anyone with the claim URL without claiming, and not encrypted: no secrets here."`
+	Files         []fileInput `json:"files" jsonschema:"The files, in the order in which the recipient should see them. At most 20 files; together 50 MiB as content, or 256 MiB by path unless the server was started with another limit. The hosted service may allow fewer."`
+	TTLSeconds    whole       `json:"ttl_seconds,omitzero" jsonschema:"Seconds until the package is wiped, 60 to 86400. Default 3600 (one hour), unless the server was started with another default."`
+	MaxRetrievals *whole      `json:"max_retrievals,omitzero" jsonschema:"How often the package may be claimed; the last claim wipes it. Use 1 for secrets. Leave out for no limit until the time is up."`
+	Sealed        *bool       `json:"sealed,omitzero" jsonschema:"Encrypt it end to end: not even the service that stores it can read it, only who has the whole claim_url, with the part after #. Pass that on unchanged."`
+	Metadata      object      `json:"metadata,omitzero" jsonschema:"A JSON object of at most 1 KB that describes the package. Readable by anyone with the claim URL without claiming, and not encrypted: no secrets here."`
 }
 
 type fileInput struct {
-	Name        string  `json:"name,omitzero" jsonschema:"The file's name without folders: letters, digits, dot, underscore and hyphen, starting with a letter or digit. Unique in the package. Required with content; with path the default is the file's own name."`
-	Content     *string `json:"content,omitzero" jsonschema:"The file's text, or its bytes in base64 when encoding says so. Give either content or path."`
-	Path        string  `json:"path,omitzero" jsonschema:"Path of a file on this machine that is sent as it is, without passing through you; of a folder, to send all files in it; or a pattern such as /work/logs/*.log. It must be in a folder that the user allows. Give either path or content."`
-	ContentType string  `json:"content_type,omitzero" jsonschema:"MIME type, as image/png. Default: from the name's ending, else from the file."`
-	Role        string  `json:"role,omitzero" jsonschema:"What the file is for."`
-	Encoding    string  `json:"encoding,omitzero" jsonschema:"Set to base64 when content is base64. Leave out for text, and with path."`
+	Name        string   `json:"name,omitzero" jsonschema:"The file's name without folders: letters, digits, dot, underscore and hyphen, starting with a letter or digit. Unique in the package. Required with content; with path the default is the file's own name."`
+	Content     jsonText `json:"content,omitzero" jsonschema:"The file's text, or its bytes in base64 when encoding says so. Give either content or path."`
+	Path        string   `json:"path,omitzero" jsonschema:"Path of a file on this machine that is sent as it is, without passing through you; of a folder, to send all files in it; or a pattern such as /work/logs/*.log. It must be in a folder that the user allows. Give either path or content."`
+	ContentType string   `json:"content_type,omitzero" jsonschema:"MIME type, as image/png. Default: from the name's ending, else from the file."`
+	Role        string   `json:"role,omitzero" jsonschema:"What the file is for."`
+	Encoding    string   `json:"encoding,omitzero" jsonschema:"Set to base64 when content is base64. Leave out for text, and with path."`
 }
 
 type sendFilesOutput struct {
@@ -66,7 +68,7 @@ func (t *toolset) sendFiles() definition {
 				Sealed:        sealed,
 				TTL:           t.ttl(in.TTLSeconds),
 				MaxRetrievals: in.MaxRetrievals.orZero(),
-				Metadata:      orNil(in.Metadata),
+				Metadata:      in.Metadata.orNil(),
 				Progress:      progressOf(ctx),
 			})
 			if err != nil {
@@ -96,6 +98,39 @@ type outgoing struct {
 	hidden  int // left out
 }
 
+// settle reads a file as hosts and tools write one, and fills in its type.
+func (f *fileInput) settle() error {
+	if f.Path != "" && f.Content.text == "" {
+		f.Content.given = false // hosts fill in what is left out
+	}
+	f.ContentType = mediaType(f.ContentType)
+	switch {
+	case (f.Path == "") != f.Content.given:
+		return argumentError("give either content or path.")
+	case !f.Content.given:
+		return nil
+	case f.Name == "":
+		return argumentError("name is required with content.")
+	}
+	if contentType, data, ok := dataURI(f.Content.text); ok && (f.Encoding != "" || isBinary(f.ContentType) || isBinary(files.TypeByName(f.Name))) {
+		f.Encoding, f.Content.text = api.EncodingBase64, data
+		f.ContentType = cmp.Or(f.ContentType, mediaType(contentType))
+	}
+	if f.Encoding != "" {
+		f.Content.text = plainBase64(f.Content.text)
+	}
+	if f.ContentType == "" {
+		f.ContentType = files.ContentType(f.Name, f.Encoding != "")
+	}
+	return nil
+}
+
+// isBinary reports whether a file of that type holds no text.
+func isBinary(t string) bool {
+	return strings.HasPrefix(t, "image/") && t != "image/svg+xml" || strings.HasPrefix(t, "audio/") || strings.HasPrefix(t, "video/") ||
+		strings.HasPrefix(t, "font/") || t == "application/pdf" || t == "application/zip" || t == "application/octet-stream"
+}
+
 // packageOf gathers the files of a package. Unless all of them come with the
 // arguments they are sources, which are read while they are sent.
 func (t *toolset) packageOf(ctx context.Context, in []fileInput, sealed bool) (*outgoing, error) {
@@ -108,18 +143,12 @@ func (t *toolset) packageOf(ctx context.Context, in []fileInput, sealed bool) (*
 	seen := taken{}
 	size := int64(0)
 	for i, f := range in {
-		switch {
-		case (f.Path == "") == (f.Content == nil):
-			return nil, argumentError(fmt.Sprintf("files.%d: give either content or path.", i))
-		case f.Content != nil && f.Name == "":
-			return nil, argumentError(fmt.Sprintf("files.%d: name is required with content.", i))
+		if err := f.settle(); err != nil {
+			return nil, argumentError(fmt.Sprintf("files.%d: %s", i, err))
 		}
-		if f.Content != nil {
-			if f.ContentType == "" {
-				f.ContentType = files.ContentType(f.Name, f.Encoding != "")
-			}
+		if f.Content.given {
 			if !byPath {
-				out.files = append(out.files, kubbi.File{Name: f.Name, Content: *f.Content, ContentType: f.ContentType, Role: f.Role, Encoding: f.Encoding})
+				out.files = append(out.files, kubbi.File{Name: f.Name, Content: f.Content.text, ContentType: f.ContentType, Role: f.Role, Encoding: f.Encoding})
 				continue
 			}
 			source, err := given(f)
