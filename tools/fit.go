@@ -60,7 +60,9 @@ func (s *shape) fitObject(object jsontext.Value, top bool) (jsontext.Value, erro
 			if !ok {
 				return // absent
 			}
-			if other, twice := given[m.name]; twice {
+			if other, twice := given[m.name]; twice && other == name {
+				failed = argumentError(fmt.Sprintf("%q is given twice.", cut(name, 60)))
+			} else if twice {
 				failed = argumentError(fmt.Sprintf("%q and %q are the same argument: give one of them.", cut(other, 60), cut(name, 60)))
 			}
 			given[m.name] = name

@@ -110,7 +110,7 @@ func payload(content jsontext.Value, contentType string) (jsontext.Value, string
 		return content, api.TypeJSON, nil
 	case contentType == api.TypeJSON && isString:
 		text, err := jsontext.AppendUnquote(nil, content)
-		if err != nil || !jsontext.Value(text).IsValid() {
+		if err != nil || !jsontext.Value(text).IsValid(jsontext.AllowDuplicateNames(true)) {
 			return nil, "", argumentError("content is a string given as application/json, but it does not hold valid JSON. " +
 				"Pass the JSON value itself, or leave content_type out to send the string as text.")
 		}
