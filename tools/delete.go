@@ -13,8 +13,8 @@ const deleteDescription = `Wipe a kubbi that you sent before its time is up, by 
 	`Use it when something was sent by mistake or to the wrong recipient, or is no longer needed.`
 
 type deleteOutput struct {
-	ID     string     `json:"id" jsonschema:"The kubbi's id."`
-	Status api.Status `json:"status" jsonschema:"deleted."`
+	ID     string     `json:"id"`
+	Status api.Status `json:"status"`
 }
 
 func (t *toolset) delete() definition {

@@ -83,11 +83,11 @@ func (s *summing) Read(p []byte) (int, error) {
 
 // sentFile is what a result says of a file that was sent by its path.
 type sentFile struct {
-	Name        string `json:"name" jsonschema:"Its name in the package."`
-	Path        string `json:"path" jsonschema:"Where it was read."`
-	ContentType string `json:"content_type" jsonschema:"MIME type."`
-	SizeBytes   int64  `json:"size_bytes" jsonschema:"Size in bytes."`
-	SHA256      string `json:"sha256" jsonschema:"Checksum of its content, hexadecimal."`
+	Name        string `json:"name"`
+	Path        string `json:"path"`
+	ContentType string `json:"content_type"`
+	SizeBytes   int64  `json:"size_bytes"`
+	SHA256      string `json:"sha256"`
 }
 
 func (l *localFile) sent() sentFile {

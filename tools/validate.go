@@ -100,7 +100,9 @@ func (v *validator) compile() {
 		if v.shape, v.err = shapeOf("", v.schema); v.err != nil {
 			return
 		}
-		strict(doc.(map[string]any))
+	}
+	if schema, ok := doc.(map[string]any); ok && !v.whole {
+		strict(schema)
 	}
 	const name = "mem:///schema.json"
 	c := jsonschema.NewCompiler()
