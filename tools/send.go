@@ -13,7 +13,7 @@ import (
 
 const sendDescription = `Hand one text or JSON value to another agent, session, tool or person: stores it encrypted for a limited time and returns a claim_url to pass on in its place. ` +
 	`Use it for long text, data and secrets. Whoever has the claim_url can read the content: give it to the recipient alone. ` +
-	`For a secret set max_retrievals to 1: the first claim then wipes it. ` +
+	`For a secret set max_retrievals to 1: the first claim then wipes it; put no secrets in metadata. ` +
 	`A text file on this machine goes by its path, without passing through you. For binary or several files use send_files.`
 
 type sendInput struct {
@@ -60,14 +60,18 @@ func (t *toolset) send() definition {
 				Sealed:        t.sealed(in.Sealed),
 				Progress:      progressOf(ctx),
 			}
-			if v := in.Content.value; in.Path != "" && string(v) == `""` || v.Kind() == 'n' {
+			v := in.Content.value
+			if isNull := v.Kind() == 'n'; isNull || in.Path != "" && string(v) == `""` {
 				in.Content.value = nil // hosts fill in what is left out
+				if isNull && in.Path == "" {
+					return nil, argumentError(`Give either content or path: null stands for no content. JSON's null is sent as the text "null" with content_type application/json.`)
+				}
 			}
 			var local *localFile
 			var err error
 			switch {
 			case (in.Path == "") == (in.Content.value == nil):
-				err = argumentError(`Give either content or path. JSON's null is sent as the text "null" with content_type application/json.`)
+				err = argumentError("Give either content or path.")
 			case in.Path != "":
 				local, err = t.contentOf(ctx, in, &params)
 			default:

@@ -16,9 +16,9 @@ import (
 )
 
 const sendFilesDescription = `Hand binary or several files to another agent, session, tool or person as one package: stores them encrypted for a limited time and returns one claim_url. ` +
-	`Say with role what each file is for. Files on this machine go by path, whatever their size and kind, without passing through you. ` +
+	`Use it for work that has parts: role says what each file is for. Files on this machine go by path, whatever their size and kind, without passing through you. ` +
 	`Whoever has the claim_url can read all files; for secrets set max_retrievals to 1. ` +
-	`Names, types and roles can be read without claiming. For a single text or JSON value use send.`
+	`Names, types and roles can be read without claiming: put no secrets in them. For a single text or JSON value use send.`
 
 type sendFilesInput struct {
 	Files         []fileInput `json:"files" jsonschema:"In the recipient's order. At most 20; together 50 MiB as content, or 256 MiB by path unless configured otherwise."`

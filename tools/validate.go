@@ -161,7 +161,7 @@ func (v *validator) meant(at []string, unknown []string) string {
 		known = s.names
 		for _, name := range unknown {
 			if near := s.nearest(name); near != "" {
-				return fmt.Sprintf(": did you mean %s? (There are %s.)", near, strings.Join(known, ", "))
+				return fmt.Sprintf(": did you mean %s? (known: %s)", near, strings.Join(known, ", "))
 			}
 		}
 	} else if len(at) > 0 {
