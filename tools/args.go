@@ -134,7 +134,7 @@ func (o *object) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 		return err
 	}
 	v = v.Clone()
-	if text, ok := shortText(v); v.Kind() == 'n' || ok && (text == "" || text == "null" || text == "{}") {
+	if text, ok := shortText(v); v.Kind() == 'n' || ok && (text == "" || text == "null") {
 		return nil
 	}
 	if text, ok := jsonIn(v); ok {

@@ -48,6 +48,9 @@ func TestArgumentsInOtherShapes(t *testing.T) {
 		"minutes":           {"send", `{"content":"x","ttl_seconds":"30m"}`, `"x" text/plain 1800 0 {}`},
 		"a day":             {"send", `{"content":"x","ttl_seconds":"1d"}`, `"x" text/plain 86400 0 {}`},
 		"hours and minutes": {"send", `{"content":"x","ttlSeconds":"1h 30 minutes"}`, `"x" text/plain 5400 0 {}`},
+		"half an hour":      {"send", `{"content":"x","ttlSeconds":"0.5 h"}`, `"x" text/plain 1800 0 {}`},
+		"an ISO time":       {"send", `{"content":"x","ttlSeconds":"PT1H30M"}`, `"x" text/plain 5400 0 {}`},
+		"an ISO day":        {"send", `{"content":"x","ttlSeconds":"p1d"}`, `"x" text/plain 86400 0 {}`},
 		// A value where a text is meant.
 		"an object as a file": {"send_files", `{"files":[{"name":"package.json","content":{"name":"demo","n":1.50}}]}`, `package.json application/json "{\"name\":\"demo\",\"n\":1.50}" -; 3600 0 {}`},
 		"a number as a file":  {"send_files", `{"files":[{"name":"n.txt","content":42},{"name":7,"content":[1,2]}]}`, `n.txt text/plain "42" -; 7 text/plain "[1,2]" -; 3600 0 {}`},
@@ -162,6 +165,9 @@ func TestArgumentsRefused(t *testing.T) {
 	for _, tt := range []struct{ tool, args, says string }{
 		{"send", `{"content":"secret-value","ttl_seconds":"12px"}`, "ttl_seconds: must be integer, is string"},
 		{"send", `{"content":"secret-value","ttl_seconds":"-1h"}`, "ttl_seconds"},
+		{"send", `{"content":"secret-value","ttl_seconds":"P1M"}`, "ttl_seconds"},
+		{"send", `{"content":"secret-value","ttl_seconds":"P1DT"}`, "ttl_seconds"},
+		{"send", `{"content":"secret-value","ttl_seconds":"99999999999999999999d"}`, "ttl_seconds"},
 		{"send", `{"content":"secret-value","ttl_seconds":"3 days"}`, "ttl_seconds: must be at most 86400"},
 		{"send", `{"content":"secret-value","ttl_seconds":"30"}`, "ttl_seconds: must be at least 60"},
 		{"send", `{"content":"secret-value","ttl_seconds":"1e400"}`, "ttl_seconds"},
@@ -307,6 +313,9 @@ func FuzzFit(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in []byte) {
 		if !jsontext.Value(in).IsValid() {
 			return
+		}
+		if seen := s.view(in); !seen.IsValid(jsontext.AllowDuplicateNames(true)) {
+			t.Fatalf("the view of %s is %s", in, seen)
 		}
 		out, err := s.fit(in)
 		if err != nil {

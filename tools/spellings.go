@@ -2,6 +2,7 @@ package tools
 
 import (
 	"encoding/base64"
+	"math"
 	"regexp"
 	"strconv"
 	"strings"
@@ -16,6 +17,7 @@ import (
 var spellings = map[string]func(string) string{
 	"content_type": mediaType,
 	"encoding":     encodingWord,
+	"status":       statusWord,
 }
 
 // shortTypes are the names that people and models have for the types of a single
@@ -57,22 +59,41 @@ func encodingWord(s string) string {
 	return s
 }
 
+// statusWord gives a kubbi's status, "" for the names of all of them.
+func statusWord(s string) string {
+	s = strings.ToLower(s)
+	if s == "all" || s == "any" || s == "*" {
+		return ""
+	}
+	return s
+}
+
 var (
-	durationPart = regexp.MustCompile(`(?i)^(\d{1,9})\s*(seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d)\s*`)
-	unitSeconds  = map[byte]int64{'s': 1, 'm': 60, 'h': 3600, 'd': 24 * 3600}
+	durationPart = regexp.MustCompile(`(?i)^(\d{1,9}(?:\.\d{1,3})?)\s*(seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d)\s*`)
+	unitSeconds  = map[byte]float64{'s': 1, 'm': 60, 'h': 3600, 'd': 24 * 3600}
 )
 
-// readDuration reads a time such as 1h, 30m, 1d, 90 seconds or 1h30m, in seconds.
+// readDuration reads a time such as 1h, 30m, 1d, 90 seconds, 1h30m or PT1H, in
+// seconds.
 func readDuration(s string) (seconds int64, ok bool) {
+	if iso, found := strings.CutPrefix(strings.ToUpper(s), "P"); found {
+		days, rest, timed := strings.Cut(iso, "T")
+		if strings.Contains(days, "M") || timed == (rest == "") {
+			return 0, false // months
+		}
+		s = days + rest
+	}
+	total := 0.0
 	for s != "" {
 		m := durationPart.FindStringSubmatch(s)
 		if m == nil {
 			return 0, false
 		}
-		n, _ := strconv.ParseInt(m[1], 10, 64)
-		seconds += n * unitSeconds[m[2][0]|0x20]
+		n, _ := strconv.ParseFloat(m[1], 64)
+		total += n * unitSeconds[m[2][0]|0x20]
 		s = s[len(m[0]):]
 	}
+	seconds = int64(math.Ceil(total))
 	return seconds, seconds > 0
 }
 
@@ -98,7 +119,7 @@ func plainBase64(s string) string {
 	if strings.Contains(s, "%") { // of a data URI
 		s = strings.NewReplacer("%2B", "+", "%2b", "+", "%2F", "/", "%2f", "/", "%3D", "=", "%3d", "=", "%0A", "", "%0a", "", "%0D", "", "%0d", "").Replace(s)
 	}
-	if strings.ContainsAny(s[:min(len(s), 100)], " \n\r\t") || strings.IndexByte(s, '\n') >= 0 || strings.IndexByte(s, ' ') >= 0 || strings.IndexByte(s, '\r') >= 0 {
+	if strings.IndexByte(s, '\n') >= 0 || strings.IndexByte(s, ' ') >= 0 || strings.IndexByte(s, '\r') >= 0 || strings.IndexByte(s, '\t') >= 0 {
 		s = strings.Join(strings.Fields(s), "")
 	}
 	if url := strings.IndexByte(s, '-') >= 0 || strings.IndexByte(s, '_') >= 0; url && !strings.ContainsAny(s, "+/") {

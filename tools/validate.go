@@ -63,7 +63,7 @@ func (v *validator) validate(value jsontext.Value, opts ...jsonv2.Options) error
 	}
 	switch {
 	case v.input:
-		value = v.shape.view(bytes.TrimSpace(value))
+		value = v.shape.view(value)
 	case !v.whole:
 		value = view(value, v.opaque)
 	}
