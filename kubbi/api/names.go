@@ -31,7 +31,7 @@ const maxFileName = 255
 // announces.
 func FileNameFault(name string, limit int) string {
 	why := fileNameFault(name, limit)
-	if why == "" || name == "" || len(name) > 4*limit { // nobody meant that as a name
+	if why == "" || name == "" || len(name) > 4*limit || !utf8.ValidString(name) { // nobody meant that as a name
 		return why
 	}
 	return fmt.Sprintf(`%s: send it as "%s", for example`, why, safeFileName(name, limit))

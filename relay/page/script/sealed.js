@@ -149,15 +149,16 @@ async function openFiles(key, answer) {
   return items;
 }
 
-// isFileName has the rule of FileNameFault in kubbi/api: each character that can
-// be seen may have a variation selector and a joiner behind it.
+// isFileName has the rules of HostedFileName and FileNameFault in kubbi/api. By
+// the second one each character that can be seen may have a variation selector and
+// a joiner behind it.
 const fileName = new RegExp("^(?:(?:\\u{1f3f4}[\\u{e0020}-\\u{e007e}]{1,8}\\u{e007f}|" +
   "[\\u0600-\\u0605\\u06dd\\u070f\\u0890\\u0891\\u08e2\\u{110bd}\\u{110cd}]|" +
   "[^\\p{Cc}\\p{Cf}\\p{Cs}\\p{Co}\\p{Zl}\\p{Zp}\\p{Default_Ignorable_Code_Point}\\p{Noncharacter_Code_Point}/\\\\:*?\"<>|])" +
   "\\p{Variation_Selector}?[\\u200c\\u200d\\u180e]?)+$", "u");
 const deviceName = /^(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³]) *(?:\.|$)/i;
-const isFileName = (name) => typeof name === "string" && new TextEncoder().encode(name).length <= 255 && fileName.test(name) &&
-  !/^[.\-\p{Zs}\u2800\p{M}]|[.\p{Zs}\u2800\u200c\u200d\u180e]$|\.\./u.test(name) && !deviceName.test(name);
+const isFileName = (name) => typeof name === "string" && new TextEncoder().encode(name).length <= 255 && !name.includes("..") &&
+  (/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(name) || fileName.test(name) && !/^[.\-\p{Zs}\u2800\p{M}]|[.\p{Zs}\u2800\u200c\u200d\u180e]$/u.test(name) && !deviceName.test(name));
 
 const isMIME = (type) => /^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}\/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$/.test(type);
 
