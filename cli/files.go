@@ -90,7 +90,7 @@ func (f *input) look() error {
 
 // source is the file as it goes out in a package.
 func (f *input) source() kubbi.Source {
-	s := kubbi.Source{Name: files.PackageName(f.name), ContentType: f.contentType, Size: f.size, Open: f.open}
+	s := kubbi.Source{Name: api.SafeFileName(f.name), ContentType: f.contentType, Size: f.size, Open: f.open}
 	if !f.text {
 		s.Encoding = api.EncodingBase64
 	}

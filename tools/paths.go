@@ -11,7 +11,6 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strings"
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
@@ -42,7 +41,7 @@ type localFile struct {
 
 // look opens a file, and finds out what is in it.
 func look(rules files.Rules, found files.Found) (*localFile, error) {
-	f, err := rules.Open(found.Path)
+	f, err := rules.OpenFound(found)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +56,7 @@ func look(rules files.Rules, found files.Found) (*localFile, error) {
 // open opens the file anew, by the same rules, for each attempt of a call. Another
 // one in its place is refused.
 func (l *localFile) open() (io.ReadCloser, error) {
-	f, err := l.rules.Open(l.Path)
+	f, err := l.rules.OpenFound(l.Found)
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +129,7 @@ func (f *fileInput) expand(rules files.Rules, limit int) (_ []*localFile, hidden
 type taken map[string]string
 
 func (n taken) add(name, from string) error {
-	folded := strings.ToLower(name)
+	folded := api.FoldFileName(name)
 	if other, ok := n[folded]; ok {
 		return argumentError(fmt.Sprintf("%s and %s would have the same name in the package, %q: give one of them another name.", other, from, name))
 	}

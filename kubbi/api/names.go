@@ -192,6 +192,23 @@ func nextRune(s string, before runeKind) (size int, _ runeKind) {
 	return size, seenRune
 }
 
+// HasUnseen reports whether a text has a character that can't be seen and is no
+// joiner or selector in its place.
+func HasUnseen(text string) bool {
+	for at, before := 0, noRune; at < len(text); {
+		size, kind := nextRune(text[at:], before)
+		if kind == unseenRune {
+			return true
+		}
+		at, before = at+size, kind
+	}
+	return false
+}
+
+// IsUnseen reports whether a character can't be seen by itself: controls, joiners,
+// selectors, marks that turn the text around them.
+func IsUnseen(c rune) bool { return isUnseen(c) }
+
 // isUnseen reports whether a character has no look of its own, or none that all
 // agree on. What Unicode has not assigned yet may be a letter or an emoji of a
 // later version.
