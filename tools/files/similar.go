@@ -39,7 +39,7 @@ func lookOf(name string) string {
 func similar(dir *os.Root, name string) (string, error) {
 	f, err := dir.Open(".")
 	if err != nil {
-		return "", nil //nolint:nilerr // then the name is not there, which the caller knows
+		return "", nil // then the name is not there, as the caller knows
 	}
 	defer f.Close()
 	look, found := lookOf(name), ""
