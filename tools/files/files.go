@@ -65,6 +65,7 @@ func NewFolder(path string) (Folder, error) {
 type Rules struct {
 	Folders []Folder
 	Hidden  bool     // also what starts with a dot or looks like a key store
+	Missing []string // what the user allows as well, and was not there at the start: for errors
 	Never   []string // absolute paths of folders that are refused even so, such as our own keys'
 }
 
@@ -184,15 +185,19 @@ func (r Rules) never(s spot) bool {
 
 // Allowed says which folders are.
 func (r Rules) Allowed() string {
+	missing := ""
+	if len(r.Missing) > 0 {
+		missing = " The user also allows " + strings.Join(r.Missing, ", ") + ", which was not there when kubbi-mcp started."
+	}
 	if len(r.Folders) == 0 {
-		return "Only the user can allow one, by starting kubbi-mcp with --allow-dir DIR, or the host by offering it as a root."
+		return "Only the user can allow one, by starting kubbi-mcp with --allow-dir DIR, or the host by offering it as a root." + missing
 	}
 	paths := make([]string, len(r.Folders))
 	for i, f := range r.Folders {
 		paths[i] = f.Path
 	}
 	slices.Sort(paths)
-	return "Allowed: " + strings.Join(slices.Compact(paths), ", ") + "."
+	return "Allowed: " + strings.Join(slices.Compact(paths), ", ") + "." + missing
 }
 
 // quote shows a path that came from outside.
