@@ -324,7 +324,7 @@ func TestJSONThatIsNotStrict(t *testing.T) {
 	s := startStdio(t, "", "--data-dir", filepath.Join(top, "data"), "--relay-url", freeURL(t), "--allow-dir", top)
 	for name, tt := range map[string]struct{ content, single, file string }{
 		"strict.json":   {"{\"a\": 1}\n", "application/json", "application/json"},
-		"twice.json":    {`{"a":1,"a":1e400}`, "application/json", "application/json"},
+		"large.json":    {`{"a":9007199254740993,"b":1e400,"c":-0}`, "application/json", "application/json"},
 		"tsconfig.json": {"{\n  // see the handbook\n  \"strict\": true,\n}\n", "text/plain", "text/plain"},
 		"bom.json":      {"\ufeff{\"a\":1}\r\n", "text/plain", "text/plain"},
 		"log.json":      {"{\"a\":1}\n{\"a\":2}\n", "text/plain", "text/plain"},
