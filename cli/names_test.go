@@ -10,6 +10,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -37,7 +38,7 @@ type sentResult struct {
 	}
 }
 
-func sent(t *testing.T, s *stdioServer, tool string, args map[string]any) sentResult {
+func sendByTool(t *testing.T, s *stdioServer, tool string, args map[string]any) sentResult {
 	t.Helper()
 	s.send(t, callLine(t, tool, args))
 	var answer struct{ Result sentResult }
@@ -49,8 +50,8 @@ func sent(t *testing.T, s *stdioServer, tool string, args map[string]any) sentRe
 
 func (r *sentResult) text() string { return r.Content[0].Text }
 
-// write makes a file whose content is its name.
-func write(t *testing.T, path string) {
+// fileOfItsName makes a file whose content is its name.
+func fileOfItsName(t *testing.T, path string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(filepath.Base(path)), 0o600); err != nil {
 		t.Fatal(err)
@@ -96,11 +97,11 @@ func TestNamesArrive(t *testing.T) {
 			} else {
 				there[norm] = true
 			}
-			write(t, filepath.Join(from, name))
+			fileOfItsName(t, filepath.Join(from, name))
 			args = append(args, map[string]any{"path": filepath.Join(from, name)})
 		}
-		byPath := sent(t, s, "send_files", map[string]any{"files": args, "max_retrievals": 1})
-		byFolder := sent(t, s, "send_files", map[string]any{"files": []map[string]any{{"path": from}}, "max_retrievals": 1})
+		byPath := sendByTool(t, s, "send_files", map[string]any{"files": args, "max_retrievals": 1})
+		byFolder := sendByTool(t, s, "send_files", map[string]any{"files": []map[string]any{{"path": from}}, "max_retrievals": 1})
 		for how, r := range map[string]sentResult{"path": byPath, "folder": byFolder} {
 			twins := len(r.StructuredContent.Notes) > 0
 			if r.IsError {
@@ -131,13 +132,13 @@ func TestNamesRefused(t *testing.T) {
 	top := t.TempDir()
 	s := startStdio(t, "", "--data-dir", filepath.Join(top, "data"), "--relay-url", freeURL(t), "--allow-dir", top)
 	for i, name := range bad {
-		r := sent(t, s, "send_files", map[string]any{"files": []map[string]any{{"name": name, "content": "x"}}, "sealed": i%2 == 0})
+		r := sendByTool(t, s, "send_files", map[string]any{"files": []map[string]any{{"name": name, "content": "x"}}, "sealed": i%2 == 0})
 		m := regexp.MustCompile(`send it as "([^"]+)"`).FindStringSubmatch(r.text())
 		if !r.IsError || m == nil {
 			t.Errorf("%q: %s", name, r.text())
 			continue
 		}
-		if r = sent(t, s, "send_files", map[string]any{"files": []map[string]any{{"name": m[1], "content": "x"}}}); r.IsError {
+		if r = sendByTool(t, s, "send_files", map[string]any{"files": []map[string]any{{"name": m[1], "content": "x"}}}); r.IsError {
 			t.Errorf("%q would do for %q: %s", m[1], name, r.text())
 		}
 	}
@@ -152,9 +153,9 @@ func TestNamesRefused(t *testing.T) {
 		}
 	}
 	for own := range names {
-		write(t, filepath.Join(src, own))
+		fileOfItsName(t, filepath.Join(src, own))
 	}
-	r := sent(t, s, "send_files", map[string]any{"files": []map[string]any{{"path": src}}, "max_retrievals": 1})
+	r := sendByTool(t, s, "send_files", map[string]any{"files": []map[string]any{{"path": src}}, "max_retrievals": 1})
 	if r.IsError {
 		t.Fatal(r.text())
 	}
@@ -282,7 +283,7 @@ func TestNamesAtTheHostedService(t *testing.T) {
 		byPath, byContent = append(byPath, map[string]any{"path": path}), append(byContent, map[string]any{"name": name, "content": `"` + name + `"`})
 	}
 	for how, files := range map[string][]map[string]any{"path": byPath, "content": byContent} {
-		r := sent(t, s, "send_files", map[string]any{"files": files})
+		r := sendByTool(t, s, "send_files", map[string]any{"files": files})
 		if r.IsError {
 			t.Fatalf("by %s: %s", how, r.text())
 		}
@@ -302,7 +303,17 @@ func TestNamesAtTheHostedService(t *testing.T) {
 			}
 		}
 	}
-	r := sent(t, s, "send_files", map[string]any{"files": byPath, "sealed": true})
+	path, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), path, "send", "--json", "--data-dir", filepath.Join(top, "data"), "--base-url", h.URL, "--api-key", h.relay.APIKey, filepath.Join(top, "отчёт.csv"), filepath.Join(top, "plain.txt"))
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if out, err := cmd.Output(); err != nil || !strings.Contains(string(out), "claim_url") || !strings.Contains(stderr.String(), "отчёт.csv is sent as file-64eed4.csv") || strings.Contains(stderr.String(), "plain.txt") {
+		t.Errorf("from the shell: %v\n%s\n%s", err, out, stderr.String())
+	}
+	r := sendByTool(t, s, "send_files", map[string]any{"files": byPath, "sealed": true})
 	if r.IsError || len(r.StructuredContent.Notes) > 0 {
 		t.Fatalf("sealed: %+v", r)
 	}
@@ -339,14 +350,14 @@ func TestJSONThatIsNotStrict(t *testing.T) {
 			t.Fatal(err)
 		}
 		strict := tt.file == "application/json"
-		r := sent(t, s, "send", map[string]any{"path": path})
+		r := sendByTool(t, s, "send", map[string]any{"path": path})
 		if r.IsError != (tt.single == "") || !r.IsError && (r.StructuredContent.ContentType != tt.single || (len(r.StructuredContent.Notes) == 0) != strict) {
 			t.Errorf("send %s: %s", name, r.text())
 		}
 		if r.IsError && !strings.Contains(r.text(), "send_files") {
 			t.Errorf("send %s: %s", name, r.text())
 		}
-		files := sent(t, s, "send_files", map[string]any{"files": []map[string]any{{"path": path}}})
+		files := sendByTool(t, s, "send_files", map[string]any{"files": []map[string]any{{"path": path}}})
 		if files.IsError || files.StructuredContent.Files[0].ContentType != tt.file || (len(files.StructuredContent.Notes) == 0) != strict {
 			t.Errorf("send_files %s: %s", name, files.text())
 			continue
@@ -358,7 +369,7 @@ func TestJSONThatIsNotStrict(t *testing.T) {
 		if b, err := os.ReadFile(filepath.Join(into, name)); err != nil || string(b) != tt.content {
 			t.Errorf("%s: %q, %v", name, b, err)
 		}
-		if asked := sent(t, s, "send", map[string]any{"path": path, "content_type": "application/json"}); asked.IsError == strict || !strict && tt.single != "" && !strings.Contains(asked.text(), "leave content_type out") {
+		if asked := sendByTool(t, s, "send", map[string]any{"path": path, "content_type": "application/json"}); asked.IsError == strict || !strict && tt.single != "" && !strings.Contains(asked.text(), "leave content_type out") {
 			t.Errorf("%s as JSON: %s", name, asked.text())
 		}
 	}
@@ -374,7 +385,7 @@ func TestAllowedFolders(t *testing.T) {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		write(t, filepath.Join(dir, "a.txt"))
+		fileOfItsName(t, filepath.Join(dir, "a.txt"))
 	}
 	t.Setenv("HOME", home)
 	t.Setenv("USERPROFILE", home)
@@ -386,11 +397,11 @@ func TestAllowedFolders(t *testing.T) {
 	dirs := strings.Join([]string{filepath.Join(top, "first"), "file://" + slashes + "/second%20place", "~/docs ", missing, "", "${workspaceFolder}"}, ", ")
 	s := startStdio(t, "", "--data-dir", filepath.Join(top, "data"), "--relay-url", freeURL(t), "--allow-dir", dirs, "--allow-dir", " "+filepath.Join(top, "third"))
 	for _, dir := range []string{"home/docs", "first", "second place", "third"} {
-		if r := sent(t, s, "send", map[string]any{"path": filepath.Join(top, dir, "a.txt")}); r.IsError {
+		if r := sendByTool(t, s, "send", map[string]any{"path": filepath.Join(top, dir, "a.txt")}); r.IsError {
 			t.Errorf("%s: %s", dir, r.text())
 		}
 	}
-	if r := sent(t, s, "send", map[string]any{"path": filepath.Join(missing, "a.txt")}); !r.IsError || !strings.Contains(r.text(), "which was not there when kubbi-mcp started") {
+	if r := sendByTool(t, s, "send", map[string]any{"path": filepath.Join(missing, "a.txt")}); !r.IsError || !strings.Contains(r.text(), "which was not there when kubbi-mcp started") {
 		t.Errorf("%s", r.text())
 	}
 	if log := s.log.String(); strings.Count(log, "left out") != 1 || !strings.Contains(log, "not plugged in") || strings.Contains(log, "workspaceFolder") {

@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"kubbi-mcp/kubbi/api"
 )
 
 // Found is a file that a path stands for.
@@ -23,7 +21,7 @@ type Found struct {
 // foundAt names a file by its own name, or by those from where the search began.
 func foundAt(path, name string) Found {
 	own := strings.ReplaceAll(name, string(filepath.Separator), "_")
-	return Found{Path: path, Name: api.SafeFileName(own), Own: own}
+	return Found{Path: path, Name: PackageName(own), Own: own}
 }
 
 // Expanded is what a path stands for.

@@ -8,6 +8,10 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
+// PackageName gives the name that a file can be sent under: its own, or one that is
+// like it and that every system can save.
+func PackageName(name string) string { return api.SafeFileName(name) }
+
 // CheckName refuses a name under which a claimed file is not written, since not
 // every relay checks names: one that some system can't save, on every system.
 func CheckName(name string) error {

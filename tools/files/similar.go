@@ -77,7 +77,7 @@ func (r Rules) similarFolder(path string) *spot {
 				continue
 			}
 			given := strings.Join(names[:len(wanted)], string(filepath.Separator))
-			if _, err := os.Lstat(given); !errors.Is(err, fs.ErrNotExist) {
+			if info, err := os.Stat(given); err == nil && !isFolder(f, info) || err != nil && !errors.Is(err, fs.ErrNotExist) {
 				continue // it is another folder, and not allowed
 			}
 			if found != nil && found.folder.real != f.real && len(found.folder.real) == len(f.real) {
@@ -89,6 +89,13 @@ func (r Rules) similarFolder(path string) *spot {
 		}
 	}
 	return found
+}
+
+// isFolder reports whether info is that of an allowed folder: macOS finds it by
+// both Unicode forms of its name.
+func isFolder(f Folder, info fs.FileInfo) bool {
+	own, err := os.Stat(f.real)
+	return err == nil && os.SameFile(own, info)
 }
 
 func sameLook(a, b []string) bool {
