@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
@@ -19,6 +18,7 @@ type input struct {
 	size        int64
 	text        bool // it can be sent as a string without loss, and read by a person
 	contentType string
+	notJSON     string // why it is no JSON, though its name says so; "": it is, or does not say so
 	open        func() (io.ReadCloser, error)
 }
 
@@ -85,7 +85,7 @@ func (f *input) look() error {
 		return fmt.Errorf("read %s: %w", f.name, err)
 	}
 	f.text, f.contentType = content.Text, content.Type
-	return nil
+	return f.settleJSON()
 }
 
 // source is the file as it goes out in a package.
@@ -103,10 +103,10 @@ func packageSources(inputs []input) ([]kubbi.Source, error) {
 	seen := map[string]string{}
 	for _, f := range inputs {
 		s := f.source()
-		if other, ok := seen[strings.ToLower(s.Name)]; ok {
+		if other, ok := seen[api.FoldFileName(s.Name)]; ok {
 			return nil, usagef("%s and %s would have the same name in the package, %s", other, f.name, s.Name)
 		}
-		seen[strings.ToLower(s.Name)] = f.name
+		seen[api.FoldFileName(s.Name)] = f.name
 		out = append(out, s)
 	}
 	return out, nil

@@ -15,7 +15,6 @@ import (
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
-	"kubbi-mcp/tools/files"
 )
 
 // maxInput is the most that is read from standard input, in bytes: it has to
@@ -141,9 +140,14 @@ func (c *sendCmd) read(a *app, p kubbi.SendParams) (posting, error) {
 	if len(inputs) == 1 && !c.Package && inputs[0].text {
 		source := inputs[0].source()
 		if source.ContentType = c.Type; c.Type == "" {
-			source.ContentType = files.SingleType(inputs[0].name)
+			source.ContentType = inputs[0].singleType()
 		}
 		source.Name, p.ContentType, p.Source = "", source.ContentType, &source
+		if c.Type == "" {
+			for _, change := range inputs[0].changes("") {
+				a.log.Warn(change)
+			}
+		}
 		return sending(p), nil
 	}
 	if c.Type != "" {
@@ -156,7 +160,7 @@ func (c *sendCmd) read(a *app, p kubbi.SendParams) (posting, error) {
 	params := kubbi.SendFilesParams{Sources: sources, TTL: p.TTL, MaxRetrievals: p.MaxRetrievals, Metadata: p.Metadata, Sealed: p.Sealed, Notify: p.Notify}
 	return func(ctx context.Context, k *kubbi.Client, progress kubbi.Progress) (*kubbi.Sent, error) {
 		params.Progress = progress
-		return k.SendFiles(ctx, params)
+		return a.sendPackage(ctx, k, params, inputs)
 	}, nil
 }
 

@@ -47,6 +47,7 @@ type sendOutput struct {
 	Path          string         `json:"path,omitzero"`
 	SizeBytes     *int64         `json:"size_bytes,omitzero"`
 	SHA256        string         `json:"sha256,omitzero"`
+	Notes         []string       `json:"notes,omitzero" jsonschema:"What was changed on the way, and why."`
 }
 
 func (t *toolset) send() definition {
@@ -96,6 +97,7 @@ func (t *toolset) send() definition {
 			}
 			if local != nil {
 				out.Path, out.SizeBytes, out.SHA256 = local.Path, &local.size, local.checksum()
+				out.Notes = local.notes
 			}
 			return structured(out)
 		})

@@ -49,6 +49,7 @@ type sendFilesOutput struct {
 	ExpiresAt      api.Time       `json:"expires_at"`
 	Files          []sentFile     `json:"files,omitzero" jsonschema:"The files that were sent by path."`
 	HiddenLeftOut  int            `json:"hidden_left_out,omitzero" jsonschema:"Hidden files and folders that path does not take."`
+	Notes          []string       `json:"notes,omitzero" jsonschema:"What was changed on the way, and why."`
 }
 
 func (t *toolset) sendFiles() definition {
@@ -57,6 +58,9 @@ func (t *toolset) sendFiles() definition {
 		func(ctx context.Context, in sendFilesInput) (*mcp.CallToolResult, error) {
 			sealed := t.sealed(in.Sealed)
 			p, err := t.packageOf(ctx, in.Files, sealed)
+			if err == nil && !sealed {
+				err = p.nameFor(ctx, t.Client)
+			}
 			if err != nil {
 				return nil, err
 			}
@@ -84,6 +88,7 @@ func (t *toolset) sendFiles() definition {
 				ExpiresAt:      sent.ExpiresAt,
 				Files:          p.sent(),
 				HiddenLeftOut:  p.hidden,
+				Notes:          p.allNotes(),
 			})
 		})
 }
@@ -93,7 +98,8 @@ type outgoing struct {
 	files   []kubbi.File
 	sources []kubbi.Source // instead of files
 	local   []*localFile
-	hidden  int // left out
+	hidden  int      // left out
+	notes   []string // beside those of local
 }
 
 // settle reads a file as hosts and tools write one, and fills in its type.
@@ -165,9 +171,10 @@ func (t *toolset) packageOf(ctx context.Context, in []fileInput, sealed bool) (*
 		}
 		out.hidden += hidden
 		for _, l := range local {
-			if err := seen.add(l.Name, l.Path); err != nil {
+			if err := seen.addLocal(l); err != nil {
 				return nil, err
 			}
+			l.place = len(out.sources)
 			size += l.size
 			out.sources = append(out.sources, l.source())
 			out.local = append(out.local, l)
