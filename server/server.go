@@ -54,6 +54,7 @@ type Server struct {
 	saver      *tools.Saver
 	marks      marks
 	asks       asks
+	ids        exactIDs
 	added      map[string]bool // tools that are not ours
 	caller     string
 	metrics    *Metrics
@@ -86,6 +87,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		client:     cfg.Client,
+		ids:        newExactIDs(),
 		watcher:    newWatcher(cfg.Client, cfg.PollEvery, log),
 		saver:      tools.NewSaver(cfg.Client, cfg.State, cfg.Caller, cfg.Logger),
 		caller:     cfg.Caller,

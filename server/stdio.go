@@ -283,7 +283,9 @@ func (t *stdio) handle(ctx context.Context, m *message) (out []byte) {
 		r.outbox = &outbox{listen: m.id}
 		defer r.outbox.close()
 	}
-	answer := t.mcp.HandleMessage(t.requestContext(ctx, nil), m.encode())
+	plain := *m
+	plain.id = t.ids.forMCPGo(m.id) // the answer gets the id as it came
+	answer := t.mcp.HandleMessage(t.requestContext(ctx, nil), plain.encode())
 	if r.fault != nil {
 		return encodeError(&rpcError{Code: r.fault.Code, Message: r.fault.Message, Data: r.fault.Data, id: m.id})
 	}
@@ -307,9 +309,11 @@ func unblock(stdin io.Reader) bool {
 	return ok && c.Close() == nil
 }
 
+// blank reports whether a line holds nothing. A zero byte alone is half of a line
+// end in UTF-16.
 func blank(line []byte) bool {
-	for _, c := range line {
-		if c != ' ' && c != '\t' && c != '\r' {
+	for _, c := range withoutMark(line) {
+		if c != ' ' && c != '\t' && c != '\r' && c != 0 {
 			return false
 		}
 	}
