@@ -284,7 +284,9 @@ func (t *stdio) handle(ctx context.Context, m *message) (out []byte) {
 		defer r.outbox.close()
 	}
 	plain := *m
-	plain.id = t.ids.forMCPGo(m.id) // the answer gets the id as it came
+	if m.name != string(mcp.MethodSubscriptionsListen) { // whose notifications name it
+		plain.id = t.ids.forMCPGo(m.id) // the answer gets the id as it came
+	}
 	answer := t.mcp.HandleMessage(t.requestContext(ctx, nil), plain.encode())
 	if r.fault != nil {
 		return encodeError(&rpcError{Code: r.fault.Code, Message: r.fault.Message, Data: r.fault.Data, id: m.id})
