@@ -59,6 +59,7 @@ func (s *Server) ServeStdio(ctx context.Context, stdin io.Reader, stdout io.Writ
 	defer s.watcher.drop(session.outbox.subscriber())
 	defer s.saver.SessionEnded(session.SessionID())
 	ctx = s.mcp.WithContext(ctx, session)
+	session.life = ctx
 	t := &stdio{
 		Server:  s,
 		session: session,
