@@ -647,6 +647,23 @@ func TestLateConsent(t *testing.T) {
 	h.wantAsked(0, "a folder that was allowed late")
 }
 
+// TestFormsThatFail has a host that answers the question with an error: it is asked
+// once, and the refusal says what the user can do.
+func TestFormsThatFail(t *testing.T) {
+	p := newConsentPlace(t)
+	h := p.start(t, false, withForms, nil)
+	h.send(callLine(t, "send", map[string]any{"path": p.folder(t, "docs")}))
+	m := h.receive()
+	h.send(`{"jsonrpc":"2.0","id":` + string(m.ID) + `,"error":{"code":-32601,"message":"Method not found"}}`)
+	if m := h.receive(); !m.Result.IsError || !strings.Contains(m.Result.Content[0].Text, "--allow-dir") {
+		t.Errorf("%+v", m)
+	}
+	if ok, text := h.call("send", map[string]any{"path": p.folder(t, "other")}); ok || !strings.Contains(text, "--allow-dir") {
+		t.Error(text)
+	}
+	h.wantAsked(0, "a host that does not ask")
+}
+
 // TestRootsBeforeForms asks the host first, and the user only about what the roots
 // do not hold.
 func TestRootsBeforeForms(t *testing.T) {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -81,7 +82,7 @@ func (s *Server) folders(ctx context.Context, req mcp.CallToolRequest, need tool
 		}
 		g.Folders, rules = append(slices.Clip(g.Folders), f), rules.With(f)
 	}
-	if len(open) == 0 || !c.forms || project == "" {
+	if len(open) == 0 || !c.forms || project == "" || !session.questions.canAsk() {
 		return g, nil
 	}
 	if len(open) > maxQuestions {
@@ -91,7 +92,9 @@ func (s *Server) folders(ctx context.Context, req mcp.CallToolRequest, need tool
 		if ask, err := s.askByAnswer(session, open, in); ask != nil || err != nil {
 			return tools.Grant{Ask: ask}, err
 		}
-	} else if err := s.askByRequest(ctx, session, open); err != nil {
+	} else if err := s.askByRequest(ctx, session, open); errors.Is(err, errNotAsked) {
+		return g, nil
+	} else if err != nil {
 		return tools.Grant{}, err
 	}
 	for _, q := range open {
@@ -124,6 +127,9 @@ const askedState = "kubbi-folders"
 // an answer that comes later is for the next call.
 const consentWait = 50 * time.Second
 
+// errNotAsked says that the host answers with an error in place of the user's word.
+var errNotAsked = errors.New("the host does not ask its user")
+
 // askByRequest asks the user about folders, one after the other. It gives nil when
 // all are allowed.
 func (s *Server) askByRequest(ctx context.Context, session *stdioSession, open []*question) error {
@@ -155,7 +161,10 @@ func (s *Server) askByRequest(ctx context.Context, session *stdioSession, open [
 		if err != nil {
 			return err
 		}
-		if !p.allowed {
+		switch {
+		case p.failed:
+			return errNotAsked
+		case !p.allowed:
 			return q.refused()
 		}
 	}
@@ -205,6 +214,10 @@ func (s *Server) decide(session *stdioSession, p *pending, d decision) {
 		}
 		remembered = err == nil
 	}
-	s.log.Info("the user was asked about a folder", "access", string(p.access), "allowed", d.allow, "remembered", remembered)
-	session.questions.decided(p, d.allow, remembered)
+	if d.failed {
+		s.log.Warn("the host says that it has forms for its user, and answers with an error; it is not asked any more")
+	} else {
+		s.log.Info("the user was asked about a folder", "access", string(p.access), "allowed", d.allow, "remembered", remembered)
+	}
+	session.questions.decided(p, d, remembered)
 }

@@ -47,17 +47,24 @@ func cleanCapabilities(v jsontext.Value) jsontext.Value {
 		if value.Kind() == 't' {
 			return jsontext.Value("{}"), true
 		}
-		return nil, json.Unmarshal(alone, new(mcp.ClientCapabilities)) == nil
+		return nil, json.Unmarshal(alone, new(mcp.ClientCapabilities)) == nil && json.Unmarshal(alone, new(any)) == nil
 	})
 }
 
 // cleanMeta gives a request's _meta without members that mcp-go can't read, such
 // as a number that no float64 holds.
 func cleanMeta(v jsontext.Value) jsontext.Value {
-	if json.Unmarshal(v, new(map[string]any)) == nil {
-		return v
+	var meta map[string]json.RawMessage
+	if json.Unmarshal(v, new(map[string]any)) == nil && json.Unmarshal(v, &meta) == nil {
+		c, says := meta[mcp.MetaKeyClientCapabilities]
+		if !says || json.Unmarshal(c, new(mcp.ClientCapabilities)) == nil && string(c) != "null" {
+			return v
+		}
 	}
-	return cleanObject(v, func(_ string, _ jsontext.Value, alone []byte) (jsontext.Value, bool) {
+	return cleanObject(v, func(name string, value jsontext.Value, alone []byte) (jsontext.Value, bool) {
+		if name == mcp.MetaKeyClientCapabilities && (value.Kind() == '{' || absent(value)) {
+			return cleanCapabilities(value), true
+		}
 		return nil, json.Unmarshal(alone, new(map[string]any)) == nil
 	})
 }

@@ -38,9 +38,9 @@ func (q *question) id() string {
 // form is the question as the user sees it: the folder as it really is, on a line
 // of its own.
 func (q *question) form() mcp.ElicitationParams {
-	what := "read files in this folder and send them to others"
+	what := "read the files in this folder and in those below it, and send them to others"
 	if q.access == tools.Write {
-		what = "save files into this folder"
+		what = "save files into this folder and into those below it"
 	}
 	return mcp.ElicitationParams{
 		Message: fmt.Sprintf("May agents use kubbi-mcp to %s?\n\n%s\n\nAn agent has asked for it with %s. Your answer is for the project %s; kubbi-mcp folders revoke takes it back.",
@@ -79,11 +79,17 @@ func (q *question) refused() error {
 }
 
 // decision is what the user has said.
-type decision struct{ allow, remember bool }
+type decision struct {
+	allow, remember bool
+	failed          bool // the host has not asked
+}
 
 func readDecision(a answer) decision {
+	if a.err != nil {
+		return decision{failed: true}
+	}
 	var res mcp.ElicitationResult
-	if a.err != nil || json.Unmarshal(a.result, &res) != nil {
+	if json.Unmarshal(a.result, &res) != nil {
 		return decision{}
 	}
 	return decisionOf(&res)
@@ -108,6 +114,7 @@ type pending struct {
 	*question
 	done    chan struct{} // closed when it is answered
 	allowed bool          // to be read after that
+	failed  bool          // likewise: the host has not asked
 	overdue atomic.Bool   // a call has waited for it in vain
 }
 
@@ -125,6 +132,7 @@ type questions struct {
 	asked   map[string]*pending // not answered yet
 	given   map[string]bool     // allowed for this session alone
 	refused map[string]bool
+	failed  bool // the host does not ask, whatever it says of itself
 }
 
 // Bounds of what a user is asked in a session, so that no agent wears them out.
@@ -134,6 +142,13 @@ const (
 )
 
 var errNoMore = files.Refusal("the path is outside the allowed folders, and your user is not asked any more in this session, since they have said no several times")
+
+// canAsk reports whether the host asks its user, as far as is known.
+func (qs *questions) canAsk() bool {
+	qs.mu.Lock()
+	defer qs.mu.Unlock()
+	return !qs.failed
+}
 
 // isGiven reports whether the folder was allowed for this session.
 func (qs *questions) isGiven(q *question) bool {
@@ -199,16 +214,18 @@ func (qs *questions) taken(q *question) *pending {
 }
 
 // decided notes the answer to a question.
-func (qs *questions) decided(p *pending, allowed, remembered bool) {
+func (qs *questions) decided(p *pending, d decision, remembered bool) {
 	qs.mu.Lock()
 	defer qs.mu.Unlock()
 	delete(qs.asked, p.key())
 	switch {
-	case !allowed:
+	case d.failed:
+		qs.failed = true
+	case !d.allow:
 		qs.refused[p.key()] = true
 	case !remembered: // else the file says so, until it is revoked
 		qs.given[p.key()] = true
 	}
-	p.allowed = allowed
+	p.allowed, p.failed = d.allow, d.failed
 	close(p.done)
 }

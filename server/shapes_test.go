@@ -253,6 +253,7 @@ func TestShapesSilent(t *testing.T) {
 
 // TestOddHello says hello in the odd ways of some clients; each is served.
 func TestOddHello(t *testing.T) {
+	h := newHost(t, HTTPConfig{})
 	for _, params := range []string{
 		`{"protocolVersion":"2025-06-18","capabilities":{}}`,
 		`{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":null}`,
@@ -293,6 +294,55 @@ func TestOddHello(t *testing.T) {
 			t.Errorf("%s: a call after it: %+v", params, r)
 		}
 		p.hangUp(t)
+		status, got := h.ask(t, http.MethodPost, "/mcp", "", `{"jsonrpc":"2.0","id":1,"method":"initialize","params":`+params+`}`)
+		if status != http.StatusOK || !strings.Contains(got, `"protocolVersion"`) {
+			t.Errorf("%s over HTTP: %d %s", params, status, got)
+		}
+	}
+}
+
+// TestOddMeta calls in the odd ways of clients without a handshake.
+func TestOddMeta(t *testing.T) {
+	for meta, served := range map[string]bool{
+		`"io.modelcontextprotocol/clientCapabilities":{}`:                                                    true,
+		`"io.modelcontextprotocol/clientCapabilities":[]`:                                                    true,
+		`"io.modelcontextprotocol/clientCapabilities":null`:                                                  true,
+		`"io.modelcontextprotocol/clientCapabilities":{"roots":false,"x":1e400}`:                             true,
+		`"io.modelcontextprotocol/clientCapabilities":{},"io.modelcontextprotocol/clientInfo":null`:          true,
+		`"io.modelcontextprotocol/clientCapabilities":{},"io.modelcontextprotocol/clientInfo":"some client"`: true,
+		`"io.modelcontextprotocol/clientCapabilities":{},"io.modelcontextprotocol/clientInfo":{"name":"x"}`:  true,
+		`"io.modelcontextprotocol/clientCapabilities":{},"progressToken":9007199254740993,"x":1e400`:         true,
+		`"io.modelcontextprotocol/clientCapabilities":"none"`:                                                false,
+		`"x":1`: false, // they are required
+	} {
+		c, _ := newClient(t)
+		p := newPeer(t, Config{Client: c})
+		p.send(t, `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"list","arguments":{},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28",`+meta+`}}}`)
+		if r := parseResult(t, p.receive(t)); (r.Error == nil && !r.Result.IsError) != served {
+			t.Errorf("%s: %+v", meta, r)
+		}
+		p.hangUp(t)
+	}
+}
+
+// TestEndpointsWithASlash reaches each endpoint with a slash at its end as well.
+func TestEndpointsWithASlash(t *testing.T) {
+	s := newHost(t, HTTPConfig{})
+	if status, answer := s.ask(t, http.MethodPost, "/mcp/", "", initialize); status != http.StatusOK {
+		t.Errorf("/mcp/: %d %s", status, answer)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	if resp := s.open(ctx, t, http.MethodGet, "/sse/", "", ""); resp.StatusCode != http.StatusOK {
+		t.Errorf("/sse/: %s", resp.Status)
+	}
+	if status, _ := s.ask(t, http.MethodGet, "/healthz/", "", ""); status != http.StatusOK {
+		t.Errorf("/healthz/: %d", status)
+	}
+	for _, path := range []string{"/mcp/x", "/mcpx", "/", "/message/x"} {
+		if status, _ := s.ask(t, http.MethodPost, path, "", initialize); status != http.StatusNotFound {
+			t.Errorf("%s: %d", path, status)
+		}
 	}
 }
 

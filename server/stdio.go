@@ -169,7 +169,7 @@ func (t *stdio) serve(ctx context.Context, in input) {
 		t.out.write(ctx, encodeError(&rpcError{
 			Code:    mcp.INVALID_REQUEST,
 			Message: "Invalid request: the message is longer than " + describeBytes(t.maxMessage),
-			id:      findID(in.head, in.tail),
+			id:      findID(withoutMark(in.head), in.tail),
 		}))
 		return
 	}

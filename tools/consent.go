@@ -179,6 +179,11 @@ func replace(path string, data []byte) error {
 	err = errors.Join(err, f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), path)
+		// Windows refuses it while another process reads the old one.
+		for end := time.Now().Add(consentsWait); runtime.GOOS == "windows" && err != nil && time.Now().Before(end); {
+			time.Sleep(10 * time.Millisecond)
+			err = os.Rename(f.Name(), path)
+		}
 	}
 	if err != nil {
 		_ = os.Remove(f.Name())

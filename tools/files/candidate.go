@@ -2,10 +2,12 @@ package files
 
 import (
 	"os"
+	"os/user"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // With gives the rules with more folders, each folder once.
@@ -166,18 +168,39 @@ var (
 	temporary = []string{"/var/tmp", "/var/folders", "/private/var/tmp", "/private/var/folders", "/dev/shm"}
 )
 
-// homes gives the user's home, as it is named and without symbolic links.
+// homes gives the user's home, as the environment and the system name it, with and
+// without symbolic links.
 func homes() []string {
-	home, err := os.UserHomeDir()
-	if err != nil || !filepath.IsAbs(home) || filepath.Dir(home) == filepath.Clean(home) {
-		return nil
-	}
-	all := []string{filepath.Clean(home)}
-	if resolved, err := filepath.EvalSymlinks(home); err == nil && resolved != all[0] {
-		all = append(all, resolved)
+	var all []string
+	for _, home := range []string{environmentHome(), systemHome()} {
+		if !filepath.IsAbs(home) || filepath.Dir(home) == filepath.Clean(home) {
+			continue
+		}
+		all = append(all, filepath.Clean(home))
+		if resolved, err := filepath.EvalSymlinks(home); err == nil {
+			all = append(all, resolved)
+		}
 	}
 	return all
 }
+
+func environmentHome() string {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return ""
+	}
+	return home
+}
+
+// systemHome is the home by the system's list of users: a host may start a server
+// with another, or none, in its environment.
+var systemHome = sync.OnceValue(func() string {
+	u, err := user.Current()
+	if err != nil {
+		return ""
+	}
+	return u.HomeDir
+})
 
 // within is Within without regard to case, as some systems have it.
 func within(path, folder string) bool {
