@@ -647,6 +647,56 @@ func TestLateConsent(t *testing.T) {
 	h.wantAsked(0, "a folder that was allowed late")
 }
 
+// TestQuestionsAtOnce has an agent call for many folders at once: its user sees a few
+// questions, and one for each folder.
+func TestQuestionsAtOnce(t *testing.T) {
+	p := newConsentPlace(t)
+	h := p.start(t, false, withForms, nil)
+	call := func(id int, name string) {
+		b, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": id, "method": "tools/call",
+			"params": map[string]any{"name": "send", "arguments": map[string]any{"path": p.folder(t, name)}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.send(string(b))
+	}
+	for i := range 20 {
+		call(i, fmt.Sprint("docs", i))
+	}
+	var questions []json.RawMessage
+	for range 20 { // three questions, and seventeen refusals
+		if m := h.receive(); m.Method != "" {
+			questions = append(questions, m.ID)
+		} else if !m.Result.IsError || !strings.Contains(m.Result.Content[0].Text, "about other folders") {
+			t.Errorf("%+v", m)
+		}
+	}
+	if len(questions) != 3 {
+		t.Fatalf("%d questions", len(questions))
+	}
+	for _, id := range questions {
+		h.reply(id, map[string]any{"action": "accept"})
+	}
+	for range 3 {
+		if m := h.receive(); m.Method != "" || m.Result.IsError {
+			t.Errorf("%+v", m)
+		}
+	}
+	for i := range 5 { // of one folder
+		call(100+i, "same")
+	}
+	question := h.receive()
+	if question.Method != "elicitation/create" {
+		t.Fatalf("%+v", question)
+	}
+	h.reply(question.ID, map[string]any{"action": "accept"})
+	for range 5 {
+		if m := h.receive(); m.Method != "" || m.Result.IsError {
+			t.Errorf("%+v", m)
+		}
+	}
+}
+
 // TestFormsThatFail has a host that answers the question with an error: it is asked
 // once, and the refusal says what the user can do.
 func TestFormsThatFail(t *testing.T) {

@@ -34,7 +34,8 @@ func capsOf(ctx context.Context, session *stdioSession) caps {
 	return caps{modern: modern, roots: c.Roots != nil, forms: forms}
 }
 
-// maxQuestions is about how many folders the user is asked for one call.
+// maxQuestions is about how many folders the user is asked for one call, and by
+// requests, at once.
 const maxQuestions = 3
 
 // folders says which folders a call may use beside those of the configuration:

@@ -168,6 +168,9 @@ func (qs *questions) ask(q *question) (p *pending, mine bool, err error) {
 	if err := qs.mayAsk(q); err != nil {
 		return nil, false, err
 	}
+	if len(qs.asked) >= maxQuestions {
+		return nil, false, files.Refusal(fmt.Sprintf("%q: your user is being asked about other folders. Call again when they have answered", q.path))
+	}
 	return qs.note(q), true, nil
 }
 
