@@ -140,6 +140,9 @@ func (a *app) serveStdio(ctx context.Context, b *backend) error {
 	if err != nil {
 		return err
 	}
+	if err := a.addProject(&cfg); err != nil {
+		return err
+	}
 	cfg.Client = b.client
 	srv, err := server.New(cfg)
 	if err != nil {

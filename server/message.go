@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -40,8 +41,14 @@ type params struct {
 	meta      jsontext.Value
 	tool      jsontext.Value // "name"
 	requestID jsontext.Value // "requestId"
-	others    []jsontext.Value
+	others    []member
 	repeated  bool
+}
+
+// member is one of an object.
+type member struct {
+	name  string
+	value jsontext.Value
 }
 
 // rpcError is an error answer.
@@ -67,14 +74,23 @@ var errNotObject = errors.New("not an object")
 
 // parse takes a line apart. The error it gives is the answer to the line.
 func parse(line []byte) (*message, *rpcError) {
-	m := message{line: line}
+	line = withoutMark(line)
+	if isUTF16(line) {
+		return nil, faultOfUTF16(line)
+	}
 	// Repeated names are looked for where they matter, and left to the tool
 	// inside its arguments.
+	m := message{line: line}
 	err := jsonv2.Unmarshal(line, &m, jsontext.AllowDuplicateNames(true))
 	var syntax *jsontext.SyntacticError
 	switch {
 	case errors.As(err, &syntax):
-		return nil, &rpcError{Code: mcp.PARSE_ERROR, Message: fmt.Sprintf("Parse error: the message is not valid JSON (at byte %d)", syntax.ByteOffset)}
+		// JSON but for a text that is no Unicode still says whose request it is.
+		m = message{line: line}
+		if jsonv2.Unmarshal(line, &m, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) == nil {
+			return m.accept(faultOfText(line, syntax))
+		}
+		return nil, &rpcError{Code: mcp.PARSE_ERROR, Message: fmt.Sprintf("Parse error: the message is not valid JSON (at byte %d)", syntax.ByteOffset), id: headID(line)}
 	case errors.Is(err, errNotObject) && len(line) > 0 && bytes.TrimLeft(line, " \t\r\n")[0] == '[':
 		return nil, invalidRequest(nil, "Invalid request: batches are not part of this protocol; send each message on a line of its own")
 	case errors.Is(err, errNotObject):
@@ -82,7 +98,51 @@ func parse(line []byte) (*message, *rpcError) {
 	case err != nil:
 		return nil, &rpcError{Code: mcp.PARSE_ERROR, Message: "Parse error: the message is not valid JSON"}
 	}
-	return &m, m.check()
+	return m.accept(nil)
+}
+
+// accept checks a message; text is what is wrong with its texts, if anything. A
+// notification is never answered, whatever is wrong with it: what can't be read
+// counts as missing.
+func (m *message) accept(text *rpcError) (*message, *rpcError) {
+	notification := m.isNotification()
+	if notification {
+		m.id = nil
+	}
+	fault := m.check()
+	switch {
+	case notification:
+		m.cleanNotification()
+		return m, nil
+	case fault == nil && text != nil && m.method != nil:
+		fault = text
+		fault.id = m.id
+	case fault == nil && m.name == string(mcp.MethodInitialize):
+		m.cleanHello()
+	}
+	return m, fault
+}
+
+// isNotification reports whether a message is one. Some clients write a null id
+// in it.
+func (m *message) isNotification() bool {
+	if m.method.Kind() != '"' {
+		return false
+	}
+	return m.id == nil || m.id.Kind() == 'n' && strings.HasPrefix(unquote(m.method), "notifications/")
+}
+
+// cleanNotification leaves in a notification what somebody reads.
+func (m *message) cleanNotification() {
+	if len(m.method) > maxMethod || !m.method.IsValid() {
+		m.method = jsontext.Value(`"notifications/unknown"`)
+	}
+	m.name = unquote(m.method)
+	about := m.object.requestID
+	m.params, m.object = nil, params{}
+	if k := about.Kind(); (k == '"' || k == '0') && len(about) <= maxID && about.IsValid() {
+		m.params, m.object.requestID = jsontext.Value("{}"), about
+	}
 }
 
 // UnmarshalJSONFrom reads the members of a message.
@@ -126,11 +186,7 @@ func (m *message) readParams(dec *jsontext.Decoder) error {
 				return nil
 			}
 		}
-		quoted, err := jsontext.AppendQuote(nil, name)
-		if err != nil {
-			return err
-		}
-		p.others = append(p.others, append(append(quoted, ':'), v...))
+		p.others = append(p.others, member{name, v})
 		return nil
 	})
 }
@@ -173,6 +229,10 @@ func members(dec *jsontext.Decoder, f func(name string) error) error {
 // check refuses what is JSON but not JSON-RPC.
 func (m *message) check() *rpcError {
 	if m.id != nil {
+		if !utf8.Valid(m.id) {
+			m.id = nil
+			return invalidRequest(nil, "Invalid request: the id holds bytes that are not UTF-8")
+		}
 		if k := m.id.Kind(); k != '"' && k != '0' || len(m.id) > maxID {
 			m.id = nil
 			return invalidRequest(nil, "Invalid request: an id is a string or a number of at most %d bytes", maxID)
@@ -194,11 +254,17 @@ func (m *message) check() *rpcError {
 		return invalidRequest(m.id, `Invalid request: "method" must be a string of at most %d bytes`, maxMethod)
 	}
 	m.name = unquote(m.method)
-	if m.params != nil && m.params.Kind() != '{' && m.params.Kind() != 'n' {
+	if absent(m.params) {
+		m.params = nil
+	}
+	if m.params != nil && m.params.Kind() != '{' {
 		return invalidParams(m.id, "Invalid params: must be an object")
 	}
 	if m.object.repeated {
 		return invalidParams(m.id, "Invalid params: a member is given twice")
+	}
+	if m.object.meta.Kind() != '{' {
+		m.object.meta = nil
 	}
 	if m.name == string(mcp.MethodToolsCall) {
 		return m.checkCall()
@@ -206,22 +272,48 @@ func (m *message) check() *rpcError {
 	return nil
 }
 
+// absent reports whether a value stands for none where an object belongs: null,
+// "", or the empty list that PHP makes of an empty object.
+func absent(v jsontext.Value) bool {
+	switch v.Kind() {
+	case 'n':
+		return true
+	case '"':
+		return len(v) == len(`""`)
+	case '[':
+		return len(bytes.TrimSpace(v[1:len(v)-1])) == 0
+	default:
+		return false
+	}
+}
+
 func (m *message) checkCall() *rpcError {
 	if m.object.tool.Kind() != '"' || len(m.object.tool) > maxMethod {
 		return invalidParams(m.id, `Invalid params: "name" must be the name of a tool`)
 	}
-	if a := m.object.arguments; a != nil && a.Kind() != '{' && a.Kind() != 'n' {
+	a := m.object.arguments
+	if a.Kind() == '"' { // some hosts send them as a text
+		a = jsontext.Value(strings.TrimSpace(unquote(a)))
+		if len(a) > 0 && !a.IsValid(jsontext.AllowDuplicateNames(true)) {
+			return invalidParams(m.id, `Invalid params: "arguments" is a text that is no JSON object`)
+		}
+	}
+	if len(a) == 0 || absent(a) {
+		a = nil
+	}
+	if a != nil && a.Kind() != '{' {
 		return invalidParams(m.id, `Invalid params: "arguments" must be an object`)
 	}
+	m.object.arguments = a
 	return nil
 }
 
 // takeArguments takes the arguments of a tool call out of the message; what
-// stays is small. An absent or null value counts as an empty object.
+// stays is small. An absent value counts as an empty object.
 func (m *message) takeArguments() jsontext.Value {
 	args := m.object.arguments
 	m.object.arguments = nil
-	if args == nil || args.Kind() == 'n' {
+	if args == nil {
 		return jsontext.Value("{}")
 	}
 	return args
@@ -249,10 +341,14 @@ func (m *message) encode() []byte {
 		}
 		add(`"name":`, m.object.tool)
 		add(`"arguments":`, m.object.arguments)
-		add(`"_meta":`, m.object.meta)
+		if m.object.meta != nil {
+			add(`"_meta":`, cleanMeta(m.object.meta))
+		}
 		add(`"requestId":`, m.object.requestID)
 		for _, o := range m.object.others {
-			add("", o)
+			if name, err := jsontext.AppendQuote(nil, o.name); err == nil {
+				add(string(name)+":", o.value)
+			}
 		}
 		b = append(b, '}')
 	}

@@ -58,6 +58,7 @@ func (h *HTTP) serveSSE(w http.ResponseWriter, r *http.Request, c *caller) {
 // streamSSE has mcp-go serve the stream of a session, until ctx ends.
 func (c *caller) streamSSE(ctx context.Context, out *reply, r *http.Request, s *session, stream string) {
 	out.marks = &c.server.marks
+	out.ResponseWriter = c.server.ids.writer(out.ResponseWriter)
 	allowed := out.Header().Get("Access-Control-Allow-Origin")
 	out.before = func() { // mcp-go lets every page read the stream
 		out.Header().Del("Access-Control-Allow-Origin")
@@ -122,7 +123,7 @@ func (h *HTTP) serveMessage(w http.ResponseWriter, r *http.Request, c *caller) {
 	if m.id != nil && m.method != nil {
 		end, p := h.load.admit(c)
 		if p == nil {
-			owed = canonicalID(m.id)
+			owed = canonicalID(c.server.ids.forMCPGo(m.id))
 			answered := func(delivered bool) { req.settle(delivered); end(); release() }
 			if p = s.owe(owed, answered); p != nil {
 				end()
@@ -139,7 +140,7 @@ func (h *HTTP) serveMessage(w http.ResponseWriter, r *http.Request, c *caller) {
 	// Who sends it must send others too, but over streamable HTTP only.
 	r.Header.Del(mcp.HeaderProtocolVersion)
 	out := newReply(w, h.limits.StallTimeout)
-	c.sse.MessageHandler().ServeHTTP(out, forward(r.WithContext(withRequest(r.Context(), req)), m))
+	c.sse.MessageHandler().ServeHTTP(out, c.server.forward(r.WithContext(withRequest(r.Context(), req)), m))
 	if out.status != http.StatusAccepted && owed != "" {
 		s.paying(owed)(false)
 	}

@@ -10,22 +10,11 @@ import (
 	"hash"
 	"io"
 	"os"
-	"slices"
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/tools/files"
 )
-
-// rules are what the caller may touch: the folders of the configuration, and
-// those that its host offers.
-func (t *toolset) rules(ctx context.Context) files.Rules {
-	r := t.Files
-	if t.Roots != nil {
-		r.Folders = append(slices.Clip(r.Folders), t.Roots(ctx)...)
-	}
-	return r
-}
 
 // localFile is a file that is sent by its path.
 type localFile struct {
