@@ -1,9 +1,23 @@
 package sqlite
 
 import (
+	"fmt"
 	"runtime"
 	"strings"
 )
+
+// maxPath is how long SQLite lets the path of a data base be, in bytes, on all
+// platforms but Windows, where the system decides.
+const maxPath = 512 - len("-journal")
+
+// checkLength refuses a path that SQLite would say of only that it can't be opened.
+func checkLength(path string) error {
+	if len(path) <= maxPath || runtime.GOOS == "windows" {
+		return nil
+	}
+	return fmt.Errorf("%w: its path has %d bytes, and SQLite takes %d at most: use a data directory with a shorter path (--data-dir, KUBBI_DATA_DIR)",
+		ErrCannotOpen, len(path), maxPath)
+}
 
 // uri is the name of the file at an absolute path, in the form that takes
 // parameters: https://sqlite.org/uri.html.

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -93,5 +94,32 @@ func TestLockPath(t *testing.T) {
 		if got := filepath.ToSlash(lockPath(filepath.FromSlash(path))); got != want {
 			t.Errorf("%s: %s, want %s", path, got, want)
 		}
+	}
+}
+
+// The longest path that SQLite takes is taken, and for a longer one the error
+// names the cure.
+func TestLongestPath(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the system decides there")
+	}
+	dir := t.TempDir()
+	for len(dir) < maxPath-250 {
+		dir = filepath.Join(dir, strings.Repeat("d", 100))
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	longest := filepath.Join(dir, strings.Repeat("s", maxPath-len(dir)-len("/.db"))+".db")
+	s, err := Open(t.Context(), Config{Path: longest})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	_, err = Open(t.Context(), Config{Path: strings.Replace(longest, "/d", "/dd", 1)})
+	if !errors.Is(err, ErrCannotOpen) || !strings.Contains(err.Error(), "--data-dir") || len(err.Error()) > 300 {
+		t.Errorf("error %v", err)
 	}
 }
