@@ -54,18 +54,22 @@ type app struct {
 func Run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) error {
 	var g grammar
 	helped := false
+	host := &hostValues{getenv: getenv}
 	parser, err := kong.New(&g,
 		kong.Name("kubbi-mcp"),
 		kong.Description(description),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(int) { helped = true }), // kong asks for it after --help only
-		kong.Resolvers(environment(getenv)),
+		kong.Resolvers(host.environment()),
 		kong.ValueFormatter(helpWithVariable),
 		kong.Help(helpWithExitCodes),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 	)
 	if err != nil {
 		return err
+	}
+	if args, err = host.arguments(parser.Model, args); err != nil {
+		return usage(err)
 	}
 	parsed, err := parser.Parse(tokenLast(args))
 	if helped {
@@ -78,10 +82,11 @@ func Run(ctx context.Context, args []string, getenv func(string) string, stdin i
 		return usage(err)
 	}
 	a := &app{
-		ctx: ctx, cfg: g.Config, getenv: getenv,
+		ctx: ctx, cfg: g.Config, getenv: host.get,
 		stdin: stdin, stdout: stdout, stderr: stderr,
 	}
 	a.log = a.logger(parsed.Command() == "serve" || parsed.Command() == "relay serve")
+	host.logTo(a.log)
 	err = parsed.Run(a)
 	if ctx.Err() != nil && err != nil {
 		return interrupted{err}
