@@ -62,6 +62,7 @@ func (c *sendCmd) Run(a *app) error {
 	} else {
 		err = a.print(printable(sent.ClaimURL) + "\n")
 		a.remark("%s", sentRemark(sent))
+		a.remark("it can be claimed from %s", b.reach())
 	}
 	return closing(b, err)
 }

@@ -51,6 +51,7 @@ func (f *httpFlags) prepare(a *app, b *backend) (serve func(context.Context) err
 	}
 	host, _, _ := net.SplitHostPort(f.Addr)
 	serverConfig.Received = loopback(host) // callers on other machines can't read the folder
+	serverConfig.Reach = b.reach
 	cfg := server.HTTPConfig{
 		Server:    serverConfig,
 		Connect:   a.connectCaller(b),

@@ -51,6 +51,10 @@ type Config struct {
 
 	SpoolDir string // where a large request waits, encrypted, until it has been understood; zero: the system's folder of temporary files
 
+	// Mark gives the last bytes of a claim token from the random ones before them, so
+	// that it can be seen which relay made it; nil: they are random as well.
+	Mark func(head []byte) [markBytes]byte
+
 	AccessLog bool     // logs each request at info rather than debug, but for those to /health
 	Observer  Observer // is told of requests and sweeps; zero: nobody
 

@@ -38,6 +38,7 @@ type Config struct {
 	Schemas         *tools.Schemas // to share among servers; nil: its own
 	Files           files.Rules    // what may be sent and saved by path; the zero value: nothing
 	MaxInline       int64          // the largest answer to a claim, in bytes; 0: tools.DefaultMaxInline
+	Reach           func() string  // from where a claim URL that was made can be used; nil: nobody knows
 	State           *tools.State   // keeps claims under way on disk; nil: in memory
 	Received        bool           // clients are on this machine, and can read what is claimed into State's folder
 
@@ -128,6 +129,7 @@ func New(cfg Config) (*Server, error) {
 		Files:      cfg.Files,
 		Roots:      s.roots,
 		MaxInline:  cfg.MaxInline,
+		Reach:      cfg.Reach,
 		State:      cfg.State,
 		Caller:     cfg.Caller,
 		Received:   cfg.Received,

@@ -47,6 +47,7 @@ type sendOutput struct {
 	Metadata      jsontext.Value `json:"metadata" jsonschema:"The metadata as stored."`
 	CreatedAt     api.Time       `json:"created_at" jsonschema:"When it was made, UTC."`
 	ExpiresAt     api.Time       `json:"expires_at" jsonschema:"When it is wiped, UTC."`
+	Reach         string         `json:"reach,omitzero" jsonschema:"From where the claim_url can be used."`
 	Path          string         `json:"path,omitzero" jsonschema:"Where the content was read."`
 	SizeBytes     *int64         `json:"size_bytes,omitzero" jsonschema:"Its size in bytes, with path."`
 	SHA256        string         `json:"sha256,omitzero" jsonschema:"Checksum of the file, hexadecimal, with path."`
@@ -89,6 +90,7 @@ func (t *toolset) send() definition {
 				Metadata:      orNull(sent.Metadata),
 				CreatedAt:     sent.CreatedAt,
 				ExpiresAt:     sent.ExpiresAt,
+				Reach:         t.Reach(),
 			}
 			if local != nil {
 				out.Path, out.SizeBytes, out.SHA256 = local.Path, &local.size, local.checksum()

@@ -47,6 +47,7 @@ type sendFilesOutput struct {
 	Metadata       jsontext.Value `json:"metadata" jsonschema:"The metadata as stored."`
 	CreatedAt      api.Time       `json:"created_at" jsonschema:"When it was made, UTC."`
 	ExpiresAt      api.Time       `json:"expires_at" jsonschema:"When it is wiped, UTC."`
+	Reach          string         `json:"reach,omitzero" jsonschema:"From where the claim_url can be used."`
 	Files          []sentFile     `json:"files,omitzero" jsonschema:"The files that were sent by path."`
 	HiddenLeftOut  int            `json:"hidden_left_out,omitzero" jsonschema:"How many hidden files and folders were left out of what path stands for."`
 }
@@ -82,6 +83,7 @@ func (t *toolset) sendFiles() definition {
 				Metadata:       orNull(sent.Metadata),
 				CreatedAt:      sent.CreatedAt,
 				ExpiresAt:      sent.ExpiresAt,
+				Reach:          t.Reach(),
 				Files:          p.sent(),
 				HiddenLeftOut:  p.hidden,
 			})

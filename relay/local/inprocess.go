@@ -89,6 +89,10 @@ func (t *transport) serve(w *answer, req *http.Request) {
 		in.Header.Set("Authorization", "Bearer "+o.apiKey)
 	}
 	t.relay.handler.ServeHTTP(w, in)
+	if token := claimToken(in.URL.Path); token != "" && w.status == http.StatusNotFound && w.pipe == nil {
+		w.forget()
+		t.relay.explainUnknown(w.ctx, w, o.self, token)
+	}
 }
 
 // owns says whether a URL is of the relay's origin.
@@ -153,6 +157,12 @@ func (w *answer) Write(b []byte) (int, error) {
 		w.buf = nil
 	}
 	return w.pipe.Write(b)
+}
+
+// forget takes back an answer of which nothing was handed over.
+func (w *answer) forget() {
+	w.status, w.sent, w.buf = 0, nil, nil
+	w.header.Del("Content-Length")
 }
 
 // finish ends the answer when the handler has returned, or panicked.
