@@ -113,3 +113,44 @@ func TestDataDirDefault(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What is wrong with the data directory reaches the agent in words, with the
+// cure, and a call works as soon as it is mended.
+func TestDataDirTroubleIsTold(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("needs a shell that limits the size of files")
+	}
+	told := func(got pathResult, want ...string) {
+		t.Helper()
+		text := got.Content[0].Text
+		for _, w := range append(want, "data directory", "KUBBI_DATA_DIR", "no restart is needed") {
+			if !got.IsError || !strings.Contains(text, w) {
+				t.Errorf("%q is not in: %s", w, text)
+			}
+		}
+		if strings.Contains(text, "--base-url") {
+			t.Errorf("the base URL has nothing to do with it: %s", text)
+		}
+	}
+
+	file := filepath.Join(t.TempDir(), "a file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := startStdio(t, "", "--data-dir", file, "--relay-url", freeURL(t))
+	told(s.call(t, "send", map[string]any{"content": "x"}), file+" is not a directory")
+	told(s.call(t, "list", map[string]any{}), file+" is not a directory")
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.call(t, "send", map[string]any{"content": "x"}); got.IsError {
+		t.Errorf("after it was mended: %s", got.Content[0].Text)
+	}
+
+	dir := filepath.Join(t.TempDir(), "full disk")
+	s = startStdio(t, "ulimit -f 1000;", "--data-dir", dir, "--relay-url", freeURL(t))
+	told(s.call(t, "send", map[string]any{"content": strings.Repeat("x", 2_000_000)}), "disk is full", "make room on the disk of "+dir)
+	if got := s.call(t, "send", map[string]any{"content": "small"}); got.IsError {
+		t.Errorf("there is room for this: %s", got.Content[0].Text)
+	}
+}

@@ -55,6 +55,10 @@ type Config struct {
 	// that it can be seen which relay made it; nil: they are random as well.
 	Mark func(head []byte) [markBytes]byte
 
+	// Own tells whether a request is of the relay's own user, who is told why the
+	// store has failed, with its paths; nil: none is.
+	Own func(*http.Request) bool
+
 	AccessLog bool     // logs each request at info rather than debug, but for those to /health
 	Observer  Observer // is told of requests and sweeps; zero: nobody
 

@@ -90,6 +90,9 @@ func explain(tool string, e *kubbi.Error) string {
 			what = strings.Join(e.Messages, "; ")
 		}
 		return "The request was refused: " + sentence(what) + " Correct this and call this tool again."
+	case (e.Code == api.CodeInternal || e.Code == api.CodeUnavailable) && len(e.Messages) > 0 && !e.Uncertain:
+		return sentences(append([]string{e.Message}, e.Messages...)) +
+			" Tell your user. When it is mended, call this tool again: no restart is needed. Another folder can be given with --data-dir (KUBBI_DATA_DIR)."
 	case errors.Is(e, context.Canceled) && e.Uncertain:
 		return "The call was cancelled. " + afterNetwork(tool, true)
 	case errors.Is(e, context.Canceled):

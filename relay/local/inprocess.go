@@ -67,12 +67,13 @@ func (t *transport) serve(w *answer, req *http.Request) {
 		if errors.Is(err, store.ErrUnavailable) {
 			code = api.CodeUnavailable
 		}
-		relay.WriteError(w, code, err.Error()) // the caller is the directory's user, and must know
+		// The caller is the directory's user, and must know.
+		relay.WriteError(w, code, "the embedded relay can't use its data directory", err.Error())
 		return
 	}
 	in := req.Clone(w.ctx)
 	in.RequestURI = req.URL.RequestURI()
-	in.RemoteAddr = "in-process"
+	in.RemoteAddr = inProcessAddr
 	if in.Host == "" {
 		in.Host = req.URL.Host
 	}
@@ -94,6 +95,12 @@ func (t *transport) serve(w *answer, req *http.Request) {
 		t.relay.explainUnknown(w.ctx, w, o.self, token)
 	}
 }
+
+// inProcessAddr is where a request of this process comes from. No connection has
+// such an address.
+const inProcessAddr = "in-process"
+
+func inProcess(r *http.Request) bool { return r.RemoteAddr == inProcessAddr }
 
 // owns says whether a URL is of the relay's origin.
 func (r *Relay) owns(u *url.URL) bool {
