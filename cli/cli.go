@@ -76,7 +76,7 @@ func Run(ctx context.Context, args []string, getenv func(string) string, stdin i
 		return nil
 	}
 	if err != nil {
-		return usage(err)
+		return usage(host.named(err))
 	}
 	if err := g.Config.validate(); err != nil {
 		return usage(err)

@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/adrg/xdg"
-
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/relay/local"
 )
@@ -101,10 +99,11 @@ func loopback(host string) bool {
 func (a *app) dataDir() (string, error) {
 	dir := a.cfg.DataDir
 	if dir == "" {
-		if xdg.DataHome == "" {
+		home := dataHome()
+		if home == "" {
 			return "", errors.New("no home directory is known: set --data-dir (KUBBI_DATA_DIR)")
 		}
-		dir = filepath.Join(xdg.DataHome, "kubbi")
+		dir = filepath.Join(home, "kubbi")
 	}
 	dir, err := absolute(dir)
 	if err != nil {

@@ -34,6 +34,7 @@ var mayHoldPlaceholders = []string{"KUBBI_ALLOW_DIRS", "KUBBI_STORE", "KUBBI_KEY
 type hostValues struct {
 	getenv func(string) string
 
+	used     map[string]string // variables that were used, by flag
 	mu       sync.Mutex
 	unfilled []string     // the settings that were placeholders
 	log      *slog.Logger // nil: not yet
@@ -100,6 +101,7 @@ func (h *hostValues) environment() kong.Resolver {
 			return nil, nil
 		case !flag.IsSlice() || !utf8.ValidString(h.getenv(name)): // kong takes lists through JSON
 			if v := h.get(name); v != "" {
+				h.use(flag)
 				return v, amidText(flag, name, v)
 			}
 			return nil, nil
@@ -114,8 +116,25 @@ func (h *hostValues) environment() kong.Resolver {
 		if entries == nil {
 			return nil, nil
 		}
+		h.use(flag)
 		return entries, nil
 	})
+}
+
+func (h *hostValues) use(flag *kong.Flag) {
+	if h.used == nil {
+		h.used = map[string]string{}
+	}
+	h.used[flag.Name] = flag.Tag.Get("variable")
+}
+
+// named adds the variable to an error about a flag whose value came from there.
+func (h *hostValues) named(err error) error {
+	name, what, ok := strings.Cut(strings.TrimPrefix(err.Error(), "--"), ": ")
+	if variable := h.used[name]; ok && variable != "" && !strings.Contains(what, variable) {
+		return fmt.Errorf("--%s (%s): %s", name, variable, what)
+	}
+	return err
 }
 
 // arguments gives the command line without the flags that a host had no value
