@@ -4,6 +4,7 @@ package local_test
 
 import (
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -250,6 +252,52 @@ func TestImpostor(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A claim that counted at a neighbour whose answer was lost is had again under its
+// key, and is nobody else's.
+func TestNeighbourLosesTheAnswer(t *testing.T) {
+	addr := freeAddr(t)
+	maker := newRelay(t, local.Config{Dir: filepath.Join(t.TempDir(), "maker"), Origin: "http://" + addr})
+	r := newRelay(t, local.Config{Dir: filepath.Join(t.TempDir(), "kubbi"), Origin: "http://" + addr})
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lose atomic.Int32
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.Method != "POST" || lose.Add(-1) < 0 {
+			maker.Handler().ServeHTTP(w, req)
+			return
+		}
+		rec := httptest.NewRecorder()
+		maker.Handler().ServeHTTP(rec, req)
+		w.Header().Set("Content-Length", "100000")
+		_, _ = w.Write(rec.Body.Bytes()[:10])
+		panic(http.ErrAbortHandler)
+	})}
+	go srv.Serve(ln)
+	defer srv.Close()
+	for name, content := range map[string]string{"short": "a short text", "long": strings.Repeat("long ", 50_000)} {
+		base := "http://" + addr + "/r/" + createOnceAt(t, maker, addr, content)
+		lose.Store(1)
+		req := request(t, "POST", base+"/claim", "")
+		req.Header.Set(api.HeaderIdempotencyKey, "k")
+		resp, err := client(r).Do(req)
+		if err == nil {
+			b, rerr := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if err = rerr; err == nil {
+				t.Errorf("%s: a cut answer is taken for a whole one: %d %s", name, resp.StatusCode, b)
+			}
+		}
+		if status, _ := ask(t, client(r), "POST", base+"/claim", "", api.HeaderIdempotencyKey, "l"); status != 410 {
+			t.Errorf("%s: under another key: %d", name, status)
+		}
+		if status, body := ask(t, client(r), "POST", base+"/claim", "", api.HeaderIdempotencyKey, "k"); status != 200 || !strings.Contains(body, content) {
+			t.Errorf("%s: under its key: %d %.100s", name, status, body)
+		}
 	}
 }
 

@@ -110,6 +110,7 @@ type spare struct {
 	relay *Relay
 	end   context.CancelFunc // nil: it does not
 	done  chan struct{}
+	next  time.Time // not to be tried before, since all ports are taken
 }
 
 // start serves at a spare port, unless it does already, or a process of the same
@@ -124,7 +125,7 @@ func (s *spare) start(ctx context.Context) {
 		}
 	}
 	o, err := s.relay.opened(ctx)
-	if err != nil {
+	if err != nil || time.Now().Before(s.next) {
 		return
 	}
 	for _, addr := range addresses(s.relay.addr)[1:] {
@@ -138,6 +139,8 @@ func (s *spare) start(ctx context.Context) {
 			return
 		}
 	}
+	s.next = time.Now().Add(strangerEvery)
+	s.relay.cfg.Logger.LogAttrs(ctx, slog.LevelDebug, "all spare ports are taken: other relays of this machine don't find this one")
 }
 
 func (s *spare) serve(ctx context.Context, ln net.Listener) {
