@@ -55,12 +55,13 @@ type app struct {
 func Run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) error {
 	var g grammar
 	helped := false
+	host := &hostValues{getenv: getenv}
 	parser, err := kong.New(&g,
 		kong.Name("kubbi-mcp"),
 		kong.Description(description),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(int) { helped = true }), // kong asks for it after --help only
-		kong.Resolvers(environment(getenv)),
+		kong.Resolvers(host.environment()),
 		kong.ValueFormatter(helpWithVariable),
 		kong.Help(helpWithExitCodes),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
@@ -68,21 +69,25 @@ func Run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	if err != nil {
 		return err
 	}
+	if args, err = host.arguments(parser.Model, args); err != nil {
+		return usage(err)
+	}
 	parsed, err := parser.Parse(tokenLast(args))
 	if helped {
 		return nil
 	}
 	if err != nil {
-		return usage(err)
+		return usage(host.named(err))
 	}
 	if err := g.Config.validate(); err != nil {
 		return usage(err)
 	}
 	a := &app{
-		ctx: ctx, cfg: g.Config, getenv: getenv,
+		ctx: ctx, cfg: g.Config, getenv: host.get,
 		stdin: stdin, stdout: stdout, stderr: stderr,
 	}
 	a.log = a.logger(parsed.Command() == "serve" || parsed.Command() == "relay serve")
+	host.logTo(a.log)
 	err = parsed.Run(a)
 	if ctx.Err() != nil && err != nil {
 		return interrupted{err}

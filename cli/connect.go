@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/adrg/xdg"
-
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/relay/local"
 )
@@ -21,7 +19,20 @@ import (
 type backend struct {
 	client   *kubbi.Client
 	relay    *local.Relay
-	embedded bool // kubbis are created in the embedded relay
+	base     string // origin that kubbis are created at
+	embedded bool   // that is the embedded relay
+}
+
+// reach says from where the claim URLs of new kubbis can be used.
+func (b *backend) reach() string {
+	u, err := url.Parse(b.base)
+	switch {
+	case b.embedded:
+		return b.relay.Reach()
+	case err != nil || loopback(u.Hostname()):
+		return "this machine"
+	}
+	return "wherever " + u.Scheme + "://" + u.Host + " can be reached"
 }
 
 // connect wires client and relay as the flags say. It touches neither disk nor
@@ -45,6 +56,7 @@ func (a *app) connect() (*backend, error) {
 	default:
 		base, b.embedded = a.cfg.RelayURL, true
 	}
+	b.base = base
 	if u, err := url.Parse(base); err == nil && u.Scheme == "http" && a.cfg.APIKey != "" && !loopback(u.Hostname()) {
 		a.log.Warn("the base URL is plain http: the API key and all content can be read on the way", "base_url", u.Scheme+"://"+u.Host)
 	}
@@ -87,10 +99,11 @@ func loopback(host string) bool {
 func (a *app) dataDir() (string, error) {
 	dir := a.cfg.DataDir
 	if dir == "" {
-		if xdg.DataHome == "" {
+		home := dataHome()
+		if home == "" {
 			return "", errors.New("no home directory is known: set --data-dir (KUBBI_DATA_DIR)")
 		}
-		dir = filepath.Join(xdg.DataHome, "kubbi")
+		dir = filepath.Join(home, "kubbi")
 	}
 	dir, err := absolute(dir)
 	if err != nil {

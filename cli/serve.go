@@ -143,7 +143,7 @@ func (a *app) serveStdio(ctx context.Context, b *backend) error {
 	if err := a.addProject(&cfg); err != nil {
 		return err
 	}
-	cfg.Client = b.client
+	cfg.Client, cfg.Reach = b.client, b.reach
 	srv, err := server.New(cfg)
 	if err != nil {
 		return err

@@ -42,6 +42,7 @@ type Config struct {
 	MaxInline       int64           // the largest answer to a claim, in bytes; 0: tools.DefaultMaxInline
 	State           *tools.State    // keeps claims under way on disk; nil: in memory
 	Received        bool            // clients are on this machine, and can read what is claimed into State's folder
+	Reach           func() string   // from where a claim URL that was made can be used; nil: nobody knows
 
 	Caller  string                           // whose server it is, for logs; "": the process's own user
 	Metrics *Metrics                         // nil: none
@@ -138,6 +139,7 @@ func New(cfg Config) (*Server, error) {
 		Files:      cfg.Files,
 		Folders:    s.folders,
 		MaxInline:  cfg.MaxInline,
+		Reach:      cfg.Reach,
 		State:      cfg.State,
 		Caller:     cfg.Caller,
 		Received:   cfg.Received,

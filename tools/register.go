@@ -52,6 +52,9 @@ type Config struct {
 	// Saver makes the claims; nil: one that is made of the fields above.
 	Saver *Saver
 
+	// Reach says from where a claim URL that was made can be used; nil: nobody knows.
+	Reach func() string
+
 	// Observe is told of every call when it has ended; nil: nobody.
 	Observe func(context.Context, Call)
 
@@ -109,6 +112,9 @@ func Register(s *mcpserver.MCPServer, cfg Config) error {
 	}
 	if cfg.Schemas == nil {
 		cfg.Schemas = &Schemas{}
+	}
+	if cfg.Reach == nil {
+		cfg.Reach = func() string { return "" }
 	}
 	if cfg.Observe == nil {
 		cfg.Observe = func(context.Context, Call) {}

@@ -48,6 +48,7 @@ type sendOutput struct {
 	SizeBytes     *int64         `json:"size_bytes,omitzero"`
 	SHA256        string         `json:"sha256,omitzero"`
 	Notes         []string       `json:"notes,omitzero" jsonschema:"What was changed on the way, and why."`
+	Reach         string         `json:"reach,omitzero" jsonschema:"From where it can be used."`
 }
 
 func (t *toolset) send() definition {
@@ -94,6 +95,7 @@ func (t *toolset) send() definition {
 				Metadata:      orNull(sent.Metadata),
 				CreatedAt:     sent.CreatedAt,
 				ExpiresAt:     sent.ExpiresAt,
+				Reach:         t.Reach(),
 			}
 			if local != nil {
 				out.Path, out.SizeBytes, out.SHA256 = local.Path, &local.size, local.checksum()

@@ -47,6 +47,7 @@ type sendFilesOutput struct {
 	Metadata       jsontext.Value `json:"metadata"`
 	CreatedAt      api.Time       `json:"created_at"`
 	ExpiresAt      api.Time       `json:"expires_at"`
+	Reach          string         `json:"reach,omitzero" jsonschema:"From where it can be used."`
 	Files          []sentFile     `json:"files,omitzero" jsonschema:"The files that were sent by path."`
 	HiddenLeftOut  int            `json:"hidden_left_out,omitzero" jsonschema:"Hidden files and folders that path does not take."`
 	Notes          []string       `json:"notes,omitzero" jsonschema:"What was changed on the way, and why."`
@@ -86,6 +87,7 @@ func (t *toolset) sendFiles() definition {
 				Metadata:       orNull(sent.Metadata),
 				CreatedAt:      sent.CreatedAt,
 				ExpiresAt:      sent.ExpiresAt,
+				Reach:          t.Reach(),
 				Files:          p.sent(),
 				HiddenLeftOut:  p.hidden,
 				Notes:          p.allNotes(),

@@ -26,6 +26,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kubbi-mcp/kubbi/api"
@@ -63,6 +64,9 @@ type Relay struct {
 	life    context.Context // ends with Close
 	end     context.CancelFunc
 
+	meeting chan struct{} // bounds how many look for a neighbour at once
+	alone   atomic.Bool   // another program has the address: see Reach
+
 	opening chan struct{} // holds a token while nobody opens or closes
 	mu      sync.Mutex    // guards the fields below
 	open    *opened       // nil: not yet, or closed
@@ -89,7 +93,7 @@ func New(cfg Config) (*Relay, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	cfg.Origin = u.Scheme + "://" + u.Host
-	r := &Relay{cfg: cfg, addr: u.Host, opening: make(chan struct{}, 1)}
+	r := &Relay{cfg: cfg, addr: u.Host, opening: make(chan struct{}, 1), meeting: make(chan struct{}, maxMeeting)}
 	r.life, r.end = context.WithCancel(context.Background())
 	r.opening <- struct{}{}
 	r.handler = onlyLoopback(http.HandlerFunc(r.serve))
@@ -221,9 +225,11 @@ func (r *Relay) serve(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	if req.URL.Path == api.PathHealth {
-		w.Header().Set(headerID, o.id)
+		o.self.introduce(w.Header(), req)
 	}
-	o.relay.ServeHTTP(w, req)
+	if !r.forward(w, req, o.self) {
+		o.relay.ServeHTTP(w, req)
+	}
 }
 
 // begin counts a request in; false means that the relay is closed.

@@ -1,0 +1,10 @@
+//go:build unix
+
+package local
+
+import "golang.org/x/sys/unix"
+
+const (
+	errAddrInUse   = unix.EADDRINUSE
+	errConnRefused = unix.ECONNREFUSED
+)

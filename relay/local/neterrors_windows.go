@@ -1,0 +1,8 @@
+package local
+
+import "golang.org/x/sys/windows"
+
+const (
+	errAddrInUse   = windows.WSAEADDRINUSE
+	errConnRefused = windows.WSAECONNREFUSED
+)
