@@ -121,12 +121,28 @@ func addedByHost(name string) bool {
 	return strings.HasPrefix(name, "_") || slices.Contains(hostNames, fold(name))
 }
 
+// otherNames are what models call our arguments, folded. They are not taken: they
+// may be meant otherwise.
+var otherNames = map[string]string{
+	"text": "content", "message": "content", "body": "content", "data": "content", "payload": "content", "value": "content", "json": "content",
+	"mimetype": "content_type", "type": "content_type", "mediatype": "content_type", "format": "content_type",
+	"expires": "ttl_seconds", "expiresin": "ttl_seconds", "expiry": "ttl_seconds", "lifetime": "ttl_seconds", "timeout": "ttl_seconds", "duration": "ttl_seconds",
+	"maxclaims": "max_retrievals", "maxreads": "max_retrievals", "maxviews": "max_retrievals", "maxdownloads": "max_retrievals", "uses": "max_retrievals", "burn": "max_retrievals", "once": "max_retrievals",
+	"encrypt": "sealed", "encrypted": "sealed", "seal": "sealed", "e2e": "sealed", "meta": "metadata", "labels": "metadata", "tags": "metadata",
+	"file": "path", "filepath": "path", "folder": "save_to", "directory": "save_to", "output": "save_to", "outputpath": "save_to", "destination": "save_to",
+	"url": "claim_url", "link": "claim_url", "uri": "claim_url", "token": "claim_url", "id": "claim_url", "claimurl": "id", "kubbi": "claim_url", "kubbiid": "id",
+	"state": "status", "filter": "status", "pagesize": "limit", "perpage": "limit", "count": "limit", "replace": "overwrite", "force": "overwrite",
+}
+
 // nearest gives the member whose name a misspelled one may stand for, "" if none
 // is near.
 func (s *shape) nearest(name string) string {
 	name = fold(name)
 	if len(name) > 60 || len(name) < 2 {
 		return ""
+	}
+	if other := otherNames[name]; s.members[other] != nil {
+		return other
 	}
 	best, least := "", max(1, len(name)/3)+1
 	for _, known := range s.names {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -133,7 +134,11 @@ func (v *validator) faults(e *jsonschema.ValidationError, into []string) []strin
 	case *kind.AdditionalProperties:
 		return append(into, fmt.Sprintf("%s: unknown %s%s", at, names(k.Properties), v.meant(e.InstanceLocation, k.Properties)))
 	case *kind.Type:
-		return append(into, fmt.Sprintf("%s: must be %s, is %s", at, strings.Join(k.Want, " or "), k.Got))
+		fault := fmt.Sprintf("%s: must be %s, is %s", at, strings.Join(k.Want, " or "), k.Got)
+		if s := v.shape.at(e.InstanceLocation); s != nil && s.members != nil && len(e.InstanceLocation) > 0 {
+			fault += " (known: " + strings.Join(s.names, ", ") + ")"
+		}
+		return append(into, fault)
 	case *kind.Enum:
 		want := make([]string, len(k.Want))
 		for i, w := range k.Want {
@@ -159,13 +164,20 @@ func (v *validator) meant(at []string, unknown []string) string {
 	known := v.known
 	if s := v.shape.at(at); s != nil {
 		known = s.names
-		for _, name := range unknown {
-			if near := s.nearest(name); near != "" {
-				return fmt.Sprintf(": did you mean %s? (known: %s)", near, strings.Join(known, ", "))
+		var near []string
+		for _, name := range unknown[:min(len(unknown), 10)] {
+			if n := s.nearest(name); n != "" && !slices.Contains(near, n) {
+				near = append(near, n)
 			}
+		}
+		if near != nil {
+			return fmt.Sprintf(": did you mean %s? (known: %s)", strings.Join(near, ", "), strings.Join(known, ", "))
 		}
 	} else if len(at) > 0 {
 		return ""
+	}
+	if len(at) > 0 {
+		return " (known: " + strings.Join(known, ", ") + ")"
 	}
 	return " (this tool takes " + strings.Join(known, ", ") + ")"
 }
