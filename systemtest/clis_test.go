@@ -28,7 +28,7 @@ func TestHostCommands(t *testing.T) {
 		delete(commands, host.program)
 		for _, variant := range []struct{ name, command string }{
 			{"embedded", command},
-			{"hosted", withKey(host.program, command)},
+			{"hosted", withEnv(host.program, command, "KUBBI_API_KEY=kb_none")},
 		} {
 			t.Run(host.program+" "+variant.name, func(t *testing.T) {
 				h := newHost(t, dir)
@@ -67,13 +67,14 @@ func readmeCommands(t *testing.T) map[string]string {
 	return commands
 }
 
-// withKey puts an API key into a command, at the place that README names.
-func withKey(program, command string) string {
+// withEnv puts an environment variable into a command, at the place that
+// README names.
+func withEnv(program, command, variable string) string {
 	before := " kubbi "
 	if program == "claude" {
 		before = " --scope "
 	}
-	return strings.Replace(command, before, " --env KUBBI_API_KEY=kb_none"+before, 1)
+	return strings.Replace(command, before, " --env "+variable+before, 1)
 }
 
 // host is a home of its own, in which hosts keep their settings.
@@ -92,8 +93,11 @@ func newHost(t *testing.T, dir string) *host {
 		t.Fatal(err)
 	}
 	// The install script that puts Claude Code's program in its place did not run.
-	launcher := "#!/bin/sh\nexec node '" + filepath.Join(modules, "@anthropic-ai", "claude-code", "cli-wrapper.cjs") + "' \"$@\"\n"
-	if err := os.WriteFile(filepath.Join(bin, "claude"), []byte(launcher), 0o700); err != nil {
+	programs, _ := filepath.Glob(filepath.Join(modules, "@anthropic-ai", "claude-code-*", "claude"))
+	if len(programs) != 1 {
+		t.Fatalf("Claude Code's programs in %s: %v", modules, programs)
+	}
+	if err := os.Symlink(programs[0], filepath.Join(bin, "claude")); err != nil {
 		t.Fatal(err)
 	}
 	h := &host{T: t, binary: binary(t), work: t.TempDir()}
@@ -101,6 +105,9 @@ func newHost(t *testing.T, dir string) *host {
 		"PATH="+strings.Join([]string{bin, filepath.Join(modules, ".bin"), os.Getenv("PATH")}, string(filepath.ListSeparator)))
 	return h
 }
+
+// home is the home of its environment.
+func (h *host) home() string { return strings.TrimPrefix(h.env[0], "HOME=") }
 
 // run runs a command line as README has it, but for the binary's path, and
 // gives what it prints.

@@ -123,12 +123,6 @@ func (f *framework) tools(t *testing.T) []string {
 	return answer.Tools
 }
 
-// shown is what the framework gives a model for a call.
-type shown struct {
-	Text  string `json:"text"`
-	Error *bool  `json:"error"` // null where the framework does not mark errors
-}
-
 func (f *framework) call(t *testing.T, tool string, arguments map[string]any) shown {
 	t.Helper()
 	var answer shown

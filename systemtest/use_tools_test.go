@@ -32,18 +32,34 @@ var (
 	notClaimed   = regexp.MustCompile(`(?i)"?claimed"?\W+false`)
 )
 
-// handoffs uses the tools through one framework.
+var toolNames = []string{"claim", "delete", "get", "inspect", "list", "send", "send_files"}
+
+// caller uses our tools through a framework or a host.
+type caller interface {
+	// tools lists what a model is offered, sorted.
+	tools(t *testing.T) []string
+	// call gives what a model gets for a call.
+	call(t *testing.T, tool string, arguments map[string]any) shown
+}
+
+// shown is what a model gets for a call.
+type shown struct {
+	Text  string `json:"text"`
+	Error *bool  `json:"error"` // nil where errors have no mark
+}
+
+// handoffs uses the tools through one framework or host.
 type handoffs struct {
 	*testing.T
-	f       *framework
+	f       caller
 	allowed string
 }
 
-// useTools is what every framework must get done.
-func useTools(t *testing.T, f *framework, allowed string) {
+// useTools is what every framework and host must get done.
+func useTools(t *testing.T, f caller, allowed string) {
 	h := handoffs{t, f, allowed}
-	if got, want := f.tools(t), []string{"claim", "delete", "get", "inspect", "list", "send", "send_files"}; !slices.Equal(got, want) {
-		t.Errorf("tools: %v, want %v", got, want)
+	if got := f.tools(t); !slices.Equal(got, toolNames) {
+		t.Errorf("tools: %v, want %v", got, toolNames)
 	}
 	t.Log("list tools: 7")
 	h.claimText()

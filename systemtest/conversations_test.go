@@ -1,0 +1,160 @@
+package systemtest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestHostConversations runs whole conversations of real hosts, in which a
+// scripted model uses our tools, and looks at what the host gives the model.
+func TestHostConversations(t *testing.T) {
+	dir := needs(t, "KUBBI_HOSTS_NODE", "a copy of testdata/hosts/node with its packages")
+	for _, c := range []struct {
+		name   string
+		api    modelAPI
+		prefix string // of our tools' names in this host
+		load   string // the call that loads our tools' schemas, where the host waits for one
+		start  func(h *host, url string) []string
+	}{
+		{"claude", anthropicAPI{}, "mcp__kubbi__", "ToolSearch", (*host).claude},
+		{"codex", openAIAPI{}, "mcp__kubbi__", "", (*host).codex},
+		{"gemini", geminiAPI{}, "mcp_kubbi_", "", (*host).gemini},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHost(t, dir)
+			allowed := filepath.Join(h.work, "allowed")
+			if err := os.Mkdir(allowed, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			h.run(withEnv(c.name, readmeCommands(t)[c.name], "'KUBBI_ALLOW_DIRS="+allowed+"'"))
+			model := startModel(t, c.api)
+			talk := h.talk(model, c.prefix, c.start(h, model.url))
+			if c.load != "" {
+				talk.load(t, c.load)
+			}
+			useTools(t, talk, allowed)
+			talk.end(t)
+		})
+	}
+}
+
+// claude is a command line that starts a conversation in Claude Code.
+func (h *host) claude(url string) []string {
+	h.env = append(h.env, "ANTHROPIC_BASE_URL="+url, "ANTHROPIC_API_KEY=none", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1")
+	return []string{"claude", "-p", "go", "--allowedTools", "mcp__kubbi"}
+}
+
+func (h *host) codex(url string) []string {
+	provider := "model_providers.script={name=\"script\",base_url=\"" + url + "/v1\",wire_api=\"responses\"}"
+	return []string{"codex", "exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox",
+		"-c", provider, "-c", `model_provider="script"`, "-m", "scripted", "go"}
+}
+
+func (h *host) gemini(url string) []string {
+	h.env = append(h.env, "GOOGLE_GEMINI_BASE_URL="+url, "GEMINI_CLI_NO_RELAUNCH=true", "GEMINI_API_KEY=none")
+	path := filepath.Join(h.home(), ".gemini", "settings.json")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		h.Fatal(err)
+	}
+	var settings map[string]any
+	if err := json.Unmarshal(b, &settings); err != nil {
+		h.Fatal(err)
+	}
+	// A person picks this in a menu at the first start.
+	settings["security"] = object{"auth": object{"selectedType": "gemini-api-key"}}
+	if err := os.WriteFile(path, mustJSON(settings), 0o600); err != nil {
+		h.Fatal(err)
+	}
+	return []string{"gemini", "-m", "gemini-2.5-flash", "--approval-mode", "yolo", "-p", "go"}
+}
+
+// conversation is a host in the middle of a talk with the model.
+type conversation struct {
+	model  *scriptedModel
+	ctx    context.Context
+	prefix string
+	first  turn
+	wait   func() error
+	output *bytes.Buffer
+}
+
+// talk starts the host and waits until it asks the model for the first time.
+func (h *host) talk(model *scriptedModel, prefix string, line []string) *conversation {
+	h.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	cmd := exec.CommandContext(ctx, "sh", append([]string{"-c", `exec "$@"`, "sh"}, line...)...)
+	cmd.Dir, cmd.Env = h.work, h.env
+	// A host ends its own processes when it is asked to end, not when it is killed.
+	cmd.Cancel, cmd.WaitDelay = func() error { return cmd.Process.Signal(os.Interrupt) }, 10*time.Second
+	c := &conversation{model: model, prefix: prefix, output: new(bytes.Buffer)}
+	cmd.Stdout, cmd.Stderr = c.output, c.output
+	if err := cmd.Start(); err != nil {
+		h.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	running, stop := context.WithCancel(ctx)
+	go func() {
+		ended <- cmd.Wait()
+		stop()
+	}()
+	c.ctx, c.wait = running, func() error { return <-ended }
+	h.Cleanup(func() {
+		cancel()
+		<-running.Done()
+		if h.Failed() {
+			h.Logf("%s: %s", line[0], c.output)
+		}
+	})
+	c.first = model.next(running, h.T)
+	return c
+}
+
+// load calls the host's own tool that loads the schemas of ours.
+func (c *conversation) load(t *testing.T, tool string) {
+	t.Helper()
+	var names []string
+	for _, name := range toolNames {
+		names = append(names, c.prefix+name)
+	}
+	c.model.say(c.ctx, t, toolCall{tool, mustJSON(object{"query": "select:" + strings.Join(names, ",")})})
+	c.first = c.model.next(c.ctx, t)
+}
+
+func (c *conversation) tools(t *testing.T) []string {
+	var names []string
+	for _, name := range c.first.tools {
+		if ours, ok := strings.CutPrefix(name, c.prefix); ok {
+			names = append(names, ours)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (c *conversation) call(t *testing.T, tool string, arguments map[string]any) shown {
+	t.Helper()
+	c.model.say(c.ctx, t, toolCall{c.prefix + tool, mustJSON(arguments)})
+	now := c.model.next(c.ctx, t)
+	if now.result == nil {
+		t.Fatalf("%s: the host gives the model no result", tool)
+	}
+	return *now.result
+}
+
+// end lets the model say its last words, and the host end.
+func (c *conversation) end(t *testing.T) {
+	t.Helper()
+	c.model.say(c.ctx, t, toolCall{})
+	if err := c.wait(); err != nil {
+		t.Errorf("the host ends: %v", err)
+	}
+}
