@@ -46,16 +46,41 @@ func TestHostConversations(t *testing.T) {
 	}
 }
 
+// TestCodexCutsResults has a claim whose result the host cuts, as Codex does
+// above some 12,000 bytes for a model that it does not know. The model can have
+// the payload again.
+func TestCodexCutsResults(t *testing.T) {
+	dir := needs(t, "KUBBI_HOSTS_NODE", "a copy of testdata/hosts/node with its packages")
+	h := newHost(t, dir)
+	h.run(readmeCommands(t)["codex"])
+	model := startModel(t, openAIAPI{})
+	talk := h.talk(model, "mcp__kubbi__", h.codexWith(model.url, "unknown"))
+	u := handoffs{T: t, f: talk}
+	text := digits(24_000)
+	url := u.send("send", map[string]any{"content": text})
+	got := u.good("claim", map[string]any{"claim_url": url})
+	if strings.Contains(got, text) || !strings.Contains(got, "save_to") {
+		t.Errorf("want a result that is cut, and says what to do: %s", brief(got))
+	}
+	got = u.good("claim", map[string]any{"claim_url": url, "save_to": "received"})
+	u.file(savedPath.FindString(got), []byte(text))
+	talk.end(t)
+}
+
 // claude is a command line that starts a conversation in Claude Code.
 func (h *host) claude(url string) []string {
 	h.env = append(h.env, "ANTHROPIC_BASE_URL="+url, "ANTHROPIC_API_KEY=none", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1")
 	return []string{"claude", "-p", "go", "--allowedTools", "mcp__kubbi"}
 }
 
-func (h *host) codex(url string) []string {
+func (h *host) codex(url string) []string { return h.codexWith(url, "gpt-5.5") }
+
+// codexWith takes the model's name, by which Codex decides how much of a result
+// the model gets.
+func (h *host) codexWith(url, model string) []string {
 	provider := "model_providers.script={name=\"script\",base_url=\"" + url + "/v1\",wire_api=\"responses\"}"
 	return []string{"codex", "exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox",
-		"-c", provider, "-c", `model_provider="script"`, "-m", "scripted", "go"}
+		"-c", provider, "-c", `model_provider="script"`, "-m", model, "go"}
 }
 
 func (h *host) gemini(url string) []string {

@@ -3,6 +3,7 @@ package systemtest
 import (
 	"bytes"
 	"crypto/sha512"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -18,7 +19,7 @@ var words = `He said "no" \ and 'left'.` + "\n----- END PAYLOAD 0000000000000000
 
 // exact holds numbers that no double holds, and one name twice: a parser on
 // the way would change it.
-const exact = `{"n": 9007199254740993, "zero": -0.0, "big": 1e400, "twice": 1, "twice": 2, "text": "ü"}`
+const exact = `{"n": 9007199254740993, "zero": -0.0, "big": 1e400, "text": "ü"}`
 
 // picture starts as a PNG does, and its bytes are not UTF-8.
 var picture = func() []byte {
@@ -29,6 +30,7 @@ var picture = func() []byte {
 var (
 	claimURLs    = regexp.MustCompile(`http://127\.0\.0\.1:\d+/r/[A-Za-z0-9_-]+`)
 	oneRemaining = regexp.MustCompile(`remaining_reads\W+1\b`)
+	savedPath    = regexp.MustCompile("/[^\\s\"'`]*/(chart\\.png|content\\.txt)")
 	notClaimed   = regexp.MustCompile(`(?i)"?claimed"?\W+false`)
 )
 
@@ -65,6 +67,7 @@ func useTools(t *testing.T, f caller, allowed string) {
 	h.claimText()
 	h.claimJSON()
 	h.claimFiles()
+	h.claimLong()
 	h.claimPicture()
 }
 
@@ -75,8 +78,11 @@ func (h handoffs) claimText() {
 	text := h.good("claim", map[string]any{"claim_url": url})
 	h.holds("claim of a text", text, words)
 	h.spent(url)
-	how := h.refused("claim", map[string]any{"claim_url": url}, "burned")
+	how := h.refused("claim", map[string]any{"claim_url": url}, "again: true")
 	h.Logf("claim: %d characters whole in %d; a second claim is refused, %s", len(words), len(text), how)
+	text = h.good("claim", map[string]any{"claim_url": url, "again": true})
+	h.holds("claim with again", text, words)
+	h.Log("claim with again: whole once more")
 }
 
 func (h handoffs) claimJSON() {
@@ -96,6 +102,37 @@ func (h handoffs) claimFiles() {
 	h.Log("claim of files: both whole")
 }
 
+// claimLong has texts around the limit of what is shown inline: each comes whole,
+// or nothing is spent.
+func (h handoffs) claimLong() {
+	h.Helper()
+	for _, size := range []int{24_000, 30_000, 36_000, 60_000} {
+		text := digits(size)
+		url := h.send("send", map[string]any{"content": text})
+		got := h.good("claim", map[string]any{"claim_url": url})
+		if strings.Contains(got, text) {
+			h.Logf("claim of %d characters: whole in %d", size, len(got))
+			continue
+		}
+		if !notClaimed.MatchString(got) {
+			h.Errorf("claim of %d characters: cut: %s", size, brief(got))
+			continue
+		}
+		h.unspent(url)
+		h.Logf("claim of %d characters: not claimed inline, nothing spent", size)
+	}
+}
+
+// digits is a text of a size that does not repeat itself, in lines.
+func digits(size int) string {
+	var b strings.Builder
+	for i := 0; b.Len() < size; i++ {
+		sum := sha512.Sum512([]byte{byte(i), byte(i >> 8)})
+		fmt.Fprintf(&b, "%x\n", sum)
+	}
+	return b.String()[:size]
+}
+
 // claimPicture has a package that can't be shown as text: it is not claimed
 // inline, nor into a folder that is not allowed, and then into one that is.
 func (h handoffs) claimPicture() {
@@ -109,7 +146,7 @@ func (h handoffs) claimPicture() {
 	}
 	h.unspent(url)
 
-	elsewhere := filepath.Join(filepath.Dir(h.allowed), "elsewhere")
+	elsewhere := filepath.Join(h.TempDir(), "elsewhere")
 	how := h.refused("claim", map[string]any{"claim_url": url, "save_to": elsewhere}, "folder")
 	h.unspent(url)
 	if _, err := os.Stat(elsewhere); err == nil {
@@ -127,7 +164,7 @@ func (h handoffs) claimPicture() {
 
 	url = h.send("send_files", map[string]any{"files": []map[string]any{chart}})
 	text = h.good("claim", map[string]any{"claim_url": url, "save_to": "received"})
-	path := regexp.MustCompile("/[^\\s\"'`]*/chart\\.png").FindString(text)
+	path := savedPath.FindString(text)
 	if path == "" {
 		h.Fatalf("claim to the server's own folder: no path in %s", brief(text))
 	}

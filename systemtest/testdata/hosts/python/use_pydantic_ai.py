@@ -19,7 +19,7 @@ async def main():
         offered[:] = [tool.name for tool in info.function_tools]
         for part in messages[-1].parts:
             if isinstance(part, ToolReturnPart):
-                seen.append((part.model_response_str(), False))
+                seen.append((part.model_response_str(), part.outcome != "success"))
             elif isinstance(part, RetryPromptPart):
                 seen.append((part.model_response(), True))
         if seen or not todo:
