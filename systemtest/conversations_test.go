@@ -20,13 +20,13 @@ func TestHostConversations(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		api    modelAPI
-		prefix string // of our tools' names in this host
-		load   string // the call that loads our tools' schemas, where the host waits for one
+		prefix string   // of our tools' names in this host
+		load   toolCall // what makes our tools known to the model, where they are not at once
 		start  func(h *host, url string) []string
 	}{
-		{"claude", anthropicAPI{}, "mcp__kubbi__", "ToolSearch", (*host).claude},
-		{"codex", openAIAPI{}, "mcp__kubbi__", "", (*host).codex},
-		{"gemini", geminiAPI{}, "mcp_kubbi_", "", (*host).gemini},
+		{"claude", anthropicAPI{}, "mcp__kubbi__", toolCall{"ToolSearch", mustJSON(object{"query": "kubbi", "max_results": 20})}, (*host).claude},
+		{"codex", openAIAPI{}, "mcp__kubbi__", toolCall{toolSearch, mustJSON(object{"query": "kubbi", "limit": 20})}, (*host).codex},
+		{"gemini", geminiAPI{}, "mcp_kubbi_", toolCall{}, (*host).gemini},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := newHost(t, dir)
@@ -37,7 +37,7 @@ func TestHostConversations(t *testing.T) {
 			h.run(withEnv(c.name, readmeCommands(t)[c.name], "'KUBBI_ALLOW_DIRS="+allowed+"'"))
 			model := startModel(t, c.api)
 			talk := h.talk(model, c.prefix, c.start(h, model.url))
-			if c.load != "" {
+			if c.load.tool != "" {
 				talk.load(t, c.load)
 			}
 			useTools(t, talk, allowed)
@@ -143,14 +143,10 @@ func (h *host) talk(model *scriptedModel, prefix string, line []string) *convers
 	return c
 }
 
-// load calls the host's own tool that loads the schemas of ours.
-func (c *conversation) load(t *testing.T, tool string) {
+// load calls the host's own tool that makes ours known to the model.
+func (c *conversation) load(t *testing.T, call toolCall) {
 	t.Helper()
-	var names []string
-	for _, name := range toolNames {
-		names = append(names, c.prefix+name)
-	}
-	c.model.say(c.ctx, t, toolCall{tool, mustJSON(object{"query": "select:" + strings.Join(names, ",")})})
+	c.model.say(c.ctx, t, call)
 	c.first = c.model.next(c.ctx, t)
 }
 

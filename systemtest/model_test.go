@@ -177,35 +177,47 @@ func (anthropicAPI) events(id string, call toolCall) []string {
 	return events
 }
 
-// openAIAPI is the Responses API of Codex, which has MCP tools in a namespace.
+// openAIAPI is the Responses API of Codex, which has MCP tools in a namespace,
+// and for most models only after a search.
 type openAIAPI struct{}
 
-const namespace = "mcp__kubbi"
+const (
+	namespace  = "mcp__kubbi"
+	toolSearch = "tool_search"
+)
+
+type openAITool struct {
+	Type, Name string
+	Tools      []openAITool // of a namespace
+}
 
 func (openAIAPI) read(body []byte, id string) (turn, error) {
 	var request struct {
-		Tools []struct {
-			Type, Name string
-			Tools      []struct{ Name string }
-		}
+		Tools []openAITool
 		Input []struct {
 			Type   string
 			CallID string `json:"call_id"`
 			Output json.RawMessage
+			Tools  []openAITool // that a search has found
 		}
 	}
 	if err := json.Unmarshal(body, &request); err != nil {
 		return turn{}, err
 	}
+	offered := request.Tools
 	var now turn
-	for _, tool := range request.Tools {
-		for _, t := range tool.Tools {
-			now.tools = append(now.tools, tool.Name+"__"+t.Name)
-		}
-	}
 	for _, item := range request.Input {
 		if item.Type == "function_call_output" && item.CallID == id {
 			now.result = &shown{Text: blockText(item.Output)}
+		}
+		offered = append(offered, item.Tools...)
+	}
+	for _, tool := range offered {
+		if tool.Type != "namespace" {
+			now.tools = append(now.tools, tool.Name)
+		}
+		for _, t := range tool.Tools {
+			now.tools = append(now.tools, tool.Name+"__"+t.Name)
 		}
 	}
 	return now, nil
@@ -213,7 +225,11 @@ func (openAIAPI) read(body []byte, id string) (turn, error) {
 
 func (openAIAPI) events(id string, call toolCall) []string {
 	item := object{"type": "message", "role": "assistant", "id": "m", "content": []object{{"type": "output_text", "text": "done"}}}
-	if call.tool != "" {
+	switch call.tool {
+	case "":
+	case toolSearch:
+		item = object{"type": "tool_search_call", "call_id": id, "execution": "client", "arguments": call.arguments}
+	default:
 		item = object{"type": "function_call", "call_id": id, "namespace": namespace,
 			"name": strings.TrimPrefix(call.tool, namespace+"__"), "arguments": string(call.arguments)}
 	}
