@@ -31,6 +31,7 @@ func TestHostCommands(t *testing.T) {
 			{"hosted", withEnv(host.program, command, "KUBBI_API_KEY=kb_none")},
 		} {
 			t.Run(host.program+" "+variant.name, func(t *testing.T) {
+				t.Parallel()
 				h := newHost(t, dir)
 				if command == "" {
 					t.Fatalf("README.md has no command for %s", host.program)
@@ -101,7 +102,7 @@ func newHost(t *testing.T, dir string) *host {
 		t.Fatal(err)
 	}
 	h := &host{T: t, binary: binary(t), work: t.TempDir()}
-	h.env = bareEnv(t, "KUBBI_RELAY_URL="+freeURL(t), "DISABLE_AUTOUPDATER=1", "GEMINI_CLI_TRUST_WORKSPACE=true",
+	h.env = bareEnv(t, "KUBBI_RELAY_URL="+freeOrigin(t), "DISABLE_AUTOUPDATER=1", "GEMINI_CLI_TRUST_WORKSPACE=true",
 		"PATH="+strings.Join([]string{bin, filepath.Join(modules, ".bin"), os.Getenv("PATH")}, string(filepath.ListSeparator)))
 	return h
 }

@@ -29,6 +29,7 @@ func TestHostConversations(t *testing.T) {
 		{"gemini", geminiAPI{}, "mcp_kubbi_", toolCall{}, (*host).gemini},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			h := newHost(t, dir)
 			allowed := filepath.Join(h.work, "allowed")
 			if err := os.Mkdir(allowed, 0o700); err != nil {

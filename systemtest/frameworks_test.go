@@ -34,6 +34,7 @@ func TestFrameworks(t *testing.T) {
 		{name: "ai-sdk", script: "use_ai_sdk.mjs"},
 	} {
 		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
 			var program, script string
 			if f.python != "" {
 				dir := needs(t, "KUBBI_HOSTS_PYTHON", "a folder with the virtual environments mcp1 and mcp2")
@@ -66,7 +67,7 @@ func startFramework(t *testing.T, program, script, allowed string, variables ...
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	cmd := exec.CommandContext(ctx, program, script)
 	cmd.Env = bareEnv(t, append(variables, "KUBBI_BIN="+binary(t), "KUBBI_ALLOWED="+allowed,
-		"KUBBI_DATA_DIR="+filepath.Join(t.TempDir(), "data"), "KUBBI_RELAY_URL="+freeURL(t),
+		"KUBBI_DATA_DIR="+filepath.Join(t.TempDir(), "data"), "KUBBI_RELAY_URL="+freeOrigin(t),
 		"PYTHONDONTWRITEBYTECODE=1", "PYTHONUTF8=1")...)
 	f := &framework{stderr: new(bytes.Buffer)}
 	cmd.Stderr = f.stderr

@@ -12,7 +12,7 @@ import (
 )
 
 // patience ends a wait for another process that will never be over.
-const patience = 2 * time.Minute
+const patience = 5 * time.Minute
 
 // needs skips a test whose outside program is not there. Where everything must
 // be there, it fails the test.
@@ -44,9 +44,13 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// binary builds the program as a user does, once for all tests.
+// binary builds the program as a user does, without the race detector, once for
+// all tests.
 func binary(t *testing.T) string {
 	t.Helper()
+	if os.Getenv("KUBBI_PASS") == "race" {
+		t.Skip("the race detector sees nothing of this: it runs in the plain pass")
+	}
 	built.Do(func() {
 		dir, err := os.MkdirTemp("", "kubbi-systemtest-")
 		if err != nil {
@@ -71,8 +75,8 @@ func binary(t *testing.T) string {
 	return binaryPath
 }
 
-// freeURL is an origin on loopback at which nothing listens.
-func freeURL(t *testing.T) string {
+// freeOrigin is an origin on loopback at which nothing listens.
+func freeOrigin(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -19,12 +19,13 @@ func TestSchemas(t *testing.T) {
 		"mcp2": {"openai_strict", "anthropic_strict", "google_genai", "voluptuous", "pydantic_ai_openai", "pydantic_ai_google"},
 	} {
 		t.Run(environment, func(t *testing.T) {
+			t.Parallel()
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			cmd := exec.CommandContext(ctx, filepath.Join(dir, environment, "bin", "python"),
 				filepath.Join("testdata", "hosts", "python", "convert.py"), environment)
 			cmd.Env = bareEnv(t, "KUBBI_BIN="+binary(t), "KUBBI_DATA_DIR="+filepath.Join(t.TempDir(), "data"),
-				"KUBBI_RELAY_URL="+freeURL(t), "PYTHONDONTWRITEBYTECODE=1", "PYTHONUTF8=1")
+				"KUBBI_RELAY_URL="+freeOrigin(t), "PYTHONDONTWRITEBYTECODE=1", "PYTHONUTF8=1")
 			var stderr bytes.Buffer
 			cmd.Stderr = &stderr
 			out, err := cmd.Output()
