@@ -67,6 +67,7 @@ func useTools(t *testing.T, f caller, allowed string) {
 	h.claimText()
 	h.claimJSON()
 	h.claimFiles()
+	h.claimFilled()
 	h.claimLong()
 	h.claimPicture()
 }
@@ -100,6 +101,23 @@ func (h handoffs) claimFiles() {
 	}})
 	h.holds("claim of files", h.good("claim", map[string]any{"claim_url": url}), words, exact, "a.txt", "b.json")
 	h.Log("claim of files: both whole")
+}
+
+// claimFilled gives every argument, as models do that may leave out none: under
+// a strict schema, and in smolagents.
+func (h handoffs) claimFilled() {
+	h.Helper()
+	sent := h.send("send_files", map[string]any{
+		"files":       []map[string]any{{"name": "a.txt", "content": words, "path": "", "content_type": "", "role": "data", "encoding": ""}},
+		"ttl_seconds": 3600, "sealed": false, "metadata": "",
+	})
+	h.unspent(sent)
+	url := h.send("send", map[string]any{"content": words, "path": "", "content_type": "text/plain", "ttl_seconds": 3600, "sealed": false, "metadata": ""})
+	for _, url := range []string{sent, url} {
+		text := h.good("claim", map[string]any{"claim_url": url, "save_to": "", "overwrite": false, "images": "", "again": false})
+		h.holds("claim with every argument", text, words)
+	}
+	h.Log("with every argument given, if only as an empty one: whole")
 }
 
 // claimLong has texts around the limit of what is shown inline: each comes whole,
