@@ -177,10 +177,34 @@ func (o object) orNil() any {
 	return jsontext.Value(o)
 }
 
-// orNull gives the value for an answer: null when there is none.
+// maxDepth is how deep metadata may be nested to stand in an answer as a value.
+// Hosts lose an answer whose JSON is nested deeper than they read.
+const maxDepth = 32
+
+// orNull gives the value for an answer: null when there is none. What is nested too
+// deep is given as its JSON text.
 func orNull(v json.RawMessage) jsontext.Value {
-	if len(v) == 0 {
+	switch {
+	case len(v) == 0:
 		return jsontext.Value("null")
+	case nesting(v) > maxDepth:
+		return appendString(nil, string(v))
+	default:
+		return jsontext.Value(v)
 	}
-	return jsontext.Value(v)
+}
+
+// nesting is how deep a JSON value is nested, at most: brackets in strings count.
+func nesting(v []byte) int {
+	depth, most := 0, 0
+	for _, c := range v {
+		switch c {
+		case '{', '[':
+			depth++
+			most = max(most, depth)
+		case '}', ']':
+			depth--
+		}
+	}
+	return most
 }
