@@ -76,7 +76,7 @@ type link struct {
 // same: "[URL](URL)" has one twice, and "<URL|start of URL...>" may have it cut.
 func (l *link) merge(m link) bool {
 	a, b := &l.ClaimURL, &m.ClaimURL
-	sameHost := a.origin == b.origin || (a.guessed || b.guessed) && host(a.origin) == host(b.origin)
+	sameHost := a.origin == b.origin || loopback(a.origin) != "" && loopback(a.origin) == loopback(b.origin) || (a.guessed || b.guessed) && host(a.origin) == host(b.origin)
 	switch {
 	case !sameHost:
 		return false

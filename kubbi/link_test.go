@@ -52,7 +52,8 @@ func TestFindClaimURL(t *testing.T) {
 		// No scheme.
 		plainHost: testURL, plainHost + ".": testURL, "(" + plainHost + ")": testURL, "claim " + plainHost + ", please": testURL,
 		"127.0.0.1:7117/r/" + testToken: localURL, "localhost:7117/r/" + testToken: "http://localhost:7117/r/" + testToken, "[::1]:7117/r/" + testToken: "http://[::1]:7117/r/" + testToken,
-		plainHost + "#" + keyPart: testURL + "#" + keyPart, "API.Kubbi.AI/r/" + testToken: testURL,
+		"http://localhost:7117/r/" + testToken + " (" + localURL + ")": localURL,
+		plainHost + "#" + keyPart:                                      testURL + "#" + keyPart, "API.Kubbi.AI/r/" + testToken: testURL,
 		// As agents pass it on.
 		`{"type":"kubbi_claim_url","url":"` + testURL + `"}`: testURL, `{"input_type":"kubbi","claim_url":"` + testURL + `#` + keyPart + `"}`: testURL + "#" + keyPart,
 		` {"url": "` + testToken + `", "type": "kubbi_claim_url"} `: testToken, `{"input_type":"kubbi","claim_url":"https:\/\/api.kubbi.ai\/r\/` + testToken + `"}`: testURL,

@@ -1,6 +1,7 @@
 package tools
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -136,6 +137,9 @@ func (o *object) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	v = v.Clone()
 	if text, ok := shortText(v); v.Kind() == 'n' || ok && (text == "" || text == "null") {
 		return nil
+	}
+	if v.Kind() == '[' && len(bytes.TrimSpace(v[1:len(v)-1])) == 0 {
+		return nil // an empty object, as PHP writes it
 	}
 	if text, ok := jsonIn(v); ok {
 		v = text
