@@ -39,7 +39,10 @@ type streamableWire struct {
 
 func (w streamableWire) ask(t *testing.T, message string) string {
 	t.Helper()
-	_, answer := w.host.ask(t, http.MethodPost, "/mcp/", w.id, message)
+	status, answer := w.host.ask(t, http.MethodPost, "/mcp/", w.id, message)
+	if known := !strings.Contains(answer, `"id":null`); known != (status == http.StatusOK) {
+		t.Errorf("%.100s: status %d: %s", message, status, answer)
+	}
 	if _, data, ok := strings.Cut(answer, "data: "); ok {
 		return data
 	}
@@ -63,7 +66,10 @@ func (w sseWire) ask(t *testing.T, message string) string {
 	t.Helper()
 	status, answer := w.host.ask(t, http.MethodPost, w.endpoint, "", message)
 	if status != http.StatusAccepted {
-		return answer // refused before it was read
+		if !strings.Contains(answer, `"id":null`) {
+			t.Errorf("%.100s: the answer is not on the stream: %d %s", message, status, answer)
+		}
+		return answer
 	}
 	return next(t, w.stream)
 }

@@ -71,6 +71,7 @@ func (c *caller) streamSSE(ctx context.Context, out *reply, r *http.Request, s *
 		return s.paying(answeredID(event))
 	}
 	var session mcpserver.ClientSession
+	s.stream.Store(out)
 	req := &request{transport: "sse", session: s.id, opened: func(opened mcpserver.ClientSession) {
 		session = opened
 		s.outbox.attach(stream, opened.NotificationChannel())
@@ -111,6 +112,11 @@ func (h *HTTP) serveMessage(w http.ResponseWriter, r *http.Request, c *caller) {
 	m, fault := parse(body)
 	if fault != nil {
 		release()
+		if s.answerFault(fault, c.server.ids) {
+			h.cfg.Metrics.refused("bad_request")
+			w.WriteHeader(http.StatusAccepted)
+			return
+		}
 		h.refuse(w, fault.id, &problem{status: http.StatusBadRequest, code: fault.Code, reason: "bad_request", message: fault.Message})
 		return
 	}
@@ -146,6 +152,22 @@ func (h *HTTP) serveMessage(w http.ResponseWriter, r *http.Request, c *caller) {
 	}
 }
 
+// answerFault writes the answer to a message that can't be served to the stream of
+// an SSE session, where a client waits for it. It reports false if it can't: the
+// request is not known by an id, or another one has it.
+func (s *session) answerFault(fault *rpcError, ids exactIDs) bool {
+	out := s.stream.Load()
+	id := canonicalID(ids.forMCPGo(fault.id))
+	if out == nil || fault.id == nil || s.owe(id, func(bool) {}) != nil {
+		return false
+	}
+	s.paying(id) // a client may use it again as soon as it has the answer
+	event := append([]byte("event: message\ndata: "), encodeError(&rpcError{Code: fault.Code, Message: fault.Message, id: ids.forMCPGo(fault.id)})...)
+	_, _ = out.Write(append(event, '\n')) // the data ends with a line's end
+	out.Flush()
+	return true
+}
+
 // answeredID gives the id of the request that an event answers, empty if it
 // answers none.
 func answeredID(event []byte) string {
@@ -174,7 +196,11 @@ func canonicalID(id jsontext.Value) string {
 			return strconv.FormatFloat(f, 'g', -1, 64)
 		}
 	}
-	b, err := jsontext.AppendQuote(nil, unquote(id))
+	text, err := jsontext.AppendUnquote(nil, []byte(id))
+	if err != nil { // it holds half of a character
+		return string(id)
+	}
+	b, err := jsontext.AppendQuote(nil, text)
 	if err != nil {
 		return string(id)
 	}

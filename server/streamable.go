@@ -50,7 +50,7 @@ func (h *HTTP) servePost(w http.ResponseWriter, r *http.Request, c *caller) {
 	defer release()
 	m, fault := parse(body)
 	if fault != nil {
-		h.refuse(w, fault.id, &problem{status: http.StatusBadRequest, code: fault.Code, reason: "bad_request", message: fault.Message})
+		h.refuse(w, fault.id, &problem{status: h.statusOf(r, c, fault), code: fault.Code, reason: "bad_request", message: fault.Message})
 		return
 	}
 	s, end, p := h.admitPost(r, c, m)
@@ -84,6 +84,16 @@ func (h *HTTP) servePost(w http.ResponseWriter, r *http.Request, c *caller) {
 	}
 	c.streamable.ServeHTTP(out, c.server.forward(r.WithContext(withRequest(r.Context(), req)), m))
 	req.settleBy(r.Context(), out)
+}
+
+// statusOf is the HTTP status of an answer to a message that can't be served. In a
+// session it is 200 where the request is known by its id: some clients look at no
+// body of an error, and would wait for their answer until its time is up.
+func (h *HTTP) statusOf(r *http.Request, c *caller, fault *rpcError) int {
+	if fault.id != nil && !modernHeader(r) && c.sessions.get(r.Header.Get(mcpserver.HeaderKeySessionID), false) != nil {
+		return http.StatusOK
+	}
+	return http.StatusBadRequest
 }
 
 // serveListen serves a stream of notifications without a session, until the
