@@ -224,8 +224,9 @@ func (r *Relay) serve(w http.ResponseWriter, req *http.Request) {
 		relay.AnswerError(w, req, api.CodeUnavailable, "the relay can't open its store; its log says why")
 		return
 	}
-	if req.URL.Path == api.PathHealth {
-		o.self.introduce(w.Header(), req)
+	if req.URL.Path == api.PathHealth && o.self.introduce(w.Header(), req) {
+		w.WriteHeader(http.StatusNoContent) // who asks for a proof has no interest in the store
+		return
 	}
 	if !r.forward(w, req, o.self) {
 		o.relay.ServeHTTP(w, req)
