@@ -43,6 +43,10 @@ type Config struct {
 	Dir    string // made if it is not there
 	Origin string // http on a loopback address with a port, as http://127.0.0.1:7117
 
+	// TrustAddress says that whoever listens at Origin may be asked for what was not
+	// made here, if it is a relay of any kind.
+	TrustAddress bool
+
 	Limits     api.Limits
 	Grace      time.Duration
 	Retention  time.Duration
