@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"kubbi-mcp/kubbi"
@@ -43,7 +44,7 @@ func (a *app) connect() (*backend, error) {
 		return nil, usage(err)
 	}
 	limits := a.cfg.limits()
-	relay, err := local.New(local.Config{Dir: dir, Origin: a.cfg.RelayURL, Limits: limits, Logger: a.log})
+	relay, err := local.New(local.Config{Dir: dir, Origin: a.cfg.RelayURL, TrustAddress: a.trustsRelayURL(), Limits: limits, Logger: a.log})
 	if err != nil {
 		return nil, usagef("--relay-url (KUBBI_RELAY_URL) or --data-dir (KUBBI_DATA_DIR): %w", err)
 	}
@@ -74,6 +75,16 @@ func (a *app) connect() (*backend, error) {
 		return nil, usagef("--base-url (KUBBI_BASE_URL) or --allow-origin (KUBBI_ALLOW_ORIGINS): %w", err)
 	}
 	return b, nil
+}
+
+// trustsRelayURL tells whether the user has allowed the embedded relay's origin by
+// name: it is allowed anyway, so that means whoever has the address.
+func (a *app) trustsRelayURL() bool {
+	own, err := kubbi.ParseOrigin(a.cfg.RelayURL)
+	return err == nil && slices.ContainsFunc(a.cfg.AllowOrigin, func(o string) bool {
+		other, err := kubbi.ParseOrigin(o)
+		return err == nil && other == own
+	})
 }
 
 // pollEvery is how often to look for receipts: less often where others use the

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -139,6 +140,58 @@ func TestStrangerAtTheAddress(t *testing.T) {
 		if s != "GET /health " {
 			t.Errorf("a stranger was asked %.12s...", s)
 		}
+	}
+}
+
+// A team's relay that has the very address of the embedded one is asked where the
+// user has allowed it.
+func TestTeamsRelayAtTheAddress(t *testing.T) {
+	url := freeURL(t)
+	dir := filepath.Join(t.TempDir(), "team")
+	path, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	team := exec.CommandContext(t.Context(), path, "relay", "--data-dir", dir, "--listen", strings.TrimPrefix(url, "http://"), "--lame-duck", "0s")
+	if err := team.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = team.Process.Kill()
+		_ = team.Wait()
+	})
+	waitHealthy(t.Context(), t, url+"/health")
+	key, errs, err := runBinary(t, nil, "--data-dir", dir, "keys", "create", "--label", "x")
+	if err != nil {
+		t.Fatalf("%v: %s", err, errs)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), "POST", url+"/api/v1/kubbis",
+		strings.NewReader(`{"content":"of the team","content_type":"text/plain","ttl_seconds":600,"max_retrievals":1}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(key))
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var sent struct {
+		ClaimURL string `json:"claim_url"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&sent); err != nil || sent.ClaimURL == "" {
+		t.Fatalf("%d: %v", resp.StatusCode, err)
+	}
+	env := []string{"KUBBI_RELAY_URL=" + url, "KUBBI_DATA_DIR=" + filepath.Join(t.TempDir(), "kubbi")}
+	if _, errs, err := runBinary(t, env, "claim", sent.ClaimURL); err == nil || !strings.Contains(errs, "--allow-origin "+url) {
+		t.Errorf("%v: %s", err, errs)
+	}
+	env = append(env, "KUBBI_ALLOW_ORIGINS="+url)
+	if out, errs, err := runBinary(t, env, "claim", sent.ClaimURL); err != nil || out != "of the team" {
+		t.Errorf("%q, %v: %s", out, err, errs)
+	}
+	if _, errs, err := runBinary(t, env, "claim", sent.ClaimURL); err == nil || !strings.Contains(errs, "burned") {
+		t.Errorf("%v: %s", err, errs)
 	}
 }
 

@@ -34,15 +34,14 @@ func claimToken(path string) string {
 	return text
 }
 
-// forward passes a request about a claim URL that was not made here on to the
-// relay of the data directory that made it, if that is one of this machine.
-// false means that there is none, and that nothing was answered.
+// forward passes a request about a claim URL that was not made here on to
+// whomToAsk. false means that there is nobody, and that nothing was answered.
 func (r *Relay) forward(w http.ResponseWriter, req *http.Request, self identity) bool {
 	token := claimToken(req.URL.Path)
 	if token == "" || madeBy(self.public, token) || req.Header.Get(headerForwarded) != "" {
 		return false
 	}
-	n := r.maker(req.Context(), token)
+	n := r.whomToAsk(req.Context(), token)
 	if n == nil {
 		return false
 	}

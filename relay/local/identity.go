@@ -60,16 +60,18 @@ func madeBy(public, token string) bool {
 	return ok && m == mark(public, head)
 }
 
-// introduce answers a challenge, if the request has one.
-func (i identity) introduce(h http.Header, r *http.Request) {
+// introduce says who the relay is, and proves it if the request has a challenge;
+// proof tells whether it has.
+func (i identity) introduce(h http.Header, r *http.Request) (proof bool) {
 	h.Set(headerID, i.public)
 	challenge, err := base64.RawURLEncoding.DecodeString(r.Header.Get(headerChallenge))
 	at, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	if err != nil || len(challenge) != challengeBytes || !ok {
-		return
+		return false
 	}
-	proof := ed25519.Sign(i.private, statement(challenge, at))
-	h.Set(headerProof, base64.RawURLEncoding.EncodeToString(proof))
+	signed := ed25519.Sign(i.private, statement(challenge, at))
+	h.Set(headerProof, base64.RawURLEncoding.EncodeToString(signed))
+	return true
 }
 
 // proven gives the public key in an answer to a challenge that was sent to the

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -101,6 +102,40 @@ func TestClaimToken(t *testing.T) {
 	} {
 		if got := claimToken(path); got != want {
 			t.Errorf("%s: %q", path, got)
+		}
+	}
+}
+
+// Who listens at an address is found out, also where nobody can be reached.
+func TestHolderOf(t *testing.T) {
+	self, other := newIdentity("kb_self"), newIdentity("kb_other")
+	answer := func(h http.HandlerFunc) string {
+		srv := httptest.NewServer(h)
+		t.Cleanup(srv.Close)
+		return srv.Listener.Addr().String()
+	}
+	closed := httptest.NewServer(nil)
+	closed.Close()
+	as := func(i identity) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) { i.introduce(w.Header(), r) }
+	}
+	r := &Relay{}
+	for name, tt := range map[string]struct {
+		addr string
+		want holder
+	}{
+		"nobody":                        {closed.Listener.Addr().String(), nobody},
+		"another machine":               {"192.0.2.1:7117", nobody},
+		"a process of this directory":   {answer(as(self)), ours},
+		"another directory's":           {answer(as(other)), another},
+		"a web server":                  {answer(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") }), stranger},
+		"one that cuts connections off": {answer(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }), stranger},
+		"a team's relay": {answer(func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprint(w, `{"status":"ok","database":"connected","timestamp":"2026-11-29T00:00:00.000Z"}`)
+		}), service},
+	} {
+		if got := r.holderOf(t.Context(), tt.addr, self); got != tt.want {
+			t.Errorf("%s: %d, want %d", name, got, tt.want)
 		}
 	}
 }

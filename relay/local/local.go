@@ -43,6 +43,10 @@ type Config struct {
 	Dir    string // made if it is not there
 	Origin string // http on a loopback address with a port, as http://127.0.0.1:7117
 
+	// TrustAddress says that whoever listens at Origin may be asked for what was not
+	// made here, if it is a relay of any kind.
+	TrustAddress bool
+
 	Limits     api.Limits
 	Grace      time.Duration
 	Retention  time.Duration
@@ -224,8 +228,9 @@ func (r *Relay) serve(w http.ResponseWriter, req *http.Request) {
 		relay.AnswerError(w, req, api.CodeUnavailable, "the relay can't open its store; its log says why")
 		return
 	}
-	if req.URL.Path == api.PathHealth {
-		o.self.introduce(w.Header(), req)
+	if req.URL.Path == api.PathHealth && o.self.introduce(w.Header(), req) {
+		w.WriteHeader(http.StatusNoContent) // who asks for a proof has no interest in the store
+		return
 	}
 	if !r.forward(w, req, o.self) {
 		o.relay.ServeHTTP(w, req)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -51,6 +52,7 @@ func addresses(origin string) []string {
 type neighbour struct {
 	addr      string
 	public    string // proven public key of its data directory; empty: it is no relay like this one
+	api       bool   // it says that it is a relay of some kind
 	transport *http.Transport
 	conn      net.Conn // the only connection; set by dial
 }
@@ -83,7 +85,7 @@ func meet(ctx context.Context, addr string) (*neighbour, error) {
 		return nil, err
 	}
 	// Read to its end, so that the connection is free for what comes next.
-	_, err = io.Copy(io.Discard, io.LimitReader(resp.Body, maxHealth))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxHealth))
 	if err = errors.Join(err, resp.Body.Close()); err != nil {
 		n.close()
 		return nil, err
@@ -91,6 +93,8 @@ func meet(ctx context.Context, addr string) (*neighbour, error) {
 	if public, ok := proven(resp.Header, challenge, n.conn.RemoteAddr()); ok {
 		n.public = public
 	}
+	var health api.Health
+	n.api = json.Unmarshal(body, &health) == nil && health.Status != "" && health.Database != ""
 	return n, nil
 }
 
@@ -114,15 +118,29 @@ func (n *neighbour) dial(ctx context.Context, network, addr string) (net.Conn, e
 
 func (n *neighbour) close() { n.transport.CloseIdleConnections() }
 
-// maker finds the relay of another data directory on this machine that made a
-// token, and has proven so; nil if none does. The token is shown to nobody.
-func (r *Relay) maker(ctx context.Context, token string) *neighbour {
+// whomToAsk finds whom to ask about a token: the relay of another data directory on
+// this machine that made it, and has proven so; else, where the user trusts the
+// address, the relay of any kind that has it; else nil. The token is shown to nobody.
+func (r *Relay) whomToAsk(ctx context.Context, token string) *neighbour {
 	select {
 	case r.meeting <- struct{}{}:
 		defer func() { <-r.meeting }()
 	case <-ctx.Done():
 		return nil
 	}
+	if n := r.maker(ctx, token); n != nil || !r.cfg.TrustAddress {
+		return n
+	}
+	n, err := meet(ctx, r.addr)
+	if err == nil && (n.public != "" || !n.api) {
+		n.close()
+		n = nil
+	}
+	return n
+}
+
+// maker finds the relay that has proven that it made a token.
+func (r *Relay) maker(ctx context.Context, token string) *neighbour {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	all := addresses(r.addr)

@@ -23,8 +23,14 @@ func (r *Relay) whyUnknown(ctx context.Context, self identity, token string) []s
 		return []string{"it was made here, has ended long ago, and is wiped", "ask the sender for a new one"}
 	}
 	why := []string{"it was not made in this kubbi-mcp's data directory, nor by another kubbi-mcp that runs on this machine now"}
-	if r.holderOf(ctx, r.addr, self) == stranger {
+	switch r.holderOf(ctx, r.addr, self) {
+	case stranger:
 		why = append(why, "the address "+r.addr+" is held by another program")
+	case service:
+		if r.cfg.TrustAddress {
+			return []string{"the relay that has the address " + r.addr + " does not know it either", "ask the sender for a new one"}
+		}
+		why = append(why, "the address "+r.addr+" is held by another program, a relay of some kind: your user can allow it with --allow-origin "+r.cfg.Origin+" (KUBBI_ALLOW_ORIGINS)")
 	}
 	return append(why,
 		"a claim URL with the address "+r.addr+" works only on the machine, or in the container, where it was made, and while a kubbi-mcp of the same user or host runs there",

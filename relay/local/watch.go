@@ -16,14 +16,15 @@ const (
 	ours            // a process with the same data directory
 	another         // the relay of another data directory
 	stranger        // another program
+	service         // another program that says it is a relay of some kind
 )
 
 // holderOf asks who has an address.
 func (r *Relay) holderOf(ctx context.Context, addr string, self identity) holder {
 	n, err := meet(ctx, addr)
 	if err != nil {
-		if errors.Is(err, errConnRefused) {
-			return nobody
+		if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
+			return nobody // or a sandbox lets nobody be reached
 		}
 		return stranger
 	}
@@ -32,6 +33,9 @@ func (r *Relay) holderOf(ctx context.Context, addr string, self identity) holder
 	case self.public:
 		return ours
 	case "":
+		if n.api {
+			return service
+		}
 		return stranger
 	}
 	return another
@@ -95,7 +99,7 @@ func (w *watch) look(ctx context.Context, listenErr error) holder {
 			r.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "the relay of another data directory has the address, and passes on what is for this one", slog.String("addr", r.addr))
 		}
 		return another
-	case h == stranger:
+	case h == stranger, h == service:
 		if w.strangers++; w.strangers > 1 {
 			w.next = time.Now().Add(strangerEvery)
 			warn("the relay's address is held by another program: curl and browsers don't reach its claim URLs, only the kubbi-mcp processes of this machine do; give another address with --relay-url (KUBBI_RELAY_URL)")

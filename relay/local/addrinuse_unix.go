@@ -1,0 +1,7 @@
+//go:build unix
+
+package local
+
+import "golang.org/x/sys/unix"
+
+const errAddrInUse = unix.EADDRINUSE
