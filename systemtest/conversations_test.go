@@ -42,6 +42,7 @@ func TestHostConversations(t *testing.T) {
 				talk.load(t, c.load)
 			}
 			useTools(t, talk, allowed)
+			useImages(t, talk, allowed)
 			talk.end(t)
 		})
 	}

@@ -250,8 +250,9 @@ func (geminiAPI) read(body []byte, id string) (turn, error) {
 		Tools    []struct{ FunctionDeclarations []struct{ Name string } }
 		Contents []struct {
 			Parts []struct {
+				InlineData       json.RawMessage // a picture of the result
 				FunctionResponse *struct {
-					ID       string
+					Parts    json.RawMessage // or here
 					Response struct {
 						Output *string
 						Error  *string
@@ -270,14 +271,24 @@ func (geminiAPI) read(body []byte, id string) (turn, error) {
 		}
 	}
 	if n := len(request.Contents); n > 0 {
+		var result shown
 		for _, part := range request.Contents[n-1].Parts {
-			if f := part.FunctionResponse; f != nil && f.Response.Error != nil {
-				failed := true
-				now.result = &shown{Text: *f.Response.Error, Error: &failed}
-			} else if f != nil && f.Response.Output != nil {
-				failed := false
-				now.result = &shown{Text: *f.Response.Output, Error: &failed}
+			result.Text += string(part.InlineData)
+			f := part.FunctionResponse
+			if f == nil {
+				continue
 			}
+			failed := f.Response.Error != nil
+			result.Error = &failed
+			for _, text := range []*string{f.Response.Output, f.Response.Error} {
+				if text != nil {
+					result.Text += *text
+				}
+			}
+			result.Text += string(f.Parts)
+		}
+		if result.Error != nil {
+			now.result = &result
 		}
 	}
 	return now, nil

@@ -3,7 +3,10 @@ package systemtest
 import (
 	"bytes"
 	"crypto/sha512"
+	"encoding/base64"
 	"fmt"
+	"image"
+	"image/png"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -72,6 +75,21 @@ func useTools(t *testing.T, f caller, allowed string) {
 	h.claimPicture()
 }
 
+// useImages has a picture that the model itself asks to see.
+func useImages(t *testing.T, f caller, allowed string) {
+	var b bytes.Buffer
+	if err := png.Encode(&b, image.NewGray(image.Rect(0, 0, 40, 30))); err != nil {
+		t.Fatal(err)
+	}
+	h := handoffs{t, f, allowed}
+	h.write("grey.png", b.Bytes())
+	url := h.send("send_files", map[string]any{"files": []map[string]any{{"path": filepath.Join(allowed, "grey.png")}}})
+	text := h.good("claim", map[string]any{"claim_url": url, "images": "inline"})
+	h.holds("claim with images", text, base64.StdEncoding.EncodeToString(b.Bytes()))
+	h.spent(url)
+	h.Log("claim with images: the picture, as a picture")
+}
+
 func (h handoffs) claimText() {
 	h.Helper()
 	url := h.send("send", map[string]any{"content": words})
@@ -103,21 +121,22 @@ func (h handoffs) claimFiles() {
 	h.Log("claim of files: both whole")
 }
 
-// claimFilled gives every argument, as models do that may leave out none: under
-// a strict schema, and in smolagents.
+// claimFilled gives every argument that has an empty value, as models do that may
+// leave out none: under a strict schema, and in smolagents. Some hosts check a
+// call against the schema themselves, so that no value breaks its enums.
 func (h handoffs) claimFilled() {
 	h.Helper()
 	sent := h.send("send_files", map[string]any{
-		"files":       []map[string]any{{"name": "a.txt", "content": words, "path": "", "content_type": "", "role": "data", "encoding": ""}},
+		"files":       []map[string]any{{"name": "a.txt", "content": words, "path": "", "content_type": "text/plain", "role": "data"}},
 		"ttl_seconds": 3600, "sealed": false, "metadata": "",
 	})
 	h.unspent(sent)
 	url := h.send("send", map[string]any{"content": words, "path": "", "content_type": "text/plain", "ttl_seconds": 3600, "sealed": false, "metadata": ""})
 	for _, url := range []string{sent, url} {
-		text := h.good("claim", map[string]any{"claim_url": url, "save_to": "", "overwrite": false, "images": "", "again": false})
+		text := h.good("claim", map[string]any{"claim_url": url, "save_to": "", "overwrite": false, "again": false})
 		h.holds("claim with every argument", text, words)
 	}
-	h.Log("with every argument given, if only as an empty one: whole")
+	h.Log("with every argument given, even if empty: whole")
 }
 
 // claimLong has texts around the limit of what is shown inline: each comes whole,

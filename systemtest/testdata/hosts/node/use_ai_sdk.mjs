@@ -50,7 +50,7 @@ for await (const line of createInterface({ input: process.stdin })) {
     reply = { tools: (await use()).offered.sort() };
   } else {
     const { result } = await use(request.call, request.arguments);
-    const texts = result.type === "content" ? result.value.map((part) => part.text) : [result.value];
+    const texts = result.type === "content" ? result.value.map((part) => part.text ?? JSON.stringify(part)) : [result.value];
     reply = { text: texts.join("\n"), error: result.type.startsWith("error") || null };
   }
   process.stdout.write(JSON.stringify(reply) + "\n");

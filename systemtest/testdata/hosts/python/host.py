@@ -23,6 +23,15 @@ _out = os.fdopen(os.dup(1), "w", encoding="utf-8")
 os.dup2(2, 1)
 
 
+def text_of(blocks):
+    """All of a result's blocks, those that are no text as JSON."""
+    texts = []
+    for block in blocks:
+        fields = block if isinstance(block, dict) else block.model_dump(mode="json", by_alias=True)
+        texts.append(fields["text"] if fields.get("type") == "text" else json.dumps(fields))
+    return "\n".join(texts)
+
+
 async def answer(names, call):
     """Answers requests until there are no more. names and call are the framework's."""
     while line := await asyncio.to_thread(sys.stdin.readline):

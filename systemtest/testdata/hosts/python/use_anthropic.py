@@ -11,7 +11,7 @@ import host
 
 
 def text_of(blocks):
-    return blocks if isinstance(blocks, str) else "\n".join(block["text"] for block in blocks)
+    return blocks if isinstance(blocks, str) else host.text_of(blocks)
 
 
 async def main():

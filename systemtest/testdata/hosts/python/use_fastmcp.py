@@ -21,7 +21,7 @@ async def main():
                 result = await client.call_tool(tool, arguments)
             except ToolError as e:
                 return str(e), True
-            return "\n".join(block.text for block in result.content), False
+            return host.text_of(result.content), False
 
         await host.answer(names, call)
 

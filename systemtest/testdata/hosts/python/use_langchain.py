@@ -19,8 +19,7 @@ async def main():
         async def call(tool, arguments):
             message = await tools[tool].ainvoke({"type": "tool_call", "id": "1", "name": tool, "args": arguments})
             blocks = message.content if isinstance(message.content, list) else [{"type": "text", "text": message.content}]
-            # Not every model takes another type of block, and a KeyError says so.
-            return "\n".join(block["text"] for block in blocks), message.status == "error"
+            return host.text_of(blocks), message.status == "error"
 
         await host.answer(names, call)
 

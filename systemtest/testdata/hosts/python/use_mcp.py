@@ -20,7 +20,7 @@ async def main():
             result = await session.call_tool(tool, arguments)
             # The second generation of the SDK has snake_case names.
             error = result.is_error if hasattr(result, "is_error") else result.isError
-            return "\n".join(block.text for block in result.content), bool(error)
+            return host.text_of(result.content), bool(error)
 
         await host.answer(names, call)
 

@@ -26,7 +26,7 @@ async def main():
             output = await tools[tool].ainvoke(arguments)
             if isinstance(output, dict):  # its format_error
                 return str(output), True
-            return output, False
+            return output if isinstance(output, str) else host.text_of(output), False
 
         await host.answer(names, call)
     finally:

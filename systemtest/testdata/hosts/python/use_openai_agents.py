@@ -33,7 +33,7 @@ async def main():
             if isinstance(output, str):
                 return output, None
             blocks = output if isinstance(output, list) else [output]
-            return "\n".join(block["text"] for block in blocks), None
+            return host.text_of(blocks), None
 
         await host.answer(names, call)
 

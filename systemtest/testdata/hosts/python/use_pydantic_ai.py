@@ -1,6 +1,7 @@
 """Pydantic AI: an agent with a scripted model, so that the text is the one a model gets."""
 
 import asyncio
+import base64
 
 from fastmcp.client.transports import StdioTransport
 from pydantic_ai import Agent
@@ -19,7 +20,9 @@ async def main():
         offered[:] = [tool.name for tool in info.function_tools]
         for part in messages[-1].parts:
             if isinstance(part, ToolReturnPart):
-                seen.append((part.model_response_str(), part.outcome != "success"))
+                # Its pictures go to the model beside the text.
+                files = [base64.b64encode(file.data).decode() for file in part.files]
+                seen.append(("\n".join([part.model_response_str(), *files]), part.outcome != "success"))
             elif isinstance(part, RetryPromptPart):
                 seen.append((part.model_response(), True))
         if seen or not todo:
