@@ -21,12 +21,12 @@ func TestHostConversations(t *testing.T) {
 		name   string
 		api    modelAPI
 		prefix string   // of our tools' names in this host
-		load   toolCall // what makes our tools known to the model, where they are not at once
+		load   toolCall // of the host's own, while our tools are not on offer: a search for them, if it has one
 		start  func(h *host, url string) []string
 	}{
 		{"claude", anthropicAPI{}, "mcp__kubbi__", toolCall{"ToolSearch", mustJSON(object{"query": "kubbi", "max_results": 20})}, (*host).claude},
 		{"codex", openAIAPI{}, "mcp__kubbi__", toolCall{toolSearch, mustJSON(object{"query": "kubbi", "limit": 20})}, (*host).codex},
-		{"gemini", geminiAPI{}, "mcp_kubbi_", toolCall{}, (*host).gemini},
+		{"gemini", geminiAPI{}, "mcp_kubbi_", toolCall{"list_directory", mustJSON(object{"dir_path": "."})}, (*host).gemini},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -38,9 +38,7 @@ func TestHostConversations(t *testing.T) {
 			h.run(withEnv(c.name, readmeCommands(t)[c.name], "'KUBBI_ALLOW_DIRS="+allowed+"'"))
 			model := startModel(t, c.api)
 			talk := h.talk(model, c.prefix, c.start(h, model.url))
-			if c.load.tool != "" {
-				talk.load(t, c.load)
-			}
+			talk.load(t, c.load)
 			useTools(t, talk, allowed)
 			useImages(t, talk, allowed)
 			talk.end(t)
@@ -57,6 +55,7 @@ func TestCodexCutsResults(t *testing.T) {
 	h.run(readmeCommands(t)["codex"])
 	model := startModel(t, openAIAPI{})
 	talk := h.talk(model, "mcp__kubbi__", h.codexWith(model.url, "unknown"))
+	talk.load(t, toolCall{toolSearch, mustJSON(object{"query": "kubbi"})})
 	u := handoffs{T: t, f: talk}
 	text := digits(24_000)
 	url := u.send("send", map[string]any{"content": text})
@@ -145,11 +144,15 @@ func (h *host) talk(model *scriptedModel, prefix string, line []string) *convers
 	return c
 }
 
-// load calls the host's own tool that makes ours known to the model.
-func (c *conversation) load(t *testing.T, call toolCall) {
+// load waits until the host offers our tools. Some hosts begin to talk before
+// they have started their servers, and some want the model to search for tools.
+func (c *conversation) load(t *testing.T, meanwhile toolCall) {
 	t.Helper()
-	c.model.say(c.ctx, t, call)
-	c.first = c.model.next(c.ctx, t)
+	for len(c.tools(t)) == 0 {
+		c.model.say(c.ctx, t, meanwhile)
+		c.first = c.model.next(c.ctx, t)
+		time.Sleep(200 * time.Millisecond)
+	}
 }
 
 func (c *conversation) tools(t *testing.T) []string {
