@@ -20,13 +20,17 @@ func TestHostConversations(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		api    modelAPI
-		prefix string   // of our tools' names in this host
-		load   toolCall // of the host's own, while our tools are not on offer: a search for them, if it has one
+		prefix string                 // of our tools' names in this host
+		load   func(try int) toolCall // of the host's own, while our tools are not on offer: a search for them, if it has one
 		start  func(h *host, url string) []string
 	}{
-		{"claude", anthropicAPI{}, "mcp__kubbi__", toolCall{"ToolSearch", mustJSON(object{"query": "kubbi", "max_results": 20})}, (*host).claude},
-		{"codex", openAIAPI{}, "mcp__kubbi__", toolCall{toolSearch, mustJSON(object{"query": "kubbi", "limit": 20})}, (*host).codex},
-		{"gemini", geminiAPI{}, "mcp_kubbi_", toolCall{"list_directory", mustJSON(object{"dir_path": "."})}, (*host).gemini},
+		{"claude", anthropicAPI{}, "mcp__kubbi__", func(try int) toolCall {
+			return toolCall{"ToolSearch", mustJSON(object{"query": "kubbi", "max_results": 20 + try})}
+		}, (*host).claude},
+		{"codex", openAIAPI{}, "mcp__kubbi__", searchCodex, (*host).codex},
+		{"gemini", geminiAPI{}, "mcp_kubbi_", func(try int) toolCall {
+			return toolCall{"list_directory", mustJSON(object{"dir_path": strings.Repeat("./", try+1)})}
+		}, (*host).gemini},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -55,7 +59,7 @@ func TestCodexCutsResults(t *testing.T) {
 	h.run(readmeCommands(t)["codex"])
 	model := startModel(t, openAIAPI{})
 	talk := h.talk(model, "mcp__kubbi__", h.codexWith(model.url, "unknown"))
-	talk.load(t, toolCall{toolSearch, mustJSON(object{"query": "kubbi"})})
+	talk.load(t, searchCodex)
 	u := handoffs{T: t, f: talk}
 	text := digits(24_000)
 	url := u.send("send", map[string]any{"content": text})
@@ -146,13 +150,18 @@ func (h *host) talk(model *scriptedModel, prefix string, line []string) *convers
 
 // load waits until the host offers our tools. Some hosts begin to talk before
 // they have started their servers, and some want the model to search for tools.
-func (c *conversation) load(t *testing.T, meanwhile toolCall) {
+// No two calls are alike: a host ends a conversation that goes in circles.
+func (c *conversation) load(t *testing.T, meanwhile func(try int) toolCall) {
 	t.Helper()
-	for len(c.tools(t)) == 0 {
-		c.model.say(c.ctx, t, meanwhile)
+	for try := 0; len(c.tools(t)) == 0; try++ {
+		time.Sleep(time.Duration(try) * time.Second)
+		c.model.say(c.ctx, t, meanwhile(try))
 		c.first = c.model.next(c.ctx, t)
-		time.Sleep(200 * time.Millisecond)
 	}
+}
+
+func searchCodex(try int) toolCall {
+	return toolCall{toolSearch, mustJSON(object{"query": "kubbi", "limit": 20 + try})}
 }
 
 func (c *conversation) tools(t *testing.T) []string {
