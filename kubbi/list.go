@@ -1,10 +1,13 @@
 package kubbi
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"iter"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 
 	"kubbi-mcp/kubbi/api"
@@ -15,17 +18,24 @@ type Page = api.ListResponse
 
 // ListParams says which page: Page from 1, 0 for the first; Limit kubbis on
 // each, 0 for the server's default of api.DefaultPageLimit, at most
-// api.MaxPageLimit.
+// api.MaxPageLimit; Status, only those kubbis, "" for all.
 type ListParams struct {
 	Page, Limit int
+	Status      api.Status
 }
 
-// List gives one page of the caller's kubbis in any status, newest first.
-// Errors match ErrUnauthorized, ErrValidation, ErrNetwork.
+// List gives one page of the caller's kubbis, newest first. Errors match
+// ErrUnauthorized, ErrValidation, ErrNetwork.
+//
+// A server that can't filter by status, as the hosted service, is asked for all
+// kubbis, at most maxFiltered of them: more are ErrValidation.
 func (c *Client) List(ctx context.Context, p ListParams) (*Page, error) {
 	page, _, err := c.ListFrom(ctx, p, "")
 	return page, err
 }
+
+// maxFiltered is how many kubbis the client looks at where the server can't filter.
+const maxFiltered = 5000
 
 // maxStale is how many pages in a row may bring nothing new.
 const maxStale = 20
@@ -69,6 +79,33 @@ func (c *Client) All(ctx context.Context, limit int) iter.Seq2[Kubbi, error] {
 	}
 }
 
+// filter gives the page of those kubbis that have the status, from a list of all.
+func (c *Client) filter(ctx context.Context, p ListParams) (*Page, error) {
+	p.Page, p.Limit = cmp.Or(p.Page, 1), cmp.Or(p.Limit, api.DefaultPageLimit)
+	if p.Page < 1 || p.Limit < 1 || p.Limit > api.MaxPageLimit {
+		return nil, invalid("page is at least 1, and limit from 1 to %d", api.MaxPageLimit)
+	}
+	var found []Kubbi
+	seen := 0
+	for k, err := range c.All(ctx, 0) {
+		if err != nil {
+			return nil, err
+		}
+		if seen++; seen > maxFiltered {
+			return nil, invalid("this service does not filter by status, and there are more than %d kubbis to look at: list them without a status", maxFiltered)
+		}
+		if k.Status == p.Status {
+			found = append(found, k)
+		}
+	}
+	total := len(found)
+	from := min(total, (min(p.Page, total+1)-1)*p.Limit)
+	return &Page{
+		Kubbis:     append([]Kubbi{}, found[from:min(total, from+p.Limit)]...),
+		Pagination: api.Pagination{Page: p.Page, Limit: p.Limit, Total: total, TotalPages: (total + p.Limit - 1) / p.Limit},
+	}, nil
+}
+
 // ListFrom is List with the anchor that an earlier page came with, "" for none,
 // which keeps later pages stable while kubbis are created. It gives the anchor
 // for the next page, "" where the server has none, as the hosted service.
@@ -83,6 +120,12 @@ func (c *Client) ListFrom(ctx context.Context, p ListParams, anchor string) (*Pa
 	if anchor != "" {
 		query.Set("anchor", anchor)
 	}
+	if p.Status != "" {
+		if !slices.Contains(api.KubbiStatuses, p.Status) {
+			return nil, "", invalid("status is active, expired, burned or deleted")
+		}
+		query.Set("status", string(p.Status))
+	}
 	page, header, err := do[Page](ctx, c, request{
 		method:   http.MethodGet,
 		origin:   c.base,
@@ -91,6 +134,11 @@ func (c *Client) ListFrom(ctx context.Context, p ListParams, anchor string) (*Pa
 		shape:    api.PathKubbis,
 		producer: true,
 	})
+	// A server that does not know the parameter ignores it, or refuses it.
+	if p.Status != "" && (err == nil && header.Get(api.HeaderListStatus) != string(p.Status) || errors.Is(err, ErrValidation)) {
+		page, err := c.filter(ctx, p)
+		return page, "", err
+	}
 	if err != nil {
 		return nil, "", err
 	}

@@ -1,6 +1,7 @@
 package kubbi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,7 @@ func (l *lister) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	l.add(r)
 	page, _ := strconv.Atoi(r.URL.Query().Get("page"))
 	limit, _ := strconv.Atoi(r.URL.Query().Get("limit"))
+	page, limit = max(1, page), cmp.Or(limit, api.DefaultPageLimit)
 	total := l.total
 	if l.anchors {
 		if a := r.URL.Query().Get("anchor"); a != "" {
@@ -82,6 +84,44 @@ func TestAll(t *testing.T) {
 				t.Errorf("%+v: page %d asks for %q", tt, i+1, r.query)
 			}
 		}
+	}
+}
+
+// A service that knows no status, or refuses the parameter, is asked for all.
+func TestListOfOneStatusElsewhere(t *testing.T) {
+	ctx := context.Background()
+	for name, refuses := range map[string]bool{"ignores it": false, "refuses it": true} {
+		t.Run(name, func(t *testing.T) {
+			l := &lister{total: 250}
+			c, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				if refuses && r.URL.Query().Has("status") {
+					answer(w, 400, api.ErrorBody{Error: api.CodeValidation, Message: "no such parameter"})
+					return
+				}
+				l.ServeHTTP(w, r)
+			})
+			page, err := c.List(ctx, ListParams{Page: 3, Limit: 100, Status: api.StatusActive})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if page.Pagination != (api.Pagination{Page: 3, Limit: 100, Total: 250, TotalPages: 3}) || len(page.Kubbis) != 50 || page.Kubbis[0].ID != kubbiID(50) {
+				t.Errorf("%+v with %d kubbis", page.Pagination, len(page.Kubbis))
+			}
+			for _, p := range []ListParams{{Status: api.StatusBurned}, {Page: 1 << 60, Limit: 100, Status: api.StatusActive}} {
+				if page, err = c.List(ctx, p); err != nil || page.Kubbis == nil || len(page.Kubbis) != 0 {
+					t.Errorf("%+v: %+v, %v, want none", p, page, err)
+				}
+			}
+			for _, p := range []ListParams{{Limit: 101, Status: api.StatusActive}, {Page: -1, Status: api.StatusActive}, {Limit: -1, Status: api.StatusActive}, {Status: "gone"}} {
+				if _, err := c.List(ctx, p); !errors.Is(err, ErrValidation) {
+					t.Errorf("%+v: %v, want ErrValidation", p, err)
+				}
+			}
+		})
+	}
+	c, _ := serve(t, (&lister{total: maxFiltered + 1}).ServeHTTP)
+	if _, err := c.List(ctx, ListParams{Status: api.StatusActive}); !errors.Is(err, ErrValidation) {
+		t.Errorf("more than can be looked at: %v, want ErrValidation", err)
 	}
 }
 

@@ -44,6 +44,31 @@ func start(t *testing.T, opts ...kubbi.Option) (*relaytest.Server, map[string]*k
 	return relay, clients
 }
 
+// Our relay filters by itself.
+func TestListOfOneStatus(t *testing.T) {
+	_, clients := start(t)
+	ctx := t.Context()
+	for name, c := range clients {
+		var want []string
+		for i := range 5 {
+			s, err := c.Send(ctx, kubbi.SendParams{Content: "x"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if i%2 == 0 {
+				if _, err := c.Delete(ctx, s.ID); err != nil {
+					t.Fatal(err)
+				}
+				want = append([]string{s.ID}, want...)
+			}
+		}
+		page, err := c.List(ctx, kubbi.ListParams{Limit: 2, Status: api.StatusDeleted})
+		if err != nil || page.Pagination.Total%3 != 0 || len(page.Kubbis) != 2 || page.Kubbis[0].ID != want[0] || page.Kubbis[1].ID != want[1] {
+			t.Errorf("%s: %+v, %v, want %v", name, page, err, want[:2])
+		}
+	}
+}
+
 // What goes in comes out, whatever it is and whichever way it goes.
 func TestRoundTrip(t *testing.T) {
 	_, clients := start(t)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"kubbi-mcp/kubbi/api"
@@ -12,7 +13,8 @@ import (
 
 const maxPage = 1 << 30
 
-// list answers GET /api/v1/kubbis. The reference says that limit is at most
+// list answers GET /api/v1/kubbis. The query parameter "status" is an extension of
+// ours. The reference says that limit is at most
 // 100, and not what happens above: here it is a fault, not a silent 100.
 func (rl *Relay) list(h http.Header, r *http.Request) (resp api.ListResponse, err error) {
 	by, err := rl.producer(h, r)
@@ -30,6 +32,13 @@ func (rl *Relay) list(h http.Header, r *http.Request) (resp api.ListResponse, er
 			f.add("anchor must be what an earlier page's " + api.HeaderListAnchor + " header said")
 		}
 	}
+	if text := q.Get("status"); text != "" {
+		if i := slices.Index(api.KubbiStatuses, api.Status(text)); i >= 0 {
+			p.Status = new(store.Status(i)) // both have the same order
+		} else {
+			f.add("status must be active, expired, burned or deleted")
+		}
+	}
 	if err := f.err(); err != nil {
 		return resp, err
 	}
@@ -38,6 +47,9 @@ func (rl *Relay) list(h http.Header, r *http.Request) (resp api.ListResponse, er
 		return resp, err
 	}
 	h.Set(api.HeaderListAnchor, strconv.FormatInt(l.Anchor, 10))
+	if p.Status != nil {
+		h.Set(api.HeaderListStatus, q.Get("status"))
+	}
 	resp.Kubbis = make([]api.Kubbi, len(l.Kubbis)) // an empty list is [], not null
 	for i := range l.Kubbis {
 		resp.Kubbis[i] = item(&l.Kubbis[i])
@@ -117,14 +129,4 @@ func optional(n int) *int {
 	return &n
 }
 
-func statusOf(k *store.Kubbi) api.Status {
-	switch k.Status {
-	case store.Expired:
-		return api.StatusExpired
-	case store.Burned:
-		return api.StatusBurned
-	case store.Deleted:
-		return api.StatusDeleted
-	}
-	return api.StatusActive
-}
+func statusOf(k *store.Kubbi) api.Status { return api.KubbiStatuses[k.Status] }

@@ -320,7 +320,22 @@ func TestList(t *testing.T) {
 	if l, _ := page("?page=9"); len(l.Kubbis) != 0 || l.Kubbis == nil || l.Pagination.Total != 6 {
 		t.Errorf("a page beyond the end: %+v", l)
 	}
+	if a := r.call("DELETE", api.PathKubbi+made[1], ""); a.status != 200 {
+		t.Fatalf("delete: %d", a.status)
+	}
+	for status, want := range map[string]int{"active": 5, "deleted": 1, "burned": 0, "expired": 0} {
+		l, a := page("?limit=3&status=" + status)
+		if l.Pagination.Total != want || len(l.Kubbis) != min(3, want) || a.header.Get(api.HeaderListStatus) != status {
+			t.Errorf("status %s: %+v, header %q", status, l.Pagination, a.header.Get(api.HeaderListStatus))
+		}
+		for _, k := range l.Kubbis {
+			if string(k.Status) != status {
+				t.Errorf("status %s shows one that is %s", status, k.Status)
+			}
+		}
+	}
 	for query, fault := range map[string]string{
+		"?status=gone": "status must be active, expired, burned or deleted", "?status=Active": "status must be",
 		"?page=0": "page must be", "?page=x": "page must be", "?page=1.5": "page must be", "?page=99999999999999999999": "page must be",
 		"?limit=0": "limit must be an integer between 1 and 100", "?limit=101": "limit must be", "?limit=-1": "limit must be", "?anchor=x": "anchor must be",
 	} {

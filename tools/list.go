@@ -6,6 +6,7 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 
 	"kubbi-mcp/kubbi"
+	"kubbi-mcp/kubbi/api"
 )
 
 const listDescription = `List the kubbis you sent, newest first, a page at a time: ids, status, how often each was claimed. ` +
@@ -14,6 +15,8 @@ const listDescription = `List the kubbis you sent, newest first, a page at a tim
 type listInput struct {
 	Page  whole `json:"page,omitzero" jsonschema:"Which page, from 1. Default 1."`
 	Limit whole `json:"limit,omitzero" jsonschema:"Kubbis on a page, 1 to 100. Default 20."`
+
+	Status api.Status `json:"status,omitzero" jsonschema:"Only kubbis of this status. Default: all."`
 }
 
 type listOutput struct {
@@ -28,7 +31,7 @@ func (t *toolset) list() definition {
 	return define(t, "list", "List sent kubbis", listDescription,
 		hints{readOnly: true, destructive: false, idempotent: true, openWorld: false},
 		func(ctx context.Context, in listInput) (*mcp.CallToolResult, error) {
-			page, err := t.Client.List(ctx, kubbi.ListParams{Page: int(in.Page), Limit: int(in.Limit)})
+			page, err := t.Client.List(ctx, kubbi.ListParams{Page: int(in.Page), Limit: int(in.Limit), Status: in.Status})
 			if err != nil {
 				return nil, err
 			}

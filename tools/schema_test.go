@@ -110,6 +110,9 @@ func inferred(t *testing.T) map[string]*jsonschema.Schema {
 	list.Properties["page"].Maximum = number(limits.MaxRetrievalCap)
 	list.Properties["limit"].Minimum = number(1)
 	list.Properties["limit"].Maximum = number(api.MaxPageLimit)
+	for _, s := range api.KubbiStatuses {
+		list.Properties["status"].Enum = append(list.Properties["status"].Enum, string(s))
+	}
 
 	return map[string]*jsonschema.Schema{
 		"send.input": send, "send.output": output[sendOutput](t),

@@ -42,6 +42,9 @@ const (
 	// HeaderListAnchor is on every list page. Sent back as the query parameter
 	// "anchor", it keeps later pages stable while new kubbis are created.
 	HeaderListAnchor = "Kubbi-List-Anchor"
+	// HeaderListStatus is on a list page that the query parameter "status" has
+	// filtered, with that status.
+	HeaderListStatus = "Kubbi-List-Status"
 
 	// These two are on answers to an API key that has a rate, as the IETF draft
 	// draft-ietf-httpapi-ratelimit-headers has them:
@@ -63,6 +66,9 @@ const (
 	StatusBurned  Status = "burned"  // max_retrievals reached
 	StatusDeleted Status = "deleted" // by its producer
 )
+
+// KubbiStatuses are all statuses, in the order of store.Status.
+var KubbiStatuses = []Status{StatusActive, StatusExpired, StatusBurned, StatusDeleted}
 
 // Content types that a single content may have.
 const (

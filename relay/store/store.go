@@ -205,6 +205,8 @@ type Page struct {
 	Number int   // from 1
 	Limit  int   // at least 1
 	Anchor int64 // 0, or Listed.Anchor of an earlier page
+
+	Status *Status // only kubbis of that status; nil: of any
 }
 
 // Listed is one page of a list.
@@ -304,6 +306,10 @@ type Store interface {
 	// Pages asked for with the same Anchor show the list as of the first of
 	// them: no kubbi created since, none twice, and none left out unless it was
 	// removed. A page beyond the end is empty.
+	//
+	// With a Status the list, and its Total, hold only the kubbis that have that
+	// status now. When one of them changes its status or is removed between two
+	// pages, those after it move up by one place.
 	List(ctx context.Context, owner string, p Page, now time.Time) (*Listed, error)
 
 	// Delete ends the owner's active kubbi, wipes it at once whatever grace is

@@ -117,12 +117,14 @@ func (q *session) anchor(ctx context.Context, owner string) (int64, error) {
 }
 
 func (q *session) page(ctx context.Context, owner string, p store.Page, now when, listed *store.Listed) error {
+	if p.Status != nil {
+		return q.filteredPage(ctx, owner, p, now, listed)
+	}
 	var b pgx.Batch
 	b.Queue(`SELECT (SELECT count(*) FROM kubbi WHERE owner = $1 AND seq < $2) +
 		(SELECT count(*) FROM removed WHERE owner = $1 AND seq < $2 AND removed >= $2)`, owner, listed.Anchor).
 		QueryRow(func(res pgx.Row) error { return res.Scan(&listed.Total) })
-	if p.Number >= 1 && p.Limit >= 1 && p.Limit < longest && p.Number-1 <= longest/p.Limit {
-		offset := (p.Number - 1) * p.Limit
+	if offset, ok := start(p); ok {
 		// Each half by its index: the planner would not find that by itself.
 		b.Queue(`SELECT `+columns+` FROM (
 			(SELECT id, seq, created_at FROM kubbi WHERE owner = $1 AND seq < $2
@@ -132,23 +134,51 @@ func (q *session) page(ctx context.Context, owner string, p store.Page, now when
 				ORDER BY created_at DESC, seq DESC LIMIT $5)
 			ORDER BY created_at DESC, seq DESC LIMIT $3 OFFSET $4) AS p (kubbi, place, made)
 			JOIN kubbi ON id = p.kubbi ORDER BY p.made DESC, p.place DESC`,
-			owner, listed.Anchor, p.Limit, offset, int64(offset)+int64(p.Limit)).Query(func(rows pgx.Rows) error {
-			for rows.Next() {
-				var r row
-				if err := rows.Scan(r.fields()...); err != nil {
-					return err
-				}
-				r.settle(now)
-				k, err := r.kubbi()
-				if err != nil {
-					return final{err}
-				}
-				listed.Kubbis = append(listed.Kubbis, k)
-			}
-			return rows.Err()
-		})
+			owner, listed.Anchor, p.Limit, offset, int64(offset)+int64(p.Limit)).Query(into(listed, now))
 	}
 	return q.step(ctx, &b)
+}
+
+// filteredPage is page for one status. An active kubbi that has expired counts as
+// such before a sweep has seen it.
+func (q *session) filteredPage(ctx context.Context, owner string, p store.Page, now when, listed *store.Listed) error {
+	const filtered = ` FROM kubbi WHERE owner = $1 AND seq < $2
+		AND CASE WHEN status = 0 AND expires_at <= $3 THEN 1 ELSE status END = $4`
+	var b pgx.Batch
+	b.Queue("SELECT count(*)"+filtered, owner, listed.Anchor, now, int(*p.Status)).
+		QueryRow(func(res pgx.Row) error { return res.Scan(&listed.Total) })
+	if offset, ok := start(p); ok {
+		b.Queue("SELECT "+columns+filtered+" ORDER BY created_at DESC, seq DESC LIMIT $5 OFFSET $6",
+			owner, listed.Anchor, now, int(*p.Status), p.Limit, offset).Query(into(listed, now))
+	}
+	return q.step(ctx, &b)
+}
+
+// start is how many kubbis stand before a page, and whether there can be any on it.
+func start(p store.Page) (offset int, ok bool) {
+	if p.Number < 1 || p.Limit < 1 || p.Limit >= longest || p.Number-1 > longest/p.Limit {
+		return 0, false
+	}
+	return (p.Number - 1) * p.Limit, true
+}
+
+// into adds the kubbis of an answer to a list.
+func into(listed *store.Listed, now when) func(pgx.Rows) error {
+	return func(rows pgx.Rows) error {
+		for rows.Next() {
+			var r row
+			if err := rows.Scan(r.fields()...); err != nil {
+				return err
+			}
+			r.settle(now)
+			k, err := r.kubbi()
+			if err != nil {
+				return final{err}
+			}
+			listed.Kubbis = append(listed.Kubbis, k)
+		}
+		return rows.Err()
+	}
 }
 
 // MasterKeys names the master keys in use: see store.Store. It looks at every

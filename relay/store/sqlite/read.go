@@ -17,6 +17,11 @@ const (
 	selectCounter = "SELECT n FROM total WHERE kind = 2 AND name = ''"
 )
 
+// filtered are an owner's kubbis of one status. An active one that has expired
+// counts as such before a sweep has seen it.
+const filtered = ` FROM kubbi INDEXED BY kubbi_list WHERE owner = ? AND seq < ? AND removed IS NULL
+	AND CASE WHEN status = 0 AND expires_at <= ? THEN 1 ELSE status END = ?`
+
 // reader is a read-only connection and its statements.
 type reader struct {
 	c *conn
@@ -25,6 +30,8 @@ type reader struct {
 	byToken, byID, bySeq *stmt
 	counter, total       *stmt
 	newer, removed, page *stmt
+	filteredTotal        *stmt
+	filteredPage         *stmt
 	masterKeys, stats    *stmt
 	apiKey, apiKeys      *stmt
 }
@@ -46,6 +53,8 @@ func (q *reader) prepare(c *conn) error {
 		{&q.removed, "SELECT count(*) FROM kubbi INDEXED BY kubbi_removed WHERE removed >= ? AND owner = ? AND seq < ?"},
 		{&q.page, `SELECT seq FROM kubbi INDEXED BY kubbi_list WHERE owner = ? AND seq < ? AND (removed IS NULL OR removed >= ?)
 			ORDER BY created_at DESC, seq DESC LIMIT ? OFFSET ?`},
+		{&q.filteredTotal, "SELECT count(*)" + filtered},
+		{&q.filteredPage, "SELECT seq" + filtered + " ORDER BY created_at DESC, seq DESC LIMIT ? OFFSET ?"},
 		{&q.masterKeys, "SELECT name FROM total WHERE kind = 1 AND n > 0"},
 		{&q.stats, "SELECT active, expired, burned, deleted, bytes, notices FROM total WHERE kind = 2 AND name = ''"},
 		{&q.apiKey, "SELECT hash, " + keyColumns + " FROM api_key WHERE hash = ?"},
@@ -131,6 +140,12 @@ func (q *reader) list(owner string, p store.Page, now int64, listed *store.Liste
 	if err != nil {
 		return err
 	}
+	if p.Status != nil {
+		if listed.Anchor == 0 {
+			listed.Anchor = next
+		}
+		return q.listFiltered(owner, p, now, listed)
+	}
 	total, err := q.total.one(func() error { return q.total.bindOwner(1, owner) })
 	if err != nil {
 		return err
@@ -159,14 +174,10 @@ func (q *reader) list(owner string, p store.Page, now int64, listed *store.Liste
 		total += removed - newer
 	}
 	listed.Total = int(total)
-	if p.Number < 1 || p.Limit < 1 || int64(p.Number-1) > math.MaxInt64/int64(p.Limit) {
+	limit, offset := part(p, total)
+	if limit == 0 {
 		return nil
 	}
-	offset := int64(p.Number-1) * int64(p.Limit)
-	if offset >= total {
-		return nil
-	}
-	limit := min(int64(p.Limit), total-offset)
 	s := q.page
 	if err := s.bindOwner(1, owner); err != nil {
 		return err
@@ -175,6 +186,49 @@ func (q *reader) list(owner string, p store.Page, now int64, listed *store.Liste
 	s.bindInt(3, listed.Anchor)
 	s.bindInt(4, limit)
 	s.bindInt(5, offset)
+	return q.rows(s, limit, now, listed)
+}
+
+// listFiltered is list for one status.
+func (q *reader) listFiltered(owner string, p store.Page, now int64, listed *store.Listed) error {
+	bind := func(s *stmt) error {
+		if err := s.bindOwner(1, owner); err != nil {
+			return err
+		}
+		s.bindInt(2, listed.Anchor)
+		s.bindInt(3, now)
+		s.bindInt(4, int64(*p.Status))
+		return nil
+	}
+	total, err := q.filteredTotal.one(func() error { return bind(q.filteredTotal) })
+	if err != nil {
+		return err
+	}
+	listed.Total = int(total)
+	limit, offset := part(p, total)
+	if limit == 0 {
+		return nil
+	}
+	s := q.filteredPage
+	if err := bind(s); err != nil {
+		return err
+	}
+	s.bindInt(5, limit)
+	s.bindInt(6, offset)
+	return q.rows(s, limit, now, listed)
+}
+
+// part says which part of a list of total kubbis a page is: none where limit is 0.
+func part(p store.Page, total int64) (limit, offset int64) {
+	if p.Number < 1 || p.Limit < 1 || int64(p.Number-1) > math.MaxInt64/int64(p.Limit) {
+		return 0, 0
+	}
+	offset = int64(p.Number-1) * int64(p.Limit)
+	return max(0, min(int64(p.Limit), total-offset)), offset
+}
+
+// rows reads the kubbis whose numbers s gives, at most limit.
+func (q *reader) rows(s *stmt, limit, now int64, listed *store.Listed) error {
 	seqs := make([]int64, 0, min(limit, 1024))
 	if err := s.each(func() { seqs = append(seqs, s.int(0)) }); err != nil {
 		return err

@@ -222,6 +222,78 @@ var lists = []testCase{
 			f.Errorf("total %d without anchor, want 6", l.Total)
 		}
 	}},
+	{"one status, as it is now", func(f *fixture) {
+		want := map[store.Status][]string{}
+		for range 3 {
+			k := f.put(f.kubbi(func(k *store.Kubbi) { k.ExpiresAt = at(ttl / 2) }))
+			want[store.Expired] = append([]string{k.ID}, want[store.Expired]...)
+			for _, e := range ends[2:] {
+				k := f.put(f.kubbi(limit(2), packaged))
+				e.end(f, k)
+				k = f.get(k, at(ttl-time.Millisecond))
+				want[k.Status] = append([]string{k.ID}, want[k.Status]...)
+			}
+			k = f.put(f.kubbi(packaged))
+			want[store.Active] = append([]string{k.ID}, want[store.Active]...)
+		}
+		f.put(f.kubbi(func(k *store.Kubbi) { k.Owner = other }))
+		for _, s := range []store.Status{store.Active, store.Expired, store.Burned, store.Deleted} {
+			p := store.Page{Number: 1, Limit: 2, Status: &s}
+			got := []string{}
+			for ; p.Number <= 3; p.Number++ {
+				l := f.list(owner, p, at(ttl-time.Millisecond))
+				for i := range l.Kubbis {
+					if l.Kubbis[i].Status != s {
+						f.Errorf("status %d: shows one of status %d", s, l.Kubbis[i].Status)
+					}
+				}
+				if l.Total != len(want[s]) {
+					f.Errorf("status %d: total %d, want %d", s, l.Total, len(want[s]))
+				}
+				got = append(got, ids(l.Kubbis)...)
+				p.Anchor = l.Anchor
+			}
+			f.same("pages", append([]string{}, want[s]...), got)
+		}
+	}},
+	{"one status, an active one that has expired is Expired", func(f *fixture) {
+		k := f.put(f.kubbi(packaged))
+		later := f.put(f.kubbi(func(k *store.Kubbi) { k.ExpiresAt = at(2 * ttl) }))
+		for _, swept := range []bool{false, true} {
+			if swept {
+				f.sweep(at(ttl))
+			}
+			l := f.list(owner, store.Page{Number: 1, Limit: 10, Status: new(store.Expired)}, at(ttl))
+			if len(l.Kubbis) != 1 || l.Total != 1 {
+				f.Fatalf("%d kubbis, total %d, want 1", len(l.Kubbis), l.Total)
+			}
+			f.same("expired", tombstone(k, store.Expired, at(ttl)), &l.Kubbis[0])
+			l = f.list(owner, store.Page{Number: 1, Limit: 10, Status: new(store.Active)}, at(ttl))
+			f.same("active", []string{later.ID}, ids(l.Kubbis))
+		}
+	}},
+	{"one status, without what is newer than the anchor or removed", func(f *fixture) {
+		var want []string
+		for range 4 {
+			want = append([]string{f.delete(f.put(f.kubbi()), t0).ID}, want...)
+		}
+		p := store.Page{Number: 1, Limit: 10, Status: new(store.Deleted)}
+		p.Anchor = f.list(owner, p, t0).Anchor
+		f.delete(f.put(f.kubbi()), t0)
+		f.same("with the anchor", want, ids(f.list(owner, p, t0).Kubbis))
+		if swept, err := f.s.Sweep(f.Context(), at(time.Second), 0, 100); err != nil || swept.Removed != 5 {
+			f.Fatalf("sweep: %+v, error %v", swept, err)
+		}
+		if l := f.list(owner, p, t0); l.Total != 0 || len(l.Kubbis) != 0 {
+			f.Errorf("removed ones are shown: %d of %d", len(l.Kubbis), l.Total)
+		}
+		for _, number := range []int{0, -1, 2, 1 << 40, 1<<63 - 1} {
+			f.delete(f.put(f.kubbi()), t0)
+			if l := f.list(owner, store.Page{Number: number, Limit: 10, Status: p.Status}, t0); len(l.Kubbis) != 0 {
+				f.Errorf("page %d has %d kubbis", number, len(l.Kubbis))
+			}
+		}
+	}},
 	{"stable under removals", func(f *fixture) {
 		// Of every three, one is gone after the first page.
 		var all []string
