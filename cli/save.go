@@ -21,7 +21,7 @@ type saved struct {
 	Role        *string `json:"role"`
 }
 
-// savedAnswer is what `claim -o DIR --json` prints.
+// savedAnswer is what `claim -o FILE --json` prints.
 type savedAnswer struct {
 	Files    []saved  `json:"files"`
 	Burned   bool     `json:"burned"`
@@ -29,17 +29,17 @@ type savedAnswer struct {
 	Expires  api.Time `json:"expires_at"`
 }
 
-// save claims into a folder. What is there already, and a folder that can't be
-// written, are found while no retrieval is spent.
-func (c *claimCmd) save(a *app, b *backend) error {
+// save claims into a file or a folder, as files.At says. What is there already,
+// and what can't be written, are found while no retrieval is spent.
+func (c *claimCmd) save(a *app, b *backend, url string) error {
 	dir, err := a.dataDir()
 	if err != nil {
 		return usage(err)
 	}
 	bar := a.startBar("received")
 	saver := tools.NewSaver(b.client, tools.NewState(dir), "", a.log)
-	got, written, err := saver.Save(tools.WithProgress(a.ctx, bar.progress), c.URL, func() (*files.Batch, error) {
-		return files.Into(c.Output, c.Overwrite)
+	got, written, err := saver.Save(tools.WithProgress(a.ctx, bar.progress), url, func() (*files.Batch, error) {
+		return files.At(c.Output, c.Overwrite)
 	})
 	bar.end()
 	if _, refused := errors.AsType[files.Refusal](err); refused {
