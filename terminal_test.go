@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"io"
 	"os"
 	"os/exec"
@@ -15,6 +16,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/creack/pty"
 	"golang.org/x/term"
@@ -252,7 +254,7 @@ func TestPromptInSubstitution(t *testing.T) {
 	x.typing("echo \"<$url>\"; history\r")
 	url := x.await(`<(http://\S+/r/\S+)>`)[1]
 	x.await(`\d+  echo "<\$url>"; history`)
-	x.typing("exit\r")
+	x.typing("exit 0\r")
 	x.exits(0)
 	if strings.Contains(x.screen(), "hunter2") {
 		t.Errorf("the text is shown:\n%s", x.screen())
@@ -260,4 +262,36 @@ func TestPromptInSubstitution(t *testing.T) {
 	if got := run(t, "", "claim", url); got != "hunter2 secret" {
 		t.Errorf("sent %q", got)
 	}
+}
+
+// TestListOnTerminal looks at a list on terminals of some widths, in Japan.
+func TestListOnTerminal(t *testing.T) {
+	metadata := `{"from":"build 7 on the large machine", "text":"` + strings.Repeat("very ", 20) + "long \u202e\"}"
+	var sent struct {
+		ID string `json:"id"`
+	}
+	if err := json.Unmarshal([]byte(run(t, "", "send", "--json", "--metadata", metadata, "--ttl", "1h", "a text")), &sent); err != nil {
+		t.Fatal(err)
+	}
+	clock := time.Now().In(time.FixedZone("", 9*60*60)).Format("15:")
+	for columns, want := range map[uint16]string{
+		40:  sent.ID + "\r\n  active in 59m, text, 0 of any\r\n  {\"from\":",
+		80:  sent.ID + `  active  text     0 of any  in 59m\r\n  {"from":`,
+		140: sent.ID + `  active  text     0 of any  ` + clock + `\d\d    in 59m   {"from":`,
+	} {
+		x := onTerminal(t, pty.Winsize{Rows: 24, Cols: columns}, binary(t), "list")
+		x.exits(0)
+		x.await(want)
+		for line := range strings.SplitSeq(x.screen(), "\r\n") {
+			if n := utf8.RuneCountInString(line); n > int(columns) {
+				t.Errorf("a line of %d columns on a terminal of %d: %q", n, columns, line)
+			}
+		}
+		if strings.Contains(x.screen(), "\u202e") {
+			t.Error("metadata turns the line round")
+		}
+	}
+	x := onTerminal(t, wide, binary(t), "list", "--status", "burned,deleted")
+	x.exits(0)
+	x.await(`page 1 of 0, 0 kubbis in all`)
 }

@@ -34,6 +34,23 @@ type grammar struct {
 	Keyring       keyringCmd       `cmd:"" help:"Rotate, list and prune the master keys of a relay."`
 	WebhookSecret webhookSecretCmd `cmd:"" name:"webhook-secret" help:"Print what webhook receipts for your API key are signed with."`
 	Version       versionCmd       `cmd:"" help:"Show the version."`
+	Completion    completionCmd    `cmd:"" help:"Print a script that completes commands and flags in bash, zsh or fish."`
+	Help          helpCmd          `cmd:"" help:"Show help, of the whole or of a command."`
+
+	ShowVersion versionFlag `name:"version" help:"Show the version."`
+}
+
+// helpName is the command that is the same as the flag --help.
+const helpName = "help"
+
+// helpCmd is `kubbi-mcp help`.
+type helpCmd struct {
+	Command []string `arg:"" optional:"" complete:"command" help:"The command, as send or keys create."`
+}
+
+// Run shows the help of a command.
+func (c *helpCmd) Run(a *app) error {
+	return Run(a.ctx, append(c.Command, "--help"), a.getenv, a.stdin, a.stdout, a.stderr)
 }
 
 // app is what a command works with.
@@ -66,6 +83,12 @@ func Run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	)
 	if err != nil {
 		return err
+	}
+	switch {
+	case len(args) > 0 && args[0] == completeName:
+		return printCompletion(stdout, parser.Model, args[1:])
+	case len(args) > 0 && args[0] == helpName: // also with a configuration that is wrong
+		args = append(slices.Clone(args[1:]), "--help")
 	}
 	parsed, err := parser.Parse(tokenLast(args))
 	if helped {
