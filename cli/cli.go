@@ -7,7 +7,6 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"regexp"
 	"slices"
 
 	"github.com/alecthomas/kong"
@@ -90,7 +89,7 @@ func Run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	case len(args) > 0 && args[0] == helpName: // also with a configuration that is wrong
 		args = append(slices.Clone(args[1:]), "--help")
 	}
-	parsed, err := parser.Parse(tokenLast(args))
+	parsed, err := parser.Parse(argumentsLast(parser.Model, args))
 	if helped {
 		return nil
 	}
@@ -110,17 +109,4 @@ func Run(ctx context.Context, args []string, getenv func(string) string, stdin i
 		return interrupted{err}
 	}
 	return err
-}
-
-// dashToken is a bare claim token that looks like flags: one of 64 starts with
-// a hyphen.
-var dashToken = regexp.MustCompile(`^-[A-Za-z0-9_-]{42}$`)
-
-// tokenLast moves such a token behind a "--", where it is taken for what it is.
-func tokenLast(args []string) []string {
-	i := slices.IndexFunc(args, dashToken.MatchString)
-	if i < 0 || slices.Contains(args, "--") {
-		return args
-	}
-	return slices.Concat(args[:i], args[i+1:], []string{"--", args[i]})
 }
