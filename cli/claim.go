@@ -1,17 +1,15 @@
 package cli
 
 import (
-	"bytes"
-	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
-
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/tools"
+	"kubbi-mcp/tools/files"
 )
 
 // claimCmd is `kubbi-mcp claim`.
@@ -44,48 +42,82 @@ func (c *claimCmd) Run(a *app) error {
 
 // show claims onto stdout.
 func (c *claimCmd) show(a *app, b *backend, url string) error {
-	var opts []kubbi.ClaimOption
+	saver, err := a.saver(b)
+	if err != nil {
+		return err
+	}
+	got, err := saver.Pass(a.ctx, url, func(seen *kubbi.Inspected) error { return c.fitsStdout(a, seen) },
+		func(got *kubbi.Spooled) error { return c.pass(a, got) })
+	if err != nil {
+		return claimFailed(err)
+	}
 	if !c.JSON {
-		// Files have no place on stdout, and the retrieval may be the only one.
-		seen, err := b.client.Inspect(a.ctx, url)
+		a.remark("%s", claimRemark(got))
+	}
+	return nil
+}
+
+// pass writes what was claimed to stdout.
+func (c *claimCmd) pass(a *app, got *kubbi.Spooled) error {
+	if c.JSON {
+		claimed, err := got.Claimed()
 		if err != nil {
-			return fmt.Errorf("claim: %w", err)
-		}
-		opts = append(opts, kubbi.WithInspected(seen))
-		if err := c.fitsStdout(a, seen); err != nil {
 			return err
 		}
+		return a.printJSON(claimed.ClaimResponse)
 	}
-	claimed, err := b.client.Claim(a.ctx, url, opts...)
+	// What was claimed need not be what was inspected.
+	if len(got.Parts) != 1 || got.Type == api.TypePackage && c.Output == "" {
+		return errors.New("this is a package of files: give -o with a folder")
+	}
+	content, err := got.Parts[0].Open()
 	if err != nil {
-		return fmt.Errorf("claim: %w", err)
+		return err
 	}
-	if c.JSON {
-		return unshown(claimed, a.printJSON(claimed.ClaimResponse))
+	if !isTerminal(a.stdout) {
+		_, err := io.Copy(a.stdout, content)
+		return wrapOutput(err)
 	}
-	content, err := contentBytes(&claimed.ClaimResponse)
+	whole, err := io.ReadAll(content)
 	if err != nil {
-		return unshown(claimed, err)
+		return err
 	}
-	if isTerminal(a.stdout) {
-		text := printable(string(content))
-		if !strings.HasSuffix(text, "\n") {
-			text += "\n"
-		}
-		content = []byte(text)
+	text := printable(string(whole))
+	if !strings.HasSuffix(text, "\n") {
+		text += "\n"
 	}
-	if _, err := a.stdout.Write(content); err != nil {
-		return unshown(claimed, wrapOutput(err))
+	return a.print(text)
+}
+
+// saver makes claims whose payloads are not lost on the way.
+func (a *app) saver(b *backend) (*tools.Saver, error) {
+	dir, err := a.dataDir()
+	if err != nil {
+		return nil, usage(err)
 	}
-	a.remark("%s", claimRemark(claimed))
-	return nil
+	return tools.NewSaver(b.client, tools.NewState(dir), "", a.log), nil
+}
+
+// claimFailed says what is left after a claim that failed.
+func claimFailed(err error) error {
+	_, counted := errors.AsType[*tools.Unsaved](err)
+	if _, refused := errors.AsType[files.Refusal](err); refused && !counted {
+		return usagef("claim: %w; nothing was claimed", err)
+	}
+	if _, used := errors.AsType[usageError](err); used && !counted {
+		return err
+	}
+	if e, ok := errors.AsType[*kubbi.Error](err); ok && e.Uncertain && !errors.Is(err, kubbi.ErrGone) {
+		return fmt.Errorf("claim: %w; claim it again within a minute, which counts once", err)
+	}
+	return fmt.Errorf("claim: %w", err)
 }
 
 // fitsStdout refuses a package of files, unless it is one file for which standard
 // output was asked, and nobody sees that as it is.
 func (c *claimCmd) fitsStdout(a *app, seen *kubbi.Inspected) error {
 	switch {
-	case seen.Type != api.TypePackage:
+	case seen.Type != api.TypePackage, c.JSON:
 		return nil
 	case c.Output == "":
 		return usagef("this is a package of files: give -o PATH to write them, or --json; nothing was claimed")
@@ -97,63 +129,8 @@ func (c *claimCmd) fitsStdout(a *app, seen *kubbi.Inspected) error {
 	return nil
 }
 
-// unshown adds to an error that comes after the claim what is left of it.
-func unshown(c *kubbi.Claimed, err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("claim: %w; it was not shown whole%s", err, afterwards(c))
-}
-
-// afterwards says what is left of a claim that has counted in vain, as the end
-// of a sentence.
-func afterwards(c *kubbi.Claimed) string {
-	switch {
-	case c.Burned:
-		return ", and that was the last retrieval: ask the sender to send it again"
-	case c.RemainingKnown && c.Remaining == nil:
-		return "; it can be claimed again until it expires"
-	case c.RemainingKnown:
-		return fmt.Sprintf("; it can be claimed again (%s left)", count(*c.Remaining, "retrieval"))
-	default:
-		return "; inspect tells whether it can be claimed again"
-	}
-}
-
-// contentBytes is a single content, or the one file of a package, as its producer
-// gave it: a text without quotes, JSON as JSON.
-func contentBytes(r *api.ClaimResponse) ([]byte, error) {
-	if len(r.Files) > 0 {
-		return fileBytes(r.Files)
-	}
-	content := jsontext.Value(r.Content)
-	if r.ContentType == api.TypeJSON || content.Kind() != '"' {
-		return bytes.TrimSpace(content), nil
-	}
-	var text string
-	if err := json.Unmarshal(content, &text); err != nil {
-		return nil, fmt.Errorf("the content is not a JSON string")
-	}
-	return []byte(text), nil
-}
-
-func fileBytes(all []api.ClaimedFile) ([]byte, error) {
-	switch f := all[0]; {
-	case len(all) > 1:
-		return nil, errors.New("there are more files than were announced")
-	case f.Encoding == api.EncodingBase64:
-		data, err := base64.StdEncoding.DecodeString(f.Content)
-		if err != nil {
-			return nil, errors.New("the file is not valid base64")
-		}
-		return data, nil
-	default:
-		return []byte(f.Content), nil
-	}
-}
-
 // claimRemark says what the claim left behind.
-func claimRemark(c *kubbi.Claimed) string {
+func claimRemark(c *kubbi.Spooled) string {
 	switch {
 	case c.Burned:
 		return "burned: that was the last retrieval"
