@@ -241,11 +241,7 @@ func TestPromptSendsNothing(t *testing.T) {
 // TestPromptInSubstitution is the README's example, typed into a shell: the text
 // is neither on the screen nor in the shell's history.
 func TestPromptInSubstitution(t *testing.T) {
-	bash, err := exec.LookPath("bash")
-	if err != nil {
-		t.Skip("no bash")
-	}
-	x := onTerminal(t, wide, bash, "--norc", "--noprofile", "-i")
+	x := onTerminal(t, wide, shell(t, "bash"), "--norc", "--noprofile", "-i")
 	x.await(`bash-\S+[#$] `)
 	x.typing("url=$(kubbi-mcp send --max-retrievals 1 --ttl 10m)\r")
 	x.await(asked)
@@ -294,4 +290,39 @@ func TestListOnTerminal(t *testing.T) {
 	x := onTerminal(t, wide, binary(t), "list", "--status", "burned,deleted")
 	x.exits(0)
 	x.await(`page 1 of 0, 0 kubbis in all`)
+}
+
+// TestReadmeShell runs the README's examples for the shell on a terminal, as they
+// stand there.
+func TestReadmeShell(t *testing.T) {
+	bash := shell(t, "bash")
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := regexp.MustCompile("(?s)## From the shell\n\n```sh\n(.*?)```").FindSubmatch(readme)
+	if block == nil {
+		t.Fatal("README.md has no examples for the shell")
+	}
+	dir := t.TempDir()
+	for name, content := range map[string]string{"report.md": "# Report", "images/chart.png": "\x89PNG\x00", "src/main.c": "main;"} {
+		if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	script := "set -e -o pipefail; cd " + dir + "\n" + string(block[1])
+	x := onTerminal(t, pty.Winsize{Rows: 50, Cols: 80}, bash, "--norc", "-c", script)
+	x.await(asked)
+	x.typing("the password\r")
+	x.exits(0)
+	x.await(`retrievals +0 so far, 1 retrieval left`)
+	x.await(`the password\r\n`)
+	x.await(`inbox/report.md\r\ninbox/chart.png\r\n`)
+	x.await(`ID +STATUS`)
+	if b, err := os.ReadFile(filepath.Join(dir, "inbox", "chart.png")); err != nil || string(b) != "\x89PNG\x00" {
+		t.Errorf("inbox: %q, %v", b, err)
+	}
 }

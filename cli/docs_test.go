@@ -153,7 +153,7 @@ func TestDocs(t *testing.T) {
 			t.Errorf("exit code %s in the help, %s in docs/cli.md", codes[i][1], rows[i][1])
 		}
 	}
-	for _, command := range []string{"serve", "demo", "send", "inspect", "claim", "get", "list", "delete", "version"} {
+	for _, command := range []string{"serve", "demo", "send", "inspect", "claim", "get", "list", "delete", "version", "help", "completion"} {
 		if !strings.Contains(manual, "`"+command) {
 			t.Errorf("docs/cli.md lacks %s", command)
 		}

@@ -280,7 +280,7 @@ func cellWidth(text string) int {
 }
 
 func runeWidth(r rune) int {
-	if unicode.In(r, unicode.Mn, unicode.Me) {
+	if unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf) {
 		return 0
 	}
 	switch width.LookupRune(r).Kind() {

@@ -112,7 +112,7 @@ func TestShorten(t *testing.T) {
 		want string
 	}{
 		{"", 0, ""}, {"abc", 3, "abc"}, {"abcd", 3, "ab…"}, {"構築構築", 8, "構築構築"}, {"構築構築", 7, "構築構…"}, {"構築構築", 6, "構築…"},
-		{"e\u0301a\u0301", 2, "e\u0301a\u0301"}, {"abc", 1, "…"},
+		{"e\u0301a\u0301", 2, "e\u0301a\u0301"}, {"abc", 1, "…"}, {"می\u200cخواهم", 7, "می\u200cخواهم"},
 	} {
 		if got := shorten(c.text, c.most); got != c.want {
 			t.Errorf("%q to %d: %q, want %q", c.text, c.most, got, c.want)

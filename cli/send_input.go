@@ -102,9 +102,9 @@ func (c *sendCmd) sort() error {
 }
 
 // isThere reports whether an argument is the name of something that is there,
-// though it may not be readable.
+// though it may not be readable, or a link that leads nowhere.
 func isThere(arg string) bool {
-	_, err := os.Stat(arg)
+	_, err := os.Lstat(arg)
 	return err == nil || errors.Is(err, fs.ErrPermission)
 }
 
