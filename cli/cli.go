@@ -22,7 +22,7 @@ type grammar struct {
 
 	Serve         serveCmd         `cmd:"" default:"1" help:"Serve MCP over stdio. This is what runs when no command is given."`
 	Demo          demoCmd          `cmd:"" help:"Watch two agents hand over a text and a package of files."`
-	Send          sendCmd          `cmd:"" help:"Create a kubbi from a text, a file, several files or standard input; prints its claim URL."`
+	Send          sendCmd          `cmd:"" help:"Create a kubbi from a text, files, folders or standard input; prints its claim URL."`
 	Inspect       inspectCmd       `cmd:"" help:"Show what a claim URL holds, without spending a retrieval."`
 	Claim         claimCmd         `cmd:"" help:"Claim: print the content, or write the files. Spends a retrieval."`
 	Get           getCmd           `cmd:"" help:"Show one of your kubbis."`

@@ -79,7 +79,7 @@ var listColumns = []string{"ID", "STATUS", "CONTENT", "CLAIMED", "CREATED", "EXP
 const (
 	columnGap    = 2
 	leastContent = 12
-	leastInline  = 16 // of metadata beside the columns
+	leastInline  = 24 // of metadata beside the columns
 )
 
 // listScreen is a list for a terminal of so many columns: with times of the
