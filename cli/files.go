@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
@@ -26,6 +25,7 @@ type input struct {
 	inFolder    bool   // it was found in a folder
 	text        bool   // it can be sent as a string without loss, and read by a person
 	contentType string
+	notJSON     string // why it is no JSON, though its name says so; "": it is, or does not say so
 	open        func() (io.ReadCloser, error)
 }
 
@@ -92,7 +92,7 @@ func tooMany(paths []string, n, most int) error {
 		return usagef("these are %d files, and a package holds at most %d: send fewer, or one archive of them", n, most)
 	}
 	return usagef("%s and the folders in it hold %d files, and a package at most %d: send fewer, or one archive, as: tar -cz %s | kubbi-mcp send --name %s",
-		paths[0], n, most, paths[0], files.PackageName(filepath.Base(absolutely(paths[0]))+".tgz"))
+		paths[0], n, most, paths[0], api.SafeFileName(filepath.Base(absolutely(paths[0]))+".tgz"))
 }
 
 // absolutely is the absolute form of a path where there is one, so that "." has
@@ -141,7 +141,7 @@ func (a *app) folder(path string) ([]input, error) {
 		if rel, err := filepath.Rel(real, f.Path); err == nil {
 			from = filepath.Join(path, rel)
 		}
-		inputs = append(inputs, input{name: f.Name, from: from, size: info.Size(), inFolder: true, open: func() (io.ReadCloser, error) { return rules.Open(f.Path) }})
+		inputs = append(inputs, input{name: f.Own, from: from, size: info.Size(), inFolder: true, open: func() (io.ReadCloser, error) { return rules.OpenFound(f) }})
 	}
 	return inputs, nil
 }
@@ -190,7 +190,7 @@ func (f *input) look() error {
 		return fmt.Errorf("read %s: %w", f.from, err)
 	}
 	f.text, f.contentType = content.Text, content.Type
-	return nil
+	return f.settleJSON()
 }
 
 // source is the file as it goes out in a package.
@@ -208,10 +208,10 @@ func packageSources(inputs []input) ([]kubbi.Source, error) {
 	seen := map[string]string{}
 	for _, f := range inputs {
 		s := f.source()
-		if other, ok := seen[strings.ToLower(s.Name)]; ok {
+		if other, ok := seen[api.FoldFileName(s.Name)]; ok {
 			return nil, usagef("%s and %s would have the same name in the package, %s; rename one, or send them one by one", other, f.from, s.Name)
 		}
-		seen[strings.ToLower(s.Name)] = f.from
+		seen[api.FoldFileName(s.Name)] = f.from
 		out = append(out, s)
 	}
 	return out, nil

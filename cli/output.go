@@ -79,7 +79,8 @@ func wrapOutput(err error) error {
 // ends and tabs stay.
 func printable(text string) string {
 	safe := func(r rune) bool {
-		return r == '\n' || r == '\t' || unicode.IsPrint(r) || unicode.Is(unicode.Zs, r)
+		joiner := r == '\u200c' || r == '\u200d' || r == '\u180e' // of letters and emoji in names
+		return r == '\n' || r == '\t' || unicode.IsPrint(r) || unicode.Is(unicode.Zs, r) || joiner
 	}
 	text = strings.ToValidUTF8(text, "\ufffd")
 	if strings.IndexFunc(text, func(r rune) bool { return !safe(r) }) < 0 {

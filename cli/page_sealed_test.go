@@ -16,6 +16,8 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/go-cmp/cmp"
+
+	"kubbi-mcp/kubbi/api"
 )
 
 // pageCase is what the claim page's code is to open, or JSON it is to read.
@@ -24,6 +26,7 @@ type pageCase struct {
 	KID    string `json:"kid,omitempty"`
 	Answer any    `json:"answer,omitempty"`
 	JSON   string `json:"json,omitempty"`
+	Name   string `json:"name,omitempty"`
 }
 
 type pageAnswer struct {
@@ -31,6 +34,7 @@ type pageAnswer struct {
 	Error    string       `json:"error"`
 	Text     string       `json:"text"`
 	Indented *string      `json:"indented"`
+	Name     bool         `json:"name"`
 }
 
 // runPage gives cases to the claim page's code, in Node.js.
@@ -93,6 +97,35 @@ func TestPageOpensVectors(t *testing.T) {
 	for i, got := range runPage(t, cases) {
 		if diff := cmp.Diff(want[i], got.Inside); diff != "" || got.Error != "" {
 			t.Errorf("%s: %s\n%s", found[i], got.Error, diff)
+		}
+	}
+}
+
+// TestPageKnowsNames: the claim page has the rule for names that the client has.
+func TestPageKnowsNames(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join("..", "kubbi", "api", "testdata", "names.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var table struct {
+		Good []string
+		Bad  []struct{ Name, Instead string }
+	}
+	if err := json.Unmarshal(b, &table); err != nil {
+		t.Fatal(err)
+	}
+	var cases []pageCase
+	for _, name := range table.Good {
+		cases = append(cases, pageCase{Name: name})
+	}
+	for _, bad := range table.Bad {
+		if !api.HostedFileName(bad.Name) { // another client may have sent that
+			cases = append(cases, pageCase{Name: bad.Name})
+		}
+	}
+	for i, got := range runPage(t, cases) {
+		if got.Name != (i < len(table.Good)) {
+			t.Errorf("isFileName(%q) = %v", cases[i].Name, got.Name)
 		}
 	}
 }

@@ -49,7 +49,7 @@ func (c *sendCmd) read(a *app, p kubbi.SendParams) (posting, error) {
 		return nil, err
 	}
 	if len(inputs) == 1 && inputs[0].single() && !c.Package && c.Name == "" {
-		return c.single(p, inputs[0])
+		return c.single(a, p, inputs[0])
 	}
 	if c.Type != "" {
 		return nil, usagef("--type is for a single text; the files of a package have types of their own")
@@ -61,18 +61,15 @@ func (c *sendCmd) read(a *app, p kubbi.SendParams) (posting, error) {
 	params := kubbi.SendFilesParams{Sources: sources, TTL: p.TTL, MaxRetrievals: p.MaxRetrievals, Metadata: p.Metadata, Sealed: p.Sealed, Notify: p.Notify}
 	return func(ctx context.Context, k *kubbi.Client, progress kubbi.Progress) (*kubbi.Sent, error) {
 		params.Progress = progress
-		return k.SendFiles(ctx, params)
+		return a.sendPackage(ctx, k, params, inputs)
 	}, nil
 }
 
 // checkName refuses a name for a file that a package can't have, and gives one
 // that would do.
 func checkName(name string) error {
-	if would := files.PackageName(filepath.Base(name)); would != name {
-		return usagef("--name %q is no name for a file in a package; %q would do", name, would)
-	}
-	if err := files.CheckName(name); err != nil {
-		return usagef("--name %q is no name that every system can save; choose another", name)
+	if would := api.SafeFileName(filepath.Base(name)); would != name {
+		return usagef("--name %q is no name that every system can save; %q would do", name, would)
 	}
 	return nil
 }
@@ -201,9 +198,14 @@ func (c *sendCmd) one(f input, err error) ([]input, error) {
 
 // single sends one text: JSON as the value that was written, all else as a
 // string.
-func (c *sendCmd) single(p kubbi.SendParams, f input) (posting, error) {
+func (c *sendCmd) single(a *app, p kubbi.SendParams, f input) (posting, error) {
 	if p.ContentType = c.Type; c.Type == "" {
-		p.ContentType = files.SingleType(f.name)
+		p.ContentType = f.singleType()
+		if p.ContentType != files.SingleType(f.name) {
+			for _, change := range f.changes("") {
+				a.log.Warn(change)
+			}
+		}
 	}
 	if f.data == nil {
 		source := f.source()

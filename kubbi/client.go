@@ -53,6 +53,7 @@ type Client struct {
 	guarded     http.RoundTripper // for origins that only "*" allows; nil without it
 	own         []*http.Transport // to close
 	releases    *releases
+	names       *namesKnown // of base
 }
 
 // releases are the graces that are being ended in the background.
@@ -188,6 +189,7 @@ func NewClient(apiKey string, opts ...Option) (*Client, error) {
 		userAgent:   cfg.userAgent,
 		log:         cfg.logger,
 		releases:    newReleases(),
+		names:       new(namesKnown),
 	}
 	c.traced = []string{base}
 	for _, o := range cfg.traced {

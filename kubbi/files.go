@@ -16,7 +16,8 @@ type File = api.FileRequest
 
 // SendFilesParams is a package of files to send. TTL, MaxRetrievals, Metadata,
 // Sealed, Notify and Progress are those of SendParams. Sealed hides the names
-// and roles of the files as well, but not their types, number and sizes.
+// and roles of the files as well, but not their types, number and sizes. Names
+// are sent as they are; the hosted service takes those of FileNames.
 type SendFilesParams struct {
 	Files         []File
 	Sources       []Source // instead of Files
@@ -36,7 +37,18 @@ func (c *Client) SendFiles(ctx context.Context, p SendFilesParams) (*Sent, error
 		return nil, invalid("files are given twice: as themselves and as sources")
 	case p.Sealed:
 		return c.sendFilesSealed(ctx, p)
-	case len(p.Sources) > 0:
+	}
+	names := make([]string, 0, len(p.Files)+len(p.Sources))
+	for _, f := range p.Files {
+		names = append(names, f.Name)
+	}
+	for _, s := range p.Sources {
+		names = append(names, s.Name)
+	}
+	if err := checkNames(names); err != nil {
+		return nil, err
+	}
+	if len(p.Sources) > 0 {
 		return c.sendSources(ctx, p)
 	}
 	if len(p.Files) == 0 {

@@ -126,6 +126,13 @@ func checkFiles(files []Source) error {
 	if len(files) == 0 {
 		return invalid("files is empty: a package has at least one")
 	}
+	all := make([]string, len(files))
+	for i, f := range files {
+		all[i] = f.Name
+	}
+	if err := checkNames(all); err != nil {
+		return err
+	}
 	names := map[string]bool{}
 	for i, f := range files {
 		if fault := labelFault(sealedLabel{f.Name, f.Role, f.Encoding}, f.ContentType, names); fault != "" {
@@ -164,14 +171,15 @@ func plainFile(place int, f File) ([]byte, error) {
 }
 
 // labelFault says what is wrong with a file's label or type, by the rules that a
-// relay has for files it can read; "" for nothing. names are those of the files
-// before it, in lower case.
+// relay has for files it can read; "" for nothing. A name of the API reference is
+// good even if Windows can't save it, as aux.h: another client may have sent it.
+// names are those of the files before it, folded.
 func labelFault(l sealedLabel, contentType string, names map[string]bool) string {
-	switch name := strings.ToLower(l.Name); {
-	case api.FileNameFault(l.Name, api.DefaultLimits().FileNameBytes) != "":
-		return "has no valid name: letters, digits and . _ - only, at most 255, a letter or digit first, no two dots in a row"
+	switch name := api.FoldFileName(l.Name); {
+	case !api.HostedFileName(l.Name) && api.FileNameFault(l.Name, api.DefaultLimits().FileNameBytes) != "":
+		return "has no valid name"
 	case names[name]:
-		return "has the name of another one, ignoring case"
+		return "has the name of another one, ignoring case and Unicode form"
 	default:
 		names[name] = true
 	}

@@ -82,25 +82,6 @@ func (s *sourced) check() error {
 	return nil
 }
 
-// checkJSON reads one JSON value to its end, and holds no more of it than a
-// token. An object in it may name a member twice, which is not its reader's
-// business.
-func checkJSON(r io.Reader) error {
-	dec := jsontext.NewDecoder(outline.NewReader(r), jsontext.AllowDuplicateNames(true))
-	for {
-		if _, err := dec.ReadToken(); err != nil {
-			return err
-		}
-		if dec.StackDepth() == 0 {
-			break
-		}
-	}
-	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
-		return errNotJSON
-	}
-	return nil
-}
-
 // open opens the source. What reading it gives is exactly Size bytes, or an
 // error, which is an *Error.
 func (s *sourced) open() (*sourceFile, error) {

@@ -20,7 +20,7 @@ import (
 // there may be more, fits as base64 or at two bytes for each.
 func maxBody(l api.Limits) int64 {
 	const envelope = 64 << 10
-	perFile := int64(l.FileNameBytes) + 1024
+	perFile := 3*int64(l.FileNameBytes) + 1024 // \u and four digits are three bytes for one
 	return max(6*l.ContentBytes, 2*l.PackageBytes) + int64(l.Files)*perFile + 6*int64(l.MetadataBytes) + envelope
 }
 

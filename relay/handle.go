@@ -71,6 +71,9 @@ func (rl *Relay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if v, _ := apiVersion(r.URL.Path); v == api.Version {
 		h.Set(api.HeaderVersion, api.Version)
 	}
+	if r.URL.Path == api.PathHealth || r.URL.Path == api.PathKubbis {
+		h.Set(api.HeaderFileNames, api.FileNamesAny)
+	}
 	// An answer may hold a claim token or a payload: no cache keeps it, no
 	// browser guesses at it or passes its address on.
 	h.Set("Cache-Control", "no-store")

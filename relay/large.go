@@ -25,7 +25,7 @@ const maxWholeBody = 2 << 20
 
 // maxOutline is how much of a larger one may stand outside of its contents.
 func maxOutline(l api.Limits) int {
-	return 1<<20 + l.Files*(max(outline.Short, l.MetadataBytes)+2*l.FileNameBytes+1024) + 6*l.MetadataBytes
+	return 1<<20 + l.Files*(max(outline.Short, l.MetadataBytes)+3*l.FileNameBytes+1024) + 6*l.MetadataBytes
 }
 
 // part is the plaintext of a part of a payload.

@@ -90,7 +90,7 @@ func TestLargeFaults(t *testing.T) {
 		"too long":        {`{"content":"` + strings.Repeat(long, 4) + `","content_type":"text/plain","ttl_seconds":3600}`, "content must be at most 10485760 bytes, and is 11468800", api.CodeValidation},
 		"bad base64":      {`{"files":[{"name":"a","content":"` + long + `","encoding":"base64","content_type":"a/b"}],"ttl_seconds":60}`, "files[0].content must be base64", api.CodeValidation},
 		"long metadata":   {`{"content":"x","content_type":"text/plain","ttl_seconds":60,"metadata":{"a":"` + long + `"}}`, "metadata must be at most 1024 bytes when serialized, and is 2867208", api.CodeValidation},
-		"a long name":     {`{"files":[{"content":"","content_type":"a/b","name":"` + long + `"}],"ttl_seconds":60}`, "must be at most 255 characters", api.CodeValidation},
+		"a long name":     {`{"files":[{"content":"","content_type":"a/b","name":"` + long + `"}],"ttl_seconds":60}`, "must be at most 255 bytes", api.CodeValidation},
 		"ends early":      {`{"content":"` + long, "is not valid JSON: it ends early", api.CodeValidation},
 		"not UTF-8":       {`{"content":"` + long + "\xff" + `"}`, "is not valid UTF-8", api.CodeValidation},
 		"half a pair":     {`{"content":"` + long + `\ud800"}`, "half a surrogate pair", api.CodeValidation},

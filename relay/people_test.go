@@ -10,10 +10,15 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay"
@@ -209,6 +214,47 @@ func TestPagePackageWithoutScripts(t *testing.T) {
 	}
 }
 
+// TestPageNames shows and saves files of every script under their names, one by
+// one and in a zip.
+func TestPageNames(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join("..", "kubbi", "api", "testdata", "names.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var table struct{ Good []string }
+	if err := json.Unmarshal(b, &table); err != nil || len(table.Good) == 0 {
+		t.Fatal(err)
+	}
+	r := newRig(t)
+	for names := range slices.Chunk(table.Good, 10) {
+		var files []map[string]string
+		want, folds := map[string]string{}, map[string]bool{}
+		for _, name := range names {
+			if fold := api.FoldFileName(name); !folds[fold] { // both forms of a name can't travel together
+				folds[fold], want[name] = true, "content of "+name
+				files = append(files, map[string]string{"name": name, "content": want[name], "content_type": "text/plain"})
+			}
+		}
+		body, err := json.Marshal(map[string]any{"ttl_seconds": 60, "max_retrievals": 1, "files": files})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := r.create(string(body))
+		shown := wantPage(t, r.press(c.ClaimToken), 200, "Here are your")
+		for name, content := range want {
+			if strings.Contains(name, "\U000e0067") {
+				continue // the tags of a flag are shown as such
+			}
+			if got := string(saved(t, shown, strings.ReplaceAll(html.EscapeString(name), "+", "&#43;"))); got != content {
+				t.Errorf("%q is saved as %q", name, got)
+			}
+		}
+		if diff := cmp.Diff(want, unzip(t, saved(t, shown, page.ZipName))); diff != "" {
+			t.Errorf("the zip (-want +got):\n%s", diff)
+		}
+	}
+}
+
 func unzip(t testing.TB, b []byte) map[string]string {
 	t.Helper()
 	z, err := zip.NewReader(bytes.NewReader(b), int64(len(b)))
@@ -217,6 +263,9 @@ func unzip(t testing.TB, b []byte) map[string]string {
 	}
 	files := map[string]string{}
 	for _, f := range z.File {
+		if f.NonUTF8 {
+			t.Errorf("the zip does not say that %q is UTF-8", f.Name)
+		}
 		src, err := f.Open()
 		if err != nil {
 			t.Fatal(err)

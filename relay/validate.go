@@ -137,10 +137,10 @@ func (v *validator) file(at string, i int, f wireFile, seen map[string]int) {
 	if out.Name, ok = v.text(at+".name", f.name, true); ok {
 		if fault := api.FileNameFault(out.Name, v.limits.FileNameBytes); fault != "" {
 			v.add(at + ".name " + fault)
-		} else if first, twice := seen[strings.ToLower(out.Name)]; twice {
-			v.addf("%s.name must be unique in the package, ignoring case; files[%d] has it", at, first)
+		} else if first, twice := seen[api.FoldFileName(out.Name)]; twice {
+			v.addf("%s.name must be unique in the package, ignoring case and Unicode form; files[%d] has it", at, first)
 		} else {
-			seen[strings.ToLower(out.Name)] = i
+			seen[api.FoldFileName(out.Name)] = i
 		}
 	}
 	if out.ContentType, ok = v.text(at+".content_type", f.contentType, true); ok && !api.IsMIME(out.ContentType) {

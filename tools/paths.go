@@ -11,7 +11,6 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strings"
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
@@ -35,6 +34,11 @@ type localFile struct {
 	size int64
 	role string
 
+	place   int      // in the package, from 0
+	named   bool     // its name was given with its path
+	several bool     // its path stands for more than one
+	notes   []string // what was changed on its way, and why
+
 	rules files.Rules
 	info  os.FileInfo
 	sum   hash.Hash // of what was read last, from its beginning
@@ -42,12 +46,12 @@ type localFile struct {
 
 // look opens a file, and finds out what is in it.
 func look(rules files.Rules, found files.Found) (*localFile, error) {
-	f, err := rules.Open(found.Path)
+	f, err := rules.OpenFound(found)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	content, err := files.Look(found.Name, f)
+	content, err := files.Look(found.Path, f)
 	if err != nil {
 		return nil, files.Refusal(fmt.Sprintf("%q can't be read", found.Path))
 	}
@@ -57,7 +61,7 @@ func look(rules files.Rules, found files.Found) (*localFile, error) {
 // open opens the file anew, by the same rules, for each attempt of a call. Another
 // one in its place is refused.
 func (l *localFile) open() (io.ReadCloser, error) {
-	f, err := l.rules.Open(l.Path)
+	f, err := l.rules.OpenFound(l.Found)
 	if err != nil {
 		return nil, err
 	}
@@ -110,32 +114,25 @@ func (f *fileInput) expand(rules files.Rules, limit int) (_ []*localFile, hidden
 	}
 	var out []*localFile
 	for _, one := range found.Files {
-		if f.Name != "" {
-			one.Name = f.Name
-		}
 		l, err := look(rules, one)
 		if err != nil {
 			return nil, 0, err
 		}
-		l.role = f.Role
-		if f.ContentType != "" {
+		if l.named = f.Name != ""; l.named {
+			l.Name = f.Name
+		}
+		l.role, l.several = f.Role, !found.One
+		switch {
+		case f.ContentType != "":
 			l.Type = f.ContentType
+		case l.Type == api.TypeJSON:
+			if err := l.settleJSON(); err != nil {
+				return nil, 0, err
+			}
 		}
 		out = append(out, l)
 	}
 	return out, found.Hidden, nil
-}
-
-// taken notices two files that would have one name in a package.
-type taken map[string]string
-
-func (n taken) add(name, from string) error {
-	folded := strings.ToLower(name)
-	if other, ok := n[folded]; ok {
-		return argumentError(fmt.Sprintf("%s and %s would have the same name in the package, %q: give one of them another name.", other, from, name))
-	}
-	n[folded] = from
-	return nil
 }
 
 // contentOf prepares a text file to be sent as a single content.
@@ -156,7 +153,14 @@ func (t *toolset) contentOf(ctx context.Context, in sendInput, p *kubbi.SendPara
 		return nil, argumentError(fmt.Sprintf("%q is no text: use send_files, which takes the same path.", l.Path))
 	}
 	if l.Type = in.ContentType; l.Type == "" {
-		l.Type = files.SingleType(l.Path)
+		if l.Type = files.SingleType(l.Path); l.Type == api.TypeJSON {
+			err = l.settleJSON()
+		}
+	} else if l.Type == api.TypeJSON {
+		err = l.mustBeJSON()
+	}
+	if err != nil {
+		return nil, err
 	}
 	p.Source = &kubbi.Source{ContentType: l.Type, Size: l.size, Open: l.open}
 	return l, checkSealed(p.Sealed, l.size)

@@ -176,7 +176,7 @@ func TestUnsavedAnswerIsKept(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "there.txt"), []byte("kept"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, evil := range []string{"there.txt", "../evil", "CON"} {
+	for _, evil := range []string{"there.txt", "../evil", `a\u202eb`} {
 		c := saver(t, service(t, fmt.Sprintf(answer(""), "good.txt"), fmt.Sprintf(answer(`,"content":"s3cr3t"`), evil)), state, dir, "", nil)
 		res := c.call(t, "claim", fmt.Sprintf(`{"claim_url":%q,"save_to":%q}`, anyToken, dir))
 		text := textOf(t, res)

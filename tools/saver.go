@@ -161,7 +161,11 @@ func (s *Saver) save(ctx context.Context, claimURL string, how repeats, open fun
 		return nil, nil, err
 	}
 	defer batch.Close()
-	if err := batch.Check(namesOf(seen), key.again()); err != nil {
+	names, err := files.SaveNames(namesOf(seen))
+	if err == nil {
+		err = batch.Check(names, key.again())
+	}
+	if err != nil {
 		key.unused()
 		return nil, nil, err
 	}
@@ -288,11 +292,12 @@ func (s *Saver) notSaved(err error, key *claimKey, got *kubbi.Spooled, spool *sp
 
 // writeParts writes a payload's parts, all or none.
 func writeParts(ctx context.Context, batch *files.Batch, got *kubbi.Spooled) ([]files.Saved, error) {
-	var names []string
+	var own []string
 	for _, p := range got.Parts {
-		names = append(names, partName(p))
+		own = append(own, partName(p))
 	}
-	if err := files.CheckNames(names); err != nil {
+	names, err := files.SaveNames(own)
+	if err != nil {
 		return nil, err
 	}
 	for i, p := range got.Parts {
@@ -304,10 +309,14 @@ func writeParts(ctx context.Context, batch *files.Batch, got *kubbi.Spooled) ([]
 			return nil, err
 		}
 	}
-	return batch.Commit()
+	saved, err := batch.Commit()
+	for i := range saved {
+		saved[i].Name = own[i] // what the sender calls it
+	}
+	return saved, err
 }
 
-// partName is the name that a part is written under.
+// partName is the name of a part.
 func partName(p kubbi.Part) string {
 	if p.Name == "" {
 		return files.SingleName(p.ContentType)

@@ -90,8 +90,6 @@ func inferred(t *testing.T) map[string]*jsonschema.Schema {
 	sendFiles := lifetime(input[sendFilesInput](t))
 	sendFiles.Properties["files"].MinItems = new(1)
 	file := sendFiles.Properties["files"].Items.Properties
-	file["name"].MaxLength = new(limits.FileNameBytes)
-	file["name"].Pattern = `^[A-Za-z0-9][A-Za-z0-9._-]*$`
 	file["content_type"].Pattern = `^[^/\s;]+/[^/\s;]+$`
 	file["role"].Enum = words(api.Roles...)
 	file["encoding"].Enum = words(api.EncodingBase64)

@@ -50,6 +50,7 @@ type sendOutput struct {
 	Path          string         `json:"path,omitzero" jsonschema:"Where the content was read."`
 	SizeBytes     *int64         `json:"size_bytes,omitzero" jsonschema:"Its size in bytes, with path."`
 	SHA256        string         `json:"sha256,omitzero" jsonschema:"Checksum of the file, hexadecimal, with path."`
+	Notes         []string       `json:"notes,omitzero" jsonschema:"What was changed on the way, and why."`
 }
 
 func (t *toolset) send() definition {
@@ -92,6 +93,7 @@ func (t *toolset) send() definition {
 			}
 			if local != nil {
 				out.Path, out.SizeBytes, out.SHA256 = local.Path, &local.size, local.checksum()
+				out.Notes = local.notes
 			}
 			return structured(out)
 		})

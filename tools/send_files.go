@@ -29,7 +29,7 @@ type sendFilesInput struct {
 }
 
 type fileInput struct {
-	Name        string  `json:"name,omitzero" jsonschema:"The file's name without folders: letters, digits, dot, underscore and hyphen, starting with a letter or digit. Unique in the package. Required with content; with path the default is the file's own name."`
+	Name        string  `json:"name,omitzero" jsonschema:"The file's name without folders, one that every system can save, in any script. Unique in the package. Required with content; with path the default is the file's own name."`
 	Content     *string `json:"content,omitzero" jsonschema:"The file's text, or its bytes in base64 when encoding says so. Give either content or path."`
 	Path        string  `json:"path,omitzero" jsonschema:"Path of a file on this machine that is sent as it is, without passing through you; of a folder, to send all files in it; or a pattern such as /work/logs/*.log. It must be in a folder that the user allows. Give either path or content."`
 	ContentType string  `json:"content_type,omitzero" jsonschema:"MIME type, as image/png. Default: from the name's ending, else from the file."`
@@ -49,6 +49,7 @@ type sendFilesOutput struct {
 	ExpiresAt      api.Time       `json:"expires_at" jsonschema:"When it is wiped, UTC."`
 	Files          []sentFile     `json:"files,omitzero" jsonschema:"The files that were sent by path."`
 	HiddenLeftOut  int            `json:"hidden_left_out,omitzero" jsonschema:"How many hidden files and folders were left out of what path stands for."`
+	Notes          []string       `json:"notes,omitzero" jsonschema:"What was changed on the way, and why."`
 }
 
 func (t *toolset) sendFiles() definition {
@@ -57,6 +58,9 @@ func (t *toolset) sendFiles() definition {
 		func(ctx context.Context, in sendFilesInput) (*mcp.CallToolResult, error) {
 			sealed := t.sealed(in.Sealed)
 			p, err := t.packageOf(ctx, in.Files, sealed)
+			if err == nil && !sealed {
+				err = p.nameFor(ctx, t.Client)
+			}
 			if err != nil {
 				return nil, err
 			}
@@ -84,6 +88,7 @@ func (t *toolset) sendFiles() definition {
 				ExpiresAt:      sent.ExpiresAt,
 				Files:          p.sent(),
 				HiddenLeftOut:  p.hidden,
+				Notes:          p.allNotes(),
 			})
 		})
 }
@@ -93,7 +98,8 @@ type outgoing struct {
 	files   []kubbi.File
 	sources []kubbi.Source // instead of files
 	local   []*localFile
-	hidden  int // left out
+	hidden  int      // left out
+	notes   []string // beside those of local
 }
 
 // packageOf gathers the files of a package. Unless all of them come with the
@@ -138,9 +144,10 @@ func (t *toolset) packageOf(ctx context.Context, in []fileInput, sealed bool) (*
 		}
 		out.hidden += hidden
 		for _, l := range local {
-			if err := seen.add(l.Name, l.Path); err != nil {
+			if err := seen.addLocal(l); err != nil {
 				return nil, err
 			}
+			l.place = len(out.sources)
 			size += l.size
 			out.sources = append(out.sources, l.source())
 			out.local = append(out.local, l)

@@ -3,7 +3,8 @@
 // vendor's public API reference; where that is silent, the models of the
 // official Python SDK 0.1.0 decide, and the doc comment says so.
 //
-// It holds no behaviour beyond encoding, and imports only the standard library.
+// It holds no behaviour beyond encoding and the rule for file names, and imports
+// only the standard library and golang.org/x/text, for Unicode forms and case.
 package api
 
 // Version is what every /api/v1 response carries in HeaderVersion.
@@ -39,6 +40,10 @@ const (
 	// HeaderPayloadSize is on the inspect and the preview of a single content: the
 	// bytes of a text in UTF-8, or of a JSON value as it was sent.
 	HeaderPayloadSize = "Kubbi-Payload-Size"
+	// HeaderFileNames is on the answers to GET /health and to creates: FileNamesAny
+	// says that names of files may have the letters of every script, as
+	// FileNameFault has them, and not only those of HostedFileName.
+	HeaderFileNames = "Kubbi-File-Names"
 	// HeaderListAnchor is on every list page. Sent back as the query parameter
 	// "anchor", it keeps later pages stable while new kubbis are created.
 	HeaderListAnchor = "Kubbi-List-Anchor"
@@ -52,6 +57,9 @@ const (
 	HeaderRateLimitPolicy = "RateLimit-Policy"
 	HeaderRateLimit       = "RateLimit"
 )
+
+// FileNamesAny is HeaderFileNames' value.
+const FileNamesAny = "every-script"
 
 // Unlimited is HeaderRemainingReads' value for a kubbi without max_retrievals.
 const Unlimited = "unlimited"

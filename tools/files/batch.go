@@ -13,7 +13,10 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"time"
+
+	"kubbi-mcp/kubbi/api"
 )
 
 // Batch writes files into one folder: all of them, each whole, or none. Until
@@ -49,6 +52,11 @@ func (r Rules) Into(path string, overwrite bool) (*Batch, error) {
 	s, err := r.locate(path)
 	if err != nil {
 		return nil, err
+	}
+	for _, name := range strings.FieldsFunc(s.rel, isSeparator) {
+		if api.IsDeviceName(name) {
+			return nil, refuse("%s: %s is the name of a device on Windows", quote(path), quote(name))
+		}
 	}
 	e, err := r.walk(s, true)
 	if err != nil {

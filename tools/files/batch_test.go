@@ -183,7 +183,7 @@ func TestAttacksOnWriting(t *testing.T) {
 	for path, why := range map[string]string{
 		out: "outside", "../out": "outside", "absolute": "leads out", "relative/new": "leads out", "file": "no folder",
 		"file/x": "not a folder", ".ssh": "--allow-hidden", "new/.git/hooks": "--allow-hidden", "CON": "device", "a\x00": "can't be seen",
-		"/": "outside", "~": "not expanded",
+		"/": "outside", "~": "outside",
 	} {
 		b, err := r.Into(path, true)
 		if err == nil {

@@ -70,10 +70,10 @@ func typeOf(name string, text bool, head []byte) string {
 	}
 	t, _, err := mime.ParseMediaType(mimetype.Detect(head).String())
 	if err != nil || text && t == "application/octet-stream" {
-		return fallback(!text)
+		return Untyped(text)
 	}
 	if !text && strings.HasPrefix(t, "text/plain") {
-		return fallback(true)
+		return Untyped(false)
 	}
 	return t
 }
@@ -107,11 +107,12 @@ func ContentType(name string, binary bool) string {
 	if t := TypeByName(name); t != "" {
 		return t
 	}
-	return fallback(binary)
+	return Untyped(!binary)
 }
 
-func fallback(binary bool) string {
-	if binary {
+// Untyped is the type of a file of which nothing is known but whether it is text.
+func Untyped(text bool) string {
+	if !text {
 		return "application/octet-stream"
 	}
 	return api.TypeText

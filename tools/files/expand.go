@@ -15,6 +15,13 @@ import (
 type Found struct {
 	Path string // absolute
 	Name string // one that a package can have, made from the path
+	Own  string // its own name, with those of the folders from where the search began before it, joined by _
+}
+
+// foundAt names a file by its own name, or by those from where the search began.
+func foundAt(path, name string) Found {
+	own := strings.ReplaceAll(name, string(filepath.Separator), "_")
+	return Found{Path: path, Name: PackageName(own), Own: own}
 }
 
 // Expanded is what a path stands for.
@@ -42,6 +49,10 @@ func (r Rules) Expand(name string, limit int) (*Expanded, error) {
 	case errors.Is(err, fs.ErrNotExist) && strings.ContainsAny(name, "*?["):
 		err = x.glob(s)
 		if err == nil && len(x.Files) == 0 {
+			*x = expansion{rules: r, limit: limit, alike: true}
+			err = x.glob(s)
+		}
+		if err == nil && len(x.Files) == 0 {
 			err = refuse("no file matches %s", quote(name))
 		}
 	case err != nil:
@@ -53,7 +64,7 @@ func (r Rules) Expand(name string, limit int) (*Expanded, error) {
 		e.close()
 	default:
 		x.One = true
-		x.Files = []Found{{Path: e.spot.path(), Name: PackageName(filepath.Base(s.rel))}}
+		x.Files = []Found{foundAt(e.spot.path(), nameOf(s, e.spot))}
 		err = regular(e.info)
 		e.close()
 	}
@@ -64,12 +75,23 @@ func (r Rules) Expand(name string, limit int) (*Expanded, error) {
 	return &x.Expanded, nil
 }
 
+// nameOf gives a file's own name: that of a symbolic link, where one was given, and
+// the one that was found where what was given looks like it.
+func nameOf(given, found spot) string {
+	name, real := filepath.Base(given.rel), filepath.Base(found.rel)
+	if lookOf(name) == lookOf(real) {
+		return real
+	}
+	return name
+}
+
 // expansion is an Expand under way.
 type expansion struct {
 	Expanded
 	rules Rules
 	limit int
-	seen  int // entries
+	seen  int  // entries
+	alike bool // what looks like it matches a pattern
 }
 
 // add takes a file that was found under a name from where the search began.
@@ -77,7 +99,7 @@ func (x *expansion) add(s spot, name string) error {
 	if len(x.Files) == x.limit {
 		return refuse("more than %d files: send fewer, or one archive of them", x.limit)
 	}
-	x.Files = append(x.Files, Found{Path: s.path(), Name: PackageName(strings.ReplaceAll(name, string(filepath.Separator), "_"))})
+	x.Files = append(x.Files, foundAt(s.path(), name))
 	return nil
 }
 
@@ -199,7 +221,11 @@ func (x *expansion) match(e *entry, pattern []string, prefix string) error {
 	}
 	defer dir.Close()
 	for _, d := range all {
-		if ok, _ := path.Match(pattern[0], d.Name()); !ok {
+		p, name := pattern[0], d.Name()
+		if x.alike {
+			p, name = lookOf(p), lookOf(name)
+		}
+		if ok, _ := path.Match(p, name); !ok {
 			continue
 		}
 		// A dot is matched by a dot alone, as in every shell.
@@ -210,7 +236,7 @@ func (x *expansion) match(e *entry, pattern []string, prefix string) error {
 		if err != nil {
 			return err
 		}
-		name := filepath.Join(prefix, d.Name())
+		name = filepath.Join(prefix, d.Name())
 		switch {
 		case len(pattern) > 1:
 			err = x.match(c, pattern[1:], name)

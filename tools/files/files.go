@@ -14,10 +14,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
-	"unicode"
 	"unicode/utf8"
+
+	"kubbi-mcp/kubbi/api"
 )
 
 // Refusal says why a path is refused, worded for whoever gave it. It names the
@@ -63,6 +65,7 @@ func NewFolder(path string) (Folder, error) {
 type Rules struct {
 	Folders []Folder
 	Hidden  bool     // also what starts with a dot or looks like a key store
+	Missing []string // what the user allows as well, and was not there at the start: for errors
 	Never   []string // absolute paths of folders that are refused even so, such as our own keys'
 }
 
@@ -77,16 +80,25 @@ func (s spot) path() string { return filepath.Join(s.folder.real, s.rel) }
 
 // locate finds the allowed folder that a path is in, by its text alone.
 func (r Rules) locate(path string) (spot, error) {
-	if err := r.checkText(path); err != nil {
+	spelled, err := Spelled(path)
+	if err != nil {
+		return spot{}, refuse("%s: %v", quote(path), err)
+	}
+	if err := r.checkText(spelled); err != nil {
 		return spot{}, err
 	}
+	return r.place(path, spelled)
+}
+
+// place is locate for a path that need not be one that somebody would write. given
+// is for errors.
+func (r Rules) place(given, path string) (spot, error) {
 	if len(r.Folders) == 0 {
-		return spot{}, refuse("%s: no folder is allowed. %s", quote(path), r.Allowed())
+		return spot{}, refuse("%s: no folder is allowed. %s", quote(given), r.Allowed())
 	}
-	given := path
 	if !filepath.IsAbs(path) {
 		if len(r.Folders) > 1 {
-			return spot{}, refuse("%s is a relative path, and several folders are allowed: give an absolute one. %s", quote(path), r.Allowed())
+			return spot{}, refuse("%s is a relative path, and several folders are allowed: give an absolute one. %s", quote(given), r.Allowed())
 		}
 		path = filepath.Join(r.Folders[0].Path, path)
 	}
@@ -103,6 +115,9 @@ func (r Rules) locate(path string) (spot, error) {
 		}
 	}
 	if found == nil {
+		found = r.similarFolder(path)
+	}
+	if found == nil {
 		return spot{}, refuse("%s is outside the allowed folders. %s", quote(given), r.Allowed())
 	}
 	return *found, r.checkHidden(*found)
@@ -116,29 +131,21 @@ func (r Rules) checkText(path string) error {
 		return refuse("the path is empty")
 	case len(path) > maxPath:
 		return refuse("the path is longer than %d bytes", maxPath)
-	case !utf8.ValidString(path) || strings.ContainsFunc(path, unseen):
+	case !utf8.ValidString(path) || api.HasUnseen(path):
 		return refuse("%s holds a character that can't be seen, such as a line end or a zero byte", quote(path))
-	case path == "~" || strings.HasPrefix(path, "~/"):
-		return refuse("%s: give the whole path, ~ is not expanded", quote(path))
 	}
 	for _, name := range strings.FieldsFunc(path, isSeparator) {
 		if len(name) > maxName {
 			return refuse("a name in the path is longer than %d bytes", maxName)
 		}
-		if device(name) {
-			return refuse("%s: %s is the name of a device on some systems", quote(path), quote(name))
+		if runtime.GOOS == "windows" && api.IsDeviceName(name) {
+			return refuse("%s: %s is the name of a device on Windows", quote(path), quote(name))
 		}
 	}
 	return nil
 }
 
 func isSeparator(c rune) bool { return c == '/' || c == filepath.Separator }
-
-// unseen reports whether a character has no look of its own: line ends, zero
-// bytes, marks that turn the direction of what follows.
-func unseen(c rune) bool {
-	return unicode.IsControl(c) || unicode.In(c, unicode.Cf, unicode.Zl, unicode.Zp)
-}
 
 // checkHidden refuses a spot with a hidden name in it, counted from the innermost
 // allowed folder: whoever allows ~/.config has allowed that name.
@@ -178,15 +185,19 @@ func (r Rules) never(s spot) bool {
 
 // Allowed says which folders are.
 func (r Rules) Allowed() string {
+	missing := ""
+	if len(r.Missing) > 0 {
+		missing = " The user also allows " + strings.Join(r.Missing, ", ") + ", which was not there when kubbi-mcp started."
+	}
 	if len(r.Folders) == 0 {
-		return "Only the user can allow one, by starting kubbi-mcp with --allow-dir DIR, or the host by offering it as a root."
+		return "Only the user can allow one, by starting kubbi-mcp with --allow-dir DIR, or the host by offering it as a root." + missing
 	}
 	paths := make([]string, len(r.Folders))
 	for i, f := range r.Folders {
 		paths[i] = f.Path
 	}
 	slices.Sort(paths)
-	return "Allowed: " + strings.Join(slices.Compact(paths), ", ") + "."
+	return "Allowed: " + strings.Join(slices.Compact(paths), ", ") + "." + missing
 }
 
 // quote shows a path that came from outside.

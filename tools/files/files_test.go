@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -98,6 +99,15 @@ func TestRead(t *testing.T) {
 	}
 }
 
+// deviceOr is how a device's name is refused: on Windows as such, elsewhere for
+// another reason.
+func deviceOr(why string) string {
+	if runtime.GOOS == "windows" {
+		return "device"
+	}
+	return why
+}
+
 // TestAttacksOnReading tries every way out of an allowed folder.
 func TestAttacksOnReading(t *testing.T) {
 	top, r := tree(t, "in/a.txt", "in/sub/b.txt", "in/.env", "in/.ssh/id_rsa", "in/conf/server.pem", "in2/c.txt")
@@ -110,37 +120,43 @@ func TestAttacksOnReading(t *testing.T) {
 	link(t, "loop", filepath.Join(in, "loop"))
 	link(t, "/proc/self/environ", filepath.Join(in, "environ"))
 	for path, why := range map[string]string{
-		"":                                  "empty",
-		"../out/secret":                     "outside",
-		"sub/../../out/secret":              "outside",
-		secret:                              "outside",
-		"/etc/passwd":                       "outside",
-		"/proc/self/environ":                "outside",
-		"/dev/zero":                         "outside",
-		in + "2/c.txt":                      "outside",
-		"absolute":                          "leads out",
-		"relative":                          "leads out",
-		"folder/secret":                     "leads out",
-		"environ":                           "leads out",
-		"loop":                              "too many symbolic links",
-		".env":                              "--allow-hidden",
-		".ssh/id_rsa":                       "--allow-hidden",
-		"shown":                             "--allow-hidden",
-		"conf/server.pem":                   "--allow-hidden",
-		"a.txt\x00.png":                     "can't be seen",
-		"a\n.txt":                           "can't be seen",
-		"\u202etxt.a":                       "can't be seen",
-		"a\xff":                             "can't be seen",
-		"CON":                               "device",
-		"sub/nul.txt":                       "device",
-		strings.Repeat("n", 300):            "longer than 255",
-		strings.Repeat("a/", 3000):          "longer than 4096",
-		"~/.ssh/id_rsa":                     "not expanded",
-		"а.txt":                             "does not exist", // Cyrillic
-		"‥/out/secret":                      "does not exist", // one character, two dots
-		"..／out／secret":                     "hidden",         // wide slashes: one name, which starts with a dot
-		"a.txt/b":                           "not a folder",
-		filepath.Join(top, "ìn") + "/a.txt": "outside",
+		"":                                    "empty",
+		"../out/secret":                       "outside",
+		"sub/../../out/secret":                "outside",
+		secret:                                "outside",
+		"/etc/passwd":                         "outside",
+		"/proc/self/environ":                  "outside",
+		"/dev/zero":                           "outside",
+		in + "2/c.txt":                        "outside",
+		"absolute":                            "leads out",
+		"relative":                            "leads out",
+		"folder/secret":                       "leads out",
+		"environ":                             "leads out",
+		"loop":                                "too many symbolic links",
+		".env":                                "--allow-hidden",
+		".ssh/id_rsa":                         "--allow-hidden",
+		"shown":                               "--allow-hidden",
+		"conf/server.pem":                     "--allow-hidden",
+		"a.txt\x00.png":                       "can't be seen",
+		"a\n.txt":                             "can't be seen",
+		"\u202etxt.a":                         "can't be seen",
+		"a\xff":                               "can't be seen",
+		"CON":                                 deviceOr("does not exist"),
+		"sub/nul.txt":                         deviceOr("does not exist"),
+		strings.Repeat("n", 300):              "longer than 255",
+		strings.Repeat("a/", 3000):            "longer than 4096",
+		"~/.ssh/id_rsa":                       "outside",
+		"file://example.com/etc/passwd":       "this machine",
+		"file:///etc/passwd":                  "outside",
+		"file:" + in + "/../out/secret":       "outside",
+		"file://" + in + "/a.txt%00.png":      "can't be seen",
+		"file://" + in + "/a.txt?x":           "%3F",
+		"file://" + in + "/%2e%2e/out/secret": "outside",
+		"а.txt":                               "does not exist", // Cyrillic
+		"‥/out/secret":                        "does not exist", // one character, two dots
+		"..／out／secret":                       "hidden",         // wide slashes: one name, which starts with a dot
+		"a.txt/b":                             "not a folder",
+		filepath.Join(top, "ìn") + "/a.txt":   "outside",
 	} {
 		refusedRead(t, r, path, why)
 	}
@@ -159,6 +175,29 @@ func TestAttacksOnReading(t *testing.T) {
 		}
 	}
 	refusedRead(t, r, "relative", "leads out")
+}
+
+// TestSpelled reads paths as hosts and people write them.
+func TestSpelled(t *testing.T) {
+	top, r := tree(t, "in/a b.txt", "in/100%.txt")
+	in := filepath.Join(top, "in")
+	t.Setenv("HOME", in)
+	t.Setenv("USERPROFILE", in)
+	slashes := filepath.ToSlash(in)
+	if !strings.HasPrefix(slashes, "/") {
+		slashes = "/" + slashes // C:/...
+	}
+	for _, path := range []string{"~/a b.txt", "file://" + slashes + "/a%20b.txt", "file://localhost" + slashes + "/a b.txt", "FILE:" + slashes + "/a%20b.txt", "100%.txt", "file://" + slashes + "/100%25.txt"} {
+		f, err := r.Open(path)
+		if err != nil {
+			t.Errorf("%s: %v", path, err)
+			continue
+		}
+		f.Close()
+	}
+	if x, err := r.Expand("~", 20); err != nil || len(x.Files) != 2 {
+		t.Errorf("~: %+v, %v", x, err)
+	}
 }
 
 // TestNever refuses our own folder, by whatever name and whatever is allowed.
@@ -267,10 +306,10 @@ func TestExpand(t *testing.T) {
 		"[ab].log":    "a.log b.log",
 		"*":           "a.log b.log c.txt",
 		"*/*.log":     "sub_a.log",
-		"sub":         "a.log x_d_e.md",
-		"sub/*/*":     "x_d_e.md",
-		in:            "a.log b.log c.txt sub_a.log sub_x_d_e.md",
-		".":           "a.log b.log c.txt sub_a.log sub_x_d_e.md",
+		"sub":         "a.log x_d e.md",
+		"sub/*/*":     "x_d e.md",
+		in:            "a.log b.log c.txt sub_a.log sub_x_d e.md",
+		".":           "a.log b.log c.txt sub_a.log sub_x_d e.md",
 		filepath.Join(in, "..", "in", "s?b", "a*"): "sub_a.log",
 	} {
 		x, err := r.Expand(path, 20)

@@ -7,6 +7,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/text/unicode/norm"
+
+	"kubbi-mcp/kubbi/api"
 )
 
 // FuzzRules names files in every way: what is read is in the allowed folder and
@@ -15,7 +19,7 @@ import (
 func FuzzRules(f *testing.F) {
 	for _, path := range []string{
 		"a.txt", "sub/b.txt", "sub/../a.txt", "../out/secret", "link", "away", "away/secret", ".env", "sub/*", "*/*.txt", "[", "**",
-		"CON", "a\x00", "a\n", "~/x", "/etc/passwd", "", ".", "//", "sub//b.txt", "./././a.txt", "..", "sub/.", `sub\b.txt`,
+		"CON", "a\x00", "a\n", "~/x", "/etc/passwd", "", ".", "//", "sub//b.txt", "./././a.txt", "..", "sub/.", `sub\b.txt`, "a\u200d.txt", "sub\u00a0/b.txt", ".e\u200dnv", "awa\u200dy/secret", "sub/.s\u200dsh/id_rsa",
 	} {
 		f.Add(path)
 	}
@@ -59,17 +63,10 @@ func FuzzRules(f *testing.F) {
 				if rel, err := filepath.Rel(allowed.real, found.Path); err != nil || !filepath.IsLocal(rel) || strings.Contains(rel, ".env") || strings.Contains(rel, ".ssh") {
 					t.Errorf("%q stands for %q", path, found.Path)
 				}
-				if found.Name != PackageName(found.Name) {
-					t.Errorf("%q is named %q", found.Path, found.Name)
+				if fault := api.FileNameFault(found.Name, maxName); fault != "" {
+					t.Errorf("%q is named %q, which %s", found.Path, found.Name, fault)
 				}
 			}
-		}
-		name := PackageName(path)
-		if len(name) > 255 || name != PackageName(name) || strings.Contains(name, "..") || strings.ContainsAny(name, `/\`) {
-			t.Errorf("%q becomes %q", path, name)
-		}
-		if CheckName(path) == nil && path != name {
-			t.Errorf("%q is a name to write under, and not one of the API", path)
 		}
 	})
 }
@@ -77,7 +74,60 @@ func FuzzRules(f *testing.F) {
 func checkRefusal(t *testing.T, path string, err error) {
 	t.Helper()
 	var refusal Refusal
-	if err != nil && (!errors.As(err, &refusal) || strings.ContainsFunc(err.Error(), unseen)) {
+	if err != nil && (!errors.As(err, &refusal) || api.HasUnseen(err.Error())) {
 		t.Errorf("%q: %q", path, err)
 	}
+}
+
+// FuzzSavedNames saves under any name that is taken, and finds it again, as it was
+// written and as what looks like it.
+func FuzzSavedNames(f *testing.F) {
+	for _, name := range []string{"a.txt", "aux.h", "отчёт.csv", "caf\u00e9", "cafe\u0301", "🎉.json", "a\u200db", "notes.", "~$x", "%41", "a;b", "$HOME", "'"} {
+		f.Add(name)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		names, err := SaveNames([]string{name})
+		if err != nil {
+			return
+		}
+		top := t.TempDir()
+		allowed, err := NewFolder(top)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := Rules{Folders: []Folder{allowed}, Hidden: true}
+		b, err := r.Into(top, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.Close()
+		if err := b.Check(names, false); err != nil {
+			t.Fatalf("%q: %v", name, err)
+		}
+		if err := b.Stage(t.Context(), names[0], strings.NewReader(name)); err != nil {
+			t.Fatalf("%q is taken, and not saved: %v", name, err)
+		}
+		saved, err := b.Commit()
+		if err != nil {
+			t.Fatalf("%q: %v", name, err)
+		}
+		for _, path := range []string{saved[0].Path, names[0], norm.NFC.String(names[0]), norm.NFD.String(names[0]), strings.ReplaceAll(names[0], "\u00a0", " ")} {
+			if path == "~" {
+				continue // alone, it is the user's home
+			}
+			file, err := r.Open(path)
+			if err != nil {
+				t.Fatalf("%q was saved as %q: %v", name, path, err)
+			}
+			got, err := io.ReadAll(file)
+			file.Close()
+			if err != nil || string(got) != name {
+				t.Fatalf("%q: %q, %v", path, got, err)
+			}
+		}
+		x, err := r.Expand(top, 20)
+		if err != nil || len(x.Files) != 1 || x.Files[0].Name != names[0] {
+			t.Fatalf("%q goes out as %+v, %v", names[0], x, err)
+		}
+	})
 }

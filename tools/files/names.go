@@ -1,84 +1,69 @@
 package files
 
 import (
+	"path"
 	"path/filepath"
-	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"kubbi-mcp/kubbi/api"
 )
 
-// PackageName makes a name, or a path's names joined, one that a file of a
-// package can have: it starts with a letter or a digit, holds only letters,
-// digits, and . _ -, and is not too long.
-func PackageName(name string) string {
-	name = strings.Map(func(r rune) rune {
-		if nameRune(r) {
-			return r
-		}
-		return '_'
-	}, name)
-	for strings.Contains(name, "..") {
-		name = strings.ReplaceAll(name, "..", ".")
-	}
-	name = strings.TrimLeft(name, "._-")
-	if name == "" {
-		name = "file"
-	}
-	if most := api.DefaultLimits().FileNameBytes; len(name) > most {
-		ext := filepath.Ext(name)
-		if len(ext) > 16 {
-			ext = ""
-		}
-		name = name[:most-len(ext)] + ext
-	}
-	return name
-}
+// PackageName gives the name that a file can be sent under: its own, or one that is
+// like it and that every system can save.
+func PackageName(name string) string { return api.SafeFileName(name) }
 
-func nameRune(r rune) bool {
-	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '_' || r == '-'
-}
-
-// CheckName refuses a claimed file's name under which it would not be written:
-// one that the API does not allow, since not every relay checks, or that is no
-// ordinary name on some system.
+// CheckName refuses a name under which a claimed file is not written, since not
+// every relay checks names: one that some system can't save, on every system.
 func CheckName(name string) error {
-	if name == "" || len(name) > maxName || name != PackageName(name) || strings.HasSuffix(name, ".") || device(name) {
+	if api.FileNameFault(name, maxName) != "" {
 		return refuse("the sender's file name %s is not one to write under", quote(name))
 	}
 	return nil
 }
 
+// SaveNames gives the names that the files of a package are written under: their
+// own, and instead of one that the API reference allows and Windows can't save,
+// such as aux.h, one that is like it. All others are refused.
+func SaveNames(names []string) ([]string, error) {
+	out, taken := make([]string, len(names)), make(map[string]bool, len(names))
+	for i, name := range names {
+		if err := CheckName(name); err == nil {
+			out[i], taken[api.FoldFileName(name)] = name, true
+		} else if !api.HostedFileName(name) {
+			return nil, err
+		}
+	}
+	for i, name := range names {
+		if out[i] != "" {
+			continue
+		}
+		safe := api.SafeFileName(name)
+		for ext := path.Ext(safe); taken[api.FoldFileName(safe)]; {
+			safe = api.SafeFileName(strings.TrimSuffix(safe, ext) + "_" + ext)
+			if len(safe) == maxName {
+				return nil, refuse("the sender's file name %s is not one to write under", quote(name))
+			}
+		}
+		out[i], taken[api.FoldFileName(safe)] = safe, true
+	}
+	return out, CheckNames(out)
+}
+
 // CheckNames refuses names that are not to be written under, or not beside each
-// other in a folder that takes a.txt and A.txt for one.
+// other in a folder that takes a.txt and A.txt for one, or both Unicode forms.
 func CheckNames(names []string) error {
 	seen := make(map[string]bool, len(names))
 	for _, name := range names {
 		if err := CheckName(name); err != nil {
 			return err
 		}
-		folded := strings.ToLower(name)
+		folded := api.FoldFileName(name)
 		if seen[folded] {
 			return refuse("two files of the package have the name %s", quote(name))
 		}
 		seen[folded] = true
 	}
 	return nil
-}
-
-// device reports whether Windows takes a name for a device, whatever its ending.
-func device(name string) bool {
-	stem, _, _ := strings.Cut(name, ".")
-	stem = strings.ToUpper(strings.TrimRight(stem, " "))
-	if slices.Contains([]string{"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"}, stem) {
-		return true
-	}
-	port, ok := strings.CutPrefix(stem, "COM")
-	if !ok {
-		port, ok = strings.CutPrefix(stem, "LPT")
-	}
-	return ok && utf8.RuneCountInString(port) == 1 && strings.Contains("123456789¹²³", port)
 }
 
 // hidden reports whether a name is one that people keep from sight, or one under

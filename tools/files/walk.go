@@ -1,6 +1,7 @@
 package files
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -42,7 +43,8 @@ func (r Rules) walk(s spot, mkdir bool) (*entry, error) {
 }
 
 // step walks to a spot. At a symbolic link it gives where that leads from the
-// allowed folder, in place of an entry.
+// allowed folder, in place of an entry; and so it does where a name is not there
+// and another one looks like it.
 func step(s spot, mkdir bool) (_ *entry, target string, err error) {
 	dir, err := os.OpenRoot(s.folder.real)
 	if err != nil {
@@ -56,6 +58,17 @@ func step(s spot, mkdir bool) (_ *entry, target string, err error) {
 	names := strings.Split(s.rel, string(filepath.Separator))
 	for i, name := range names {
 		info, err := dir.Lstat(name)
+		if errors.Is(err, fs.ErrNotExist) && name != "." {
+			// As with a symbolic link, the way begins anew, so that all rules hold
+			// for the name that was found.
+			like, err := similar(dir, name)
+			if err != nil {
+				return nil, "", err
+			}
+			if like != "" {
+				return nil, filepath.Join(filepath.Join(names[:i]...), like, filepath.Join(names[i+1:]...)), nil
+			}
+		}
 		if mkdir && os.IsNotExist(err) {
 			if err = dir.Mkdir(name, 0o700); err == nil || os.IsExist(err) {
 				info, err = dir.Lstat(name)
@@ -121,6 +134,20 @@ func (r Rules) Open(path string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
+	return r.open(s, path)
+}
+
+// OpenFound is Open for what Expand has found, whose path may have characters that
+// nobody would write. The rules are those of Open.
+func (r Rules) OpenFound(found Found) (*File, error) {
+	s, err := r.place(found.Path, found.Path)
+	if err != nil {
+		return nil, err
+	}
+	return r.open(s, found.Path)
+}
+
+func (r Rules) open(s spot, path string) (*File, error) {
 	e, err := r.walk(s, false)
 	if err != nil {
 		return nil, explain(path, err)

@@ -140,14 +140,25 @@ async function openFiles(key, answer) {
       throw badForm();
     }
     const { name, role = "", encoding = "" } = members(text, "name", "role?", "encoding?");
-    const lower = String(name).toLowerCase();
-    if (typeof name !== "string" || !/^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$/.test(name) || lower.includes("..") || names.has(lower) || !isMIME(type) ||
+    const lower = String(name).normalize("NFD").toLowerCase();
+    if (!isFileName(name) || names.has(lower) || !isMIME(type) ||
         (role !== "" && !roles.includes(role)) || (encoding !== "" && encoding !== "base64")) throw badForm();
     names.add(lower);
     items[part.file - 1] = { name, type, role, data };
   }
   return items;
 }
+
+// isFileName has the rules of HostedFileName and FileNameFault in kubbi/api. By
+// the second one each character that can be seen may have a variation selector and
+// a joiner behind it.
+const fileName = new RegExp("^(?:(?:\\u{1f3f4}[\\u{e0020}-\\u{e007e}]{1,8}\\u{e007f}|" +
+  "[\\u0600-\\u0605\\u06dd\\u070f\\u0890\\u0891\\u08e2\\u{110bd}\\u{110cd}]|" +
+  "[^\\p{Cc}\\p{Cf}\\p{Cs}\\p{Co}\\p{Zl}\\p{Zp}\\p{Default_Ignorable_Code_Point}\\p{Noncharacter_Code_Point}/\\\\:*?\"<>|])" +
+  "\\p{Variation_Selector}?[\\u200c\\u200d\\u180e]?)+$", "u");
+const deviceName = /^(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³]) *(?:\.|$)/i;
+const isFileName = (name) => typeof name === "string" && new TextEncoder().encode(name).length <= 255 && !name.includes("..") &&
+  (/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(name) || fileName.test(name) && !/^[.\-\p{Zs}\u2800\p{M}]|[.\p{Zs}\u2800\u200c\u200d\u180e]$/u.test(name) && !deviceName.test(name));
 
 const isMIME = (type) => /^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}\/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$/.test(type);
 

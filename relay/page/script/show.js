@@ -64,7 +64,7 @@ function itemOf(item) {
   actions.append(saveLink([data], filename(item), "Save", ...which));
   const meta = element("p", { class: "meta" }, `${visible(kind(type))}, ${bytes(data.length)}`);
   if (role) meta.append(", ", element("span", { class: "role" }, role));
-  const article = element("article", { class: "item" }, element("h2", { class: "name" }, name || "The content"), meta, actions);
+  const article = element("article", { class: "item" }, element("h2", { class: "name", dir: "auto" }, name || "The content"), meta, actions);
   const note = (words) => article.append(element("p", { class: "meta" }, words));
   if (rasters.includes(type)) {
     const image = element("img", { alt: name ? `The image ${name}` : "The image" });

@@ -8,14 +8,18 @@ import { pathToFileURL } from "node:url";
 const [dir, ...files] = process.argv.slice(2);
 const code = await Promise.all(files.map((f) => readFile(f, "utf8")));
 const whole = join(dir, "page.mjs");
-await writeFile(whole, `${code.join("")}\nexport { unlock, openContent, openFiles, member, readJSON, indented, zipOf };\n`);
+await writeFile(whole, `${code.join("")}\nexport { unlock, openContent, openFiles, member, readJSON, indented, zipOf, isFileName };\n`);
 const page = await import(pathToFileURL(whole));
 
 let input = "";
 for await (const piece of process.stdin) input += piece;
 const b64 = (data) => Buffer.from(data).toString("base64");
 const answers = [];
-for (const { key, kid, answer, json } of JSON.parse(input)) {
+for (const { key, kid, answer, json, name } of JSON.parse(input)) {
+  if (name !== undefined) {
+    answers.push({ name: page.isFileName(name) });
+    continue;
+  }
   if (json !== undefined) {
     const tree = page.readJSON(json);
     answers.push({ text: page.member(`{"a":[{"content":1}],"content":${json},"b":"\\"content\\":2"}`, "content"), indented: tree && page.indented(json, tree) });
