@@ -119,7 +119,7 @@ func (a *app) folder(path string) ([]input, error) {
 	if err != nil {
 		return nil, usage(err)
 	}
-	rules := files.Rules{Folders: []files.Folder{allowed}, Hidden: a.cfg.AllowHidden, Never: []string{own}}
+	rules := files.Rules{Folders: []files.Folder{allowed}, Hidden: a.cfg.AllowHidden, HardLinks: true, Never: []string{own}}
 	found, err := rules.Expand(dir, maxFolder)
 	if err != nil {
 		return nil, usage(err)
