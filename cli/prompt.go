@@ -42,7 +42,8 @@ func (a *app) prompt(in *os.File) ([]byte, error) {
 		return nil, fmt.Errorf("hide what is typed: %w", err)
 	}
 	on, off := pasteOn, pasteOff
-	if a.getenv("TERM") == "dumb" {
+	switch a.getenv("TERM") { // Windows has none, and may show the sequences
+	case "", "dumb":
 		on, off = "", ""
 	}
 	defer func() {
