@@ -408,3 +408,41 @@ func TestAllowedFolders(t *testing.T) {
 		t.Errorf("log: %s", log)
 	}
 }
+
+// TestPathsThatLookAlike sends files by paths as a model writes them.
+func TestPathsThatLookAlike(t *testing.T) {
+	top := t.TempDir()
+	s := startStdio(t, "", "--data-dir", filepath.Join(top, "data"), "--relay-url", freeURL(t), "--allow-dir", top)
+	const shot = "Screenshot 2026-01-01 at 10.00.00\u202fAM.txt"
+	for _, name := range []string{shot, "re\u0301sume\u0301.txt", "two\u00a0faced.txt", "two\u2003faced.txt"} {
+		fileOfItsName(t, filepath.Join(top, name))
+	}
+	if runtime.GOOS != "windows" {
+		fileOfItsName(t, filepath.Join(top, "aux.txt"))
+	}
+	for given, want := range map[string]string{
+		"Screenshot 2026-01-01 at 10.00.00 AM.txt": shot, "Screenshot*AM.txt": shot, "r\u00e9sum\u00e9.txt": "re\u0301sume\u0301.txt", "two\u2003faced.txt": "two\u2003faced.txt",
+	} {
+		for _, path := range []string{given, filepath.Join(top, given)} {
+			r := sendByTool(t, s, "send_files", map[string]any{"files": []map[string]any{{"path": path}}})
+			if r.IsError || len(r.StructuredContent.Files) != 1 || norm.NFC.String(r.StructuredContent.Files[0].Name) != norm.NFC.String(want) {
+				t.Errorf("%+q: %s", path, r.text())
+			}
+			if strings.Contains(path, "*") {
+				continue
+			}
+			if r := sendByTool(t, s, "send", map[string]any{"path": path}); r.IsError {
+				t.Errorf("%+q: %s", path, r.text())
+			}
+		}
+	}
+	if r := sendByTool(t, s, "send", map[string]any{"path": "two faced.txt"}); !r.IsError || !strings.Contains(r.text(), `two\u00a0faced.txt`) || !strings.Contains(r.text(), `two\u2003faced.txt`) {
+		t.Errorf("two that look the same: %s", r.text())
+	}
+	if runtime.GOOS != "windows" {
+		r := sendByTool(t, s, "send_files", map[string]any{"files": []map[string]any{{"path": "aux.txt"}}})
+		if r.IsError || r.StructuredContent.Files[0].Name != "aux_.txt" || len(r.StructuredContent.Notes) != 1 {
+			t.Errorf("aux.txt: %s", r.text())
+		}
+	}
+}

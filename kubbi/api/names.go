@@ -63,7 +63,7 @@ func fileNameFault(name string, limit int) string {
 		return "must not end with a dot, a space or a joiner"
 	case strings.Contains(name, ".."):
 		return "must not have two dots in a row"
-	case isDevice(name):
+	case IsDeviceName(name):
 		return "can't be saved on Windows, where it is the name of a device"
 	}
 	return ""
@@ -101,7 +101,7 @@ func safeFileName(name string, limit int) string {
 	for strings.Contains(name, "..") {
 		name = strings.ReplaceAll(name, "..", ".")
 	}
-	if isDevice(name) {
+	if IsDeviceName(name) {
 		stem, rest := cutStem(name)
 		name = stem + "_" + rest
 	}
@@ -142,6 +142,9 @@ func shortened(name string, limit int) string {
 // FoldFileName gives the same text for two names that some file system takes for
 // one: they differ in case, in their Unicode form, or in joiners alone.
 func FoldFileName(name string) string {
+	if strings.IndexFunc(name, func(c rune) bool { return c >= utf8.RuneSelf }) < 0 {
+		return strings.ToUpper(name) // as below, and faster
+	}
 	name = strings.Map(func(c rune) rune {
 		if isJoiner(c) || unicode.Is(unicode.Variation_Selector, c) {
 			return -1
@@ -186,7 +189,7 @@ func nextRune(s string, before runeKind) (size int, _ runeKind) {
 		return size, joinerRune
 	case unicode.Is(unicode.Variation_Selector, c) && before == seenRune:
 		return size, selectorRune
-	case isUnseen(c):
+	case IsUnseen(c):
 		return size, unseenRune
 	}
 	return size, seenRune
@@ -205,15 +208,14 @@ func HasUnseen(text string) bool {
 	return false
 }
 
-// IsUnseen reports whether a character can't be seen by itself: controls, joiners,
-// selectors, marks that turn the text around them.
-func IsUnseen(c rune) bool { return isUnseen(c) }
-
-// isUnseen reports whether a character has no look of its own, or none that all
-// agree on. What Unicode has not assigned yet may be a letter or an emoji of a
+// IsUnseen reports whether a character has no look of its own, or none that all
+// agree on: controls, joiners, selectors, marks that turn the text around them,
+// private use. What Unicode has not assigned yet may be a letter or an emoji of a
 // later version.
-func isUnseen(c rune) bool {
+func IsUnseen(c rune) bool {
 	switch {
+	case c < utf8.RuneSelf:
+		return unicode.IsControl(c)
 	case unicode.Is(unicode.Prepended_Concatenation_Mark, c):
 		return false // signs of Arabic and others: Cf, and seen
 	case c&0xfffe == 0xfffe, c >= 0xfdd0 && c <= 0xfdef: // noncharacters
@@ -249,8 +251,9 @@ func tagsOfFlag(s string) int {
 
 func isNoTag(c rune) bool { return c < 0xe0020 || c > 0xe007e }
 
-// isDevice reports whether Windows takes a name for a device, whatever its ending.
-func isDevice(name string) bool {
+// IsDeviceName reports whether Windows takes a name for a device, whatever its
+// ending.
+func IsDeviceName(name string) bool {
 	stem, _ := cutStem(name)
 	stem = strings.ToUpper(strings.TrimRight(stem, " "))
 	if slices.Contains([]string{"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"}, stem) {
@@ -262,10 +265,6 @@ func isDevice(name string) bool {
 	}
 	return ok && utf8.RuneCountInString(port) == 1 && strings.Contains("0123456789¹²³", port)
 }
-
-// IsDeviceName reports whether a name in a path is that of a device on Windows,
-// such as aux.h.
-func IsDeviceName(name string) bool { return isDevice(name) }
 
 // cutStem splits a name before its first dot.
 func cutStem(name string) (stem, rest string) {

@@ -88,7 +88,7 @@ func withSum(stem, sum, ending string) string {
 	if most := maxFileName - len(sum) - len(ending); len(stem) > most {
 		stem = strings.TrimRight(stem[:most], "._-")
 	}
-	if name := stem + sum + ending; !isDevice(name) {
+	if name := stem + sum + ending; !IsDeviceName(name) {
 		return name
 	}
 	first, rest := cutStem(stem + sum)
