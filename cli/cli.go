@@ -31,6 +31,7 @@ type grammar struct {
 	Relay         relayCmd         `cmd:"" help:"Serve a relay to a team."`
 	Keys          keysCmd          `cmd:"" help:"Make, list and revoke the API keys of a relay."`
 	Keyring       keyringCmd       `cmd:"" help:"Rotate, list and prune the master keys of a relay."`
+	Folders       foldersCmd       `cmd:"" help:"List and revoke the folders that you have allowed agents to use when asked."`
 	WebhookSecret webhookSecretCmd `cmd:"" name:"webhook-secret" help:"Print what webhook receipts for your API key are signed with."`
 	Version       versionCmd       `cmd:"" help:"Show the version."`
 	Completion    completionCmd    `cmd:"" help:"Print a script that completes commands and flags in bash, zsh or fish."`
@@ -70,12 +71,13 @@ type app struct {
 func Run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) error {
 	var g grammar
 	helped := false
+	host := &hostValues{getenv: getenv}
 	parser, err := kong.New(&g,
 		kong.Name("kubbi-mcp"),
 		kong.Description(description),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(int) { helped = true }), // kong asks for it after --help only
-		kong.Resolvers(environment(getenv)),
+		kong.Resolvers(host.environment()),
 		kong.ValueFormatter(helpWithVariable),
 		kong.Help(helpWithExitCodes),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
@@ -89,21 +91,25 @@ func Run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	case len(args) > 0 && args[0] == helpName: // also with a configuration that is wrong
 		args = append(slices.Clone(args[1:]), "--help")
 	}
+	if args, err = host.arguments(parser.Model, args); err != nil {
+		return usage(err)
+	}
 	parsed, err := parser.Parse(argumentsLast(parser.Model, args))
 	if helped {
 		return nil
 	}
 	if err != nil {
-		return usage(err)
+		return usage(host.named(err))
 	}
 	if err := g.Config.validate(); err != nil {
 		return usage(err)
 	}
 	a := &app{
-		ctx: ctx, cfg: g.Config, getenv: getenv,
+		ctx: ctx, cfg: g.Config, getenv: host.get,
 		stdin: stdin, stdout: stdout, stderr: stderr,
 	}
 	a.log = a.logger(parsed.Command() == "serve" || parsed.Command() == "relay serve")
+	host.logTo(a.log)
 	err = parsed.Run(a)
 	if ctx.Err() != nil && err != nil {
 		return interrupted{err}

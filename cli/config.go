@@ -38,9 +38,8 @@ var prefixRule = regexp.MustCompile(`^[A-Za-z0-9_-]{0,32}$`)
 // validate finds what would only surface later, or in an error that could not
 // name the flag.
 func (c *Config) validate() error {
-	if i := strings.IndexFunc(c.APIKey, func(r rune) bool { return r <= ' ' || r > '~' }); i >= 0 || strings.Contains(c.APIKey, "${") {
-		// Hosts pass a variable that they could not fill in as "${NAME}".
-		return fmt.Errorf("--api-key (KUBBI_API_KEY) is not an API key: it holds a space, a placeholder or a character that a key can't have")
+	if i := strings.IndexFunc(c.APIKey, func(r rune) bool { return r <= ' ' || r > '~' }); i >= 0 {
+		return fmt.Errorf("--api-key (KUBBI_API_KEY) is not an API key: it holds a space or a character that a key can't have")
 	}
 	limits := api.DefaultLimits()
 	if s := c.DefaultTTL.int(); s < limits.MinTTLSeconds || s > limits.MaxTTLSeconds {
@@ -53,22 +52,6 @@ func (c *Config) validate() error {
 		return fmt.Errorf("--tool-prefix (KUBBI_TOOL_PREFIX) may hold at most 32 letters, digits, and _ -")
 	}
 	return c.validateLimits()
-}
-
-// environment fills in flags that are not on the command line. Hosts often
-// pass a variable with an empty value for a setting left blank, so empty is
-// unset; kong's own env tag would take it as given.
-func environment(getenv func(string) string) kong.Resolver {
-	return kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
-		name := flag.Tag.Get("variable")
-		if name == "" {
-			return nil, nil
-		}
-		if v := strings.TrimSpace(getenv(name)); v != "" {
-			return v, nil
-		}
-		return nil, nil
-	})
 }
 
 // helpWithVariable shows a flag's environment variable behind its help.

@@ -7,9 +7,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
-
-	"github.com/adrg/xdg"
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/relay/local"
@@ -21,7 +20,20 @@ import (
 type backend struct {
 	client   *kubbi.Client
 	relay    *local.Relay
-	embedded bool // kubbis are created in the embedded relay
+	base     string // origin that kubbis are created at
+	embedded bool   // that is the embedded relay
+}
+
+// reach says from where the claim URLs of new kubbis can be used.
+func (b *backend) reach() string {
+	u, err := url.Parse(b.base)
+	switch {
+	case b.embedded:
+		return b.relay.Reach()
+	case err != nil || loopback(u.Hostname()):
+		return "this machine"
+	}
+	return "wherever " + u.Scheme + "://" + u.Host + " can be reached"
 }
 
 // connect wires client and relay as the flags say. It touches neither disk nor
@@ -32,7 +44,7 @@ func (a *app) connect() (*backend, error) {
 		return nil, usage(err)
 	}
 	limits := a.cfg.limits()
-	relay, err := local.New(local.Config{Dir: dir, Origin: a.cfg.RelayURL, Limits: limits, Logger: a.log})
+	relay, err := local.New(local.Config{Dir: dir, Origin: a.cfg.RelayURL, TrustAddress: a.trustsRelayURL(), Limits: limits, Logger: a.log})
 	if err != nil {
 		return nil, usagef("--relay-url (KUBBI_RELAY_URL) or --data-dir (KUBBI_DATA_DIR): %w", err)
 	}
@@ -45,6 +57,7 @@ func (a *app) connect() (*backend, error) {
 	default:
 		base, b.embedded = a.cfg.RelayURL, true
 	}
+	b.base = base
 	if u, err := url.Parse(base); err == nil && u.Scheme == "http" && a.cfg.APIKey != "" && !loopback(u.Hostname()) {
 		a.log.Warn("the base URL is plain http: the API key and all content can be read on the way", "base_url", u.Scheme+"://"+u.Host)
 	}
@@ -62,6 +75,16 @@ func (a *app) connect() (*backend, error) {
 		return nil, usagef("--base-url (KUBBI_BASE_URL) or --allow-origin (KUBBI_ALLOW_ORIGINS): %w", err)
 	}
 	return b, nil
+}
+
+// trustsRelayURL tells whether the user has allowed the embedded relay's origin by
+// name: it is allowed anyway, so that means whoever has the address.
+func (a *app) trustsRelayURL() bool {
+	own, err := kubbi.ParseOrigin(a.cfg.RelayURL)
+	return err == nil && slices.ContainsFunc(a.cfg.AllowOrigin, func(o string) bool {
+		other, err := kubbi.ParseOrigin(o)
+		return err == nil && other == own
+	})
 }
 
 // pollEvery is how often to look for receipts: less often where others use the
@@ -87,10 +110,11 @@ func loopback(host string) bool {
 func (a *app) dataDir() (string, error) {
 	dir := a.cfg.DataDir
 	if dir == "" {
-		if xdg.DataHome == "" {
+		home := dataHome()
+		if home == "" {
 			return "", errors.New("no home directory is known: set --data-dir (KUBBI_DATA_DIR)")
 		}
-		dir = filepath.Join(xdg.DataHome, "kubbi")
+		dir = filepath.Join(home, "kubbi")
 	}
 	dir, err := absolute(dir)
 	if err != nil {

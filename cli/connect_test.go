@@ -25,3 +25,17 @@ func TestPollEvery(t *testing.T) {
 		}
 	}
 }
+
+func TestReach(t *testing.T) {
+	for base, want := range map[string]string{
+		"https://api.kubbi.ai":         "wherever https://api.kubbi.ai can be reached",
+		"http://kubbi.lan:7118":        "wherever http://kubbi.lan:7118 can be reached",
+		"http://127.0.0.1:7118":        "this machine",
+		"https://localhost":            "this machine",
+		"https://user:pw@kubbi.x/path": "wherever https://kubbi.x can be reached",
+	} {
+		if got := (&backend{base: base}).reach(); got != want {
+			t.Errorf("%s: %s, want %s", base, got, want)
+		}
+	}
+}

@@ -153,6 +153,12 @@ func TestDocs(t *testing.T) {
 			t.Errorf("exit code %s in the help, %s in docs/cli.md", codes[i][1], rows[i][1])
 		}
 	}
+	for _, command := range []string{"folders list", "folders revoke"} {
+		if !strings.Contains(manual, "`"+command) {
+			t.Errorf("docs/cli.md lacks %s", command)
+		}
+		accepts(t, strings.Fields(command)...)
+	}
 	for _, command := range []string{"serve", "demo", "send", "inspect", "claim", "get", "list", "delete", "version", "help", "completion"} {
 		if !strings.Contains(manual, "`"+command) {
 			t.Errorf("docs/cli.md lacks %s", command)

@@ -129,7 +129,7 @@ func TestGarbage(t *testing.T) {
 		"/metrics":    {"POST": 405, "GET": 200},
 		"/healthz":    {"POST": 405, "HEAD": 200},
 		"/":           {"GET": 404, "POST": 404},
-		"/mcp/":       {"POST": 404},
+		"/mcp/":       {"POST": 400, "GET": 400, "PUT": 405},
 		"/mcp/x":      {"POST": 404},
 		"/debug/vars": {"GET": 404},
 		"/%2e%2e/mcp": {"GET": 404},

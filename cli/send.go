@@ -48,10 +48,14 @@ func (c *sendCmd) Run(a *app) error {
 		return closing(b, fmt.Errorf("send: %w", err))
 	}
 	if c.JSON {
-		err = a.printJSON(sent)
+		err = a.printJSON(struct {
+			*kubbi.Sent
+			Reach string `json:"reach"`
+		}{sent, b.reach()})
 	} else {
 		err = a.print(printable(sent.ClaimURL) + "\n")
 		a.remark("%s", sentRemark(sent))
+		a.remark("it can be claimed from %s", b.reach())
 	}
 	return closing(b, err)
 }

@@ -140,7 +140,10 @@ func (a *app) serveStdio(ctx context.Context, b *backend) error {
 	if err != nil {
 		return err
 	}
-	cfg.Client = b.client
+	if err := a.addProject(&cfg); err != nil {
+		return err
+	}
+	cfg.Client, cfg.Reach = b.client, b.reach
 	srv, err := server.New(cfg)
 	if err != nil {
 		return err

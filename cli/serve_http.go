@@ -51,6 +51,9 @@ func (f *httpFlags) prepare(a *app, b *backend) (serve func(context.Context) err
 	}
 	host, _, _ := net.SplitHostPort(f.Addr)
 	serverConfig.Received = loopback(host) // callers on other machines can't read the folder
+	if serverConfig.Reach = b.reach; b.embedded && !loopback(host) {
+		serverConfig.Reach = func() string { return "the clients of this MCP server, and its machine" }
+	}
 	cfg := server.HTTPConfig{
 		Server:    serverConfig,
 		Connect:   a.connectCaller(b),

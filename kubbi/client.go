@@ -287,8 +287,8 @@ func (c *Client) target(urlOrToken string) (request, error) {
 	if err != nil {
 		return request{}, err
 	}
-	r := request{origin: u.origin, path: api.PathClaim + u.token, token: u.token}
-	if r.origin == "" {
+	r := request{origin: c.allowed.meant(u), path: api.PathClaim + u.token, token: u.token}
+	if u.origin == "" {
 		r.origin = c.base
 		return r, nil
 	}

@@ -17,6 +17,10 @@ type Deleted = api.DeleteResponse
 // When an attempt got no answer and the next one meets ErrConflict, Delete
 // looks: if the kubbi is deleted, that is what was asked for, and no error.
 func (c *Client) Delete(ctx context.Context, id string) (*Deleted, error) {
+	id, err := ParseID(id)
+	if err != nil {
+		return nil, err
+	}
 	r, err := c.kubbi(http.MethodDelete, id)
 	if err != nil {
 		return nil, err

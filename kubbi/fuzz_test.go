@@ -17,6 +17,8 @@ func FuzzParseClaimURL(f *testing.F) {
 		"https://api.kubbi.ai/r/" + testToken, testToken, "<http://[::1]:7117/r/" + testToken + "/claim#k=x>",
 		"https://u@h/r/" + testToken, "https://h:443/r/" + testToken + "%41/inspect//", "HTTPS://H.EXAMPLE:/r/" + testToken,
 		"https://127.1/r/" + testToken, "https://h\\@g/r/" + testToken, "https://h/r/" + testToken + "?q",
+		"[x](" + testURL + ")", "<" + testURL + "|" + otherURL + ">", "see " + plainHost + "%23k=x.", "https://e.example/?u=" + testURL, "「localhost:7117/r/" + testToken + "…」",
+		`{"type":"kubbi_claim_url","url":"` + testURL + `"}`, "https%3A%2F%2Fh.example%2Fr%2F" + testToken, "https://x.safelinks.protection.outlook.com/?url=https%3A%2F%2Fh.example%2Fr%2F" + testToken,
 	} {
 		f.Add(s)
 	}
@@ -46,14 +48,26 @@ func FuzzParseClaimURL(f *testing.F) {
 		if o, err := ParseOrigin(u.Origin()); err != nil || o != u.Origin() {
 			t.Fatalf("origin %q does not parse as itself: %q, %v", u.Origin(), o, err)
 		}
+		ours, err := http.NewRequest(http.MethodGet, u.URL(), nil)
+		if err != nil || ours.URL.Path != "/r/"+u.Token() {
+			t.Fatalf("%q gives the request %v, %v", s, ours, err)
+		}
+		// The host stands in the text, in one of the forms that are undone.
+		text, plain := strings.ToLower(s), s
+		for range 3 {
+			if p, err := url.PathUnescape(plain); err == nil {
+				plain = p
+				text += " " + strings.ToLower(p)
+			}
+			text += strings.ReplaceAll(text, `\/`, "/")
+		}
+		if host := ours.URL.Hostname(); !strings.Contains(host, ":") && !strings.Contains(text, host) && !strings.Contains(s, `\u`) {
+			t.Fatalf("%q does not name the host %q", s, host)
+		}
 		// Where net/http would go with the URL as it was given is where we go.
 		given, err := url.Parse(unwrap(s))
-		if err != nil {
-			t.Fatalf("net/url refuses what we accept: %q: %v", s, err)
-		}
-		ours, err := http.NewRequest(http.MethodGet, u.URL(), nil)
-		if err != nil {
-			t.Fatal(err)
+		if err != nil || given.Scheme != "http" && given.Scheme != "https" || !strings.HasPrefix(given.Path, "/r/") {
+			return // it was found in a text
 		}
 		port := func(u *url.URL) string {
 			if p := strings.TrimLeft(u.Port(), "0"); p != "" {
@@ -70,7 +84,7 @@ func FuzzParseClaimURL(f *testing.F) {
 		if given.Scheme != ours.URL.Scheme || host(given) != host(ours.URL) || port(given) != port(ours.URL) || given.User != nil {
 			t.Fatalf("%q would lead to %s %s, we go to %s", s, given.Scheme, given.Host, ours.URL.Host)
 		}
-		if !strings.HasPrefix(given.Path, "/r/"+u.Token()) || ours.URL.Path != "/r/"+u.Token() {
+		if !strings.HasPrefix(given.Path, "/r/"+u.Token()) && !strings.Contains(s, `\_`) {
 			t.Fatalf("%q has the path %q, we ask for %q", s, given.Path, ours.URL.Path)
 		}
 	})

@@ -4,8 +4,6 @@ import (
 	"context"
 	"net/http"
 
-	"github.com/google/uuid"
-
 	"kubbi-mcp/kubbi/api"
 )
 
@@ -31,9 +29,9 @@ func (c *Client) Get(ctx context.Context, id string) (*Kubbi, error) {
 
 // kubbi is a request on one kubbi of the caller's.
 func (c *Client) kubbi(method, id string) (request, error) {
-	// Anything else might be a claim URL given by mistake, or lead to another path.
-	if len(id) != 36 || uuid.Validate(id) != nil {
-		return request{}, invalid("id is not a UUID (a claim URL or claim token is not an id)")
+	id, err := ParseID(id)
+	if err != nil {
+		return request{}, err
 	}
 	return request{
 		method:   method,

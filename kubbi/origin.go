@@ -15,17 +15,18 @@ import (
 // address is a public one.
 const AnyOrigin = "*"
 
-// Bounds of claim URLs and tokens, in bytes. The relay's own tokens have 43.
+// Bounds of claim tokens, in bytes.
 const (
-	maxClaimURL = 4096
-	minToken    = 16
-	maxToken    = 512
+	minToken = 16
+	maxToken = 512
 )
 
 // ClaimURL is a claim URL or a bare claim token, taken apart. Its parts are
 // secrets: it prints and marshals without them.
 type ClaimURL struct {
 	origin, token, fragment string
+
+	guessed bool // the scheme of the origin: there was none
 }
 
 // Origin is scheme, host and port in their shortest form, as
@@ -57,49 +58,33 @@ func (u ClaimURL) GoString() string { return u.String() }
 func (u ClaimURL) MarshalText() ([]byte, error) { return []byte(u.String()), nil }
 
 // ParseClaimURL takes apart a claim URL, https://<host>/r/<token>, or a bare
-// claim token. Space, quotes and angle brackets around it are taken off; a
-// fragment is kept aside; trailing slashes and the suffixes /claim and /inspect
-// are dropped; scheme and host may be in upper case. What else differs from the
-// plain form is refused with an error that matches ErrValidation, says what is
-// wrong, and does not repeat any part of the URL.
+// claim token. It finds the one claim URL in a text as people and programs pass
+// it on, such as a sentence, a Markdown link, or one without its scheme. A
+// fragment is kept aside; a query string, trailing slashes and the suffixes /claim
+// and /inspect are dropped; scheme and host may be in upper case. What has two
+// readings or none is refused with an error that matches ErrValidation, says what
+// is wrong, and does not repeat any part of the URL.
 //
 // It does not decide whether the origin may be contacted: Client does.
 func ParseClaimURL(s string) (ClaimURL, error) {
-	if len(s) > maxClaimURL {
-		return ClaimURL{}, invalid("claim URL is longer than %d bytes", maxClaimURL)
+	if len(s) > maxClaimText {
+		return ClaimURL{}, invalid("claim URL is longer than %d bytes", maxClaimText)
 	}
 	s = unwrap(s)
+	if inner, ok := passedOn(s); ok {
+		s = unwrap(inner)
+	}
 	if s == "" {
 		return ClaimURL{}, invalid("claim URL is empty")
 	}
-	for i := range len(s) {
-		// Letters outside ASCII are refused rather than converted: a name that
-		// looks like an allowed one must not become another one on its way.
-		if s[i] <= ' ' || s[i] >= 0x7f || s[i] == '\\' {
-			return ClaimURL{}, invalid("claim URL holds a space, a control character, a backslash or a character outside ASCII")
-		}
+	token, fragment := cutFragment(strings.TrimRight(s, ".,;:!?"))
+	switch {
+	case isID(token):
+		return ClaimURL{}, invalid("this is a kubbi's id, for get and delete, and no claim URL; only the claim_url that its sender got opens it")
+	case isToken(token):
+		return ClaimURL{token: token, fragment: cleanFragment(fragment)}, nil
 	}
-	s, fragment, _ := strings.Cut(s, "#")
-	if isToken(s) {
-		return ClaimURL{token: s, fragment: fragment}, nil
-	}
-	scheme, rest, ok := strings.Cut(s, "://")
-	if !ok {
-		return ClaimURL{}, invalid("neither a claim URL, https://<host>/r/<token>, nor a claim token, %d to %d characters of A-Z a-z 0-9 - _", minToken, maxToken)
-	}
-	if strings.Contains(rest, "?") {
-		return ClaimURL{}, invalid("claim URL has a query string; a claim URL has none")
-	}
-	authority, path, _ := strings.Cut(rest, "/")
-	origin, err := joinOrigin(scheme, authority)
-	if err != nil {
-		return ClaimURL{}, invalid("claim URL %v", err)
-	}
-	token, err := pathToken("/" + path)
-	if err != nil {
-		return ClaimURL{}, invalid("claim URL %v", err)
-	}
-	return ClaimURL{origin: origin, token: token, fragment: fragment}, nil
+	return find(s)
 }
 
 // ParseOrigin gives the plain form of an origin, scheme://host or
@@ -236,6 +221,48 @@ func validHost(host string) bool {
 		return false
 	}
 	return strings.Trim(last, "0123456789") != ""
+}
+
+// loopbackHosts are the names of this machine that stand for each other.
+var loopbackHosts = []string{"127.0.0.1", "localhost", "[::1]"}
+
+// loopback gives what follows the host in an http origin of this machine, ":" and
+// the port or ":80"; "" for another origin.
+func loopback(origin string) string {
+	rest, ok := strings.CutPrefix(origin, "http://")
+	if !ok {
+		return ""
+	}
+	for _, h := range loopbackHosts {
+		switch port, ok := strings.CutPrefix(rest, h); {
+		case ok && port == "":
+			return ":80"
+		case ok && port[0] == ':':
+			return port
+		}
+	}
+	return ""
+}
+
+// meant gives the allowed origin that a claim URL means. A claim URL without a
+// scheme may mean an http one; http on another name of this machine means the one
+// that is allowed on the same port. Where that is not one of them, the claim URL's
+// own origin comes back.
+func (o *origins) meant(u ClaimURL) string {
+	if slices.Contains(o.named, u.origin) {
+		return u.origin
+	}
+	if plain := "http://" + host(u.origin); u.guessed && slices.Contains(o.named, plain) {
+		return plain
+	}
+	if port := loopback(u.origin); port != "" {
+		for _, n := range o.named {
+			if loopback(n) == port {
+				return n
+			}
+		}
+	}
+	return u.origin
 }
 
 // origins are those that a client may contact.

@@ -120,7 +120,8 @@ func encodeContent(v any) (_ jsontext.Value, isText bool, err error) {
 		}
 		return raw, raw.Kind() == '"', nil
 	}
-	if !raw.IsValid() {
+	// A name that stands twice in it is the recipient's business.
+	if !raw.IsValid(jsontext.AllowDuplicateNames(true)) {
 		return nil, false, invalid("content is not one valid JSON value")
 	}
 	return raw, raw.Kind() == '"', nil

@@ -83,7 +83,6 @@ func TestSendRefuses(t *testing.T) {
 		"raw garbage":     {Content: json.RawMessage(marker)},
 		"raw with more":   {Content: json.RawMessage(`1,"metadata":{}`)},
 		"raw open":        {Content: json.RawMessage(`{"` + marker + `":1`)},
-		"raw duplicate":   {Content: json.RawMessage(`{"` + marker + `":1,"` + marker + `":2}`)},
 		"channel":         {Content: map[string]any{marker: make(chan int)}},
 		"content type":    {Content: "x", ContentType: marker + "\xff"},
 		"metadata array":  {Content: "x", Metadata: []string{marker}},

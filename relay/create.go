@@ -37,7 +37,7 @@ func (rl *Relay) create(h http.Header, r *http.Request) (resp api.CreateResponse
 	if err := rl.roomFor(r.Context(), d.size); err != nil {
 		return resp, err
 	}
-	t, err := newToken(rl.cfg.Rand)
+	t, err := rl.newClaimToken()
 	if err != nil {
 		return resp, err
 	}

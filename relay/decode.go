@@ -61,7 +61,9 @@ type wireFile struct {
 // them. maxFiles bounds what is kept of files; o is the outline that body is, or
 // nil.
 func decodeCreate(body []byte, maxFiles int, o *outline.Outline) (*wireCreate, error) {
-	d := &decoder{dec: jsontext.NewDecoder(bytes.NewBuffer(body))}
+	// A name that stands twice inside a content is the sender's and the
+	// recipient's business.
+	d := &decoder{dec: jsontext.NewDecoder(bytes.NewBuffer(body), jsontext.AllowDuplicateNames(true))}
 	var c wireCreate
 	if d.dec.PeekKind() != '{' {
 		if d.skip(); d.err == nil || errors.Is(d.err, io.EOF) {
@@ -81,6 +83,9 @@ func decodeCreate(body []byte, maxFiles int, o *outline.Outline) (*wireCreate, e
 			c.maxRetrievals = d.value()
 		case "metadata":
 			c.metadata = d.value()
+			if d.err == nil && !c.metadata.in(body).IsValid() { // valid JSON, but for this
+				d.twice()
+			}
 		case "files":
 			c.files = d.dec.PeekKind()
 			if c.files != '[' {
@@ -205,12 +210,32 @@ func (d *decoder) value() span {
 
 func (d *decoder) object(member func(name string)) {
 	d.token()
+	seen := map[string]bool{}
 	for d.err == nil && d.dec.PeekKind() != '}' {
-		if name := d.token(); d.err == nil {
-			member(name.String())
+		name := d.token()
+		if d.err != nil {
+			break
 		}
+		n := name.String()
+		if seen[n] {
+			d.twice()
+			break
+		}
+		if len(n) <= maxMember && len(seen) < maxMember { // others are none that we know
+			seen[n] = true
+		}
+		member(n)
 	}
 	d.token()
+}
+
+// maxMember is longer than any name of a member, in bytes, and more than an object
+// of the request's own has members.
+const maxMember = 64
+
+// twice is the error of a name that stands twice in an object of the request's own.
+func (d *decoder) twice() {
+	d.err = &jsontext.SyntacticError{ByteOffset: d.dec.InputOffset(), Err: jsontext.ErrDuplicateName}
 }
 
 func (d *decoder) array(element func()) {

@@ -53,6 +53,7 @@ func invalid(message string) error { return faults{message}.err() }
 const (
 	internalMessage    = "the relay failed; its log says why"
 	unavailableMessage = "the relay can't reach its store right now; try again"
+	ownMessage         = "the embedded relay can't use its data directory"
 	masterKeyMessage   = "this relay does not have the master key of this kubbi yet; try again"
 	notFoundMessage    = "no such kubbi"
 	expiredMessage     = "this kubbi has expired: its TTL has passed"
@@ -92,6 +93,9 @@ func (rl *Relay) answerError(w http.ResponseWriter, r *http.Request, err error) 
 	if !known {
 		rl.cfg.Logger.LogAttrs(r.Context(), slog.LevelError, "request failed",
 			slog.String("method", method(r)), slog.String("route", shape(r)), slog.Any("err", err))
+	}
+	if !known && rl.cfg.Own != nil && rl.cfg.Own(r) {
+		e = &apiError{code: e.code, message: ownMessage, messages: []string{err.Error()}}
 	}
 	if rec, ok := w.(*recorder); ok {
 		if rec.status != 0 {

@@ -91,6 +91,7 @@ func newTroubled(t *testing.T) (*troubled, *relay.Relay, *httptest.Server, *lock
 	rl, err := relay.New(relay.Config{
 		Store: s, Keyring: keyring.Fixed(ring), Origin: "https://relay.test/", Logger: slog.New(slog.NewTextHandler(logged, nil)),
 		SweepEvery: 2 * time.Millisecond,
+		Own:        func(r *http.Request) bool { return r.Header.Get("X-Own-User") != "" },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -172,6 +173,34 @@ func TestStoreErrors(t *testing.T) {
 		relay.WriteError(w, code, "m")
 		if w.Code != status {
 			t.Errorf("%s answers %d", code, w.Code)
+		}
+	}
+}
+
+// The relay's own user is told why the store has failed, and nobody else is.
+func TestOwnUserIsTold(t *testing.T) {
+	s, rl, _, _ := newTroubled(t)
+	const inner = "inner-detail"
+	for err, told := range map[error]bool{
+		fmt.Errorf("%s: %w", inner, store.ErrUnavailable): true,
+		errors.New(inner):        true,
+		store.ErrNotFound:        false,
+		context.DeadlineExceeded: false,
+	} {
+		s.inspect = func() error { return err }
+		for _, own := range []bool{false, true} {
+			req := httptest.NewRequest("GET", "/r/"+noToken, nil)
+			if own {
+				req.Header.Set("X-Own-User", "1")
+			}
+			w := httptest.NewRecorder()
+			rl.ServeHTTP(w, req)
+			if got := strings.Contains(w.Body.String(), inner); got != (own && told) {
+				t.Errorf("%v, own %v: %s", err, own, w.Body)
+			}
+			if strings.Contains(w.Body.String(), noToken) {
+				t.Error("the token is told")
+			}
 		}
 	}
 }

@@ -200,7 +200,7 @@ func (l *large) check() error {
 		if v.String {
 			continue
 		}
-		dec := jsontext.NewDecoder(outline.NewReader(l.spool.Section(v.Kept, v.End-v.Start)))
+		dec := jsontext.NewDecoder(outline.NewReader(l.spool.Section(v.Kept, v.End-v.Start)), jsontext.AllowDuplicateNames(true))
 		var err error
 		for err == nil {
 			_, err = dec.ReadToken()

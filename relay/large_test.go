@@ -45,7 +45,7 @@ func TestLargeCreate(t *testing.T) {
 			t.Errorf("%s: claimed something else", name)
 		}
 	}
-	list := `{"a":[` + strings.Repeat(`1e400, "x\u00e9", `, 100<<10) + `null], "long":` + string(quoted) + `}`
+	list := `{"a":[` + strings.Repeat(`1e400, "x\u00e9", `, 100<<10) + `null], "long":` + string(quoted) + `, "long":2}`
 	for name, tt := range map[string]struct{ content, contentType string }{
 		"text":             {string(quoted), "text/plain"},
 		"JSON":             {list, "application/json"},
@@ -95,7 +95,7 @@ func TestLargeFaults(t *testing.T) {
 		"not UTF-8":       {`{"content":"` + long + "\xff" + `"}`, "is not valid UTF-8", api.CodeValidation},
 		"half a pair":     {`{"content":"` + long + `\ud800"}`, "half a surrogate pair", api.CodeValidation},
 		"twice":           {`{"content":"` + long + `","content":1}`, "names a member of an object twice", api.CodeValidation},
-		"twice inside":    {`{"content":{"a":"` + long + `","a":1}}`, "names a member of an object twice", api.CodeValidation},
+		"twice in a file": {`{"files":[{"content":"` + long + `","content":""}]}`, "names a member of an object twice", api.CodeValidation},
 		"not JSON inside": {`{"content":["` + long + `" "x"]}`, "is not valid JSON", api.CodeValidation},
 		"more after it":   {`{"content":"` + long + `"} {}`, "data after its JSON object", api.CodeValidation},
 		"no object":       {`["` + long + `"]`, "must be a JSON object", api.CodeValidation},

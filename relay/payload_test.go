@@ -30,14 +30,18 @@ func TestLargeText(t *testing.T) {
 	}
 }
 
-func TestLargeJSON(t *testing.T) {
+// TestJSON sends JSON values that a reader could change: numbers that no float64
+// holds, and names that stand twice.
+func TestJSON(t *testing.T) {
 	r := newRig(t)
-	value := `{"list":[` + strings.Repeat(`{"n":1.0,"s":"é\u0000"},`, 100_000) + `null]}`
-	c := r.create(`{"content":` + value + `,"content_type":"application/json","ttl_seconds":60}`)
-	var got struct{ Content json.RawMessage }
-	decode(t, r.claim(c.ClaimToken).body, &got)
-	if string(got.Content) != value {
-		t.Error("a large JSON value came back changed")
+	odd := `{"n":[1e400,-0,9007199254740993,1.0],"a":1,"a":{"b":2,"b":3}}`
+	for _, value := range []string{odd, `{"list":[` + strings.Repeat(`{"n":1.0,"n":1e400,"s":"é\u0000"},`, 100_000) + odd + `]}`} {
+		c := r.create(`{"content":` + value + `,"content_type":"application/json","ttl_seconds":60}`)
+		var got struct{ Content json.RawMessage }
+		decode(t, r.claim(c.ClaimToken).body, &got)
+		if string(got.Content) != value {
+			t.Errorf("a JSON value of %d bytes came back changed", len(value))
+		}
 	}
 }
 

@@ -51,6 +51,14 @@ type Config struct {
 
 	SpoolDir string // where a large request waits, encrypted, until it has been understood; zero: the system's folder of temporary files
 
+	// Mark gives the last bytes of a claim token from the random ones before them, so
+	// that it can be seen which relay made it; nil: they are random as well.
+	Mark func(head []byte) [markBytes]byte
+
+	// Own tells whether a request is of the relay's own user, who is told why the
+	// store has failed, with its paths; nil: none is.
+	Own func(*http.Request) bool
+
 	AccessLog bool     // logs each request at info rather than debug, but for those to /health
 	Observer  Observer // is told of requests and sweeps; zero: nobody
 

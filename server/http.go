@@ -111,11 +111,13 @@ func NewHTTP(cfg HTTPConfig) (*HTTP, error) {
 
 func (h *HTTP) routes() *http.ServeMux {
 	mux := http.NewServeMux()
-	mux.HandleFunc("/mcp", h.forCaller(h.serveStreamable))
-	mux.HandleFunc("GET /sse", h.forCaller(h.serveSSE))
-	mux.HandleFunc("POST /message", h.forCaller(h.serveMessage))
-	mux.HandleFunc("GET /metrics", h.forCaller(h.serveMetrics))
-	mux.HandleFunc("GET /healthz", h.serveHealth)
+	for _, slash := range []string{"", "/{$}"} { // some hosts put one at the end
+		mux.HandleFunc("/mcp"+slash, h.forCaller(h.serveStreamable))
+		mux.HandleFunc("GET /sse"+slash, h.forCaller(h.serveSSE))
+		mux.HandleFunc("POST /message"+slash, h.forCaller(h.serveMessage))
+		mux.HandleFunc("GET /metrics"+slash, h.forCaller(h.serveMetrics))
+		mux.HandleFunc("GET /healthz"+slash, h.serveHealth)
+	}
 	mux.HandleFunc("GET "+metadataPath, h.serveMetadata)
 	mux.HandleFunc("GET "+metadataPath+"/{endpoint}", h.serveMetadata)
 	return mux

@@ -40,8 +40,14 @@ type params struct {
 	meta      jsontext.Value
 	tool      jsontext.Value // "name"
 	requestID jsontext.Value // "requestId"
-	others    []jsontext.Value
+	others    []member
 	repeated  bool
+}
+
+// member is one of an object.
+type member struct {
+	name  string
+	value jsontext.Value
 }
 
 // rpcError is an error answer.
@@ -67,14 +73,23 @@ var errNotObject = errors.New("not an object")
 
 // parse takes a line apart. The error it gives is the answer to the line.
 func parse(line []byte) (*message, *rpcError) {
-	m := message{line: line}
+	line = withoutMark(line)
+	if isUTF16(line) {
+		return nil, faultOfUTF16(line)
+	}
 	// Repeated names are looked for where they matter, and left to the tool
 	// inside its arguments.
+	m := message{line: line}
 	err := jsonv2.Unmarshal(line, &m, jsontext.AllowDuplicateNames(true))
 	var syntax *jsontext.SyntacticError
 	switch {
 	case errors.As(err, &syntax):
-		return nil, &rpcError{Code: mcp.PARSE_ERROR, Message: fmt.Sprintf("Parse error: the message is not valid JSON (at byte %d)", syntax.ByteOffset)}
+		// JSON but for a text that is no Unicode still says whose request it is.
+		m = message{line: line}
+		if jsonv2.Unmarshal(line, &m, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) == nil {
+			return m.accept(faultOfText(line, syntax))
+		}
+		return nil, &rpcError{Code: mcp.PARSE_ERROR, Message: fmt.Sprintf("Parse error: the message is not valid JSON (at byte %d)", syntax.ByteOffset), id: headID(line)}
 	case errors.Is(err, errNotObject) && len(line) > 0 && bytes.TrimLeft(line, " \t\r\n")[0] == '[':
 		return nil, invalidRequest(nil, "Invalid request: batches are not part of this protocol; send each message on a line of its own")
 	case errors.Is(err, errNotObject):
@@ -82,7 +97,7 @@ func parse(line []byte) (*message, *rpcError) {
 	case err != nil:
 		return nil, &rpcError{Code: mcp.PARSE_ERROR, Message: "Parse error: the message is not valid JSON"}
 	}
-	return &m, m.check()
+	return m.accept(nil)
 }
 
 // UnmarshalJSONFrom reads the members of a message.
@@ -126,11 +141,7 @@ func (m *message) readParams(dec *jsontext.Decoder) error {
 				return nil
 			}
 		}
-		quoted, err := jsontext.AppendQuote(nil, name)
-		if err != nil {
-			return err
-		}
-		p.others = append(p.others, append(append(quoted, ':'), v...))
+		p.others = append(p.others, member{name, v})
 		return nil
 	})
 }
@@ -170,58 +181,12 @@ func members(dec *jsontext.Decoder, f func(name string) error) error {
 	return err
 }
 
-// check refuses what is JSON but not JSON-RPC.
-func (m *message) check() *rpcError {
-	if m.id != nil {
-		if k := m.id.Kind(); k != '"' && k != '0' || len(m.id) > maxID {
-			m.id = nil
-			return invalidRequest(nil, "Invalid request: an id is a string or a number of at most %d bytes", maxID)
-		}
-	}
-	if string(m.jsonrpc) != `"2.0"` {
-		return invalidRequest(m.id, `Invalid request: "jsonrpc" must be "2.0"`)
-	}
-	if m.repeated {
-		return invalidRequest(m.id, "Invalid request: a member is given twice")
-	}
-	if m.method == nil {
-		if m.answer && m.id != nil {
-			return nil
-		}
-		return invalidRequest(m.id, `Invalid request: no "method"`)
-	}
-	if m.method.Kind() != '"' || len(m.method) > maxMethod {
-		return invalidRequest(m.id, `Invalid request: "method" must be a string of at most %d bytes`, maxMethod)
-	}
-	m.name = unquote(m.method)
-	if m.params != nil && m.params.Kind() != '{' && m.params.Kind() != 'n' {
-		return invalidParams(m.id, "Invalid params: must be an object")
-	}
-	if m.object.repeated {
-		return invalidParams(m.id, "Invalid params: a member is given twice")
-	}
-	if m.name == string(mcp.MethodToolsCall) {
-		return m.checkCall()
-	}
-	return nil
-}
-
-func (m *message) checkCall() *rpcError {
-	if m.object.tool.Kind() != '"' || len(m.object.tool) > maxMethod {
-		return invalidParams(m.id, `Invalid params: "name" must be the name of a tool`)
-	}
-	if a := m.object.arguments; a != nil && a.Kind() != '{' && a.Kind() != 'n' {
-		return invalidParams(m.id, `Invalid params: "arguments" must be an object`)
-	}
-	return nil
-}
-
 // takeArguments takes the arguments of a tool call out of the message; what
-// stays is small. An absent or null value counts as an empty object.
+// stays is small. An absent value counts as an empty object.
 func (m *message) takeArguments() jsontext.Value {
 	args := m.object.arguments
 	m.object.arguments = nil
-	if args == nil || args.Kind() == 'n' {
+	if args == nil {
 		return jsontext.Value("{}")
 	}
 	return args
@@ -249,10 +214,14 @@ func (m *message) encode() []byte {
 		}
 		add(`"name":`, m.object.tool)
 		add(`"arguments":`, m.object.arguments)
-		add(`"_meta":`, m.object.meta)
+		if m.object.meta != nil {
+			add(`"_meta":`, cleanMeta(m.object.meta))
+		}
 		add(`"requestId":`, m.object.requestID)
 		for _, o := range m.object.others {
-			add("", o)
+			if name, err := jsontext.AppendQuote(nil, o.name); err == nil {
+				add(string(name)+":", o.value)
+			}
 		}
 		b = append(b, '}')
 	}

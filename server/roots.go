@@ -20,43 +20,111 @@ import (
 // Bounds of what a client offers.
 const (
 	maxRoots     = 100
-	rootsTimeout = 10 * time.Second // to say what
+	rootsTimeout = 3 * time.Second // to say what
 )
 
-// roots gives the folders that the client of the call in ctx offers as MCP roots.
-// Only one over stdio can: that of an HTTP client are on another machine, as far
-// as we know, and since 2026-07-28 a server asks its client for nothing.
-func (s *Server) roots(ctx context.Context) []files.Folder {
-	session, ok := mcpserver.ClientSessionFromContext(ctx).(*stdioSession)
-	if !ok || mcpserver.IsModernRequest(ctx) || session.GetClientCapabilities().Roots == nil {
-		return nil
+// rootsID names the request for the roots among those of an answer that asks.
+const rootsID = "roots"
+
+// offered gives the folders that the client of a stdio session offers as MCP roots.
+// Where the client is asked by answering, ask says that it must be.
+func (s *Server) offered(ctx context.Context, session *stdioSession, c caps, in mcp.MultiRoundTripParams) (folders []files.Folder, ask bool) {
+	if !c.roots {
+		return nil, false
+	}
+	if c.modern {
+		return s.offeredByAnswer(session, in)
 	}
 	session.roots.Lock()
 	defer session.roots.Unlock() // one asks, the others wait for what it hears
 	changes := session.rootsChanged.Load()
+	late := session.rootsLate
+	if late != nil && session.rootsAsOf == changes {
+		select {
+		case a := <-late:
+			session.rootsLate = nil
+			s.takeRoots(session, a, changes)
+		default:
+			return session.folders, false // it was given its time once
+		}
+	}
 	if session.rootsKnown && session.rootsAsOf == changes {
-		return session.folders
+		return session.folders, false
 	}
-	ctx, cancel := context.WithTimeout(ctx, rootsTimeout)
-	defer cancel()
-	folders, err := s.listRoots(ctx, session)
-	if err != nil {
-		s.log.Warn("the client's roots are not known", "error", err)
-		return nil
+	answers := session.request(ctx, mcp.MethodListRoots, nil)
+	timer := time.NewTimer(rootsTimeout)
+	defer timer.Stop()
+	select {
+	case a := <-answers:
+		if !s.takeRoots(session, a, changes) {
+			return nil, false
+		}
+	case <-ctx.Done():
+		return nil, false
+	case <-timer.C:
+		s.log.Warn("the client offers roots and does not say which; the call goes on without them", "waited", rootsTimeout)
+		session.folders, session.rootsKnown = nil, false
+		session.rootsLate, session.rootsAsOf = answers, changes
 	}
-	session.folders, session.rootsKnown, session.rootsAsOf = folders, true, changes
-	return folders
+	return session.folders, false
 }
 
-func (s *Server) listRoots(ctx context.Context, session *stdioSession) ([]files.Folder, error) {
-	answer, err := session.request(ctx, mcp.MethodListRoots)
+// takeRoots notes what the client has answered. It reports whether that says
+// which roots there are.
+func (s *Server) takeRoots(session *stdioSession, a answer, changes int64) bool {
+	folders, err := s.readRoots(a)
 	if err != nil {
-		return nil, err
+		s.log.Warn("the client's roots are not known", "error", err)
+		return false
+	}
+	session.folders, session.rootsKnown, session.rootsAsOf = folders, true, changes
+	return true
+}
+
+// rootsFresh is for how long roots count that a client has told of in a protocol
+// version in which it does not tell of changes.
+const rootsFresh = 30 * time.Second
+
+// offeredByAnswer is offered in the versions since 2026-07-28.
+func (s *Server) offeredByAnswer(session *stdioSession, in mcp.MultiRoundTripParams) (folders []files.Folder, ask bool) {
+	session.roots.Lock()
+	defer session.roots.Unlock()
+	if list := mcpserver.RootsResponse(in.InputResponses, rootsID); list != nil {
+		folders, err := s.rootFolders(*list)
+		if err != nil {
+			s.log.Warn("the client's roots are not known", "error", err)
+		}
+		session.folders, session.rootsKnown, session.rootsHeard = folders, err == nil, time.Now()
+		session.rootsUnheard = 0
+		return session.folders, false
+	}
+	fresh := session.rootsKnown && time.Since(session.rootsHeard) < rootsFresh
+	switch {
+	case in.RequestState != "" || fresh: // it was asked for this call, or just before
+		return session.folders, false
+	case session.rootsUnheard >= maxUnheard:
+		return nil, false
+	}
+	session.rootsUnheard++
+	return nil, true
+}
+
+// maxUnheard is how often in a row a client is asked for its roots that does not
+// say.
+const maxUnheard = 3
+
+func (s *Server) readRoots(a answer) ([]files.Folder, error) {
+	if a.err != nil {
+		return nil, a.err
 	}
 	var list mcp.ListRootsResult
-	if err := json.Unmarshal(answer, &list); err != nil {
-		return nil, errors.New("the answer can't be read")
+	if err := json.Unmarshal(a.result, &list); err != nil {
+		return nil, fmt.Errorf("read roots: %w", err)
 	}
+	return s.rootFolders(list)
+}
+
+func (s *Server) rootFolders(list mcp.ListRootsResult) ([]files.Folder, error) {
 	if len(list.Roots) > maxRoots {
 		return nil, fmt.Errorf("more than %d roots", maxRoots)
 	}
@@ -92,42 +160,67 @@ func filePath(uri string) (string, error) {
 	return path, nil
 }
 
-// request asks the client, and gives the result of its answer.
-func (s *stdioSession) request(ctx context.Context, method mcp.MCPMethod) (json.RawMessage, error) {
+// answer is what a client has answered to a request of ours.
+type answer struct {
+	result json.RawMessage
+	err    error
+}
+
+// maxAsked is how many requests to the client may await their answers.
+const maxAsked = 64
+
+// request asks the client. The answer may come late, or never; nobody needs to
+// wait for it.
+func (s *stdioSession) request(ctx context.Context, method mcp.MCPMethod, params any) <-chan answer {
 	id := "kubbi-" + strconv.FormatInt(s.requests.Add(1), 10)
-	answer := make(chan []byte, 1)
-	s.mu.Lock()
-	if s.waiting == nil {
-		s.waiting = make(map[string]chan []byte)
+	answers := make(chan answer, 1)
+	fields := map[string]any{"jsonrpc": mcp.JSONRPC_VERSION, "id": id, "method": method}
+	if params != nil {
+		fields["params"] = params
 	}
-	s.waiting[id] = answer
-	s.mu.Unlock()
-	defer func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		delete(s.waiting, id)
-	}()
-	line, err := json.Marshal(map[string]any{"jsonrpc": mcp.JSONRPC_VERSION, "id": id, "method": method})
+	line, err := json.Marshal(fields)
+	if err == nil && !s.await(id, method, answers) {
+		err = errors.New("too many requests to the client are not answered")
+	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", method, err)
+		answers <- answer{err: fmt.Errorf("%s: %w", method, err)}
+		return answers
 	}
-	s.write(ctx, append(line, '\n'))
-	select {
-	case <-ctx.Done():
-		return nil, fmt.Errorf("%s: %w", method, ctx.Err())
-	case b := <-answer:
-		var res struct {
-			Result json.RawMessage
-			Error  *mcp.JSONRPCErrorDetails
-		}
-		if err := json.Unmarshal(b, &res); err != nil {
-			return nil, fmt.Errorf("%s: the answer can't be read", method)
-		}
-		if res.Error != nil {
-			return nil, fmt.Errorf("%s: the client answers with error %d", method, res.Error.Code)
-		}
-		return res.Result, nil
+	if !s.write(ctx, append(line, '\n')) {
+		s.mu.Lock()
+		delete(s.waiting, id)
+		s.mu.Unlock()
+		answers <- answer{err: fmt.Errorf("%s: the client is not there any more", method)}
 	}
+	return answers
+}
+
+// await has the answer to a request handed on.
+func (s *stdioSession) await(id string, method mcp.MCPMethod, answers chan<- answer) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.waiting) >= maxAsked {
+		return false
+	}
+	if s.waiting == nil {
+		s.waiting = make(map[string]func([]byte))
+	}
+	s.waiting[id] = func(b []byte) { answers <- readAnswer(method, b) }
+	return true
+}
+
+func readAnswer(method mcp.MCPMethod, b []byte) answer {
+	var res struct {
+		Result json.RawMessage
+		Error  *mcp.JSONRPCErrorDetails
+	}
+	if err := json.Unmarshal(b, &res); err != nil {
+		return answer{err: fmt.Errorf("%s: the answer can't be read", method)}
+	}
+	if res.Error != nil {
+		return answer{err: fmt.Errorf("%s: the client answers with error %d", method, res.Error.Code)}
+	}
+	return answer{result: res.Result}
 }
 
 // answered takes a client's answer. It reports whether it is one to a request of
@@ -144,6 +237,6 @@ func (s *stdioSession) answered(m *message) bool {
 		return false
 	}
 	delete(s.waiting, id)
-	waiting <- m.line
+	waiting(m.line)
 	return true
 }

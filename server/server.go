@@ -28,18 +28,21 @@ const DefaultMaxMessageBytes = 72 << 20
 // Config is what a Server needs. Client must be set.
 type Config struct {
 	Client          *kubbi.Client
-	Version         string         // shown to the host; "": dev
-	DefaultTTL      time.Duration  // of a kubbi sent without ttl_seconds; 0: one hour
-	Sealed          bool           // seal what is sent without a word on that
-	ToolPrefix      string         // put before every tool's name, as kubbi_
-	MaxMessageBytes int            // of one stdio message; 0: DefaultMaxMessageBytes
-	PollEvery       time.Duration  // between looks at kubbis that somebody has subscribed to; 0: one second
-	Logger          *slog.Logger   // nil: silent
-	Schemas         *tools.Schemas // to share among servers; nil: its own
-	Files           files.Rules    // what may be sent and saved by path; the zero value: nothing
-	MaxInline       int64          // the largest answer to a claim, in bytes; 0: tools.DefaultMaxInline
-	State           *tools.State   // keeps claims under way on disk; nil: in memory
-	Received        bool           // clients are on this machine, and can read what is claimed into State's folder
+	Version         string          // shown to the host; "": dev
+	DefaultTTL      time.Duration   // of a kubbi sent without ttl_seconds; 0: one hour
+	Sealed          bool            // seal what is sent without a word on that
+	ToolPrefix      string          // put before every tool's name, as kubbi_
+	MaxMessageBytes int             // of one stdio message; 0: DefaultMaxMessageBytes
+	PollEvery       time.Duration   // between looks at kubbis that somebody has subscribed to; 0: one second
+	Logger          *slog.Logger    // nil: silent
+	Schemas         *tools.Schemas  // to share among servers; nil: its own
+	Files           files.Rules     // what may be sent and saved by path; the zero value: nothing
+	Consents        *tools.Consents // remember which other folders the user allows when asked; nil: nobody is asked
+	Project         string          // the folder that the host works in, for which such a word is given; over stdio
+	MaxInline       int64           // the largest answer to a claim, in bytes; 0: tools.DefaultMaxInline
+	State           *tools.State    // keeps claims under way on disk; nil: in memory
+	Received        bool            // clients are on this machine, and can read what is claimed into State's folder
+	Reach           func() string   // from where a claim URL that was made can be used; nil: nobody knows
 
 	Caller  string                           // whose server it is, for logs; "": the process's own user
 	Metrics *Metrics                         // nil: none
@@ -54,6 +57,10 @@ type Server struct {
 	saver      *tools.Saver
 	marks      marks
 	asks       asks
+	ids        exactIDs
+	files      files.Rules
+	consents   *tools.Consents
+	project    string
 	added      map[string]bool // tools that are not ours
 	caller     string
 	metrics    *Metrics
@@ -86,6 +93,10 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		client:     cfg.Client,
+		ids:        newExactIDs(),
+		files:      cfg.Files,
+		consents:   cfg.Consents,
+		project:    cfg.Project,
 		watcher:    newWatcher(cfg.Client, cfg.PollEvery, log),
 		saver:      tools.NewSaver(cfg.Client, cfg.State, cfg.Caller, cfg.Logger),
 		caller:     cfg.Caller,
@@ -126,8 +137,9 @@ func New(cfg Config) (*Server, error) {
 		Logger:     cfg.Logger,
 		Schemas:    cfg.Schemas,
 		Files:      cfg.Files,
-		Roots:      s.roots,
+		Folders:    s.folders,
 		MaxInline:  cfg.MaxInline,
+		Reach:      cfg.Reach,
 		State:      cfg.State,
 		Caller:     cfg.Caller,
 		Received:   cfg.Received,

@@ -5,6 +5,7 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 
@@ -13,9 +14,10 @@ import (
 
 // stdioSession is the one client of a stdio transport. mcp-go's own is a global;
 // this one belongs to its ServeStdio call. All that we ask the client for is its
-// roots; answers come by in stdio.serve.
+// roots and its user's word on folders; answers come by in stdio.serve.
 type stdioSession struct {
 	id            string
+	life          context.Context // ends with the session
 	notifications chan mcp.JSONRPCNotification
 	initialized   atomic.Bool
 
@@ -27,11 +29,16 @@ type stdioSession struct {
 	roots        sync.Mutex     // guards what is known of the client's roots:
 	folders      []files.Folder // those that are there
 	rootsKnown   bool
-	rootsAsOf    int64        // rootsChanged, when they were asked for
-	rootsChanged atomic.Int64 // how often the client has said that they have
+	rootsAsOf    int64         // rootsChanged, when they were asked for
+	rootsLate    <-chan answer // to a request that was not answered in time
+	rootsHeard   time.Time     // when they were told, in a version without such requests
+	rootsUnheard int           // how often they were asked for since
+	rootsChanged atomic.Int64  // how often the client has said that they have
+
+	questions questions // to the user, about folders
 
 	mu           sync.Mutex
-	waiting      map[string]chan []byte // for an answer of the client's, by the request's id
+	waiting      map[string]func([]byte) // takes an answer of the client's, by the request's id
 	level        mcp.LoggingLevel
 	client       mcp.Implementation
 	capabilities mcp.ClientCapabilities

@@ -42,6 +42,8 @@ type session struct {
 	id   string
 	life context.Context // of the stream of an SSE session; nil: it is not one
 
+	stream atomic.Pointer[reply] // of an SSE session; nil: it has not begun
+
 	calls calls       // those that mcp-go does not see
 	logs  atomic.Bool // the client has asked for log messages
 

@@ -58,6 +58,7 @@ func (h *HTTP) serveSSE(w http.ResponseWriter, r *http.Request, c *caller) {
 // streamSSE has mcp-go serve the stream of a session, until ctx ends.
 func (c *caller) streamSSE(ctx context.Context, out *reply, r *http.Request, s *session, stream string) {
 	out.marks = &c.server.marks
+	out.ResponseWriter = c.server.ids.writer(out.ResponseWriter)
 	allowed := out.Header().Get("Access-Control-Allow-Origin")
 	out.before = func() { // mcp-go lets every page read the stream
 		out.Header().Del("Access-Control-Allow-Origin")
@@ -70,6 +71,7 @@ func (c *caller) streamSSE(ctx context.Context, out *reply, r *http.Request, s *
 		return s.paying(answeredID(event))
 	}
 	var session mcpserver.ClientSession
+	s.stream.Store(out)
 	req := &request{transport: "sse", session: s.id, opened: func(opened mcpserver.ClientSession) {
 		session = opened
 		s.outbox.attach(stream, opened.NotificationChannel())
@@ -110,6 +112,11 @@ func (h *HTTP) serveMessage(w http.ResponseWriter, r *http.Request, c *caller) {
 	m, fault := parse(body)
 	if fault != nil {
 		release()
+		if s.answerFault(fault, c.server.ids) {
+			h.cfg.Metrics.refused("bad_request")
+			w.WriteHeader(http.StatusAccepted)
+			return
+		}
 		h.refuse(w, fault.id, &problem{status: http.StatusBadRequest, code: fault.Code, reason: "bad_request", message: fault.Message})
 		return
 	}
@@ -122,7 +129,7 @@ func (h *HTTP) serveMessage(w http.ResponseWriter, r *http.Request, c *caller) {
 	if m.id != nil && m.method != nil {
 		end, p := h.load.admit(c)
 		if p == nil {
-			owed = canonicalID(m.id)
+			owed = canonicalID(c.server.ids.forMCPGo(m.id))
 			answered := func(delivered bool) { req.settle(delivered); end(); release() }
 			if p = s.owe(owed, answered); p != nil {
 				end()
@@ -139,10 +146,26 @@ func (h *HTTP) serveMessage(w http.ResponseWriter, r *http.Request, c *caller) {
 	// Who sends it must send others too, but over streamable HTTP only.
 	r.Header.Del(mcp.HeaderProtocolVersion)
 	out := newReply(w, h.limits.StallTimeout)
-	c.sse.MessageHandler().ServeHTTP(out, forward(r.WithContext(withRequest(r.Context(), req)), m))
+	c.sse.MessageHandler().ServeHTTP(out, c.server.forward(r.WithContext(withRequest(r.Context(), req)), m))
 	if out.status != http.StatusAccepted && owed != "" {
 		s.paying(owed)(false)
 	}
+}
+
+// answerFault writes the answer to a message that can't be served to the stream of
+// an SSE session, where a client waits for it. It reports false if it can't: the
+// request is not known by an id, or another one has it.
+func (s *session) answerFault(fault *rpcError, ids exactIDs) bool {
+	out := s.stream.Load()
+	id := canonicalID(ids.forMCPGo(fault.id))
+	if out == nil || fault.id == nil || s.owe(id, func(bool) {}) != nil {
+		return false
+	}
+	s.paying(id) // a client may use it again as soon as it has the answer
+	event := append([]byte("event: message\ndata: "), encodeError(&rpcError{Code: fault.Code, Message: fault.Message, id: ids.forMCPGo(fault.id)})...)
+	_, _ = out.Write(append(event, '\n')) // the data ends with a line's end
+	out.Flush()
+	return true
 }
 
 // answeredID gives the id of the request that an event answers, empty if it
@@ -173,7 +196,11 @@ func canonicalID(id jsontext.Value) string {
 			return strconv.FormatFloat(f, 'g', -1, 64)
 		}
 	}
-	b, err := jsontext.AppendQuote(nil, unquote(id))
+	text, err := jsontext.AppendUnquote(nil, []byte(id))
+	if err != nil { // it holds half of a character
+		return string(id)
+	}
+	b, err := jsontext.AppendQuote(nil, text)
 	if err != nil {
 		return string(id)
 	}

@@ -59,6 +59,7 @@ func (s *Server) ServeStdio(ctx context.Context, stdin io.Reader, stdout io.Writ
 	defer s.watcher.drop(session.outbox.subscriber())
 	defer s.saver.SessionEnded(session.SessionID())
 	ctx = s.mcp.WithContext(ctx, session)
+	session.life = ctx
 	t := &stdio{
 		Server:  s,
 		session: session,
@@ -168,7 +169,7 @@ func (t *stdio) serve(ctx context.Context, in input) {
 		t.out.write(ctx, encodeError(&rpcError{
 			Code:    mcp.INVALID_REQUEST,
 			Message: "Invalid request: the message is longer than " + describeBytes(t.maxMessage),
-			id:      findID(in.head, in.tail),
+			id:      findID(withoutMark(in.head), in.tail),
 		}))
 		return
 	}
@@ -283,7 +284,11 @@ func (t *stdio) handle(ctx context.Context, m *message) (out []byte) {
 		r.outbox = &outbox{listen: m.id}
 		defer r.outbox.close()
 	}
-	answer := t.mcp.HandleMessage(t.requestContext(ctx, nil), m.encode())
+	plain := *m
+	if m.name != string(mcp.MethodSubscriptionsListen) { // whose notifications name it
+		plain.id = t.ids.forMCPGo(m.id) // the answer gets the id as it came
+	}
+	answer := t.mcp.HandleMessage(t.requestContext(ctx, nil), plain.encode())
 	if r.fault != nil {
 		return encodeError(&rpcError{Code: r.fault.Code, Message: r.fault.Message, Data: r.fault.Data, id: m.id})
 	}
@@ -307,9 +312,11 @@ func unblock(stdin io.Reader) bool {
 	return ok && c.Close() == nil
 }
 
+// blank reports whether a line holds nothing. A zero byte alone is half of a line
+// end in UTF-16.
 func blank(line []byte) bool {
-	for _, c := range line {
-		if c != ' ' && c != '\t' && c != '\r' {
+	for _, c := range withoutMark(line) {
+		if c != ' ' && c != '\t' && c != '\r' && c != 0 {
 			return false
 		}
 	}

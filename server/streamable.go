@@ -50,7 +50,7 @@ func (h *HTTP) servePost(w http.ResponseWriter, r *http.Request, c *caller) {
 	defer release()
 	m, fault := parse(body)
 	if fault != nil {
-		h.refuse(w, fault.id, &problem{status: http.StatusBadRequest, code: fault.Code, reason: "bad_request", message: fault.Message})
+		h.refuse(w, fault.id, &problem{status: h.statusOf(r, c, fault), code: fault.Code, reason: "bad_request", message: fault.Message})
 		return
 	}
 	s, end, p := h.admitPost(r, c, m)
@@ -72,7 +72,7 @@ func (h *HTTP) servePost(w http.ResponseWriter, r *http.Request, c *caller) {
 		w.WriteHeader(http.StatusAccepted)
 		return
 	}
-	out := newReply(w, h.limits.StallTimeout)
+	out := newReply(c.server.ids.writer(w), h.limits.StallTimeout)
 	out.marks = &c.server.marks
 	if s != nil && h.serveCall(out, r, c, s, m) {
 		return
@@ -82,8 +82,18 @@ func (h *HTTP) servePost(w http.ResponseWriter, r *http.Request, c *caller) {
 	if s != nil {
 		req.outbox, req.peer.Session = &s.outbox, s.id
 	}
-	c.streamable.ServeHTTP(out, forward(r.WithContext(withRequest(r.Context(), req)), m))
+	c.streamable.ServeHTTP(out, c.server.forward(r.WithContext(withRequest(r.Context(), req)), m))
 	req.settleBy(r.Context(), out)
+}
+
+// statusOf is the HTTP status of an answer to a message that can't be served. In a
+// session it is 200 where the request is known by its id: some clients look at no
+// body of an error, and would wait for their answer until its time is up.
+func (h *HTTP) statusOf(r *http.Request, c *caller, fault *rpcError) int {
+	if fault.id != nil && !modernHeader(r) && c.sessions.get(r.Header.Get(mcpserver.HeaderKeySessionID), false) != nil {
+		return http.StatusOK
+	}
+	return http.StatusBadRequest
 }
 
 // serveListen serves a stream of notifications without a session, until the
@@ -97,7 +107,8 @@ func (h *HTTP) serveListen(w http.ResponseWriter, r *http.Request, c *caller, m 
 		p = h.detach(ctx, cancel, w, req.outbox, func(out *reply) {
 			defer done()
 			defer req.outbox.close()
-			c.streamable.ServeHTTP(out, forward(r.WithContext(withRequest(ctx, req)), m))
+			out.ResponseWriter = c.server.ids.writer(out.ResponseWriter)
+			c.streamable.ServeHTTP(out, c.server.forward(r.WithContext(withRequest(ctx, req)), m))
 		})
 		if p != nil {
 			done()
@@ -184,8 +195,9 @@ func modernHeader(r *http.Request) bool {
 }
 
 // takeOut is from which size on, in bytes, the arguments of a call without
-// sessions are kept from mcp-go, which decodes them again and again. It must
-// see smaller ones: those versions have headers that repeat arguments.
+// sessions to a tool that is not ours are kept from mcp-go, which decodes them
+// again and again. It must see smaller ones: those versions have headers that
+// repeat arguments, which ours don't use.
 const takeOut = 64 << 10
 
 // newRequest makes what our hooks need to know of a message, and takes the
@@ -193,7 +205,7 @@ const takeOut = 64 << 10
 func (s *Server) newRequest(transport string, header http.Header, m *message) *request {
 	req := &request{transport: transport, size: len(m.line), trace: traceOf(header, m.object.meta)}
 	req.peer.Sent = time.Now()
-	if m.name == string(mcp.MethodToolsCall) && (!m.modern() || len(m.line) > takeOut) {
+	if m.name == string(mcp.MethodToolsCall) && (!m.modern() || len(m.line) > takeOut || !s.added[unquote(m.object.tool)]) {
 		req.arguments = m.takeArguments()
 		m.object.arguments = jsontext.Value("{}")
 	}
@@ -202,10 +214,13 @@ func (s *Server) newRequest(transport string, header http.Header, m *message) *r
 
 // forward gives the request that mcp-go sees: what is left of the message, in
 // one spelling. An answer goes through as it is.
-func forward(r *http.Request, m *message) *http.Request {
+func (s *Server) forward(r *http.Request, m *message) *http.Request {
 	body := m.line
 	if m.method != nil {
-		body = m.encode()
+		plain := *m
+		plain.id = s.ids.forMCPGo(m.id)
+		plain.object.requestID = s.ids.forMCPGo(m.object.requestID)
+		body = plain.encode()
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	r.ContentLength = int64(len(body))

@@ -1,6 +1,7 @@
 package tools
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -45,9 +46,14 @@ func decode(args jsontext.Value, in any) error {
 		member, into := p.payload()
 		into.value, args = takeMember(args, member)
 	}
-	err := jsonv2.Unmarshal(args, in, jsonv2.RejectUnknownMembers(true))
+	// A name that is twice in our own arguments was refused by the check.
+	err := jsonv2.Unmarshal(args, in, jsonv2.RejectUnknownMembers(true), jsontext.AllowDuplicateNames(true))
 	if err == nil {
 		return nil
+	}
+	var wrong argumentError
+	if errors.As(err, &wrong) {
+		return wrong
 	}
 	// The text of a decoding error may quote the arguments: say where, not what.
 	var at jsontext.Pointer
@@ -60,8 +66,6 @@ func decode(args jsontext.Value, in any) error {
 		at = sem.JSONPointer
 	}
 	switch {
-	case errors.Is(err, jsontext.ErrDuplicateName):
-		return argumentError(fmt.Sprintf("%s is given twice.", place(string(at))))
 	case errors.Is(err, jsonv2.ErrUnknownName):
 		return argumentError(fmt.Sprintf("%s is not an argument of this tool.", place(string(at))))
 	default:
@@ -100,6 +104,56 @@ func (w *whole) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
+// jsonText is a text, or the JSON text of another value: hosts parse what a model
+// wrote as text.
+type jsonText struct {
+	text  string
+	given bool
+}
+
+// UnmarshalJSONFrom reads any JSON value; null is no text.
+func (t *jsonText) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	switch dec.PeekKind() {
+	case 'n':
+		return dec.SkipValue()
+	case '"':
+		t.given = true
+		return jsonv2.UnmarshalDecode(dec, &t.text)
+	}
+	v, err := dec.ReadValue()
+	t.text, t.given = string(v), true
+	return err
+}
+
+// object is a JSON object, or its JSON text. It is nil if it is null or "".
+type object jsontext.Value
+
+// UnmarshalJSONFrom reads a JSON object.
+func (o *object) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	v, err := dec.ReadValue()
+	if err != nil {
+		return err
+	}
+	v = v.Clone()
+	if text, ok := shortText(v); v.Kind() == 'n' || ok && (text == "" || text == "null") {
+		return nil
+	}
+	if v.Kind() == '[' && len(bytes.TrimSpace(v[1:len(v)-1])) == 0 {
+		return nil // an empty object, as PHP writes it
+	}
+	if text, ok := jsonIn(v); ok {
+		v = text
+	}
+	switch {
+	case v.Kind() != '{':
+		return argumentError("metadata must be a JSON object, or the text of one.")
+	case !v.IsValid():
+		return argumentError("metadata has a name twice.")
+	}
+	*o = object(v)
+	return nil
+}
+
 // cut shortens a text to at most n bytes, at a character's border.
 func cut(s string, n int) string {
 	if len(s) <= n {
@@ -120,17 +174,41 @@ func (w *whole) orZero() int {
 }
 
 // orNil gives nil for an absent value, so that it is not taken for a JSON null.
-func orNil(v jsontext.Value) any {
-	if v == nil {
+func (o object) orNil() any {
+	if o == nil {
 		return nil
 	}
-	return v
+	return jsontext.Value(o)
 }
 
-// orNull gives the value for an answer: null when there is none.
+// maxDepth is how deep metadata may be nested to stand in an answer as a value.
+// Hosts lose an answer whose JSON is nested deeper than they read.
+const maxDepth = 32
+
+// orNull gives the value for an answer: null when there is none. What is nested too
+// deep is given as its JSON text.
 func orNull(v json.RawMessage) jsontext.Value {
-	if len(v) == 0 {
+	switch {
+	case len(v) == 0:
 		return jsontext.Value("null")
+	case nesting(v) > maxDepth:
+		return appendString(nil, string(v))
+	default:
+		return jsontext.Value(v)
 	}
-	return jsontext.Value(v)
+}
+
+// nesting is how deep a JSON value is nested, at most: brackets in strings count.
+func nesting(v []byte) int {
+	depth, most := 0, 0
+	for _, c := range v {
+		switch c {
+		case '{', '[':
+			depth++
+			most = max(most, depth)
+		case '}', ']':
+			depth--
+		}
+	}
+	return most
 }

@@ -13,8 +13,8 @@ const deleteDescription = `Wipe a kubbi that you sent before its time is up, by 
 	`Use it when something was sent by mistake or to the wrong recipient, or is no longer needed.`
 
 type deleteOutput struct {
-	ID     string     `json:"id" jsonschema:"The kubbi's id."`
-	Status api.Status `json:"status" jsonschema:"deleted."`
+	ID     string     `json:"id"`
+	Status api.Status `json:"status"`
 }
 
 func (t *toolset) delete() definition {
@@ -27,6 +27,6 @@ func (t *toolset) delete() definition {
 			}
 			// The hosted service leaves this answer's fields open: a success is a
 			// success, whatever it says.
-			return structured(deleteOutput{ID: in.ID, Status: cmp.Or(gone.Status, api.StatusDeleted)})
+			return structured(deleteOutput{ID: gone.ID, Status: cmp.Or(gone.Status, api.StatusDeleted)})
 		})
 }

@@ -68,6 +68,8 @@ func explain(tool string, e *kubbi.Error) string {
 			" An earlier attempt of this very call got no answer and may have used it up, so the content is lost. Ask the sender to send it again."
 	case errors.Is(e, kubbi.ErrGone):
 		return capital(sentence(e.Message)) + " Its content is wiped and can't be recovered. Ask the sender to send it again."
+	case errors.Is(e, kubbi.ErrNotFound) && consumer && len(e.Messages) > 0:
+		return "There is no kubbi behind this claim URL. " + sentences(e.Messages)
 	case errors.Is(e, kubbi.ErrNotFound) && consumer:
 		return "There is no kubbi behind this claim URL. Check that it is complete and unchanged; if it is, it was wiped long ago, so ask the sender for a new one."
 	case errors.Is(e, kubbi.ErrNotFound):
@@ -88,6 +90,9 @@ func explain(tool string, e *kubbi.Error) string {
 			what = strings.Join(e.Messages, "; ")
 		}
 		return "The request was refused: " + sentence(what) + " Correct this and call this tool again."
+	case (e.Code == api.CodeInternal || e.Code == api.CodeUnavailable) && len(e.Messages) > 0 && !e.Uncertain:
+		return sentences(append([]string{e.Message}, e.Messages...)) +
+			" Tell your user. When it is mended, call this tool again: no restart is needed. Another folder can be given with --data-dir (KUBBI_DATA_DIR)."
 	case errors.Is(e, context.Canceled) && e.Uncertain:
 		return "The call was cancelled. " + afterNetwork(tool, true)
 	case errors.Is(e, context.Canceled):
@@ -120,6 +125,15 @@ func waitFor(d time.Duration) string {
 		return "Wait a minute, then try again."
 	}
 	return fmt.Sprintf("Wait %d seconds, then try again.", int((d+time.Second-1)/time.Second))
+}
+
+// sentences makes a text of messages.
+func sentences(messages []string) string {
+	var all []string
+	for _, m := range messages {
+		all = append(all, capital(sentence(m)))
+	}
+	return strings.Join(all, " ")
 }
 
 // sentence makes a message end like one.

@@ -11,25 +11,25 @@ import (
 )
 
 const getDescription = `Show one kubbi that you sent, by its id: status, how often and when it was claimed, when it expires. ` +
-	`Use it to see whether the recipient has picked it up. It shows neither the content nor the claim_url. To look at somebody else's claim_url use inspect.`
+	`Use it to see whether the recipient has picked it up. For somebody else's claim_url use inspect.`
 
 type idInput struct {
-	ID string `json:"id" jsonschema:"The id that send or send_files returned. Not the claim URL."`
+	ID string `json:"id" jsonschema:"From send, send_files or list; not the claim URL."`
 }
 
 type kubbiOutput struct {
-	ID               string         `json:"id" jsonschema:"The kubbi's id."`
-	Status           api.Status     `json:"status" jsonschema:"active, expired, burned or deleted."`
-	ContentType      string         `json:"content_type,omitzero" jsonschema:"Of a single content."`
-	FileCount        *int           `json:"file_count,omitzero" jsonschema:"Of a package."`
-	TotalSizeBytes   *int64         `json:"total_size_bytes,omitzero" jsonschema:"Of a package, in bytes, decoded."`
-	MaxRetrievals    *int           `json:"max_retrievals" jsonschema:"How often it may be claimed in all; null: no limit."`
-	RetrievalCount   int            `json:"retrieval_count" jsonschema:"How often it was claimed so far."`
-	FirstRetrievedAt *api.Time      `json:"first_retrieved_at" jsonschema:"When it was first claimed, UTC; null: not yet."`
-	LastRetrievedAt  *api.Time      `json:"last_retrieved_at" jsonschema:"When it was last claimed, UTC; null: not yet."`
-	Metadata         jsontext.Value `json:"metadata" jsonschema:"The metadata it was sent with."`
-	CreatedAt        api.Time       `json:"created_at" jsonschema:"When it was made, UTC."`
-	ExpiresAt        api.Time       `json:"expires_at" jsonschema:"When it is wiped, UTC."`
+	ID               string         `json:"id"`
+	Status           api.Status     `json:"status"`
+	ContentType      string         `json:"content_type,omitzero"`
+	FileCount        *int           `json:"file_count,omitzero"`
+	TotalSizeBytes   *int64         `json:"total_size_bytes,omitzero" jsonschema:"Decoded."`
+	MaxRetrievals    *int           `json:"max_retrievals" jsonschema:"null: no limit."`
+	RetrievalCount   int            `json:"retrieval_count"`
+	FirstRetrievedAt *api.Time      `json:"first_retrieved_at" jsonschema:"null: not yet claimed."`
+	LastRetrievedAt  *api.Time      `json:"last_retrieved_at"`
+	Metadata         jsontext.Value `json:"metadata"`
+	CreatedAt        api.Time       `json:"created_at"`
+	ExpiresAt        api.Time       `json:"expires_at"`
 }
 
 func (t *toolset) get() definition {

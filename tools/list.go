@@ -9,22 +9,22 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-const listDescription = `List the kubbis you sent, newest first, a page at a time: ids, status, how often each was claimed. ` +
-	`Use it to find an id, or to see what is still waiting to be picked up. Content and claim URLs are not shown; a lost claim_url can't be recovered.`
+const listDescription = `List the kubbis you sent, newest first: ids, status, how often each was claimed. ` +
+	`Use it to find an id, or to see what still waits to be picked up. A lost claim_url can't be recovered.`
 
 type listInput struct {
-	Page  whole `json:"page,omitzero" jsonschema:"Which page, from 1. Default 1."`
-	Limit whole `json:"limit,omitzero" jsonschema:"Kubbis on a page, 1 to 100. Default 20."`
+	Page  whole `json:"page,omitzero" jsonschema:"From 1."`
+	Limit whole `json:"limit,omitzero" jsonschema:"Kubbis on a page. Default 20."`
 
-	Status api.Status `json:"status,omitzero" jsonschema:"Only kubbis of this status. Default: all."`
+	Status api.Status `json:"status,omitzero" jsonschema:"Only these. Default: all."`
 }
 
 type listOutput struct {
-	Kubbis     []kubbiOutput `json:"kubbis" jsonschema:"Newest first."`
-	Page       int           `json:"page" jsonschema:"This page, from 1."`
-	Limit      int           `json:"limit" jsonschema:"Kubbis on a page."`
-	Total      int           `json:"total" jsonschema:"Kubbis in all."`
-	TotalPages int           `json:"total_pages" jsonschema:"Pages in all."`
+	Kubbis     []kubbiOutput `json:"kubbis"`
+	Page       int           `json:"page"`
+	Limit      int           `json:"limit"`
+	Total      int           `json:"total"`
+	TotalPages int           `json:"total_pages"`
 }
 
 func (t *toolset) list() definition {

@@ -10,22 +10,11 @@ import (
 	"hash"
 	"io"
 	"os"
-	"slices"
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/tools/files"
 )
-
-// rules are what the caller may touch: the folders of the configuration, and
-// those that its host offers.
-func (t *toolset) rules(ctx context.Context) files.Rules {
-	r := t.Files
-	if t.Roots != nil {
-		r.Folders = append(slices.Clip(r.Folders), t.Roots(ctx)...)
-	}
-	return r
-}
 
 // localFile is a file that is sent by its path.
 type localFile struct {
@@ -87,11 +76,11 @@ func (s *summing) Read(p []byte) (int, error) {
 
 // sentFile is what a result says of a file that was sent by its path.
 type sentFile struct {
-	Name        string `json:"name" jsonschema:"Its name in the package."`
-	Path        string `json:"path" jsonschema:"Where it was read."`
-	ContentType string `json:"content_type" jsonschema:"MIME type."`
-	SizeBytes   int64  `json:"size_bytes" jsonschema:"Size in bytes."`
-	SHA256      string `json:"sha256" jsonschema:"Checksum of its content, hexadecimal."`
+	Name        string `json:"name"`
+	Path        string `json:"path"`
+	ContentType string `json:"content_type"`
+	SizeBytes   int64  `json:"size_bytes"`
+	SHA256      string `json:"sha256"`
 }
 
 func (l *localFile) sent() sentFile {
@@ -188,10 +177,10 @@ func checkSealed(sealed bool, size int64) error {
 
 // given is the source of a file whose content is among the arguments.
 func given(f fileInput) (kubbi.Source, error) {
-	data := []byte(*f.Content)
+	data := []byte(f.Content.text)
 	if f.Encoding != "" {
 		var err error
-		if data, err = base64.StdEncoding.Strict().DecodeString(*f.Content); err != nil {
+		if data, err = base64.StdEncoding.Strict().DecodeString(f.Content.text); err != nil {
 			return kubbi.Source{}, argumentError(fmt.Sprintf("The content of %q is not base64: the standard alphabet, padded, without line breaks.", f.Name))
 		}
 	}

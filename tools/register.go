@@ -34,9 +34,10 @@ type Config struct {
 	Schemas    *Schemas      // to share among servers; nil: its own
 
 	// Files says which files may be sent by path and where claimed ones may be
-	// saved; Roots adds the folders that the caller's host offers. nil: none.
-	Files files.Rules
-	Roots func(context.Context) []files.Folder
+	// saved; Folders adds those that the caller's host offers or its user allows
+	// for a call, and is asked only by calls with a path. nil: none.
+	Files   files.Rules
+	Folders func(context.Context, mcp.CallToolRequest, Need) (Grant, error)
 
 	// MaxInline is the largest answer to a claim, in bytes as the client gets them;
 	// 0: DefaultMaxInline.
@@ -50,6 +51,9 @@ type Config struct {
 	Received bool
 	// Saver makes the claims; nil: one that is made of the fields above.
 	Saver *Saver
+
+	// Reach says from where a claim URL that was made can be used; nil: nobody knows.
+	Reach func() string
 
 	// Observe is told of every call when it has ended; nil: nobody.
 	Observe func(context.Context, Call)
@@ -91,6 +95,7 @@ const (
 	OutcomeUnsaved      = "unsaved"        // claimed, and could not be written to disk
 	OutcomeTimeout      = "timeout"        // the call's own time was up
 	OutcomeCancelled    = "cancelled"
+	OutcomeAsked        = "asked"    // the host or the user is asked first, and the call comes again
 	OutcomeInternal     = "internal" // a fault of ours
 )
 
@@ -107,6 +112,9 @@ func Register(s *mcpserver.MCPServer, cfg Config) error {
 	}
 	if cfg.Schemas == nil {
 		cfg.Schemas = &Schemas{}
+	}
+	if cfg.Reach == nil {
+		cfg.Reach = func() string { return "" }
 	}
 	if cfg.Observe == nil {
 		cfg.Observe = func(context.Context, Call) {}
@@ -192,6 +200,10 @@ func define[In any](t *toolset, name, title, description string, h hints,
 		if err := decode(args, &in); err != nil {
 			return nil, err
 		}
+		ctx, ask, err := t.granted(ctx, req, in)
+		if err != nil || ask != nil {
+			return ask, err
+		}
 		return handle(ctx, in)
 	}
 	return definition{tool: tool, handle: func(ctx context.Context, req mcp.CallToolRequest) (*mcp.CallToolResult, error) {
@@ -204,6 +216,9 @@ func define[In any](t *toolset, name, title, description string, h hints,
 		res, err := call(ctx, req)
 		if err != nil {
 			res = problem(name, err)
+		} else if res.NeedsInput() {
+			seen.Outcome = OutcomeAsked
+			return res, nil
 		} else if schema.output == nil {
 			// The result is content alone.
 		} else if bad := schema.output.validate(jsontext.Value(res.RawStructuredContent), lenient...); bad != nil {

@@ -44,7 +44,7 @@ func (s *Schemas) of(tool string) (*schemaPair, error) {
 	if s.byTool == nil {
 		s.byTool = make(map[string]*schemaPair)
 	}
-	p := &schemaPair{input: &validator{schema: input}}
+	p := &schemaPair{input: &validator{schema: input, input: true}}
 	if output != nil {
 		p.output = &validator{schema: output}
 	}
@@ -74,10 +74,19 @@ func Validated(tool mcp.Tool, handle mcpserver.ToolHandlerFunc) mcpserver.ToolHa
 	}
 }
 
-// arguments gives a call's arguments, if they match the schema.
+// arguments gives a call's arguments, if they match the schema. Those of a tool of
+// ours that don't are made to fit, where they can be read so.
 func (v *validator) arguments(req mcp.CallToolRequest) (jsontext.Value, error) {
 	args, err := rawArguments(req)
 	if err != nil {
+		return nil, err
+	}
+	err = v.check(args)
+	var wrong argumentError
+	if !v.input || !errors.As(err, &wrong) {
+		return args, err
+	}
+	if args, err = v.shape.fit(args); err != nil {
 		return nil, err
 	}
 	return args, v.check(args)

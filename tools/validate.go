@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -24,6 +25,8 @@ import (
 type validator struct {
 	schema json.RawMessage
 	whole  bool      // sees values as they are: nothing is known of the schema
+	input  bool      // of a tool of ours: arguments are made to fit
+	shape  *shape    // of an input
 	once   sync.Once // compiles on the first call, to keep it out of the start
 	root   *jsonschema.Schema
 	opaque map[string]bool // members whose schema looks no further than their kind
@@ -40,6 +43,10 @@ func (v *validator) check(args jsontext.Value) error {
 	case errors.Is(err, jsontext.ErrDuplicateName):
 		return argumentError("an argument is given twice.")
 	}
+	var odd *jsonv2.SemanticError
+	if v.input && errors.As(err, &odd) {
+		return argumentError(fmt.Sprintf("%s can't be read.", place(string(odd.JSONPointer))))
+	}
 	var invalid *jsonschema.ValidationError
 	if !errors.As(err, &invalid) {
 		return err
@@ -55,7 +62,10 @@ func (v *validator) validate(value jsontext.Value, opts ...jsonv2.Options) error
 	if v.err != nil {
 		return v.err
 	}
-	if !v.whole {
+	switch {
+	case v.input:
+		value = v.shape.view(value)
+	case !v.whole:
 		value = view(value, v.opaque)
 	}
 	var decoded any
@@ -87,6 +97,14 @@ func (v *validator) compile() {
 		v.err = fmt.Errorf("read schema: %w", err)
 		return
 	}
+	if v.input {
+		if v.shape, v.err = shapeOf("", v.schema); v.err != nil {
+			return
+		}
+	}
+	if schema, ok := doc.(map[string]any); ok && !v.whole {
+		strict(schema)
+	}
 	const name = "mem:///schema.json"
 	c := jsonschema.NewCompiler()
 	if err := c.AddResource(name, doc); err != nil {
@@ -114,13 +132,13 @@ func (v *validator) faults(e *jsonschema.ValidationError, into []string) []strin
 	case *kind.Required:
 		return append(into, fmt.Sprintf("%s: %s is required", at, strings.Join(k.Missing, ", ")))
 	case *kind.AdditionalProperties:
-		known := ""
-		if len(e.InstanceLocation) == 0 {
-			known = " (this tool takes " + strings.Join(v.known, ", ") + ")"
-		}
-		return append(into, fmt.Sprintf("%s: unknown %s%s", at, names(k.Properties), known))
+		return append(into, fmt.Sprintf("%s: unknown %s%s", at, names(k.Properties), v.meant(e.InstanceLocation, k.Properties)))
 	case *kind.Type:
-		return append(into, fmt.Sprintf("%s: must be %s, is %s", at, strings.Join(k.Want, " or "), k.Got))
+		fault := fmt.Sprintf("%s: must be %s, is %s", at, strings.Join(k.Want, " or "), k.Got)
+		if s := v.shape.at(e.InstanceLocation); s != nil && s.members != nil && len(e.InstanceLocation) > 0 {
+			fault += " (known: " + strings.Join(s.names, ", ") + ")"
+		}
+		return append(into, fault)
 	case *kind.Enum:
 		want := make([]string, len(k.Want))
 		for i, w := range k.Want {
@@ -131,15 +149,37 @@ func (v *validator) faults(e *jsonschema.ValidationError, into []string) []strin
 		return append(into, fmt.Sprintf("%s: must be at least %s", at, k.Want.RatString()))
 	case *kind.Maximum:
 		return append(into, fmt.Sprintf("%s: must be at most %s", at, k.Want.RatString()))
-	case *kind.MinItems, *kind.MinLength: // both are 1 wherever they stand in ours
+	case *kind.MinItems: // 1 wherever it stands in ours
 		return append(into, fmt.Sprintf("%s: must not be empty", at))
-	case *kind.MaxLength:
-		return append(into, fmt.Sprintf("%s: must have at most %d characters", at, k.Want))
 	case *kind.Pattern:
 		return append(into, fmt.Sprintf("%s: must match %s", at, k.Want))
 	default:
 		return append(into, fmt.Sprintf("%s: breaks the rule %s", at, strings.Join(k.KeywordPath(), ".")))
 	}
+}
+
+// meant says which members there are, and which of them the unknown ones are most
+// like.
+func (v *validator) meant(at []string, unknown []string) string {
+	known := v.known
+	if s := v.shape.at(at); s != nil {
+		known = s.names
+		var near []string
+		for _, name := range unknown[:min(len(unknown), 10)] {
+			if n := s.nearest(name); n != "" && !slices.Contains(near, n) {
+				near = append(near, n)
+			}
+		}
+		if near != nil {
+			return fmt.Sprintf(": did you mean %s? (known: %s)", strings.Join(near, ", "), strings.Join(known, ", "))
+		}
+	} else if len(at) > 0 {
+		return ""
+	}
+	if len(at) > 0 {
+		return " (known: " + strings.Join(known, ", ") + ")"
+	}
+	return " (this tool takes " + strings.Join(known, ", ") + ")"
 }
 
 // names lists at most ten unknown names, each cut short: they come from outside.

@@ -2,6 +2,8 @@ package tools
 
 import (
 	"bytes"
+	"math"
+	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -12,27 +14,27 @@ const viewLimit = 4096
 
 // view gives what the schema validator needs of arguments: the same shape,
 // with every string over viewLimit replaced by a short one (still long enough
-// to break a maxLength), and every long value of an opaque member (one whose
-// schema looks no further than its kind) by an empty one of its kind. So a
-// payload of megabytes is never decoded just to learn that it is a string.
+// to break a maxLength), and every object and list of an opaque member (one whose
+// schema looks no further than its kind) by an empty one. So a payload of
+// megabytes is never decoded just to learn that it is a string, and what is in
+// one is nobody's business here: a name that stands twice, a number that no
+// float64 holds.
 //
-// args must be valid JSON; it is returned as it is when it is short, or not an
-// object.
+// args must be valid JSON; it is returned as it is when it is not an object.
 func view(args jsontext.Value, opaque map[string]bool) jsontext.Value {
-	if len(args) <= viewLimit {
-		return args
-	}
-	out := append(make([]byte, 0, 2*viewLimit), '{')
+	out := append(make([]byte, 0, min(len(args), 2*viewLimit)), '{')
 	ok := eachMember(args, func(name, v []byte) {
 		if len(out) > 1 {
 			out = append(out, ',')
 		}
 		out = append(appendShort(out, name), ':')
 		switch {
-		case len(v) > viewLimit && v[0] == '{' && opaque[memberName(name)]:
+		case v[0] == '{' && opaque[memberName(name)]:
 			out = append(out, "{}"...)
-		case len(v) > viewLimit && v[0] == '[' && opaque[memberName(name)]:
+		case v[0] == '[' && opaque[memberName(name)]:
 			out = append(out, "[]"...)
+		case jsontext.Value(v).Kind() == '0' && opaque[memberName(name)]:
+			out = append(out, readable(v)...)
 		default:
 			out = appendShort(out, v)
 		}
@@ -41,6 +43,15 @@ func view(args jsontext.Value, opaque map[string]bool) jsontext.Value {
 		return args
 	}
 	return append(out, '}')
+}
+
+// readable gives a number that float64 can hold, in place of one that is larger.
+func readable(number []byte) []byte {
+	f, err := strconv.ParseFloat(string(number), 64)
+	if err == nil {
+		return number
+	}
+	return strconv.AppendFloat(nil, math.Copysign(math.MaxFloat64, f), 'g', -1, 64)
 }
 
 // takeMember splits arguments into the value of one member, as a part of args,

@@ -15,7 +15,9 @@ func TestView(t *testing.T) {
 	short := strings.Repeat("x", viewLimit)
 	opaque := map[string]bool{"content": true, "metadata": true}
 	for name, tt := range map[string]struct{ in, want string }{
-		"short":            {`{"content": [1, 2]}`, `{"content": [1, 2]}`},
+		"short":            {`{"content": "a", "n": [1, 2]}`, `{"content":"a","n":[1, 2]}`},
+		"short and opaque": {`{"content": {"a":1,"a":1e400}}`, `{"content":{}}`},
+		"too large":        {`{"content":-1e400}`, `{"content":-1.7976931348623157e+308}`},
 		"string":           {`{"content":"` + long + `","n":1}`, `{"content":"` + short + `","n":1}`},
 		"escaped":          {`{"content":"` + strings.Repeat(`\"\\`, 3000) + `","n":1}`, `{"content":"` + short + `","n":1}`},
 		"opaque array":     {`{"n":1,"content":[` + strings.Repeat("1,", 9000) + `1]}`, `{"n":1,"content":[]}`},

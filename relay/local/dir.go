@@ -6,7 +6,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -41,7 +40,7 @@ type opened struct {
 	relay  *relay.Relay
 	store  store.Store
 	apiKey string
-	id     string // tells this directory's relay from others; not secret
+	self   identity
 
 	stop    context.CancelFunc
 	running sync.WaitGroup // sweeps, and looks after the keyring, until stop
@@ -88,15 +87,16 @@ func openDir(ctx context.Context, cfg Config) (_ *opened, err error) {
 	if err != nil {
 		return nil, err
 	}
+	self := newIdentity(key)
 	rl, err := relay.New(relay.Config{
-		Store: db, Keyring: ring, Origin: cfg.Origin, Limits: cfg.Limits, Grace: cfg.Grace,
+		Store: db, Keyring: ring, Origin: cfg.Origin, Mark: self.mark, Own: inProcess, Limits: cfg.Limits, Grace: cfg.Grace,
 		Retention: cfg.Retention, SweepEvery: cfg.SweepEvery, SpoolDir: cfg.Dir, Now: cfg.Now, Rand: cfg.Rand, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return nil, err
 	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
-	o := &opened{relay: rl, store: db, apiKey: key, id: relayID(key), stop: stop}
+	o := &opened{relay: rl, store: db, apiKey: key, self: self, stop: stop}
 	for _, run := range []func(context.Context) error{rl.Run, ring.Run} {
 		o.running.Go(func() { _ = run(running) }) // nil, at the end of running
 	}
@@ -160,11 +160,4 @@ func (o *opened) callerKey(ctx context.Context, name string, now time.Time) (str
 		return "", fmt.Errorf("make the API key of %q: %w", name, err)
 	}
 	return key, nil
-}
-
-// relayID is the same in every process that serves the directory.
-func relayID(apiKey string) string {
-	mac := hmac.New(sha256.New, []byte(apiKey))
-	mac.Write([]byte("kubbi-mcp/local/1/relay"))
-	return hex.EncodeToString(mac.Sum(nil)[:8])
 }

@@ -67,12 +67,13 @@ func (t *transport) serve(w *answer, req *http.Request) {
 		if errors.Is(err, store.ErrUnavailable) {
 			code = api.CodeUnavailable
 		}
-		relay.WriteError(w, code, err.Error()) // the caller is the directory's user, and must know
+		// The caller is the directory's user, and must know.
+		relay.WriteError(w, code, "the embedded relay can't use its data directory", err.Error())
 		return
 	}
 	in := req.Clone(w.ctx)
 	in.RequestURI = req.URL.RequestURI()
-	in.RemoteAddr = "in-process"
+	in.RemoteAddr = inProcessAddr
 	if in.Host == "" {
 		in.Host = req.URL.Host
 	}
@@ -89,7 +90,17 @@ func (t *transport) serve(w *answer, req *http.Request) {
 		in.Header.Set("Authorization", "Bearer "+o.apiKey)
 	}
 	t.relay.handler.ServeHTTP(w, in)
+	if token := claimToken(in.URL.Path); token != "" && w.status == http.StatusNotFound && w.pipe == nil {
+		w.forget()
+		t.relay.explainUnknown(w.ctx, w, o.self, token)
+	}
 }
+
+// inProcessAddr is where a request of this process comes from. No connection has
+// such an address.
+const inProcessAddr = "in-process"
+
+func inProcess(r *http.Request) bool { return r.RemoteAddr == inProcessAddr }
 
 // owns says whether a URL is of the relay's origin.
 func (r *Relay) owns(u *url.URL) bool {
@@ -153,6 +164,12 @@ func (w *answer) Write(b []byte) (int, error) {
 		w.buf = nil
 	}
 	return w.pipe.Write(b)
+}
+
+// forget takes back an answer of which nothing was handed over.
+func (w *answer) forget() {
+	w.status, w.sent, w.buf = 0, nil, nil
+	w.header.Del("Content-Length")
 }
 
 // finish ends the answer when the handler has returned, or panicked.

@@ -26,6 +26,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kubbi-mcp/kubbi/api"
@@ -41,6 +42,10 @@ const Owner = "local"
 type Config struct {
 	Dir    string // made if it is not there
 	Origin string // http on a loopback address with a port, as http://127.0.0.1:7117
+
+	// TrustAddress says that whoever listens at Origin may be asked for what was not
+	// made here, if it is a relay of any kind.
+	TrustAddress bool
 
 	Limits     api.Limits
 	Grace      time.Duration
@@ -62,6 +67,9 @@ type Relay struct {
 	handler http.Handler
 	life    context.Context // ends with Close
 	end     context.CancelFunc
+
+	meeting chan struct{} // bounds how many look for a neighbour at once
+	alone   atomic.Bool   // another program has the address: see Reach
 
 	opening chan struct{} // holds a token while nobody opens or closes
 	mu      sync.Mutex    // guards the fields below
@@ -89,7 +97,7 @@ func New(cfg Config) (*Relay, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	cfg.Origin = u.Scheme + "://" + u.Host
-	r := &Relay{cfg: cfg, addr: u.Host, opening: make(chan struct{}, 1)}
+	r := &Relay{cfg: cfg, addr: u.Host, opening: make(chan struct{}, 1), meeting: make(chan struct{}, maxMeeting)}
 	r.life, r.end = context.WithCancel(context.Background())
 	r.opening <- struct{}{}
 	r.handler = onlyLoopback(http.HandlerFunc(r.serve))
@@ -220,10 +228,13 @@ func (r *Relay) serve(w http.ResponseWriter, req *http.Request) {
 		relay.AnswerError(w, req, api.CodeUnavailable, "the relay can't open its store; its log says why")
 		return
 	}
-	if req.URL.Path == api.PathHealth {
-		w.Header().Set(headerID, o.id)
+	if req.URL.Path == api.PathHealth && o.self.introduce(w.Header(), req) {
+		w.WriteHeader(http.StatusNoContent) // who asks for a proof has no interest in the store
+		return
 	}
-	o.relay.ServeHTTP(w, req)
+	if !r.forward(w, req, o.self) {
+		o.relay.ServeHTTP(w, req)
+	}
 }
 
 // begin counts a request in; false means that the relay is closed.

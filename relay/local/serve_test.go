@@ -152,7 +152,7 @@ func TestTakeover(t *testing.T) {
 func TestStranger(t *testing.T) {
 	for name, handler := range map[string]http.HandlerFunc{
 		"a web server": func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello") },
-		"a relay of another directory": func(w http.ResponseWriter, _ *http.Request) {
+		"one that says it is a relay": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Kubbi-Relay", "0123456789abcdef")
 			io.WriteString(w, `{"status":"ok","database":"connected"}`)
 		},

@@ -204,12 +204,16 @@ func (s *Spool) Close() error {
 // file in use can't be removed. It leaves files of the last day alone: they may
 // be in use by another process.
 func Sweep(dir string, now time.Time) error {
-	names, err := filepath.Glob(filepath.Join(dir, pattern))
+	entries, err := os.ReadDir(dir) // and no pattern: the folder's name may hold [ and *
 	if err != nil {
 		return fmt.Errorf("sweep spools: %w", err)
 	}
 	var errs []error
-	for _, name := range names {
+	for _, e := range entries {
+		if ours, _ := filepath.Match(pattern, e.Name()); !ours {
+			continue
+		}
+		name := filepath.Join(dir, e.Name())
 		if info, err := os.Lstat(name); err != nil || now.Sub(info.ModTime()) < leftAfter {
 			continue
 		}

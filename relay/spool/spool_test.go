@@ -94,7 +94,10 @@ func TestFile(t *testing.T) {
 }
 
 func TestSweep(t *testing.T) {
-	dir := t.TempDir()
+	dir := filepath.Join(t.TempDir(), "[a] pattern") // which is a name, and no pattern
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	for name, age := range map[string]time.Duration{"spool-1.tmp": 0, "spool-2.tmp": 2 * leftAfter, "store.db": 2 * leftAfter} {
 		name = filepath.Join(dir, name)
 		if err := os.WriteFile(name, nil, 0o600); err != nil {

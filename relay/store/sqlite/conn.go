@@ -2,9 +2,6 @@ package sqlite
 
 import (
 	"fmt"
-	"net/url"
-	"path/filepath"
-	"strings"
 	"syscall"
 	"unsafe"
 
@@ -50,18 +47,9 @@ func openConn(path string) (*conn, error) {
 // the lock file. SQLite has to make it: the process that opens a data base
 // file itself loses, when it closes it, the locks that SQLite holds on it.
 func create(path string) (*conn, error) {
-	name := uri(path, "modeof="+url.QueryEscape(lockPath(path)))
+	name := uri(path, "modeof="+escaped(lockPath(path)))
 	c, err := dial(name, sqlite3.SQLITE_OPEN_READWRITE|sqlite3.SQLITE_OPEN_CREATE|sqlite3.SQLITE_OPEN_URI)
 	return c, explain(path, err)
-}
-
-// uri is a file name in the form that takes parameters.
-func uri(path, query string) string {
-	path = filepath.ToSlash(path)
-	if !strings.HasPrefix(path, "/") {
-		path = "/" + path // a drive letter
-	}
-	return "file://" + (&url.URL{Path: path}).EscapedPath() + "?" + query
 }
 
 func dial(name string, flags int32) (*conn, error) {

@@ -34,9 +34,13 @@ type fileLock struct {
 	closed  bool
 }
 
-// lockPath is store.lock for store.db.
+// lockPath is store.lock for store.db, and never the store itself.
 func lockPath(path string) string {
-	return strings.TrimSuffix(path, filepath.Ext(path)) + ".lock"
+	ending := filepath.Ext(path)
+	if ending == ".lock" {
+		ending = ""
+	}
+	return strings.TrimSuffix(path, ending) + ".lock"
 }
 
 // openLock makes or opens the lock file of the store at path. It stays empty

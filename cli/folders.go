@@ -1,0 +1,123 @@
+package cli
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"kubbi-mcp/tools"
+)
+
+// foldersCmd is `kubbi-mcp folders`.
+type foldersCmd struct {
+	List   foldersListCmd   `cmd:"" help:"List the folders, oldest first."`
+	Revoke foldersRevokeCmd `cmd:"" help:"Take back what was allowed. Servers that are running heed it at their next call."`
+}
+
+func (a *app) consents() (*tools.Consents, error) {
+	data, err := a.dataDir()
+	if err != nil {
+		return nil, usage(err)
+	}
+	return tools.NewConsents(data), nil
+}
+
+// foldersListCmd is `kubbi-mcp folders list`.
+type foldersListCmd struct {
+	JSON bool `name:"json" help:"Print JSON."`
+}
+
+// Run lists the folders that the user has allowed when asked.
+func (c *foldersListCmd) Run(a *app) error {
+	consents, err := a.consents()
+	if err != nil {
+		return err
+	}
+	all, err := consents.List()
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		if all == nil {
+			all = []tools.Consent{}
+		}
+		return a.printJSON(map[string]any{"folders": all})
+	}
+	if len(all) == 0 {
+		a.remark("no folder was allowed; agents ask for one when they need it, and --allow-dir allows one from the start")
+		return nil
+	}
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "FOLDER\tFOR\tPROJECT\tALLOWED")
+	for _, k := range all {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", oneLine(k.Folder), oneLine(string(k.Access)), oneLine(k.Project), k.AllowedAt.In(time.Local).Format("2006-01-02 15:04:05 MST"))
+	}
+	w.Flush()
+	return a.print(b.String())
+}
+
+// foldersRevokeCmd is `kubbi-mcp folders revoke`.
+type foldersRevokeCmd struct {
+	Folder  string `arg:"" optional:"" complete:"dir" help:"The folder, as list shows it."`
+	For     string `placeholder:"ACCESS" help:"Only read, or only write."`
+	Project string `placeholder:"DIR" help:"Only what was allowed for this project."`
+	All     bool   `help:"Every folder."`
+	JSON    bool   `name:"json" help:"Print JSON."`
+}
+
+// Run takes back what the user has allowed.
+func (c *foldersRevokeCmd) Run(a *app) error {
+	if (c.Folder == "") == (!c.All && c.Project == "") {
+		return usagef("name a folder as kubbi-mcp folders list shows it, or give --project or --all")
+	}
+	if c.For != "" && c.For != string(tools.Read) && c.For != string(tools.Write) {
+		return usagef("--for is read or write")
+	}
+	for _, path := range []*string{&c.Folder, &c.Project} {
+		if *path == "" {
+			continue
+		}
+		full, err := absolute(*path)
+		if err != nil {
+			return usage(err)
+		}
+		*path = full
+	}
+	consents, err := a.consents()
+	if err != nil {
+		return err
+	}
+	revoked, err := consents.Revoke(func(k tools.Consent) bool {
+		return (c.Folder == "" || samePath(c.Folder, k.Folder)) &&
+			(c.Project == "" || samePath(c.Project, k.Project)) &&
+			(c.For == "" || c.For == string(k.Access))
+	})
+	if err != nil {
+		return err
+	}
+	if len(revoked) == 0 && !c.All {
+		return fmt.Errorf("nothing was revoked: no such folder was allowed; kubbi-mcp folders list shows those that were")
+	}
+	if c.JSON {
+		if revoked == nil {
+			revoked = []tools.Consent{}
+		}
+		return a.printJSON(map[string]any{"revoked": revoked})
+	}
+	for _, k := range revoked {
+		a.remark("revoked: %s, for %s, in %s", oneLine(k.Folder), k.Access, oneLine(k.Project))
+	}
+	return nil
+}
+
+// samePath compares a path that the user gives with one without symbolic links.
+func samePath(given, real string) bool {
+	if given == real {
+		return true
+	}
+	resolved, err := filepath.EvalSymlinks(given)
+	return err == nil && resolved == real
+}

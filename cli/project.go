@@ -1,0 +1,46 @@
+package cli
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+
+	"kubbi-mcp/server"
+	"kubbi-mcp/tools"
+	"kubbi-mcp/tools/files"
+)
+
+// projectVariable is what Claude Code sets for the servers that it starts: the
+// folder that it works in.
+const projectVariable = "CLAUDE_PROJECT_DIR"
+
+// addProject allows the folder of the host's project, and has the user asked about
+// others in its name. A server that many call has no project.
+func (a *app) addProject(cfg *server.Config) error {
+	data, err := a.dataDir()
+	if err != nil {
+		return usage(err)
+	}
+	cfg.Consents = tools.NewConsents(data)
+	if dir, err := os.Getwd(); err == nil {
+		if cfg.Project, err = filepath.EvalSymlinks(dir); err != nil {
+			cfg.Project = dir
+		}
+	}
+	dir := strings.TrimSpace(a.getenv(projectVariable))
+	if dir == "" || strings.Contains(dir, "${") { // which a host could not fill in
+		return nil
+	}
+	f, err := files.NewFolder(dir)
+	switch {
+	case err != nil:
+		a.log.Warn("the project's folder can't be used", "variable", projectVariable, "error", err)
+	case files.TooWide(f.Real()):
+		cfg.Project = f.Real()
+		a.log.Warn("the project's folder is not open to agents: it is a home or a system's folder; allow it with --allow-dir if that is meant", "variable", projectVariable)
+	default:
+		cfg.Project = f.Real()
+		cfg.Files = cfg.Files.With(f)
+	}
+	return nil
+}

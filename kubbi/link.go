@@ -1,0 +1,371 @@
+package kubbi
+
+import (
+	"net/url"
+	"strings"
+	"unicode"
+
+	"github.com/go-json-experiment/json"
+	"github.com/google/uuid"
+
+	"kubbi-mcp/kubbi/api"
+)
+
+// A claim URL reaches us the way people and programs pass it on: in a sentence, a
+// Markdown or Slack link, behind a tracking query, with "%23" for "#". This file
+// finds it. The rule is: what has one reading is read, and what has two, or none,
+// is refused. An origin is never guessed: it is what the text says, and whether
+// it may be contacted is decided later, by Client.
+
+// maxClaimText is the longest text, in bytes, that a claim URL is looked for in.
+const maxClaimText = 16 << 10
+
+// wholeToken is the length of our relay's tokens. Other services may have others.
+const wholeToken = 43
+
+// find gives the only claim URL in a text.
+func find(text string) (ClaimURL, error) {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' && !strings.ContainsRune("\t\n\v\f\r", rune(c)) || c == 0x7f {
+			return ClaimURL{}, invalid("claim URL holds a control character")
+		}
+	}
+	words := splitWords(text)
+	var found *link
+	var fault, other error // of what looks like a claim URL, and of other URLs
+	for i, w := range words {
+		l, err := readWord(w)
+		switch {
+		case err != nil && l.other:
+			other = err
+		case err != nil:
+			fault = err
+		case l.token == "":
+		case i+1 < len(words) && l.brokenBefore(words[i+1]):
+			return ClaimURL{}, invalid("claim URL is broken in two by a space or a line's end: join its parts")
+		case found == nil:
+			found = &l
+		case !found.merge(l):
+			return ClaimURL{}, invalid("there are two different claim URLs in it: give one of them")
+		}
+	}
+	switch {
+	case fault != nil:
+		return ClaimURL{}, fault
+	case found != nil:
+		return found.ClaimURL, nil
+	case other != nil:
+		return ClaimURL{}, other
+	case len(words) > 1:
+		return ClaimURL{}, invalid("there is no claim URL, https://<host>/r/<token>, in it")
+	default:
+		return ClaimURL{}, invalid("neither a claim URL, https://<host>/r/<token>, nor a claim token, %d to %d characters of A-Z a-z 0-9 - _", minToken, maxToken)
+	}
+}
+
+// link is a claim URL as it was found. With an error and other it is a URL, but
+// none of a claim.
+type link struct {
+	ClaimURL
+	short bool // dots follow it: it may be only the start of a URL
+	plain bool // nothing follows it in its word
+	other bool
+}
+
+// merge takes in another link of the same text. It reports whether both may be the
+// same: "[URL](URL)" has one twice, and "<URL|start of URL...>" may have it cut.
+func (l *link) merge(m link) bool {
+	a, b := &l.ClaimURL, &m.ClaimURL
+	sameHost := a.origin == b.origin || loopback(a.origin) != "" && loopback(a.origin) == loopback(b.origin) || (a.guessed || b.guessed) && host(a.origin) == host(b.origin)
+	switch {
+	case !sameHost:
+		return false
+	case a.token == b.token && (a.fragment == b.fragment || b.fragment == ""):
+		if !b.guessed {
+			a.origin, a.guessed = b.origin, false
+		}
+		l.short = l.short && m.short
+		return true
+	case a.token == b.token && a.fragment == "":
+		b.guessed = a.guessed && b.guessed
+		*l = m
+		return true
+	case m.short && strings.HasPrefix(a.token, b.token):
+		return true
+	case l.short && strings.HasPrefix(b.token, a.token):
+		*l = m
+		return true
+	}
+	return false
+}
+
+// brokenBefore reports whether the word after a link looks like its other part.
+func (l *link) brokenBefore(next string) bool {
+	return l.plain && l.fragment == "" && len(l.token)+len(next) == wholeToken && isToken(l.token+next)
+}
+
+func host(origin string) string {
+	_, h, _ := strings.Cut(origin, "://")
+	return h
+}
+
+// splitWords cuts a text where no URL goes on: at space, at the brackets and
+// quotes that don't stand in one, and between the halves of a Markdown link.
+func splitWords(text string) []string {
+	var words []string
+	for _, w := range strings.FieldsFunc(text, func(r rune) bool {
+		return unicode.IsSpace(r) || strings.ContainsRune("<>\"`|", r)
+	}) {
+		for part := range strings.SplitSeq(w, "](") {
+			if part != "" {
+				words = append(words, part)
+			}
+		}
+	}
+	return words
+}
+
+// readWord reads a word as a claim URL. A word that is nothing of the kind gives
+// a link without a token, and no error.
+func readWord(w string) (link, error) {
+	if len(w) > 8 && (strings.EqualFold(w[:6], "https%") || strings.EqualFold(w[:5], "http%")) {
+		if plain, err := url.PathUnescape(w); err == nil {
+			w = plain
+		}
+	}
+	before, rest, ok := strings.Cut(w, "://")
+	if !ok {
+		if strings.Contains(w, api.PathClaim) {
+			return readBare(strings.TrimLeftFunc(w, opens))
+		}
+		return link{}, nil
+	}
+	start := len(before)
+	for start > 0 && isSchemeByte(before[start-1]) {
+		start--
+	}
+	for start < len(before) && !isLetter(before[start]) {
+		start++ // "1.https"
+	}
+	if strings.HasSuffix(before[:start], "_") { // "_https://..._"
+		rest = strings.TrimRight(rest, "_")
+	}
+	if strings.ContainsAny(before[:start], `/\@%?#`) {
+		return link{}, invalid("claim URL stands inside another URL: give the claim URL alone")
+	}
+	return readURL(before[start:], rest, true)
+}
+
+// readBare reads a claim URL without a scheme.
+func readBare(w string) (link, error) {
+	if i := strings.IndexByte(w, '['); i == 0 && !isIPv6(w) {
+		w = w[1:]
+	}
+	authority, _, _ := strings.Cut(w, "/")
+	if strings.HasSuffix(authority, ":") || !strings.ContainsAny(authority, ".:") && !strings.EqualFold(authority, "localhost") {
+		return link{}, invalid("neither a claim URL, https://<host>/r/<token>, nor a claim token: it has no whole host")
+	}
+	scheme := "https"
+	if o, err := joinOrigin("http", authority); err == nil && loopback(o) != "" {
+		scheme = "http"
+	}
+	l, err := readURL(scheme, w, false)
+	l.guessed = err == nil
+	return l, err
+}
+
+// isIPv6 reports whether a word starts with an IPv6 address in brackets.
+func isIPv6(w string) bool {
+	inner, _, ok := strings.Cut(w[1:], "]")
+	return ok && strings.Trim(inner, "0123456789abcdefABCDEF:.") == ""
+}
+
+// readURL reads what follows "scheme://". The host is read strictly; behind the
+// token nothing can change where the URL leads.
+func readURL(scheme, rest string, unwraps bool) (link, error) {
+	end := strings.IndexAny(rest, "/?#")
+	if end < 0 {
+		end = len(rest)
+	}
+	authority, path := rest[:end], rest[end:]
+	for i := range len(authority) {
+		if c := authority[i]; c == '\\' || c >= 0x7f {
+			return link{}, invalid("claim URL has a backslash or a character outside ASCII in its host")
+		}
+	}
+	if strings.EqualFold(scheme, idScheme) {
+		return link{}, invalid("this is a kubbi's id, for get and delete, and no claim URL; only the claim_url that its sender got opens it")
+	}
+	inner, whole := wrapsLink(path), path
+	path, fragment := cutFragment(path)
+	path, query, hasQuery := strings.Cut(path, "?")
+	origin, err := joinOrigin(scheme, trimPunctuation(authority, path == "" && !hasQuery))
+	if err != nil {
+		return link{other: !strings.Contains(rest, api.PathClaim) && !inner}, invalid("claim URL %v", err)
+	}
+	if !strings.HasPrefix(path, api.PathClaim) {
+		if target := safeLink(origin, whole); unwraps && target != "" {
+			if scheme, rest, ok := strings.Cut(target, "://"); ok {
+				return readURL(scheme, rest, false)
+			}
+		}
+		if inner {
+			return link{}, invalid("claim URL stands in the query string or path of a URL of another site: give the claim URL alone")
+		}
+		return link{other: true}, invalid("claim URL has another path than /r/<token>")
+	}
+	if hasQuery && wrapsLink(query) {
+		return link{}, invalid("claim URL has a query string with another claim URL in it: give one of them")
+	}
+	// What may follow a URL in a text is cut off the path.
+	path = strings.ReplaceAll(path, `\_`, "_") // as Markdown has it
+	segment := path
+	if i := strings.IndexFunc(segment, closes); i >= 0 {
+		if wrapsLink(segment[i:]) || strings.Contains(segment[i:], "://") {
+			return link{}, invalid("claim URL is followed by another one: give one of them")
+		}
+		segment = segment[:i]
+	}
+	trimmed := strings.TrimRight(segment, ".:?!")
+	if strings.HasSuffix(trimmed, "/") && segment[len(trimmed):] == ".." {
+		trimmed = segment // leads to another path
+	}
+	token, err := pathToken(trimmed)
+	if err != nil {
+		return link{}, invalid("claim URL %v", err)
+	}
+	return link{
+		ClaimURL: ClaimURL{origin: origin, token: token, fragment: cleanFragment(fragment)},
+		short:    strings.HasPrefix(path[len(trimmed):], "...") || strings.HasPrefix(path[len(trimmed):], "…"),
+		plain:    path == trimmed && !hasQuery && fragment == "",
+	}, nil
+}
+
+// trimPunctuation takes a full stop and the like off a host that ends a word, so
+// that "see https://example.com." is a URL.
+func trimPunctuation(authority string, last bool) string {
+	if last {
+		return strings.TrimRight(authority, ".,;:!?)]}'*")
+	}
+	return authority
+}
+
+// cutFragment cuts at the "#", or at what stands for it.
+func cutFragment(path string) (before, fragment string) {
+	before, fragment, ok := strings.Cut(path, "#")
+	if !ok {
+		before, fragment, _ = strings.Cut(path, "%23")
+	}
+	return before, fragment
+}
+
+// cleanFragment gives a fragment without what was put behind it: punctuation, or a
+// tracking parameter.
+func cleanFragment(f string) string {
+	if strings.Contains(f, "%") {
+		if plain, err := url.PathUnescape(f); err == nil {
+			f = plain
+		}
+	}
+	f = strings.ReplaceAll(f, `\_`, "_")
+	end := strings.IndexFunc(f, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-_=", r)
+	})
+	if end >= 0 {
+		f = f[:end]
+	}
+	return f
+}
+
+// wrapsLink reports whether a claim URL may stand in a part of a URL, escaped or
+// not.
+func wrapsLink(s string) bool {
+	for range 3 {
+		if i := strings.Index(s, api.PathClaim); i > 0 || i == 0 && strings.Contains(s[1:], api.PathClaim) {
+			return true
+		}
+		plain, err := url.QueryUnescape(s)
+		if err != nil || plain == s {
+			return err != nil && strings.Contains(strings.ToLower(s), "%2fr%2f")
+		}
+		s = plain
+	}
+	return strings.Contains(s, api.PathClaim)
+}
+
+// safeLink gives the URL that a link of Outlook's Safe Links leads to. Such a link
+// has no other reading.
+func safeLink(origin, path string) string {
+	path, _, _ = strings.Cut(path, "#")
+	_, query, _ := strings.Cut(path, "?")
+	if !strings.HasPrefix(origin, "https://") || !strings.HasSuffix(origin, ".safelinks.protection.outlook.com") {
+		return ""
+	}
+	q, err := url.ParseQuery(query)
+	if err != nil || len(q["url"]) != 1 {
+		return ""
+	}
+	return q.Get("url")
+}
+
+// opens reports whether r may stand before a URL in a text.
+func opens(r rune) bool {
+	return strings.ContainsRune("({'*~,;:=", r) || r > unicode.MaxASCII && unicode.In(r, unicode.P, unicode.S, unicode.Cf)
+}
+
+// closes reports whether r ends a URL's path in a text.
+func closes(r rune) bool { return strings.ContainsRune("'()[]{},;*~&\\", r) || r > unicode.MaxASCII }
+
+func isLetter(c byte) bool { return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' }
+
+func isSchemeByte(c byte) bool {
+	return isLetter(c) || '0' <= c && c <= '9' || c == '+' || c == '-' || c == '.'
+}
+
+// passedOn gives the claim URL of the JSON objects in which agents pass one on:
+// {"type":"kubbi_claim_url","url":...} and {"input_type":"kubbi","claim_url":...}.
+func passedOn(text string) (string, bool) {
+	if !strings.HasPrefix(text, "{") {
+		return "", false
+	}
+	var o struct {
+		Type      string `json:"type"`
+		URL       string `json:"url"`
+		InputType string `json:"input_type"`
+		ClaimURL  string `json:"claim_url"`
+	}
+	if json.Unmarshal([]byte(text), &o) != nil {
+		return "", false
+	}
+	switch {
+	case o.Type == "kubbi_claim_url" && o.URL != "" && o.ClaimURL == "":
+		return o.URL, true
+	case o.InputType == "kubbi" && o.ClaimURL != "" && o.URL == "":
+		return o.ClaimURL, true
+	}
+	return "", false
+}
+
+// idScheme is that of the kubbi://ID form in which some texts name a kubbi.
+const idScheme = "kubbi"
+
+// ParseID reads the id of a kubbi: a UUID, also as kubbi://ID, with space, quotes
+// or angle brackets around it. A claim URL or token is refused as what it is, with
+// an error that matches ErrValidation.
+func ParseID(s string) (string, error) {
+	id := unwrap(s)
+	if n := len(idScheme + "://"); len(id) > n && strings.EqualFold(id[:n], idScheme+"://") {
+		id = strings.TrimSuffix(id[n:], "/")
+	}
+	// Anything else might lead to another path.
+	if u, err := uuid.Parse(id); err == nil && len(id) == 36 {
+		return u.String(), nil
+	}
+	if u, err := ParseClaimURL(s); err == nil && (u.origin != "" || len(u.token) == wholeToken) {
+		return "", invalid("this is a claim URL or claim token, and no id: the id stands beside it in the answer of send or send_files, and in list; use inspect or claim with a claim URL")
+	}
+	return "", invalid("id is not a UUID (a claim URL or claim token is not an id)")
+}
+
+// isID reports whether a text is a kubbi's id.
+func isID(s string) bool { return len(s) == 36 && uuid.Validate(s) == nil }

@@ -1,0 +1,97 @@
+package local
+
+import (
+	"crypto/ed25519"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"net"
+	"net/http"
+	"net/netip"
+
+	"kubbi-mcp/relay"
+)
+
+// Headers by which the relays of one machine know each other: docs/security.md.
+const (
+	// headerID is on every answer to /health: the public key of the data directory
+	// whose relay answers.
+	headerID = "Kubbi-Relay"
+	// headerChallenge is sent to /health: random bytes.
+	headerChallenge = "Kubbi-Relay-Challenge"
+	// headerProof is the answer to it: a signature under the key in headerID of the
+	// challenge and of the address that was asked.
+	headerProof = "Kubbi-Relay-Proof"
+)
+
+const challengeBytes = 32
+
+// identity tells the relay of a data directory from all others. It is the same in
+// every process that serves the directory.
+type identity struct {
+	public  string // the public key, base64url; not secret
+	private ed25519.PrivateKey
+}
+
+// newIdentity derives the identity from the directory's API key.
+func newIdentity(apiKey string) identity {
+	mac := hmac.New(sha256.New, []byte(apiKey))
+	mac.Write([]byte("kubbi-mcp/local/2/relay"))
+	private := ed25519.NewKeyFromSeed(mac.Sum(nil))
+	public, _ := private.Public().(ed25519.PublicKey)
+	return identity{public: base64.RawURLEncoding.EncodeToString(public), private: private}
+}
+
+// mark is what a token ends with whose random part is head, if the relay with
+// that public key made it.
+func mark(public string, head []byte) (m [8]byte) {
+	h := sha256.New()
+	h.Write([]byte("kubbi-mcp/local/2/mark/" + public + "/"))
+	h.Write(head)
+	copy(m[:], h.Sum(nil))
+	return m
+}
+
+func (i identity) mark(head []byte) [8]byte { return mark(i.public, head) }
+
+// madeBy tells whether the relay with that public key made a token.
+func madeBy(public, token string) bool {
+	head, m, ok := relay.SplitToken(token)
+	return ok && m == mark(public, head)
+}
+
+// introduce says who the relay is, and proves it if the request has a challenge;
+// proof tells whether it has.
+func (i identity) introduce(h http.Header, r *http.Request) (proof bool) {
+	h.Set(headerID, i.public)
+	challenge, err := base64.RawURLEncoding.DecodeString(r.Header.Get(headerChallenge))
+	at, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if err != nil || len(challenge) != challengeBytes || !ok {
+		return false
+	}
+	signed := ed25519.Sign(i.private, statement(challenge, at))
+	h.Set(headerProof, base64.RawURLEncoding.EncodeToString(signed))
+	return true
+}
+
+// proven gives the public key in an answer to a challenge that was sent to the
+// address at, and whether the answer proves that the key's owner listens there.
+// Nobody else can pass such an answer on as their own, since it names the address.
+func proven(h http.Header, challenge []byte, at net.Addr) (public string, ok bool) {
+	public = h.Get(headerID)
+	key, err := base64.RawURLEncoding.Strict().DecodeString(public)
+	if err != nil || len(key) != ed25519.PublicKeySize {
+		return "", false
+	}
+	proof, err := base64.RawURLEncoding.DecodeString(h.Get(headerProof))
+	return public, err == nil && ed25519.Verify(key, statement(challenge, at), proof)
+}
+
+// statement is what is signed.
+func statement(challenge []byte, at net.Addr) []byte {
+	addr := at.String()
+	if a, err := netip.ParseAddrPort(addr); err == nil {
+		addr = netip.AddrPortFrom(a.Addr().Unmap(), a.Port()).String()
+	}
+	return append([]byte("kubbi-mcp/local/2/proof/"+addr+"/"), challenge...)
+}

@@ -1,0 +1,59 @@
+package sqlite
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+)
+
+// maxPath is how long SQLite lets the path of a data base be, in bytes, on all
+// platforms but Windows, where the system decides.
+const maxPath = 512 - len("-journal")
+
+// checkLength refuses a path that SQLite would say of only that it can't be opened.
+func checkLength(path string) error {
+	if len(path) <= maxPath || runtime.GOOS == "windows" {
+		return nil
+	}
+	return fmt.Errorf("%w: its path has %d bytes, and SQLite takes %d at most: use a data directory with a shorter path (--data-dir, KUBBI_DATA_DIR)",
+		ErrCannotOpen, len(path), maxPath)
+}
+
+// uri is the name of the file at an absolute path, in the form that takes
+// parameters: https://sqlite.org/uri.html.
+func uri(path, query string) string {
+	return uriOn(runtime.GOOS, path) + "?" + query
+}
+
+// uriOn is uri without parameters, for a path of the platform goos. On Windows
+// that is C:\dir\store.db, \\server\share\store.db or \\?\C:\dir\store.db, with
+// slashes of either kind.
+func uriOn(goos, path string) string {
+	if goos == "windows" {
+		path = strings.ReplaceAll(path, `\`, "/")
+		if !strings.HasPrefix(path, "/") {
+			path = "/" + path // SQLite takes it off again before a drive letter
+		}
+	}
+	// The authority is empty, so that a share's name is a part of the path.
+	return "file://" + escaped(path)
+}
+
+// escaped writes every byte that has a meaning in a URI as %XX, also in the value
+// of a parameter. net/url does not fit: SQLite reads a "+" as itself and ends a
+// value at "&", which url.QueryEscape and url.PathEscape don't go by.
+func escaped(s string) string {
+	const hex = "0123456789ABCDEF"
+	var b strings.Builder
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("/:-._~", c) >= 0:
+			b.WriteByte(c)
+		default:
+			b.WriteByte('%')
+			b.WriteByte(hex[c>>4])
+			b.WriteByte(hex[c&0xf])
+		}
+	}
+	return b.String()
+}
