@@ -15,7 +15,7 @@ import (
 // claimCmd is `kubbi-mcp claim`.
 type claimCmd struct {
 	URL       []string `arg:"" name:"url" help:"The claim URL, its token, or a text with the claim URL in it."`
-	Output    string   `short:"o" placeholder:"PATH" complete:"file" help:"Write here. A folder that is there, or a path that ends with /, gets the files in it; any other path becomes the file, or a new folder if there are several. - is standard output."`
+	Output    string   `short:"o" placeholder:"PATH" complete:"file" help:"Write here. A folder that is there, or a path that ends with /, gets the files in it; any other path becomes the file, or a new folder if there are several, or one and no dot in the path's last name. - is standard output."`
 	Overwrite bool     `aliases:"force" help:"With -o, replace files that are there already; --force is the same."`
 	JSON      bool     `name:"json" help:"Print the whole answer as JSON; with -o, what was written."`
 }

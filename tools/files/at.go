@@ -10,9 +10,11 @@ import (
 
 // At begins a batch for a path that a user has named. A folder that is there, and
 // a path that ends with a separator, are a folder, as for Into. Any other path
-// becomes the file, where one is written, whatever its own name is, and a new
-// folder with them where several are; which of the two need not be known before
-// Commit. Folders above it are made if they are missing.
+// becomes the file, where one is written, and a new folder with them where several
+// are; which of the two need not be known before Commit. One file that has a name,
+// as Named says, goes into a new folder too, unless the path looks like a file's: it
+// has a dot in its last name, or ends with that very name. Folders above it are made
+// if they are missing.
 func At(path string, overwrite bool) (*Batch, error) {
 	if path == "" {
 		return nil, refuse("the path is empty")
@@ -46,7 +48,7 @@ func (b *Batch) places() error {
 	if b.as == "" {
 		return nil
 	}
-	if len(b.staged) == 1 {
+	if len(b.staged) == 1 && b.isFile(b.staged[0].Name) {
 		b.staged[0].put(b, b.as)
 		return nil
 	}
@@ -58,6 +60,19 @@ func (b *Batch) places() error {
 		b.staged[i].put(b, filepath.Join(b.as, b.staged[i].Name))
 	}
 	return nil
+}
+
+// Named says that the files have names of their own, as those of a package do.
+func (b *Batch) Named() { b.named = true }
+
+// isFile reports whether the path of At is that of the one file, which is called
+// name.
+func (b *Batch) isFile(name string) bool {
+	if !b.named || b.as == name || strings.Contains(b.as, ".") {
+		return true
+	}
+	_, err := b.dir.Lstat(b.as) // it is to be replaced
+	return err == nil
 }
 
 // unmake takes away the folder that places made. It is empty.

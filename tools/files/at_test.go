@@ -81,6 +81,33 @@ func TestAt(t *testing.T) {
 	}
 }
 
+// TestAtNamed writes one file that has a name to paths that may be a folder's.
+func TestAtNamed(t *testing.T) {
+	for path, want := range map[string]string{
+		"new": "new/a.png", "new.png": "new.png", ".new": ".new", "a.png": "a.png", "new/": "new/a.png", "there": "there",
+	} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "there"), []byte("old"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		b, err := At(dir+"/"+path, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Named()
+		saved, err := write(t, b, "a.png")
+		if err != nil || saved[0].Path != filepath.Join(dir, want) {
+			t.Errorf("%s: %+v, %v", path, saved, err)
+		}
+		if got, err := os.ReadFile(filepath.Join(dir, want)); err != nil || string(got) != "in a.png" {
+			t.Errorf("%s: %q, %v", path, got, err)
+		}
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // TestAtLate has something appear in the place after Check: it stays, and nothing
 // else is left behind.
 func TestAtLate(t *testing.T) {

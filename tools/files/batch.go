@@ -26,6 +26,7 @@ type Batch struct {
 	dir       *os.Root
 	path      string
 	as        string // what it becomes in dir, as At says; "": the files go into dir
+	named     bool   // the files have names of their own
 	made      bool   // that is a folder, made by Commit
 	overwrite bool
 	staged    []staged
