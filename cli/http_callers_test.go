@@ -189,7 +189,7 @@ func apart(t *testing.T, alice, bob *peer) {
 	if res := bob.mustCall(t, "inspect", map[string]any{"claim_url": url}); res.field("status") != "active" {
 		t.Errorf("inspect: %s", res.text())
 	}
-	if res := bob.mustCall(t, "claim", map[string]any{"claim_url": url}); res.field("content") != content {
+	if res := bob.mustCall(t, "claim", map[string]any{"claim_url": url}); res.payload() != content {
 		t.Errorf("claim: %s", res.text())
 	}
 	if got := alice.mustCall(t, "get", map[string]any{"id": sent.field("id")}); got.Structured["retrieval_count"] != 1.0 {

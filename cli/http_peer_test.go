@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"kubbi-mcp/tools"
 )
 
 // The transports that a peer speaks.
@@ -317,6 +319,12 @@ func (p *peer) mustCall(t *testing.T, tool string, arguments any) *toolResult {
 func (r *toolResult) field(name string) string {
 	s, _ := r.Structured[name].(string)
 	return s
+}
+
+// payload is what a claim's result shows of its payload.
+func (r *toolResult) payload() string {
+	_, payload, _ := tools.ReadClaim(r.text())
+	return payload
 }
 
 // text is what a model reads of a result.

@@ -82,6 +82,7 @@ func TestArgumentsInOtherShapes(t *testing.T) {
 		"a data URI as text": {"send_files", `{"files":[{"name":"a.txt","content":"data:image/png;base64,` + pngData + `"}]}`, `a.txt text/plain "data:image/png;base64,` + pngData + `" -; 3600 0 {}`},
 		// What stands in content is content.
 		"no double":           {"send", `{"content":[1e400,9007199254740993,-0]}`, `[1e400,9007199254740993,-0] application/json 3600 0 {}`},
+		"a name twice":        {"send", `{"content":{"a":1,"a":[1e400]}}`, `{"a":1,"a":[1e400]} application/json 3600 0 {}`},
 		"no double in a file": {"send_files", `{"files":[{"name":"a.json","content":[1e400,{"a":1,"a":2}]}]}`, `a.json application/json "[1e400,{\"a\":1,\"a\":2}]" -; 3600 0 {}`},
 	} {
 		t.Run(name, func(t *testing.T) {
