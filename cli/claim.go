@@ -1,119 +1,136 @@
 package cli
 
 import (
-	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
-
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/tools"
+	"kubbi-mcp/tools/files"
 )
 
 // claimCmd is `kubbi-mcp claim`.
 type claimCmd struct {
-	URL       string `arg:"" name:"url" help:"The claim URL, or its token."`
-	Output    string `short:"o" placeholder:"DIR" help:"Write the files, or the single content, into this folder; it is made if it is not there."`
-	Overwrite bool   `help:"With -o, replace files that are there already."`
-	JSON      bool   `name:"json" help:"Print the whole answer as JSON; with -o, what was written."`
+	URL       []string `arg:"" name:"url" help:"The claim URL, its token, or a text with the claim URL in it."`
+	Output    string   `short:"o" placeholder:"PATH" complete:"file" help:"Write here. A folder that is there, or a path that ends with /, gets the files in it; any other path becomes the file, or a new folder if there are several, or one and no dot in the path's last name. - is standard output."`
+	Overwrite bool     `aliases:"force" help:"With -o, replace files that are there already; --force is the same."`
+	JSON      bool     `name:"json" help:"Print the whole answer as JSON; with -o, what was written."`
 }
+
+// stdoutName is the path that stands for standard output.
+const stdoutName = "-"
 
 // Run claims and prints, or writes. What would make it fail afterwards is
 // looked for first, while no retrieval is spent.
 func (c *claimCmd) Run(a *app) error {
-	if c.Overwrite && c.Output == "" {
-		return usagef("--overwrite needs -o")
+	if c.Overwrite && (c.Output == "" || c.Output == stdoutName) {
+		return usagef("--overwrite needs -o with a file or a folder")
 	}
 	b, err := a.connect()
 	if err != nil {
 		return err
 	}
-	if c.Output != "" {
-		return closing(b, c.save(a, b))
+	url := strings.Join(c.URL, " ")
+	if c.Output != "" && c.Output != stdoutName {
+		return closing(b, c.save(a, b, url))
 	}
-	return closing(b, c.show(a, b))
+	return closing(b, c.show(a, b, url))
 }
 
 // show claims onto stdout.
-func (c *claimCmd) show(a *app, b *backend) error {
-	var opts []kubbi.ClaimOption
+func (c *claimCmd) show(a *app, b *backend, url string) error {
+	saver, err := a.saver(b)
+	if err != nil {
+		return err
+	}
+	got, err := saver.Pass(a.ctx, url, func(seen *kubbi.Inspected) error { return c.fitsStdout(a, seen) },
+		func(got *kubbi.Spooled) error { return c.pass(a, got) })
+	if err != nil {
+		return claimFailed(err)
+	}
 	if !c.JSON {
-		// Files have no place on stdout, and the retrieval may be the only one.
-		seen, err := b.client.Inspect(a.ctx, c.URL)
-		if err != nil {
-			return fmt.Errorf("claim: %w", err)
-		}
-		opts = append(opts, kubbi.WithInspected(seen))
-		if seen.Type == api.TypePackage {
-			return usagef("this is a package of files: give -o DIR to write them, or --json; nothing was claimed")
-		}
+		a.remark("%s", claimRemark(got))
 	}
-	claimed, err := b.client.Claim(a.ctx, c.URL, opts...)
-	if err != nil {
-		return fmt.Errorf("claim: %w", err)
-	}
-	if c.JSON {
-		return unshown(claimed, a.printJSON(claimed.ClaimResponse))
-	}
-	content, err := contentBytes(&claimed.ClaimResponse)
-	if err != nil {
-		return unshown(claimed, err)
-	}
-	if isTerminal(a.stdout) {
-		text := printable(string(content))
-		if !strings.HasSuffix(text, "\n") {
-			text += "\n"
-		}
-		content = []byte(text)
-	}
-	if _, err := a.stdout.Write(content); err != nil {
-		return unshown(claimed, wrapOutput(err))
-	}
-	a.remark("%s", claimRemark(claimed))
 	return nil
 }
 
-// unshown adds to an error that comes after the claim what is left of it.
-func unshown(c *kubbi.Claimed, err error) error {
-	if err == nil {
-		return nil
+// pass writes what was claimed to stdout.
+func (c *claimCmd) pass(a *app, got *kubbi.Spooled) error {
+	if c.JSON {
+		claimed, err := got.Claimed()
+		if err != nil {
+			return err
+		}
+		return a.printJSON(claimed.ClaimResponse)
 	}
-	return fmt.Errorf("claim: %w; it was not shown whole%s", err, afterwards(c))
+	// What was claimed need not be what was inspected.
+	if len(got.Parts) != 1 || got.Type == api.TypePackage && c.Output == "" {
+		return errors.New("this is a package of files: give -o with a folder")
+	}
+	content, err := got.Parts[0].Open()
+	if err != nil {
+		return err
+	}
+	if !isTerminal(a.stdout) {
+		_, err := io.Copy(a.stdout, content)
+		return wrapOutput(err)
+	}
+	whole, err := io.ReadAll(content)
+	if err != nil {
+		return err
+	}
+	text := printable(string(whole))
+	if !strings.HasSuffix(text, "\n") {
+		text += "\n"
+	}
+	return a.print(text)
 }
 
-// afterwards says what is left of a claim that has counted in vain, as the end
-// of a sentence.
-func afterwards(c *kubbi.Claimed) string {
+// saver makes claims whose payloads are not lost on the way.
+func (a *app) saver(b *backend) (*tools.Saver, error) {
+	dir, err := a.dataDir()
+	if err != nil {
+		return nil, usage(err)
+	}
+	return tools.NewSaver(b.client, tools.NewState(dir), "", a.log), nil
+}
+
+// claimFailed says what is left after a claim that failed.
+func claimFailed(err error) error {
+	_, counted := errors.AsType[*tools.Unsaved](err)
+	if _, refused := errors.AsType[files.Refusal](err); refused && !counted {
+		return usagef("claim: %w; nothing was claimed", err)
+	}
+	if _, used := errors.AsType[usageError](err); used && !counted {
+		return err
+	}
+	if e, ok := errors.AsType[*kubbi.Error](err); ok && e.Uncertain && !errors.Is(err, kubbi.ErrGone) {
+		return fmt.Errorf("claim: %w; claim it again within a minute, which counts once", err)
+	}
+	return fmt.Errorf("claim: %w", err)
+}
+
+// fitsStdout refuses a package of files, unless it is one file for which standard
+// output was asked, and nobody sees that as it is.
+func (c *claimCmd) fitsStdout(a *app, seen *kubbi.Inspected) error {
 	switch {
-	case c.Burned:
-		return ", and that was the last retrieval: ask the sender to send it again"
-	case c.RemainingKnown && c.Remaining == nil:
-		return "; it can be claimed again until it expires"
-	case c.RemainingKnown:
-		return fmt.Sprintf("; it can be claimed again (%s left)", count(*c.Remaining, "retrieval"))
-	default:
-		return "; inspect tells whether it can be claimed again"
+	case seen.Type != api.TypePackage, c.JSON:
+		return nil
+	case c.Output == "":
+		return usagef("this is a package of files: give -o PATH to write them, or --json; nothing was claimed")
+	case seen.FileCount == nil || *seen.FileCount != 1:
+		return usagef("this is a package of several files, which standard output can't take: give -o with a folder; nothing was claimed")
+	case isTerminal(a.stdout):
+		return usagef("this is a file, and standard output is a terminal: give -o with a path, or redirect it; nothing was claimed")
 	}
-}
-
-// contentBytes is a single content as its producer gave it: a text without
-// quotes, JSON as JSON.
-func contentBytes(r *api.ClaimResponse) ([]byte, error) {
-	content := jsontext.Value(r.Content)
-	if r.ContentType == api.TypeJSON || content.Kind() != '"' {
-		return bytes.TrimSpace(content), nil
-	}
-	var text string
-	if err := json.Unmarshal(content, &text); err != nil {
-		return nil, fmt.Errorf("the content is not a JSON string")
-	}
-	return []byte(text), nil
+	return nil
 }
 
 // claimRemark says what the claim left behind.
-func claimRemark(c *kubbi.Claimed) string {
+func claimRemark(c *kubbi.Spooled) string {
 	switch {
 	case c.Burned:
 		return "burned: that was the last retrieval"

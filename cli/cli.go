@@ -7,7 +7,6 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"regexp"
 	"slices"
 
 	"github.com/alecthomas/kong"
@@ -23,7 +22,7 @@ type grammar struct {
 
 	Serve         serveCmd         `cmd:"" default:"1" help:"Serve MCP over stdio. This is what runs when no command is given."`
 	Demo          demoCmd          `cmd:"" help:"Watch two agents hand over a text and a package of files."`
-	Send          sendCmd          `cmd:"" help:"Create a kubbi from a text, a file, several files or standard input; prints its claim URL."`
+	Send          sendCmd          `cmd:"" help:"Create a kubbi from a text, files, folders or standard input; prints its claim URL."`
 	Inspect       inspectCmd       `cmd:"" help:"Show what a claim URL holds, without spending a retrieval."`
 	Claim         claimCmd         `cmd:"" help:"Claim: print the content, or write the files. Spends a retrieval."`
 	Get           getCmd           `cmd:"" help:"Show one of your kubbis."`
@@ -35,6 +34,23 @@ type grammar struct {
 	Folders       foldersCmd       `cmd:"" help:"List and revoke the folders that you have allowed agents to use when asked."`
 	WebhookSecret webhookSecretCmd `cmd:"" name:"webhook-secret" help:"Print what webhook receipts for your API key are signed with."`
 	Version       versionCmd       `cmd:"" help:"Show the version."`
+	Completion    completionCmd    `cmd:"" help:"Print a script that completes commands and flags in bash, zsh or fish."`
+	Help          helpCmd          `cmd:"" help:"Show help, of the whole or of a command."`
+
+	ShowVersion versionFlag `name:"version" help:"Show the version."`
+}
+
+// helpName is the command that is the same as the flag --help.
+const helpName = "help"
+
+// helpCmd is `kubbi-mcp help`.
+type helpCmd struct {
+	Command []string `arg:"" optional:"" complete:"command" help:"The command, as send or keys create."`
+}
+
+// Run shows the help of a command.
+func (c *helpCmd) Run(a *app) error {
+	return Run(a.ctx, append(c.Command, "--help"), a.getenv, a.stdin, a.stdout, a.stderr)
 }
 
 // app is what a command works with.
@@ -69,10 +85,16 @@ func Run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	if err != nil {
 		return err
 	}
+	switch {
+	case len(args) > 0 && args[0] == completeName:
+		return printCompletion(stdout, parser.Model, args[1:])
+	case len(args) > 0 && args[0] == helpName: // also with a configuration that is wrong
+		args = append(slices.Clone(args[1:]), "--help")
+	}
 	if args, err = host.arguments(parser.Model, args); err != nil {
 		return usage(err)
 	}
-	parsed, err := parser.Parse(tokenLast(args))
+	parsed, err := parser.Parse(argumentsLast(parser.Model, args))
 	if helped {
 		return nil
 	}
@@ -93,17 +115,4 @@ func Run(ctx context.Context, args []string, getenv func(string) string, stdin i
 		return interrupted{err}
 	}
 	return err
-}
-
-// dashToken is a bare claim token that looks like flags: one of 64 starts with
-// a hyphen.
-var dashToken = regexp.MustCompile(`^-[A-Za-z0-9_-]{42}$`)
-
-// tokenLast moves such a token behind a "--", where it is taken for what it is.
-func tokenLast(args []string) []string {
-	i := slices.IndexFunc(args, dashToken.MatchString)
-	if i < 0 || slices.Contains(args, "--") {
-		return args
-	}
-	return slices.Concat(args[:i], args[i+1:], []string{"--", args[i]})
 }

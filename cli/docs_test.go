@@ -159,7 +159,7 @@ func TestDocs(t *testing.T) {
 		}
 		accepts(t, strings.Fields(command)...)
 	}
-	for _, command := range []string{"serve", "demo", "send", "inspect", "claim", "get", "list", "delete", "version"} {
+	for _, command := range []string{"serve", "demo", "send", "inspect", "claim", "get", "list", "delete", "version", "help", "completion"} {
 		if !strings.Contains(manual, "`"+command) {
 			t.Errorf("docs/cli.md lacks %s", command)
 		}

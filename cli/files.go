@@ -2,75 +2,180 @@ package cli
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/tools/files"
 )
 
-// input is a file to send, or standard input.
+// input is something to send: a file, standard input or a text.
 type input struct {
-	name        string // without folders
+	name        string // of the file, or its path in the folder that was given; "": it has none
+	from        string // how errors name it
 	size        int64
-	text        bool // it can be sent as a string without loss, and read by a person
+	data        []byte // what it holds, where that is in memory
+	piped       bool   // it is standard input
+	inFolder    bool   // it was found in a folder
+	text        bool   // it can be sent as a string without loss, and read by a person
 	contentType string
 	notJSON     string // why it is no JSON, though its name says so; "": it is, or does not say so
 	open        func() (io.ReadCloser, error)
 }
 
-// openFiles looks at each file, and reads "-" from standard input.
-func (a *app) openFiles(paths []string) ([]input, error) {
+// single reports whether it can be sent as a single content. A text that was
+// given is one whatever is in it.
+func (f *input) single() bool {
+	return !f.inFolder && (f.text || f.data != nil && !f.piped)
+}
+
+// stdinName is the name of standard input in a package, where --name gives none.
+const stdinName = "stdin"
+
+// openFiles looks at each file and at those in each folder, and reads "-" from
+// standard input, whose name is given.
+func (a *app) openFiles(paths []string, name string) ([]input, error) {
 	var inputs []input
-	stdin := false
 	for _, path := range paths {
-		var f input
-		var err error
-		if path == "-" {
-			if stdin {
-				return nil, usagef("standard input can be read only once")
+		info, err := os.Stat(path)
+		switch {
+		case path == "-" && hasPiped(inputs):
+			return nil, usagef("standard input can be read only once")
+		case path == "-":
+			var data []byte
+			if data, err = a.readStdin(); err != nil {
+				return nil, err
 			}
-			stdin = true
-			f, err = a.stdinFile()
-		} else {
-			f, err = lookAt(path)
+			f, err := stdinInput(name, data)
+			if err != nil {
+				return nil, err
+			}
+			inputs = append(inputs, f)
+		case errors.Is(err, fs.ErrNotExist):
+			return nil, usagef("%q: no such file or folder", path)
+		case err != nil:
+			return nil, usage(err)
+		case info.IsDir():
+			found, err := a.folder(path)
+			if err != nil {
+				return nil, err
+			}
+			inputs = append(inputs, found...)
+		case !info.Mode().IsRegular():
+			return nil, usagef("%s is not a file; pipe it to standard input and give -", path)
+		default:
+			inputs = append(inputs, input{name: filepath.Base(path), from: path, size: info.Size(), open: func() (io.ReadCloser, error) { return os.Open(path) }})
 		}
-		if err != nil {
-			return nil, err
+	}
+	if most := api.DefaultLimits().Files; len(inputs) > most {
+		return nil, tooMany(paths, len(inputs), most)
+	}
+	for i := range inputs {
+		if inputs[i].data == nil {
+			if err := inputs[i].look(); err != nil {
+				return nil, usage(err)
+			}
 		}
-		inputs = append(inputs, f)
 	}
 	return inputs, nil
 }
 
-func (a *app) stdinFile() (input, error) {
-	data, err := a.readStdin()
-	if err != nil {
-		return input{}, err
+// tooMany refuses more files than a package can hold.
+func tooMany(paths []string, n, most int) error {
+	if len(paths) > 1 {
+		return usagef("these are %d files, and a package holds at most %d: send fewer, or one archive of them", n, most)
 	}
-	f := input{name: "stdin", size: int64(len(data)), open: func() (io.ReadCloser, error) {
+	return usagef("%s and the folders in it hold %d files, and a package at most %d: send fewer, or one archive, as: tar -cz %s | kubbi-mcp send --name %s",
+		paths[0], n, most, paths[0], api.SafeFileName(filepath.Base(absolutely(paths[0]))+".tgz"))
+}
+
+// absolutely is the absolute form of a path where there is one, so that "." has
+// a name too.
+func absolutely(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
+}
+
+// folder finds the files in a folder and in those in it, by the rules for tools.
+// Hidden ones are left out unless --allow-hidden is set.
+func (a *app) folder(path string) ([]input, error) {
+	dir, err := filepath.Abs(path)
+	if err != nil {
+		return nil, usage(err)
+	}
+	allowed, err := files.NewFolder(dir)
+	if err != nil {
+		return nil, usage(err)
+	}
+	own, err := a.dataDir()
+	if err != nil {
+		return nil, usage(err)
+	}
+	rules := files.Rules{Folders: []files.Folder{allowed}, Hidden: a.cfg.AllowHidden, HardLinks: true, Never: []string{own}}
+	found, err := rules.Expand(dir, maxFolder)
+	if err != nil {
+		return nil, usage(err)
+	}
+	if found.Hidden > 0 {
+		a.log.Warn("what is hidden, or looks like a store of keys, is left out; give such a file by name, or --allow-hidden", "folder", path, "left_out", found.Hidden)
+	}
+	real, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return nil, usage(err)
+	}
+	var inputs []input
+	for _, f := range found.Files {
+		info, err := os.Lstat(f.Path)
+		if err != nil {
+			return nil, usage(err)
+		}
+		from := f.Path
+		if rel, err := filepath.Rel(real, f.Path); err == nil {
+			from = filepath.Join(path, rel)
+		}
+		inputs = append(inputs, input{name: f.Own, from: from, size: info.Size(), inFolder: true, open: func() (io.ReadCloser, error) { return rules.OpenFound(f) }})
+	}
+	return inputs, nil
+}
+
+// maxFolder is how many files a folder may have for them to be counted.
+const maxFolder = 10_000
+
+func hasPiped(inputs []input) bool {
+	return slices.ContainsFunc(inputs, func(f input) bool { return f.piped })
+}
+
+// stdinInput is standard input. What is not text needs a name, to be sent as a
+// file.
+func stdinInput(name string, data []byte) (input, error) {
+	f, err := dataInput(name, data)
+	f.piped, f.from = true, "standard input"
+	if err == nil && name == "" && !f.text {
+		return f, usagef("standard input is not text: give --name FILE, as --name logo.png, to send it as a file of that name; nothing was sent")
+	}
+	if name == "" {
+		f.name = stdinName
+	}
+	return f, err
+}
+
+// dataInput is what is in memory.
+func dataInput(name string, data []byte) (input, error) {
+	if data == nil {
+		data = []byte{}
+	}
+	f := input{name: name, from: "the text", size: int64(len(data)), data: data, open: func() (io.ReadCloser, error) {
 		return io.NopCloser(bytes.NewReader(data)), nil
 	}}
 	return f, f.look()
-}
-
-// lookAt looks at a regular file: a device or a pipe may have no end.
-func lookAt(path string) (input, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return input{}, usage(err)
-	}
-	if !info.Mode().IsRegular() {
-		return input{}, usagef("%s is not a file; pipe it to standard input and give -", path)
-	}
-	f := input{name: filepath.Base(path), size: info.Size(), open: func() (io.ReadCloser, error) { return os.Open(path) }}
-	if err := f.look(); err != nil {
-		return f, usage(err)
-	}
-	return f, nil
 }
 
 // look finds out what is in the file.
@@ -82,7 +187,7 @@ func (f *input) look() error {
 	defer r.Close()
 	content, err := files.Look(f.name, r)
 	if err != nil {
-		return fmt.Errorf("read %s: %w", f.name, err)
+		return fmt.Errorf("read %s: %w", f.from, err)
 	}
 	f.text, f.contentType = content.Text, content.Type
 	return f.settleJSON()
@@ -104,9 +209,9 @@ func packageSources(inputs []input) ([]kubbi.Source, error) {
 	for _, f := range inputs {
 		s := f.source()
 		if other, ok := seen[api.FoldFileName(s.Name)]; ok {
-			return nil, usagef("%s and %s would have the same name in the package, %s", other, f.name, s.Name)
+			return nil, usagef("%s and %s would have the same name in the package, %s; rename one, or send them one by one", other, f.from, s.Name)
 		}
-		seen[api.FoldFileName(s.Name)] = f.name
+		seen[api.FoldFileName(s.Name)] = f.from
 		out = append(out, s)
 	}
 	return out, nil

@@ -61,7 +61,7 @@ func (c *foldersListCmd) Run(a *app) error {
 
 // foldersRevokeCmd is `kubbi-mcp folders revoke`.
 type foldersRevokeCmd struct {
-	Folder  string `arg:"" optional:"" help:"The folder, as list shows it."`
+	Folder  string `arg:"" optional:"" complete:"dir" help:"The folder, as list shows it."`
 	For     string `placeholder:"ACCESS" help:"Only read, or only write."`
 	Project string `placeholder:"DIR" help:"Only what was allowed for this project."`
 	All     bool   `help:"Every folder."`

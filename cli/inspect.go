@@ -10,8 +10,8 @@ import (
 
 // inspectCmd is `kubbi-mcp inspect`.
 type inspectCmd struct {
-	URL  string `arg:"" name:"url" help:"The claim URL, or its token."`
-	JSON bool   `name:"json" help:"Print JSON."`
+	URL  []string `arg:"" name:"url" help:"The claim URL, its token, or a text with the claim URL in it."`
+	JSON bool     `name:"json" help:"Print JSON."`
 }
 
 // Run shows what a claim URL holds.
@@ -20,7 +20,7 @@ func (c *inspectCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	seen, err := b.client.Inspect(a.ctx, c.URL)
+	seen, err := b.client.Inspect(a.ctx, strings.Join(c.URL, " "))
 	if err != nil {
 		return closing(b, fmt.Errorf("inspect: %w", err))
 	}

@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"cmp"
+	"context"
 	"fmt"
-	"strings"
-	"text/tabwriter"
+	"slices"
+	"time"
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
@@ -11,9 +13,10 @@ import (
 
 // listCmd is `kubbi-mcp list`.
 type listCmd struct {
-	Page  int  `default:"1" placeholder:"N" help:"Which page, from 1 (${default})."`
-	Limit int  `default:"20" placeholder:"N" help:"Kubbis on a page, at most 100 (${default})."`
-	JSON  bool `name:"json" help:"Print JSON."`
+	Status []string `enum:"active,expired,burned,deleted" placeholder:"STATUS" help:"Only these: active, expired, burned or deleted; several with commas between, or the flag again."`
+	Page   int      `default:"1" placeholder:"N" help:"Which page, from 1 (${default})."`
+	Limit  int      `default:"20" placeholder:"N" help:"Kubbis on a page, at most 100 (${default})."`
+	JSON   bool     `name:"json" help:"Print JSON."`
 }
 
 // Run lists the caller's kubbis.
@@ -28,33 +31,71 @@ func (c *listCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	page, err := b.client.List(a.ctx, kubbi.ListParams{Page: c.Page, Limit: c.Limit})
+	page, err := c.page(a.ctx, b.client)
 	if err != nil {
 		return closing(b, fmt.Errorf("list: %w", err))
 	}
 	if c.JSON {
 		return closing(b, a.printJSON(page))
 	}
-	err = a.print(listText(page))
+	text := listText(page.Kubbis)
+	if width, ok := terminalWidth(a.stdout); ok {
+		text = listScreen(page.Kubbis, width, time.Now())
+	}
+	err = a.print(text)
 	if p := page.Pagination; p.TotalPages > 1 || p.Total == 0 {
 		a.remark("page %d of %d, %s in all", p.Page, p.TotalPages, count(p.Total, "kubbi"))
 	}
 	return closing(b, err)
 }
 
-func listText(page *kubbi.Page) string {
-	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "ID\tSTATUS\tCONTENT\tRETRIEVALS\tCREATED\tEXPIRES")
-	for _, k := range page.Kubbis {
-		limit := "any"
-		if k.MaxRetrievals != nil {
-			limit = fmt.Sprint(*k.MaxRetrievals)
+// page asks for the kubbis of the statuses that were given, or of any.
+func (c *listCmd) page(ctx context.Context, client *kubbi.Client) (*kubbi.Page, error) {
+	var statuses []api.Status
+	for _, s := range c.Status {
+		if !slices.Contains(statuses, api.Status(s)) {
+			statuses = append(statuses, api.Status(s))
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d of %s\t%s\t%s\n", oneLine(k.ID), oneLine(string(k.Status)),
-			oneLine(contentText(k.ContentType, k.FileCount, k.TotalSizeBytes)),
-			k.RetrievalCount, limit, localTime(k.CreatedAt), localTime(k.ExpiresAt))
 	}
-	w.Flush()
-	return b.String()
+	switch len(statuses) {
+	case 0, len(api.KubbiStatuses):
+		return client.List(ctx, kubbi.ListParams{Page: c.Page, Limit: c.Limit})
+	case 1:
+		return client.List(ctx, kubbi.ListParams{Page: c.Page, Limit: c.Limit, Status: statuses[0]})
+	}
+	var all []kubbi.Kubbi
+	total := 0
+	for _, s := range statuses {
+		found, n, err := newest(ctx, client, s, c.Page*c.Limit)
+		if err != nil {
+			return nil, err
+		}
+		all, total = append(all, found...), total+n
+	}
+	slices.SortStableFunc(all, func(a, b kubbi.Kubbi) int {
+		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt.Time), cmp.Compare(b.ID, a.ID))
+	})
+	from := min((c.Page-1)*c.Limit, len(all))
+	return &kubbi.Page{
+		Kubbis:     append([]kubbi.Kubbi{}, all[from:min(from+c.Limit, len(all))]...),
+		Pagination: api.Pagination{Page: c.Page, Limit: c.Limit, Total: total, TotalPages: (total + c.Limit - 1) / c.Limit},
+	}, nil
+}
+
+// newest gives the newest kubbis of a status, at least most if there are so many,
+// and how many there are in all. A service takes one status at a time.
+func newest(ctx context.Context, client *kubbi.Client, status api.Status, most int) ([]kubbi.Kubbi, int, error) {
+	var all []kubbi.Kubbi
+	anchor := ""
+	for n := 1; ; n++ {
+		page, next, err := client.ListFrom(ctx, kubbi.ListParams{Page: n, Limit: api.MaxPageLimit, Status: status}, anchor)
+		if err != nil {
+			return nil, 0, err
+		}
+		anchor = next
+		all = append(all, page.Kubbis...)
+		if len(all) >= most || len(page.Kubbis) == 0 || n >= page.Pagination.TotalPages {
+			return all, page.Pagination.Total, nil
+		}
+	}
 }

@@ -50,8 +50,8 @@ type relayFlags struct {
 // listenFlags say where a relay is.
 type listenFlags struct {
 	Listen  string `group:"Relay:" variable:"KUBBI_RELAY_LISTEN" placeholder:"HOST:PORT" default:"127.0.0.1:7118" help:"Address to listen at (${default})."`
-	TLSCert string `group:"Relay:" name:"tls-cert" variable:"KUBBI_RELAY_TLS_CERT" placeholder:"FILE" help:"Certificate chain, PEM; read anew when it changes."`
-	TLSKey  string `group:"Relay:" name:"tls-key" variable:"KUBBI_RELAY_TLS_KEY" placeholder:"FILE" help:"The certificate's key, PEM."`
+	TLSCert string `complete:"file" group:"Relay:" name:"tls-cert" variable:"KUBBI_RELAY_TLS_CERT" placeholder:"FILE" help:"Certificate chain, PEM; read anew when it changes."`
+	TLSKey  string `complete:"file" group:"Relay:" name:"tls-key" variable:"KUBBI_RELAY_TLS_KEY" placeholder:"FILE" help:"The certificate's key, PEM."`
 }
 
 var errListen = errors.New("--listen (KUBBI_RELAY_LISTEN) must be HOST:PORT, as 127.0.0.1:7118")

@@ -1,11 +1,8 @@
 package cli
 
 import (
-	"errors"
-	"fmt"
 	"strings"
 
-	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/tools"
 	"kubbi-mcp/tools/files"
@@ -21,7 +18,7 @@ type saved struct {
 	Role        *string `json:"role"`
 }
 
-// savedAnswer is what `claim -o DIR --json` prints.
+// savedAnswer is what `claim -o FILE --json` prints.
 type savedAnswer struct {
 	Files    []saved  `json:"files"`
 	Burned   bool     `json:"burned"`
@@ -29,29 +26,20 @@ type savedAnswer struct {
 	Expires  api.Time `json:"expires_at"`
 }
 
-// save claims into a folder. What is there already, and a folder that can't be
-// written, are found while no retrieval is spent.
-func (c *claimCmd) save(a *app, b *backend) error {
-	dir, err := a.dataDir()
+// save claims into a file or a folder, as files.At says. What is there already,
+// and what can't be written, are found while no retrieval is spent.
+func (c *claimCmd) save(a *app, b *backend, url string) error {
+	saver, err := a.saver(b)
 	if err != nil {
-		return usage(err)
+		return err
 	}
 	bar := a.startBar("received")
-	saver := tools.NewSaver(b.client, tools.NewState(dir), "", a.log)
-	got, written, err := saver.Save(tools.WithProgress(a.ctx, bar.progress), c.URL, func() (*files.Batch, error) {
-		return files.Into(c.Output, c.Overwrite)
+	got, written, err := saver.Save(tools.WithProgress(a.ctx, bar.progress), url, func() (*files.Batch, error) {
+		return files.At(c.Output, c.Overwrite)
 	})
 	bar.end()
-	if _, refused := errors.AsType[files.Refusal](err); refused {
-		if _, counted := errors.AsType[*tools.Unsaved](err); !counted {
-			return usagef("claim: %w; nothing was claimed", err)
-		}
-	}
-	if e, ok := errors.AsType[*kubbi.Error](err); ok && e.Uncertain && !errors.Is(err, kubbi.ErrGone) {
-		return fmt.Errorf("claim: %w; claim it again within a minute, which counts once", err)
-	}
 	if err != nil {
-		return fmt.Errorf("claim: %w", err)
+		return claimFailed(err)
 	}
 	if c.JSON {
 		out := savedAnswer{Burned: got.Burned, Metadata: got.Metadata, Expires: got.ExpiresAt}
@@ -68,6 +56,6 @@ func (c *claimCmd) save(a *app, b *backend) error {
 	if err := a.print(paths.String()); err != nil {
 		return err
 	}
-	a.remark("%s", claimRemark(&kubbi.Claimed{ClaimResponse: got.ClaimResponse, Remaining: got.Remaining, RemainingKnown: got.RemainingKnown}))
+	a.remark("%s", claimRemark(got))
 	return nil
 }

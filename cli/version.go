@@ -2,8 +2,11 @@ package cli
 
 import (
 	"fmt"
+	"io"
 	"runtime"
 	"runtime/debug"
+
+	"github.com/alecthomas/kong"
 )
 
 // version is set by release builds, with -ldflags "-X kubbi-mcp/cli.version=v1.2.3".
@@ -56,5 +59,20 @@ func (c *versionCmd) Run(a *app) error {
 	if c.JSON {
 		return a.printJSON(b)
 	}
-	return a.print(fmt.Sprintf("kubbi-mcp %s (%s, %s/%s)\n", b.Version, b.Go, b.OS, b.Arch))
+	return a.print(b.line())
+}
+
+// line is what people see of it.
+func (b build) line() string {
+	return fmt.Sprintf("kubbi-mcp %s (%s, %s/%s)\n", b.Version, b.Go, b.OS, b.Arch)
+}
+
+// versionFlag is --version, which does what the command does.
+type versionFlag bool
+
+// BeforeReset prints the version in place of all else. kong calls it.
+func (versionFlag) BeforeReset(k *kong.Kong) error {
+	_, err := io.WriteString(k.Stdout, buildInfo().line())
+	k.Exit(0)
+	return wrapOutput(err)
 }

@@ -300,6 +300,9 @@ func writeParts(ctx context.Context, batch *files.Batch, got *kubbi.Spooled) ([]
 	if err != nil {
 		return nil, err
 	}
+	if got.Type == api.TypePackage {
+		batch.Named()
+	}
 	for i, p := range got.Parts {
 		r, err := p.Open()
 		if err != nil {

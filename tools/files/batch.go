@@ -25,6 +25,9 @@ import (
 type Batch struct {
 	dir       *os.Root
 	path      string
+	as        string // what it becomes in dir, as At says; "": the files go into dir
+	named     bool   // the files have names of their own
+	made      bool   // that is a folder, made by Commit
 	overwrite bool
 	staged    []staged
 }
@@ -32,6 +35,7 @@ type Batch struct {
 type staged struct {
 	Saved
 	temp string
+	to   string // where in dir it goes
 }
 
 // Saved is a file that was written.
@@ -90,7 +94,11 @@ func (b *Batch) Check(names []string, again bool) error {
 	if err := CheckNames(names); err != nil {
 		return err
 	}
-	for _, name := range names {
+	places := names
+	if b.as != "" {
+		places = []string{b.as}
+	}
+	for _, name := range places {
 		info, err := b.dir.Lstat(name)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
@@ -98,6 +106,10 @@ func (b *Batch) Check(names []string, again bool) error {
 			return explain(b.file(name), err)
 		case info.IsDir():
 			return refuse("%s is a folder", quote(b.file(name)))
+		case !info.Mode().IsRegular() && info.Mode()&fs.ModeSymlink == 0:
+			return refuse("%s is no regular file, and is not replaced", quote(b.file(name)))
+		case b.as != "" && len(names) > 1:
+			return refuse("%s is there already and is no folder, and there are %d files to write", quote(b.file(name)), len(names))
 		case !b.overwrite && !again:
 			return refuse("%s is there already, and is replaced only when overwrite is set", quote(b.file(name)))
 		}
@@ -163,7 +175,7 @@ func (b *Batch) Stage(ctx context.Context, name string, r io.Reader) error {
 	if err != nil {
 		return errors.Join(b.failed(name, err), b.dir.Remove(temp))
 	}
-	b.staged = append(b.staged, staged{temp: temp, Saved: Saved{
+	b.staged = append(b.staged, staged{temp: temp, to: name, Saved: Saved{
 		Name: name, Path: b.file(name), Size: n, SHA256: hex.EncodeToString(sum.Sum(nil)),
 	}})
 	return nil
@@ -211,6 +223,9 @@ func (c *cancelled) Read(p []byte) (int, error) {
 // stays, however late it appeared, and then none is named; but one with the same
 // content counts as written.
 func (b *Batch) Commit() ([]Saved, error) {
+	if err := b.places(); err != nil {
+		return nil, err
+	}
 	var out []Saved
 	var named []string // which were not there before
 	for _, s := range b.staged {
@@ -219,10 +234,10 @@ func (b *Batch) Commit() ([]Saved, error) {
 			for _, n := range named {
 				err = errors.Join(err, b.dir.Remove(n))
 			}
-			return nil, err
+			return nil, errors.Join(err, b.unmake())
 		}
-		if fresh && !b.overwrite {
-			named = append(named, s.Name)
+		if fresh && (!b.overwrite || b.made) {
+			named = append(named, s.to)
 		}
 		out = append(out, s.Saved)
 	}
@@ -233,12 +248,12 @@ func (b *Batch) Commit() ([]Saved, error) {
 // name renames one file, and reports whether it is new there.
 func (b *Batch) name(s staged) (bool, error) {
 	if b.overwrite {
-		if err := b.dir.Rename(s.temp, s.Name); err != nil {
-			return false, b.failed(s.Name, err)
+		if err := b.dir.Rename(s.temp, s.to); err != nil {
+			return false, b.failed(s.to, err)
 		}
 		return true, nil
 	}
-	err := b.renameNew(s.temp, s.Name)
+	err := b.renameNew(s.temp, s.to)
 	if errors.Is(err, fs.ErrExist) && b.holds(s) {
 		return false, b.dir.Remove(s.temp)
 	}
@@ -246,7 +261,7 @@ func (b *Batch) name(s staged) (bool, error) {
 		return false, refuse("%s is there already, and is replaced only when overwrite is set", quote(s.Path))
 	}
 	if err != nil {
-		return false, b.failed(s.Name, err)
+		return false, b.failed(s.to, err)
 	}
 	return true, nil
 }
@@ -260,6 +275,8 @@ func (b *Batch) renameNew(temp, name string) error {
 		return b.dir.Remove(temp)
 	case errors.Is(err, fs.ErrExist):
 		return err
+	case b.made:
+		return lookAndRename(b.dir, temp, name)
 	}
 	dir, err := b.dir.Open(".") // a file system without links
 	if err != nil {
@@ -271,11 +288,11 @@ func (b *Batch) renameNew(temp, name string) error {
 
 // holds reports whether the file that is in the way is the one to be written.
 func (b *Batch) holds(s staged) bool {
-	info, err := b.dir.Lstat(s.Name)
+	info, err := b.dir.Lstat(s.to)
 	if err != nil || !info.Mode().IsRegular() || info.Size() != s.Size {
 		return false
 	}
-	f, err := b.dir.OpenFile(s.Name, os.O_RDONLY|nonblock, 0)
+	f, err := b.dir.OpenFile(s.to, os.O_RDONLY|nonblock, 0)
 	if err != nil {
 		return false
 	}
@@ -287,13 +304,20 @@ func (b *Batch) holds(s staged) bool {
 
 // sync makes the names last. Windows has no such call for a folder.
 func (b *Batch) sync() error {
-	dir, err := b.dir.Open(".")
-	if err != nil {
-		return err
+	folders := []string{"."}
+	if b.made {
+		folders = append(folders, b.as)
 	}
-	defer dir.Close()
-	if err := dir.Sync(); err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, errors.ErrUnsupported) {
-		return fmt.Errorf("sync %s: %w", b.path, err)
+	for _, name := range folders {
+		dir, err := b.dir.Open(name)
+		if err != nil {
+			return err
+		}
+		err = dir.Sync()
+		dir.Close()
+		if err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, errors.ErrUnsupported) {
+			return fmt.Errorf("sync %s: %w", b.file(name), err)
+		}
 	}
 	return nil
 }

@@ -58,14 +58,18 @@ func (r Rules) Expand(name string, limit int) (*Expanded, error) {
 	case err != nil:
 	case e.info.IsDir():
 		err = x.folder(e, "")
-		if err == nil && len(x.Files) == 0 {
+		switch {
+		case err != nil || len(x.Files) > 0:
+		case x.Hidden > 0:
+			err = refuse("there is no file in %s but what is hidden or looks like a store of keys", quote(name))
+		default:
 			err = refuse("there is no file in %s", quote(name))
 		}
 		e.close()
 	default:
 		x.One = true
 		x.Files = []Found{foundAt(e.spot.path(), nameOf(s, e.spot))}
-		err = regular(e.info)
+		err = r.regular(e.info)
 		e.close()
 	}
 	if err != nil {
@@ -183,7 +187,7 @@ func (x *expansion) found(e *entry, name, how string) error {
 	if e.info.Mode()&fs.ModeSymlink != 0 {
 		return refuse("%s %s a symbolic link, which is not followed from there: give the files by their own paths", quote(name), how)
 	}
-	if err := regular(e.info); err != nil {
+	if err := x.rules.regular(e.info); err != nil {
 		return err
 	}
 	return x.add(e.spot, name)

@@ -63,10 +63,11 @@ func NewFolder(path string) (Folder, error) {
 
 // Rules are what may be touched. The zero value allows nothing.
 type Rules struct {
-	Folders []Folder
-	Hidden  bool     // also what starts with a dot or looks like a key store
-	Missing []string // what the user allows as well, and was not there at the start: for errors
-	Never   []string // absolute paths of folders that are refused even so, such as our own keys'
+	Folders   []Folder
+	Hidden    bool     // also what starts with a dot or looks like a key store
+	HardLinks bool     // also files with a second name, for a user who names the folder
+	Missing   []string // what the user allows as well, and was not there at the start: for errors
+	Never     []string // absolute paths of folders that are refused even so, such as our own keys'
 }
 
 // spot is a place under an allowed folder.

@@ -45,7 +45,7 @@ func TestNoRegularFile(t *testing.T) {
 	if err := os.Rename(filepath.Join(in, "pipe"), filepath.Join(in, "a.txt")); err != nil {
 		t.Fatal(err)
 	}
-	if f, err := openRegular(e); err == nil {
+	if f, err := r.openRegular(e); err == nil {
 		f.Close()
 		t.Error("a pipe was opened for the file that was there before")
 	}

@@ -153,7 +153,7 @@ func (r Rules) open(s spot, path string) (*File, error) {
 		return nil, explain(path, err)
 	}
 	defer e.close()
-	f, err := openRegular(e)
+	f, err := r.openRegular(e)
 	if err != nil {
 		return nil, explain(path, err)
 	}
@@ -162,8 +162,8 @@ func (r Rules) open(s spot, path string) (*File, error) {
 
 // openRegular opens an entry, and never waits for what is at the other end of a
 // pipe that was put in its place.
-func openRegular(e *entry) (*File, error) {
-	if err := regular(e.info); err != nil {
+func (r Rules) openRegular(e *entry) (*File, error) {
+	if err := r.regular(e.info); err != nil {
 		return nil, err
 	}
 	f, err := e.dir.OpenFile(e.name, os.O_RDONLY|nonblock, 0)
@@ -176,7 +176,7 @@ func openRegular(e *entry) (*File, error) {
 	case !os.SameFile(info, e.info):
 		err = refuse("%s changed while it was being opened", quote(e.name))
 	default:
-		if err = regular(info); err == nil {
+		if err = r.regular(info); err == nil {
 			err = onDisk(f)
 		}
 	}
@@ -189,13 +189,13 @@ func openRegular(e *entry) (*File, error) {
 
 // regular refuses what is not an ordinary file with one name. A second name may
 // be outside the allowed folder, and the file then somebody else's business.
-func regular(info fs.FileInfo) error {
+func (r Rules) regular(info fs.FileInfo) error {
 	switch {
 	case info.IsDir():
 		return refuse("%s is a folder", quote(info.Name()))
 	case !info.Mode().IsRegular():
 		return refuse("%s is no regular file, but a device, a pipe or a socket", quote(info.Name()))
-	case links(info) > 1:
+	case !r.HardLinks && links(info) > 1:
 		return refuse("%s has a second name (it is a hard link), which may be outside the allowed folders: make a copy and give that", quote(info.Name()))
 	}
 	return nil
