@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"kubbi-mcp/internal/remove"
 	"kubbi-mcp/kubbi/api"
 )
 
@@ -32,7 +33,7 @@ func (c *demoCmd) Run(a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	defer func() { err = errors.Join(err, remove.All(dir)) }()
 
 	s := &story{app: a, started: time.Now()}
 	s.title("Two agents, two MCP servers over stdio, one claim URL between them.",

@@ -99,7 +99,7 @@ func TestCallLine(t *testing.T) {
 			got["transport"] != "stdio" || got["level"] != "INFO" || got["request_bytes"] != float64(sizes[i]) {
 			t.Errorf("line %d: got %v, want %+v and %d bytes", i, got, w, sizes[i])
 		}
-		if ours := w.tool != "other"; ours != (got["answer_bytes"].(float64) > 0) || ours != (got["duration"].(float64) > 0) {
+		if ours := w.tool != "other"; ours != (got["answer_bytes"].(float64) > 0) || got["duration"].(float64) < 0 {
 			t.Errorf("line %d: got %v", i, got)
 		}
 	}

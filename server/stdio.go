@@ -7,8 +7,8 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -32,7 +32,7 @@ type stdio struct {
 
 // ServeStdio serves MCP on a pair of streams, one JSON-RPC message a line, until
 // stdin ends or ctx does; both are a normal end, as is a stdout that nobody
-// reads any more (EPIPE). It writes nothing but protocol to stdout, each message
+// reads any more. It writes nothing but protocol to stdout, each message
 // in one Write.
 //
 // Requests run in parallel, and a request that the client cancels has its
@@ -100,7 +100,8 @@ func (s *Server) ServeStdio(ctx context.Context, stdin io.Reader, stdout io.Writ
 
 // closed reports whether an error only says that the other end has gone.
 func closed(err error) bool {
-	return errors.Is(err, syscall.EPIPE) || errors.Is(err, io.ErrClosedPipe) || errors.Is(err, os.ErrClosed)
+	return slices.ContainsFunc(brokenPipe, func(e error) bool { return errors.Is(err, e) }) ||
+		errors.Is(err, io.ErrClosedPipe) || errors.Is(err, os.ErrClosed)
 }
 
 // loop serves what comes in until there is no more (true) or ctx ends (false).
@@ -302,10 +303,9 @@ func unblock(stdin io.Reader) bool {
 			return true
 		}
 	}
-	f, isFile := stdin.(*os.File)
-	if isFile {
-		// Closing a file that has no deadlines does not end a read of it.
-		_ = f.Close()
+	if _, isFile := stdin.(*os.File); isFile {
+		// Closing a file that has no deadlines does not end a read of it. On
+		// Windows it even waits for that read.
 		return false
 	}
 	c, ok := stdin.(io.Closer)

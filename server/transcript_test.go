@@ -151,8 +151,9 @@ func play(t *testing.T, ar *txtar.Archive) string {
 		answer := s.receive(t)
 		remember(answer, vars)
 		if vars["folder"] != "" {
-			answer = bytes.ReplaceAll(answer, []byte(vars["folder"]), []byte("<folder>"))
+			answer = withoutFolder(answer, vars["folder"])
 		}
+		answer = refusedOnWindows.ReplaceAll(answer, []byte("connect: connection refused"))
 		out.WriteString(comparable(t, answer, relay.URL, base))
 	}
 	s.hangUp(t)
@@ -225,8 +226,29 @@ func expand(t *testing.T, line string, vars map[string]string) string {
 		if !ok {
 			t.Fatalf("nothing to put for %s", p)
 		}
+		if name == "folder" {
+			v = filepath.ToSlash(v) // a backslash means something else in JSON
+		}
 		return v
 	})
+}
+
+var (
+	refusedOnWindows = regexp.MustCompile(`connectex: (No connection could be made because the target machine actively refused it|Connection refused)`)
+	afterFolder      = regexp.MustCompile(`<folder>(\\{2,}[^"\\\s]+)+`)
+	backslashes      = regexp.MustCompile(`\\+`)
+)
+
+// withoutFolder puts <folder> in the place of a folder's path, and what is in it
+// under the names of Unix. An answer may hold JSON in a text in JSON, and each
+// doubles the backslashes of Windows.
+func withoutFolder(answer []byte, folder string) []byte {
+	for times := 8; times > 0; times /= 2 {
+		path := strings.ReplaceAll(folder, `\`, strings.Repeat(`\`, times))
+		answer = bytes.ReplaceAll(answer, []byte(path), []byte("<folder>"))
+	}
+	answer = bytes.ReplaceAll(answer, []byte(" names no drive, and"), nil) // what /tmp is on Windows
+	return afterFolder.ReplaceAllFunc(answer, func(b []byte) []byte { return backslashes.ReplaceAll(b, []byte("/")) })
 }
 
 func remember(answer []byte, vars map[string]string) {

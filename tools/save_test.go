@@ -9,6 +9,8 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -33,11 +35,16 @@ func saver(t *testing.T, base, state, dir, who string, deliver func(context.Cont
 		t.Fatal(err)
 	}
 	c := &caller{s: mcpserver.NewMCPServer("test", "1")}
+	logger := slog.New(slog.NewTextHandler(&c.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	s := NewState(state)
+	claims := NewSaver(client, s, who, logger)
+	t.Cleanup(claims.Close)
 	if err := Register(c.s, Config{
 		Client:   client,
-		Logger:   slog.New(slog.NewTextHandler(&c.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Logger:   logger,
 		Files:    files.Rules{Folders: []files.Folder{folder}},
-		State:    NewState(state),
+		State:    s,
+		Saver:    claims,
 		Received: true,
 		Caller:   who,
 		Deliver:  deliver,
@@ -158,7 +165,7 @@ func TestUnsizedContent(t *testing.T) {
 			if b, err := os.ReadFile(left[0]); err != nil || string(b) != text {
 				t.Errorf("kept %.100q, %v", b, err)
 			}
-			if info, err := os.Stat(left[0]); err != nil || info.Mode().Perm()&0o077 != 0 {
+			if info, err := os.Stat(left[0]); err != nil || runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
 				t.Errorf("%v, %v", info.Mode(), err)
 			}
 		})
@@ -181,7 +188,7 @@ func TestUnsavedAnswerIsKept(t *testing.T) {
 		res := c.call(t, "claim", fmt.Sprintf(`{"claim_url":%q,"save_to":%q}`, anyToken, dir))
 		text := textOf(t, res)
 		left := namesIn(t, state)
-		if !res.IsError || c.outcome != OutcomeUnsaved || len(left) != 1 || !strings.Contains(text, left[0]) || strings.Contains(text, "s3cr3t") {
+		if !res.IsError || c.outcome != OutcomeUnsaved || len(left) != 1 || !strings.Contains(text, strconv.Quote(left[0])) || strings.Contains(text, "s3cr3t") {
 			t.Fatalf("%s: %s, left %v", evil, text, left)
 		}
 		if b, _ := os.ReadFile(left[0]); !strings.Contains(string(b), "s3cr3t") {
@@ -267,9 +274,14 @@ func TestOneKeyAtATime(t *testing.T) {
 		t.Errorf("%+v, %v", third, err)
 	}
 	third.drop()
-	if last, err := h.take(t.Context(), anyToken); err != nil || last.Key == key || last.again() {
-		t.Errorf("%+v, %v", last, err)
+	last, err := h.take(t.Context(), anyToken)
+	if err != nil {
+		t.Fatal(err)
 	}
+	if last.Key == key || last.again() {
+		t.Errorf("%+v", last)
+	}
+	last.drop()
 }
 
 // TestUnsavedIsClaimedAgain claims a sealed file, whose name is not known before,

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"kubbi-mcp/internal/remove"
 )
 
 // State is the folder in which a claim keeps what must not be lost: its key
@@ -65,7 +67,7 @@ func sweep(dir string, before time.Time) {
 	}
 	for _, e := range all {
 		if info, err := e.Info(); err == nil && info.ModTime().Before(before) {
-			_ = os.RemoveAll(filepath.Join(dir, e.Name()))
+			_ = remove.All(filepath.Join(dir, e.Name()))
 		}
 	}
 }

@@ -1,5 +1,3 @@
-//go:build unix
-
 package local_test
 
 import (
@@ -7,10 +5,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 
 	"kubbi-mcp/kubbi/api"
@@ -88,6 +85,9 @@ func TestBrokenDirectory(t *testing.T) {
 		{"directory open to all", chmod("", 0o777), []string{"may be written by others", "chmod 700"}, nil},
 		{"store garbled", write("store.db", strings.Repeat("no data base at all", 1000)), []string{"store.db"}, nil},
 	} {
+		if runtime.GOOS == "windows" && strings.Contains(strings.Join(tc.want, " "), "chmod") {
+			continue // there are no modes
+		}
 		t.Run(tc.name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "kubbi")
 			first, err := local.New(local.Config{Dir: dir, Origin: origin})
@@ -172,45 +172,5 @@ func TestAPIKeyLost(t *testing.T) {
 	resp.Body.Close()
 	if resp.StatusCode != 200 {
 		t.Errorf("the old key's kubbi: %s", resp.Status)
-	}
-}
-
-// TestReadOnlyDirectory opens a directory as somebody who may not write there.
-func TestReadOnlyDirectory(t *testing.T) {
-	base, err := os.MkdirTemp("", "kubbi-read-only")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(base)
-	dir := filepath.Join(base, "kubbi")
-	if err := os.Mkdir(dir, 0o555); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(base, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	// Root may write anywhere: its child is nobody, and runs a copy of this
-	// program that nobody may run.
-	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	if os.Geteuid() == 0 {
-		program, err := os.ReadFile(os.Args[0])
-		if err != nil {
-			t.Fatal(err)
-		}
-		cmd.Path = filepath.Join(base, "program")
-		if err := os.WriteFile(cmd.Path, program, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-	}
-	cmd.Dir = base
-	cmd.Env = append(os.Environ(), childEnv+"="+dir)
-	out, err := cmd.CombinedOutput()
-	var exit *exec.ExitError
-	if !errors.As(err, &exit) || !strings.Contains(string(out), dir) || !strings.Contains(string(out), "permission denied") {
-		t.Errorf("%v: %s", err, out)
-	}
-	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
-		t.Errorf("%v, %v", entries, err)
 	}
 }

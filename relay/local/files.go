@@ -6,13 +6,15 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
+
+	"kubbi-mcp/relay/private"
 )
 
 // makeDir makes the data directory, private, or checks the one that is there.
 func makeDir(dir string) error {
 	info, err := os.Stat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
+		if err := private.MakeDir(dir); err != nil {
 			return err
 		}
 		info, err = os.Stat(dir)

@@ -1,5 +1,3 @@
-//go:build unix
-
 package local_test
 
 import (
@@ -13,10 +11,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sort"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -148,51 +144,6 @@ func claim(t *testing.T, c *http.Client, base, token string) (string, int) {
 		t.Fatalf("%v: %s", err, b)
 	}
 	return v.Content, resp.StatusCode
-}
-
-func TestFirstRunIsPrivate(t *testing.T) {
-	old := syscall.Umask(0) // the laxest there is
-	defer syscall.Umask(old)
-	dir := filepath.Join(t.TempDir(), "kubbi")
-	r := newRelay(t, local.Config{Dir: dir})
-	if _, err := os.Stat(dir); err == nil {
-		t.Fatal("New touched the disk")
-	}
-	mustCreate(t, r, "x")
-	var names []string
-	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		want := os.FileMode(0o600)
-		if d.IsDir() {
-			want = 0o700
-		} else {
-			names = append(names, d.Name())
-		}
-		if info.Mode().Perm() != want {
-			t.Errorf("%s has mode %04o, want %04o", path, info.Mode().Perm(), want)
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	sort.Strings(names)
-	for _, want := range []string{"api-key", "keyring.json", "store.db"} {
-		if i := sort.SearchStrings(names, want); i == len(names) || names[i] != want {
-			t.Errorf("no %s among %v", want, names)
-		}
-	}
-	for _, n := range names {
-		if strings.HasSuffix(n, ".tmp") {
-			t.Errorf("%s was left behind", n)
-		}
-	}
 }
 
 func TestFirstRunRace(t *testing.T) {

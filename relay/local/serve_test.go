@@ -1,5 +1,3 @@
-//go:build unix
-
 package local_test
 
 import (

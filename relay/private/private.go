@@ -17,6 +17,9 @@ import (
 
 const maxFile = 1 << 20 // bytes
 
+// MakeDir makes a directory, and those above it, that its owner alone may use.
+func MakeDir(dir string) error { return makeDir(dir) }
+
 // Read reads a file of at most 1 MiB, and refuses one that others may read. A
 // file of root's may be read by a group of ours: secret managers that mount
 // files into a container hand them out so.
@@ -28,7 +31,7 @@ func Read(path string) ([]byte, error) {
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is not a regular file", path)
 	}
-	f, err := os.Open(path)
+	f, err := open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +108,7 @@ func Edit(ctx context.Context, path string, edit func([]byte) ([]byte, error)) (
 		return err
 	}
 	if err = giveTo(info, temp); err == nil {
-		err = os.Rename(temp, path)
+		err = rename(temp, path)
 	}
 	if err != nil {
 		return errors.Join(err, os.Remove(temp))

@@ -24,3 +24,9 @@ func giveTo(other fs.FileInfo, name string) error {
 	}
 	return os.Chown(name, int(st.Uid), int(st.Gid))
 }
+
+func makeDir(dir string) error { return os.MkdirAll(dir, 0o700) }
+
+func rename(from, to string) error { return os.Rename(from, to) }
+
+func open(path string) (*os.File, error) { return os.Open(path) }

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"kubbi-mcp/internal/remove"
 	"kubbi-mcp/kubbi/api"
 )
 
@@ -120,7 +121,7 @@ func (b *Batch) Check(names []string, again bool) error {
 	if err != nil {
 		return explain(b.path, err)
 	}
-	return errors.Join(f.Close(), b.dir.Remove(temp))
+	return errors.Join(f.Close(), remove.In(b.dir, temp))
 }
 
 func (b *Batch) file(name string) string { return filepath.Join(b.path, name) }
@@ -145,7 +146,7 @@ func (b *Batch) sweep() {
 			continue
 		}
 		if info, err := b.dir.Lstat(e.Name()); err == nil && info.Mode().IsRegular() && time.Since(info.ModTime()) > tempKept {
-			_ = b.dir.Remove(e.Name())
+			_ = remove.In(b.dir, e.Name())
 		}
 	}
 }
@@ -173,7 +174,7 @@ func (b *Batch) Stage(ctx context.Context, name string, r io.Reader) error {
 		err = cerr
 	}
 	if err != nil {
-		return errors.Join(b.failed(name, err), b.dir.Remove(temp))
+		return errors.Join(b.failed(name, err), remove.In(b.dir, temp))
 	}
 	b.staged = append(b.staged, staged{temp: temp, to: name, Saved: Saved{
 		Name: name, Path: b.file(name), Size: n, SHA256: hex.EncodeToString(sum.Sum(nil)),
@@ -232,7 +233,7 @@ func (b *Batch) Commit() ([]Saved, error) {
 		fresh, err := b.name(s)
 		if err != nil {
 			for _, n := range named {
-				err = errors.Join(err, b.dir.Remove(n))
+				err = errors.Join(err, remove.In(b.dir, n))
 			}
 			return nil, errors.Join(err, b.unmake())
 		}
@@ -255,7 +256,7 @@ func (b *Batch) name(s staged) (bool, error) {
 	}
 	err := b.renameNew(s.temp, s.to)
 	if errors.Is(err, fs.ErrExist) && b.holds(s) {
-		return false, b.dir.Remove(s.temp)
+		return false, remove.In(b.dir, s.temp)
 	}
 	if errors.Is(err, fs.ErrExist) {
 		return false, refuse("%s is there already, and is replaced only when overwrite is set", quote(s.Path))
@@ -272,7 +273,7 @@ func (b *Batch) renameNew(temp, name string) error {
 	err := b.dir.Link(temp, name)
 	switch {
 	case err == nil:
-		return b.dir.Remove(temp)
+		return remove.In(b.dir, temp)
 	case errors.Is(err, fs.ErrExist):
 		return err
 	case b.made:
@@ -326,7 +327,7 @@ func (b *Batch) sync() error {
 func (b *Batch) Close() error {
 	var err error
 	for _, s := range b.staged {
-		if rerr := b.dir.Remove(s.temp); !errors.Is(rerr, fs.ErrNotExist) {
+		if rerr := remove.In(b.dir, s.temp); !errors.Is(rerr, fs.ErrNotExist) {
 			err = errors.Join(err, rerr)
 		}
 	}

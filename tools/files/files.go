@@ -97,6 +97,10 @@ func (r Rules) place(given, path string) (spot, error) {
 	if len(r.Folders) == 0 {
 		return spot{}, refuse("%s: no folder is allowed. %s", quote(given), r.Allowed())
 	}
+	path, ok := native(path)
+	if !ok {
+		return spot{}, refuse("%s names no drive, and is outside the allowed folders. %s", quote(given), r.Allowed())
+	}
 	if !filepath.IsAbs(path) {
 		if len(r.Folders) > 1 {
 			return spot{}, refuse("%s is a relative path, and several folders are allowed: give an absolute one. %s", quote(given), r.Allowed())
@@ -222,6 +226,8 @@ func explain(path string, err error) error {
 		return refuse("%s does not exist", quote(path))
 	case errors.Is(err, fs.ErrPermission):
 		return refuse("%s: permission denied", quote(path))
+	case invalidName(err):
+		return refuse("%s holds a character that no name of a file can have on this system", quote(path))
 	}
 	var at *fs.PathError
 	if errors.As(err, &at) {

@@ -339,6 +339,12 @@ func TestExpand(t *testing.T) {
 	if _, err := r.Expand("*", 2); err == nil || !strings.Contains(err.Error(), "more than 2") {
 		t.Errorf("three files where two are allowed: %v", err)
 	}
+}
+
+// TestExpandMeetsLink refuses a folder and a pattern with a link among the files.
+func TestExpandMeetsLink(t *testing.T) {
+	top, r := tree(t, "in/a.log")
+	in := filepath.Join(top, "in")
 	link(t, "../out/secret", filepath.Join(in, "z.log"))
 	for _, path := range []string{"*.log", "."} {
 		if _, err := r.Expand(path, 20); err == nil || !strings.Contains(err.Error(), "symbolic link") {

@@ -74,6 +74,9 @@ func step(s spot, mkdir bool) (_ *entry, target string, err error) {
 				info, err = dir.Lstat(name)
 			}
 		}
+		if err == nil {
+			err = wholeName(dir, name)
+		}
 		if err != nil {
 			return nil, "", err
 		}
@@ -196,7 +199,11 @@ func (r Rules) regular(info fs.FileInfo) error {
 	case !info.Mode().IsRegular():
 		return refuse("%s is no regular file, but a device, a pipe or a socket", quote(info.Name()))
 	case !r.HardLinks && links(info) > 1:
-		return refuse("%s has a second name (it is a hard link), which may be outside the allowed folders: make a copy and give that", quote(info.Name()))
+		return secondName(info.Name())
 	}
 	return nil
+}
+
+func secondName(name string) error {
+	return refuse("%s has a second name (it is a hard link), which may be outside the allowed folders: make a copy and give that", quote(name))
 }

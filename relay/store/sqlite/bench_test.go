@@ -1,5 +1,3 @@
-//go:build unix
-
 package sqlite_test
 
 import (
@@ -13,7 +11,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"golang.org/x/sys/unix"
 
 	"kubbi-mcp/relay/store"
 	"kubbi-mcp/relay/store/sqlite"
@@ -33,17 +30,6 @@ func openBench(b *testing.B) *sqlite.Store {
 }
 
 var t0 = time.Date(2026, 3, 28, 12, 0, 0, 0, time.UTC)
-
-// cpu is the processor time this process has used: unlike operations per
-// second it does not depend on how busy disk and machine are.
-func cpu(b *testing.B) time.Duration {
-	b.Helper()
-	var u unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
 
 func report(b *testing.B, before time.Duration) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "ops/s")

@@ -1,5 +1,3 @@
-//go:build unix
-
 package sqlite_test
 
 import (
@@ -11,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -181,90 +178,6 @@ func TestDamagedClaimKey(t *testing.T) {
 	}
 }
 
-func TestFullDisk(t *testing.T) {
-	cmd := child(t, "full", storePath(t))
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Errorf("%v: %s", err, out)
-	}
-}
-
-// What the user may not write to is left alone. Root may write everywhere, so
-// as root the test runs as nobody.
-func TestReadOnly(t *testing.T) {
-	base, err := os.MkdirTemp("", "kubbi-store-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(base) })
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	program, err := os.ReadFile(exe)
-	if err != nil {
-		t.Fatal(err)
-	}
-	copied := filepath.Join(base, "store.test")
-	if err := os.WriteFile(copied, program, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(base, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range []struct {
-		name      string
-		dir, file os.FileMode
-		fresh     bool
-	}{
-		{"file", 0o777, 0o444, false},
-		{"directory", 0o555, 0o666, false},
-		{"directory and file", 0o555, 0o444, false},
-		{"empty directory", 0o555, 0, true},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			dir := filepath.Join(base, c.name)
-			if err := os.Mkdir(dir, 0o755); err != nil {
-				t.Fatal(err)
-			}
-			path := filepath.Join(dir, "store.db")
-			var before []byte
-			if !c.fresh {
-				made, _ := filled(t, 1)
-				if before, err = os.ReadFile(made); err != nil {
-					t.Fatal(err)
-				}
-				if err := os.WriteFile(path, before, 0o600); err != nil {
-					t.Fatal(err)
-				}
-				if err := os.Chmod(path, c.file); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if err := os.Chmod(dir, c.dir); err != nil {
-				t.Fatal(err)
-			}
-			cmd := child(t, "open", path)
-			cmd.Path = copied
-			cmd.Dir = base
-			if os.Getuid() == 0 {
-				cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-			}
-			out, err := cmd.CombinedOutput()
-			if err == nil {
-				t.Fatal("it opens and writes")
-			}
-			for _, w := range []string{path, "write", dir} {
-				if !strings.Contains(string(out), w) {
-					t.Errorf("error %q does not say %q", out, w)
-				}
-			}
-			if after, err := os.ReadFile(path); !c.fresh && (err != nil || !bytes.Equal(before, after)) {
-				t.Errorf("the file was changed, error %v", err)
-			}
-		})
-	}
-}
-
 // The newest migration's number is what a file that is up to date says.
 func TestSchemaVersion(t *testing.T) {
 	path, _ := filled(t, 0)
@@ -286,32 +199,5 @@ func TestSchemaVersion(t *testing.T) {
 	}
 	if last := filepath.Base(files[len(files)-1]); !strings.HasPrefix(last, fmt.Sprintf("%05d_", version)) || applied != len(files) {
 		t.Errorf("version %d with %d migrations applied, but there are %q", version, applied, files)
-	}
-}
-
-// Nobody but the user reads what the store writes.
-func TestModes(t *testing.T) {
-	path := storePath(t)
-	old := syscall.Umask(0)
-	defer syscall.Umask(old)
-	s := openStore(t, path)
-	if _, err := s.Create(t.Context(), newKubbi(1), payloadOf([]byte("x")), nil, store.Quota{}, t0); err != nil {
-		t.Fatal(err)
-	}
-	entries, err := os.ReadDir(filepath.Dir(path))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range entries {
-		info, err := e.Info()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if info.Mode().Perm() != 0o600 {
-			t.Errorf("%s has mode %v", e.Name(), info.Mode())
-		}
-	}
-	if len(entries) != 4 {
-		t.Errorf("%d files, want store.db, -wal, -shm, .lock", len(entries))
 	}
 }

@@ -1,0 +1,34 @@
+package remove
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+
+	"golang.org/x/sys/windows"
+)
+
+// unsupported reports whether an error says that the file system does not know
+// the call.
+func unsupported(err error) bool { return errors.Is(err, windows.ERROR_INVALID_FUNCTION) }
+
+// older removes a name as Windows did before it had POSIX semantics: the name
+// goes when the last handle to it is closed, this one or another's.
+func older(root *os.Root, name string) error {
+	f, err := root.OpenFile(name, os.O_RDONLY|windows.FILE_FLAG_DELETE_ON_CLOSE|windows.FILE_FLAG_OPEN_REPARSE_POINT, 0)
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	// Closing does not say what came of it. A folder with something in it stays.
+	info, err := root.Lstat(name)
+	switch {
+	case err == nil && info.IsDir():
+		return &fs.PathError{Op: "remove", Path: name, Err: windows.ERROR_DIR_NOT_EMPTY}
+	case err == nil:
+		return &fs.PathError{Op: "remove", Path: name, Err: windows.ERROR_SHARING_VIOLATION}
+	}
+	return nil
+}
