@@ -8,7 +8,7 @@ import (
 
 // onDisk refuses files that the kernel makes up: what they hold, such as the
 // environment of this process, is no file of the user's.
-func onDisk(f *os.File) error {
+func onDisk(f *os.File, _ bool) error {
 	var s unix.Statfs_t
 	if err := unix.Fstatfs(int(f.Fd()), &s); err != nil {
 		return err

@@ -180,7 +180,7 @@ func (r Rules) openRegular(e *entry) (*File, error) {
 		err = refuse("%s changed while it was being opened", quote(e.name))
 	default:
 		if err = r.regular(info); err == nil {
-			err = onDisk(f)
+			err = onDisk(f, r.HardLinks)
 		}
 	}
 	if err != nil {
