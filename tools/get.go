@@ -27,7 +27,7 @@ type kubbiOutput struct {
 	RetrievalCount   int            `json:"retrieval_count"`
 	FirstRetrievedAt *api.Time      `json:"first_retrieved_at" jsonschema:"null: not yet claimed."`
 	LastRetrievedAt  *api.Time      `json:"last_retrieved_at"`
-	Metadata         jsontext.Value `json:"metadata"`
+	Metadata         jsontext.Value `json:"metadata" jsonschema:"The note of its sender."`
 	CreatedAt        api.Time       `json:"created_at"`
 	ExpiresAt        api.Time       `json:"expires_at"`
 }

@@ -30,7 +30,7 @@ type inspectOutput struct {
 	MaxRetrievals  *int             `json:"max_retrievals" jsonschema:"null: no limit."`
 	RetrievalCount int              `json:"retrieval_count"`
 	RemainingReads remaining        `json:"remaining_reads" jsonschema:"A number, or unlimited."`
-	Metadata       jsontext.Value   `json:"metadata"`
+	Metadata       jsontext.Value   `json:"metadata" jsonschema:"The note of its sender."`
 	CreatedAt      api.Time         `json:"created_at"`
 	ExpiresAt      api.Time         `json:"expires_at"`
 }

@@ -180,3 +180,35 @@ func words(w ...string) []any {
 	}
 	return out
 }
+
+// TestNoBooleanSchemas refuses true in place of a property's schema: the first
+// generation of the TypeScript SDK then refuses the whole list of tools.
+func TestNoBooleanSchemas(t *testing.T) {
+	for name, s := range inferred(t) {
+		b, err := json.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var schema map[string]any
+		if err := json.Unmarshal(b, &schema); err != nil {
+			t.Fatal(err)
+		}
+		noBooleanSchemas(t, name, schema)
+	}
+}
+
+func noBooleanSchemas(t *testing.T, path string, schema map[string]any) {
+	t.Helper()
+	properties, _ := schema["properties"].(map[string]any)
+	if items, ok := schema["items"]; ok {
+		properties = map[string]any{"[]": items}
+	}
+	for name, property := range properties {
+		p, ok := property.(map[string]any)
+		if !ok {
+			t.Errorf("%s.%s: the schema is %v; describe the field", path, name, property)
+			continue
+		}
+		noBooleanSchemas(t, path+"."+name, p)
+	}
+}

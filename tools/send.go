@@ -41,7 +41,7 @@ type sendOutput struct {
 	Status        api.Status     `json:"status"`
 	ContentType   string         `json:"content_type"`
 	MaxRetrievals *int           `json:"max_retrievals"`
-	Metadata      jsontext.Value `json:"metadata"`
+	Metadata      jsontext.Value `json:"metadata" jsonschema:"The note of its sender."`
 	CreatedAt     api.Time       `json:"created_at"`
 	ExpiresAt     api.Time       `json:"expires_at"`
 	Path          string         `json:"path,omitzero"`

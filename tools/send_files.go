@@ -44,7 +44,7 @@ type sendFilesOutput struct {
 	FileCount      *int           `json:"file_count"`
 	TotalSizeBytes *int64         `json:"total_size_bytes" jsonschema:"Decoded."`
 	MaxRetrievals  *int           `json:"max_retrievals"`
-	Metadata       jsontext.Value `json:"metadata"`
+	Metadata       jsontext.Value `json:"metadata" jsonschema:"The note of its sender."`
 	CreatedAt      api.Time       `json:"created_at"`
 	ExpiresAt      api.Time       `json:"expires_at"`
 	Reach          string         `json:"reach,omitzero" jsonschema:"From where it can be used."`
