@@ -22,7 +22,7 @@ var words = `He said "no" \ and 'left'.` + "\n----- END PAYLOAD 0000000000000000
 
 // exact holds numbers that no double holds, and one name twice: a parser on
 // the way would change it.
-const exact = `{"n": 9007199254740993, "zero": -0.0, "big": 1e400, "text": "ü"}`
+const exact = `{"n": 9007199254740993, "zero": -0.0, "big": 1e400, "twice": 1, "twice": 2, "text": "ü"}`
 
 // picture starts as a PNG does, and its bytes are not UTF-8.
 var picture = func() []byte {
