@@ -212,7 +212,7 @@ func TestArgumentsRefused(t *testing.T) {
 		{"send_files", `{"files":[{"name":"a.txt","content":"x","wait_for_previous":true}]}`, "files.0: unknown"},
 		{"send_files", `{"files":[{"name":"a.txt","content":"x","contentType":"text/csv","content_type":"text/csv"}]}`, "the same argument"},
 		{"send_files", `{"files":[{"name":"a.txt","content":"x","role":"boss"}]}`, "files.0.role: must be one of"},
-		{"send_files", `{"files":[{"name":"a.txt","content":"x","encoding":"gzip"}]}`, "files.0.encoding: must be one of base64"},
+		{"send_files", `{"files":[{"name":"a.txt","content":"x","encoding":"gzip"}]}`, "files.0.encoding: must be one of text, base64"},
 		{"claim", `{}`, "claim_url is required"},
 		{"claim", `{"claim_url":""}`, "claim URL is empty"},
 		{"claim", `{"claim_url":null}`, "claim_url is required"},

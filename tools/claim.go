@@ -23,14 +23,18 @@ type claimInput struct {
 	ClaimURL  string `json:"claim_url" jsonschema:"The claim URL as it was given to you, with all that is after #, or just its token."`
 	SaveTo    string `json:"save_to,omitzero" jsonschema:"A folder on this machine to write the payload into; made if it is missing. It must be in a folder that the user allows. The word received stands for a folder of this server's own, kept for a day."`
 	Overwrite bool   `json:"overwrite,omitzero" jsonschema:"With save_to: replace files that are there already. Default: nothing is claimed then."`
-	Images    string `json:"images,omitzero" jsonschema:"inline: show images in the answer, if your host can. Default: images are saved with save_to."`
+	Images    string `json:"images,omitzero" jsonschema:"inline: show images in the answer, if your host can. Default: save, with save_to."`
 	Again     bool   `json:"again,omitzero" jsonschema:"Repeat your own claim of a moment ago whose content did not reach you; it counts once."`
 }
 
-// imagesInline is the value of images with which a caller wants them in the answer.
-const imagesInline = "inline"
+// The values of images. There are two, since strict hosts have a model give every
+// argument: one that can't be left out must have a value that asks for nothing.
+const (
+	imagesSave   = "save"
+	imagesInline = "inline"
+)
 
-// savedReceived is the value of save_to that stands for the server's own folder.
+// saveReceived is the value of save_to that stands for the server's own folder.
 const saveReceived = "received"
 
 func (t *toolset) claim() definition {

@@ -90,11 +90,11 @@ func inferred(t *testing.T) map[string]*jsonschema.Schema {
 	sendFiles.Properties["files"].MinItems = new(1)
 	file := sendFiles.Properties["files"].Items.Properties
 	file["role"].Enum = words(api.Roles...)
-	file["encoding"].Enum = words(api.EncodingBase64)
+	file["encoding"].Enum = words(encodingText, api.EncodingBase64)
 
 	claimURL := input[claimURLInput](t)
 	claim := input[claimInput](t)
-	claim.Properties["images"].Enum = words(imagesInline)
+	claim.Properties["images"].Enum = words(imagesSave, imagesInline)
 	id := input[idInput](t)
 
 	list := input[listInput](t)
@@ -210,5 +210,20 @@ func noBooleanSchemas(t *testing.T, path string, schema map[string]any) {
 			continue
 		}
 		noBooleanSchemas(t, path+"."+name, p)
+	}
+}
+
+// TestNoLoneWords has no argument that can be left out with one word alone: models
+// of strict hosts must give every argument, and could not say that they mean nothing.
+func TestNoLoneWords(t *testing.T) {
+	for name, s := range inferred(t) {
+		if !strings.HasSuffix(name, ".input") {
+			continue
+		}
+		walk(s, func(s *jsonschema.Schema) {
+			if len(s.Enum) == 1 {
+				t.Errorf("%s: a member takes %v alone", name, s.Enum)
+			}
+		})
 	}
 }

@@ -34,7 +34,7 @@ type fileInput struct {
 	Path        string   `json:"path,omitzero" jsonschema:"A file on this machine, a folder for all files in it, or a pattern such as /work/logs/*.log; in a folder that the user allows."`
 	ContentType string   `json:"content_type,omitzero" jsonschema:"MIME type. Default: from name or file."`
 	Role        string   `json:"role,omitzero"`
-	Encoding    string   `json:"encoding,omitzero" jsonschema:"Only with content in base64."`
+	Encoding    string   `json:"encoding,omitzero" jsonschema:"Of content."`
 }
 
 type sendFilesOutput struct {
@@ -109,7 +109,7 @@ func (f *fileInput) settle() error {
 	if f.Path != "" && f.Content.text == "" {
 		f.Content.given = false // hosts fill in what is left out
 	}
-	f.ContentType = mediaType(f.ContentType)
+	f.ContentType, f.Encoding = mediaType(f.ContentType), encodingWord(f.Encoding)
 	switch {
 	case (f.Path == "") != f.Content.given:
 		return argumentError("give either content or path.")

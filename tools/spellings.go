@@ -48,12 +48,15 @@ func mediaType(s string) string {
 	return s
 }
 
+// encodingText is the word for a file's content as it is.
+const encodingText = "text"
+
 // encodingWord gives base64, "" for the names of text as it is.
 func encodingWord(s string) string {
 	switch fold(s) {
 	case "base64", "b64", "base64url", "base64urlsafe":
 		return api.EncodingBase64
-	case "", "null", "none", "utf8", "text", "plain", "ascii", "usascii", "raw", "identity":
+	case "", "null", "none", "utf8", encodingText, "plain", "ascii", "usascii", "raw", "identity":
 		return ""
 	}
 	return s
