@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -44,11 +45,15 @@ type Cluster struct {
 	// Dir, if not empty, is where the data go: an empty folder that any user may
 	// write to. Else it is a temporary one.
 	Dir string
+	// LogDir, if not empty, is where the write-ahead log goes, as Dir is for the
+	// data. Else it is beside them.
+	LogDir string
 
 	once      sync.Once
 	trouble   string // why it can't run
 	missing   bool   // there is no server
 	bin, dir  string
+	logDir    string // empty: the log is in dir
 	port      int
 	cred      *syscall.Credential
 	mu        sync.Mutex // guards what follows
@@ -166,20 +171,18 @@ func (c *Cluster) make() (err error) {
 	if c.cred, err = unprivileged(); err != nil {
 		return err
 	}
-	parent := c.Dir
-	if parent == "" {
-		parent = os.TempDir()
-	}
-	if c.dir, err = os.MkdirTemp(parent, "kubbi-postgres-"); err != nil {
+	if c.dir, err = c.folder(c.Dir); err != nil {
 		return err
 	}
-	if c.cred != nil {
-		if err := os.Chown(c.dir, int(c.cred.Uid), int(c.cred.Gid)); err != nil {
+	data := filepath.Join(c.dir, "data")
+	initdb := []string{"-D", data, "-U", superuser, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"}
+	if c.LogDir != "" {
+		if c.logDir, err = c.folder(c.LogDir); err != nil {
 			return err
 		}
+		initdb = append(initdb, "--waldir="+filepath.Join(c.logDir, "wal"))
 	}
-	data := filepath.Join(c.dir, "data")
-	out, err := c.command("initdb", "-D", data, "-U", superuser, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync").CombinedOutput()
+	out, err := c.command("initdb", initdb...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("initdb: %v\n%s", err, out)
 	}
@@ -203,6 +206,18 @@ func (c *Cluster) make() (err error) {
 		return err
 	}
 	return c.Up()
+}
+
+// folder makes a temporary folder of the server's in parent.
+func (c *Cluster) folder(parent string) (string, error) {
+	dir, err := os.MkdirTemp(parent, "kubbi-postgres-")
+	if err != nil {
+		return "", err
+	}
+	if c.cred != nil {
+		err = os.Chown(dir, int(c.cred.Uid), int(c.cred.Gid))
+	}
+	return dir, err
 }
 
 // Up starts the server after Down, and waits until it answers.
@@ -249,13 +264,17 @@ func (c *Cluster) await(gone <-chan struct{}) error {
 	}
 }
 
+// Ended gives a channel that is closed when the server that runs now has ended.
+func (c *Cluster) Ended() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.gone
+}
+
 // Revive starts a server that has ended by itself, as a crash that it could not
 // recover from makes it, and waits for one that has not.
 func (c *Cluster) Revive() error {
-	c.mu.Lock()
-	gone := c.gone
-	c.mu.Unlock()
-	err := c.await(gone)
+	err := c.await(c.Ended())
 	if errors.Is(err, errEnded) {
 		return c.Up()
 	}
@@ -291,9 +310,9 @@ func (c *Cluster) Down(sig syscall.Signal) error {
 // where nothing was started.
 func (c *Cluster) Stop() error {
 	err := c.Down(syscall.SIGQUIT)
-	if c.dir != "" {
-		if rerr := os.RemoveAll(c.dir); err == nil {
-			err = rerr
+	for _, dir := range []string{c.dir, c.logDir} {
+		if dir != "" {
+			err = errors.Join(err, os.RemoveAll(dir))
 		}
 	}
 	return err
@@ -345,11 +364,18 @@ func unprivileged() (*syscall.Credential, error) {
 	return nil, fmt.Errorf("postgres does not run as root, and there is no user postgres or nobody")
 }
 
+// freePort gives a free port of this machine. It is none that the system gives
+// to outgoing connections: while the server is down, one of these could take
+// its place.
 func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+	for try := 0; ; try++ {
+		port := 10_000 + rand.IntN(20_000)
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			return port, l.Close()
+		}
+		if try == 100 {
+			return 0, fmt.Errorf("no free port: %w", err)
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }
