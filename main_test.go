@@ -1,10 +1,15 @@
 package main
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -25,6 +30,9 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
+			if os.Getenv("KUBBI_PASS") == "race" && !serves(t, env) {
+				env.T().Skip("no program serves in this script, so that nothing races: it runs in the plain pass")
+			}
 			env.Setenv("KUBBI_DATA_DIR", filepath.Join(env.WorkDir, "data"))
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("XDG_DATA_HOME", filepath.Join(env.WorkDir, "xdg"))
@@ -61,12 +69,29 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// freeURL is the URL of a loopback port that nobody has right now.
-func freeURL() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// serves tells whether a script has a program that serves others.
+func serves(t *testing.T, env *testscript.Env) bool {
+	t.Helper()
+	name := strings.TrimPrefix(filepath.Base(env.WorkDir), "script-")
+	b, err := os.ReadFile(filepath.Join("cli", "testdata", "script", name+".txtar"))
 	if err != nil {
-		return "", err
+		t.Fatal(err)
 	}
-	defer l.Close()
-	return "http://" + l.Addr().String(), nil
+	return regexp.MustCompile(`(?m)^(serve|relay) `).Match(b)
+}
+
+// freeURL is the URL of a loopback port that nobody has right now. It is none
+// that the system gives to outgoing connections, or to who asks for any port:
+// one of these could take it before the script does.
+func freeURL() (string, error) {
+	for try := 0; ; try++ {
+		addr := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))
+		l, err := net.Listen("tcp", addr)
+		if err == nil {
+			return "http://" + addr, l.Close()
+		}
+		if try == 100 {
+			return "", fmt.Errorf("no free port: %w", err)
+		}
+	}
 }

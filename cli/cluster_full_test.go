@@ -23,6 +23,7 @@ import (
 // start again by itself, as under Patroni: whether it then finds enough room is
 // a matter of luck, too.
 func TestClusterPostgresDiskFull(t *testing.T) {
+	t.Parallel()
 	tables, logs := pgtest.SmallDisk(t, "192m"), pgtest.SmallDisk(t, "192m")
 	pg := &pgtest.Cluster{Dir: tables, LogDir: logs, Settings: []string{
 		"fsync = off", "restart_after_crash = off",

@@ -25,6 +25,7 @@ func inDatabase(t *testing.T, pg *pgtest.Cluster) []string {
 // TestClusterOnPostgres kills three relays that share a data base in turn, while
 // 64 clients race for the same kubbis.
 func TestClusterOnPostgres(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, inDatabase(t, pgtest.New(t))...)
 	s := newStorm(t, c.origins(), c.newKey("storm"))
 	s.run(func(ctx context.Context) { c.killInTurn(ctx, stormTime(), 2*time.Second) })
@@ -34,6 +35,7 @@ func TestClusterOnPostgres(t *testing.T) {
 // TestClusterPostgresRestarts ends the data base's server in the middle of it
 // all, as a crash does, and as an operator does.
 func TestClusterPostgresRestarts(t *testing.T) {
+	t.Parallel()
 	pg := pgtest.New(t)
 	c := startCluster(t, inDatabase(t, pg)...)
 	s := newStorm(t, c.origins(), c.newKey("storm"))
@@ -65,6 +67,7 @@ func TestClusterPostgresRestarts(t *testing.T) {
 // TestClusterPostgresConnectionsCut cuts the relays' connections to their data
 // base, again and again.
 func TestClusterPostgresConnectionsCut(t *testing.T) {
+	t.Parallel()
 	pg := pgtest.New(t)
 	c := startCluster(t, inDatabase(t, pg)...)
 	s := newStorm(t, c.origins(), c.newKey("storm"))
@@ -172,10 +175,14 @@ func get(ctx context.Context, url string) int {
 }
 
 // TestClusterRotationOnPostgres is TestClusterRotation over a data base.
-func TestClusterRotationOnPostgres(t *testing.T) { rotate(t, inDatabase(t, pgtest.New(t))) }
+func TestClusterRotationOnPostgres(t *testing.T) {
+	t.Parallel()
+	rotate(t, inDatabase(t, pgtest.New(t)))
+}
 
 // TestClusterPythonSDKOnPostgres is TestClusterPythonSDK over a data base.
 func TestClusterPythonSDKOnPostgres(t *testing.T) {
+	t.Parallel()
 	python := needs(t, "KUBBI_PYTHON", "a Python with kubbi 0.1.0")
 	pythonSDK(t, python, inDatabase(t, pgtest.New(t)))
 }

@@ -51,6 +51,7 @@ func readDockerfile(t *testing.T) []instruction {
 // would hold, with /out elsewhere.
 func buildImage(t *testing.T) image {
 	t.Helper()
+	onlyPlain(t)
 	out := t.TempDir()
 	img := image{root: t.TempDir()}
 	if err := os.Chmod(img.root, 0o755); err != nil {

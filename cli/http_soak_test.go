@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"sync"
@@ -198,6 +197,7 @@ func work(t *testing.T, url string, patient bool, meanwhile func(until context.C
 
 // TestSoak has a crowd of agents hand each other secrets.
 func TestSoak(t *testing.T) {
+	t.Parallel()
 	s := startHTTP(t)
 	before := s.baseline(t, nil)
 	work(t, s.url, false, func(until context.Context) { <-until.Done() })
@@ -207,15 +207,8 @@ func TestSoak(t *testing.T) {
 // TestSoakRestarts has them do so while the server is stopped and started again
 // under them.
 func TestSoakRestarts(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	args := []string{"--addr", addr, "--relay-url", freeURL(t), "--data-dir", t.TempDir()}
+	t.Parallel()
+	args := []string{"--addr", freeAddr(t), "--relay-url", freeURL(t), "--data-dir", t.TempDir()}
 	start := func() *httpServer { return launchHTTP(t, command(context.Background(), t, args...)) }
 	s := start()
 	defer func() { s.stop(t) }()

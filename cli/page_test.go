@@ -35,6 +35,8 @@ import (
 // shows, what is copied and saved, that the policy holds, and that nothing
 // hinders people who can't see or use a mouse.
 func TestClaimPage(t *testing.T) {
+	t.Parallel()
+	onlyPlain(t) // one person at a time, and a browser
 	modules := needs(t, "KUBBI_PAGE", "the node_modules folder with playwright-core and axe-core")
 	chromium := os.Getenv("KUBBI_CHROMIUM")
 	if chromium == "" {
