@@ -1,9 +1,6 @@
 package main
 
 import (
-	"fmt"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -13,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"kubbi-mcp/internal/testkit"
 )
 
 // TestMain lets scripts run this very program as kubbi-mcp.
@@ -30,7 +29,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
-			if os.Getenv("KUBBI_PASS") == "race" && !serves(t, env) {
+			if testkit.RacePass() && !serves(t, env) {
 				env.T().Skip("no program serves in this script, so that nothing races: it runs in the plain pass")
 			}
 			env.Setenv("KUBBI_DATA_DIR", filepath.Join(env.WorkDir, "data"))
@@ -40,11 +39,11 @@ func TestScripts(t *testing.T) {
 			env.Setenv("TAKEN_URL", stranger.URL)
 			env.Setenv("TAKEN_ADDR", stranger.Listener.Addr().String())
 			for _, name := range []string{"KUBBI_RELAY_URL", "CLOSED_URL"} {
-				url, err := freeURL()
+				addr, err := testkit.FreeAddr()
 				if err != nil {
 					return err
 				}
-				env.Setenv(name, url)
+				env.Setenv(name, "http://"+addr)
 			}
 			return nil
 		},
@@ -78,20 +77,4 @@ func serves(t *testing.T, env *testscript.Env) bool {
 		t.Fatal(err)
 	}
 	return regexp.MustCompile(`(?m)^(serve|relay) `).Match(b)
-}
-
-// freeURL is the URL of a loopback port that nobody has right now. It is none
-// that the system gives to outgoing connections, or to who asks for any port:
-// one of these could take it before the script does.
-func freeURL() (string, error) {
-	for try := 0; ; try++ {
-		addr := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))
-		l, err := net.Listen("tcp", addr)
-		if err == nil {
-			return "http://" + addr, l.Close()
-		}
-		if try == 100 {
-			return "", fmt.Errorf("no free port: %w", err)
-		}
-	}
 }

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"sync/atomic"
 	"testing"
+
+	"kubbi-mcp/internal/testkit"
 )
 
 // roundRobin is a plain proxy before the nodes of a cluster: each request goes
@@ -53,7 +55,7 @@ func TestClusterPythonSDK(t *testing.T) {
 
 func pythonSDK(t *testing.T, python string, env []string) {
 	t.Helper()
-	onlyPlain(t) // one request at a time
+	testkit.OnlyPlain(t, "one request at a time")
 	proxy := newRoundRobin(t)
 	c := startCluster(t, append(env, "KUBBI_RELAY_PUBLIC_URL="+proxy.URL, "KUBBI_RELAY_TRUSTED_PROXIES=127.0.0.1")...)
 	proxy.before(t, c)

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"kubbi-mcp/internal/testkit"
 )
 
 // crowd is how many agents there are; half of them send, and the others claim.
@@ -208,7 +210,7 @@ func TestSoak(t *testing.T) {
 // under them.
 func TestSoakRestarts(t *testing.T) {
 	t.Parallel()
-	args := []string{"--addr", freeAddr(t), "--relay-url", freeURL(t), "--data-dir", t.TempDir()}
+	args := []string{"--addr", testkit.MustFreeAddr(t), "--relay-url", freeURL(t), "--data-dir", t.TempDir()}
 	start := func() *httpServer { return launchHTTP(t, command(context.Background(), t, args...)) }
 	s := start()
 	defer func() { s.stop(t) }()

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/kubbi/api"
 )
 
@@ -35,20 +36,10 @@ func needs(t *testing.T, variable, what string) string {
 	return ""
 }
 
-// onlyPlain skips a test in which no program has the race detector, in the pass
-// of .ci/run that is there for it. The other pass has run the test; .ci/report
-// makes sure.
-func onlyPlain(t *testing.T) {
-	t.Helper()
-	if os.Getenv("KUBBI_PASS") == "race" {
-		t.Skip("the race detector sees nothing of this: it runs in the plain pass")
-	}
-}
-
 // buildBinary builds the program as a user does, without the race detector.
 func buildBinary(t *testing.T) string {
 	t.Helper()
-	onlyPlain(t)
+	testkit.OnlyPlain(t, "the program is built without the race detector")
 	path := filepath.Join(t.TempDir(), "kubbi-mcp")
 	if runtime.GOOS == "windows" {
 		path += ".exe"
@@ -63,7 +54,7 @@ func buildBinary(t *testing.T) string {
 
 func freeURL(t *testing.T) string {
 	t.Helper()
-	return "http://" + freeAddr(t)
+	return "http://" + testkit.MustFreeAddr(t)
 }
 
 // TestPythonSDK drives the relay that `serve` opens on loopback with the

@@ -3,10 +3,8 @@ package local_test
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -16,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/relay/local"
 )
 
@@ -39,21 +38,6 @@ func (b *logBuffer) String() string {
 
 func (b *logBuffer) logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(b, &slog.HandlerOptions{Level: slog.LevelInfo}))
-}
-
-// freeAddr gives a loopback address that nobody listens at. Its port is none
-// that the system gives to who asks for any: one of these could take it.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	for range 100 {
-		addr := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))
-		if ln, err := net.Listen("tcp", addr); err == nil {
-			ln.Close()
-			return addr
-		}
-	}
-	t.Fatal("no free port")
-	return ""
 }
 
 // serving is a relay that serves until stop.
@@ -124,7 +108,7 @@ func createAt(t *testing.T, r *local.Relay, addr, content string) string {
 }
 
 func TestTakeover(t *testing.T) {
-	dir, addr := filepath.Join(t.TempDir(), "kubbi"), freeAddr(t)
+	dir, addr := filepath.Join(t.TempDir(), "kubbi"), testkit.MustFreeAddr(t)
 	first := serve(t, dir, addr)
 	eventually(t, "the first listens", func() bool { return healthy(addr) })
 	second := serve(t, dir, addr)

@@ -14,7 +14,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -28,6 +27,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"kubbi-mcp/internal/testkit"
 )
 
 const (
@@ -54,7 +55,7 @@ type Cluster struct {
 	missing   bool   // there is no server
 	bin, dir  string
 	logDir    string // empty: the log is in dir
-	port      int
+	addr      string
 	cred      *syscall.Credential
 	mu        sync.Mutex // guards what follows
 	databases int        // made so far, and schemas
@@ -123,7 +124,7 @@ func (c *Cluster) Terminate(t testing.TB) {
 }
 
 func (c *Cluster) url(database string) string {
-	return fmt.Sprintf("postgres://%s@127.0.0.1:%d/%s?sslmode=disable", superuser, c.port, database)
+	return fmt.Sprintf("postgres://%s@%s/%s?sslmode=disable", superuser, c.addr, database)
 }
 
 // Empty is Database for a program that is no test: an error says that no
@@ -202,7 +203,7 @@ func (c *Cluster) make() (err error) {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	if c.port, err = freePort(); err != nil {
+	if c.addr, err = testkit.FreeAddr(); err != nil {
 		return err
 	}
 	return c.Up()
@@ -225,7 +226,11 @@ func (c *Cluster) Up() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var log bytes.Buffer
-	cmd := c.command("postgres", "-D", filepath.Join(c.dir, "data"), "-p", strconv.Itoa(c.port))
+	_, port, err := net.SplitHostPort(c.addr)
+	if err != nil {
+		return fmt.Errorf("postgres: %w", err)
+	}
+	cmd := c.command("postgres", "-D", filepath.Join(c.dir, "data"), "-p", port)
 	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("postgres: %w", err)
@@ -236,7 +241,7 @@ func (c *Cluster) Up() error {
 		_ = cmd.Wait()
 	}()
 	c.server, c.gone = cmd, gone
-	err := c.await(gone)
+	err = c.await(gone)
 	if errors.Is(err, errEnded) {
 		return fmt.Errorf("%w:\n%s", err, log.String())
 	}
@@ -362,20 +367,4 @@ func unprivileged() (*syscall.Credential, error) {
 		}
 	}
 	return nil, fmt.Errorf("postgres does not run as root, and there is no user postgres or nobody")
-}
-
-// freePort gives a free port of this machine. It is none that the system gives
-// to outgoing connections: while the server is down, one of these could take
-// its place.
-func freePort() (int, error) {
-	for try := 0; ; try++ {
-		port := 10_000 + rand.IntN(20_000)
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err == nil {
-			return port, l.Close()
-		}
-		if try == 100 {
-			return 0, fmt.Errorf("no free port: %w", err)
-		}
-	}
 }
