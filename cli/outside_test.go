@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -36,18 +35,13 @@ func needs(t *testing.T, variable, what string) string {
 	return ""
 }
 
-// buildBinary builds the program as a user does, without the race detector.
+// buildBinary builds the program as a user does, once for all tests.
 func buildBinary(t *testing.T) string {
 	t.Helper()
-	testkit.OnlyPlain(t, "the program is built without the race detector")
-	path := filepath.Join(t.TempDir(), "kubbi-mcp")
-	if runtime.GOOS == "windows" {
-		path += ".exe"
-	}
-	cmd := exec.Command("go", "build", "-o", path, ".")
-	cmd.Dir = ".."
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	testkit.OnlyPlain(t, "one client, one request at a time")
+	path, err := built()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return path
 }
