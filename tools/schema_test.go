@@ -71,6 +71,20 @@ func TestSchemasAreComplete(t *testing.T) {
 	}
 }
 
+// TestSchemasAreObjects refuses true for a property that may be anything: the
+// TypeScript SDK, and hosts that are built on it, then refuse the whole list of
+// tools.
+func TestSchemasAreObjects(t *testing.T) {
+	for name, s := range inferred(t) {
+		walk(s, func(s *jsonschema.Schema) {
+			b, err := json.Marshal(s)
+			if err != nil || len(b) == 0 || b[0] != '{' {
+				t.Errorf("%s holds the schema %s: %v", name, b, err)
+			}
+		})
+	}
+}
+
 // inferred makes all schemas from the structs. What a Go type can't say (ranges,
 // words, patterns) is added here, from the limits in kubbi/api where it has them.
 func inferred(t *testing.T) map[string]*jsonschema.Schema {
@@ -142,7 +156,7 @@ func infer[T any](t *testing.T) *jsonschema.Schema {
 		reflect.TypeFor[anyValue]():       {Type: "string"}, // see anyJSON
 		reflect.TypeFor[jsonText]():       {Type: "string"},
 		reflect.TypeFor[object]():         {Type: "string"},
-		reflect.TypeFor[jsontext.Value](): {},
+		reflect.TypeFor[jsontext.Value](): {Description: "As sent."}, // not {}, which is written as true: see TestSchemasAreObjects
 		reflect.TypeFor[whole]():          {Type: "integer"},
 		reflect.TypeFor[api.Time]():       {Type: "string", Format: "date-time"},
 		reflect.TypeFor[remaining]():      {Types: []string{"integer", "string"}},
