@@ -22,7 +22,7 @@ import (
 )
 
 // patience ends a wait for another process that will never be over.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 func want(ts *testscript.TestScript, neg bool, args []string, least, most int, usage string) {
 	if neg || len(args) < least || len(args) > most {

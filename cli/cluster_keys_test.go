@@ -129,7 +129,8 @@ func (c *cluster) useUp() {
 	keys = append(keys, key)
 	var mu sync.Mutex
 	var wg sync.WaitGroup
-	var last time.Time // when the last request was sent that was let through
+	var last time.Time        // when the last request was sent that was let through
+	var slowest time.Duration // answer: what a busy machine adds to the two seconds
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for _, n := range c.nodes {
@@ -145,6 +146,7 @@ func (c *cluster) useUp() {
 						t.Errorf("status %d %s", status, code)
 					}
 					mu.Lock()
+					slowest = max(slowest, time.Since(sent))
 					if sent.After(last) {
 						last = sent
 					}
@@ -156,10 +158,10 @@ func (c *cluster) useUp() {
 	c.run("keys", "revoke", "to be revoked")
 	revoked := time.Now()
 	wg.Wait()
-	if took := last.Sub(revoked); ctx.Err() != nil || took >= 2*time.Second {
-		t.Errorf("the key worked for %v after it was revoked (%v)", took, ctx.Err())
+	if took := last.Sub(revoked); ctx.Err() != nil || took >= 2*time.Second+slowest {
+		t.Errorf("the key worked for %v after it was revoked, and an answer took %v at most (%v)", took, slowest, ctx.Err())
 	} else {
-		t.Logf("the key worked for %v after it was revoked", took)
+		t.Logf("the key worked for %v after it was revoked, and an answer took %v at most", took, slowest)
 	}
 
 	for _, n := range c.nodes {

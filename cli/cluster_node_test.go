@@ -3,9 +3,7 @@ package cli_test
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -13,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/kubbi/api"
 )
 
@@ -46,7 +45,7 @@ func startCluster(t *testing.T, env ...string) *cluster {
 	c.env = append(append(c.env, env...), "HOME="+home, "XDG_DATA_HOME="+home, "KUBBI_RELAY_GRACE=1h") // outlasts the test
 	t.Cleanup(c.stop)
 	for range 3 { // all at once, as after a loss of power
-		n := &node{addr: freeAddr(t), log: &logBuffer{}}
+		n := &node{addr: testkit.MustFreeAddr(t), log: &logBuffer{}}
 		c.start(n)
 		c.nodes = append(c.nodes, n)
 	}
@@ -177,22 +176,4 @@ func (c *cluster) silent(s *storm) {
 			}
 		}
 	}
-}
-
-// freeAddr gives a free address of this machine. Its port is none that the
-// system gives to outgoing connections: while a node is down, one of these
-// could take its place.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	for range 100 {
-		addr := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))
-		l, err := net.Listen("tcp", addr)
-		if err != nil {
-			continue
-		}
-		l.Close()
-		return addr
-	}
-	t.Fatal("no free port")
-	return ""
 }

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"sync/atomic"
 	"testing"
+
+	"kubbi-mcp/internal/testkit"
 )
 
 // roundRobin is a plain proxy before the nodes of a cluster: each request goes
@@ -46,12 +48,14 @@ func (p *roundRobin) before(t *testing.T, c *cluster) {
 // TestClusterPythonSDK has the official Python SDK work with three relays
 // behind a proxy as if they were one.
 func TestClusterPythonSDK(t *testing.T) {
+	t.Parallel()
 	python := needs(t, "KUBBI_PYTHON", "a Python with kubbi 0.1.0")
 	pythonSDK(t, python, onFile(t))
 }
 
 func pythonSDK(t *testing.T, python string, env []string) {
 	t.Helper()
+	testkit.OnlyPlain(t, "one request at a time")
 	proxy := newRoundRobin(t)
 	c := startCluster(t, append(env, "KUBBI_RELAY_PUBLIC_URL="+proxy.URL, "KUBBI_RELAY_TRUSTED_PROXIES=127.0.0.1")...)
 	proxy.before(t, c)

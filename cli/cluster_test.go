@@ -22,6 +22,7 @@ func onFile(t *testing.T) []string { return []string{"KUBBI_DATA_DIR=" + t.TempD
 // TestClusterOnFile kills three relays that share a SQLite file in turn, while
 // 64 clients race for the same kubbis.
 func TestClusterOnFile(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, onFile(t)...)
 	s := newStorm(t, c.origins(), c.newKey("storm"))
 	s.run(func(ctx context.Context) { c.killInTurn(ctx, stormTime(), 2*time.Second) })
@@ -30,7 +31,10 @@ func TestClusterOnFile(t *testing.T) {
 
 // TestClusterRotation rotates and prunes the master keys of three relays at
 // work: no request fails.
-func TestClusterRotation(t *testing.T) { rotate(t, onFile(t)) }
+func TestClusterRotation(t *testing.T) {
+	t.Parallel()
+	rotate(t, onFile(t))
+}
 
 func rotate(t *testing.T, env []string) {
 	t.Helper()

@@ -17,6 +17,7 @@ import (
 // TestDeployContainer runs what deploy/Dockerfile makes where a container
 // engine would: read-only, as its user, with only the volume to write in.
 func TestDeployContainer(t *testing.T) {
+	t.Parallel()
 	needsRoot(t, "/usr/bin/unshare", "/usr/sbin/chroot", "/usr/bin/tar", "/etc/ssl/certs/ca-certificates.crt")
 	img := buildImage(t)
 	if img.user == "" || strings.HasPrefix(img.user, "0") || img.user == "root" {

@@ -86,6 +86,7 @@ systemd-analyze security --no-pager --threshold=11 --offline=true /tmp/alone.ser
 // TestDeployGuide follows docs/self-hosting.md, command by command, on a machine
 // that has just been booted.
 func TestDeployGuide(t *testing.T) {
+	t.Parallel()
 	needsRoot(t, "/lib/systemd/systemd", "/usr/bin/unshare", "/usr/bin/setpriv", "/usr/bin/openssl", "/usr/bin/curl", "/usr/bin/sqlite3", "/usr/sbin/nginx", "/usr/lib/postgresql")
 	binary := buildBinary(t)
 	folder := t.TempDir()

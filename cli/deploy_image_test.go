@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"kubbi-mcp/internal/testkit"
 )
 
 // image is what deploy/Dockerfile makes, as far as a machine without a
@@ -51,6 +53,7 @@ func readDockerfile(t *testing.T) []instruction {
 // would hold, with /out elsewhere.
 func buildImage(t *testing.T) image {
 	t.Helper()
+	testkit.OnlyPlain(t, "the program is built without the race detector")
 	out := t.TempDir()
 	img := image{root: t.TempDir()}
 	if err := os.Chmod(img.root, 0o755); err != nil {

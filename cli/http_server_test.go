@@ -25,11 +25,14 @@ import (
 // TestMain removes what built has built.
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if path, err := built(); err == nil && path != "" {
-		os.RemoveAll(filepath.Dir(path))
+	if builtDir != "" {
+		os.RemoveAll(builtDir)
 	}
 	os.Exit(code)
 }
+
+// builtDir is where built has built, empty if no test needed it.
+var builtDir string
 
 // built builds the program once, with the race detector where the tests have it.
 var built = sync.OnceValues(func() (string, error) {
@@ -37,6 +40,7 @@ var built = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	builtDir = dir
 	path := filepath.Join(dir, "kubbi-mcp")
 	if runtime.GOOS == "windows" {
 		path += ".exe"
@@ -48,7 +52,6 @@ var built = sync.OnceValues(func() (string, error) {
 	cmd := exec.Command("go", append(args, ".")...)
 	cmd.Dir = ".."
 	if out, err := cmd.CombinedOutput(); err != nil {
-		os.RemoveAll(dir)
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
 	return path, nil

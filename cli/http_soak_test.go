@@ -6,13 +6,14 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"kubbi-mcp/internal/testkit"
 )
 
 // crowd is how many agents there are; half of them send, and the others claim.
@@ -157,12 +158,15 @@ func (a *agent) claim(ctx context.Context, from <-chan handoff) {
 	}
 }
 
-// work lets a crowd work for a time, and while meanwhile runs.
-func work(t *testing.T, url string, patient bool, meanwhile func(until context.Context)) *tally {
+// work lets a crowd work while meanwhile runs, which takes at least the time that
+// it is given.
+func work(t *testing.T, url string, patient bool, meanwhile func(enough context.Context)) *tally {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), soakFor()+patience)
 	defer cancel()
-	until, stop := context.WithTimeout(ctx, soakFor())
+	enough, cancelEnough := context.WithTimeout(ctx, soakFor())
+	defer cancelEnough()
+	until, stop := context.WithCancel(ctx)
 	defer stop()
 	transport := &http.Transport{MaxIdleConnsPerHost: 2 * crowd}
 	defer transport.CloseIdleConnections()
@@ -180,7 +184,8 @@ func work(t *testing.T, url string, patient bool, meanwhile func(until context.C
 			claimers.Go(func() { a.claim(ctx, kubbis) })
 		}
 	}
-	meanwhile(until)
+	meanwhile(enough)
+	stop()
 	senders.Wait()
 	close(kubbis)
 	claimers.Wait()
@@ -198,35 +203,25 @@ func work(t *testing.T, url string, patient bool, meanwhile func(until context.C
 
 // TestSoak has a crowd of agents hand each other secrets.
 func TestSoak(t *testing.T) {
+	t.Parallel()
 	s := startHTTP(t)
 	before := s.baseline(t, nil)
-	work(t, s.url, false, func(until context.Context) { <-until.Done() })
+	work(t, s.url, false, func(enough context.Context) { <-enough.Done() })
 	s.recovers(t, before, nil)
 }
 
 // TestSoakRestarts has them do so while the server is stopped and started again
 // under them.
 func TestSoakRestarts(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	args := []string{"--addr", addr, "--relay-url", freeURL(t), "--data-dir", t.TempDir()}
+	t.Parallel()
+	args := []string{"--addr", testkit.MustFreeAddr(t), "--relay-url", freeURL(t), "--data-dir", t.TempDir()}
 	start := func() *httpServer { return launchHTTP(t, command(context.Background(), t, args...)) }
 	s := start()
 	defer func() { s.stop(t) }()
 	restarts := 0
-	done := work(t, s.url, true, func(until context.Context) {
-		for pause := soakFor() / 8; ; restarts++ {
-			select {
-			case <-until.Done():
-				return
-			case <-time.After(pause):
-			}
+	done := work(t, s.url, true, func(enough context.Context) {
+		for pause := soakFor() / 8; enough.Err() == nil || restarts < 2; restarts++ { // a start takes its time on a busy machine
+			time.Sleep(pause)
 			s.stop(t)
 			s = start()
 		}

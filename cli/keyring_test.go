@@ -16,6 +16,7 @@ import (
 // TestRotationUnderLoad is a rotation as an operator does it: the relay is at
 // work, and is told nothing.
 func TestRotationUnderLoad(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var logged logBuffer
 	relay := relaytest.New(t, relaytest.WithDir(dir), relaytest.WithLogger(slog.New(slog.NewTextHandler(&logged, nil))))

@@ -8,8 +8,8 @@ import (
 )
 
 // dashToken is a bare claim token that looks like flags: one of 64 starts with
-// a hyphen.
-var dashToken = regexp.MustCompile(`^-[A-Za-z0-9_-]{42}$`)
+// a hyphen. Its key, or what was pasted with it, may follow.
+var dashToken = regexp.MustCompile(`(?s)^-[A-Za-z0-9_-]{42}([^A-Za-z0-9_=-].*)?$`)
 
 // argumentsLast moves a command's arguments behind its flags and a "--", where
 // kong does not do so by itself: it ends a list of arguments at the first flag, and

@@ -9,6 +9,7 @@ import (
 // TestConformance runs the scenarios that need no fixtures against the binary
 // as it is.
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	suite := conformance.Open(t, "../docs/conformance.md")
 	url := serveHTTP(t, buildBinary(t)) + "/mcp"
 	both := []string{

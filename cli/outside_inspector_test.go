@@ -17,6 +17,7 @@ import (
 // TestInspector uses the server as the MCP Inspector's command line does, over
 // every transport.
 func TestInspector(t *testing.T) {
+	t.Parallel()
 	bin := needs(t, "KUBBI_INSPECTOR", "the folder with mcp-inspector and a Node.js for it")
 	binary := buildBinary(t)
 	t.Run("stdio", func(t *testing.T) {

@@ -16,8 +16,9 @@ import (
 func serveHTTP(t *testing.T, binary string) string {
 	t.Helper()
 	url := freeURL(t)
-	// Not the test's own context: that ends before the server is told to.
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	// Not the test's own context: that ends before the server is told to. Nor
+	// has it a limit: a test may take longer than one wait of it.
+	ctx, cancel := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, binary, "serve", "--transport", "http", "--addr", strings.TrimPrefix(url, "http://"))
 	cmd.Env = append(os.Environ(), ownStore(t)...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
@@ -37,7 +38,9 @@ func serveHTTP(t *testing.T, binary string) string {
 			t.Errorf("serve ended with %d\n%s", code, stderr.String())
 		}
 	})
-	waitHealthy(ctx, t, url+"/healthz")
+	start, stop := context.WithTimeout(ctx, patience)
+	defer stop()
+	waitHealthy(start, t, url+"/healthz")
 	return url
 }
 

@@ -4,16 +4,15 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/kubbi/api"
 )
 
@@ -36,34 +35,26 @@ func needs(t *testing.T, variable, what string) string {
 	return ""
 }
 
-// buildBinary builds the program as a user does.
+// buildBinary builds the program as a user does, once for all tests.
 func buildBinary(t *testing.T) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "kubbi-mcp")
-	if runtime.GOOS == "windows" {
-		path += ".exe"
-	}
-	cmd := exec.Command("go", "build", "-o", path, ".")
-	cmd.Dir = ".."
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	testkit.OnlyPlain(t, "one client, one request at a time")
+	path, err := built()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return path
 }
 
 func freeURL(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return "http://" + l.Addr().String()
+	return "http://" + testkit.MustFreeAddr(t)
 }
 
 // TestPythonSDK drives the relay that `serve` opens on loopback with the
 // official Python SDK.
 func TestPythonSDK(t *testing.T) {
+	t.Parallel()
 	python := needs(t, "KUBBI_PYTHON", "a Python with kubbi 0.1.0")
 	binary := buildBinary(t)
 	dir, url := t.TempDir(), freeURL(t)

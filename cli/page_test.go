@@ -26,6 +26,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay/relaytest"
@@ -35,6 +36,8 @@ import (
 // shows, what is copied and saved, that the policy holds, and that nothing
 // hinders people who can't see or use a mouse.
 func TestClaimPage(t *testing.T) {
+	t.Parallel()
+	testkit.OnlyPlain(t, "one browser, and one request at a time")
 	modules := needs(t, "KUBBI_PAGE", "the node_modules folder with playwright-core and axe-core")
 	chromium := os.Getenv("KUBBI_CHROMIUM")
 	if chromium == "" {

@@ -281,7 +281,7 @@ func TestTimeout(t *testing.T) {
 		t.Errorf("a body that drips for ever: %v", err)
 	}
 
-	const pieces = 8
+	const pieces = 20 // two seconds
 	slow, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Write([]byte(`{"content":"`))
 		for range pieces {
@@ -290,7 +290,7 @@ func TestTimeout(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 		}
 		w.Write([]byte(`","content_type":"text/plain"}`))
-	}, WithTimeout(400*time.Millisecond), WithRetries(0))
+	}, WithTimeout(1500*time.Millisecond), WithRetries(0))
 	if got, err := slow.Claim(context.Background(), testToken, looked()); err != nil || len(got.Text()) != pieces*step {
 		t.Errorf("a body that takes longer than the timeout but moves: %v", err)
 	}

@@ -178,7 +178,7 @@ func (c closer) Close() error { c(); return nil }
 // cut off closes soon.
 func noSpools(t *testing.T, dir string) {
 	t.Helper()
-	wait, stop := context.WithTimeout(t.Context(), 10*time.Second)
+	wait, stop := context.WithTimeout(t.Context(), time.Minute)
 	defer stop()
 	for {
 		open, _ := filepath.Glob(filepath.Join(dir, "spool-*"))

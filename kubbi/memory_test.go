@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay/relaytest"
@@ -22,6 +23,7 @@ import (
 // process, which never holds as much of it. That process is a child, since
 // what this one has held before would hide it.
 func TestLargeMemory(t *testing.T) {
+	testkit.OnlyPlain(t, "memory is measured, and the race detector takes its own")
 	const child = "KUBBI_TEST_LARGE"
 	if os.Getenv(child) != "" {
 		large(t)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/kubbi/api"
 )
 
@@ -215,6 +216,7 @@ func TestSourceFaults(t *testing.T) {
 
 // TestSourceMemory sends more than it may hold.
 func TestSourceMemory(t *testing.T) {
+	testkit.OnlyPlain(t, "memory is measured, and the race detector takes its own")
 	const size = 64 << 20
 	c, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/kubbi/api"
 )
 
@@ -187,6 +188,7 @@ func TestSpoolFails(t *testing.T) {
 
 // TestSpooledMemory claims more than it may hold.
 func TestSpooledMemory(t *testing.T) {
+	testkit.OnlyPlain(t, "memory is measured, and the race detector takes its own")
 	const size = 64 << 20
 	c, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, `{"content_type":"text/plain","content":"`)

@@ -141,7 +141,7 @@ func TestLargeCreateCancelled(t *testing.T) {
 		resp.Body.Close()
 		t.Fatalf("answered with %d", resp.StatusCode)
 	}
-	wait, stop := context.WithTimeout(t.Context(), 10*time.Second)
+	wait, stop := context.WithTimeout(t.Context(), time.Minute)
 	defer stop()
 	for spoolOpen(t) {
 		select {

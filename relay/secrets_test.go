@@ -118,7 +118,7 @@ func TestWiping(t *testing.T) {
 			end(c)
 			for _, needle := range append(sealed, []byte(marker), []byte(meta)) {
 				// The store has a second to scrub its files.
-				deadline := time.Now().Add(10 * time.Second)
+				deadline := time.Now().Add(30 * time.Second)
 				found := find(t, r.Dir, needle)
 				for found != "" && time.Now().Before(deadline) {
 					time.Sleep(20 * time.Millisecond)

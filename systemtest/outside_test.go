@@ -1,7 +1,6 @@
 package systemtest
 
 import (
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"kubbi-mcp/internal/testkit"
 )
 
 // patience ends a wait for another process that will never be over.
@@ -48,9 +49,7 @@ func TestMain(m *testing.M) {
 // all tests.
 func binary(t *testing.T) string {
 	t.Helper()
-	if os.Getenv("KUBBI_PASS") == "race" {
-		t.Skip("the race detector sees nothing of this: it runs in the plain pass")
-	}
+	testkit.OnlyPlain(t, "the program is built without the race detector")
 	built.Do(func() {
 		dir, err := os.MkdirTemp("", "kubbi-systemtest-")
 		if err != nil {
@@ -78,12 +77,7 @@ func binary(t *testing.T) string {
 // freeOrigin is an origin on loopback at which nothing listens.
 func freeOrigin(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return "http://" + l.Addr().String()
+	return "http://" + testkit.MustFreeAddr(t)
 }
 
 // bareEnv is an environment with the variables given and no others of this

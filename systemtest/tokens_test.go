@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -60,19 +59,8 @@ func TestToolListTokens(t *testing.T) {
 func toolList(t *testing.T) json.RawMessage {
 	t.Helper()
 	dir := t.TempDir()
-	bin := filepath.Join(dir, "kubbi-mcp.exe")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", bin, ".")
-	build.Dir = ".."
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	relay := "http://" + l.Addr().String()
-	l.Close()
-	cmd := exec.CommandContext(t.Context(), bin, "serve")
+	relay := freeOrigin(t)
+	cmd := exec.CommandContext(t.Context(), binary(t), "serve")
 	cmd.Env = []string{"HOME=" + dir, "PATH=" + os.Getenv("PATH"), "KUBBI_DATA_DIR=" + filepath.Join(dir, "data"), "KUBBI_RELAY_URL=" + relay}
 	cmd.WaitDelay = 10 * time.Second
 	stdin, err := cmd.StdinPipe()

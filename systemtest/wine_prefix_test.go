@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"kubbi-mcp/internal/testkit"
 )
 
 // winePatience ends a wait for something under Wine that will never be over.
@@ -37,6 +39,7 @@ func found(programs ...string) string {
 // for it is missing, the test is skipped, and fails where everything must be there.
 func newWine(t *testing.T, meanwhile func()) *wine {
 	t.Helper()
+	testkit.OnlyPlain(t, "the program is built without the race detector")
 	w := &wine{program: found("wine64", "/usr/lib/wine/wine64", "wine")}
 	server := found("wineserver", "wineserver64", "/usr/lib/wine/wineserver64", "/usr/lib/wine/wineserver")
 	compiler := found("x86_64-w64-mingw32-gcc")

@@ -203,10 +203,10 @@ func gone(pid int) bool {
 	return err == nil && strings.Contains(string(b), ") Z ")
 }
 
-// eventually polls until f is true, for at most ten seconds.
+// eventually polls until f is true, for at most a minute.
 func eventually(t *testing.T, what string, f func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for !f() {
 		select {

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay/local"
 )
@@ -56,7 +57,7 @@ func createOnceAt(t *testing.T, r *local.Relay, addr, content string) string {
 // which the first has it.
 func neighbours(t *testing.T, n int) (addr string, all []serving) {
 	t.Helper()
-	addr = freeAddr(t)
+	addr = testkit.MustFreeAddr(t)
 	for i := range n {
 		s := serve(t, filepath.Join(t.TempDir(), "kubbi"), addr)
 		word := `"relay listens"`
@@ -190,7 +191,7 @@ func TestNeighboursTakeOver(t *testing.T) {
 // A program that only says that it is a neighbour, with another's words even, is
 // shown no token, and never an API key.
 func TestImpostor(t *testing.T) {
-	spareOf := freeAddr(t)
+	spareOf := testkit.MustFreeAddr(t)
 	genuine := httptest.NewServer(nil) // only its address counts
 	genuine.Close()
 	victim := newRelay(t, local.Config{Dir: filepath.Join(t.TempDir(), "victim"), Origin: "http://" + spareOf})
@@ -259,7 +260,7 @@ func TestImpostor(t *testing.T) {
 // A claim that counted at a neighbour whose answer was lost is had again under its
 // key, and is nobody else's.
 func TestNeighbourLosesTheAnswer(t *testing.T) {
-	addr := freeAddr(t)
+	addr := testkit.MustFreeAddr(t)
 	maker := newRelay(t, local.Config{Dir: filepath.Join(t.TempDir(), "maker"), Origin: "http://" + addr})
 	r := newRelay(t, local.Config{Dir: filepath.Join(t.TempDir(), "kubbi"), Origin: "http://" + addr})
 	ln, err := net.Listen("tcp", addr)

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/relay/local"
 )
 
@@ -37,17 +38,6 @@ func (b *logBuffer) String() string {
 
 func (b *logBuffer) logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(b, &slog.HandlerOptions{Level: slog.LevelInfo}))
-}
-
-// freeAddr gives a loopback address that nobody listens at.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
 }
 
 // serving is a relay that serves until stop.
@@ -74,10 +64,10 @@ func serve(t *testing.T, dir, addr string) serving {
 	return serving{r, log, stop}
 }
 
-// eventually polls until f is true, for at most ten seconds.
+// eventually polls until f is true, for at most a minute.
 func eventually(t *testing.T, what string, f func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for !f() {
 		select {
@@ -118,7 +108,7 @@ func createAt(t *testing.T, r *local.Relay, addr, content string) string {
 }
 
 func TestTakeover(t *testing.T) {
-	dir, addr := filepath.Join(t.TempDir(), "kubbi"), freeAddr(t)
+	dir, addr := filepath.Join(t.TempDir(), "kubbi"), testkit.MustFreeAddr(t)
 	first := serve(t, dir, addr)
 	eventually(t, "the first listens", func() bool { return healthy(addr) })
 	second := serve(t, dir, addr)

@@ -24,7 +24,7 @@ import (
 )
 
 // patience ends a wait that will never be over.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 

@@ -165,9 +165,11 @@ func TestCheckBeforeWriting(t *testing.T) {
 		}
 	}
 	if runtime.GOOS != "windows" && os.Getuid() != 0 {
-		if err := os.Chmod(filepath.Join(top, "in"), 0o500); err != nil {
+		in := filepath.Join(top, "in")
+		if err := os.Chmod(in, 0o500); err != nil {
 			t.Fatal(err)
 		}
+		defer os.Chmod(in, 0o700) // or it can't be removed
 		if err := b.Check([]string{"new"}, false); err == nil || !strings.Contains(err.Error(), "permission") {
 			t.Errorf("a folder that can't be written: %v", err)
 		}

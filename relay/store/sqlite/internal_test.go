@@ -92,7 +92,7 @@ func TestFileLockTooLate(t *testing.T) {
 	}
 	// Let the late one win first.
 	time.Sleep(20 * time.Millisecond)
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := locks[0].acquire(ctx); err != nil {
 		t.Fatal(err)

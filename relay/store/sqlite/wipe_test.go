@@ -77,7 +77,7 @@ func (m marked) found(t *testing.T, dir string) map[string]bool {
 // waitGone waits until no mark is left.
 func (m marked) waitGone(t *testing.T, dir string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for {
 		in := m.found(t, dir)

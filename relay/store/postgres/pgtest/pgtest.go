@@ -27,6 +27,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"kubbi-mcp/internal/testkit"
 )
 
 const (
@@ -44,12 +46,16 @@ type Cluster struct {
 	// Dir, if not empty, is where the data go: an empty folder that any user may
 	// write to. Else it is a temporary one.
 	Dir string
+	// LogDir, if not empty, is where the write-ahead log goes, as Dir is for the
+	// data. Else it is beside them.
+	LogDir string
 
 	once      sync.Once
 	trouble   string // why it can't run
 	missing   bool   // there is no server
 	bin, dir  string
-	port      int
+	logDir    string // empty: the log is in dir
+	addr      string
 	cred      *syscall.Credential
 	mu        sync.Mutex // guards what follows
 	databases int        // made so far, and schemas
@@ -118,7 +124,7 @@ func (c *Cluster) Terminate(t testing.TB) {
 }
 
 func (c *Cluster) url(database string) string {
-	return fmt.Sprintf("postgres://%s@127.0.0.1:%d/%s?sslmode=disable", superuser, c.port, database)
+	return fmt.Sprintf("postgres://%s@%s/%s?sslmode=disable", superuser, c.addr, database)
 }
 
 // Empty is Database for a program that is no test: an error says that no
@@ -166,20 +172,18 @@ func (c *Cluster) make() (err error) {
 	if c.cred, err = unprivileged(); err != nil {
 		return err
 	}
-	parent := c.Dir
-	if parent == "" {
-		parent = os.TempDir()
-	}
-	if c.dir, err = os.MkdirTemp(parent, "kubbi-postgres-"); err != nil {
+	if c.dir, err = c.folder(c.Dir); err != nil {
 		return err
 	}
-	if c.cred != nil {
-		if err := os.Chown(c.dir, int(c.cred.Uid), int(c.cred.Gid)); err != nil {
+	data := filepath.Join(c.dir, "data")
+	initdb := []string{"-D", data, "-U", superuser, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"}
+	if c.LogDir != "" {
+		if c.logDir, err = c.folder(c.LogDir); err != nil {
 			return err
 		}
+		initdb = append(initdb, "--waldir="+filepath.Join(c.logDir, "wal"))
 	}
-	data := filepath.Join(c.dir, "data")
-	out, err := c.command("initdb", "-D", data, "-U", superuser, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync").CombinedOutput()
+	out, err := c.command("initdb", initdb...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("initdb: %v\n%s", err, out)
 	}
@@ -199,10 +203,22 @@ func (c *Cluster) make() (err error) {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	if c.port, err = freePort(); err != nil {
+	if c.addr, err = testkit.FreeAddr(); err != nil {
 		return err
 	}
 	return c.Up()
+}
+
+// folder makes a temporary folder of the server's in parent.
+func (c *Cluster) folder(parent string) (string, error) {
+	dir, err := os.MkdirTemp(parent, "kubbi-postgres-")
+	if err != nil {
+		return "", err
+	}
+	if c.cred != nil {
+		err = os.Chown(dir, int(c.cred.Uid), int(c.cred.Gid))
+	}
+	return dir, err
 }
 
 // Up starts the server after Down, and waits until it answers.
@@ -210,7 +226,11 @@ func (c *Cluster) Up() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var log bytes.Buffer
-	cmd := c.command("postgres", "-D", filepath.Join(c.dir, "data"), "-p", strconv.Itoa(c.port))
+	_, port, err := net.SplitHostPort(c.addr)
+	if err != nil {
+		return fmt.Errorf("postgres: %w", err)
+	}
+	cmd := c.command("postgres", "-D", filepath.Join(c.dir, "data"), "-p", port)
 	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("postgres: %w", err)
@@ -221,7 +241,7 @@ func (c *Cluster) Up() error {
 		_ = cmd.Wait()
 	}()
 	c.server, c.gone = cmd, gone
-	err := c.await(gone)
+	err = c.await(gone)
 	if errors.Is(err, errEnded) {
 		return fmt.Errorf("%w:\n%s", err, log.String())
 	}
@@ -249,13 +269,17 @@ func (c *Cluster) await(gone <-chan struct{}) error {
 	}
 }
 
+// Ended gives a channel that is closed when the server that runs now has ended.
+func (c *Cluster) Ended() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.gone
+}
+
 // Revive starts a server that has ended by itself, as a crash that it could not
 // recover from makes it, and waits for one that has not.
 func (c *Cluster) Revive() error {
-	c.mu.Lock()
-	gone := c.gone
-	c.mu.Unlock()
-	err := c.await(gone)
+	err := c.await(c.Ended())
 	if errors.Is(err, errEnded) {
 		return c.Up()
 	}
@@ -291,9 +315,9 @@ func (c *Cluster) Down(sig syscall.Signal) error {
 // where nothing was started.
 func (c *Cluster) Stop() error {
 	err := c.Down(syscall.SIGQUIT)
-	if c.dir != "" {
-		if rerr := os.RemoveAll(c.dir); err == nil {
-			err = rerr
+	for _, dir := range []string{c.dir, c.logDir} {
+		if dir != "" {
+			err = errors.Join(err, os.RemoveAll(dir))
 		}
 	}
 	return err
@@ -343,13 +367,4 @@ func unprivileged() (*syscall.Credential, error) {
 		}
 	}
 	return nil, fmt.Errorf("postgres does not run as root, and there is no user postgres or nobody")
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }

@@ -1,0 +1,51 @@
+// Package testkit holds what the tests of several packages need.
+package testkit
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"testing"
+)
+
+// FreeAddr gives an address of this machine at which nobody listens. Its port
+// is none that the system gives away by itself, to outgoing connections and to
+// listeners without a wish: one of these could take it before, or while, the
+// program that it is meant for does not listen.
+func FreeAddr() (string, error) {
+	for try := 0; ; try++ {
+		addr := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))
+		l, err := net.Listen("tcp", addr)
+		if err == nil {
+			return addr, l.Close()
+		}
+		if try == 100 {
+			return "", fmt.Errorf("find a free port: %w", err)
+		}
+	}
+}
+
+// MustFreeAddr is FreeAddr, or the end of a test.
+func MustFreeAddr(t testing.TB) string {
+	t.Helper()
+	addr, err := FreeAddr()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return addr
+}
+
+// RacePass tells whether .ci/run runs the tests for the race detector, having
+// run them without it.
+func RacePass() bool { return os.Getenv("KUBBI_PASS") == "race" }
+
+// OnlyPlain skips a test in the race pass of .ci/run, with the reason why the
+// race detector sees nothing of it. .ci/report makes sure that the plain pass
+// has run it.
+func OnlyPlain(t testing.TB, why string) {
+	t.Helper()
+	if RacePass() {
+		t.Skip("runs in the plain pass: " + why)
+	}
+}
