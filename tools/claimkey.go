@@ -22,11 +22,12 @@ type claimKey struct {
 	Until time.Time `json:"until"` // when the relay forgets it; zero: the key is new
 	Given bool      `json:"given"` // the payload stands in an answer
 
-	hash string
-	keys *claimKeys
-	file *os.File // locked; nil: the key is in memory alone
-	busy bool     // another claim has the file
-	seal cipher.AEAD
+	hash  string
+	keys  *claimKeys
+	file  *os.File // locked; nil: the key is in memory alone
+	busy  bool     // another claim has the file, or is under way
+	alone bool     // no other claim of this process is under way
+	seal  cipher.AEAD
 
 	session string         // of the client that was answered
 	written time.Time      // when its answer was; zero: it is not yet
@@ -42,13 +43,11 @@ func (k *claimKey) again() bool { return !k.Until.IsZero() }
 // renew makes it a new key.
 func (k *claimKey) renew() (err error) {
 	k.Until, k.Given, k.payload, k.release = time.Time{}, false, nil, nil
-	if k.Key, err = kubbi.NewKey(); err != nil {
-		return errors.Join(err, k.close())
+	if k.Key, err = kubbi.NewKey(); err == nil && k.file != nil {
+		err = k.write(time.Now().Add(keysKept))
 	}
-	if k.file == nil {
-		return nil
-	}
-	if err := k.write(time.Now().Add(keysKept)); err != nil {
+	if err != nil {
+		k.leave()
 		return errors.Join(err, k.close())
 	}
 	return nil
@@ -57,6 +56,7 @@ func (k *claimKey) renew() (err error) {
 // answered is called when the payload stands in an answer to a client, before that
 // is written: the client's next call may come at once. See claimKeys.settled.
 func (k *claimKey) answered(session string, until time.Time) {
+	defer k.leave()
 	k.Given, k.session, k.written = true, session, time.Time{}
 	k.hold(until)
 	if k.payload != nil || k.file != nil || !k.busy {
@@ -67,6 +67,7 @@ func (k *claimKey) answered(session string, until time.Time) {
 // lost is called when the payload has not reached the client: the next claim of
 // the same URL takes the key.
 func (k *claimKey) lost(until time.Time) {
+	defer k.leave()
 	k.Given = false
 	k.hold(until)
 	if k.file != nil && k.payload == nil {
@@ -90,6 +91,7 @@ func (k *claimKey) hold(until time.Time) {
 
 // unused gives the key back as it was: no claim has been made.
 func (k *claimKey) unused() {
+	defer k.leave()
 	switch {
 	case !k.again():
 		k.drop()
@@ -129,6 +131,7 @@ func (k *claimKey) end() {
 
 // drop forgets the key.
 func (k *claimKey) drop() {
+	defer k.leave()
 	k.payload = nil
 	k.removeFile()
 }

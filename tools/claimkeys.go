@@ -27,9 +27,10 @@ type claimKeys struct {
 	log      *slog.Logger
 	patience time.Duration // how long a claim waits for another one of the same URL
 
-	mu      sync.Mutex
-	waiting map[string]*claimKey // by hash: claims that are answered, or whose answer was lost
-	size    int                  // bytes of the payloads in waiting
+	mu       sync.Mutex
+	underWay map[string]chan struct{} // by hash: claims under way; closed when one is over
+	waiting  map[string]*claimKey     // by hash: claims that are answered, or whose answer was lost
+	size     int                      // bytes of the payloads in waiting
 }
 
 // Bounds of what waits.
@@ -48,12 +49,14 @@ func (h *claimKeys) take(ctx context.Context, claimURL string) (*claimKey, error
 	}
 	sum := sha256.Sum256([]byte("kubbi-mcp claim\x00" + h.caller + "\x00" + u.Token()))
 	hash := hex.EncodeToString(sum[:])
-	if k := h.waitingFor(hash); k != nil {
-		return k, nil
+	k, alone, err := h.enter(ctx, hash)
+	if err != nil || k != nil {
+		return k, err
 	}
-	k := &claimKey{hash: hash, keys: h}
-	if h.state != nil {
+	k = &claimKey{hash: hash, keys: h, alone: alone, busy: !alone}
+	if alone && h.state != nil {
 		if err := k.open(ctx, u.Token()); ctx.Err() != nil {
+			k.leave()
 			return nil, errors.Join(ctx.Err(), k.close())
 		} else if err != nil {
 			h.log.Warn("a claim's key can't be kept on disk", "error", err)
@@ -66,15 +69,56 @@ func (h *claimKeys) take(ctx context.Context, claimURL string) (*claimKey, error
 	return k, k.renew()
 }
 
-// waitingFor takes a waiting key out, nil if there is none.
-func (h *claimKeys) waitingFor(hash string) *claimKey {
+// enter begins a claim. It waits for one of the same URL that is under way in this
+// process, but not for ever; alone is false then. k is the key that waits for it,
+// nil if there is none.
+func (h *claimKeys) enter(ctx context.Context, hash string) (k *claimKey, alone bool, err error) {
+	timer := time.NewTimer(h.patience)
+	defer timer.Stop()
+	for {
+		k, over := h.tryEnter(hash)
+		if over == nil {
+			return k, true, nil
+		}
+		select {
+		case <-over:
+		case <-ctx.Done():
+			return nil, false, ctx.Err()
+		case <-timer.C:
+			return nil, false, nil
+		}
+	}
+}
+
+// tryEnter begins a claim and takes out the key that waits for it, or gives what is
+// closed when the claim that is under way is over.
+func (h *claimKeys) tryEnter(hash string) (k *claimKey, over <-chan struct{}) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	k := h.waiting[hash]
-	if k != nil {
-		h.forget(k)
+	if over := h.underWay[hash]; over != nil {
+		return nil, over
 	}
-	return k
+	if h.underWay == nil {
+		h.underWay = map[string]chan struct{}{}
+	}
+	h.underWay[hash] = make(chan struct{})
+	if k = h.waiting[hash]; k != nil {
+		h.forget(k)
+		k.alone = true
+	}
+	return k, nil
+}
+
+// leave ends a claim.
+func (k *claimKey) leave() {
+	if !k.alone {
+		return
+	}
+	k.alone = false
+	k.keys.mu.Lock()
+	defer k.keys.mu.Unlock()
+	close(k.keys.underWay[k.hash])
+	delete(k.keys.underWay, k.hash)
 }
 
 // forget takes a key out of those that wait. The caller holds mu.
