@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay/store/postgres/pgtest"
 )
@@ -183,6 +184,6 @@ func TestClusterRotationOnPostgres(t *testing.T) {
 // TestClusterPythonSDKOnPostgres is TestClusterPythonSDK over a data base.
 func TestClusterPythonSDKOnPostgres(t *testing.T) {
 	t.Parallel()
-	python := needs(t, "KUBBI_PYTHON", "a Python with kubbi 0.1.0")
+	python := testkit.Needs(t, "KUBBI_PYTHON", "a Python with kubbi 0.1.0")
 	pythonSDK(t, python, inDatabase(t, pgtest.New(t)))
 }

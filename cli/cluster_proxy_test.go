@@ -49,7 +49,7 @@ func (p *roundRobin) before(t *testing.T, c *cluster) {
 // behind a proxy as if they were one.
 func TestClusterPythonSDK(t *testing.T) {
 	t.Parallel()
-	python := needs(t, "KUBBI_PYTHON", "a Python with kubbi 0.1.0")
+	python := testkit.Needs(t, "KUBBI_PYTHON", "a Python with kubbi 0.1.0")
 	pythonSDK(t, python, onFile(t))
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/tools"
 )
 
@@ -18,7 +19,7 @@ import (
 // every transport.
 func TestInspector(t *testing.T) {
 	t.Parallel()
-	bin := needs(t, "KUBBI_INSPECTOR", "the folder with mcp-inspector and a Node.js for it")
+	bin := testkit.Needs(t, "KUBBI_INSPECTOR", "the folder with mcp-inspector and a Node.js for it")
 	binary := buildBinary(t)
 	t.Run("stdio", func(t *testing.T) {
 		target := []string{binary}

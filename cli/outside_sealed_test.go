@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay/relaytest"
@@ -34,7 +35,7 @@ type sealedPart struct {
 // TestSealedPython has docs/sealed.md's lines of Python open what Go sealed, and
 // Go what Python sealed, by way of a relay.
 func TestSealedPython(t *testing.T) {
-	python := needs(t, "KUBBI_PYTHON", "a Python with kubbi 0.1.0 and cryptography")
+	python := testkit.Needs(t, "KUBBI_PYTHON", "a Python with kubbi 0.1.0 and cryptography")
 	sealedElsewhere(t, python, "python", "check.py")
 }
 
@@ -42,7 +43,7 @@ func TestSealedPython(t *testing.T) {
 func TestSealedNode(t *testing.T) {
 	node, err := exec.LookPath("node")
 	if err != nil {
-		needs(t, "KUBBI_NODE", "Node.js, which is not on the path,")
+		testkit.Needs(t, "KUBBI_NODE", "Node.js, which is not on the path,")
 	}
 	sealedElsewhere(t, node, "javascript", "check.mjs")
 }

@@ -19,22 +19,6 @@ import (
 // patience ends a wait for another process that will never be over.
 const patience = 2 * time.Minute
 
-// needs skips a test whose outside program is not there, and fails it where
-// everything must be there.
-func needs(t *testing.T, variable, what string) string {
-	t.Helper()
-	path := os.Getenv(variable)
-	if path != "" {
-		return path
-	}
-	message := variable + " does not say where " + what + " is; .ci/run installs it"
-	if os.Getenv("KUBBI_CI") == "1" {
-		t.Fatal(message)
-	}
-	t.Skip(message)
-	return ""
-}
-
 // buildBinary builds the program as a user does, once for all tests.
 func buildBinary(t *testing.T) string {
 	t.Helper()
@@ -55,7 +39,7 @@ func freeURL(t *testing.T) string {
 // official Python SDK.
 func TestPythonSDK(t *testing.T) {
 	t.Parallel()
-	python := needs(t, "KUBBI_PYTHON", "a Python with kubbi 0.1.0")
+	python := testkit.Needs(t, "KUBBI_PYTHON", "a Python with kubbi 0.1.0")
 	binary := buildBinary(t)
 	dir, url := t.TempDir(), freeURL(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

@@ -7,13 +7,15 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"kubbi-mcp/internal/testkit"
 )
 
 // TestTypeScriptSDK uses the server as both generations of the official
 // TypeScript SDK's client do, over every transport, and in both protocol eras.
 func TestTypeScriptSDK(t *testing.T) {
 	t.Parallel()
-	dir := needs(t, "KUBBI_TYPESCRIPT", "a copy of testdata/outside/typescript with its packages")
+	dir := testkit.Needs(t, "KUBBI_TYPESCRIPT", "a copy of testdata/outside/typescript with its packages")
 	binary := buildBinary(t)
 	for _, who := range [][]string{{"sdk", "legacy"}, {"client", "legacy"}, {"client", "2026-07-28"}} {
 		for _, transport := range []string{"stdio", "sse", "http"} {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
 )
@@ -18,7 +19,7 @@ import (
 // TestWebhooksPython has three relays of one store tell docs/webhooks.md's lines
 // of Python, which check every receipt with the package of Standard Webhooks.
 func TestWebhooksPython(t *testing.T) {
-	python := needs(t, "KUBBI_PYTHON", "a Python with standardwebhooks")
+	python := testkit.Needs(t, "KUBBI_PYTHON", "a Python with standardwebhooks")
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	c := startCluster(t, "KUBBI_RELAY_NOTIFY_ALLOW=127.0.0.1")

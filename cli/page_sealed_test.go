@@ -17,6 +17,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/go-cmp/cmp"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/kubbi/api"
 )
 
@@ -42,7 +43,7 @@ func runPage(t *testing.T, cases []pageCase) []pageAnswer {
 	t.Helper()
 	node, err := exec.LookPath("node")
 	if err != nil {
-		needs(t, "KUBBI_NODE", "Node.js, which is not on the path,")
+		testkit.Needs(t, "KUBBI_NODE", "Node.js, which is not on the path,")
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

@@ -38,12 +38,12 @@ import (
 func TestClaimPage(t *testing.T) {
 	t.Parallel()
 	testkit.OnlyPlain(t, "one browser, and one request at a time")
-	modules := needs(t, "KUBBI_PAGE", "the node_modules folder with playwright-core and axe-core")
+	modules := testkit.Needs(t, "KUBBI_PAGE", "the node_modules folder with playwright-core and axe-core")
 	chromium := os.Getenv("KUBBI_CHROMIUM")
 	if chromium == "" {
 		var err error
 		if chromium, err = exec.LookPath("chromium"); err != nil {
-			chromium = needs(t, "KUBBI_CHROMIUM", "Chromium")
+			chromium = testkit.Needs(t, "KUBBI_CHROMIUM", "Chromium")
 		}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)

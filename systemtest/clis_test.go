@@ -9,12 +9,14 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"kubbi-mcp/internal/testkit"
 )
 
 // TestHostCommands runs each command of README's table of hosts with the real
 // program, and asks the host whether it can use the server.
 func TestHostCommands(t *testing.T) {
-	dir := needs(t, "KUBBI_HOSTS_NODE", "a copy of testdata/hosts/node with its packages")
+	dir := testkit.Needs(t, "KUBBI_HOSTS_NODE", "a copy of testdata/hosts/node with its packages")
 	commands := readmeCommands(t)
 	for _, host := range []struct {
 		program, check string

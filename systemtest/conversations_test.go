@@ -11,12 +11,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"kubbi-mcp/internal/testkit"
 )
 
 // TestHostConversations runs whole conversations of real hosts, in which a
 // scripted model uses our tools, and looks at what the host gives the model.
 func TestHostConversations(t *testing.T) {
-	dir := needs(t, "KUBBI_HOSTS_NODE", "a copy of testdata/hosts/node with its packages")
+	dir := testkit.Needs(t, "KUBBI_HOSTS_NODE", "a copy of testdata/hosts/node with its packages")
 	for _, c := range []struct {
 		name   string
 		api    modelAPI
@@ -54,7 +56,7 @@ func TestHostConversations(t *testing.T) {
 // above some 12,000 bytes for a model that it does not know. The model can have
 // the payload again.
 func TestCodexCutsResults(t *testing.T) {
-	dir := needs(t, "KUBBI_HOSTS_NODE", "a copy of testdata/hosts/node with its packages")
+	dir := testkit.Needs(t, "KUBBI_HOSTS_NODE", "a copy of testdata/hosts/node with its packages")
 	h := newHost(t, dir)
 	h.run(readmeCommands(t)["codex"])
 	model := startModel(t, openAIAPI{})

@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"kubbi-mcp/internal/testkit"
 )
 
 // TestFrameworks lets each agent framework use the server as its documents say,
@@ -38,11 +40,11 @@ func TestFrameworks(t *testing.T) {
 			t.Parallel()
 			var program, script string
 			if f.python != "" {
-				dir := needs(t, "KUBBI_HOSTS_PYTHON", "a folder with the virtual environments mcp1 and mcp2")
+				dir := testkit.Needs(t, "KUBBI_HOSTS_PYTHON", "a folder with the virtual environments mcp1 and mcp2")
 				program = filepath.Join(dir, f.python, "bin", "python")
 				script = filepath.Join("testdata", "hosts", "python", f.script)
 			} else {
-				dir := needs(t, "KUBBI_HOSTS_NODE", "a copy of testdata/hosts/node with its packages")
+				dir := testkit.Needs(t, "KUBBI_HOSTS_NODE", "a copy of testdata/hosts/node with its packages")
 				program, script = filepath.Join(dir, "node_modules", ".bin", "node"), filepath.Join(dir, f.script)
 			}
 			allowed := filepath.Join(t.TempDir(), "allowed")

@@ -15,22 +15,6 @@ import (
 // patience ends a wait for another process that will never be over.
 const patience = 5 * time.Minute
 
-// needs skips a test whose outside program is not there. Where everything must
-// be there, it fails the test.
-func needs(t *testing.T, variable, what string) string {
-	t.Helper()
-	path := os.Getenv(variable)
-	if path != "" {
-		return path
-	}
-	message := variable + " does not say where " + what + " is; .ci/run installs it"
-	if os.Getenv("KUBBI_CI") == "1" {
-		t.Fatal(message)
-	}
-	t.Skip(message)
-	return ""
-}
-
 var (
 	built      sync.Once
 	builtDir   string

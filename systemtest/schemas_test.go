@@ -8,12 +8,14 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"kubbi-mcp/internal/testkit"
 )
 
 // TestSchemas puts our tools' input schemas through the converters that stand
 // between a tool list and a model's API.
 func TestSchemas(t *testing.T) {
-	dir := needs(t, "KUBBI_HOSTS_PYTHON", "a folder with the virtual environments mcp1 and mcp2")
+	dir := testkit.Needs(t, "KUBBI_HOSTS_PYTHON", "a folder with the virtual environments mcp1 and mcp2")
 	for environment, converters := range map[string][]string{
 		"mcp1": {"langchain_strict", "mcp_use", "smolagents"},
 		"mcp2": {"openai_strict", "anthropic_strict", "google_genai", "voluptuous", "pydantic_ai_openai", "pydantic_ai_google"},

@@ -12,7 +12,6 @@ import (
 	mcpserver "github.com/mark3labs/mcp-go/server"
 
 	"kubbi-mcp/kubbi"
-	"kubbi-mcp/relay/relaytest"
 )
 
 // host is a client of a server of its own, in one session.
@@ -43,12 +42,7 @@ func newHost(t *testing.T, client *kubbi.Client, state, who string) *host {
 // TestAgain claims what burns, and claims it again within the grace: with again
 // and with save_to its caller gets it, and nobody else gets it at all.
 func TestAgain(t *testing.T) {
-	relay := relaytest.New(t)
-	sender, err := kubbi.NewClient(relay.APIKey, kubbi.WithBaseURL(relay.URL))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer sender.Close()
+	sender, _ := newSender(t)
 	for name, disk := range map[string]bool{"on disk": true, "in memory": false} {
 		t.Run(name, func(t *testing.T) {
 			state := ""
@@ -110,12 +104,7 @@ func TestAgain(t *testing.T) {
 // TestAnswerInAPipe ends a session after its answer was written, as a host does
 // that dies before it reads: another process of the same caller claims it.
 func TestAnswerInAPipe(t *testing.T) {
-	relay := relaytest.New(t)
-	sender, err := kubbi.NewClient(relay.APIKey, kubbi.WithBaseURL(relay.URL))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer sender.Close()
+	sender, _ := newSender(t)
 	sent, err := sender.Send(t.Context(), kubbi.SendParams{Content: "s3cr3t", MaxRetrievals: 1})
 	if err != nil {
 		t.Fatal(err)
@@ -135,12 +124,7 @@ func TestAnswerInAPipe(t *testing.T) {
 // TestAgainCountsOnce repeats a claim of what may be claimed more often: again
 // does not count, a plain claim does.
 func TestAgainCountsOnce(t *testing.T) {
-	relay := relaytest.New(t)
-	sender, err := kubbi.NewClient(relay.APIKey, kubbi.WithBaseURL(relay.URL))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer sender.Close()
+	sender, _ := newSender(t)
 	sent, err := sender.Send(t.Context(), kubbi.SendParams{Content: "text", MaxRetrievals: 5})
 	if err != nil {
 		t.Fatal(err)

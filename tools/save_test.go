@@ -98,6 +98,18 @@ func payloadOf(t *testing.T, res *mcp.CallToolResult) string {
 	return payload
 }
 
+// newSender gives a client of a new relay, and the relay.
+func newSender(t *testing.T) (*kubbi.Client, *relaytest.Server) {
+	t.Helper()
+	relay := relaytest.New(t)
+	c, err := kubbi.NewClient(relay.APIKey, kubbi.WithBaseURL(relay.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c, relay
+}
+
 // namesIn lists the files under a folder.
 func namesIn(t *testing.T, dir string) []string {
 	t.Helper()
@@ -207,12 +219,7 @@ func TestUnsavedAnswerIsKept(t *testing.T) {
 // TestHeldKeySurvives claims, loses the answer, and claims again in what could be
 // another process; anybody else gets nothing, and the folder tells nothing.
 func TestHeldKeySurvives(t *testing.T) {
-	relay := relaytest.New(t)
-	sender, err := kubbi.NewClient(relay.APIKey, kubbi.WithBaseURL(relay.URL))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer sender.Close()
+	sender, relay := newSender(t)
 	sent, err := sender.Send(t.Context(), kubbi.SendParams{Content: "s3cr3t", MaxRetrievals: 1})
 	if err != nil {
 		t.Fatal(err)
@@ -329,12 +336,7 @@ const patience = time.Minute
 // where a file of that name is: it stays, and the same claim made again gives the
 // payload once that is out of the way.
 func TestUnsavedIsClaimedAgain(t *testing.T) {
-	relay := relaytest.New(t)
-	sender, err := kubbi.NewClient(relay.APIKey, kubbi.WithBaseURL(relay.URL))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer sender.Close()
+	sender, relay := newSender(t)
 	sent, err := sender.SendFiles(t.Context(), kubbi.SendFilesParams{
 		Files:         []kubbi.File{{Name: "first.txt", Content: "1", ContentType: "text/plain"}, {Name: "report.txt", Content: "s3cr3t", ContentType: "text/plain"}},
 		MaxRetrievals: 1, Sealed: true,

@@ -36,6 +36,22 @@ func MustFreeAddr(t testing.TB) string {
 	return addr
 }
 
+// Needs gives the path of an outside program that a variable names. It skips a test
+// whose program is not there, and fails it where everything must be there.
+func Needs(t testing.TB, variable, what string) string {
+	t.Helper()
+	path := os.Getenv(variable)
+	if path != "" {
+		return path
+	}
+	message := variable + " does not say where " + what + " is; .ci/run installs it"
+	if os.Getenv("KUBBI_CI") == "1" {
+		t.Fatal(message)
+	}
+	t.Skip(message)
+	return ""
+}
+
 // RacePass tells whether .ci/run runs the tests for the race detector, having
 // run them without it.
 func RacePass() bool { return os.Getenv("KUBBI_PASS") == "race" }
