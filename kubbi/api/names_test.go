@@ -77,7 +77,7 @@ func TestBadFileNames(t *testing.T) {
 func TestFoldFileName(t *testing.T) {
 	for _, pair := range [][2]string{
 		{"a.txt", "A.TXT"}, {"caf\u00e9", "cafe\u0301"}, {"CAF\u00c9", "cafe\u0301"}, {"Ångström", "A\u030angstro\u0308m"}, {"отчёт", "ОТЧЁТ"}, {"ΣΑΣ", "σας"},
-		{"straße", "STRASSE"}, {"각", "\u1100\u1161\u11a8"}, {"می‌خواهم", "میخواهم"}, {"❤️", "❤"}, {"\u1e9b\u0323", "\u017f\u0323\u0307"}, {"K", "\u212a"}, {"Ꭸ", "ꭸ"},
+		{"straße", "STRASSE"}, {"각", "\u1100\u1161\u11a8"}, {"می\u200cخواهم", "میخواهم"}, {"❤️", "❤"}, {"\u1e9b\u0323", "\u017f\u0323\u0307"}, {"K", "\u212a"}, {"Ꭸ", "ꭸ"},
 	} {
 		if a, b := FoldFileName(pair[0]), FoldFileName(pair[1]); a != b {
 			t.Errorf("%q and %q are two names: %q, %q", pair[0], pair[1], a, b)
@@ -145,7 +145,8 @@ func FuzzFileNames(f *testing.F) {
 		if long := strings.TrimPrefix(FoldFileName("é"+safe), FoldFileName("é")); strings.HasPrefix(safe, "x") && long != fold {
 			t.Fatalf("%q is folded in two ways: %q, %q", safe, fold, long)
 		}
-		if again := FoldFileName(strings.ToLower(safe)); again != fold && strings.ToLower(strings.ToUpper(safe)) == strings.ToLower(safe) {
+		lower := strings.ToLower(safe)
+		if again := FoldFileName(lower); again != fold && strings.ToLower(strings.ToUpper(safe)) == lower {
 			t.Fatalf("%q and its lower case are two names: %q, %q", safe, fold, again)
 		}
 		names := []string{safe, "file.txt"}

@@ -83,6 +83,13 @@ func newMetrics(version string, db store.Store) *metrics {
 	return m
 }
 
+// What sweeps do.
+const (
+	sweptExpired = "expired"
+	sweptWiped   = "wiped"
+	sweptRemoved = "removed"
+)
+
 // zero makes what is likely to be counted, so that a first one shows as a rise.
 func (m *metrics) zero() {
 	outcomes := []string{relay.OutcomeOK, relay.OutcomeAborted}
@@ -106,6 +113,9 @@ func (m *metrics) zero() {
 	for _, outcome := range []string{ok, "error"} {
 		m.sweeps.WithLabelValues(outcome)
 	}
+	for _, what := range []string{sweptExpired, sweptWiped, sweptRemoved} {
+		m.swept.WithLabelValues(what)
+	}
 }
 
 // Request implements relay.Observer.
@@ -124,9 +134,9 @@ func (m *metrics) Sweep(s store.Swept, took time.Duration, err error) {
 	}
 	m.sweeps.WithLabelValues(outcome).Inc()
 	m.sweeping.Observe(took.Seconds())
-	m.swept.WithLabelValues("expired").Add(float64(s.Expired))
-	m.swept.WithLabelValues("wiped").Add(float64(s.Wiped))
-	m.swept.WithLabelValues("removed").Add(float64(s.Removed))
+	m.swept.WithLabelValues(sweptExpired).Add(float64(s.Expired))
+	m.swept.WithLabelValues(sweptWiped).Add(float64(s.Wiped))
+	m.swept.WithLabelValues(sweptRemoved).Add(float64(s.Removed))
 }
 
 func (m *metrics) receipt(o webhook.Outcome) { m.receipts.WithLabelValues(string(o)).Inc() }
