@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"kubbi-mcp/internal/testkit"
 )
 
 // runBinary runs the program with these flags and variables alone, and gives its
@@ -37,6 +39,7 @@ func runBinary(t *testing.T, env []string, args ...string) (stdout, stderr strin
 // A data directory can have any name that a folder can: an agent sends, the
 // server is killed, and from the shell all is there and works.
 func TestDataDirAnywhere(t *testing.T) {
+	testkit.OnlyPlain(t, "one request at a time, in many processes")
 	names := []string{"Library/Application Support", "a+b &c=d;e", "100%25 #1 %41", "[a] {b} ~ $HOME `x` 'y'", "Данные/データ 👩‍💻/été"}
 	if runtime.GOOS != "windows" { // which has no such names
 		names = append(names, "who? *", `back\slash "q" <x>|y`, "new\nline", " a space around ", "file:x?mode=memory")

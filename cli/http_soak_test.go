@@ -71,12 +71,20 @@ func (a *agent) call(ctx context.Context, tool string, arguments map[string]any)
 	return res, err
 }
 
-// leave forgets the session, whose stream ends with it.
+// leave ends the session, as good clients do; one that is lost can't be ended.
 func (a *agent) leave() {
-	if a.peer != nil {
-		a.peer.end()
-		a.peer = nil
+	if a.peer == nil {
+		return
 	}
+	if !a.sse {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if resp, err := a.peer.do(ctx, http.MethodDelete, "/mcp", nil); err == nil {
+			resp.Body.Close()
+		}
+	}
+	a.peer.end()
+	a.peer = nil
 }
 
 // again waits a little before another try, and reports false if there shall be
