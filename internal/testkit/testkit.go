@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"syscall"
 	"testing"
 )
 
@@ -50,6 +51,18 @@ func Needs(t testing.TB, variable, what string) string {
 	}
 	t.Skip(message)
 	return ""
+}
+
+// WriteProgram writes a program that the test is to run. No other program is
+// started meanwhile: it would hold the file open for a moment, and the system runs
+// no file that is open to be written.
+func WriteProgram(t testing.TB, path string, content []byte) {
+	t.Helper()
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	if err := os.WriteFile(path, content, 0o755); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // RacePass tells whether .ci/run runs the tests for the race detector, having

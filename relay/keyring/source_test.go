@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/relay/atrest"
 	"kubbi-mcp/relay/keyring"
 )
@@ -66,9 +67,7 @@ func put(t testing.TB, path string, content []byte) {
 func script(t testing.TB, lines ...string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "program")
-	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+strings.Join(lines, "\n")+"\n"), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	testkit.WriteProgram(t, path, []byte("#!/bin/sh\n"+strings.Join(lines, "\n")+"\n"))
 	return path
 }
 

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/relay/local"
 )
 
@@ -83,9 +84,7 @@ func TestReadOnlyDirectory(t *testing.T) {
 			t.Fatal(err)
 		}
 		cmd.Path = filepath.Join(base, "program")
-		if err := os.WriteFile(cmd.Path, program, 0o755); err != nil {
-			t.Fatal(err)
-		}
+		testkit.WriteProgram(t, cmd.Path, program)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	}
 	cmd.Dir = base

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/relay/store"
 	"kubbi-mcp/relay/store/sqlite"
 	"os"
@@ -107,9 +108,7 @@ func TestReadOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	copied := filepath.Join(base, "store.test")
-	if err := os.WriteFile(copied, program, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	testkit.WriteProgram(t, copied, program)
 	if err := os.Chmod(base, 0o755); err != nil {
 		t.Fatal(err)
 	}
