@@ -25,7 +25,7 @@ type Config struct {
 	ToolPrefix  string    `group:"Configuration:" variable:"KUBBI_TOOL_PREFIX" placeholder:"PREFIX" help:"Put this before the name of every MCP tool, as kubbi_."`
 	Sealed      bool      `group:"Configuration:" variable:"KUBBI_SEALED" help:"Encrypt what is sent first, with a key that only the claim URL has, after #."`
 	AllowDir    []string  `complete:"dir" group:"Configuration:" variable:"KUBBI_ALLOW_DIRS" placeholder:"DIR" help:"Let agents send files from this folder by path, and save into it; may be repeated. Over stdio the folders that the host offers are allowed as well."`
-	AllowHidden bool      `group:"Configuration:" variable:"KUBBI_ALLOW_HIDDEN" help:"Let agents touch, in allowed folders, what starts with a dot or looks like a store of keys as well."`
+	AllowHidden bool      `group:"Configuration:" variable:"KUBBI_ALLOW_HIDDEN" help:"Let agents touch, in allowed folders, what starts with a dot or looks like a store of keys as well, and save files that programs or agents act on by themselves."`
 	MaxInline   int64     `group:"Configuration:" variable:"KUBBI_MAX_INLINE" placeholder:"BYTES" default:"32768" help:"Largest answer to a claim, in bytes, that passes through an agent's context (${default}); a larger payload is saved into a folder."`
 	MaxContent  byteSize  `group:"Configuration:" variable:"KUBBI_MAX_CONTENT" placeholder:"SIZE" default:"10MiB" help:"Largest single content that the embedded relay takes (${default})."`
 	MaxPackage  byteSize  `group:"Configuration:" variable:"KUBBI_MAX_PACKAGE" placeholder:"SIZE" default:"256MiB" help:"Largest package that the embedded relay takes, all files together (${default})."`

@@ -35,7 +35,11 @@ func (c *claimCmd) save(a *app, b *backend, url string) error {
 	}
 	bar := a.startBar("received")
 	got, written, err := saver.Save(tools.WithProgress(a.ctx, bar.progress), url, func() (*files.Batch, error) {
-		return files.At(c.Output, c.Overwrite)
+		b, err := files.At(c.Output, c.Overwrite)
+		if err == nil && !a.cfg.AllowHidden {
+			b.Guard("Give --allow-hidden to write it, or, if it is one file, -o with a path for it")
+		}
+		return b, err
 	})
 	bar.end()
 	if err != nil {

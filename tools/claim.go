@@ -77,7 +77,12 @@ func (t *toolset) claimToFolder(ctx context.Context, in claimInput) (*mcp.CallTo
 		if in.SaveTo == saveReceived && t.Received {
 			return t.saver.received()
 		}
-		return t.rules(ctx).Into(in.SaveTo, in.Overwrite)
+		rules := t.rules(ctx)
+		b, err := rules.Into(in.SaveTo, in.Overwrite)
+		if err == nil && t.Received && !rules.Hidden {
+			b.Guard(`Claim with save_to: "received" to have it in a folder of this server's own. ` + files.CureServer + " for this folder.")
+		}
+		return b, err
 	})
 	if err != nil {
 		return nil, err

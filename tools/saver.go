@@ -161,6 +161,9 @@ func (s *Saver) save(ctx context.Context, claimURL string, how repeats, open fun
 		return nil, nil, err
 	}
 	defer batch.Close()
+	if seen != nil && seen.Type == api.TypePackage {
+		batch.Named()
+	}
 	names, err := files.SaveNames(namesOf(seen))
 	if err == nil {
 		err = batch.Check(names, key.again())
@@ -302,6 +305,9 @@ func writeParts(ctx context.Context, batch *files.Batch, got *kubbi.Spooled) ([]
 	}
 	if got.Type == api.TypePackage {
 		batch.Named()
+	}
+	if err := batch.CheckSafe(names); err != nil {
+		return nil, err
 	}
 	for i, p := range got.Parts {
 		r, err := p.Open()

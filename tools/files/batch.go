@@ -30,6 +30,8 @@ type Batch struct {
 	named     bool   // the files have names of their own
 	made      bool   // that is a folder, made by Commit
 	overwrite bool
+	guarded   bool   // names that CheckGuarded refuses are not written
+	cure      string // what that error says to do
 	staged    []staged
 }
 
@@ -72,7 +74,7 @@ func (r Rules) Into(path string, overwrite bool) (*Batch, error) {
 	if err != nil {
 		return nil, explain(path, err)
 	}
-	return &Batch{dir: dir, path: e.spot.path(), overwrite: overwrite}, nil
+	return &Batch{dir: dir, path: e.spot.path(), overwrite: overwrite, guarded: !r.Hidden, cure: CureServer + "."}, nil
 }
 
 // Into begins a batch in any folder, which is made if it is missing, for a user
@@ -88,11 +90,32 @@ func Into(path string, overwrite bool) (*Batch, error) {
 	return &Batch{dir: dir, path: path, overwrite: overwrite}, nil
 }
 
+// Guard has the batch refuse the names that CheckGuarded refuses, and say cure. A
+// batch of Rules does so from the beginning, unless they allow what is hidden.
+func (b *Batch) Guard(cure string) { b.guarded, b.cure = true, cure }
+
+// CheckSafe refuses names that are guarded. A path that the user has given to the
+// one file is not.
+func (b *Batch) CheckSafe(names []string) error {
+	if !b.guarded || b.as != "" && len(names) == 1 && b.isFile(names[0]) {
+		return nil
+	}
+	for _, name := range names {
+		if err := CheckGuarded(name, b.cure); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Check finds out whether files of these names can be written, before anything
 // is spent on them. Where again is set, it was tried before, and what is there
 // may be the outcome; Commit knows.
 func (b *Batch) Check(names []string, again bool) error {
 	if err := CheckNames(names); err != nil {
+		return err
+	}
+	if err := b.CheckSafe(names); err != nil {
 		return err
 	}
 	places := names
@@ -101,6 +124,9 @@ func (b *Batch) Check(names []string, again bool) error {
 	}
 	for _, name := range places {
 		info, err := b.dir.Lstat(name)
+		if err == nil {
+			err = wholeName(b.dir, name)
+		}
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:
@@ -158,6 +184,9 @@ func (b *Batch) create(temp string) (*os.File, error) {
 // Stage writes a file under a temporary name and syncs it.
 func (b *Batch) Stage(ctx context.Context, name string, r io.Reader) error {
 	if err := CheckName(name); err != nil {
+		return err
+	}
+	if err := b.CheckSafe([]string{name}); err != nil {
 		return err
 	}
 	temp := tempName()
@@ -249,6 +278,11 @@ func (b *Batch) Commit() ([]Saved, error) {
 // name renames one file, and reports whether it is new there.
 func (b *Batch) name(s staged) (bool, error) {
 	if b.overwrite {
+		if _, err := b.dir.Lstat(s.to); err == nil && !b.made {
+			if err := wholeName(b.dir, s.to); err != nil {
+				return false, err
+			}
+		}
 		if err := b.dir.Rename(s.temp, s.to); err != nil {
 			return false, b.failed(s.to, err)
 		}

@@ -2,7 +2,6 @@ package files
 
 import (
 	"path"
-	"path/filepath"
 	"strings"
 
 	"kubbi-mcp/kubbi/api"
@@ -64,23 +63,4 @@ func CheckNames(names []string) error {
 		seen[folded] = true
 	}
 	return nil
-}
-
-// hidden reports whether a name is one that people keep from sight, or one under
-// which keys are kept.
-func hidden(name string) bool {
-	if strings.HasPrefix(name, ".") && name != "." && name != ".." {
-		return true
-	}
-	name = strings.ToLower(name)
-	switch name {
-	case "id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", "id_ecdsa_sk", "id_ed25519_sk", "credentials", "credentials.json",
-		"secring.gpg", "shadow", "gshadow", "master.passwd", "keyring.json", "_netrc":
-		return true
-	}
-	switch filepath.Ext(name) {
-	case ".env", ".pem", ".key", ".p12", ".pfx", ".jks", ".keystore", ".kdbx", ".ppk", ".keychain", ".keychain-db", ".ovpn":
-		return true
-	}
-	return false
 }
