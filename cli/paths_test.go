@@ -334,14 +334,13 @@ func TestFaultsWhileSaving(t *testing.T) {
 			if err != nil || k.RetrievalCount != 1 || k.Status != "burned" {
 				t.Errorf("%+v, %v", k, err)
 			}
-			for _, name := range []string{"claims", "spool"} {
+			for _, name := range []string{"claims", "spool", "saves"} {
 				left, err := os.ReadDir(filepath.Join(data, name))
 				if err != nil {
 					t.Error(err)
 				}
 				for _, e := range left {
-					// What a killed process was receiving is swept a day later.
-					if b, _ := os.ReadFile(filepath.Join(data, name, e.Name())); name == "claims" && len(b) > 0 {
+					if b, _ := os.ReadFile(filepath.Join(data, name, e.Name())); name != "claims" || len(b) > 0 {
 						t.Errorf("%s/%s is left", name, e.Name())
 					}
 				}

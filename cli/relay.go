@@ -11,10 +11,10 @@ import (
 	"runtime"
 	"time"
 
+	"kubbi-mcp/internal/spool"
 	"kubbi-mcp/relay"
 	"kubbi-mcp/relay/keyring"
 	"kubbi-mcp/relay/service"
-	"kubbi-mcp/relay/spool"
 	"kubbi-mcp/relay/store"
 	"kubbi-mcp/relay/webhook"
 )

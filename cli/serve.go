@@ -60,6 +60,9 @@ func (c *serveCmd) Run(a *app) error {
 			a.log.Error("close", "error", err)
 		}
 	}()
+	if data, err := a.dataDir(); err == nil {
+		tools.NewState(data).Sweep() // what a process that was killed has left
+	}
 	serve := func(ctx context.Context) error { return a.serveStdio(ctx, b) }
 	if c.Transport == "http" {
 		if serve, err = c.prepare(a, b); err != nil {

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"slices"
 	"time"
 	"unicode/utf8"
@@ -101,6 +100,14 @@ func (p Part) Open() (io.Reader, error) {
 	return p.open(), nil
 }
 
+// SpoolFile is where ClaimSpooled writes an answer: an *os.File, or what encrypts
+// on the way to one. It is truncated to 0 before it is written from the beginning.
+type SpoolFile interface {
+	io.Writer
+	io.ReaderAt
+	Truncate(size int64) error
+}
+
 // ClaimSpooled is Claim with the answer written to a file of the caller's while
 // it is received, so that it need not stand in memory; what was sealed has to,
 // though. The file is overwritten, also by a further attempt, and not synced; where
@@ -108,7 +115,7 @@ func (p Part) Open() (io.Reader, error) {
 //
 // Errors are those of Claim. An answer that can't be written is one with
 // Uncertain set; a claim with the same key may get it again.
-func (c *Client) ClaimSpooled(ctx context.Context, urlOrToken string, spool *os.File, opts ...ClaimOption) (*Spooled, error) {
+func (c *Client) ClaimSpooled(ctx context.Context, urlOrToken string, spool SpoolFile, opts ...ClaimOption) (*Spooled, error) {
 	k, err := c.claiming(ctx, urlOrToken, opts)
 	if err != nil {
 		return nil, err
@@ -175,7 +182,7 @@ func (r *receiving) Read(p []byte) (int, error) {
 
 // spooledAnswer is a claim's answer in a file, and its outline.
 type spooledAnswer struct {
-	file    *os.File
+	file    SpoolFile
 	short   int // as in outline.Config
 	size    int64
 	outline *outline.Outline
@@ -226,8 +233,10 @@ func (a *spooledAnswer) receive(r io.Reader) error {
 	if err := a.file.Truncate(0); err != nil {
 		return failed(err)
 	}
-	if _, err := a.file.Seek(0, io.SeekStart); err != nil {
-		return failed(err)
+	if f, ok := a.file.(io.Seeker); ok {
+		if _, err := f.Seek(0, io.SeekStart); err != nil {
+			return failed(err)
+		}
 	}
 	to := &spoolWriter{w: a.file}
 	buffered := bufio.NewWriterSize(to, 256<<10)

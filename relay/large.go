@@ -12,10 +12,10 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"kubbi-mcp/internal/spool"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/kubbi/api/outline"
 	"kubbi-mcp/relay/atrest"
-	"kubbi-mcp/relay/spool"
 	"kubbi-mcp/relay/store"
 )
 

@@ -9,9 +9,9 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"kubbi-mcp/internal/spool"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/kubbi/api/outline"
-	"kubbi-mcp/relay/spool"
 	"kubbi-mcp/relay/store"
 )
 

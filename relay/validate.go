@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"kubbi-mcp/internal/spool"
 	"kubbi-mcp/kubbi/api"
-	"kubbi-mcp/relay/spool"
 	"kubbi-mcp/relay/store"
 )
 

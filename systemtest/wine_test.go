@@ -21,7 +21,7 @@ var carried = []struct {
 }{
 	{folder: "relay/store/sqlite"},
 	{folder: "relay/store/payload"},
-	{folder: "relay/spool"},
+	{folder: "internal/spool"},
 	{folder: "relay/local"},
 	{folder: "relay/private"},
 	{folder: "relay/atrest"},

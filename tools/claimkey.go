@@ -136,18 +136,11 @@ func (k *claimKey) drop() {
 	k.removeFile()
 }
 
-// removeFile removes the file before its lock goes with its closing. Windows
-// removes no file that is open.
+// removeFile removes the key's file.
 func (k *claimKey) removeFile() {
-	if k.file == nil {
-		return
-	}
-	name := k.file.Name()
-	_ = k.file.Truncate(0)
-	err := os.Remove(name)
-	_ = k.close()
-	if err != nil {
-		_ = os.Remove(name)
+	if k.file != nil {
+		removeLocked(k.file)
+		k.file = nil
 	}
 }
 
@@ -163,7 +156,7 @@ func (k *claimKey) open(ctx context.Context, token string) error {
 	k.seal = seal
 	const pause = 20 * time.Millisecond
 	for until := time.Now().Add(k.keys.patience); ; {
-		f, err := k.keys.state.openLocked(k.hash)
+		f, err := k.keys.state.openLocked(keysName, k.hash)
 		if err == nil {
 			k.file = f
 			return k.read(f)

@@ -31,15 +31,14 @@ func (s *Saver) Pass(ctx context.Context, claimURL string, check func(*kubbi.Ins
 		s.log.Warn("a claim's answer can't be kept on disk", "error", err)
 		return s.passMemory(ctx, claimURL, key, seen, write)
 	}
-	file := &spoolFile{File: spool}
-	defer file.close()
+	defer spool.Close()
 	got, err := s.client.ClaimSpooled(ctx, claimURL, spool, claimOptions(ctx, key, seen)...)
 	if err != nil {
 		key.failed(err)
 		return nil, err
 	}
 	if err := write(got); err != nil {
-		return nil, s.notSaved(err, key, got, file)
+		return nil, s.notSaved(err, key, got, spool)
 	}
 	got.ReleaseSoon(ctx)
 	key.drop()

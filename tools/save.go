@@ -18,8 +18,7 @@ func (s *Saver) received() (*files.Batch, error) {
 	}
 	dir, err := s.state.received()
 	if err != nil {
-		s.log.Error("make a folder for a claim", "error", err)
-		return nil, files.Refusal("the data directory can't be written: tell your user")
+		return nil, s.unwritable("make a folder for a claim", err)
 	}
 	return files.Into(dir, false)
 }
@@ -27,11 +26,11 @@ func (s *Saver) received() (*files.Batch, error) {
 // saveReceived writes a payload that has been claimed into the server's own
 // folder.
 func (s *Saver) saveReceived(ctx context.Context, got *kubbi.Spooled) ([]files.Saved, error) {
-	batch, err := s.received()
+	batch, closeBatch, err := s.begun(s.received)
 	if err != nil {
 		return nil, err
 	}
-	defer batch.Close()
+	defer closeBatch()
 	return writeParts(ctx, batch, got)
 }
 
@@ -66,7 +65,7 @@ func (t *toolset) claimUnsized(ctx context.Context, in claimInput, key *claimKey
 	if err != nil {
 		return nil, err
 	}
-	defer spool.close()
+	defer spool.Close()
 	size := int64(resultOverhead)
 	for _, p := range got.Parts {
 		size += p.Size

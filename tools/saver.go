@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"time"
 
+	"kubbi-mcp/internal/spool"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/tools/files"
@@ -18,17 +18,17 @@ import (
 type Unsaved struct {
 	Err   error
 	Grace time.Duration // for how long the relay gives it to the same claim, made again; 0: not at all
-	Spool string        // the answer of a service that does not, JSON with the payload in it; "": there is none
+	Kept  string        // the file with the answer of a service that does not, JSON with the payload in it; "": there is none
 }
 
 // Error says so to people.
 func (u *Unsaved) Error() string {
 	text := "claimed, but not saved: " + u.Err.Error()
 	switch {
+	case u.Kept != "": // this process may be about to end
+		return text + fmt.Sprintf("; it is not lost: the service's answer, JSON with the payload in it, is in %s for a day", u.Kept)
 	case u.Grace > 0:
 		return text + fmt.Sprintf("; it is not lost: claim again within %d seconds, which counts once", int(u.Grace.Seconds()))
-	case u.Spool != "":
-		return text + fmt.Sprintf("; it is not lost: the service's answer, JSON with the payload in it, is in %s for a day", u.Spool)
 	}
 	return text
 }
@@ -39,11 +39,14 @@ func (u *Unsaved) Unwrap() error { return u.Err }
 // explain words it for a model.
 func (u *Unsaved) explain() string {
 	text := "The payload was claimed and could not be saved: " + sentence(u.Err.Error())
+	if u.Grace > 0 {
+		text += fmt.Sprintf(" It is not lost: it can be had for %d seconds. Mend this, or choose another folder, and claim again with the same claim_url; it counts once.", int(u.Grace.Seconds()))
+	}
 	switch {
-	case u.Grace > 0:
-		return text + fmt.Sprintf(" It is not lost: the relay keeps it for %d seconds. Mend this, or choose another folder, and claim again with the same claim_url; it counts once.", int(u.Grace.Seconds()))
-	case u.Spool != "":
-		return text + fmt.Sprintf(" It is not lost: the service's answer, JSON with the payload in it, is in %q for a day; tell your user.", u.Spool)
+	case u.Kept != "" && u.Grace > 0:
+		text += fmt.Sprintf(" The service's answer, still sealed, is in %q for a day.", u.Kept)
+	case u.Kept != "":
+		text += fmt.Sprintf(" It is not lost: the service's answer, JSON with the payload in it, is in %q for a day; tell your user.", u.Kept)
 	}
 	return text
 }
@@ -155,12 +158,12 @@ func (s *Saver) save(ctx context.Context, claimURL string, how repeats, open fun
 	if err != nil {
 		return nil, nil, err
 	}
-	batch, err := open()
+	batch, closeBatch, err := s.begun(open)
 	if err != nil {
 		key.unused()
 		return nil, nil, err
 	}
-	defer batch.Close()
+	defer closeBatch()
 	if seen != nil && seen.Type == api.TypePackage {
 		batch.Named()
 	}
@@ -179,7 +182,7 @@ func (s *Saver) save(ctx context.Context, claimURL string, how repeats, open fun
 	if err != nil {
 		return nil, nil, err
 	}
-	defer spool.close()
+	defer spool.Close()
 	saved, err := s.write(ctx, key, got, spool, batch)
 	return got, saved, err
 }
@@ -202,7 +205,7 @@ func (s *Saver) saveKept(ctx context.Context, key *claimKey, batch *files.Batch)
 }
 
 // write writes a payload that is in its spool, and then ends the grace.
-func (s *Saver) write(ctx context.Context, key *claimKey, got *kubbi.Spooled, spool *spoolFile, batch *files.Batch) ([]files.Saved, error) {
+func (s *Saver) write(ctx context.Context, key *claimKey, got *kubbi.Spooled, spool *spool.Spool, batch *files.Batch) ([]files.Saved, error) {
 	saved, err := writeParts(ctx, batch, got)
 	if err != nil {
 		return nil, s.notSaved(err, key, got, spool)
@@ -228,46 +231,50 @@ func namesOf(seen *kubbi.Inspected) []string {
 	return names
 }
 
-// spoolFile is a file that an answer is in until it is saved.
-type spoolFile struct {
-	*os.File
-	kept bool
-}
-
-func (s *spoolFile) close() {
-	s.File.Close()
-	if !s.kept {
-		os.Remove(s.Name())
+// begun opens a batch, and notes it in the state for the case that this process
+// dies. What it gives beside the batch closes it.
+func (s *Saver) begun(open func() (*files.Batch, error)) (*files.Batch, func(), error) {
+	batch, err := open()
+	if err != nil || s.state == nil {
+		return batch, func() { batch.Close() }, err
 	}
+	ended, err := s.state.saving(batch)
+	if err != nil {
+		batch.Close()
+		return nil, nil, s.unwritable("note a save", err)
+	}
+	return batch, func() {
+		if err := batch.Close(); err != nil {
+			s.log.Warn("a temporary file was not removed", "error", err)
+		}
+		ended()
+	}, nil
 }
 
-// spooled claims into a spool file.
-func (s *Saver) spooled(ctx context.Context, claimURL string, key *claimKey, seen *kubbi.Inspected) (*kubbi.Spooled, *spoolFile, error) {
-	f, err := s.spool()
+// unwritable says that the data directory can't be written.
+func (s *Saver) unwritable(what string, err error) error {
+	s.log.Error(what, "error", err)
+	return files.Refusal("the data directory can't be written: tell your user")
+}
+
+// spooled claims into a spool.
+func (s *Saver) spooled(ctx context.Context, claimURL string, key *claimKey, seen *kubbi.Inspected) (*kubbi.Spooled, *spool.Spool, error) {
+	if s.state == nil {
+		key.unused()
+		return nil, nil, files.Refusal("this server has no data directory to receive it in")
+	}
+	spool, err := s.state.spool()
 	if err != nil {
 		key.unused()
-		return nil, nil, err
+		return nil, nil, s.unwritable("make a spool file", err)
 	}
-	spool := &spoolFile{File: f}
-	got, err := s.client.ClaimSpooled(ctx, claimURL, f, claimOptions(ctx, key, seen)...)
+	got, err := s.client.ClaimSpooled(ctx, claimURL, spool, claimOptions(ctx, key, seen)...)
 	if err != nil {
 		key.failed(err)
-		spool.close()
+		spool.Close()
 		return nil, nil, err
 	}
 	return got, spool, nil
-}
-
-func (s *Saver) spool() (*os.File, error) {
-	if s.state == nil {
-		return nil, files.Refusal("this server has no data directory to receive it in")
-	}
-	f, err := s.state.spool()
-	if err != nil {
-		s.log.Error("make a spool file", "error", err)
-		return nil, files.Refusal("the data directory can't be written: tell your user")
-	}
-	return f, nil
 }
 
 func claimOptions(ctx context.Context, key *claimKey, seen *kubbi.Inspected) []kubbi.ClaimOption {
@@ -278,18 +285,29 @@ func claimOptions(ctx context.Context, key *claimKey, seen *kubbi.Inspected) []k
 	return opts
 }
 
-// notSaved keeps the payload where it can be had again.
-func (s *Saver) notSaved(err error, key *claimKey, got *kubbi.Spooled, spool *spoolFile) error {
+// notSaved keeps the payload where it can be had again. What a service gives once
+// is written into a folder of the server's own. If that fails, or what was written
+// is sealed, the payload stays in memory as well.
+func (s *Saver) notSaved(err error, key *claimKey, got *kubbi.Spooled, spool *spool.Spool) error {
 	out := &Unsaved{Err: err, Grace: got.Grace}
 	if got.Grace > 0 {
 		key.lost(time.Now().Add(got.Grace))
 		return out
 	}
-	key.drop()
-	if serr := spool.Sync(); serr != nil {
-		s.log.Error("sync a spool file", "error", serr)
+	kept, kerr := s.state.keepAnswer(spool.Section(0, spool.Len()))
+	if kerr != nil {
+		s.log.Error("keep the answer to a claim", "error", kerr)
 	}
-	spool.kept, out.Spool = true, spool.Name()
+	out.Kept = kept
+	sealed := kubbi.IsSealed(&kubbi.Inspected{InspectResponse: api.InspectResponse{Metadata: got.Metadata}})
+	if (kerr != nil || sealed) && spool.Len() <= maxWaitingBytes {
+		if whole, err := got.Claimed(); err == nil {
+			out.Grace, key.payload = graceUnknown, whole
+			key.lost(time.Now().Add(graceUnknown))
+			return out
+		}
+	}
+	key.drop()
 	return out
 }
 

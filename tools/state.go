@@ -10,11 +10,13 @@ import (
 	"time"
 
 	"kubbi-mcp/internal/remove"
+	"kubbi-mcp/internal/spool"
 )
 
 // State is the folder in which a claim keeps what must not be lost: its key
-// while it is under way, the answer of a service that gives it only once, and
-// what was claimed into the server's own folder.
+// while it is under way, and what was claimed into the server's own folder. What a
+// claim receives is encrypted there under a key in memory until it is saved, and
+// the folders of saves under way are noted, for half files to be removed.
 // All of it is for its owner alone to read. Any number of processes may share
 // one. The zero value is not usable; see NewState.
 type State struct {
@@ -28,10 +30,12 @@ type State struct {
 const (
 	keysName     = "claims"
 	spoolName    = "spool"
+	savesName    = "saves"
 	receivedName = "received"
 
-	keysKept     = time.Hour      // no relay keeps a payload for its claim for longer
-	spoolKept    = 24 * time.Hour // as long as a kubbi may live
+	keysKept     = time.Hour           // no relay keeps a payload for its claim for longer
+	spoolKept    = 0                   // a spool in use has no name, or can't be removed
+	savesKept    = 30 * 24 * time.Hour // a folder may be on a drive that is not plugged in
 	receivedKept = 24 * time.Hour
 )
 
@@ -47,15 +51,23 @@ func (s *State) open() error {
 	if s.opened {
 		return nil
 	}
-	for name, kept := range map[string]time.Duration{keysName: keysKept, spoolName: spoolKept, receivedName: receivedKept} {
-		dir := filepath.Join(s.dir, name)
-		if err := os.MkdirAll(dir, 0o700); err != nil {
+	for _, name := range []string{keysName, spoolName, savesName, receivedName} {
+		if err := os.MkdirAll(filepath.Join(s.dir, name), 0o700); err != nil {
 			return fmt.Errorf("open the folder for claims under way: %w", err)
 		}
-		sweep(dir, time.Now().Add(-kept))
 	}
+	s.Sweep()
 	s.opened = true
 	return nil
+}
+
+// Sweep takes away what earlier processes left: spools, the half files of saves
+// that did not end, and what has had its time. It makes no folder.
+func (s *State) Sweep() {
+	sweepSaves(filepath.Join(s.dir, savesName))
+	for name, kept := range map[string]time.Duration{keysName: keysKept, spoolName: spoolKept, savesName: savesKept, receivedName: receivedKept} {
+		sweep(filepath.Join(s.dir, name), time.Now().Add(-kept))
+	}
 }
 
 // sweep removes what was last changed before a time. What can't be removed now
@@ -72,12 +84,12 @@ func sweep(dir string, before time.Time) {
 	}
 }
 
-// spool makes a file for the answer to a claim.
-func (s *State) spool() (*os.File, error) {
+// spool makes a place for the answer to a claim. Only this process can read it.
+func (s *State) spool() (*spool.Spool, error) {
 	if err := s.open(); err != nil {
 		return nil, err
 	}
-	return os.CreateTemp(filepath.Join(s.dir, spoolName), "claim-*.json")
+	return spool.NewFile(filepath.Join(s.dir, spoolName))
 }
 
 // received makes a folder of its own for a claimed payload.
@@ -98,14 +110,14 @@ func (s *State) openKey(name string) (*os.File, error) {
 // errLocked says that another claim has the file.
 var errLocked = errors.New("locked")
 
-// openLocked opens a file of claims under way, made if it is missing, for one
-// claim at a time: errLocked, if there is another. The lock goes with the file's
-// closing, and so with the process.
-func (s *State) openLocked(name string) (*os.File, error) {
+// openLocked opens a file in one of the state's folders, made if it is missing, for
+// one owner at a time: errLocked, if there is another. The lock goes with the
+// file's closing, and so with the process.
+func (s *State) openLocked(folder, name string) (*os.File, error) {
 	if err := s.open(); err != nil {
 		return nil, err
 	}
-	path := filepath.Join(s.dir, keysName, name)
+	path := filepath.Join(s.dir, folder, name)
 	for {
 		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 		if err != nil {

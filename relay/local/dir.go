@@ -16,11 +16,11 @@ import (
 	"sync"
 	"time"
 
+	"kubbi-mcp/internal/spool"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay"
 	"kubbi-mcp/relay/keyring"
 	"kubbi-mcp/relay/private"
-	"kubbi-mcp/relay/spool"
 	"kubbi-mcp/relay/store"
 	"kubbi-mcp/relay/store/sqlite"
 )

@@ -3,7 +3,6 @@ package files
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -12,9 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
-	"time"
 
 	"kubbi-mcp/internal/remove"
 	"kubbi-mcp/kubbi/api"
@@ -26,6 +23,7 @@ import (
 type Batch struct {
 	dir       *os.Root
 	path      string
+	id        string // in the names of its temporary files
 	as        string // what it becomes in dir, as At says; "": the files go into dir
 	named     bool   // the files have names of their own
 	made      bool   // that is a folder, made by Commit
@@ -74,7 +72,7 @@ func (r Rules) Into(path string, overwrite bool) (*Batch, error) {
 	if err != nil {
 		return nil, explain(path, err)
 	}
-	return &Batch{dir: dir, path: e.spot.path(), overwrite: overwrite, guarded: !r.Hidden, cure: CureServer + "."}, nil
+	return &Batch{dir: dir, path: e.spot.path(), id: newID(), overwrite: overwrite, guarded: !r.Hidden, cure: CureServer + "."}, nil
 }
 
 // Into begins a batch in any folder, which is made if it is missing, for a user
@@ -87,7 +85,7 @@ func Into(path string, overwrite bool) (*Batch, error) {
 	if err != nil {
 		return nil, explain(path, err)
 	}
-	return &Batch{dir: dir, path: path, overwrite: overwrite}, nil
+	return &Batch{dir: dir, path: path, id: newID(), overwrite: overwrite}, nil
 }
 
 // Guard has the batch refuse the names that CheckGuarded refuses, and say cure. A
@@ -142,7 +140,7 @@ func (b *Batch) Check(names []string, again bool) error {
 		}
 	}
 	b.sweep()
-	temp := tempName()
+	temp := b.tempName()
 	f, err := b.create(temp)
 	if err != nil {
 		return explain(b.path, err)
@@ -151,31 +149,6 @@ func (b *Batch) Check(names []string, again bool) error {
 }
 
 func (b *Batch) file(name string) string { return filepath.Join(b.path, name) }
-
-func tempName() string { return ".kubbi-" + rand.Text() + ".tmp" }
-
-var tempRule = regexp.MustCompile(`^\.kubbi-[A-Z2-7]{26}\.tmp$`)
-
-// tempKept is after which time a temporary file is nobody's any more.
-const tempKept = 24 * time.Hour
-
-// sweep takes away what processes that were killed have left in the folder.
-func (b *Batch) sweep() {
-	dir, err := b.dir.Open(".")
-	if err != nil {
-		return
-	}
-	defer dir.Close()
-	all, _ := dir.ReadDir(maxEntries)
-	for _, e := range all {
-		if !tempRule.MatchString(e.Name()) {
-			continue
-		}
-		if info, err := b.dir.Lstat(e.Name()); err == nil && info.Mode().IsRegular() && time.Since(info.ModTime()) > tempKept {
-			_ = remove.In(b.dir, e.Name())
-		}
-	}
-}
 
 func (b *Batch) create(temp string) (*os.File, error) {
 	return b.dir.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
@@ -189,7 +162,7 @@ func (b *Batch) Stage(ctx context.Context, name string, r io.Reader) error {
 	if err := b.CheckSafe([]string{name}); err != nil {
 		return err
 	}
-	temp := tempName()
+	temp := b.tempName()
 	f, err := b.create(temp)
 	if err != nil {
 		return b.failed(name, err)

@@ -138,7 +138,7 @@ func TestCheckBeforeWriting(t *testing.T) {
 	if err := b.Check([]string{"new", "also.new"}, false); err != nil {
 		t.Error(err)
 	}
-	old, fresh := filepath.Join(top, "in", tempName()), filepath.Join(top, "in", tempName())
+	old, fresh := filepath.Join(top, "in", (&Batch{id: newID()}).tempName()), filepath.Join(top, "in", (&Batch{id: newID()}).tempName())
 	for _, path := range []string{old, fresh} {
 		if err := os.WriteFile(path, nil, 0o600); err != nil {
 			t.Fatal(err)

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"sync"
 
-	"kubbi-mcp/relay/spool"
+	"kubbi-mcp/internal/spool"
 	"kubbi-mcp/relay/store"
 )
 

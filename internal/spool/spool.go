@@ -1,5 +1,5 @@
 // Package spool keeps what is too large for memory in a file for a while, such
-// as a payload on its way in or out.
+// as a payload on its way in or out of a relay, or of a client.
 //
 // Only ciphertext is written, under a key that is in memory alone and goes with
 // the Spool: whatever becomes of the file, nobody can read it afterwards.
@@ -21,6 +21,7 @@ import (
 
 const (
 	chunkSize = 256 << 10
+	fileChunk = 32 << 10 // of NewFile
 	tagSize   = 16
 	nonceSize = 12
 	pattern   = "spool-*.tmp"
@@ -35,6 +36,8 @@ var errClosed = errors.New("spool is closed")
 type Spool struct {
 	dir  string
 	aead cipher.AEAD
+
+	chunkSize int
 
 	mu     sync.Mutex
 	file   *os.File // nil: all is in tail
@@ -52,19 +55,34 @@ func New(dir string) (*Spool, error) {
 	if dir == "" {
 		dir = os.TempDir()
 	}
+	aead, err := newKey()
+	if err != nil {
+		return nil, fmt.Errorf("make spool: %w", err)
+	}
+	return &Spool{dir: dir, aead: aead, chunkSize: chunkSize, cached: -1}, nil
+}
+
+// NewFile is New with the file made at once, and up to 32 KiB in memory: for a caller
+// who wants to know early that it can't be made, or written.
+func NewFile(dir string) (*Spool, error) {
+	s, err := New(dir)
+	if err != nil {
+		return nil, err
+	}
+	s.chunkSize = fileChunk
+	return s, s.create()
+}
+
+func newKey() (cipher.AEAD, error) {
 	var key [32]byte
 	if _, err := rand.Read(key[:]); err != nil {
-		return nil, fmt.Errorf("make spool: %w", err)
+		return nil, err
 	}
 	block, err := aes.NewCipher(key[:])
 	if err != nil {
-		return nil, fmt.Errorf("make spool: %w", err)
+		return nil, err
 	}
-	aead, err := cipher.NewGCM(block)
-	if err != nil {
-		return nil, fmt.Errorf("make spool: %w", err)
-	}
-	return &Spool{dir: dir, aead: aead, cached: -1}, nil
+	return cipher.NewGCM(block)
 }
 
 // nonce is that of a chunk. No chunk is ever written twice.
@@ -83,15 +101,15 @@ func (s *Spool) Write(p []byte) (int, error) {
 	}
 	written := 0
 	for len(p) > 0 {
-		if len(s.tail) == chunkSize {
+		if len(s.tail) == s.chunkSize {
 			if err := s.spill(); err != nil {
 				return written, err
 			}
 		}
 		if s.tail == nil {
-			s.tail = make([]byte, 0, chunkSize)
+			s.tail = make([]byte, 0, s.chunkSize)
 		}
-		n := min(len(p), chunkSize-len(s.tail))
+		n := min(len(p), s.chunkSize-len(s.tail))
 		s.tail = append(s.tail, p[:n]...)
 		p = p[n:]
 		written += n
@@ -99,20 +117,50 @@ func (s *Spool) Write(p []byte) (int, error) {
 	return written, nil
 }
 
+func (s *Spool) create() error {
+	f, err := os.CreateTemp(s.dir, pattern) // 0600
+	if err != nil {
+		return fmt.Errorf("make spool: %w", err)
+	}
+	// Where that can be done, the file has no name while it is used, and
+	// nothing is left of it even when the process is killed.
+	_ = os.Remove(f.Name())
+	s.file = f
+	return nil
+}
+
+// Truncate forgets what was written, under a new key. The size must be 0.
+func (s *Spool) Truncate(size int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return errClosed
+	}
+	if size != 0 {
+		return errors.New("a spool is truncated to nothing only")
+	}
+	aead, err := newKey() // the numbers of the chunks begin anew
+	if err != nil {
+		return fmt.Errorf("truncate spool: %w", err)
+	}
+	if s.file != nil {
+		if err := s.file.Truncate(0); err != nil {
+			return fmt.Errorf("truncate spool: %w", err)
+		}
+	}
+	s.aead, s.chunks, s.tail, s.cached = aead, 0, s.tail[:0], -1
+	return nil
+}
+
 // spill moves the tail, a whole chunk, to the file.
 func (s *Spool) spill() error {
 	if s.file == nil {
-		f, err := os.CreateTemp(s.dir, pattern) // 0600
-		if err != nil {
-			return fmt.Errorf("make spool: %w", err)
+		if err := s.create(); err != nil {
+			return err
 		}
-		// Where that can be done, the file has no name while it is used, and
-		// nothing is left of it even when the process is killed.
-		_ = os.Remove(f.Name())
-		s.file = f
 	}
 	s.sealed = s.aead.Seal(s.sealed[:0], nonce(s.chunks), s.tail, nil)
-	if _, err := s.file.WriteAt(s.sealed, s.chunks*(chunkSize+tagSize)); err != nil {
+	if _, err := s.file.WriteAt(s.sealed, s.chunks*int64(s.chunkSize+tagSize)); err != nil {
 		return fmt.Errorf("write spool: %w", err)
 	}
 	s.chunks++
@@ -124,7 +172,7 @@ func (s *Spool) spill() error {
 func (s *Spool) Len() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.chunks*chunkSize + int64(len(s.tail))
+	return s.chunks*int64(s.chunkSize) + int64(len(s.tail))
 }
 
 // ReadAt implements io.ReaderAt.
@@ -136,11 +184,11 @@ func (s *Spool) ReadAt(p []byte, off int64) (int, error) {
 	}
 	read := 0
 	for len(p) > 0 {
-		b, err := s.chunk(off / chunkSize)
+		b, err := s.chunk(off / int64(s.chunkSize))
 		if err != nil {
 			return read, err
 		}
-		at := off % chunkSize
+		at := off % int64(s.chunkSize)
 		if at >= int64(len(b)) {
 			return read, io.EOF
 		}
@@ -162,11 +210,11 @@ func (s *Spool) chunk(n int64) ([]byte, error) {
 		return s.plain, nil
 	}
 	if s.plain == nil {
-		s.plain = make([]byte, chunkSize+tagSize)
+		s.plain = make([]byte, s.chunkSize+tagSize)
 	}
 	s.cached = -1
-	b := s.plain[:chunkSize+tagSize]
-	if _, err := s.file.ReadAt(b, n*(chunkSize+tagSize)); err != nil {
+	b := s.plain[:s.chunkSize+tagSize]
+	if _, err := s.file.ReadAt(b, n*int64(s.chunkSize+tagSize)); err != nil {
 		return nil, fmt.Errorf("read spool: %w", err)
 	}
 	plain, err := s.aead.Open(b[:0], nonce(n), b, nil)

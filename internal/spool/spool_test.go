@@ -93,6 +93,34 @@ func TestFile(t *testing.T) {
 	}
 }
 
+// TestTruncate writes a spool anew, as a further attempt of a claim does.
+func TestTruncate(t *testing.T) {
+	dir := t.TempDir()
+	s, err := NewFile(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	first, second := bytes.Repeat([]byte("first"), chunkSize), bytes.Repeat([]byte("second"), chunkSize/4)
+	for _, data := range [][]byte{first, second, first} {
+		if err := s.Truncate(0); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Write(data); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(s.Section(0, 1<<30)); err != nil || !bytes.Equal(got, data) {
+			t.Errorf("%d bytes read, want %d, %v", len(got), len(data), err)
+		}
+	}
+	if s.Truncate(1) == nil {
+		t.Error("truncated to a part")
+	}
+	if _, err := NewFile(filepath.Join(dir, "missing")); err == nil {
+		t.Error("a file was made in a folder that is not there")
+	}
+}
+
 func TestSweep(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "[a] pattern") // which is a name, and no pattern
 	if err := os.Mkdir(dir, 0o700); err != nil {
