@@ -254,27 +254,36 @@ func TestSwappedDuringTheCall(t *testing.T) {
 	in := filepath.Join(top, "in")
 	stop := make(chan struct{})
 	var swapping sync.WaitGroup
-	swap := func(path string, targets ...string) {
+	// Each works in the very folder that it began in, whatever stands in its place.
+	swap := func(folder, name string, targets ...string) {
+		dir, err := os.OpenRoot(folder)
+		if err != nil {
+			t.Fatal(err)
+		}
 		swapping.Go(func() {
+			defer dir.Close()
 			for i := 0; ; i++ {
 				select {
 				case <-stop:
 					return
 				default:
 				}
-				aside := path + "-aside"
-				if os.Rename(path, aside) != nil {
-					continue
+				aside := name + "-aside"
+				if err := errors.Join(
+					dir.Rename(name, aside),
+					dir.Symlink(targets[i%len(targets)], name),
+					dir.Remove(name),
+					dir.Rename(aside, name),
+				); err != nil {
+					t.Error(err)
+					return
 				}
-				_ = os.Symlink(targets[i%len(targets)], path)
-				_ = os.Remove(path)
-				_ = os.Rename(aside, path)
 				time.Sleep(time.Duration(i%4) * 100 * time.Microsecond) // now and then all is as it should be
 			}
 		})
 	}
-	swap(filepath.Join(in, "sub"), "../out", filepath.Join(top, "out"), ".hidden")
-	swap(filepath.Join(in, "sub", "secret"), "../../out/secret", "/proc/self/environ", "../.hidden/secret")
+	swap(in, "sub", "../out", filepath.Join(top, "out"), ".hidden")
+	swap(filepath.Join(in, "sub"), "secret", "../../out/secret", "/proc/self/environ", "../.hidden/secret")
 	deadline := time.Now().Add(time.Minute)
 	for read, refused := 0, 0; read+refused < 3000 || read == 0 || refused == 0; {
 		if time.Now().After(deadline) {
