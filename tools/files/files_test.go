@@ -254,14 +254,17 @@ func TestSwappedDuringTheCall(t *testing.T) {
 	in := filepath.Join(top, "in")
 	stop := make(chan struct{})
 	var swapping sync.WaitGroup
-	// Each works in the very folder that it began in, whatever stands in its place.
-	swap := func(folder, name string, targets ...string) {
+	// Each works in the very folder that was opened before, whatever stands in its place.
+	open := func(folder string) *os.Root {
 		dir, err := os.OpenRoot(folder)
 		if err != nil {
 			t.Fatal(err)
 		}
+		t.Cleanup(func() { dir.Close() })
+		return dir
+	}
+	swap := func(dir *os.Root, name string, targets ...string) {
 		swapping.Go(func() {
-			defer dir.Close()
 			for i := 0; ; i++ {
 				select {
 				case <-stop:
@@ -282,8 +285,9 @@ func TestSwappedDuringTheCall(t *testing.T) {
 			}
 		})
 	}
-	swap(in, "sub", "../out", filepath.Join(top, "out"), ".hidden")
-	swap(filepath.Join(in, "sub"), "secret", "../../out/secret", "/proc/self/environ", "../.hidden/secret")
+	outer, inner := open(in), open(filepath.Join(in, "sub"))
+	swap(outer, "sub", "../out", filepath.Join(top, "out"), ".hidden")
+	swap(inner, "secret", "../../out/secret", "/proc/self/environ", "../.hidden/secret")
 	deadline := time.Now().Add(time.Minute)
 	for read, refused := 0, 0; read+refused < 3000 || read == 0 || refused == 0; {
 		if time.Now().After(deadline) {
