@@ -83,6 +83,11 @@ func (rl *Relay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		rl.answerError(rec, r, fail(api.CodeNotFound, "no such route"))
 		return
 	}
+	if rl.FromOtherSite(r) {
+		_, r.Pattern = rl.mux.Handler(r) // for the log
+		rl.answerError(rec, r, errOtherSite())
+		return
+	}
 	rl.mux.ServeHTTP(rec, r)
 }
 

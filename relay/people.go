@@ -8,7 +8,6 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 
@@ -80,24 +79,6 @@ func prefersHTML(accept []string) bool {
 	return html > other
 }
 
-// fromElsewhere says whether a form was sent by another site's page. A page of
-// ours has no referrer, so its Origin is null.
-func fromElsewhere(r *http.Request) bool {
-	switch r.Header.Get("Sec-Fetch-Site") {
-	case "same-origin", "none":
-		return false
-	case "":
-	default:
-		return true
-	}
-	origin := r.Header.Get("Origin")
-	if origin == "" || origin == "null" {
-		return false
-	}
-	u, err := url.Parse(origin)
-	return err != nil || u.Host != r.Host
-}
-
 // aPage is what package page can write.
 type aPage interface {
 	SetHeaders(h http.Header)
@@ -166,9 +147,6 @@ func sealOf(metadata []byte) *page.Seal {
 // claimPage answers POST /r/:token/claim for the claim page's form: with a page
 // or, where there is much, with a file to save.
 func (rl *Relay) claimPage(w http.ResponseWriter, r *http.Request) error {
-	if fromElsewhere(r) {
-		return invalid("this form was sent by a page of another site")
-	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
 		return invalid("the form can't be read")
