@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"kubbi-mcp/internal/webpath"
 	"kubbi-mcp/kubbi/api"
 )
 
@@ -79,7 +80,7 @@ func (rl *Relay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("X-Content-Type-Options", "nosniff")
-	if r.Method == http.MethodConnect || !clean(r.URL.Path) {
+	if r.Method == http.MethodConnect || !webpath.Clean(r.URL.Path) {
 		rl.answerError(rec, r, fail(api.CodeNotFound, "no such route"))
 		return
 	}

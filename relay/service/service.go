@@ -19,6 +19,8 @@ import (
 	"sync"
 	"time"
 
+	"kubbi-mcp/internal/webpath"
+	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay"
 	"kubbi-mcp/relay/keyring"
 )
@@ -103,10 +105,10 @@ func New(cfg Config) (*Service, error) {
 	if s.relay, err = relay.New(cfg.Relay); err != nil {
 		return nil, err
 	}
-	mux := http.NewServeMux()
+	mux, limited := http.NewServeMux(), s.limited(s.relay)
 	s.probes(mux)
-	mux.Handle("/", s.limited(s.relay))
-	s.handler = paced{next: mux, stall: cfg.Limits.Stall, rate: cfg.Limits.MinRate}
+	mux.Handle("/", limited)
+	s.handler = paced{next: onlyClean(mux, limited), stall: cfg.Limits.Stall, rate: cfg.Limits.MinRate}
 	return s, nil
 }
 
@@ -180,8 +182,9 @@ func (s *Service) scrapeServer(life context.Context) *http.Server {
 	mux := http.NewServeMux()
 	s.probes(mux)
 	mux.Handle("GET /metrics", s.metrics.handler)
+	mux.HandleFunc("/", noSuchPath)
 	return &http.Server{
-		Handler:           mux,
+		Handler:           onlyClean(mux, http.HandlerFunc(noSuchPath)),
 		ReadHeaderTimeout: s.cfg.Limits.Header,
 		ReadTimeout:       s.cfg.Limits.Header,
 		WriteTimeout:      2 * scrapePatience,
@@ -190,6 +193,23 @@ func (s *Service) scrapeServer(life context.Context) *http.Server {
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		BaseContext:       func(net.Listener) context.Context { return life },
 	}
+}
+
+// onlyClean lets a mux have the requests that it would not redirect. The others
+// are for other, which knows no such path.
+func onlyClean(mux *http.ServeMux, other http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if webpath.Clean(r.URL.Path) {
+			mux.ServeHTTP(w, r)
+		} else {
+			other.ServeHTTP(w, r)
+		}
+	})
+}
+
+func noSuchPath(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	relay.WriteError(w, api.CodeNotFound, "no such path")
 }
 
 // lameDuck goes on serving until those who watch /readyz have had time to see
