@@ -22,7 +22,7 @@ var imports = map[string][]string{
 	"relay/service":        {"internal/webpath", "kubbi/api", "kubbi/api/dial", "kubbi/api/outline", "relay", "relay/store", "relay/atrest", "relay/spool", "relay/page", "relay/webhook", "relay/keyring", "relay/flock", "relay/private"},
 	"internal/webpath":     {},
 	"relay/atrest":         {},
-	"relay/page":           {},
+	"relay/page":           {"kubbi/api"},
 	"relay/keyring":        {"relay/atrest", "relay/flock", "relay/private"},
 	"relay/spool":          {},
 	"relay/store":          {},
