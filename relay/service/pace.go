@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"sync"
 	"time"
@@ -31,14 +32,19 @@ func (s *Service) limited(next http.Handler) http.Handler {
 }
 
 // bounded is a listener that closes connections above a number of open ones
-// at once: one that waited would hold up those that come to an end.
+// at once: one that waited would hold up those that come to an end. One address
+// has a share of them, so that it can't shut out all others; a trusted proxy has
+// no share of its own, since everybody comes through it.
 type bounded struct {
 	net.Listener
 	most    int
+	share   int // of one address
+	proxies relay.Proxies
 	refused func()
 
 	mu   sync.Mutex
 	open int
+	from map[netip.Prefix]int
 }
 
 func (l *bounded) Accept() (net.Conn, error) {
@@ -47,36 +53,53 @@ func (l *bounded) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		if l.take() {
-			return &boundedConn{Conn: c, l: l}, nil
+		if source, ok := l.take(c.RemoteAddr()); ok {
+			return &boundedConn{Conn: c, l: l, source: source}, nil
 		}
 		l.refused()
 		_ = c.Close()
 	}
 }
 
-func (l *bounded) take() bool {
+// take counts a connection in. source is not valid for one that has no share.
+func (l *bounded) take(peer net.Addr) (source netip.Prefix, ok bool) {
+	source = l.proxies.Source(peer)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.open >= l.most {
-		return false
+	if l.open >= l.most || source.IsValid() && l.from[source] >= l.share {
+		return source, false
 	}
 	l.open++
-	return true
+	if source.IsValid() {
+		if l.from == nil {
+			l.from = map[netip.Prefix]int{}
+		}
+		l.from[source]++
+	}
+	return source, true
+}
+
+func (l *bounded) give(source netip.Prefix) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open--
+	if !source.IsValid() {
+		return
+	}
+	if l.from[source]--; l.from[source] == 0 {
+		delete(l.from, source)
+	}
 }
 
 type boundedConn struct {
 	net.Conn
-	l    *bounded
-	once sync.Once
+	l      *bounded
+	source netip.Prefix
+	once   sync.Once
 }
 
 func (c *boundedConn) Close() error {
-	c.once.Do(func() {
-		c.l.mu.Lock()
-		defer c.l.mu.Unlock()
-		c.l.open--
-	})
+	c.once.Do(func() { c.l.give(c.source) })
 	return c.Conn.Close()
 }
 

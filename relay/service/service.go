@@ -38,6 +38,7 @@ type Config struct {
 // Limits bounds what clients may take. A zero field has the default.
 type Limits struct {
 	Connections int           // open at once; 4,096
+	PerAddress  int           // of these, of one address or IPv6 /64 that is no trusted proxy; a quarter, 8 at least, and never all but of one
 	Requests    int           // running at once; 512
 	Header      time.Duration // until a request's headers are there; 10 s
 	Stall       time.Duration // for a body or an answer, beside what it takes at MinRate; 30 s
@@ -49,6 +50,7 @@ type Limits struct {
 
 func (l Limits) withDefaults() Limits {
 	set(&l.Connections, 4096)
+	set(&l.PerAddress, max(1, min(max(l.Connections/4, 8), l.Connections-1)))
 	set(&l.Requests, 512)
 	set(&l.Header, 10*time.Second)
 	set(&l.Stall, 30*time.Second)
@@ -149,7 +151,11 @@ func (s *Service) Serve(ctx context.Context, l, scrape net.Listener) error {
 		serve(own, scrape, false)
 	}
 	srv := s.clientServer(life)
-	serve(srv, &bounded{Listener: l, most: s.cfg.Limits.Connections, refused: s.metrics.refusedConnection}, srv.TLSConfig != nil)
+	clients := &bounded{
+		Listener: l, most: s.cfg.Limits.Connections, share: s.cfg.Limits.PerAddress,
+		proxies: s.cfg.Relay.TrustedProxies, refused: s.metrics.refusedConnection,
+	}
+	serve(srv, clients, srv.TLSConfig != nil)
 	var err error
 	select {
 	case err = <-failed:

@@ -1,0 +1,115 @@
+package service
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"kubbi-mcp/relay"
+)
+
+// TestShareOfAnAddress: an address that opens all the connections it can, and
+// sends nothing, does not keep others out. A trusted proxy has no share.
+func TestShareOfAnAddress(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("needs more than one loopback address")
+	}
+	const most = 40
+	for name, tc := range map[string]struct {
+		proxies []string
+		open    int // of the one address, in the end
+	}{
+		"a client": {nil, most / 4}, "a trusted proxy": {[]string{"127.0.0.1"}, most},
+	} {
+		t.Run(name, func(t *testing.T) {
+			proxies, err := relay.ParseProxies(tc.proxies)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := serve(t, func(c *Config) { c.Limits.Connections, c.Relay.TrustedProxies = most, proxies })
+			dial := func(from string) net.Conn {
+				d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+				c, err := d.DialContext(t.Context(), "tcp", strings.TrimPrefix(s.url, "http://"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { c.Close() })
+				_ = c.SetDeadline(time.Now().Add(patience))
+				return c
+			}
+			served := func(c net.Conn) bool {
+				if _, err := io.WriteString(c, "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+					return false
+				}
+				resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+				return err == nil && resp.StatusCode == 200
+			}
+			var all []net.Conn
+			for range most + 10 {
+				c := dial("127.0.0.1")
+				if _, err := io.WriteString(c, "GET /livez HT"); err != nil && !strings.Contains(err.Error(), "reset") && !strings.Contains(err.Error(), "broken pipe") {
+					t.Fatal(err)
+				}
+				all = append(all, c)
+			}
+			if tc.proxies == nil && !served(dial("127.0.0.2")) {
+				t.Error("another address is shut out")
+			}
+			open := 0
+			for _, c := range all {
+				_, err := io.WriteString(c, "TP/1.1\r\nHost: x\r\n\r\n")
+				if err == nil {
+					_, err = http.ReadResponse(bufio.NewReader(c), nil)
+				}
+				if err == nil {
+					open++
+				}
+			}
+			if open != tc.open {
+				t.Errorf("the address has %d connections, want %d", open, tc.open)
+			}
+			for _, c := range all {
+				c.Close()
+			}
+			until(t, "the address is served again", func() bool { return served(dial("127.0.0.1")) })
+		})
+	}
+}
+
+func TestShares(t *testing.T) {
+	for connections, want := range map[int]int{1: 1, 2: 1, 8: 7, 16: 8, 40: 10, 4096: 1024} {
+		if got := (Limits{Connections: connections}).withDefaults().PerAddress; got != want {
+			t.Errorf("of %d connections an address has %d, want %d", connections, got, want)
+		}
+	}
+	// A /64 counts as one, and nothing is kept of those that have gone.
+	l := &bounded{most: 10, share: 2}
+	at := func(ip string) net.Addr {
+		return net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(ip), 1))
+	}
+	var taken []netip.Prefix
+	for _, tc := range []struct {
+		ip string
+		ok bool
+	}{{"2001:db8::1", true}, {"2001:db8::2:1", true}, {"2001:db8::3", false}, {"2001:db8:0:1::1", true}, {"192.0.2.1", true}, {"::ffff:192.0.2.1", true}, {"192.0.2.1", false}, {"192.0.2.2", true}} {
+		source, ok := l.take(at(tc.ip))
+		if ok != tc.ok {
+			t.Errorf("%s: taken %v", tc.ip, ok)
+		}
+		if ok {
+			taken = append(taken, source)
+		}
+	}
+	for _, source := range taken {
+		l.give(source)
+	}
+	if l.open != 0 || len(l.from) != 0 {
+		t.Errorf("%d are open, of %v", l.open, l.from)
+	}
+}
