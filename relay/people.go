@@ -19,8 +19,27 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// maxForm is how long the body of the claim page's form may be.
-const maxForm = 4 << 10
+const (
+	maxForm       = 4 << 10  // bytes of the body of the claim page's form
+	maxShownPages = 16 << 20 // bytes of payloads in large pages that are being written at once
+)
+
+// mayShow says whether there is room for a page with a payload of that size, which
+// takes three times as much memory until its client has read it. Otherwise the
+// payload is sent to be saved, piece by piece. hasShown must follow where it is true.
+func (rl *Relay) mayShow(size int64) bool {
+	if size > maxWholeAnswer && rl.shown.Add(size) > maxShownPages {
+		rl.shown.Add(-size)
+		return false
+	}
+	return true
+}
+
+func (rl *Relay) hasShown(size int64) {
+	if size > maxWholeAnswer {
+		rl.shown.Add(-size)
+	}
+}
 
 // forPeople makes a route that answers a browser with a page, and everybody
 // else as other does.
@@ -158,9 +177,10 @@ func (rl *Relay) claimPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if c.Size > page.MaxShown {
+	if c.Size > page.MaxShown || !rl.mayShow(c.Size) {
 		return rl.saveAs(w, c)
 	}
+	defer rl.hasShown(c.Size)
 	o := page.Opened{
 		Package: c.Package, Remaining: remaining(&c.Kubbi, c.Number), Burned: c.Burned,
 		CreatedAt: c.CreatedAt, ExpiresAt: c.ExpiresAt,

@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"kubbi-mcp/kubbi/api"
@@ -75,6 +76,7 @@ type Relay struct {
 	meters     meters
 	guesses    guesses
 	room       room
+	shown      atomic.Int64               // bytes: see mayShow
 	pageOrigin string                     // of the claim page, as browsers write it
 	sites      http.CrossOriginProtection // trusts nobody: see FromOtherSite
 	sender     *webhook.Sender            // nil: nobody is told of anything

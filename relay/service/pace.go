@@ -189,10 +189,20 @@ func (w *pacedWriter) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-func (w *pacedWriter) Write(b []byte) (int, error) {
-	w.allow(len(b))
-	return w.ResponseWriter.Write(b)
+// Write gives each piece its own time: a client that reads nothing must not have
+// that of a large answer, which was handed over whole.
+func (w *pacedWriter) Write(b []byte) (n int, err error) {
+	for {
+		piece := b[n:min(len(b), n+pacedPiece)]
+		w.allow(len(piece))
+		k, err := w.ResponseWriter.Write(piece)
+		if n += k; err != nil || n >= len(b) {
+			return n, err
+		}
+	}
 }
+
+const pacedPiece = 64 << 10 // bytes
 
 // Unwrap lets http.ResponseController through.
 func (w *pacedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
