@@ -14,21 +14,34 @@ import (
 	"kubbi-mcp/relay"
 )
 
-// limited lets a bounded number of requests run at once. Others are told to
-// come again, which every client of the API does by itself.
+// limited lets a bounded number of requests run at once, and a share of them of
+// one address. Others are told to come again, which every client of the API does
+// by itself.
 func (s *Service) limited(next http.Handler) http.Handler {
+	shares := shares{most: shareOf(s.cfg.Limits.Requests)}
+	proxies := s.cfg.Relay.TrustedProxies
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		source := proxies.SourceOf(r)
+		if !shares.take(source) {
+			s.refuseRequest(w)
+			return
+		}
+		defer shares.give(source)
 		select {
 		case s.running <- struct{}{}:
 			defer func() { <-s.running }()
 			next.ServeHTTP(w, r)
 		default:
-			s.metrics.refused.WithLabelValues(refusedRequest).Inc()
-			w.Header().Set("Retry-After", strconv.Itoa(1))
-			w.Header().Set("Cache-Control", "no-store")
-			relay.WriteError(w, api.CodeUnavailable, "the relay has too much to do right now; try again")
+			s.refuseRequest(w)
 		}
 	})
+}
+
+func (s *Service) refuseRequest(w http.ResponseWriter) {
+	s.metrics.refused.WithLabelValues(refusedRequest).Inc()
+	w.Header().Set("Retry-After", strconv.Itoa(1))
+	w.Header().Set("Cache-Control", "no-store")
+	relay.WriteError(w, api.CodeUnavailable, "the relay has too much to do right now; try again")
 }
 
 // bounded is a listener that closes connections above a number of open ones
@@ -38,13 +51,12 @@ func (s *Service) limited(next http.Handler) http.Handler {
 type bounded struct {
 	net.Listener
 	most    int
-	share   int // of one address
+	shares  shares
 	proxies relay.Proxies
 	refused func()
 
 	mu   sync.Mutex
 	open int
-	from map[netip.Prefix]int
 }
 
 func (l *bounded) Accept() (net.Conn, error) {
@@ -53,7 +65,8 @@ func (l *bounded) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		if source, ok := l.take(c.RemoteAddr()); ok {
+		source := l.proxies.Source(c.RemoteAddr())
+		if l.take(source) {
 			return &boundedConn{Conn: c, l: l, source: source}, nil
 		}
 		l.refused()
@@ -61,34 +74,21 @@ func (l *bounded) Accept() (net.Conn, error) {
 	}
 }
 
-// take counts a connection in. source is not valid for one that has no share.
-func (l *bounded) take(peer net.Addr) (source netip.Prefix, ok bool) {
-	source = l.proxies.Source(peer)
+func (l *bounded) take(source netip.Prefix) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.open >= l.most || source.IsValid() && l.from[source] >= l.share {
-		return source, false
+	if l.open >= l.most || !l.shares.take(source) {
+		return false
 	}
 	l.open++
-	if source.IsValid() {
-		if l.from == nil {
-			l.from = map[netip.Prefix]int{}
-		}
-		l.from[source]++
-	}
-	return source, true
+	return true
 }
 
 func (l *bounded) give(source netip.Prefix) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.open--
-	if !source.IsValid() {
-		return
-	}
-	if l.from[source]--; l.from[source] == 0 {
-		delete(l.from, source)
-	}
+	l.shares.give(source)
 }
 
 type boundedConn struct {

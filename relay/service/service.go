@@ -38,8 +38,8 @@ type Config struct {
 // Limits bounds what clients may take. A zero field has the default.
 type Limits struct {
 	Connections int           // open at once; 4,096
-	PerAddress  int           // of these, of one address or IPv6 /64 that is no trusted proxy; a quarter, 8 at least, and never all but of one
-	Requests    int           // running at once; 512
+	PerAddress  int           // of these, of one address or IPv6 /64 that is no trusted proxy; a quarter: see shareOf
+	Requests    int           // running at once; 512, a quarter of one address, as of connections
 	Header      time.Duration // until a request's headers are there; 10 s
 	Stall       time.Duration // for a body or an answer, beside what it takes at MinRate; 30 s
 	MinRate     int           // bytes in a second that a client must read or write at least, on average; 4 KiB
@@ -50,7 +50,7 @@ type Limits struct {
 
 func (l Limits) withDefaults() Limits {
 	set(&l.Connections, 4096)
-	set(&l.PerAddress, max(1, min(max(l.Connections/4, 8), l.Connections-1)))
+	set(&l.PerAddress, shareOf(l.Connections))
 	set(&l.Requests, 512)
 	set(&l.Header, 10*time.Second)
 	set(&l.Stall, 30*time.Second)
@@ -152,7 +152,7 @@ func (s *Service) Serve(ctx context.Context, l, scrape net.Listener) error {
 	}
 	srv := s.clientServer(life)
 	clients := &bounded{
-		Listener: l, most: s.cfg.Limits.Connections, share: s.cfg.Limits.PerAddress,
+		Listener: l, most: s.cfg.Limits.Connections, shares: shares{most: s.cfg.Limits.PerAddress},
 		proxies: s.cfg.Relay.TrustedProxies, refused: s.metrics.refusedConnection,
 	}
 	serve(srv, clients, srv.TLSConfig != nil)

@@ -89,7 +89,7 @@ func TestShares(t *testing.T) {
 		}
 	}
 	// A /64 counts as one, and nothing is kept of those that have gone.
-	l := &bounded{most: 10, share: 2}
+	l := &bounded{most: 10, shares: shares{most: 2}}
 	at := func(ip string) net.Addr {
 		return net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(ip), 1))
 	}
@@ -98,7 +98,8 @@ func TestShares(t *testing.T) {
 		ip string
 		ok bool
 	}{{"2001:db8::1", true}, {"2001:db8::2:1", true}, {"2001:db8::3", false}, {"2001:db8:0:1::1", true}, {"192.0.2.1", true}, {"::ffff:192.0.2.1", true}, {"192.0.2.1", false}, {"192.0.2.2", true}} {
-		source, ok := l.take(at(tc.ip))
+		source := l.proxies.Source(at(tc.ip))
+		ok := l.take(source)
 		if ok != tc.ok {
 			t.Errorf("%s: taken %v", tc.ip, ok)
 		}
@@ -109,7 +110,46 @@ func TestShares(t *testing.T) {
 	for _, source := range taken {
 		l.give(source)
 	}
-	if l.open != 0 || len(l.from) != 0 {
-		t.Errorf("%d are open, of %v", l.open, l.from)
+	if l.open != 0 || len(l.shares.of) != 0 {
+		t.Errorf("%d are open, of %v", l.open, l.shares.of)
+	}
+}
+
+// TestShareOfRequests: an address whose requests stand still does not take all
+// that may run, whether it comes by itself or through a trusted proxy.
+func TestShareOfRequests(t *testing.T) {
+	const most = 40
+	proxies, err := relay.ParseProxies([]string{"127.0.0.1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, func(c *Config) { c.Limits.Requests, c.Relay.TrustedProxies = most, proxies })
+	// send begins a claim page's form, and keeps the end of its body back.
+	send := func(client string) (*bufio.Reader, net.Conn) {
+		c, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		_ = c.SetDeadline(time.Now().Add(patience))
+		if _, err := io.WriteString(c, "POST /r/"+strings.Repeat("A", 43)+"/claim HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: "+client+
+			"\r\nAccept: text/html\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 5\r\n\r\nkey="); err != nil {
+			t.Fatal(err)
+		}
+		return bufio.NewReader(c), c
+	}
+	for range most / 4 {
+		send("192.0.2.1")
+	}
+	until(t, "they run", func() bool { return len(s.running) == most/4 })
+	for client, want := range map[string]int{"192.0.2.1": 503, "192.0.2.2": 404} {
+		r, c := send(client)
+		if _, err := io.WriteString(c, "k"); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.ReadResponse(r, nil)
+		if err != nil || resp.StatusCode != want {
+			t.Errorf("%s: %v, %v; want %d", client, resp, err, want)
+		}
 	}
 }
