@@ -2,6 +2,7 @@ package relay
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -57,6 +58,24 @@ func (p Proxies) Client(r *http.Request) netip.Addr {
 		return peer
 	}
 	return other
+}
+
+// Source gives what counts as one address of those who connect: the address, or
+// the /64 of an IPv6 one. It is not valid for a proxy of p, through which many
+// come, and for what is no IP address.
+func (p Proxies) Source(peer net.Addr) netip.Prefix {
+	addr, _ := parseAddr(peer.String())
+	return p.source(addr)
+}
+
+// SourceOf is Source for where a request comes from, as Client gives it.
+func (p Proxies) SourceOf(r *http.Request) netip.Prefix { return p.source(p.Client(r)) }
+
+func (p Proxies) source(addr netip.Addr) netip.Prefix {
+	if !addr.IsValid() || p.has(addr) {
+		return netip.Prefix{}
+	}
+	return source(addr)
 }
 
 // last follows hops from the right for as long as they are proxies of p, or

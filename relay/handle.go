@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"kubbi-mcp/internal/webpath"
 	"kubbi-mcp/kubbi/api"
 )
 
@@ -79,8 +80,13 @@ func (rl *Relay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("X-Content-Type-Options", "nosniff")
-	if r.Method == http.MethodConnect || !clean(r.URL.Path) {
+	if r.Method == http.MethodConnect || !webpath.Clean(r.URL.Path) {
 		rl.answerError(rec, r, fail(api.CodeNotFound, "no such route"))
+		return
+	}
+	if rl.FromOtherSite(r) {
+		_, r.Pattern = rl.mux.Handler(r) // for the log
+		rl.answerError(rec, r, errOtherSite())
 		return
 	}
 	rl.mux.ServeHTTP(rec, r)

@@ -8,7 +8,6 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 
@@ -20,8 +19,27 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// maxForm is how long the body of the claim page's form may be.
-const maxForm = 4 << 10
+const (
+	maxForm       = 4 << 10  // bytes of the body of the claim page's form
+	maxShownPages = 16 << 20 // bytes of payloads in large pages that are being written at once
+)
+
+// mayShow says whether there is room for a page with a payload of that size, which
+// takes three times as much memory until its client has read it. Otherwise the
+// payload is sent to be saved, piece by piece. hasShown must follow where it is true.
+func (rl *Relay) mayShow(size int64) bool {
+	if size > maxWholeAnswer && rl.shown.Add(size) > maxShownPages {
+		rl.shown.Add(-size)
+		return false
+	}
+	return true
+}
+
+func (rl *Relay) hasShown(size int64) {
+	if size > maxWholeAnswer {
+		rl.shown.Add(-size)
+	}
+}
 
 // forPeople makes a route that answers a browser with a page, and everybody
 // else as other does.
@@ -78,24 +96,6 @@ func prefersHTML(accept []string) bool {
 		}
 	}
 	return html > other
-}
-
-// fromElsewhere says whether a form was sent by another site's page. A page of
-// ours has no referrer, so its Origin is null.
-func fromElsewhere(r *http.Request) bool {
-	switch r.Header.Get("Sec-Fetch-Site") {
-	case "same-origin", "none":
-		return false
-	case "":
-	default:
-		return true
-	}
-	origin := r.Header.Get("Origin")
-	if origin == "" || origin == "null" {
-		return false
-	}
-	u, err := url.Parse(origin)
-	return err != nil || u.Host != r.Host
 }
 
 // aPage is what package page can write.
@@ -166,9 +166,6 @@ func sealOf(metadata []byte) *page.Seal {
 // claimPage answers POST /r/:token/claim for the claim page's form: with a page
 // or, where there is much, with a file to save.
 func (rl *Relay) claimPage(w http.ResponseWriter, r *http.Request) error {
-	if fromElsewhere(r) {
-		return invalid("this form was sent by a page of another site")
-	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
 		return invalid("the form can't be read")
@@ -180,9 +177,10 @@ func (rl *Relay) claimPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if c.Size > page.MaxShown {
+	if c.Size > page.MaxShown || !rl.mayShow(c.Size) {
 		return rl.saveAs(w, c)
 	}
+	defer rl.hasShown(c.Size)
 	o := page.Opened{
 		Package: c.Package, Remaining: remaining(&c.Kubbi, c.Number), Burned: c.Burned,
 		CreatedAt: c.CreatedAt, ExpiresAt: c.ExpiresAt,

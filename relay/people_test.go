@@ -67,7 +67,7 @@ func wantPage(t testing.TB, a answer, status int, texts ...string) string {
 func (r rig) submit(token, key string, headers ...string) answer {
 	r.t.Helper()
 	return r.call("POST", "/r/"+token+"/claim", url.Values{"key": {key}}.Encode(), append([]string{
-		"Accept", firefox, "Content-Type", "application/x-www-form-urlencoded", "Origin", "null",
+		"Accept", firefox, "Content-Type", "application/x-www-form-urlencoded", "Origin", r.URL,
 	}, headers...)...)
 }
 

@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"kubbi-mcp/kubbi/api"
@@ -69,13 +70,16 @@ type Config struct {
 
 // Relay serves the API. It is an http.Handler.
 type Relay struct {
-	cfg     Config
-	mux     *http.ServeMux
-	keys    keyCache
-	meters  meters
-	guesses guesses
-	room    room
-	sender  *webhook.Sender // nil: nobody is told of anything
+	cfg        Config
+	mux        *http.ServeMux
+	keys       keyCache
+	meters     meters
+	guesses    guesses
+	room       room
+	shown      atomic.Int64               // bytes: see mayShow
+	pageOrigin string                     // of the claim page, as browsers write it
+	sites      http.CrossOriginProtection // trusts nobody: see FromOtherSite
+	sender     *webhook.Sender            // nil: nobody is told of anything
 }
 
 // New makes a relay. A fault in cfg is an error.
@@ -111,7 +115,7 @@ func New(cfg Config) (*Relay, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	r := &Relay{cfg: cfg, guesses: guesses{limit: cfg.GuessLimit}}
+	r := &Relay{cfg: cfg, guesses: guesses{limit: cfg.GuessLimit}, pageOrigin: browserOrigin(cfg.Origin)}
 	if cfg.Notify != nil {
 		r.sender = webhook.New(webhook.Config{Options: *cfg.Notify, Store: cfg.Store, Open: r.openNotice, Now: r.now, Logger: cfg.Logger})
 	}

@@ -2,7 +2,6 @@ package relay
 
 import (
 	"net/http"
-	"path"
 	"strings"
 
 	"kubbi-mcp/kubbi/api"
@@ -77,14 +76,4 @@ func apiVersion(path string) (string, bool) {
 		return "", false
 	}
 	return v, true
-}
-
-// clean says whether a mux would serve the path as it is. It redirects others,
-// with the path, and so perhaps a claim token, in the body.
-func clean(p string) bool {
-	if p == "" || p[0] != '/' {
-		return false
-	}
-	c := path.Clean(p)
-	return p == c || (strings.HasSuffix(p, "/") && p == c+"/")
 }

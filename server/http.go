@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"time"
 
+	"kubbi-mcp/internal/webpath"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/tools"
 )
@@ -141,6 +142,10 @@ func (h *HTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if h.guard.cors(w, r) {
+		return
+	}
+	if !webpath.Clean(r.URL.Path) {
+		h.refuse(w, nil, refusal(http.StatusNotFound, "path", "No such path: MCP is at /mcp"))
 		return
 	}
 	h.mux.ServeHTTP(w, r)

@@ -232,7 +232,7 @@ func (r *Relay) serve(w http.ResponseWriter, req *http.Request) {
 		w.WriteHeader(http.StatusNoContent) // who asks for a proof has no interest in the store
 		return
 	}
-	if !r.forward(w, req, o.self) {
+	if o.relay.FromOtherSite(req) || !r.forward(w, req, o.self) {
 		o.relay.ServeHTTP(w, req)
 	}
 }

@@ -147,6 +147,11 @@ func TestNeighboursPage(t *testing.T) {
 	if status, _ := ask(t, plain, "POST", base+"/claim", "key=k", append(form, "Origin", "http://elsewhere.test")...); status != 400 {
 		t.Errorf("another site's form: %d", status)
 	}
+	for _, headers := range [][]string{{"Sec-Fetch-Site", "cross-site"}, {"Origin", "null"}, {"Content-Type", "text/plain", "Origin", "http://elsewhere.test"}} {
+		if status, _ := ask(t, plain, "POST", base+"/claim", "", headers...); status != 400 {
+			t.Errorf("another site's request %q: %d", headers, status)
+		}
+	}
 	if status, body := ask(t, plain, "POST", base+"/claim", "key=k", append(form, "Origin", "http://"+addr)...); status != 200 || !strings.Contains(body, "in a browser") {
 		t.Errorf("%d %.300s", status, body)
 	}

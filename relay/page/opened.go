@@ -121,7 +121,11 @@ func (i Item) Cut() bool { return i.isText() && len(i.Data) > maxText }
 
 // Masked says whether Text shows what can't be seen in the item.
 func (i Item) Masked() bool {
-	return i.isText() && strings.ContainsFunc(strings.ReplaceAll(string(i.Data), "\r\n", "\n"), hidden)
+	if !i.isText() {
+		return false
+	}
+	_, masked := mask(string(i.Data))
+	return masked
 }
 
 func (i Item) isJSON() bool {

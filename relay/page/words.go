@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode"
 )
 
 // bytesOf gives a size in words. Units are of 1000, as file managers have them.
@@ -60,34 +59,4 @@ func kind(contentType string) string {
 		return main + " (" + sub + ")"
 	}
 	return contentType
-}
-
-// visible shows what can't be seen or would turn the text around it, so that
-// nothing looks like what it is not.
-func visible(s string) string {
-	if strings.IndexFunc(s, hidden) < 0 {
-		return s
-	}
-	s = strings.ReplaceAll(s, "\r\n", "\n")
-	var b strings.Builder
-	for _, r := range s {
-		if hidden(r) {
-			fmt.Fprintf(&b, "⟦U+%04X⟧", r)
-		} else {
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
-}
-
-func hidden(r rune) bool {
-	switch {
-	case r == '\n', r == '\t':
-		return false
-	case unicode.IsControl(r),
-		r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069, // turn around
-		r == 0x2028, r == 0x2029, r == 0xfeff, r >= 0xe0000 && r <= 0xe007f:
-		return true
-	}
-	return false
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"sync"
 	"time"
@@ -13,28 +14,45 @@ import (
 	"kubbi-mcp/relay"
 )
 
-// limited lets a bounded number of requests run at once. Others are told to
-// come again, which every client of the API does by itself.
+// limited lets a bounded number of requests run at once, and a share of them of
+// one address. Others are told to come again, which every client of the API does
+// by itself.
 func (s *Service) limited(next http.Handler) http.Handler {
+	shares := shares{most: shareOf(s.cfg.Limits.Requests)}
+	proxies := s.cfg.Relay.TrustedProxies
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		source := proxies.SourceOf(r)
+		if !shares.take(source) {
+			s.refuseRequest(w)
+			return
+		}
+		defer shares.give(source)
 		select {
 		case s.running <- struct{}{}:
 			defer func() { <-s.running }()
 			next.ServeHTTP(w, r)
 		default:
-			s.metrics.refused.WithLabelValues(refusedRequest).Inc()
-			w.Header().Set("Retry-After", strconv.Itoa(1))
-			w.Header().Set("Cache-Control", "no-store")
-			relay.WriteError(w, api.CodeUnavailable, "the relay has too much to do right now; try again")
+			s.refuseRequest(w)
 		}
 	})
 }
 
+func (s *Service) refuseRequest(w http.ResponseWriter) {
+	s.metrics.refused.WithLabelValues(refusedRequest).Inc()
+	w.Header().Set("Retry-After", strconv.Itoa(1))
+	w.Header().Set("Cache-Control", "no-store")
+	relay.WriteError(w, api.CodeUnavailable, "the relay has too much to do right now; try again")
+}
+
 // bounded is a listener that closes connections above a number of open ones
-// at once: one that waited would hold up those that come to an end.
+// at once: one that waited would hold up those that come to an end. One address
+// has a share of them, so that it can't shut out all others; a trusted proxy has
+// no share of its own, since everybody comes through it.
 type bounded struct {
 	net.Listener
 	most    int
+	shares  shares
+	proxies relay.Proxies
 	refused func()
 
 	mu   sync.Mutex
@@ -47,36 +65,41 @@ func (l *bounded) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		if l.take() {
-			return &boundedConn{Conn: c, l: l}, nil
+		source := l.proxies.Source(c.RemoteAddr())
+		if l.take(source) {
+			return &boundedConn{Conn: c, l: l, source: source}, nil
 		}
 		l.refused()
 		_ = c.Close()
 	}
 }
 
-func (l *bounded) take() bool {
+func (l *bounded) take(source netip.Prefix) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.open >= l.most {
+	if l.open >= l.most || !l.shares.take(source) {
 		return false
 	}
 	l.open++
 	return true
 }
 
+func (l *bounded) give(source netip.Prefix) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open--
+	l.shares.give(source)
+}
+
 type boundedConn struct {
 	net.Conn
-	l    *bounded
-	once sync.Once
+	l      *bounded
+	source netip.Prefix
+	once   sync.Once
 }
 
 func (c *boundedConn) Close() error {
-	c.once.Do(func() {
-		c.l.mu.Lock()
-		defer c.l.mu.Unlock()
-		c.l.open--
-	})
+	c.once.Do(func() { c.l.give(c.source) })
 	return c.Conn.Close()
 }
 
@@ -166,10 +189,20 @@ func (w *pacedWriter) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-func (w *pacedWriter) Write(b []byte) (int, error) {
-	w.allow(len(b))
-	return w.ResponseWriter.Write(b)
+// Write gives each piece its own time: a client that reads nothing must not have
+// that of a large answer, which was handed over whole.
+func (w *pacedWriter) Write(b []byte) (n int, err error) {
+	for {
+		piece := b[n:min(len(b), n+pacedPiece)]
+		w.allow(len(piece))
+		k, err := w.ResponseWriter.Write(piece)
+		if n += k; err != nil || n >= len(b) {
+			return n, err
+		}
+	}
 }
+
+const pacedPiece = 64 << 10 // bytes
 
 // Unwrap lets http.ResponseController through.
 func (w *pacedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -54,7 +54,7 @@ func TestTooManyRequests(t *testing.T) {
 // TestTooManyConnections closes what is above the limit, and takes others when
 // one has gone.
 func TestTooManyConnections(t *testing.T) {
-	s := serve(t, func(c *Config) { c.Limits.Connections = 2 })
+	s := serve(t, func(c *Config) { c.Limits.Connections, c.Limits.PerAddress = 2, 2 })
 	dial := func() net.Conn {
 		c, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
 		if err != nil {

@@ -19,6 +19,8 @@ import (
 	"sync"
 	"time"
 
+	"kubbi-mcp/internal/webpath"
+	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay"
 	"kubbi-mcp/relay/keyring"
 )
@@ -36,7 +38,8 @@ type Config struct {
 // Limits bounds what clients may take. A zero field has the default.
 type Limits struct {
 	Connections int           // open at once; 4,096
-	Requests    int           // running at once; 512
+	PerAddress  int           // of these, of one address or IPv6 /64 that is no trusted proxy; a quarter: see shareOf
+	Requests    int           // running at once; 512, a quarter of one address, as of connections
 	Header      time.Duration // until a request's headers are there; 10 s
 	Stall       time.Duration // for a body or an answer, beside what it takes at MinRate; 30 s
 	MinRate     int           // bytes in a second that a client must read or write at least, on average; 4 KiB
@@ -47,6 +50,7 @@ type Limits struct {
 
 func (l Limits) withDefaults() Limits {
 	set(&l.Connections, 4096)
+	set(&l.PerAddress, shareOf(l.Connections))
 	set(&l.Requests, 512)
 	set(&l.Header, 10*time.Second)
 	set(&l.Stall, 30*time.Second)
@@ -103,10 +107,10 @@ func New(cfg Config) (*Service, error) {
 	if s.relay, err = relay.New(cfg.Relay); err != nil {
 		return nil, err
 	}
-	mux := http.NewServeMux()
+	mux, limited := http.NewServeMux(), s.limited(s.relay)
 	s.probes(mux)
-	mux.Handle("/", s.limited(s.relay))
-	s.handler = paced{next: mux, stall: cfg.Limits.Stall, rate: cfg.Limits.MinRate}
+	mux.Handle("/", limited)
+	s.handler = paced{next: onlyClean(mux, limited), stall: cfg.Limits.Stall, rate: cfg.Limits.MinRate}
 	return s, nil
 }
 
@@ -147,7 +151,11 @@ func (s *Service) Serve(ctx context.Context, l, scrape net.Listener) error {
 		serve(own, scrape, false)
 	}
 	srv := s.clientServer(life)
-	serve(srv, &bounded{Listener: l, most: s.cfg.Limits.Connections, refused: s.metrics.refusedConnection}, srv.TLSConfig != nil)
+	clients := &bounded{
+		Listener: l, most: s.cfg.Limits.Connections, shares: shares{most: s.cfg.Limits.PerAddress},
+		proxies: s.cfg.Relay.TrustedProxies, refused: s.metrics.refusedConnection,
+	}
+	serve(srv, clients, srv.TLSConfig != nil)
 	var err error
 	select {
 	case err = <-failed:
@@ -180,8 +188,9 @@ func (s *Service) scrapeServer(life context.Context) *http.Server {
 	mux := http.NewServeMux()
 	s.probes(mux)
 	mux.Handle("GET /metrics", s.metrics.handler)
+	mux.HandleFunc("/", noSuchPath)
 	return &http.Server{
-		Handler:           mux,
+		Handler:           onlyClean(mux, http.HandlerFunc(noSuchPath)),
 		ReadHeaderTimeout: s.cfg.Limits.Header,
 		ReadTimeout:       s.cfg.Limits.Header,
 		WriteTimeout:      2 * scrapePatience,
@@ -190,6 +199,23 @@ func (s *Service) scrapeServer(life context.Context) *http.Server {
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		BaseContext:       func(net.Listener) context.Context { return life },
 	}
+}
+
+// onlyClean lets a mux have the requests that it would not redirect. The others
+// are for other, which knows no such path.
+func onlyClean(mux *http.ServeMux, other http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if webpath.Clean(r.URL.Path) {
+			mux.ServeHTTP(w, r)
+		} else {
+			other.ServeHTTP(w, r)
+		}
+	})
+}
+
+func noSuchPath(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	relay.WriteError(w, api.CodeNotFound, "no such path")
 }
 
 // lameDuck goes on serving until those who watch /readyz have had time to see

@@ -36,7 +36,7 @@ const wait = (ms) => new Promise((done) => { setTimeout(done, ms); });
 
 const request = (method) => fetch(`${location.pathname}/claim`, {
   method, headers: { Accept: "application/json", "Idempotency-Key": idempotencyKey },
-  cache: "no-store", credentials: "omit", redirect: "error", referrerPolicy: "no-referrer", keepalive: method === "DELETE",
+  cache: "no-store", credentials: "omit", redirect: "error", referrerPolicy: "strict-origin", keepalive: method === "DELETE",
 });
 
 // claim gets the payload's JSON. An answer that is lost on the way is asked for

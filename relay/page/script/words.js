@@ -18,12 +18,29 @@ function kind(type) {
   return ["image", "audio", "video"].includes(main) ? `${main} (${sub})` : type;
 }
 
-// What can't be seen, or turns the text around it.
-const hidden = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\u{e0000}-\u{e007f}]/gu;
+// What can't be seen, or turns the text around it, as in the names of files. Some
+// signs of Arabic and others are of type Cf, and can be seen.
+const hidden = /(?![\t\n\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\u{110bd}\u{110cd}])[\p{Cc}\p{Cf}\p{Co}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\p{Noncharacter_Code_Point}]/gu;
+const isHidden = (c) => c.search(hidden) === 0;
+const isJoiner = (c) => c === "\u200c" || c === "\u200d" || c === "\u180e";
+const isSelector = (c) => /^\p{Variation_Selector}$/u.test(c);
+
+// stays says whether an unseen character belongs to what stands before it: a
+// joiner where a script or an emoji needs one, a selector of a form. There is
+// never a second one, so nothing can be written in them.
+function stays(s, at) {
+  const c = String.fromCodePoint(s.codePointAt(at));
+  if (at === 0 || !isJoiner(c) && !isSelector(c)) return false;
+  const start = at - (at > 1 && s.codePointAt(at - 2) > 0xffff ? 2 : 1);
+  const before = String.fromCodePoint(s.codePointAt(start));
+  if (isHidden(before)) return isJoiner(c) && isSelector(before) && stays(s, start);
+  return before.codePointAt(0) >= 0x600 || isSelector(c) && "0123456789#*©®".includes(before);
+}
 
 // visible shows that, so that nothing looks like what it is not.
 const visible = (s) =>
-  s.replaceAll("\r\n", "\n").replace(hidden, (c) => `⟦U+${c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}⟧`);
+  s.replaceAll("\r\n", "\n").replace(hidden, (c, at, all) => (
+    stays(all, at) ? c : `⟦U+${c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}⟧`));
 
 // duration gives a time in words, coarser where it is longer.
 function duration(ms) {

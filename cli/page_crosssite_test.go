@@ -1,0 +1,142 @@
+package cli_test
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"kubbi-mcp/internal/testkit"
+	"kubbi-mcp/kubbi"
+	"kubbi-mcp/kubbi/api"
+)
+
+// TestOtherSitesInChromium: pages of another site burn nothing at a team's relay
+// and at an embedded one, and the claim page's own button works at both, with
+// scripts and without. Chromium sends no Sec-Fetch-Site to the first, since plain
+// http at a name is no secure context.
+func TestOtherSitesInChromium(t *testing.T) {
+	t.Parallel()
+	testkit.OnlyPlain(t, "one browser, and one request at a time")
+	modules := testkit.Needs(t, "KUBBI_PAGE", "the node_modules folder with playwright-core and axe-core")
+	chromium := os.Getenv("KUBBI_CHROMIUM")
+	if chromium == "" {
+		var err error
+		if chromium, err = exec.LookPath("chromium"); err != nil {
+			chromium = testkit.Needs(t, "KUBBI_CHROMIUM", "Chromium")
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	defer cancel()
+	team := testkit.MustFreeAddr(t)
+	_, port, _ := strings.Cut(team, ":")
+	dir := t.TempDir()
+	teamLog := startRelay(ctx, t, "http://"+team, "relay", "--data-dir", dir, "--listen", team, "--public-url", "http://relay.test:"+port, "--lame-duck", "0s")
+	keys, err := program(ctx, t, "keys", "create", "--label", "test", "--data-dir", dir).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, ownDir := freeURL(t), t.TempDir()
+	ownLog := startRelay(ctx, t, own, "serve", "--log-level", "debug", "--data-dir", ownDir, "--relay-url", own)
+	ownKey, err := os.ReadFile(filepath.Join(ownDir, "api-key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	type relayCase struct {
+		Name     string `json:"name"`
+		URL      string `json:"url"`      // that is attacked
+		Scripted string `json:"scripted"` // that are opened
+		Plain    string `json:"plain"`
+	}
+	var cases []relayCase
+	var attacked []func() *kubbi.Kubbi
+	for _, r := range []struct{ name, at, key, public string }{
+		{"team", "http://" + team, string(keys), "http://relay.test:" + port}, {"embedded", own, string(ownKey), own},
+	} {
+		client, err := kubbi.NewClient(strings.TrimSpace(r.key), kubbi.WithBaseURL(r.at))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		send := func() *kubbi.Sent {
+			sent, err := client.Send(ctx, kubbi.SendParams{Content: "the content", MaxRetrievals: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return sent
+		}
+		victim := send()
+		attacked = append(attacked, func() *kubbi.Kubbi {
+			k, err := client.Get(ctx, victim.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return k
+		})
+		cases = append(cases, relayCase{r.name, victim.ClaimURL, send().ClaimURL, send().ClaimURL})
+		if !strings.HasPrefix(victim.ClaimURL, r.public+api.PathClaim) {
+			t.Errorf("claim URL of %s begins otherwise", r.name)
+		}
+	}
+	in, err := json.Marshal(cases)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(ctx, "node", filepath.Join("testdata", "outside", "page", "crosssite.mjs"))
+	cmd.Env = append(os.Environ(), "KUBBI_CASES="+string(in), "KUBBI_CHROMIUM="+chromium, "KUBBI_PAGE="+modules)
+	cmd.WaitDelay = 10 * time.Second
+	report, err := cmd.CombinedOutput()
+	t.Logf("%s", report)
+	if err != nil || !regexp.MustCompile(`(?m)^16 attacks sent, 4 pages opened$`).Match(report) || strings.Contains(string(report), "FAILED") {
+		t.Errorf("crosssite.mjs: %v", err)
+	}
+	for name, log := range map[string]*logBuffer{"team": teamLog, "embedded": ownLog} {
+		if n := strings.Count(log.String(), "method=POST route=/r/{token}/claim status=400"); n != 8 {
+			t.Errorf("%s: %d attacks have arrived and were refused", name, n)
+		}
+	}
+	for i, k := range attacked {
+		if k := k(); k.RetrievalCount != 0 || k.Status != api.StatusActive {
+			t.Errorf("%s: another site's page has claimed: %d retrievals, %s", cases[i].Name, k.RetrievalCount, k.Status)
+		}
+	}
+}
+
+// startRelay starts the program, waits until a relay answers at a URL, and ends it
+// with the test. It gives the log.
+func startRelay(ctx context.Context, t *testing.T, url string, args ...string) *logBuffer {
+	t.Helper()
+	cmd := program(context.WithoutCancel(ctx), t, args...)
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stderr := &logBuffer{}
+	cmd.Stderr = stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = stdin.Close() // ends serve
+		_ = cmd.Process.Signal(os.Interrupt)
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("%s: %v\n%s", args[0], err, stderr)
+		}
+	})
+	waitHealthy(ctx, t, url+api.PathHealth)
+	return stderr
+}
+
+// program is kubbi-mcp with a home of its own.
+func program(ctx context.Context, t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := command(ctx, t)
+	cmd.Args = append(cmd.Args[:1], args...)
+	return cmd
+}

@@ -1,0 +1,155 @@
+package service
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"kubbi-mcp/relay"
+)
+
+// TestShareOfAnAddress: an address that opens all the connections it can, and
+// sends nothing, does not keep others out. A trusted proxy has no share.
+func TestShareOfAnAddress(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("needs more than one loopback address")
+	}
+	const most = 40
+	for name, tc := range map[string]struct {
+		proxies []string
+		open    int // of the one address, in the end
+	}{
+		"a client": {nil, most / 4}, "a trusted proxy": {[]string{"127.0.0.1"}, most},
+	} {
+		t.Run(name, func(t *testing.T) {
+			proxies, err := relay.ParseProxies(tc.proxies)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := serve(t, func(c *Config) { c.Limits.Connections, c.Relay.TrustedProxies = most, proxies })
+			dial := func(from string) net.Conn {
+				d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+				c, err := d.DialContext(t.Context(), "tcp", strings.TrimPrefix(s.url, "http://"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { c.Close() })
+				_ = c.SetDeadline(time.Now().Add(patience))
+				return c
+			}
+			served := func(c net.Conn) bool {
+				if _, err := io.WriteString(c, "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+					return false
+				}
+				resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+				return err == nil && resp.StatusCode == 200
+			}
+			var all []net.Conn
+			for range most + 10 {
+				c := dial("127.0.0.1")
+				if _, err := io.WriteString(c, "GET /livez HT"); err != nil && !strings.Contains(err.Error(), "reset") && !strings.Contains(err.Error(), "broken pipe") {
+					t.Fatal(err)
+				}
+				all = append(all, c)
+			}
+			if tc.proxies == nil && !served(dial("127.0.0.2")) {
+				t.Error("another address is shut out")
+			}
+			open := 0
+			for _, c := range all {
+				_, err := io.WriteString(c, "TP/1.1\r\nHost: x\r\n\r\n")
+				if err == nil {
+					_, err = http.ReadResponse(bufio.NewReader(c), nil)
+				}
+				if err == nil {
+					open++
+				}
+			}
+			if open != tc.open {
+				t.Errorf("the address has %d connections, want %d", open, tc.open)
+			}
+			for _, c := range all {
+				c.Close()
+			}
+			until(t, "the address is served again", func() bool { return served(dial("127.0.0.1")) })
+		})
+	}
+}
+
+func TestShares(t *testing.T) {
+	for connections, want := range map[int]int{1: 1, 2: 1, 8: 7, 16: 8, 40: 10, 4096: 1024} {
+		if got := (Limits{Connections: connections}).withDefaults().PerAddress; got != want {
+			t.Errorf("of %d connections an address has %d, want %d", connections, got, want)
+		}
+	}
+	// A /64 counts as one, and nothing is kept of those that have gone.
+	l := &bounded{most: 10, shares: shares{most: 2}}
+	at := func(ip string) net.Addr {
+		return net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(ip), 1))
+	}
+	var taken []netip.Prefix
+	for _, tc := range []struct {
+		ip string
+		ok bool
+	}{{"2001:db8::1", true}, {"2001:db8::2:1", true}, {"2001:db8::3", false}, {"2001:db8:0:1::1", true}, {"192.0.2.1", true}, {"::ffff:192.0.2.1", true}, {"192.0.2.1", false}, {"192.0.2.2", true}} {
+		source := l.proxies.Source(at(tc.ip))
+		ok := l.take(source)
+		if ok != tc.ok {
+			t.Errorf("%s: taken %v", tc.ip, ok)
+		}
+		if ok {
+			taken = append(taken, source)
+		}
+	}
+	for _, source := range taken {
+		l.give(source)
+	}
+	if l.open != 0 || len(l.shares.of) != 0 {
+		t.Errorf("%d are open, of %v", l.open, l.shares.of)
+	}
+}
+
+// TestShareOfRequests: an address whose requests stand still does not take all
+// that may run, whether it comes by itself or through a trusted proxy.
+func TestShareOfRequests(t *testing.T) {
+	const most = 40
+	proxies, err := relay.ParseProxies([]string{"127.0.0.1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, func(c *Config) { c.Limits.Requests, c.Relay.TrustedProxies = most, proxies })
+	// send begins a claim page's form, and keeps the end of its body back.
+	send := func(client string) (*bufio.Reader, net.Conn) {
+		c, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		_ = c.SetDeadline(time.Now().Add(patience))
+		if _, err := io.WriteString(c, "POST /r/"+strings.Repeat("A", 43)+"/claim HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: "+client+
+			"\r\nAccept: text/html\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 5\r\n\r\nkey="); err != nil {
+			t.Fatal(err)
+		}
+		return bufio.NewReader(c), c
+	}
+	for range most / 4 {
+		send("192.0.2.1")
+	}
+	until(t, "they run", func() bool { return len(s.running) == most/4 })
+	for client, want := range map[string]int{"192.0.2.1": 503, "192.0.2.2": 404} {
+		r, c := send(client)
+		if _, err := io.WriteString(c, "k"); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.ReadResponse(r, nil)
+		if err != nil || resp.StatusCode != want {
+			t.Errorf("%s: %v, %v; want %d", client, resp, err, want)
+		}
+	}
+}
