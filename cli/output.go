@@ -12,6 +12,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/lmittmann/tint"
 	"github.com/mattn/go-isatty"
+
+	"kubbi-mcp/kubbi/api"
 )
 
 // logger gives the logger that the flags ask for. A server tells more by
@@ -79,8 +81,11 @@ func wrapOutput(err error) error {
 // ends and tabs stay.
 func printable(text string) string {
 	safe := func(r rune) bool {
-		joiner := r == '\u200c' || r == '\u200d' || r == '\u180e' // of letters and emoji in names
-		return r == '\n' || r == '\t' || unicode.IsPrint(r) || unicode.Is(unicode.Zs, r) || joiner
+		switch r {
+		case '\n', '\t', '\u200c', '\u200d', '\u180e', '\ufe0e', '\ufe0f': // the last five are parts of letters and emoji in names
+			return true
+		}
+		return (unicode.IsPrint(r) || unicode.Is(unicode.Zs, r)) && !api.IsUnseen(r)
 	}
 	text = strings.ToValidUTF8(text, "\ufffd")
 	if strings.IndexFunc(text, func(r rune) bool { return !safe(r) }) < 0 {

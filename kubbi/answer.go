@@ -118,9 +118,10 @@ func (c *Client) readError(resp *http.Response, r request, w *watch) *Error {
 		return e
 	}
 	secrets := c.secrets(r)
+	e.theirs = c.inProcess == "" || r.origin != c.inProcess
 	e.Message = clean(envelope.Message, secrets)
 	if e.Message == "" {
-		e.Message = strings.ToLower(http.StatusText(e.Status))
+		e.Message, e.silent = strings.ToLower(http.StatusText(e.Status)), true
 	}
 	for _, m := range envelope.Messages[:min(len(envelope.Messages), maxMessages)] {
 		e.Messages = append(e.Messages, clean(m, secrets))

@@ -145,5 +145,10 @@ func (c *Client) ListFrom(ctx context.Context, p ListParams, anchor string) (*Pa
 	if page.Kubbis == nil {
 		return nil, "", incomplete("kubbis")
 	}
+	for i := range page.Kubbis {
+		if e := checkKubbi(&page.Kubbis[i]); e != nil {
+			return nil, "", e
+		}
+	}
 	return page, header.Get(api.HeaderListAnchor), nil
 }
