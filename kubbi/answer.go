@@ -18,11 +18,12 @@ import (
 
 // What may be wrong with an answer's body.
 var (
-	errTooLarge = errors.New("the answer is larger than the limit")
-	errCutShort = errors.New("the answer was cut short")
-	errEmpty    = errors.New("the answer is empty")
-	errNotJSON  = errors.New("the answer is not JSON of the kind this API gives")
-	errSpool    = errors.New("the answer can't be kept")
+	errTooLarge   = errors.New("the answer is larger than the limit")
+	errCutShort   = errors.New("the answer was cut short")
+	errEmpty      = errors.New("the answer is empty")
+	errNotJSON    = errors.New("the answer is not JSON of the kind this API gives")
+	errCompressed = errors.New("the answer is compressed, though none was asked for that is")
+	errSpool      = errors.New("the answer can't be kept")
 )
 
 // readBody reads the whole body, into a buffer of the right size where the

@@ -14,6 +14,7 @@ const (
 	maxLabel    = 255     // an id, a status, a content type, a role
 	maxName     = 1 << 10 // a file name
 	maxClaimURL = 2 << 10
+	maxListing  = 64 << 10 // what an inspect says of all files
 )
 
 // tooMuch is the error of an answer whose parts are not what this API gives.
@@ -77,7 +78,11 @@ func checkInspected(in *Inspected) *Error {
 	case len(in.Metadata) > maxMetadata:
 		return tooMuch("metadata is")
 	}
+	listing := 0
 	for _, f := range in.Files {
+		if listing += len(f.Name) + len(f.ContentType) + 64; listing > maxListing {
+			return tooMuch("list of files is")
+		}
 		if len(f.Name) > maxName || len(f.ContentType) > maxLabel || f.Role != nil && len(*f.Role) > maxLabel {
 			return tooMuch("list of files is")
 		}
@@ -95,11 +100,16 @@ func cutClaim(r *api.ClaimResponse) {
 	for i := range r.Files {
 		f := &r.Files[i]
 		f.ContentType = cutText(f.ContentType, maxLabel)
-		if f.Role != nil {
-			role := cutText(*f.Role, maxLabel)
-			f.Role = &role
-		}
+		f.Role = cutRole(f.Role)
 	}
+}
+
+func cutRole(role *string) *string {
+	if role == nil || len(*role) <= maxLabel {
+		return role
+	}
+	short := cutText(*role, maxLabel)
+	return &short
 }
 
 func cutText(s string, most int) string {

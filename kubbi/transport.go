@@ -25,6 +25,7 @@ func newTransport() *http.Transport {
 		IdleConnTimeout:        90 * time.Second,
 		TLSHandshakeTimeout:    10 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
+		DisableCompression:     true, // limits are for what arrives
 		WriteBufferSize:        32 << 10,
 		ReadBufferSize:         32 << 10,
 	}
