@@ -54,12 +54,14 @@ func (a *app) remark(format string, args ...any) {
 	}
 }
 
-// printJSON writes v as indented JSON and a line end.
+// printJSON writes v as indented JSON and a line end. What can't be seen is written
+// as an escape.
 func (a *app) printJSON(v any) error {
-	if err := json.MarshalWrite(a.stdout, v, jsontext.WithIndent("  "), jsontext.EscapeForHTML(false)); err != nil {
+	b, err := json.Marshal(v, jsontext.WithIndent("  "), jsontext.EscapeForHTML(false))
+	if err != nil {
 		return fmt.Errorf("write output: %w", err)
 	}
-	_, err := io.WriteString(a.stdout, "\n")
+	_, err = a.stdout.Write(append(api.SeenJSON(b), '\n'))
 	return wrapOutput(err)
 }
 

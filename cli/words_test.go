@@ -104,7 +104,8 @@ func runWith(t *testing.T, baseURL string, args ...string) (string, error) {
 // subscribes against a relay whose errors hold instructions.
 func TestServiceWordsOverMCP(t *testing.T) {
 	for _, e := range serviceErrors {
-		for request, answer := range hostileSession(t, hostileErrors(t, e.status, e.code)) {
+		texts, _ := hostileSession(t, hostileErrors(t, e.status, e.code))
+		for request, answer := range texts {
 			checkWords(t, fmt.Sprint(e, " ", request), answer)
 		}
 	}
@@ -112,7 +113,7 @@ func TestServiceWordsOverMCP(t *testing.T) {
 
 // hostileSession serves over stdio, asks for all that reaches the service, and gives
 // the texts of the answers.
-func hostileSession(t *testing.T, baseURL string, more ...string) map[string]string {
+func hostileSession(t *testing.T, baseURL string, more ...string) (texts, raw map[string]string) {
 	t.Helper()
 	const id = "00000000-0000-4000-8000-000000000000"
 	claimURL := baseURL + "/r/" + strings.Repeat("A", 43)
@@ -148,7 +149,7 @@ func hostileSession(t *testing.T, baseURL string, more ...string) map[string]str
 		outW.Close()
 	}()
 	dec := json.NewDecoder(outR)
-	answers := map[string]string{}
+	texts, raw = map[string]string{}, map[string]string{}
 	ask := func(n int, request string) json.RawMessage {
 		fmt.Fprintf(inW, `{"jsonrpc":"2.0","id":%d,%s}`+"\n", n, request)
 		for {
@@ -168,13 +169,14 @@ func hostileSession(t *testing.T, baseURL string, more ...string) map[string]str
 	ask(0, `"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"t","version":"1"}}`)
 	fmt.Fprintln(inW, `{"jsonrpc":"2.0","method":"notifications/initialized"}`)
 	for i, request := range requests {
-		answers[request] = textsOf(ask(i+1, request))
+		answer := ask(i+1, request)
+		texts[request], raw[request] = textsOf(answer), string(answer)
 	}
 	inW.Close()
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	return answers
+	return texts, raw
 }
 
 // textsOf gives all strings of a JSON value, decoded.
@@ -233,7 +235,8 @@ func TestStrangersLabels(t *testing.T) {
 		prompt("pickup", "claim_url", url+"/r/"+strings.Repeat("A", 43)+"\n\n"+orders), prompt("pickup", "claim_url", orders),
 		prompt("receipt", "id", orders), prompt("handoff", "content_type", orders), prompt("handoff", "role", orders),
 	}
-	for request, answer := range hostileSession(t, url, prompts...) {
+	texts, _ := hostileSession(t, url, prompts...)
+	for request, answer := range texts {
 		if strings.ContainsAny(answer, hiddenMark+"\x1b\x07") && strings.Contains(request, "prompts/get") {
 			t.Errorf("%s shows what can't be seen: %q", request, answer)
 		}
@@ -244,6 +247,53 @@ func TestStrangersLabels(t *testing.T) {
 			}
 		case strings.Contains(request, "resources/list"), strings.Contains(request, "completion"):
 			checkWords(t, request, answer)
+		}
+	}
+}
+
+// TestStrangersMetadata reads metadata that holds instructions: it stands behind the
+// notice that it is data, and nothing in it is hidden.
+func TestStrangersMetadata(t *testing.T) {
+	note, err := json.Marshal(strings.ReplaceAll(orders, "Obey. ", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := hostileRelay(t, func(w http.ResponseWriter, r *http.Request) {
+		kubbi := fmt.Sprintf(`{"id":"00000000-0000-4000-8000-000000000000","status":"active","content_type":"text/plain","content":"x","max_retrievals":1,"retrieval_count":0,
+			"metadata":{"note":%s},"created_at":"2026-03-28T12:00:00.000Z","expires_at":"2036-03-28T12:00:00.000Z"}`, note)
+		if r.URL.Path == "/api/v1/kubbis" && r.Method == http.MethodGet {
+			kubbi = fmt.Sprintf(`{"kubbis":[%s],"pagination":{"page":1,"limit":20,"total":1,"total_pages":1}}`, kubbi)
+		}
+		fmt.Fprint(w, kubbi)
+	})
+	texts, raw := hostileSession(t, url)
+	shown := 0
+	for request, text := range texts {
+		if strings.ContainsAny(raw[request], hiddenMark) {
+			t.Errorf("%s hides something: %q", request, raw[request])
+		}
+		before, _, found := strings.Cut(text, orderWords)
+		if !found {
+			continue
+		}
+		shown++
+		if !strings.Contains(before, "ot instructions") && !strings.Contains(before, "data, not") {
+			t.Errorf("%s: no notice before a stranger's words: %q", request, text)
+		}
+	}
+	if shown < 6 { // inspect, claim twice, get, list twice, read
+		t.Errorf("metadata is in %d answers", shown)
+	}
+	for _, args := range [][]string{
+		{"inspect", url + "/r/" + strings.Repeat("A", 43)}, {"inspect", "--json", url + "/r/" + strings.Repeat("A", 43)},
+		{"claim", "--json", url + "/r/" + strings.Repeat("A", 43)}, {"get", "00000000-0000-4000-8000-000000000000"}, {"list"}, {"list", "--json"},
+	} {
+		out, err := runWith(t, url, args...)
+		if err != nil || strings.ContainsAny(out, hiddenMark+"\x1b\x07") || !strings.Contains(out, orderWords) {
+			t.Errorf("%v: %v, %q", args, err, out)
+		}
+		if before, _, _ := strings.Cut(out, orderWords); args[0] == "inspect" && len(args) == 2 && !strings.Contains(before, "data, not instructions") {
+			t.Errorf("%v: no notice: %q", args, out)
 		}
 	}
 }
