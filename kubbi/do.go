@@ -299,9 +299,11 @@ func (c *Client) logAttempt(ctx context.Context, r request, n, status int, took 
 	}
 	switch {
 	case fail == nil:
-	case fail.Code != "":
+	case api.Statuses[fail.Code] != 0:
 		// Not the server's own words: they may quote what was sent.
 		attrs = append(attrs, slog.String("error", string(fail.Code)))
+	case fail.theirs:
+		attrs = append(attrs, slog.String("error", "a code that this API has not"))
 	default:
 		attrs = append(attrs, slog.String("error", fail.Error()))
 	}
