@@ -108,7 +108,7 @@ func (t *toolset) claimInline(ctx context.Context, in claimInput) (*mcp.CallTool
 			return t.notClaimed(ctx, seen, why)
 		}
 	}
-	got, large, spool, err := t.saver.within(ctx, in.ClaimURL, t.answerLimit(sized || kubbi.IsSealed(seen)), key, seen)
+	got, large, spool, err := t.saver.within(ctx, in.ClaimURL, t.answerLimit(sized || t.State == nil || kubbi.IsSealed(seen)), key, seen)
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +121,8 @@ func (t *toolset) claimInline(ctx context.Context, in claimInput) (*mcp.CallTool
 
 // answerLimit is up to which size the answer to a claim stands in memory. JSON and
 // base64 make of what may be shown no more than this, so that an answer that is
-// larger is not what inspect said.
+// larger is not what inspect said. Where that said nothing, and there is a spool, all
+// that can't be shown goes there.
 func (t *toolset) answerLimit(sized bool) int64 {
 	if !sized {
 		return t.MaxInline

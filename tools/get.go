@@ -54,7 +54,9 @@ func (t *toolset) get() definition {
 }
 
 // Describe gives the JSON that get answers with.
-func Describe(k kubbi.Kubbi) ([]byte, error) { return marshal(getOutput{kubbiNotice, kubbiOutputOf(k)}) }
+func Describe(k kubbi.Kubbi) ([]byte, error) {
+	return marshal(getOutput{kubbiNotice, kubbiOutputOf(k)})
+}
 
 func kubbiOutputOf(k kubbi.Kubbi) kubbiOutput {
 	return kubbiOutput{
