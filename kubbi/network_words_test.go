@@ -85,7 +85,7 @@ func TestWordsOfTheNetwork(t *testing.T) {
 			conn.Close()
 		}
 	}()
-	check("a certificate", "https://"+l.Addr().String())
+	check("a certificate", "https://localhost:"+strings.TrimPrefix(l.Addr().String(), "127.0.0.1:"))
 	l.Close()
 	<-done
 }
