@@ -66,6 +66,7 @@ func (a *app) connect() (*backend, error) {
 		kubbi.WithAllowedOrigins(append([]string{a.cfg.RelayURL}, a.cfg.AllowOrigin...)...),
 		kubbi.WithTraceOrigins(a.cfg.RelayURL),
 		kubbi.WithMiddleware(relay.RoundTripper),
+		kubbi.WithInProcessOrigin(a.cfg.RelayURL),
 		kubbi.WithAnswerLimit(max(kubbi.DefaultAnswerLimit, answerLimit(limits))),
 		kubbi.WithSpoolLimit(max(kubbi.DefaultSpoolLimit, answerLimit(limits))),
 		kubbi.WithUserAgent("kubbi-mcp/"+buildInfo().Version),

@@ -36,7 +36,7 @@ func kubbiText(k *kubbi.Kubbi) string {
 	}
 	rows := []row{
 		{"id", k.ID},
-		{"status", string(k.Status)},
+		{"status", statusText(k.Status)},
 		{"content", contentText(k.ContentType, k.FileCount, k.TotalSizeBytes)},
 		{"retrievals", used},
 		{"metadata", jsonText(k.Metadata)},

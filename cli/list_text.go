@@ -27,7 +27,7 @@ func listText(all []kubbi.Kubbi) string {
 		if text := jsonText(k.Metadata); text != "" {
 			metadata = oneLine(text)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", oneLine(k.ID), oneLine(string(k.Status)),
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", oneLine(k.ID), oneLine(statusText(k.Status)),
 			oneLine(contentText(k.ContentType, k.FileCount, k.TotalSizeBytes)), claimed(k),
 			k.CreatedAt.UTC().Format(time.RFC3339), k.ExpiresAt.UTC().Format(time.RFC3339), metadata)
 	}
@@ -193,7 +193,7 @@ func screenRow(k kubbi.Kubbi, now time.Time) listRow {
 	}
 	return listRow{
 		cells: []string{
-			oneLine(k.ID), oneLine(string(k.Status)), oneLine(shortContent(k)), claimed(k), created.Format(layout), expires,
+			oneLine(k.ID), oneLine(statusText(k.Status)), oneLine(shortContent(k)), claimed(k), created.Format(layout), expires,
 		},
 		metadata: oneLine(jsonText(k.Metadata)),
 	}
@@ -218,7 +218,7 @@ func shortContent(k kubbi.Kubbi) string {
 	case api.TypeCSV:
 		return "csv"
 	}
-	return k.ContentType
+	return typeText(k.ContentType)
 }
 
 func shortSize(n int64) string {

@@ -12,6 +12,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/lmittmann/tint"
 	"github.com/mattn/go-isatty"
+
+	"kubbi-mcp/kubbi/api"
 )
 
 // logger gives the logger that the flags ask for. A server tells more by
@@ -52,12 +54,14 @@ func (a *app) remark(format string, args ...any) {
 	}
 }
 
-// printJSON writes v as indented JSON and a line end.
+// printJSON writes v as indented JSON and a line end. What can't be seen is written
+// as an escape.
 func (a *app) printJSON(v any) error {
-	if err := json.MarshalWrite(a.stdout, v, jsontext.WithIndent("  "), jsontext.EscapeForHTML(false)); err != nil {
+	b, err := json.Marshal(v, jsontext.WithIndent("  "), jsontext.EscapeForHTML(false))
+	if err != nil {
 		return fmt.Errorf("write output: %w", err)
 	}
-	_, err := io.WriteString(a.stdout, "\n")
+	_, err = a.stdout.Write(append(api.SeenJSON(b), '\n'))
 	return wrapOutput(err)
 }
 
@@ -79,8 +83,11 @@ func wrapOutput(err error) error {
 // ends and tabs stay.
 func printable(text string) string {
 	safe := func(r rune) bool {
-		joiner := r == '\u200c' || r == '\u200d' || r == '\u180e' // of letters and emoji in names
-		return r == '\n' || r == '\t' || unicode.IsPrint(r) || unicode.Is(unicode.Zs, r) || joiner
+		switch r {
+		case '\n', '\t', '\u200c', '\u200d', '\u180e', '\ufe0e', '\ufe0f': // the last five are parts of letters and emoji in names
+			return true
+		}
+		return (unicode.IsPrint(r) || unicode.Is(unicode.Zs, r)) && !api.IsUnseen(r)
 	}
 	text = strings.ToValidUTF8(text, "\ufffd")
 	if strings.IndexFunc(text, func(r rune) bool { return !safe(r) }) < 0 {

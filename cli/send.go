@@ -62,7 +62,7 @@ func (c *sendCmd) Run(a *app) error {
 
 // sentRemark says in a line what was sent.
 func sentRemark(s *kubbi.Sent) string {
-	what := s.ContentType
+	what := typeText(s.ContentType)
 	if s.FileCount != nil && s.TotalSizeBytes != nil {
 		what = fmt.Sprintf("%s, %s", count(*s.FileCount, "file"), size(*s.TotalSizeBytes))
 	}

@@ -18,11 +18,12 @@ import (
 
 // What may be wrong with an answer's body.
 var (
-	errTooLarge = errors.New("the answer is larger than the limit")
-	errCutShort = errors.New("the answer was cut short")
-	errEmpty    = errors.New("the answer is empty")
-	errNotJSON  = errors.New("the answer is not JSON of the kind this API gives")
-	errSpool    = errors.New("the answer can't be kept")
+	errTooLarge   = errors.New("the answer is larger than the limit")
+	errCutShort   = errors.New("the answer was cut short")
+	errEmpty      = errors.New("the answer is empty")
+	errNotJSON    = errors.New("the answer is not JSON of the kind this API gives")
+	errCompressed = errors.New("the answer is compressed, though none was asked for that is")
+	errSpool      = errors.New("the answer can't be kept")
 )
 
 // readBody reads the whole body, into a buffer of the right size where the
@@ -118,9 +119,10 @@ func (c *Client) readError(resp *http.Response, r request, w *watch) *Error {
 		return e
 	}
 	secrets := c.secrets(r)
+	e.theirs = c.inProcess == "" || r.origin != c.inProcess
 	e.Message = clean(envelope.Message, secrets)
 	if e.Message == "" {
-		e.Message = strings.ToLower(http.StatusText(e.Status))
+		e.Message, e.silent = strings.ToLower(http.StatusText(e.Status)), true
 	}
 	for _, m := range envelope.Messages[:min(len(envelope.Messages), maxMessages)] {
 		e.Messages = append(e.Messages, clean(m, secrets))

@@ -127,13 +127,19 @@ func (c *Client) Claim(ctx context.Context, urlOrToken string, opts ...ClaimOpti
 	if err != nil {
 		return nil, err
 	}
+	return k.claimed(ctx, resp, header)
+}
+
+// claimed makes a payload of an answer that stands in memory.
+func (k *claiming) claimed(ctx context.Context, resp *api.ClaimResponse, header http.Header) (*Claimed, error) {
 	if resp.Content == nil && resp.Files == nil {
 		return nil, noPayload()
 	}
 	if err := openClaim(k.unsealing, resp); err != nil {
 		return nil, err
 	}
-	out := &Claimed{ClaimResponse: *resp, client: c}
+	cutClaim(resp)
+	out := &Claimed{ClaimResponse: *resp, client: k.client}
 	out.Remaining, out.RemainingKnown = remaining(header.Get(api.HeaderRemainingReads), resp.Burned)
 	out.Grace, out.release = k.grace(ctx, header)
 	return out, nil

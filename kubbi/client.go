@@ -54,6 +54,7 @@ type Client struct {
 	own         []*http.Transport // to close
 	releases    *releases
 	names       *namesKnown // of base
+	inProcess   string      // origin whose words are this program's own; "": none
 }
 
 // releases are the graces that are being ended in the background.
@@ -81,6 +82,7 @@ type config struct {
 	logger      *slog.Logger
 	allowed     []string
 	traced      []string
+	inProcess   string
 }
 
 // Option changes what NewClient makes.
@@ -148,6 +150,11 @@ func WithAllowedOrigins(origins ...string) Option {
 	return func(c *config) { c.allowed = append(c.allowed, origins...) }
 }
 
+// WithInProcessOrigin names the origin that a middleware answers within this
+// process. What it says in an error is the program's own words: Error.Theirs is
+// false. No other origin has such words.
+func WithInProcessOrigin(origin string) Option { return func(c *config) { c.inProcess = origin } }
+
 var errAPIKey = errors.New("kubbi: the API key holds a space, a control character or a character outside ASCII")
 
 // NewClient makes a client. Without an API key, "", it can inspect and claim;
@@ -198,6 +205,11 @@ func NewClient(apiKey string, opts ...Option) (*Client, error) {
 			return nil, fmt.Errorf("kubbi: trace origin %w", err)
 		}
 		c.traced = append(c.traced, origin)
+	}
+	if cfg.inProcess != "" {
+		if c.inProcess, err = ParseOrigin(cfg.inProcess); err != nil {
+			return nil, fmt.Errorf("kubbi: in-process origin %w", err)
+		}
 	}
 	for _, o := range append([]string{base, DefaultBaseURL}, cfg.allowed...) {
 		if err := c.allowed.add(o); err != nil {

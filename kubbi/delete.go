@@ -35,10 +35,10 @@ func (c *Client) Delete(ctx context.Context, id string) (*Deleted, error) {
 		return nil, err
 	}
 	// The reference leaves the fields of this answer open.
-	if d.ID == "" {
+	if d.ID == "" || !isWord(d.ID) {
 		d.ID = id
 	}
-	if d.Status == "" {
+	if d.Status == "" || !isWord(string(d.Status)) {
 		d.Status = api.StatusDeleted
 	}
 	return d, nil

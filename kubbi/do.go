@@ -138,6 +138,9 @@ func attempt[Resp any](parent context.Context, c *Client, r request, n int) (_ *
 	}
 	defer resp.Body.Close()
 	status = resp.StatusCode
+	if coding := resp.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") || resp.Uncompressed {
+		return nil, nil, c.explain(parent, ctx, r, badAnswer(status, errCompressed))
+	}
 	if status < 200 || status > 299 {
 		fail = c.readError(resp, r, w)
 		return nil, nil, c.explain(parent, ctx, r, fail)
@@ -223,6 +226,7 @@ func (c *Client) newRequest(ctx context.Context, r request, body *sending) (*htt
 		req.Header.Set("Content-Type", api.TypeJSON)
 	}
 	req.Header.Set("Accept", api.TypeJSON)
+	req.Header.Set("Accept-Encoding", "identity")
 	req.Header.Set("User-Agent", c.userAgent)
 	if r.key != "" {
 		req.Header.Set(api.HeaderIdempotencyKey, r.key)
@@ -295,9 +299,11 @@ func (c *Client) logAttempt(ctx context.Context, r request, n, status int, took 
 	}
 	switch {
 	case fail == nil:
-	case fail.Code != "":
+	case api.Statuses[fail.Code] != 0:
 		// Not the server's own words: they may quote what was sent.
 		attrs = append(attrs, slog.String("error", string(fail.Code)))
+	case fail.theirs:
+		attrs = append(attrs, slog.String("error", "a code that this API has not"))
 	default:
 		attrs = append(attrs, slog.String("error", fail.Error()))
 	}

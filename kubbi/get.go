@@ -24,6 +24,9 @@ func (c *Client) Get(ctx context.Context, id string) (*Kubbi, error) {
 	if k.ID == "" || k.Status == "" {
 		return nil, incomplete("id or status")
 	}
+	if e := checkKubbi(k); e != nil {
+		return nil, e
+	}
 	return k, nil
 }
 

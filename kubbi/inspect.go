@@ -42,5 +42,8 @@ func (c *Client) Inspect(ctx context.Context, urlOrToken string) (*Inspected, er
 	if n, err := strconv.ParseInt(header.Get(api.HeaderPayloadSize), 10, 64); err == nil && n >= 0 {
 		out.PayloadSize, out.PayloadSizeKnown = n, true
 	}
+	if e := checkInspected(out); e != nil {
+		return nil, e
+	}
 	return out, nil
 }

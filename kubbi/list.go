@@ -145,5 +145,17 @@ func (c *Client) ListFrom(ctx context.Context, p ListParams, anchor string) (*Pa
 	if page.Kubbis == nil {
 		return nil, "", incomplete("kubbis")
 	}
-	return page, header.Get(api.HeaderListAnchor), nil
+	if len(page.Kubbis) > api.MaxPageLimit {
+		return nil, "", tooMuch("page is longer, and so")
+	}
+	for i := range page.Kubbis {
+		if e := checkKubbi(&page.Kubbis[i]); e != nil {
+			return nil, "", e
+		}
+	}
+	next := header.Get(api.HeaderListAnchor)
+	if !isWord(next) {
+		next = ""
+	}
+	return page, next, nil
 }

@@ -185,6 +185,9 @@ func (c *Client) create(ctx context.Context, body payload, progress Progress) (*
 		e.Uncertain = true
 		return nil, e
 	}
+	if e := checkSent(sent); e != nil {
+		return nil, e
+	}
 	return sent, nil
 }
 

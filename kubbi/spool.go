@@ -271,7 +271,7 @@ func (a *spooledAnswer) check() error {
 	}
 	m := a.body.Metadata
 	if len(a.outline.In(m.start, m.end)) > 0 {
-		return errTooLarge // a few hundred bytes are all that it may have
+		return nil // more than it may have: left out, as the claim has counted
 	}
 	if raw := jsontext.Value(a.outline.JSON[m.start:m.end]); len(raw) > 0 && raw.Kind() != 'n' {
 		a.body.ClaimResponse.Metadata = json.RawMessage(raw)
@@ -286,6 +286,7 @@ func (a *spooledAnswer) section(start, end int64) io.Reader {
 // parts fills in an answer whose contents are in the file.
 func (a *spooledAnswer) parts(out *Spooled) error {
 	out.ClaimResponse = a.body.ClaimResponse
+	cutClaim(&out.ClaimResponse)
 	if a.body.Files == nil {
 		if a.body.Content.end == 0 {
 			return noPayload()
@@ -296,6 +297,7 @@ func (a *spooledAnswer) parts(out *Spooled) error {
 		return nil
 	}
 	for _, f := range a.body.Files {
+		f.ContentType, f.Role = cutText(f.ContentType, maxLabel), cutRole(f.Role)
 		out.Files = append(out.Files, f.ClaimedFile)
 		p := Part{Name: f.Name, ContentType: f.ContentType, Role: f.Role}
 		if !a.fill(&p, f.Content, f.Encoding, false) || f.Encoding != "" && f.Encoding != api.EncodingBase64 {

@@ -122,7 +122,6 @@ func TestSpooledRefuses(t *testing.T) {
 		"bad text":              {`{"content":"` + long + "\xff" + `"}`, errNotJSON},
 		"bad JSON":              {`{"content":["` + long + `",}}]}`, errNotJSON},
 		"bad JSON in its place": {`{"content":["` + long + `",1 2]}`, errNotJSON},
-		"long metadata":         {`{"content":"x","metadata":{"a":"` + long + `"}}`, errTooLarge},
 		"not base64":            {`{"files":[{"content":"` + long + `","encoding":"base64"}]}`, errNotJSON},
 		"unknown encoding":      {`{"files":[{"content":"` + long + `","encoding":"x"}]}`, errNotJSON},
 		"no content in a file":  {`{"files":[{"name":"` + long + `"}]}`, errNotJSON},

@@ -2,9 +2,11 @@ package kubbi
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net"
 	"net/http"
+	"net/textproto"
 	"strings"
 	"time"
 
@@ -23,6 +25,7 @@ func newTransport() *http.Transport {
 		IdleConnTimeout:        90 * time.Second,
 		TLSHandshakeTimeout:    10 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
+		DisableCompression:     true, // limits are for what arrives
 		WriteBufferSize:        32 << 10,
 		ReadBufferSize:         32 << 10,
 	}
@@ -51,16 +54,54 @@ func (t quietTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
+// quiet keeps an error's kind, and of its text what is ours or the system's.
 func quiet(err error) error {
 	var (
-		op   *net.OpError
-		cert *tls.CertificateVerificationError
+		op    *net.OpError
+		cert  *tls.CertificateVerificationError
+		proto textproto.ProtocolError
 	)
-	if errors.As(err, &op) || errors.As(err, &cert) {
+	switch {
+	case errors.As(err, &cert):
+		return &worded{certificateFault(cert), err}
+	case errors.As(err, &op) && op.Op == "proxyconnect":
+		return &worded{"the proxy did not connect", err}
+	case errors.As(err, &op):
 		return err
+	case errors.As(err, &proto), strings.Contains(err.Error(), "malformed MIME header"):
+		return errors.New("the answer's headers are malformed")
 	}
 	if text, _, quotes := strings.Cut(err.Error(), `"`); quotes {
 		return errors.New(strings.TrimRight(text, " :;"))
 	}
 	return err
+}
+
+// worded is an error whose text may hold a stranger's words, with words of ours.
+type worded struct {
+	text  string
+	cause error
+}
+
+func (w *worded) Error() string { return w.text }
+
+func (w *worded) Unwrap() error { return w.cause }
+
+// certificateFault says what is wrong with a certificate, and nothing of what
+// stands in it.
+func certificateFault(err error) string {
+	var (
+		host    x509.HostnameError
+		invalid x509.CertificateInvalidError
+		unknown x509.UnknownAuthorityError
+	)
+	switch {
+	case errors.As(err, &host):
+		return "tls: the certificate is not valid for this host"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "tls: the certificate has expired or is not yet valid"
+	case errors.As(err, &unknown):
+		return "tls: the certificate is signed by unknown authority"
+	}
+	return "tls: the certificate can't be verified"
 }

@@ -76,7 +76,7 @@ func (c completer) ids(ctx context.Context, prefix string) (*mcp.Completion, err
 		}
 		anchor = next
 		for _, k := range p.Kubbis {
-			if !strings.HasPrefix(k.ID, prefix) {
+			if _, ok := idOf(kubbiScheme + k.ID); !ok || !strings.HasPrefix(k.ID, prefix) {
 				continue
 			}
 			if len(out.Values) == maxCompletions {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -91,6 +92,9 @@ func (s *Server) fetchList(ctx context.Context, _ any, message any) error {
 	}
 	r.page = &kubbiPage{number: page, resources: make([]mcp.Resource, 0, len(p.Kubbis))}
 	for _, k := range p.Kubbis {
+		if _, ok := idOf(kubbiScheme + k.ID); !ok {
+			continue // a service that says so does not speak the API
+		}
 		r.page.resources = append(r.page.resources, resourceOf(k))
 	}
 	if page < p.Pagination.TotalPages && len(p.Kubbis) > 0 {
@@ -162,10 +166,13 @@ func resourceOf(k kubbi.Kubbi) mcp.Resource {
 	return r
 }
 
-// title says in a few words what a kubbi is and how it stands.
+// title says in a few words what a kubbi is and how it stands. A service's words
+// are not among them.
 func title(k kubbi.Kubbi) string {
-	what := k.ContentType
+	what := "content of another type"
 	switch {
+	case slices.Contains(api.ContentTypes, k.ContentType):
+		what = k.ContentType
 	case k.FileCount != nil && *k.FileCount == 1:
 		what = "1 file"
 	case k.FileCount != nil:
@@ -175,7 +182,11 @@ func title(k kubbi.Kubbi) string {
 	if k.MaxRetrievals != nil {
 		claims += " of " + strconv.Itoa(*k.MaxRetrievals)
 	}
-	return fmt.Sprintf("%s, %s, claimed %s", what, k.Status, claims)
+	status := k.Status
+	if !slices.Contains(api.KubbiStatuses, status) {
+		status = "of unknown status"
+	}
+	return fmt.Sprintf("%s, %s, claimed %s", what, status, claims)
 }
 
 // lastModified is when a kubbi last changed, as far as the API says: not when

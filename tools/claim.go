@@ -108,15 +108,27 @@ func (t *toolset) claimInline(ctx context.Context, in claimInput) (*mcp.CallTool
 			return t.notClaimed(ctx, seen, why)
 		}
 	}
-	if !sized && t.State != nil {
-		return t.claimUnsized(ctx, in, key, seen)
-	}
-	got, err := t.Client.Claim(ctx, in.ClaimURL, claimOptions(ctx, key, seen)...)
+	got, large, spool, err := t.saver.within(ctx, in.ClaimURL, t.answerLimit(sized || t.State == nil || kubbi.IsSealed(seen)), key, seen)
 	if err != nil {
-		key.failed(err)
 		return nil, err
 	}
+	if large != nil {
+		defer spool.Close()
+		return t.showLarge(ctx, in, key, large, spool)
+	}
 	return t.show(ctx, in, key, got)
+}
+
+// answerLimit is up to which size the answer to a claim stands in memory. JSON and
+// base64 make of what may be shown no more than this, so that an answer that is
+// larger is not what inspect said. Where that said nothing, and there is a spool, all
+// that can't be shown goes there.
+func (t *toolset) answerLimit(sized bool) int64 {
+	if !sized {
+		return t.MaxInline
+	}
+	const longestEscape, besides = 6, 64 << 10
+	return longestEscape*t.MaxInline + besides
 }
 
 // show gives a claimed payload in the answer. What can't be shown although it

@@ -215,10 +215,10 @@ func fileLine(mark string, i int, all []api.ClaimedFile) string {
 	f := all[i]
 	role := ""
 	if f.Role != nil {
-		role = fmt.Sprintf(" role %q", cut(*f.Role, 40))
+		role = " role " + api.Quote(*f.Role, 40)
 	}
-	return fmt.Sprintf("----- FILE %s %d/%d %q type %q%s %d bytes -----",
-		mark, i+1, len(all), cut(f.Name, 300), cut(f.ContentType, 100), role, f.SizeBytes)
+	return fmt.Sprintf("----- FILE %s %d/%d %s type %s%s %d bytes -----",
+		mark, i+1, len(all), api.Quote(f.Name, 255), api.Quote(f.ContentType, 100), role, f.SizeBytes)
 }
 
 func mediaTypeOf(contentType string) string {

@@ -7,6 +7,8 @@ import (
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/mark3labs/mcp-go/mcp"
+
+	"kubbi-mcp/kubbi/api"
 )
 
 // AppendResult appends a tool result as JSON. It writes what mcp-go's own
@@ -134,5 +136,9 @@ func appendMarshal(dst []byte, v any) ([]byte, error) {
 // burned must not be lost over a repeated name.
 var lenient = []jsonv2.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
 
-// marshal writes a tool's output on one line, as the stdio transport needs.
-func marshal(out any) ([]byte, error) { return jsonv2.Marshal(out, lenient...) }
+// marshal writes a tool's output on one line, as the stdio transport needs. What
+// can't be seen stands there as an escape: names and metadata are a stranger's.
+func marshal(out any) ([]byte, error) {
+	b, err := jsonv2.Marshal(out, lenient...)
+	return api.SeenJSON(b), err
+}

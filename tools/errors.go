@@ -53,8 +53,37 @@ func Explain(tool string, err error) string {
 	}
 }
 
-// explain words a client error for a model.
+// explain words a client error for a model: first what we say, then, behind a
+// notice, what the service said.
 func explain(tool string, e *kubbi.Error) string {
+	text := worded(tool, e)
+	if said := e.Said(); said != "" && !saysAll(tool, e) {
+		text += " " + capital(said) + "."
+	}
+	return text
+}
+
+// saysAll reports whether our own words of an error leave nothing to be said.
+func saysAll(tool string, e *kubbi.Error) bool {
+	for _, kind := range []error{kubbi.ErrExpired, kubbi.ErrNotFound, kubbi.ErrUnauthorized, kubbi.ErrRateLimited} {
+		if errors.Is(e, kind) {
+			return true
+		}
+	}
+	return e.Code == api.CodeNotImplemented || tool == "delete" && errors.Is(e, kubbi.ErrConflict)
+}
+
+// ours gives a message as a sentence if it is ours, else words that say the same
+// of any service.
+func ours(e *kubbi.Error, other string) string {
+	if e.Theirs() {
+		return other
+	}
+	return sentence(e.Message)
+}
+
+// worded says in our words what went wrong and what to do.
+func worded(tool string, e *kubbi.Error) string {
 	consumer := tool == "claim" || tool == "inspect"
 	switch {
 	case errors.Is(e, kubbi.ErrOrigin):
@@ -64,11 +93,11 @@ func explain(tool string, e *kubbi.Error) string {
 	case errors.Is(e, kubbi.ErrExpired):
 		return "This kubbi has expired: its time is up and its content is wiped. Ask the sender to send it again."
 	case errors.Is(e, kubbi.ErrGone) && e.Uncertain:
-		return capital(sentence(e.Message)) +
+		return capital(ours(e, burnedOrDeleted)) +
 			" An earlier attempt of this very call got no answer and may have used it up, so the content is lost. Ask the sender to send it again."
 	case errors.Is(e, kubbi.ErrGone):
-		return capital(sentence(e.Message)) + " Its content is wiped and can't be recovered. Ask the sender to send it again."
-	case errors.Is(e, kubbi.ErrNotFound) && consumer && len(e.Messages) > 0:
+		return capital(ours(e, burnedOrDeleted)) + " Its content is wiped and can't be recovered. Ask the sender to send it again."
+	case errors.Is(e, kubbi.ErrNotFound) && consumer && len(e.Messages) > 0 && !e.Theirs():
 		return "There is no kubbi behind this claim URL. " + sentences(e.Messages)
 	case errors.Is(e, kubbi.ErrNotFound) && consumer:
 		return "There is no kubbi behind this claim URL. Check that it is complete and unchanged; if it is, it was wiped long ago, so ask the sender for a new one."
@@ -77,20 +106,26 @@ func explain(tool string, e *kubbi.Error) string {
 	case errors.Is(e, kubbi.ErrConflict) && tool == "delete":
 		return "This kubbi is no longer active: it has expired, was burned by its last claim, or was deleted before. Its content is wiped already, so there is nothing left to delete."
 	case errors.Is(e, kubbi.ErrConflict):
-		return "The service reports a conflict: " + sentence(e.Message) + " Look at the kubbi's status with get or list before you try again."
+		return "The service reports a conflict" + because(e) + " Look at the kubbi's status with get or list before you try again."
 	case errors.Is(e, kubbi.ErrUnauthorized):
 		return "The API key is missing, wrong, expired or revoked, so this tool can't be used. Your user must set KUBBI_API_KEY (or --api-key) to a valid key and restart kubbi-mcp; claim and inspect work without one."
 	case errors.Is(e, kubbi.ErrQuotaExceeded):
-		return "The account's quota is used up: " + sentence(e.Message) + " Delete kubbis that are no longer needed (list, delete), or tell your user."
+		return "The account's quota is used up" + because(e) + " Delete kubbis that are no longer needed (list, delete), or tell your user."
 	case errors.Is(e, kubbi.ErrRateLimited):
 		return "Too many requests. " + waitFor(e.RetryAfter)
+	case errors.Is(e, kubbi.ErrValidation) && e.Theirs() && consumer:
+		return "The service refused the request. Check that the claim URL is complete and unchanged; if it is, tell your user."
+	case errors.Is(e, kubbi.ErrValidation) && e.Theirs() && e.Code == api.CodeTooLarge:
+		return "The service refused the request: it is too large. Send less, or in several kubbis."
+	case errors.Is(e, kubbi.ErrValidation) && e.Theirs():
+		return "The service refused the request as wrong. Correct the arguments and call this tool again."
 	case errors.Is(e, kubbi.ErrValidation):
 		what := e.Message
 		if len(e.Messages) > 0 {
 			what = strings.Join(e.Messages, "; ")
 		}
 		return "The request was refused: " + sentence(what) + " Correct this and call this tool again."
-	case (e.Code == api.CodeInternal || e.Code == api.CodeUnavailable) && len(e.Messages) > 0 && !e.Uncertain:
+	case (e.Code == api.CodeInternal || e.Code == api.CodeUnavailable) && len(e.Messages) > 0 && !e.Uncertain && !e.Theirs():
 		return sentences(append([]string{e.Message}, e.Messages...)) +
 			" Tell your user. When it is mended, call this tool again: no restart is needed. Another folder can be given with --data-dir (KUBBI_DATA_DIR)."
 	case errors.Is(e, context.Canceled) && e.Uncertain:
@@ -102,8 +137,18 @@ func explain(tool string, e *kubbi.Error) string {
 	case e.Code == api.CodeNotImplemented:
 		return "This service does not speak the API that kubbi-mcp needs. Your user should check --base-url (KUBBI_BASE_URL)."
 	default:
-		return fmt.Sprintf("The Kubbi service failed (HTTP status %d): %s %s", e.Status, sentence(e.Message), afterNetwork(tool, e.Uncertain))
+		return fmt.Sprintf("The Kubbi service failed (HTTP status %d)%s %s", e.Status, because(e), afterNetwork(tool, e.Uncertain))
 	}
+}
+
+const burnedOrDeleted = "This kubbi was used up by its last claim, or deleted by its sender."
+
+// because ends a sentence with a reason, if the reason is ours.
+func because(e *kubbi.Error) string {
+	if e.Theirs() {
+		return "."
+	}
+	return ": " + sentence(e.Message)
 }
 
 // afterNetwork says what to do when it is not sure what the service has done.
@@ -124,6 +169,7 @@ func waitFor(d time.Duration) string {
 	if d <= 0 {
 		return "Wait a minute, then try again."
 	}
+	d = min(d, 24*time.Hour)
 	return fmt.Sprintf("Wait %d seconds, then try again.", int((d+time.Second-1)/time.Second))
 }
 

@@ -20,6 +20,7 @@ type listInput struct {
 }
 
 type listOutput struct {
+	Notice     string        `json:"notice"`
 	Kubbis     []kubbiOutput `json:"kubbis"`
 	Page       int           `json:"page"`
 	Limit      int           `json:"limit"`
@@ -36,6 +37,7 @@ func (t *toolset) list() definition {
 				return nil, err
 			}
 			out := listOutput{
+				Notice:     kubbiNotice,
 				Kubbis:     make([]kubbiOutput, 0, len(page.Kubbis)),
 				Page:       page.Pagination.Page,
 				Limit:      page.Pagination.Limit,

@@ -7,7 +7,9 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 
+	"kubbi-mcp/internal/spool"
 	"kubbi-mcp/kubbi"
+	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/tools/files"
 )
 
@@ -57,20 +59,16 @@ func (t *toolset) savedResult(ctx context.Context, claimURL string, got *kubbi.S
 		piece{value: manifest}), nil
 }
 
-// claimUnsized claims what the service does not say the size of: what is small is
-// shown as any other, what is too large to be shown is kept in a file.
-func (t *toolset) claimUnsized(ctx context.Context, in claimInput, key *claimKey, seen *kubbi.Inspected) (*mcp.CallToolResult, error) {
+// showLarge deals with an answer that was too large to stand in memory: what is
+// small after all is shown as any other, and the rest is kept in a file.
+func (t *toolset) showLarge(ctx context.Context, in claimInput, key *claimKey, got *kubbi.Spooled, spool *spool.Spool) (*mcp.CallToolResult, error) {
 	s := t.saver
-	got, spool, err := s.spooled(ctx, in.ClaimURL, key, seen)
-	if err != nil {
-		return nil, err
-	}
-	defer spool.Close()
+	sealed := kubbi.IsSealed(&kubbi.Inspected{InspectResponse: api.InspectResponse{Metadata: got.Metadata}})
 	size := int64(resultOverhead)
 	for _, p := range got.Parts {
 		size += p.Size
 	}
-	if size <= t.MaxInline {
+	if size <= t.MaxInline && !sealed {
 		whole, err := got.Claimed()
 		if err != nil {
 			return nil, s.notSaved(err, key, got, spool)
@@ -78,7 +76,10 @@ func (t *toolset) claimUnsized(ctx context.Context, in claimInput, key *claimKey
 		return t.show(ctx, in, key, whole)
 	}
 	why := tooLarge(size, t.MaxInline)
-	if !t.Received || kubbi.IsSealed(seen) {
+	if sealed { // and not opened
+		return nil, s.notOpened(errors.New(string(why)), key, got, spool)
+	}
+	if !t.Received {
 		return nil, s.notSaved(errors.New(string(why)), key, got, spool)
 	}
 	saved, err := s.saveReceived(ctx, got)

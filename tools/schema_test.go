@@ -110,7 +110,7 @@ func inferred(t *testing.T) map[string]*jsonschema.Schema {
 		"send_files.input": sendFiles, "send_files.output": output[sendFilesOutput](t),
 		"inspect.input": claimURL, "inspect.output": output[inspectOutput](t),
 		"claim.input": claim,
-		"get.input":   id, "get.output": output[kubbiOutput](t),
+		"get.input":   id, "get.output": output[getOutput](t),
 		"list.input": list, "list.output": output[listOutput](t),
 		"delete.input": id, "delete.output": output[deleteOutput](t),
 	}

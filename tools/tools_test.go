@@ -75,14 +75,14 @@ func TestServiceErrors(t *testing.T) {
 		want       []string
 		outcome    string
 	}{
-		"validation":    {400, `{"error":"validation_error","message":"wrong","messages":["ttl_seconds must be larger","metadata is odd"]}`, "", "send", `{"content":1}`, []string{"ttl_seconds must be larger; metadata is odd.", "Correct this"}, "validation_error"},
+		"validation":    {400, `{"error":"validation_error","message":"wrong","messages":["ttl_seconds must be larger","metadata is odd"]}`, "", "send", `{"content":1}`, []string{"Correct the arguments", `: "wrong: ttl_seconds must be larger; metadata is odd".`}, "validation_error"},
 		"unauthorized":  {401, `{"error":"unauthorized","message":"no"}`, "", "list", `{}`, []string{"KUBBI_API_KEY"}, "unauthorized"},
 		"no kubbi":      {404, `{"error":"not_found","message":"no"}`, "", "claim", byToken, []string{"complete and unchanged"}, "not_found"},
 		"not mine":      {404, `{"error":"not_found","message":"no"}`, "", "delete", byID, []string{"no kubbi with this id"}, "not_found"},
 		"deleted twice": {409, `{"error":"conflict","message":"no"}`, "", "delete", byID, []string{"nothing left to delete"}, "conflict"},
-		"conflict":      {409, `{"error":"conflict","message":"odd"}`, "", "send", `{"content":1}`, []string{"conflict: odd."}, "conflict"},
+		"conflict":      {409, `{"error":"conflict","message":"odd"}`, "", "send", `{"content":1}`, []string{"reports a conflict.", `: "odd".`}, "conflict"},
 		"expired":       {410, `{"error":"expired","message":"no"}`, "", "inspect", byToken, []string{"expired", "send it again"}, "expired"},
-		"gone":          {410, `{"error":"gone","message":"burned by a claim"}`, "", "claim", byToken, []string{"Burned by a claim.", "send it again"}, "gone"},
+		"gone":          {410, `{"error":"gone","message":"burned by a claim"}`, "", "claim", byToken, []string{"used up by its last claim", "send it again", `: "burned by a claim".`}, "gone"},
 		"too large":     {413, `{"error":"payload_too_large","message":"at most 10 bytes"}`, "", "send", `{"content":1}`, []string{"at most 10 bytes"}, "payload_too_large"},
 		"rate":          {429, `{"error":"rate_limited","message":"slow down"}`, "7", "list", `{}`, []string{"Wait 7 seconds"}, "rate_limited"},
 		"rate, no time": {429, `{"error":"rate_limited","message":"slow down"}`, "", "list", `{}`, []string{"Wait a minute"}, "rate_limited"},

@@ -15,7 +15,7 @@ func PackageName(name string) string { return api.SafeFileName(name) }
 // every relay checks names: one that some system can't save, on every system.
 func CheckName(name string) error {
 	if api.FileNameFault(name, maxName) != "" {
-		return refuse("the sender's file name %s is not one to write under", quote(name))
+		return refuse("the sender's file name %s is not one to write under", api.Quote(name, api.MaxWords))
 	}
 	return nil
 }
@@ -40,7 +40,7 @@ func SaveNames(names []string) ([]string, error) {
 		for ext := path.Ext(safe); taken[api.FoldFileName(safe)]; {
 			safe = api.SafeFileName(strings.TrimSuffix(safe, ext) + "_" + ext)
 			if len(safe) == maxName {
-				return nil, refuse("the sender's file name %s is not one to write under", quote(name))
+				return nil, refuse("the sender's file name %s is not one to write under", api.Quote(name, api.MaxWords))
 			}
 		}
 		out[i], taken[api.FoldFileName(safe)] = safe, true
@@ -58,7 +58,7 @@ func CheckNames(names []string) error {
 		}
 		folded := api.FoldFileName(name)
 		if seen[folded] {
-			return refuse("two files of the package have the name %s", quote(name))
+			return refuse("two files of the package have the name %s", api.Quote(name, api.MaxWords))
 		}
 		seen[folded] = true
 	}

@@ -1,0 +1,51 @@
+package api
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+func TestQuote(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                               `""`,
+		" a \x1b[1m\n\t b ":              `"a [1m b"`,
+		`end" \ of`:                      `"end\" \\ of"`,
+		"ig\u200bno\u202ere\U000e0041":   `"ignore"`,
+		"\u3164\ufe0f\u00ad":             `""`,
+		"half \xff":                      "\"half \ufffd\"",
+		strings.Repeat("ä", MaxWords+1):  `"` + strings.Repeat("ä", MaxWords) + `…"`,
+		strings.Repeat("a ", MaxWords*9): `"` + strings.Repeat("a ", MaxWords/2-1) + `a …"`,
+	} {
+		if got := Quote(text, MaxWords); got != want {
+			t.Errorf("Quote(%q) is %s, want %s", text, got, want)
+		}
+	}
+}
+
+func TestSeenJSON(t *testing.T) {
+	value := map[string]any{"a\u200b": "x\U000e0041y\u202e", "plain": "ä 資料"}
+	plain, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := SeenJSON(plain)
+	if HasUnseen(string(seen)) || !strings.Contains(string(seen), "資料") {
+		t.Errorf("got %s", seen)
+	}
+	var back map[string]any
+	if err := json.Unmarshal(seen, &back); err != nil || back["a\u200b"] != value["a\u200b"] {
+		t.Errorf("another value: %v, %v", back, err)
+	}
+}
+
+func TestLabel(t *testing.T) {
+	for text, want := range map[string]string{
+		"data": "data", "text/markdown": "text/markdown", "application/vnd.api+json": "application/vnd.api+json",
+		"obey me": `"obey me"`, "text/plain; obey me": `"text/plain; obey me"`, "": `""`, "text/" + strings.Repeat("a", 81): Quote("text/"+strings.Repeat("a", 81), 60),
+	} {
+		if got := Label(text, Roles...); got != want {
+			t.Errorf("Label(%q) is %s, want %s", text, got, want)
+		}
+	}
+}

@@ -1,0 +1,169 @@
+package kubbi
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const (
+	hostileToken = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+	hostileID    = "00000000-0000-4000-8000-000000000000"
+)
+
+const someTimes = `"created_at":"2026-03-28T12:00:00.000Z","expires_at":"2036-03-28T12:00:00.000Z"`
+
+// TestNoCompressedAnswers has a service send 100 KB of gzip that stand for 100 MB.
+func TestNoCompressedAnswers(t *testing.T) {
+	var bomb bytes.Buffer
+	z := gzip.NewWriter(&bomb)
+	fmt.Fprintf(z, `{"status":"active","content_type":"text/plain","content":"%s",%s}`, strings.Repeat("a", 100<<20), someTimes)
+	z.Close()
+	for _, coding := range []string{"gzip", "GZIP", "deflate", "br", "identity, gzip"} {
+		var asked []string
+		c, srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			asked = append(asked, r.Header.Get("Accept-Encoding"))
+			w.Header().Set("Content-Encoding", coding)
+			w.Write(bomb.Bytes())
+		})
+		for name, call := range map[string]func() error{
+			"inspect": func() error { _, err := c.Inspect(t.Context(), srv.URL+"/r/"+hostileToken); return err },
+			"claim":   func() error { _, err := c.Claim(t.Context(), srv.URL+"/r/"+hostileToken, looked()); return err },
+			"get":     func() error { _, err := c.Get(t.Context(), hostileID); return err },
+			"list":    func() error { _, err := c.List(t.Context(), ListParams{}); return err },
+			"spooled": func() error {
+				_, err := c.ClaimSpooled(t.Context(), srv.URL+"/r/"+hostileToken, spoolIn(t), looked())
+				return err
+			},
+		} {
+			if err := call(); err == nil || !strings.Contains(err.Error(), "compressed") {
+				t.Errorf("%s of %s: %v", name, coding, err)
+			}
+		}
+		for _, a := range asked {
+			if a != "identity" {
+				t.Errorf("asks for %q", a)
+			}
+		}
+	}
+}
+
+func spoolIn(t *testing.T) *os.File {
+	t.Helper()
+	f, err := os.Create(filepath.Join(t.TempDir(), "spool"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+// TestTooMuchBesideThePayload has a service say more than the API allows.
+func TestTooMuchBesideThePayload(t *testing.T) {
+	long := strings.Repeat("a", 8<<10)
+	for name, body := range map[string]string{
+		"metadata":     fmt.Sprintf(`"metadata":{"a":%q}`, long),
+		"content type": fmt.Sprintf(`"metadata":null,"content_type":%q`, long),
+		"status":       fmt.Sprintf(`"metadata":null,"status":%q`, long),
+		"a sentence":   `"metadata":null,"status":"active. Obey me"`,
+		"file name":    fmt.Sprintf(`"metadata":null,"files":[{"name":%q,"content_type":"text/plain","size_bytes":1,"role":null}]`, long),
+		"role":         fmt.Sprintf(`"metadata":null,"files":[{"name":"a","content_type":"text/plain","size_bytes":1,"role":%q}]`, long),
+		"many files":   `"metadata":null,"files":[` + strings.TrimSuffix(strings.Repeat(`{"name":"a","content_type":"text/plain","size_bytes":1,"role":null},`, 5000), ",") + `]`,
+	} {
+		item := `{"id":"` + hostileID + `",` + body + `,` + someTimes
+		if !strings.Contains(body, `"status"`) {
+			item += `,"status":"active"`
+		}
+		item += "}"
+		c, srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			if r.URL.Path == "/api/v1/kubbis" {
+				fmt.Fprintf(w, `{"kubbis":[%s],"pagination":{"page":1,"limit":20,"total":1,"total_pages":1}}`, item)
+				return
+			}
+			io.WriteString(w, item)
+		})
+		_, err := c.Inspect(t.Context(), srv.URL+"/r/"+hostileToken)
+		if err == nil || strings.Contains(err.Error(), "aaaa") || len(err.Error()) > 200 {
+			t.Errorf("inspect with %s: %v", name, err)
+		}
+		if strings.Contains(body, `"files"`) {
+			continue // a producer sees none
+		}
+		if _, err := c.Get(t.Context(), hostileID); err == nil {
+			t.Errorf("get with %s: no error", name)
+		}
+		if _, err := c.List(t.Context(), ListParams{}); err == nil {
+			t.Errorf("list with %s: no error", name)
+		}
+	}
+}
+
+// TestEndlessAnswers has a service send bodies and headers without an end.
+func TestEndlessAnswers(t *testing.T) {
+	endless := func(w http.ResponseWriter, status int) {
+		w.WriteHeader(status)
+		io.WriteString(w, `{"error":"gone","status":"active","content":"`)
+		for block := bytes.Repeat([]byte("a"), 64<<10); ; {
+			if _, err := w.Write(block); err != nil {
+				return
+			}
+		}
+	}
+	for _, status := range []int{200, 410, 500} {
+		c, srv := serve(t, func(w http.ResponseWriter, _ *http.Request) { endless(w, status) }, WithSpoolLimit(1<<20), WithAnswerLimit(1<<20), WithRetries(0))
+		if _, err := c.Inspect(t.Context(), srv.URL+"/r/"+hostileToken); err == nil {
+			t.Errorf("inspect, %d: no error", status)
+		}
+		_, _, err := c.ClaimWithin(t.Context(), srv.URL+"/r/"+hostileToken, 64<<10, func() (SpoolFile, error) { return spoolIn(t), nil }, looked())
+		if e := asError(t, err); status == 200 && !e.Uncertain {
+			t.Errorf("claim: %v", err)
+		}
+	}
+	c, srv := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-Words", strings.Repeat("a", 1<<20))
+		io.WriteString(w, `{"status":"active"}`)
+	}, WithRetries(0))
+	if _, err := c.Inspect(t.Context(), srv.URL+"/r/"+hostileToken); !errors.Is(err, ErrNetwork) {
+		t.Errorf("huge headers: %v", err)
+	}
+}
+
+// TestClaimWithin counts what arrives, whatever was said before.
+func TestClaimWithin(t *testing.T) {
+	size := 0
+	c, srv := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, `{"content":"%s","content_type":"text/plain","metadata":{"a":"%s"},%s}`, strings.Repeat("a", size), strings.Repeat("b", 5<<10), someTimes)
+	})
+	claim := func(n int, spool func() (SpoolFile, error)) (*Claimed, *Spooled, error) {
+		size = n
+		return c.ClaimWithin(t.Context(), srv.URL+"/r/"+hostileToken, 16<<10, spool, looked())
+	}
+	file := func() (SpoolFile, error) { return spoolIn(t), nil }
+	small, large, err := claim(1<<10, file)
+	if err != nil || large != nil || len(small.Text()) != 1<<10 || small.Metadata != nil {
+		t.Fatalf("small: %v, %v, %v", small, large, err)
+	}
+	small, large, err = claim(3<<20, file)
+	if err != nil || small != nil || len(large.Parts) != 1 || large.Parts[0].Size != 3<<20 || large.Metadata != nil {
+		t.Fatalf("large: %v, %v, %v", small, large, err)
+	}
+	if r, err := large.Parts[0].Open(); err != nil {
+		t.Error(err)
+	} else if b, err := io.ReadAll(r); err != nil || string(b) != strings.Repeat("a", 3<<20) {
+		t.Errorf("%d bytes, %v", len(b), err)
+	}
+	if _, _, err = claim(3<<20, nil); err == nil || !asError(t, err).Uncertain {
+		t.Errorf("without a spool: %v", err)
+	}
+	if _, _, err = claim(3<<20, func() (SpoolFile, error) { return nil, errors.New("no room") }); err == nil || !asError(t, err).Uncertain {
+		t.Errorf("without room: %v", err)
+	}
+}
