@@ -129,6 +129,9 @@ func (cs *callers) make(ctx context.Context, id identity, hash [sha256.Size]byte
 	}
 	cfg := h.cfg.Server
 	cfg.Client, cfg.Caller, cfg.Metrics = client, name, h.cfg.Metrics
+	if rules, ok := h.cfg.Files[id.name]; ok && id.name != "" {
+		cfg.Files = rules
+	}
 	s, err := New(cfg)
 	if err != nil {
 		h.log.Error("make a caller's server", "caller", name, "error", err)
