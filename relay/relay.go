@@ -15,10 +15,12 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
 
+	"kubbi-mcp/internal/misslimit"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay/store"
 	"kubbi-mcp/relay/webhook"
@@ -73,7 +75,7 @@ type Relay struct {
 	mux     *http.ServeMux
 	keys    keyCache
 	meters  meters
-	guesses guesses
+	guesses *guesses
 	room    room
 	sender  *webhook.Sender // nil: nobody is told of anything
 }
@@ -111,7 +113,7 @@ func New(cfg Config) (*Relay, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	r := &Relay{cfg: cfg, guesses: guesses{limit: cfg.GuessLimit}}
+	r := &Relay{cfg: cfg, guesses: misslimit.New[netip.Prefix](cfg.GuessLimit)}
 	if cfg.Notify != nil {
 		r.sender = webhook.New(webhook.Config{Options: *cfg.Notify, Store: cfg.Store, Open: r.openNotice, Now: r.now, Logger: cfg.Logger})
 	}

@@ -15,16 +15,18 @@ import (
 
 	mcpserver "github.com/mark3labs/mcp-go/server"
 
+	"kubbi-mcp/internal/misslimit"
 	"kubbi-mcp/kubbi"
 )
 
 // Bounds of the callers that are known at once.
 const (
-	maxCallers  = 1024
-	maxChecking = 16               // strangers' keys that are being tried at once
-	keyValid    = time.Minute      // for how long a caller's own key is taken as valid once it was
-	quietFor    = time.Second      // without calls, before memory is given back
-	keyPatience = 10 * time.Second // with the Kubbi API, for trying a key
+	maxCallers   = 1024
+	maxChecking  = 16               // strangers' keys that are being tried at once
+	maxWrongKeys = 20               // in a minute from one source; below what a relay takes of this server's address
+	keyValid     = time.Minute      // for how long a caller's own key is taken as valid, or wrong, once it was
+	quietFor     = time.Second      // without calls, before memory is given back
+	keyPatience  = 10 * time.Second // with the Kubbi API, for trying a key
 )
 
 // caller is one of those who call: a token, a key of the Kubbi API, or the two
@@ -41,6 +43,7 @@ type caller struct {
 	mu      sync.Mutex
 	used    time.Time
 	checked time.Time // when its own key was last seen to be valid
+	refused time.Time // when it was last seen to be wrong
 	trying  bool      // that key, anew
 	serving int       // requests
 }
@@ -49,6 +52,7 @@ type caller struct {
 type callers struct {
 	h        *HTTP
 	checking chan struct{} // holds one for each stranger's key that is being tried
+	wrong    *misslimit.Limiter[keySource]
 
 	mu     sync.Mutex
 	byID   map[string]*caller
@@ -56,7 +60,7 @@ type callers struct {
 }
 
 func newCallers(h *HTTP) *callers {
-	return &callers{h: h, byID: map[string]*caller{}, checking: make(chan struct{}, maxChecking)}
+	return &callers{h: h, byID: map[string]*caller{}, checking: make(chan struct{}, maxChecking), wrong: misslimit.New[keySource](maxWrongKeys)}
 }
 
 // forCaller wraps a handler that needs to know who calls.
@@ -65,7 +69,7 @@ func (h *HTTP) forCaller(next func(http.ResponseWriter, *http.Request, *caller))
 		id, p := h.identify(r)
 		if p == nil {
 			var c *caller
-			if c, p = h.callers.get(r.Context(), id); p == nil {
+			if c, p = h.callers.get(r.Context(), id, r.RemoteAddr); p == nil {
 				defer c.done()
 				next(w, r, c)
 				return
@@ -79,8 +83,8 @@ func (h *HTTP) forCaller(next func(http.ResponseWriter, *http.Request, *caller))
 }
 
 // get finds the caller of an identity, or makes it, for the time of a request:
-// done ends that.
-func (cs *callers) get(ctx context.Context, id identity) (*caller, *problem) {
+// done ends that. peer is the address that the request comes from.
+func (cs *callers) get(ctx context.Context, id identity, peer string) (*caller, *problem) {
 	hash := sha256.Sum256([]byte(id.apiKey))
 	key := id.name + "\x00" + string(hash[:])
 	cs.mu.Lock()
@@ -90,20 +94,30 @@ func (cs *callers) get(ctx context.Context, id identity) (*caller, *problem) {
 	}
 	cs.mu.Unlock()
 	if c == nil {
+		from := sourceOf(id, peer)
+		if id.own {
+			if wait := cs.wrong.Wait(from, time.Now()); wait > 0 {
+				return nil, tooManyKeys(wait)
+			}
+		}
 		made, p := cs.make(ctx, id, hash)
 		if p != nil {
 			return nil, p
 		}
 		if id.own {
-			if p := cs.tryStranger(ctx, made); p != nil {
+			if p := cs.tryStranger(ctx, made, from); p != nil {
 				made.close()
 				return nil, p
 			}
 		}
 		return cs.put(key, made)
 	}
+	if id.own && c.isRefused() {
+		c.done()
+		return nil, wrongKey()
+	}
 	if id.own && c.mustCheck() {
-		if p := cs.try(ctx, c); p != nil {
+		if p, _ := cs.try(ctx, c); p != nil {
 			c.done()
 			return nil, p
 		}
@@ -193,36 +207,50 @@ func (cs *callers) evict() *caller {
 }
 
 // tryStranger tries the key of somebody who was not known before. However many
-// they are, they do not keep callers who are known from being served.
-func (cs *callers) tryStranger(ctx context.Context, c *caller) *problem {
+// they are, they do not keep callers who are known from being served. A source of
+// many wrong keys has no more of them tried, since to the Kubbi API they all come
+// from this server.
+func (cs *callers) tryStranger(ctx context.Context, c *caller, from keySource) *problem {
 	select {
 	case cs.checking <- struct{}{}:
 		defer func() { <-cs.checking }()
-		return cs.try(ctx, c)
+		// Counted before it is tried: those that are under way count as well.
+		if wait := cs.wrong.Miss(from, time.Now()); wait > 0 {
+			return tooManyKeys(wait)
+		}
+		p, wrong := cs.try(ctx, c)
+		if !wrong {
+			cs.wrong.Undo(from)
+		}
+		return p
 	default:
 		return busy(http.StatusServiceUnavailable, "overloaded", "The server is checking as many keys as it can; try again in a moment")
 	}
 }
 
-// try tries a caller's own key.
-func (cs *callers) try(ctx context.Context, c *caller) *problem {
+// try tries a caller's own key. wrong says whether the Kubbi API may count it as
+// a guess.
+func (cs *callers) try(ctx context.Context, c *caller) (p *problem, wrong bool) {
 	ctx, cancel := context.WithTimeout(ctx, keyPatience)
 	defer cancel()
 	_, err := c.client.List(ctx, kubbi.ListParams{Limit: 1})
 	c.mu.Lock()
 	c.trying = false
-	if err == nil {
+	switch {
+	case err == nil:
 		c.checked = time.Now()
+	case errors.Is(err, kubbi.ErrUnauthorized):
+		c.refused = time.Now()
 	}
 	c.mu.Unlock()
 	switch {
 	case err == nil:
-		return nil
+		return nil, false
 	case errors.Is(err, kubbi.ErrUnauthorized):
-		return unauthorized("The Kubbi API does not know the key in " + headerAPIKey)
+		return wrongKey(), true
 	default:
 		cs.h.log.Warn("check a caller's key", "caller", c.server.caller, "error", err)
-		return busy(http.StatusServiceUnavailable, "unavailable", "The key can't be checked at the moment: the Kubbi API does not answer")
+		return busy(http.StatusServiceUnavailable, "unavailable", "The key can't be checked at the moment: the Kubbi API does not answer"), errors.Is(err, kubbi.ErrRateLimited)
 	}
 }
 
@@ -324,6 +352,14 @@ func (c *caller) mustCheck() bool {
 	}
 	c.trying = true
 	return true
+}
+
+// isRefused reports whether a caller's own key was seen to be wrong of late, as
+// one that was revoked.
+func (c *caller) isRefused() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.refused.After(c.checked) && time.Since(c.refused) <= keyValid
 }
 
 // close ends what a caller has open. Nothing of it is being served any more.
