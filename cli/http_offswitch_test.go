@@ -134,3 +134,27 @@ func TestReleasesAreGuesses(t *testing.T) {
 		t.Errorf("statuses %v", statuses)
 	}
 }
+
+// TestGuessableIdempotencyKeys has two consumers claim under the same poor key:
+// neither may get what the other has burned.
+func TestGuessableIdempotencyKeys(t *testing.T) {
+	t.Parallel()
+	relay, newKey := teamRelay(t)
+	alice := startHTTP(t, "--base-url", relay, "--auth-token-file", tokenFile(t, "alice "+aliceToken+" "+newKey("alice"))).
+		connect(t, overHTTP, bearer(aliceToken))
+	url := alice.mustCall(t, "send", map[string]any{"content": "x", "max_retrievals": 1}).field("claim_url")
+	poor := headers("Idempotency-Key", "1")
+	for range 2 {
+		for what, status := range map[string]int{
+			"claim":   ask(t, "POST", url+"/claim", poor),
+			"release": ask(t, "DELETE", url+"/claim", poor),
+		} {
+			if status != http.StatusBadRequest {
+				t.Errorf("%s: %d", what, status)
+			}
+		}
+	}
+	if got := alice.mustCall(t, "claim", map[string]any{"claim_url": url}); got.payload() != "x" {
+		t.Errorf("the refused claims have burned it: %s", got.text())
+	}
+}
