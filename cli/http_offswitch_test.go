@@ -96,6 +96,7 @@ func TestNoRemoteOffSwitch(t *testing.T) {
 	token := func(i int) string { return relay + "/r/" + fmt.Sprintf("%042dA", i) }
 	for i := range 60 {
 		ask(t, "GET", token(i), nil)
+		ask(t, "POST", url+"/claim", other)
 	}
 	for what, status := range map[string]int{
 		"preview of an unknown token": ask(t, "GET", token(100), nil),

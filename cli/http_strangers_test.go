@@ -60,6 +60,9 @@ func TestStrangersKeyIsNoToken(t *testing.T) {
 				p := tt.on.connect(t, transport, tt.header)
 				defer p.close()
 				url := p.mustCall(t, "send", map[string]any{"content": "written"}).field("claim_url")
+				if got := p.mustCall(t, "claim", map[string]any{"claim_url": url, "save_to": "received"}); got.IsError == (tt.may != nil) {
+					t.Errorf("%s, into received: %s", transport, got.text())
+				}
 				for _, path := range []string{filepath.Join(hers, "a.txt"), filepath.Join(shared, "s.txt")} {
 					may := slices.Contains(tt.may, filepath.Base(path))
 					for tool, arguments := range map[string]map[string]any{

@@ -59,7 +59,9 @@ func TestGuessLimit(t *testing.T) {
 	if a := tm.call(0, "", "DELETE", "/r/"+unknownToken(4)+"/claim", "", key, keyTwo); a.status != http.StatusNoContent {
 		t.Errorf("release of an unknown token: %d", a.status)
 	}
-	wantError(t, tm.call(0, "", "POST", "/r/"+mine.ClaimToken+"/claim", "", key, keyTwo), api.CodeGone, "burned")
+	for range 2 { // the first time it is that of a consumer who came too late
+		wantError(t, tm.call(0, "", "POST", "/r/"+mine.ClaimToken+"/claim", "", key, keyTwo), api.CodeGone, "burned")
+	}
 	if a := tm.call(0, "", "DELETE", "/r/"+mine.ClaimToken+"/claim", "", key, keyTwo); a.status != http.StatusNoContent {
 		t.Errorf("release with another key: %d", a.status)
 	}
@@ -102,6 +104,33 @@ func TestGuessLimit(t *testing.T) {
 	wantError(t, tm.call(0, "", "GET", "/r/"+unknownToken(7), ""), api.CodeRateLimited, "")
 	tm.clock.Advance(time.Second)
 	wantError(t, tm.call(0, "", "GET", "/r/"+unknownToken(7), ""), api.CodeNotFound, "")
+}
+
+// TestRacersAreNoGuessers has many consumers at one address claim one kubbi, each
+// under a key of its own, and one that tries key after key.
+func TestRacersAreNoGuessers(t *testing.T) {
+	tm := newTeam(t, 1, overSQLite(t), func(c *relay.Config) { c.GuessLimit = 3 })
+	k := tm.create(0, tm.key("kb_a", store.APIKey{}), strings.Replace(small, "}", `,"max_retrievals":1}`, 1))
+	claim := func(i int) int {
+		return tm.call(0, "", "POST", "/r/"+k.ClaimToken+"/claim", "", key, fmt.Sprintf("of-one-consumer-%08d", i)).status
+	}
+	statuses := map[int]int{}
+	for i := range 100 {
+		statuses[claim(i)]++
+	}
+	if statuses[200] != 1 || statuses[410] != 99 {
+		t.Errorf("racers: %v", statuses)
+	}
+	clear(statuses)
+	for i := range 100 {
+		statuses[claim(1000+i)]++
+	}
+	if statuses[410] != 29+3 || statuses[429] != 68 { // 128 may come too late, and 3 more are guesses
+		t.Errorf("a guesser: %v", statuses)
+	}
+	if got := claim(0); got != 200 {
+		t.Errorf("the right key: %d", got)
+	}
 }
 
 // TestGuessesTakeNoWrites counts how often the store claims and releases for an

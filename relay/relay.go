@@ -15,12 +15,10 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 	"time"
 
-	"kubbi-mcp/internal/misslimit"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay/store"
 	"kubbi-mcp/relay/webhook"
@@ -113,7 +111,7 @@ func New(cfg Config) (*Relay, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	r := &Relay{cfg: cfg, guesses: misslimit.New[netip.Prefix](cfg.GuessLimit)}
+	r := &Relay{cfg: cfg, guesses: newGuesses(cfg.GuessLimit)}
 	if cfg.Notify != nil {
 		r.sender = webhook.New(webhook.Config{Options: *cfg.Notify, Store: cfg.Store, Open: r.openNotice, Now: r.now, Logger: cfg.Logger})
 	}

@@ -146,6 +146,9 @@ func (cs *callers) make(ctx context.Context, id identity, hash [sha256.Size]byte
 	if rules, ok := h.cfg.Files[id.name]; ok && id.name != "" {
 		cfg.Files = rules
 	}
+	if len(h.cfg.Tokens) > 0 && id.name == "" {
+		cfg.Received = false // a stranger fills no folder of ours either
+	}
 	s, err := New(cfg)
 	if err != nil {
 		h.log.Error("make a caller's server", "caller", name, "error", err)
