@@ -6,13 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"regexp"
 	"strings"
-	"time"
-
-	"kubbi-mcp/internal/misslimit"
 )
 
 // Token lets a caller in under a name.
@@ -97,34 +93,6 @@ func (h *HTTP) identify(r *http.Request) (identity, *problem) {
 		id.apiKey = h.cfg.Tokens[found].APIKey
 	}
 	return id, nil
-}
-
-// keySource is where keys of the Kubbi API come from: a token, or without one an
-// address. So those without a token can't use up what those with one may do.
-type keySource struct {
-	token   string
-	address netip.Prefix
-}
-
-func sourceOf(id identity, peer string) keySource {
-	if id.name != "" {
-		return keySource{token: id.name}
-	}
-	at, err := netip.ParseAddrPort(peer)
-	if err != nil {
-		return keySource{}
-	}
-	return keySource{address: misslimit.Network(at.Addr())}
-}
-
-func wrongKey() *problem {
-	return unauthorized("The Kubbi API does not know the key in " + headerAPIKey)
-}
-
-func tooManyKeys(wait time.Duration) *problem {
-	p := busy(http.StatusTooManyRequests, "rate_limited", "Too many wrong keys in "+headerAPIKey+" came from here; no other is tried until Retry-After has passed")
-	p.retry = wait + time.Second - 1 // rounded up
-	return p
 }
 
 func unauthorized(message string) *problem {
