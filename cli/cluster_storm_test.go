@@ -62,7 +62,9 @@ func newStorm(t *testing.T, nodes []string, apiKey string) *storm {
 func (s *storm) now() time.Duration { return time.Since(s.begun) }
 
 // keyText is the text of an idempotency key.
-func (s *storm) keyText(key int) string { return fmt.Sprintf("storm-%x-%d", s.seed, key) }
+func (s *storm) keyText(key int) string {
+	return fmt.Sprintf("storm-of-many-clients-%x-%d", s.seed, key)
+}
 
 // run has the clients race for as long as disturb does what it does, looks at
 // everything when it is quiet again, and checks the history.

@@ -43,7 +43,7 @@ func TestCallersAreApart(t *testing.T) {
 }
 
 // TestOwnKeys has callers bring keys of the Kubbi API, with and without a
-// token beside.
+// token beside, where --allow-own-keys lets them.
 func TestOwnKeys(t *testing.T) {
 	t.Parallel()
 	relay := relaytest.New(t)
@@ -55,7 +55,7 @@ func TestOwnKeys(t *testing.T) {
 		}
 		keys = append(keys, key)
 	}
-	s := startHTTP(t, "--base-url", relay.URL, "--auth-token-file",
+	s := startHTTP(t, "--allow-own-keys", "--base-url", relay.URL, "--auth-token-file",
 		tokenFile(t, "alice "+aliceToken+" "+keys[0], "bob "+bobToken+" "+keys[1]))
 	carol, dave := headers("X-Kubbi-Api-Key", keys[2]), headers("X-Kubbi-Api-Key", keys[3])
 	both := headers("X-Kubbi-Api-Key", keys[3], "Authorization", "Bearer "+aliceToken)

@@ -102,6 +102,7 @@ func TestStartRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	cert, key := certificate(t, "first")
+	dir := t.TempDir()
 	const remote = "--base-url=https://kubbi.example.com"
 	for _, tt := range []struct {
 		name string
@@ -133,6 +134,12 @@ func TestStartRefused(t *testing.T) {
 		{"a certificate without a key", "", []string{"--tls-cert", cert}, "go together"},
 		{"a key for a certificate", "", []string{"--tls-cert", key, "--tls-key", key}, "TLS certificate"},
 		{"no such certificate", "", []string{"--tls-cert", cert + "-none", "--tls-key", key}, "TLS certificate"},
+		{"a folder for everybody", "", []string{"--auth-token-file", tokenFile(t, "alice "+aliceToken), "--allow-dir", dir}, "names no caller"},
+		{"a folder for everybody beside the single token", "KUBBI_MCP_TOKEN=" + aliceToken, []string{"--allow-dir", dir}, "(names: default)"},
+		{"a folder for nobody", "", []string{"--auth-token-file", tokenFile(t, "alice "+aliceToken), "--allow-dir", "carol=" + dir}, `no token has the name "carol"`},
+		{"no folder for somebody", "", []string{"--auth-token-file", tokenFile(t, "alice "+aliceToken), "--allow-dir", "alice="}, "no folder after the name"},
+		{"a folder's caller without tokens", "", []string{"--allow-dir", "alice=" + dir}, "without tokens callers have no names"},
+		{"a file for a folder", "", []string{"--auth-token-file", tokenFile(t, "alice "+aliceToken), "--allow-dir", "alice=" + cert}, "is not a folder"},
 		{"a body of nothing", "", []string{"--max-body", "10"}, "max-body"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -2,11 +2,8 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os/signal"
-	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -80,15 +77,11 @@ func (c *serveCmd) Run(a *app) error {
 	return serve(ctx)
 }
 
-// serverConfig is what any Server needs.
+// serverConfig is what any Server needs. No folder is allowed yet.
 func (a *app) serverConfig() (server.Config, error) {
 	data, err := a.dataDir()
 	if err != nil {
 		return server.Config{}, usage(err)
-	}
-	rules := files.Rules{Hidden: a.cfg.AllowHidden, Never: []string{data}}
-	if err := a.allowFolders(&rules); err != nil {
-		return server.Config{}, usagef("--allow-dir (KUBBI_ALLOW_DIRS): %w", err)
 	}
 	return server.Config{
 		Version:    buildInfo().Version,
@@ -97,42 +90,11 @@ func (a *app) serverConfig() (server.Config, error) {
 		ToolPrefix: a.cfg.ToolPrefix,
 		PollEvery:  a.pollEvery(),
 		Logger:     a.log,
-		Files:      rules,
+		Files:      files.Rules{Hidden: a.cfg.AllowHidden, Never: []string{data}},
 		MaxInline:  a.cfg.MaxInline,
 		State:      tools.NewState(data),
 		Received:   true,
 	}, nil
-}
-
-// allowFolders allows the folders of the configuration. One that is not there, as
-// that of a drive which is not plugged in, is left out: the server is of use
-// without it. It stays out until the next start, since what takes its place
-// meanwhile may be a link that somebody else has made.
-func (a *app) allowFolders(rules *files.Rules) error {
-	for _, dir := range a.cfg.AllowDir {
-		dir = strings.TrimSpace(dir)
-		if dir == "" || strings.HasPrefix(dir, "${") && strings.HasSuffix(dir, "}") {
-			continue // a setting of the host's that was left blank
-		}
-		path, err := files.Spelled(dir)
-		if err == nil {
-			path, err = filepath.Abs(path)
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", dir, err)
-		}
-		f, err := files.NewFolder(path)
-		if _, there := errors.AsType[*fs.PathError](err); there {
-			a.log.Warn("a folder of --allow-dir can't be used and is left out", "folder", path, "error", err)
-			rules.Missing = append(rules.Missing, path)
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		rules.Folders = append(rules.Folders, f)
-	}
-	return nil
 }
 
 func (a *app) serveStdio(ctx context.Context, b *backend) error {
@@ -142,6 +104,9 @@ func (a *app) serveStdio(ctx context.Context, b *backend) error {
 	cfg, err := a.serverConfig()
 	if err != nil {
 		return err
+	}
+	if err := a.allowFolders(&cfg.Files, a.cfg.AllowDir); err != nil {
+		return usagef("--allow-dir (KUBBI_ALLOW_DIRS): %w", err)
 	}
 	if err := a.addProject(&cfg); err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 type httpFlags struct {
 	Addr          string        `group:"HTTP:" variable:"KUBBI_MCP_ADDR" placeholder:"HOST:PORT" default:"127.0.0.1:8118" help:"Address to listen at (${default}). Any but a loopback address needs a token."`
 	AuthTokenFile string        `group:"HTTP:" variable:"KUBBI_MCP_TOKEN_FILE" placeholder:"FILE" help:"Who may call: a line for each, with a name, a token and, if it has one, a Kubbi API key. A single token may be in $$KUBBI_MCP_TOKEN instead."`
+	AllowOwnKeys  bool          `group:"HTTP:" variable:"KUBBI_MCP_ALLOW_OWN_KEYS" help:"Where tokens are configured, also let in without a token whoever has any API key of the Kubbi API, sent in X-Kubbi-Api-Key."`
 	TLSCert       string        `group:"HTTP:" name:"tls-cert" variable:"KUBBI_MCP_TLS_CERT" placeholder:"FILE" help:"Certificate chain, PEM; read anew when it changes."`
 	TLSKey        string        `group:"HTTP:" name:"tls-key" variable:"KUBBI_MCP_TLS_KEY" placeholder:"FILE" help:"The certificate's key, PEM."`
 	PublicURL     string        `group:"HTTP:" variable:"KUBBI_MCP_PUBLIC_URL" placeholder:"URL" help:"Origin under which callers know the server, where a proxy is before it."`
@@ -49,6 +50,11 @@ func (f *httpFlags) prepare(a *app, b *backend) (serve func(context.Context) err
 	if err != nil {
 		return nil, err
 	}
+	others, byName, err := a.callerFolders(serverConfig.Files, tokens)
+	if err != nil {
+		return nil, usagef("--allow-dir (KUBBI_ALLOW_DIRS): %w", err)
+	}
+	serverConfig.Files = others
 	host, _, _ := net.SplitHostPort(f.Addr)
 	serverConfig.Received = loopback(host) // callers on other machines can't read the folder
 	if serverConfig.Reach = b.reach; b.embedded && !loopback(host) {
@@ -58,6 +64,8 @@ func (f *httpFlags) prepare(a *app, b *backend) (serve func(context.Context) err
 		Server:    serverConfig,
 		Connect:   a.connectCaller(b),
 		Tokens:    tokens,
+		OwnKeys:   f.AllowOwnKeys,
+		Files:     byName,
 		PublicURL: f.PublicURL,
 		Hosts:     f.AllowHost,
 		Origins:   f.CORSOrigin,

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+
+	"kubbi-mcp/internal/misslimit"
 )
 
 // Proxies are the addresses of the reverse proxies before a relay. Only what
@@ -75,7 +77,7 @@ func (p Proxies) source(addr netip.Addr) netip.Prefix {
 	if !addr.IsValid() || p.has(addr) {
 		return netip.Prefix{}
 	}
-	return source(addr)
+	return misslimit.Network(addr)
 }
 
 // last follows hops from the right for as long as they are proxies of p, or

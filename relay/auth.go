@@ -59,8 +59,7 @@ func (rl *Relay) producer(h http.Header, r *http.Request) (*store.APIKey, error)
 const keyValue = "the id of its API key"
 
 // validKey gives the key with that hash, store.ErrNotFound if there is none or
-// it is not valid any more. Only one that this relay has never met is a guess:
-// who has a key is not hindered by what others at the same address try.
+// it is not valid any more. One that this relay has met before is no guess.
 func (rl *Relay) validKey(r *http.Request, hash store.Hash) (*store.APIKey, error) {
 	now := rl.now()
 	k, fresh := rl.keys.get(hash, now)

@@ -87,7 +87,7 @@ func BenchmarkPair(b *testing.B) {
 				for pb.Next() {
 					idem := ""
 					if keyed {
-						idem = "key-" + strconv.FormatInt(n.Add(1), 10)
+						idem = "key-of-the-benchmark-" + strconv.FormatInt(n.Add(1), 10)
 					}
 					var made api.CreateResponse
 					if err := json.Unmarshal(exchange(b, c, s.URL+api.PathKubbis, "Bearer "+s.APIKey, idem, benchBody), &made); err != nil {

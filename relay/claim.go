@@ -72,7 +72,7 @@ func (rl *Relay) take(h http.Header, r *http.Request) (*taken, error) {
 	}
 	ckey := rl.claimKey(key)
 	c := &taken{token: t, ring: rl.cfg.Keyring.Current()}
-	err = rl.guessing(r, func() (err error) {
+	err = rl.guessingWrite(r, t, key, func() (err error) {
 		c.Claimed, err = rl.cfg.Store.Claim(r.Context(), t.hash(), ckey, c.ring.IDs(), rl.now())
 		if errors.Is(err, store.ErrMasterKey) && rl.cfg.Keyring.Reload(r.Context()) == nil {
 			c.ring = rl.cfg.Keyring.Current() // another node may have had a new key first
@@ -110,7 +110,11 @@ func (rl *Relay) release(w http.ResponseWriter, r *http.Request) error {
 	if key == "" {
 		return invalid(api.HeaderIdempotencyKey + " must be that of the claim whose grace is to end")
 	}
-	if err := rl.cfg.Store.Release(r.Context(), t.hash(), HashSecret(key), rl.now()); err != nil {
+	err = rl.guessingWrite(r, t, key, func() error {
+		return rl.cfg.Store.Release(r.Context(), t.hash(), HashSecret(key), rl.now())
+	})
+	// A release that is repeated finds nothing to end, and is done.
+	if err != nil && !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrOtherKey) {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)

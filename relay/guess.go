@@ -1,14 +1,13 @@
 package relay
 
 import (
-	"container/list"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
-	"sync"
 	"time"
 
+	"kubbi-mcp/internal/misslimit"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay/store"
 )
@@ -16,108 +15,90 @@ import (
 // DefaultGuessLimit is a good Config.GuessLimit where strangers can connect.
 const DefaultGuessLimit = 30
 
-const (
-	guessWindow  = time.Minute // begins with an address's first failed guess
-	guessSources = 64 << 10    // addresses that are remembered at most
-)
+// racers is how many claims of one kubbi from one address, each under a key of its
+// own, come too late without being guesses: agents of one house may race.
+const racers = 128
 
-// guessing runs ask, which looks for a claim token or an API key that the
-// request brought, unless too many from its address were not there. A guess is
-// counted when it has failed, so those that are under way at once all are tried.
-func (rl *Relay) guessing(r *http.Request, ask func() error) error {
-	if rl.guesses.limit <= 0 {
-		return ask()
+// guesses counts the misses of each address.
+type guesses struct {
+	misses *misslimit.Limiter[netip.Prefix]
+	keys   *misslimit.Limiter[wrongKey]    // those that are told apart from a repeated one
+	late   *misslimit.Limiter[lateClaimer] // claims under different keys
+}
+
+// wrongKey is an idempotency key that was wrong for a kubbi.
+type wrongKey struct {
+	from netip.Prefix
+	hash store.Hash // of token and key
+}
+
+// lateClaimer is an address whose claim of a kubbi came too late.
+type lateClaimer struct {
+	from  netip.Prefix
+	token store.Hash
+}
+
+func newGuesses(limit int) *guesses {
+	g := &guesses{misses: misslimit.New[netip.Prefix](limit), keys: misslimit.New[wrongKey](0), late: misslimit.New[lateClaimer](0)}
+	if limit > 0 {
+		g.keys, g.late = misslimit.New[wrongKey](1), misslimit.New[lateClaimer](racers)
 	}
-	from := rl.cfg.TrustedProxies.Client(r)
-	if wait := rl.guesses.wait(from, rl.now()); wait > 0 {
-		e := fail(api.CodeRateLimited, fmt.Sprintf(
-			"too many claim tokens or API keys that do not exist came from this address; try again in %d s", seconds(wait)))
-		e.retryAfter = wait
-		return e
-	}
-	err := ask()
+	return g
+}
+
+// guessing runs look, which looks for what a request's secret leads to: a claim
+// token or an API key. What is there is answered whatever has come from the same
+// address before, so that nobody can keep those who have a secret from using it.
+// What is not there counts as a guess, and is answered with CodeRateLimited once
+// there were too many.
+func (rl *Relay) guessing(r *http.Request, look func() error) error {
+	err := look()
 	if errors.Is(err, store.ErrNotFound) {
-		rl.guesses.failed(from, rl.now())
+		return rl.missed(r, err)
 	}
 	return err
 }
 
-// guesses counts the failed guesses of each address.
-type guesses struct {
-	limit int // in a window; 0: none
-
-	mu     sync.Mutex
-	of     map[netip.Prefix]*list.Element
-	oldest list.List // of *guesser, by the time of their first
+// guessingWrite is guessing for a claim, or for the end of its grace, under an
+// idempotency key. Those take the store's place to write: for an address that has
+// guessed too often the token is read first, so that its further guesses take none.
+// A wrong key within another's grace is a guess when it is repeated, or one of
+// very many.
+func (rl *Relay) guessingWrite(r *http.Request, t token, key string, look func() error) error {
+	at := misslimit.Network(rl.cfg.TrustedProxies.Client(r))
+	if at.IsValid() && rl.guesses.misses.Wait(at, rl.now()) > 0 {
+		if _, err := rl.cfg.Store.Inspect(r.Context(), t.hash(), rl.now()); errors.Is(err, store.ErrNotFound) {
+			return rl.missed(r, err)
+		}
+	}
+	err := look()
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrOtherKey) && rl.guesses.repeated(at, t, key, rl.now()) {
+		return rl.missed(r, err)
+	}
+	return err
 }
 
-type guesser struct {
-	source netip.Prefix
-	first  time.Time
-	n      int
+// repeated notes a wrong key, and says whether it is a guess.
+func (g *guesses) repeated(from netip.Prefix, t token, key string, now time.Time) bool {
+	again := g.keys.Miss(wrongKey{from, HashSecret(t.text + " " + key)}, now) > 0
+	return again || g.late.Miss(lateClaimer{from, t.hash()}, now) > 0
 }
 
-// over says whether a guesser's window has ended, or was in a time to come
-// before the clock was put back.
-func (g *guesser) over(now time.Time) bool {
-	age := now.Sub(g.first)
-	return age < 0 || age >= guessWindow
+// missed counts a guess. It gives err, or CodeRateLimited if there were too many.
+func (rl *Relay) missed(r *http.Request, err error) error {
+	at := misslimit.Network(rl.cfg.TrustedProxies.Client(r))
+	if !at.IsValid() { // within the process
+		return err
+	}
+	if wait := rl.guesses.misses.Miss(at, rl.now()); wait > 0 {
+		return tooManyGuesses(wait)
+	}
+	return err
 }
 
-// source is what counts as one address: whoever has an IPv6 address has all
-// of its /64.
-func source(a netip.Addr) netip.Prefix {
-	bits := a.BitLen()
-	if a.Is6() {
-		bits = 64
-	}
-	p, err := a.Prefix(bits)
-	if err != nil { // not an address
-		return netip.Prefix{}
-	}
-	return p
-}
-
-// wait gives for how long that address may not guess again, 0 for not at all.
-func (g *guesses) wait(from netip.Addr, now time.Time) time.Duration {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	e, ok := g.of[source(from)]
-	if !ok {
-		return 0
-	}
-	by := e.Value.(*guesser)
-	if by.n < g.limit || by.over(now) {
-		return 0
-	}
-	return by.first.Add(guessWindow).Sub(now)
-}
-
-// failed counts a failed guess.
-func (g *guesses) failed(from netip.Addr, now time.Time) {
-	if !from.IsValid() {
-		return
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for e := g.oldest.Front(); e != nil && e.Value.(*guesser).over(now); e = g.oldest.Front() {
-		g.forget(e)
-	}
-	s := source(from)
-	if e, ok := g.of[s]; ok {
-		e.Value.(*guesser).n++
-		return
-	}
-	if g.oldest.Len() >= guessSources {
-		g.forget(g.oldest.Front())
-	}
-	if g.of == nil {
-		g.of = map[netip.Prefix]*list.Element{}
-	}
-	g.of[s] = g.oldest.PushBack(&guesser{source: s, first: now, n: 1})
-}
-
-func (g *guesses) forget(e *list.Element) {
-	delete(g.of, e.Value.(*guesser).source)
-	g.oldest.Remove(e)
+func tooManyGuesses(wait time.Duration) error {
+	e := fail(api.CodeRateLimited, fmt.Sprintf(
+		"too many claim tokens or keys that are wrong came from this address, and this one is wrong too; try again in %d s", seconds(wait)))
+	e.retryAfter = wait
+	return e
 }

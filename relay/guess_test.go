@@ -1,6 +1,7 @@
 package relay_test
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
 	"net/http"
@@ -28,80 +29,149 @@ func wantWait(t *testing.T, a answer, seconds string) {
 }
 
 func TestGuessLimit(t *testing.T) {
-	const limit = 5
+	const limit = 6
 	tm := newTeam(t, 1, overSQLite(t), func(c *relay.Config) { c.GuessLimit = limit })
 	used, fresh := tm.key("kb_used", store.APIKey{}), tm.key("kb_fresh", store.APIKey{})
 	live := tm.create(0, used, small)
-	burned := tm.create(0, used, strings.Replace(small, "}", `,"max_retrievals":1}`, 1))
+	once := strings.Replace(small, "}", `,"max_retrievals":1}`, 1)
+	burned, mine := tm.create(0, used, once), tm.create(0, used, once)
 	tm.call(0, "", "POST", "/r/"+burned.ClaimToken+"/claim", "")
+	if a := tm.call(0, "", "POST", "/r/"+mine.ClaimToken+"/claim", "", key, keyOne); a.status != 200 {
+		t.Fatalf("claim: %d %s", a.status, a.body)
+	}
 
 	// What is no guess, however often.
 	for range 3 * limit {
 		wantError(t, tm.call(0, "", "POST", "/r/"+burned.ClaimToken+"/claim", ""), api.CodeGone, "burned")
+		wantError(t, tm.call(0, "", "POST", "/r/"+burned.ClaimToken+"/claim", "", key, keyTwo), api.CodeGone, "burned")
 		wantError(t, tm.call(0, "", "GET", "/r/"+burned.ClaimToken+"/inspect", ""), api.CodeGone, "burned")
+		wantError(t, tm.call(0, "", "POST", "/r/"+mine.ClaimToken+"/claim", ""), api.CodeGone, "burned")
 		wantError(t, tm.call(0, "", "GET", "/r/too-short", ""), api.CodeNotFound, "")
 		wantError(t, tm.call(0, "", "GET", api.PathKubbis, ""), api.CodeUnauthorized, "needed")
 		wantError(t, tm.call(0, used, "GET", api.PathKubbi+noID, ""), api.CodeNotFound, "")
-		if a := tm.call(0, "", "DELETE", "/r/"+noToken+"/claim", "", key, "k"); a.status != http.StatusNoContent {
-			t.Errorf("release: %d", a.status)
+		if a := tm.call(0, "", "DELETE", "/r/"+burned.ClaimToken+"/claim", "", key, keyTwo); a.status != http.StatusNoContent {
+			t.Errorf("release of what has ended: %d", a.status)
 		}
 	}
 	// Guesses of every kind count together.
 	wantError(t, tm.call(0, "", "GET", "/r/"+unknownToken(1), ""), api.CodeNotFound, "")
-	wantError(t, tm.call(0, "", "GET", "/r/"+unknownToken(2)+"/inspect", ""), api.CodeNotFound, "")
 	wantError(t, tm.call(0, "", "POST", "/r/"+unknownToken(3)+"/claim", ""), api.CodeNotFound, "")
-	wantError(t, tm.call(0, "kb_wrong1", "GET", api.PathKubbis, ""), api.CodeUnauthorized, "")
+	if a := tm.call(0, "", "DELETE", "/r/"+unknownToken(4)+"/claim", "", key, keyTwo); a.status != http.StatusNoContent {
+		t.Errorf("release of an unknown token: %d", a.status)
+	}
+	for range 2 { // the first time it is that of a consumer who came too late
+		wantError(t, tm.call(0, "", "POST", "/r/"+mine.ClaimToken+"/claim", "", key, keyTwo), api.CodeGone, "burned")
+	}
+	if a := tm.call(0, "", "DELETE", "/r/"+mine.ClaimToken+"/claim", "", key, keyTwo); a.status != http.StatusNoContent {
+		t.Errorf("release with another key: %d", a.status)
+	}
 	tm.clock.Advance(20 * time.Second)
 	wantError(t, tm.call(0, "kb_wrong2", "POST", api.PathKubbis, small), api.CodeUnauthorized, "")
 	for range 2 {
 		for _, a := range []answer{
-			tm.call(0, "", "GET", "/r/"+live.ClaimToken, ""), // it may be a guess
+			tm.call(0, "", "GET", "/r/"+unknownToken(2), ""),
 			tm.call(0, "", "GET", "/r/"+unknownToken(4)+"/inspect", ""),
-			tm.call(0, "", "POST", "/r/"+live.ClaimToken+"/claim", ""),
+			tm.call(0, "", "POST", "/r/"+unknownToken(5)+"/claim", ""),
+			tm.call(0, "", "DELETE", "/r/"+unknownToken(6)+"/claim", "", key, keyTwo),
+			tm.call(0, "", "POST", "/r/"+mine.ClaimToken+"/claim", "", key, keyTwo),
+			tm.call(0, "", "DELETE", "/r/"+mine.ClaimToken+"/claim", "", key, keyTwo),
 			tm.call(0, "kb_wrong3", "GET", api.PathKubbis, ""),
-			tm.call(0, fresh, "GET", api.PathKubbis, ""),
 		} {
-			wantError(t, a, api.CodeRateLimited, "came from this address; try again in 40 s")
+			wantError(t, a, api.CodeRateLimited, "came from this address, and this one is wrong too; try again in 40 s")
 			wantWait(t, a, "40")
 		}
-		// Who had a key that is good is not hindered, also when the relay has to ask
-		// whether it still is.
-		if a := tm.call(0, used, "POST", api.PathKubbis, small); a.status != http.StatusCreated {
-			t.Errorf("a known key: %d %s", a.status, a.body)
+		// Whoever has what is right is never hindered, whatever others at the same
+		// address try.
+		for what, a := range map[string]answer{
+			"preview":         tm.call(0, "", "GET", "/r/"+live.ClaimToken, ""),
+			"inspect":         tm.call(0, "", "GET", "/r/"+live.ClaimToken+"/inspect", ""),
+			"claim":           tm.call(0, "", "POST", "/r/"+live.ClaimToken+"/claim", "", key, keyTwo),
+			"claim, repeated": tm.call(0, "", "POST", "/r/"+mine.ClaimToken+"/claim", "", key, keyOne),
+			"list":            tm.call(0, fresh, "GET", api.PathKubbis, ""),
+			"list, known key": tm.call(0, used, "GET", api.PathKubbis, ""),
+			"health":          tm.call(0, "", "GET", "/health", ""),
+		} {
+			if a.status != 200 {
+				t.Errorf("%s: %d %s", what, a.status, a.body)
+			}
 		}
-	}
-	if a := tm.call(0, "", "GET", "/health", ""); a.status != 200 {
-		t.Errorf("health: %d", a.status)
+		if a := tm.call(0, "", "DELETE", "/r/"+live.ClaimToken+"/claim", "", key, keyTwo); a.status != http.StatusNoContent {
+			t.Errorf("release: %d %s", a.status, a.body)
+		}
+		wantError(t, tm.call(0, "", "POST", "/r/"+burned.ClaimToken+"/claim", ""), api.CodeGone, "burned")
 	}
 	tm.clock.Advance(39 * time.Second)
-	if a := tm.call(0, used, "GET", api.PathKubbis, ""); a.status != 200 {
-		t.Errorf("a known key: %d %s", a.status, a.body)
-	}
-	wantError(t, tm.call(0, "", "GET", "/r/"+live.ClaimToken, ""), api.CodeRateLimited, "")
+	wantError(t, tm.call(0, "", "GET", "/r/"+unknownToken(7), ""), api.CodeRateLimited, "")
 	tm.clock.Advance(time.Second)
-	if a := tm.call(0, "", "POST", "/r/"+live.ClaimToken+"/claim", ""); a.status != 200 {
-		t.Errorf("after the minute: %d %s", a.status, a.body)
+	wantError(t, tm.call(0, "", "GET", "/r/"+unknownToken(7), ""), api.CodeNotFound, "")
+}
+
+// TestRacersAreNoGuessers has many consumers at one address claim one kubbi, each
+// under a key of its own, and one that tries key after key.
+func TestRacersAreNoGuessers(t *testing.T) {
+	tm := newTeam(t, 1, overSQLite(t), func(c *relay.Config) { c.GuessLimit = 3 })
+	k := tm.create(0, tm.key("kb_a", store.APIKey{}), strings.Replace(small, "}", `,"max_retrievals":1}`, 1))
+	claim := func(i int) int {
+		return tm.call(0, "", "POST", "/r/"+k.ClaimToken+"/claim", "", key, fmt.Sprintf("of-one-consumer-%08d", i)).status
 	}
-	if a := tm.call(0, fresh, "GET", api.PathKubbis, ""); a.status != 200 {
-		t.Errorf("after the minute: %d %s", a.status, a.body)
+	statuses := map[int]int{}
+	for i := range 100 {
+		statuses[claim(i)]++
+	}
+	if statuses[200] != 1 || statuses[410] != 99 {
+		t.Errorf("racers: %v", statuses)
+	}
+	clear(statuses)
+	for i := range 100 {
+		statuses[claim(1000+i)]++
+	}
+	if statuses[410] != 29+3 || statuses[429] != 68 { // 128 may come too late, and 3 more are guesses
+		t.Errorf("a guesser: %v", statuses)
+	}
+	if got := claim(0); got != 200 {
+		t.Errorf("the right key: %d", got)
 	}
 }
 
-// TestGuessesAskNothing counts what the store is asked of an address that has
-// guessed too often.
-func TestGuessesAskNothing(t *testing.T) {
-	asked := 0
+// TestGuessesTakeNoWrites counts how often the store claims and releases for an
+// address that has guessed too often.
+func TestGuessesTakeNoWrites(t *testing.T) {
+	writes := &writesCounted{}
 	tm := newTeam(t, 1, overSQLite(t), func(c *relay.Config) {
 		c.GuessLimit = 3
-		c.Store = &troubled{Store: c.Store, inspect: func() error { asked++; return nil }}
+		writes.Store = c.Store
+		c.Store = writes
 	})
-	for i := range 50 {
-		tm.call(0, "", "GET", "/r/"+unknownToken(i), "")
+	for i := range 20 {
+		tm.call(0, "", "POST", "/r/"+unknownToken(i)+"/claim", "", key, keyOne)
+		tm.call(0, "", "DELETE", "/r/"+unknownToken(i)+"/claim", "", key, keyOne)
 	}
-	if asked != 3 {
-		t.Errorf("the store was asked %d times", asked)
+	if writes.n != 3 {
+		t.Errorf("the store wrote %d times", writes.n)
 	}
 }
+
+type writesCounted struct {
+	store.Store
+	n int
+}
+
+func (w *writesCounted) Claim(ctx context.Context, token store.Hash, key *store.ClaimKey, opens []string, now time.Time) (*store.Claimed, error) {
+	w.n++
+	return w.Store.Claim(ctx, token, key, opens, now)
+}
+
+func (w *writesCounted) Release(ctx context.Context, token, key store.Hash, now time.Time) error {
+	w.n++
+	return w.Store.Release(ctx, token, key, now)
+}
+
+// Idempotency keys, as clients make them.
+const (
+	keyOne   = "one-0123456789abcdefghijk"
+	keyTwo   = "two-0123456789abcdefghijk"
+	keyThree = "three-0123456789abcdefghi"
+)
 
 func TestGuessesOfOneAddress(t *testing.T) {
 	const limit = 3

@@ -14,8 +14,52 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
+// The rule for an Idempotency-Key: it must be worth 16 random bytes, by its length
+// and the kind of its characters. It opens a payload within its grace, and seals
+// the answer to a repeated create, so nobody may guess it.
+const (
+	minKey        = 22 // characters: 16 bytes in base64url
+	minHexKey     = 32 // digits, if there are no others, as in a UUID
+	minDecimalKey = 39 // digits, if there are no others
+	minVariety    = 6  // different characters
+)
+
+const weakKeyMessage = api.HeaderIdempotencyKey + " can be guessed: it must be worth 16 random bytes, as a random UUID is. " +
+	"That is at least 22 characters; 32 where all are hexadecimal digits, 39 where all are decimal ones, hyphens not counted; and 6 different ones"
+
+// guessable says whether a key is too short for its kind, or has too few
+// different characters. Quotes around it, as in the IETF draft, do not count.
+func guessable(key string) bool {
+	if n := len(key); n >= 2 && key[0] == '"' && key[n-1] == '"' {
+		key = key[1 : n-1]
+	}
+	seen := map[byte]bool{}
+	digits, decimal, hex := 0, true, true
+	for i := range len(key) {
+		c := key[i]
+		seen[c] = true
+		if c == '-' {
+			continue
+		}
+		digits++
+		isDecimal := '0' <= c && c <= '9'
+		decimal = decimal && isDecimal
+		hex = hex && (isDecimal || 'a' <= c|0x20 && c|0x20 <= 'f')
+	}
+	switch {
+	case len(seen) < minVariety:
+		return true
+	case decimal:
+		return digits < minDecimalKey
+	case hex:
+		return digits < minHexKey
+	}
+	return len(key) < minKey
+}
+
 // idempotencyKey gives the request's Idempotency-Key, "" if it has none. The
-// header is the IETF draft's; its value is taken as it stands, quotes included.
+// header is the IETF draft's; its value is taken as it stands, quotes included. A
+// key that can be guessed is refused.
 func (rl *Relay) idempotencyKey(r *http.Request) (string, error) {
 	values := r.Header.Values(api.HeaderIdempotencyKey)
 	if len(values) == 0 {
@@ -27,8 +71,11 @@ func (rl *Relay) idempotencyKey(r *http.Request) (string, error) {
 		ok = ok && key[i] > ' ' && key[i] <= '~'
 	}
 	if !ok {
-		return "", invalid(fmt.Sprintf("%s must be one value of 1 to %d visible ASCII characters",
+		return "", invalid(fmt.Sprintf("%s must be one value of at most %d visible ASCII characters",
 			api.HeaderIdempotencyKey, rl.cfg.Limits.IdempotencyKey))
+	}
+	if guessable(key) {
+		return "", invalid(weakKeyMessage)
 	}
 	return key, nil
 }

@@ -3,7 +3,6 @@ package relay
 import (
 	"bytes"
 	"encoding/base64"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -36,43 +35,6 @@ func TestKeyCache(t *testing.T) {
 	}
 	if len(c.m) > keyCacheSize {
 		t.Errorf("the cache holds %d keys", len(c.m))
-	}
-}
-
-// TestGuessesAreBounded has more addresses guess than are remembered.
-func TestGuessesAreBounded(t *testing.T) {
-	g := guesses{limit: 2}
-	now := time.Now()
-	address := func(i int) netip.Addr {
-		return netip.AddrFrom16([16]byte{0x20, 0x01, byte(i >> 16), byte(i >> 8), byte(i), 0, 0, 0, 1})
-	}
-	for i := range guessSources + 10 {
-		g.failed(address(i), now)
-		g.failed(address(i), now)
-	}
-	if len(g.of) != guessSources || g.oldest.Len() != guessSources {
-		t.Errorf("%d and %d addresses are remembered", len(g.of), g.oldest.Len())
-	}
-	if g.wait(address(9), now) != 0 || g.wait(address(10), now) != guessWindow {
-		t.Error("not the oldest were forgotten")
-	}
-	// One that guesses on does not get older for it.
-	g.failed(address(10), now)
-	g.failed(address(0), now)
-	if g.wait(address(10), now) != 0 {
-		t.Error("a repeated guess has made an address younger")
-	}
-	last := address(guessSources + 9)
-	for after, want := range map[time.Duration]time.Duration{
-		guessWindow - 1: 1, guessWindow: 0, -1: 0, // the clock was put back
-	} {
-		if got := g.wait(last, now.Add(after)); got != want {
-			t.Errorf("after %v it must wait %v, want %v", after, got, want)
-		}
-	}
-	g.failed(last, now.Add(guessWindow))
-	if len(g.of) != 1 || g.oldest.Len() != 1 {
-		t.Errorf("%d addresses are remembered when their time has passed", len(g.of))
 	}
 }
 

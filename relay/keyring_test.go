@@ -58,7 +58,7 @@ func TestNodeBehind(t *testing.T) {
 		key := tm.key("kb_o", store.APIKey{})
 		claim := func(node int, token string) answer { return tm.call(node, "", "POST", "/r/"+token+"/claim", "") }
 		again := func(node int) answer {
-			return tm.call(node, key, "POST", api.PathKubbis, small, api.HeaderIdempotencyKey, "again-secret")
+			return tm.call(node, key, "POST", api.PathKubbis, small, api.HeaderIdempotencyKey, "again-secret-0123456789-abc")
 		}
 		const once = `{"content":"x","content_type":"text/plain","ttl_seconds":3600,"max_retrievals":1}`
 
@@ -92,7 +92,7 @@ func TestNodeBehind(t *testing.T) {
 		if a := claim(behind, under.ClaimToken); a.status != http.StatusOK || !strings.Contains(string(a.body), `"content":"x"`) {
 			t.Errorf("a claim with the key: %d %s", a.status, a.body)
 		}
-		if out := logged.String(); !strings.Contains(out, "master key") || strings.Contains(out, under.ClaimToken) || strings.Contains(out, "again-secret") {
+		if out := logged.String(); !strings.Contains(out, "master key") || strings.Contains(out, under.ClaimToken) || strings.Contains(out, "again-secret-0123456789-abc") {
 			t.Errorf("logged: %s", out)
 		}
 	})

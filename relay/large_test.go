@@ -28,8 +28,8 @@ func TestLargeCreate(t *testing.T) {
 	text := strings.Repeat("héllo \"wörld\" 🎉\n", 200<<10)
 	quoted, _ := json.Marshal(text)
 	for name, body := range map[string]string{
-		"encoding-first": `{"files":[{"encoding":"base64","name":"a","content_type":"a/b","content":"` + encoded + `"},{"name":"b","content_type":"c/d","content":` + string(quoted) + `}],"ttl_seconds":3600}`,
-		"encoding-last":  `{"ttl_seconds":3600,"files":[{"content":"` + strings.ReplaceAll(encoded, "/", `\/`) + `","name":"a","content_type":"a/b","encoding":"base64"},{"content":` + string(quoted) + `,"name":"b","content_type":"c/d"}]}`,
+		"encoding-first-0123456789": `{"files":[{"encoding":"base64","name":"a","content_type":"a/b","content":"` + encoded + `"},{"name":"b","content_type":"c/d","content":` + string(quoted) + `}],"ttl_seconds":3600}`,
+		"encoding-last-0123456789":  `{"ttl_seconds":3600,"files":[{"content":"` + strings.ReplaceAll(encoded, "/", `\/`) + `","name":"a","content_type":"a/b","encoding":"base64"},{"content":` + string(quoted) + `,"name":"b","content_type":"c/d"}]}`,
 	} {
 		c := r.create(body, key, name)
 		if again := r.create(body, key, name); again.ID != c.ID {

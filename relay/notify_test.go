@@ -200,9 +200,9 @@ func TestReceipts(t *testing.T) {
 		}
 		const text = `"content_type":"text/plain"`
 		c := tm.create(0, producerKey, tellBody(rc.URL, `},"max_retrievals":2`))
-		tm.call(0, "", "POST", "/r/"+c.ClaimToken+"/claim", "", key, "again")
+		tm.call(0, "", "POST", "/r/"+c.ClaimToken+"/claim", "", key, keyOne)
 		is(c, "claimed", "active", 1, "2", text)
-		tm.call(0, "", "POST", "/r/"+c.ClaimToken+"/claim", "", key, "again") // counts nothing
+		tm.call(0, "", "POST", "/r/"+c.ClaimToken+"/claim", "", key, keyOne) // counts nothing
 		if a := tm.call(0, "", "POST", "/r/"+c.ClaimToken+"/claim", ""); a.status != http.StatusOK {
 			t.Fatalf("claim: %d %s", a.status, a.body)
 		}

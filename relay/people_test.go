@@ -109,7 +109,7 @@ func TestPageNegotiation(t *testing.T) {
 	if a.status != 200 || a.header.Get("Content-Type") != "application/json" {
 		t.Errorf("claim without a form: %d %v", a.status, a.header)
 	}
-	if a := r.submit(c.ClaimToken, "k", "Accept", "*/*"); a.header.Get("Content-Type") != "application/json" {
+	if a := r.submit(c.ClaimToken, keyOne, "Accept", "*/*"); a.header.Get("Content-Type") != "application/json" {
 		t.Errorf("a form whose sender wants JSON: %v", a.header)
 	}
 }
@@ -172,7 +172,7 @@ func TestPageWithoutScripts(t *testing.T) {
 		}
 	}
 	wantPage(t, r.press(c.ClaimToken), 200, "Burned.", "This was the last time", "Characters that can't be seen")
-	wantPage(t, r.submit(c.ClaimToken, "another"), 410, "Already opened")
+	wantPage(t, r.submit(c.ClaimToken, keyTwo), 410, "Already opened")
 
 	c = r.create(`{"content":{"z":1.50,"a":[true,null,12345678901234567890,{"<i>":"\u0007"}]},"content_type":"application/json","ttl_seconds":60}`)
 	body := wantPage(t, r.press(c.ClaimToken), 200, "It can be opened again until", `<details open><summary>`, "2 members", "4 items",
@@ -312,7 +312,7 @@ func TestPageProblems(t *testing.T) {
 	get := func(path string) answer { return r.call("GET", "/r/"+path, "", "Accept", firefox) }
 	wantPage(t, get(deleted.ClaimToken), 410, "Taken back")
 	wantPage(t, get(expired.ClaimToken), 410, "Too late")
-	wantPage(t, r.submit(expired.ClaimToken, "k"), 410, "Too late")
+	wantPage(t, r.submit(expired.ClaimToken, keyOne), 410, "Too late")
 	for _, path := range []string{noToken, "short", noToken + "/other"} {
 		wantPage(t, get(path), 404, "There is nothing here")
 	}
@@ -328,10 +328,10 @@ func TestPageProblems(t *testing.T) {
 	wantPage(t, r.submit(live.ClaimToken, strings.Repeat("k", 5000)), 400, "not allowed here")
 	// Another site's page can't send the form, where the browser says so.
 	for _, h := range [][2]string{{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Origin", "https://evil.example"}, {"Origin", "http://127.0.0.1:1"}, {"Origin", ":"}} {
-		wantPage(t, r.submit(live.ClaimToken, "k", h[0], h[1]), 400, "nothing was opened")
+		wantPage(t, r.submit(live.ClaimToken, keyOne, h[0], h[1]), 400, "nothing was opened")
 	}
 	for _, h := range [][2]string{{"Sec-Fetch-Site", "same-origin"}, {"Sec-Fetch-Site", "none"}, {"Origin", r.URL}} {
-		wantPage(t, r.submit(live.ClaimToken, "k", h[0], h[1]), 200, "Burned.")
+		wantPage(t, r.submit(live.ClaimToken, keyOne, h[0], h[1]), 200, "Burned.")
 	}
 }
 
@@ -384,9 +384,9 @@ func TestPageTellsNoSecrets(t *testing.T) {
 	if strings.Contains(body, "p4yl0ad-marker") || strings.Contains(body, "m3tadata-marker") || strings.Contains(body, c.ID) {
 		t.Error("the page before the button shows too much")
 	}
-	r.submit(c.ClaimToken, "1dempotency-marker", "Sec-Fetch-Site", "cross-site")
-	wantPage(t, r.submit(c.ClaimToken, "1dempotency-marker"), 200, "p4yl0ad-marker")
-	wantPage(t, r.submit(c.ClaimToken, "other-marker"), 410)
+	r.submit(c.ClaimToken, "1dempotency-marker-0123456789", "Sec-Fetch-Site", "cross-site")
+	wantPage(t, r.submit(c.ClaimToken, "1dempotency-marker-0123456789"), 200, "p4yl0ad-marker")
+	wantPage(t, r.submit(c.ClaimToken, "other-marker-0123456789"), 410)
 	out := logged.String()
 	if strings.Count(out, `"route":"/r/{token}/claim"`) != 3 || strings.Contains(out, "-marker") || strings.Contains(out, c.ClaimToken) {
 		t.Errorf("the log: %s", out)

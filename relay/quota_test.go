@@ -77,7 +77,7 @@ func TestActiveQuota(t *testing.T) {
 		const active = 20
 		k := tm.key("kb_a", store.APIKey{Quota: store.Quota{Active: active}})
 		once := tm.create(0, k, strings.Replace(small, "}", `,"max_retrievals":1}`, 1))
-		again := []string{key, "the-same-create"}
+		again := []string{key, keyOne}
 		first := tm.call(0, k, "POST", api.PathKubbis, small, again...)
 		got := tm.crowd(2, tm.creates(k))
 		if got.statuses[201] != active-2 || got.statuses[429] != 64*2-active+2 {

@@ -74,7 +74,7 @@ type Relay struct {
 	mux        *http.ServeMux
 	keys       keyCache
 	meters     meters
-	guesses    guesses
+	guesses    *guesses
 	room       room
 	shown      atomic.Int64               // bytes: see mayShow
 	pageOrigin string                     // of the claim page, as browsers write it
@@ -115,7 +115,7 @@ func New(cfg Config) (*Relay, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	r := &Relay{cfg: cfg, guesses: guesses{limit: cfg.GuessLimit}, pageOrigin: browserOrigin(cfg.Origin)}
+	r := &Relay{cfg: cfg, guesses: newGuesses(cfg.GuessLimit), pageOrigin: browserOrigin(cfg.Origin)}
 	if cfg.Notify != nil {
 		r.sender = webhook.New(webhook.Config{Options: *cfg.Notify, Store: cfg.Store, Open: r.openNotice, Now: r.now, Logger: cfg.Logger})
 	}

@@ -43,7 +43,7 @@ func (b *lockedBuffer) String() string {
 func TestLogsTellNothing(t *testing.T) {
 	var logged lockedBuffer
 	r := newRig(t, relaytest.WithLogger(slog.New(slog.NewJSONHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))))
-	const payload, meta, idem = "p4yl0ad-marker", "m3tadata-marker", "1dempotency-marker"
+	const payload, meta, idem = "p4yl0ad-marker", "m3tadata-marker", "1dempotency-marker-0123456789"
 	body := `{"content":"` + payload + `","content_type":"text/plain","ttl_seconds":60,"max_retrievals":1,"metadata":{"k":"` + meta + `"}}`
 	c := r.create(body, key, idem)
 	r.call("POST", api.PathKubbis, body, key, idem)
@@ -95,11 +95,11 @@ func TestWiping(t *testing.T) {
 	for name, end := range map[string]func(c api.CreateResponse){
 		"burn": func(c api.CreateResponse) { r.claim(c.ClaimToken) },
 		"burn and release": func(c api.CreateResponse) {
-			r.claim(c.ClaimToken, key, "k")
-			r.call("DELETE", "/r/"+c.ClaimToken+"/claim", "", key, "k")
+			r.claim(c.ClaimToken, key, keyOne)
+			r.call("DELETE", "/r/"+c.ClaimToken+"/claim", "", key, keyOne)
 		},
 		"burn and grace": func(c api.CreateResponse) {
-			r.claim(c.ClaimToken, key, "k")
+			r.claim(c.ClaimToken, key, keyOne)
 			r.Clock.Advance(time.Minute)
 			r.Sweep(t)
 		},

@@ -24,9 +24,12 @@ var (
 	tokenShape = regexp.MustCompile(`^[A-Za-z0-9._~+/=-]{16,512}$`) // RFC 6750's b64token, and long enough
 )
 
+// IsTokenName reports whether a token can have that name.
+func IsTokenName(name string) bool { return tokenName.MatchString(name) }
+
 // NewToken makes a token. An error never quotes the secret.
 func NewToken(name, secret, apiKey string) (Token, error) {
-	if !tokenName.MatchString(name) {
+	if !IsTokenName(name) {
 		return Token{}, errors.New("a token's name has at most 64 letters, digits and . _ @ -, and begins with a letter or digit")
 	}
 	if !tokenShape.MatchString(secret) {
@@ -45,8 +48,9 @@ type identity struct {
 	own    bool   // the key came with the request
 }
 
-// identify finds out whom a request comes from. A token must be right even
-// where none is needed of those who bring a key.
+// identify finds out whom a request comes from. Where tokens are configured, a
+// key of the Kubbi API is no token: anyone may have one. It comes beside a token,
+// unless OwnKeys says otherwise. A token that is there must be right.
 func (h *HTTP) identify(r *http.Request) (identity, *problem) {
 	var id identity
 	if keys := r.Header.Values(headerAPIKey); len(keys) == 1 && keys[0] != "" {
@@ -59,10 +63,14 @@ func (h *HTTP) identify(r *http.Request) (identity, *problem) {
 	}
 	auth := r.Header.Values("Authorization")
 	switch {
-	case len(auth) == 0 && id.own:
+	case len(auth) == 0 && id.own && h.cfg.OwnKeys:
 		return id, nil
-	case len(auth) == 0:
+	case len(auth) == 0 && id.own:
+		return id, unauthorized("A token is needed: Authorization: Bearer TOKEN. A key in " + headerAPIKey + " may come beside it, not in its place")
+	case len(auth) == 0 && h.cfg.OwnKeys:
 		return id, unauthorized("A token is needed: Authorization: Bearer TOKEN, or a key of the Kubbi API in " + headerAPIKey)
+	case len(auth) == 0:
+		return id, unauthorized("A token is needed: Authorization: Bearer TOKEN")
 	}
 	scheme, secret, _ := strings.Cut(auth[0], " ")
 	if len(auth) > 1 || !strings.EqualFold(scheme, "Bearer") {

@@ -15,16 +15,14 @@ import (
 
 	mcpserver "github.com/mark3labs/mcp-go/server"
 
+	"kubbi-mcp/internal/misslimit"
 	"kubbi-mcp/kubbi"
 )
 
 // Bounds of the callers that are known at once.
 const (
-	maxCallers  = 1024
-	maxChecking = 16               // strangers' keys that are being tried at once
-	keyValid    = time.Minute      // for how long a caller's own key is taken as valid once it was
-	quietFor    = time.Second      // without calls, before memory is given back
-	keyPatience = 10 * time.Second // with the Kubbi API, for trying a key
+	maxCallers = 1024
+	quietFor   = time.Second // without calls, before memory is given back
 )
 
 // caller is one of those who call: a token, a key of the Kubbi API, or the two
@@ -41,6 +39,7 @@ type caller struct {
 	mu      sync.Mutex
 	used    time.Time
 	checked time.Time // when its own key was last seen to be valid
+	refused time.Time // when it was last seen to be wrong
 	trying  bool      // that key, anew
 	serving int       // requests
 }
@@ -49,6 +48,7 @@ type caller struct {
 type callers struct {
 	h        *HTTP
 	checking chan struct{} // holds one for each stranger's key that is being tried
+	wrong    *misslimit.Limiter[keySource]
 
 	mu     sync.Mutex
 	byID   map[string]*caller
@@ -56,7 +56,7 @@ type callers struct {
 }
 
 func newCallers(h *HTTP) *callers {
-	return &callers{h: h, byID: map[string]*caller{}, checking: make(chan struct{}, maxChecking)}
+	return &callers{h: h, byID: map[string]*caller{}, checking: make(chan struct{}, maxChecking), wrong: misslimit.New[keySource](maxWrongKeys)}
 }
 
 // forCaller wraps a handler that needs to know who calls.
@@ -65,7 +65,7 @@ func (h *HTTP) forCaller(next func(http.ResponseWriter, *http.Request, *caller))
 		id, p := h.identify(r)
 		if p == nil {
 			var c *caller
-			if c, p = h.callers.get(r.Context(), id); p == nil {
+			if c, p = h.callers.get(r.Context(), id, r.RemoteAddr); p == nil {
 				defer c.done()
 				next(w, r, c)
 				return
@@ -79,8 +79,8 @@ func (h *HTTP) forCaller(next func(http.ResponseWriter, *http.Request, *caller))
 }
 
 // get finds the caller of an identity, or makes it, for the time of a request:
-// done ends that.
-func (cs *callers) get(ctx context.Context, id identity) (*caller, *problem) {
+// done ends that. peer is the address that the request comes from.
+func (cs *callers) get(ctx context.Context, id identity, peer string) (*caller, *problem) {
 	hash := sha256.Sum256([]byte(id.apiKey))
 	key := id.name + "\x00" + string(hash[:])
 	cs.mu.Lock()
@@ -90,20 +90,30 @@ func (cs *callers) get(ctx context.Context, id identity) (*caller, *problem) {
 	}
 	cs.mu.Unlock()
 	if c == nil {
+		from := sourceOf(id, peer)
+		if id.own {
+			if wait := cs.wrong.Wait(from, time.Now()); wait > 0 {
+				return nil, tooManyKeys(wait)
+			}
+		}
 		made, p := cs.make(ctx, id, hash)
 		if p != nil {
 			return nil, p
 		}
 		if id.own {
-			if p := cs.tryStranger(ctx, made); p != nil {
+			if p := cs.tryStranger(ctx, made, from); p != nil {
 				made.close()
 				return nil, p
 			}
 		}
 		return cs.put(key, made)
 	}
+	if id.own && c.isRefused() {
+		c.done()
+		return nil, wrongKey()
+	}
 	if id.own && c.mustCheck() {
-		if p := cs.try(ctx, c); p != nil {
+		if p, _ := cs.try(ctx, c); p != nil {
 			c.done()
 			return nil, p
 		}
@@ -129,6 +139,12 @@ func (cs *callers) make(ctx context.Context, id identity, hash [sha256.Size]byte
 	}
 	cfg := h.cfg.Server
 	cfg.Client, cfg.Caller, cfg.Metrics = client, name, h.cfg.Metrics
+	if rules, ok := h.cfg.Files[id.name]; ok && id.name != "" {
+		cfg.Files = rules
+	}
+	if len(h.cfg.Tokens) > 0 && id.name == "" {
+		cfg.Received = false // a stranger fills no folder of ours either
+	}
 	s, err := New(cfg)
 	if err != nil {
 		h.log.Error("make a caller's server", "caller", name, "error", err)
@@ -187,40 +203,6 @@ func (cs *callers) evict() *caller {
 	}
 	delete(cs.byID, at)
 	return oldest
-}
-
-// tryStranger tries the key of somebody who was not known before. However many
-// they are, they do not keep callers who are known from being served.
-func (cs *callers) tryStranger(ctx context.Context, c *caller) *problem {
-	select {
-	case cs.checking <- struct{}{}:
-		defer func() { <-cs.checking }()
-		return cs.try(ctx, c)
-	default:
-		return busy(http.StatusServiceUnavailable, "overloaded", "The server is checking as many keys as it can; try again in a moment")
-	}
-}
-
-// try tries a caller's own key.
-func (cs *callers) try(ctx context.Context, c *caller) *problem {
-	ctx, cancel := context.WithTimeout(ctx, keyPatience)
-	defer cancel()
-	_, err := c.client.List(ctx, kubbi.ListParams{Limit: 1})
-	c.mu.Lock()
-	c.trying = false
-	if err == nil {
-		c.checked = time.Now()
-	}
-	c.mu.Unlock()
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, kubbi.ErrUnauthorized):
-		return unauthorized("The Kubbi API does not know the key in " + headerAPIKey)
-	default:
-		cs.h.log.Warn("check a caller's key", "caller", c.server.caller, "error", err)
-		return busy(http.StatusServiceUnavailable, "unavailable", "The key can't be checked at the moment: the Kubbi API does not answer")
-	}
 }
 
 // sweep drops sessions and callers that have gone idle, and gives memory back to
@@ -309,18 +291,6 @@ func (c *caller) idleSince() (time.Time, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.used, c.serving == 0 && c.sessions.count() == 0
-}
-
-// mustCheck reports whether a caller's own key must be tried anew, to one of
-// those who ask while that is so.
-func (c *caller) mustCheck() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.trying || time.Since(c.checked) <= keyValid {
-		return false
-	}
-	c.trying = true
-	return true
 }
 
 // close ends what a caller has open. Nothing of it is being served any more.

@@ -13,6 +13,7 @@ import (
 	"kubbi-mcp/internal/webpath"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/tools"
+	"kubbi-mcp/tools/files"
 )
 
 // HTTPConfig is what an HTTP needs. Connect must be set.
@@ -25,7 +26,10 @@ type HTTPConfig struct {
 	// and closed when the caller is forgotten.
 	Connect func(ctx context.Context, name, apiKey string) (*kubbi.Client, error)
 
-	Tokens      []Token  // who may call; none: whoever can connect
+	Tokens  []Token                // who may call; none: whoever can connect
+	OwnKeys bool                   // with Tokens: a valid key of the Kubbi API is as good as a token
+	Files   map[string]files.Rules // what callers with a token may touch, by its name; else Server.Files
+
 	PublicURL   string   // under which callers know the server, as https://kubbi.example.com; "": as they say in Host
 	Hosts       []string // names that Host may have, beside this machine's own
 	Origins     []string // web pages that may call, as https://app.example.com

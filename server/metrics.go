@@ -72,7 +72,7 @@ func NewMetrics(version string) *Metrics {
 // refusalReasons are those of a problem.
 func refusalReasons() []string {
 	return []string{
-		"bad_request", "draining", "host", "internal", "no_session", "origin", "overloaded", "path", "too_large",
+		"bad_request", "draining", "host", "internal", "no_session", "origin", "overloaded", "path", "rate_limited", "too_large",
 		"too_many_calls", "too_many_sessions", "too_slow", "unauthorized", "unavailable",
 	}
 }

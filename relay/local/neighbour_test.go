@@ -21,6 +21,12 @@ import (
 	"kubbi-mcp/relay/local"
 )
 
+// Idempotency keys, as clients make them.
+const (
+	keyK = "k-0123456789abcdefghijklmn"
+	keyL = "l-0123456789abcdefghijklmn"
+)
+
 // ask sends a request through a client, with headers "name", "value", ..., and
 // gives status and body.
 func ask(t *testing.T, c *http.Client, method, url, body string, headers ...string) (int, string) {
@@ -92,17 +98,17 @@ func TestNeighbours(t *testing.T) {
 			}
 			// An answer that is lost is had again under its key, and by nobody else.
 			for range 2 {
-				if status, body := ask(t, c, "POST", base+"/claim", "", api.HeaderIdempotencyKey, "k"); status != 200 || !strings.Contains(body, content) {
+				if status, body := ask(t, c, "POST", base+"/claim", "", api.HeaderIdempotencyKey, keyK); status != 200 || !strings.Contains(body, content) {
 					t.Fatalf("%s: %d %s", content, status, body)
 				}
 			}
-			if status, _ := ask(t, c, "POST", base+"/claim", "", api.HeaderIdempotencyKey, "l"); status != 410 {
+			if status, _ := ask(t, c, "POST", base+"/claim", "", api.HeaderIdempotencyKey, keyL); status != 410 {
 				t.Errorf("%s: a second claim: %d", content, status)
 			}
-			if status, body := ask(t, c, "DELETE", base+"/claim", "", api.HeaderIdempotencyKey, "k"); status != 204 {
+			if status, body := ask(t, c, "DELETE", base+"/claim", "", api.HeaderIdempotencyKey, keyK); status != 204 {
 				t.Errorf("%s: end of the grace: %d %s", content, status, body)
 			}
-			if status, _ := ask(t, c, "POST", base+"/claim", "", api.HeaderIdempotencyKey, "k"); status != 410 {
+			if status, _ := ask(t, c, "POST", base+"/claim", "", api.HeaderIdempotencyKey, keyK); status != 410 {
 				t.Errorf("%s: after the grace: %d", content, status)
 			}
 		}
@@ -144,7 +150,7 @@ func TestNeighboursPage(t *testing.T) {
 		t.Fatalf("%d %.300s", status, body)
 	}
 	form := []string{"Accept", "text/html", "Content-Type", "application/x-www-form-urlencoded"}
-	if status, _ := ask(t, plain, "POST", base+"/claim", "key=k", append(form, "Origin", "http://elsewhere.test")...); status != 400 {
+	if status, _ := ask(t, plain, "POST", base+"/claim", "key="+keyK, append(form, "Origin", "http://elsewhere.test")...); status != 400 {
 		t.Errorf("another site's form: %d", status)
 	}
 	for _, headers := range [][]string{{"Sec-Fetch-Site", "cross-site"}, {"Origin", "null"}, {"Content-Type", "text/plain", "Origin", "http://elsewhere.test"}} {
@@ -152,7 +158,7 @@ func TestNeighboursPage(t *testing.T) {
 			t.Errorf("another site's request %q: %d", headers, status)
 		}
 	}
-	if status, body := ask(t, plain, "POST", base+"/claim", "key=k", append(form, "Origin", "http://"+addr)...); status != 200 || !strings.Contains(body, "in a browser") {
+	if status, body := ask(t, plain, "POST", base+"/claim", "key="+keyK, append(form, "Origin", "http://"+addr)...); status != 200 || !strings.Contains(body, "in a browser") {
 		t.Errorf("%d %.300s", status, body)
 	}
 }
@@ -290,7 +296,7 @@ func TestNeighbourLosesTheAnswer(t *testing.T) {
 		base := "http://" + addr + "/r/" + createOnceAt(t, maker, addr, content)
 		lose.Store(1)
 		req := request(t, "POST", base+"/claim", "")
-		req.Header.Set(api.HeaderIdempotencyKey, "k")
+		req.Header.Set(api.HeaderIdempotencyKey, keyK)
 		resp, err := client(r).Do(req)
 		if err == nil {
 			b, rerr := io.ReadAll(resp.Body)
@@ -299,10 +305,10 @@ func TestNeighbourLosesTheAnswer(t *testing.T) {
 				t.Errorf("%s: a cut answer is taken for a whole one: %d %s", name, resp.StatusCode, b)
 			}
 		}
-		if status, _ := ask(t, client(r), "POST", base+"/claim", "", api.HeaderIdempotencyKey, "l"); status != 410 {
+		if status, _ := ask(t, client(r), "POST", base+"/claim", "", api.HeaderIdempotencyKey, keyL); status != 410 {
 			t.Errorf("%s: under another key: %d", name, status)
 		}
-		if status, body := ask(t, client(r), "POST", base+"/claim", "", api.HeaderIdempotencyKey, "k"); status != 200 || !strings.Contains(body, content) {
+		if status, body := ask(t, client(r), "POST", base+"/claim", "", api.HeaderIdempotencyKey, keyK); status != 200 || !strings.Contains(body, content) {
 			t.Errorf("%s: under its key: %d %.100s", name, status, body)
 		}
 	}

@@ -76,7 +76,7 @@ func storeCalls() []string {
 
 func (c *counted) count(call string, err error) {
 	for _, expected := range []error{
-		nil, store.ErrNotFound, store.ErrExpired, store.ErrBurned, store.ErrDeleted, store.ErrExists, store.ErrKeyReused,
+		nil, store.ErrNotFound, store.ErrOtherKey, store.ErrExpired, store.ErrBurned, store.ErrDeleted, store.ErrExists, store.ErrKeyReused,
 		store.ErrDailyQuota, store.ErrActiveQuota, store.ErrMasterKey, context.Canceled,
 	} {
 		if errors.Is(err, expected) {

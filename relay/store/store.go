@@ -20,6 +20,7 @@ import (
 // them, nor the context's, is the store's own fault (disk, connection).
 var (
 	ErrNotFound    = errors.New("no such kubbi")
+	ErrOtherKey    = errors.New("claims under other idempotency keys may still be repeated, and none under this one")
 	ErrExpired     = errors.New("kubbi expired")
 	ErrBurned      = errors.New("kubbi burned")
 	ErrDeleted     = errors.New("kubbi deleted")
@@ -286,15 +287,18 @@ type Store interface {
 	// A kubbi whose MasterKey is not among opens is ErrMasterKey; nil stands
 	// for all keys.
 	//
-	// The other errors are Inspect's, and a failed claim counts nothing.
+	// The other errors are Inspect's, and a failed claim counts nothing. A claim
+	// with a key of a kubbi that has ended while the grace of another key is open
+	// gets an error that is ErrOtherKey as well: the key may be a guess.
 	//
 	// If the kubbi has Notify, a counted claim leaves an EventClaimed notice,
 	// and the last one an EventBurned notice after it.
 	Claim(ctx context.Context, token Hash, key *ClaimKey, opens []string, now time.Time) (*Claimed, error)
 
 	// Release ends the grace of the claim made with that key, and wipes the
-	// payload if the kubbi is terminal and no other grace is open. Releasing
-	// what is not there, or was released before, is no error.
+	// payload if the kubbi is terminal and no other grace is open. A token that is
+	// not there is ErrNotFound. If the key has no grace, while one of another key
+	// is open, it is ErrOtherKey; else releasing again is no error.
 	Release(ctx context.Context, token, key Hash, now time.Time) error
 
 	// Get returns that owner's kubbi, in any status, ErrNotFound if there is

@@ -66,6 +66,7 @@ type Rules struct {
 	Folders   []Folder
 	Hidden    bool     // also what starts with a dot or looks like a key store
 	HardLinks bool     // also files with a second name, for a user who names the folder
+	Cure      string   // how a first folder can be allowed, for errors; "": as over stdio
 	Missing   []string // what the user allows as well, and was not there at the start: for errors
 	Never     []string // absolute paths of folders that are refused even so, such as our own keys'
 }
@@ -193,6 +194,9 @@ func (r Rules) Allowed() string {
 	missing := ""
 	if len(r.Missing) > 0 {
 		missing = " The user also allows " + strings.Join(r.Missing, ", ") + ", which was not there when kubbi-mcp started."
+	}
+	if len(r.Folders) == 0 && r.Cure != "" {
+		return r.Cure + missing
 	}
 	if len(r.Folders) == 0 {
 		return "Only the user can allow one, by starting kubbi-mcp with --allow-dir DIR, or the host by offering it as a root." + missing

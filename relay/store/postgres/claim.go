@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -91,6 +92,9 @@ func (c *claim) claim(ctx context.Context, q *session) error {
 		}
 	}
 	if err := r.status.Err(); err != nil {
+		if c.key != nil && r.sealed && r.lastGrace() > c.now {
+			return errors.Join(err, store.ErrOtherKey)
+		}
 		return err
 	}
 	if !c.canOpen() {
@@ -217,14 +221,23 @@ func (s *Store) Release(ctx context.Context, token, key store.Hash, now time.Tim
 		var found bool
 		b := begin()
 		r.find(b, &found, lockByToken, token[:])
-		if err := q.step(ctx, b); err != nil || !found || !r.sealed {
+		if err := q.step(ctx, b); err != nil {
 			return err
+		}
+		if !found {
+			return store.ErrNotFound
+		}
+		if !r.sealed {
+			return nil
 		}
 		if err := q.loadGraces(ctx, &r, key[:]); err != nil {
 			return err
 		}
 		b = &pgx.Batch{}
 		if !r.endGrace(b, key[:]) {
+			if r.lastGrace() > ms(now) {
+				return store.ErrOtherKey
+			}
 			return nil
 		}
 		if r.settle(ms(now)) {

@@ -71,6 +71,9 @@ func (c *claim) claim(t *tx) error {
 		}
 	}
 	if err := r.status.Err(); err != nil {
+		if c.key != nil {
+			return errors.Join(err, t.otherGrace(r, c.now))
+		}
 		return err
 	}
 	if !c.canOpen() {
@@ -178,19 +181,18 @@ func (s *Store) Release(ctx context.Context, token, key store.Hash, now time.Tim
 	at := ms(now)
 	return s.writer.submit(ctx, &op{do: func(t *tx) error {
 		var r row
-		err := r.byToken(t.byToken, token)
-		if errors.Is(err, store.ErrNotFound) {
-			return nil
-		}
-		if err != nil {
+		if err := r.byToken(t.byToken, token); err != nil {
 			return err
 		}
 		if !r.sealed {
 			return nil
 		}
 		found, err := t.endGrace(&r, key)
-		if err != nil || !found {
+		if err != nil {
 			return err
+		}
+		if !found {
+			return t.otherGrace(&r, at)
 		}
 		if r.settle(at) {
 			if err := t.end(&r); err != nil {
@@ -232,6 +234,18 @@ func (t *tx) grace(r *row, key store.Hash) (grace, error) {
 	}
 	defer s.reset()
 	return grace{until: s.int(0), number: int(s.int(1)), at: s.int(2)}, nil
+}
+
+// otherGrace is store.ErrOtherKey if a grace is open, for a key that has none.
+func (t *tx) otherGrace(r *row, now int64) error {
+	if !r.sealed {
+		return nil
+	}
+	last, err := t.lastGrace(r)
+	if err == nil && last > now {
+		err = store.ErrOtherKey
+	}
+	return err
 }
 
 // setGrace keeps a grace: in the row, which is written later, if there is room.

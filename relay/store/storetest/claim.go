@@ -377,15 +377,37 @@ var releases = []testCase{
 		f.release(k, claimKey("b"), at(grace))
 		f.masterKeys()
 	}},
-	{"of what is not there is no error", func(f *fixture) {
-		f.release(f.kubbi(), claimKey("a"), t0)
+	{"of what is not there", func(f *fixture) {
+		f.releaseFails(f.kubbi(), claimKey("a"), t0, store.ErrNotFound)
 		k := f.put(f.kubbi(limit(1)))
 		f.release(k, claimKey("a"), t0)
 		f.claim(k, claimKey("a"), t0)
-		f.release(k, claimKey("b"), t0)
+		f.releaseFails(k, claimKey("b"), t0, store.ErrOtherKey)
 		f.masterKeys("key-1")
 		f.release(k, claimKey("a"), t0)
 		f.release(k, claimKey("a"), t0)
 		f.masterKeys()
+	}},
+	{"tells a wrong key while a grace is open", func(f *fixture) {
+		k := f.put(f.kubbi(limit(3)))
+		keys := []*store.ClaimKey{claimKey("a"), claimKey("b"), claimKey("c")}
+		for i, key := range keys {
+			f.claim(k, key, at(time.Duration(i)*time.Second))
+			f.releaseFails(k, claimKey("x"), at(time.Duration(i)*time.Second), store.ErrOtherKey)
+		}
+		f.claimFails(k, claimKey("x"), at(3*time.Second), store.ErrOtherKey)
+		f.claimFails(k, claimKey("x"), at(3*time.Second), store.ErrBurned)
+		f.claimFailsNot(k, nil, at(3*time.Second), store.ErrOtherKey)
+		f.release(k, keys[2], at(3*time.Second))
+		f.release(k, keys[0], at(3*time.Second))
+		f.claimFails(k, claimKey("x"), at(4*time.Second), store.ErrOtherKey)
+		f.claim(k, keys[1], at(4*time.Second)) // however often another was wrong
+		f.claimFailsNot(k, claimKey("x"), at(grace+time.Second), store.ErrOtherKey)
+		f.release(k, claimKey("x"), at(grace+time.Second))
+
+		e := f.put(f.kubbi())
+		f.claim(e, claimKey("a"), at(ttl-time.Second))
+		f.claimFails(e, claimKey("x"), at(ttl+time.Second), store.ErrOtherKey)
+		f.claimFails(e, claimKey("x"), at(ttl+time.Second), store.ErrExpired)
 	}},
 }

@@ -206,6 +206,22 @@ func (f *fixture) claimFails(k *store.Kubbi, key *store.ClaimKey, now time.Time,
 	}
 }
 
+// claimFailsNot wants a claim to fail, and not with an error.
+func (f *fixture) claimFailsNot(k *store.Kubbi, key *store.ClaimKey, now time.Time, not error) {
+	f.Helper()
+	if c, err := f.s.Claim(f.Context(), k.Token, key, nil, now); err == nil || errors.Is(err, not) || c != nil {
+		f.Fatalf("claim gave %v and error %v", c, err)
+	}
+}
+
+// releaseFails wants a release to fail with an error.
+func (f *fixture) releaseFails(k *store.Kubbi, key *store.ClaimKey, now time.Time, want error) {
+	f.Helper()
+	if err := f.s.Release(f.Context(), k.Token, key.Key, now); !errors.Is(err, want) {
+		f.Fatalf("release gave error %v, want %v", err, want)
+	}
+}
+
 func (f *fixture) release(k *store.Kubbi, key *store.ClaimKey, now time.Time) {
 	f.Helper()
 	if err := f.s.Release(f.Context(), k.Token, key.Key, now); err != nil {

@@ -1,0 +1,132 @@
+// Package misslimit limits how often one source may ask for a secret that does
+// not exist. The answer to a right secret never depends on it: the caller looks
+// the secret up first, and limits only what missed. A secret of 256 random bits
+// needs no lock-out, and a lock-out could be used against those who have one.
+package misslimit
+
+import (
+	"container/list"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// Window begins with a source's first miss. Its misses are forgotten when it ends.
+const Window = time.Minute
+
+// MaxSources is how many sources are remembered at most. The one whose window is
+// the oldest is forgotten first.
+const MaxSources = 64 << 10
+
+// Limiter counts the misses of each source. It may be used by several goroutines.
+type Limiter[S comparable] struct {
+	limit int
+
+	mu     sync.Mutex
+	of     map[S]*list.Element
+	oldest list.List // of *misses[S], by the time of the first
+}
+
+type misses[S comparable] struct {
+	source S
+	first  time.Time
+	n      int
+}
+
+// over says whether a source's window has ended, or was in a time to come before
+// the clock was put back.
+func (m *misses[S]) over(now time.Time) bool {
+	age := now.Sub(m.first)
+	return age < 0 || age >= Window
+}
+
+// New makes a limiter of so many misses in a window; 0 and less for any number.
+func New[S comparable](limit int) *Limiter[S] { return &Limiter[S]{limit: limit} }
+
+// Wait gives the time until a source may miss again, 0 if it may now.
+func (l *Limiter[S]) Wait(source S, now time.Time) time.Duration {
+	if l.limit <= 0 {
+		return 0
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.wait(source, now)
+}
+
+func (l *Limiter[S]) wait(source S, now time.Time) time.Duration {
+	e, ok := l.of[source]
+	if !ok {
+		return 0
+	}
+	m := e.Value.(*misses[S])
+	if m.n < l.limit || m.over(now) {
+		return 0
+	}
+	return m.first.Add(Window).Sub(now)
+}
+
+// Miss counts a miss. If the source has reached its limit before, it counts
+// nothing and gives the time until the source may miss again.
+func (l *Limiter[S]) Miss(source S, now time.Time) time.Duration {
+	if l.limit <= 0 {
+		return 0
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if wait := l.wait(source, now); wait > 0 {
+		return wait
+	}
+	for e := l.oldest.Front(); e != nil && e.Value.(*misses[S]).over(now); e = l.oldest.Front() {
+		l.forget(e)
+	}
+	if e, ok := l.of[source]; ok {
+		if m := e.Value.(*misses[S]); !m.over(now) {
+			m.n++
+			return 0
+		}
+		l.forget(e)
+	}
+	if l.oldest.Len() >= MaxSources {
+		l.forget(l.oldest.Front())
+	}
+	if l.of == nil {
+		l.of = map[S]*list.Element{}
+	}
+	l.of[source] = l.oldest.PushBack(&misses[S]{source: source, first: now, n: 1})
+	return 0
+}
+
+// Undo takes back what Miss has counted, for a caller that counts before it looks.
+func (l *Limiter[S]) Undo(source S) {
+	if l.limit <= 0 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e, ok := l.of[source]; ok {
+		m := e.Value.(*misses[S])
+		if m.n--; m.n <= 0 {
+			l.forget(e)
+		}
+	}
+}
+
+func (l *Limiter[S]) forget(e *list.Element) {
+	delete(l.of, e.Value.(*misses[S]).source)
+	l.oldest.Remove(e)
+}
+
+// Network is what counts as one address: whoever has an IPv6 address has all of
+// its /64. It is not valid for an address that is not.
+func Network(a netip.Addr) netip.Prefix {
+	a = a.Unmap().WithZone("")
+	bits := a.BitLen()
+	if a.Is6() {
+		bits = 64
+	}
+	p, err := a.Prefix(bits)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return p
+}
