@@ -44,7 +44,7 @@ func TestOtherSitesBurnNothing(t *testing.T) {
 	for name, headers := range foreign {
 		for _, req := range []struct{ method, path, body string }{
 			{"POST", "/r/" + c.ClaimToken + "/claim", ""},
-			{"POST", "/r/" + c.ClaimToken + "/claim", "key=k"},
+			{"POST", "/r/" + c.ClaimToken + "/claim", "key=k-0123456789abcdefghijklmn"},
 			{"DELETE", "/r/" + c.ClaimToken + "/claim", ""},
 			{"POST", api.PathKubbis, `{"content":"x","content_type":"text/plain","ttl_seconds":60}`},
 			{"DELETE", api.PathKubbi + c.ID, ""},
@@ -87,7 +87,7 @@ func TestOwnPageBehindProxy(t *testing.T) {
 		{"https://evil.example", "", false}, {"null", "", false}, {"https://evil.example", "cross-site", false},
 	} {
 		c := tm.create(0, key, small)
-		a := tm.call(0, "", "POST", "/r/"+c.ClaimToken+"/claim", "key=k",
+		a := tm.call(0, "", "POST", "/r/"+c.ClaimToken+"/claim", "key=k-0123456789abcdefghijklmn",
 			"Accept", firefox, "Content-Type", "application/x-www-form-urlencoded", "Origin", tc.origin, "Sec-Fetch-Site", tc.site)
 		if taken := a.status == http.StatusOK; taken != tc.taken {
 			t.Errorf("%+v: %d %.100s", tc, a.status, a.body)

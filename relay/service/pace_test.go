@@ -139,7 +139,7 @@ func TestSlowClients(t *testing.T) {
 	}
 
 	// In all it takes several times as long as one that stands still may.
-	body := strings.Replace(small, "p4yload", strings.Repeat("x", 60_000), 1)
+	body := strings.Replace(small, "p4yload", strings.Repeat("x", 150_000), 1)
 	c := open(post(len(body)))
 	for piece := []byte(body); len(piece) > 0; {
 		n := min(len(piece), 4_000)
@@ -147,7 +147,7 @@ func TestSlowClients(t *testing.T) {
 			t.Fatalf("one that is slow was cut off: %v", err)
 		}
 		piece = piece[n:]
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(50 * time.Millisecond)
 	}
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -118,7 +119,7 @@ func TestShares(t *testing.T) {
 // TestShareOfRequests: an address whose requests stand still does not take all
 // that may run, whether it comes by itself or through a trusted proxy.
 func TestShareOfRequests(t *testing.T) {
-	const most = 40
+	const most, key = 40, "k-0123456789abcdefghijklmn"
 	proxies, err := relay.ParseProxies([]string{"127.0.0.1"})
 	if err != nil {
 		t.Fatal(err)
@@ -133,7 +134,7 @@ func TestShareOfRequests(t *testing.T) {
 		t.Cleanup(func() { c.Close() })
 		_ = c.SetDeadline(time.Now().Add(patience))
 		if _, err := io.WriteString(c, "POST /r/"+strings.Repeat("A", 43)+"/claim HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: "+client+
-			"\r\nAccept: text/html\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 5\r\n\r\nkey="); err != nil {
+			"\r\nAccept: text/html\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: "+strconv.Itoa(len("key="+key))+"\r\n\r\nkey="); err != nil {
 			t.Fatal(err)
 		}
 		return bufio.NewReader(c), c
@@ -144,7 +145,7 @@ func TestShareOfRequests(t *testing.T) {
 	until(t, "they run", func() bool { return len(s.running) == most/4 })
 	for client, want := range map[string]int{"192.0.2.1": 503, "192.0.2.2": 404} {
 		r, c := send(client)
-		if _, err := io.WriteString(c, "k"); err != nil {
+		if _, err := io.WriteString(c, key); err != nil {
 			t.Fatal(err)
 		}
 		resp, err := http.ReadResponse(r, nil)
