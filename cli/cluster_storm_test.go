@@ -240,7 +240,7 @@ func (s *storm) check() {
 		requests += len(k.history)
 		most = max(most, len(k.history))
 		one := time.Now()
-		linearizable(s.t, "create "+strconv.Itoa(k.number), k.history, time.Minute)
+		linearizable(s.t, "create "+strconv.Itoa(k.number), k.history, patience)
 		longest = max(longest, time.Since(one))
 	}
 	s.t.Logf("%d requests checked in %v, those of one kubbi, %d at most, in %v at most", requests,
