@@ -171,3 +171,28 @@ func TestAgainWithoutGrace(t *testing.T) {
 		t.Errorf("after it was saved: %s", textOf(t, res))
 	}
 }
+
+// TestGraceIsNotBegunAnew repeats a claim: the time in which it can be repeated ends
+// when that of the first claim does, since the relay counts from there.
+func TestGraceIsNotBegunAnew(t *testing.T) {
+	const grace = time.Minute
+	h := claimKeys{}
+	k, err := h.take(t.Context(), anyToken)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.begun = k.begun.Add(-20 * time.Second) // a slow answer
+	end := k.graceEnds(grace)
+	if left := time.Until(end); left > 40*time.Second {
+		t.Errorf("%s are left after 20 seconds", left)
+	}
+	k.answered("one", end)
+	again, err := h.take(t.Context(), anyToken)
+	if err != nil || !again.again() {
+		t.Fatalf("%+v, %v", again, err)
+	}
+	if got := again.graceEnds(grace); !got.Equal(end) {
+		t.Errorf("repeated, it ends at %s, not at %s", got, end)
+	}
+	again.drop()
+}

@@ -136,7 +136,7 @@ func (t *toolset) answerLimit(sized bool) int64 {
 func (t *toolset) show(ctx context.Context, in claimInput, key *claimKey, got *kubbi.Claimed) (*mcp.CallToolResult, error) {
 	until := key.Until.Add(graceMargin)
 	if key.payload == nil {
-		until = time.Now().Add(got.Grace)
+		until = key.graceEnds(got.Grace)
 		key.release = func() { got.ReleaseSoon(context.WithoutCancel(ctx)) }
 		if got.Grace <= 0 { // the service would not give it again
 			until, key.payload = time.Now().Add(graceUnknown), got

@@ -29,6 +29,7 @@ type claimKey struct {
 	alone bool     // no other claim of this process is under way
 	seal  cipher.AEAD
 
+	begun   time.Time      // when the claim under way was: the relay's grace begins no earlier
 	session string         // of the client that was answered
 	written time.Time      // when its answer was; zero: it is not yet
 	payload *kubbi.Claimed // where the relay knows no keys; nil: it does
@@ -39,6 +40,16 @@ type claimKey struct {
 // again reports whether a claim was made under this key before, and may have
 // counted.
 func (k *claimKey) again() bool { return !k.Until.IsZero() }
+
+// graceEnds is when the relay forgets the key, at the earliest. A claim that is
+// repeated does not begin the grace anew.
+func (k *claimKey) graceEnds(grace time.Duration) time.Time {
+	end := k.begun.Add(grace)
+	if before := k.Until.Add(graceMargin); k.again() && before.Before(end) {
+		return before
+	}
+	return end
+}
 
 // renew makes it a new key.
 func (k *claimKey) renew() (err error) {

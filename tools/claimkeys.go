@@ -50,10 +50,14 @@ func (h *claimKeys) take(ctx context.Context, claimURL string) (*claimKey, error
 	sum := sha256.Sum256([]byte("kubbi-mcp claim\x00" + h.caller + "\x00" + u.Token()))
 	hash := hex.EncodeToString(sum[:])
 	k, alone, err := h.enter(ctx, hash)
-	if err != nil || k != nil {
-		return k, err
+	if err != nil {
+		return nil, err
 	}
-	k = &claimKey{hash: hash, keys: h, alone: alone, busy: !alone}
+	if k != nil {
+		k.begun = time.Now()
+		return k, nil
+	}
+	k = &claimKey{hash: hash, keys: h, alone: alone, busy: !alone, begun: time.Now()}
 	if alone && h.state != nil {
 		if err := k.open(ctx, u.Token()); ctx.Err() != nil {
 			k.leave()

@@ -54,7 +54,7 @@ func (s *Saver) passMemory(ctx context.Context, claimURL string, key *claimKey, 
 			key.failed(err)
 			return nil, err
 		}
-		until = time.Now().Add(claimed.Grace)
+		until = key.graceEnds(claimed.Grace)
 	}
 	got, err := claimed.Spooled()
 	if err == nil {

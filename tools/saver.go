@@ -291,7 +291,7 @@ func claimOptions(ctx context.Context, key *claimKey, seen *kubbi.Inspected) []k
 func (s *Saver) notSaved(err error, key *claimKey, got *kubbi.Spooled, spool *spool.Spool) error {
 	out := &Unsaved{Err: err, Grace: got.Grace}
 	if got.Grace > 0 {
-		key.lost(time.Now().Add(got.Grace))
+		key.lost(key.graceEnds(got.Grace))
 		return out
 	}
 	kept, kerr := s.state.keepAnswer(spool.Section(0, spool.Len()))
