@@ -24,13 +24,7 @@ func TestOtherSitesInChromium(t *testing.T) {
 	t.Parallel()
 	testkit.OnlyPlain(t, "one browser, and one request at a time")
 	modules := testkit.Needs(t, "KUBBI_PAGE", "the node_modules folder with playwright-core and axe-core")
-	chromium := os.Getenv("KUBBI_CHROMIUM")
-	if chromium == "" {
-		var err error
-		if chromium, err = exec.LookPath("chromium"); err != nil {
-			chromium = testkit.Needs(t, "KUBBI_CHROMIUM", "Chromium")
-		}
-	}
+	chromium := findChromium(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	team := testkit.MustFreeAddr(t)

@@ -32,6 +32,18 @@ import (
 	"kubbi-mcp/relay/relaytest"
 )
 
+// findChromium gives the path of Chromium.
+func findChromium(t *testing.T) string {
+	t.Helper()
+	if path := os.Getenv("KUBBI_CHROMIUM"); path != "" {
+		return path
+	}
+	if path, err := exec.LookPath("chromium"); err == nil {
+		return path
+	}
+	return testkit.Needs(t, "KUBBI_CHROMIUM", "Chromium")
+}
+
 // TestClaimPage opens claim URLs in Chromium, as people do: what each state
 // shows, what is copied and saved, that the policy holds, and that nothing
 // hinders people who can't see or use a mouse.
@@ -39,13 +51,7 @@ func TestClaimPage(t *testing.T) {
 	t.Parallel()
 	testkit.OnlyPlain(t, "one browser, and one request at a time")
 	modules := testkit.Needs(t, "KUBBI_PAGE", "the node_modules folder with playwright-core and axe-core")
-	chromium := os.Getenv("KUBBI_CHROMIUM")
-	if chromium == "" {
-		var err error
-		if chromium, err = exec.LookPath("chromium"); err != nil {
-			chromium = testkit.Needs(t, "KUBBI_CHROMIUM", "Chromium")
-		}
-	}
+	chromium := findChromium(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	s := newPageSite(ctx, t)
