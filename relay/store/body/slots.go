@@ -262,6 +262,18 @@ func (s *Slots) Read(slot, number int64) (secret Secret, there bool, err error) 
 	return secret, true, nil
 }
 
+// ReadTaken is Read within the transaction that may have taken the slot.
+func (s *Slots) ReadTaken(slot, number int64) (Secret, bool, error) {
+	if !s.written {
+		for i := range s.taken {
+			if t := &s.taken[i]; t.slot == slot && binary.BigEndian.Uint64(t.record[:]) == uint64(number) {
+				return Secret(t.record[8:]), true, nil
+			}
+		}
+	}
+	return s.Read(slot, number)
+}
+
 // Clear overwrites the slot of a kubbi with zeros, if it is still its own. Sync
 // makes that durable.
 func (s *Slots) Clear(slot, number int64) error {

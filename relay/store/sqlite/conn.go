@@ -242,4 +242,3 @@ func fatal(err error) bool {
 }
 
 const busy5s = 5 * time.Second
-

@@ -335,7 +335,7 @@ func (t *tx) unlock(r *row) error {
 	if !r.Sealed {
 		return nil
 	}
-	secret, there, err := t.slots.Read(r.slot, int64(r.number))
+	secret, there, err := t.slots.ReadTaken(r.slot, int64(r.number))
 	if err == nil && !there {
 		err = fmt.Errorf("%w: the secret of kubbi %s is missing", store.ErrDamaged, r.id)
 	}
