@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"time"
 
+	"kubbi-mcp/internal/disk"
 	"kubbi-mcp/relay/keyring"
 	"kubbi-mcp/relay/store"
 )
