@@ -301,8 +301,7 @@ func (t *tx) dropRows(gone []body.Used) error {
 		if err := r.find(t.byNumber, store.Number(g.Number)); err != nil {
 			return err
 		}
-		t.drop.bindInt(1, g.Number)
-		if err := t.drop.run(); err != nil {
+		if err := t.dropRow(g.Number); err != nil {
 			return err
 		}
 		d := total{n: -1}
