@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"sync"
 	"testing"
 	"time"
@@ -105,12 +106,11 @@ func (l *load) handoff(ctx context.Context, n int) {
 			continue
 		}
 		h.numbers[c.Number]++
-		for chunk, err := range c.Payload {
-			if err == nil && !bytes.Equal(chunk.Sealed, l.payload) {
-				err = errors.New("payload is another one")
-			}
-			l.ok(err)
+		got, err := io.ReadAll(c.Payload)
+		if err == nil && !bytes.Equal(got, l.payload) {
+			err = errors.New("payload is another one")
 		}
+		l.ok(err)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -150,10 +150,8 @@ func (l *load) finish(t *testing.T) {
 				t.Errorf("claim: %v", err)
 				break
 			}
-			for chunk, err := range c.Payload {
-				if err != nil || !bytes.Equal(chunk.Sealed, l.payload) {
-					t.Errorf("payload has %d bytes, error %v", len(chunk.Sealed), err)
-				}
+			if got, err := io.ReadAll(c.Payload); err != nil || !bytes.Equal(got, l.payload) {
+				t.Errorf("payload has %d bytes, error %v", len(got), err)
 			}
 			unread++
 		}
