@@ -70,19 +70,24 @@ const pieceSize = 1 << 20
 type pieceReader struct {
 	from  io.Reader
 	buf   []byte
-	ended bool
+	ahead bool // buf's last byte belongs to the next piece
+	eof   bool
 }
 
 // next reads the next piece, of pieceSize unless the payload ends with it. It is
 // good until the next call. guess is about how long it will be.
 func (r *pieceReader) next(guess int64) ([]byte, error) {
-	if r.buf == nil {
-		r.buf = make([]byte, 0, min(max(guess, 512), pieceSize))
+	const most = pieceSize + 1 // a byte more tells whether the payload has ended
+	switch {
+	case r.ahead:
+		r.buf[0] = r.buf[pieceSize]
+		r.buf = r.buf[:1]
+	case r.buf == nil:
+		r.buf = make([]byte, 0, min(max(guess, 512), most))
 	}
-	r.buf = r.buf[:0]
-	for idle := 0; !r.ended && len(r.buf) < pieceSize; {
+	for idle := 0; !r.eof && len(r.buf) < most; {
 		if len(r.buf) == cap(r.buf) {
-			grown := make([]byte, len(r.buf), min(4*cap(r.buf), pieceSize))
+			grown := make([]byte, len(r.buf), min(4*cap(r.buf), most))
 			copy(grown, r.buf)
 			r.buf = grown
 		}
@@ -90,7 +95,7 @@ func (r *pieceReader) next(guess int64) ([]byte, error) {
 		r.buf = r.buf[:len(r.buf)+n]
 		switch {
 		case err == io.EOF:
-			r.ended = true
+			r.eof = true
 		case err != nil:
 			return nil, err
 		case n > 0:
@@ -101,8 +106,14 @@ func (r *pieceReader) next(guess int64) ([]byte, error) {
 			}
 		}
 	}
+	if r.ahead = len(r.buf) == most; r.ahead {
+		return r.buf[:pieceSize], nil
+	}
 	return r.buf, nil
 }
+
+// ended tells whether there is no next piece.
+func (r *pieceReader) ended() bool { return r.eof && !r.ahead }
 
 // sealingRoom is about how much longer a small payload gets by sealing.
 const sealingRoom = 1 << 10
@@ -112,7 +123,7 @@ func (c *creation) deliver(ctx context.Context) (err error) {
 	if c.last, err = c.read.next(c.k.Size + sealingRoom); err != nil {
 		return err
 	}
-	if !c.read.ended {
+	if !c.read.ended() {
 		return c.large(ctx)
 	}
 	if len(c.last) > store.MaxInRow {
@@ -212,7 +223,7 @@ func (c *creation) look(ctx context.Context, q *session, b *pgx.Batch) (done boo
 	switch {
 	case c.seen.mine:
 		return true, nil
-	case c.seen.keyed && !c.read.ended:
+	case c.seen.keyed && !c.read.ended():
 		return false, nil // nobody knows yet which request it is
 	case c.seen.replay != nil:
 		c.replay = c.seen.replay

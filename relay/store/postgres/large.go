@@ -38,7 +38,7 @@ func (c *creation) large(ctx context.Context) error {
 	if err := c.tx.step(ctx, begin()); err != nil {
 		return c.failed(ctx, err)
 	}
-	for c.pieces = 1; !c.read.ended; c.pieces++ {
+	for c.pieces = 1; !c.read.ended(); c.pieces++ {
 		var b pgx.Batch
 		b.Queue(insertChunk, int64(c.k.Token.Number), c.pieces-1, c.last)
 		if err := c.tx.step(ctx, &b); err != nil {
@@ -54,7 +54,7 @@ func (c *creation) large(ctx context.Context) error {
 // drain reads the rest of a payload whose key another kubbi has in its grace:
 // nobody knows before its end whether it is the same request.
 func (c *creation) drain(ctx context.Context) error {
-	for !c.read.ended {
+	for !c.read.ended() {
 		if _, err := c.read.next(0); err != nil {
 			return err
 		}
@@ -89,7 +89,7 @@ func (c *creation) raced(ctx context.Context, err error) error {
 	}
 	c.tx.release(ctx)
 	c.tx = nil
-	if !c.read.ended {
+	if !c.read.ended() {
 		return c.drain(ctx)
 	}
 	return c.settle(ctx, doubt, err)

@@ -28,7 +28,8 @@ type load struct {
 	mu       sync.Mutex
 	made     []*handed
 	failures int
-	strange  []error // that are not store.ErrUnavailable
+	full     int     // creates that said so
+	strange  []error // other than store.ErrUnavailable
 }
 
 // handed is a kubbi and what was said of it.
@@ -63,7 +64,10 @@ func (l *load) ok(err error) bool {
 		return true
 	}
 	l.failures++
-	if !errors.Is(err, store.ErrUnavailable) {
+	switch {
+	case errors.Is(err, store.ErrFull):
+		l.full++
+	case !errors.Is(err, store.ErrUnavailable):
 		l.strange = append(l.strange, err)
 	}
 	return false
@@ -125,7 +129,7 @@ func (l *load) finish(t *testing.T) {
 	l.stop()
 	l.wg.Wait()
 	for _, err := range l.strange[:min(5, len(l.strange))] {
-		t.Errorf("a call failed with %v, which is not store.ErrUnavailable", err)
+		t.Errorf("a call failed with %v", err)
 	}
 	unread := 0
 	for i, h := range l.made {

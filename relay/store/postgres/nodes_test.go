@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -207,6 +208,56 @@ func TestKeyOfLargeCreates(t *testing.T) {
 	}
 	if n := nodes[0].Count(t, "chunks"); n != 3 {
 		t.Errorf("%d chunks", n)
+	}
+}
+
+// TestPieces has payloads whose ends fall on those of pieces, from readers that
+// give their last bytes with io.EOF, and one byte at a time.
+func TestPieces(t *testing.T) {
+	s := openStore(t, cluster.Schema(t))
+	whole := make([]byte, 6<<20)
+	_, _ = rand.Read(whole)
+	for _, size := range []int{0, 1, store.MaxInRow, store.MaxInRow + 1, 1<<20 - 1, 1 << 20, 1<<20 + 1, 2 << 20, 2<<20 + 1, 4 << 20, 6 << 20} {
+		for name, from := range map[string]func(io.Reader) io.Reader{
+			"plain": func(r io.Reader) io.Reader { return r }, "with EOF": iotest.DataErrReader, "halves": iotest.HalfReader,
+		} {
+			k := newKubbi("team", 1)
+			k.Size = int64(size)
+			if _, err := s.Create(t.Context(), k, from(bytes.NewReader(whole[:size])), nil, store.Quota{}, t0); err != nil {
+				t.Fatal(err)
+			}
+			c, err := s.Claim(t.Context(), k.Token, nil, nil, t0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := io.ReadAll(c.Payload); err != nil || !bytes.Equal(got, whole[:size]) {
+				t.Errorf("%d bytes, %s: %d came back, error %v", size, name, len(got), err)
+			}
+			if err := c.Payload.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+// TestMissingPayload has rows that somebody else took from a store.
+func TestMissingPayload(t *testing.T) {
+	url := cluster.Schema(t)
+	s := openStore(t, url)
+	for size, take := range map[int]string{10: "UPDATE kubbis SET payload = NULL", 3 << 20: "DELETE FROM chunks WHERE ordinal = 1"} {
+		k := newKubbi("team", 2)
+		if _, err := s.Create(t.Context(), k, payloadOf(make([]byte, size)), nil, store.Quota{}, t0); err != nil {
+			t.Fatal(err)
+		}
+		run(t, url, take)
+		for _, key := range []*store.ClaimKey{nil, {Key: randomHash(), Grace: time.Minute}} {
+			if _, err := s.Claim(t.Context(), k.Token, key, nil, t0); !errors.Is(err, store.ErrDamaged) {
+				t.Errorf("%d bytes: %v", size, err)
+			}
+		}
+		if got, err := s.Get(t.Context(), "team", k.ID, t0); err != nil || got.Retrievals != 0 {
+			t.Errorf("%+v, error %v", got, err)
+		}
 	}
 }
 
