@@ -16,9 +16,10 @@ const (
 	lockByNumber = "SELECT " + columns + " FROM kubbis WHERE number = $1 FOR UPDATE"
 )
 
-// Claim counts a retrieval and gives the payload: see store.Store. It is one
-// transaction of two round trips, which locks the row in the first and
-// commits in the second; a large payload comes between.
+// Claim counts a retrieval and gives the payload: see store.Store. If it is not
+// one that a single statement does (see once), it is one transaction of two round
+// trips, which locks the row in the first and commits in the second; a large
+// payload comes between.
 func (s *Store) Claim(ctx context.Context, token store.Token, key *store.ClaimKey, opens []string, now time.Time) (*store.Claimed, error) {
 	if err := s.enter(ctx); err != nil {
 		return nil, err
@@ -59,6 +60,11 @@ func (c *claim) keyBytes() []byte {
 func (c *claim) claim(ctx context.Context, q *session) error {
 	c.payload.reset() // of an attempt before
 	c.replay = false
+	if !q.doubt {
+		if done, err := c.once(ctx, q); done || err != nil {
+			return err
+		}
+	}
 	r := &c.row
 	var found bool
 	var inRow []byte
@@ -193,6 +199,9 @@ func (s *Store) Release(ctx context.Context, token store.Token, key store.Hash, 
 }
 
 func release(ctx context.Context, q *session, token store.Token, key store.Hash, now store.Millis) error {
+	if done, err := onceReleased(ctx, q, token, key); done || err != nil {
+		return err
+	}
 	var r row
 	var found bool
 	b := begin()
