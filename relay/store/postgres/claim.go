@@ -29,7 +29,7 @@ func (s *Store) Claim(ctx context.Context, token store.Token, key *store.ClaimKe
 		key = nil
 	}
 	c := &claim{token: token, key: key, opens: opens, now: store.MillisOf(now), payload: &kept{dir: s.spool}}
-	if err := s.run(ctx, func(q *session) error { return c.claim(ctx, q) }); err != nil {
+	if err := s.claim(ctx, c); err != nil {
 		_ = c.payload.Close()
 		return nil, err
 	}
@@ -60,11 +60,6 @@ func (c *claim) keyBytes() []byte {
 func (c *claim) claim(ctx context.Context, q *session) error {
 	c.payload.reset() // of an attempt before
 	c.replay = false
-	if !q.doubt {
-		if done, err := c.once(ctx, q); done || err != nil {
-			return err
-		}
-	}
 	r := &c.row
 	var found bool
 	var inRow []byte
@@ -127,21 +122,16 @@ func (c *claim) count(ctx context.Context, q *session) error {
 		after.setGrace(&b, c.key.Key[:], c.grace(), c.now)
 	}
 	after.write(&b, c.now, false)
-	return c.known(q, q.commit(ctx, &b))
+	err := q.commit(ctx, &b)
+	if err != nil && q.unknown && c.key == nil {
+		return final{err} // a repeat could not find out whether it was counted
+	}
+	return err
 }
 
 // grace is what is kept of the claim, once it is counted.
 func (c *claim) grace() store.Grace {
 	return store.Grace{Until: c.now.After(c.key.Grace), Number: c.number, At: c.now}
-}
-
-// known makes an error final where a repeat could not find out whether the claim
-// was counted.
-func (c *claim) known(q *session, err error) error {
-	if err != nil && q.unknown && c.key == nil {
-		return final{err}
-	}
-	return err
 }
 
 // pagePieces is how many pieces are asked for at once: each answer has a time
@@ -195,13 +185,10 @@ func (s *Store) Release(ctx context.Context, token store.Token, key store.Hash, 
 		return err
 	}
 	defer s.leave()
-	return s.run(ctx, func(q *session) error { return release(ctx, q, token, key, store.MillisOf(now)) })
+	return s.release(ctx, token, key, store.MillisOf(now))
 }
 
 func release(ctx context.Context, q *session, token store.Token, key store.Hash, now store.Millis) error {
-	if done, err := onceReleased(ctx, q, token, key); done || err != nil {
-		return err
-	}
 	var r row
 	var found bool
 	b := begin()

@@ -36,9 +36,9 @@ var claimOnce = onceChange + `done = (key IS NULL), due = CASE WHEN key IS NULL 
 	strings.Replace(onceRow, " AND token", " AND n = number AND token", 1) +
 	strings.NewReplacer(" secret,", " s,", " record,", " r,").Replace(columns) + ", p"
 
-// once claims a kubbi that may be claimed once, and has not been. It is false if
-// the kubbi is not one of those: nothing was done.
-func (c *claim) once(ctx context.Context, q *session) (done bool, err error) {
+// once queues the claim of a kubbi that may be claimed once, and has not been. done
+// tells whether it is one of those; if not, nothing is done.
+func (c *claim) once(b *pgx.Batch, done *bool, inRow *[]byte) {
 	after := store.Life{MaxRetrievals: 1, First: never, Last: never, Ended: never}
 	after.Count(c.now)
 	args := []any{int64(c.token.Number), c.token.Hash[:], after.Status, after.Retrievals, when(after.Ended), c.opens}
@@ -48,29 +48,47 @@ func (c *claim) once(ctx context.Context, q *session) (done bool, err error) {
 		sql = claimOnceKeyed
 		args = append(args, c.key.Key[:], when(c.grace().Until))
 	}
-	var inRow []byte
-	var b pgx.Batch
 	b.Queue(sql, args...).QueryRow(func(res pgx.Row) error {
-		err := c.row.scan(res, &inRow)
-		done = err == nil
+		err := c.row.scan(res, inRow)
+		*done = err == nil
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
 		}
 		return err
 	})
-	if err := c.known(q, q.apply(ctx, &b)); err != nil || !done {
-		return false, err
-	}
-	return true, c.payload.add(inRow)
 }
 
-// onceReleased releases a kubbi that has burned and that no other key has claimed.
-// It is false if the kubbi is not one of those: nothing was done.
-func onceReleased(ctx context.Context, q *session, token store.Token, key store.Hash) (done bool, err error) {
-	var b pgx.Batch
-	b.Queue(releaseOnce, int64(token.Number), token.Hash[:], key[:], store.Burned).Exec(func(tag pgconn.CommandTag) error {
-		done = tag.RowsAffected() > 0
-		return nil
+// claim claims a kubbi, with others if it is small and claimed once.
+func (s *Store) claim(ctx context.Context, c *claim) error {
+	var done bool
+	var inRow []byte
+	unknown, err := s.together(ctx, c.token.Number, func(b *pgx.Batch) { c.once(b, &done, &inRow) })
+	switch {
+	case err == nil && done:
+		return c.payload.add(inRow)
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case unknown && c.key == nil:
+		return explain(err)
+	}
+	return s.runIn(ctx, unknown, func(q *session) error { return c.claim(ctx, q) })
+}
+
+// release releases a kubbi, with others if it has burned and no other key has
+// claimed it.
+func (s *Store) release(ctx context.Context, token store.Token, key store.Hash, now store.Millis) error {
+	var done bool
+	unknown, err := s.together(ctx, token.Number, func(b *pgx.Batch) {
+		b.Queue(releaseOnce, int64(token.Number), token.Hash[:], key[:], store.Burned).Exec(func(tag pgconn.CommandTag) error {
+			done = tag.RowsAffected() > 0
+			return nil
+		})
 	})
-	return done, q.apply(ctx, &b)
+	switch {
+	case err == nil && done:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	}
+	return s.runIn(ctx, unknown, func(q *session) error { return release(ctx, q, token, key, now) })
 }
