@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"sync"
 	"testing"
 	"time"
@@ -14,8 +16,9 @@ import (
 	"kubbi-mcp/relay/store/postgres"
 )
 
-// reads is how often each kubbi of a load may be claimed.
-const reads = 3
+// readsOf is how often kubbi n of a load may be claimed: half of them once, as
+// most kubbis are.
+func readsOf(n int) int { return 1 + n/2%2*2 }
 
 // load is callers at work on a store, and what they were told.
 type load struct {
@@ -27,7 +30,8 @@ type load struct {
 	mu       sync.Mutex
 	made     []*handed
 	failures int
-	strange  []error // that are not store.ErrUnavailable
+	full     int     // creates that said so
+	strange  []error // other than store.ErrUnavailable
 }
 
 // handed is a kubbi and what was said of it.
@@ -62,7 +66,10 @@ func (l *load) ok(err error) bool {
 		return true
 	}
 	l.failures++
-	if !errors.Is(err, store.ErrUnavailable) {
+	switch {
+	case errors.Is(err, store.ErrFull):
+		l.full++
+	case !errors.Is(err, store.ErrUnavailable):
 		l.strange = append(l.strange, err)
 	}
 	return false
@@ -80,9 +87,9 @@ func (l *load) done() int {
 	return len(l.made)
 }
 
-// handoff makes a kubbi and claims it less often than it may be.
+// handoff makes a kubbi, and claims it less often than it may be, but once.
 func (l *load) handoff(ctx context.Context, n int) {
-	h := &handed{k: newKubbi("team", reads), numbers: map[int]int{}}
+	h := &handed{k: newKubbi("team", readsOf(n)), numbers: map[int]int{}}
 	var key *store.CreateKey
 	if n%2 == 0 {
 		key = &store.CreateKey{Key: randomHash(), Request: randomHash(), Grace: time.Hour}
@@ -94,9 +101,9 @@ func (l *load) handoff(ctx context.Context, n int) {
 	if !l.ok(err) {
 		return
 	}
-	for i := range reads - 1 {
+	for i := range max(1, h.k.MaxRetrievals-1) {
 		var key *store.ClaimKey
-		if i == 0 {
+		if i == 0 && n%5 > 0 {
 			key = &store.ClaimKey{Key: randomHash(), Grace: time.Hour}
 		}
 		c, err := l.node(n+i).Claim(ctx, h.k.Token, key, nil, t0)
@@ -105,12 +112,20 @@ func (l *load) handoff(ctx context.Context, n int) {
 			continue
 		}
 		h.numbers[c.Number]++
-		for chunk, err := range c.Payload {
-			if err == nil && !bytes.Equal(chunk.Sealed, l.payload) {
-				err = errors.New("payload is another one")
+		if key != nil && n%3 == 0 {
+			// What comes of it is seen when nobody may repeat the claim.
+			released := l.node(n).Release(ctx, h.k.Token, key.Key, t0)
+			if l.ok(released) && c.Burned {
+				if _, err := l.node(n).Claim(ctx, h.k.Token, key, nil, t0); !errors.Is(err, store.ErrBurned) {
+					l.ok(fmt.Errorf("a claim that was released: %w", err))
+				}
 			}
-			l.ok(err)
 		}
+		got, err := io.ReadAll(c.Payload)
+		if err == nil && !bytes.Equal(got, l.payload) {
+			err = errors.New("payload is another one")
+		}
+		l.ok(err)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -125,7 +140,7 @@ func (l *load) finish(t *testing.T) {
 	l.stop()
 	l.wg.Wait()
 	for _, err := range l.strange[:min(5, len(l.strange))] {
-		t.Errorf("a call failed with %v, which is not store.ErrUnavailable", err)
+		t.Errorf("a call failed with %v", err)
 	}
 	unread := 0
 	for i, h := range l.made {
@@ -136,7 +151,7 @@ func (l *load) finish(t *testing.T) {
 		}
 		won := 0
 		for number, times := range h.numbers {
-			if times > 1 || number > reads {
+			if times > 1 || number > h.k.MaxRetrievals {
 				t.Errorf("%d claims have number %d", times, number)
 			}
 			won++
@@ -144,16 +159,14 @@ func (l *load) finish(t *testing.T) {
 		if k.Retrievals < won || k.Retrievals > won+h.lost {
 			t.Errorf("%d retrievals, %d claims acknowledged, %d unknown", k.Retrievals, won, h.lost)
 		}
-		for ; k.Status == store.Active && k.Retrievals < reads; k.Retrievals++ {
+		for ; k.Status == store.Active && k.Retrievals < k.MaxRetrievals; k.Retrievals++ {
 			c, err := l.node(i).Claim(t.Context(), h.k.Token, nil, nil, t0)
 			if err != nil {
 				t.Errorf("claim: %v", err)
 				break
 			}
-			for chunk, err := range c.Payload {
-				if err != nil || !bytes.Equal(chunk.Sealed, l.payload) {
-					t.Errorf("payload has %d bytes, error %v", len(chunk.Sealed), err)
-				}
+			if got, err := io.ReadAll(c.Payload); err != nil || !bytes.Equal(got, l.payload) {
+				t.Errorf("payload has %d bytes, error %v", len(got), err)
 			}
 			unread++
 		}
