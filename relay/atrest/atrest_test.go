@@ -302,7 +302,7 @@ func TestOpenerStaysFailed(t *testing.T) {
 		if err != boom || len(got) >= size {
 			t.Errorf("at %d: %d bytes, %v", at, len(got), err)
 		}
-		if _, err := o.Next(); err != boom {
+		if _, err := o.Next(1); err != boom {
 			t.Errorf("at %d: then %v", at, err)
 		}
 		if err := o.Done(); err != boom {

@@ -160,18 +160,13 @@ func (o *Opener) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	chunk, err := o.Next()
-	if err != nil {
-		return 0, err
-	}
-	n := copy(p, chunk)
-	o.ready = chunk[n:]
-	return n, nil
+	b, err := o.Next(int64(len(p)))
+	return copy(p, b), err
 }
 
-// Next gives some of the plaintext, valid until the next call: what was not yet
-// read of a chunk, or all of the next one. It is an error only where Read's is.
-func (o *Opener) Next() ([]byte, error) {
+// Next gives some of the plaintext, at least a byte and at most n, valid until the next
+// call. Its errors are Read's.
+func (o *Opener) Next(n int64) ([]byte, error) {
 	for len(o.ready) == 0 {
 		if o.err != nil {
 			return nil, o.err
@@ -180,15 +175,16 @@ func (o *Opener) Next() ([]byte, error) {
 			o.ready = nil
 		}
 	}
-	chunk := o.ready
-	o.ready = nil
-	return chunk, nil
+	n = min(n, int64(len(o.ready)))
+	b := o.ready[:n]
+	o.ready = o.ready[n:]
+	return b, nil
 }
 
 // Done reads on until it knows that the plaintext was whole, and gives nil then. More
 // plaintext than was read is ErrOpen.
 func (o *Opener) Done() error {
-	switch _, err := o.Next(); err {
+	switch _, err := o.Next(1); err {
 	case io.EOF:
 		return nil
 	case nil:

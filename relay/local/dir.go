@@ -90,7 +90,7 @@ func openDir(ctx context.Context, cfg Config) (_ *opened, err error) {
 	self := newIdentity(key)
 	rl, err := relay.New(relay.Config{
 		Store: db, Keyring: ring, Origin: cfg.Origin, Mark: self.mark, Own: inProcess, Limits: cfg.Limits, Grace: cfg.Grace,
-		Retention: cfg.Retention, SweepEvery: cfg.SweepEvery, SpoolDir: cfg.Dir, Now: cfg.Now, Rand: cfg.Rand, Logger: cfg.Logger,
+		Retention: cfg.Retention, SweepEvery: cfg.SweepEvery, Now: cfg.Now, Rand: cfg.Rand, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return nil, err
