@@ -15,7 +15,7 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// pieces runs a check over content in pieces of that many bytes.
+// checked runs a check over content in pieces of that many bytes.
 func checked(c contentCheck, content []byte, piece int) string {
 	for len(content) > 0 {
 		n := min(piece, len(content))
@@ -53,7 +53,7 @@ func FuzzContentChecks(f *testing.F) {
 		if (err == nil) != (got == "") {
 			t.Errorf("JSON %q: %q, want %v", content, got, err)
 		}
-		if whole := checked(&jsonCheck{}, content, len(content)+1); whole != got {
+		if whole := checked(&jsonCheck{}, content, len(content)+1); (whole == "") != (got == "") {
 			t.Errorf("JSON %q: whole it is %q, in pieces %q", content, whole, got)
 		}
 	})

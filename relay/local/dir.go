@@ -16,7 +16,6 @@ import (
 	"sync"
 	"time"
 
-	"kubbi-mcp/internal/spool"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay"
 	"kubbi-mcp/relay/keyring"
@@ -59,9 +58,6 @@ func openDir(ctx context.Context, cfg Config) (_ *opened, err error) {
 	hadStore := err == nil
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("open data directory: %w", err)
-	}
-	if err := spool.Sweep(cfg.Dir, time.Now()); err != nil {
-		cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "old spools of the local relay not removed", slog.Any("err", err))
 	}
 	path := keyring.File(filepath.Join(cfg.Dir, keyringName))
 	if _, err := keyring.First(ctx, path, func() (bool, error) { return hadStore, nil }, storePath, cfg.Rand, cfg.Now()); err != nil {
