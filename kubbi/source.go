@@ -167,7 +167,9 @@ func (f *sourceFile) Close() error { return f.r.Close() }
 // sourceReader gives a source as it stands in a body.
 type sourceReader struct {
 	s    *sourced
+	raw  bool
 	file *sourceFile // nil: not open
+	text utf8Check   // raw
 	in   []byte
 	n    int // bytes in in, of a rune that is not whole
 	buf  []byte
@@ -178,6 +180,15 @@ type sourceReader struct {
 
 // Read implements io.Reader.
 func (r *sourceReader) Read(p []byte) (int, error) {
+	if r.raw && r.err == nil {
+		n := 0
+		if n, r.err = r.readRaw(p); r.err != nil {
+			r.close()
+		}
+		if n > 0 {
+			return n, nil
+		}
+	}
 	for len(r.out) == 0 {
 		if r.err != nil {
 			return 0, r.err
@@ -189,6 +200,24 @@ func (r *sourceReader) Read(p []byte) (int, error) {
 	n := copy(p, r.out)
 	r.out = r.out[n:]
 	return n, nil
+}
+
+// readRaw reads bytes as they are. A text has to be one.
+func (r *sourceReader) readRaw(p []byte) (n int, err error) {
+	if r.file == nil {
+		if r.file, err = r.s.open(); err != nil {
+			return 0, err
+		}
+	}
+	n, err = r.file.Read(p)
+	r.done += int64(n)
+	if r.s.json || r.s.Encoding != "" {
+		return n, err
+	}
+	if !r.text.goesOn(p[:n]) || err == io.EOF && !r.text.ends() {
+		return 0, r.s.notText()
+	}
+	return n, err
 }
 
 // fill reads and encodes the next piece.
@@ -220,7 +249,7 @@ func (r *sourceReader) fill() (err error) {
 	default:
 		whole := n
 		if err == nil {
-			whole = outline.WholeRunes(p)
+			whole = wholeRunes(p)
 		}
 		var bad error
 		if r.buf, bad = jsontext.AppendQuote(r.buf[:0], p[:whole]); bad != nil {
