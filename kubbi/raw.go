@@ -87,7 +87,7 @@ func readRaw(r io.Reader, limit int64) (*rawPayload, error) {
 		return nil, noPayload()
 	case head.Files == nil:
 		if !add(Part{ContentType: cutText(head.ContentType, maxLabel), Size: *head.ContentBytes}) {
-			return nil, errTooLarge
+			return nil, tooLarge(limit)
 		}
 	default:
 		p.Files = make([]api.ClaimedFile, 0, len(head.Files))
@@ -106,31 +106,44 @@ func readRaw(r io.Reader, limit int64) (*rawPayload, error) {
 			return nil, errNotRaw
 		}
 		if !add(Part{Name: f.Name, ContentType: f.ContentType, Role: f.Role, Size: f.SizeBytes}) {
-			return nil, errTooLarge
+			return nil, tooLarge(limit)
 		}
 	}
 	return p, nil
 }
 
-// part gives the next part and its bytes, which are to be read before the one after
-// it. After the last one the error is io.EOF, if the body ends there; bytes that
-// are missing are io.ErrUnexpectedEOF.
-func (p *rawPayload) part() (*Part, io.Reader, error) {
-	if p.left > 0 {
-		return nil, nil, errors.New("a part of the payload was not read to its end")
+// open gives the bytes of a part, which are read in the order of the parts, each
+// once. Bytes that are missing are io.ErrUnexpectedEOF.
+func (p *rawPayload) open(i int) (io.Reader, error) {
+	if i != p.next || p.left > 0 {
+		return nil, errPartsOnce
 	}
-	if p.next == len(p.parts) {
-		if _, err := p.body.ReadByte(); err != nil {
-			return nil, nil, err
-		}
-		return nil, nil, errNotRaw
-	}
-	part := &p.parts[p.next]
-	p.next, p.left = p.next+1, part.Size
-	return part, (*rawPart)(p), nil
+	p.next, p.left = p.next+1, p.parts[i].Size
+	return (*rawPart)(p), nil
 }
 
-// rawPart reads the part that part has given.
+var errPartsOnce = errors.New("kubbi: the parts of a payload under way are read once each, in their order")
+
+// end reads what is left of the parts, and says whether the body ends after it.
+func (p *rawPayload) end() error {
+	for _, part := range p.parts[p.next:] {
+		p.left += part.Size
+	}
+	p.next = len(p.parts)
+	if _, err := io.Copy(io.Discard, (*rawPart)(p)); err != nil {
+		return err
+	}
+	switch _, err := p.body.ReadByte(); err {
+	case io.EOF:
+		return nil
+	case nil:
+		return errNotRaw
+	default:
+		return err
+	}
+}
+
+// rawPart reads the part that was opened.
 type rawPart rawPayload
 
 // Read implements io.Reader.
@@ -148,27 +161,33 @@ func (p *rawPart) Read(b []byte) (int, error) {
 
 // inMemory reads all parts and gives the payload as JSON has it.
 func (p *rawPayload) inMemory() (*api.ClaimResponse, error) {
-	for {
-		part, r, err := p.part()
-		if err == io.EOF {
-			return &p.ClaimResponse, nil
-		}
+	for i, part := range p.parts {
+		r, err := p.open(i)
 		if err != nil {
 			return nil, err
 		}
-		b, err := readExactly(r, part.Size)
-		if err != nil {
+		b, err := readAll(r, part.Size, part.Size)
+		switch {
+		case err != nil:
 			return nil, err
-		}
-		if p.Files != nil {
-			f := &p.Files[p.next-1]
+		case p.Files != nil:
+			f := &p.Files[i]
 			f.Content, f.Encoding = fileContent(b, f.Encoding)
-			continue
-		}
-		if p.Content, err = contentJSON(b, part.ContentType); err != nil {
-			return nil, err
+		default:
+			if p.Content, err = contentJSON(b, part.ContentType); err != nil {
+				return nil, err
+			}
 		}
 	}
+	return &p.ClaimResponse, p.end()
+}
+
+// spooled gives the payload with its parts still to be read, once each.
+func (p *rawPayload) spooled() *Spooled {
+	for i := range p.parts {
+		p.parts[i].open = func() (io.Reader, error) { return p.open(i) }
+	}
+	return &Spooled{ClaimResponse: p.ClaimResponse, Parts: p.parts}
 }
 
 // contentJSON gives a single content of these bytes as JSON.
@@ -193,27 +212,6 @@ func fileContent(b []byte, encoding string) (content, enc string) {
 		return string(b), ""
 	}
 	return base64.StdEncoding.EncodeToString(b), api.EncodingBase64
-}
-
-// trusted is how much memory is taken because somebody says that bytes will come.
-const trusted = 1 << 20
-
-// readExactly reads n bytes. There is no room for more than trusted before they are
-// there.
-func readExactly(r io.Reader, n int64) ([]byte, error) {
-	b := make([]byte, 0, min(n, trusted))
-	for int64(len(b)) < n {
-		if len(b) == cap(b) {
-			b = append(make([]byte, 0, min(n, 4*int64(cap(b)))), b...)
-		}
-		at := len(b)
-		b = b[:cap(b)]
-		got, err := io.ReadFull(r, b[at:])
-		if b = b[:at+got]; err != nil {
-			return nil, io.ErrUnexpectedEOF
-		}
-	}
-	return b, nil
 }
 
 // isRaw reports whether a Content-Type or one of an Accept-Post's types is

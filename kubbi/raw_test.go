@@ -52,16 +52,20 @@ func TestRawBody(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, text := range texts {
-		part, r, err := p.part()
+		part := p.parts[i]
+		r, err := p.open(i)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := io.ReadAll(r)
+		if _, err := p.open(i); err == nil {
+			t.Error("a part is opened twice")
+		}
+		got, err := io.ReadAll(iotest.DataErrReader(r))
 		if err != nil || string(got) != text || part.Size != int64(len(text)) || part.Name != head.Files[i].Name {
 			t.Errorf("part %d is %.100q, %v: %+v", i, got, err, part)
 		}
 	}
-	if _, _, err := p.part(); err != io.EOF {
+	if err := p.end(); err != nil {
 		t.Errorf("at the end: %v", err)
 	}
 
