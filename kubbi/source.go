@@ -97,6 +97,9 @@ func (s *sourced) open() (*sourceFile, error) {
 }
 
 func (s *sourced) failed(err error) *Error {
+	if own := (*Error)(nil); errors.As(err, &own) {
+		return own
+	}
 	e := invalid("%s can't be read: %v", s.what, err)
 	e.cause = err
 	return e
@@ -167,7 +170,9 @@ func (f *sourceFile) Close() error { return f.r.Close() }
 // sourceReader gives a source as it stands in a body.
 type sourceReader struct {
 	s    *sourced
+	raw  bool
 	file *sourceFile // nil: not open
+	text utf8Check   // raw
 	in   []byte
 	n    int // bytes in in, of a rune that is not whole
 	buf  []byte
@@ -178,6 +183,15 @@ type sourceReader struct {
 
 // Read implements io.Reader.
 func (r *sourceReader) Read(p []byte) (int, error) {
+	if r.raw && r.err == nil {
+		n := 0
+		if n, r.err = r.readRaw(p); r.err != nil {
+			r.close()
+		}
+		if n > 0 {
+			return n, nil
+		}
+	}
 	for len(r.out) == 0 {
 		if r.err != nil {
 			return 0, r.err
@@ -189,6 +203,24 @@ func (r *sourceReader) Read(p []byte) (int, error) {
 	n := copy(p, r.out)
 	r.out = r.out[n:]
 	return n, nil
+}
+
+// readRaw reads bytes as they are. A text has to be one.
+func (r *sourceReader) readRaw(p []byte) (n int, err error) {
+	if r.file == nil {
+		if r.file, err = r.s.open(); err != nil {
+			return 0, err
+		}
+	}
+	n, err = r.file.Read(p)
+	r.done += int64(n)
+	if r.s.json || r.s.Encoding != "" {
+		return n, err
+	}
+	if !r.text.goesOn(p[:n]) || err == io.EOF && !r.text.ends() {
+		return 0, r.s.notText()
+	}
+	return n, err
 }
 
 // fill reads and encodes the next piece.
@@ -220,7 +252,7 @@ func (r *sourceReader) fill() (err error) {
 	default:
 		whole := n
 		if err == nil {
-			whole = outline.WholeRunes(p)
+			whole = wholeRunes(p)
 		}
 		var bad error
 		if r.buf, bad = jsontext.AppendQuote(r.buf[:0], p[:whole]); bad != nil {
@@ -249,18 +281,17 @@ func (c *Client) sendSource(ctx context.Context, p SendParams) (*Sent, error) {
 	if err := setTerms(&req, p.TTL, p.MaxRetrievals, p.Metadata, p.Notify); err != nil {
 		return nil, err
 	}
-	rest, err := jsonv2.Marshal(&req)
-	if err != nil {
-		return nil, invalid("the content type can't be written as JSON")
-	}
-	quote := []byte{'"'}
-	if source.json {
-		quote = nil
-	}
-	body := bodyOf([]byte(`{"content":`), quote)
-	body = append(body, piece{source: source})
-	body = append(body, bodyOf(quote, []byte{','}, rest[1:])...)
-	return c.create(ctx, body, p.Progress)
+	return c.create(ctx, creation{
+		size: source.Size, progress: p.Progress,
+		raw: func() (payload, error) { return rawContent(req, source.Size, piece{source: source, raw: true}) },
+		json: func() (payload, error) {
+			if source.json {
+				return jsonContent(req, piece{source: source})
+			}
+			quote := piece{bytes: []byte{'"'}}
+			return jsonContent(req, quote, piece{source: source}, quote)
+		},
+	})
 }
 
 // sendSources sends a package of files that are read while they are sent.
@@ -269,16 +300,28 @@ func (c *Client) sendSources(ctx context.Context, p SendFilesParams) (*Sent, err
 	if err := setTerms(&req, p.TTL, p.MaxRetrievals, p.Metadata, p.Notify); err != nil {
 		return nil, err
 	}
+	new := creation{progress: p.Progress}
+	sources := make([]*sourced, len(p.Sources))
+	for i, s := range p.Sources {
+		var err error
+		if sources[i], err = s.file(i + 1); err != nil {
+			return nil, err
+		}
+		new.size += s.Size
+	}
+	new.raw = func() (payload, error) { return rawFiles(req, sources) }
+	new.json = func() (payload, error) { return jsonFiles(req, sources) }
+	return c.create(ctx, new)
+}
+
+// jsonFiles is the body of a package of sources.
+func jsonFiles(req api.CreateRequest, sources []*sourced) (payload, error) {
 	rest, err := jsonv2.Marshal(&req)
 	if err != nil {
 		return nil, invalid("metadata can't be written as JSON")
 	}
 	body := bodyOf([]byte(`{"files":[`))
-	for i, s := range p.Sources {
-		source, err := s.file(i + 1)
-		if err != nil {
-			return nil, err
-		}
+	for i, s := range sources {
 		file, err := jsonv2.Marshal(struct {
 			Name        string `json:"name"`
 			ContentType string `json:"content_type"`
@@ -292,10 +335,9 @@ func (c *Client) sendSources(ctx context.Context, p SendFilesParams) (*Sent, err
 			body = append(body, bodyOf([]byte{','})...)
 		}
 		body = append(body, bodyOf(file[:len(file)-1], []byte(`,"content":"`))...)
-		body = append(body, piece{source: source}, piece{bytes: []byte(`"}`)})
+		body = append(body, piece{source: s}, piece{bytes: []byte(`"}`)})
 	}
-	body = append(body, bodyOf([]byte(`],`), rest[1:])...)
-	return c.create(ctx, body, p.Progress)
+	return append(body, bodyOf([]byte(`],`), rest[1:])...), nil
 }
 
 // content gives a single content's body around a source.
