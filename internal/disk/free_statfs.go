@@ -1,6 +1,6 @@
 //go:build linux || darwin || freebsd
 
-package cli
+package disk
 
 import (
 	"fmt"
@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// freeBytes is how much the file system of a folder still takes from this user.
-func freeBytes(dir string) (int64, error) {
+// Free is how much the file system of a folder still takes from this user.
+func Free(dir string) (int64, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
 		return 0, fmt.Errorf("ask for the free space of %s: %w", dir, err)
