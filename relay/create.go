@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash"
@@ -13,9 +14,9 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// numberTries is how often a create is tried under another number, where one made
-// in the same 250 ns by another process has it.
-const numberTries = 4
+// numberTries is how often a create is tried under another number, where a kubbi that
+// another process made in the same 250 ns has it.
+const numberTries = 8
 
 // create answers POST /api/v1/kubbis. A repeated one, known by its
 // Idempotency-Key, gets the first answer again, as of then.
@@ -42,9 +43,9 @@ func (rl *Relay) create(h http.Header, r *http.Request) (resp api.CreateResponse
 		return resp, err
 	}
 	c := creation{rl: rl, by: by, draft: d, apiKey: apiKeyOf(r), key: key, ckey: ckey, request: request}
-	for range numberTries {
+	for try := range numberTries {
 		now := rl.now()
-		k, t, payload, err := c.seal(now)
+		k, t, payload, err := c.seal(now, try)
 		if err != nil {
 			return resp, err
 		}
@@ -73,10 +74,23 @@ type creation struct {
 	request hash.Hash        // of all that was read of the body
 }
 
+// number gives the number of a new kubbi. After a first try it is some milliseconds
+// ahead, since another process may count up beside this one.
+func (c *creation) number(now time.Time, try int) (store.Number, error) {
+	if try > 0 {
+		var b [2]byte
+		if _, err := io.ReadFull(c.rl.cfg.Rand, b[:]); err != nil {
+			return 0, fmt.Errorf("make number: %w", err)
+		}
+		now = now.Add(time.Duration(try) * time.Duration(binary.BigEndian.Uint16(b[:])) * 100)
+	}
+	return c.rl.numbers.Next(now, c.rl.cfg.Rand)
+}
+
 // seal makes a kubbi of the draft, and its sealed payload.
-func (c *creation) seal(now time.Time) (k *store.Kubbi, t token, payload io.Reader, err error) {
+func (c *creation) seal(now time.Time, try int) (k *store.Kubbi, t token, payload io.Reader, err error) {
 	rl, d := c.rl, c.draft
-	number, err := rl.numbers.Next(now, rl.cfg.Rand)
+	number, err := c.number(now, try)
 	if err != nil {
 		return nil, t, nil, err
 	}

@@ -78,7 +78,7 @@ func parseToken(text string) (token, bool) {
 		return token{}, false
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil || len(raw) != tokenBytes || numberOf(raw) <= 0 {
+	if err != nil || len(raw) != tokenBytes {
 		return token{}, false
 	}
 	return token{text: text, raw: raw}, true
