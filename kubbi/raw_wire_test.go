@@ -184,6 +184,16 @@ func TestRawWire(t *testing.T) {
 				t.Fatal(err)
 			}
 			check("spooled", got, contents(t, got), nil)
+			var text bytes.Buffer
+			if err := got.WriteAnswer(&text); err != nil {
+				t.Errorf("as an answer: %v", err)
+			}
+			var again api.ClaimResponse
+			if err := json.Unmarshal(text.Bytes(), &again); err != nil {
+				t.Errorf("as an answer: %v: %.200s", err, text.Bytes())
+			}
+			parts, err = inParts(&again)
+			check("as an answer", parts, contents(t, parts), err)
 			if whole, err := got.Claimed(); err != nil || string(whole.Content) != string(claimed.Content) || !slices.EqualFunc(whole.Files, claimed.Files, func(a, b api.ClaimedFile) bool { return a.Content == b.Content && a.Encoding == b.Encoding }) {
 				t.Errorf("as a whole: %.200s, %v", whole.Content, err)
 			}
@@ -355,5 +365,35 @@ func TestRawWireCancel(t *testing.T) {
 	}))
 	if !errors.Is(err, context.Canceled) || !asError(t, err).Uncertain || len(s.keys) != 1 {
 		t.Errorf("%v after %d claims", err, len(s.keys))
+	}
+}
+
+// TestTooLargeToClaim has a payload that is known to be too large refused while it costs
+// nothing.
+func TestTooLargeToClaim(t *testing.T) {
+	for _, raw := range []bool{false, true} {
+		claims := 0
+		c, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			if raw {
+				w.Header().Set(api.HeaderAcceptPost, api.TypeRaw)
+			}
+			if r.Method == http.MethodPost {
+				claims++
+				w.Header().Set("Content-Type", api.TypeRaw)
+				io.WriteString(w, `{"content_bytes":3000,"content_type":"text/plain"}`+"\n"+strings.Repeat("x", 3000))
+			}
+		}, WithAnswerLimit(1000), WithSpoolLimit(10000))
+		seen := func(n int64) ClaimOption { return WithInspected(&Inspected{PayloadSize: n, PayloadSizeKnown: true}) }
+		_, err := c.Claim(t.Context(), testToken, seen(3000))
+		if !errors.Is(err, ErrValidation) || !strings.Contains(err.Error(), "nothing was claimed") || claims != 0 {
+			t.Errorf("into memory: %v after %d claims", err, claims)
+		}
+		_, err = c.ClaimSpooled(t.Context(), testToken, spoolFile(t), seen(3000))
+		if raw && err != nil || !raw && (!errors.Is(err, ErrValidation) || claims != 0) {
+			t.Errorf("raw %v: %v after %d claims", raw, err, claims)
+		}
+		if _, err = c.ClaimSpooled(t.Context(), testToken, spoolFile(t), seen(10001)); !errors.Is(err, ErrValidation) {
+			t.Errorf("raw %v: far too large: %v", raw, err)
+		}
 	}
 }
