@@ -72,7 +72,7 @@ const apiKey = "kb_test"
 // newTroubled gives a relay over a store that may fail, and what it logs.
 func newTroubled(t *testing.T) (*troubled, *relay.Relay, *httptest.Server, *lockedBuffer) {
 	t.Helper()
-	db, err := sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(t.TempDir(), "store.db")})
+	db, err := sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(t.TempDir(), "kubbi.db")})
 	if err != nil {
 		t.Fatal(err)
 	}
