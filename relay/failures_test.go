@@ -28,8 +28,16 @@ type troubled struct {
 	store.Store
 	inspect func() error
 	claim   func(c *store.Claimed) error
+	create  error
 	ping    error
 	swept   chan struct{}
+}
+
+func (s *troubled) Create(ctx context.Context, k *store.Kubbi, payload io.Reader, key *store.CreateKey, quota store.Quota, now time.Time) (*store.Replay, error) {
+	if s.create != nil {
+		return nil, s.create
+	}
+	return s.Store.Create(ctx, k, payload, key, quota, now)
 }
 
 func (s *troubled) Inspect(ctx context.Context, h store.Token, now time.Time) (*store.Kubbi, error) {
@@ -181,6 +189,37 @@ func TestStoreErrors(t *testing.T) {
 		if w.Code != status {
 			t.Errorf("%s answers %d", code, w.Code)
 		}
+	}
+}
+
+// TestFullDisk tells whoever creates of a full disk with its figures, and its path to
+// the relay's own user alone.
+func TestFullDisk(t *testing.T) {
+	s, _, srv, logged := newTroubled(t)
+	for err, want := range map[error]string{
+		fmt.Errorf("/var/x: %w: 5.0 MiB are free and 32.0 MiB are kept in reserve for claims and deletes: make room on the disk of /var/x", store.ErrFull): "the relay's disk is full: 5.0 MiB are free and 32.0 MiB are kept in reserve for claims and deletes",
+		fmt.Errorf("/var/x: %w: %w", store.ErrFull, errors.New("could not extend file base/1")):                                                            "the relay's disk is full",
+		store.ErrFull: "the relay's disk is full",
+	} {
+		s.create = err
+		for _, own := range []string{"", "1"} {
+			a, serr := send(t, srv, "POST", api.PathKubbis, small, "X-Own-User", own)
+			if serr != nil {
+				t.Fatal(serr)
+			}
+			var e api.ErrorBody
+			decode(t, a.body, &e)
+			told := strings.Contains(string(a.body), err.Error())
+			if a.status != http.StatusInsufficientStorage || e.Error != api.CodeStorageFull || e.Message != want || told != (own != "") || a.header.Get("Retry-After") != "" {
+				t.Errorf("%v, own %q: %d %s", err, own, a.status, a.body)
+			}
+			if own == "" && strings.Contains(string(a.body), "/") {
+				t.Errorf("a path is told: %s", a.body)
+			}
+		}
+	}
+	if !strings.Contains(logged.String(), "make room on the disk of /var/x") {
+		t.Errorf("logged: %s", logged)
 	}
 }
 
