@@ -53,6 +53,8 @@ func (rl *Relay) create(h http.Header, r *http.Request) (resp api.CreateResponse
 		switch {
 		case errors.Is(err, store.ErrExists) && d.stream == nil:
 			continue
+		case errors.Is(err, store.ErrExists):
+			return resp, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 		case err != nil:
 			return resp, overQuota(err, by, now)
 		case replay != nil:
