@@ -125,12 +125,11 @@ func worded(tool string, e *kubbi.Error) string {
 			what = strings.Join(e.Messages, "; ")
 		}
 		return "The request was refused: " + sentence(what) + " Correct this and call this tool again."
+	case e.Code == api.CodeStorageFull && len(e.Messages) > 0 && !e.Theirs():
+		return "Nothing was stored in the data directory. " + sentences(e.Messages) +
+			" Claims and deletes still work. Tell your user; when there is room, call this tool again: no restart is needed. Another folder can be given with --data-dir (KUBBI_DATA_DIR)."
 	case e.Code == api.CodeStorageFull:
-		full := ours(e, "The relay's disk is full.")
-		if !e.Theirs() && len(e.Messages) > 0 {
-			full = sentences(e.Messages) // more than the message says
-		}
-		return "Nothing was stored. " + capital(full) +
+		return "Nothing was stored. " + capital(ours(e, "The relay's disk is full.")) +
 			" Claims and deletes still work. Tell your user to make room on that disk; then call this tool again. Deleting kubbis that are no longer needed (list, delete) makes room as well."
 	case e.Code == api.CodeDamaged && consumer:
 		return "This kubbi is damaged where it is kept, or somebody has changed it there, so nothing of it is given out. Ask the sender to send it again."
