@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
@@ -33,11 +32,15 @@ func guessable(key string) bool {
 	if n := len(key); n >= 2 && key[0] == '"' && key[n-1] == '"' {
 		key = key[1 : n-1]
 	}
-	seen := map[byte]bool{}
+	var seen [256]bool
+	variety := 0
 	digits, decimal, hex := 0, true, true
 	for i := range len(key) {
 		c := key[i]
-		seen[c] = true
+		if !seen[c] {
+			seen[c] = true
+			variety++
+		}
 		if c == '-' {
 			continue
 		}
@@ -47,7 +50,7 @@ func guessable(key string) bool {
 		hex = hex && (isDecimal || 'a' <= c|0x20 && c|0x20 <= 'f')
 	}
 	switch {
-	case len(seen) < minVariety:
+	case variety < minVariety:
 		return true
 	case decimal:
 		return digits < minDecimalKey
@@ -81,7 +84,7 @@ func (rl *Relay) idempotencyKey(r *http.Request) (string, error) {
 }
 
 // createKey makes a create idempotent. The request is known by a hash keyed
-// with the idempotency key, and the answer is sealed under it, so that the
+// with the idempotency key, and the answer is sealed under it too, so that the
 // store holds nothing by which a payload could be guessed at. The hash is that
 // of what is written to request, which is for the whole body.
 func (rl *Relay) createKey(key, owner string) (k *store.CreateKey, request hash.Hash) {
@@ -99,35 +102,24 @@ func (rl *Relay) createKey(key, owner string) (k *store.CreateKey, request hash.
 
 // sealAnswer seals a new kubbi's claim token for a repeated create.
 func (rl *Relay) sealAnswer(ring *atrest.Keyring, key string, k *store.Kubbi, t token) ([]byte, error) {
-	secret, err := ring.Key(k.MasterKey, []byte(key), atrest.Answer)
+	secret, err := ring.Key(k.MasterKey, k.Secret[:], atrest.Answer, []byte(key))
 	if err != nil {
 		return nil, err
 	}
-	for sealed, err := range secret.Seal(rl.cfg.Rand, answerBinding(k.ID), t.raw) {
-		return sealed, err // a token is one chunk
-	}
-	return nil, nil
+	return secret.SealBytes(rl.cfg.Rand, []byte(k.ID), t.raw)
 }
 
 // openAnswer gives the claim token of a create that is repeated.
-func (rl *Relay) openAnswer(ctx context.Context, key string, p *store.Replay) (token, error) {
-	secret, err := rl.ringWith(ctx, p.MasterKey).Key(p.MasterKey, []byte(key), atrest.Answer)
+func openAnswer(o *opened, key string, answer []byte) (token, error) {
+	secret, err := o.ring.Key(o.MasterKey, o.Secret[:], atrest.Answer, []byte(key))
 	if err != nil {
 		return token{}, err
 	}
-	o, err := secret.Open(answerBinding(p.ID))
-	if err != nil {
-		return token{}, err
+	raw, err := secret.OpenBytes([]byte(o.ID), answer)
+	if err != nil || len(raw) != tokenBytes {
+		return token{}, damaged(o.Kubbi, "the answer to its create does not open")
 	}
-	raw, err := o.Next(p.Answer)
-	if err != nil {
-		return token{}, fmt.Errorf("answer to a repeated create: %w", err)
-	}
-	return tokenOf(raw), o.Done()
-}
-
-func answerBinding(id string) atrest.Binding {
-	return atrest.Binding{KubbiID: id, Parts: 1, Size: tokenBytes}
+	return tokenOf(raw), nil
 }
 
 // claimKey makes a claim of that kubbi idempotent.
