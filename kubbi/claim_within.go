@@ -10,8 +10,7 @@ import (
 // ClaimWithin is Claim for a payload that is expected to be small. What arrives is
 // counted, whatever the service said before: an answer of at most limit bytes is
 // given as by Claim. A larger one is given as by ClaimSpooled, in the file that spool
-// makes; but what is sealed is not opened then, and its parts are as they came.
-// Without spool a larger answer is an error with Uncertain set.
+// makes. Without spool a larger answer is an error with Uncertain set.
 //
 // Exactly one of the payloads is not nil when the error is nil. The spool is asked
 // for once for each attempt that needs it; the caller closes what it made.
@@ -63,14 +62,12 @@ func (k *claiming) within(resp *http.Response, body io.Reader, limit int64, spoo
 	if e := checkSeal(k.unsealing, large.Metadata); e != nil {
 		return nil, nil, spent(e)
 	}
-	if a.raw != nil {
-		file, err := spool()
-		if err != nil {
-			return nil, nil, errors.Join(errSpool, err)
-		}
-		if err := large.keep(end, file); err != nil {
-			return nil, nil, err
-		}
+	if a.raw == nil {
+		return nil, large, k.opened(large)
 	}
-	return nil, large, nil
+	file, err := spool()
+	if err != nil {
+		return nil, nil, errors.Join(errSpool, err)
+	}
+	return nil, large, k.kept(large, end, file)
 }

@@ -18,11 +18,11 @@ import (
 // and by which key. The format is in docs/sealed.md.
 
 const (
-	sealVersion    = 1
+	sealVersion    = 2
 	sealMember     = "sealed" // of the metadata
 	fragmentPrefix = "k="
-	keyIDLabel     = "kubbi-sealed-v1-kid:" // a hash with it is of no use for anything else
-	keyIDLength    = 16                     // characters, 96 bits
+	keyIDLabel     = "kubbi-sealed-2-kid:" // a hash with it is of no use for anything else
+	keyIDLength    = 16                    // characters, 96 bits
 )
 
 // sealKey is the key of one sealed kubbi.
