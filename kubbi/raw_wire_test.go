@@ -184,6 +184,16 @@ func TestRawWire(t *testing.T) {
 				t.Fatal(err)
 			}
 			check("spooled", got, contents(t, got), nil)
+			var text bytes.Buffer
+			if err := got.WriteAnswer(&text); err != nil {
+				t.Errorf("as an answer: %v", err)
+			}
+			var again api.ClaimResponse
+			if err := json.Unmarshal(text.Bytes(), &again); err != nil {
+				t.Errorf("as an answer: %v: %.200s", err, text.Bytes())
+			}
+			parts, err = inParts(&again)
+			check("as an answer", parts, contents(t, parts), err)
 			if whole, err := got.Claimed(); err != nil || string(whole.Content) != string(claimed.Content) || !slices.EqualFunc(whole.Files, claimed.Files, func(a, b api.ClaimedFile) bool { return a.Content == b.Content && a.Encoding == b.Encoding }) {
 				t.Errorf("as a whole: %.200s, %v", whole.Content, err)
 			}

@@ -85,9 +85,7 @@ func (c *Client) Send(ctx context.Context, p SendParams) (*Sent, error) {
 		return nil, err
 	}
 	new := creation{size: int64(len(content)), progress: p.Progress}
-	new.json = func() (payload, error) {
-		return jsonContent(req, bodyOf(content)...)
-	}
+	new.json = func() (payload, error) { return jsonContent(&req, piece{bytes: content}) }
 	if isText || req.ContentType == api.TypeJSON { // or else it is up to the service to refuse it
 		new.raw = func() (payload, error) {
 			text := content
@@ -102,18 +100,18 @@ func (c *Client) Send(ctx context.Context, p SendParams) (*Sent, error) {
 	return c.create(ctx, new)
 }
 
-// jsonContent is the body of a create, of a single content that is these pieces.
-func jsonContent(req api.CreateRequest, content ...piece) (payload, error) {
-	rest, err := jsonv2.Marshal(&req)
+// jsonContent is a body with a single content that is these pieces, and with the
+// members of rest, which has at least one.
+func jsonContent(rest any, content ...piece) (payload, error) {
+	text, err := jsonv2.Marshal(rest)
 	if err != nil {
 		return nil, invalid("the content type can't be written as JSON")
 	}
-	// rest is an object with at least ttl_seconds in it: content goes in front.
 	body := append(bodyOf([]byte(`{"content":`)), content...)
-	return append(body, bodyOf([]byte{','}, rest[1:])...), nil
+	return append(body, bodyOf([]byte{','}, text[1:])...), nil
 }
 
-// rawContent is jsonContent for a raw body.
+// rawContent is the same for a raw body.
 func rawContent(req api.CreateRequest, size int64, content piece) (payload, error) {
 	head := rawHead(req)
 	head.ContentBytes = &size

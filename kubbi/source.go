@@ -14,7 +14,6 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"kubbi-mcp/kubbi/api"
-	"kubbi-mcp/kubbi/api/outline"
 )
 
 // Source is a content or a file that is read while it is sent, so that it need
@@ -56,13 +55,17 @@ func (s *sourced) wireSize() int64 {
 	return -1
 }
 
-// check finds what would only surface while the body is sent. A JSON value is
-// read once to see that it is one: sent as it is, anything else could become
-// another member of the request.
+// check finds what would only surface while the body is sent.
 func (s *sourced) check() error {
 	if s.Size < 0 || s.Open == nil {
 		return invalid("%s has no size or can't be opened", s.what)
 	}
+	return nil
+}
+
+// checkJSON reads a JSON value once to see that it is one: as a part of a request in
+// JSON anything else could become another member of it.
+func (s *sourced) checkJSON() error {
 	if !s.json {
 		return nil
 	}
@@ -247,8 +250,6 @@ func (r *sourceReader) fill() (err error) {
 	case r.s.Encoding == api.EncodingBase64:
 		r.buf = base64.StdEncoding.AppendEncode(r.buf[:0], p)
 		r.out = r.buf
-	case outline.Plain(p):
-		r.out = p
 	default:
 		whole := n
 		if err == nil {
@@ -273,7 +274,7 @@ func (r *sourceReader) close() {
 
 // sendSource sends a single content that is read while it is sent.
 func (c *Client) sendSource(ctx context.Context, p SendParams) (*Sent, error) {
-	source, err := p.Source.content()
+	source, err := p.Source.single()
 	if err != nil {
 		return nil, err
 	}
@@ -285,11 +286,10 @@ func (c *Client) sendSource(ctx context.Context, p SendParams) (*Sent, error) {
 		size: source.Size, progress: p.Progress,
 		raw: func() (payload, error) { return rawContent(req, source.Size, piece{source: source, raw: true}) },
 		json: func() (payload, error) {
-			if source.json {
-				return jsonContent(req, piece{source: source})
+			if err := source.checkJSON(); err != nil {
+				return nil, err
 			}
-			quote := piece{bytes: []byte{'"'}}
-			return jsonContent(req, quote, piece{source: source}, quote)
+			return jsonContent(&req, source.quoted()...)
 		},
 	})
 }
@@ -310,13 +310,22 @@ func (c *Client) sendSources(ctx context.Context, p SendFilesParams) (*Sent, err
 		new.size += s.Size
 	}
 	new.raw = func() (payload, error) { return rawFiles(req, sources) }
-	new.json = func() (payload, error) { return jsonFiles(req, sources) }
+	new.json = func() (payload, error) { return jsonFiles(&req, sources) }
 	return c.create(ctx, new)
 }
 
-// jsonFiles is the body of a package of sources.
-func jsonFiles(req api.CreateRequest, sources []*sourced) (payload, error) {
-	rest, err := jsonv2.Marshal(&req)
+// quoted is a single content as JSON has it.
+func (s *sourced) quoted() []piece {
+	quote := piece{bytes: []byte{'"'}}
+	if s.json {
+		return []piece{{source: s}}
+	}
+	return []piece{quote, {source: s}, quote}
+}
+
+// jsonFiles is a body with files, and with the members of rest, which has at least one.
+func jsonFiles(rest any, sources []*sourced) (payload, error) {
+	text, err := jsonv2.Marshal(rest)
 	if err != nil {
 		return nil, invalid("metadata can't be written as JSON")
 	}
@@ -337,11 +346,20 @@ func jsonFiles(req api.CreateRequest, sources []*sourced) (payload, error) {
 		body = append(body, bodyOf(file[:len(file)-1], []byte(`,"content":"`))...)
 		body = append(body, piece{source: s}, piece{bytes: []byte(`"}`)})
 	}
-	return append(body, bodyOf([]byte(`],`), rest[1:])...), nil
+	return append(body, bodyOf([]byte(`],`), text[1:])...), nil
 }
 
-// content gives a single content's body around a source.
+// content gives a single content, and checks that JSON is JSON.
 func (s Source) content() (*sourced, error) {
+	out, err := s.single()
+	if err == nil {
+		err = out.checkJSON()
+	}
+	return out, err
+}
+
+// single gives a single content. Of a raw body the relay checks that JSON is JSON.
+func (s Source) single() (*sourced, error) {
 	if s.Encoding != "" {
 		return nil, invalid("a single content has no encoding: send what is not UTF-8 as a file")
 	}
