@@ -24,13 +24,15 @@ var imports = map[string][]string{
 	"relay/atrest":         {},
 	"relay/page":           {"kubbi/api"},
 	"relay/keyring":        {"relay/atrest", "relay/flock", "relay/private"},
+	"internal/disk":        {},
 	"internal/spool":       {},
 	"relay/store":          {},
 	"relay/flock":          {},
 	"relay/webhook":        {"kubbi/api", "kubbi/api/dial", "relay/store"},
 	"relay/private":        {"relay/flock"},
 	"relay/store/payload":  {"relay/store", "internal/spool"},
-	"relay/store/sqlite":   {"relay/store", "relay/store/payload", "internal/spool", "relay/flock"},
+	"relay/store/body":     {"internal/disk", "relay/flock"},
+	"relay/store/sqlite":   {"internal/disk", "relay/store", "relay/store/body", "relay/flock"},
 	"relay/store/postgres": {"relay/store", "relay/store/payload", "internal/spool"},
 }
 

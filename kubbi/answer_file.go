@@ -13,6 +13,13 @@ func (s *Spooled) WriteAnswer(w io.Writer) error {
 	if s.came != nil {
 		s = s.came
 	}
+	if s.whole {
+		r, err := s.Parts[0].Open()
+		if err == nil {
+			_, err = io.Copy(w, r)
+		}
+		return err
+	}
 	head := s.ClaimResponse
 	head.Content, head.Files = nil, nil
 	parts := make([]*sourced, len(s.Parts))

@@ -123,6 +123,9 @@ func (c *Client) Claim(ctx context.Context, urlOrToken string, opts ...ClaimOpti
 	if err != nil {
 		return nil, err
 	}
+	if err := k.fits(ctx, c.answerLimit); err != nil {
+		return nil, err
+	}
 	var out *Claimed
 	k.claim.limit, k.claim.receive = c.answerLimit, func(resp *http.Response, body io.Reader) error {
 		a, err := k.read(resp, body)
@@ -211,7 +214,8 @@ func (c *Claimed) Spooled() (*Spooled, error) {
 type claiming struct {
 	client     *Client
 	hold       bool
-	claim, end request // end ends the grace
+	seen       *Inspected // nil: the caller has not looked
+	claim, end request    // end ends the grace
 	unsealing  *sealKey
 }
 
@@ -225,7 +229,7 @@ func (c *Client) claiming(ctx context.Context, urlOrToken string, opts []ClaimOp
 	if err != nil {
 		return nil, err
 	}
-	k := &claiming{client: c, hold: cfg.hold}
+	k := &claiming{client: c, hold: cfg.hold, seen: cfg.seen}
 	if k.unsealing, err = c.sealedKey(ctx, urlOrToken, cfg.seen); err != nil {
 		return nil, err
 	}
@@ -240,6 +244,23 @@ func (c *Client) claiming(ctx context.Context, urlOrToken string, opts []ClaimOp
 	k.claim.method, k.end.method, k.end.once = http.MethodPost, http.MethodDelete, true
 	k.claim.received, k.claim.raw = cfg.progress, true
 	return k, nil
+}
+
+// fits refuses, while it costs nothing, a payload that is known to be larger than what
+// can be read of it: limit, if the service gives it raw, and what may stand in memory.
+func (k *claiming) fits(ctx context.Context, limit int64) error {
+	if k.seen == nil || sizeOf(k.seen) <= k.client.answerLimit {
+		return nil
+	}
+	size := sizeOf(k.seen)
+	if size <= limit {
+		raw, err := k.client.givesRaw(ctx, k.claim.origin, k.claim.guarded)
+		if raw || err != nil {
+			return err
+		}
+		limit = k.client.answerLimit
+	}
+	return invalid("the kubbi has %d bytes, and of what this service gives at most %d can be received here; nothing was claimed", size, limit)
 }
 
 // grace reads for how long the payload is kept, and how to end that.
@@ -276,4 +297,12 @@ func remaining(s string, burned bool) (*int, bool) {
 	}
 	left := int(n)
 	return &left, true
+}
+
+// sizeOf is how many bytes a kubbi has, 0 where that is not known.
+func sizeOf(seen *Inspected) int64 {
+	if seen.TotalSizeBytes != nil {
+		return *seen.TotalSizeBytes
+	}
+	return seen.PayloadSize
 }

@@ -82,6 +82,15 @@ func (c *Client) takesEveryName(ctx context.Context) (bool, error) {
 	return c.service.everyName.Load(), nil
 }
 
+// givesRaw reports whether the service at an origin gives raw bodies.
+func (c *Client) givesRaw(ctx context.Context, origin string, guarded bool) (bool, error) {
+	_, header, err := do[nothing](ctx, c, request{method: http.MethodGet, origin: origin, guarded: guarded, path: api.PathHealth, shape: api.PathHealth})
+	if errors.Is(err, ErrNetwork) || ctx.Err() != nil {
+		return false, err
+	}
+	return err == nil && isRaw(header.Get(api.HeaderAcceptPost)), nil
+}
+
 // askService has the service say what it takes. Its errors are those of a service
 // that can't be reached; one that has another answer has said nothing.
 func (c *Client) askService(ctx context.Context) error {

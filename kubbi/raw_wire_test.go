@@ -367,3 +367,33 @@ func TestRawWireCancel(t *testing.T) {
 		t.Errorf("%v after %d claims", err, len(s.keys))
 	}
 }
+
+// TestTooLargeToClaim has a payload that is known to be too large refused while it costs
+// nothing.
+func TestTooLargeToClaim(t *testing.T) {
+	for _, raw := range []bool{false, true} {
+		claims := 0
+		c, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			if raw {
+				w.Header().Set(api.HeaderAcceptPost, api.TypeRaw)
+			}
+			if r.Method == http.MethodPost {
+				claims++
+				w.Header().Set("Content-Type", api.TypeRaw)
+				io.WriteString(w, `{"content_bytes":3000,"content_type":"text/plain"}`+"\n"+strings.Repeat("x", 3000))
+			}
+		}, WithAnswerLimit(1000), WithSpoolLimit(10000))
+		seen := func(n int64) ClaimOption { return WithInspected(&Inspected{PayloadSize: n, PayloadSizeKnown: true}) }
+		_, err := c.Claim(t.Context(), testToken, seen(3000))
+		if !errors.Is(err, ErrValidation) || !strings.Contains(err.Error(), "nothing was claimed") || claims != 0 {
+			t.Errorf("into memory: %v after %d claims", err, claims)
+		}
+		_, err = c.ClaimSpooled(t.Context(), testToken, spoolFile(t), seen(3000))
+		if raw && err != nil || !raw && (!errors.Is(err, ErrValidation) || claims != 0) {
+			t.Errorf("raw %v: %v after %d claims", raw, err, claims)
+		}
+		if _, err = c.ClaimSpooled(t.Context(), testToken, spoolFile(t), seen(10001)); !errors.Is(err, ErrValidation) {
+			t.Errorf("raw %v: far too large: %v", raw, err)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package kubbi
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -174,6 +175,16 @@ func TestClaimWithin(t *testing.T) {
 			t.Errorf("without a spool: %v", err)
 		}
 	}
+	raw = false
+	_, large, err := claim(takenApart, file) // and what is around it
+	if err != nil || len(large.Parts) != 1 || large.Parts[0].Name != AnswerName || large.Parts[0].Size < takenApart {
+		t.Fatalf("larger: %v, %v", large, err)
+	}
+	var text bytes.Buffer
+	if err := large.WriteAnswer(&text); err != nil || !json.Valid(text.Bytes()) || int64(text.Len()) != large.Parts[0].Size {
+		t.Errorf("%d bytes, %v", text.Len(), err)
+	}
+	raw = true
 	if _, _, err := claim(3<<20, func() (SpoolFile, error) { return nil, errors.New("no room") }); err == nil || !asError(t, err).Uncertain {
 		t.Errorf("without room: %v", err)
 	}

@@ -29,6 +29,7 @@ type Spooled struct {
 	release func(context.Context) error
 	client  *Client
 	came    *Spooled // what was sealed, as it came; nil: it was not
+	whole   bool     // the only part is the answer itself
 }
 
 // Release is that of Claimed.
@@ -115,11 +116,17 @@ func (c *Client) ClaimSpooled(ctx context.Context, urlOrToken string, spool Spoo
 	if err != nil {
 		return nil, err
 	}
+	if err := k.fits(ctx, c.spoolLimit); err != nil {
+		return nil, err
+	}
 	var out *Spooled
 	k.claim.limit, k.claim.receive = k.client.spoolLimit, func(resp *http.Response, body io.Reader) error {
 		got, end, err := k.coming(resp, body)
 		if err == nil {
-			out, err = got, k.kept(got, end, spool)
+			out, err = got, got.keep(spool, end)
+		}
+		if err == nil {
+			err = k.openKept(got)
 		}
 		return err
 	}
@@ -144,6 +151,9 @@ func (c *Client) ClaimTo(ctx context.Context, urlOrToken string, spool func() (S
 	if err != nil {
 		return nil, err
 	}
+	if err := k.fits(ctx, c.spoolLimit); err != nil {
+		return nil, err
+	}
 	var (
 		out    *Spooled
 		failed error // of take
@@ -154,11 +164,10 @@ func (c *Client) ClaimTo(ctx context.Context, urlOrToken string, spool func() (S
 			return err
 		}
 		if out = got; got.Grace == 0 {
-			var file SpoolFile
-			if file, err = spool(); err != nil {
-				return errors.Join(errSpool, err)
+			if err := got.keepIn(spool, end); err != nil {
+				return err
 			}
-			if err := k.kept(got, end, file); err != nil {
+			if err := k.openKept(got); err != nil {
 				return err
 			}
 			failed = take(out)
@@ -170,11 +179,15 @@ func (c *Client) ClaimTo(ctx context.Context, urlOrToken string, spool func() (S
 				return err
 			}
 		}
-		if failed = take(got); failed != nil {
-			if damage := in.damage(); damage != nil {
-				failed = nil
-				return damage
-			}
+		failed = take(got)
+		if damage := in.damage(); failed != nil && damage != nil {
+			failed = nil
+			return damage
+		}
+		switch end := ctx.Err(); {
+		case failed != nil && end != nil:
+			return fmt.Errorf("%w: %w", errCutShort, end)
+		case failed != nil:
 			return errors.Join(errSpool, failed)
 		}
 		return end()
@@ -219,16 +232,8 @@ func (k *claiming) inParts(resp *http.Response, a *arriving) (out *Spooled, end 
 	return out, end, nil
 }
 
-// kept writes a payload to a file, as it comes, and opens what is sealed.
-func (k *claiming) kept(got *Spooled, end func() error, file SpoolFile) error {
-	if err := got.keep(end, file); err != nil {
-		return err
-	}
-	return k.opened(got)
-}
-
-// opened opens what is sealed and can be read again, all of it or nothing.
-func (k *claiming) opened(got *Spooled) error {
+// openKept opens what is sealed and can be read again, and keeps how it came.
+func (k *claiming) openKept(got *Spooled) error {
 	if k.unsealing == nil {
 		return nil
 	}
@@ -238,8 +243,17 @@ func (k *claiming) opened(got *Spooled) error {
 	return k.unsealing.openKept(got)
 }
 
+// keepIn is keep into a file that is made.
+func (s *Spooled) keepIn(spool func() (SpoolFile, error), end func() error) error {
+	file, err := spool()
+	if err != nil {
+		return errors.Join(errSpool, err)
+	}
+	return s.keep(file, end)
+}
+
 // keep writes the parts that are still to be read to a file.
-func (s *Spooled) keep(end func() error, file SpoolFile) error {
+func (s *Spooled) keep(file SpoolFile, end func() error) error {
 	failed := func(err error) error { return fmt.Errorf("%w: %w", errSpool, err) }
 	if err := file.Truncate(0); err != nil {
 		return failed(err)
@@ -268,7 +282,7 @@ func (s *Spooled) keep(end func() error, file SpoolFile) error {
 			return err
 		}
 		start := at
-		at += n
+		at, p.Size = at+n, n
 		p.open = func() (io.Reader, error) { return io.NewSectionReader(file, start, n), nil }
 	}
 	return end()

@@ -1,6 +1,7 @@
 package relay_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"kubbi-mcp/kubbi/api"
@@ -30,7 +32,7 @@ type troubled struct {
 	swept   chan struct{}
 }
 
-func (s *troubled) Inspect(ctx context.Context, h store.Hash, now time.Time) (*store.Kubbi, error) {
+func (s *troubled) Inspect(ctx context.Context, h store.Token, now time.Time) (*store.Kubbi, error) {
 	if s.inspect != nil {
 		if err := s.inspect(); err != nil {
 			return nil, err
@@ -39,7 +41,7 @@ func (s *troubled) Inspect(ctx context.Context, h store.Hash, now time.Time) (*s
 	return s.Store.Inspect(ctx, h, now)
 }
 
-func (s *troubled) Claim(ctx context.Context, h store.Hash, k *store.ClaimKey, opens []string, now time.Time) (*store.Claimed, error) {
+func (s *troubled) Claim(ctx context.Context, h store.Token, k *store.ClaimKey, opens []string, now time.Time) (*store.Claimed, error) {
 	c, err := s.Store.Claim(ctx, h, k, opens, now)
 	if err == nil && s.claim != nil {
 		err = s.claim(c)
@@ -105,13 +107,16 @@ type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
 
-func send(t *testing.T, srv *httptest.Server, method, path, body string) (answer, error) {
+func send(t *testing.T, srv *httptest.Server, method, path, body string, headers ...string) (answer, error) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, srv.URL+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Bearer "+apiKey)
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
 	resp, err := srv.Client().Do(req)
 	if err != nil {
 		return answer{}, err
@@ -149,6 +154,8 @@ func TestStoreErrors(t *testing.T) {
 		{context.DeadlineExceeded, api.CodeUnavailable, false},
 		{fmt.Errorf("%s: %w", inner, store.ErrUnavailable), api.CodeUnavailable, true},
 		{errors.New(inner), api.CodeInternal, true},
+		{fmt.Errorf("%s: %w", inner, store.ErrDamaged), api.CodeDamaged, true},
+		{fmt.Errorf("%s: %w: 7 bytes", inner, store.ErrFull), api.CodeStorageFull, true},
 	} {
 		s.inspect = func() error { return tc.err }
 		before := strings.Count(logged.String(), inner)
@@ -248,85 +255,76 @@ func TestDegraded(t *testing.T) {
 func TestPayloadTrouble(t *testing.T) {
 	s, _, srv, logged := newTroubled(t)
 	long := strings.Repeat("x", 3<<20)
-	edit := func(f func(i int, c store.Chunk, yield func(store.Chunk, error) bool) bool) func(*store.Claimed) error {
+	edit := func(f func(sealed []byte) io.Reader) func(*store.Claimed) error {
 		return func(c *store.Claimed) error {
-			payload := c.Payload
-			c.Payload = func(yield func(store.Chunk, error) bool) {
-				i := 0
-				for chunk, err := range payload {
-					if err != nil {
-						yield(chunk, err)
-						return
-					}
-					if !f(i, chunk, yield) {
-						return
-					}
-					i++
-				}
+			b, err := io.ReadAll(c.Payload)
+			if err != nil {
+				return err
 			}
+			c.Payload = edited{f(b), c.Payload}
 			return nil
 		}
 	}
+	const second = atrest.ChunkSize + 100 // a place in the second chunk
 	flip := func(at int) func(*store.Claimed) error {
-		return edit(func(i int, c store.Chunk, yield func(store.Chunk, error) bool) bool {
-			if i == at {
-				c.Sealed[len(c.Sealed)/2] ^= 1
-			}
-			return yield(c, nil)
-		})
+		return edit(func(b []byte) io.Reader { b[at] ^= 1; return bytes.NewReader(b) })
 	}
-	drop := func(at int) func(*store.Claimed) error {
-		return edit(func(i int, c store.Chunk, yield func(store.Chunk, error) bool) bool {
-			return i == at || yield(c, nil)
-		})
+	cut := func(at int) func(*store.Claimed) error {
+		return edit(func(b []byte) io.Reader { return bytes.NewReader(b[:at]) })
 	}
 	fail := func(at int) func(*store.Claimed) error {
-		return edit(func(i int, c store.Chunk, yield func(store.Chunk, error) bool) bool {
-			if i == at {
-				yield(store.Chunk{}, errors.New("disk trouble"))
-				return false
-			}
-			return yield(c, nil)
+		return edit(func(b []byte) io.Reader {
+			return io.MultiReader(bytes.NewReader(b[:at]), iotest.ErrReader(errors.New("disk trouble")))
 		})
 	}
-	renumber := edit(func(i int, c store.Chunk, yield func(store.Chunk, error) bool) bool {
-		c.Part++
-		return yield(c, nil)
-	})
+	longer := edit(func(b []byte) io.Reader { return bytes.NewReader(append(b, 0)) })
+	troubles := 0
 	for _, tc := range []struct {
 		name, content string
 		claim         func(*store.Claimed) error
 		begun         bool // the answer has begun when the trouble comes
+		code          api.Code
 	}{
-		{"short flipped", "x", flip(0), false},
-		{"short dropped", "x", drop(0), false},
-		{"short failed", "x", fail(0), false},
-		{"another part", "x", renumber, false},
-		{"long flipped at once", long, flip(0), false},
-		{"long flipped later", long, flip(1), true},
-		{"long dropped", long, drop(1), true},
-		{"long cut", long, drop(2), true},
-		{"long failed", long, fail(2), true},
+		{"short flipped", "x", flip(12), false, api.CodeDamaged},
+		{"short dropped", "x", cut(0), false, api.CodeDamaged},
+		{"short cut", "x", cut(20), false, api.CodeDamaged},
+		{"short failed", "x", fail(3), false, api.CodeInternal},
+		{"short and more", "x", longer, false, api.CodeDamaged},
+		{"long flipped at once", long, flip(100), false, api.CodeDamaged},
+		{"long flipped later", long, flip(second), true, ""},
+		{"long cut", long, cut(len(long)), true, ""},
+		{"long and more", long, longer, true, ""},
+		{"long failed", long, fail(second), true, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			c := make1(t, srv, tc.content)
-			s.claim = tc.claim
-			a, err := send(t, srv, "POST", "/r/"+c.ClaimToken+"/claim", "")
-			if tc.begun {
-				if err == nil {
-					t.Errorf("a broken answer looks whole: %d, %d bytes", a.status, len(a.body))
+			for _, accept := range []string{"", api.TypeRaw} {
+				troubles++
+				c := make1(t, srv, tc.content)
+				s.claim = tc.claim
+				a, err := send(t, srv, "POST", "/r/"+c.ClaimToken+"/claim", "", "Accept", accept)
+				s.claim = nil
+				if tc.begun {
+					if err == nil {
+						t.Errorf("a broken answer looks whole: %d, %d bytes", a.status, len(a.body))
+					}
+					continue
 				}
-				return
+				if err != nil {
+					t.Fatal(err)
+				}
+				wantError(t, a, tc.code, "")
 			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			wantError(t, a, api.CodeInternal, "")
 		})
 	}
-	if out := logged.String(); strings.Count(out, "request failed") != 9 || !strings.Contains(out, "disk trouble") {
+	if out := logged.String(); strings.Count(out, "request failed") != troubles || !strings.Contains(out, "disk trouble") {
 		t.Errorf("troubles are not logged: %s", out)
 	}
+}
+
+// edited is a payload that a test has changed.
+type edited struct {
+	io.Reader
+	io.Closer
 }
 
 func TestRunSweepsUntilItsEnd(t *testing.T) {

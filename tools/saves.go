@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"kubbi-mcp/internal/remove"
+	"kubbi-mcp/kubbi"
 	"kubbi-mcp/tools/files"
 )
 
@@ -128,7 +129,7 @@ func removeIfOwn(folder, received string) {
 
 // keepAnswer writes the answer of a service that gives it once into a folder of the
 // server's own, where it stays for a day.
-func (s *State) keepAnswer(r io.Reader) (path string, err error) {
+func (s *State) keepAnswer(got *kubbi.Spooled) (path string, err error) {
 	dir, err := s.received()
 	if err != nil {
 		return "", err
@@ -136,7 +137,7 @@ func (s *State) keepAnswer(r io.Reader) (path string, err error) {
 	path = filepath.Join(dir, "answer.json")
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err == nil {
-		_, err = io.Copy(f, r)
+		err = got.WriteAnswer(f)
 		if err == nil {
 			err = f.Sync()
 		}
