@@ -1,6 +1,7 @@
 package kubbi
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -160,7 +161,15 @@ type arriving struct {
 
 // read reads the head of an answer, or all of it.
 func (k *claiming) read(resp *http.Response, body io.Reader) (*arriving, error) {
+	const small = 32 << 10 // is read at once
 	if isRaw(resp.Header.Get("Content-Type")) {
+		if n := resp.ContentLength; n >= 0 && n <= small {
+			b, err := readAll(body, n, k.claim.limit)
+			if err != nil {
+				return nil, err
+			}
+			body = bytes.NewReader(b)
+		}
 		p, err := readRaw(body, k.claim.limit)
 		if err != nil {
 			return nil, err

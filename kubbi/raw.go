@@ -51,19 +51,29 @@ type rawPayload struct {
 	parts             []Part // without their bytes
 	size              int64  // of all parts together, in bytes
 
-	body *bufio.Reader
+	body bodyReader
 	next int
 	left int64 // of the part before next
+}
+
+type bodyReader interface {
+	io.Reader
+	io.ByteReader
 }
 
 // readRaw reads the head of a raw body. A payload of more than limit bytes is
 // errTooLarge, and what is no head is errNotRaw. The head may be an api.RawClaim or
 // have less in it.
 func readRaw(r io.Reader, limit int64) (*rawPayload, error) {
-	p := &rawPayload{body: bufio.NewReader(r)}
+	p := new(rawPayload)
+	if body, ok := r.(bodyReader); ok {
+		p.body = body
+	} else {
+		p.body = bufio.NewReader(r)
+	}
 	line, err := api.ReadRawHead(p.body)
 	if err != nil {
-		if _, eof := p.body.Peek(1); errors.Is(eof, io.EOF) {
+		if _, eof := p.body.ReadByte(); errors.Is(eof, io.EOF) {
 			return nil, errCutShort
 		}
 		return nil, errNotRaw

@@ -62,10 +62,12 @@ func (s *State) saving(b *files.Batch) (ended func(), err error) {
 }
 
 // removeLocked removes a file before its lock goes with its closing. Windows
-// removes no file that is open.
+// removes no file that is open: it is emptied first.
 func removeLocked(f *os.File) {
-	_ = f.Truncate(0)
 	err := os.Remove(f.Name())
+	if err != nil {
+		_ = f.Truncate(0)
+	}
 	_ = f.Close()
 	if err != nil {
 		_ = os.Remove(f.Name())
