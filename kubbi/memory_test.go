@@ -71,7 +71,7 @@ func large(t *testing.T) {
 	l := api.DefaultLimits()
 	l.PackageBytes = 2 * size
 	relay := relaytest.New(t, relaytest.WithLimits(l))
-	c, err := kubbi.NewClient("", kubbi.WithBaseURL(relay.URL), kubbi.WithMiddleware(func(next http.RoundTripper) http.RoundTripper { return relay.Local.RoundTripper(next) }))
+	c, err := kubbi.NewClient("", kubbi.WithBaseURL(relay.URL), kubbi.WithSpoolLimit(max(kubbi.DefaultSpoolLimit, 2*size)), kubbi.WithMiddleware(func(next http.RoundTripper) http.RoundTripper { return relay.Local.RoundTripper(next) }))
 	if err != nil {
 		t.Fatal(err)
 	}
