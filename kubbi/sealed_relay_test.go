@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -384,6 +385,54 @@ func TestSealedStreams(t *testing.T) {
 		}
 	}
 }
+
+// A send whose answer is lost is sent again: under its idempotency key the relay wants
+// the same bytes, and makes one kubbi.
+func TestSealedSendAgain(t *testing.T) {
+	var lose atomic.Int32
+	_, c, _, _ := tappedRelay(t, kubbi.WithMiddleware(func(next http.RoundTripper) http.RoundTripper {
+		return roundTrip(func(req *http.Request) (*http.Response, error) {
+			resp, err := next.RoundTrip(req)
+			if err == nil && req.URL.Path == api.PathKubbis && req.Method == http.MethodPost && lose.Add(-1) >= 0 {
+				resp.Body.Close()
+				return nil, errors.New("the connection broke")
+			}
+			return resp, err
+		})
+	}))
+	text := strings.Repeat("again and again ", 20_000)
+	for name, source := range map[string]string{"the same": text, "another": strings.ToUpper(text)} {
+		before, now := count(t, c), text
+		lose.Store(1)
+		sent, err := c.SendFiles(t.Context(), kubbi.SendFilesParams{Sealed: true, Sources: []kubbi.Source{{
+			Name: "a.txt", ContentType: "text/plain", Size: int64(len(text)),
+			Open: func() (io.ReadCloser, error) {
+				r := io.NopCloser(strings.NewReader(now))
+				now = source // for the next attempt
+				return r, nil
+			},
+		}}})
+		if n := count(t, c) - before; n != 1 {
+			t.Errorf("%s: %d kubbis were made", name, n)
+		}
+		if source != text {
+			if !errors.Is(err, kubbi.ErrValidation) || !strings.Contains(err.Error(), "changed while it was sent") {
+				t.Errorf("%s: %v", name, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := spool(t, c, sent.ClaimURL); got["a.txt"] != text {
+			t.Errorf("%d bytes came", len(got["a.txt"]))
+		}
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
 // flipped is a key with another first bit.
 func flipped(key string) string {
