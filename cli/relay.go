@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"runtime"
 	"time"
 
@@ -77,6 +78,13 @@ func (c *relayServeCmd) Run(a *app) (err error) {
 	defer l.Close()
 	if scrape != nil {
 		defer scrape.Close()
+	}
+	dir, err := a.dataDir() // where the store and the keyring are, unless flags say otherwise
+	if err == nil {
+		err = os.MkdirAll(dir, 0o700)
+	}
+	if err != nil {
+		return usagef("--data-dir (KUBBI_DATA_DIR): %w", err)
 	}
 	db, err := a.openStore(a.ctx, c.Store)
 	if err != nil {

@@ -53,6 +53,8 @@ func (rl *Relay) create(h http.Header, r *http.Request) (resp api.CreateResponse
 		switch {
 		case errors.Is(err, store.ErrExists) && d.stream == nil:
 			continue
+		case errors.Is(err, store.ErrExists):
+			return resp, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 		case err != nil:
 			return resp, overQuota(err, by, now)
 		case replay != nil:
@@ -164,13 +166,19 @@ func (r *atEnd) Read(p []byte) (int, error) {
 // createdBefore is the answer to a create that is repeated. Where the kubbi is
 // wiped nothing tells its claim token any more: the answer is that of its end.
 func (rl *Relay) createdBefore(r *http.Request, key string, p *store.Replay) (resp api.CreateResponse, err error) {
-	ring := rl.ringWith(r.Context(), p.MasterKey)
-	o, err := open(ring, &p.Kubbi)
-	if err != nil {
+	if p.Secret == (store.Secret{}) {
+		k, err := rl.cfg.Store.Get(r.Context(), p.Owner, p.ID, rl.now())
+		if err == nil {
+			err = k.Status.Err()
+		}
+		if err == nil {
+			err = damaged(&p.Kubbi, "its secret is missing")
+		}
 		return resp, err
 	}
-	if o.root == nil {
-		return resp, p.Status.Err()
+	o, err := open(rl.ringWith(r.Context(), p.MasterKey), &p.Kubbi)
+	if err != nil {
+		return resp, err
 	}
 	t, err := openAnswer(o, key, p.Answer)
 	if err != nil {

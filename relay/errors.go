@@ -102,11 +102,15 @@ func forClient(err error) (e *apiError, known bool) {
 	return fail(api.CodeInternal, internalMessage), false
 }
 
-// figures gives what a store says of a full disk after the word that it is, which is
-// numbers and no path.
+// figures gives what a store says of a full disk behind store.ErrFull: numbers, as long
+// as there is no path among them, which is for the relay's own user alone.
 func figures(err error) string {
-	_, more, _ := strings.Cut(err.Error(), store.ErrFull.Error())
-	return more
+	_, more, _ := strings.Cut(err.Error(), store.ErrFull.Error()+": ")
+	more, _, _ = strings.Cut(more, ": ")
+	if more == "" || strings.ContainsAny(more, `/\`) {
+		return ""
+	}
+	return ": " + more
 }
 
 // tellDamaged has the producer know which of its kubbis is damaged, and what to do.
@@ -124,6 +128,9 @@ func (rl *Relay) answerError(w http.ResponseWriter, r *http.Request, err error) 
 	if !known {
 		rl.cfg.Logger.LogAttrs(r.Context(), slog.LevelError, "request failed",
 			slog.String("method", method(r)), slog.String("route", shape(r)), slog.Any("err", err))
+	}
+	if e.code == api.CodeStorageFull && rl.cfg.Own != nil && rl.cfg.Own(r) {
+		e.messages = []string{e.cause.Error()}
 	}
 	if !known && e.cause == nil && rl.cfg.Own != nil && rl.cfg.Own(r) {
 		e = &apiError{code: e.code, message: ownMessage, messages: []string{err.Error()}}

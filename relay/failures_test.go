@@ -28,8 +28,19 @@ type troubled struct {
 	store.Store
 	inspect func() error
 	claim   func(c *store.Claimed) error
+	create  func() error
 	ping    error
 	swept   chan struct{}
+}
+
+func (s *troubled) Create(ctx context.Context, k *store.Kubbi, payload io.Reader, key *store.CreateKey, quota store.Quota, now time.Time) (*store.Replay, error) {
+	if s.create != nil {
+		if err := s.create(); err != nil {
+			_, _ = io.Copy(io.Discard, payload)
+			return nil, err
+		}
+	}
+	return s.Store.Create(ctx, k, payload, key, quota, now)
 }
 
 func (s *troubled) Inspect(ctx context.Context, h store.Token, now time.Time) (*store.Kubbi, error) {
@@ -72,7 +83,7 @@ const apiKey = "kb_test"
 // newTroubled gives a relay over a store that may fail, and what it logs.
 func newTroubled(t *testing.T) (*troubled, *relay.Relay, *httptest.Server, *lockedBuffer) {
 	t.Helper()
-	db, err := sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(t.TempDir(), "store.db")})
+	db, err := sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(t.TempDir(), "kubbi.db")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,6 +192,78 @@ func TestStoreErrors(t *testing.T) {
 		if w.Code != status {
 			t.Errorf("%s answers %d", code, w.Code)
 		}
+	}
+}
+
+// TestNumberInUse has a create be tried again under another number, while its payload
+// is at hand; else the client has to.
+func TestNumberInUse(t *testing.T) {
+	s, _, srv, _ := newTroubled(t)
+	size := int64(1 << 20)
+	long := rawBody(t, api.RawCreate{ContentType: api.TypeText, ContentBytes: &size, TTLSeconds: 60}, strings.Repeat("x", 1<<20))
+	for _, tc := range []struct {
+		name, body, mediaType string
+		inUse                 int // how often
+		want                  int
+	}{
+		{"JSON", small, api.TypeJSON, 3, http.StatusCreated},
+		{"JSON, always", small, api.TypeJSON, 1000, http.StatusServiceUnavailable},
+		{"raw, long", long, api.TypeRaw, 1, http.StatusServiceUnavailable},
+		{"raw, long, at once", long, api.TypeRaw, 0, http.StatusCreated},
+	} {
+		tries := 0
+		s.create = func() error {
+			if tries++; tries <= tc.inUse {
+				return store.ErrExists
+			}
+			return nil
+		}
+		a, err := send(t, srv, "POST", api.PathKubbis, tc.body, "Content-Type", tc.mediaType)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a.status != tc.want || (a.status == http.StatusServiceUnavailable) != (a.header.Get("Retry-After") != "") || tries > 20 {
+			t.Errorf("%s: %d %v %s after %d tries", tc.name, a.status, a.header, a.body, tries)
+		}
+		if tc.want != http.StatusCreated {
+			continue
+		}
+		var c api.CreateResponse
+		decode(t, a.body, &c)
+		if a, err := send(t, srv, "POST", "/r/"+c.ClaimToken+"/claim", ""); err != nil || a.status != 200 {
+			t.Errorf("%s: claim: %d, %v", tc.name, a.status, err)
+		}
+	}
+}
+
+// TestFullDisk tells whoever creates of a full disk with its figures, and its path to
+// the relay's own user alone.
+func TestFullDisk(t *testing.T) {
+	s, _, srv, logged := newTroubled(t)
+	for err, want := range map[error]string{
+		fmt.Errorf("/var/x: %w: 5.0 MiB are free and 32.0 MiB are kept in reserve for claims and deletes: make room on the disk of /var/x", store.ErrFull): "the relay's disk is full: 5.0 MiB are free and 32.0 MiB are kept in reserve for claims and deletes",
+		fmt.Errorf("/var/x: %w: %w", store.ErrFull, errors.New("could not extend file base/1")):                                                            "the relay's disk is full",
+		store.ErrFull: "the relay's disk is full",
+	} {
+		s.create = func() error { return err }
+		for _, own := range []string{"", "1"} {
+			a, serr := send(t, srv, "POST", api.PathKubbis, small, "X-Own-User", own)
+			if serr != nil {
+				t.Fatal(serr)
+			}
+			var e api.ErrorBody
+			decode(t, a.body, &e)
+			told := strings.Contains(string(a.body), err.Error())
+			if a.status != http.StatusInsufficientStorage || e.Error != api.CodeStorageFull || e.Message != want || told != (own != "") || a.header.Get("Retry-After") != "" {
+				t.Errorf("%v, own %q: %d %s", err, own, a.status, a.body)
+			}
+			if own == "" && strings.Contains(string(a.body), "/") {
+				t.Errorf("a path is told: %s", a.body)
+			}
+		}
+	}
+	if !strings.Contains(logged.String(), "make room on the disk of /var/x") {
+		t.Errorf("logged: %s", logged)
 	}
 }
 

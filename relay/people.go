@@ -20,7 +20,10 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-const maxForm = 4 << 10 // bytes of the body of the claim page's form
+const (
+	maxForm  = 4 << 10  // bytes of the body of the claim page's form
+	maxPages = 48 << 20 // bytes that pages with payloads may hold at the same time
+)
 
 // forPeople makes a route that answers a browser with a page, and everybody
 // else as other does.
@@ -160,7 +163,7 @@ func (rl *Relay) claimPage(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer c.close()
 	// A page takes three times as much memory until its client has read it.
-	held := &share{of: rl.memory}
+	held := &share{of: rl.pages}
 	defer held.free()
 	if c.Size > page.MaxShown || held.grow(3*c.Size) != nil {
 		return rl.saveAs(w, c)

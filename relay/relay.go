@@ -77,7 +77,8 @@ type Relay struct {
 	guesses    *guesses
 	room       room
 	numbers    store.Numbers
-	memory     *memory
+	memory     *memory                    // of bodies in JSON
+	pages      *memory                    // that are written
 	pageOrigin string                     // of the claim page, as browsers write it
 	sites      http.CrossOriginProtection // trusts nobody: see FromOtherSite
 	sender     *webhook.Sender            // nil: nobody is told of anything
@@ -119,7 +120,7 @@ func New(cfg Config) (*Relay, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	r := &Relay{cfg: cfg, memory: newMemory(cfg.Memory), guesses: newGuesses(cfg.GuessLimit), pageOrigin: browserOrigin(cfg.Origin)}
+	r := &Relay{cfg: cfg, memory: newMemory(cfg.Memory), pages: newMemory(min(cfg.Memory, maxPages)), guesses: newGuesses(cfg.GuessLimit), pageOrigin: browserOrigin(cfg.Origin)}
 	if cfg.Notify != nil {
 		r.sender = webhook.New(webhook.Config{Options: *cfg.Notify, Store: cfg.Store, Open: r.openNotice, Now: r.now, Logger: cfg.Logger})
 	}

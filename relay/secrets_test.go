@@ -136,7 +136,7 @@ func TestWiping(t *testing.T) {
 // secretIn gives the secret of a kubbi that the data directory's store holds.
 func secretIn(t *testing.T, dir, id string, now time.Time) []byte {
 	t.Helper()
-	db, err := sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(dir, "store.db")})
+	db, err := sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(dir, "kubbi.db")})
 	if err != nil {
 		t.Fatal(err)
 	}

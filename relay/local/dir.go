@@ -26,7 +26,7 @@ import (
 // The files of a data directory.
 const (
 	keyringName = "keyring.json"
-	storeName   = "store.db"
+	storeName   = "kubbi.db"
 	apiKeyName  = "api-key"
 )
 

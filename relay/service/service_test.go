@@ -73,7 +73,7 @@ func serve(t *testing.T, change func(*Config)) *served {
 	if err := keyring.Make(s.ring, rand.Reader, time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	db, err := sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(dir, "store.db"), Logger: log})
+	db, err := sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(dir, "kubbi.db"), Logger: log})
 	if err != nil {
 		t.Fatal(err)
 	}

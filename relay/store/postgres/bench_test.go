@@ -103,3 +103,22 @@ func BenchmarkCreateClaimRelease(b *testing.B) {
 		return s.Release(b.Context(), token, key.Key, t0)
 	})
 }
+
+// BenchmarkPair is what a client without idempotency keys does.
+func BenchmarkPair(b *testing.B) {
+	s, sealed := openBench(b), benchSealed()
+	each(b, func() error {
+		k := newKubbi("local", 1)
+		if _, err := s.Create(b.Context(), k, payloadOf(sealed), nil, store.Quota{}, t0); err != nil {
+			return err
+		}
+		c, err := s.Claim(b.Context(), k.Token, nil, nil, t0)
+		if err != nil {
+			return err
+		}
+		if _, err := io.Copy(io.Discard, c.Payload); err != nil {
+			return err
+		}
+		return c.Payload.Close()
+	})
+}

@@ -16,9 +16,10 @@ const (
 	lockByNumber = "SELECT " + columns + " FROM kubbis WHERE number = $1 FOR UPDATE"
 )
 
-// Claim counts a retrieval and gives the payload: see store.Store. It is one
-// transaction of two round trips, which locks the row in the first and
-// commits in the second; a large payload comes between.
+// Claim counts a retrieval and gives the payload: see store.Store. If it is not
+// one that a single statement does (see once), it is one transaction of two round
+// trips, which locks the row in the first and commits in the second; a large
+// payload comes between.
 func (s *Store) Claim(ctx context.Context, token store.Token, key *store.ClaimKey, opens []string, now time.Time) (*store.Claimed, error) {
 	if err := s.enter(ctx); err != nil {
 		return nil, err
@@ -28,7 +29,7 @@ func (s *Store) Claim(ctx context.Context, token store.Token, key *store.ClaimKe
 		key = nil
 	}
 	c := &claim{token: token, key: key, opens: opens, now: store.MillisOf(now), payload: &kept{dir: s.spool}}
-	if err := s.run(ctx, func(q *session) error { return c.claim(ctx, q) }); err != nil {
+	if err := s.claim(ctx, c); err != nil {
 		_ = c.payload.Close()
 		return nil, err
 	}
@@ -121,21 +122,16 @@ func (c *claim) count(ctx context.Context, q *session) error {
 		after.setGrace(&b, c.key.Key[:], c.grace(), c.now)
 	}
 	after.write(&b, c.now, false)
-	return c.known(q, q.commit(ctx, &b))
+	err := q.commit(ctx, &b)
+	if err != nil && q.unknown && c.key == nil {
+		return final{err} // a repeat could not find out whether it was counted
+	}
+	return err
 }
 
 // grace is what is kept of the claim, once it is counted.
 func (c *claim) grace() store.Grace {
 	return store.Grace{Until: c.now.After(c.key.Grace), Number: c.number, At: c.now}
-}
-
-// known makes an error final where a repeat could not find out whether the claim
-// was counted.
-func (c *claim) known(q *session, err error) error {
-	if err != nil && q.unknown && c.key == nil {
-		return final{err}
-	}
-	return err
 }
 
 // pagePieces is how many pieces are asked for at once: each answer has a time
@@ -189,7 +185,7 @@ func (s *Store) Release(ctx context.Context, token store.Token, key store.Hash, 
 		return err
 	}
 	defer s.leave()
-	return s.run(ctx, func(q *session) error { return release(ctx, q, token, key, store.MillisOf(now)) })
+	return s.release(ctx, token, key, store.MillisOf(now))
 }
 
 func release(ctx context.Context, q *session, token store.Token, key store.Hash, now store.Millis) error {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"kubbi-mcp/relay/store"
 )
@@ -18,10 +19,13 @@ const insertKubbi = `INSERT INTO kubbis (number, id, token, owner, master_key, s
 	status, retrievals, done, grace_more)
 	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, 0, 0, false, false)`
 
+// unlessThere lets insertKubbi store nothing where number or key is in use.
+const unlessThere = " ON CONFLICT DO NOTHING"
+
 const insertChunk = "INSERT INTO chunks (kubbi, ordinal, sealed) VALUES ($1, $2, $3)"
 
 // Create stores a kubbi: see store.Store. A small one without a quota is one
-// statement: a single round trip. The chunks of a large one are sent first, in a
+// statement, committed with those of others (see groups). The chunks of a large one are sent first, in a
 // transaction that locks nothing until the kubbi comes last.
 func (s *Store) Create(ctx context.Context, k *store.Kubbi, payload io.Reader, key *store.CreateKey, quota store.Quota, now time.Time) (*store.Replay, error) {
 	if err := s.enter(ctx); err != nil {
@@ -129,14 +133,30 @@ func (c *creation) deliver(ctx context.Context) (err error) {
 	if len(c.last) > store.MaxInRow {
 		c.pieces = 1
 	}
-	return c.s.run(ctx, func(q *session) error { return c.full(q, c.small(ctx, q)) })
+	doubt := false
+	if c.quota == (store.Quota{}) && c.pieces == 0 {
+		done := false
+		doubt, err = c.s.together(ctx, c.k.Token.Number, func(b *pgx.Batch) {
+			c.queue(b, insertKubbi+unlessThere).Exec(func(tag pgconn.CommandTag) error {
+				done = tag.RowsAffected() > 0
+				return nil
+			})
+		})
+		switch {
+		case err == nil && done:
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		}
+	}
+	return c.s.runIn(ctx, doubt, func(q *session) error { return c.full(q, c.small(ctx, q)) })
 }
 
 // small stores a payload that is all in last.
 func (c *creation) small(ctx context.Context, q *session) error {
-	if c.quota == (store.Quota{}) && !q.doubt {
+	if c.quota == (store.Quota{}) && c.pieces > 0 && !q.doubt {
 		var b pgx.Batch
-		c.queue(&b)
+		c.queue(&b, insertKubbi)
 		if err := q.apply(ctx, &b); !violates(err) {
 			return err
 		}
@@ -275,12 +295,12 @@ func (c *creation) put(ctx context.Context, q *session) error {
 		b.Queue(`INSERT INTO uses AS u (ends, length, bucket, n, taken) VALUES ($1, $2, $3, 1, 1)
 			ON CONFLICT (ends, length, bucket) DO UPDATE SET n = u.n + 1`, w.ends, w.length, w.bucket[:])
 	}
-	c.queue(&b)
+	c.queue(&b, insertKubbi)
 	return q.commit(ctx, &b)
 }
 
-// queue queues the kubbi with the last piece.
-func (c *creation) queue(b *pgx.Batch) {
+// queue queues the last piece and, by a statement, the kubbi.
+func (c *creation) queue(b *pgx.Batch, insert string) *pgx.QueuedQuery {
 	k := c.k
 	life := store.Life{
 		Expires: store.MillisOf(k.ExpiresAt), Sealed: true, KeyUntil: never,
@@ -296,7 +316,7 @@ func (c *creation) queue(b *pgx.Batch) {
 	} else {
 		b.Queue(insertChunk, int64(k.Token.Number), c.pieces-1, c.last)
 	}
-	b.Queue(insertKubbi, int64(k.Token.Number), c.id, k.Token.Hash[:], k.Owner, k.MasterKey, k.Secret[:], k.ContentType, k.Package, k.FileCount,
+	return b.Queue(insert, int64(k.Token.Number), c.id, k.Token.Hash[:], k.Owner, k.MasterKey, k.Secret[:], k.ContentType, k.Package, k.FileCount,
 		k.Size, c.pieces, k.MaxRetrievals, at(k.CreatedAt), when(life.Expires), when(life.Due(never)),
 		c.keyBytes(), when(life.KeyUntil), request, answer, k.Record, k.Notify, inRow)
 }

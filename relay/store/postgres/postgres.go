@@ -86,6 +86,8 @@ type Store struct {
 	spool string
 	stats statsCache
 
+	groups groups
+
 	// calls is held for reading by every call, for writing by Close.
 	calls  sync.RWMutex
 	closed bool
@@ -195,7 +197,7 @@ func (s *Store) Ping(ctx context.Context) error {
 	}
 	defer s.leave()
 	// Not for as long as other calls: it is to tell how things are now.
-	return s.runFor(ctx, pingPatience, func(q *session) error {
+	return s.runFor(ctx, pingPatience, false, func(q *session) error {
 		var b pgx.Batch
 		b.Queue("SELECT 1 FROM kubbis LIMIT 1")
 		return q.step(ctx, &b)
@@ -208,6 +210,7 @@ func (s *Store) Close() error {
 	defer s.calls.Unlock()
 	if !s.closed {
 		s.closed = true
+		s.groups.all.Wait()
 		s.pool.Close()
 	}
 	return nil
