@@ -38,7 +38,11 @@ func (rl *Relay) draft(r *http.Request, limits limits, request hash.Hash, s *sha
 	if raw {
 		most = api.MaxRawHead + max(limits.ContentBytes, limits.PackageBytes)
 	}
-	tooLarge := fail(api.CodeTooLarge, fmt.Sprintf("the request body must be at most %d bytes%s", most, ofKey(limits.bytesOfKey)))
+	held := ""
+	if !raw && most == rl.memory.size-1 {
+		held = " in JSON, which is held in memory; kubbi-mcp sends larger ones in another form"
+	}
+	tooLarge := fail(api.CodeTooLarge, fmt.Sprintf("the request body must be at most %d bytes%s%s", most, held, ofKey(limits.bytesOfKey)))
 	if r.ContentLength > most {
 		return nil, tooLarge
 	}

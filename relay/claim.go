@@ -166,10 +166,10 @@ func openClaimed(ring *atrest.Keyring, c *store.Claimed, t token) (*taken, error
 	if err != nil {
 		return nil, err
 	}
-	if o.root == nil {
+	if o.wiped {
 		return nil, damaged(&c.Kubbi, "a claim has given no record")
 	}
-	key, binding, err := payloadKey(o.root, &c.Kubbi, t)
+	key, binding, err := payloadKey(ring, &c.Kubbi, t)
 	if err != nil {
 		return nil, err
 	}

@@ -33,7 +33,7 @@ import (
 )
 
 const (
-	pageSize    = 4096
+	pageSize    = 8192
 	queueLength = 1024
 )
 

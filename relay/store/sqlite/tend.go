@@ -14,11 +14,11 @@ import (
 // tight. While it is not, creates take them and make the file longer, which costs
 // less; the disk is looked at often enough to see it fill up.
 const (
-	logBytes   = 8 << 20
-	keepPages  = 512  // free ones
-	growPages  = 1024 // are made at once
-	mostPages  = 2048 // that may stay free
-	cutPages   = 256  // are given back at once
+	logBytes   = 16 << 20
+	keepPages  = 256  // free ones
+	growPages  = 512  // are made at once
+	mostPages  = 1024 // that may stay free
+	cutPages   = 128  // are given back at once
 	tightBytes = 1 << 30
 	lookAt     = 250 * time.Millisecond
 	cutAfter   = 20 // looks: so long must pages be free before they are given back
@@ -71,7 +71,7 @@ func (r *room) set(d time.Duration) {
 func (r *room) tend(w *writer) {
 	idle := !r.busy
 	r.busy, r.armed = false, false
-	r.tight = !r.space.plenty(tightBytes)
+	r.tight = !r.space.has(tightBytes)
 	if r.looks++; r.looks >= cutAfter {
 		if r.least > mostPages {
 			r.cut = r.least - growPages
@@ -80,7 +80,7 @@ func (r *room) tend(w *writer) {
 	}
 	var err error
 	switch {
-	case r.free < keepPages && (idle || r.tight) && r.space.plenty(2*growPages*pageSize):
+	case r.free < keepPages && (idle || r.tight) && r.space.has(2*growPages*pageSize):
 		r.cut = 0
 		err = w.withLock(w.growFree)
 	case r.cut > 0:
@@ -146,7 +146,7 @@ func (w *writer) stretchLog() error {
 	if info, err := os.Stat(w.path + logEnding); err == nil && info.Size() >= logBytes {
 		return nil
 	}
-	if !w.room.space.plenty(logBytes) {
+	if !w.room.space.has(2 * logBytes) {
 		return nil
 	}
 	if err := w.tx.begin.run(); err != nil {
