@@ -27,6 +27,8 @@ type Disk struct {
 	handles map[uint64][]listed
 	lastFh  uint64
 	syncs   int
+	watch   *watch
+	lies    bool
 }
 
 // kind is the type of a node.
@@ -94,6 +96,13 @@ func (d *Disk) Syncs() int {
 	return d.syncs
 }
 
+// IgnoreSyncs makes a liar of the disk: from now on it makes nothing durable.
+func (d *Disk) IgnoreSyncs() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.lies = true
+}
+
 // add makes a node without a name.
 func (d *Disk) add(k kind, mode uint32) *node {
 	d.lastID++
@@ -123,6 +132,7 @@ const (
 
 // rename makes a change of names.
 func (d *Disk) rename(sets ...set) {
+	d.step()
 	d.seq++
 	d.renames = append(d.renames, &rename{d.seq, sets})
 	for _, s := range sets {
@@ -147,6 +157,7 @@ func (d *Disk) rename(sets ...set) {
 
 // change makes a change of a file.
 func (d *Disk) change(n *node, ch change) {
+	d.step()
 	d.seq++
 	ch.seq = d.seq
 	n.now.apply(ch)
@@ -169,7 +180,11 @@ func (n *node) store(count int) {
 
 // syncFile makes a file's data and size durable.
 func (d *Disk) syncFile(n *node, dataOnly bool) {
+	d.step()
 	d.syncs++
+	if d.lies {
+		return
+	}
 	journal := !dataOnly || n.durable.size != n.now.size || d.fresh(n)
 	n.store(len(n.changes))
 	if d.options.Journal && journal {
@@ -186,7 +201,11 @@ func (d *Disk) fresh(n *node) bool {
 
 // syncFolder makes the names in a directory durable.
 func (d *Disk) syncFolder(n *node) {
+	d.step()
 	d.syncs++
+	if d.lies {
+		return
+	}
 	d.storeNames(func(r *rename) bool {
 		return d.options.Journal || slices.ContainsFunc(r.sets, func(s set) bool { return s.dir == n })
 	})

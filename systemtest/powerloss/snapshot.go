@@ -1,12 +1,14 @@
 package powerloss
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 )
 
 // Snapshot gives the disk that a loss of power at this instant could leave
@@ -15,6 +17,50 @@ import (
 func (d *Disk) Snapshot(seed uint64) *Disk {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	return d.snapshot(seed)
+}
+
+// watch is a snapshot that is due.
+type watch struct {
+	steps int
+	seed  uint64
+	taken chan taken // has room
+}
+
+type taken struct {
+	disk *Disk
+	at   time.Time
+}
+
+// SnapshotAfter is Snapshot once programs have made so many more steps: writes,
+// changes of names and syncs. It also says when that was. One call may wait at a
+// time.
+func (d *Disk) SnapshotAfter(ctx context.Context, steps int, seed uint64) (*Disk, time.Time, error) {
+	w := &watch{steps: steps, seed: seed, taken: make(chan taken, 1)}
+	d.mu.Lock()
+	d.watch = w
+	d.mu.Unlock()
+	select {
+	case t := <-w.taken:
+		return t.disk, t.at, nil
+	case <-ctx.Done():
+		return nil, time.Time{}, ctx.Err()
+	}
+}
+
+// step is called before each step.
+func (d *Disk) step() {
+	w := d.watch
+	if w == nil {
+		return
+	}
+	if w.steps--; w.steps < 0 {
+		d.watch = nil
+		w.taken <- taken{d.snapshot(w.seed), time.Now()}
+	}
+}
+
+func (d *Disk) snapshot(seed uint64) *Disk {
 	l := newLoss(seed, d.seq)
 	tree := d.survivors(l)
 	made := &Disk{options: d.options, nodes: map[uint64]*node{}, handles: map[uint64][]listed{}}

@@ -1,0 +1,275 @@
+package powerloss_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"kubbi-mcp/internal/testkit"
+	"kubbi-mcp/systemtest/powerloss"
+)
+
+// Of the test below.
+const (
+	snapshots = 100
+	spread    = 70 * time.Second // over which they are taken: kubbis expire meanwhile
+	checkers  = 2                // relays that look at snapshots at the same time
+	recent    = 2 * time.Second  // all that was done since is looked at
+	older     = 25               // kubbis that are looked at besides
+	workers   = 6                // callers of the relays at work
+)
+
+// TestPowerLoss takes the power from two relays at work, a hundred times. A
+// fresh relay on what the disk still holds must know all that was acknowledged.
+func TestPowerLoss(t *testing.T) {
+	t.Parallel()
+	testkit.OnlyPlain(t, "the relays are other processes")
+	d := powerloss.New(powerloss.Options{})
+	dir := mount(t, d)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	l := startLoad(ctx, t, dir)
+
+	loading, stop := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- l.run(loading, workers) }()
+
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 1))
+	losses := make(chan *loss)
+	var wg sync.WaitGroup
+	tallies := make([]tally, checkers)
+	for i := range checkers {
+		wg.Go(func() {
+			for loss := range losses {
+				loss.check(ctx, t, l, &tallies[i])
+			}
+		})
+	}
+	began := time.Now()
+	for i := range snapshots {
+		moment := began.Add(spread * time.Duration(i) / snapshots).Add(time.Duration(random.Int64N(int64(spread) / snapshots)))
+		time.Sleep(time.Until(moment))
+		s := &loss{number: i, seed: random.Uint64()}
+		var err error
+		if s.disk, s.at, err = d.SnapshotAfter(ctx, random.IntN(40), s.seed); err != nil {
+			t.Error(err)
+			break
+		}
+		losses <- s
+	}
+	close(losses)
+	wg.Wait()
+	stop()
+	if err := <-ended; err != nil {
+		t.Error("load:", err)
+	}
+	var sum tally
+	for _, tally := range tallies {
+		sum.add(tally)
+	}
+	t.Logf("%d kubbis, %d syncs; looked at %+v", len(l.all()), d.Syncs(), sum)
+	if sum.Relays < snapshots || sum.Active < 10*snapshots || sum.Burned < 5*snapshots || sum.Deleted < snapshots || sum.Expired < snapshots/10 || sum.Replays < snapshots {
+		t.Error("too little was looked at")
+	}
+}
+
+// TestLyingDiskIsSeen makes sure that the test above can fail: on a disk that
+// ignores syncs, what was acknowledged is lost.
+func TestLyingDiskIsSeen(t *testing.T) {
+	t.Parallel()
+	testkit.OnlyPlain(t, "the relays are other processes")
+	d := powerloss.New(powerloss.Options{})
+	dir := mount(t, d)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	l := startLoad(ctx, t, dir)
+	d.IgnoreSyncs()
+	loading, stop := context.WithTimeout(ctx, 2*time.Second)
+	defer stop()
+	if err := l.run(loading, workers); err != nil {
+		t.Fatal("load:", err)
+	}
+	for seed := range uint64(20) {
+		s := &loss{seed: seed, at: time.Now(), disk: d.Snapshot(seed)}
+		if err := s.look(ctx, s.disk, l.relays[0].key, s.choose(l.all()), &tally{}); err != nil {
+			t.Logf("as it should be: %.200v ...", err)
+			return
+		}
+	}
+	t.Error("nothing was lost by a disk that ignores syncs")
+}
+
+// startLoad starts two relays on a data directory, and ends them with the test.
+func startLoad(ctx context.Context, t *testing.T, dir string) *load {
+	t.Helper()
+	l := &load{pause: 50 * time.Millisecond}
+	key := ""
+	for range 2 {
+		r, err := startRelay(ctx, dir, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			for _, line := range r.kill() {
+				t.Log("relay at work: ", line)
+			}
+		})
+		if key == "" {
+			if key, err = makeKey(ctx, dir); err != nil {
+				t.Fatal(err)
+			}
+			r.key = key
+		}
+		l.relays = append(l.relays, r)
+	}
+	return l
+}
+
+// tally counts what was looked at.
+type tally struct {
+	Relays, Active, Burned, Deleted, Expired, Replays, Unsure int
+}
+
+func (t *tally) add(u tally) {
+	t.Relays += u.Relays
+	t.Active += u.Active
+	t.Burned += u.Burned
+	t.Deleted += u.Deleted
+	t.Expired += u.Expired
+	t.Replays += u.Replays
+	t.Unsure += u.Unsure
+}
+
+func (t *tally) count(s *known) {
+	switch {
+	case s.unsure:
+		t.Unsure++
+	case s.removed:
+		t.Deleted++
+	case s.burned():
+		t.Burned++
+		t.Replays += len(s.openKeys)
+	case s.expired():
+		t.Expired++
+	default:
+		t.Active++
+	}
+}
+
+// loss is a loss of power.
+type loss struct {
+	number int
+	seed   uint64
+	at     time.Time
+	disk   *powerloss.Disk
+}
+
+// check starts a relay on what is left, and asks it about what was acknowledged.
+// Now and then the power goes again, while it is asked.
+func (s *loss) check(ctx context.Context, t *testing.T, l *load, sum *tally) {
+	about := s.choose(l.all())
+	if err := s.look(ctx, s.disk, l.relays[0].key, about, sum); err != nil {
+		t.Errorf("loss %d, seed %d: %v", s.number, s.seed, err)
+		s.keep(t)
+		return
+	}
+	if s.number%10 != 0 {
+		return
+	}
+	// The relay claimed what could be claimed, and acknowledged that.
+	var about2 []known
+	for _, k := range about {
+		if k.unsure || k.created && k.expires.Before(time.Now().Add(10*time.Second)) {
+			continue
+		}
+		if !k.removed && !k.burned() {
+			k.claims++
+			k.last = time.Now()
+		}
+		about2 = append(about2, k)
+	}
+	again := s.disk.Snapshot(s.seed + 1)
+	if err := s.look(ctx, again, l.relays[0].key, about2, &tally{}); err != nil {
+		t.Errorf("loss %d, seed %d, the second time: %v", s.number, s.seed, err)
+		s.keep(t)
+	}
+}
+
+// keep writes a disk to where KUBBI_POWERLOSS_KEEP says.
+func (s *loss) keep(t *testing.T) {
+	parent := os.Getenv("KUBBI_POWERLOSS_KEEP")
+	if parent == "" {
+		return
+	}
+	dir := filepath.Join(parent, fmt.Sprint(s.seed))
+	if err := errors.Join(os.MkdirAll(dir, 0o700), s.disk.WriteTo(dir)); err != nil {
+		t.Error(err)
+	}
+}
+
+// choose chooses what to look at.
+func (s *loss) choose(all []*record) []known {
+	random := rand.New(rand.NewPCG(s.seed, 2))
+	var chosen, rest, ended []known
+	random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	for _, r := range all {
+		k := r.knownAt(s.at)
+		switch {
+		case !k.created && !k.unsure:
+		case k.unsure || s.at.Sub(k.last) < recent:
+			chosen = append(chosen, k)
+		case k.expired() && !k.removed && !k.burned() && len(ended) < 5:
+			ended = append(ended, k)
+		default:
+			rest = append(rest, k)
+		}
+	}
+	chosen = append(chosen, ended...)
+	return append(chosen, rest[:min(older, len(rest))]...)
+}
+
+// look starts a relay on a disk, and asks it.
+func (s *loss) look(ctx context.Context, d *powerloss.Disk, key string, about []known, sum *tally) (err error) {
+	dir, err := os.MkdirTemp("", "powerloss-")
+	if err != nil {
+		return err
+	}
+	m, err := powerloss.Mount(d, dir)
+	if err != nil {
+		return errors.Join(err, os.Remove(dir))
+	}
+	defer func() {
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		err = errors.Join(err, m.Unmount(end), os.Remove(dir))
+	}()
+	start, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	r, err := startRelay(start, dir, key)
+	if err != nil {
+		return err
+	}
+	sum.Relays++
+	defer func() {
+		for _, line := range r.kill() {
+			err = errors.Join(err, fmt.Errorf("the relay complains: %s", line))
+		}
+	}()
+	for i := range about {
+		k := &about[i]
+		sum.count(k)
+		if fault := k.check(ctx, r); fault != nil {
+			err = errors.Join(err, fmt.Errorf("kubbi of %d bytes, ttl %d, %d of %d retrievals, unsure %v, removed %v, last touched %s before: %w",
+				k.size, k.ttl, k.claims, k.retrievals, k.unsure, k.removed, s.at.Sub(k.last).Round(time.Microsecond), fault))
+		}
+	}
+	return err
+}
