@@ -10,10 +10,8 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-const (
-	grace   = time.Minute // the default of --grace
-	forgets = time.Second // how soon after its end nothing opens a kubbi
-)
+// forgets is how soon after its end nothing opens a kubbi.
+const forgets = time.Second
 
 // known is what may be said of a kubbi at an instant, from what the relay has
 // acknowledged by then.
@@ -26,12 +24,16 @@ type known struct {
 	removed   bool
 	unsure    bool      // something was asked for that may have been done or not
 	last      time.Time // when the last thing was acknowledged
-	openKeys  []string  // of claims that were not released for sure
+	openKeys  []string  // of claims that were not released
+	graceEnd  time.Time // when the grace of the last of them ends
 	endedKeys []string  // of claims that were released
 }
 
-func (k *record) knownAt(at time.Time) known {
+// knownAt gives what is known of a kubbi; grace is how long its relay lets a
+// claim be repeated.
+func (k *record) knownAt(at time.Time, grace time.Duration) known {
 	s := known{record: k, at: at}
+	graces := map[string]time.Time{}
 	for _, a := range k.history() {
 		sure, maybe := a.by(at), a.maybe(at)
 		if sure {
@@ -47,6 +49,7 @@ func (k *record) knownAt(at time.Time) known {
 			s.claims++
 			if a.key != "" {
 				s.openKeys = append(s.openKeys, a.key)
+				graces[a.key] = a.end.Add(grace)
 			}
 		case a.kind == claim && maybe:
 			s.more++
@@ -55,6 +58,11 @@ func (k *record) knownAt(at time.Time) known {
 			if sure {
 				s.endedKeys = append(s.endedKeys, a.key)
 			}
+		}
+	}
+	for _, key := range s.openKeys {
+		if graces[key].After(s.graceEnd) {
+			s.graceEnd = graces[key]
 		}
 	}
 	return s
@@ -67,19 +75,27 @@ func (s *known) burned() bool { return s.retrievals > 0 && s.claims == s.retriev
 func (s *known) expired() bool { return !s.expires.After(s.at) }
 
 // wiped says whether nothing may open it: it ended more than a second before the
-// instant, and no grace was open.
+// instant, and so did the last grace.
 func (s *known) wiped() bool {
 	if s.unsure || !s.created {
 		return false
 	}
-	before := s.at.Add(-forgets)
-	if s.removed {
-		return s.last.Before(before)
+	end := s.last
+	switch {
+	case s.removed:
+	case s.burned():
+		end = latest(end, s.graceEnd)
+	default:
+		end = latest(s.expires, s.graceEnd)
 	}
-	if len(s.openKeys) > 0 && s.last.Add(grace+5*time.Second).After(before) {
-		return false // a claim may be repeated
+	return end.Add(forgets).Before(s.at)
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
 	}
-	return s.burned() && s.last.Before(before) || s.expires.Before(before)
+	return b
 }
 
 // check asks a relay whether it still knows what was acknowledged. It claims
@@ -143,7 +159,7 @@ func (s *known) checkEnded(ctx context.Context, r *relay, k api.Kubbi) error {
 			return fmt.Errorf("with a released key: %w", err)
 		}
 	}
-	if s.removed || s.unsure || time.Since(s.last) > grace-10*time.Second {
+	if s.removed || s.unsure || time.Until(s.graceEnd) < 10*time.Second {
 		return nil
 	}
 	for _, key := range s.openKeys { // the answer may have been lost

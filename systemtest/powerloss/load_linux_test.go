@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/google/uuid"
@@ -95,6 +96,32 @@ type load struct {
 	records []*record
 	large   time.Time // when the last large kubbi was made
 	failed  error
+}
+
+// startLoad starts two relays on a data directory, and ends them with the test.
+func startLoad(ctx context.Context, t *testing.T, dir string, flags ...string) *load {
+	t.Helper()
+	l := &load{pause: 50 * time.Millisecond}
+	key := ""
+	for range 2 {
+		r, err := startRelay(ctx, dir, key, flags...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			for _, line := range r.kill() {
+				t.Log("relay at work: ", line)
+			}
+		})
+		if key == "" {
+			if key, err = makeKey(ctx, dir); err != nil {
+				t.Fatal(err)
+			}
+			r.key = key
+		}
+		l.relays = append(l.relays, r)
+	}
+	return l
 }
 
 // all gives the kubbis so far.

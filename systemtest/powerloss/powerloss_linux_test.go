@@ -107,32 +107,6 @@ func TestLyingDiskIsSeen(t *testing.T) {
 	t.Error("nothing was lost by a disk that ignores syncs")
 }
 
-// startLoad starts two relays on a data directory, and ends them with the test.
-func startLoad(ctx context.Context, t *testing.T, dir string) *load {
-	t.Helper()
-	l := &load{pause: 50 * time.Millisecond}
-	key := ""
-	for range 2 {
-		r, err := startRelay(ctx, dir, key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			for _, line := range r.kill() {
-				t.Log("relay at work: ", line)
-			}
-		})
-		if key == "" {
-			if key, err = makeKey(ctx, dir); err != nil {
-				t.Fatal(err)
-			}
-			r.key = key
-		}
-		l.relays = append(l.relays, r)
-	}
-	return l
-}
-
 // tally counts what was looked at.
 type tally struct {
 	Relays, Active, Burned, Deleted, Expired, Replays, Unsure int
@@ -221,7 +195,7 @@ func (s *loss) choose(all []*record) []known {
 	var chosen, rest, ended []known
 	random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	for _, r := range all {
-		k := r.knownAt(s.at)
+		k := r.knownAt(s.at, time.Minute)
 		switch {
 		case !k.created && !k.unsure:
 		case k.unsure || s.at.Sub(k.last) < recent:

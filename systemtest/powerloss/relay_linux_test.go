@@ -20,12 +20,16 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
+// binDir is where built puts the program; empty: nowhere yet.
+var binDir string
+
 // built is the program as a user builds it, made once for all tests.
 var built = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "powerloss-bin-")
 	if err != nil {
 		return "", err
 	}
+	binDir = dir
 	path := filepath.Join(dir, "kubbi-mcp")
 	out, err := exec.Command("go", "build", "-o", path, "kubbi-mcp").CombinedOutput()
 	if err != nil {
@@ -36,8 +40,8 @@ var built = sync.OnceValues(func() (string, error) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if path, err := built(); err == nil {
-		os.RemoveAll(filepath.Dir(path))
+	if binDir != "" {
+		os.RemoveAll(binDir)
 	}
 	os.Exit(code)
 }
@@ -63,7 +67,7 @@ func environment() []string {
 }
 
 // startRelay starts a relay on a data directory and waits until it is ready.
-func startRelay(ctx context.Context, dir, key string) (*relay, error) {
+func startRelay(ctx context.Context, dir, key string, flags ...string) (*relay, error) {
 	binary, err := built()
 	if err != nil {
 		return nil, err
@@ -73,8 +77,8 @@ func startRelay(ctx context.Context, dir, key string) (*relay, error) {
 		return nil, err
 	}
 	r := &relay{url: "http://" + addr, key: key, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}, Timeout: 30 * time.Second}}
-	r.cmd = exec.Command(binary, "relay", "--data-dir", dir, "--listen", addr, "--guess-limit", "0",
-		"--no-access-log", "--log-format", "json", "--lame-duck", "0")
+	r.cmd = exec.Command(binary, append([]string{"relay", "--data-dir", dir, "--listen", addr, "--guess-limit", "0",
+		"--no-access-log", "--log-format", "json", "--lame-duck", "0"}, flags...)...)
 	r.cmd.Env, r.cmd.Stderr = environment(), &r.stderr
 	r.cmd.Stdout = &r.stderr
 	if err := r.cmd.Start(); err != nil {
