@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"os"
 	"runtime"
 	"time"
 
 	"kubbi-mcp/internal/spool"
 	"kubbi-mcp/relay"
 	"kubbi-mcp/relay/keyring"
+	"kubbi-mcp/relay/private"
 	"kubbi-mcp/relay/service"
 	"kubbi-mcp/relay/store"
 	"kubbi-mcp/relay/webhook"
@@ -80,7 +80,7 @@ func (c *relayServeCmd) Run(a *app) (err error) {
 	if scrape != nil {
 		defer scrape.Close()
 	}
-	if err := os.MkdirAll(cfg.Relay.SpoolDir, 0o700); err != nil {
+	if err := private.MakeDir(cfg.Relay.SpoolDir); err != nil {
 		return usagef("--data-dir (KUBBI_DATA_DIR): %w", err)
 	}
 	if err := spool.Sweep(cfg.Relay.SpoolDir, time.Now()); err != nil {

@@ -26,9 +26,12 @@ type Disk struct {
 	renames []*rename // changes of names that are not durable yet, in order
 	handles map[uint64][]listed
 	lastFh  uint64
+	steps   int
 	syncs   int
 	watch   *watch
 	lies    bool
+
+	unsynced int // see Unsynced
 }
 
 // kind is the type of a node.
@@ -94,6 +97,13 @@ func (d *Disk) Syncs() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.syncs
+}
+
+// Steps says how many steps programs have made: see SnapshotAfter.
+func (d *Disk) Steps() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.steps
 }
 
 // IgnoreSyncs makes a liar of the disk: from now on it makes nothing durable.

@@ -50,6 +50,7 @@ func TestMain(m *testing.M) {
 type relay struct {
 	cmd    *exec.Cmd
 	stderr bytes.Buffer // read it once the process has ended
+	dir    string
 	url    string
 	key    string // a producer's API key
 	http   *http.Client
@@ -76,7 +77,7 @@ func startRelay(ctx context.Context, dir, key string, flags ...string) (*relay, 
 	if err != nil {
 		return nil, err
 	}
-	r := &relay{url: "http://" + addr, key: key, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}, Timeout: 30 * time.Second}}
+	r := &relay{dir: dir, url: "http://" + addr, key: key, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}, Timeout: 30 * time.Second}}
 	r.cmd = exec.Command(binary, append([]string{"relay", "--data-dir", dir, "--listen", addr, "--guess-limit", "0",
 		"--no-access-log", "--log-format", "json", "--lame-duck", "0"}, flags...)...)
 	r.cmd.Env, r.cmd.Stderr = environment(), &r.stderr

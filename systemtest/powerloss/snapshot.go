@@ -20,6 +20,10 @@ func (d *Disk) Snapshot(seed uint64) *Disk {
 	return d.snapshot(seed)
 }
 
+// Unsynced is how many changes were not durable when the loss of power happened
+// that this disk is left from.
+func (d *Disk) Unsynced() int { return d.unsynced }
+
 // watch is a snapshot that is due.
 type watch struct {
 	steps int
@@ -33,23 +37,26 @@ type taken struct {
 }
 
 // SnapshotAfter is Snapshot once programs have made so many more steps: writes,
-// changes of names and syncs. It also says when that was. One call may wait at a
-// time.
-func (d *Disk) SnapshotAfter(ctx context.Context, steps int, seed uint64) (*Disk, time.Time, error) {
+// changes of names and syncs. The function that it gives waits for it, and also
+// says when that was. Only one may be due at a time.
+func (d *Disk) SnapshotAfter(steps int, seed uint64) (wait func(context.Context) (*Disk, time.Time, error)) {
 	w := &watch{steps: steps, seed: seed, taken: make(chan taken, 1)}
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.watch = w
-	d.mu.Unlock()
-	select {
-	case t := <-w.taken:
-		return t.disk, t.at, nil
-	case <-ctx.Done():
-		return nil, time.Time{}, ctx.Err()
+	return func(ctx context.Context) (*Disk, time.Time, error) {
+		select {
+		case t := <-w.taken:
+			return t.disk, t.at, nil
+		case <-ctx.Done():
+			return nil, time.Time{}, ctx.Err()
+		}
 	}
 }
 
 // step is called before each step.
 func (d *Disk) step() {
+	d.steps++
 	w := d.watch
 	if w == nil {
 		return
@@ -87,6 +94,10 @@ func (d *Disk) snapshot(seed uint64) *Disk {
 		return c
 	}
 	made.root = clone(d.root)
+	made.unsynced = len(d.renames)
+	for _, n := range d.nodes {
+		made.unsynced += len(n.changes)
+	}
 	made.root.links, made.root.lookups = 1, 1
 	return made
 }
