@@ -84,6 +84,12 @@ type set struct {
 	to   *node // nil: the name is removed
 }
 
+// listed is an entry of a directory that is being read.
+type listed struct {
+	name string
+	node *node
+}
+
 // New gives an empty disk.
 func New(o Options) *Disk {
 	d := &Disk{options: o, nodes: map[uint64]*node{}, handles: map[uint64][]listed{}}

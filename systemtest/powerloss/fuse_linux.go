@@ -16,12 +16,6 @@ type server struct {
 	*Disk
 }
 
-// listed is an entry of a directory that is being read.
-type listed struct {
-	name string
-	node *node
-}
-
 // valid is how long the kernel may trust what it knows: nobody else changes it.
 const valid = 3600 // seconds
 
