@@ -226,7 +226,7 @@ func (l *load) create(ctx context.Context, r *relay, random *rand.Rand) (*record
 
 // next does the next thing to a kubbi, and says whether that ended it.
 func (k *record) next(ctx context.Context, r *relay, random *rand.Rand) (ended bool, err error) {
-	if time.Until(k.expires) < 2*time.Second { // it ends by itself
+	if time.Until(k.expires) < 5*time.Second { // it ends by itself
 		return true, nil
 	}
 	if random.IntN(6) == 0 {
