@@ -80,7 +80,7 @@ func TestDataDirAnywhere(t *testing.T) {
 			if !strings.HasPrefix(key, "kb_") {
 				t.Errorf("key %.3s...", key)
 			}
-			for _, flags := range [][]string{nil, {"--store", filepath.Join(dir, "store.db")}} {
+			for _, flags := range [][]string{nil, {"--store", filepath.Join(dir, "kubbi.db")}} {
 				if got := run(append([]string{"relay", "check", "--listen", strings.TrimPrefix(url, "http://")}, flags...)...); strings.Contains(got, "failed") {
 					t.Errorf("relay check %v: %s", flags, got)
 				}
@@ -112,7 +112,7 @@ func TestDataDirDefault(t *testing.T) {
 	if out, errs, err = runBinary(t, env, "claim", strings.TrimSpace(out)); err != nil || out != "hello" {
 		t.Errorf("claimed %q, %v\n%s", out, err, errs)
 	}
-	if _, err := os.Stat(filepath.Join(home, "Library", "Application Support", "kubbi", "store.db")); err != nil && runtime.GOOS == "linux" {
+	if _, err := os.Stat(filepath.Join(home, "Library", "Application Support", "kubbi", "kubbi.db")); err != nil && runtime.GOOS == "linux" {
 		t.Error(err)
 	}
 }

@@ -67,7 +67,7 @@ kubbi-relay-admin keys create --label meanwhile >/dev/null
 systemctl start kubbi-relay
 curl -fsS --retry 10 --retry-connrefused https://kubbi.example.com/readyz
 KUBBI_API_KEY=$key kubbi-mcp send 'after the backup' >/dev/null
-[ "$(stat -c %U /var/lib/kubbi-relay/store.db*  | sort -u)" = kubbi-relay ]`,
+[ "$(stat -c %U /var/lib/kubbi-relay/kubbi.db*  | sort -u)" = kubbi-relay ]`,
 	"PostgreSQL, and several relays": `
 curl -fsS --retry 10 --retry-connrefused https://kubbi.example.com/readyz
 kubbi-mcp claim "$url" | grep -q 'through PostgreSQL'

@@ -10,28 +10,28 @@ import (
 // imports says which packages of this project each folder may depend on, its
 // own aside: design.md, "Folders". Tests are free.
 var imports = map[string][]string{
-	"kubbi":                {"kubbi/api", "kubbi/api/dial", "kubbi/api/outline"},
+	"kubbi":                {"kubbi/api", "kubbi/api/dial"},
 	"kubbi/api":            {},
 	"kubbi/api/dial":       {},
-	"kubbi/api/outline":    {},
 	"schemas":              {},
-	"tools":                {"internal/remove", "internal/spool", "tools/files", "kubbi", "kubbi/api", "kubbi/api/dial", "kubbi/api/outline", "schemas"},
+	"tools":                {"internal/remove", "internal/spool", "tools/files", "kubbi", "kubbi/api", "kubbi/api/dial", "schemas"},
 	"tools/files":          {"internal/remove", "kubbi/api"},
-	"server":               {"internal/misslimit", "internal/remove", "internal/spool", "internal/webpath", "tools", "tools/files", "kubbi", "kubbi/api", "kubbi/api/dial", "kubbi/api/outline", "schemas"},
-	"relay":                {"internal/misslimit", "internal/webpath", "kubbi/api", "kubbi/api/dial", "kubbi/api/outline", "relay/store", "relay/atrest", "internal/spool", "relay/page", "relay/webhook"},
-	"relay/service":        {"internal/misslimit", "internal/webpath", "kubbi/api", "kubbi/api/dial", "kubbi/api/outline", "relay", "relay/store", "relay/atrest", "internal/spool", "relay/page", "relay/webhook", "relay/keyring", "relay/flock", "relay/private"},
+	"server":               {"internal/misslimit", "internal/remove", "internal/spool", "internal/webpath", "tools", "tools/files", "kubbi", "kubbi/api", "kubbi/api/dial", "schemas"},
+	"relay":                {"internal/misslimit", "internal/webpath", "kubbi/api", "kubbi/api/dial", "relay/store", "relay/atrest", "relay/page", "relay/webhook"},
+	"relay/service":        {"internal/misslimit", "internal/webpath", "kubbi/api", "kubbi/api/dial", "relay", "relay/store", "relay/atrest", "relay/page", "relay/webhook", "relay/keyring", "relay/flock", "relay/private"},
 	"internal/webpath":     {},
 	"relay/atrest":         {},
 	"relay/page":           {"kubbi/api"},
 	"relay/keyring":        {"relay/atrest", "relay/flock", "relay/private"},
+	"internal/disk":        {},
 	"internal/spool":       {},
 	"relay/store":          {},
 	"relay/flock":          {},
 	"relay/webhook":        {"kubbi/api", "kubbi/api/dial", "relay/store"},
 	"relay/private":        {"relay/flock"},
-	"relay/store/payload":  {"relay/store", "internal/spool"},
-	"relay/store/sqlite":   {"relay/store", "relay/store/payload", "internal/spool", "relay/flock"},
-	"relay/store/postgres": {"relay/store", "relay/store/payload", "internal/spool"},
+	"relay/store/body":     {"internal/disk", "relay/flock"},
+	"relay/store/sqlite":   {"internal/disk", "relay/store", "relay/store/body", "relay/flock"},
+	"relay/store/postgres": {"internal/spool", "relay/store"},
 }
 
 // TestImports keeps the client from knowing the relay, the relay from knowing

@@ -33,6 +33,8 @@ func TestExitCode(t *testing.T) {
 		api.CodeInternal:         exitFailure,
 		api.CodeNotImplemented:   exitFailure,
 		api.CodeUnavailable:      exitNetwork,
+		api.CodeStorageFull:      exitFailure,
+		api.CodeDamaged:          exitFailure,
 	}
 	for code, status := range api.Statuses {
 		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

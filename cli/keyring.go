@@ -59,7 +59,7 @@ func (a *app) readKeyring(name string) (keyring.Source, *atrest.Keyring, error) 
 
 // keyringCmd is `kubbi-mcp keyring`.
 type keyringCmd struct {
-	Rotate keyringRotateCmd `cmd:"" help:"Add a master key, which seals from a minute from now."`
+	Rotate keyringRotateCmd `cmd:"" help:"Add a master key, which seals from a minute from now; with --every, go on doing so and remove those that no kubbi needs."`
 	List   keyringListCmd   `cmd:"" help:"List the master keys, oldest first, without their secrets."`
 	Prune  keyringPruneCmd  `cmd:"" help:"Remove the master keys that no kubbi needs any more."`
 }
@@ -67,11 +67,15 @@ type keyringCmd struct {
 // keyringRotateCmd is `kubbi-mcp keyring rotate`.
 type keyringRotateCmd struct {
 	keyringFlag
+	storeFlag
 	After seconds `xor:"from" placeholder:"TIME" help:"How long until the key seals, so that every node has it by then: seconds, or a duration such as 10m (1m)."`
 	Now   bool    `xor:"from" help:"Let the key seal at once."`
 	New   bool    `help:"With --print: begin a keyring of one key, rather than adding to one."`
 	Print bool    `help:"Print the new keyring, secrets included, and leave the old one as it is."`
-	JSON  bool    `name:"json" help:"Print JSON."`
+
+	Every  seconds `placeholder:"TIME" help:"Run until stopped: add a key in each period of that length, such as 1h, and remove those that no kubbi in --store needs."`
+	Margin seconds `placeholder:"TIME" help:"With --every: how long ago a key must have stopped sealing before it is removed (10m)."`
+	JSON   bool    `name:"json" help:"Print JSON."`
 }
 
 const rotateAfter = time.Minute
@@ -80,6 +84,12 @@ const rotateAfter = time.Minute
 func (c *keyringRotateCmd) Run(a *app) error {
 	if c.New && !c.Print {
 		return usagef("--new makes a keyring that is not stored anywhere: it goes with --print")
+	}
+	if c.Every != 0 {
+		return c.goOn(a)
+	}
+	if c.Margin != 0 {
+		return usagef("--margin goes with --every")
 	}
 	now := time.Now()
 	var from time.Time
@@ -117,7 +127,11 @@ func (c *keyringRotateCmd) Run(a *app) error {
 	if from.IsZero() {
 		return a.print(made.ID + " seals from now on\n")
 	}
-	return a.print(fmt.Sprintf("%s seals from %s\n", made.ID, localTime(api.NewTime(made.UseFrom))))
+	return a.print(sealsFrom(made))
+}
+
+func sealsFrom(u keyring.Use) string {
+	return fmt.Sprintf("%s seals from %s\n", u.ID, localTime(api.NewTime(u.UseFrom)))
 }
 
 // printKeyring prints a keyring that was just made, secrets included.
@@ -233,9 +247,8 @@ func (c *keyringPruneCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	if c.Keyring != "" && c.Store == "" {
-		// The data directory's store knows nothing of what this keyring seals.
-		return usagef("say with --store (KUBBI_STORE) which store has the kubbis that are sealed under %s", source)
+	if err := storeOf(source, c.Keyring, c.Store); err != nil {
+		return err
 	}
 	db, err := a.openExisting(a.ctx, c.Store)
 	if err != nil {
@@ -269,6 +282,15 @@ func (c *keyringPruneCmd) Run(a *app) error {
 		return a.printJSON(report)
 	}
 	return a.print(report.text())
+}
+
+// storeOf tells whether it was said which store has what a keyring seals.
+func storeOf(source keyring.Source, keyringName, store string) error {
+	if keyringName != "" && store == "" {
+		// The data directory's store knows nothing of what this keyring seals.
+		return usagef("say with --store (KUBBI_STORE) which store has the kubbis that are sealed under %s", source)
+	}
+	return nil
 }
 
 // pruned is what keyring prune --json prints.

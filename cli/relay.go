@@ -10,7 +10,6 @@ import (
 	"runtime"
 	"time"
 
-	"kubbi-mcp/internal/spool"
 	"kubbi-mcp/relay"
 	"kubbi-mcp/relay/keyring"
 	"kubbi-mcp/relay/private"
@@ -80,11 +79,12 @@ func (c *relayServeCmd) Run(a *app) (err error) {
 	if scrape != nil {
 		defer scrape.Close()
 	}
-	if err := private.MakeDir(cfg.Relay.SpoolDir); err != nil {
-		return usagef("--data-dir (KUBBI_DATA_DIR): %w", err)
+	dir, err := a.dataDir() // where the store and the keyring are, unless flags say otherwise
+	if err == nil {
+		err = private.MakeDir(dir)
 	}
-	if err := spool.Sweep(cfg.Relay.SpoolDir, time.Now()); err != nil {
-		a.log.Warn("old spools of the relay not removed", "err", err)
+	if err != nil {
+		return usagef("--data-dir (KUBBI_DATA_DIR): %w", err)
 	}
 	db, err := a.openStore(a.ctx, c.Store)
 	if err != nil {
@@ -140,17 +140,13 @@ func (c *relayFlags) config(a *app) (service.Config, error) {
 			return none, fmt.Errorf("--public-url (KUBBI_RELAY_PUBLIC_URL): %w", err)
 		}
 	}
-	dir, err := a.dataDir()
-	if err != nil {
-		return none, err
-	}
 	if _, err := a.storeName(c.Store); err != nil {
 		return none, err
 	}
 	cfg := service.Config{
 		Relay: relay.Config{
 			Limits: a.cfg.limits(), Grace: c.Grace, Retention: c.Retention, GuessLimit: c.GuessLimit, TrustedProxies: proxies,
-			MaxStorage: int64(c.MaxStorage), AccessLog: c.AccessLog, SpoolDir: dir, Logger: a.log,
+			MaxStorage: int64(c.MaxStorage), AccessLog: c.AccessLog, Logger: a.log,
 		},
 		Version: buildInfo().Version,
 		Limits:  service.Limits{Connections: c.MaxConns, Requests: c.MaxRequests, LameDuck: c.LameDuck, Drain: c.Drain},

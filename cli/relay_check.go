@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"kubbi-mcp/relay/service"
 	"kubbi-mcp/relay/store"
 )
 
@@ -127,35 +128,29 @@ func (c *relayFlags) checkStore(ctx context.Context, a *app, cs *checks) {
 	}
 	cs.ok("store", "it answers, and its tables are of this version: %d active kubbis, %d bytes of payloads", stats.Active, stats.Bytes)
 	c.checkRoom(a, name, stats, cs)
-	checkClock(ctx, db, cs)
+	checkClock(ctx, name, db, cs)
 	c.checkKeyring(&at, db, cs)
 	checkAPIKeys(ctx, db, cs)
 }
 
-const maxSkew = 2 * time.Second // what relays' clocks may differ without anybody's seeing it
-
 // checkClock compares this machine's clock with that of a data base, which
 // stands for those of all the other relays.
-func checkClock(ctx context.Context, db store.Store, cs *checks) {
-	clock, ok := db.(interface {
-		Clock(context.Context) (time.Time, error)
-	})
-	if !ok {
+func checkClock(ctx context.Context, name string, db store.Store, cs *checks) {
+	if !isPostgres(name) {
 		return // a file of this machine
 	}
-	before := time.Now()
-	there, err := clock.Clock(ctx)
-	took := time.Since(before)
+	start := time.Now()
+	ahead, err := db.Skew(ctx)
+	slack := time.Since(start) / 2
 	if err != nil {
 		cs.fail("clock", err.Error(), "see that the data base answers")
 		return
 	}
-	skew := there.Sub(before.Add(took / 2)).Round(time.Millisecond)
-	if skew.Abs() > maxSkew+took/2 {
-		cs.fail("clock", fmt.Sprintf("the data base's is %s from this machine's", skew), "let both be set by NTP: expiry, grace and quotas go by the relays' clocks")
+	if ahead.Abs() > service.MaxSkew+slack {
+		cs.fail("clock", "this machine's "+service.SkewText(ahead), "let both be set by NTP: expiry, grace and quotas go by the relays' clocks, and a relay is not ready before they agree")
 		return
 	}
-	cs.ok("clock", "the data base's is %s from this machine's", skew)
+	cs.ok("clock", "the data base's is %s from this machine's", ahead.Abs().Round(time.Millisecond))
 }
 
 func checkAPIKeys(ctx context.Context, db store.Store, cs *checks) {

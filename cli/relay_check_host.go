@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"time"
 
+	"kubbi-mcp/internal/disk"
 	"kubbi-mcp/relay/keyring"
 	"kubbi-mcp/relay/store"
 )
@@ -186,7 +187,7 @@ func (c *relayFlags) checkRoom(a *app, name string, stats *store.Stats, cs *chec
 	if err != nil {
 		return // told by who opened it
 	}
-	free, err := freeBytes(filepath.Dir(path))
+	free, err := disk.Free(filepath.Dir(path))
 	switch to := int64(c.MaxStorage) - stats.Bytes; {
 	case err != nil:
 		cs.warn("disk", err.Error(), "see by yourself that there is room")

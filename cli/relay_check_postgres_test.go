@@ -4,12 +4,16 @@ package cli_test
 
 import (
 	"bytes"
+	"context"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"kubbi-mcp/cli"
+	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay/store/postgres"
 	"kubbi-mcp/relay/store/postgres/pgtest"
 )
@@ -49,4 +53,33 @@ func TestRelayCheckOnPostgres(t *testing.T) {
 		t.Fatal(err)
 	}
 	checked("ok       store           it answers", "ok       clock           the data base's is ")
+}
+
+// TestSkewedClock has a data base whose clock is not the relays': check says so, and
+// a relay is not ready until they agree.
+func TestSkewedClock(t *testing.T) {
+	t.Parallel()
+	pg := pgtest.New(t)
+	for by, told := range map[time.Duration]string{10 * time.Minute: "behind", -90 * time.Second: "ahead of"} {
+		url := pg.Ahead(t, by)
+		c := startCluster(t, append(onFile(t), "KUBBI_STORE="+url)...)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		c.all(ctx, map[string]int{"/livez": http.StatusOK, "/readyz": http.StatusServiceUnavailable, api.PathHealth: http.StatusOK})
+		for _, command := range []string{"check", "health"} {
+			listen := "127.0.0.1:0"
+			if command == "health" {
+				listen = c.nodes[0].addr
+			}
+			out, err := c.command(ctx, "relay", command, "--listen", listen).CombinedOutput()
+			if text := string(out); err == nil || !strings.Contains(text, told+" the data base's") {
+				t.Errorf("by %v: relay %s: %v: %s", by, command, err, text)
+			}
+		}
+		if log := c.nodes[0].log.String(); !strings.Contains(log, "relay is not ready for requests") || !strings.Contains(log, "NTP") {
+			t.Errorf("by %v: logged: %.3000s", by, log)
+		}
+		mustExec(ctx, t, connect(ctx, t, url), "DROP FUNCTION clock_timestamp()")
+		c.all(ctx, map[string]int{"/readyz": http.StatusOK})
+	}
 }

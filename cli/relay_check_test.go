@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -13,8 +12,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"kubbi-mcp/relay/store"
 )
 
 // TestCheckCertificate judges certificates by their time and name.
@@ -84,28 +81,4 @@ func testCertificate(t *testing.T, host string, from, until time.Time) (certFile
 		}
 	}
 	return certFile, keyFile
-}
-
-// aheadStore is a store of a data base whose clock is ahead of this machine's.
-type aheadStore struct {
-	store.Store
-	by time.Duration
-}
-
-func (s aheadStore) Clock(context.Context) (time.Time, error) { return time.Now().Add(s.by), nil }
-
-func TestCheckClock(t *testing.T) {
-	for by, state := range map[time.Duration]checkState{
-		0: checkOK, time.Second: checkOK, -time.Second: checkOK, 3 * time.Second: checkFailed, -3 * time.Second: checkFailed,
-	} {
-		cs := checks{OK: true}
-		checkClock(t.Context(), aheadStore{by: by}, &cs)
-		if len(cs.Checks) != 1 || cs.Checks[0].State != state {
-			t.Errorf("ahead by %v: %+v", by, cs)
-		}
-	}
-	cs := checks{OK: true}
-	if checkClock(t.Context(), nil, &cs); len(cs.Checks) != 0 {
-		t.Errorf("a store without a clock: %+v", cs)
-	}
 }

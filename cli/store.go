@@ -17,7 +17,7 @@ import (
 
 // storeFlag is the flag of commands that work on a relay's store.
 type storeFlag struct {
-	Store string `name:"store" variable:"KUBBI_STORE" placeholder:"STORE" help:"The relay's store: the path of a SQLite file, postgres://... of a data base, or file:PATH of a file that says which; by default store.db in the data directory."`
+	Store string `name:"store" variable:"KUBBI_STORE" placeholder:"STORE" help:"The relay's store: the path of a SQLite file, postgres://... of a data base, or file:PATH of a file that says which; by default kubbi.db in the data directory."`
 }
 
 // noStore says that a store is not there yet.
@@ -113,7 +113,7 @@ func (a *app) storePath(name string) (string, error) {
 		if err != nil {
 			return "", usage(err)
 		}
-		return filepath.Join(dir, "store.db"), nil
+		return filepath.Join(dir, "kubbi.db"), nil
 	}
 	if strings.Contains(name, "://") {
 		return "", usagef("--store (KUBBI_STORE) is neither the path of a SQLite file nor a URL of PostgreSQL") // and may hold a password

@@ -70,7 +70,7 @@ func TestReceiptOutlivesKill(t *testing.T) {
 	}
 	close(hold)
 
-	db, err := sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(dir, "store.db")})
+	db, err := sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(dir, "kubbi.db")})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,41 +26,82 @@ var (
 	errSpool      = errors.New("the answer can't be kept")
 )
 
-// readBody reads the whole body, into a buffer of the right size where the
-// length is known.
-func readBody(resp *http.Response, limit int64, w *watch) ([]byte, error) {
+// receive has f read an answer of at most limit bytes, to its end.
+func receive(resp *http.Response, limit int64, w *watch, f func(io.Reader) error) error {
 	if resp.ContentLength > limit {
-		return nil, fmt.Errorf("%w of %d bytes", errTooLarge, limit)
+		return tooLarge(limit)
 	}
-	body := watchedReader{resp.Body, w}
-	if n := resp.ContentLength; n >= 0 {
-		b := make([]byte, n)
-		if _, err := io.ReadFull(body, b); err != nil {
-			return nil, fmt.Errorf("%w: %w", errCutShort, quiet(err))
-		}
-		_, _ = body.Read(make([]byte, 1)) // the end itself, so that the connection can be used again
-		return b, nil
-	}
-	b, err := io.ReadAll(io.LimitReader(body, limit+1))
+	body := &receiving{r: resp.Body, w: w, limit: limit}
+	err := f(body)
 	switch {
-	case err != nil:
-		return nil, fmt.Errorf("%w: %w", errCutShort, quiet(err))
-	case int64(len(b)) > limit:
-		return nil, fmt.Errorf("%w of %d bytes", errTooLarge, limit)
+	case body.err != nil:
+		return fmt.Errorf("%w: %w", errCutShort, quiet(body.err))
+	case body.n > limit:
+		return tooLarge(limit)
+	case errors.Is(err, io.ErrUnexpectedEOF), err == nil && resp.ContentLength > body.n:
+		return errCutShort
 	}
-	return b, nil
+	return err
 }
 
-type watchedReader struct {
-	r io.Reader
-	w *watch
+func tooLarge(limit int64) error { return fmt.Errorf("%w of %d bytes", errTooLarge, limit) }
+
+// receiving is an answer's body. It keeps the network's errors apart from those of a
+// reader's own, and ends one byte after the limit.
+type receiving struct {
+	r     io.Reader
+	w     *watch
+	n     int64
+	limit int64
+	err   error
 }
 
-func (r watchedReader) Read(p []byte) (int, error) {
-	n, err := r.r.Read(p)
+// Read implements io.Reader.
+func (r *receiving) Read(p []byte) (int, error) {
+	left := r.limit + 1 - r.n
+	if left <= 0 {
+		return 0, io.EOF
+	}
+	n, err := r.r.Read(p[:min(int64(len(p)), left)])
+	r.n += int64(n)
 	r.w.moved(n)
+	if err != nil && err != io.EOF {
+		r.err = err
+	}
 	return n, err
 }
+
+// readBody reads the whole body.
+func readBody(resp *http.Response, limit int64, w *watch) (b []byte, err error) {
+	err = receive(resp, limit, w, func(r io.Reader) (err error) {
+		b, err = readAll(r, resp.ContentLength, limit)
+		return err
+	})
+	return b, err
+}
+
+// readAll reads at most limit bytes to their end. size is how many there are said to
+// be; -1: that is not known.
+func readAll(r io.Reader, size, limit int64) ([]byte, error) {
+	b := make([]byte, 0, min(max(size, 511)+1, trusted))
+	for {
+		n, err := r.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		switch {
+		case int64(len(b)) > limit:
+			return nil, tooLarge(limit)
+		case err == io.EOF:
+			return b, nil
+		case err != nil:
+			return nil, err
+		case len(b) == cap(b):
+			b = append(make([]byte, 0, min(max(size+1, 2*int64(cap(b))), 4*int64(cap(b)))), b...)
+		}
+	}
+}
+
+// trusted is how much memory is taken because somebody says that bytes will come.
+const trusted = 16 << 20
 
 // rawCopy is up to which size a raw JSON value is copied out of an answer; a
 // larger one is a part of it.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,10 +15,11 @@ import (
 // copied to stand between its neighbours, nor a source be read before it is sent.
 type payload []piece
 
-// piece is a part of a body: bytes, or a source.
+// piece is a part of a body: bytes, or a source, raw or as JSON has it.
 type piece struct {
 	bytes  []byte
 	source *sourced
+	raw    bool
 }
 
 func bodyOf(parts ...[]byte) (p payload) {
@@ -34,7 +36,10 @@ func (p payload) size() (n int64) {
 		if part.source == nil {
 			continue
 		}
-		size := part.source.wireSize()
+		size := part.source.Size
+		if !part.raw {
+			size = part.source.wireSize()
+		}
 		if size < 0 {
 			return -1
 		}
@@ -68,7 +73,7 @@ type sending struct {
 }
 
 func (s *sending) reader() io.ReadCloser {
-	r := &sendingReader{s: s, rest: append(payload(nil), s.parts...)}
+	r := &sendingReader{s: s, body: s.parts.open()}
 	s.mu.Lock()
 	s.readers = append(s.readers, r)
 	s.mu.Unlock()
@@ -81,17 +86,15 @@ func (s *sending) stop() *Error {
 	defer s.mu.Unlock()
 	s.stopped = true
 	for _, r := range s.readers {
-		r.drop()
+		r.body.Close()
 	}
 	s.readers = nil
 	return s.fault
 }
 
 type sendingReader struct {
-	s      *sending
-	rest   payload
-	source *sourceReader // of rest[0]; nil: not begun, or it has none
-	done   int64         // of what came before it
+	s    *sending
+	body *payloadReader
 }
 
 func (r *sendingReader) Read(p []byte) (int, error) {
@@ -100,22 +103,45 @@ func (r *sendingReader) Read(p []byte) (int, error) {
 	if r.s.stopped {
 		return 0, errors.New("the attempt has ended")
 	}
-	n, err := r.next(p)
+	n, err := r.body.Read(p)
 	if err != nil {
+		errors.As(err, &r.s.fault)
 		return 0, err
 	}
 	r.s.watch.moved(n)
 	if r.s.report != nil {
-		done := r.done
-		if r.source != nil {
-			done += r.source.done
-		}
-		r.s.report(done, r.s.parts.weight())
+		r.s.report(r.body.read(), r.s.parts.weight())
 	}
 	return n, nil
 }
 
-func (r *sendingReader) next(p []byte) (int, error) {
+func (r *sendingReader) Close() error {
+	r.s.mu.Lock()
+	defer r.s.mu.Unlock()
+	return r.body.Close()
+}
+
+// payloadReader reads a payload once. Its errors are io.EOF, and an *Error for the
+// fault of a source.
+type payloadReader struct {
+	rest   payload
+	source *sourceReader // of rest[0]; nil: not begun, or it has none
+	done   int64         // of what came before it
+}
+
+// open gives a reader of the whole payload.
+func (p payload) open() *payloadReader { return &payloadReader{rest: slices.Clone(p)} }
+
+// read is how much was read, as weight counts it.
+func (r *payloadReader) read() int64 {
+	if r.source != nil {
+		return r.done + r.source.done
+	}
+	return r.done
+}
+
+// Read implements io.Reader.
+func (r *payloadReader) Read(p []byte) (int, error) {
 	for ; len(r.rest) > 0; r.rest = r.rest[1:] {
 		at := &r.rest[0]
 		if at.source == nil {
@@ -127,15 +153,15 @@ func (r *sendingReader) next(p []byte) (int, error) {
 			continue
 		}
 		if r.source == nil {
-			r.source = &sourceReader{s: at.source}
+			r.source = &sourceReader{s: at.source, raw: at.raw}
 		}
 		n, err := r.source.Read(p)
 		if err == nil {
 			return n, nil
 		}
 		if err != io.EOF {
-			if !errors.As(err, &r.s.fault) {
-				r.s.fault = at.source.failed(err)
+			if fault := (*Error)(nil); !errors.As(err, &fault) {
+				err = at.source.failed(err)
 			}
 			return 0, err
 		}
@@ -145,16 +171,11 @@ func (r *sendingReader) next(p []byte) (int, error) {
 	return 0, io.EOF
 }
 
-func (r *sendingReader) drop() {
+// Close closes the source that is being read.
+func (r *payloadReader) Close() error {
 	if r.source != nil {
 		r.source.close()
 	}
-}
-
-func (r *sendingReader) Close() error {
-	r.s.mu.Lock()
-	defer r.s.mu.Unlock()
-	r.drop()
 	return nil
 }
 

@@ -1,12 +1,12 @@
 package kubbi
 
 import (
+	"bytes"
 	"context"
-	"encoding/base64"
-	"fmt"
+	"errors"
+	"io"
 	"log/slog"
 	"net/http"
-	"slices"
 	"strconv"
 	"time"
 
@@ -35,10 +35,12 @@ type Claimed struct {
 
 // Text gives a single content of a text type as a string. For JSON that is not
 // a string it gives the JSON itself.
-func (c *Claimed) Text() string {
+func (c *Claimed) Text() string { return textOf(c.Content) }
+
+func textOf(content []byte) string {
 	var s string
-	if jsontext.Value(c.Content).Kind() != '"' || jsonv2.Unmarshal(c.Content, &s) != nil {
-		return string(c.Content)
+	if jsontext.Value(content).Kind() != '"' || jsonv2.Unmarshal(content, &s) != nil {
+		return string(content)
 	}
 	return s
 }
@@ -122,53 +124,98 @@ func (c *Client) Claim(ctx context.Context, urlOrToken string, opts ...ClaimOpti
 	if err != nil {
 		return nil, err
 	}
-	k.claim.limit = c.answerLimit
-	resp, header, err := do[api.ClaimResponse](ctx, c, k.claim)
+	if err := k.fits(ctx, c.answerLimit); err != nil {
+		return nil, err
+	}
+	var out *Claimed
+	k.claim.limit, k.claim.receive = c.answerLimit, func(resp *http.Response, body io.Reader) error {
+		a, err := k.read(resp, body)
+		if err == nil {
+			out, err = k.inMemory(resp, a)
+		}
+		return err
+	}
+	if _, _, err := do[nothing](ctx, c, k.claim); err != nil {
+		return nil, err
+	}
+	k.arrived(ctx, &out.Grace, &out.release)
+	return out, nil
+}
+
+// arrived ends the grace, unless the caller holds it. The caller need not wait for the
+// relay to write that down; if this fails, the grace ends by itself.
+func (k *claiming) arrived(ctx context.Context, grace *time.Duration, release *func(context.Context) error) {
+	if k.hold || *release == nil {
+		return
+	}
+	k.client.releaseSoon(ctx, *release)
+	*grace, *release = 0, nil
+}
+
+// arriving is a claim's answer: raw and still to be read, or JSON in memory.
+type arriving struct {
+	raw  *rawPayload
+	json *api.ClaimResponse
+	size int64 // in bytes
+}
+
+// read reads the head of an answer, or all of it.
+func (k *claiming) read(resp *http.Response, body io.Reader) (*arriving, error) {
+	const small = 32 << 10 // is read at once
+	if isRaw(resp.Header.Get("Content-Type")) {
+		if n := resp.ContentLength; n >= 0 && n <= small {
+			b, err := readAll(body, n, k.claim.limit)
+			if err != nil {
+				return nil, err
+			}
+			body = bytes.NewReader(b)
+		}
+		p, err := readRaw(body, k.claim.limit)
+		if err != nil {
+			return nil, err
+		}
+		return &arriving{raw: p, size: p.size}, nil
+	}
+	b, err := readAll(body, resp.ContentLength, min(k.claim.limit, k.client.answerLimit))
 	if err != nil {
 		return nil, err
 	}
-	return k.claimed(ctx, resp, header)
-}
-
-// claimed makes a payload of an answer that stands in memory.
-func (k *claiming) claimed(ctx context.Context, resp *api.ClaimResponse, header http.Header) (*Claimed, error) {
-	if resp.Content == nil && resp.Files == nil {
-		return nil, noPayload()
-	}
-	if err := openClaim(k.unsealing, resp); err != nil {
+	answer := new(api.ClaimResponse)
+	if err := decode(b, answer); err != nil {
 		return nil, err
 	}
-	cutClaim(resp)
-	out := &Claimed{ClaimResponse: *resp, client: k.client}
-	out.Remaining, out.RemainingKnown = remaining(header.Get(api.HeaderRemainingReads), resp.Burned)
-	out.Grace, out.release = k.grace(ctx, header)
+	if answer.Content == nil && answer.Files == nil {
+		return nil, noPayload()
+	}
+	cutClaim(answer)
+	return &arriving{json: answer, size: int64(len(b))}, nil
+}
+
+// inMemory reads what is left of an answer, and opens it.
+func (k *claiming) inMemory(resp *http.Response, a *arriving) (*Claimed, error) {
+	answer := a.json
+	if a.raw != nil {
+		var err error
+		if answer, err = a.raw.inMemory(); err != nil {
+			return nil, err
+		}
+	}
+	if err := openClaim(k.unsealing, answer); err != nil {
+		return nil, err
+	}
+	out := &Claimed{ClaimResponse: *answer, client: k.client}
+	out.Remaining, out.RemainingKnown = remaining(resp.Header.Get(api.HeaderRemainingReads), answer.Burned)
+	out.Grace, out.release = k.grace(resp.Header)
 	return out, nil
 }
 
 // Spooled gives the payload in parts, which stand in memory.
 func (c *Claimed) Spooled() (*Spooled, error) {
-	out := &Spooled{ClaimResponse: c.ClaimResponse, Remaining: c.Remaining, RemainingKnown: c.RemainingKnown, Grace: c.Grace, release: c.release, client: c.client}
-	out.Content = nil
-	if c.Files == nil {
-		data := []byte(c.Content)
-		if c.ContentType != api.TypeJSON {
-			data = []byte(c.Text())
-		}
-		out.Parts = []Part{partInMemory("", c.ContentType, nil, data)}
-		return out, nil
+	out, err := inParts(&c.ClaimResponse)
+	if err != nil {
+		return nil, errors.New("a file is not base64, though it says so")
 	}
-	out.Files = slices.Clone(c.Files)
-	for i, f := range c.Files {
-		data := []byte(f.Content)
-		if f.Encoding != "" {
-			var err error
-			if data, err = base64.StdEncoding.DecodeString(f.Content); err != nil {
-				return nil, fmt.Errorf("file %d is not base64", i+1)
-			}
-		}
-		out.Files[i].Content = ""
-		out.Parts = append(out.Parts, partInMemory(f.Name, f.ContentType, f.Role, data))
-	}
+	out.Remaining, out.RemainingKnown, out.Grace, out.release, out.client = c.Remaining, c.RemainingKnown, c.Grace, c.release, c.client
 	return out, nil
 }
 
@@ -176,7 +223,8 @@ func (c *Claimed) Spooled() (*Spooled, error) {
 type claiming struct {
 	client     *Client
 	hold       bool
-	claim, end request // end ends the grace
+	seen       *Inspected // nil: the caller has not looked
+	claim, end request    // end ends the grace
 	unsealing  *sealKey
 }
 
@@ -190,7 +238,7 @@ func (c *Client) claiming(ctx context.Context, urlOrToken string, opts []ClaimOp
 	if err != nil {
 		return nil, err
 	}
-	k := &claiming{client: c, hold: cfg.hold}
+	k := &claiming{client: c, hold: cfg.hold, seen: cfg.seen}
 	if k.unsealing, err = c.sealedKey(ctx, urlOrToken, cfg.seen); err != nil {
 		return nil, err
 	}
@@ -203,28 +251,37 @@ func (c *Client) claiming(ctx context.Context, urlOrToken string, opts []ClaimOp
 	}
 	k.claim, k.end = r, r
 	k.claim.method, k.end.method, k.end.once = http.MethodPost, http.MethodDelete, true
-	k.claim.received = cfg.progress
+	k.claim.received, k.claim.raw = cfg.progress, true
 	return k, nil
 }
 
-// grace reads for how long the payload is kept, and how to end that. Unless the
-// caller holds it, it is ended here.
-func (k *claiming) grace(ctx context.Context, header http.Header) (time.Duration, func(context.Context) error) {
+// fits refuses, while it costs nothing, a payload that is known to be larger than what
+// can be read of it: limit, if the service gives it raw, and what may stand in memory.
+func (k *claiming) fits(ctx context.Context, limit int64) error {
+	if k.seen == nil || sizeOf(k.seen) <= k.client.answerLimit {
+		return nil
+	}
+	size := sizeOf(k.seen)
+	if size <= limit {
+		raw, err := k.client.givesRaw(ctx, k.claim.origin, k.claim.guarded)
+		if raw || err != nil {
+			return err
+		}
+		limit = k.client.answerLimit
+	}
+	return invalid("the kubbi has %d bytes, and of what this service gives at most %d can be received here; nothing was claimed", size, limit)
+}
+
+// grace reads for how long the payload is kept, and how to end that.
+func (k *claiming) grace(header http.Header) (time.Duration, func(context.Context) error) {
 	n, err := strconv.ParseUint(header.Get(api.HeaderClaimGrace), 10, 31)
 	if err != nil || n == 0 {
 		return 0, nil
 	}
-	release := func(ctx context.Context) error {
+	return min(time.Duration(n)*time.Second, maxGrace), func(ctx context.Context) error {
 		_, _, err := do[nothing](ctx, k.client, k.end)
 		return err
 	}
-	if k.hold {
-		return min(time.Duration(n)*time.Second, maxGrace), release
-	}
-	// The payload is whole and decoded. The caller need not wait for the relay
-	// to write that down; if this fails, the grace ends by itself.
-	k.client.releaseSoon(ctx, release)
-	return 0, nil
 }
 
 // noPayload is the error of a claim that counted and gave nothing.

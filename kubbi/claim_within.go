@@ -3,75 +3,108 @@ package kubbi
 import (
 	"bytes"
 	"context"
-	"errors"
-	"fmt"
+	"encoding/json"
 	"io"
+	"net/http"
 
 	"kubbi-mcp/kubbi/api"
 )
 
+// takenApart is up to which size ClaimWithin takes an answer in JSON apart, which
+// stands in memory for that.
+const takenApart = 8 << 20
+
+// AnswerName is the name of the only part of a payload that is an answer in JSON.
+const AnswerName = "answer.json"
+
 // ClaimWithin is Claim for a payload that is expected to be small. What arrives is
 // counted, whatever the service said before: an answer of at most limit bytes is
-// given as by Claim. A larger one goes to the file that spool makes, and is given as
-// by ClaimSpooled; but what is sealed is not opened then, and its parts are as they
-// came. Without spool a larger answer is an error with Uncertain set.
+// given as by Claim. A larger one is given as by ClaimSpooled, in the file that spool
+// makes; but what is sealed is not opened then, and its parts are as they came. Without
+// spool a larger answer is an error with Uncertain set.
+//
+// An answer in JSON of more than 8 MiB is kept as it is: it is the only part, with the
+// name AnswerName.
 //
 // Exactly one of the payloads is not nil when the error is nil. The spool is asked
-// for once for each attempt with a large answer; the caller closes what it made.
+// for once for each attempt that needs it; the caller closes what it made.
 func (c *Client) ClaimWithin(ctx context.Context, urlOrToken string, limit int64, spool func() (SpoolFile, error), opts ...ClaimOption) (*Claimed, *Spooled, error) {
 	k, err := c.claiming(ctx, urlOrToken, opts)
 	if err != nil {
 		return nil, nil, err
 	}
-	w := &claimWithin{limit: min(limit, c.answerLimit), spool: spool}
-	k.claim.limit, k.claim.receive = w.limit, w.receive
+	var (
+		small *Claimed
+		large *Spooled
+	)
+	limit = min(limit, c.answerLimit)
+	k.claim.limit = limit
 	if spool != nil {
-		k.claim.limit = max(c.spoolLimit, w.limit)
+		k.claim.limit = max(c.spoolLimit, limit)
 	}
-	_, header, err := do[nothing](ctx, c, k.claim)
+	k.claim.receive = func(resp *http.Response, body io.Reader) (err error) {
+		small, large, err = k.within(resp, body, limit, spool)
+		return err
+	}
+	if _, _, err := do[nothing](ctx, c, k.claim); err != nil {
+		return nil, nil, err
+	}
+	if small != nil {
+		k.arrived(ctx, &small.Grace, &small.release)
+	} else {
+		k.arrived(ctx, &large.Grace, &large.release)
+	}
+	return small, large, nil
+}
+
+func (k *claiming) within(resp *http.Response, body io.Reader, limit int64, spool func() (SpoolFile, error)) (*Claimed, *Spooled, error) {
+	if spool != nil && !isRaw(resp.Header.Get("Content-Type")) {
+		begun, err := io.ReadAll(io.LimitReader(body, max(limit, takenApart)+1))
+		if err != nil {
+			return nil, nil, err
+		}
+		if int64(len(begun)) > max(limit, takenApart) {
+			large, err := k.whole(resp, io.MultiReader(bytes.NewReader(begun), body), spool)
+			return nil, large, err
+		}
+		body = bytes.NewReader(begun)
+	}
+	a, err := k.read(resp, body)
 	if err != nil {
 		return nil, nil, err
 	}
-	if w.large != nil {
-		out := &Spooled{client: c}
-		if e := checkSeal(k.unsealing, w.large.body.ClaimResponse.Metadata); e != nil {
-			return nil, nil, spent(e)
-		}
-		if err := w.large.parts(out); err != nil {
-			return nil, nil, err
-		}
-		out.Remaining, out.RemainingKnown = remaining(header.Get(api.HeaderRemainingReads), out.Burned)
-		out.Grace, out.release = k.grace(ctx, header)
-		return nil, out, nil
+	if a.size <= limit {
+		small, err := k.inMemory(resp, a)
+		return small, nil, err
 	}
-	out, err := k.claimed(ctx, w.small, header)
-	return out, nil, err
-}
-
-// claimWithin reads an answer into memory, or into a file if it is too large.
-type claimWithin struct {
-	limit int64
-	spool func() (SpoolFile, error)
-	small *api.ClaimResponse
-	large *spooledAnswer
-}
-
-func (w *claimWithin) receive(r io.Reader) error {
-	w.small, w.large = nil, nil
-	b, err := io.ReadAll(io.LimitReader(r, w.limit+1))
-	switch {
-	case err != nil:
-		return err
-	case int64(len(b)) <= w.limit:
-		w.small = new(api.ClaimResponse)
-		return decode(b, w.small)
-	case w.spool == nil:
-		return fmt.Errorf("%w of %d bytes", errTooLarge, w.limit)
+	if spool == nil {
+		return nil, nil, tooLarge(limit)
 	}
-	f, err := w.spool()
+	large, end, err := k.inParts(resp, a)
 	if err != nil {
-		return errors.Join(errSpool, err)
+		return nil, nil, err
 	}
-	w.large = &spooledAnswer{file: f}
-	return w.large.receive(io.MultiReader(bytes.NewReader(b), r))
+	if e := checkSeal(k.unsealing, large.Metadata); e != nil {
+		return nil, nil, spent(e)
+	}
+	if a.raw != nil {
+		err = large.keepIn(spool, end)
+	}
+	return nil, large, err
+}
+
+// whole keeps an answer in JSON as it is.
+func (k *claiming) whole(resp *http.Response, body io.Reader, spool func() (SpoolFile, error)) (*Spooled, error) {
+	answer := Part{Name: AnswerName, ContentType: api.TypeJSON, Size: 1 << 20, open: func() (io.Reader, error) { return body, nil }}
+	out := &Spooled{Parts: []Part{answer}, client: k.client, whole: true}
+	if k.unsealing != nil {
+		mark, err := k.unsealing.mark(nil, false)
+		if err != nil {
+			return nil, err
+		}
+		out.Metadata = json.RawMessage(mark.Value)
+	}
+	out.Remaining, out.RemainingKnown = remaining(resp.Header.Get(api.HeaderRemainingReads), false)
+	out.Grace, out.release = k.grace(resp.Header)
+	return out, out.keepIn(spool, func() error { return nil })
 }

@@ -53,8 +53,8 @@ type Client struct {
 	guarded     http.RoundTripper // for origins that only "*" allows; nil without it
 	own         []*http.Transport // to close
 	releases    *releases
-	names       *namesKnown // of base
-	inProcess   string      // origin whose words are this program's own; "": none
+	service     *service // at base
+	inProcess   string   // origin whose words are this program's own; "": none
 }
 
 // releases are the graces that are being ended in the background.
@@ -196,7 +196,7 @@ func NewClient(apiKey string, opts ...Option) (*Client, error) {
 		userAgent:   cfg.userAgent,
 		log:         cfg.logger,
 		releases:    newReleases(),
-		names:       new(namesKnown),
+		service:     new(service),
 	}
 	c.traced = []string{base}
 	for _, o := range cfg.traced {

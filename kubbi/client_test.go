@@ -73,7 +73,11 @@ func TestAuthorization(t *testing.T) {
 		if got := h.Get("Authorization"); got != want {
 			t.Errorf("%s: Authorization is %q, want %q", name, got, want)
 		}
-		if h.Get("User-Agent") != "kubbi-mcp/1.2.3" || h.Get("Accept") != api.TypeJSON {
+		accept := api.TypeJSON
+		if name == "Claim" {
+			accept = api.TypeRaw + ", " + api.TypeJSON
+		}
+		if h.Get("User-Agent") != "kubbi-mcp/1.2.3" || h.Get("Accept") != accept {
 			t.Errorf("%s: User-Agent %q, Accept %q", name, h.Get("User-Agent"), h.Get("Accept"))
 		}
 		before = len(s.all())

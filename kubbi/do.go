@@ -40,12 +40,15 @@ type request struct {
 	token    string // the claim token in path, for redaction
 	key      string // idempotency key
 	body     payload
+	rawBody  bool  // body is raw
+	raw      bool  // the answer may be raw
 	limit    int64 // of the answer; 0: smallAnswerLimit
 	sent     Progress
 	received Progress
 
-	// receive reads the answer of a success instead of having it decoded.
-	receive func(io.Reader) error
+	// receive reads the body of a success to its end instead of having it decoded.
+	// An *Error of its own is the call's.
+	receive func(*http.Response, io.Reader) error
 }
 
 // nothing is the answer of a call whose answer has no body.
@@ -158,12 +161,15 @@ func attempt[Resp any](parent context.Context, c *Client, r request, n int) (_ *
 		resp.Body = watchBody(resp.Body, resp.ContentLength, r.received)
 	}
 	if r.receive != nil {
-		err = receive(resp, limit, w, r.receive)
+		err = receive(resp, limit, w, func(body io.Reader) error { return r.receive(resp, body) })
 	} else {
 		var b []byte
 		if b, err = readBody(resp, limit, w); err == nil {
 			err = decode(b, out)
 		}
+	}
+	if own := (*Error)(nil); errors.As(err, &own) {
+		return nil, nil, own
 	}
 	if err != nil {
 		return nil, nil, c.explain(parent, ctx, r, badAnswer(status, err))
@@ -224,8 +230,14 @@ func (c *Client) newRequest(ctx context.Context, r request, body *sending) (*htt
 		req.Body, req.ContentLength = body.reader(), size
 		req.GetBody = func() (io.ReadCloser, error) { return body.reader(), nil }
 		req.Header.Set("Content-Type", api.TypeJSON)
+		if r.rawBody {
+			req.Header.Set("Content-Type", api.TypeRaw)
+		}
 	}
 	req.Header.Set("Accept", api.TypeJSON)
+	if r.raw {
+		req.Header.Set("Accept", api.TypeRaw+", "+api.TypeJSON)
+	}
 	req.Header.Set("Accept-Encoding", "identity")
 	req.Header.Set("User-Agent", c.userAgent)
 	if r.key != "" {

@@ -133,6 +133,10 @@ func (e *Error) own() string {
 		return "the service does not speak this version of the API"
 	case api.CodeUnavailable:
 		return "the service is not available now"
+	case api.CodeStorageFull:
+		return "the relay's disk is full"
+	case api.CodeDamaged:
+		return "the kubbi is damaged where it is kept"
 	}
 	return "the service failed"
 }

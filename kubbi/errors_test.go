@@ -41,6 +41,8 @@ func TestErrorVocabulary(t *testing.T) {
 		api.CodeNotImplemented:   nil,
 		api.CodeMethodNotAllowed: nil,
 		api.CodeUnavailable:      nil,
+		api.CodeStorageFull:      nil,
+		api.CodeDamaged:          nil,
 	}
 	for code, status := range api.Statuses {
 		t.Run(string(code), func(t *testing.T) {

@@ -2,6 +2,10 @@ package kubbi
 
 import (
 	"context"
+	"encoding/base64"
+	"errors"
+	"io"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -54,18 +58,79 @@ func (c *Client) SendFiles(ctx context.Context, p SendFilesParams) (*Sent, error
 	if len(p.Files) == 0 {
 		return nil, invalid("files is empty: a package has at least one")
 	}
+	new := creation{progress: p.Progress}
 	for i, f := range p.Files {
 		if !utf8.ValidString(f.Content) {
 			return nil, invalid("content of file %d is not valid UTF-8: encode it in base64 and set its encoding", i+1)
 		}
+		new.size += int64(len(f.Content))
 	}
 	req := api.CreateRequest{Files: p.Files}
 	if err := setTerms(&req, p.TTL, p.MaxRetrievals, p.Metadata, p.Notify); err != nil {
 		return nil, err
 	}
-	body, err := jsonv2.Marshal(&req)
-	if err != nil {
-		return nil, invalid("name, type, role or encoding of a file is not valid UTF-8")
+	new.json = func() (payload, error) {
+		body, err := jsonv2.Marshal(&req)
+		if err != nil {
+			return nil, invalid("name, type, role or encoding of a file is not valid UTF-8")
+		}
+		return bodyOf(body), nil
 	}
-	return c.create(ctx, bodyOf(body), p.Progress)
+	new.raw = func() (payload, error) {
+		sources := make([]*sourced, len(p.Files))
+		for i, f := range p.Files {
+			var err error
+			if sources[i], err = givenFile(i+1, f); err != nil {
+				return nil, err
+			}
+		}
+		return rawFiles(req, sources)
+	}
+	return c.create(ctx, new)
+}
+
+// rawFiles is the raw body of a package.
+func rawFiles(req api.CreateRequest, sources []*sourced) (payload, error) {
+	head := rawHead(req)
+	for _, s := range sources {
+		head.Files = append(head.Files, rawFile(s))
+	}
+	body, err := rawBody(head, sources)
+	if fault := (*Error)(nil); err != nil && !errors.As(err, &fault) {
+		err = invalid("name, type, role or encoding of a file is not valid UTF-8")
+	}
+	return body, err
+}
+
+// givenFile is a file whose content is in memory, as a source of its bytes.
+func givenFile(place int, f File) (*sourced, error) {
+	s := Source{Name: f.Name, ContentType: f.ContentType, Role: f.Role, Encoding: f.Encoding, Size: int64(len(f.Content))}
+	s.Open = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(f.Content)), nil }
+	if f.Encoding == api.EncodingBase64 {
+		bad := invalid("content of file %d must be base64: the standard alphabet, padded, without line breaks", place)
+		text := strings.TrimRight(f.Content, "=")
+		if len(f.Content)%4 != 0 || len(f.Content)-len(text) > 2 || strings.ContainsAny(text, "\r\n") {
+			return nil, bad
+		}
+		s.Size = int64(base64.RawStdEncoding.DecodedLen(len(text)))
+		s.Open = func() (io.ReadCloser, error) {
+			return io.NopCloser(&decoding{base64.NewDecoder(base64.RawStdEncoding.Strict(), strings.NewReader(text)), bad}), nil
+		}
+	}
+	return s.file(place)
+}
+
+// decoding is a decoder with an error of its own.
+type decoding struct {
+	r   io.Reader
+	bad *Error
+}
+
+// Read implements io.Reader.
+func (d *decoding) Read(p []byte) (int, error) {
+	n, err := d.r.Read(p)
+	if err != nil && err != io.EOF {
+		err = d.bad
+	}
+	return n, err
 }

@@ -6,15 +6,13 @@ import (
 	"io"
 
 	"github.com/go-json-experiment/json/jsontext"
-
-	"kubbi-mcp/kubbi/api/outline"
 )
 
 // checkJSON reads one JSON value to its end, and holds no more of it than a
-// token. An object in it may name a member twice, which is not its reader's
+// token, which a long string is. An object in it may name a member twice, which is not its reader's
 // business.
 func checkJSON(r io.Reader) error {
-	dec := jsontext.NewDecoder(outline.NewReader(r), jsontext.AllowDuplicateNames(true))
+	dec := jsontext.NewDecoder(r, jsontext.AllowDuplicateNames(true))
 	for {
 		if _, err := dec.ReadToken(); err != nil {
 			return err

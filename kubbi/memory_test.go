@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -40,11 +41,14 @@ func TestLargeMemory(t *testing.T) {
 	}
 	found := false
 	for line := range strings.Lines(string(out)) {
-		var idle, peak int64
-		if n, _ := fmt.Sscanf(strings.TrimSpace(line), "peak memory %d kB, then %d kB", &idle, &peak); n == 2 {
+		var idle, peak, garbage int64
+		if n, _ := fmt.Sscanf(strings.TrimSpace(line), "peak memory %d kB, then %d kB, %d kB allocated", &idle, &peak, &garbage); n == 3 {
 			found = true
-			t.Logf("%d kB above idle", peak-idle)
-			if peak-idle > 64<<10 {
+			t.Logf("%d kB above idle, %d kB allocated", peak-idle, garbage)
+			if garbage > 16<<10 {
+				t.Errorf("64 MiB made %d kB of garbage", garbage)
+			}
+			if peak-idle > 32<<10 {
 				t.Errorf("64 MiB took %d kB of memory", peak-idle)
 			}
 		}
@@ -70,10 +74,13 @@ func large(t *testing.T) {
 	exchange(t, c, name, "", 1000)
 	idle := peak(t)
 	for _, encoding := range []string{api.EncodingBase64, ""} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
 		if got := exchange(t, c, name, encoding, size); got != sum {
 			t.Error("another file was claimed")
 		}
-		fmt.Printf("\npeak memory %d kB, then %d kB\n", idle, peak(t))
+		runtime.ReadMemStats(&after)
+		fmt.Printf("\npeak memory %d kB, then %d kB, %d kB allocated\n", idle, peak(t), (after.TotalAlloc-before.TotalAlloc)>>10)
 	}
 }
 

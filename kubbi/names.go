@@ -42,14 +42,58 @@ func (c *Client) FileNames(ctx context.Context, names []string) ([]string, error
 	return api.HostedFileNames(names), nil
 }
 
-// namesKnown is whether the service has said that it takes every name. That it
-// does not is not remembered: it may be a relay that is brought up to date.
-type namesKnown struct{ every atomic.Bool }
+// service is what is known of the service that a client sends to.
+type service struct {
+	everyName atomic.Bool // it takes every name; that it does not may change
+	raw       atomic.Bool // it takes raw bodies
+	told      atomic.Bool // whether it takes raw bodies
+}
+
+// unasked is up to which size a payload goes as JSON rather than that a service is
+// asked first, over the network, whether it takes raw bodies.
+const unasked = 64 << 10
+
+// hears takes what a service says of itself in the headers of an answer to a create,
+// or to GET /health.
+func (s *service) hears(h http.Header) {
+	s.raw.Store(isRaw(h.Get(api.HeaderAcceptPost)))
+	s.told.Store(true)
+	if h.Get(api.HeaderFileNames) == api.FileNamesAny {
+		s.everyName.Store(true)
+	}
+}
+
+// takesRaw reports whether a payload of size bytes is to go as a raw body.
+func (c *Client) takesRaw(ctx context.Context, size int64) (bool, error) {
+	if !c.service.told.Load() && (size > unasked || c.base == c.inProcess) {
+		if err := c.askService(ctx); err != nil {
+			return false, err
+		}
+	}
+	return c.service.raw.Load(), nil
+}
 
 func (c *Client) takesEveryName(ctx context.Context) (bool, error) {
-	if c.names.every.Load() {
-		return true, nil
+	if !c.service.everyName.Load() {
+		if err := c.askService(ctx); err != nil {
+			return false, err
+		}
 	}
+	return c.service.everyName.Load(), nil
+}
+
+// givesRaw reports whether the service at an origin gives raw bodies.
+func (c *Client) givesRaw(ctx context.Context, origin string, guarded bool) (bool, error) {
+	_, header, err := do[nothing](ctx, c, request{method: http.MethodGet, origin: origin, guarded: guarded, path: api.PathHealth, shape: api.PathHealth})
+	if errors.Is(err, ErrNetwork) || ctx.Err() != nil {
+		return false, err
+	}
+	return err == nil && isRaw(header.Get(api.HeaderAcceptPost)), nil
+}
+
+// askService has the service say what it takes. Its errors are those of a service
+// that can't be reached; one that has another answer has said nothing.
+func (c *Client) askService(ctx context.Context) error {
 	_, header, err := do[nothing](ctx, c, request{
 		method: http.MethodGet,
 		origin: c.base,
@@ -58,15 +102,11 @@ func (c *Client) takesEveryName(ctx context.Context) (bool, error) {
 	})
 	switch {
 	case errors.Is(err, ErrNetwork), ctx.Err() != nil:
-		return false, err
-	case err != nil: // it has an answer, and does not say so
-		return false, nil
+		return err
+	case err == nil:
+		c.service.hears(header)
 	}
-	every := header.Get(api.HeaderFileNames) == api.FileNamesAny
-	if every {
-		c.names.every.Store(true)
-	}
-	return every, nil
+	return nil
 }
 
 // checkNames refuses names that some system can't save, and two that some system

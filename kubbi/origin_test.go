@@ -283,8 +283,9 @@ func TestSentPath(t *testing.T) {
 		t.Fatalf("%d requests, want %d", len(reqs), 2*len(forms))
 	}
 	for i, r := range reqs {
-		wantMethod, wantPath := http.MethodGet, "/r/"+testToken+"/inspect"
+		wantMethod, wantPath, accept := http.MethodGet, "/r/"+testToken+"/inspect", api.TypeJSON
 		if i%2 == 1 {
+			accept = api.TypeRaw + ", " + api.TypeJSON
 			wantMethod, wantPath = http.MethodPost, "/r/"+testToken+"/claim"
 		}
 		if r.method != wantMethod || r.path != wantPath || r.query != "" || r.body != "" {
@@ -293,7 +294,7 @@ func TestSentPath(t *testing.T) {
 		if got := r.header.Get("Authorization"); got != "" {
 			t.Errorf("request %d sends the API key to a consumer route", i)
 		}
-		if got := r.header.Get("Accept"); got != api.TypeJSON {
+		if got := r.header.Get("Accept"); got != accept {
 			t.Errorf("Accept is %q", got)
 		}
 	}

@@ -3,6 +3,7 @@ package kubbi
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"kubbi-mcp/kubbi/api"
 )
 
 const (
@@ -139,7 +142,14 @@ func TestEndlessAnswers(t *testing.T) {
 // TestClaimWithin counts what arrives, whatever was said before.
 func TestClaimWithin(t *testing.T) {
 	size := 0
+	raw := false
 	c, srv := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		if raw {
+			w.Header().Set("Content-Type", api.TypeRaw)
+			fmt.Fprintf(w, `{"content_bytes":%d,"content_type":"text/plain","metadata":{"a":"%s"},%s}`+"\n", size, strings.Repeat("b", 5<<10), someTimes)
+			io.WriteString(w, strings.Repeat("a", size))
+			return
+		}
 		fmt.Fprintf(w, `{"content":"%s","content_type":"text/plain","metadata":{"a":"%s"},%s}`, strings.Repeat("a", size), strings.Repeat("b", 5<<10), someTimes)
 	})
 	claim := func(n int, spool func() (SpoolFile, error)) (*Claimed, *Spooled, error) {
@@ -147,23 +157,35 @@ func TestClaimWithin(t *testing.T) {
 		return c.ClaimWithin(t.Context(), srv.URL+"/r/"+hostileToken, 16<<10, spool, looked())
 	}
 	file := func() (SpoolFile, error) { return spoolIn(t), nil }
-	small, large, err := claim(1<<10, file)
-	if err != nil || large != nil || len(small.Text()) != 1<<10 || small.Metadata != nil {
-		t.Fatalf("small: %v, %v, %v", small, large, err)
+	for _, raw = range []bool{false, true} {
+		small, large, err := claim(1<<10, file)
+		if err != nil || large != nil || len(small.Text()) != 1<<10 || small.Metadata != nil {
+			t.Fatalf("small: %v, %v, %v", small, large, err)
+		}
+		small, large, err = claim(3<<20, file)
+		if err != nil || small != nil || len(large.Parts) != 1 || large.Parts[0].Size != 3<<20 || large.Metadata != nil {
+			t.Fatalf("large: %v, %v, %v", small, large, err)
+		}
+		if r, err := large.Parts[0].Open(); err != nil {
+			t.Error(err)
+		} else if b, err := io.ReadAll(r); err != nil || string(b) != strings.Repeat("a", 3<<20) {
+			t.Errorf("%d bytes, %v", len(b), err)
+		}
+		if _, _, err = claim(3<<20, nil); err == nil || !asError(t, err).Uncertain {
+			t.Errorf("without a spool: %v", err)
+		}
 	}
-	small, large, err = claim(3<<20, file)
-	if err != nil || small != nil || len(large.Parts) != 1 || large.Parts[0].Size != 3<<20 || large.Metadata != nil {
-		t.Fatalf("large: %v, %v, %v", small, large, err)
+	raw = false
+	_, large, err := claim(takenApart, file) // and what is around it
+	if err != nil || len(large.Parts) != 1 || large.Parts[0].Name != AnswerName || large.Parts[0].Size < takenApart {
+		t.Fatalf("larger: %v, %v", large, err)
 	}
-	if r, err := large.Parts[0].Open(); err != nil {
-		t.Error(err)
-	} else if b, err := io.ReadAll(r); err != nil || string(b) != strings.Repeat("a", 3<<20) {
-		t.Errorf("%d bytes, %v", len(b), err)
+	var text bytes.Buffer
+	if err := large.WriteAnswer(&text); err != nil || !json.Valid(text.Bytes()) || int64(text.Len()) != large.Parts[0].Size {
+		t.Errorf("%d bytes, %v", text.Len(), err)
 	}
-	if _, _, err = claim(3<<20, nil); err == nil || !asError(t, err).Uncertain {
-		t.Errorf("without a spool: %v", err)
-	}
-	if _, _, err = claim(3<<20, func() (SpoolFile, error) { return nil, errors.New("no room") }); err == nil || !asError(t, err).Uncertain {
+	raw = true
+	if _, _, err := claim(3<<20, func() (SpoolFile, error) { return nil, errors.New("no room") }); err == nil || !asError(t, err).Uncertain {
 		t.Errorf("without room: %v", err)
 	}
 }

@@ -23,6 +23,8 @@ type between struct {
 }
 
 func (b *between) RoundTrip(req *http.Request) (*http.Response, error) {
+	req = req.Clone(req.Context())
+	req.Header.Set("Accept", api.TypeJSON)
 	resp, err := b.next.RoundTrip(req)
 	change := b.change.Load()
 	if err != nil || change == nil || req.Method != http.MethodPost || !strings.HasSuffix(req.URL.Path, api.SuffixClaim) {

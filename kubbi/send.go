@@ -1,8 +1,10 @@
 package kubbi
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"math"
 	"net/http"
 	"time"
@@ -90,12 +92,55 @@ func (c *Client) Send(ctx context.Context, p SendParams) (*Sent, error) {
 	if err := setTerms(&req, p.TTL, p.MaxRetrievals, p.Metadata, p.Notify); err != nil {
 		return nil, err
 	}
-	rest, err := jsonv2.Marshal(&req)
+	new := creation{size: int64(len(content)), progress: p.Progress}
+	new.json = func() (payload, error) { return jsonContent(&req, piece{bytes: content}) }
+	if isText || req.ContentType == api.TypeJSON { // or else it is up to the service to refuse it
+		new.raw = func() (payload, error) {
+			text := content
+			if req.ContentType != api.TypeJSON {
+				if text, err = unquoted(content); err != nil {
+					return nil, err
+				}
+			}
+			return rawContent(req, int64(len(text)), piece{bytes: text})
+		}
+	}
+	return c.create(ctx, new)
+}
+
+// jsonContent is a body with a single content that is these pieces, and with the
+// members of rest, which has at least one.
+func jsonContent(rest any, content ...piece) (payload, error) {
+	text, err := jsonv2.Marshal(rest)
 	if err != nil {
 		return nil, invalid("the content type can't be written as JSON")
 	}
-	// rest is an object with at least ttl_seconds in it: content goes in front.
-	return c.create(ctx, bodyOf([]byte(`{"content":`), content, []byte(`,`), rest[1:]), p.Progress)
+	body := append(bodyOf([]byte(`{"content":`)), content...)
+	return append(body, bodyOf([]byte{','}, text[1:])...), nil
+}
+
+// rawContent is the same for a raw body.
+func rawContent(req api.CreateRequest, size int64, content piece) (payload, error) {
+	head := rawHead(req)
+	head.ContentBytes = &size
+	body, err := rawBody(head, nil)
+	if err != nil {
+		return nil, invalid("the content type can't be written as JSON")
+	}
+	return append(body, content), nil
+}
+
+// unquoted is what a JSON string stands for: a part of it, where nothing is escaped.
+func unquoted(s jsontext.Value) ([]byte, error) {
+	s = bytes.TrimSpace(s)
+	if bytes.IndexByte(s, '\\') < 0 {
+		return s[1 : len(s)-1], nil
+	}
+	text, err := jsontext.AppendUnquote(make([]byte, 0, len(s)), s)
+	if err != nil {
+		return nil, invalid("content is not valid UTF-8")
+	}
+	return text, nil
 }
 
 // encodeContent gives a content's JSON, and whether it is a string.
@@ -162,21 +207,29 @@ func encodeMetadata(metadata any) (json.RawMessage, error) {
 	return raw, nil
 }
 
-func (c *Client) create(ctx context.Context, body payload, progress Progress) (*Sent, error) {
+// creation is a create that is about to be made.
+type creation struct {
+	size      int64                   // of the payload, in bytes
+	raw, json func() (payload, error) // make its body; raw is nil where only JSON can say it
+	progress  Progress
+}
+
+func (c *Client) create(ctx context.Context, new creation) (*Sent, error) {
 	key, err := NewKey()
 	if err != nil {
 		return nil, err
 	}
-	sent, _, err := do[Sent](ctx, c, request{
-		method:   http.MethodPost,
-		origin:   c.base,
-		path:     api.PathKubbis,
-		shape:    api.PathKubbis,
-		producer: true,
-		key:      key,
-		body:     body,
-		sent:     progress,
-	})
+	raw := false
+	if new.raw != nil {
+		if raw, err = c.takesRaw(ctx, new.size); err != nil {
+			return nil, err
+		}
+	}
+	sent, err := c.createAs(ctx, new, key, raw)
+	if fail := (*Error)(nil); raw && errors.As(err, &fail) && fail.Status == http.StatusUnsupportedMediaType {
+		c.service.raw.Store(false) // another service has come in its place
+		sent, err = c.createAs(ctx, new, key, false)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -189,6 +242,32 @@ func (c *Client) create(ctx context.Context, body payload, progress Progress) (*
 		return nil, e
 	}
 	return sent, nil
+}
+
+func (c *Client) createAs(ctx context.Context, new creation, key string, raw bool) (*Sent, error) {
+	make := new.json
+	if raw {
+		make = new.raw
+	}
+	body, err := make()
+	if err != nil {
+		return nil, err
+	}
+	sent, header, err := do[Sent](ctx, c, request{
+		method:   http.MethodPost,
+		origin:   c.base,
+		path:     api.PathKubbis,
+		shape:    api.PathKubbis,
+		producer: true,
+		key:      key,
+		body:     body,
+		rawBody:  raw,
+		sent:     new.progress,
+	})
+	if err == nil {
+		c.service.hears(header)
+	}
+	return sent, err
 }
 
 // incomplete is a success without what it is for: not this API's.

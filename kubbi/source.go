@@ -14,7 +14,6 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"kubbi-mcp/kubbi/api"
-	"kubbi-mcp/kubbi/api/outline"
 )
 
 // Source is a content or a file that is read while it is sent, so that it need
@@ -56,13 +55,17 @@ func (s *sourced) wireSize() int64 {
 	return -1
 }
 
-// check finds what would only surface while the body is sent. A JSON value is
-// read once to see that it is one: sent as it is, anything else could become
-// another member of the request.
+// check finds what would only surface while the body is sent.
 func (s *sourced) check() error {
 	if s.Size < 0 || s.Open == nil {
 		return invalid("%s has no size or can't be opened", s.what)
 	}
+	return nil
+}
+
+// checkJSON reads a JSON value once to see that it is one: as a part of a request in
+// JSON anything else could become another member of it.
+func (s *sourced) checkJSON() error {
 	if !s.json {
 		return nil
 	}
@@ -97,6 +100,9 @@ func (s *sourced) open() (*sourceFile, error) {
 }
 
 func (s *sourced) failed(err error) *Error {
+	if own := (*Error)(nil); errors.As(err, &own) {
+		return own
+	}
 	e := invalid("%s can't be read: %v", s.what, err)
 	e.cause = err
 	return e
@@ -167,7 +173,9 @@ func (f *sourceFile) Close() error { return f.r.Close() }
 // sourceReader gives a source as it stands in a body.
 type sourceReader struct {
 	s    *sourced
+	raw  bool
 	file *sourceFile // nil: not open
+	text utf8Check   // raw
 	in   []byte
 	n    int // bytes in in, of a rune that is not whole
 	buf  []byte
@@ -178,6 +186,15 @@ type sourceReader struct {
 
 // Read implements io.Reader.
 func (r *sourceReader) Read(p []byte) (int, error) {
+	if r.raw && r.err == nil {
+		n := 0
+		if n, r.err = r.readRaw(p); r.err != nil {
+			r.close()
+		}
+		if n > 0 {
+			return n, nil
+		}
+	}
 	for len(r.out) == 0 {
 		if r.err != nil {
 			return 0, r.err
@@ -189,6 +206,24 @@ func (r *sourceReader) Read(p []byte) (int, error) {
 	n := copy(p, r.out)
 	r.out = r.out[n:]
 	return n, nil
+}
+
+// readRaw reads bytes as they are. A text has to be one.
+func (r *sourceReader) readRaw(p []byte) (n int, err error) {
+	if r.file == nil {
+		if r.file, err = r.s.open(); err != nil {
+			return 0, err
+		}
+	}
+	n, err = r.file.Read(p)
+	r.done += int64(n)
+	if r.s.json || r.s.Encoding != "" {
+		return n, err
+	}
+	if !r.text.goesOn(p[:n]) || err == io.EOF && !r.text.ends() {
+		return 0, r.s.notText()
+	}
+	return n, err
 }
 
 // fill reads and encodes the next piece.
@@ -215,12 +250,10 @@ func (r *sourceReader) fill() (err error) {
 	case r.s.Encoding == api.EncodingBase64:
 		r.buf = base64.StdEncoding.AppendEncode(r.buf[:0], p)
 		r.out = r.buf
-	case outline.Plain(p):
-		r.out = p
 	default:
 		whole := n
 		if err == nil {
-			whole = outline.WholeRunes(p)
+			whole = wholeRunes(p)
 		}
 		var bad error
 		if r.buf, bad = jsontext.AppendQuote(r.buf[:0], p[:whole]); bad != nil {
@@ -241,7 +274,7 @@ func (r *sourceReader) close() {
 
 // sendSource sends a single content that is read while it is sent.
 func (c *Client) sendSource(ctx context.Context, p SendParams) (*Sent, error) {
-	source, err := p.Source.content()
+	source, err := p.Source.single()
 	if err != nil {
 		return nil, err
 	}
@@ -249,18 +282,16 @@ func (c *Client) sendSource(ctx context.Context, p SendParams) (*Sent, error) {
 	if err := setTerms(&req, p.TTL, p.MaxRetrievals, p.Metadata, p.Notify); err != nil {
 		return nil, err
 	}
-	rest, err := jsonv2.Marshal(&req)
-	if err != nil {
-		return nil, invalid("the content type can't be written as JSON")
-	}
-	quote := []byte{'"'}
-	if source.json {
-		quote = nil
-	}
-	body := bodyOf([]byte(`{"content":`), quote)
-	body = append(body, piece{source: source})
-	body = append(body, bodyOf(quote, []byte{','}, rest[1:])...)
-	return c.create(ctx, body, p.Progress)
+	return c.create(ctx, creation{
+		size: source.Size, progress: p.Progress,
+		raw: func() (payload, error) { return rawContent(req, source.Size, piece{source: source, raw: true}) },
+		json: func() (payload, error) {
+			if err := source.checkJSON(); err != nil {
+				return nil, err
+			}
+			return jsonContent(&req, source.quoted()...)
+		},
+	})
 }
 
 // sendSources sends a package of files that are read while they are sent.
@@ -269,16 +300,37 @@ func (c *Client) sendSources(ctx context.Context, p SendFilesParams) (*Sent, err
 	if err := setTerms(&req, p.TTL, p.MaxRetrievals, p.Metadata, p.Notify); err != nil {
 		return nil, err
 	}
-	rest, err := jsonv2.Marshal(&req)
+	new := creation{progress: p.Progress}
+	sources := make([]*sourced, len(p.Sources))
+	for i, s := range p.Sources {
+		var err error
+		if sources[i], err = s.file(i + 1); err != nil {
+			return nil, err
+		}
+		new.size += s.Size
+	}
+	new.raw = func() (payload, error) { return rawFiles(req, sources) }
+	new.json = func() (payload, error) { return jsonFiles(&req, sources) }
+	return c.create(ctx, new)
+}
+
+// quoted is a single content as JSON has it.
+func (s *sourced) quoted() []piece {
+	quote := piece{bytes: []byte{'"'}}
+	if s.json {
+		return []piece{{source: s}}
+	}
+	return []piece{quote, {source: s}, quote}
+}
+
+// jsonFiles is a body with files, and with the members of rest, which has at least one.
+func jsonFiles(rest any, sources []*sourced) (payload, error) {
+	text, err := jsonv2.Marshal(rest)
 	if err != nil {
 		return nil, invalid("metadata can't be written as JSON")
 	}
 	body := bodyOf([]byte(`{"files":[`))
-	for i, s := range p.Sources {
-		source, err := s.file(i + 1)
-		if err != nil {
-			return nil, err
-		}
+	for i, s := range sources {
 		file, err := jsonv2.Marshal(struct {
 			Name        string `json:"name"`
 			ContentType string `json:"content_type"`
@@ -292,14 +344,22 @@ func (c *Client) sendSources(ctx context.Context, p SendFilesParams) (*Sent, err
 			body = append(body, bodyOf([]byte{','})...)
 		}
 		body = append(body, bodyOf(file[:len(file)-1], []byte(`,"content":"`))...)
-		body = append(body, piece{source: source}, piece{bytes: []byte(`"}`)})
+		body = append(body, piece{source: s}, piece{bytes: []byte(`"}`)})
 	}
-	body = append(body, bodyOf([]byte(`],`), rest[1:])...)
-	return c.create(ctx, body, p.Progress)
+	return append(body, bodyOf([]byte(`],`), text[1:])...), nil
 }
 
-// content gives a single content's body around a source.
+// content gives a single content, and checks that JSON is JSON.
 func (s Source) content() (*sourced, error) {
+	out, err := s.single()
+	if err == nil {
+		err = out.checkJSON()
+	}
+	return out, err
+}
+
+// single gives a single content. Of a raw body the relay checks that JSON is JSON.
+func (s Source) single() (*sourced, error) {
 	if s.Encoding != "" {
 		return nil, invalid("a single content has no encoding: send what is not UTF-8 as a file")
 	}

@@ -1,32 +1,25 @@
 package kubbi
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"slices"
 	"time"
-	"unicode/utf8"
-
-	"github.com/go-json-experiment/json/jsontext"
 
 	"kubbi-mcp/kubbi/api"
-	"kubbi-mcp/kubbi/api/outline"
 )
 
-// Spooled is a payload in a file. It is somebody else's data, never
-// instructions.
+// Spooled is a payload in parts. It is somebody else's data, never instructions.
 type Spooled struct {
 	api.ClaimResponse // without contents
 
 	// Parts are the single content, or the files of a package in their order.
-	// They are read from the spool, which must stay as it is until then.
+	// They are read from where ClaimSpooled has put them, which must stay as it is
+	// until then.
 	Parts []Part
 
 	Remaining      *int          // as in Claimed
@@ -35,6 +28,8 @@ type Spooled struct {
 
 	release func(context.Context) error
 	client  *Client
+	came    *Spooled // what was sealed, as it came; nil: it was not
+	whole   bool     // the only part is the answer itself
 }
 
 // Release is that of Claimed.
@@ -61,21 +56,20 @@ func (s *Spooled) Claimed() (*Claimed, error) {
 		if err != nil {
 			return nil, err
 		}
-		b, err := io.ReadAll(r)
+		b, err := readAll(r, p.Size, p.Size)
 		if err != nil {
 			return nil, err
 		}
-		switch {
-		case p.Name != "" && utf8.Valid(b):
-			out.Files[i].Content, out.Files[i].Encoding = string(b), ""
-		case p.Name != "":
-			out.Files[i].Content, out.Files[i].Encoding = base64.StdEncoding.EncodeToString(b), api.EncodingBase64
-		case p.ContentType == api.TypeJSON:
-			out.Content = bytes.TrimSpace(b)
-		default:
-			if out.Content, err = jsontext.AppendQuote(nil, b); err != nil {
-				return nil, errors.New("the text is not UTF-8")
-			}
+		if s.Files != nil {
+			f := &out.Files[i]
+			f.Content, f.Encoding = fileContent(b, f.Encoding)
+			continue
+		}
+		if p.ContentType == api.TypeJSON {
+			b = bytes.TrimSpace(b)
+		}
+		if out.Content, err = contentJSON(b, p.ContentType); err != nil {
+			return nil, err
 		}
 	}
 	return out, nil
@@ -88,16 +82,17 @@ type Part struct {
 	Role        *string
 	Size        int64 // of what Open gives, in bytes
 
-	open func() io.Reader
+	open func() (io.Reader, error)
 }
 
 // Open gives the part's bytes, decoded: a text as UTF-8, base64 as what it
-// encodes, and a JSON content as its JSON. It may be called again.
+// encodes, and a JSON content as its JSON. It may be called again, but for a part
+// that is being received: see ClaimTo.
 func (p Part) Open() (io.Reader, error) {
 	if p.open == nil {
 		return nil, errors.New("kubbi: a part of no claim")
 	}
-	return p.open(), nil
+	return p.open()
 }
 
 // SpoolFile is where ClaimSpooled writes an answer: an *os.File, or what encrypts
@@ -108,252 +103,248 @@ type SpoolFile interface {
 	Truncate(size int64) error
 }
 
-// ClaimSpooled is Claim with the answer written to a file of the caller's while
-// it is received, so that it need not stand in memory; what was sealed has to,
-// though. The file is overwritten, also by a further attempt, and not synced; where
-// the claim counted and something failed after it, it holds what arrived.
+// ClaimSpooled is Claim with the payload written to a file of the caller's while
+// it is received, so that it need not stand in memory; what was sealed has to, and so
+// has the answer of a service that speaks JSON alone. The file is overwritten, also by a
+// further attempt, and not synced.
 //
-// Errors are those of Claim. An answer that can't be written is one with
+// Errors are those of Claim. A payload that can't be written is one with
 // Uncertain set; a claim with the same key may get it again.
 func (c *Client) ClaimSpooled(ctx context.Context, urlOrToken string, spool SpoolFile, opts ...ClaimOption) (*Spooled, error) {
 	k, err := c.claiming(ctx, urlOrToken, opts)
 	if err != nil {
 		return nil, err
 	}
-	if k.claim.limit = c.spoolLimit; k.unsealing != nil {
-		k.claim.limit = c.answerLimit // it has to stand in memory
-	}
-	a := &spooledAnswer{file: spool}
-	k.claim.receive = a.receive
-	_, header, err := do[nothing](ctx, c, k.claim)
-	if err != nil {
+	if err := k.fits(ctx, k.largest()); err != nil {
 		return nil, err
 	}
-	out := &Spooled{client: c}
-	if k.unsealing != nil {
-		err = a.unseal(k.unsealing, out)
-	} else {
-		// What was inspected need not be what was claimed.
-		if err = openClaim(nil, &a.body.ClaimResponse); err == nil {
-			err = a.parts(out)
+	var out *Spooled
+	k.claim.limit, k.claim.receive = k.largest(), func(resp *http.Response, body io.Reader) error {
+		got, end, err := k.coming(resp, body)
+		if err == nil {
+			out, err = got, got.keep(spool, end)
 		}
+		if err == nil {
+			err = k.openKept(got)
+		}
+		return err
 	}
-	if err != nil {
+	if _, _, err := do[nothing](ctx, c, k.claim); err != nil {
 		return nil, err
 	}
-	out.Remaining, out.RemainingKnown = remaining(header.Get(api.HeaderRemainingReads), out.Burned)
-	out.Grace, out.release = k.grace(ctx, header)
+	k.arrived(ctx, &out.Grace, &out.release)
 	return out, nil
 }
 
-// receive has f read an answer of at most limit bytes.
-func receive(resp *http.Response, limit int64, w *watch, f func(io.Reader) error) error {
-	if resp.ContentLength > limit {
-		return fmt.Errorf("%w of %d bytes", errTooLarge, limit)
+// ClaimTo is Claim with the payload given to take while it is received. Within take
+// each part is opened once, in their order; after it none can be. For a further
+// attempt take is called again, and what it did before is void.
+//
+// A service that keeps nothing for a claim (Grace is 0) would give no second chance.
+// Its payload goes to the file that spool makes, and take is called when all of it is
+// there. That file must stay until the caller needs the payload no more.
+//
+// Errors are those of ClaimSpooled, and that of take with the payload beside it.
+func (c *Client) ClaimTo(ctx context.Context, urlOrToken string, spool func() (SpoolFile, error), take func(*Spooled) error, opts ...ClaimOption) (*Spooled, error) {
+	k, err := c.claiming(ctx, urlOrToken, opts)
+	if err != nil {
+		return nil, err
 	}
-	body := &receiving{r: io.LimitReader(watchedReader{resp.Body, w}, limit+1)}
-	err := f(body)
+	if err := k.fits(ctx, k.largest()); err != nil {
+		return nil, err
+	}
+	var (
+		out    *Spooled
+		failed error // of take
+	)
+	k.claim.limit, k.claim.receive = k.largest(), func(resp *http.Response, body io.Reader) error {
+		got, end, err := k.coming(resp, body)
+		if err != nil {
+			return err
+		}
+		if out = got; got.Grace == 0 {
+			if err := got.keepIn(spool, end); err != nil {
+				return err
+			}
+			if err := k.openKept(got); err != nil {
+				return err
+			}
+			failed = take(out)
+			return nil
+		}
+		if err := k.opened(got); err != nil {
+			return err
+		}
+		failed = take(got)
+		switch end := ctx.Err(); {
+		case failed != nil && end != nil:
+			return fmt.Errorf("%w: %w", errCutShort, end)
+		case failed != nil:
+			return errors.Join(errSpool, failed)
+		}
+		return end()
+	}
+	_, _, err = do[nothing](ctx, c, k.claim)
 	switch {
-	case body.err != nil:
-		return fmt.Errorf("%w: %w", errCutShort, quiet(body.err))
-	case body.n > limit:
-		return fmt.Errorf("%w of %d bytes", errTooLarge, limit)
-	case err == nil && resp.ContentLength > body.n:
-		return errCutShort
+	case failed != nil && (err == nil || errors.Is(err, errSpool)):
+		return out, failed
+	case err != nil:
+		return nil, err
 	}
-	return err
+	k.arrived(ctx, &out.Grace, &out.release)
+	return out, nil
 }
 
-// receiving keeps the network's errors apart from those of a reader's own.
-type receiving struct {
-	r   io.Reader
-	n   int64
-	err error
-}
-
-func (r *receiving) Read(p []byte) (int, error) {
-	n, err := r.r.Read(p)
-	r.n += int64(n)
-	if err != nil && err != io.EOF {
-		r.err = err
+// largest is how many bytes an answer may have that goes to a file.
+func (k *claiming) largest() int64 {
+	if k.unsealing != nil {
+		return k.client.answerLimit // it has to stand in memory
 	}
-	return n, err
+	return k.client.spoolLimit
 }
 
-// spooledAnswer is a claim's answer in a file, and its outline.
-type spooledAnswer struct {
-	file    SpoolFile
-	short   int // as in outline.Config
-	size    int64
-	outline *outline.Outline
-	body    spooledBody
+// coming gives a payload whose parts are still to be read, once each, and what says
+// at their end whether that is the body's. It is sealed if it was.
+func (k *claiming) coming(resp *http.Response, body io.Reader) (out *Spooled, end func() error, err error) {
+	a, err := k.read(resp, body)
+	if err != nil {
+		return nil, nil, err
+	}
+	// What was inspected need not be what was claimed.
+	if out, end, err = k.inParts(resp, a); err == nil {
+		if e := checkSeal(k.unsealing, out.Metadata); e != nil {
+			return nil, nil, spent(e)
+		}
+	}
+	return out, end, err
 }
 
-// spooledBody is an api.ClaimResponse with places where it has contents.
-type spooledBody struct {
-	api.ClaimResponse
-	Content  span          `json:"content"`
-	Files    []spooledFile `json:"files"`
-	Metadata span          `json:"metadata"`
+// inParts gives an answer whose parts are still to be read.
+func (k *claiming) inParts(resp *http.Response, a *arriving) (out *Spooled, end func() error, err error) {
+	if end = func() error { return nil }; a.raw != nil {
+		out, end = a.raw.spooled(), a.raw.end
+	} else if out, err = inParts(a.json); err != nil {
+		return nil, nil, err
+	}
+	out.client = k.client
+	out.Remaining, out.RemainingKnown = remaining(resp.Header.Get(api.HeaderRemainingReads), out.Burned)
+	out.Grace, out.release = k.grace(resp.Header)
+	return out, end, nil
 }
 
-type spooledFile struct {
-	api.ClaimedFile
-	Content span `json:"content"`
+// openKept opens what is sealed, and keeps how it came.
+func (k *claiming) openKept(got *Spooled) error {
+	if k.unsealing != nil {
+		came := *got
+		came.Parts = slices.Clone(got.Parts)
+		got.came = &came
+	}
+	return k.opened(got)
 }
 
-// span is where a value stands in the outline.
-type span struct{ start, end int }
+// keepIn is keep into a file that is made.
+func (s *Spooled) keepIn(spool func() (SpoolFile, error), end func() error) error {
+	file, err := spool()
+	if err != nil {
+		return errors.Join(errSpool, err)
+	}
+	return s.keep(file, end)
+}
 
-// UnmarshalJSONFrom notes the place of a value.
-func (s *span) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
-	v, err := dec.ReadValue()
-	s.end = int(dec.InputOffset())
-	s.start = s.end - len(v)
-	return err
+// keep writes the parts that are still to be read to a file.
+func (s *Spooled) keep(file SpoolFile, end func() error) error {
+	failed := func(err error) error { return fmt.Errorf("%w: %w", errSpool, err) }
+	if err := file.Truncate(0); err != nil {
+		return failed(err)
+	}
+	if f, ok := file.(io.Seeker); ok {
+		if _, err := f.Seek(0, io.SeekStart); err != nil {
+			return failed(err)
+		}
+	}
+	to := &spoolWriter{w: file}
+	at := int64(0)
+	for i := range s.Parts {
+		p := &s.Parts[i]
+		r, err := p.open()
+		if err != nil {
+			return err
+		}
+		if _, inMemory := r.(*bytes.Reader); inMemory {
+			continue
+		}
+		n, err := io.CopyBuffer(to, r, make([]byte, min(p.Size+1, 256<<10)))
+		switch {
+		case to.err != nil:
+			return failed(to.err)
+		case err != nil:
+			return err
+		}
+		start := at
+		at, p.Size = at+n, n
+		p.open = func() (io.Reader, error) { return io.NewSectionReader(file, start, n), nil }
+	}
+	return end()
 }
 
 // spoolWriter keeps its own error apart from those of what is copied to it.
 type spoolWriter struct {
 	w   io.Writer
-	n   int64
 	err error
 }
 
 func (w *spoolWriter) Write(p []byte) (int, error) {
 	n, err := w.w.Write(p)
-	w.n += int64(n)
 	w.err = err
 	return n, err
 }
 
-// receive writes an answer to the file and finds its way in it.
-func (a *spooledAnswer) receive(r io.Reader) error {
-	failed := func(err error) error { return fmt.Errorf("%w: %w", errSpool, err) }
-	if err := a.file.Truncate(0); err != nil {
-		return failed(err)
-	}
-	if f, ok := a.file.(io.Seeker); ok {
-		if _, err := f.Seek(0, io.SeekStart); err != nil {
-			return failed(err)
+// inParts gives a payload that is in memory in parts.
+func inParts(r *api.ClaimResponse) (*Spooled, error) {
+	out := &Spooled{ClaimResponse: *r}
+	out.Content = nil
+	if r.Files == nil {
+		data := []byte(r.Content)
+		if r.ContentType != api.TypeJSON {
+			data = []byte(textOf(r.Content))
 		}
+		out.Parts = []Part{partInMemory("", r.ContentType, nil, data)}
+		return out, nil
 	}
-	to := &spoolWriter{w: a.file}
-	buffered := bufio.NewWriterSize(to, 256<<10)
-	o, err := outline.Read(io.TeeReader(r, buffered), outline.Config{Short: a.short, Max: smallAnswerLimit, Content: true})
-	if ferr := buffered.Flush(); ferr != nil {
-		return failed(ferr)
+	out.Files = slices.Clone(r.Files)
+	for i, f := range r.Files {
+		data := []byte(f.Content)
+		switch f.Encoding {
+		case "":
+		case api.EncodingBase64:
+			var err error
+			if data, err = plainFile(i+1, api.FileRequest{Content: f.Content, Encoding: f.Encoding}); err != nil {
+				return nil, errNotJSON
+			}
+		default:
+			return nil, errNotJSON
+		}
+		out.Files[i].Content = ""
+		out.Parts = append(out.Parts, partInMemory(f.Name, f.ContentType, f.Role, data))
 	}
-	var fault *outline.Error
-	switch {
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return errCutShort
-	case errors.Is(err, outline.ErrTooLarge):
-		return errTooLarge
-	case errors.As(err, &fault):
-		return errNotJSON
-	case err != nil:
-		return err
-	}
-	a.outline, a.size, a.body = o, to.n, spooledBody{}
-	if err := decode(o.JSON, &a.body); err != nil {
-		return err
-	}
-	return a.check()
+	return out, nil
 }
 
-// check finds what decode does not see, as it is not in the outline.
-func (a *spooledAnswer) check() error {
-	for _, v := range a.outline.Left {
-		if !v.String && checkJSON(a.section(v.Start, v.End)) != nil {
-			return errNotJSON
-		}
-	}
-	m := a.body.Metadata
-	if len(a.outline.In(m.start, m.end)) > 0 {
-		return nil // more than it may have: left out, as the claim has counted
-	}
-	if raw := jsontext.Value(a.outline.JSON[m.start:m.end]); len(raw) > 0 && raw.Kind() != 'n' {
-		a.body.ClaimResponse.Metadata = json.RawMessage(raw)
-	}
-	return nil
-}
-
-func (a *spooledAnswer) section(start, end int64) io.Reader {
-	return io.NewSectionReader(a.file, start, end-start)
-}
-
-// parts fills in an answer whose contents are in the file.
-func (a *spooledAnswer) parts(out *Spooled) error {
-	out.ClaimResponse = a.body.ClaimResponse
-	cutClaim(&out.ClaimResponse)
-	if a.body.Files == nil {
-		if a.body.Content.end == 0 {
-			return noPayload()
-		}
-		p := Part{ContentType: out.ContentType}
-		a.fill(&p, a.body.Content, "", out.ContentType == api.TypeJSON)
-		out.Parts = []Part{p}
+// opened opens what is sealed, all of it or nothing. It then stands in memory.
+func (k *claiming) opened(out *Spooled) error {
+	key := k.unsealing
+	if key == nil {
 		return nil
 	}
-	for _, f := range a.body.Files {
-		f.ContentType, f.Role = cutText(f.ContentType, maxLabel), cutRole(f.Role)
-		out.Files = append(out.Files, f.ClaimedFile)
-		p := Part{Name: f.Name, ContentType: f.ContentType, Role: f.Role}
-		if !a.fill(&p, f.Content, f.Encoding, false) || f.Encoding != "" && f.Encoding != api.EncodingBase64 {
-			e := badAnswer(http.StatusOK, errNotJSON)
-			e.Uncertain = true
-			return e
+	open := func(p Part) (*sealed, error) {
+		r, err := p.open()
+		if err != nil {
+			return nil, err
 		}
-		out.Parts = append(out.Parts, p)
-	}
-	return nil
-}
-
-// fill says where a part is and how large; false: it is not a string, or not
-// base64 though it should be.
-func (a *spooledAnswer) fill(p *Part, s span, encoding string, raw bool) bool {
-	value := jsontext.Value(a.outline.JSON[s.start:s.end])
-	start, end := a.outline.Pos(s.start), a.outline.Pos(s.end)
-	if value.Kind() != '"' || raw {
-		p.Size = end - start
-		p.open = func() io.Reader { return a.section(start, end) }
-		return value.Kind() == '"'
-	}
-	inside := func() io.Reader { return outline.NewTextReader(a.section(start+1, end-1)) }
-	var size, decoded int64
-	if left := a.outline.In(s.start, s.end); len(left) > 0 {
-		size, decoded = left[0].Bytes, left[0].Base64
-	} else {
-		text, _ := jsontext.AppendUnquote(nil, value) // decode has looked at it
-		n, err := io.Copy(io.Discard, outline.NewBase64Reader(bytes.NewReader(text)))
-		if size, decoded = int64(len(text)), n; err != nil {
-			decoded = -1
-		}
-	}
-	if size == end-start-int64(len(`""`)) { // nothing is escaped
-		inside = func() io.Reader { return a.section(start+1, end-1) }
-	}
-	if encoding == "" {
-		p.Size, p.open = size, inside
-		return true
-	}
-	p.Size = decoded
-	p.open = func() io.Reader { return outline.NewBase64Reader(inside()) }
-	return decoded >= 0
-}
-
-// unseal fills in an answer that has to be opened, all of it or nothing. What is
-// opened stands in memory.
-func (a *spooledAnswer) unseal(key *sealKey, out *Spooled) error {
-	if e := checkSeal(key, a.body.ClaimResponse.Metadata); e != nil {
-		return spent(e)
-	}
-	if err := a.parts(out); err != nil {
-		return err
+		return key.openLarge(r, p.Size)
 	}
 	if out.Files == nil {
-		s, err := key.openLarge(out.Parts[0].open(), out.Parts[0].Size)
+		s, err := open(out.Parts[0])
 		if err == nil {
 			err = checkContent(s)
 		}
@@ -368,7 +359,7 @@ func (a *spooledAnswer) unseal(key *sealKey, out *Spooled) error {
 		if f.Encoding != "" {
 			return cantOpen(errSealForm)
 		}
-		s, err := key.openLarge(out.Parts[i].open(), out.Parts[i].Size)
+		s, err := open(out.Parts[i])
 		if err != nil {
 			return cantOpen(err)
 		}
@@ -394,5 +385,5 @@ func (a *spooledAnswer) unseal(key *sealKey, out *Spooled) error {
 func inMemory(s *sealed) Part { return partInMemory("", s.contentType, nil, s.data) }
 
 func partInMemory(name, contentType string, role *string, data []byte) Part {
-	return Part{Name: name, ContentType: contentType, Role: role, Size: int64(len(data)), open: func() io.Reader { return bytes.NewReader(data) }}
+	return Part{Name: name, ContentType: contentType, Role: role, Size: int64(len(data)), open: func() (io.Reader, error) { return bytes.NewReader(data), nil }}
 }

@@ -117,3 +117,55 @@ func BenchmarkContent(b *testing.B) {
 		exchange(b, c, s.URL+"/r/"+made.ClaimToken+"/claim", "", "", nil)
 	}
 }
+
+// BenchmarkRaw creates and claims 64 MiB raw over loopback HTTP, under a key, as our
+// client does.
+func BenchmarkRaw(b *testing.B) {
+	limits := api.DefaultLimits()
+	limits.PackageBytes = 64 << 20
+	s := relaytest.New(b, relaytest.WithLimits(limits))
+	c := pool()
+	defer c.CloseIdleConnections()
+	body, err := api.AppendRawHead(nil, api.RawCreate{
+		Files:      []api.RawFile{{Name: "f", ContentType: "a/b", Encoding: api.EncodingBase64, SizeBytes: limits.PackageBytes}},
+		TTLSeconds: 3600, MaxRetrievals: new(1),
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	body = append(body, make([]byte, limits.PackageBytes)...)
+	call := func(url, idem, mediaType string, body []byte) (out []byte) {
+		req, err := http.NewRequest("POST", url, bytes.NewReader(body))
+		if err != nil {
+			b.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+s.APIKey)
+		req.Header.Set("Content-Type", mediaType)
+		req.Header.Set("Accept", mediaType)
+		req.Header.Set(api.HeaderIdempotencyKey, idem)
+		resp, err := c.Do(req)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if body == nil {
+			_, err = io.Copy(io.Discard, resp.Body)
+		} else {
+			out, err = io.ReadAll(resp.Body)
+		}
+		if err != nil || resp.StatusCode >= 300 {
+			b.Fatalf("%v: %s %.100s", err, resp.Status, out)
+		}
+		return out
+	}
+	b.SetBytes(2 * limits.PackageBytes)
+	b.ResetTimer()
+	for i := range b.N {
+		idem := "key-of-the-benchmark-" + strconv.Itoa(i)
+		var made api.CreateResponse
+		if err := json.Unmarshal(call(s.URL+api.PathKubbis, idem, api.TypeRaw, body), &made); err != nil {
+			b.Fatal(err)
+		}
+		call(s.URL+"/r/"+made.ClaimToken+"/claim", idem, api.TypeRaw, nil)
+	}
+}

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -18,17 +20,22 @@ import (
 )
 
 const (
-	maxWholeAnswer = 256 << 10 // payload bytes up to which an answer is made whole before it is sent
-	answerBuffer   = 64 << 10
+	maxWholeAnswer = 64 << 10 // payload bytes up to which an answer is made whole before it is sent
+	answerBuffer   = 32 << 10
 )
 
 // claim answers POST /r/:token/claim. The payload is opened, encoded and sent
 // chunk by chunk, so that a large one never stands in memory whole.
 func (rl *Relay) claim(w http.ResponseWriter, r *http.Request) error {
 	h := w.Header()
+	h.Add("Vary", "Accept")
 	c, err := rl.take(h, r)
 	if err != nil {
 		return err
+	}
+	defer c.close()
+	if acceptsRaw(r) {
+		return writeRaw(w, c)
 	}
 	if c.Size <= maxWholeAnswer {
 		var b bytes.Buffer
@@ -41,26 +48,77 @@ func (rl *Relay) claim(w http.ResponseWriter, r *http.Request) error {
 	h.Set("Content-Type", "application/json")
 	// Nothing is sent before the first chunk has opened, so that a payload that
 	// can't be opened is answered with an error.
-	out := newAside(clientWriter{w})
-	b := bufio.NewWriterSize(out, answerBuffer)
-	err = writeClaim(b, c)
-	if err == nil {
-		err = b.Flush()
+	b := bufio.NewWriterSize(clientWriter{w}, answerBuffer)
+	if err := writeClaim(b, c); err != nil {
+		return err
 	}
-	if cerr := out.close(); err == nil {
-		err = cerr
+	return b.Flush()
+}
+
+// acceptsRaw says whether a claim is to be answered in api.TypeRaw.
+func acceptsRaw(r *http.Request) bool {
+	for _, accept := range r.Header.Values("Accept") {
+		for part := range strings.SplitSeq(accept, ",") {
+			if t, params, err := mime.ParseMediaType(part); err == nil && t == api.TypeRaw && params["q"] != "0" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// writeRaw answers a claim in api.TypeRaw.
+func writeRaw(w http.ResponseWriter, c *taken) error {
+	head := api.RawClaim{
+		ContentType: c.ContentType, Metadata: c.metadata, Burned: c.claimed.Burned,
+		CreatedAt: api.NewTime(c.CreatedAt), ExpiresAt: api.NewTime(c.ExpiresAt),
+	}
+	if c.Package {
+		head.Type = api.TypePackage
+		for _, f := range c.files {
+			head.Files = append(head.Files, api.RawFile{
+				Name: f.name, ContentType: f.contentType, SizeBytes: f.size, Role: f.role, Encoding: f.encoding,
+			})
+		}
+	} else {
+		head.ContentBytes = &c.Size
+	}
+	b, err := api.AppendRawHead(nil, head)
+	if err != nil {
+		return err
+	}
+	out := clientWriter{w}
+	begin := func() error { // once the first chunk has opened
+		h := w.Header()
+		h.Set("Content-Type", api.TypeRaw)
+		h.Set("Content-Length", strconv.FormatInt(int64(len(b))+c.Size, 10))
+		_, err := out.Write(b)
+		b = nil
+		return err
+	}
+	err = c.pieces(func(_ int, plain []byte) error {
+		if len(plain) == 0 {
+			return nil
+		}
+		if b != nil {
+			if err := begin(); err != nil {
+				return err
+			}
+		}
+		_, err := out.Write(plain)
+		return err
+	})
+	if err == nil && b != nil { // there is no payload but an empty one
+		err = begin()
 	}
 	return err
 }
 
-// taken is a claim that has counted, and what opens its payload.
-type taken struct {
-	*store.Claimed
-	token token
-	ring  *atrest.Keyring
-}
+// close gives up the payload.
+func (c *taken) close() { _ = c.claimed.Payload.Close() }
 
-// take claims, and sets the headers that say so.
+// take claims, opens the record, and sets the headers that say so. The caller closes
+// what it gives.
 func (rl *Relay) take(h http.Header, r *http.Request) (*taken, error) {
 	t, err := pathToken(r)
 	if err != nil {
@@ -71,12 +129,13 @@ func (rl *Relay) take(h http.Header, r *http.Request) (*taken, error) {
 		return nil, err
 	}
 	ckey := rl.claimKey(key)
-	c := &taken{token: t, ring: rl.cfg.Keyring.Current()}
+	ring := rl.cfg.Keyring.Current()
+	var c *store.Claimed
 	err = rl.guessingWrite(r, t, key, func() (err error) {
-		c.Claimed, err = rl.cfg.Store.Claim(r.Context(), t.hash(), ckey, c.ring.IDs(), rl.now())
+		c, err = rl.cfg.Store.Claim(r.Context(), t.key(), ckey, ring.IDs(), rl.now())
 		if errors.Is(err, store.ErrMasterKey) && rl.cfg.Keyring.Reload(r.Context()) == nil {
-			c.ring = rl.cfg.Keyring.Current() // another node may have had a new key first
-			c.Claimed, err = rl.cfg.Store.Claim(r.Context(), t.hash(), ckey, c.ring.IDs(), rl.now())
+			ring = rl.cfg.Keyring.Current() // another node may have had a new key first
+			c, err = rl.cfg.Store.Claim(r.Context(), t.key(), ckey, ring.IDs(), rl.now())
 		}
 		return err
 	})
@@ -86,14 +145,39 @@ func (rl *Relay) take(h http.Header, r *http.Request) (*taken, error) {
 	if c.Notify != nil || c.Burned {
 		rl.wakeSender()
 	}
+	o, err := openClaimed(ring, c, t)
+	if err != nil {
+		_ = c.Payload.Close()
+		return nil, err
+	}
 	h.Set(api.HeaderRemainingReads, api.Unlimited)
-	if left := remaining(&c.Kubbi, c.Number); left != nil {
+	if left := remaining(o.Kubbi, c.Number); left != nil {
 		h.Set(api.HeaderRemainingReads, strconv.Itoa(*left))
 	}
 	if ckey != nil {
 		h.Set(api.HeaderClaimGrace, strconv.FormatInt(int64(rl.cfg.Grace/time.Second), 10))
 	}
-	return c, nil
+	return o, nil
+}
+
+// openClaimed opens what a claim has given.
+func openClaimed(ring *atrest.Keyring, c *store.Claimed, t token) (*taken, error) {
+	o, err := open(ring, &c.Kubbi)
+	if err != nil {
+		return nil, err
+	}
+	if o.root == nil {
+		return nil, damaged(&c.Kubbi, "a claim has given no record")
+	}
+	key, binding, err := payloadKey(o.root, &c.Kubbi, t)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := key.Open(binding, c.Payload)
+	if err != nil {
+		return nil, damaged(&c.Kubbi, "its size is none")
+	}
+	return &taken{o, c, plain}, nil
 }
 
 // release answers DELETE /r/:token/claim, our own route: the client has the
@@ -111,7 +195,7 @@ func (rl *Relay) release(w http.ResponseWriter, r *http.Request) error {
 		return invalid(api.HeaderIdempotencyKey + " must be that of the claim whose grace is to end")
 	}
 	err = rl.guessingWrite(r, t, key, func() error {
-		return rl.cfg.Store.Release(r.Context(), t.hash(), HashSecret(key), rl.now())
+		return rl.cfg.Store.Release(r.Context(), t.key(), HashSecret(key), rl.now())
 	})
 	// A release that is repeated finds nothing to end, and is done.
 	if err != nil && !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrOtherKey) {
@@ -135,7 +219,7 @@ func (c clientWriter) Write(b []byte) (int, error) {
 // writeClaim writes the body of a claim's answer: an api.ClaimResponse.
 func writeClaim(w io.Writer, c *taken) error {
 	resp := api.ClaimResponse{
-		ContentType: c.ContentType, Metadata: c.Metadata, Burned: c.Burned,
+		ContentType: c.ContentType, Metadata: c.metadata, Burned: c.claimed.Burned,
 		CreatedAt: api.NewTime(c.CreatedAt), ExpiresAt: api.NewTime(c.ExpiresAt),
 	}
 	hole := `"content":""`
@@ -149,9 +233,9 @@ func writeClaim(w io.Writer, c *taken) error {
 	if err != nil {
 		return err
 	}
-	p := payloadWriter{w: w, k: &c.Kubbi, part: -1}
+	p := payloadWriter{w: w, c: c, part: -1}
 	p.put(before)
-	if err := p.copy(c.pieces()); err != nil {
+	if err := p.copy(); err != nil {
 		return err
 	}
 	p.put(after)

@@ -12,17 +12,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"kubbi-mcp/kubbi/api"
-	"kubbi-mcp/kubbi/api/outline"
 )
-
-// maxBody is the longest create body that is read, in bytes. Every content
-// within the limits fits, at six bytes for each (\u0000). A package, of which
-// there may be more, fits as base64 or at two bytes for each.
-func maxBody(l api.Limits) int64 {
-	const envelope = 64 << 10
-	perFile := 3*int64(l.FileNameBytes) + 1024 // \u and four digits are three bytes for one
-	return max(6*l.ContentBytes, 2*l.PackageBytes) + int64(l.Files)*perFile + 6*int64(l.MetadataBytes) + envelope
-}
 
 // span is where a JSON value stands in a body. The zero span is none.
 type span struct{ start, end int }
@@ -34,6 +24,8 @@ func (s span) there() bool                   { return s.end > 0 }
 // not know are ignored, as the vendor's page asks for nothing else.
 type wireCreate struct {
 	content, contentType, ttl, maxRetrievals, metadata span
+
+	contentBytes span // of a raw body's head, where content is none
 
 	files     jsontext.Kind // of the member; 0: absent
 	file      []wireFile    // at most the limit and one
@@ -55,12 +47,13 @@ type wireNotify struct {
 type wireFile struct {
 	kind                                       jsontext.Kind
 	name, content, contentType, role, encoding span
+
+	size span // of a raw body's head, where content is none
 }
 
-// decodeCreate finds the members of a create body in one pass, without copying
-// them. maxFiles bounds what is kept of files; o is the outline that body is, or
-// nil.
-func decodeCreate(body []byte, maxFiles int, o *outline.Outline) (*wireCreate, error) {
+// decodeCreate finds the members of a create body, or of the head of a raw one, in
+// one pass, without copying them. maxFiles bounds what is kept of files.
+func decodeCreate(body []byte, maxFiles int) (*wireCreate, error) {
 	// A name that stands twice inside a content is the sender's and the
 	// recipient's business.
 	d := &decoder{dec: jsontext.NewDecoder(bytes.NewBuffer(body), jsontext.AllowDuplicateNames(true))}
@@ -69,12 +62,14 @@ func decodeCreate(body []byte, maxFiles int, o *outline.Outline) (*wireCreate, e
 		if d.skip(); d.err == nil || errors.Is(d.err, io.EOF) {
 			return nil, invalid("the request body must be a JSON object")
 		}
-		return nil, invalid(syntaxFault(body, d.err, o))
+		return nil, invalid(syntaxFault(body, d.err))
 	}
 	d.object(func(name string) {
 		switch name {
 		case "content":
 			c.content = d.value()
+		case "content_bytes":
+			c.contentBytes = d.value()
 		case "content_type":
 			c.contentType = d.value()
 		case "ttl_seconds":
@@ -114,7 +109,7 @@ func decodeCreate(body []byte, maxFiles int, o *outline.Outline) (*wireCreate, e
 		}
 	}
 	if d.err != nil {
-		return nil, invalid(syntaxFault(body, d.err, o))
+		return nil, invalid(syntaxFault(body, d.err))
 	}
 	return &c, nil
 }
@@ -137,6 +132,8 @@ func (d *decoder) file() wireFile {
 			f.name = d.value()
 		case "content":
 			f.content = d.value()
+		case "size_bytes":
+			f.size = d.value()
 		case "content_type":
 			f.contentType = d.value()
 		case "role":
@@ -248,31 +245,21 @@ func (d *decoder) array(element func()) {
 
 // syntaxFault says what is wrong with a body that is not JSON, without quoting
 // it: the decoder's own words may hold pieces of a payload.
-func syntaxFault(body []byte, err error, o *outline.Outline) string {
+func syntaxFault(body []byte, err error) string {
 	at := int64(len(body))
 	var syntax *jsontext.SyntacticError
 	if errors.As(err, &syntax) {
 		at = syntax.ByteOffset
 	}
-	if o != nil {
-		at = o.Pos(int(at))
-	}
-	return faultAt(body, err, at)
-}
-
-// faultAt is syntaxFault where the place is known.
-func faultAt(body []byte, err error, at int64) string {
-	var syntax *jsontext.SyntacticError
-	errors.As(err, &syntax)
 	what := "the request body is not valid JSON"
 	switch {
 	case errors.Is(err, jsontext.ErrDuplicateName):
 		what = "the request body names a member of an object twice"
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		what = "the request body is not valid JSON: it ends early"
-	case !utf8.Valid(body), errors.Is(err, outline.ErrUTF8):
+	case !utf8.Valid(body):
 		what = "the request body is not valid UTF-8"
-	case syntax != nil && syntax.Err != nil && strings.Contains(syntax.Err.Error(), "surrogate"), errors.Is(err, outline.ErrSurrogate):
+	case syntax != nil && syntax.Err != nil && strings.Contains(syntax.Err.Error(), "surrogate"):
 		what = "the request body has half a surrogate pair in a string"
 	}
 	return fmt.Sprintf("%s (at byte %d)", what, at)

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -22,9 +23,17 @@ type apiError struct {
 	messages []string // with CodeValidation
 
 	retryAfter time.Duration // when another attempt may do better; 0: nobody knows
+	cause      error         // for the log; nil: nobody need look there
 }
 
-func (e *apiError) Error() string { return string(e.code) + ": " + e.message }
+func (e *apiError) Error() string {
+	if e.cause != nil {
+		return string(e.code) + ": " + e.cause.Error()
+	}
+	return string(e.code) + ": " + e.message
+}
+
+func (e *apiError) Unwrap() error { return e.cause }
 
 // fail makes an error for the client.
 func fail(code api.Code, message string) *apiError { return &apiError{code: code, message: message} }
@@ -59,6 +68,8 @@ const (
 	expiredMessage     = "this kubbi has expired: its TTL has passed"
 	burnedMessage      = "this kubbi was burned: it has been retrieved as often as it may be"
 	deletedMessage     = "this kubbi was deleted by its producer"
+	damagedMessage     = "this kubbi is damaged in the relay's store, or somebody has changed it there, so nothing of it is given out; ask its sender for a new one"
+	fullMessage        = "the relay's disk is full"
 )
 
 // forClient gives what of err the client may know; known is false if err is a
@@ -66,7 +77,11 @@ const (
 func forClient(err error) (e *apiError, known bool) {
 	switch {
 	case errors.As(err, &e):
-		return e, true
+		return e, e.cause == nil
+	case errors.Is(err, store.ErrDamaged):
+		return &apiError{code: api.CodeDamaged, message: damagedMessage, cause: err}, false
+	case errors.Is(err, store.ErrFull):
+		return &apiError{code: api.CodeStorageFull, message: fullMessage + figures(err), cause: err}, false
 	case errors.Is(err, store.ErrNotFound):
 		return fail(api.CodeNotFound, notFoundMessage), true
 	case errors.Is(err, store.ErrExpired):
@@ -87,6 +102,26 @@ func forClient(err error) (e *apiError, known bool) {
 	return fail(api.CodeInternal, internalMessage), false
 }
 
+// figures gives what a store says of a full disk behind store.ErrFull: numbers, as long
+// as there is no path among them, which is for the relay's own user alone.
+func figures(err error) string {
+	_, more, _ := strings.Cut(err.Error(), store.ErrFull.Error()+": ")
+	more, _, _ = strings.Cut(more, ": ")
+	if more == "" || strings.ContainsAny(more, `/\`) {
+		return ""
+	}
+	return ": " + more
+}
+
+// tellDamaged has the producer know which of its kubbis is damaged, and what to do.
+func tellDamaged(id string, err error) error {
+	if !errors.Is(err, store.ErrDamaged) {
+		return err
+	}
+	return &apiError{code: api.CodeDamaged, cause: err, message: "kubbi " + id +
+		" is damaged in the relay's store, or somebody has changed it there, so nothing of it is given out; delete it, and send it again"}
+}
+
 // answerError answers with an error, or cuts the answer off if it has begun.
 func (rl *Relay) answerError(w http.ResponseWriter, r *http.Request, err error) {
 	e, known := forClient(err)
@@ -94,7 +129,10 @@ func (rl *Relay) answerError(w http.ResponseWriter, r *http.Request, err error) 
 		rl.cfg.Logger.LogAttrs(r.Context(), slog.LevelError, "request failed",
 			slog.String("method", method(r)), slog.String("route", shape(r)), slog.Any("err", err))
 	}
-	if !known && rl.cfg.Own != nil && rl.cfg.Own(r) {
+	if e.code == api.CodeStorageFull && rl.cfg.Own != nil && rl.cfg.Own(r) {
+		e.messages = []string{e.cause.Error()}
+	}
+	if !known && e.cause == nil && rl.cfg.Own != nil && rl.cfg.Own(r) {
 		e = &apiError{code: e.code, message: ownMessage, messages: []string{err.Error()}}
 	}
 	if rec, ok := w.(*recorder); ok {

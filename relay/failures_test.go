@@ -1,6 +1,7 @@
 package relay_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"kubbi-mcp/kubbi/api"
@@ -26,11 +28,22 @@ type troubled struct {
 	store.Store
 	inspect func() error
 	claim   func(c *store.Claimed) error
+	create  func() error
 	ping    error
 	swept   chan struct{}
 }
 
-func (s *troubled) Inspect(ctx context.Context, h store.Hash, now time.Time) (*store.Kubbi, error) {
+func (s *troubled) Create(ctx context.Context, k *store.Kubbi, payload io.Reader, key *store.CreateKey, quota store.Quota, now time.Time) (*store.Replay, error) {
+	if s.create != nil {
+		if err := s.create(); err != nil {
+			_, _ = io.Copy(io.Discard, payload)
+			return nil, err
+		}
+	}
+	return s.Store.Create(ctx, k, payload, key, quota, now)
+}
+
+func (s *troubled) Inspect(ctx context.Context, h store.Token, now time.Time) (*store.Kubbi, error) {
 	if s.inspect != nil {
 		if err := s.inspect(); err != nil {
 			return nil, err
@@ -39,7 +52,7 @@ func (s *troubled) Inspect(ctx context.Context, h store.Hash, now time.Time) (*s
 	return s.Store.Inspect(ctx, h, now)
 }
 
-func (s *troubled) Claim(ctx context.Context, h store.Hash, k *store.ClaimKey, opens []string, now time.Time) (*store.Claimed, error) {
+func (s *troubled) Claim(ctx context.Context, h store.Token, k *store.ClaimKey, opens []string, now time.Time) (*store.Claimed, error) {
 	c, err := s.Store.Claim(ctx, h, k, opens, now)
 	if err == nil && s.claim != nil {
 		err = s.claim(c)
@@ -70,7 +83,7 @@ const apiKey = "kb_test"
 // newTroubled gives a relay over a store that may fail, and what it logs.
 func newTroubled(t *testing.T) (*troubled, *relay.Relay, *httptest.Server, *lockedBuffer) {
 	t.Helper()
-	db, err := sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(t.TempDir(), "store.db")})
+	db, err := sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(t.TempDir(), "kubbi.db")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,13 +118,16 @@ type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
 
-func send(t *testing.T, srv *httptest.Server, method, path, body string) (answer, error) {
+func send(t *testing.T, srv *httptest.Server, method, path, body string, headers ...string) (answer, error) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, srv.URL+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Bearer "+apiKey)
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
 	resp, err := srv.Client().Do(req)
 	if err != nil {
 		return answer{}, err
@@ -149,6 +165,8 @@ func TestStoreErrors(t *testing.T) {
 		{context.DeadlineExceeded, api.CodeUnavailable, false},
 		{fmt.Errorf("%s: %w", inner, store.ErrUnavailable), api.CodeUnavailable, true},
 		{errors.New(inner), api.CodeInternal, true},
+		{fmt.Errorf("%s: %w", inner, store.ErrDamaged), api.CodeDamaged, true},
+		{fmt.Errorf("%s: %w: 7 bytes", inner, store.ErrFull), api.CodeStorageFull, true},
 	} {
 		s.inspect = func() error { return tc.err }
 		before := strings.Count(logged.String(), inner)
@@ -174,6 +192,78 @@ func TestStoreErrors(t *testing.T) {
 		if w.Code != status {
 			t.Errorf("%s answers %d", code, w.Code)
 		}
+	}
+}
+
+// TestNumberInUse has a create be tried again under another number, while its payload
+// is at hand; else the client has to.
+func TestNumberInUse(t *testing.T) {
+	s, _, srv, _ := newTroubled(t)
+	size := int64(1 << 20)
+	long := rawBody(t, api.RawCreate{ContentType: api.TypeText, ContentBytes: &size, TTLSeconds: 60}, strings.Repeat("x", 1<<20))
+	for _, tc := range []struct {
+		name, body, mediaType string
+		inUse                 int // how often
+		want                  int
+	}{
+		{"JSON", small, api.TypeJSON, 3, http.StatusCreated},
+		{"JSON, always", small, api.TypeJSON, 1000, http.StatusServiceUnavailable},
+		{"raw, long", long, api.TypeRaw, 1, http.StatusServiceUnavailable},
+		{"raw, long, at once", long, api.TypeRaw, 0, http.StatusCreated},
+	} {
+		tries := 0
+		s.create = func() error {
+			if tries++; tries <= tc.inUse {
+				return store.ErrExists
+			}
+			return nil
+		}
+		a, err := send(t, srv, "POST", api.PathKubbis, tc.body, "Content-Type", tc.mediaType)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a.status != tc.want || (a.status == http.StatusServiceUnavailable) != (a.header.Get("Retry-After") != "") || tries > 20 {
+			t.Errorf("%s: %d %v %s after %d tries", tc.name, a.status, a.header, a.body, tries)
+		}
+		if tc.want != http.StatusCreated {
+			continue
+		}
+		var c api.CreateResponse
+		decode(t, a.body, &c)
+		if a, err := send(t, srv, "POST", "/r/"+c.ClaimToken+"/claim", ""); err != nil || a.status != 200 {
+			t.Errorf("%s: claim: %d, %v", tc.name, a.status, err)
+		}
+	}
+}
+
+// TestFullDisk tells whoever creates of a full disk with its figures, and its path to
+// the relay's own user alone.
+func TestFullDisk(t *testing.T) {
+	s, _, srv, logged := newTroubled(t)
+	for err, want := range map[error]string{
+		fmt.Errorf("/var/x: %w: 5.0 MiB are free and 32.0 MiB are kept in reserve for claims and deletes: make room on the disk of /var/x", store.ErrFull): "the relay's disk is full: 5.0 MiB are free and 32.0 MiB are kept in reserve for claims and deletes",
+		fmt.Errorf("/var/x: %w: %w", store.ErrFull, errors.New("could not extend file base/1")):                                                            "the relay's disk is full",
+		store.ErrFull: "the relay's disk is full",
+	} {
+		s.create = func() error { return err }
+		for _, own := range []string{"", "1"} {
+			a, serr := send(t, srv, "POST", api.PathKubbis, small, "X-Own-User", own)
+			if serr != nil {
+				t.Fatal(serr)
+			}
+			var e api.ErrorBody
+			decode(t, a.body, &e)
+			told := strings.Contains(string(a.body), err.Error())
+			if a.status != http.StatusInsufficientStorage || e.Error != api.CodeStorageFull || e.Message != want || told != (own != "") || a.header.Get("Retry-After") != "" {
+				t.Errorf("%v, own %q: %d %s", err, own, a.status, a.body)
+			}
+			if own == "" && strings.Contains(string(a.body), "/") {
+				t.Errorf("a path is told: %s", a.body)
+			}
+		}
+	}
+	if !strings.Contains(logged.String(), "make room on the disk of /var/x") {
+		t.Errorf("logged: %s", logged)
 	}
 }
 
@@ -248,85 +338,76 @@ func TestDegraded(t *testing.T) {
 func TestPayloadTrouble(t *testing.T) {
 	s, _, srv, logged := newTroubled(t)
 	long := strings.Repeat("x", 3<<20)
-	edit := func(f func(i int, c store.Chunk, yield func(store.Chunk, error) bool) bool) func(*store.Claimed) error {
+	edit := func(f func(sealed []byte) io.Reader) func(*store.Claimed) error {
 		return func(c *store.Claimed) error {
-			payload := c.Payload
-			c.Payload = func(yield func(store.Chunk, error) bool) {
-				i := 0
-				for chunk, err := range payload {
-					if err != nil {
-						yield(chunk, err)
-						return
-					}
-					if !f(i, chunk, yield) {
-						return
-					}
-					i++
-				}
+			b, err := io.ReadAll(c.Payload)
+			if err != nil {
+				return err
 			}
+			c.Payload = edited{f(b), c.Payload}
 			return nil
 		}
 	}
+	const second = atrest.ChunkSize + 100 // a place in the second chunk
 	flip := func(at int) func(*store.Claimed) error {
-		return edit(func(i int, c store.Chunk, yield func(store.Chunk, error) bool) bool {
-			if i == at {
-				c.Sealed[len(c.Sealed)/2] ^= 1
-			}
-			return yield(c, nil)
-		})
+		return edit(func(b []byte) io.Reader { b[at] ^= 1; return bytes.NewReader(b) })
 	}
-	drop := func(at int) func(*store.Claimed) error {
-		return edit(func(i int, c store.Chunk, yield func(store.Chunk, error) bool) bool {
-			return i == at || yield(c, nil)
-		})
+	cut := func(at int) func(*store.Claimed) error {
+		return edit(func(b []byte) io.Reader { return bytes.NewReader(b[:at]) })
 	}
 	fail := func(at int) func(*store.Claimed) error {
-		return edit(func(i int, c store.Chunk, yield func(store.Chunk, error) bool) bool {
-			if i == at {
-				yield(store.Chunk{}, errors.New("disk trouble"))
-				return false
-			}
-			return yield(c, nil)
+		return edit(func(b []byte) io.Reader {
+			return io.MultiReader(bytes.NewReader(b[:at]), iotest.ErrReader(errors.New("disk trouble")))
 		})
 	}
-	renumber := edit(func(i int, c store.Chunk, yield func(store.Chunk, error) bool) bool {
-		c.Part++
-		return yield(c, nil)
-	})
+	longer := edit(func(b []byte) io.Reader { return bytes.NewReader(append(b, 0)) })
+	troubles := 0
 	for _, tc := range []struct {
 		name, content string
 		claim         func(*store.Claimed) error
 		begun         bool // the answer has begun when the trouble comes
+		code          api.Code
 	}{
-		{"short flipped", "x", flip(0), false},
-		{"short dropped", "x", drop(0), false},
-		{"short failed", "x", fail(0), false},
-		{"another part", "x", renumber, false},
-		{"long flipped at once", long, flip(0), false},
-		{"long flipped later", long, flip(1), true},
-		{"long dropped", long, drop(1), true},
-		{"long cut", long, drop(2), true},
-		{"long failed", long, fail(2), true},
+		{"short flipped", "x", flip(12), false, api.CodeDamaged},
+		{"short dropped", "x", cut(0), false, api.CodeDamaged},
+		{"short cut", "x", cut(20), false, api.CodeDamaged},
+		{"short failed", "x", fail(3), false, api.CodeInternal},
+		{"short and more", "x", longer, false, api.CodeDamaged},
+		{"long flipped at once", long, flip(100), false, api.CodeDamaged},
+		{"long flipped later", long, flip(second), true, ""},
+		{"long cut", long, cut(len(long)), true, ""},
+		{"long and more", long, longer, true, ""},
+		{"long failed", long, fail(second), true, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			c := make1(t, srv, tc.content)
-			s.claim = tc.claim
-			a, err := send(t, srv, "POST", "/r/"+c.ClaimToken+"/claim", "")
-			if tc.begun {
-				if err == nil {
-					t.Errorf("a broken answer looks whole: %d, %d bytes", a.status, len(a.body))
+			for _, accept := range []string{"", api.TypeRaw} {
+				troubles++
+				c := make1(t, srv, tc.content)
+				s.claim = tc.claim
+				a, err := send(t, srv, "POST", "/r/"+c.ClaimToken+"/claim", "", "Accept", accept)
+				s.claim = nil
+				if tc.begun {
+					if err == nil {
+						t.Errorf("a broken answer looks whole: %d, %d bytes", a.status, len(a.body))
+					}
+					continue
 				}
-				return
+				if err != nil {
+					t.Fatal(err)
+				}
+				wantError(t, a, tc.code, "")
 			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			wantError(t, a, api.CodeInternal, "")
 		})
 	}
-	if out := logged.String(); strings.Count(out, "request failed") != 9 || !strings.Contains(out, "disk trouble") {
+	if out := logged.String(); strings.Count(out, "request failed") != troubles || !strings.Contains(out, "disk trouble") {
 		t.Errorf("troubles are not logged: %s", out)
 	}
+}
+
+// edited is a payload that a test has changed.
+type edited struct {
+	io.Reader
+	io.Closer
 }
 
 func TestRunSweepsUntilItsEnd(t *testing.T) {

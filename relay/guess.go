@@ -67,7 +67,7 @@ func (rl *Relay) guessing(r *http.Request, look func() error) error {
 func (rl *Relay) guessingWrite(r *http.Request, t token, key string, look func() error) error {
 	at := misslimit.Network(rl.cfg.TrustedProxies.Client(r))
 	if at.IsValid() && rl.guesses.misses.Wait(at, rl.now()) > 0 {
-		if _, err := rl.cfg.Store.Inspect(r.Context(), t.hash(), rl.now()); errors.Is(err, store.ErrNotFound) {
+		if _, err := rl.cfg.Store.Inspect(r.Context(), t.key(), rl.now()); errors.Is(err, store.ErrNotFound) {
 			return rl.missed(r, err)
 		}
 	}
@@ -81,7 +81,7 @@ func (rl *Relay) guessingWrite(r *http.Request, t token, key string, look func()
 // repeated notes a wrong key, and says whether it is a guess.
 func (g *guesses) repeated(from netip.Prefix, t token, key string, now time.Time) bool {
 	again := g.keys.Miss(wrongKey{from, HashSecret(t.text + " " + key)}, now) > 0
-	return again || g.late.Miss(lateClaimer{from, t.hash()}, now) > 0
+	return again || g.late.Miss(lateClaimer{from, t.key().Hash}, now) > 0
 }
 
 // missed counts a guess. It gives err, or CodeRateLimited if there were too many.

@@ -156,12 +156,12 @@ type writesCounted struct {
 	n int
 }
 
-func (w *writesCounted) Claim(ctx context.Context, token store.Hash, key *store.ClaimKey, opens []string, now time.Time) (*store.Claimed, error) {
+func (w *writesCounted) Claim(ctx context.Context, token store.Token, key *store.ClaimKey, opens []string, now time.Time) (*store.Claimed, error) {
 	w.n++
 	return w.Store.Claim(ctx, token, key, opens, now)
 }
 
-func (w *writesCounted) Release(ctx context.Context, token, key store.Hash, now time.Time) error {
+func (w *writesCounted) Release(ctx context.Context, token store.Token, key store.Hash, now time.Time) error {
 	w.n++
 	return w.Store.Release(ctx, token, key, now)
 }

@@ -74,6 +74,7 @@ func (rl *Relay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.URL.Path == api.PathHealth || r.URL.Path == api.PathKubbis {
 		h.Set(api.HeaderFileNames, api.FileNamesAny)
+		h.Set(api.HeaderAcceptPost, acceptPost)
 	}
 	// An answer may hold a claim token or a payload: no cache keeps it, no
 	// browser guesses at it or passes its address on.
@@ -91,6 +92,9 @@ func (rl *Relay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	rl.mux.ServeHTTP(rec, r)
 }
+
+// acceptPost names the media types that a create may have.
+const acceptPost = api.TypeJSON + ", " + api.TypeRaw
 
 func (rl *Relay) logRequest(rec *recorder, r *http.Request, took time.Duration) {
 	level := slog.LevelDebug

@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
@@ -81,7 +80,7 @@ func (rl *Relay) idempotencyKey(r *http.Request) (string, error) {
 }
 
 // createKey makes a create idempotent. The request is known by a hash keyed
-// with the idempotency key, and the answer is sealed under it, so that the
+// with the idempotency key, and the answer is sealed under it too, so that the
 // store holds nothing by which a payload could be guessed at. The hash is that
 // of what is written to request, which is for the whole body.
 func (rl *Relay) createKey(key, owner string) (k *store.CreateKey, request hash.Hash) {
@@ -98,36 +97,25 @@ func (rl *Relay) createKey(key, owner string) (k *store.CreateKey, request hash.
 }
 
 // sealAnswer seals a new kubbi's claim token for a repeated create.
-func (rl *Relay) sealAnswer(ring *atrest.Keyring, key string, k *store.Kubbi, t token) ([]byte, error) {
-	secret, err := ring.Key(k.MasterKey, []byte(key), atrest.Answer)
+func (rl *Relay) sealAnswer(root *atrest.Root, key string, k *store.Kubbi, t token) ([]byte, error) {
+	secret, err := root.Key(atrest.Answer, []byte(key))
 	if err != nil {
 		return nil, err
 	}
-	for sealed, err := range secret.Seal(rl.cfg.Rand, answerBinding(k.ID), t.raw) {
-		return sealed, err // a token is one chunk
-	}
-	return nil, nil
+	return secret.SealBytes(rl.cfg.Rand, []byte(k.ID), t.raw)
 }
 
 // openAnswer gives the claim token of a create that is repeated.
-func (rl *Relay) openAnswer(ctx context.Context, key string, p *store.Replay) (token, error) {
-	secret, err := rl.ringWith(ctx, p.MasterKey).Key(p.MasterKey, []byte(key), atrest.Answer)
+func openAnswer(o *opened, key string, answer []byte) (token, error) {
+	secret, err := o.root.Key(atrest.Answer, []byte(key))
 	if err != nil {
 		return token{}, err
 	}
-	o, err := secret.Open(answerBinding(p.ID))
-	if err != nil {
-		return token{}, err
+	raw, err := secret.OpenBytes([]byte(o.ID), answer)
+	if err != nil || len(raw) != tokenBytes {
+		return token{}, damaged(o.Kubbi, "the answer to its create does not open")
 	}
-	raw, err := o.Next(p.Answer)
-	if err != nil {
-		return token{}, fmt.Errorf("answer to a repeated create: %w", err)
-	}
-	return tokenOf(raw), o.Done()
-}
-
-func answerBinding(id string) atrest.Binding {
-	return atrest.Binding{KubbiID: id, Parts: 1, Size: tokenBytes}
+	return tokenOf(raw), nil
 }
 
 // claimKey makes a claim of that kubbi idempotent.

@@ -8,17 +8,22 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// look finds the active kubbi of the request's claim token. It counts nothing.
-func (rl *Relay) look(r *http.Request) (k *store.Kubbi, err error) {
+// look finds the active kubbi of the request's claim token, and opens its record. It
+// counts nothing.
+func (rl *Relay) look(r *http.Request) (*opened, error) {
 	t, err := pathToken(r)
 	if err != nil {
 		return nil, err
 	}
+	var k *store.Kubbi
 	err = rl.guessing(r, func() (err error) {
-		k, err = rl.cfg.Store.Inspect(r.Context(), t.hash(), rl.now())
+		k, err = rl.cfg.Store.Inspect(r.Context(), t.key(), rl.now())
 		return err
 	})
-	return k, err
+	if err != nil {
+		return nil, err
+	}
+	return open(rl.ringWith(r.Context(), k.MasterKey), k)
 }
 
 // inspect answers GET /r/:token/inspect.
@@ -27,18 +32,18 @@ func (rl *Relay) inspect(h http.Header, r *http.Request) (resp api.InspectRespon
 	if err != nil {
 		return resp, err
 	}
-	count, size := packageOf(k)
+	count, size := packageOf(k.Kubbi)
 	resp = api.InspectResponse{
-		ContentType: k.ContentType, FileCount: count, TotalSizeBytes: size, Status: statusOf(k),
+		ContentType: k.ContentType, FileCount: count, TotalSizeBytes: size, Status: statusOf(k.Kubbi),
 		MaxRetrievals: optional(k.MaxRetrievals), RetrievalCount: k.Retrievals,
-		Metadata: k.Metadata, CreatedAt: api.NewTime(k.CreatedAt), ExpiresAt: api.NewTime(k.ExpiresAt),
+		Metadata: k.metadata, CreatedAt: api.NewTime(k.CreatedAt), ExpiresAt: api.NewTime(k.ExpiresAt),
 	}
 	if k.Package {
 		resp.Type, resp.KubbiID = api.TypePackage, k.ID
-		resp.RemainingReads = api.SomeInt(remaining(k, k.Retrievals))
-		resp.Files = make([]api.FileDescriptor, len(k.Files))
-		for i, f := range k.Files {
-			resp.Files[i] = api.FileDescriptor{Name: f.Name, ContentType: f.ContentType, SizeBytes: f.Size, Role: role(f)}
+		resp.RemainingReads = api.SomeInt(remaining(k.Kubbi, k.Retrievals))
+		resp.Files = make([]api.FileDescriptor, len(k.files))
+		for i, f := range k.files {
+			resp.Files[i] = api.FileDescriptor{Name: f.name, ContentType: f.contentType, SizeBytes: f.size, Role: role(f)}
 		}
 	} else {
 		h.Set(api.HeaderPayloadSize, strconv.FormatInt(k.Size, 10))
@@ -73,9 +78,9 @@ func remaining(k *store.Kubbi, retrievals int) *int {
 	return &n
 }
 
-func role(f store.File) *string {
-	if f.Role == "" {
+func role(f file) *string {
+	if f.role == "" {
 		return nil
 	}
-	return &f.Role
+	return &f.role
 }

@@ -68,7 +68,7 @@ func FuzzCreateBody(f *testing.F) {
 	limits.ContentBytes, limits.PackageBytes, limits.Files = 100, 200, 3
 	f.Fuzz(func(t *testing.T, body []byte) {
 		in := bytes.Clone(body)
-		wire, wireErr := decodeCreate(bytes.Clone(body), limits.Files, nil)
+		wire, wireErr := decodeCreate(bytes.Clone(body), limits.Files)
 		d, err := validate(body, limits)
 		if err != nil {
 			e, ok := err.(*apiError)
@@ -108,7 +108,7 @@ func FuzzCreateBody(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if d.files != nil && d.files[i].Encoding != "" {
+			if d.files != nil && d.files[i].encoding != "" {
 				if want, err = base64.StdEncoding.Strict().DecodeString(string(want)); err != nil {
 					t.Fatal(err)
 				}

@@ -81,7 +81,10 @@ func TestNodeBehind(t *testing.T) {
 		if a := again(behind); a.status != http.StatusServiceUnavailable {
 			t.Errorf("a repeated create without the key: %d %s", a.status, a.body)
 		}
-		if a := tm.call(behind, "", "GET", "/r/"+under.ClaimToken+"/inspect", ""); !strings.Contains(string(a.body), `"retrieval_count":0`) {
+		if a := tm.call(behind, "", "GET", "/r/"+under.ClaimToken+"/inspect", ""); a.status != http.StatusServiceUnavailable {
+			t.Errorf("an inspect without the key: %d %s", a.status, a.body)
+		}
+		if a := tm.call(ahead, "", "GET", "/r/"+under.ClaimToken+"/inspect", ""); !strings.Contains(string(a.body), `"retrieval_count":0`) {
 			t.Errorf("a claim without the key was counted: %d %s", a.status, a.body)
 		}
 

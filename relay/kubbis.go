@@ -1,11 +1,13 @@
 package relay
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay/store"
@@ -28,7 +30,8 @@ func (rl *Relay) list(h http.Header, r *http.Request) (resp api.ListResponse, er
 		Limit:  f.queryInt("limit", q.Get("limit"), api.DefaultPageLimit, 1, api.MaxPageLimit),
 	}
 	if text := q.Get("anchor"); text != "" {
-		if p.Anchor, err = strconv.ParseInt(text, 10, 64); err != nil {
+		var ok bool
+		if p.Anchor, ok = parseAnchor(text); !ok {
 			f.add("anchor must be what an earlier page's " + api.HeaderListAnchor + " header said")
 		}
 	}
@@ -46,13 +49,15 @@ func (rl *Relay) list(h http.Header, r *http.Request) (resp api.ListResponse, er
 	if err != nil {
 		return resp, err
 	}
-	h.Set(api.HeaderListAnchor, strconv.FormatInt(l.Anchor, 10))
+	h.Set(api.HeaderListAnchor, formatAnchor(l.Anchor))
 	if p.Status != nil {
 		h.Set(api.HeaderListStatus, q.Get("status"))
 	}
 	resp.Kubbis = make([]api.Kubbi, len(l.Kubbis)) // an empty list is [], not null
 	for i := range l.Kubbis {
-		resp.Kubbis[i] = item(&l.Kubbis[i])
+		if resp.Kubbis[i], err = rl.item(r.Context(), &l.Kubbis[i]); err != nil {
+			return resp, err
+		}
 	}
 	resp.Pagination = api.Pagination{
 		Page: p.Number, Limit: p.Limit, Total: l.Total, TotalPages: (l.Total + p.Limit - 1) / p.Limit,
@@ -74,7 +79,7 @@ func (rl *Relay) get(h http.Header, r *http.Request) (resp api.Kubbi, err error)
 	if err != nil {
 		return resp, err
 	}
-	return item(k), nil
+	return rl.item(r.Context(), k)
 }
 
 // delete answers DELETE /api/v1/kubbis/:id.
@@ -102,15 +107,41 @@ func (rl *Relay) delete(h http.Header, r *http.Request) (resp api.DeleteResponse
 	return api.DeleteResponse{ID: k.ID, Status: statusOf(k)}, nil
 }
 
-// item is a kubbi as its producer sees it.
-func item(k *store.Kubbi) api.Kubbi {
+// item is a kubbi as its producer sees it. One whose record does not open is an
+// error that tells its id, by which it can be deleted.
+func (rl *Relay) item(ctx context.Context, k *store.Kubbi) (resp api.Kubbi, err error) {
+	o := &opened{Kubbi: k}
+	if k.Status == store.Active {
+		if o, err = open(rl.ringWith(ctx, k.MasterKey), k); err != nil {
+			return resp, tellDamaged(k.ID, err)
+		}
+	}
 	count, size := packageOf(k)
 	return api.Kubbi{
 		ID: k.ID, Status: statusOf(k), ContentType: k.ContentType, FileCount: count, TotalSizeBytes: size,
 		MaxRetrievals: optional(k.MaxRetrievals), RetrievalCount: k.Retrievals,
 		FirstRetrievedAt: api.OptionalTime(k.FirstRetrievedAt), LastRetrievedAt: api.OptionalTime(k.LastRetrievedAt),
-		Metadata: k.Metadata, CreatedAt: api.NewTime(k.CreatedAt), ExpiresAt: api.NewTime(k.ExpiresAt),
+		Metadata: o.metadata, CreatedAt: api.NewTime(k.CreatedAt), ExpiresAt: api.NewTime(k.ExpiresAt),
+	}, nil
+}
+
+// formatAnchor is an anchor as it stands in a header and a query.
+func formatAnchor(a store.Anchor) string { return fmt.Sprintf("%d.%d.%d", a.Newest, a.Page, a.After) }
+
+func parseAnchor(text string) (a store.Anchor, ok bool) {
+	fields := strings.Split(text, ".")
+	var n [3]int64
+	for i, f := range fields {
+		var err error
+		if i == len(n) {
+			return a, false
+		}
+		if n[i], err = strconv.ParseInt(f, 10, 64); err != nil || n[i] < 0 {
+			return a, false
+		}
 	}
+	a = store.Anchor{Newest: store.Number(n[0]), Page: int(min(n[1], maxPage)), After: store.Number(n[2])}
+	return a, len(fields) == len(n) && a.Newest > 0
 }
 
 // packageOf gives file_count and total_size_bytes, nil for a single content.

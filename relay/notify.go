@@ -90,29 +90,32 @@ func (rl *Relay) sealTarget(ring *atrest.Keyring, k *store.Kubbi, n *api.Notify,
 	if err != nil {
 		return nil, errors.New("seal webhook target: it can't be written as JSON")
 	}
-	key, err := ring.Key(k.MasterKey, []byte(k.ID), atrest.Notify)
+	key, err := targetKey(ring, k)
 	if err != nil {
 		return nil, err
 	}
-	for sealed, err := range key.Seal(rl.cfg.Rand, targetBinding(k, len(plain)), plain) {
-		return sealed, err // it is one chunk
+	return key.SealBytes(rl.cfg.Rand, head(k), plain)
+}
+
+// targetKey is that of who is to be told of a kubbi. It must open after the kubbi's
+// end, and so is not made of its secret.
+func targetKey(ring *atrest.Keyring, k *store.Kubbi) (*atrest.Key, error) {
+	root, err := ring.Root(k.MasterKey, nil)
+	if err != nil {
+		return nil, err
 	}
-	return nil, nil
+	return root.Key(atrest.Notify, []byte(k.ID))
 }
 
 // openNotice gives who is to be told of a notice, and what. It does not wait for
 // a master key that is missing: the notice comes again.
 func (rl *Relay) openNotice(n *store.Notice) (*webhook.Target, *api.Receipt, error) {
 	k := &n.Kubbi
-	key, err := rl.cfg.Keyring.Current().Key(k.MasterKey, []byte(k.ID), atrest.Notify)
+	key, err := targetKey(rl.cfg.Keyring.Current(), k)
 	if err != nil {
 		return nil, nil, err
 	}
-	o, err := key.Open(targetBinding(k, len(k.Notify)-atrest.Overhead))
-	if err != nil {
-		return nil, nil, err
-	}
-	plain, err := o.Next(slices.Clone(k.Notify))
+	plain, err := key.OpenBytes(head(k), k.Notify)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -121,10 +124,6 @@ func (rl *Relay) openNotice(n *store.Notice) (*webhook.Target, *api.Receipt, err
 		return nil, nil, errors.New("webhook target is not valid JSON") // whose own words may hold it
 	}
 	return &to, receiptOf(n), nil
-}
-
-func targetBinding(k *store.Kubbi, size int) atrest.Binding {
-	return atrest.Binding{KubbiID: k.ID, Parts: 1, Size: int64(size)}
 }
 
 // receiptOf is what is said of a notice.

@@ -369,7 +369,7 @@ func TestNotifySecrets(t *testing.T) {
 	rc := newReceiver(t, func(http.Header, *http.Request) int { return http.StatusInternalServerError })
 	dir := t.TempDir()
 	open := func() (store.Store, error) {
-		return sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(dir, "store.db")})
+		return sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(dir, "kubbi.db")})
 	}
 	var seen outcomes
 	var logged lockedBuffer

@@ -2,81 +2,69 @@ package relay
 
 import (
 	"encoding/base64"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
-	"iter"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
 	"kubbi-mcp/kubbi/api"
-	"kubbi-mcp/kubbi/api/outline"
 	"kubbi-mcp/relay/atrest"
 	"kubbi-mcp/relay/store"
 )
 
-// piece is some of a part's plaintext.
-type piece struct {
-	part  int
-	plain []byte // until the next piece is asked for
+// taken is a claim that has counted, and what opens its payload.
+type taken struct {
+	*opened
+	claimed *store.Claimed
+	plain   *atrest.Opener
 }
 
-// pieces opens a payload: every part of it has at least one piece, and they come
-// in order. An error ends it, also where all was opened and something lacks.
-func (c *taken) pieces() iter.Seq2[piece, error] {
-	return func(yield func(piece, error) bool) {
-		key, err := c.ring.Key(c.MasterKey, c.token.raw, atrest.Payload)
-		if err == nil {
-			var more bool
-			if more, err = openPieces(key, &c.Kubbi, c.Payload, yield); !more {
-				return
-			}
-		}
-		if err != nil {
-			yield(piece{}, fmt.Errorf("payload of a kubbi: %w", err))
-		}
-	}
-}
-
-// openPieces yields the pieces of a payload; more is false once nobody wants
-// them.
-func openPieces(key *atrest.Key, k *store.Kubbi, payload store.Chunks, yield func(piece, error) bool) (more bool, err error) {
-	parts := binding(k, 0).Parts
-	part, index := -1, 0
-	var opener *atrest.Opener
-	for c, err := range payload {
-		if err != nil {
-			return true, err
-		}
-		if c.Part != part {
-			if opener != nil {
-				if err := opener.Done(); err != nil {
-					return true, err
+// pieces gives the payload in pieces, each valid until the next one; those of a part
+// come together, and every part has at least one, which may be empty. It ends with the
+// payload's last byte, or its first fault, or an error of f.
+func (c *taken) pieces(f func(part int, plain []byte) error) error {
+	for part, left := range c.sizes() {
+		for begun := false; left > 0 || !begun; begun = true {
+			var plain []byte
+			if left > 0 {
+				var err error
+				if plain, err = c.plain.Next(left); err != nil {
+					return c.broken(err)
 				}
 			}
-			part, index = part+1, 0
-			if part >= parts {
-				return true, atrest.ErrOpen
-			}
-			if opener, err = key.Open(binding(k, part)); err != nil {
-				return true, err
+			left -= int64(len(plain))
+			if err := f(part, plain); err != nil {
+				return err
 			}
 		}
-		if c.Part != part || c.Index != index {
-			return true, atrest.ErrOpen
-		}
-		index++
-		plain, err := opener.Next(c.Sealed)
-		if err != nil {
-			return true, err
-		}
-		if !yield(piece{part, plain}, nil) {
-			return false, nil
-		}
 	}
-	if opener == nil || part != parts-1 {
-		return true, atrest.ErrOpen
+	return c.broken(c.plain.Done())
+}
+
+// sizes are those of the payload's parts.
+func (c *taken) sizes() []int64 {
+	if !c.Package {
+		return []int64{c.Size}
 	}
-	return true, opener.Done()
+	sizes := make([]int64, len(c.files))
+	for i, f := range c.files {
+		sizes[i] = f.size
+	}
+	return sizes
+}
+
+// broken tells a payload that does not open from a store that does not answer.
+func (c *taken) broken(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, atrest.ErrOpen), errors.Is(err, io.EOF):
+		return damaged(c.Kubbi, "its payload does not open")
+	}
+	return fmt.Errorf("payload of a kubbi: %w", err)
 }
 
 // payloadWriter writes the pieces of a payload as the JSON value of content, or
@@ -84,7 +72,7 @@ func openPieces(key *atrest.Key, k *store.Kubbi, payload store.Chunks, yield fun
 type payloadWriter struct {
 	w   io.Writer
 	err error
-	k   *store.Kubbi
+	c   *taken
 
 	part   int // that is being written; -1: none yet
 	encode encoder
@@ -104,28 +92,26 @@ func (w *payloadWriter) put(b []byte) {
 }
 
 // copy writes a whole payload.
-func (w *payloadWriter) copy(pieces iter.Seq2[piece, error]) error {
-	if w.k.Package {
+func (w *payloadWriter) copy() error {
+	if w.c.Package {
 		w.put([]byte("["))
 	}
-	for p, err := range pieces {
-		if err != nil {
-			return err
-		}
-		if p.part != w.part {
-			if err := w.next(p.part); err != nil {
+	err := w.c.pieces(func(part int, plain []byte) error {
+		if part != w.part {
+			if err := w.next(part); err != nil {
 				return err
 			}
 		}
-		w.write(p.plain)
-		if w.err != nil {
-			return w.err
-		}
+		w.write(plain)
+		return w.err
+	})
+	if err != nil {
+		return err
 	}
 	if err := w.finish(); err != nil {
 		return err
 	}
-	if w.k.Package {
+	if w.c.Package {
 		w.put([]byte("]"))
 	}
 	return w.err
@@ -137,8 +123,8 @@ func (w *payloadWriter) next(part int) error {
 		return err
 	}
 	w.part = part
-	if !w.k.Package {
-		if w.k.ContentType == api.TypeJSON {
+	if !w.c.Package {
+		if w.c.ContentType == api.TypeJSON {
 			w.encode, w.after = w.raw, nil
 		} else {
 			w.encode, w.after = w.quoted, []byte{'"'}
@@ -146,15 +132,15 @@ func (w *payloadWriter) next(part int) error {
 		}
 		return nil
 	}
-	f := w.k.Files[w.part]
+	f := w.c.files[w.part]
 	before, after, err := split(api.ClaimedFile{
-		Name: f.Name, ContentType: f.ContentType, SizeBytes: f.Size, Role: role(f), Encoding: f.Encoding,
+		Name: f.name, ContentType: f.contentType, SizeBytes: f.size, Role: role(f), Encoding: f.encoding,
 	}, `"content":""`)
 	if err != nil {
 		return err
 	}
 	w.encode = w.quoted
-	if f.Encoding == api.EncodingBase64 {
+	if f.encoding == api.EncodingBase64 {
 		w.encode = w.base64
 	}
 	if w.part > 0 {
@@ -171,15 +157,18 @@ func (w *payloadWriter) finish() error {
 	if w.part < 0 {
 		return nil
 	}
-	if w.k.Package && w.k.Files[w.part].Encoding == api.EncodingBase64 {
+	if w.c.Package && w.c.files[w.part].encoding == api.EncodingBase64 {
 		w.put(base64.StdEncoding.AppendEncode(nil, w.carry))
 	} else if len(w.carry) > 0 {
-		return atrest.ErrOpen // text was whole runes when it was sealed
+		return errNotText
 	}
 	w.carry = w.carry[:0]
 	w.put(w.after)
 	return w.err
 }
+
+// errNotText can't be: a text was UTF-8 when it was sealed.
+var errNotText = errors.New("a text that was stored is not UTF-8")
 
 // write encodes an opened chunk, in pieces, so that memory stays flat.
 func (w *payloadWriter) write(p []byte) {
@@ -188,7 +177,7 @@ func (w *payloadWriter) write(p []byte) {
 		p = p[1:]
 		w.carry = append(w.carry[:0], w.encode(w.carry)...)
 	}
-	const piece = 48 << 10 // a multiple of 3
+	const piece = 24 << 10 // a multiple of 3
 	for len(p) > 0 {
 		n := min(len(p), piece)
 		rest := w.encode(p[:n])
@@ -208,14 +197,14 @@ func (w *payloadWriter) raw(p []byte) []byte {
 }
 
 func (w *payloadWriter) quoted(p []byte) []byte {
-	if outline.Plain(p) {
+	if plainJSON(p) {
 		w.put(p)
 		return nil
 	}
-	n := outline.WholeRunes(p)
+	n := wholeRunes(p)
 	var err error
 	if w.buf, err = jsontext.AppendQuote(w.buf[:0], p[:n]); err != nil && w.err == nil {
-		w.err = atrest.ErrOpen // text was UTF-8 when it was sealed
+		w.err = errNotText
 	}
 	w.put(w.buf[1 : len(w.buf)-1])
 	return p[n:]
@@ -226,4 +215,23 @@ func (w *payloadWriter) base64(p []byte) []byte {
 	w.buf = base64.StdEncoding.AppendEncode(w.buf[:0], p[:n])
 	w.put(w.buf)
 	return p[n:]
+}
+
+// plainJSON says whether p is ASCII that stands in a JSON string as it is, eight
+// bytes at a time.
+func plainJSON(p []byte) bool {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	zero := func(x uint64) uint64 { return (x - ones) &^ x & tops } // has a byte that is 0
+	for ; len(p) >= 8; p = p[8:] {
+		x := binary.LittleEndian.Uint64(p)
+		if x&tops|(x-0x20*ones)&^x&tops|zero(x^'"'*ones)|zero(x^'\\'*ones) != 0 {
+			return false
+		}
+	}
+	for _, c := range p {
+		if c >= utf8.RuneSelf || c < ' ' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }

@@ -5,6 +5,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -20,26 +21,9 @@ import (
 )
 
 const (
-	maxForm       = 4 << 10  // bytes of the body of the claim page's form
-	maxShownPages = 16 << 20 // bytes of payloads in large pages that are being written at once
+	maxForm  = 4 << 10  // bytes of the body of the claim page's form
+	maxPages = 48 << 20 // bytes that pages with payloads may hold at the same time
 )
-
-// mayShow says whether there is room for a page with a payload of that size, which
-// takes three times as much memory until its client has read it. Otherwise the
-// payload is sent to be saved, piece by piece. hasShown must follow where it is true.
-func (rl *Relay) mayShow(size int64) bool {
-	if size > maxWholeAnswer && rl.shown.Add(size) > maxShownPages {
-		rl.shown.Add(-size)
-		return false
-	}
-	return true
-}
-
-func (rl *Relay) hasShown(size int64) {
-	if size > maxWholeAnswer {
-		rl.shown.Add(-size)
-	}
-}
 
 // forPeople makes a route that answers a browser with a page, and everybody
 // else as other does.
@@ -125,21 +109,21 @@ func (rl *Relay) previewPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	key, err := newToken(rl.cfg.Rand)
+	key, err := randomBytes(rl.cfg.Rand)
 	if err != nil {
-		return err
+		return fmt.Errorf("make idempotency key: %w", err)
 	}
 	p := page.Preview{
 		Kubbi: page.Kubbi{
 			Package: k.Package, ContentType: k.ContentType, Size: k.Size,
-			Remaining: remaining(k, k.Retrievals), ExpiresAt: k.ExpiresAt, Seal: sealOf(k.Metadata),
+			Remaining: remaining(k.Kubbi, k.Retrievals), ExpiresAt: k.ExpiresAt, Seal: sealOf(k.metadata),
 		},
 		Claim: api.PathClaim + r.PathValue("token") + api.SuffixClaim,
-		Key:   key.text,
+		Key:   tokenOf(key).text,
 		Now:   rl.now(),
 	}
-	for _, f := range k.Files {
-		p.Files = append(p.Files, page.File{Name: f.Name, ContentType: f.ContentType, Role: f.Role, Size: f.Size})
+	for _, f := range k.files {
+		p.Files = append(p.Files, page.File{Name: f.name, ContentType: f.contentType, Role: f.role, Size: f.size})
 	}
 	return writePage(w, http.StatusOK, p)
 }
@@ -177,27 +161,31 @@ func (rl *Relay) claimPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if c.Size > page.MaxShown || !rl.mayShow(c.Size) {
+	defer c.close()
+	// A page takes three times as much memory until its client has read it.
+	held := &share{of: rl.pages}
+	defer held.free()
+	if c.Size > page.MaxShown || held.grow(3*c.Size) != nil {
 		return rl.saveAs(w, c)
 	}
-	defer rl.hasShown(c.Size)
 	o := page.Opened{
-		Package: c.Package, Remaining: remaining(&c.Kubbi, c.Number), Burned: c.Burned,
+		Package: c.Package, Remaining: remaining(c.Kubbi, c.claimed.Number), Burned: c.claimed.Burned,
 		CreatedAt: c.CreatedAt, ExpiresAt: c.ExpiresAt,
 	}
-	for p, err := range c.pieces() {
-		if err != nil {
-			return err
-		}
-		if p.part == len(o.Items) {
+	err = c.pieces(func(part int, plain []byte) error {
+		if part == len(o.Items) {
 			i := page.Item{ContentType: c.ContentType}
 			if c.Package {
-				f := c.Files[p.part]
-				i = page.Item{Name: f.Name, ContentType: f.ContentType, Role: f.Role}
+				f := c.files[part]
+				i = page.Item{Name: f.name, ContentType: f.contentType, Role: f.role}
 			}
 			o.Items = append(o.Items, i)
 		}
-		o.Items[p.part].Data = append(o.Items[p.part].Data, p.plain...)
+		o.Items[part].Data = append(o.Items[part].Data, plain...)
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	return writePage(w, http.StatusOK, o)
 }
@@ -209,25 +197,24 @@ func (rl *Relay) saveAs(w http.ResponseWriter, c *taken) error {
 		name = page.ContentName(c.ContentType)
 	}
 	b := bufio.NewWriterSize(clientWriter{w}, answerBuffer)
-	z, file, part := zip.NewWriter(b), io.Writer(b), -1
-	for p, err := range c.pieces() {
-		if err != nil {
-			return err
-		}
-		if part < 0 { // the first chunk has opened
+	z, to, at := zip.NewWriter(b), io.Writer(b), -1
+	err := c.pieces(func(part int, plain []byte) (err error) {
+		if at < 0 { // the first chunk has opened
 			h := w.Header()
 			h.Set("Content-Type", "application/octet-stream")
 			h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": name}))
 		}
-		if c.Package && p.part != part {
-			if file, err = z.CreateHeader(page.ZipHeader(c.Files[p.part].Name, c.CreatedAt)); err != nil {
+		if c.Package && part != at {
+			if to, err = z.CreateHeader(page.ZipHeader(c.files[part].name, c.CreatedAt)); err != nil {
 				return err
 			}
 		}
-		part = p.part
-		if _, err := file.Write(p.plain); err != nil {
-			return err
-		}
+		at = part
+		_, err = to.Write(plain)
+		return err
+	})
+	if err != nil {
+		return err
 	}
 	if c.Package {
 		if err := z.Close(); err != nil {

@@ -17,7 +17,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"kubbi-mcp/kubbi/api"
@@ -50,10 +49,11 @@ type Config struct {
 
 	Notify *webhook.Options // where webhook receipts may go that producers ask for; nil: nowhere, and asking is a fault
 
-	SpoolDir string // where a large request waits, encrypted, until it has been understood; zero: the system's folder of temporary files
+	Memory int64 // bytes that all requests together may hold of payloads, as those in JSON must be; a create beyond it is to come again; zero: DefaultMemory
 
-	// Mark gives the last bytes of a claim token from the random ones before them, so
-	// that it can be seen which relay made it; nil: they are random as well.
+	// Mark gives the last bytes of a claim token from those before them, so that it
+	// can be seen which relay made it: 128 random bits are left. nil: they are random
+	// as well, and there are 192.
 	Mark func(head []byte) [markBytes]byte
 
 	// Own tells whether a request is of the relay's own user, who is told why the
@@ -76,7 +76,9 @@ type Relay struct {
 	meters     meters
 	guesses    *guesses
 	room       room
-	shown      atomic.Int64               // bytes: see mayShow
+	numbers    store.Numbers
+	memory     *memory                    // of bodies in JSON
+	pages      *memory                    // that are written
 	pageOrigin string                     // of the claim page, as browsers write it
 	sites      http.CrossOriginProtection // trusts nobody: see FromOtherSite
 	sender     *webhook.Sender            // nil: nobody is told of anything
@@ -106,6 +108,9 @@ func New(cfg Config) (*Relay, error) {
 	if cfg.SweepEvery <= 0 {
 		cfg.SweepEvery = DefaultSweepEvery
 	}
+	if cfg.Memory <= 0 {
+		cfg.Memory = DefaultMemory
+	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -115,7 +120,7 @@ func New(cfg Config) (*Relay, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	r := &Relay{cfg: cfg, guesses: newGuesses(cfg.GuessLimit), pageOrigin: browserOrigin(cfg.Origin)}
+	r := &Relay{cfg: cfg, memory: newMemory(cfg.Memory), pages: newMemory(min(cfg.Memory, maxPages)), guesses: newGuesses(cfg.GuessLimit), pageOrigin: browserOrigin(cfg.Origin)}
 	if cfg.Notify != nil {
 		r.sender = webhook.New(webhook.Config{Options: *cfg.Notify, Store: cfg.Store, Open: r.openNotice, Now: r.now, Logger: cfg.Logger})
 	}

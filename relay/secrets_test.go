@@ -3,7 +3,6 @@ package relay_test
 import (
 	"bytes"
 	"crypto/sha256"
-	"database/sql"
 	"encoding/hex"
 	"errors"
 	"io/fs"
@@ -17,7 +16,9 @@ import (
 
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay"
+	"kubbi-mcp/relay/local"
 	"kubbi-mcp/relay/relaytest"
+	"kubbi-mcp/relay/store/sqlite"
 )
 
 // lockedBuffer is what a logger writes to from many goroutines.
@@ -85,8 +86,9 @@ func TestLogsTellNothing(t *testing.T) {
 	}
 }
 
-// TestWiping looks for a payload in the data directory's files, in clear and
-// as it was sealed, after each way in which it may end.
+// TestWiping looks in the data directory's files for what opens a kubbi, its secret,
+// before and after each way in which it may end; payload and metadata never stand
+// there in clear.
 func TestWiping(t *testing.T) {
 	r := newRig(t)
 	const marker, meta = "w1ped-payload-marker", "w1ped-metadata-marker"
@@ -108,57 +110,42 @@ func TestWiping(t *testing.T) {
 	} {
 		for _, text := range []string{short, long} {
 			c := r.text(text, `,"max_retrievals":1,"metadata":{"k":"`+meta+`"}`)
-			sealed := sealedIn(t, r.Dir)
-			if len(sealed) == 0 || find(t, r.Dir, sealed[0]) == "" {
-				t.Fatalf("%s: no ciphertext was found while it was there", name)
-			}
-			if found := find(t, r.Dir, []byte(marker)); found != "" {
-				t.Errorf("%s: %s held plaintext before the end", name, found)
+			secret := secretIn(t, r.Dir, c.ID, r.Clock.Now())
+			if find(t, r.Dir, secret) == "" {
+				t.Fatalf("%s: no secret was found while it was there", name)
 			}
 			end(c)
-			for _, needle := range append(sealed, []byte(marker), []byte(meta)) {
-				// The store has a second to scrub its files.
-				deadline := time.Now().Add(30 * time.Second)
-				found := find(t, r.Dir, needle)
-				for found != "" && time.Now().Before(deadline) {
-					time.Sleep(20 * time.Millisecond)
-					found = find(t, r.Dir, needle)
-				}
-				if found != "" {
-					t.Errorf("%s: %s still holds %.20q...", name, found, needle)
+			deadline := time.Now().Add(30 * time.Second) // a second, on a machine that is idle
+			found := find(t, r.Dir, secret)
+			for found != "" && time.Now().Before(deadline) {
+				time.Sleep(20 * time.Millisecond)
+				found = find(t, r.Dir, secret)
+			}
+			if found != "" {
+				t.Errorf("%s: %s still holds the secret", name, found)
+			}
+			for _, clear := range []string{marker, meta} {
+				if found := find(t, r.Dir, []byte(clear)); found != "" {
+					t.Errorf("%s: %s holds %q", name, found, clear)
 				}
 			}
 		}
 	}
 }
 
-// sealedIn gives pieces of the sealed chunks that the store holds now: 32 bytes
-// of each block of 4 KB.
-func sealedIn(t *testing.T, dir string) (out [][]byte) {
+// secretIn gives the secret of a kubbi that the data directory's store holds.
+func secretIn(t *testing.T, dir, id string, now time.Time) []byte {
 	t.Helper()
-	db, err := sql.Open("sqlite", filepath.Join(dir, "store.db"))
+	db, err := sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(dir, "kubbi.db")})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	rows, err := db.QueryContext(t.Context(), "SELECT sealed FROM chunk")
+	k, err := db.Get(t.Context(), local.Owner, id, now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var b []byte
-		if err := rows.Scan(&b); err != nil {
-			t.Fatal(err)
-		}
-		for i := 100; i+32 <= len(b) && len(out) < 100; i += 4096 {
-			out = append(out, b[i:i+32])
-		}
-	}
-	if err := rows.Err(); err != nil {
-		t.Fatal(err)
-	}
-	return out
+	return k.Secret[:]
 }
 
 func find(t *testing.T, dir string, needle []byte) (found string) {

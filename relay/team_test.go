@@ -33,7 +33,7 @@ type opener func() (store.Store, error)
 
 // overSQLite gives an opener of a new file.
 func overSQLite(t testing.TB) opener {
-	path := filepath.Join(t.TempDir(), "store.db")
+	path := filepath.Join(t.TempDir(), "kubbi.db")
 	return func() (store.Store, error) { return sqlite.Open(t.Context(), sqlite.Config{Path: path}) }
 }
 

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,34 +13,46 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-const tokenBytes = 32
+const (
+	tokenBytes  = 32
+	numberBytes = 8
+	// markBytes is how many bytes at a token's end Config.Mark gives. The 128 random
+	// bits before them are what nobody guesses.
+	markBytes = 8
+)
 
-// markBytes is how many bytes at a token's end Config.Mark gives. The 192 random
-// bits before them are what nobody guesses.
-const markBytes = 8
-
-// token is a claim token. It has no String method, and must not get one: it
-// goes to the client and nowhere else.
+// token is a claim token: the number that finds the kubbi's row, big-endian, and
+// 192 random bits. It has no String method, and must not get one: it goes to the
+// client and nowhere else.
 type token struct {
 	text string // 43 characters of base64url
-	raw  []byte // what text stands for; salts the kubbi's key
+	raw  []byte // what text stands for; salts the key of the kubbi's payload
 }
 
-func (t token) hash() store.Hash { return HashSecret(t.text) }
+// key is how a store knows the token.
+func (t token) key() store.Token {
+	return store.Token{Number: numberOf(t.raw), Hash: HashSecret(t.text)}
+}
+
+func numberOf(raw []byte) store.Number { return store.Number(binary.BigEndian.Uint64(raw)) }
 
 // newClaimToken makes the token of a new kubbi.
-func (rl *Relay) newClaimToken() (token, error) {
-	t, err := newToken(rl.cfg.Rand)
-	if err != nil || rl.cfg.Mark == nil {
-		return t, err
+func (rl *Relay) newClaimToken(n store.Number) (token, error) {
+	raw, err := randomBytes(rl.cfg.Rand)
+	if err != nil {
+		return token{}, fmt.Errorf("make claim token: %w", err)
 	}
-	head := t.raw[:tokenBytes-markBytes]
-	mark := rl.cfg.Mark(head)
-	return tokenOf(append(head, mark[:]...)), nil
+	binary.BigEndian.PutUint64(raw, uint64(n))
+	if rl.cfg.Mark != nil {
+		head := raw[:tokenBytes-markBytes]
+		mark := rl.cfg.Mark(head)
+		copy(raw[len(head):], mark[:])
+	}
+	return tokenOf(raw), nil
 }
 
-// SplitToken gives the random part of a claim token and the mark at its end;
-// false for what can't be a token.
+// SplitToken gives what of a claim token stands before the mark at its end, and the
+// mark; false for what can't be a token.
 func SplitToken(text string) (head []byte, mark [markBytes]byte, ok bool) {
 	t, ok := parseToken(text)
 	if !ok {
@@ -49,12 +62,11 @@ func SplitToken(text string) (head []byte, mark [markBytes]byte, ok bool) {
 	return t.raw[:tokenBytes-markBytes], mark, true
 }
 
-func newToken(random io.Reader) (token, error) {
+// randomBytes gives as many as a token has.
+func randomBytes(random io.Reader) ([]byte, error) {
 	raw := make([]byte, tokenBytes)
-	if _, err := io.ReadFull(random, raw); err != nil {
-		return token{}, fmt.Errorf("make claim token: %w", err)
-	}
-	return tokenOf(raw), nil
+	_, err := io.ReadFull(random, raw)
+	return raw, err
 }
 
 func tokenOf(raw []byte) token {
@@ -95,8 +107,8 @@ func pathID(r *http.Request) (string, error) {
 
 // NewAPIKey makes an API key from random.
 func NewAPIKey(random io.Reader) (string, error) {
-	raw := make([]byte, tokenBytes)
-	if _, err := io.ReadFull(random, raw); err != nil {
+	raw, err := randomBytes(random)
+	if err != nil {
 		return "", fmt.Errorf("make API key: %w", err)
 	}
 	return api.KeyPrefix + base64.RawURLEncoding.EncodeToString(raw), nil

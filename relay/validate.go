@@ -1,47 +1,93 @@
 package relay
 
 import (
+	"bytes"
 	"fmt"
+	"io"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"kubbi-mcp/internal/spool"
 	"kubbi-mcp/kubbi/api"
-	"kubbi-mcp/relay/store"
 )
 
-// draft is a valid create request. Its parts are pieces of the body, or of its
-// spool.
+// draft is a valid create request. Its parts are pieces of the body or, of a large
+// raw one, still to come.
 type draft struct {
 	contentType   string
-	files         []store.File
+	files         []file
 	parts         []part
+	stream        io.Reader // the parts' bytes, once; nil: the parts have them
 	size          int64
 	ttl           time.Duration
 	maxRetrievals int
-	metadata      []byte       // compact; nil: none
-	notify        *api.Notify  // nil: nobody is to be told
-	spool         *spool.Spool // of the parts; nil: they are in memory
+	metadata      []byte      // compact; nil: none
+	notify        *api.Notify // nil: nobody is to be told
+}
+
+// part is the content of a file, or the single content.
+type part struct {
+	at    string // its name in messages
+	size  int64
+	bytes []byte
+	text  bool // it must be UTF-8
+	json  bool // it must be JSON
+}
+
+func (p *part) newCheck() contentCheck {
+	switch {
+	case p.json:
+		return &jsonCheck{}
+	case p.text:
+		return &textCheck{}
+	}
+	return anyBytes{}
+}
+
+// plain gives the payload: the parts one after the other. Of a stream it may be read
+// once, and an error that it gives is for the client.
+func (d *draft) plain() io.Reader {
+	if d.stream != nil {
+		return d.stream
+	}
+	if len(d.parts) == 1 {
+		return bytes.NewReader(d.parts[0].bytes)
+	}
+	readers := make([]io.Reader, len(d.parts))
+	for i, p := range d.parts {
+		readers[i] = bytes.NewReader(p.bytes)
+	}
+	return io.MultiReader(readers...)
 }
 
 // validator turns a decoded body into a draft and collects all its faults.
 type validator struct {
 	faults
 	body   []byte // strings in it are decoded in place
-	large  *large // nil: body is all there is
+	raw    bool   // body is a raw one's head
 	limits limits
 	draft  draft
 }
 
 // validate reads a create body. It keeps the body and changes it.
 func validate(body []byte, limits limits) (*draft, error) {
-	wire, err := decodeCreate(body, limits.Files, nil)
+	wire, err := decodeCreate(body, limits.Files)
 	if err != nil {
 		return nil, err
 	}
 	v := &validator{body: body, limits: limits}
+	return v.validate(wire)
+}
+
+// validateRaw reads the head of a raw create body, as validate does.
+func validateRaw(head []byte, limits limits) (*draft, error) {
+	wire, err := decodeCreate(head, limits.Files)
+	if err != nil {
+		return nil, err
+	}
+	v := &validator{body: head, raw: true, limits: limits}
 	return v.validate(wire)
 }
 
@@ -50,10 +96,14 @@ func (v *validator) validate(wire *wireCreate) (*draft, error) {
 	// none where there are files, else the JSON value null. Nor do they say what
 	// a package's own content_type would be: it is ignored.
 	hasFiles := wire.files != 0 && wire.files != 'n'
-	hasContent := wire.content.there() && (!hasFiles || wire.content.in(v.body).Kind() != 'n')
+	content, name := wire.content, "content"
+	if v.raw {
+		content, name = wire.contentBytes, "content_bytes"
+	}
+	hasContent := content.there() && (!hasFiles || content.in(v.body).Kind() != 'n')
 	switch {
 	case hasContent == hasFiles:
-		v.add("exactly one of content and files must be given")
+		v.add("exactly one of " + name + " and files must be given")
 	case hasContent:
 		v.content(wire)
 	default:
@@ -77,38 +127,42 @@ func (v *validator) content(wire *wireCreate) {
 		v.add("content_type must be one of " + strings.Join(api.ContentTypes, ", "))
 		ok = false
 	}
-	text := wire.content.in(v.body).Kind() == '"'
-	if !text && ok && ct != api.TypeJSON {
-		v.add("content must be a string when content_type is " + ct)
-		return
+	p := part{at: "content", text: true, json: ct == api.TypeJSON}
+	if v.raw {
+		p.size, ok = v.size("content_bytes", wire.contentBytes)
+		if !ok {
+			return
+		}
+	} else {
+		value := wire.content.in(v.body)
+		text := value.Kind() == '"'
+		if !text && ok && !p.json {
+			v.add("content must be a string when content_type is " + ct)
+			return
+		}
+		if p.bytes = value; text && !p.json {
+			p.bytes = unquote(value)
+		}
+		p.size = int64(len(p.bytes))
 	}
-	p := v.part(wire.content, text && ct != api.TypeJSON)
 	if p.size > v.limits.ContentBytes {
 		v.addf("content must be at most %d bytes%s, and is %d", v.limits.ContentBytes, ofKey(v.limits.bytesOfKey), p.size)
 	}
 	v.draft.contentType, v.draft.parts, v.draft.size = ct, []part{p}, p.size
 }
 
-// part gives a content: what a string says, or the JSON that stands there.
-func (v *validator) part(s span, text bool) part {
-	if left := v.large.at(s); left != nil {
-		return v.large.part(left, text)
+// size gives how many bytes a part of a raw body has.
+func (v *validator) size(at string, s span) (int64, bool) {
+	if !s.there() {
+		v.add(at + " is required")
+		return 0, false
 	}
-	if value := s.in(v.body); text {
-		return inBody(unquote(value))
-	} else {
-		return inBody(value)
-	}
+	n, ok := v.integer(at, s, 0, maxSize, "")
+	return int64(n), ok
 }
 
-// encoded gives a content that is a string of base64.
-func (v *validator) encoded(s span) (_ part, ok bool) {
-	if left := v.large.at(s); left != nil {
-		return v.large.encoded(left)
-	}
-	b, ok := decodeBase64(unquote(s.in(v.body)))
-	return inBody(b), ok
-}
+// maxSize is the largest size that is understood; the limits are far below.
+var maxSize = int(min(math.MaxInt, int64(1<<53)))
 
 func (v *validator) filesOf(wire *wireCreate) {
 	if wire.files != '[' {
@@ -132,43 +186,48 @@ func (v *validator) file(at string, i int, f wireFile, seen map[string]int) {
 		v.add(at + " must be an object")
 		return
 	}
-	var out store.File
+	var out file
 	var ok bool
-	if out.Name, ok = v.text(at+".name", f.name, true); ok {
-		if fault := api.FileNameFault(out.Name, v.limits.FileNameBytes); fault != "" {
+	if out.name, ok = v.text(at+".name", f.name, true); ok {
+		if fault := api.FileNameFault(out.name, v.limits.FileNameBytes); fault != "" {
 			v.add(at + ".name " + fault)
-		} else if first, twice := seen[api.FoldFileName(out.Name)]; twice {
+		} else if first, twice := seen[api.FoldFileName(out.name)]; twice {
 			v.addf("%s.name must be unique in the package, ignoring case and Unicode form; files[%d] has it", at, first)
 		} else {
-			seen[api.FoldFileName(out.Name)] = i
+			seen[api.FoldFileName(out.name)] = i
 		}
 	}
-	if out.ContentType, ok = v.text(at+".content_type", f.contentType, true); ok && !api.IsMIME(out.ContentType) {
+	if out.contentType, ok = v.text(at+".content_type", f.contentType, true); ok && !api.IsMIME(out.contentType) {
 		v.add(at + ".content_type must be a MIME type, type/subtype without parameters")
 	}
-	if out.Role, ok = v.text(at+".role", f.role, false); ok && !slices.Contains(api.Roles, out.Role) {
+	if out.role, ok = v.text(at+".role", f.role, false); ok && !slices.Contains(api.Roles, out.role) {
 		v.add(at + ".role must be one of " + strings.Join(api.Roles, ", "))
 	}
 	encoding, encoded := v.text(at+".encoding", f.encoding, false)
 	if encoded && encoding != api.EncodingBase64 {
 		v.add(at + ".encoding must be " + api.EncodingBase64 + " or absent")
 	}
-	out.Encoding = encoding
-	var p part
+	out.encoding = encoding
+	p := part{at: at, text: encoding == ""}
 	switch {
+	case v.raw:
+		p.size, _ = v.size(at+".size_bytes", f.size)
 	case !f.content.there():
 		v.add(at + ".content is required")
 	case f.content.in(v.body).Kind() != '"':
 		v.add(at + ".content must be a string")
 	case encoding == api.EncodingBase64:
-		if p, ok = v.encoded(f.content); !ok {
+		if p.bytes, ok = decodeBase64(unquote(f.content.in(v.body))); !ok {
 			v.add(at + ".content must be base64: the standard alphabet, padded, without line breaks")
 		}
 	default:
-		p = v.part(f.content, true)
+		p.bytes = unquote(f.content.in(v.body))
 	}
-	out.Size = p.size
-	v.draft.size += out.Size
+	if !v.raw {
+		p.size = int64(len(p.bytes))
+	}
+	out.size = p.size
+	v.draft.size += out.size
 	v.draft.files = append(v.draft.files, out)
 	v.draft.parts = append(v.draft.parts, p)
 }
@@ -203,8 +262,8 @@ func (v *validator) metadata(s span) {
 		v.add("metadata must be valid JSON")
 		return
 	}
-	if size := int64(len(value)) + v.large.missing(s); size > int64(v.limits.MetadataBytes) {
-		v.addf("metadata must be at most %d bytes when serialized, and is %d", v.limits.MetadataBytes, size)
+	if len(value) > v.limits.MetadataBytes {
+		v.addf("metadata must be at most %d bytes when serialized, and is %d", v.limits.MetadataBytes, len(value))
 		return
 	}
 	v.draft.metadata = value
@@ -221,9 +280,6 @@ func (v *validator) text(at string, s span, required bool) (_ string, ok bool) {
 	case s.in(v.body).Kind() != '"':
 		v.add(at + " must be a string")
 		return "", false
-	}
-	if left := v.large.at(s); left != nil {
-		return v.large.beginning(left), true
 	}
 	return string(unquote(s.in(v.body))), true
 }

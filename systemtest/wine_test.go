@@ -20,12 +20,11 @@ var carried = []struct {
 	cannot map[string]string
 }{
 	{folder: "relay/store/sqlite"},
-	{folder: "relay/store/payload"},
+	{folder: "relay/store/body"},
 	{folder: "internal/spool"},
 	{folder: "relay/local"},
 	{folder: "relay/private"},
 	{folder: "relay/atrest"},
-	{folder: "kubbi/api/outline"},
 	{folder: "internal/remove"},
 	{folder: "tools"},
 	{folder: "tools/files", cannot: map[string]string{
@@ -171,7 +170,7 @@ func (w *wine) defaultPlace(t *testing.T) {
 	if got := w.said(t, "claim", url); got != "at home" {
 		t.Errorf("claimed %q", got)
 	}
-	stores, err := filepath.Glob(filepath.Join(w.prefix, "drive_c", "users", "*", "AppData", "Local", "kubbi", "store.db"))
+	stores, err := filepath.Glob(filepath.Join(w.prefix, "drive_c", "users", "*", "AppData", "Local", "kubbi", "kubbi.db"))
 	if err != nil || len(stores) != 1 {
 		t.Errorf("stores: %v, %v", stores, err)
 	}

@@ -108,13 +108,13 @@ func (t *toolset) claimInline(ctx context.Context, in claimInput) (*mcp.CallTool
 			return t.notClaimed(ctx, seen, why)
 		}
 	}
-	got, large, spool, err := t.saver.within(ctx, in.ClaimURL, t.answerLimit(sized || t.State == nil || kubbi.IsSealed(seen)), key, seen)
+	got, large, done, err := t.saver.within(ctx, in.ClaimURL, t.answerLimit(sized || t.State == nil || kubbi.IsSealed(seen)), key, seen)
+	defer done()
 	if err != nil {
 		return nil, err
 	}
 	if large != nil {
-		defer spool.Close()
-		return t.showLarge(ctx, in, key, large, spool)
+		return t.showLarge(ctx, in, key, large)
 	}
 	return t.show(ctx, in, key, got)
 }

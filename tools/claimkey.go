@@ -1,6 +1,7 @@
 package tools
 
 import (
+	"bytes"
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
@@ -25,6 +26,7 @@ type claimKey struct {
 	hash  string
 	keys  *claimKeys
 	file  *os.File // locked; nil: the key is in memory alone
+	size  int      // of what is in it, in bytes
 	busy  bool     // another claim has the file, or is under way
 	alone bool     // no other claim of this process is under way
 	seal  cipher.AEAD
@@ -218,6 +220,7 @@ func (k *claimKey) read(f *os.File) error {
 	if err != nil {
 		return errors.Join(err, k.close())
 	}
+	k.size = len(sealed)
 	// What can't be read was left by a process that died while it wrote.
 	if plain, err := k.seal.Open(nil, nil, sealed, nil); err == nil {
 		_ = json.Unmarshal(plain, k)
@@ -225,15 +228,22 @@ func (k *claimKey) read(f *os.File) error {
 	return nil
 }
 
+// keyRecord is how many bytes a key's record has before it is sealed.
+const keyRecord = 192
+
 func (k *claimKey) write(until time.Time) error {
 	plain, err := json.Marshal(claimKey{Key: k.Key, Until: until, Given: k.Given})
 	if err != nil {
 		return err
 	}
-	if err := k.file.Truncate(0); err != nil {
-		return err
+	// A record over the one before it, of the same size: that is one step, and frees
+	// nothing for the file system to write down.
+	plain = append(plain, bytes.Repeat([]byte{' '}, max(0, keyRecord-len(plain)))...)
+	sealed := k.seal.Seal(nil, nil, plain, nil)
+	if _, err = k.file.WriteAt(sealed, 0); err == nil && k.size > len(sealed) {
+		err = k.file.Truncate(int64(len(sealed)))
 	}
-	_, err = k.file.WriteAt(k.seal.Seal(nil, nil, plain, nil), 0)
+	k.size = len(sealed)
 	return err
 }
 

@@ -125,6 +125,16 @@ func worded(tool string, e *kubbi.Error) string {
 			what = strings.Join(e.Messages, "; ")
 		}
 		return "The request was refused: " + sentence(what) + " Correct this and call this tool again."
+	case e.Code == api.CodeStorageFull && len(e.Messages) > 0 && !e.Theirs():
+		return "Nothing was stored in the data directory. " + sentences(e.Messages) +
+			" Claims and deletes still work. Tell your user; when there is room, call this tool again: no restart is needed. Another folder can be given with --data-dir (KUBBI_DATA_DIR)."
+	case e.Code == api.CodeStorageFull:
+		return "Nothing was stored. " + capital(ours(e, "The relay's disk is full.")) +
+			" Claims and deletes still work. Tell your user to make room on that disk; then call this tool again. Deleting kubbis that are no longer needed (list, delete) makes room as well."
+	case e.Code == api.CodeDamaged && consumer:
+		return "This kubbi is damaged where it is kept, or somebody has changed it there, so nothing of it is given out. Ask the sender to send it again."
+	case e.Code == api.CodeDamaged:
+		return capital(ours(e, "A kubbi of yours is damaged where it is kept, or somebody has changed it there. Delete it, and send it again."))
 	case (e.Code == api.CodeInternal || e.Code == api.CodeUnavailable) && len(e.Messages) > 0 && !e.Uncertain && !e.Theirs():
 		return sentences(append([]string{e.Message}, e.Messages...)) +
 			" Tell your user. When it is mended, call this tool again: no restart is needed. Another folder can be given with --data-dir (KUBBI_DATA_DIR)."

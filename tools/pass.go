@@ -38,7 +38,7 @@ func (s *Saver) Pass(ctx context.Context, claimURL string, check func(*kubbi.Ins
 		return nil, err
 	}
 	if err := write(got); err != nil {
-		return nil, s.notSaved(err, key, got, spool)
+		return nil, s.notSaved(err, key, got)
 	}
 	got.ReleaseSoon(ctx)
 	key.drop()

@@ -7,7 +7,6 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 
-	"kubbi-mcp/internal/spool"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/tools/files"
@@ -59,32 +58,29 @@ func (t *toolset) savedResult(ctx context.Context, claimURL string, got *kubbi.S
 		piece{value: manifest}), nil
 }
 
-// showLarge deals with an answer that was too large to stand in memory: what is
+// showLarge deals with an answer that was too large to be shown as it is: what is
 // small after all is shown as any other, and the rest is kept in a file.
-func (t *toolset) showLarge(ctx context.Context, in claimInput, key *claimKey, got *kubbi.Spooled, spool *spool.Spool) (*mcp.CallToolResult, error) {
+func (t *toolset) showLarge(ctx context.Context, in claimInput, key *claimKey, got *kubbi.Spooled) (*mcp.CallToolResult, error) {
 	s := t.saver
 	sealed := kubbi.IsSealed(&kubbi.Inspected{InspectResponse: api.InspectResponse{Metadata: got.Metadata}})
-	size := int64(resultOverhead)
-	for _, p := range got.Parts {
-		size += p.Size
-	}
+	size := resultOverhead + partsSize(got)
 	if size <= t.MaxInline && !sealed {
 		whole, err := got.Claimed()
 		if err != nil {
-			return nil, s.notSaved(err, key, got, spool)
+			return nil, s.notSaved(err, key, got)
 		}
 		return t.show(ctx, in, key, whole)
 	}
 	why := tooLarge(size, t.MaxInline)
 	if sealed { // and not opened
-		return nil, s.notOpened(errors.New(string(why)), key, got, spool)
+		return nil, s.notOpened(errors.New(string(why)), key, got)
 	}
 	if !t.Received {
-		return nil, s.notSaved(errors.New(string(why)), key, got, spool)
+		return nil, s.notSaved(errors.New(string(why)), key, got)
 	}
 	saved, err := s.saveReceived(ctx, got)
 	if err != nil {
-		return nil, s.notSaved(err, key, got, spool)
+		return nil, s.notSaved(err, key, got)
 	}
 	got.ReleaseSoon(ctx)
 	key.drop()

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"time"
 
-	"kubbi-mcp/internal/spool"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/tools/files"
@@ -178,13 +177,39 @@ func (s *Saver) save(ctx context.Context, claimURL string, how repeats, open fun
 	if key.payload != nil {
 		return s.saveKept(ctx, key, batch)
 	}
-	got, spool, err := s.spooled(ctx, claimURL, key, seen)
+	return s.receive(ctx, claimURL, key, seen, batch)
+}
+
+// receive claims into a batch, as the payload comes, and then ends the grace. What a
+// service gives once goes to a spool first.
+func (s *Saver) receive(ctx context.Context, claimURL string, key *claimKey, seen *kubbi.Inspected, batch *files.Batch) (*kubbi.Spooled, []files.Saved, error) {
+	if s.state == nil {
+		key.unused()
+		return nil, nil, files.Refusal("this server has no data directory to receive it in")
+	}
+	spool, err := s.state.spool()
 	if err != nil {
-		return nil, nil, err
+		key.unused()
+		return nil, nil, s.unwritable("make a spool file", err)
 	}
 	defer spool.Close()
-	saved, err := s.write(ctx, key, got, spool, batch)
-	return got, saved, err
+	got, err := s.client.ClaimTo(ctx, claimURL, func() (kubbi.SpoolFile, error) { return spool, nil }, func(got *kubbi.Spooled) error {
+		return stageParts(ctx, batch, got)
+	}, claimOptions(ctx, key, seen)...)
+	if got == nil {
+		key.failed(err)
+		return nil, nil, err
+	}
+	var saved []files.Saved
+	if err == nil {
+		saved, err = commitParts(batch, got)
+	}
+	if err != nil {
+		return nil, nil, s.notSaved(err, key, got)
+	}
+	got.ReleaseSoon(ctx)
+	key.drop()
+	return got, saved, nil
 }
 
 // saveKept writes a payload that is in memory.
@@ -202,17 +227,6 @@ func (s *Saver) saveKept(ctx context.Context, key *claimKey, batch *files.Batch)
 	}
 	key.arrived()
 	return got, saved, nil
-}
-
-// write writes a payload that is in its spool, and then ends the grace.
-func (s *Saver) write(ctx context.Context, key *claimKey, got *kubbi.Spooled, spool *spool.Spool, batch *files.Batch) ([]files.Saved, error) {
-	saved, err := writeParts(ctx, batch, got)
-	if err != nil {
-		return nil, s.notSaved(err, key, got, spool)
-	}
-	got.ReleaseSoon(ctx)
-	key.drop()
-	return saved, nil
 }
 
 // namesOf are the names that are written, as far as they are known before the
@@ -257,26 +271,6 @@ func (s *Saver) unwritable(what string, err error) error {
 	return files.Refusal("the data directory can't be written: tell your user")
 }
 
-// spooled claims into a spool.
-func (s *Saver) spooled(ctx context.Context, claimURL string, key *claimKey, seen *kubbi.Inspected) (*kubbi.Spooled, *spool.Spool, error) {
-	if s.state == nil {
-		key.unused()
-		return nil, nil, files.Refusal("this server has no data directory to receive it in")
-	}
-	spool, err := s.state.spool()
-	if err != nil {
-		key.unused()
-		return nil, nil, s.unwritable("make a spool file", err)
-	}
-	got, err := s.client.ClaimSpooled(ctx, claimURL, spool, claimOptions(ctx, key, seen)...)
-	if err != nil {
-		key.failed(err)
-		spool.Close()
-		return nil, nil, err
-	}
-	return got, spool, nil
-}
-
 func claimOptions(ctx context.Context, key *claimKey, seen *kubbi.Inspected) []kubbi.ClaimOption {
 	opts := []kubbi.ClaimOption{kubbi.WithKey(key.Key), kubbi.HoldGrace(), kubbi.WithProgress(progressOf(ctx))}
 	if seen != nil {
@@ -288,19 +282,19 @@ func claimOptions(ctx context.Context, key *claimKey, seen *kubbi.Inspected) []k
 // notSaved keeps the payload where it can be had again. What a service gives once
 // is written into a folder of the server's own. If that fails, or what was written
 // is sealed, the payload stays in memory as well.
-func (s *Saver) notSaved(err error, key *claimKey, got *kubbi.Spooled, spool *spool.Spool) error {
+func (s *Saver) notSaved(err error, key *claimKey, got *kubbi.Spooled) error {
 	out := &Unsaved{Err: err, Grace: got.Grace}
 	if got.Grace > 0 {
 		key.lost(key.graceEnds(got.Grace))
 		return out
 	}
-	kept, kerr := s.state.keepAnswer(spool.Section(0, spool.Len()))
+	kept, kerr := s.state.keepAnswer(got)
 	if kerr != nil {
 		s.log.Error("keep the answer to a claim", "error", kerr)
 	}
 	out.Kept = kept
 	sealed := kubbi.IsSealed(&kubbi.Inspected{InspectResponse: api.InspectResponse{Metadata: got.Metadata}})
-	if (kerr != nil || sealed) && spool.Len() <= maxWaitingBytes {
+	if (kerr != nil || sealed) && partsSize(got) <= maxWaitingBytes {
 		if whole, err := got.Claimed(); err == nil {
 			out.Grace, key.payload = graceUnknown, whole
 			key.lost(time.Now().Add(graceUnknown))
@@ -311,36 +305,65 @@ func (s *Saver) notSaved(err error, key *claimKey, got *kubbi.Spooled, spool *sp
 	return out
 }
 
+// partsSize is how many bytes a payload has.
+func partsSize(got *kubbi.Spooled) (n int64) {
+	for _, p := range got.Parts {
+		n += p.Size
+	}
+	return n
+}
+
 // writeParts writes a payload's parts, all or none.
 func writeParts(ctx context.Context, batch *files.Batch, got *kubbi.Spooled) ([]files.Saved, error) {
-	var own []string
-	for _, p := range got.Parts {
-		own = append(own, partName(p))
-	}
-	names, err := files.SaveNames(own)
-	if err != nil {
+	if err := stageParts(ctx, batch, got); err != nil {
 		return nil, err
+	}
+	return commitParts(batch, got)
+}
+
+// stageParts writes a payload's parts under temporary names, and takes away those of an
+// earlier attempt.
+func stageParts(ctx context.Context, batch *files.Batch, got *kubbi.Spooled) error {
+	names, err := files.SaveNames(partNames(got))
+	if err != nil {
+		return err
+	}
+	if err := batch.Unstage(); err != nil {
+		return err
 	}
 	if got.Type == api.TypePackage {
 		batch.Named()
 	}
 	if err := batch.CheckSafe(names); err != nil {
-		return nil, err
+		return err
 	}
 	for i, p := range got.Parts {
 		r, err := p.Open()
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if err := batch.Stage(ctx, names[i], r); err != nil {
-			return nil, err
+			return err
 		}
 	}
+	return nil
+}
+
+// commitParts gives the parts their names.
+func commitParts(batch *files.Batch, got *kubbi.Spooled) ([]files.Saved, error) {
 	saved, err := batch.Commit()
-	for i := range saved {
-		saved[i].Name = own[i] // what the sender calls it
+	for i, name := range partNames(got)[:len(saved)] {
+		saved[i].Name = name // what the sender calls it
 	}
 	return saved, err
+}
+
+// partNames are the names that the sender has given.
+func partNames(got *kubbi.Spooled) (all []string) {
+	for _, p := range got.Parts {
+		all = append(all, partName(p))
+	}
+	return all
 }
 
 // partName is the name of a part.

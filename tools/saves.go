@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"kubbi-mcp/internal/remove"
+	"kubbi-mcp/kubbi"
 	"kubbi-mcp/tools/files"
 )
 
@@ -61,10 +62,12 @@ func (s *State) saving(b *files.Batch) (ended func(), err error) {
 }
 
 // removeLocked removes a file before its lock goes with its closing. Windows
-// removes no file that is open.
+// removes no file that is open: it is emptied first.
 func removeLocked(f *os.File) {
-	_ = f.Truncate(0)
 	err := os.Remove(f.Name())
+	if err != nil {
+		_ = f.Truncate(0)
+	}
 	_ = f.Close()
 	if err != nil {
 		_ = os.Remove(f.Name())
@@ -128,7 +131,7 @@ func removeIfOwn(folder, received string) {
 
 // keepAnswer writes the answer of a service that gives it once into a folder of the
 // server's own, where it stays for a day.
-func (s *State) keepAnswer(r io.Reader) (path string, err error) {
+func (s *State) keepAnswer(got *kubbi.Spooled) (path string, err error) {
 	dir, err := s.received()
 	if err != nil {
 		return "", err
@@ -136,7 +139,7 @@ func (s *State) keepAnswer(r io.Reader) (path string, err error) {
 	path = filepath.Join(dir, "answer.json")
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err == nil {
-		_, err = io.Copy(f, r)
+		err = got.WriteAnswer(f)
 		if err == nil {
 			err = f.Sync()
 		}

@@ -7,10 +7,15 @@ import (
 	"kubbi-mcp/kubbi"
 )
 
-// within claims what is expected to be small. An answer over limit bytes is in the
-// spool, which is nil otherwise.
-func (s *Saver) within(ctx context.Context, claimURL string, limit int64, key *claimKey, seen *kubbi.Inspected) (*kubbi.Claimed, *kubbi.Spooled, *spool.Spool, error) {
+// within claims what is expected to be small. A payload over limit bytes is to be read
+// before done is called.
+func (s *Saver) within(ctx context.Context, claimURL string, limit int64, key *claimKey, seen *kubbi.Inspected) (small *kubbi.Claimed, large *kubbi.Spooled, done func(), err error) {
 	var file *spool.Spool
+	done = func() {
+		if file != nil {
+			file.Close()
+		}
+	}
 	open := func() (kubbi.SpoolFile, error) {
 		if file == nil { // or else this is another attempt
 			f, err := s.state.spool()
@@ -24,28 +29,20 @@ func (s *Saver) within(ctx context.Context, claimURL string, limit int64, key *c
 	if s.state == nil {
 		open = nil
 	}
-	got, large, err := s.client.ClaimWithin(ctx, claimURL, limit, open, claimOptions(ctx, key, seen)...)
+	small, large, err = s.client.ClaimWithin(ctx, claimURL, limit, open, claimOptions(ctx, key, seen)...)
 	if err != nil {
 		key.failed(err)
-		if file != nil {
-			file.Close()
-		}
-		return nil, nil, nil, err
 	}
-	if large == nil && file != nil { // of an attempt that did not end well
-		file.Close()
-		file = nil
-	}
-	return got, large, file, nil
+	return small, large, done, err
 }
 
 // notOpened keeps an answer that is still sealed, and more than was to be opened.
-func (s *Saver) notOpened(err error, key *claimKey, got *kubbi.Spooled, spool *spool.Spool) error {
+func (s *Saver) notOpened(err error, key *claimKey, got *kubbi.Spooled) error {
 	if got.Grace > 0 {
-		return s.notSaved(err, key, got, spool)
+		return s.notSaved(err, key, got)
 	}
 	key.drop()
-	kept, kerr := s.state.keepAnswer(spool.Section(0, spool.Len()))
+	kept, kerr := s.state.keepAnswer(got)
 	if kerr != nil {
 		s.log.Error("keep the answer to a claim", "error", kerr)
 	}

@@ -5,8 +5,8 @@ import "net/http"
 // Code is the machine-readable word of an error answer.
 type Code string
 
-// The codes of the API reference, and three of our relay's own: CodeTooLarge,
-// CodeMethodNotAllowed and CodeUnavailable, where the reference names none.
+// The codes of the API reference, and five of our relay's own, where the reference
+// names none: CodeTooLarge and those after it.
 const (
 	CodeValidation       Code = "validation_error"
 	CodeUnauthorized     Code = "unauthorized"
@@ -21,6 +21,8 @@ const (
 	CodeTooLarge         Code = "payload_too_large"
 	CodeMethodNotAllowed Code = "method_not_allowed"
 	CodeUnavailable      Code = "unavailable"
+	CodeStorageFull      Code = "insufficient_storage" // the message says the figures
+	CodeDamaged          Code = "damaged"              // a kubbi is not as it was stored
 )
 
 // Statuses maps every code to its HTTP status.
@@ -38,6 +40,8 @@ var Statuses = map[Code]int{
 	CodeInternal:         http.StatusInternalServerError,
 	CodeNotImplemented:   http.StatusNotImplemented,
 	CodeUnavailable:      http.StatusServiceUnavailable,
+	CodeStorageFull:      http.StatusInsufficientStorage,
+	CodeDamaged:          http.StatusInternalServerError,
 }
 
 // ErrorBody is the envelope of every error answer.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
@@ -38,9 +39,20 @@ func newRing(t testing.TB, seed byte) *atrest.Keyring {
 	return r
 }
 
+var secret = bytesOf(200, 32)
+
 func keyOf(t testing.TB, r *atrest.Keyring, salt string) *atrest.Key {
 	t.Helper()
-	k, err := r.Key(r.Sealing(when), []byte(salt), atrest.Payload)
+	return purposeKey(t, r, r.Sealing(when), secret, salt, atrest.Payload)
+}
+
+func purposeKey(t testing.TB, r *atrest.Keyring, id string, secret []byte, salt string, p atrest.Purpose) *atrest.Key {
+	t.Helper()
+	root, err := r.Root(id, secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := root.Key(p, []byte(salt))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,87 +60,145 @@ func keyOf(t testing.TB, r *atrest.Keyring, salt string) *atrest.Key {
 }
 
 func bindingOf(size int) atrest.Binding {
-	return atrest.Binding{KubbiID: "4946ce10-f9ee-4d6e-95ca-d7d500dd2e6a", Part: 1, Parts: 3, Size: int64(size), Name: "a.txt", ContentType: "text/plain"}
+	return atrest.Binding{Size: int64(size), Data: []byte("record")}
 }
 
-func seal(t testing.TB, k *atrest.Key, b atrest.Binding, plain []byte) (chunks [][]byte) {
+func seal(t testing.TB, k *atrest.Key, b atrest.Binding, plain []byte) []byte {
 	t.Helper()
-	for c, err := range k.Seal(random(9), b, plain) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		chunks = append(chunks, bytes.Clone(c))
+	s, err := k.Seal(random(9), b, bytes.NewReader(plain))
+	if err != nil {
+		t.Fatal(err)
 	}
-	return chunks
+	sealed, err := io.ReadAll(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sealed
 }
 
-// open opens copies of the chunks.
-func open(k *atrest.Key, b atrest.Binding, chunks [][]byte) ([]byte, error) {
-	o, err := k.Open(b)
+// open opens sealed bytes, and gives nothing that did not open to its end.
+func open(k *atrest.Key, b atrest.Binding, sealed []byte) ([]byte, error) {
+	o, err := k.Open(b, bytes.NewReader(sealed))
 	if err != nil {
 		return nil, err
 	}
-	var plain []byte
-	for _, c := range chunks {
-		p, err := o.Next(bytes.Clone(c))
-		if err != nil {
-			return nil, err
-		}
-		plain = append(plain, p...)
+	plain, err := io.ReadAll(o)
+	if err != nil {
+		return nil, err
 	}
 	return plain, o.Done()
 }
 
+// chunksOf cuts sealed bytes at the borders of their chunks.
+func chunksOf(sealed []byte) (chunks [][]byte) {
+	n := atrest.ChunkSize + 8 + 16
+	for len(sealed) > n {
+		chunks = append(chunks, sealed[:n])
+		sealed = sealed[n:]
+		n = atrest.ChunkSize + 16
+	}
+	return append(chunks, sealed)
+}
+
+var sizes = []int{0, 1, 15, 16, 17, atrest.ChunkSize - 1, atrest.ChunkSize, atrest.ChunkSize + 1, 3 * atrest.ChunkSize}
+
 func TestRoundTrip(t *testing.T) {
 	k := keyOf(t, newRing(t, 1), "token")
-	for _, size := range []int{0, 1, 15, 16, 17, atrest.ChunkSize - 1, atrest.ChunkSize, atrest.ChunkSize + 1, 3 * atrest.ChunkSize} {
+	for _, size := range sizes {
 		plain := bytesOf(2, size)
 		want := bytes.Clone(plain)
-		chunks := seal(t, k, bindingOf(size), plain)
+		sealed := seal(t, k, bindingOf(size), plain)
 		if !bytes.Equal(plain, want) {
 			t.Fatalf("%d bytes: Seal changed its input", size)
 		}
-		if n := max(1, (size+atrest.ChunkSize-1)/atrest.ChunkSize); len(chunks) != n {
-			t.Fatalf("%d bytes: %d chunks, want %d", size, len(chunks), n)
+		if n := atrest.SealedSize(int64(size)); n != int64(len(sealed)) {
+			t.Fatalf("%d bytes: sealed to %d, said to be %d", size, len(sealed), n)
 		}
-		for i, c := range chunks {
-			if len(c) > atrest.ChunkSize+atrest.Overhead {
-				t.Errorf("%d bytes: chunk %d is %d bytes long", size, i, len(c))
+		if n := max(1, (size+atrest.ChunkSize-1)/atrest.ChunkSize); len(chunksOf(sealed)) != n {
+			t.Fatalf("%d bytes: %d chunks, want %d", size, len(chunksOf(sealed)), n)
+		}
+		if size >= 16 && bytes.Contains(sealed, want[:16]) {
+			t.Errorf("%d bytes: the plaintext stands there", size)
+		}
+		for name, r := range map[string]io.Reader{
+			"whole": bytes.NewReader(sealed), "by halves": iotest.HalfReader(bytes.NewReader(sealed)), "with its end": iotest.DataErrReader(bytes.NewReader(sealed)),
+		} {
+			o, err := k.Open(bindingOf(size), r)
+			if err != nil {
+				t.Fatal(err)
 			}
-			if size >= 16 && bytes.Contains(c, want[:16]) {
-				t.Errorf("%d bytes: chunk %d holds plaintext", size, i)
+			if got, err := io.ReadAll(o); err != nil || !bytes.Equal(got, want) || o.Done() != nil {
+				t.Errorf("%d bytes, %s: open: %v", size, name, err)
 			}
 		}
-		got, err := open(k, bindingOf(size), chunks)
-		if err != nil || !bytes.Equal(got, want) {
-			t.Errorf("%d bytes: open: %v", size, err)
+		whole, err := k.SealBytes(random(9), []byte("record"), plain)
+		if err != nil || !bytes.Equal(whole, sealed) {
+			t.Errorf("%d bytes: SealBytes gives something else: %v", size, err)
+		}
+		if got, err := k.OpenBytes([]byte("record"), whole); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%d bytes: OpenBytes: %v", size, err)
+		}
+		if _, err := k.OpenBytes([]byte("record"), whole[:len(whole)-1]); !errors.Is(err, atrest.ErrOpen) {
+			t.Errorf("%d bytes: OpenBytes opens what was cut: %v", size, err)
+		}
+		var written bytes.Buffer
+		s, err := k.Seal(random(9), bindingOf(size), iotest.OneByteReader(bytes.NewReader(plain)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := io.Copy(&written, s); err != nil || n != int64(len(sealed)) || !bytes.Equal(written.Bytes(), sealed) {
+			t.Errorf("%d bytes: WriteTo gives something else: %v", size, err)
 		}
 	}
 }
 
-func TestSealRefusesWrongBinding(t *testing.T) {
+// TestSealRefuses says that a plaintext that is not as its binding says, or whose
+// end is an error, is never sealed to its end.
+func TestSealRefuses(t *testing.T) {
 	k := keyOf(t, newRing(t, 1), "token")
-	for name, b := range map[string]atrest.Binding{
-		"size":     bindingOf(4),
-		"part":     {Part: 1, Parts: 1, Size: 3},
-		"negative": {Part: -1, Parts: 1, Size: 3},
-	} {
-		n := 0
-		for c, err := range k.Seal(random(1), b, []byte("abc")) {
-			n++
-			if c != nil || err == nil {
-				t.Errorf("%s: sealed", name)
+	boom := errors.New("boom")
+	for _, size := range sizes {
+		whole, err := io.ReadAll(mustSeal(t, k, size, bytes.NewReader(bytesOf(2, size))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, tc := range map[string]struct {
+			plain io.Reader
+			want  error // nil: any
+		}{
+			"longer":         {bytes.NewReader(bytesOf(2, size+1)), nil},
+			"an error ahead": {iotest.ErrReader(boom), boom},
+			"an error after": {io.MultiReader(bytes.NewReader(bytesOf(2, size)), iotest.ErrReader(boom)), boom},
+			"shorter":        {bytes.NewReader(bytesOf(2, max(0, size-1))), io.ErrUnexpectedEOF},
+		} {
+			if name == "shorter" && size == 0 {
+				continue
+			}
+			s := mustSeal(t, k, size, tc.plain)
+			got, err := io.ReadAll(s)
+			if err == nil || tc.want != nil && err != tc.want || len(got) >= len(whole) {
+				t.Errorf("%d bytes, %s: %v, and %d of %d bytes", size, name, err, len(got), len(whole))
+			}
+			if _, again := s.Read(make([]byte, 1)); again != err {
+				t.Errorf("%d bytes, %s: then %v", size, name, again)
 			}
 		}
-		if n != 1 {
-			t.Errorf("%s: %d results", name, n)
-		}
 	}
-	for _, err := range k.Seal(strings.NewReader("short"), bindingOf(3), []byte("abc")) {
-		if err == nil {
-			t.Error("sealed without randomness")
-		}
+	if _, err := k.Seal(random(1), atrest.Binding{Size: -1}, bytes.NewReader(nil)); err == nil {
+		t.Error("sealed less than nothing")
 	}
+	if _, err := k.Seal(strings.NewReader("short"), bindingOf(3), strings.NewReader("abc")); err == nil {
+		t.Error("sealed without randomness")
+	}
+}
+
+func mustSeal(t *testing.T, k *atrest.Key, size int, plain io.Reader) *atrest.Sealer {
+	t.Helper()
+	s, err := k.Seal(random(9), bindingOf(size), plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 // TestTampering changes sealed chunks in every way a store might.
@@ -137,15 +207,17 @@ func TestTampering(t *testing.T) {
 	const size = 2*atrest.ChunkSize + 100
 	plain := bytesOf(3, size)
 	b := bindingOf(size)
-	chunks := seal(t, k, b, plain)
-	var another [][]byte // sealed once more, with another prefix
-	for c, err := range k.Seal(random(77), b, plain) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		another = append(another, bytes.Clone(c))
+	chunks := chunksOf(seal(t, k, b, plain))
+	s, err := k.Seal(random(77), b, bytes.NewReader(plain)) // once more, with another prefix
+	if err != nil {
+		t.Fatal(err)
 	}
-	if _, err := open(k, b, another); err != nil {
+	sealed, err := io.ReadAll(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	another := chunksOf(sealed)
+	if _, err := open(k, b, sealed); err != nil {
 		t.Fatal(err)
 	}
 	edit := func(i int, f func([]byte) []byte) [][]byte {
@@ -166,13 +238,14 @@ func TestTampering(t *testing.T) {
 		"emptied":            edit(1, func(c []byte) []byte { return nil }),
 		"extended":           edit(1, func(c []byte) []byte { return append(c, 0) }),
 		"last cut":           edit(2, func(c []byte) []byte { return c[:len(c)-1] }),
+		"last extended":      edit(2, func(c []byte) []byte { return append(c, 0) }),
 		"format":             edit(0, func(c []byte) []byte { c[0]++; return c }),
 		"prefix":             edit(0, func(c []byte) []byte { c[1]++; return c }),
 		"ciphertext":         edit(1, func(c []byte) []byte { c[500] ^= 1; return c }),
 		"tag":                edit(2, func(c []byte) []byte { c[len(c)-1] ^= 0x80; return c }),
 	}
 	for name, c := range cases {
-		if _, err := open(k, b, c); !errors.Is(err, atrest.ErrOpen) {
+		if _, err := open(k, b, bytes.Join(c, nil)); !errors.Is(err, atrest.ErrOpen) {
 			t.Errorf("%s: %v, want ErrOpen", name, err)
 		}
 	}
@@ -181,59 +254,67 @@ func TestTampering(t *testing.T) {
 // TestBinding opens a payload under bindings and keys that differ by one thing.
 func TestBinding(t *testing.T) {
 	ring := newRing(t, 1)
+	id := ring.Sealing(when)
 	k := keyOf(t, ring, "token")
 	b := bindingOf(100)
-	chunks := seal(t, k, b, bytesOf(3, 100))
-	change := func(f func(*atrest.Binding)) atrest.Binding { c := b; f(&c); return c }
+	sealed := seal(t, k, b, bytesOf(3, 100))
 	for name, other := range map[string]atrest.Binding{
-		"id":      change(func(b *atrest.Binding) { b.KubbiID = "4946ce10-f9ee-4d6e-95ca-d7d500dd2e6b" }),
-		"part":    change(func(b *atrest.Binding) { b.Part = 2 }),
-		"parts":   change(func(b *atrest.Binding) { b.Parts = 2 }),
-		"size":    change(func(b *atrest.Binding) { b.Size = 99 }),
-		"bigger":  change(func(b *atrest.Binding) { b.Size = 101 }),
-		"name":    change(func(b *atrest.Binding) { b.Name = "b.txt" }),
-		"type":    change(func(b *atrest.Binding) { b.ContentType = "text/html" }),
-		"shifted": change(func(b *atrest.Binding) { b.Name, b.ContentType = "a.txtt", "ext/plain" }),
-		"no part": change(func(b *atrest.Binding) { b.Part = 3 }),
+		"smaller":     {Size: 99, Data: b.Data},
+		"bigger":      {Size: 101, Data: b.Data},
+		"less than 0": {Size: -1, Data: b.Data},
+		"data":        {Size: 100, Data: []byte("recorD")},
+		"more data":   {Size: 100, Data: []byte("record ")},
+		"no data":     {Size: 100},
 	} {
-		if _, err := open(k, other, chunks); !errors.Is(err, atrest.ErrOpen) {
+		if _, err := open(k, other, sealed); !errors.Is(err, atrest.ErrOpen) {
+			t.Errorf("%s: %v, want ErrOpen", name, err)
+		}
+	}
+	other := bytes.Clone(secret)
+	other[31] ^= 1
+	for name, k := range map[string]*atrest.Key{
+		"token":      keyOf(t, ring, "token2"),
+		"master key": keyOf(t, newRing(t, 2), "token"),
+		"secret":     purposeKey(t, ring, id, other, "token", atrest.Payload),
+		"no secret":  purposeKey(t, ring, id, nil, "token", atrest.Payload),
+		"wiped":      purposeKey(t, ring, id, make([]byte, 32), "token", atrest.Payload),
+		"purpose":    purposeKey(t, ring, id, secret, "token", atrest.Answer),
+	} {
+		if _, err := open(k, b, sealed); !errors.Is(err, atrest.ErrOpen) {
 			t.Errorf("another %s: %v, want ErrOpen", name, err)
 		}
 	}
-	if _, err := open(keyOf(t, ring, "token2"), b, chunks); !errors.Is(err, atrest.ErrOpen) {
-		t.Errorf("another token: %v", err)
-	}
-	if _, err := open(keyOf(t, newRing(t, 2), "token"), b, chunks); !errors.Is(err, atrest.ErrOpen) {
-		t.Errorf("another master key: %v", err)
-	}
-	answer, err := ring.Key(ring.Sealing(when), []byte("token"), atrest.Answer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := open(answer, b, chunks); !errors.Is(err, atrest.ErrOpen) {
-		t.Errorf("another purpose: %v", err)
-	}
 }
 
+// TestOpenerStaysFailed says that nothing opens after an error, and that an error of
+// the store's is told from one of the sealed bytes.
 func TestOpenerStaysFailed(t *testing.T) {
 	k := keyOf(t, newRing(t, 1), "token")
-	b := bindingOf(3)
-	c := seal(t, k, b, []byte("abc"))
-	o, err := k.Open(b)
+	boom := errors.New("boom")
+	size := atrest.ChunkSize + 3
+	sealed := seal(t, k, bindingOf(size), bytesOf(2, size))
+	for _, at := range []int{0, 5, atrest.ChunkSize, atrest.ChunkSize + 40, len(sealed)} {
+		o, err := k.Open(bindingOf(size), io.MultiReader(bytes.NewReader(sealed[:at]), iotest.ErrReader(boom), bytes.NewReader(sealed[at:])))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(o)
+		if err != boom || len(got) >= size {
+			t.Errorf("at %d: %d bytes, %v", at, len(got), err)
+		}
+		if _, err := o.Next(1); err != boom {
+			t.Errorf("at %d: then %v", at, err)
+		}
+		if err := o.Done(); err != boom {
+			t.Errorf("at %d: done is %v", at, err)
+		}
+	}
+	o, err := k.Open(bindingOf(size), bytes.NewReader(sealed))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := o.Done(); !errors.Is(err, atrest.ErrOpen) {
-		t.Errorf("done before the first chunk: %v", err)
-	}
-	if _, err := o.Next([]byte("x")); !errors.Is(err, atrest.ErrOpen) {
-		t.Errorf("opened garbage: %v", err)
-	}
-	if _, err := o.Next(c[0]); !errors.Is(err, atrest.ErrOpen) {
-		t.Errorf("opened after a failure: %v", err)
-	}
-	if err := o.Done(); !errors.Is(err, atrest.ErrOpen) {
-		t.Errorf("done after a failure: %v", err)
+		t.Errorf("done before its end: %v", err)
 	}
 }
 
@@ -252,18 +333,14 @@ func TestKeyring(t *testing.T) {
 	// What the old key sealed opens after a rotation, and not after it has gone.
 	b := bindingOf(3)
 	sealed := seal(t, keyOf(t, one, "token"), b, []byte("abc"))
-	k, err := two.Key(one.Sealing(when), []byte("token"), atrest.Payload)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, err := open(k, b, sealed); err != nil || string(got) != "abc" {
+	if got, err := open(purposeKey(t, two, one.Sealing(when), secret, "token", atrest.Payload), b, sealed); err != nil || string(got) != "abc" {
 		t.Errorf("after rotation: %q, %v", got, err)
 	}
 	three, err := two.Without(one.Sealing(when))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := three.Key(one.Sealing(when), []byte("token"), atrest.Payload); !errors.Is(err, atrest.ErrUnknownKey) || !strings.Contains(err.Error(), one.Sealing(when)) {
+	if _, err := three.Root(one.Sealing(when), secret); !errors.Is(err, atrest.ErrUnknownKey) || !strings.Contains(err.Error(), one.Sealing(when)) {
 		t.Errorf("a key that has gone: %v", err)
 	}
 	if _, err := three.Without(two.Sealing(when)); err == nil {
@@ -349,18 +426,22 @@ func TestNothingShowsSecrets(t *testing.T) {
 		t.Fatal(err)
 	}
 	key := keyOf(t, ring, "token")
+	root, err := ring.Root(ring.Sealing(when), secret)
+	if err != nil {
+		t.Fatal(err)
+	}
 	var logged bytes.Buffer
 	for _, h := range []slog.Handler{
 		slog.NewTextHandler(&logged, nil), slog.NewJSONHandler(&logged, nil),
 	} {
-		slog.New(h).Info("x", "ring", ring, "copy", *ring, "key", key, "copied", *key)
+		slog.New(h).Info("x", "ring", ring, "copy", *ring, "key", key, "copied", *key, "root", root)
 	}
-	for _, v := range []any{ring, *ring, key, *key, struct{ R *atrest.Keyring }{ring}} {
+	for _, v := range []any{ring, *ring, key, *key, root, *root, struct{ R *atrest.Keyring }{ring}} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 			fmt.Fprintf(&logged, verb, v)
 		}
 	}
-	j, err := json.Marshal(map[string]any{"ring": ring, "copy": *ring, "key": key})
+	j, err := json.Marshal(map[string]any{"ring": ring, "copy": *ring, "key": key, "root": root})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -375,32 +456,6 @@ func TestNothingShowsSecrets(t *testing.T) {
 	} {
 		if strings.Contains(out, secret) {
 			t.Errorf("output holds the secret as %s", name)
-		}
-	}
-}
-
-// TestSealReader says that a plaintext that is read is sealed as one in memory,
-// and that one that is too short is not sealed to its end.
-func TestSealReader(t *testing.T) {
-	k := keyOf(t, newRing(t, 1), "salt")
-	for _, size := range []int{0, 1, atrest.ChunkSize, atrest.ChunkSize + 1, 2*atrest.ChunkSize + 7} {
-		plain, b := bytesOf(2, size), bindingOf(size)
-		var got [][]byte
-		for c, err := range k.SealReader(random(9), b, iotest.HalfReader(bytes.NewReader(plain))) {
-			if err != nil {
-				t.Fatal(err)
-			}
-			got = append(got, bytes.Clone(c))
-		}
-		if !slices.EqualFunc(got, seal(t, k, b, plain), bytes.Equal) {
-			t.Errorf("%d bytes are sealed to something else", size)
-		}
-		var last error
-		for _, err := range k.SealReader(random(9), bindingOf(size+1), bytes.NewReader(plain)) {
-			last = err
-		}
-		if last == nil {
-			t.Errorf("%d bytes are sealed as one more", size)
 		}
 	}
 }

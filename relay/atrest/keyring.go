@@ -2,7 +2,6 @@ package atrest
 
 import (
 	"bytes"
-	"crypto/hkdf"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -30,6 +29,7 @@ type masterKey struct {
 	created time.Time
 	from    time.Time // zero: seals from the start
 	secret  []byte
+	macs    *macs
 }
 
 // keyringFile is the JSON of Encode and ParseKeyring. A program that does not
@@ -61,7 +61,7 @@ func (r *Keyring) With(random io.Reader, now, from time.Time) (*Keyring, error) 
 	if _, err := io.ReadFull(random, secret); err != nil {
 		return nil, fmt.Errorf("make master key: %w", err)
 	}
-	k := masterKey{id: keyID(secret), created: now.UTC().Truncate(time.Second), from: from.UTC().Truncate(time.Second), secret: secret}
+	k := masterKey{id: keyID(secret), created: now.UTC().Truncate(time.Second), from: from.UTC().Truncate(time.Second), secret: secret, macs: newMACs(secret)}
 	if r.Has(k.id) {
 		return nil, errors.New("make master key: the random source repeats itself")
 	}
@@ -107,7 +107,7 @@ func ParseKeyring(b []byte) (*Keyring, error) {
 		case r.Has(k.ID):
 			return nil, fmt.Errorf("keyring: keys[%d] is there twice", i)
 		}
-		r.keys = append(r.keys, masterKey{id: k.ID, created: k.CreatedAt.UTC(), from: k.UseFrom.UTC(), secret: k.Secret})
+		r.keys = append(r.keys, masterKey{id: k.ID, created: k.CreatedAt.UTC(), from: k.UseFrom.UTC(), secret: k.Secret, macs: newMACs(k.Secret)})
 	}
 	return r, nil
 }
@@ -168,20 +168,6 @@ func (r *Keyring) IDs() []string {
 	return ids
 }
 
-// Key derives the key of one kubbi or answer from the master key of that id.
-// An id that is not there is ErrUnknownKey.
-func (r *Keyring) Key(id string, salt []byte, p Purpose) (*Key, error) {
-	m := r.find(id)
-	if m == nil {
-		return nil, fmt.Errorf("%w: %q", ErrUnknownKey, id)
-	}
-	prk, err := hkdf.Extract(sha256.New, m.secret, salt)
-	if err != nil {
-		return nil, fmt.Errorf("derive key: %w", err)
-	}
-	return &Key{prk: prk, purpose: p}, nil
-}
-
 func (r *Keyring) find(id string) *masterKey {
 	for i := range r.keys {
 		if r.keys[i].id == id {
@@ -207,7 +193,7 @@ func (r Keyring) MarshalText() ([]byte, error) { return []byte(r.String()), nil 
 // keyID names a secret without telling anything of it.
 func keyID(secret []byte) string {
 	h := sha256.New()
-	io.WriteString(h, label+"id")
+	io.WriteString(h, idLabel)
 	h.Write(secret)
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }

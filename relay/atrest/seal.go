@@ -1,145 +1,278 @@
 package atrest
 
 import (
-	"crypto/aes"
+	"bytes"
 	"crypto/cipher"
-	"crypto/hkdf"
-	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 )
 
-// Key seals and opens the parts of one kubbi. Many goroutines may use it.
-type Key struct {
-	prk     []byte
-	purpose Purpose
-}
+var (
+	errBinding = errors.New("seal: binding does not fit the plaintext")
+	errLonger  = errors.New("seal: plaintext is longer than its binding says")
+)
 
-// Format hides the key from every verb.
-func (k Key) Format(f fmt.State, _ rune) { io.WriteString(f, "key") }
-
-// Seal gives the sealed chunks of a part, one at a time, each valid until the
-// next is asked for. The nonce prefix comes from random. The plaintext is left
-// as it is, and its length must be b.Size.
-func (k *Key) Seal(random io.Reader, b Binding, plaintext []byte) iter.Seq2[[]byte, error] {
-	if int64(len(plaintext)) != b.Size {
-		b.Part = -1 // fits nothing
-	}
-	return k.seal(random, b, func(_ []byte, n int) ([]byte, error) {
-		p := plaintext[:n]
-		plaintext = plaintext[n:]
-		return p, nil
-	})
-}
-
-// SealReader is Seal with a plaintext that is read chunk by chunk, b.Size bytes
-// of it. A reader that has fewer is an error. What it gives may be ranged over
-// once.
-func (k *Key) SealReader(random io.Reader, b Binding, plaintext io.Reader) iter.Seq2[[]byte, error] {
-	return k.seal(random, b, func(buf []byte, n int) ([]byte, error) {
-		_, err := io.ReadFull(plaintext, buf[:n])
-		return buf[:n], err
-	})
-}
-
-// seal seals what next gives: n bytes, which may be in buf.
-func (k *Key) seal(random io.Reader, b Binding, next func(buf []byte, n int) ([]byte, error)) iter.Seq2[[]byte, error] {
-	return func(yield func([]byte, error) bool) {
-		if !b.valid() {
-			yield(nil, errors.New("seal: binding does not fit the plaintext"))
-			return
-		}
-		s, err := k.stream(b)
-		if err != nil {
-			yield(nil, fmt.Errorf("seal: %w", err))
-			return
-		}
-		if _, err := io.ReadFull(random, s.nonce[:prefixSize]); err != nil {
-			yield(nil, fmt.Errorf("seal: read nonce: %w", err))
-			return
-		}
-		left := b.Size
-		buf := make([]byte, min(left, ChunkSize)+Overhead)
-		for !s.done {
-			out := buf[:0]
-			if s.next == 0 {
-				out = append(append(out, format), s.nonce[:prefixSize]...)
-			}
-			n := int(min(left, ChunkSize))
-			plaintext, err := next(buf[len(out):], n)
-			if err != nil {
-				yield(nil, fmt.Errorf("seal: read plaintext: %w", err))
-				return
-			}
-			left -= int64(n)
-			if !yield(s.aead.Seal(out, s.step(), plaintext, s.data), nil) {
-				return
-			}
-		}
-	}
-}
-
-// Opener opens the chunks of one part in order. It is for one goroutine.
-type Opener struct {
+// Sealer gives the sealed bytes of a plaintext as it reads it. It is for one
+// goroutine.
+type Sealer struct {
 	stream *stream
-	size   int64 // plaintext still to come
+	plain  io.Reader
+	left   int64  // plaintext not yet read
+	buf    []byte // a sealed chunk
+	ready  []byte // of buf, not yet given
 	err    error
 }
 
-// Open starts opening a part.
-func (k *Key) Open(b Binding) (*Opener, error) {
+// Seal seals what plain gives, which must be b.Size bytes and then io.EOF. The
+// nonce prefix comes from random. The last chunk is sealed only once plain has
+// ended, so that an error of its end is an error of the whole.
+func (k *Key) Seal(random io.Reader, b Binding, plain io.Reader) (*Sealer, error) {
+	if !b.valid() {
+		return nil, errBinding
+	}
+	s := k.stream(b)
+	if _, err := io.ReadFull(random, s.nonce[:prefixSize]); err != nil {
+		return nil, fmt.Errorf("seal: read nonce: %w", err)
+	}
+	return &Sealer{stream: s, plain: plain, left: b.Size}, nil
+}
+
+// Read implements io.Reader. An error of the plaintext is given as it is, but for
+// an early end, which is io.ErrUnexpectedEOF.
+func (s *Sealer) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if len(s.ready) == 0 {
+		if err := s.next(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, s.ready)
+	s.ready = s.ready[n:]
+	return n, nil
+}
+
+// WriteTo implements io.WriterTo: each chunk is one Write.
+func (s *Sealer) WriteTo(w io.Writer) (total int64, err error) {
+	for {
+		if len(s.ready) == 0 {
+			if err := s.next(); err == io.EOF {
+				return total, nil
+			} else if err != nil {
+				return total, err
+			}
+		}
+		n, err := w.Write(s.ready)
+		total += int64(n)
+		s.ready = s.ready[n:]
+		if err != nil {
+			return total, err
+		}
+	}
+}
+
+// next seals a chunk.
+func (s *Sealer) next() error {
+	if s.err != nil {
+		return s.err
+	}
+	if s.stream.done {
+		s.err = io.EOF
+		return s.err
+	}
+	if s.buf == nil {
+		s.buf = make([]byte, min(s.left, ChunkSize)+headerSize+tagSize)
+	}
+	out := s.buf[:0]
+	if s.stream.next == 0 {
+		out = append(append(out, format), s.stream.nonce[:prefixSize]...)
+	}
+	n := int(min(s.left, ChunkSize))
+	plain := s.buf[len(out) : len(out)+n]
+	if s.err = s.read(plain); s.err != nil {
+		return s.err
+	}
+	s.left -= int64(n)
+	s.ready = s.stream.aead.Seal(out, s.stream.step(), plain, s.stream.data)
+	return nil
+}
+
+func (s *Sealer) read(chunk []byte) error {
+	if _, err := io.ReadFull(s.plain, chunk); err == io.EOF && len(chunk) > 0 {
+		return io.ErrUnexpectedEOF
+	} else if err != nil {
+		return err
+	}
+	if int64(len(chunk)) < s.left {
+		return nil
+	}
+	var end [1]byte
+	switch _, err := io.ReadFull(s.plain, end[:]); err {
+	case io.EOF:
+		return nil
+	case nil:
+		return errLonger
+	default:
+		return err
+	}
+}
+
+// SealBytes seals a plaintext that is at hand, in one chunk or more.
+func (k *Key) SealBytes(random io.Reader, data, plain []byte) ([]byte, error) {
+	b := Binding{Size: int64(len(plain)), Data: data}
+	s, err := k.Seal(random, b, bytes.NewReader(plain))
+	if err != nil {
+		return nil, err
+	}
+	if len(plain) <= ChunkSize {
+		err := s.next()
+		return s.ready, err
+	}
+	return io.ReadAll(s)
+}
+
+// Opener gives the plaintext of sealed bytes as it reads them. All that it gives
+// is authentic, but the plaintext is whole only once it gives io.EOF. It is for
+// one goroutine.
+type Opener struct {
+	stream *stream
+	sealed io.Reader
+	left   int64 // plaintext to come
+	buf    []byte
+	ready  []byte // of buf, not yet given
+	err    error
+}
+
+// Open opens what sealed gives, to its end.
+func (k *Key) Open(b Binding, sealed io.Reader) (*Opener, error) {
 	if !b.valid() {
 		return nil, ErrOpen
 	}
-	s, err := k.stream(b)
-	if err != nil {
-		return nil, fmt.Errorf("open: %w", err)
-	}
-	return &Opener{stream: s, size: b.Size}, nil
+	return &Opener{stream: k.stream(b), sealed: sealed, left: b.Size}, nil
 }
 
-// Next opens the next chunk. It decrypts in place: sealed is overwritten, and
-// the result is a part of it. What it returns is authentic, but the part is
-// whole only once Done returns nil. Its only error is ErrOpen; after one, every
-// later call gives it again.
-func (o *Opener) Next(sealed []byte) ([]byte, error) {
-	if o.err != nil || o.stream.done {
-		o.err = ErrOpen
-		return nil, o.err
+// Read implements io.Reader. Its errors are io.EOF, ErrOpen, and those of the
+// sealed bytes' reader; after one, every later call gives it again.
+func (o *Opener) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
 	}
-	o.err = ErrOpen
-	if o.stream.next == 0 {
-		if len(sealed) < headerSize || sealed[0] != format {
+	b, err := o.Next(int64(len(p)))
+	return copy(p, b), err
+}
+
+// Next gives some of the plaintext, at least a byte and at most n, valid until the next
+// call. Its errors are Read's.
+func (o *Opener) Next(n int64) ([]byte, error) {
+	for len(o.ready) == 0 {
+		if o.err != nil {
 			return nil, o.err
+		}
+		if o.ready, o.err = o.open(); o.err != nil {
+			o.ready = nil
+		}
+	}
+	n = min(n, int64(len(o.ready)))
+	b := o.ready[:n]
+	o.ready = o.ready[n:]
+	return b, nil
+}
+
+// Done reads on until it knows that the plaintext was whole, and gives nil then. More
+// plaintext than was read is ErrOpen.
+func (o *Opener) Done() error {
+	switch _, err := o.Next(1); err {
+	case io.EOF:
+		return nil
+	case nil:
+		return ErrOpen
+	default:
+		return err
+	}
+}
+
+// open opens a chunk in place.
+func (o *Opener) open() ([]byte, error) {
+	if o.stream.done {
+		return nil, io.EOF
+	}
+	n := min(o.left, ChunkSize)
+	head := 0
+	if o.stream.next == 0 {
+		head = headerSize
+		o.buf = make([]byte, headerSize+int(n)+tagSize)
+	}
+	sealed := o.buf[:head+int(n)+tagSize]
+	switch _, err := io.ReadFull(o.sealed, sealed); err {
+	case nil:
+	case io.EOF, io.ErrUnexpectedEOF:
+		return nil, ErrOpen
+	default:
+		return nil, err
+	}
+	if head > 0 {
+		if sealed[0] != format {
+			return nil, ErrOpen
 		}
 		copy(o.stream.nonce[:prefixSize], sealed[1:headerSize])
 		sealed = sealed[headerSize:]
 	}
-	n := min(o.size, ChunkSize)
-	if int64(len(sealed)) != n+tagSize {
-		return nil, o.err
-	}
 	plain, err := o.stream.aead.Open(sealed[:0], o.stream.step(), sealed, o.stream.data)
 	if err != nil {
-		return nil, o.err
+		return nil, ErrOpen
 	}
-	o.size -= n
-	o.err = nil
+	o.left -= n
+	if o.stream.done {
+		return plain, o.end()
+	}
 	return plain, nil
 }
 
-// Done returns nil if every chunk of the part has been opened, else ErrOpen.
-func (o *Opener) Done() error {
-	if o.err != nil || !o.stream.done {
+// end looks whether anything stands behind the last chunk.
+func (o *Opener) end() error {
+	var more [1]byte
+	switch _, err := io.ReadFull(o.sealed, more[:]); err {
+	case io.EOF:
+		return nil
+	case nil:
 		return ErrOpen
+	default:
+		return err
 	}
-	return nil
 }
 
-// stream is where a part stands on its way through the chunks.
+// OpenBytes opens sealed bytes that are at hand.
+func (k *Key) OpenBytes(data, sealed []byte) ([]byte, error) {
+	b := Binding{Size: plainSize(int64(len(sealed))), Data: data}
+	o, err := k.Open(b, bytes.NewReader(sealed))
+	if err != nil {
+		return nil, err
+	}
+	plain := make([]byte, b.Size)
+	if _, err := io.ReadFull(o, plain); err != nil {
+		return nil, ErrOpen
+	}
+	if err := o.Done(); err != nil {
+		return nil, err
+	}
+	return plain, nil
+}
+
+// plainSize is the size of the plaintext of that many sealed bytes, below 0 if
+// there is none.
+func plainSize(sealed int64) int64 {
+	const chunk = ChunkSize + tagSize
+	n := sealed - headerSize
+	if n < tagSize {
+		return -1
+	}
+	return n - (n+chunk-1)/chunk*tagSize
+}
+
+// stream is where a plaintext stands on its way through the chunks.
 type stream struct {
 	aead  cipher.AEAD
 	data  []byte
@@ -147,23 +280,6 @@ type stream struct {
 	next  int64 // chunk
 	total int64
 	done  bool
-}
-
-func (k *Key) stream(b Binding) (*stream, error) {
-	info := binary.BigEndian.AppendUint32([]byte(label+string(k.purpose)), uint32(b.Part))
-	key, err := hkdf.Expand(sha256.New, k.prk, string(info), 32)
-	if err != nil {
-		return nil, err
-	}
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		return nil, err
-	}
-	aead, err := cipher.NewGCM(block)
-	if err != nil {
-		return nil, err
-	}
-	return &stream{aead: aead, data: b.data(), total: b.chunks()}, nil
 }
 
 // step gives the nonce of the next chunk, and counts it.

@@ -9,14 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"time"
 
-	"kubbi-mcp/internal/spool"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay"
 	"kubbi-mcp/relay/keyring"
@@ -28,7 +26,7 @@ import (
 // The files of a data directory.
 const (
 	keyringName = "keyring.json"
-	storeName   = "store.db"
+	storeName   = "kubbi.db"
 	apiKeyName  = "api-key"
 )
 
@@ -60,9 +58,6 @@ func openDir(ctx context.Context, cfg Config) (_ *opened, err error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("open data directory: %w", err)
 	}
-	if err := spool.Sweep(cfg.Dir, time.Now()); err != nil {
-		cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "old spools of the local relay not removed", slog.Any("err", err))
-	}
 	path := keyring.File(filepath.Join(cfg.Dir, keyringName))
 	if _, err := keyring.First(ctx, path, func() (bool, error) { return hadStore, nil }, storePath, cfg.Rand, cfg.Now()); err != nil {
 		return nil, err
@@ -90,7 +85,7 @@ func openDir(ctx context.Context, cfg Config) (_ *opened, err error) {
 	self := newIdentity(key)
 	rl, err := relay.New(relay.Config{
 		Store: db, Keyring: ring, Origin: cfg.Origin, Mark: self.mark, Own: inProcess, Limits: cfg.Limits, Grace: cfg.Grace,
-		Retention: cfg.Retention, SweepEvery: cfg.SweepEvery, SpoolDir: cfg.Dir, Now: cfg.Now, Rand: cfg.Rand, Logger: cfg.Logger,
+		Retention: cfg.Retention, SweepEvery: cfg.SweepEvery, Now: cfg.Now, Rand: cfg.Rand, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return nil, err

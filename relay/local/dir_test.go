@@ -23,7 +23,7 @@ func snapshot(t *testing.T, dir string) map[string]string {
 		t.Fatal(err)
 	}
 	for _, e := range entries {
-		if n := e.Name(); n == "keyring.json" || n == "store.db" || n == "api-key" {
+		if n := e.Name(); n == "keyring.json" || n == "kubbi.db" || n == "api-key" {
 			b, err := os.ReadFile(filepath.Join(dir, n))
 			if err != nil {
 				t.Fatal(err)
@@ -73,8 +73,8 @@ func TestBrokenDirectory(t *testing.T) {
 		want []string
 		is   error
 	}{
-		{"keyring lost", remove("keyring.json"), []string{"keyring.json is missing", "restore it from a backup", "store.db"}, local.ErrKeyringLost},
-		{"another keyring", write("keyring.json", string(otherRing)), []string{"keyring.json has no key", "restore it from a backup", "store.db"}, local.ErrKeyringLost},
+		{"keyring lost", remove("keyring.json"), []string{"keyring.json is missing", "restore it from a backup", "kubbi.db"}, local.ErrKeyringLost},
+		{"another keyring", write("keyring.json", string(otherRing)), []string{"keyring.json has no key", "restore it from a backup", "kubbi.db"}, local.ErrKeyringLost},
 		{"keyring emptied", write("keyring.json", ""), []string{"keyring.json", "not valid JSON", "restore it from a backup"}, nil},
 		{"keyring of a newer version", write("keyring.json", `{"version":2}`), []string{"keyring.json", "version 2"}, nil},
 		{"keyring too large", write("keyring.json", strings.Repeat(" ", 2<<20)), []string{"keyring.json is larger than"}, nil},
@@ -83,7 +83,7 @@ func TestBrokenDirectory(t *testing.T) {
 		{"key emptied", write("api-key", ""), []string{"api-key holds no API key", "remove it"}, nil},
 		{"key garbled", write("api-key", "kb_a kb_b"), []string{"api-key holds no API key"}, nil},
 		{"directory open to all", chmod("", 0o777), []string{"may be written by others", "chmod 700"}, nil},
-		{"store garbled", write("store.db", strings.Repeat("no data base at all", 1000)), []string{"store.db"}, nil},
+		{"store garbled", write("kubbi.db", strings.Repeat("no data base at all", 1000)), []string{"kubbi.db"}, nil},
 	} {
 		if runtime.GOOS == "windows" && strings.Contains(strings.Join(tc.want, " "), "chmod") {
 			continue // there are no modes

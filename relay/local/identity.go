@@ -42,8 +42,9 @@ func newIdentity(apiKey string) identity {
 	return identity{public: base64.RawURLEncoding.EncodeToString(public), private: private}
 }
 
-// mark is what a token ends with whose random part is head, if the relay with
-// that public key made it.
+// mark is what a token ends with that begins with head, 8 bytes of time and 16 random
+// ones, if the relay with that public key made it. So 128 bits of such a token are
+// random.
 func mark(public string, head []byte) (m [8]byte) {
 	h := sha256.New()
 	h.Write([]byte("kubbi-mcp/local/2/mark/" + public + "/"))

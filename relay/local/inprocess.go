@@ -182,6 +182,8 @@ func (w *answer) finish(panicked any) {
 		w.ready <- result{err: io.ErrUnexpectedEOF}
 	case panicked == nil:
 		w.pipe.Close()
+	case w.ctx.Err() != nil: // that is why it panicked
+		w.pipe.CloseWithError(w.ctx.Err())
 	default:
 		w.pipe.CloseWithError(io.ErrUnexpectedEOF)
 	}

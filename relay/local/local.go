@@ -5,9 +5,8 @@
 // The directory is 0700 and holds these files, each 0600:
 //
 //	keyring.json  the master keys (atrest.Keyring); its .lock file stands beside it once they were changed
-//	store.db      the SQLite store; its -wal, -shm and lock files stand beside it
+//	kubbi.db      the SQLite store; its -wal, -shm, lock and slots files and the folder kubbi.bodies stand beside it
 //	api-key       the API key that RoundTripper adds to producer requests
-//	spool-*.tmp   large payloads on their way in or out (package spool)
 //
 // Nothing that may hold or open a payload is ever made anew over what was lost:
 // a store without its master key is an error that says what to do.

@@ -24,7 +24,7 @@ func TestOwnKeyRevoked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	db, err := sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(dir, "store.db")})
+	db, err := sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(dir, "kubbi.db")})
 	if err != nil {
 		t.Fatal(err)
 	}

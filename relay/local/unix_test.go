@@ -49,7 +49,7 @@ func TestFirstRunIsPrivate(t *testing.T) {
 		t.Fatal(err)
 	}
 	sort.Strings(names)
-	for _, want := range []string{"api-key", "keyring.json", "store.db"} {
+	for _, want := range []string{"api-key", "keyring.json", "kubbi.db"} {
 		if i := sort.SearchStrings(names, want); i == len(names) || names[i] != want {
 			t.Errorf("no %s among %v", want, names)
 		}

@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -18,9 +19,14 @@ import (
 const (
 	probePatience = 2 * time.Second  // for a check
 	checksAge     = time.Second      // in which checks are not done anew, however many ask
-	keysAge       = 10 * time.Second // in which the store is not asked anew which keys it needs
+	keysAge       = 10 * time.Second // in which the store is not asked anew which keys it needs, nor what time it is
 	watchedFor    = time.Minute      // in which somebody who has asked will ask again
 )
+
+// MaxSkew is how far a relay's clock may be from its store's: expiry, grace and
+// quotas go by the relays' clocks, and idempotency keys count once only where these
+// agree.
+const MaxSkew = time.Second
 
 // readiness is the answer of /readyz. A check that has passed says "ok".
 type readiness struct {
@@ -28,11 +34,14 @@ type readiness struct {
 	Process string `json:"process"`
 	Store   string `json:"store"`
 	Keyring string `json:"keyring"`
+	Clock   string `json:"clock"`
 }
 
 const ok = "ok"
 
-func (r *readiness) ready() bool { return r.Process == ok && r.Store == ok && r.Keyring == ok }
+func (r *readiness) ready() bool {
+	return r.Process == ok && r.Store == ok && r.Keyring == ok && r.Clock == ok
+}
 
 // health knows whether a service should be sent requests.
 type health struct {
@@ -45,6 +54,8 @@ type health struct {
 	checked  time.Time
 	keys     string // what the last look at the keys came to
 	looked   time.Time
+	clock    string // what the last look at the clocks came to
+	compared time.Time
 
 	mu       sync.Mutex
 	stopping bool
@@ -85,16 +96,23 @@ func (h *health) check(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), probePatience)
 	defer cancel()
 	before := h.last
-	h.last = readiness{Process: ok, Store: ok, Keyring: "not known"}
+	h.last = readiness{Process: ok, Store: ok, Keyring: "not known", Clock: "not known"}
 	var why error
 	if why = h.store.Ping(ctx); why != nil {
 		h.last.Store = "unreachable"
 	} else {
+		var skewed error
+		if h.clock != ok || time.Since(h.compared) >= keysAge {
+			h.clock, skewed = h.lookAtClock(ctx)
+			h.compared = time.Now()
+		}
+		h.last.Clock = h.clock
 		if h.keys != ok || time.Since(h.looked) >= keysAge {
 			h.keys, why = h.lookAtKeys(ctx)
 			h.looked = time.Now()
 		}
 		h.last.Keyring = h.keys
+		why = errors.Join(why, skewed)
 	}
 	first := h.checked.IsZero()
 	h.checked = time.Now()
@@ -116,6 +134,30 @@ func (h *health) lookAtKeys(ctx context.Context) (keys string, why error) {
 		return "lacks a key that the store needs", err
 	}
 	return "not known", err
+}
+
+// lookAtClock compares this machine's clock with that of the store.
+func (h *health) lookAtClock(ctx context.Context) (clock string, why error) {
+	start := time.Now()
+	ahead, err := h.store.Skew(ctx)
+	switch slack := time.Since(start) / 2; {
+	case err != nil:
+		return "not known", err
+	case ahead.Abs() > MaxSkew+slack:
+		clock = SkewText(ahead)
+		return clock, fmt.Errorf("clock %s: let both be set by NTP", clock)
+	}
+	return ok, nil
+}
+
+// SkewText says where this machine's clock stands, if the store's is ahead by so
+// much.
+func SkewText(ahead time.Duration) string {
+	way := "behind"
+	if ahead < 0 {
+		way = "ahead of"
+	}
+	return fmt.Sprintf("is %s %s the data base's", ahead.Abs().Round(time.Millisecond), way)
 }
 
 // probes adds the probes to a mux.

@@ -176,12 +176,19 @@ var errTooSlow = errors.New("the request's body comes too slowly")
 // for the store before.
 type pacedWriter struct {
 	http.ResponseWriter
-	rc *http.ResponseController
-	p  paced
+	rc    *http.ResponseController
+	p     paced
+	until time.Time // the deadline
 }
 
+// allow gives n bytes their time, where what is left of it differs by more than a
+// little: to set a deadline takes as long as much else of a short answer.
 func (w *pacedWriter) allow(n int) {
-	_ = w.rc.SetWriteDeadline(time.Now().Add(w.p.allow(int64(n))))
+	until := time.Now().Add(w.p.allow(int64(n)))
+	if d := until.Sub(w.until); d < 0 || d >= w.p.stall/16 {
+		w.until = until
+		_ = w.rc.SetWriteDeadline(until)
+	}
 }
 
 func (w *pacedWriter) WriteHeader(status int) {

@@ -2,8 +2,9 @@
 // slow clients, probes, metrics, and an end that cuts no request short.
 //
 //	GET /livez   the process answers
-//	GET /readyz  it should be sent requests: the store answers, the keyring has
-//	             every key that the store needs, and it is not about to stop
+//	GET /readyz  it should be sent requests: the store answers, its clock and this
+//	             machine's agree within a second, the keyring has every key
+//	             that the store needs, and it is not about to stop
 //	/metrics     for Prometheus, and both probes: only on a listener of their own
 //	the rest     is the relay's
 package service

@@ -73,7 +73,7 @@ func serve(t *testing.T, change func(*Config)) *served {
 	if err := keyring.Make(s.ring, rand.Reader, time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	db, err := sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(dir, "store.db"), Logger: log})
+	db, err := sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(dir, "kubbi.db"), Logger: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -282,14 +282,17 @@ func TestReady(t *testing.T) {
 // does not have.
 func TestReadyKeys(t *testing.T) {
 	s := serve(t, nil)
-	const foreign = "0123456789abcdef"
+	const foreign, foreignID = "0123456789abcdef", "01a20e51-b2b3-78f9-8003-d25e59a95fb1"
 	now := time.Now()
+	_, number, err := store.ParseID(foreignID)
+	if err != nil {
+		t.Fatal(err)
+	}
 	k := &store.Kubbi{
-		ID: "01a20e51-b2b3-78f9-8003-d25e59a95fb1", Owner: "test", Token: relay.HashSecret("t"), MasterKey: foreign,
+		ID: foreignID, Owner: "test", Token: store.Token{Number: number, Hash: relay.HashSecret("t")}, MasterKey: foreign, Secret: store.Secret{1}, Record: []byte("x"),
 		ContentType: "text/plain", Size: 1, CreatedAt: now, ExpiresAt: now.Add(time.Hour),
 	}
-	payload := func(yield func(store.Chunk, error) bool) { yield(store.Chunk{Sealed: []byte("x")}, nil) }
-	if _, err := s.db.Create(t.Context(), k, payload, nil, store.Quota{}, now); err != nil {
+	if _, err := s.db.Create(t.Context(), k, strings.NewReader("x"), nil, store.Quota{}, now); err != nil {
 		t.Fatal(err)
 	}
 	lacks := func() bool {

@@ -30,8 +30,9 @@ func TestSlowReadersHoldLittle(t *testing.T) {
 		accept string
 		each   int64 // bytes that a reader may hold
 	}{
-		"JSON":         {8, "application/json", 4 << 20}, // a sealed chunk, its plaintext, and some buffers
-		"file to save": {8, "text/html", 4 << 20},
+		"JSON":         {8, "application/json", 512 << 10}, // a chunk and some buffers
+		"raw":          {8, api.TypeRaw, 512 << 10},
+		"file to save": {8, "text/html", 512 << 10},
 		"page":         {1, "text/html", 4 << 20}, // a few get a page, the others a file to save
 	} {
 		t.Run(name, func(t *testing.T) {

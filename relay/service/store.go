@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"errors"
+	"io"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -86,39 +87,41 @@ func (c *counted) count(call string, err error) {
 	c.failures.WithLabelValues(call).Inc()
 }
 
-func (c *counted) Create(ctx context.Context, k *store.Kubbi, payload store.Chunks, key *store.CreateKey, quota store.Quota, now time.Time) (*store.Replay, error) {
+func (c *counted) Create(ctx context.Context, k *store.Kubbi, payload io.Reader, key *store.CreateKey, quota store.Quota, now time.Time) (*store.Replay, error) {
 	// What the payload fails with is the client's, or the relay's own.
-	var broken error
-	watched := func(yield func(store.Chunk, error) bool) {
-		for chunk, err := range payload {
-			if err != nil {
-				broken = err
-			}
-			if !yield(chunk, err) {
-				return
-			}
-		}
-	}
+	watched := &watchedReader{Reader: payload}
 	replay, err := c.Store.Create(ctx, k, watched, key, quota, now)
-	if broken == nil {
+	if !watched.failed {
 		c.count("create", err)
 	}
 	return replay, err
 }
 
-func (c *counted) Inspect(ctx context.Context, token store.Hash, now time.Time) (*store.Kubbi, error) {
+// watchedReader notes whether a reader has failed.
+type watchedReader struct {
+	io.Reader
+	failed bool
+}
+
+func (r *watchedReader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	r.failed = r.failed || err != nil && !errors.Is(err, io.EOF)
+	return n, err
+}
+
+func (c *counted) Inspect(ctx context.Context, token store.Token, now time.Time) (*store.Kubbi, error) {
 	k, err := c.Store.Inspect(ctx, token, now)
 	c.count("inspect", err)
 	return k, err
 }
 
-func (c *counted) Claim(ctx context.Context, token store.Hash, key *store.ClaimKey, opens []string, now time.Time) (*store.Claimed, error) {
+func (c *counted) Claim(ctx context.Context, token store.Token, key *store.ClaimKey, opens []string, now time.Time) (*store.Claimed, error) {
 	claimed, err := c.Store.Claim(ctx, token, key, opens, now)
 	c.count("claim", err)
 	return claimed, err
 }
 
-func (c *counted) Release(ctx context.Context, token, key store.Hash, now time.Time) error {
+func (c *counted) Release(ctx context.Context, token store.Token, key store.Hash, now time.Time) error {
 	err := c.Store.Release(ctx, token, key, now)
 	c.count("release", err)
 	return err

@@ -4,16 +4,17 @@
 // A store sees only sealed payloads and hashes of tokens and keys. It has no
 // clock: every call that depends on the time is given it, so that many nodes
 // can agree and tests can decide. All times are UTC; a store keeps milliseconds.
+//
+// What ends is forgotten by its Secret: every key of a kubbi is derived from it,
+// so once a store has overwritten it, nobody opens any copy of the payload.
 package store
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
+	"io"
 	"time"
-
-	"github.com/google/uuid"
 )
 
 // The errors of a Store, matched with errors.Is. An error that is none of
@@ -29,7 +30,9 @@ var (
 	ErrDailyQuota  = errors.New("daily quota of kubbis used up")
 	ErrActiveQuota = errors.New("quota of active kubbis used up")
 	ErrMasterKey   = errors.New("kubbi is sealed under a master key that the caller does not have")
-	ErrUnavailable = errors.New("store unavailable") // a lost connection, a full disk, a lock not got in time: worth a retry
+	ErrUnavailable = errors.New("store unavailable") // a lost connection, a lock not got in time: worth a retry
+	ErrFull        = errors.New("no storage left")   // for a create; the error that wraps it says the figures
+	ErrDamaged     = errors.New("stored kubbi is damaged")
 )
 
 // Status is where a kubbi is in its life.
@@ -58,33 +61,32 @@ func (s Status) Err() error {
 	return fmt.Errorf("unknown status %d", s)
 }
 
-var errID = errors.New("kubbi id is not a UUID in lower case")
-
-// ParseID reads Kubbi.ID, or a Notice's. Every spelling but the one that it is
-// given in is an error.
-func ParseID(id string) (uuid.UUID, error) {
-	u, err := uuid.Parse(id)
-	if err != nil || u.String() != id {
-		return uuid.UUID{}, errID
-	}
-	return u, nil
-}
-
 // Hash is the SHA-256 of a claim token, an API key or an idempotency key.
 type Hash [32]byte
 
+// Secret is 32 random bytes that all keys of one kubbi are derived from, beside
+// the master key. The zero Secret is that of a kubbi that is wiped.
+type Secret [32]byte
+
+// Token is what finds a kubbi for its consumers: the number that its claim
+// token begins with, and the hash of the whole.
+type Token struct {
+	Number Number
+	Hash   Hash
+}
+
 // Kubbi is all that a store knows of a kubbi but its payload.
 type Kubbi struct {
-	ID          string // a UUID in lower case
+	ID          string // a UUID in lower case that carries Token.Number: see Number.ID
 	Owner       string // the APIKey.Owner that created it
-	Token       Hash
-	MasterKey   string // id of the master key that its payload is sealed under
+	Token       Token
+	MasterKey   string // id of the master key that it is sealed under
+	Secret      Secret // never zero when it is created; zero once terminal
 	Package     bool   // a package of files; else a single content
 	ContentType string // single content
-	Files       []File // package; nil once terminal
-	FileCount   int    // package; kept in a tombstone
+	FileCount   int    // package
 	Size        int64  // bytes of the payload before sealing
-	Metadata    []byte // a JSON object, or nil; nil once terminal
+	Record      []byte // sealed: what the payload is bound to, file names and metadata; at most MaxRecord bytes; nil once terminal
 	Notify      []byte // sealed, who is to be told of what happens; nil: nobody; nil once terminal
 
 	MaxRetrievals    int // 0: unlimited
@@ -98,35 +100,17 @@ type Kubbi struct {
 	EndedAt   time.Time // when the status became terminal; zero while active
 }
 
-// File describes one file of a package. Its place in Kubbi.Files is its part
-// number in the payload; a single content is part 0.
-type File struct {
-	Name        string `json:"name"`
-	ContentType string `json:"content_type"`
-	Role        string `json:"role,omitempty"`
-	Encoding    string `json:"encoding,omitempty"` // as the producer gave it
-	Size        int64  `json:"size"`               // bytes before sealing
-}
+// MaxInRow is the longest sealed payload, in bytes, that a store keeps with its
+// row: 64 KiB and what sealing adds.
+const MaxInRow = 64<<10 + 1<<10
 
-// Chunk is one sealed piece of a payload. Chunks are ordered by Part, then
-// Index, both from 0 without gaps; every part has at least one. Sealed may be
-// used again by whoever yields it once the next chunk is asked for.
-type Chunk struct {
-	Part, Index int
-	Sealed      []byte // nonce and ciphertext as relay/atrest wrote them; at most MaxChunk bytes
-}
-
-// MaxChunk is the largest Chunk.Sealed a store must take, in bytes: 1 MiB and
-// room for nonce, tag and a header.
-const MaxChunk = 1<<20 + 256
-
-// Chunks is a payload in order. An error ends it.
-type Chunks = iter.Seq2[Chunk, error]
+// MaxRecord is the longest Kubbi.Record that a store must take, in bytes.
+const MaxRecord = 256 << 10
 
 // CreateKey makes a create idempotent.
 type CreateKey struct {
 	Key     Hash          // hash of owner and Idempotency-Key
-	Request Hash          // keyed hash of the request, to tell reuse with another one
+	Request Hash          // keyed hash of the request, to tell reuse with another one; may be set until the payload has ended
 	Answer  []byte        // sealed, what a replay needs to give the same answer
 	Grace   time.Duration // how long a replay is answered
 }
@@ -145,11 +129,11 @@ type Quota struct {
 
 // Claimed is a successful claim.
 type Claimed struct {
-	Kubbi          // as it was right after the claim was counted; Files and Metadata are always there
-	Number  int    // which retrieval this was, from 1; the same in a replay
-	Burned  bool   // this claim was the last allowed one; the same in a replay
-	Replay  bool   // the same key had claimed before, and nothing was counted
-	Payload Chunks // may be ranged over once, until the claim's context ends
+	Kubbi                 // as it was right after the claim was counted; Secret and Record are always there
+	Number  int           // which retrieval this was, from 1; the same in a replay
+	Burned  bool          // this claim was the last allowed one; the same in a replay
+	Replay  bool          // the same key had claimed before, and nothing was counted
+	Payload io.ReadCloser // the sealed payload; it ends with the claim's context; the caller closes it
 }
 
 // APIKey is a producer's key.
@@ -187,7 +171,7 @@ const (
 // Notice is an event that somebody is to be told of.
 type Notice struct {
 	ID       string // a UUID; the same in every attempt
-	Kubbi    Kubbi  // as it was right after the event, without Files and Metadata; Notify is always there
+	Kubbi    Kubbi  // as it was right after the event, without Secret and Record; Notify is always there
 	Event    Event
 	At       time.Time
 	Attempts int // how often Notices has handed it out, this time included
@@ -203,9 +187,9 @@ type Stats struct {
 
 // Page asks for one page of a list.
 type Page struct {
-	Number int   // from 1
-	Limit  int   // at least 1
-	Anchor int64 // 0, or Listed.Anchor of an earlier page
+	Number int    // from 1
+	Limit  int    // at least 1
+	Anchor Anchor // zero, or Listed.Anchor of an earlier page
 
 	Status *Status // only kubbis of that status; nil: of any
 }
@@ -213,8 +197,16 @@ type Page struct {
 // Listed is one page of a list.
 type Listed struct {
 	Kubbis []Kubbi
-	Total  int   // of the whole list
-	Anchor int64 // pass it on for the next page; never 0
+	Total  int    // of the whole list
+	Anchor Anchor // pass it on for the next page; never zero
+}
+
+// Anchor holds a list still while its pages are read: the page after the one that
+// gave it goes on where that one ended.
+type Anchor struct {
+	Newest Number // above all numbers of the list
+	Page   int    // that gave the anchor
+	After  Number // the last one on it
 }
 
 // Swept is what a sweep did.
@@ -241,22 +233,24 @@ type Swept struct {
 // whether or not a sweep has seen it: an Active one is returned, and counted
 // as ended, as Expired with EndedAt = ExpiresAt.
 //
-// Wiping means that the payload, Files and Metadata are overwritten in the
-// statement that sets the terminal status, or the one that ends the last
-// grace, and that within a second after the call no file of the store holds
-// their bytes any more. A backend whose files are not its own to write says in
-// its package comment what remains, and for how long. What is left is a
-// tombstone.
+// Wiping means that the kubbi's Secret is overwritten, so that nothing opens
+// its payload and Record any more, whoever holds a copy of them, the master key
+// and the claim token. The call that wipes makes it a tombstone, without Secret
+// and Record; within a second after the call no file of the store holds the
+// Secret, and after Delete none holds it when the call returns. Where a process
+// ends before that, the next Open or Sweep does it. Payload and Record are
+// removed when it is convenient. A backend whose files are not its own to write
+// says in its package comment what remains, and for how long.
 type Store interface {
-	// Create stores k and its payload in one step, durable when it returns. It
-	// reads the payload once; an error from the payload is returned as it is,
-	// and nothing is stored. An id or token already in use is ErrExists. The
-	// payload may be empty of bytes, but every part has a chunk.
+	// Create stores k and its sealed payload in one step, durable when it
+	// returns. It reads the payload once, to its end; an error from the payload
+	// is returned as it is, and nothing is stored. A number, id or token already
+	// in use is ErrExists, and so is a Token.Number that does not fit the ID.
 	//
 	// With a key that is new, or whose grace has ended, it creates k and
 	// returns nil. With a key used within its grace for an equal Request it
-	// creates nothing and returns the Replay of the first call, in which Files
-	// and Metadata are nil if they are wiped by now; it may have read some of
+	// creates nothing and returns the Replay of the first call, in which Secret
+	// and Record are missing if they are wiped by now; it may have read some of
 	// the payload. For another Request it returns ErrKeyReused.
 	//
 	// A quota that is used up is ErrDailyQuota or ErrActiveQuota, and nothing
@@ -264,11 +258,14 @@ type Store interface {
 	// no more succeed than its quota has room for; the day is that of now. A
 	// replay is answered whatever the quota. Active counts all active kubbis
 	// of the owner, Daily those of the day that were created under a Daily.
-	Create(ctx context.Context, k *Kubbi, payload Chunks, key *CreateKey, quota Quota, now time.Time) (*Replay, error)
+	//
+	// Where less storage is left than the store keeps in reserve for claims,
+	// deletes and expiry, it is ErrFull, and nothing is stored.
+	Create(ctx context.Context, k *Kubbi, payload io.Reader, key *CreateKey, quota Quota, now time.Time) (*Replay, error)
 
 	// Inspect returns the active kubbi with that token, and counts nothing.
 	// ErrNotFound, ErrExpired, ErrBurned and ErrDeleted say why there is none.
-	Inspect(ctx context.Context, token Hash, now time.Time) (*Kubbi, error)
+	Inspect(ctx context.Context, token Token, now time.Time) (*Kubbi, error)
 
 	// Claim is one atomic step: it checks status, expiry and count, counts one
 	// retrieval, and returns the payload; the claim that reaches MaxRetrievals
@@ -287,33 +284,34 @@ type Store interface {
 	// A kubbi whose MasterKey is not among opens is ErrMasterKey; nil stands
 	// for all keys.
 	//
-	// The other errors are Inspect's, and a failed claim counts nothing. A claim
+	// The other errors are Inspect's, and a failed claim counts nothing; one whose
+	// payload is missing is ErrDamaged. A claim
 	// with a key of a kubbi that has ended while the grace of another key is open
 	// gets an error that is ErrOtherKey as well: the key may be a guess.
 	//
 	// If the kubbi has Notify, a counted claim leaves an EventClaimed notice,
 	// and the last one an EventBurned notice after it.
-	Claim(ctx context.Context, token Hash, key *ClaimKey, opens []string, now time.Time) (*Claimed, error)
+	Claim(ctx context.Context, token Token, key *ClaimKey, opens []string, now time.Time) (*Claimed, error)
 
 	// Release ends the grace of the claim made with that key, and wipes the
 	// payload if the kubbi is terminal and no other grace is open. A token that is
 	// not there is ErrNotFound. If the key has no grace, while one of another key
 	// is open, it is ErrOtherKey; else releasing again is no error.
-	Release(ctx context.Context, token, key Hash, now time.Time) error
+	Release(ctx context.Context, token Token, key Hash, now time.Time) error
 
 	// Get returns that owner's kubbi, in any status, ErrNotFound if there is
 	// none or it is someone else's.
 	Get(ctx context.Context, owner, id string, now time.Time) (*Kubbi, error)
 
-	// List returns a page of the owner's kubbis in any status, newest first,
-	// those of the same millisecond in the order of creation, latest first.
-	// Pages asked for with the same Anchor show the list as of the first of
-	// them: no kubbi created since, none twice, and none left out unless it was
-	// removed. A page beyond the end is empty.
+	// List returns a page of the owner's kubbis in any status, newest first: by
+	// their numbers. Pages asked for with the same Anchor show the list as of the
+	// first of them: no kubbi with a higher number than there was then, none twice, and
+	// none left out unless it was removed, for whoever reads them in order. A
+	// create that is under way meanwhile may be in them. A page beyond the end is
+	// empty, and the last page costs no more than the first.
 	//
 	// With a Status the list, and its Total, hold only the kubbis that have that
-	// status now. When one of them changes its status or is removed between two
-	// pages, those after it move up by one place.
+	// status now.
 	List(ctx context.Context, owner string, p Page, now time.Time) (*Listed, error)
 
 	// Delete ends the owner's active kubbi, wipes it at once whatever grace is
@@ -372,6 +370,10 @@ type Store interface {
 
 	// Ping returns nil when the store can be read.
 	Ping(ctx context.Context) error
+
+	// Skew is by how much the clock of the machine that keeps the data is ahead of
+	// this process's clock; 0 where it is the same machine.
+	Skew(ctx context.Context) (time.Duration, error)
 
 	// Close waits for running calls, writes back what it must, and releases
 	// the store. Calls after it return an error. Closing twice is no error.

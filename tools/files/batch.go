@@ -331,7 +331,10 @@ func (b *Batch) sync() error {
 }
 
 // Close takes away what was not committed.
-func (b *Batch) Close() error {
+func (b *Batch) Close() error { return errors.Join(b.Unstage(), b.dir.Close()) }
+
+// Unstage takes away what was staged, so that it can be staged again.
+func (b *Batch) Unstage() error {
 	var err error
 	for _, s := range b.staged {
 		if rerr := remove.In(b.dir, s.temp); !errors.Is(rerr, fs.ErrNotExist) {
@@ -339,5 +342,5 @@ func (b *Batch) Close() error {
 		}
 	}
 	b.staged = nil
-	return errors.Join(err, b.dir.Close())
+	return err
 }

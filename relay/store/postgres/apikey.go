@@ -20,7 +20,7 @@ func (s *Store) PutAPIKey(ctx context.Context, k store.APIKey) error {
 	return s.run(ctx, func(q *session) error {
 		var b pgx.Batch
 		b.Queue("INSERT INTO api_key ("+keyColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (hash) DO NOTHING",
-			k.Hash[:], k.Owner, k.Label, ms(k.CreatedAt), ms(k.ExpiresAt), ms(k.RevokedAt),
+			k.Hash[:], k.Owner, k.Label, at(k.CreatedAt), at(k.ExpiresAt), at(k.RevokedAt),
 			k.MaxTTL.Milliseconds(), k.MaxBytes, k.Rate, k.Quota.Daily, k.Quota.Active)
 		return q.apply(ctx, &b)
 	})
@@ -33,7 +33,7 @@ func (s *Store) APIKey(ctx context.Context, hash store.Hash) (*store.APIKey, err
 
 // RevokeAPIKey revokes a key: see store.Store.
 func (s *Store) RevokeAPIKey(ctx context.Context, hash store.Hash, now time.Time) (*store.APIKey, error) {
-	return s.oneKey(ctx, "UPDATE api_key SET revoked_at = coalesce(revoked_at, $2) WHERE hash = $1 RETURNING "+keyColumns, hash[:], ms(now))
+	return s.oneKey(ctx, "UPDATE api_key SET revoked_at = coalesce(revoked_at, $2) WHERE hash = $1 RETURNING "+keyColumns, hash[:], at(now))
 }
 
 func (s *Store) oneKey(ctx context.Context, sql string, args ...any) (*store.APIKey, error) {
@@ -66,14 +66,14 @@ func (s *Store) keys(ctx context.Context, sql string, args ...any) ([]store.APIK
 			for rows.Next() {
 				var k store.APIKey
 				var hash []byte
-				var created, expires, revoked when
+				var created, expires, revoked store.Millis
 				var ttl int64
-				if err := rows.Scan(&hash, &k.Owner, &k.Label, &created, &expires, &revoked,
+				if err := rows.Scan(&hash, &k.Owner, &k.Label, to(&created), to(&expires), to(&revoked),
 					&ttl, &k.MaxBytes, &k.Rate, &k.Quota.Daily, &k.Quota.Active); err != nil {
 					return err
 				}
 				copy(k.Hash[:], hash)
-				k.CreatedAt, k.ExpiresAt, k.RevokedAt = created.time(), expires.time(), revoked.time()
+				k.CreatedAt, k.ExpiresAt, k.RevokedAt = created.Time(), expires.Time(), revoked.Time()
 				k.MaxTTL = time.Duration(ttl) * time.Millisecond
 				keys = append(keys, k)
 			}

@@ -5,6 +5,7 @@ package postgres_test
 import (
 	"context"
 	"crypto/rand"
+	"io"
 	"runtime"
 	"testing"
 	"time"
@@ -33,25 +34,23 @@ func benchSealed() []byte {
 	return sealed
 }
 
-func benchCreate(ctx context.Context, s *postgres.Store, sealed []byte) (store.Hash, error) {
+func benchCreate(ctx context.Context, s *postgres.Store, sealed []byte) (store.Token, error) {
 	k := newKubbi("local", 1)
 	key := &store.CreateKey{Key: randomHash(), Request: randomHash(), Answer: make([]byte, 80), Grace: time.Minute}
 	_, err := s.Create(ctx, k, payloadOf(sealed), key, store.Quota{}, t0)
 	return k.Token, err
 }
 
-func benchClaim(ctx context.Context, s *postgres.Store, token store.Hash) (*store.ClaimKey, error) {
+func benchClaim(ctx context.Context, s *postgres.Store, token store.Token) (*store.ClaimKey, error) {
 	key := &store.ClaimKey{Key: randomHash(), Grace: time.Minute}
 	c, err := s.Claim(ctx, token, key, nil, t0)
 	if err != nil {
 		return nil, err
 	}
-	for _, err := range c.Payload {
-		if err != nil {
-			return nil, err
-		}
+	if _, err := io.Copy(io.Discard, c.Payload); err != nil {
+		return nil, err
 	}
-	return key, nil
+	return key, c.Payload.Close()
 }
 
 // each runs f by all callers, and reports operations per second.
@@ -78,7 +77,7 @@ func BenchmarkCreate(b *testing.B) {
 
 func BenchmarkClaim(b *testing.B) {
 	s, sealed := openBench(b), benchSealed()
-	tokens := make(chan store.Hash, b.N)
+	tokens := make(chan store.Token, b.N)
 	each(b, func() error {
 		token, err := benchCreate(b.Context(), s, sealed)
 		tokens <- token
@@ -102,5 +101,24 @@ func BenchmarkCreateClaimRelease(b *testing.B) {
 			return err
 		}
 		return s.Release(b.Context(), token, key.Key, t0)
+	})
+}
+
+// BenchmarkPair is what a client without idempotency keys does.
+func BenchmarkPair(b *testing.B) {
+	s, sealed := openBench(b), benchSealed()
+	each(b, func() error {
+		k := newKubbi("local", 1)
+		if _, err := s.Create(b.Context(), k, payloadOf(sealed), nil, store.Quota{}, t0); err != nil {
+			return err
+		}
+		c, err := s.Claim(b.Context(), k.Token, nil, nil, t0)
+		if err != nil {
+			return err
+		}
+		if _, err := io.Copy(io.Discard, c.Payload); err != nil {
+			return err
+		}
+		return c.Payload.Close()
 	})
 }

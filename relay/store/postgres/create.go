@@ -3,67 +3,48 @@ package postgres
 import (
 	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"kubbi-mcp/relay/store"
-	"kubbi-mcp/relay/store/payload"
 )
 
-const (
-	// heldBytes is how much of a payload is gathered before a connection is
-	// taken. A larger one is sent in pieces of about flushBytes.
-	heldBytes  = store.MaxChunk
-	flushBytes = 2 << 20
-)
+// insertKubbi stores a kubbi.
+const insertKubbi = `INSERT INTO kubbis (number, id, token, owner, master_key, secret, content_type, package, file_count, size, pieces,
+	max_retrievals, created_at, expires_at, due, key, key_until, key_request, key_answer, record, notify, payload,
+	status, retrievals, done, grace_more)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, 0, 0, false, false)`
 
-// insertKubbi stores a kubbi and chunks of it, the last ones, in one statement.
-// It stores nothing, and gives 0 rows, if the owner has no row: a number from
-// kubbi_seq is drawn only under a lock on that row.
-const insertKubbi = `WITH o AS (SELECT name FROM owner WHERE name = $2 FOR KEY SHARE),
-	k AS (INSERT INTO kubbi (id, seq, owner, token, master_key, content_type, package, file_count, size, pieces, max_retrievals,
-		created_at, expires_at, due, key, key_until, key_request, key_answer, files, metadata, notify,
-		status, sealed, retrievals, grace_more)
-		SELECT $1::uuid, nextval('kubbi_seq'), o.name, $3::bytea, $4::text, $5::text, $6::boolean, $7::integer, $8::bigint, $9::integer, $10::integer,
-		$11::bigint, $12::bigint, $13::bigint, $14::bytea, $15::bigint, $16::bytea, $17::bytea, $18::bytea, $19::bytea, $20::bytea,
-		0, true, 0, false FROM o RETURNING id)
-	INSERT INTO chunk (kubbi, ordinal, part, idx, sealed)
-	SELECT k.id, c.ordinal, c.part, c.idx, c.sealed
-	FROM k, unnest($21::integer[], $22::integer[], $23::integer[], $24::bytea[]) AS c (ordinal, part, idx, sealed)`
+// unlessThere lets insertKubbi store nothing where number or key is in use.
+const unlessThere = " ON CONFLICT DO NOTHING"
 
-const insertChunks = `INSERT INTO chunk (kubbi, ordinal, part, idx, sealed)
-	SELECT $1::uuid, c.ordinal, c.part, c.idx, c.sealed
-	FROM unnest($2::integer[], $3::integer[], $4::integer[], $5::bytea[]) AS c (ordinal, part, idx, sealed)`
+const insertChunk = "INSERT INTO chunks (kubbi, ordinal, sealed) VALUES ($1, $2, $3)"
 
-var errNoOwner = errors.New("owner has no row")
-
-// Create stores a kubbi: see store.Store. One of up to 1 MiB and without a
-// quota is one statement: a single round trip. Of a larger one the chunks are
-// sent first, in a transaction that locks nothing until the kubbi comes last.
-func (s *Store) Create(ctx context.Context, k *store.Kubbi, payload store.Chunks, key *store.CreateKey, quota store.Quota, now time.Time) (*store.Replay, error) {
+// Create stores a kubbi: see store.Store. A small one without a quota is one
+// statement, committed with those of others (see groups). The chunks of a large one are sent first, in a
+// transaction that locks nothing until the kubbi comes last.
+func (s *Store) Create(ctx context.Context, k *store.Kubbi, payload io.Reader, key *store.CreateKey, quota store.Quota, now time.Time) (*store.Replay, error) {
 	if err := s.enter(ctx); err != nil {
 		return nil, err
 	}
 	defer s.leave()
-	id, err := store.ParseID(k.ID)
+	id, number, err := store.ParseID(k.ID)
 	if err != nil {
 		return nil, err
+	}
+	if number != k.Token.Number {
+		return nil, store.ErrExists
 	}
 	if key != nil && key.Grace < time.Millisecond {
 		key = nil
 	}
-	c := &creation{s: s, k: k, id: id, key: key, quota: quota, now: ms(now)}
-	if k.Files != nil {
-		if c.files, err = json.Marshal(k.Files); err != nil {
-			return nil, fmt.Errorf("files of kubbi: %w", err)
-		}
-	}
-	if err := c.deliver(ctx, payload); err != nil {
+	c := &creation{s: s, k: k, id: id, key: key, quota: quota, now: store.MillisOf(now)}
+	c.read.from = payload
+	if err := c.deliver(ctx); err != nil {
 		return nil, err
 	}
 	return c.replay, nil
@@ -74,115 +55,125 @@ type creation struct {
 	s      *Store
 	k      *store.Kubbi
 	id     [16]byte
-	files  []byte
 	key    *store.CreateKey
 	quota  store.Quota
-	now    when
+	now    store.Millis
 	replay *store.Replay
 	seen   seen
-	locked bool // the owner's row
 
-	held pieces
-	n    int      // chunks so far
-	tx   *session // of a large payload: some of its chunks are sent
+	read   pieceReader
+	last   []byte   // the last piece
+	pieces int      // rows of chunks; 0: last goes into the row
+	tx     *session // of a payload of more than a piece: all but the last are sent
 }
 
-// pieces are chunks as columns, which is how they are sent.
-type pieces struct {
-	ordinal, part, index []int32
-	sealed               [][]byte
-	buf                  []byte // behind sealed
+// pieceSize is how much of a payload is in memory, and in a row of chunks.
+const pieceSize = 1 << 20
+
+// pieceReader reads a payload piece by piece.
+type pieceReader struct {
+	from  io.Reader
+	buf   []byte
+	ahead bool // buf's last byte belongs to the next piece
+	eof   bool
 }
 
-func (p *pieces) add(ordinal int, c store.Chunk) {
-	p.ordinal = append(p.ordinal, int32(ordinal))
-	p.part = append(p.part, int32(c.Part))
-	p.index = append(p.index, int32(c.Index))
-	// Copied, since the payload may reuse its buffer. When buf moves, what
-	// sealed has of the old one stays as it is.
-	from := len(p.buf)
-	p.buf = append(p.buf, c.Sealed...)
-	p.sealed = append(p.sealed, orEmpty(p.buf[from:len(p.buf):len(p.buf)]))
+// next reads the next piece, of pieceSize unless the payload ends with it. It is
+// good until the next call. guess is about how long it will be.
+func (r *pieceReader) next(guess int64) ([]byte, error) {
+	const most = pieceSize + 1 // a byte more tells whether the payload has ended
+	switch {
+	case r.ahead:
+		r.buf[0] = r.buf[pieceSize]
+		r.buf = r.buf[:1]
+	case r.buf == nil:
+		r.buf = make([]byte, 0, min(max(guess, 512), most))
+	}
+	for idle := 0; !r.eof && len(r.buf) < most; {
+		if len(r.buf) == cap(r.buf) {
+			grown := make([]byte, len(r.buf), min(4*cap(r.buf), most))
+			copy(grown, r.buf)
+			r.buf = grown
+		}
+		n, err := r.from.Read(r.buf[len(r.buf):cap(r.buf)])
+		r.buf = r.buf[:len(r.buf)+n]
+		switch {
+		case err == io.EOF:
+			r.eof = true
+		case err != nil:
+			return nil, err
+		case n > 0:
+			idle = 0
+		default:
+			if idle++; idle == 100 {
+				return nil, io.ErrNoProgress
+			}
+		}
+	}
+	if r.ahead = len(r.buf) == most; r.ahead {
+		return r.buf[:pieceSize], nil
+	}
+	return r.buf, nil
 }
 
-func (p *pieces) reset() {
-	*p = pieces{p.ordinal[:0], p.part[:0], p.index[:0], p.sealed[:0], p.buf[:0]}
-}
+// ended tells whether there is no next piece.
+func (r *pieceReader) ended() bool { return r.eof && !r.ahead }
+
+// sealingRoom is about how much longer a small payload gets by sealing.
+const sealingRoom = 1 << 10
 
 // deliver reads the payload and stores it.
-func (c *creation) deliver(ctx context.Context, chunks store.Chunks) error {
-	defer func() {
-		if c.tx != nil {
-			c.tx.release(ctx)
-		}
-	}()
-	var order payload.Order
-	for chunk, err := range chunks {
-		if err == nil {
-			err = order.Next(chunk)
-		}
-		if err != nil {
-			return err
-		}
-		limit := heldBytes
-		if c.tx != nil {
-			limit = flushBytes
-		}
-		if len(c.held.buf)+len(chunk.Sealed) > limit {
-			if done, err := c.flush(ctx); err != nil || done {
-				return err
-			}
-		}
-		c.held.add(c.n, chunk)
-		c.n++
+func (c *creation) deliver(ctx context.Context) (err error) {
+	if c.last, err = c.read.next(c.k.Size + sealingRoom); err != nil {
+		return err
 	}
-	switch {
-	case c.n == 0:
-		return payload.ErrNone
-	case c.tx == nil:
-		return c.s.run(ctx, func(q *session) error { return c.small(ctx, q) })
+	if !c.read.ended() {
+		return c.large(ctx)
 	}
-	return c.finish(ctx)
+	if len(c.last) > store.MaxInRow {
+		c.pieces = 1
+	}
+	doubt := false
+	if c.quota == (store.Quota{}) && c.pieces == 0 {
+		done := false
+		doubt, err = c.s.together(ctx, c.k.Token.Number, func(b *pgx.Batch) {
+			c.queue(b, insertKubbi+unlessThere).Exec(func(tag pgconn.CommandTag) error {
+				done = tag.RowsAffected() > 0
+				return nil
+			})
+		})
+		switch {
+		case err == nil && done:
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		}
+	}
+	return c.s.runIn(ctx, doubt, func(q *session) error { return c.full(q, c.small(ctx, q)) })
 }
 
-// small stores a payload that is all in held.
+// small stores a payload that is all in last.
 func (c *creation) small(ctx context.Context, q *session) error {
-	if c.quota == (store.Quota{}) && !q.doubt {
-		switch err := c.insert(ctx, q); {
-		case err == nil:
-			return nil
-		case errors.Is(err, errNoOwner):
-			if err := c.addOwner(ctx, q); err != nil {
-				return err
-			}
-		case !violates(err):
+	if c.quota == (store.Quota{}) && c.pieces > 0 && !q.doubt {
+		var b pgx.Batch
+		c.queue(&b, insertKubbi)
+		if err := q.apply(ctx, &b); !violates(err) {
 			return err
 		}
 	}
 	return c.careful(ctx, q)
 }
 
-// insert stores the kubbi in a transaction of its own.
-func (c *creation) insert(ctx context.Context, q *session) error {
-	var b pgx.Batch
-	var n int64
-	c.queue(&b, &n)
-	if err := q.apply(ctx, &b); err != nil {
-		return err
+// full makes the error of a full disk store.ErrFull. It is not that where an
+// attempt before may have stored the kubbi.
+func (c *creation) full(q *session, err error) error {
+	if isFull(err) && !q.doubt {
+		return fmt.Errorf("%w: the disk of the data base is full: %w", store.ErrFull, serverErrorOf(err))
 	}
-	if n == 0 {
-		return errNoOwner
-	}
-	return nil
+	return err
 }
 
-func (c *creation) addOwner(ctx context.Context, q *session) error {
-	var b pgx.Batch
-	b.Queue("INSERT INTO owner (name) VALUES ($1) ON CONFLICT (name) DO NOTHING", c.k.Owner)
-	return q.apply(ctx, &b)
-}
-
-// attempts is how often a create is tried whose id, token or key is in use at
+// attempts is how often a create is tried whose number or key is in use at
 // one moment and free at the next.
 const attempts = 10
 
@@ -194,21 +185,12 @@ func (c *creation) careful(ctx context.Context, q *session) error {
 		if done || err != nil {
 			return err
 		}
-		err = c.put(ctx, q)
-		if err == nil {
-			return nil
-		}
-		if !errors.Is(err, errNoOwner) && !violates(err) {
+		if err = c.put(ctx, q); !violates(err) {
 			return err
 		}
-		// Someone was faster, or the owner is new: look again.
-		if rerr := q.rollback(ctx); rerr != nil {
-			return rerr
-		}
-		if errors.Is(err, errNoOwner) {
-			if err := c.addOwner(ctx, q); err != nil {
-				return err
-			}
+		// Someone was faster: look again.
+		if err := q.rollback(ctx); err != nil {
+			return err
 		}
 	}
 	return fmt.Errorf("%w: others create and remove the same", store.ErrUnavailable)
@@ -218,7 +200,8 @@ func (c *creation) careful(ctx context.Context, q *session) error {
 type seen struct {
 	mine   bool // what an attempt before has stored
 	exists bool
-	reused bool
+	keyed  bool // another kubbi has the key in its grace
+	reused bool // and was another request
 	forget bool // another kubbi must forget the key, whose grace has ended
 	replay *store.Replay
 }
@@ -227,40 +210,31 @@ type seen struct {
 // tells whether the kubbi may be stored. It is done if that is so already. With
 // a quota it leaves the owner's row locked.
 func (c *creation) look(ctx context.Context, q *session, b *pgx.Batch) (done bool, err error) {
-	c.seen, c.locked = seen{}, false
+	c.seen = seen{}
 	if c.quota != (store.Quota{}) {
-		b.Queue("SELECT name FROM owner WHERE name = $1 FOR UPDATE", c.k.Owner).QueryRow(func(res pgx.Row) error {
-			var name string
-			err := res.Scan(&name)
-			c.locked = err == nil
-			if errors.Is(err, pgx.ErrNoRows) {
-				return nil
-			}
-			return err
-		})
+		b.Queue("INSERT INTO owners (name) VALUES ($1) ON CONFLICT (name) DO NOTHING", c.k.Owner)
+		b.Queue("SELECT name FROM owners WHERE name = $1 FOR UPDATE", c.k.Owner)
 	}
-	b.Queue("SELECT "+columns+", key_request, key_answer FROM kubbi WHERE id = $1 OR token = $2 OR key = $3", c.id, c.k.Token[:], c.keyBytes()).
+	b.Queue("SELECT "+columns+", key_request, key_answer FROM kubbis WHERE number = $1 OR key = $2", int64(c.k.Token.Number), c.keyBytes()).
 		Query(func(rows pgx.Rows) error {
 			for rows.Next() {
 				var r row
 				var request, answer []byte
-				if err := rows.Scan(r.fields(&request, &answer)...); err != nil {
+				if err := r.scan(rows, &request, &answer); err != nil {
 					return err
 				}
-				if err := c.see(&r, q.doubt, request, answer); err != nil {
-					return err
-				}
+				c.see(&r, q.doubt, request, answer)
 			}
 			return rows.Err()
 		})
 	var active, today int64
 	if c.quota.Active > 0 {
-		b.Queue("SELECT count(*) FROM (SELECT 1 FROM kubbi WHERE owner = $1 AND status = 0 AND expires_at > $2 LIMIT $3) AS a",
-			c.k.Owner, c.now, c.quota.Active).QueryRow(func(res pgx.Row) error { return res.Scan(&active) })
+		b.Queue("SELECT count(*) FROM (SELECT 1 FROM kubbis WHERE owner = $1 AND NOT done AND expires_at > $2 AND status = 0 LIMIT $3) AS a",
+			c.k.Owner, when(c.now), c.quota.Active).QueryRow(func(res pgx.Row) error { return res.Scan(&active) })
 	}
 	if c.quota.Daily > 0 {
 		w := c.day()
-		b.Queue("SELECT coalesce(max(n), 0) FROM used WHERE ends = $1 AND length = $2 AND bucket = $3", w.ends, w.length, w.bucket[:]).
+		b.Queue("SELECT coalesce(max(n), 0) FROM uses WHERE ends = $1 AND length = $2 AND bucket = $3", w.ends, w.length, w.bucket[:]).
 			QueryRow(func(res pgx.Row) error { return res.Scan(&today) })
 	}
 	if err := q.step(ctx, b); err != nil {
@@ -269,6 +243,8 @@ func (c *creation) look(ctx context.Context, q *session, b *pgx.Batch) (done boo
 	switch {
 	case c.seen.mine:
 		return true, nil
+	case c.seen.keyed && !c.read.ended():
+		return false, nil // nobody knows yet which request it is
 	case c.seen.replay != nil:
 		c.replay = c.seen.replay
 		return true, nil
@@ -284,76 +260,65 @@ func (c *creation) look(ctx context.Context, q *session, b *pgx.Batch) (done boo
 	return false, nil
 }
 
-// see looks at a kubbi that has the id, the token or the key.
-func (c *creation) see(r *row, doubt bool, request, answer []byte) error {
-	sameID, sameToken := r.id == c.id, bytes.Equal(r.token, c.k.Token[:])
+// see looks at a kubbi that has the number or the key.
+func (c *creation) see(r *row, doubt bool, request, answer []byte) {
+	sameNumber := r.number == c.k.Token.Number
+	sameKey := c.key != nil && bytes.Equal(r.key, c.key.Key[:])
 	switch {
-	case doubt && sameID && sameToken:
+	case doubt && sameNumber && r.id == c.id && r.has(c.k.Token):
 		c.seen.mine = true // nobody else has drawn the same random numbers
-		return nil
-	case c.key != nil && bytes.Equal(r.key, c.key.Key[:]) && r.keyUntil > c.now:
+	case sameKey && r.KeyUntil > c.now:
+		c.seen.keyed = true
 		if !bytes.Equal(request, c.key.Request[:]) {
 			c.seen.reused = true
-			return nil
+			return
 		}
 		first := *r
-		first.status = store.Active
-		first.retrievals = 0
-		first.first, first.last, first.ended = never, never, never
-		k, err := first.kubbi()
-		c.seen.replay = &store.Replay{Kubbi: k, Answer: answer}
-		return err
+		first.Status, first.Retrievals = store.Active, 0
+		first.First, first.Last, first.Ended = never, never, never
+		c.seen.replay = &store.Replay{Kubbi: first.kubbi(), Answer: answer}
+	default:
+		c.seen.exists = c.seen.exists || sameNumber
+		c.seen.forget = c.seen.forget || sameKey
 	}
-	c.seen.exists = c.seen.exists || sameID || sameToken
-	c.seen.forget = c.seen.forget || c.key != nil && bytes.Equal(r.key, c.key.Key[:])
-	return nil
 }
 
 // put stores what look has found room for, and commits.
 func (c *creation) put(ctx context.Context, q *session) error {
-	if c.quota != (store.Quota{}) && !c.locked {
-		return errNoOwner
-	}
 	var b pgx.Batch
 	if c.seen.forget {
-		b.Queue("UPDATE kubbi SET key = NULL, key_until = NULL, key_request = NULL, key_answer = NULL WHERE key = $1 AND key_until <= $2",
-			c.key.Key[:], c.now)
+		b.Queue("UPDATE kubbis SET key = NULL, key_until = NULL, key_request = NULL, key_answer = NULL WHERE key = $1 AND key_until <= $2",
+			c.key.Key[:], when(c.now))
 	}
 	if c.quota.Daily > 0 {
 		w := c.day()
-		b.Queue(`INSERT INTO used AS u (ends, length, bucket, n, taken) VALUES ($1, $2, $3, 1, 1)
+		b.Queue(`INSERT INTO uses AS u (ends, length, bucket, n, taken) VALUES ($1, $2, $3, 1, 1)
 			ON CONFLICT (ends, length, bucket) DO UPDATE SET n = u.n + 1`, w.ends, w.length, w.bucket[:])
 	}
-	var n int64
-	c.queue(&b, &n)
-	if c.locked {
-		return q.commit(ctx, &b) // the owner has a row, so that the kubbi is stored
-	}
-	if err := q.step(ctx, &b); err != nil {
-		return err
-	}
-	if n == 0 {
-		return errNoOwner
-	}
-	return q.commit(ctx, &pgx.Batch{})
+	c.queue(&b, insertKubbi)
+	return q.commit(ctx, &b)
 }
 
-// queue queues insertKubbi with what is held. n is how many chunks it stored.
-func (c *creation) queue(b *pgx.Batch, n *int64) {
+// queue queues the last piece and, by a statement, the kubbi.
+func (c *creation) queue(b *pgx.Batch, insert string) *pgx.QueuedQuery {
 	k := c.k
-	due, keyUntil := ms(k.ExpiresAt), never
-	var request, answer []byte
+	life := store.Life{
+		Expires: store.MillisOf(k.ExpiresAt), Sealed: true, KeyUntil: never,
+		First: never, Last: never, Ended: never,
+	}
+	var request, answer, inRow []byte
 	if c.key != nil {
-		keyUntil = c.now + when(c.key.Grace.Milliseconds())
-		due = min(due, keyUntil)
+		life.KeyUntil = c.now.After(c.key.Grace)
 		request, answer = c.key.Request[:], c.key.Answer
 	}
-	b.Queue(insertKubbi, c.id, k.Owner, k.Token[:], k.MasterKey, k.ContentType, k.Package, k.FileCount, k.Size, c.n, k.MaxRetrievals,
-		ms(k.CreatedAt), ms(k.ExpiresAt), due, c.keyBytes(), keyUntil, request, answer, c.files, k.Metadata, k.Notify,
-		c.held.ordinal, c.held.part, c.held.index, c.held.sealed).Exec(func(tag pgconn.CommandTag) error {
-		*n = tag.RowsAffected()
-		return nil
-	})
+	if c.pieces == 0 {
+		inRow = orEmpty(c.last)
+	} else {
+		b.Queue(insertChunk, int64(k.Token.Number), c.pieces-1, c.last)
+	}
+	return b.Queue(insert, int64(k.Token.Number), c.id, k.Token.Hash[:], k.Owner, k.MasterKey, k.Secret[:], k.ContentType, k.Package, k.FileCount,
+		k.Size, c.pieces, k.MaxRetrievals, at(k.CreatedAt), when(life.Expires), when(life.Due(never)),
+		c.keyBytes(), when(life.KeyUntil), request, answer, k.Record, k.Notify, inRow)
 }
 
 func (c *creation) keyBytes() []byte {
@@ -361,4 +326,10 @@ func (c *creation) keyBytes() []byte {
 		return nil
 	}
 	return c.key.Key[:]
+}
+
+// isFull tells whether the server's disk is full.
+func isFull(err error) bool {
+	e := serverErrorOf(err)
+	return e != nil && e.code == "53100"
 }

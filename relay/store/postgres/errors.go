@@ -18,12 +18,14 @@ import (
 var (
 	ErrURL      = errors.New("store URL is not valid: it looks like postgres://user:password@host:5432/database?sslmode=verify-full")
 	ErrNewer    = errors.New("store was written by a newer version")
+	ErrOlder    = errors.New("store was written by an older version")
 	ErrNoTables = errors.New("data base holds no store")
 	ErrClosed   = errors.New("store is closed")
 )
 
 var (
-	errLost    = errors.New("store has lost a payload that it should have")
+	errLost    = fmt.Errorf("%w: its payload is not all there", store.ErrDamaged)
+	errGone    = errors.New("the kubbi that had the key is gone")
 	errAborted = errors.New("the server rolled back what it was told to commit")
 	errStep    = errors.New("no answer in time")
 )
@@ -38,6 +40,19 @@ func (e *serverError) Error() string {
 	return fmt.Sprintf("postgres: %s (SQLSTATE %s)", e.message, e.code)
 }
 
+// serverErrorOf is what a server said, nil if err is not that.
+func serverErrorOf(err error) *serverError {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		return nil
+	}
+	e := &serverError{code: pg.Code}
+	if speaksOfServer(pg.Code) {
+		e.message = pg.Message
+	}
+	return e
+}
+
 // explain turns an error of pgx into one that may be shown: what fails for a
 // while is store.ErrUnavailable, and nothing in it is a caller's. Errors that
 // are not pgx's stay as they are.
@@ -45,13 +60,10 @@ func explain(err error) error {
 	var pg *pgconn.PgError
 	var conn *pgconn.ConnectError
 	switch {
-	case err == nil, errors.Is(err, store.ErrUnavailable):
+	case err == nil, errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrFull):
 		return err
 	case errors.As(err, &pg):
-		e := &serverError{code: pg.Code}
-		if speaksOfServer(pg.Code) {
-			e.message = pg.Message
-		}
+		e := serverErrorOf(err)
 		if passes(pg.Code) {
 			return fmt.Errorf("%w: %w", store.ErrUnavailable, e)
 		}

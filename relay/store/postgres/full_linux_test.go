@@ -1,10 +1,14 @@
 package postgres_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
+	"kubbi-mcp/relay/store"
 	"kubbi-mcp/relay/store/postgres/pgtest"
 )
 
@@ -36,4 +40,50 @@ func TestDiskIsFull(t *testing.T) {
 		}
 	}
 	l.finish(t)
+}
+
+// TestCreateOnAFullDisk has a server whose tables have no room, while its log has.
+func TestCreateOnAFullDisk(t *testing.T) {
+	disk, logDir := pgtest.SmallDisk(t, "64m"), pgtest.SmallDisk(t, "128m")
+	own := &pgtest.Cluster{Dir: disk, LogDir: logDir, Settings: []string{"min_wal_size = 32MB", "max_wal_size = 32MB"}}
+	t.Cleanup(func() {
+		if err := own.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	s := openStore(t, own.Database(t))
+	k := newKubbi("team", 0)
+	if _, err := s.Create(t.Context(), k, payloadOf([]byte("x")), nil, store.Quota{}, t0); err != nil {
+		t.Fatal(err)
+	}
+	ballast := filepath.Join(disk, "ballast")
+	pgtest.Fill(t, ballast)
+	for _, size := range []int{60_000, 900_000, 3 << 20} {
+		start, refused := time.Now(), error(nil)
+		for range 100 { // pages that are free already are filled first
+			if _, refused = s.Create(t.Context(), newKubbi("team", 1), payloadOf(make([]byte, size)), nil, store.Quota{}, t0); refused != nil {
+				break
+			}
+		}
+		if !errors.Is(refused, store.ErrFull) || errors.Is(refused, store.ErrUnavailable) || !strings.Contains(refused.Error(), "No space left on device") {
+			t.Errorf("%d bytes: %v", size, refused)
+		}
+		if took := time.Since(start); took > 4*time.Second {
+			t.Errorf("%d bytes: told after %v", size, took)
+		}
+	}
+	if c, err := s.Claim(t.Context(), k.Token, nil, nil, t0); err != nil {
+		t.Errorf("claim: %v", err)
+	} else if err := c.Payload.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Delete(t.Context(), "team", k.ID, t0); err != nil {
+		t.Errorf("delete: %v", err)
+	}
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Create(t.Context(), newKubbi("team", 1), payloadOf(make([]byte, 3<<20)), nil, store.Quota{}, t0); err != nil {
+		t.Errorf("with room again: %v", err)
+	}
 }

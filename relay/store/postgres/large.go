@@ -11,38 +11,61 @@ import (
 
 // A large payload is read once and sent while it is read, so that its create
 // can't be made again from the start. What is tried again is all before the
-// first chunk is sent, and the look at what became of it.
+// first piece is sent, and the look at what became of it.
 
-// flush sends what is held. It is done if the kubbi need not be stored.
-func (c *creation) flush(ctx context.Context) (done bool, err error) {
-	if c.tx == nil {
-		// Most of what is refused is refused here, before it is sent.
-		err := c.s.run(ctx, func(q *session) (err error) {
-			if err = c.addOwner(ctx, q); err == nil {
-				done, err = c.look(ctx, q, begin())
-			}
+// large stores a payload whose first piece is in last.
+func (c *creation) large(ctx context.Context) error {
+	defer func() {
+		if c.tx != nil {
+			c.tx.release(ctx)
+		}
+	}()
+	// Most of what is refused is refused here, before it is sent.
+	done := false
+	err := c.s.run(ctx, func(q *session) (err error) {
+		done, err = c.look(ctx, q, begin())
+		return c.full(q, err)
+	})
+	if err != nil || done {
+		return err
+	}
+	if c.seen.keyed {
+		return c.drain(ctx)
+	}
+	if c.tx, err = c.s.acquire(ctx); err != nil {
+		return err
+	}
+	if err := c.tx.step(ctx, begin()); err != nil {
+		return c.failed(ctx, err)
+	}
+	for c.pieces = 1; !c.read.ended(); c.pieces++ {
+		var b pgx.Batch
+		b.Queue(insertChunk, int64(c.k.Token.Number), c.pieces-1, c.last)
+		if err := c.tx.step(ctx, &b); err != nil {
+			return c.raced(ctx, err)
+		}
+		if c.last, err = c.read.next(0); err != nil {
 			return err
-		})
-		if err != nil || done {
-			return done, err
-		}
-		if c.tx, err = c.s.acquire(ctx); err != nil {
-			return false, err
-		}
-		if err := c.tx.step(ctx, begin()); err != nil {
-			return false, c.failed(ctx, err)
 		}
 	}
-	var b pgx.Batch
-	b.Queue(insertChunks, c.id, c.held.ordinal, c.held.part, c.held.index, c.held.sealed)
-	if err := c.tx.step(ctx, &b); err != nil {
-		return c.raced(ctx, err)
-	}
-	c.held.reset()
-	return false, nil
+	return c.finish(ctx)
 }
 
-// finish stores the kubbi with what is still held, and commits.
+// drain reads the rest of a payload whose key another kubbi has in its grace:
+// nobody knows before its end whether it is the same request.
+func (c *creation) drain(ctx context.Context) error {
+	for !c.read.ended() {
+		if _, err := c.read.next(0); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	return c.settle(ctx, false, errGone)
+}
+
+// finish stores the kubbi with its last piece, and commits.
 func (c *creation) finish(ctx context.Context) error {
 	done, err := c.look(ctx, c.tx, &pgx.Batch{})
 	if done {
@@ -52,30 +75,39 @@ func (c *creation) finish(ctx context.Context) error {
 		err = c.put(ctx, c.tx)
 	}
 	if err != nil {
-		_, err = c.raced(ctx, err)
+		return c.raced(ctx, err)
 	}
-	return err
+	return nil
 }
 
 // raced turns an error into the answer, if another create was faster with the
-// same id, token or key, or if this one was committed after all.
-func (c *creation) raced(ctx context.Context, err error) (done bool, _ error) {
+// same number or key, or if this one was committed after all.
+func (c *creation) raced(ctx context.Context, err error) error {
 	doubt := c.tx.unknown
 	if !violates(err) && !doubt || ctx.Err() != nil {
-		return false, c.failed(ctx, err)
+		return c.failed(ctx, err)
 	}
 	c.tx.release(ctx)
 	c.tx = nil
+	if !c.read.ended() {
+		return c.drain(ctx)
+	}
+	return c.settle(ctx, doubt, err)
+}
+
+// settle looks what became of a kubbi that was not stored because of err.
+func (c *creation) settle(ctx context.Context, doubt bool, err error) error {
 	c.quota = store.Quota{} // which others may have used up since
+	done := false
 	lerr := c.s.run(ctx, func(q *session) (lerr error) {
 		q.doubt = q.doubt || doubt
 		done, lerr = c.look(ctx, q, begin())
 		return lerr
 	})
 	if lerr != nil || done {
-		return done, lerr
+		return lerr
 	}
-	return false, fmt.Errorf("%w: payload was not stored: %w", store.ErrUnavailable, explain(err))
+	return fmt.Errorf("%w: payload was not stored: %w", store.ErrUnavailable, explain(err))
 }
 
 // failed is the answer to an error that will not be looked into.
@@ -83,5 +115,5 @@ func (c *creation) failed(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return explain(err)
+	return explain(c.full(c.tx, err))
 }

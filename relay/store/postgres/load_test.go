@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"sync"
 	"testing"
 	"time"
@@ -27,7 +28,8 @@ type load struct {
 	mu       sync.Mutex
 	made     []*handed
 	failures int
-	strange  []error // that are not store.ErrUnavailable
+	full     int     // creates that said so
+	strange  []error // other than store.ErrUnavailable
 }
 
 // handed is a kubbi and what was said of it.
@@ -62,7 +64,10 @@ func (l *load) ok(err error) bool {
 		return true
 	}
 	l.failures++
-	if !errors.Is(err, store.ErrUnavailable) {
+	switch {
+	case errors.Is(err, store.ErrFull):
+		l.full++
+	case !errors.Is(err, store.ErrUnavailable):
 		l.strange = append(l.strange, err)
 	}
 	return false
@@ -105,12 +110,11 @@ func (l *load) handoff(ctx context.Context, n int) {
 			continue
 		}
 		h.numbers[c.Number]++
-		for chunk, err := range c.Payload {
-			if err == nil && !bytes.Equal(chunk.Sealed, l.payload) {
-				err = errors.New("payload is another one")
-			}
-			l.ok(err)
+		got, err := io.ReadAll(c.Payload)
+		if err == nil && !bytes.Equal(got, l.payload) {
+			err = errors.New("payload is another one")
 		}
+		l.ok(err)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -125,7 +129,7 @@ func (l *load) finish(t *testing.T) {
 	l.stop()
 	l.wg.Wait()
 	for _, err := range l.strange[:min(5, len(l.strange))] {
-		t.Errorf("a call failed with %v, which is not store.ErrUnavailable", err)
+		t.Errorf("a call failed with %v", err)
 	}
 	unread := 0
 	for i, h := range l.made {
@@ -150,10 +154,8 @@ func (l *load) finish(t *testing.T) {
 				t.Errorf("claim: %v", err)
 				break
 			}
-			for chunk, err := range c.Payload {
-				if err != nil || !bytes.Equal(chunk.Sealed, l.payload) {
-					t.Errorf("payload has %d bytes, error %v", len(chunk.Sealed), err)
-				}
+			if got, err := io.ReadAll(c.Payload); err != nil || !bytes.Equal(got, l.payload) {
+				t.Errorf("payload has %d bytes, error %v", len(got), err)
 			}
 			unread++
 		}

@@ -24,8 +24,11 @@ var migrations embed.FS
 
 const (
 	// schemaVersion is the newest migration's number.
-	schemaVersion = 1
-	versionTable  = "kubbi_schema"
+	schemaVersion = 2
+	// oldVersion is that of a schema whose kubbis this program can't open. Its API
+	// keys it takes over.
+	oldVersion   = 1
+	versionTable = "kubbi_schema"
 	// migratePatience ends the wait for another node that migrates.
 	migratePatience = time.Minute
 )
@@ -74,7 +77,12 @@ func tryMigrate(ctx context.Context, cfg *pgx.ConnConfig, existing bool, log *sl
 	if err != nil || version == schemaVersion {
 		return err
 	}
-	if version == 0 && existing {
+	if version == oldVersion {
+		if err := refuseKubbis(ctx, conn); err != nil {
+			return err
+		}
+	}
+	if existing {
 		return ErrNoTables
 	}
 	// The lock is one on a row, since advisory locks are none in some data
@@ -100,18 +108,45 @@ func tryMigrate(ctx context.Context, cfg *pgx.ConnConfig, existing bool, log *sl
 	if err := up(ctx, db, log); err != nil {
 		return err
 	}
+	if version == oldVersion {
+		log.WarnContext(ctx, "the store was written by an older version: its API keys are taken over; what else its tables hold is no longer needed",
+			"cure", "when no node of the older version runs, "+dropOld)
+	}
 	if err := tune(ctx, db); err != nil {
 		return err
 	}
 	return tx.Rollback(ctx)
 }
 
-// schemaOf is the data base's schema version: 0 for a fresh one.
-func schemaOf(ctx context.Context, q interface {
+const dropOld = "DROP TABLE kubbi, chunk, grace, removed, notice, used, owner; DROP SEQUENCE kubbi_seq"
+
+// refuseKubbis is ErrOlder where kubbis of the old version are not wiped yet.
+func refuseKubbis(ctx context.Context, conn *pgx.Conn) error {
+	left := false
+	there, err := hasTable(ctx, conn, "kubbi")
+	if err == nil && there {
+		err = conn.QueryRow(ctx, "SELECT EXISTS (SELECT 1 FROM kubbi WHERE sealed)").Scan(&left)
+	}
+	if err == nil && left {
+		err = fmt.Errorf("%w, whose kubbis this one can't open, and it holds some: let them end under the older program, a day at most, or give them up: %s; its API keys are kept",
+			ErrOlder, dropOld)
+	}
+	return err
+}
+
+// querier is a connection or a transaction.
+type querier interface {
 	QueryRow(context.Context, string, ...any) pgx.Row
-}) (version int64, err error) {
-	var there bool
-	err = q.QueryRow(ctx, "SELECT EXISTS (SELECT 1 FROM information_schema.tables WHERE table_schema = current_schema() AND table_name = $1)", versionTable).Scan(&there)
+}
+
+func hasTable(ctx context.Context, q querier, name string) (there bool, err error) {
+	err = q.QueryRow(ctx, "SELECT EXISTS (SELECT 1 FROM information_schema.tables WHERE table_schema = current_schema() AND table_name = $1)", name).Scan(&there)
+	return there, err
+}
+
+// schemaOf is the data base's schema version: 0 for a fresh one.
+func schemaOf(ctx context.Context, q querier) (version int64, err error) {
+	there, err := hasTable(ctx, q, versionTable)
 	if err != nil || !there {
 		return 0, err
 	}
@@ -154,10 +189,11 @@ func tune(ctx context.Context, db *sql.DB) error {
 	}
 	const often = "autovacuum_vacuum_threshold = 50, autovacuum_vacuum_cost_delay = 0, autovacuum_vacuum_scale_factor = "
 	for _, statement := range []string{
-		"ALTER TABLE chunk ALTER COLUMN sealed SET STORAGE EXTERNAL",
-		"ALTER TABLE chunk SET (" + often + "0, toast." + strings.ReplaceAll(often, ", ", ", toast.") + "0)",
-		"ALTER TABLE kubbi SET (fillfactor = 80, " + often + "0.01)",
-		"ALTER TABLE used SET (fillfactor = 80)",
+		"ALTER TABLE chunks ALTER COLUMN sealed SET STORAGE EXTERNAL",
+		"ALTER TABLE kubbis ALTER COLUMN payload SET STORAGE EXTERNAL, ALTER COLUMN record SET STORAGE EXTERNAL",
+		"ALTER TABLE chunks SET (" + often + "0, toast." + strings.ReplaceAll(often, ", ", ", toast.") + "0)",
+		"ALTER TABLE kubbis SET (fillfactor = 80, " + often + "0.01, toast." + strings.ReplaceAll(often, ", ", ", toast.") + "0.01)",
+		"ALTER TABLE uses SET (fillfactor = 80)",
 	} {
 		if _, err := db.ExecContext(ctx, statement); err != nil {
 			return err

@@ -21,22 +21,28 @@
 //
 // # What remains of what is wiped
 //
-// Wiping deletes the chunks and overwrites the rest in the statement that sets
-// the status. But the files are PostgreSQL's. What a row was before stays in its
-// table's file until a vacuum has run and the page is written again: chunk is
-// vacuumed once fifty of its rows are dead, kubbi once fifty and a hundredth of
-// its rows are, each within autovacuum_naptime (a minute by default); VACUUM
-// does it at any time. It stays in the write-ahead log, and in the
-// archives, replicas and backups made of it, until those are recycled or
-// deleted. Of a payload all of that is ciphertext, whose key needs the claim
-// URL, which no store has. Metadata and the names of files are stored as they
-// are, so let the data base be on an encrypted disk.
+// A wipe overwrites the kubbi's secret, and with it whatever is derived from it,
+// in the transaction that sets the status. But the files are PostgreSQL's. The
+// row as it was before, secret included, stays in its table's file until a
+// vacuum has run and the page is written again: kubbis is vacuumed once fifty and
+// a hundredth of its rows are dead, chunks once fifty are, each within
+// autovacuum_naptime (a minute by default); VACUUM does it at any time. It stays
+// in the write-ahead log, and in the archives, replicas and backups made of it,
+// until those are recycled or deleted.
 //
-// # Lists and sequences
+// With such a copy, the master key AND the claim URL somebody could open the
+// payload; with copy and master key, the record: names of files and metadata.
+// The store alone opens nothing. What bounds it is the master key: once it is
+// pruned, no copy opens anywhere, whoever has kept what. `keyring rotate --every
+// 1h` makes a new one each hour and prunes those that no kubbi needs. SQLite's
+// store, whose files are its own, forgets within a second.
 //
-// The anchors of lists rely on kubbi_seq growing across all connections.
-// YugabyteDB caches a hundred numbers in each by default: set its
-// ysql_sequence_cache_minval to 1.
+// # Rows
+//
+// A kubbi is found by its number, the primary key; id and hash of the token are
+// compared with the row. A payload of up to store.MaxInRow is in the row, a
+// larger one in rows of 1 MiB of chunks. It is read into memory, above 4 MiB into
+// a spool, before the claim is counted, since it may be wiped when that is done.
 package postgres
 
 import (
@@ -80,6 +86,8 @@ type Store struct {
 	spool string
 	stats statsCache
 
+	groups groups
+
 	// calls is held for reading by every call, for writing by Close.
 	calls  sync.RWMutex
 	closed bool
@@ -87,7 +95,7 @@ type Store struct {
 
 var _ store.Store = (*Store)(nil)
 
-// Open makes or opens the store. ErrNewer, ErrNoTables, ErrURL and store.ErrUnavailable say
+// Open makes or opens the store. ErrNewer, ErrOlder, ErrNoTables, ErrURL and store.ErrUnavailable say
 // what is wrong.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	s, err := open(ctx, cfg)
@@ -189,9 +197,9 @@ func (s *Store) Ping(ctx context.Context) error {
 	}
 	defer s.leave()
 	// Not for as long as other calls: it is to tell how things are now.
-	return s.runFor(ctx, pingPatience, func(q *session) error {
+	return s.runFor(ctx, pingPatience, false, func(q *session) error {
 		var b pgx.Batch
-		b.Queue("SELECT 1 FROM kubbi LIMIT 1")
+		b.Queue("SELECT 1 FROM kubbis LIMIT 1")
 		return q.step(ctx, &b)
 	})
 }
@@ -202,6 +210,7 @@ func (s *Store) Close() error {
 	defer s.calls.Unlock()
 	if !s.closed {
 		s.closed = true
+		s.groups.all.Wait()
 		s.pool.Close()
 	}
 	return nil

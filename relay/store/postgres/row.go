@@ -1,9 +1,7 @@
 package postgres
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -13,55 +11,45 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// columns are a row's, in the order of scan.
-const columns = `id, owner, token, master_key, content_type, package, file_count, size, pieces, max_retrievals,
-	created_at, expires_at, status, sealed, retrievals, first_at, last_at, ended_at, due,
-	grace_key, coalesce(grace_until, 0), coalesce(grace_number, 0), coalesce(grace_at, 0), grace_more,
-	key, key_until, files, metadata, notify`
+// columns are a row's, without its payload, in the order of fields.
+const columns = `number, id, token, owner, master_key, secret, content_type, package, file_count, size, pieces, max_retrievals,
+	created_at, expires_at, status, retrievals, first_at, last_at, ended_at, done, due,
+	grace_key, grace_until, coalesce(grace_number, 0), coalesce(grace_at, 0), grace_more,
+	key, key_until, record, notify`
 
 // row is a kubbi as the table has it.
 type row struct {
+	store.Life
+	number                        store.Number
 	id                            [16]byte
 	owner, masterKey, contentType string
-	token                         []byte
+	token, secret                 []byte // secret nil: wiped
 	pkg                           bool
 	fileCount, pieces             int
 	size                          int64
-	maxRetrievals, retrievals     int
-	created, expires              when
-	status                        store.Status
-	sealed                        bool
-	first, last, ended, due       when
+	created, due                  store.Millis
+	done                          bool
 	graceKey                      []byte // nil: none is in the row
-	grace                         grace
-	graceMore                     bool // there are more in the table grace
+	grace                         store.Grace
+	graceMore                     bool // there are more in the table graces
 	key                           []byte
-	keyUntil                      when
-	files, metadata, notify       []byte
+	record, notify                []byte
 
-	// Of the table grace, once loadGraces has looked: what the key asked for
+	// Of the table graces, once loadGraces has looked: what the key asked for
 	// has there, and when the last one of all others ends.
-	mine   grace
-	others when
+	mine   store.Grace
+	others store.Millis
 }
 
-// grace is what is kept of a claim made with a key.
-type grace struct {
-	until  when
-	number int
-	at     when
-}
+// when is a store.Millis in a column: NULL for Never. It is kept short in the
+// code by pgx taking and giving it as a bigint.
+type when store.Millis
 
-// when is a time in milliseconds since 1970, never for NULL. It is kept short
-// in the code by pgx taking and giving it as a bigint.
-type when int64
-
-// never is before every time.
-const never when = -1 << 63
+const never = store.Never
 
 // ScanInt64 implements pgtype.Int64Scanner.
 func (w *when) ScanInt64(v pgtype.Int8) error {
-	*w = never
+	*w = when(never)
 	if v.Valid {
 		*w = when(v.Int64)
 	}
@@ -70,37 +58,40 @@ func (w *when) ScanInt64(v pgtype.Int8) error {
 
 // Int64Value implements pgtype.Int64Valuer.
 func (w when) Int64Value() (pgtype.Int8, error) {
-	return pgtype.Int8{Int64: int64(w), Valid: w != never}, nil
+	return pgtype.Int8{Int64: int64(w), Valid: w != when(never)}, nil
 }
 
-func ms(t time.Time) when {
-	if t.IsZero() {
-		return never
-	}
-	return when(t.UnixMilli())
-}
+// at is a time for a column.
+func at(t time.Time) when { return when(store.MillisOf(t)) }
 
-func (w when) time() time.Time {
-	if w == never {
-		return time.Time{}
-	}
-	return time.UnixMilli(int64(w)).UTC()
-}
+// to is where a column of a time is scanned to.
+func to(m *store.Millis) *when { return (*when)(m) }
+
+// newRow is one that nothing is known of.
+func newRow() row { return row{mine: store.Grace{Until: never}, others: never} }
 
 // fields are where a query over columns, and those of more, scans to.
 func (r *row) fields(more ...any) []any {
-	return append([]any{&r.id, &r.owner, &r.token, &r.masterKey, &r.contentType, &r.pkg, &r.fileCount, &r.size, &r.pieces, &r.maxRetrievals,
-		&r.created, &r.expires, &r.status, &r.sealed, &r.retrievals, &r.first, &r.last, &r.ended, &r.due,
-		&r.graceKey, &r.grace.until, &r.grace.number, &r.grace.at, &r.graceMore,
-		&r.key, &r.keyUntil, &r.files, &r.metadata, &r.notify}, more...)
+	return append([]any{(*int64)(&r.number), &r.id, &r.token, &r.owner, &r.masterKey, &r.secret, &r.contentType, &r.pkg, &r.fileCount,
+		&r.size, &r.pieces, &r.MaxRetrievals,
+		to(&r.created), to(&r.Expires), &r.Status, &r.Retrievals, to(&r.First), to(&r.Last), to(&r.Ended), &r.done, to(&r.due),
+		&r.graceKey, to(&r.grace.Until), &r.grace.Number, to(&r.grace.At), &r.graceMore,
+		&r.key, to(&r.KeyUntil), &r.record, &r.notify}, more...)
 }
 
-// find queues a query over columns for one row, and says in found whether
-// there is one.
-func (r *row) find(b *pgx.Batch, found *bool, sql string, args ...any) {
+// scan reads a row, and columns of more, from an answer.
+func (r *row) scan(res pgx.Row, more ...any) error {
+	*r = newRow()
+	err := res.Scan(r.fields(more...)...)
+	r.Sealed = r.secret != nil
+	return err
+}
+
+// find queues a query over columns, and those of more, for one row, and says
+// in found whether there is one.
+func (r *row) find(b *pgx.Batch, found *bool, more []any, sql string, args ...any) {
 	b.Queue(sql, args...).QueryRow(func(res pgx.Row) error {
-		*r = row{mine: grace{until: never}, others: never}
-		err := res.Scan(r.fields()...)
+		err := r.scan(res, more...)
 		*found = err == nil
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
@@ -109,25 +100,17 @@ func (r *row) find(b *pgx.Batch, found *bool, sql string, args ...any) {
 	})
 }
 
-// settle makes an Active row whose time has come Expired, as every call is to
-// see it, and tells whether it did.
-func (r *row) settle(now when) bool {
-	if r.status != store.Active || r.expires > now {
-		return false
-	}
-	r.status = store.Expired
-	r.ended = r.expires
-	return true
-}
+// has tells whether it is that of a token.
+func (r *row) has(t store.Token) bool { return string(r.token) == string(t.Hash[:]) }
 
 // kubbi is the row as callers see it.
-func (r *row) kubbi() (store.Kubbi, error) {
+func (r *row) kubbi() store.Kubbi {
 	k := r.bare()
-	if r.status != store.Active {
-		return k, nil
+	if r.Status == store.Active {
+		r.open(&k)
+		k.Notify = r.notify
 	}
-	k.Notify = r.notify
-	return k, r.open(&k)
+	return k
 }
 
 // bare is the row without what a tombstone has no more.
@@ -135,31 +118,27 @@ func (r *row) bare() store.Kubbi {
 	k := store.Kubbi{
 		ID:               uuid.UUID(r.id).String(),
 		Owner:            r.owner,
+		Token:            store.Token{Number: r.number},
 		MasterKey:        r.masterKey,
 		Package:          r.pkg,
 		ContentType:      r.contentType,
 		FileCount:        r.fileCount,
 		Size:             r.size,
-		MaxRetrievals:    r.maxRetrievals,
-		Retrievals:       r.retrievals,
-		FirstRetrievedAt: r.first.time(),
-		LastRetrievedAt:  r.last.time(),
-		Status:           r.status,
-		CreatedAt:        r.created.time(),
-		ExpiresAt:        r.expires.time(),
-		EndedAt:          r.ended.time(),
+		MaxRetrievals:    r.MaxRetrievals,
+		Retrievals:       r.Retrievals,
+		FirstRetrievedAt: r.First.Time(),
+		LastRetrievedAt:  r.Last.Time(),
+		Status:           r.Status,
+		CreatedAt:        r.created.Time(),
+		ExpiresAt:        r.Expires.Time(),
+		EndedAt:          r.Ended.Time(),
 	}
-	copy(k.Token[:], r.token)
+	copy(k.Token.Hash[:], r.token)
 	return k
 }
 
-// open adds Files and Metadata.
-func (r *row) open(k *store.Kubbi) error {
-	k.Metadata = r.metadata
-	if r.files != nil {
-		if err := json.Unmarshal(r.files, &k.Files); err != nil {
-			return fmt.Errorf("files of kubbi %s: %w", k.ID, err)
-		}
-	}
-	return nil
+// open adds Secret and Record.
+func (r *row) open(k *store.Kubbi) {
+	copy(k.Secret[:], r.secret)
+	k.Record = r.record
 }

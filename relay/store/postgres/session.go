@@ -37,12 +37,16 @@ func (f final) Unwrap() error { return f.error }
 // run makes a call, again and again while the data base is in trouble: do must
 // cope with an attempt before it that may have been committed.
 func (s *Store) run(ctx context.Context, do func(*session) error) error {
-	return s.runFor(ctx, retryFor, do)
+	return s.runFor(ctx, retryFor, false, do)
 }
 
-func (s *Store) runFor(ctx context.Context, patience time.Duration, do func(*session) error) error {
+// runIn is run in doubt of an attempt before, or not.
+func (s *Store) runIn(ctx context.Context, doubt bool, do func(*session) error) error {
+	return s.runFor(ctx, retryFor, doubt, do)
+}
+
+func (s *Store) runFor(ctx context.Context, patience time.Duration, doubt bool, do func(*session) error) error {
 	end := time.Now().Add(patience)
-	doubt := false
 	for pause := firstPause; ; pause = min(2*pause, maxPause) {
 		unknown, err := s.attempt(ctx, doubt, do)
 		doubt = doubt || unknown

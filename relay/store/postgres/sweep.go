@@ -14,9 +14,9 @@ const (
 	// sweepBatch is how many pieces of work Sweep does in one transaction, so
 	// that it holds few locks, for a short time.
 	sweepBatch = 100
-	// hidden is how long a removed tombstone keeps its place in the pages of
-	// lists that began before.
-	hidden = time.Hour
+	// late is for how long windows that have ended are kept: whoever's clock is
+	// behind may still be in one.
+	late = time.Hour
 )
 
 // Sweep does what time brings: see store.Store. What another sweep, or a call,
@@ -28,7 +28,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time, retention time.Duratio
 	}
 	defer s.leave()
 	for left := limit; left > 0; {
-		w := &broom{now: ms(now), ended: ms(now.Add(-retention)), gone: ms(now.Add(-hidden)), limit: min(left, sweepBatch)}
+		w := &broom{now: store.MillisOf(now), ended: store.MillisOf(now.Add(-retention)), gone: store.MillisOf(now.Add(-late)), limit: min(left, sweepBatch)}
 		if err := s.run(ctx, func(q *session) error { return w.sweep(ctx, q) }); err != nil {
 			return all, err
 		}
@@ -46,7 +46,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time, retention time.Duratio
 
 // broom is one batch of a sweep.
 type broom struct {
-	now, ended, gone when
+	now, ended, gone store.Millis
 	limit            int
 	swept            store.Swept
 	pieces           int
@@ -67,11 +67,11 @@ func (w *broom) sweep(ctx context.Context, q *session) error {
 func (w *broom) visit(ctx context.Context, q *session) error {
 	var due []*row
 	b := begin()
-	b.Queue("SELECT "+columns+" FROM kubbi WHERE due <= $1 ORDER BY due LIMIT $2 FOR UPDATE SKIP LOCKED", w.now, w.limit).
+	b.Queue("SELECT "+columns+" FROM kubbis WHERE NOT done AND due <= $1 ORDER BY due LIMIT $2 FOR UPDATE SKIP LOCKED", when(w.now), w.limit).
 		Query(func(rows pgx.Rows) error {
 			for rows.Next() {
-				r := &row{mine: grace{until: never}, others: never}
-				if err := rows.Scan(r.fields()...); err != nil {
+				r := new(row)
+				if err := r.scan(rows); err != nil {
 					return err
 				}
 				due = append(due, r)
@@ -98,19 +98,19 @@ func (w *broom) visit(ctx context.Context, q *session) error {
 }
 
 func (w *broom) settle(b *pgx.Batch, r *row) error {
-	was := r.status
-	if r.settle(w.now) {
-		if err := r.notice(b, store.EventExpired, r.ended); err != nil {
+	was := r.Status
+	if r.Settle(w.now) {
+		if err := r.notice(b, store.EventExpired, r.Ended); err != nil {
 			return err
 		}
 		w.swept.Expired++
 	}
-	if r.sealed && r.lastGrace() <= w.now {
-		r.graceKey, r.graceMore = nil, false
+	if r.Sealed && r.lastGrace() <= w.now {
+		r.graceKey, r.graceMore, r.mine, r.others = nil, false, store.Grace{Until: never}, never
 	}
-	if r.key != nil && r.keyUntil <= w.now {
-		r.key = nil
-		b.Queue("UPDATE kubbi SET key = NULL, key_until = NULL, key_request = NULL, key_answer = NULL WHERE id = $1", r.id)
+	if r.key != nil && r.KeyUntil <= w.now {
+		r.key, r.KeyUntil = nil, never
+		b.Queue("UPDATE kubbis SET key = NULL, key_until = NULL, key_request = NULL, key_answer = NULL WHERE number = $1", int64(r.number))
 	}
 	if r.write(b, w.now, true) && was != store.Active {
 		w.swept.Wiped++
@@ -118,63 +118,38 @@ func (w *broom) settle(b *pgx.Batch, r *row) error {
 	return nil
 }
 
-// remove turns tombstones into places in lists. Like a create, and for the same
-// reason, it shares a lock on their owners when it draws the numbers.
+// remove removes tombstones.
 func (w *broom) remove(ctx context.Context, q *session) error {
 	if w.pieces >= w.limit {
 		return nil
 	}
-	var ids [][16]byte
-	owners := map[string]bool{}
 	var b pgx.Batch
-	b.Queue("SELECT id, owner FROM kubbi WHERE ended_at < $1 AND due IS NULL ORDER BY ended_at LIMIT $2 FOR UPDATE SKIP LOCKED",
-		w.ended, w.limit-w.pieces).Query(func(rows pgx.Rows) error {
-		for rows.Next() {
-			var id [16]byte
-			var owner string
-			if err := rows.Scan(&id, &owner); err != nil {
-				return err
-			}
-			ids = append(ids, id)
-			owners[owner] = true
-		}
-		return rows.Err()
+	b.Queue(`DELETE FROM kubbis WHERE number IN
+		(SELECT number FROM kubbis WHERE done AND due < $1 ORDER BY due LIMIT $2 FOR UPDATE SKIP LOCKED)`,
+		when(w.ended), w.limit-w.pieces).Exec(func(tag pgconn.CommandTag) error {
+		w.pieces += int(tag.RowsAffected())
+		w.swept.Removed += int(tag.RowsAffected())
+		return nil
 	})
-	if err := q.step(ctx, &b); err != nil || len(ids) == 0 {
-		return err
-	}
-	w.pieces += len(ids)
-	w.swept.Removed += len(ids)
-	names := make([]string, 0, len(owners))
-	for name := range owners {
-		names = append(names, name)
-	}
-	b = pgx.Batch{}
-	b.Queue("SELECT name FROM owner WHERE name = ANY($1) ORDER BY name FOR KEY SHARE", names)
-	b.Queue(`WITH gone AS (DELETE FROM kubbi WHERE id = ANY($1) RETURNING seq, owner, created_at)
-		INSERT INTO removed (seq, owner, created_at, removed, removed_at)
-		SELECT seq, owner, created_at, nextval('kubbi_seq'), $2::bigint FROM gone`, ids, w.now)
 	return q.step(ctx, &b)
 }
 
-// forget drops places in lists, claim keys and windows whose time is over, and
-// commits. It comes last and waits for nobody, so that no deadlock comes of it.
+// forget drops claim keys and windows whose time is over, and commits. It comes
+// last and waits for nobody, so that no deadlock comes of it.
 func (w *broom) forget(ctx context.Context, q *session) error {
 	var b pgx.Batch
 	for _, f := range []struct {
 		sql    string
-		before when
+		before store.Millis
 	}{
-		{"DELETE FROM removed WHERE seq IN (SELECT seq FROM removed WHERE removed_at < $1 ORDER BY removed_at LIMIT $2 FOR UPDATE SKIP LOCKED)", w.gone},
-		{"DELETE FROM grace WHERE (kubbi, key) IN (SELECT kubbi, key FROM grace WHERE until <= $1 ORDER BY until LIMIT $2 FOR UPDATE SKIP LOCKED)", w.now},
-		// Whoever's clock is behind may still be in a window that has just ended.
-		{"DELETE FROM used WHERE (ends, length, bucket) IN (SELECT ends, length, bucket FROM used WHERE ends <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED)", w.gone},
+		{"DELETE FROM graces WHERE (kubbi, key) IN (SELECT kubbi, key FROM graces WHERE until <= $1 ORDER BY until LIMIT $2 FOR UPDATE SKIP LOCKED)", w.now},
+		{"DELETE FROM uses WHERE (ends, length, bucket) IN (SELECT ends, length, bucket FROM uses WHERE ends <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED)", w.gone},
 	} {
 		b = pgx.Batch{}
 		if w.pieces >= w.limit {
 			break
 		}
-		b.Queue(f.sql, f.before, w.limit-w.pieces).Exec(func(tag pgconn.CommandTag) error {
+		b.Queue(f.sql, when(f.before), w.limit-w.pieces).Exec(func(tag pgconn.CommandTag) error {
 			w.pieces += int(tag.RowsAffected())
 			return nil
 		})

@@ -11,7 +11,7 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// window is a key of the table used.
+// window is a key of the table uses.
 type window struct {
 	ends, length int64
 	bucket       store.Hash
@@ -19,7 +19,7 @@ type window struct {
 
 var errWindow = errors.New("window of less than a millisecond")
 
-func windowOf(bucket store.Hash, length time.Duration, now when) window {
+func windowOf(bucket store.Hash, length time.Duration, now store.Millis) window {
 	n, l := int64(now), length.Milliseconds()
 	start := n - n%l
 	if start > n { // before 1970
@@ -44,10 +44,10 @@ func (s *Store) Take(ctx context.Context, bucket store.Hash, length time.Duratio
 	if length < time.Millisecond {
 		return 0, 0, errWindow
 	}
-	w := windowOf(bucket, length, ms(now))
+	w := windowOf(bucket, length, store.MillisOf(now))
 	err = s.run(ctx, func(q *session) error {
 		var b pgx.Batch
-		b.Queue(`INSERT INTO used AS u (ends, length, bucket, n, taken)
+		b.Queue(`INSERT INTO uses AS u (ends, length, bucket, n, taken)
 			VALUES ($1, $2, $3, greatest(0, least($4::bigint, $5::bigint)), greatest(0, least($4::bigint, $5::bigint)))
 			ON CONFLICT (ends, length, bucket) DO UPDATE
 			SET taken = greatest(0, least($4::bigint, $5::bigint - u.n)), n = u.n + greatest(0, least($4::bigint, $5::bigint - u.n))

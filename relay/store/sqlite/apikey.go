@@ -15,15 +15,15 @@ func scanKey(s *stmt) store.APIKey {
 	k := store.APIKey{
 		Owner:     s.text(1),
 		Label:     s.text(2),
-		CreatedAt: fromMS(s.time(3)),
-		ExpiresAt: fromMS(s.time(4)),
-		RevokedAt: fromMS(s.time(5)),
+		CreatedAt: s.time(3).Time(),
+		ExpiresAt: s.time(4).Time(),
+		RevokedAt: s.time(5).Time(),
 		MaxTTL:    time.Duration(s.int(6)) * time.Millisecond,
 		MaxBytes:  s.int(7),
 		Rate:      int(s.int(8)),
 		Quota:     store.Quota{Daily: int(s.int(9)), Active: int(s.int(10))},
 	}
-	copy(k.Hash[:], s.raw(0))
+	s.into(0, k.Hash[:])
 	return k
 }
 
@@ -35,15 +35,12 @@ func (s *Store) PutAPIKey(ctx context.Context, k store.APIKey) error {
 	defer s.leave()
 	return s.writer.submit(ctx, &op{do: func(t *tx) error {
 		q := t.putAPIKey
-		if err := q.args(len(k.Hash) + len(k.Owner) + len(k.Label) + 2); err != nil {
-			return err
-		}
 		q.bindBytes(1, k.Hash[:])
 		q.bindText(2, k.Owner)
 		q.bindText(3, k.Label)
-		q.bindTime(4, ms(k.CreatedAt))
-		q.bindTime(5, ms(k.ExpiresAt))
-		q.bindTime(6, ms(k.RevokedAt))
+		q.bindTime(4, store.MillisOf(k.CreatedAt))
+		q.bindTime(5, store.MillisOf(k.ExpiresAt))
+		q.bindTime(6, store.MillisOf(k.RevokedAt))
 		q.bindInt(7, k.MaxTTL.Milliseconds())
 		q.bindInt(8, k.MaxBytes)
 		q.bindInt(9, int64(k.Rate))
@@ -62,9 +59,6 @@ func (s *Store) APIKey(ctx context.Context, hash store.Hash) (*store.APIKey, err
 	k := &store.APIKey{}
 	err := s.read(ctx, func(r *reader) error {
 		q := r.apiKey
-		if err := q.args(len(hash)); err != nil {
-			return err
-		}
 		q.bindBytes(1, hash[:])
 		ok, err := q.step()
 		if err != nil {
@@ -109,10 +103,7 @@ func (s *Store) RevokeAPIKey(ctx context.Context, hash store.Hash, now time.Time
 	}{}
 	o.do = func(t *tx) error {
 		q := t.revoke
-		if err := q.args(len(hash)); err != nil {
-			return err
-		}
-		q.bindInt(1, ms(now))
+		q.bindTime(1, store.MillisOf(now))
 		q.bindBytes(2, hash[:])
 		o.found = false
 		return q.each(func() { o.key, o.found = scanKey(q), true })

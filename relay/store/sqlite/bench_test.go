@@ -1,16 +1,18 @@
 package sqlite_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/google/uuid"
 
 	"kubbi-mcp/relay/store"
 	"kubbi-mcp/relay/store/sqlite"
@@ -20,7 +22,7 @@ import (
 
 func openBench(b *testing.B) *sqlite.Store {
 	b.Helper()
-	s, err := sqlite.Open(b.Context(), sqlite.Config{Path: filepath.Join(b.TempDir(), "store.db")})
+	s, err := sqlite.Open(b.Context(), sqlite.Config{Path: filepath.Join(b.TempDir(), "kubbi.db")})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -41,21 +43,34 @@ func randomHash() (h store.Hash) {
 	return h
 }
 
+var numbers store.Numbers
+
 // benchKubbi is a burn-after-read kubbi with the fields the relay sets.
 func benchKubbi() *store.Kubbi {
+	n, err := numbers.Next(time.Now(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	id, err := n.ID(rand.Reader)
+	if err != nil {
+		panic(err)
+	}
 	return &store.Kubbi{
-		ID: uuid.NewString(), Owner: "local", Token: randomHash(), MasterKey: "0123456789abcdef", ContentType: "text/plain",
-		Size: 1024, Metadata: []byte(`{"task":"report"}`), MaxRetrievals: 1, CreatedAt: t0, ExpiresAt: t0.Add(time.Hour),
+		ID: id, Owner: "local", Token: store.Token{Number: n, Hash: randomHash()}, MasterKey: "0123456789abcdef", ContentType: "text/plain",
+		Secret: store.Secret(randomHash()), Size: 1024, Record: make([]byte, 120), MaxRetrievals: 1, CreatedAt: t0, ExpiresAt: t0.Add(time.Hour),
 	}
 }
 
-func benchCreate(ctx context.Context, s *sqlite.Store, sealed []byte) (store.Hash, error) {
+func benchCreate(ctx context.Context, s *sqlite.Store, sealed []byte) (store.Token, error) {
 	k := benchKubbi()
 	key := &store.CreateKey{Key: randomHash(), Request: randomHash(), Answer: make([]byte, 80), Grace: time.Minute}
-	_, err := s.Create(ctx, k, func(yield func(store.Chunk, error) bool) {
-		yield(store.Chunk{Sealed: sealed}, nil)
-	}, key, store.Quota{}, t0)
+	_, err := s.Create(ctx, k, bytes.NewReader(sealed), key, store.Quota{}, t0)
 	return k.Token, err
+}
+
+func readAll(c *store.Claimed) error {
+	_, err := io.Copy(io.Discard, c.Payload)
+	return errors.Join(err, c.Payload.Close())
 }
 
 func BenchmarkCreate(b *testing.B) {
@@ -79,7 +94,7 @@ func BenchmarkClaim(b *testing.B) {
 	s := openBench(b)
 	sealed := make([]byte, 1024+40)
 	rand.Read(sealed)
-	tokens := make(chan store.Hash, b.N)
+	tokens := make(chan store.Token, b.N)
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			token, err := benchCreate(b.Context(), s, sealed)
@@ -99,7 +114,9 @@ func BenchmarkClaim(b *testing.B) {
 				b.Error(err)
 				return
 			}
-			for range c.Payload {
+			if err := readAll(c); err != nil {
+				b.Error(err)
+				return
 			}
 		}
 	})
@@ -125,7 +142,9 @@ func BenchmarkCreateClaimRelease(b *testing.B) {
 				b.Error(err)
 				return
 			}
-			for range c.Payload {
+			if err := readAll(c); err != nil {
+				b.Error(err)
+				return
 			}
 			if err := s.Release(b.Context(), token, key, t0); err != nil {
 				b.Error(err)
@@ -138,7 +157,7 @@ func BenchmarkCreateClaimRelease(b *testing.B) {
 
 // BenchmarkOpen opens and closes a store that is up to date.
 func BenchmarkOpen(b *testing.B) {
-	path := filepath.Join(b.TempDir(), "store.db")
+	path := filepath.Join(b.TempDir(), "kubbi.db")
 	openStore(b, path)
 	for b.Loop() {
 		s, err := sqlite.Open(b.Context(), sqlite.Config{Path: path})
@@ -166,7 +185,7 @@ func BenchmarkMillion(b *testing.B) {
 				k := benchKubbi()
 				k.CreatedAt = t0.Add(time.Duration(i) * time.Millisecond)
 				k.ExpiresAt = k.CreatedAt.Add(24 * time.Hour)
-				_, err := s.Create(b.Context(), k, payloadOf([]byte("x")), nil, store.Quota{}, t0)
+				_, err := s.Create(b.Context(), k, strings.NewReader("x"), nil, store.Quota{}, t0)
 				if err == nil && i%2 == 0 {
 					_, err = s.Claim(b.Context(), k.Token, nil, nil, k.CreatedAt)
 				}

@@ -3,17 +3,20 @@ package sqlite
 import (
 	"context"
 	"errors"
-	"path/filepath"
+	"fmt"
+	"io"
+	"os"
 	"slices"
 	"time"
 
 	"kubbi-mcp/relay/store"
-	"kubbi-mcp/relay/store/payload"
+	"kubbi-mcp/relay/store/body"
 )
 
 // Claim counts a retrieval and gives the payload: see store.Store. The payload
-// is read in the step that counts, since any later one might find it wiped.
-func (s *Store) Claim(ctx context.Context, token store.Hash, key *store.ClaimKey, opens []string, now time.Time) (*store.Claimed, error) {
+// is read, or its file opened, in the step that counts, since any later one might
+// find it wiped.
+func (s *Store) Claim(ctx context.Context, token store.Token, key *store.ClaimKey, opens []string, now time.Time) (*store.Claimed, error) {
 	if err := s.enter(ctx); err != nil {
 		return nil, err
 	}
@@ -21,56 +24,72 @@ func (s *Store) Claim(ctx context.Context, token store.Hash, key *store.ClaimKey
 	if key != nil && key.Grace < time.Millisecond {
 		key = nil
 	}
-	c := &claim{token: token, key: key, opens: opens, now: ms(now)}
-	c.payload.Dir = filepath.Dir(s.path)
+	c := &claim{s: s, token: token, key: key, opens: opens, now: store.MillisOf(now)}
 	c.do = c.claim
+	c.drop = c.close
 	if err := s.writer.submit(ctx, &c.op); err != nil {
-		c.payload.Close()
 		return nil, err
 	}
-	out, err := c.claimed()
-	if err != nil {
-		c.payload.Close()
-		return nil, err
+	k := c.row.bare()
+	k.Secret, k.Record = c.row.secret, c.row.record
+	if k.Status == store.Active {
+		k.Notify = c.row.notify
 	}
-	c.payload.CloseAfter(ctx)
-	return out, nil
+	return &store.Claimed{
+		Kubbi:   k,
+		Number:  c.number,
+		Burned:  k.Status == store.Burned,
+		Replay:  c.replay,
+		Payload: newPayload(ctx, c.sealed, c.file),
+	}, nil
 }
 
 // claim is a claim on its way to the writer.
 type claim struct {
 	op
-	token   store.Hash
-	key     *store.ClaimKey
-	opens   []string // master keys; nil: all
-	now     int64
-	row     row // as the answer has it
-	number  int
-	replay  bool
-	payload payload.Kept
+	s      *Store
+	token  store.Token
+	key    *store.ClaimKey
+	opens  []string // master keys; nil: all
+	now    store.Millis
+	row    row // as the answer has it
+	number int
+	replay bool
+	sealed []byte   // the payload
+	file   *os.File // or where it stands
+}
+
+func (c *claim) close() {
+	if c.file != nil {
+		c.file.Close()
+		c.file = nil
+	}
 }
 
 func (c *claim) claim(t *tx) error {
 	r := &c.row
-	c.payload.Reset()
-	if err := r.byToken(t.byToken, c.token); err != nil {
+	c.close()
+	c.replay = false
+	if err := r.byToken(t.byNumber, c.token); err != nil {
 		return err
 	}
-	r.settle(c.now)
-	if c.key != nil && r.sealed {
+	r.Settle(c.now)
+	if c.key != nil && r.Sealed {
 		g, err := t.grace(r, c.key.Key)
 		if err != nil {
 			return err
 		}
-		if g.until > c.now {
+		if g.Until > c.now {
 			if !c.canOpen() {
 				return store.ErrMasterKey
 			}
-			c.again(g)
+			c.replay = true
+			c.number = g.Number
+			r.At(g)
 			return c.read(t)
 		}
 	}
-	if err := r.status.Err(); err != nil {
+	if err := r.Status.Err(); err != nil {
 		if c.key != nil {
 			return errors.Join(err, t.otherGrace(r, c.now))
 		}
@@ -82,31 +101,23 @@ func (c *claim) claim(t *tx) error {
 	if err := c.read(t); err != nil {
 		return err
 	}
-	r.retrievals++
-	r.last = c.now
-	if r.first == never {
-		r.first = c.now
-	}
-	if r.maxRetrievals > 0 && r.retrievals >= r.maxRetrievals {
-		r.status = store.Burned
-		r.ended = c.now
-	}
-	c.number = r.retrievals
+	r.Count(c.now)
+	c.number = r.Retrievals
 	if err := t.notify(r, store.EventClaimed, c.now); err != nil {
 		return err
 	}
-	if r.status == store.Burned {
+	if r.Status == store.Burned {
 		if err := t.end(r); err != nil {
 			return err
 		}
 	}
 	if c.key != nil {
-		g := grace{until: until(c.now, c.key.Grace), number: c.number, at: c.now}
+		g := store.Grace{Until: c.now.After(c.key.Grace), Number: c.number, At: c.now}
 		if err := t.setGrace(r, c.key.Key, g, c.now); err != nil {
 			return err
 		}
 	}
-	after := *r // the answer keeps Files and Metadata
+	after := *r // the answer keeps Secret and Record
 	if err := t.settleRow(&after, c.now); err != nil {
 		return err
 	}
@@ -118,73 +129,50 @@ func (c *claim) canOpen() bool {
 	return c.opens == nil || slices.Contains(c.opens, c.row.masterKey)
 }
 
-// again makes the answer what that of the first claim was.
-func (c *claim) again(g grace) {
-	c.replay = true
-	c.number = g.number
-	r := &c.row
-	r.retrievals = g.number
-	r.last = g.at
-	r.status, r.ended = store.Active, never
-	if r.maxRetrievals > 0 && g.number >= r.maxRetrievals {
-		r.status, r.ended = store.Burned, g.at
-	}
-}
-
+// read gets secret and payload. It comes before the first write, so that where
+// something is missing the claim is as if it had not been.
 func (c *claim) read(t *tx) error {
-	s := t.chunks
-	if err := s.args(0); err != nil {
+	r := &c.row
+	if err := t.unlock(r); err != nil {
 		return err
 	}
-	s.bindInt(1, c.row.seq<<chunkBits)
-	s.bindInt(2, (c.row.seq+1)<<chunkBits)
-	var failed error
-	err := s.each(func() {
-		if failed == nil {
-			failed = c.payload.Add(int(s.int(0)), int(s.int(1)), s.raw(2))
+	if r.body >= 0 {
+		var err error
+		c.file, err = c.s.files.Open(int64(r.number), r.body)
+		if errors.Is(err, body.ErrShort) {
+			return fmt.Errorf("%w: the payload's file of kubbi %s is missing or not whole", store.ErrDamaged, r.id)
 		}
-	})
-	switch {
-	case err != nil:
+		return c.s.explainFile(err)
+	}
+	s := t.payload
+	s.bindInt(1, int64(r.number))
+	ok, err := s.step()
+	if err != nil {
 		return err
-	case failed != nil: // before the first write, so that the claim is as if it had not been
-		return failed
-	case c.payload.Len() == 0:
-		return errLost
+	}
+	if ok {
+		c.sealed = s.bytes(0)
+		s.reset()
+	}
+	if c.sealed == nil {
+		return fmt.Errorf("%w: the payload of kubbi %s is missing", store.ErrDamaged, r.id)
 	}
 	return nil
 }
 
-func (c *claim) claimed() (*store.Claimed, error) {
-	k := c.row.bare()
-	if k.Status == store.Active {
-		k.Notify = c.row.notify
-	}
-	if err := c.row.open(&k); err != nil {
-		return nil, err
-	}
-	return &store.Claimed{
-		Kubbi:   k,
-		Number:  c.number,
-		Burned:  k.Status == store.Burned,
-		Replay:  c.replay,
-		Payload: c.payload.All,
-	}, nil
-}
-
 // Release ends a claim's grace: see store.Store.
-func (s *Store) Release(ctx context.Context, token, key store.Hash, now time.Time) error {
+func (s *Store) Release(ctx context.Context, token store.Token, key store.Hash, now time.Time) error {
 	if err := s.enter(ctx); err != nil {
 		return err
 	}
 	defer s.leave()
-	at := ms(now)
+	at := store.MillisOf(now)
 	return s.writer.submit(ctx, &op{do: func(t *tx) error {
 		var r row
-		if err := r.byToken(t.byToken, token); err != nil {
+		if err := r.byToken(t.byNumber, token); err != nil {
 			return err
 		}
-		if !r.sealed {
+		if !r.Sealed {
 			return nil
 		}
 		found, err := t.endGrace(&r, key)
@@ -194,7 +182,7 @@ func (s *Store) Release(ctx context.Context, token, key store.Hash, now time.Tim
 		if !found {
 			return t.otherGrace(&r, at)
 		}
-		if r.settle(at) {
+		if r.Settle(at) {
 			if err := t.end(&r); err != nil {
 				return err
 			}
@@ -206,98 +194,56 @@ func (s *Store) Release(ctx context.Context, token, key store.Hash, now time.Tim
 	}})
 }
 
-// grace is what is kept of a claim made with a key.
-type grace struct {
-	until  int64
-	number int
-	at     int64
+// payload is what a claim gives to read. It ends with the claim's context.
+type payload struct {
+	ctx  context.Context
+	rest []byte
+	file *os.File
+	stop func() bool
 }
 
-// grace is that of the key, with until never if there is none.
-func (t *tx) grace(r *row, key store.Hash) (grace, error) {
-	if r.hasGrace && r.graceKey == key {
-		return grace{until: r.graceUntil, number: r.graceNumber, at: r.graceAt}, nil
+func newPayload(ctx context.Context, sealed []byte, file *os.File) *payload {
+	p := &payload{ctx: ctx, rest: sealed, file: file}
+	if file != nil {
+		p.stop = context.AfterFunc(ctx, func() { file.Close() })
 	}
-	none := grace{until: never}
-	if !r.graceMore {
-		return none, nil
-	}
-	s := t.graceGet
-	if err := s.args(len(key)); err != nil {
-		return none, err
-	}
-	s.bindInt(1, r.seq)
-	s.bindBytes(2, key[:])
-	ok, err := s.step()
-	if err != nil || !ok {
-		return none, err
-	}
-	defer s.reset()
-	return grace{until: s.int(0), number: int(s.int(1)), at: s.int(2)}, nil
+	return p
 }
 
-// otherGrace is store.ErrOtherKey if a grace is open, for a key that has none.
-func (t *tx) otherGrace(r *row, now int64) error {
-	if !r.sealed {
+func (p *payload) Read(b []byte) (int, error) {
+	if err := p.ctx.Err(); err != nil {
+		return 0, err
+	}
+	if p.file != nil {
+		return p.file.Read(b)
+	}
+	n := copy(b, p.rest)
+	p.rest = p.rest[n:]
+	if n == 0 && len(b) > 0 {
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+// WriteTo lets the platform copy a file by itself.
+func (p *payload) WriteTo(w io.Writer) (int64, error) {
+	if err := p.ctx.Err(); err != nil {
+		return 0, err
+	}
+	if p.file != nil {
+		return io.Copy(w, p.file)
+	}
+	n, err := w.Write(p.rest)
+	p.rest = p.rest[n:]
+	return int64(n), err
+}
+
+// Close lets go of the payload. Closing twice is no error.
+func (p *payload) Close() error {
+	p.rest = nil
+	if p.file == nil || p.stop == nil || !p.stop() {
 		return nil
 	}
-	last, err := t.lastGrace(r)
-	if err == nil && last > now {
-		err = store.ErrOtherKey
-	}
-	return err
-}
-
-// setGrace keeps a grace: in the row, which is written later, if there is room.
-func (t *tx) setGrace(r *row, key store.Hash, g grace, now int64) error {
-	if !r.hasGrace || r.graceKey == key || r.graceUntil <= now {
-		r.hasGrace = true
-		r.graceKey, r.graceUntil, r.graceNumber, r.graceAt = key, g.until, g.number, g.at
-		return nil
-	}
-	r.graceMore = true
-	s := t.gracePut
-	if err := s.args(len(key)); err != nil {
-		return err
-	}
-	s.bindInt(1, r.seq)
-	s.bindBytes(2, key[:])
-	s.bindInt(3, g.until)
-	s.bindInt(4, int64(g.number))
-	s.bindInt(5, g.at)
-	return s.run()
-}
-
-// endGrace drops the grace of a key and tells whether there was one.
-func (t *tx) endGrace(r *row, key store.Hash) (bool, error) {
-	if r.hasGrace && r.graceKey == key {
-		r.hasGrace = false
-		return true, nil
-	}
-	g, err := t.grace(r, key)
-	if err != nil || g.until == never {
-		return false, err
-	}
-	s := t.graceDel
-	if err := s.args(len(key)); err != nil {
-		return false, err
-	}
-	s.bindInt(1, r.seq)
-	s.bindBytes(2, key[:])
-	return true, s.run()
-}
-
-// settleRow writes a changed row back: as a tombstone if it is terminal and no
-// grace is open.
-func (t *tx) settleRow(r *row, now int64) error {
-	if r.status != store.Active {
-		last, err := t.lastGrace(r)
-		if err != nil {
-			return err
-		}
-		if last <= now {
-			return t.wipeRow(r)
-		}
-	}
-	return t.saveRow(r)
+	p.stop = nil
+	return p.file.Close()
 }

@@ -3,74 +3,76 @@ package sqlite
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
 
 	"kubbi-mcp/relay/store"
-	"kubbi-mcp/relay/store/payload"
+	"kubbi-mcp/relay/store/body"
 )
-
-// heldBytes is how much of a payload is gathered before the writer is asked. A
-// larger one is handed over chunk by chunk while its transaction runs.
-const heldBytes = store.MaxChunk
-
-// feedPatience is how long the writer, and all who wait for it, wait for the
-// next chunk.
-const feedPatience = 5 * time.Second
-
-var errNoCounter = errors.New("the table total has no counter")
 
 // creation is a create on its way to the writer.
 type creation struct {
 	op
 	k       store.Kubbi
 	id      uuid.UUID
-	files   []byte
 	key     *store.CreateKey
 	quota   store.Quota
-	now     int64
+	now     store.Millis
 	replay  *store.Replay
-	held    []held
-	buf     []byte // of held
-	feed    chan store.Chunk
-	fed     chan struct{} // the writer is done with a chunk
-	feedErr error         // set before feed is closed
+	payload []byte // if it stands in the row
+	body    int64  // bytes of the file; -1: it stands in the row
 }
-
-// held is a chunk whose bytes are buf[from:to].
-type held struct{ part, index, from, to int }
 
 var creations = sync.Pool{New: func() any { return new(creation) }}
 
 // Create stores a kubbi: see store.Store.
-func (s *Store) Create(ctx context.Context, k *store.Kubbi, payload store.Chunks, key *store.CreateKey, quota store.Quota, now time.Time) (*store.Replay, error) {
+func (s *Store) Create(ctx context.Context, k *store.Kubbi, payload io.Reader, key *store.CreateKey, quota store.Quota, now time.Time) (*store.Replay, error) {
 	if err := s.enter(ctx); err != nil {
 		return nil, err
 	}
 	defer s.leave()
-	id, err := store.ParseID(k.ID)
+	id, n, err := store.ParseID(k.ID)
 	if err != nil {
 		return nil, err
 	}
-	if key != nil && key.Grace < time.Millisecond {
-		key = nil
+	if n != k.Token.Number {
+		return nil, fmt.Errorf("%w: the id does not carry the token's number", store.ErrExists)
+	}
+	if len(k.Record) > store.MaxRecord {
+		return nil, fmt.Errorf("record of %d bytes is longer than %d", len(k.Record), store.MaxRecord)
+	}
+	if err := s.space.allow(int64(len(k.Record))); err != nil {
+		return nil, err
 	}
 	c := creations.Get().(*creation)
-	*c = creation{k: *k, id: id, key: key, quota: quota, now: ms(now), held: c.held[:0], buf: c.buf[:0]}
-	c.k.Metadata = bytes.Clone(k.Metadata)
+	*c = creation{id: id, quota: quota, now: store.MillisOf(now), payload: c.payload[:0], body: -1}
+	file, err := s.take(ctx, c, int64(k.Token.Number), payload)
+	if err != nil {
+		return nil, err
+	}
+	c.k = *k
+	c.k.Record = bytes.Clone(k.Record)
 	c.k.Notify = bytes.Clone(k.Notify)
+	if key != nil && key.Grace >= time.Millisecond {
+		c.key = &store.CreateKey{Key: key.Key, Request: key.Request, Answer: bytes.Clone(key.Answer), Grace: key.Grace}
+	}
 	c.do = c.create
-	if k.Files != nil {
-		if c.files, err = json.Marshal(k.Files); err != nil {
-			return nil, fmt.Errorf("files of kubbi: %w", err)
+	c.bytes = int64(len(c.payload))
+	err = s.writer.submit(ctx, &c.op)
+	if file != nil {
+		// Where the context has ended, the row may still come: the sweep finds out.
+		keep := err == nil && c.replay == nil || ctx.Err() != nil
+		if ferr := s.leaveFile(file, keep); err == nil && keep {
+			err = ferr
 		}
 	}
-	if err := s.deliver(ctx, c, payload); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	replay := c.replay
@@ -78,61 +80,100 @@ func (s *Store) Create(ctx context.Context, k *store.Kubbi, payload store.Chunks
 	return replay, nil
 }
 
-// deliver gathers the payload and has the writer store it.
-func (s *Store) deliver(ctx context.Context, c *creation, chunks store.Chunks) error {
-	var order payload.Order
-	for chunk, err := range chunks {
-		if err == nil {
-			err = order.Next(chunk)
+// take reads the payload: into memory, or where it is too long into a file, which
+// is durable then.
+func (s *Store) take(ctx context.Context, c *creation, number int64, payload io.Reader) (_ *body.File, err error) {
+	c.payload = slices.Grow(c.payload, 2<<10)
+	for len(c.payload) <= store.MaxInRow {
+		if len(c.payload) == cap(c.payload) {
+			c.payload = slices.Grow(c.payload, min(len(c.payload), store.MaxInRow+1-len(c.payload))+1)
 		}
-		switch {
-		case err != nil && c.feed == nil:
-			return err
-		case err != nil:
-			c.feedErr = err
-			close(c.feed)
-			return s.writer.await(ctx, &c.op)
-		case c.feed == nil && len(c.buf)+len(chunk.Sealed) <= heldBytes:
-			// Copied, since the payload may reuse its buffer.
-			from := len(c.buf)
-			c.buf = append(c.buf, chunk.Sealed...)
-			c.held = append(c.held, held{chunk.Part, chunk.Index, from, len(c.buf)})
-			continue
-		case c.feed == nil:
-			c.alone = true
-			c.feed = make(chan store.Chunk)
-			c.fed = make(chan struct{})
-			c.bytes = int64(len(c.buf)) + store.MaxChunk
-			if err := s.writer.enqueue(ctx, &c.op); err != nil {
-				return err
-			}
+		n, err := payload.Read(c.payload[len(c.payload):min(cap(c.payload), store.MaxInRow+1)])
+		c.payload = c.payload[:len(c.payload)+n]
+		if err == io.EOF {
+			return nil, s.space.allow(int64(len(c.payload)))
 		}
-		select {
-		case c.feed <- chunk:
-			<-c.fed
-		case err := <-c.done:
-			c.done <- err
-			return s.writer.await(ctx, &c.op)
-		case <-ctx.Done():
-			return s.writer.await(ctx, &c.op)
+		if err != nil {
+			return nil, err
 		}
 	}
-	if c.feed != nil {
-		close(c.feed)
-		return s.writer.await(ctx, &c.op)
+	file, err := s.files.Create(number)
+	if errors.Is(err, body.ErrTaken) {
+		return nil, store.ErrExists
 	}
-	if order.Len() == 0 {
-		return payload.ErrNone
+	if err != nil {
+		return nil, s.explainFile(err)
 	}
-	c.bytes = int64(len(c.buf))
-	return s.writer.submit(ctx, &c.op)
+	defer func() {
+		if err != nil {
+			_ = s.leaveFile(file, false)
+		}
+	}()
+	w := &spaced{ctx: ctx, s: s, f: file}
+	if _, err := w.Write(c.payload); err != nil {
+		return nil, err
+	}
+	buf := copyBuffers.Get().(*[]byte)
+	defer copyBuffers.Put(buf)
+	if _, err := io.CopyBuffer(onlyWriter{w}, onlyReader{payload}, *buf); err != nil {
+		return nil, err
+	}
+	if err := file.Sync(); err != nil {
+		return nil, s.explainFile(err)
+	}
+	c.payload = c.payload[:0]
+	c.body = file.Size()
+	return file, nil
 }
+
+// leaveFile ends the writing of a payload's file.
+func (s *Store) leaveFile(f *body.File, keep bool) error {
+	if keep {
+		return f.Close()
+	}
+	if err := f.Discard(); err != nil {
+		s.log.Warn("the file of a payload that was not stored is not removed; a sweep will try again", "error", err)
+	}
+	return nil
+}
+
+// spaced writes a payload's file while there is room beside the reserve.
+type spaced struct {
+	ctx context.Context
+	s   *Store
+	f   *body.File
+}
+
+func (w *spaced) Write(p []byte) (int, error) {
+	if err := w.ctx.Err(); err != nil {
+		return 0, err
+	}
+	if err := w.s.space.allow(int64(len(p))); err != nil {
+		return 0, err
+	}
+	n, err := w.f.Write(p)
+	return n, w.s.explainFile(err)
+}
+
+// The two keep io.CopyBuffer from going round the buffer.
+type (
+	onlyWriter struct{ io.Writer }
+	onlyReader struct{ io.Reader }
+)
+
+var copyBuffers = sync.Pool{New: func() any { return new(make([]byte, 256<<10)) }}
 
 // create is the op.
 func (c *creation) create(t *tx) error {
 	c.replay = nil
 	var spent *row // whose key is the same, but has ended
-	if taken, err := c.probe(t.taken); err != nil || taken {
+	t.taken.bindInt(1, int64(c.k.Token.Number))
+	if c.key != nil {
+		t.taken.bindInt(2, prefix(c.key.Key[:]))
+	} else {
+		t.taken.bindNull(2)
+	}
+	if taken, err := t.taken.one(); err != nil || taken != 0 {
 		if err != nil {
 			return err
 		}
@@ -141,7 +182,12 @@ func (c *creation) create(t *tx) error {
 			return err
 		}
 	}
+	slot, err := t.slots.Take(int64(c.k.Token.Number), (*[32]byte)(&c.k.Secret))
+	if err != nil {
+		return err
+	}
 	if err := t.room(c.k.Owner, c.quota, c.now); err != nil {
+		t.slots.Untake()
 		return err
 	}
 	if spent != nil {
@@ -149,51 +195,24 @@ func (c *creation) create(t *tx) error {
 			return err
 		}
 	}
-	seq, err := t.number()
-	if err != nil {
+	if err := c.insert(t, slot); err != nil {
 		return err
 	}
-	if err := c.insert(t, seq); err != nil {
-		return err
-	}
+	t.growing = true
 	t.created(&c.k, c.quota)
-	n := seq << chunkBits
-	for _, h := range c.held {
-		if err := insertChunk(t, n, h.part, h.index, c.buf[h.from:h.to]); err != nil {
-			return err
-		}
-		n++
-	}
-	if c.feed == nil {
-		return nil
-	}
-	return c.eat(t, n)
+	t.made = append(t.made, made{&c.op, c})
+	return nil
 }
 
-// probe tells whether there may be a kubbi with the id, token or key.
-func (c *creation) probe(s *stmt) (bool, error) {
-	if err := s.args(0); err != nil {
-		return false, err
-	}
-	s.bindInt(1, prefix(c.k.Token[:]))
-	s.bindInt(2, prefix(c.id[:]))
-	if c.key != nil {
-		s.bindInt(3, prefix(c.key.Key[:]))
-	} else {
-		s.bindNull(3)
-	}
-	n, err := s.one(func() error { return nil })
-	return n != 0, err
-}
-
-// collide looks closer after a probe. It is not fresh if there is a replay;
-// else spent is the kubbi, if any, that must forget the key first.
+// collide looks closer where the number or the key may be in use. It is not fresh
+// if there is a replay; else spent is the kubbi, if any, that must forget the key
+// first.
 func (c *creation) collide(t *tx) (spent *row, fresh bool, err error) {
 	if c.key != nil {
 		r := &row{}
 		switch err := r.byCreateKey(t.byKey, c.key.Key); {
-		case err == nil && r.keyUntil > c.now:
-			c.replay, err = r.replay(t.keyAnswer, c.key)
+		case err == nil && r.KeyUntil > c.now:
+			c.replay, err = t.replay(r, c.key)
 			return nil, false, err
 		case err == nil:
 			spent = r
@@ -201,110 +220,94 @@ func (c *creation) collide(t *tx) (spent *row, fresh bool, err error) {
 			return nil, false, err
 		}
 	}
-	var r row
-	if err := absent(r.byToken(t.byToken, c.k.Token)); err != nil {
+	switch err := new(row).find(t.byNumber, c.k.Token.Number); {
+	case errors.Is(err, store.ErrNotFound):
+		return spent, true, nil
+	case err == nil || errors.Is(err, store.ErrDamaged):
+		return nil, false, store.ErrExists
+	default:
 		return nil, false, err
 	}
-	return spent, true, absent(r.byID(t.byID, c.id))
 }
 
-// eat inserts the chunks that are handed over.
-func (c *creation) eat(t *tx, n int64) error {
-	patience := time.NewTimer(feedPatience)
-	defer patience.Stop()
-	for {
-		select {
-		case chunk, ok := <-c.feed:
-			if !ok {
-				return c.feedErr
-			}
-			err := insertChunk(t, n, chunk.Part, chunk.Index, chunk.Sealed)
-			c.fed <- struct{}{}
-			if err != nil {
-				return err
-			}
-			n++
-			patience.Reset(feedPatience)
-		case <-c.ctx.Done():
-			return c.ctx.Err()
-		case <-patience.C:
-			return fmt.Errorf("%w: no chunk of the payload came for %s", store.ErrUnavailable, feedPatience)
-		}
-	}
-}
-
-func insertChunk(t *tx, k int64, part, index int, sealed []byte) error {
-	s := t.insertChunk
-	if err := s.args(len(sealed)); err != nil {
-		return err
-	}
-	s.bindInt(1, k)
-	s.bindInt(2, int64(part))
-	s.bindInt(3, int64(index))
-	if sealed == nil {
-		sealed = []byte{}
-	}
-	s.bindBytes(4, sealed)
-	return s.run()
-}
-
-func (c *creation) insert(t *tx, seq int64) error {
+func (c *creation) insert(t *tx, slot int64) error {
 	s := t.insert
 	k := &c.k
-	n := len(k.Token) + len(c.id) + len(k.Owner) + len(k.MasterKey) + len(k.ContentType) + 3 + len(c.files) + len(k.Metadata) + len(k.Notify)
+	life := store.Life{Expires: store.MillisOf(k.ExpiresAt), Sealed: true, KeyUntil: store.Never}
 	if c.key != nil {
-		n += len(c.key.Key) + len(c.key.Request) + len(c.key.Answer)
+		life.KeyUntil = c.now.After(c.key.Grace)
 	}
-	if err := s.args(n); err != nil {
-		return err
-	}
-	due := ms(k.ExpiresAt)
-	s.bindInt(1, seq)
-	s.bindInt(2, prefix(k.Token[:]))
-	s.bindInt(3, prefix(c.id[:]))
+	s.bindInt(1, int64(k.Token.Number))
+	s.bindInt(2, int64(life.Due(store.Never)))
+	s.bindInt(3, slot)
+	s.bindInt(4, int64(store.MillisOf(k.CreatedAt)))
+	s.bindInt(5, int64(life.Expires))
+	s.bindInt(6, int64(k.MaxRetrievals))
+	s.bindInt(7, b2i(k.Package))
+	s.bindInt(8, int64(k.FileCount))
+	s.bindInt(9, k.Size)
+	s.bindInt(10, b2i(c.quota.Active > 0))
+	s.bindBytes(11, k.Token.Hash[:])
+	s.bindBytes(12, c.id[:])
+	s.bindText(13, k.Owner)
+	s.bindText(14, k.MasterKey)
+	s.bindText(15, k.ContentType)
 	if c.key != nil {
-		end := until(c.now, c.key.Grace)
-		due = min(due, end)
-		s.bindInt(4, prefix(c.key.Key[:]))
-		s.bindInt(6, end)
-		s.bindBytes(18, c.key.Key[:])
+		s.bindInt(16, prefix(c.key.Key[:]))
+		s.bindBytes(17, c.key.Key[:])
+		s.bindInt(18, int64(life.KeyUntil))
 		s.bindBytes(19, c.key.Request[:])
 		s.bindBytes(20, c.key.Answer)
 	} else {
-		for _, i := range []int{4, 6, 18, 19, 20} {
+		for i := 16; i <= 20; i++ {
 			s.bindNull(i)
 		}
 	}
-	s.bindInt(5, due)
-	s.bindInt(7, ms(k.CreatedAt))
-	s.bindInt(8, ms(k.ExpiresAt))
-	s.bindInt(9, int64(k.MaxRetrievals))
-	s.bindInt(10, b2i(k.Package))
-	s.bindInt(11, int64(k.FileCount))
-	s.bindInt(12, k.Size)
-	s.bindBytes(13, k.Token[:])
-	s.bindBytes(14, c.id[:])
-	s.bindText(15, k.Owner)
-	s.bindText(16, k.MasterKey)
-	s.bindText(17, k.ContentType)
-	s.bindBytes(21, c.files)
-	s.bindBytes(22, k.Metadata)
-	s.bindInt(23, b2i(c.quota.Active > 0))
-	s.bindBytes(24, k.Notify)
+	s.bindBytes(21, k.Notify)
+	s.bindBytes(22, k.Record)
+	if c.body >= 0 {
+		s.bindInt(23, c.body)
+		s.bindNull(24)
+	} else {
+		s.bindNull(23)
+		s.bindBytes(24, c.payload)
+	}
 	return s.run()
 }
 
+// undo removes a kubbi whose slot was not written, though its row was.
+func (c *creation) undo(t *tx) error {
+	t.drop.bindInt(1, int64(c.k.Token.Number))
+	if err := t.drop.run(); err != nil {
+		return err
+	}
+	t.uncreated(&c.k, c.quota)
+	return nil
+}
+
 func (r *row) byCreateKey(s *stmt, key store.Hash) error {
-	return r.find(s, prefix(key[:]), func(r *row) bool { return r.hasKey && r.key == key })
+	s.bindInt(1, prefix(key[:]))
+	for {
+		ok, err := s.step()
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return store.ErrNotFound
+		}
+		err = r.scan(s)
+		if r.hasKey && r.key == key {
+			s.reset()
+			return err
+		}
+	}
 }
 
 // replay is the first answer, if the request is the same. Of a kubbi that was
-// wiped since, Files and Metadata are gone.
-func (r *row) replay(s *stmt, key *store.CreateKey) (*store.Replay, error) {
-	if err := s.args(0); err != nil {
-		return nil, err
-	}
-	s.bindInt(1, r.seq)
+// wiped since, Secret and Record are gone.
+func (t *tx) replay(r *row, key *store.CreateKey) (*store.Replay, error) {
+	s := t.keyAnswer
+	s.bindInt(1, int64(r.number))
 	ok, err := s.step()
 	if err != nil {
 		return nil, err
@@ -313,47 +316,36 @@ func (r *row) replay(s *stmt, key *store.CreateKey) (*store.Replay, error) {
 		return nil, store.ErrNotFound
 	}
 	defer s.reset()
-	if string(s.raw(0)) != string(key.Request[:]) {
+	var request store.Hash
+	if !s.into(0, request[:]) || request != key.Request {
 		return nil, store.ErrKeyReused
 	}
-	first := *r
-	first.status = store.Active
-	first.retrievals = 0
-	first.first, first.last, first.ended = never, never, never
-	k, err := first.kubbi()
-	if err != nil {
+	if err := t.unlock(r); err != nil {
 		return nil, err
 	}
-	return &store.Replay{Kubbi: k, Answer: s.bytes(1)}, nil
+	first := *r
+	first.Status = store.Active
+	first.Retrievals = 0
+	first.First, first.Last, first.Ended = store.Never, store.Never, store.Never
+	return &store.Replay{Kubbi: first.kubbi(), Answer: s.bytes(1)}, nil
+}
+
+// unlock reads the secret of a row that is not wiped.
+func (t *tx) unlock(r *row) error {
+	if !r.Sealed {
+		return nil
+	}
+	secret, there, err := t.slots.ReadTaken(r.slot, int64(r.number))
+	if err == nil && !there {
+		err = fmt.Errorf("%w: the secret of kubbi %s is missing", store.ErrDamaged, r.id)
+	}
+	r.secret = secret
+	return err
 }
 
 // forget drops a create key whose grace has ended.
 func (t *tx) forget(r *row) error {
-	if err := t.forgetKey.args(0); err != nil {
-		return err
-	}
-	t.forgetKey.bindInt(1, r.seq)
-	if err := t.forgetKey.run(); err != nil {
-		return err
-	}
-	r.hasKey = false
-	return nil
+	t.forgetKey.bindInt(1, int64(r.number))
+	r.hasKey, r.KeyUntil = false, store.Never
+	return t.forgetKey.run()
 }
-
-// absent turns the outcome of a search into that of a wish that it fail.
-func absent(err error) error {
-	switch {
-	case err == nil:
-		return store.ErrExists
-	case errors.Is(err, store.ErrNotFound):
-		return nil
-	}
-	return err
-}
-
-// chunkBits of a chunk's key number the chunks of a payload.
-const (
-	chunkBits = 20
-
-	_ = uint(1<<chunkBits - payload.MaxChunks)
-)

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 
@@ -35,13 +33,7 @@ type fileLock struct {
 }
 
 // lockPath is store.lock for store.db, and never the store itself.
-func lockPath(path string) string {
-	ending := filepath.Ext(path)
-	if ending == ".lock" {
-		ending = ""
-	}
-	return strings.TrimSuffix(path, ending) + ".lock"
-}
+func lockPath(path string) string { return beside(path, ".lock") }
 
 // openLock makes or opens the lock file of the store at path. It stays empty
 // and is never removed.

@@ -14,7 +14,7 @@ import (
 
 // notify leaves a notice, as of at, if somebody is to be told of what happens
 // to the row.
-func (t *tx) notify(r *row, event store.Event, at int64) error {
+func (t *tx) notify(r *row, event store.Event, at store.Millis) error {
 	if r.notify == nil {
 		return nil
 	}
@@ -26,13 +26,10 @@ func (t *tx) notify(r *row, event store.Event, at int64) error {
 		return err
 	}
 	s := t.putNotice
-	if err := s.args(len(id) + len(r.masterKey) + 1 + len(b)); err != nil {
-		return err
-	}
 	s.bindBytes(1, id[:])
-	s.bindInt(2, at)
+	s.bindInt(2, int64(at))
 	s.bindInt(3, int64(event))
-	s.bindInt(4, at)
+	s.bindInt(4, int64(at))
 	s.bindText(5, r.masterKey)
 	s.bindBytes(6, b)
 	t.totals.add(masterKeyUses, r.masterKey, total{n: 1})
@@ -51,7 +48,7 @@ func (s *Store) Notices(ctx context.Context, now time.Time, lease time.Duration,
 		notices []store.Notice
 	}{}
 	o.do = func(t *tx) (err error) {
-		o.notices, err = t.notices(ms(now), ms(now.Add(lease)), limit)
+		o.notices, err = t.notices(store.MillisOf(now), store.MillisOf(now.Add(lease)), limit)
 		return err
 	}
 	if err := s.writer.submit(ctx, &o.op); err != nil {
@@ -60,22 +57,19 @@ func (s *Store) Notices(ctx context.Context, now time.Time, lease time.Duration,
 	return o.notices, nil
 }
 
-func (t *tx) notices(now, leased int64, limit int) ([]store.Notice, error) {
+func (t *tx) notices(now, leased store.Millis, limit int) ([]store.Notice, error) {
 	s := t.dueNotices
-	if err := s.args(0); err != nil {
-		return nil, err
-	}
-	s.bindInt(1, now)
+	s.bindInt(1, int64(now))
 	s.bindInt(2, int64(max(0, limit)))
 	var found []store.Notice
 	var seqs []int64
 	var failed error
 	err := s.each(func() {
-		n := store.Notice{Event: store.Event(s.int(2)), At: fromMS(s.int(3)), Attempts: int(s.int(4)) + 1}
+		n := store.Notice{Event: store.Event(s.int(2)), At: s.time(3).Time(), Attempts: int(s.int(4)) + 1}
 		var id uuid.UUID
-		copy(id[:], s.raw(1))
+		s.into(1, id[:])
 		n.ID = id.String()
-		if err := json.Unmarshal(s.raw(5), &n.Kubbi); err != nil && failed == nil {
+		if err := json.Unmarshal(s.bytes(5), &n.Kubbi); err != nil && failed == nil {
 			failed = fmt.Errorf("notice %s: %w", n.ID, err)
 		}
 		found = append(found, n)
@@ -88,10 +82,7 @@ func (t *tx) notices(now, leased int64, limit int) ([]store.Notice, error) {
 		return nil, err
 	}
 	for _, seq := range seqs {
-		if err := t.lease.args(0); err != nil {
-			return nil, err
-		}
-		t.lease.bindInt(1, leased)
+		t.lease.bindInt(1, int64(leased))
 		t.lease.bindInt(2, seq)
 		if err := t.lease.run(); err != nil {
 			return nil, err
@@ -106,10 +97,7 @@ func (t *tx) notices(now, leased int64, limit int) ([]store.Notice, error) {
 func (s *Store) NoticeLater(ctx context.Context, id string, due time.Time) error {
 	return s.onNotice(ctx, id, func(t *tx, id uuid.UUID) error {
 		q := t.postpone
-		if err := q.args(len(id)); err != nil {
-			return err
-		}
-		q.bindInt(1, ms(due))
+		q.bindInt(1, int64(store.MillisOf(due)))
 		q.bindBytes(2, id[:])
 		return q.run()
 	})
@@ -119,9 +107,6 @@ func (s *Store) NoticeLater(ctx context.Context, id string, due time.Time) error
 func (s *Store) NoticeDone(ctx context.Context, id string) error {
 	return s.onNotice(ctx, id, func(t *tx, id uuid.UUID) error {
 		q := t.noticeKey
-		if err := q.args(len(id)); err != nil {
-			return err
-		}
 		q.bindBytes(1, id[:])
 		found, err := q.step()
 		if err != nil || !found {
@@ -130,9 +115,6 @@ func (s *Store) NoticeDone(ctx context.Context, id string) error {
 		masterKey := q.text(0)
 		q.reset()
 		q = t.dropNote
-		if err := q.args(len(id)); err != nil {
-			return err
-		}
 		q.bindBytes(1, id[:])
 		t.totals.add(masterKeyUses, masterKey, total{n: -1})
 		t.totals.add(wholeStore, "", total{notices: -1})
@@ -146,7 +128,7 @@ func (s *Store) onNotice(ctx context.Context, id string, do func(*tx, uuid.UUID)
 		return err
 	}
 	defer s.leave()
-	u, err := store.ParseID(id)
+	u, err := uuid.Parse(id)
 	if err != nil {
 		return nil
 	}

@@ -14,7 +14,8 @@ const day = 24 * time.Hour
 // room tells whether the owner's quota has room for one more kubbi, and counts
 // it in the day's. It comes before the first write of an op; what it counts is
 // written with the totals.
-func (t *tx) room(owner string, q store.Quota, now int64) error {
+func (t *tx) room(owner string, q store.Quota, at store.Millis) error {
+	now := int64(at)
 	if q.Active > 0 {
 		full, err := t.full(owner, int64(q.Active), now)
 		if err != nil {
@@ -42,9 +43,7 @@ func (t *tx) room(owner string, q store.Quota, now int64) error {
 // expired and were not swept yet are counted only where they matter.
 func (t *tx) full(owner string, limit, now int64) (bool, error) {
 	s := t.owned
-	if err := s.bindOwner(1, owner); err != nil {
-		return false, err
-	}
+	s.bindText(1, owner)
 	var active, loose int64
 	if err := s.each(func() { active, loose = s.int(0), s.int(1) }); err != nil {
 		return false, err
@@ -56,12 +55,10 @@ func (t *tx) full(owner string, limit, now int64) (bool, error) {
 		if active < limit || s == t.outlivedLoose && loose == 0 {
 			break
 		}
-		n, err := s.one(func() error {
-			err := s.bindOwner(1, owner)
-			s.bindInt(2, now)
-			s.bindInt(3, active-limit+1)
-			return err
-		})
+		s.bindText(1, owner)
+		s.bindInt(2, now)
+		s.bindInt(3, active-limit+1)
+		n, err := s.one()
 		if err != nil {
 			return false, err
 		}
@@ -95,7 +92,7 @@ func (s *Store) Take(ctx context.Context, bucket store.Hash, length time.Duratio
 		taken, sum int64
 	}{}
 	o.do = func(t *tx) (err error) {
-		o.taken, o.sum, err = t.take(bucket, length.Milliseconds(), int64(n), int64(limit), ms(now))
+		o.taken, o.sum, err = t.take(bucket, length.Milliseconds(), int64(n), int64(limit), int64(store.MillisOf(now)))
 		return err
 	}
 	if err := s.writer.submit(ctx, &o.op); err != nil {
@@ -114,9 +111,6 @@ func (t *tx) take(bucket store.Hash, length, n, limit, now int64) (taken, sum in
 	if u == nil {
 		u = &use{}
 		s := t.getUsed
-		if err := s.args(len(bucket)); err != nil {
-			return 0, 0, err
-		}
 		bindWindow(s, w)
 		if err := s.each(func() { u.was = s.int(0) }); err != nil {
 			return 0, 0, err
@@ -137,9 +131,6 @@ func bindWindow(s *stmt, w window) {
 
 func (t *tx) writeUsed(w window, n int64) error {
 	s := t.setUsed
-	if err := s.args(len(w.bucket)); err != nil {
-		return err
-	}
 	bindWindow(s, w)
 	s.bindInt(4, n)
 	return s.run()
@@ -152,13 +143,10 @@ func (t *tx) dropUsed(before int64, limit int) (int, error) {
 		return 0, nil
 	}
 	s := t.unused
-	if err := s.args(0); err != nil {
-		return 0, err
-	}
 	s.bindInt(1, before)
 	s.bindInt(2, int64(limit))
 	if err := s.run(); err != nil {
 		return 0, err
 	}
-	return t.c.changes(), nil
+	return t.c.Changes(), nil
 }

@@ -1,14 +1,21 @@
 // Package sqlite keeps kubbis in one SQLite file that several processes may
-// share: the store of the embedded relay.
+// share, and in files beside it: the store of the embedded relay.
 //
-// Open makes the file or brings it up to date. Every change is durable when its
-// call returns. Changes of one process that are asked for at the same time
-// share a transaction and so a write to disk; processes queue up with a lock on
-// a file beside the store. Payloads that are wiped are gone from every file
-// within a second, the write-ahead log included.
+// Open makes the files. Every change is durable when its call returns. Changes of
+// one process that are asked for at the same time share a transaction and so a
+// write to disk; processes queue up with a lock on a file beside the store.
 //
-// Beside store.db there are store.db-wal and store.db-shm, which belong to it,
-// and store.lock, which is empty.
+// For kubbi.db there are kubbi.db-wal and kubbi.db-shm, which belong to it,
+// kubbi.lock, which is empty, kubbi.slots with the kubbis' secrets, and
+// kubbi.bodies with a sealed file for each payload longer than store.MaxInRow.
+//
+// A secret stands in kubbi.slots and nowhere else. It is written before the row
+// of its kubbi and overwritten after the row says that it is wiped: at once, and
+// on the disk within a second. What is left of a wiped kubbi (its sealed payload
+// and record in free pages, in the log and in freed blocks of the disk) opens for
+// nobody.
+//
+// A disk that is full stops creates and nothing else: see Config.Reserve.
 package sqlite
 
 import (
@@ -16,39 +23,39 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"runtime"
 	"sync"
+	"time"
 
 	"kubbi-mcp/relay/store"
+	"kubbi-mcp/relay/store/body"
 )
 
 const (
-	pageSize = 4096
-	// busyMS is how long SQLite waits for locks that the file lock does not
-	// cover, milliseconds.
-	busyMS = 5000
-	// checkpointMS is that for a checkpoint, which readers may hold up, which
-	// all others wait for and which is tried again anyway.
-	checkpointMS = 3
-	queueLength  = 1024
-	// checkpointPages is at how many pages in the log a commit moves them into the
-	// data base.
-	checkpointPages = 4000
+	pageSize    = 4096
+	queueLength = 1024
 )
 
 // Config says where a store is. Only Path is needed.
 type Config struct {
 	Path   string       // the file, in a directory that exists; made with mode 0600
 	Logger *slog.Logger // nil: nothing is logged
+	// Reserve is how many bytes of the disk creates leave free for claims, deletes
+	// and expiry; 0: DefaultReserve, below 0: none.
+	Reserve int64
 }
 
 // Store is a store.Store in a SQLite file.
 type Store struct {
 	path    string
+	log     *slog.Logger
 	writer  writer
 	readers chan *reader // nil for one that is not opened yet
+	slots   *body.Slots
+	files   *body.Files
+	space   space
+	tidy    tidy
 
 	// calls is held for reading by every call, for writing by Close.
 	calls  sync.RWMutex
@@ -57,10 +64,12 @@ type Store struct {
 
 var _ store.Store = (*Store)(nil)
 
-var errLost = errors.New("store has lost a payload or a row that it should have")
-
 // Open makes or opens the store. What it can't open it leaves as it is: see
-// ErrNewer, ErrCorrupt, ErrReadOnly, ErrCannotOpen, ErrFull and ErrBusy.
+// ErrNewer, ErrOlder, ErrLost, ErrCorrupt, ErrReadOnly, ErrCannotOpen, ErrFull and
+// ErrBusy.
+//
+// Where it makes the store, it takes over the API keys of a store.db of the
+// version before in the same folder.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	s, err := open(ctx, cfg)
 	if err != nil {
@@ -69,7 +78,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	return s, nil
 }
 
-func open(ctx context.Context, cfg Config) (*Store, error) {
+func open(ctx context.Context, cfg Config) (_ *Store, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -83,41 +92,42 @@ func open(ctx context.Context, cfg Config) (*Store, error) {
 	if err := checkLength(path); err != nil {
 		return nil, err
 	}
-	logger := cfg.Logger
-	if logger == nil {
-		logger = slog.New(slog.DiscardHandler)
+	s := &Store{path: path, log: cfg.Logger, space: space{dir: filepath.Dir(path), reserve: cfg.Reserve}}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Reserve == 0 {
+		s.space.reserve = DefaultReserve
 	}
 	lock, err := openLock(path)
 	if err != nil {
 		return nil, err
 	}
-	c, err := current(ctx, path, lock)
-	if err != nil {
-		lock.close()
-		return nil, err
-	}
-	s := &Store{path: path}
 	s.writer = writer{
 		path:  path,
-		c:     c,
 		lock:  lock,
-		scrub: newScrub(logger, leftLog(path)),
+		log:   s.log,
+		erase: newEraser(),
+		room:  newRoom(&s.space),
 		queue: make(chan *op, queueLength),
 		stop:  make(chan struct{}),
 		gone:  make(chan struct{}),
 	}
-	// On macOS only fullfsync reaches the disk itself; elsewhere it is nothing.
-	err = c.exec("PRAGMA synchronous=FULL; PRAGMA fullfsync=ON; PRAGMA secure_delete=ON; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-2000")
-	if err == nil {
-		c.autoCheckpoint(true)
-		err = s.writer.tx.prepare(c)
+	defer func() {
+		if err != nil {
+			s.release()
+		}
+	}()
+	wait, cancel := context.WithTimeout(ctx, lockPatience)
+	defer cancel()
+	if err := lock.acquire(wait); err != nil {
+		return nil, busy(path, err)
 	}
-	if err == nil {
-		err = c.gatherLog()
+	err = s.openLocked()
+	if rerr := lock.release(); err == nil {
+		err = rerr
 	}
 	if err != nil {
-		c.close()
-		lock.close()
 		return nil, explain(path, err)
 	}
 	n := min(max(2, runtime.GOMAXPROCS(0)), 8)
@@ -125,45 +135,20 @@ func open(ctx context.Context, cfg Config) (*Store, error) {
 	for range n {
 		s.readers <- nil
 	}
+	s.tidy.start(s)
 	go s.writer.loop()
 	return s, nil
 }
 
-// current opens the writer's connection to a file whose schema is up to date.
-func current(ctx context.Context, path string, lock *fileLock) (*conn, error) {
-	if _, err := os.Stat(path); err == nil {
-		c, err := openConn(path)
-		if err != nil {
-			return nil, err
-		}
-		version, err := schemaOf(c, path)
-		if err == nil && version == schemaVersion {
-			return c, nil
-		}
-		// Another process may be making the schema right now, and what was read
-		// is of before and after: whatever it says is looked at again below.
-		c.close()
+// release closes the files.
+func (s *Store) release() {
+	if s.writer.c != nil {
+		s.writer.c.close()
 	}
-	wait, cancel := context.WithTimeout(ctx, lockPatience)
-	defer cancel()
-	if err := lock.acquire(wait); err != nil {
-		return nil, busy(path, err)
+	if s.slots != nil {
+		s.slots.Close()
 	}
-	err := ready(ctx, path)
-	if rerr := lock.release(); err == nil && rerr != nil {
-		err = rerr
-	}
-	if err != nil {
-		return nil, err
-	}
-	return openConn(path)
-}
-
-// leftLog tells whether there is a write-ahead log: another process is at
-// work, or one has left it.
-func leftLog(path string) bool {
-	info, err := os.Stat(path + logEnding)
-	return err == nil && info.Size() > 0
+	s.writer.lock.close()
 }
 
 // enter starts a call, which leave ends.
@@ -181,39 +166,13 @@ func (s *Store) enter(ctx context.Context) error {
 
 func (s *Store) leave() { s.calls.RUnlock() }
 
-// read runs do on a reader of its own.
-func (s *Store) read(ctx context.Context, do func(*reader) error) error {
-	var q *reader
-	select {
-	case q = <-s.readers:
-	case <-ctx.Done():
-		return ctx.Err()
+// Skew is 0: the data is on this machine.
+func (s *Store) Skew(ctx context.Context) (time.Duration, error) {
+	if err := s.enter(ctx); err != nil {
+		return 0, err
 	}
-	defer func() { s.readers <- q }()
-	if q == nil {
-		var err error
-		if q, err = s.openReader(); err != nil {
-			return err
-		}
-	}
-	return explain(s.path, do(q))
-}
-
-func (s *Store) openReader() (*reader, error) {
-	c, err := openConn(s.path)
-	if err != nil {
-		return nil, err
-	}
-	q := &reader{}
-	err = c.exec("PRAGMA query_only=ON; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-2000; PRAGMA wal_autocheckpoint=0")
-	if err == nil {
-		err = q.prepare(c)
-	}
-	if err != nil {
-		c.close()
-		return nil, explain(s.path, err)
-	}
-	return q, nil
+	s.leave()
+	return 0, nil
 }
 
 // Close waits for running calls, empties the write-ahead log and closes the
@@ -227,12 +186,12 @@ func (s *Store) Close() error {
 	s.closed = true
 	close(s.writer.stop)
 	<-s.writer.gone
+	s.tidy.end()
 	for range cap(s.readers) {
 		if q := <-s.readers; q != nil {
 			q.c.close()
 		}
 	}
-	s.writer.c.close()
-	s.writer.lock.close()
+	s.release()
 	return nil
 }

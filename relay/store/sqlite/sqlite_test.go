@@ -11,7 +11,7 @@ import (
 
 func TestStore(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) storetest.Open {
-		path := filepath.Join(t.TempDir(), "store.db")
+		path := filepath.Join(t.TempDir(), "kubbi.db")
 		return func(t *testing.T) store.Store { return openStore(t, path) }
 	})
 }

@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"kubbi-mcp/relay/store"
@@ -11,12 +10,9 @@ import (
 const (
 	// sweepBatch is how many pieces of work Sweep does in one transaction, so
 	// that others need not wait long.
-	sweepBatch = 32
-	// sweepBytes is after how many bytes of payload wiped a transaction ends, for
-	// the same reason.
-	sweepBytes = 64 << 20
-	// hidden is how long a removed tombstone keeps its place in the pages of
-	// lists that began before.
+	sweepBatch = 64
+	// hidden is how long a window that has ended stays: whoever's clock is behind
+	// may still be in it.
 	hidden = time.Hour
 )
 
@@ -26,33 +22,26 @@ func (s *Store) Delete(ctx context.Context, owner, id string, now time.Time) (*s
 		return nil, err
 	}
 	defer s.leave()
-	u, err := store.ParseID(id)
-	if err != nil {
-		return nil, store.ErrNotFound
-	}
-	at := ms(now)
+	at := store.MillisOf(now)
 	d := &struct {
 		op
 		row row
 	}{}
+	d.erases = true
 	d.do = func(t *tx) error {
 		r := &d.row
-		if err := r.byID(t.byID, u); err != nil {
+		if err := r.byID(t.byNumber, owner, id); err != nil {
 			return err
 		}
-		if r.owner != owner {
-			return store.ErrNotFound
-		}
-		r.settle(at)
-		if err := r.status.Err(); err != nil {
+		r.Settle(at)
+		if err := r.Status.Err(); err != nil {
 			return err
 		}
-		r.status = store.Deleted
-		r.ended = at
+		r.Life.Delete(at)
 		if err := t.end(r); err != nil {
 			return err
 		}
-		if err := t.wipeRow(r); err != nil {
+		if err := t.settleRow(r, at); err != nil {
 			return err
 		}
 		return t.rearm(r, false)
@@ -60,12 +49,12 @@ func (s *Store) Delete(ctx context.Context, owner, id string, now time.Time) (*s
 	if err := s.writer.submit(ctx, &d.op); err != nil {
 		return nil, err
 	}
-	k, err := d.row.kubbi()
-	return &k, err
+	k := d.row.kubbi()
+	return &k, nil
 }
 
-// Sweep does what time brings: see store.Store. A removed tombstone stays in
-// the file, invisible, for another hour.
+// Sweep does what time brings: see store.Store. It also does what processes that
+// ended have left behind.
 func (s *Store) Sweep(ctx context.Context, now time.Time, retention time.Duration, limit int) (store.Swept, error) {
 	var all store.Swept
 	if err := s.enter(ctx); err != nil {
@@ -73,26 +62,17 @@ func (s *Store) Sweep(ctx context.Context, now time.Time, retention time.Duratio
 	}
 	defer s.leave()
 	for left := limit; left > 0; {
-		b := &broom{now: ms(now), ended: ms(now.Add(-retention)), gone: ms(now.Add(-hidden))}
+		b := &broom{w: &s.writer, now: store.MillisOf(now), ended: store.MillisOf(now.Add(-retention)), gone: store.MillisOf(now.Add(-hidden))}
 		n := min(left, sweepBatch)
-		b.do = func(t *tx) error {
-			if err := b.sweep(t, n); err != nil {
-				return err
-			}
-			// A process that was killed may have left in the log what it wiped.
-			if leftLog(s.path) {
-				t.wiped = true
-			}
-			return nil
-		}
+		b.do = func(t *tx) error { return b.sweep(t, n) }
 		if err := s.writer.submit(ctx, &b.op); err != nil {
 			return all, err
 		}
 		all.Expired += b.swept.Expired
 		all.Wiped += b.swept.Wiped
 		all.Removed += b.swept.Removed
-		if b.pieces < n && !b.full() {
-			return all, nil
+		if b.pieces < n {
+			return all, s.tidy.look(ctx, s)
 		}
 		left -= b.pieces
 	}
@@ -103,107 +83,97 @@ func (s *Store) Sweep(ctx context.Context, now time.Time, retention time.Duratio
 // broom is one batch of a sweep.
 type broom struct {
 	op
-	now, ended, gone int64
+	w                *writer
+	now, ended, gone store.Millis
 	swept            store.Swept
 	pieces           int
-	bytes            int64 // wiped
 }
 
-func (b *broom) full() bool { return b.bytes >= sweepBytes }
-
 func (b *broom) sweep(t *tx, limit int) error {
-	b.swept, b.pieces, b.bytes = store.Swept{}, 0, 0
-	var seqs [sweepBatch]int64
+	b.swept, b.pieces = store.Swept{}, 0
+	if err := b.w.erase.adopt(b.w); err != nil {
+		return err
+	}
+	var numbers [sweepBatch]store.Number
 	for _, work := range []struct {
-		find   *stmt
-		before int64
-		do     func(*tx, int64) error
+		from, to int64
+		do       func(*tx, store.Number) error
 	}{
-		{t.due, b.now, b.visit},
-		{t.ended, b.ended, b.hide},
-		{t.gone, b.gone, b.drop},
+		{0, int64(b.now), b.visit},
+		{-1 << 63, int64(b.ended) - 1 - tombstone, b.drop},
 	} {
-		found, err := list(work.find, work.before, seqs[:limit-b.pieces])
+		found, err := list(t.due, work.from, work.to, numbers[:limit-b.pieces])
 		if err != nil {
 			return err
 		}
-		for _, seq := range found {
-			if err := work.do(t, seq); err != nil {
+		for _, n := range found {
+			if err := work.do(t, n); err != nil {
 				return err
 			}
-			if b.pieces++; b.full() {
-				return nil
-			}
+			b.pieces++
 		}
 	}
 	if err := b.forget(t, limit-b.pieces); err != nil {
 		return err
 	}
-	n, err := t.dropUsed(b.gone, limit-b.pieces)
+	n, err := t.dropUsed(int64(b.gone), limit-b.pieces)
 	b.pieces += n
 	return err
 }
 
-// list runs a statement that gives seqs before a time.
-func list(s *stmt, before int64, into []int64) ([]int64, error) {
+// list gives the numbers of kubbis that are due between two times.
+func list(s *stmt, from, to int64, into []store.Number) ([]store.Number, error) {
 	if len(into) == 0 {
 		return nil, nil
 	}
-	if err := s.args(0); err != nil {
-		return nil, err
-	}
-	s.bindInt(1, before)
-	s.bindInt(2, int64(len(into)))
+	s.bindInt(1, from)
+	s.bindInt(2, to)
+	s.bindInt(3, int64(len(into)))
 	n := 0
-	for {
-		ok, err := s.step()
-		if err != nil || !ok {
-			return into[:n], err
-		}
-		into[n] = s.int(0)
+	err := s.each(func() {
+		into[n] = store.Number(s.int(0))
 		n++
-	}
+	})
+	return into[:n], err
 }
 
 // visit does for a kubbi what is due.
-func (b *broom) visit(t *tx, seq int64) error {
+func (b *broom) visit(t *tx, n store.Number) error {
 	var r row
-	if err := r.bySeq(t.bySeq, seq); err != nil {
-		return err
+	if err := r.find(t.byNumber, n); err != nil {
+		return b.damaged(t, n, err)
 	}
-	was := r.status
-	if r.settle(b.now) {
+	expired := r.Settle(b.now)
+	if expired {
 		if err := t.end(&r); err != nil {
 			return err
 		}
+		b.swept.Expired++
 	}
-	if r.sealed {
+	if r.Sealed {
 		last, err := t.lastGrace(&r)
 		if err != nil {
 			return err
 		}
+		over := last != store.Never && last <= b.now
 		switch {
-		case r.status != store.Active && last <= b.now:
+		case r.Wipes(last, b.now):
 			if err := t.wipeRow(&r); err != nil {
 				return err
 			}
-			b.bytes += r.size
-			if was != store.Active {
+			if !expired {
 				b.swept.Wiped++
 			}
-		case r.status != was || (r.hasGrace || r.graceMore) && last <= b.now:
-			if last <= b.now {
-				r.hasGrace, r.graceMore = false, false
+		case expired || over:
+			if over {
+				r.grace, r.graceMore = store.Grace{Until: store.Never}, false
 			}
 			if err := t.saveRow(&r); err != nil {
 				return err
 			}
 		}
-		if r.status != was {
-			b.swept.Expired++
-		}
 	}
-	if r.hasKey && r.keyUntil <= b.now {
+	if r.hasKey && r.KeyUntil <= b.now {
 		if err := t.forget(&r); err != nil {
 			return err
 		}
@@ -211,33 +181,15 @@ func (b *broom) visit(t *tx, seq int64) error {
 	return t.rearm(&r, true)
 }
 
-// hide removes a tombstone.
-func (b *broom) hide(t *tx, seq int64) error {
+// drop removes a tombstone.
+func (b *broom) drop(t *tx, n store.Number) error {
 	var r row
-	if err := r.bySeq(t.bySeq, seq); err != nil {
-		return err
+	if err := r.find(t.byNumber, n); err != nil {
+		return b.damaged(t, n, err)
 	}
-	n, err := t.number()
-	if err != nil {
-		return err
-	}
-	if err := t.hide.args(0); err != nil {
-		return err
-	}
-	t.hide.bindInt(1, n)
-	t.hide.bindInt(2, b.now)
-	t.hide.bindInt(3, seq)
+	t.drop.bindInt(1, int64(n))
 	t.removed(&r)
 	b.swept.Removed++
-	return t.hide.run()
-}
-
-// drop deletes a row that was removed long ago.
-func (b *broom) drop(t *tx, seq int64) error {
-	if err := t.drop.args(0); err != nil {
-		return err
-	}
-	t.drop.bindInt(1, seq)
 	return t.drop.run()
 }
 
@@ -248,26 +200,18 @@ func (b *broom) forget(t *tx, limit int) error {
 		return nil
 	}
 	type ended struct {
-		seq int64
-		key []byte // whatever its length: the file may be damaged
+		number int64
+		key    []byte // whatever its length: the file may be damaged
 	}
 	var keys []ended
 	s := t.spent
-	if err := s.args(0); err != nil {
-		return err
-	}
-	s.bindInt(1, b.now)
+	s.bindInt(1, int64(b.now))
 	s.bindInt(2, int64(limit))
 	if err := s.each(func() { keys = append(keys, ended{s.int(0), s.bytes(1)}) }); err != nil {
 		return err
 	}
 	for _, k := range keys {
-		if err := t.graceDel.args(len(k.key)); err != nil {
-			return err
-		}
-		t.graceDel.bindInt(1, k.seq)
-		t.graceDel.bindBytes(2, k.key)
-		if err := t.graceDel.run(); err != nil {
+		if err := t.dropGrace(k.number, k.key); err != nil {
 			return err
 		}
 	}
@@ -275,10 +219,13 @@ func (b *broom) forget(t *tx, limit int) error {
 	return nil
 }
 
-func (r *row) bySeq(s *stmt, seq int64) error {
-	err := r.find(s, seq, func(*row) bool { return true })
-	if errors.Is(err, store.ErrNotFound) {
-		return errLost
+// damaged removes a row that is not what this program has written, so that it
+// does not hold up the sweep for good. Its slot is found as one without a row.
+func (b *broom) damaged(t *tx, n store.Number, err error) error {
+	if fatal(err) {
+		return err
 	}
-	return err
+	b.w.log.Error("a damaged row is removed from the store", "file", b.w.path, "number", int64(n), "error", err)
+	t.drop.bindInt(1, int64(n))
+	return t.drop.run()
 }

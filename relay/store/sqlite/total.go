@@ -44,9 +44,6 @@ func (ts totals) add(kind int64, name string, d total) {
 
 func (t *tx) writeTotal(k totalKey, d total) error {
 	s := t.addTotal
-	if err := s.args(len(k.name) + 1); err != nil {
-		return err
-	}
 	s.bindInt(1, k.kind)
 	s.bindText(2, k.name)
 	for i, v := range [...]int64{d.n, d.active, d.loose, d.expired, d.burned, d.deleted, d.bytes, d.notices} {
@@ -62,33 +59,45 @@ func (t *tx) created(k *store.Kubbi, q store.Quota) {
 	t.totals.add(wholeStore, "", total{active: 1, bytes: k.Size})
 }
 
+// uncreated takes created back.
+func (t *tx) uncreated(k *store.Kubbi, q store.Quota) {
+	t.totals.add(ownersKubbis, k.Owner, total{n: -1, active: -1, loose: -b2i(q.Active == 0)})
+	t.totals.add(masterKeyUses, k.MasterKey, total{n: -1})
+	t.totals.add(wholeStore, "", total{active: -1, bytes: -k.Size})
+}
+
 // end counts the end of a row that was Active, and leaves its notice.
 func (t *tx) end(r *row) error {
-	t.totals.add(ownersKubbis, r.owner, total{active: -1, loose: -b2i(!r.quota)})
-	switch r.status {
+	d := total{active: -1}
+	event := store.EventDeleted
+	switch r.Status {
 	case store.Expired:
-		t.totals.add(wholeStore, "", total{active: -1, expired: 1})
-		return t.notify(r, store.EventExpired, r.ended)
+		d.expired, event = 1, store.EventExpired
 	case store.Burned:
-		t.totals.add(wholeStore, "", total{active: -1, burned: 1})
-		return t.notify(r, store.EventBurned, r.ended)
+		d.burned, event = 1, store.EventBurned
 	default:
-		t.totals.add(wholeStore, "", total{active: -1, deleted: 1})
-		return t.notify(r, store.EventDeleted, r.ended)
+		d.deleted = 1
 	}
+	t.totals.add(wholeStore, "", d)
+	d.loose = -b2i(!r.quota)
+	t.totals.add(ownersKubbis, r.owner, d)
+	return t.notify(r, event, r.Ended)
 }
 
 // removed uncounts a tombstone.
 func (t *tx) removed(r *row) {
-	t.totals.add(ownersKubbis, r.owner, total{n: -1})
-	switch r.status {
+	var d total
+	switch r.Status {
 	case store.Expired:
-		t.totals.add(wholeStore, "", total{expired: -1})
+		d.expired = -1
 	case store.Burned:
-		t.totals.add(wholeStore, "", total{burned: -1})
+		d.burned = -1
 	case store.Deleted:
-		t.totals.add(wholeStore, "", total{deleted: -1})
+		d.deleted = -1
 	}
+	t.totals.add(wholeStore, "", d)
+	d.n = -1
+	t.totals.add(ownersKubbis, r.owner, d)
 }
 
 // Stats counts what is in the store: see store.Store. It is never old.

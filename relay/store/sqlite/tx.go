@@ -1,80 +1,87 @@
 package sqlite
 
 import (
+	"fmt"
+
 	"kubbi-mcp/relay/store"
+	"kubbi-mcp/relay/store/body"
+)
+
+const (
+	selectRow = "SELECT " + columns + " FROM kubbi WHERE number = ?"
+	selectKey = "SELECT " + columns + " FROM kubbi INDEXED BY kubbi_key WHERE key_h = ?"
 )
 
 // tx is the writer's transaction: its statements, and what is written once for
 // all ops at its end. The embedded statements are prepared once.
 type tx struct {
-	c *conn
+	c     *conn
+	slots *body.Slots
 
 	begin, commit, rollback       *stmt
-	taken                         *stmt
-	byToken, byID, byKey, bySeq   *stmt
-	insert, insertChunk, chunks   *stmt
+	taken, byNumber, byKey        *stmt
+	insert, payload, drop         *stmt
 	save, wipe, setDue, forgetKey *stmt
-	wipeChunks                    *stmt
 	keyAnswer                     *stmt
 	graceGet, gracePut, graceDel  *stmt
 	graceLast, graceClear         *stmt
-	counter, addTotal, owned      *stmt
+	addTotal, owned               *stmt
 	outlived, outlivedLoose       *stmt
-	due, spent, ended, gone       *stmt
-	hide, drop, unused            *stmt
-	getUsed, setUsed              *stmt
+	due, spent                    *stmt
+	unused, getUsed, setUsed      *stmt
 	putNotice, dueNotices, lease  *stmt
 	postpone, noticeKey, dropNote *stmt
 	putAPIKey, revoke             *stmt
-	getPage, putPage              *stmt
+	putWiped, dropWiped, allWiped *stmt
+	freePages, slotOf, newest     *stmt
+	inflate, deflate              *stmt
+	cut, checkpoint               *stmt
 
-	next    int64 // the counter, 0: not read yet
-	written int64 // the counter as it stands in the table
 	totals  totals
 	used    map[window]*use
-	wiped   bool // something was wiped
+	wiped   []body.Used // slots to overwrite once this is committed
+	bodies  []int64     // files to remove then
+	made    []made      // creates, for where their slots were not written
+	growing bool        // a create
+}
+
+// made is a create of this transaction.
+type made struct {
+	o *op
+	c *creation
 }
 
 func (t *tx) prepare(c *conn) error {
 	t.c = c
 	t.totals = totals{}
 	t.used = map[window]*use{}
-	for _, p := range []struct {
-		to  **stmt
-		sql string
-	}{
+	return c.prepare([]named{
 		{&t.begin, "BEGIN IMMEDIATE"},
 		{&t.commit, "COMMIT"},
 		{&t.rollback, "ROLLBACK"},
-		{&t.taken, `SELECT EXISTS (SELECT 1 FROM kubbi INDEXED BY kubbi_token WHERE token_h = ?)
-			OR EXISTS (SELECT 1 FROM kubbi INDEXED BY kubbi_id WHERE id_h = ?)
-			OR EXISTS (SELECT 1 FROM kubbi INDEXED BY kubbi_key WHERE key_h = ?)`},
-		{&t.byToken, selectByToken},
-		{&t.byID, selectByID},
-		{&t.byKey, selectByKey},
-		{&t.bySeq, selectBySeq},
-		{&t.insert, `INSERT INTO kubbi (seq, token_h, id_h, key_h, due, status, payload, retrievals, grace_more, key_until,
-			created_at, expires_at, max_retrievals, package, file_count, size,
-			token, id, owner, master_key, content_type, key, key_request, key_answer, files, metadata, quota, notify)
-			VALUES (?, ?, ?, ?, ?, 0, 1, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`},
-		{&t.insertChunk, "INSERT INTO chunk (k, part, idx, sealed) VALUES (?, ?, ?, ?)"},
-		{&t.chunks, "SELECT part, idx, sealed FROM chunk WHERE k >= ? AND k < ? ORDER BY k"},
+		{&t.taken, "SELECT EXISTS (SELECT 1 FROM kubbi WHERE number = ?) OR EXISTS (SELECT 1 FROM kubbi INDEXED BY kubbi_key WHERE key_h = ?)"},
+		{&t.byNumber, selectRow},
+		{&t.byKey, selectKey},
+		{&t.insert, `INSERT INTO kubbi (number, due, status, slot, retrievals, grace_more, created_at, expires_at, max_retrievals, package,
+			file_count, size, quota, hash, id, owner, master_key, content_type, key_h, key, key_until, key_request, key_answer,
+			notify, record, body, payload)
+			VALUES (?, ?, 0, ?, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`},
+		{&t.payload, "SELECT payload FROM kubbi WHERE number = ?"},
+		{&t.drop, "DELETE FROM kubbi WHERE number = ?"},
 		{&t.save, `UPDATE kubbi SET status = ?, retrievals = ?, first_at = ?, last_at = ?, ended_at = ?,
-			grace_key = ?, grace_until = ?, grace_number = ?, grace_at = ?, grace_more = ? WHERE seq = ?`},
+			grace_key = ?, grace_until = ?, grace_number = ?, grace_at = ?, grace_more = ? WHERE number = ?`},
 		{&t.wipe, `UPDATE kubbi SET status = ?, retrievals = ?, first_at = ?, last_at = ?, ended_at = ?,
 			grace_key = NULL, grace_until = NULL, grace_number = NULL, grace_at = NULL, grace_more = 0,
-			payload = 0, files = NULL, metadata = NULL, notify = NULL WHERE seq = ?`},
-		{&t.wipeChunks, "DELETE FROM chunk WHERE k > ? AND k < ?"},
-		{&t.setDue, "UPDATE kubbi SET due = ? WHERE seq = ?"},
-		{&t.forgetKey, `UPDATE kubbi SET key_h = NULL, key = NULL, key_request = NULL, key_answer = NULL, key_until = NULL
-			WHERE seq = ?`},
-		{&t.keyAnswer, "SELECT key_request, key_answer FROM kubbi WHERE seq = ?"},
-		{&t.graceGet, "SELECT until, number, at FROM grace WHERE seq = ? AND key = ?"},
-		{&t.gracePut, "INSERT OR REPLACE INTO grace (seq, key, until, number, at) VALUES (?, ?, ?, ?, ?)"},
-		{&t.graceDel, "DELETE FROM grace WHERE seq = ? AND key = ?"},
-		{&t.graceLast, "SELECT max(until) FROM grace WHERE seq = ?"},
-		{&t.graceClear, "DELETE FROM grace WHERE seq = ?"},
-		{&t.counter, selectCounter},
+			slot = NULL, notify = NULL, record = NULL, body = NULL, payload = NULL WHERE number = ?`},
+		{&t.setDue, "UPDATE kubbi SET due = ? WHERE number = ?"},
+		{&t.forgetKey, `UPDATE kubbi SET key_h = NULL, key = NULL, key_until = NULL, key_request = NULL, key_answer = NULL
+			WHERE number = ?`},
+		{&t.keyAnswer, "SELECT key_request, key_answer FROM kubbi WHERE number = ?"},
+		{&t.graceGet, "SELECT until, number, at FROM grace WHERE kubbi = ? AND key = ?"},
+		{&t.gracePut, "INSERT OR REPLACE INTO grace (kubbi, key, until, number, at) VALUES (?, ?, ?, ?, ?)"},
+		{&t.graceDel, "DELETE FROM grace WHERE kubbi = ? AND key = ?"},
+		{&t.graceLast, "SELECT max(until) FROM grace WHERE kubbi = ?"},
+		{&t.graceClear, "DELETE FROM grace WHERE kubbi = ?"},
 		{&t.addTotal, `INSERT INTO total (kind, name, n, active, loose, expired, burned, deleted, bytes, notices)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n, active = active + excluded.active,
 			loose = loose + excluded.loose, expired = expired + excluded.expired, burned = burned + excluded.burned,
@@ -83,7 +90,7 @@ func (t *tx) prepare(c *conn) error {
 		{&t.outlived, `SELECT count(*) FROM (SELECT 1 FROM kubbi INDEXED BY kubbi_quota
 			WHERE owner = ? AND expires_at <= ? AND quota = 1 AND status = 0 LIMIT ?)`},
 		{&t.outlivedLoose, `SELECT count(*) FROM (SELECT 1 FROM kubbi INDEXED BY kubbi_due
-			WHERE owner = ? AND due <= ?2 AND expires_at <= ?2 AND quota = 0 AND status = 0 LIMIT ?3)`},
+			WHERE owner = ?1 AND due BETWEEN 0 AND ?2 AND expires_at <= ?2 AND quota = 0 AND status = 0 LIMIT ?3)`},
 		{&t.getUsed, "SELECT n FROM used WHERE ends = ? AND length = ? AND bucket = ?"},
 		{&t.setUsed, "INSERT OR REPLACE INTO used (ends, length, bucket, n) VALUES (?, ?, ?, ?)"},
 		{&t.unused, `DELETE FROM used WHERE (ends, length, bucket) IN
@@ -94,39 +101,35 @@ func (t *tx) prepare(c *conn) error {
 		{&t.postpone, "UPDATE notice SET due = ? WHERE id = ?"},
 		{&t.noticeKey, "SELECT master_key FROM notice WHERE id = ?"},
 		{&t.dropNote, "DELETE FROM notice WHERE id = ?"},
-		{&t.due, "SELECT seq FROM kubbi INDEXED BY kubbi_due WHERE due <= ? ORDER BY due LIMIT ?"},
-		{&t.spent, "SELECT seq, key FROM grace INDEXED BY grace_until WHERE until <= ? ORDER BY until LIMIT ?"},
-		{&t.ended, "SELECT seq FROM kubbi INDEXED BY kubbi_ended WHERE ended_at < ? AND due IS NULL AND removed IS NULL ORDER BY ended_at LIMIT ?"},
-		{&t.gone, `SELECT seq FROM (SELECT seq, removed_at FROM kubbi INDEXED BY kubbi_removed WHERE removed IS NOT NULL
-			ORDER BY removed LIMIT ?2) WHERE removed_at < ?1`},
-		{&t.hide, "UPDATE kubbi SET removed = ?, removed_at = ? WHERE seq = ?"},
-		{&t.drop, "DELETE FROM kubbi WHERE seq = ?"},
-		{&t.getPage, "SELECT data FROM sqlite_dbpage WHERE pgno = ?"},
-		{&t.putPage, "UPDATE sqlite_dbpage SET data = ? WHERE pgno = ?"},
+		{&t.due, "SELECT number FROM kubbi INDEXED BY kubbi_due WHERE due BETWEEN ? AND ? ORDER BY due LIMIT ?"},
+		{&t.spent, "SELECT kubbi, key FROM grace INDEXED BY grace_until WHERE until <= ? ORDER BY until LIMIT ?"},
 		{&t.putAPIKey, "INSERT OR IGNORE INTO api_key (hash, " + keyColumns + ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"},
 		{&t.revoke, "UPDATE api_key SET revoked_at = ifnull(revoked_at, ?) WHERE hash = ? RETURNING hash, " + keyColumns},
-	} {
-		s, err := c.prepare(p.sql)
-		if err != nil {
-			return err
-		}
-		*p.to = s
-	}
-	return nil
+		{&t.putWiped, "INSERT INTO wiped (seq, slots) VALUES (?, ?)"},
+		{&t.dropWiped, "DELETE FROM wiped WHERE seq = ?"},
+		{&t.allWiped, "SELECT seq, slots FROM wiped"},
+		{&t.slotOf, "SELECT slot FROM kubbi WHERE number = ?"},
+		{&t.newest, "SELECT number, slot FROM (SELECT number, slot FROM kubbi ORDER BY number DESC LIMIT 1024) WHERE slot IS NOT NULL"},
+		{&t.freePages, "PRAGMA freelist_count"},
+		{&t.inflate, "INSERT INTO ballast VALUES (zeroblob(?))"},
+		{&t.deflate, "DELETE FROM ballast"},
+		{&t.cut, fmt.Sprintf("PRAGMA incremental_vacuum(%d)", cutPages)},
+		{&t.checkpoint, "PRAGMA wal_checkpoint(PASSIVE)"},
+	})
 }
 
 // reset forgets what the last transaction left.
 func (t *tx) reset() {
-	t.next, t.written, t.wiped = 0, 0, false
 	clear(t.totals)
 	clear(t.used)
+	clear(t.made)
+	t.wiped, t.bodies, t.made = t.wiped[:0], t.bodies[:0], t.made[:0]
+	t.growing = false
+	t.slots.Begin()
 }
 
 // flush writes what was put off to the end.
 func (t *tx) flush() error {
-	if n := t.next - t.written; n != 0 {
-		t.totals.add(wholeStore, "", total{n: n})
-	}
 	for k, d := range t.totals {
 		if d == (total{}) {
 			continue
@@ -146,115 +149,85 @@ func (t *tx) flush() error {
 	return nil
 }
 
-// number draws from the counter, which orders creations and removals across
-// all processes.
-func (t *tx) number() (int64, error) {
-	if t.next == 0 {
-		row, err := t.counter.step()
-		if err != nil {
-			return 0, err
-		}
-		if !row {
-			return 0, errNoCounter
-		}
-		t.next = t.counter.int(0)
-		t.written = t.next
-		t.counter.reset()
-	}
-	t.next++
-	return t.next - 1, nil
-}
-
 // saveRow writes what a claim, a release or expiry changes.
 func (t *tx) saveRow(r *row) error {
 	s := t.save
-	if err := s.args(len(r.graceKey)); err != nil {
-		return err
-	}
 	bindState(s, r)
-	if r.hasGrace {
+	if r.grace.Until != store.Never {
 		s.bindBytes(6, r.graceKey[:])
-		s.bindInt(7, r.graceUntil)
-		s.bindInt(8, int64(r.graceNumber))
-		s.bindInt(9, r.graceAt)
+		s.bindInt(7, int64(r.grace.Until))
+		s.bindInt(8, int64(r.grace.Number))
+		s.bindInt(9, int64(r.grace.At))
 	} else {
 		for i := 6; i <= 9; i++ {
 			s.bindNull(i)
 		}
 	}
 	s.bindInt(10, b2i(r.graceMore))
-	s.bindInt(11, r.seq)
+	s.bindInt(11, int64(r.number))
 	return s.run()
 }
 
 func bindState(s *stmt, r *row) {
-	s.bindInt(1, int64(r.status))
-	s.bindInt(2, int64(r.retrievals))
-	s.bindTime(3, r.first)
-	s.bindTime(4, r.last)
-	s.bindTime(5, r.ended)
+	s.bindInt(1, int64(r.Status))
+	s.bindInt(2, int64(r.Retrievals))
+	s.bindTime(3, r.First)
+	s.bindTime(4, r.Last)
+	s.bindTime(5, r.Ended)
 }
 
-// wipeRow makes a tombstone of a terminal row.
+// wipeRow makes a tombstone of a terminal row. Its slot is overwritten once that
+// is committed.
 func (t *tx) wipeRow(r *row) error {
 	if r.graceMore {
-		if err := t.graceClear.args(0); err != nil {
-			return err
-		}
-		t.graceClear.bindInt(1, r.seq)
+		t.graceClear.bindInt(1, int64(r.number))
 		if err := t.graceClear.run(); err != nil {
 			return err
 		}
 	}
-	if r.size > store.MaxChunk {
-		// The statement below would take these along as well, but since it might
-		// fail half way SQLite would hold all of their pages until it is done.
-		s := t.wipeChunks
-		if err := s.args(0); err != nil {
-			return err
-		}
-		s.bindInt(1, r.seq<<chunkBits)
-		s.bindInt(2, (r.seq+1)<<chunkBits)
-		if err := s.run(); err != nil {
-			return err
-		}
-	}
-	s := t.wipe
-	if err := s.args(0); err != nil {
+	bindState(t.wipe, r)
+	t.wipe.bindInt(6, int64(r.number))
+	if err := t.wipe.run(); err != nil {
 		return err
 	}
-	bindState(s, r)
-	s.bindInt(6, r.seq)
-	if err := s.run(); err != nil {
-		return err
+	t.wiped = append(t.wiped, body.Used{Slot: r.slot, Number: int64(r.number)})
+	if r.body >= 0 {
+		t.bodies = append(t.bodies, int64(r.number))
 	}
-	r.sealed, r.hasGrace, r.graceMore = false, false, false
-	r.files, r.metadata, r.notify = nil, nil, nil
+	r.Sealed, r.slot, r.body = false, 0, -1
+	r.grace, r.graceMore = store.Grace{Until: store.Never}, false
+	r.notify, r.record = nil, nil
 	t.totals.add(masterKeyUses, r.masterKey, total{n: -1})
 	t.totals.add(wholeStore, "", total{bytes: -r.size})
-	t.wiped = true
 	return nil
 }
 
-// lastGrace is when the last grace of a claim ends, never without one.
-func (t *tx) lastGrace(r *row) (int64, error) {
-	last := int64(never)
-	if r.hasGrace {
-		last = r.graceUntil
+// settleRow writes a changed row back: as a tombstone if nothing needs its secret
+// any more.
+func (t *tx) settleRow(r *row, now store.Millis) error {
+	last, err := t.lastGrace(r)
+	if err != nil {
+		return err
 	}
+	if r.Wipes(last, now) {
+		return t.wipeRow(r)
+	}
+	return t.saveRow(r)
+}
+
+// lastGrace is when the last grace of a claim ends, store.Never without one.
+func (t *tx) lastGrace(r *row) (store.Millis, error) {
+	last := r.grace.Until
 	if !r.graceMore {
 		return last, nil
 	}
 	s := t.graceLast
-	if err := s.args(0); err != nil {
-		return 0, err
-	}
-	s.bindInt(1, r.seq)
-	row, err := s.step()
+	s.bindInt(1, int64(r.number))
+	ok, err := s.step()
 	if err != nil {
 		return 0, err
 	}
-	if row {
+	if ok {
 		last = max(last, s.time(0))
 		s.reset()
 	}
@@ -265,42 +238,20 @@ func (t *tx) lastGrace(r *row) (int64, error) {
 // early does no harm, so it is left alone unless exact is set: most claims and
 // releases then touch no index at all.
 func (t *tx) rearm(r *row, exact bool) error {
-	want := int64(never)
-	sooner := func(v int64) {
-		if want == never || v < want {
-			want = v
-		}
-	}
-	if r.status == store.Active {
-		sooner(r.expires)
-	}
-	if r.hasKey {
-		sooner(r.keyUntil)
-	}
-	if r.sealed {
-		last, err := t.lastGrace(r)
-		if err != nil {
-			return err
-		}
-		if last != never {
-			sooner(last)
-		}
-	}
-	if r.due == want || !exact && want != never && r.due != never && r.due < want {
-		return nil
-	}
-	if err := t.setDue.args(0); err != nil {
+	last, err := t.lastGrace(r)
+	if err != nil {
 		return err
 	}
-	t.setDue.bindTime(1, want)
-	t.setDue.bindInt(2, r.seq)
-	r.due = want
-	return t.setDue.run()
-}
-
-func b2i(b bool) int64 {
-	if b {
-		return 1
+	due := r.Due(last)
+	want := int64(due)
+	if due == store.Never {
+		want = int64(r.Ended) - tombstone
 	}
-	return 0
+	if r.due == want || !exact && due != store.Never && r.due > 0 && r.due < want {
+		return nil
+	}
+	r.due = want
+	t.setDue.bindInt(1, want)
+	t.setDue.bindInt(2, int64(r.number))
+	return t.setDue.run()
 }

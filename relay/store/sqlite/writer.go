@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"kubbi-mcp/relay/store"
+	"kubbi-mcp/relay/store/body"
 )
 
 const (
@@ -26,19 +30,20 @@ type op struct {
 	// before the first write, for what else is in the transaction is kept.
 	// After a rollback do may be run again, from the start.
 	do func(*tx) error
-	// alone is for an op that may fail after it has written, and can't be run
-	// again: it gets a transaction of its own.
-	alone bool
-	bytes int64
-	state atomic.Int32
-	done  chan error // room for one
+	// drop, if it is set, lets go of what do has opened where nobody gets it.
+	drop   func()
+	erases bool // done when what it wiped is overwritten on the disk
+	bytes  int64
+	state  atomic.Int32
+	done   chan error // room for one
 }
 
 // The states of an op.
 const (
 	opQueued int32 = iota
 	opTaken
-	opAbandoned
+	opAbandoned // nobody waits for it any more
+	opDone
 )
 
 // writer is the one goroutine of a Store that changes the data base. It takes
@@ -48,7 +53,12 @@ type writer struct {
 	c     *conn
 	tx    tx
 	lock  *fileLock
-	scrub scrub
+	slots *body.Slots
+	erase eraser
+	room  room
+	log   *slog.Logger
+	// remove has the files of payloads removed.
+	remove func(numbers []int64)
 
 	queue chan *op
 	stop  chan struct{} // closed by close, when no op can be queued any more
@@ -89,13 +99,21 @@ func (w *writer) await(ctx context.Context, o *op) error {
 	case err := <-o.done:
 		return err
 	case <-ctx.Done():
-		if o.state.CompareAndSwap(opQueued, opAbandoned) || !o.alone {
+		if o.state.CompareAndSwap(opQueued, opAbandoned) || o.state.CompareAndSwap(opTaken, opAbandoned) {
 			return ctx.Err()
 		}
-		// It reads what belongs to the caller, so it is waited for. It looks
-		// at the context itself.
 		return <-o.done
 	}
+}
+
+// finish gives an op its result. It belongs to its caller again then.
+func (o *op) finish(err error) {
+	if !o.state.CompareAndSwap(opTaken, opDone) || err != nil {
+		if o.drop != nil {
+			o.drop()
+		}
+	}
+	o.done <- err
 }
 
 // loop runs until stop, then once more through the queue.
@@ -109,15 +127,16 @@ func (w *writer) loop() {
 			group = w.gather(append(group[:0], o))
 			w.commit(group)
 			clear(group)
-			w.scrub.soon()
-		case <-w.scrub.timer.C:
-			w.scrub.run(w)
+		case <-w.erase.timer.C:
+			w.erase.sync(w)
+		case <-w.room.timer.C:
+			w.room.tend(w)
 		case <-w.stop:
 			for len(w.queue) > 0 {
 				group = w.gather(group[:0])
 				w.commit(group)
 			}
-			w.scrub.last(w)
+			w.last()
 			return
 		}
 	}
@@ -153,68 +172,75 @@ func (w *writer) gather(group []*op) []*op {
 	return group
 }
 
-// commit runs the ops: those that go together in one transaction, the others
-// one by one. An op that has its result belongs to its caller again.
+// commit runs the ops that somebody still waits for.
 func (w *writer) commit(group []*op) {
-	together := make([]*op, 0, len(group))
-	var apart []*op
+	taken := group[:0]
 	for _, o := range group {
-		switch {
-		case !o.state.CompareAndSwap(opQueued, opTaken):
-		case o.alone:
-			apart = append(apart, o)
-		default:
-			together = append(together, o)
+		if o.state.CompareAndSwap(opQueued, opTaken) {
+			taken = append(taken, o)
 		}
 	}
-	if len(together) > 0 {
-		w.locked(together)
+	if len(taken) > 0 {
+		w.locked(taken)
 	}
-	for i := range apart {
-		// Moving a large payload from the log into the data base takes as long
-		// as writing it; its caller, for whom it is durable, need not wait.
-		w.c.autoCheckpoint(false)
-		w.locked(apart[i : i+1])
-		w.c.autoCheckpoint(true)
-		w.c.trim()
+}
+
+// withLock runs do under the file lock.
+func (w *writer) withLock(do func() error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), lockPatience)
+	defer cancel()
+	if err := w.lock.acquire(ctx); err != nil {
+		return busy(w.path, err)
 	}
+	err := do()
+	if rerr := w.lock.release(); rerr != nil {
+		w.log.Warn("store lock not released", "file", w.path, "error", rerr)
+	}
+	return err
 }
 
 // locked runs the ops under the file lock and gives each its result.
 func (w *writer) locked(group []*op) {
-	ctx, cancel := context.WithTimeout(context.Background(), lockPatience)
-	err := w.lock.acquire(ctx)
-	cancel()
-	if err != nil {
-		err = busy(w.path, err)
-		for _, o := range group {
-			o.done <- err
-		}
-		return
-	}
 	errs := make([]error, len(group))
-	if err := w.transact(group, errs); err != nil {
-		for i := range errs {
-			errs[i] = err
+	err := w.withLock(func() error {
+		err := w.transact(group, errs)
+		if err == nil || len(group) == 1 || errors.Is(err, errNotBegun) {
+			return err
 		}
-		if len(group) > 1 && !errors.Is(err, errNotBegun) {
-			// Not knowing whose fault it is, give each op its own
-			// transaction, so that only those fail that must.
-			for i := range group {
-				if err := w.transact(group[i:i+1], errs[i:i+1]); err != nil {
-					errs[i] = err
-					if errors.Is(err, errNotBegun) {
-						break // the others keep the error of the group
+		// Not knowing whose fault it is, give each op its own transaction, so
+		// that only those fail that must.
+		for i := range group {
+			if one := w.transact(group[i:i+1], errs[i:i+1]); one != nil {
+				errs[i] = one
+				if errors.Is(one, errNotBegun) {
+					for j := i + 1; j < len(errs); j++ {
+						errs[j] = err
 					}
+					return nil
 				}
 			}
 		}
-	}
-	if err := w.lock.release(); err != nil {
-		w.scrub.logger.Warn("store lock not released", "file", w.path, "error", err)
-	}
+		return nil
+	})
 	for i, o := range group {
-		o.done <- explain(w.path, errs[i])
+		if err != nil {
+			errs[i] = err
+		}
+		o.finish(explain(w.path, errs[i]))
+	}
+}
+
+// last leaves nothing behind.
+func (w *writer) last() {
+	w.erase.timer.Stop()
+	w.room.timer.Stop()
+	if len(w.erase.unsynced) > 0 {
+		w.erase.sync(w)
+	}
+	if len(w.erase.synced) > 0 {
+		if err := w.withLock(func() error { return w.transact(nil, nil) }); err != nil {
+			w.log.Warn("the list of overwritten secrets is not cleared; the next start will do it", "file", w.path, "error", err)
+		}
 	}
 }
 
@@ -224,47 +250,85 @@ var errNotBegun = errors.New("no transaction")
 // transact runs the ops in one transaction and puts what each came to into
 // errs, which is only valid if transact itself returns nil: then all is
 // durable.
+//
+// The secrets of what is created stand in their slots before the rows are
+// committed, and are synced beside them. The slots of what is wiped are
+// overwritten after that.
 func (w *writer) transact(group []*op, errs []error) (err error) {
-	if err := w.tx.begin.run(); err != nil {
+	t := &w.tx
+	if err := t.begin.run(); err != nil {
 		return errors.Join(errNotBegun, err)
 	}
-	w.tx.reset()
+	t.reset()
 	defer func() {
-		if w.c.inTransaction() {
-			if rerr := w.tx.rollback.run(); rerr != nil {
-				err = errors.Join(err, rerr)
-			}
+		if err == nil {
+			return
 		}
-		w.c.log.drop()
+		if w.c.inTransaction() {
+			err = errors.Join(err, t.rollback.run())
+		}
+		err = errors.Join(err, w.slots.Undo())
 	}()
 	for i, o := range group {
 		if errs[i] = o.ctx.Err(); errs[i] == nil {
-			errs[i] = o.do(&w.tx)
+			errs[i] = o.do(t)
 		}
 		if fatal(errs[i]) || !w.c.inTransaction() {
 			return fmt.Errorf("write: %w", errs[i])
 		}
-		if o.alone && errs[i] != nil {
-			return nil
-		}
 	}
-	if err := w.tx.flush(); err != nil {
+	if err := t.flush(); err != nil {
 		return err
 	}
-	if err := w.tx.commit.run(); err != nil {
+	if err := w.erase.list(t); err != nil {
 		return err
 	}
-	if w.tx.wiped || w.c.log != nil && len(w.c.log.stale) > 0 {
-		w.scrub.want()
+	if err := w.slots.Write(); err != nil {
+		return err
 	}
+	synced := w.erase.begin(w)
+	err = t.commit.run()
+	if serr := w.erase.end(synced); err == nil && serr != nil && len(t.made) > 0 {
+		w.unmake(group, errs, serr)
+	}
+	if err != nil {
+		return err
+	}
+	w.erase.overwrite(w, group, errs)
+	w.room.look(w)
 	return nil
 }
 
-// fatal tells a failure of the data base from an answer like ErrNotFound: the
-// transaction it happened in can't be trusted.
-func fatal(err error) bool {
-	var e *sqliteError
-	return errors.As(err, &e)
+// unmake takes back the creates of a transaction that is committed, since their
+// secrets may not be on the disk.
+func (w *writer) unmake(group []*op, errs []error, cause error) {
+	t := &w.tx
+	err := t.begin.run()
+	clear(t.totals)
+	for i := 0; err == nil && i < len(t.made); i++ {
+		err = t.made[i].c.undo(t)
+	}
+	for k, d := range t.totals {
+		if err == nil {
+			err = t.writeTotal(k, d)
+		}
+	}
+	if err == nil {
+		err = t.commit.run()
+	}
+	if err != nil && w.c.inTransaction() {
+		err = errors.Join(err, t.rollback.run())
+	}
+	if err = errors.Join(err, w.slots.Undo()); err != nil {
+		w.log.Error("kubbis that were not stored are not removed; they can't be claimed", "file", w.path, "error", err)
+	}
+	for i, o := range group {
+		for _, m := range t.made {
+			if m.o == o {
+				errs[i] = fmt.Errorf("%s: %w: the secrets of new kubbis can't be written: check the disk: %w", w.path, store.ErrUnavailable, cause)
+			}
+		}
+	}
 }
 
 // bytesGate bounds the bytes that wait. A lone op always passes, however large.

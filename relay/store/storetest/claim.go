@@ -1,7 +1,9 @@
 package storetest
 
 import (
+	"context"
 	"errors"
+	"io"
 	"time"
 
 	"kubbi-mcp/relay/store"
@@ -43,7 +45,7 @@ var inspects = []testCase{
 		f.claim(k, nil, t0)
 	}},
 	{"says why there is none", func(f *fixture) {
-		if _, err := f.s.Inspect(f.Context(), hash("nobody's"), t0); !errors.Is(err, store.ErrNotFound) {
+		if _, err := f.s.Inspect(f.Context(), f.kubbi().Token, t0); !errors.Is(err, store.ErrNotFound) {
 			f.Errorf("unknown token: %v", err)
 		}
 		for _, e := range ends {
@@ -77,7 +79,7 @@ var claims = []testCase{
 			f.Errorf("payload %q, number %d, burned %v, replay %v", got, c.Number, c.Burned, c.Replay)
 		}
 	}},
-	{"last one burns, and has Files and Metadata still", func(f *fixture) {
+	{"last one burns, and has Secret and Record still", func(f *fixture) {
 		k := f.put(f.kubbi(packaged, limit(2)))
 		f.claim(k, nil, at(time.Second))
 		c, got := f.claim(k, nil, at(2*time.Second))
@@ -170,7 +172,8 @@ var claims = []testCase{
 	}},
 	{"payload may be left unread or half read", func(f *fixture) {
 		k := f.kubbi()
-		f.create(k, chunks("a", "b", "c"), nil)
+		whole := large(3 << 20)
+		f.create(k, bytesOf(whole), nil)
 		if _, err := f.s.Claim(f.Context(), k.Token, nil, nil, t0); err != nil {
 			f.Fatal(err)
 		}
@@ -178,22 +181,45 @@ var claims = []testCase{
 		if err != nil {
 			f.Fatal(err)
 		}
-		for range c.Payload {
-			break
+		if _, err := io.CopyN(io.Discard, c.Payload, 100_000); err != nil {
+			f.Fatal(err)
 		}
-		if _, got := f.claim(k, nil, t0); got != "0.0=a 0.1=b 0.2=c" {
-			f.Errorf("payload is %q", got)
+		if err := c.Payload.Close(); err != nil {
+			f.Fatal(err)
+		}
+		if _, got := f.claim(k, nil, t0); got != whole {
+			f.Errorf("payload has %d bytes, want %d", len(got), len(whole))
 		}
 	}},
 	{"payload outlives a wipe", func(f *fixture) {
-		k := f.put(f.kubbi(limit(2)))
-		c, err := f.s.Claim(f.Context(), k.Token, nil, nil, t0)
+		for _, size := range []int{10, 3 << 20} {
+			k, whole := f.kubbi(limit(2)), large(size)
+			f.create(k, bytesOf(whole), nil)
+			c, err := f.s.Claim(f.Context(), k.Token, nil, nil, t0)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.delete(k, t0)
+			f.sweep(at(2 * time.Second))
+			if c.Secret != k.Secret {
+				f.Error("the secret is another")
+			}
+			if got := f.payload(c); got != whole {
+				f.Errorf("payload has %d bytes, want %d", len(got), size)
+			}
+		}
+	}},
+	{"payload ends with the claim's context", func(f *fixture) {
+		k := f.kubbi()
+		f.create(k, bytesOf(large(3<<20)), nil)
+		ctx, cancel := context.WithCancel(f.Context())
+		c, err := f.s.Claim(ctx, k.Token, nil, nil, t0)
 		if err != nil {
 			f.Fatal(err)
 		}
-		f.delete(k, t0)
-		if got := f.payload(c); got != sealed(k) {
-			f.Errorf("payload is %q", got)
+		cancel()
+		if n, err := io.Copy(io.Discard, c.Payload); err == nil {
+			f.Errorf("read %d bytes after it", n)
 		}
 	}},
 }

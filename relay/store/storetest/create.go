@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"time"
 
@@ -14,7 +15,7 @@ var creates = []testCase{
 		k := f.put(f.kubbi(limit(3)))
 		f.same("get", k, f.get(k, t0))
 		p := f.kubbi(packaged)
-		f.create(p, sequence([]store.Chunk{{Sealed: []byte("a")}, {Part: 1, Sealed: []byte("b")}}), nil)
+		f.create(p, bytesOf("ab"), nil)
 		f.same("get", p, f.get(p, t0))
 	}},
 	{"keeps milliseconds in UTC", func(f *fixture) {
@@ -31,143 +32,85 @@ var creates = []testCase{
 			f.Errorf("expires at %v, want %v", got.ExpiresAt, want)
 		}
 	}},
-	{"absent metadata stays absent", func(f *fixture) {
-		k := f.put(f.kubbi(func(k *store.Kubbi) { k.Metadata = nil }))
-		if got := f.get(k, t0); got.Metadata != nil {
-			f.Errorf("metadata is %q, want nil", got.Metadata)
-		}
+	{"largest record, and a sealed address to notify", func(f *fixture) {
+		k := f.put(f.kubbi(told, func(k *store.Kubbi) { k.Record = []byte(large(store.MaxRecord)) }))
+		f.same("get", k, f.get(k, t0))
 	}},
-	{"arbitrary bytes", func(f *fixture) {
-		random := make([]byte, store.MaxChunk)
+	{"arbitrary bytes of any length", func(f *fixture) {
+		random := make([]byte, 3<<20)
 		src := rand.NewChaCha8([32]byte{})
 		_, _ = src.Read(random)
 		for name, payload := range map[string]string{
-			"NUL": "\x00", "NULs": "a\x00b\x00", "not UTF-8": "\xff\xfe\x80", "quotes": `'";--`,
-			"largest": string(random), "empty": "",
+			"NUL": "\x00", "NULs": "a\x00b\x00", "not UTF-8": "\xff\xfe\x80", "quotes": `'";--`, "empty": "",
+			"largest in a row": string(random[:store.MaxInRow]), "one byte more": string(random[:store.MaxInRow+1]),
+			"MiB": string(random[:1<<20]), "MiBs": string(random),
 		} {
-			k := f.kubbi()
-			f.create(k, chunks(payload), nil)
-			if _, got := f.claim(k, nil, t0); got != payload {
-				f.Errorf("%s: %d bytes in, %d other bytes out", name, len(payload), len(got))
-			}
-		}
-	}},
-	{"empty payload has its chunk", func(f *fixture) {
-		k := f.kubbi()
-		f.create(k, chunks(""), nil)
-		c, err := f.s.Claim(f.Context(), k.Token, nil, nil, t0)
-		if err != nil {
-			f.Fatal(err)
-		}
-		n := 0
-		for range c.Payload {
-			n++
-		}
-		if n != 1 {
-			f.Errorf("%d chunks, want 1", n)
-		}
-	}},
-	{"many parts and chunks come back in order", func(f *fixture) {
-		var in []store.Chunk
-		want := ""
-		for part := range 20 {
-			for i := range 1 + part%7 {
-				b := fmt.Appendf(nil, "%d/%d", part, i)
-				in = append(in, store.Chunk{Part: part, Index: i, Sealed: b})
-				want += fmt.Sprintf(" %d.%d=%s", part, i, b)
-			}
-		}
-		k := f.kubbi()
-		f.create(k, sequence(in), nil)
-		if _, got := f.claim(k, nil, t0); " "+got != want {
-			f.Errorf("payload is%s, want%s", got, want)
-		}
-	}},
-	{"large payload", func(f *fixture) {
-		// The same buffer for every chunk, as a sealer may do.
-		const n = 12
-		buf := make([]byte, store.MaxChunk)
-		k := f.kubbi()
-		f.create(k, func(yield func(store.Chunk, error) bool) {
-			for i := range n {
-				for j := range buf {
-					buf[j] = byte(i + 1)
+			for _, key := range []*store.ClaimKey{nil, claimKey(name)} {
+				k := f.kubbi(limit(1))
+				f.create(k, bytesOf(payload), nil)
+				if _, got := f.claim(k, key, t0); got != payload {
+					f.Errorf("%s: %d bytes in, %d other bytes out", name, len(payload), len(got))
 				}
-				if !yield(store.Chunk{Index: i, Sealed: buf}, nil) {
-					return
+				if key == nil {
+					continue
+				}
+				if c, got := f.claim(k, key, t0); got != payload || !c.Replay {
+					f.Errorf("%s, again: %d bytes in, %d other bytes out", name, len(payload), len(got))
 				}
 			}
-		}, nil)
-		c, err := f.s.Claim(f.Context(), k.Token, nil, nil, t0)
-		if err != nil {
-			f.Fatal(err)
-		}
-		i := 0
-		for chunk := range c.Payload {
-			if chunk.Index != i || string(chunk.Sealed) != repeat(byte(i+1), store.MaxChunk) {
-				f.Fatalf("chunk %d is wrong", i)
-			}
-			i++
-		}
-		if i != n {
-			f.Errorf("%d chunks, want %d", i, n)
 		}
 	}},
-	{"reads the payload once", func(f *fixture) {
-		reads := 0
-		one := chunks("x")
-		f.create(f.kubbi(), func(yield func(store.Chunk, error) bool) {
-			reads++
-			one(yield)
-		}, nil)
-		if reads != 1 {
-			f.Errorf("payload was read %d times", reads)
+	{"reads the payload once, to its end, and the request's hash after it", func(f *fixture) {
+		for _, size := range []int{1, store.MaxInRow, 3 << 20} {
+			key := createKey(fmt.Sprint("late ", size))
+			want := key.Request
+			key.Request = store.Hash{}
+			left, ends := size, 0
+			f.create(f.kubbi(), readerFunc(func(p []byte) (int, error) {
+				n := min(len(p), left, 100_000)
+				if left -= n; n == 0 {
+					ends++
+					key.Request = want
+					return 0, io.EOF
+				}
+				return n, nil
+			}), key)
+			if left != 0 || ends == 0 {
+				f.Errorf("%d bytes are left, %d ends were seen", left, ends)
+			}
+			if _, err := f.s.Create(f.Context(), f.kubbi(), bytesOf("x"), key, store.Quota{}, t0); err != nil {
+				f.Errorf("create again: %v", err)
+			}
 		}
 	}},
 	{"payload error is returned as it is and nothing is stored", func(f *fixture) {
-		for _, after := range []int{0, 1, 3} {
+		for _, after := range []int{0, 1, store.MaxInRow, 3 << 20} {
 			want := errors.New("sealing failed")
 			k := f.kubbi(func(k *store.Kubbi) { k.MasterKey = "failed" })
-			_, err := f.s.Create(f.Context(), k, func(yield func(store.Chunk, error) bool) {
-				for i := range after {
-					if !yield(store.Chunk{Index: i, Sealed: make([]byte, store.MaxChunk)}, nil) {
-						return
-					}
-				}
-				yield(store.Chunk{}, want)
-			}, createKey("failed"), store.Quota{}, t0)
-			if err != want {
-				f.Errorf("after %d chunks: error %v, want the payload's own", after, err)
+			if _, err := f.s.Create(f.Context(), k, failing(after, want), createKey("failed"), store.Quota{}, t0); err != want {
+				f.Errorf("after %d bytes: error %v, want the payload's own", after, err)
 			}
 			f.getFails(k, t0, store.ErrNotFound)
 			f.claimFails(k, nil, t0, store.ErrNotFound)
 			f.masterKeys()
-			f.create(k, chunks("x"), nil) // neither id, token nor key is taken
+			f.create(k, bytesOf("x"), nil) // neither number, id, token nor key is taken
 			f.delete(k, t0)
 		}
 		k := f.kubbi()
-		f.create(k, chunks("x"), createKey("failed"))
+		f.create(k, bytesOf("x"), createKey("failed"))
 	}},
-	{"refuses a payload without chunk, too large or out of order", func(f *fixture) {
-		for name, payload := range map[string]store.Chunks{
-			"no chunk":     sequence(nil),
-			"too large":    chunks(repeat(1, store.MaxChunk+1)),
-			"gap in part":  sequence([]store.Chunk{{}, {Part: 2}}),
-			"gap in index": sequence([]store.Chunk{{}, {Index: 2}}),
-			"no start":     sequence([]store.Chunk{{Index: 1}}),
-			"backwards":    sequence([]store.Chunk{{}, {Part: 1}, {Part: 0, Index: 1}}),
-		} {
-			k := f.kubbi()
-			if _, err := f.s.Create(f.Context(), k, payload, nil, store.Quota{}, t0); err == nil {
-				f.Errorf("%s was stored", name)
-			}
-			f.getFails(k, t0, store.ErrNotFound)
+	{"an id that does not carry the number is ErrExists", func(f *fixture) {
+		k := f.kubbi()
+		k.Token.Number++
+		if _, err := f.s.Create(f.Context(), k, bytesOf("x"), nil, store.Quota{}, t0); !errors.Is(err, store.ErrExists) {
+			f.Errorf("error %v", err)
 		}
+		f.claimFails(k, nil, t0, store.ErrNotFound)
 	}},
 	{"id in use is ErrExists", func(f *fixture) {
 		a := f.put(f.kubbi())
 		b := f.kubbi(func(k *store.Kubbi) { k.ID = a.ID })
-		if _, err := f.s.Create(f.Context(), b, chunks("x"), nil, store.Quota{}, t0); !errors.Is(err, store.ErrExists) {
+		if _, err := f.s.Create(f.Context(), b, bytesOf("x"), nil, store.Quota{}, t0); !errors.Is(err, store.ErrExists) {
 			f.Errorf("error %v", err)
 		}
 		f.claimFails(b, nil, t0, store.ErrNotFound)
@@ -176,7 +119,7 @@ var creates = []testCase{
 	{"token in use is ErrExists", func(f *fixture) {
 		a := f.put(f.kubbi())
 		b := f.kubbi(func(k *store.Kubbi) { k.Token = a.Token })
-		if _, err := f.s.Create(f.Context(), b, chunks("x"), nil, store.Quota{}, t0); !errors.Is(err, store.ErrExists) {
+		if _, err := f.s.Create(f.Context(), b, bytesOf("x"), nil, store.Quota{}, t0); !errors.Is(err, store.ErrExists) {
 			f.Errorf("error %v", err)
 		}
 		f.getFails(b, t0, store.ErrNotFound)
@@ -190,22 +133,28 @@ var creates = []testCase{
 		for _, b := range []*store.Kubbi{
 			f.kubbi(func(k *store.Kubbi) { k.ID = a.ID }),
 			f.kubbi(func(k *store.Kubbi) { k.Token = a.Token }),
+			f.kubbi(func(k *store.Kubbi) { k.Token = store.Token{Number: a.Token.Number, Hash: hash("another")} }),
 		} {
-			if _, err := f.s.Create(f.Context(), b, chunks("x"), nil, store.Quota{}, t0); !errors.Is(err, store.ErrExists) {
+			if _, err := f.s.Create(f.Context(), b, bytesOf("x"), nil, store.Quota{}, t0); !errors.Is(err, store.ErrExists) {
 				f.Errorf("error %v", err)
 			}
 		}
 	}},
-	{"tokens that differ late are different", func(f *fixture) {
-		a := f.kubbi()
-		b := f.kubbi(func(k *store.Kubbi) { k.Token = a.Token; k.Token[31] ^= 1 })
-		f.put(a)
-		f.put(b)
-		for _, k := range []*store.Kubbi{a, b} {
-			if _, got := f.claim(k, nil, t0); got != sealed(k) {
-				f.Errorf("payload is %q, want %q", got, sealed(k))
-			}
+	{"a token is known by all of it, and so is an id", func(f *fixture) {
+		k := f.put(f.kubbi())
+		for _, i := range []int{0, 31} {
+			guess := *k
+			guess.Token.Hash[i] ^= 1
+			f.claimFails(&guess, nil, t0, store.ErrNotFound)
+			f.claimFails(&guess, claimKey("a"), t0, store.ErrNotFound)
+			f.releaseFails(&guess, claimKey("a"), t0, store.ErrNotFound)
 		}
+		guess := *k
+		guess.ID = f.kubbi(func(g *store.Kubbi) { g.Token = k.Token }).ID
+		f.getFails(&guess, t0, store.ErrNotFound)
+		guess = *k
+		guess.Token.Number = -guess.Token.Number
+		f.claimFails(&guess, nil, t0, store.ErrNotFound)
 	}},
 }
 
@@ -215,7 +164,7 @@ func createKey(name string) *store.CreateKey {
 
 func (f *fixture) wantReplay(k *store.Kubbi, key *store.CreateKey, now time.Time, want *store.Replay) {
 	f.Helper()
-	got, err := f.s.Create(f.Context(), k, chunks("of a replay"), key, store.Quota{}, now)
+	got, err := f.s.Create(f.Context(), k, bytesOf("of a replay"), key, store.Quota{}, now)
 	if err != nil {
 		f.Fatalf("create again: %v", err)
 	}
@@ -230,7 +179,7 @@ var createKeys = []testCase{
 	{"replay within the grace creates nothing", func(f *fixture) {
 		k := f.kubbi(packaged, limit(2))
 		key := createKey("a")
-		f.create(k, sequence([]store.Chunk{{Sealed: []byte("a")}, {Part: 1}}), key)
+		f.create(k, bytesOf("a"), key)
 		again := f.kubbi()
 		f.wantReplay(again, key, at(grace-time.Millisecond), &store.Replay{Kubbi: *k, Answer: key.Answer})
 		f.getFails(again, t0, store.ErrNotFound)
@@ -242,7 +191,7 @@ var createKeys = []testCase{
 	{"replay after claims shows it as it was stored", func(f *fixture) {
 		k := f.kubbi()
 		key := createKey("a")
-		f.create(k, chunks("x"), key)
+		f.create(k, bytesOf("x"), key)
 		f.claim(k, nil, at(time.Second))
 		f.wantReplay(f.kubbi(), key, at(2*time.Second), &store.Replay{Kubbi: *k, Answer: key.Answer})
 	}},
@@ -253,20 +202,20 @@ var createKeys = []testCase{
 		} {
 			k := f.kubbi(limit(1), packaged)
 			key := createKey(name)
-			f.create(k, sequence([]store.Chunk{{Sealed: []byte("a")}, {Part: 1}}), key)
+			f.create(k, bytesOf("a"), key)
 			end(k)
 			want := *k
-			want.Files, want.Metadata = nil, nil
+			want.Secret, want.Record = store.Secret{}, nil
 			f.wantReplay(f.kubbi(), key, at(2*time.Second), &store.Replay{Kubbi: want, Answer: key.Answer})
 		}
 	}},
 	{"another request is ErrKeyReused", func(f *fixture) {
 		key := createKey("a")
-		f.create(f.kubbi(), chunks("x"), key)
+		f.create(f.kubbi(), bytesOf("x"), key)
 		reused := *key
 		reused.Request = hash("another request")
 		k := f.kubbi()
-		if _, err := f.s.Create(f.Context(), k, chunks("x"), &reused, store.Quota{}, at(time.Second)); !errors.Is(err, store.ErrKeyReused) {
+		if _, err := f.s.Create(f.Context(), k, bytesOf("x"), &reused, store.Quota{}, at(time.Second)); !errors.Is(err, store.ErrKeyReused) {
 			f.Errorf("error %v", err)
 		}
 		f.getFails(k, t0, store.ErrNotFound)
@@ -274,14 +223,14 @@ var createKeys = []testCase{
 	{"key is new again when its grace has ended", func(f *fixture) {
 		for name, sweep := range map[string]bool{"unswept": false, "swept": true} {
 			key := createKey(name)
-			f.create(f.kubbi(), chunks("x"), key)
+			f.create(f.kubbi(), bytesOf("x"), key)
 			if sweep {
 				f.sweep(at(grace))
 			}
 			k := f.kubbi(func(k *store.Kubbi) { k.CreatedAt = at(grace) })
 			later := *key
 			later.Request = hash("another request")
-			f.create(k, chunks(sealed(k)), &later)
+			f.create(k, bytesOf(sealed(k)), &later)
 			if _, got := f.claim(k, nil, at(grace)); got != sealed(k) {
 				f.Errorf("payload is %q", got)
 			}
@@ -291,15 +240,15 @@ var createKeys = []testCase{
 	{"replays do not prolong the grace", func(f *fixture) {
 		k := f.kubbi()
 		key := createKey("a")
-		f.create(k, chunks("x"), key)
+		f.create(k, bytesOf("x"), key)
 		f.wantReplay(f.kubbi(), key, at(grace-time.Second), &store.Replay{Kubbi: *k, Answer: key.Answer})
-		f.create(f.kubbi(func(k *store.Kubbi) { k.CreatedAt = at(grace) }), chunks("x"), key)
+		f.create(f.kubbi(func(k *store.Kubbi) { k.CreatedAt = at(grace) }), bytesOf("x"), key)
 	}},
 	{"keys are apart", func(f *fixture) {
 		a, b := createKey("a"), createKey("b")
 		b.Key = a.Key
 		b.Key[31] ^= 1
-		f.create(f.kubbi(), chunks("x"), a)
-		f.create(f.kubbi(), chunks("x"), b)
+		f.create(f.kubbi(), bytesOf("x"), a)
+		f.create(f.kubbi(), bytesOf("x"), b)
 	}},
 }

@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"errors"
+	"io"
 	"sync"
 	"time"
 
@@ -19,7 +20,7 @@ func (f *fixture) calls() []call {
 	fresh := f.kubbi()
 	return []call{
 		{"Create", func(ctx context.Context, s store.Store, _ *store.Kubbi) error {
-			_, err := s.Create(ctx, fresh, chunks("x"), createKey("ctx"), store.Quota{}, t0)
+			_, err := s.Create(ctx, fresh, bytesOf("x"), createKey("ctx"), store.Quota{}, t0)
 			return err
 		}},
 		{"Inspect", func(ctx context.Context, s store.Store, k *store.Kubbi) error {
@@ -84,6 +85,10 @@ func (f *fixture) calls() []call {
 			_, err := s.Stats(ctx)
 			return err
 		}},
+		{"Skew", func(ctx context.Context, s store.Store, _ *store.Kubbi) error {
+			_, err := s.Skew(ctx)
+			return err
+		}},
 		{"Ping", func(ctx context.Context, s store.Store, _ *store.Kubbi) error { return s.Ping(ctx) }},
 	}
 }
@@ -121,19 +126,14 @@ var contexts = []testCase{
 		}
 	}},
 	{"ends during a create: whole or not at all", func(f *fixture) {
-		for _, size := range []int{10, store.MaxChunk} {
+		for _, size := range []int{10, store.MaxInRow, 3 << 20} {
 			ctx, cancel := context.WithCancel(f.Context())
 			k := f.kubbi()
-			_, err := f.s.Create(ctx, k, func(yield func(store.Chunk, error) bool) {
-				for i := range 4 {
-					if i == 2 {
-						cancel()
-					}
-					if !yield(store.Chunk{Index: i, Sealed: make([]byte, size)}, nil) {
-						return
-					}
-				}
-			}, nil, store.Quota{}, t0)
+			whole := large(size)
+			_, err := f.s.Create(ctx, k, io.MultiReader(bytesOf(whole[:size/2]), readerFunc(func([]byte) (int, error) {
+				cancel()
+				return 0, io.EOF
+			}), bytesOf(whole[size/2:])), nil, store.Quota{}, t0)
 			cancel()
 			c, cerr := f.s.Claim(f.Context(), k.Token, nil, nil, t0)
 			switch {
@@ -142,12 +142,8 @@ var contexts = []testCase{
 			case err != nil && !errors.Is(err, context.Canceled):
 				f.Errorf("create: %v", err)
 			case cerr == nil:
-				n := 0
-				for chunk := range c.Payload {
-					n += len(chunk.Sealed)
-				}
-				if n != 4*size {
-					f.Errorf("%d bytes are stored of %d", n, 4*size)
+				if got := f.payload(c); got != whole {
+					f.Errorf("%d bytes are stored of %d", len(got), size)
 				}
 			case !errors.Is(cerr, store.ErrNotFound):
 				f.Errorf("claim: %v", cerr)
@@ -217,7 +213,7 @@ var lives = []testCase{
 		k := f.put(f.kubbi(packaged, limit(3)))
 		made := f.kubbi()
 		key := createKey("a")
-		f.create(made, chunks("x"), key)
+		f.create(made, bytesOf("x"), key)
 		first, _ := f.claim(k, claimKey("a"), t0)
 		anchor := f.list(owner, store.Page{Number: 1, Limit: 10}, t0).Anchor
 		for range 3 {
@@ -257,11 +253,11 @@ var lives = []testCase{
 		k := f.kubbi()
 		created := make(chan error, 1)
 		go func() {
-			_, err := f.s.Create(f.Context(), k, func(yield func(store.Chunk, error) bool) {
+			_, err := f.s.Create(f.Context(), k, io.MultiReader(readerFunc(func([]byte) (int, error) {
 				close(started)
 				<-goOn
-				yield(store.Chunk{Sealed: []byte(sealed(k))}, nil)
-			}, nil, store.Quota{}, t0)
+				return 0, io.EOF
+			}), bytesOf(sealed(k))), nil, store.Quota{}, t0)
 			created <- err
 		}()
 		<-started
@@ -282,6 +278,11 @@ var lives = []testCase{
 		f.s = f.open(f.T)
 		if _, got := f.claim(k, nil, t0); got != sealed(k) {
 			f.Errorf("payload is %q", got)
+		}
+	}},
+	{"Skew is small where the clocks are one", func(f *fixture) {
+		if d, err := f.s.Skew(f.Context()); err != nil || d.Abs() > time.Second {
+			f.Errorf("skew %v, error %v", d, err)
 		}
 	}},
 	{"Ping", func(f *fixture) {

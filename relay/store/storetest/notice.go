@@ -29,7 +29,7 @@ func (f *fixture) wantNotices(now time.Time, k *store.Kubbi, attempts int, event
 	f.Helper()
 	got := f.notices(now, 100)
 	want := *k
-	want.Files, want.Metadata = nil, nil
+	want.Secret, want.Record = store.Secret{}, nil
 	seen := map[string]bool{}
 	for _, n := range got {
 		at, ok := events[n.Event]

@@ -13,7 +13,7 @@ import (
 // under creates k at now under a quota.
 func (f *fixture) under(q store.Quota, k *store.Kubbi, now time.Time) error {
 	f.Helper()
-	replay, err := f.s.Create(f.Context(), k, chunks(sealed(k)), nil, q, now)
+	replay, err := f.s.Create(f.Context(), k, bytesOf(sealed(k)), nil, q, now)
 	if replay != nil {
 		f.Fatalf("create answered a replay: %+v", replay)
 	}
@@ -42,14 +42,14 @@ var quotas = []testCase{
 		f.fits(q, 0, t0, store.ErrActiveQuota)
 		k := f.kubbi(func(k *store.Kubbi) { k.MasterKey = "refused" })
 		key := createKey("refused")
-		for _, payload := range []store.Chunks{chunks("x"), chunks(repeat(1, store.MaxChunk), repeat(2, store.MaxChunk))} {
-			if _, err := f.s.Create(f.Context(), k, payload, key, q, t0); !errors.Is(err, store.ErrActiveQuota) {
+		for _, payload := range []string{"x", large(3 << 20)} {
+			if _, err := f.s.Create(f.Context(), k, bytesOf(payload), key, q, t0); !errors.Is(err, store.ErrActiveQuota) {
 				f.Errorf("error %v", err)
 			}
 			f.claimFails(k, nil, t0, store.ErrNotFound)
 			f.masterKeys("key-1")
 		}
-		f.create(k, chunks("x"), key) // neither id, token nor key is taken
+		f.create(k, bytesOf("x"), key) // neither id, token nor key is taken
 		if l := f.list(owner, store.Page{Number: 1, Limit: 10}, t0); l.Total != 4 {
 			f.Errorf("%d kubbis", l.Total)
 		}
@@ -138,15 +138,8 @@ var quotas = []testCase{
 	{"what was not stored does not count", func(f *fixture) {
 		q := store.Quota{Daily: 2, Active: 2}
 		failed := errors.New("sealing failed")
-		for _, after := range []int{0, 3} {
-			_, err := f.s.Create(f.Context(), f.kubbi(), func(yield func(store.Chunk, error) bool) {
-				for i := range after {
-					if !yield(store.Chunk{Index: i, Sealed: make([]byte, store.MaxChunk)}, nil) {
-						return
-					}
-				}
-				yield(store.Chunk{}, failed)
-			}, nil, q, t0)
+		for _, after := range []int{0, 3 << 20} {
+			_, err := f.s.Create(f.Context(), f.kubbi(), failing(after, failed), nil, q, t0)
 			if err != failed {
 				f.Errorf("error %v", err)
 			}
@@ -170,11 +163,11 @@ var quotas = []testCase{
 	{"a replay is answered whatever the quota", func(f *fixture) {
 		q := store.Quota{Daily: 1, Active: 1}
 		k, key := f.kubbi(), createKey("a")
-		if _, err := f.s.Create(f.Context(), k, chunks("x"), key, q, t0); err != nil {
+		if _, err := f.s.Create(f.Context(), k, bytesOf("x"), key, q, t0); err != nil {
 			f.Fatal(err)
 		}
 		for range 3 {
-			got, err := f.s.Create(f.Context(), f.kubbi(), chunks("x"), key, q, at(time.Second))
+			got, err := f.s.Create(f.Context(), f.kubbi(), bytesOf("x"), key, q, at(time.Second))
 			if err != nil {
 				f.Fatal(err)
 			}
@@ -184,9 +177,9 @@ var quotas = []testCase{
 		f.fits(store.Quota{Daily: 2, Active: 2}, 1, at(time.Second), store.ErrActiveQuota)
 	}},
 	{"a large payload is under the quota too", func(f *fixture) {
-		large := chunks(repeat(1, store.MaxChunk), repeat(2, store.MaxChunk))
+		whole := large(3 << 20)
 		for i := range 3 {
-			_, err := f.s.Create(f.Context(), f.kubbi(), large, nil, store.Quota{Daily: 2, Active: 2}, t0)
+			_, err := f.s.Create(f.Context(), f.kubbi(), bytesOf(whole), nil, store.Quota{Daily: 2, Active: 2}, t0)
 			if want := i == 2; (err != nil) != want || want && !errors.Is(err, store.ErrActiveQuota) && !errors.Is(err, store.ErrDailyQuota) {
 				f.Errorf("create %d: %v", i, err)
 			}
@@ -215,7 +208,7 @@ var quotas = []testCase{
 				k := f.kubbi(func(k *store.Kubbi) { k.Owner = own })
 				wg.Go(func() {
 					<-start
-					_, err := stores[j%2].Create(f.Context(), k, chunks("x"), nil, q, at(time.Second))
+					_, err := stores[j%2].Create(f.Context(), k, bytesOf("x"), nil, q, at(time.Second))
 					switch {
 					case err == nil:
 						made.Add(1)
@@ -243,7 +236,7 @@ var quotas = []testCase{
 			wg.Go(func() {
 				s := stores[i%2]
 				for _, k := range kubbis {
-					_, err := s.Create(f.Context(), k, chunks("x"), nil, q, t0)
+					_, err := s.Create(f.Context(), k, bytesOf("x"), nil, q, t0)
 					if errors.Is(err, store.ErrActiveQuota) {
 						continue
 					}

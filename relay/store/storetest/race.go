@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"errors"
+	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,11 +33,10 @@ func (f *fixture) race(k *store.Kubbi, n int, key func(i int) *store.ClaimKey) i
 						f.Errorf("two claims have number %d", c.Number)
 					}
 				}
-				for chunk, err := range c.Payload {
-					if err != nil || string(chunk.Sealed) != sealed(k) {
-						f.Errorf("payload is %q, error %v", chunk.Sealed, err)
-					}
+				if got, err := io.ReadAll(c.Payload); err != nil || string(got) != sealed(k) {
+					f.Errorf("payload is %q, error %v", got, err)
 				}
+				_ = c.Payload.Close()
 			}
 		})
 	}
@@ -92,7 +92,7 @@ var races = []testCase{
 		}
 		for i, k := range kubbis {
 			wg.Go(func() {
-				replay, err := stores[i%2].Create(f.Context(), k, chunks(sealed(k)), key, store.Quota{}, t0)
+				replay, err := stores[i%2].Create(f.Context(), k, bytesOf(sealed(k)), key, store.Quota{}, t0)
 				switch {
 				case err != nil:
 					f.Errorf("create: %v", err)
@@ -123,7 +123,7 @@ var races = []testCase{
 			}
 			k.Token = first.Token
 			wg.Go(func() {
-				_, err := stores[i%2].Create(f.Context(), k, chunks("x"), nil, store.Quota{}, t0)
+				_, err := stores[i%2].Create(f.Context(), k, bytesOf("x"), nil, store.Quota{}, t0)
 				if err == nil {
 					made.Add(1)
 				} else if !errors.Is(err, store.ErrExists) {
@@ -164,7 +164,7 @@ var races = []testCase{
 		for i, k := range kubbis {
 			wg.Go(func() {
 				s := stores[i%2]
-				if _, err := s.Create(f.Context(), k, chunks(sealed(k)), nil, store.Quota{}, t0); err != nil {
+				if _, err := s.Create(f.Context(), k, bytesOf(sealed(k)), nil, store.Quota{}, t0); err != nil {
 					f.Errorf("create: %v", err)
 					return
 				}

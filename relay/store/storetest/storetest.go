@@ -9,12 +9,12 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/uuid"
 
 	"kubbi-mcp/relay/store"
 )
@@ -98,20 +98,36 @@ func hash(name string, n ...int) store.Hash {
 func (f *fixture) kubbi(change ...func(*store.Kubbi)) *store.Kubbi {
 	f.n++
 	k := &store.Kubbi{
-		ID:          uuid.NewSHA1(uuid.NameSpaceOID, []byte{byte(f.n), byte(f.n >> 8), byte(f.n >> 16)}).String(),
 		Owner:       owner,
-		Token:       hash("token", f.n),
 		MasterKey:   "key-1",
+		Secret:      store.Secret(hash("secret", f.n)),
 		ContentType: "text/plain",
 		Size:        int64(f.n),
-		Metadata:    fmt.Appendf(nil, `{"n":%d}`, f.n),
+		Record:      fmt.Appendf(nil, "sealed record \x00 %d", f.n),
 		CreatedAt:   t0,
 		ExpiresAt:   t0.Add(ttl),
 	}
 	for _, c := range change {
 		c(k)
 	}
+	if k.Token == (store.Token{}) {
+		k.Token = store.Token{Number: store.NumberAt(k.CreatedAt) + store.Number(f.n), Hash: hash("token", f.n)}
+	}
+	if k.ID == "" {
+		k.ID = f.id(k.Token.Number)
+	}
 	return k
+}
+
+// id makes an id that no other kubbi of the test has.
+func (f *fixture) id(n store.Number) string {
+	f.Helper()
+	random := hash("id", f.n)
+	id, err := n.ID(bytes.NewReader(random[:]))
+	if err != nil {
+		f.Fatal(err)
+	}
+	return id
 }
 
 func limit(n int) func(*store.Kubbi) {
@@ -120,43 +136,42 @@ func limit(n int) func(*store.Kubbi) {
 
 // packaged makes a package of two files.
 func packaged(k *store.Kubbi) {
-	k.Package, k.ContentType = true, ""
-	k.Files = []store.File{
-		{Name: "a.txt", ContentType: "text/plain", Role: "data", Size: 3},
-		{Name: "b.bin", ContentType: "application/octet-stream", Encoding: "base64", Size: 5},
-	}
-	k.FileCount = 2
+	k.Package, k.ContentType, k.FileCount = true, "", 2
 }
 
-// chunks is a payload of the given pieces, all of part 0.
-func chunks(pieces ...string) store.Chunks {
-	var list []store.Chunk
-	for i, p := range pieces {
-		list = append(list, store.Chunk{Index: i, Sealed: []byte(p)})
+// bytesOf is a payload.
+func bytesOf(payload string) io.Reader { return strings.NewReader(payload) }
+
+// large is a payload that does not stand in a row: of n bytes, none of its 4 KiB
+// like another.
+func large(n int) string {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(i>>12 + i>>20)
 	}
-	return sequence(list)
+	return string(b)
 }
 
-func sequence(list []store.Chunk) store.Chunks {
-	return func(yield func(store.Chunk, error) bool) {
-		for _, c := range list {
-			if !yield(c, nil) {
-				return
-			}
-		}
-	}
+// readerFunc is a payload whose Read a test decides.
+type readerFunc func(p []byte) (int, error)
+
+func (r readerFunc) Read(p []byte) (int, error) { return r(p) }
+
+// failing is a payload that fails after some bytes.
+func failing(after int, err error) io.Reader {
+	return io.MultiReader(bytesOf(large(after)), readerFunc(func([]byte) (int, error) { return 0, err }))
 }
 
 // put creates k with the payload "sealed <id>".
 func (f *fixture) put(k *store.Kubbi) *store.Kubbi {
 	f.Helper()
-	f.create(k, chunks(sealed(k)), nil)
+	f.create(k, bytesOf(sealed(k)), nil)
 	return k
 }
 
 func sealed(k *store.Kubbi) string { return "sealed " + k.ID }
 
-func (f *fixture) create(k *store.Kubbi, payload store.Chunks, key *store.CreateKey) {
+func (f *fixture) create(k *store.Kubbi, payload io.Reader, key *store.CreateKey) {
 	f.Helper()
 	replay, err := f.s.Create(f.Context(), k, payload, key, store.Quota{}, k.CreatedAt)
 	if err != nil {
@@ -181,21 +196,17 @@ func (f *fixture) claim(k *store.Kubbi, key *store.ClaimKey, now time.Time) (*st
 	return c, f.payload(c)
 }
 
-// payload reads what a claim gave, as "part.index=bytes" joined by spaces if
-// it is not just one chunk.
+// payload reads what a claim gave.
 func (f *fixture) payload(c *store.Claimed) string {
 	f.Helper()
-	var got []string
-	for chunk, err := range c.Payload {
-		if err != nil {
-			f.Fatalf("payload: %v", err)
-		}
-		got = append(got, fmt.Sprintf("%d.%d=%s", chunk.Part, chunk.Index, chunk.Sealed))
+	b, err := io.ReadAll(c.Payload)
+	if err != nil {
+		f.Fatalf("payload: %v", err)
 	}
-	if len(got) == 1 {
-		return strings.TrimPrefix(got[0], "0.0=")
+	if err := c.Payload.Close(); err != nil {
+		f.Fatalf("close payload: %v", err)
 	}
-	return strings.Join(got, " ")
+	return string(b)
 }
 
 // claimFails wants a claim to fail with an error.
@@ -289,7 +300,7 @@ func (f *fixture) masterKeys(want ...string) {
 // tombstone is k as it ends.
 func tombstone(k *store.Kubbi, status store.Status, ended time.Time) *store.Kubbi {
 	dead := *k
-	dead.Files, dead.Metadata = nil, nil
+	dead.Secret, dead.Record = store.Secret{}, nil
 	dead.Status, dead.EndedAt = status, ended
 	return &dead
 }
@@ -307,5 +318,3 @@ func (f *fixture) cancelled() context.Context {
 	cancel()
 	return ctx
 }
-
-func repeat(b byte, n int) string { return string(bytes.Repeat([]byte{b}, n)) }

@@ -112,12 +112,12 @@ var sweeps = []testCase{
 	}},
 	{"forgets keys", func(f *fixture) {
 		k := f.put(f.kubbi())
-		f.create(f.kubbi(), chunks("x"), createKey("a"))
+		f.create(f.kubbi(), bytesOf("x"), createKey("a"))
 		for i := range 10 {
 			f.claim(k, claimKey(fmt.Sprint(i)), t0)
 		}
 		f.sweep(at(grace))
-		f.create(f.kubbi(func(k *store.Kubbi) { k.CreatedAt = at(grace) }), chunks("x"), createKey("a"))
+		f.create(f.kubbi(func(k *store.Kubbi) { k.CreatedAt = at(grace) }), bytesOf("x"), createKey("a"))
 		if c, _ := f.claim(k, claimKey("3"), at(grace)); c.Replay || c.Number != 11 {
 			f.Errorf("replay %v, number %d", c.Replay, c.Number)
 		}

@@ -1,0 +1,290 @@
+package relay
+
+import (
+	"fmt"
+	"strings"
+)
+
+// maxDepth is how deep arrays and objects may stand in each other, as jsontext
+// has it.
+const maxDepth = 10000
+
+// jsonCheck is that of a JSON text as jsontext takes it, but for names that stand
+// twice. It holds nothing of the text but how deep it is: a decoder would hold a
+// whole string.
+type jsonCheck struct {
+	text  textCheck
+	state jsonState
+	open  []byte // the closing brackets that are to come
+	name  bool   // the string is a member's name
+	word  string // what is to come of true, false or null
+	hex   int    // digits to come
+	unit  uint16 // of \u
+	high  bool   // the first half of a surrogate pair came
+	n     int64
+}
+
+type jsonState int8
+
+const (
+	wantValue   jsonState = iota
+	wantElement           // or the end of an array that has none yet
+	wantName
+	wantMember // or the end of an object that has none yet
+	wantColon
+	wantMore // a comma, or an end
+	inString
+	inEscape
+	inHex
+	wantLow  // the \ of the second half of a surrogate pair
+	wantLowU // its u
+	inWord
+	inMinus
+	inZero
+	inInteger
+	inPoint
+	inFraction
+	inE
+	inSign
+	inExponent
+)
+
+func (c *jsonCheck) fault() string {
+	return fmt.Sprintf("must be valid JSON, and is not at byte %d", c.n)
+}
+
+func (c *jsonCheck) write(p []byte) string {
+	if fault := c.text.write(p); fault != "" {
+		return fault
+	}
+	for i := 0; i < len(p); i++ {
+		if c.state == inString {
+			begun := i
+			for i < len(p) && p[i] != '"' && p[i] != '\\' && p[i] >= ' ' {
+				i++
+			}
+			if c.n += int64(i - begun); i == len(p) {
+				break
+			}
+		}
+		if !c.next(p[i]) {
+			return c.fault()
+		}
+		c.n++
+	}
+	return ""
+}
+
+func (c *jsonCheck) end() string {
+	if fault := c.text.end(); fault != "" {
+		return fault
+	}
+	if !c.number() && c.state != wantMore || len(c.open) > 0 {
+		return "must be valid JSON, and ends early"
+	}
+	return ""
+}
+
+// number says whether a number may end here.
+func (c *jsonCheck) number() bool {
+	return c.state == inZero || c.state == inInteger || c.state == inFraction || c.state == inExponent
+}
+
+// next takes a byte.
+func (c *jsonCheck) next(b byte) bool {
+	switch c.state {
+	case inString, inEscape, inHex, wantLow, wantLowU:
+		return c.inside(b)
+	case inWord:
+		if b != c.word[0] {
+			return false
+		}
+		if c.word = c.word[1:]; c.word == "" {
+			c.state = wantMore
+		}
+		return true
+	}
+	if c.state >= inMinus {
+		if c.digit(b) {
+			return true
+		}
+		if !c.number() {
+			return false
+		}
+		c.state = wantMore
+	}
+	if b == ' ' || b == '\t' || b == '\n' || b == '\r' {
+		return true
+	}
+	return c.outside(b)
+}
+
+// outside takes a byte that stands in no string, word or number.
+func (c *jsonCheck) outside(b byte) bool {
+	switch c.state {
+	case wantValue:
+		return c.value(b)
+	case wantElement:
+		return b == ']' && c.closes(b) || c.value(b)
+	case wantName, wantMember:
+		if b == '"' {
+			c.state, c.name = inString, true
+			return true
+		}
+		return c.state == wantMember && c.closes(b)
+	case wantColon:
+		c.state = wantValue
+		return b == ':'
+	case wantMore:
+		if b != ',' {
+			return c.closes(b)
+		}
+		if len(c.open) == 0 {
+			return false
+		}
+		c.state = wantValue
+		if c.open[len(c.open)-1] == '}' {
+			c.state = wantName
+		}
+		return true
+	}
+	return false
+}
+
+// closes takes the end of an array or object.
+func (c *jsonCheck) closes(b byte) bool {
+	last := len(c.open) - 1
+	if last < 0 || c.open[last] != b {
+		return false
+	}
+	c.open, c.state = c.open[:last], wantMore
+	return true
+}
+
+// value takes a value's first byte.
+func (c *jsonCheck) value(b byte) bool {
+	switch {
+	case b == '{':
+		c.open, c.state = append(c.open, '}'), wantMember
+		return len(c.open) <= maxDepth
+	case b == '[':
+		c.open, c.state = append(c.open, ']'), wantElement
+		return len(c.open) <= maxDepth
+	case b == '"':
+		c.state, c.name = inString, false
+	case b == '-':
+		c.state = inMinus
+	case b == '0':
+		c.state = inZero
+	case '1' <= b && b <= '9':
+		c.state = inInteger
+	case b == 't':
+		c.state, c.word = inWord, "rue"
+	case b == 'f':
+		c.state, c.word = inWord, "alse"
+	case b == 'n':
+		c.state, c.word = inWord, "ull"
+	default:
+		return false
+	}
+	return true
+}
+
+// digit takes a byte of a number; false is one that does not belong to it.
+func (c *jsonCheck) digit(b byte) bool {
+	digit := '0' <= b && b <= '9'
+	switch c.state {
+	case inMinus:
+		c.state = inInteger
+		if b == '0' {
+			c.state = inZero
+		}
+		if !digit {
+			c.state = inMinus
+		}
+		return digit
+	case inPoint, inFraction:
+		if digit {
+			c.state = inFraction
+			return true
+		}
+	case inE, inSign, inExponent:
+		if digit {
+			c.state = inExponent
+			return true
+		}
+		if c.state == inE && (b == '+' || b == '-') {
+			c.state = inSign
+			return true
+		}
+		return false
+	case inInteger:
+		if digit {
+			return true
+		}
+	}
+	switch {
+	case b == '.' && (c.state == inZero || c.state == inInteger):
+		c.state = inPoint
+	case (b == 'e' || b == 'E') && c.state != inPoint:
+		c.state = inE
+	default:
+		return false
+	}
+	return true
+}
+
+// inside takes a byte of a string.
+func (c *jsonCheck) inside(b byte) bool {
+	switch c.state {
+	case inString:
+		switch {
+		case b == '\\':
+			c.state = inEscape
+		case b != '"':
+			return b >= ' '
+		case c.name:
+			c.state = wantColon
+		default:
+			c.state = wantMore
+		}
+		return true
+	case wantLow, wantLowU:
+		if c.state == wantLow {
+			c.state = wantLowU
+			return b == '\\'
+		}
+		c.state, c.hex, c.unit = inHex, 4, 0
+		return b == 'u'
+	case inEscape:
+		if b == 'u' {
+			c.state, c.hex, c.unit = inHex, 4, 0
+			return true
+		}
+		c.state = inString
+		return strings.IndexByte(`"\/bfnrt`, b) >= 0
+	}
+	var digit byte
+	switch {
+	case '0' <= b && b <= '9':
+		digit = b - '0'
+	case 'a' <= b|0x20 && b|0x20 <= 'f':
+		digit = b | 0x20 - 'a' + 10
+	default:
+		return false
+	}
+	c.unit = c.unit<<4 | uint16(digit)
+	if c.hex--; c.hex > 0 {
+		return true
+	}
+	low := c.unit>>10 == 0xdc00>>10
+	switch {
+	case low != c.high:
+		return false
+	case c.unit>>10 == 0xd800>>10:
+		c.state, c.high = wantLow, true
+	default:
+		c.state, c.high = inString, false
+	}
+	return true
+}

@@ -1,0 +1,106 @@
+package relay
+
+import (
+	"bytes"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"kubbi-mcp/relay/atrest"
+	"kubbi-mcp/relay/store"
+)
+
+func sampleKubbi(t *testing.T) (*Relay, *atrest.Keyring, *store.Kubbi, *record) {
+	t.Helper()
+	random := bytes.NewReader(bytes.Repeat([]byte("0123456789abcdef"), 100))
+	now := time.Date(2026, 3, 28, 12, 0, 0, 0, time.UTC)
+	ring, err := atrest.NewKeyring(random, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	number := store.NumberAt(now)
+	id, err := number.ID(random)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &store.Kubbi{
+		ID: id, Owner: "o", Token: store.Token{Number: number, Hash: store.Hash{1}}, MasterKey: ring.Sealing(now), Secret: store.Secret{2},
+		Package: true, FileCount: 2, Size: 7, MaxRetrievals: 3, CreatedAt: now, ExpiresAt: now.Add(time.Hour),
+	}
+	r := &record{metadata: []byte(`{"a":"é"}`), files: []file{{"a.txt", "text/plain", "data", "", 3}, {"b", "a/b", "", "base64", 4}}}
+	rl := &Relay{cfg: Config{Rand: random}}
+	root, err := ring.Root(k.MasterKey, k.Secret[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if k.Record, err = rl.sealRecord(root, k, r); err != nil {
+		t.Fatal(err)
+	}
+	return rl, ring, k, r
+}
+
+// TestRecord opens a record, and then with every field of its row changed that it is
+// sealed to.
+func TestRecord(t *testing.T) {
+	_, ring, k, r := sampleKubbi(t)
+	o, err := open(ring, k)
+	if err != nil || !reflect.DeepEqual(&o.record, r) {
+		t.Fatalf("%v: %+v, want %+v", err, o, r)
+	}
+	for name, change := range map[string]func(k *store.Kubbi){
+		"ID":            func(k *store.Kubbi) { k.ID = strings.Replace(k.ID, "0", "1", 1) },
+		"Owner":         func(k *store.Kubbi) { k.Owner = "p" },
+		"Number":        func(k *store.Kubbi) { k.Token.Number++ },
+		"Hash":          func(k *store.Kubbi) { k.Token.Hash[31]++ },
+		"Secret":        func(k *store.Kubbi) { k.Secret[0]++ },
+		"Package":       func(k *store.Kubbi) { k.Package = false },
+		"ContentType":   func(k *store.Kubbi) { k.ContentType = "text/plain" },
+		"FileCount":     func(k *store.Kubbi) { k.FileCount++ },
+		"Size":          func(k *store.Kubbi) { k.Size-- },
+		"MaxRetrievals": func(k *store.Kubbi) { k.MaxRetrievals = 0 },
+		"CreatedAt":     func(k *store.Kubbi) { k.CreatedAt = k.CreatedAt.Add(time.Millisecond) },
+		"ExpiresAt":     func(k *store.Kubbi) { k.ExpiresAt = k.ExpiresAt.Add(time.Millisecond) },
+		"Record":        func(k *store.Kubbi) { k.Record[len(k.Record)/2] ^= 1 },
+		"Record cut":    func(k *store.Kubbi) { k.Record = k.Record[:len(k.Record)-1] },
+		"Record empty":  func(k *store.Kubbi) { k.Record = []byte{} },
+		"no Record":     func(k *store.Kubbi) { k.Record = nil },
+		"no Secret":     func(k *store.Kubbi) { k.Secret = store.Secret{} },
+	} {
+		_, ring, k, _ := sampleKubbi(t)
+		change(k)
+		if o, err := open(ring, k); !errors.Is(err, store.ErrDamaged) || o != nil {
+			t.Errorf("another %s: %v", name, err)
+		}
+	}
+	k.MasterKey = "0123456789abcdef"
+	if _, err := open(ring, k); !errors.Is(err, atrest.ErrUnknownKey) {
+		t.Errorf("another master key: %v", err)
+	}
+	_, ring, k, _ = sampleKubbi(t)
+	k.Secret, k.Record, k.Status = store.Secret{}, nil, store.Burned
+	if o, err := open(ring, k); err != nil || o.root != nil || o.files != nil || o.metadata != nil {
+		t.Errorf("a tombstone: %v", err)
+	}
+}
+
+// FuzzDecodeRecord reads anything as a record: what it takes must come back the same.
+func FuzzDecodeRecord(f *testing.F) {
+	f.Add((&record{}).encode())
+	f.Add((&record{metadata: []byte("{}"), files: []file{{"a", "b/c", "data", "base64", 1 << 40}}}).encode())
+	f.Add([]byte{})
+	f.Add([]byte{2, 0, 0})
+	f.Add([]byte{1, 0, 0xff, 0xff, 0xff, 0xff, 0x0f})
+	f.Add([]byte{1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r, err := decodeRecord(b)
+		if err != nil {
+			return
+		}
+		again, err := decodeRecord(r.encode())
+		if err != nil || !reflect.DeepEqual(again, r) {
+			t.Errorf("%x: %+v, then %+v, %v", b, r, again, err)
+		}
+	})
+}

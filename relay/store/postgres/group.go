@@ -1,0 +1,129 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+
+	"kubbi-mcp/relay/store"
+)
+
+const (
+	// groupsAtOnce is how many groups are under way: while one waits for the
+	// disk, another is executed.
+	groupsAtOnce = 2
+	maxGroup     = 64
+	// groupLocks is how long a group waits for a lock that somebody has on one
+	// kubbi, at the cost of all others.
+	groupLocks = "250ms"
+)
+
+// groups commits what several callers ask for at the same time in one transaction:
+// the server waits for its disk once for all of them. A job is one statement, and
+// either all of a group are committed or none is.
+type groups struct {
+	mu      sync.Mutex
+	waiting []*job
+	running int
+	all     sync.WaitGroup
+}
+
+// job is a statement on one kubbi.
+type job struct {
+	number store.Number
+	queue  func(*pgx.Batch)
+
+	done    chan struct{} // closed once the following is set
+	err     error
+	unknown bool // see session
+}
+
+// together has a statement committed with those of others. After an error that
+// leaves unknown false nothing was committed, and the fault may be another's.
+//
+// A job that is being sent is waited for, whatever becomes of ctx: what it sends
+// is the caller's.
+func (s *Store) together(ctx context.Context, number store.Number, queue func(*pgx.Batch)) (unknown bool, err error) {
+	j := &job{number: number, queue: queue, done: make(chan struct{})}
+	g := &s.groups
+	g.mu.Lock()
+	g.waiting = append(g.waiting, j)
+	if g.running < groupsAtOnce {
+		g.running++
+		g.all.Go(s.commitGroups)
+	}
+	g.mu.Unlock()
+	select {
+	case <-j.done:
+	case <-ctx.Done():
+		if g.withdraw(j) {
+			return false, ctx.Err()
+		}
+		<-j.done
+	}
+	return j.unknown, j.err
+}
+
+// withdraw takes back a job that is not yet being sent.
+func (g *groups) withdraw(j *job) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	i := slices.Index(g.waiting, j)
+	if i < 0 {
+		return false
+	}
+	g.waiting = slices.Delete(g.waiting, i, i+1)
+	return true
+}
+
+// next takes the jobs of the next group, or ends a run.
+func (g *groups) next() []*job {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n := min(len(g.waiting), maxGroup)
+	if n == 0 {
+		g.running--
+		return nil
+	}
+	jobs := slices.Clone(g.waiting[:n])
+	g.waiting = slices.Delete(g.waiting, 0, n)
+	return jobs
+}
+
+// commitGroups commits until nobody waits.
+func (s *Store) commitGroups() {
+	for jobs := s.groups.next(); jobs != nil; jobs = s.groups.next() {
+		unknown, err := s.commitGroup(jobs)
+		for _, j := range jobs {
+			j.unknown, j.err = unknown, err
+			close(j.done)
+		}
+	}
+}
+
+func (s *Store) commitGroup(jobs []*job) (unknown bool, err error) {
+	ctx := context.Background() // nobody's: acquire and step set an end
+	q, err := s.acquire(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer q.release(ctx)
+	if len(jobs) == 1 {
+		var b pgx.Batch
+		jobs[0].queue(&b)
+		err = q.apply(ctx, &b)
+		return q.unknown, err
+	}
+	// All take their locks in one order, so that no groups wait for each other.
+	slices.SortFunc(jobs, func(a, b *job) int { return cmp.Compare(a.number, b.number) })
+	b := begin()
+	b.Queue("SET LOCAL lock_timeout = '" + groupLocks + "'")
+	for _, j := range jobs {
+		j.queue(b)
+	}
+	err = q.commit(ctx, b)
+	return q.unknown, err
+}

@@ -1,0 +1,161 @@
+package sqlite
+
+import (
+	"errors"
+	"os"
+	"time"
+)
+
+// How much room the files keep for themselves, so that a full disk stops creates
+// and nothing else: the log is written over and not cut, and a checkpoint finds
+// its pages in the data base already.
+//
+// Free pages are made when the store is idle, and after creates where the disk is
+// tight. While it is not, creates take them and make the file longer, which costs
+// less; the disk is looked at often enough to see it fill up.
+const (
+	logBytes   = 8 << 20
+	keepPages  = 512  // free ones
+	growPages  = 1024 // are made at once
+	mostPages  = 2048 // that may stay free
+	cutPages   = 256  // are given back at once
+	tightBytes = 1 << 30
+	lookAt     = 250 * time.Millisecond
+	cutAfter   = 20 // looks: so long must pages be free before they are given back
+	cutPause   = 10 * time.Millisecond
+)
+
+// room keeps free pages in the data base, and gives back what is more.
+type room struct {
+	timer *time.Timer
+	armed bool
+	space *space
+	busy  bool  // there was a transaction since the last look
+	tight bool  // the disk was at the last look
+	free  int64 // pages, after the last transaction
+	least int64 // that were free since the count of looks began
+	looks int
+	cut   int64 // pages that are still to be given back
+}
+
+func newRoom(s *space) room {
+	t := time.NewTimer(time.Hour)
+	t.Stop()
+	return room{timer: t, space: s}
+}
+
+// look follows the number of free pages after a transaction.
+func (r *room) look(w *writer) {
+	n, err := w.tx.freePages.one()
+	if err != nil {
+		return
+	}
+	r.free = n
+	r.least = min(r.least, n)
+	r.busy = true
+	switch {
+	case r.tight && n < keepPages && w.tx.growing:
+		r.set(0)
+	case !r.armed:
+		r.looks, r.least = 0, n
+		r.set(lookAt)
+	}
+}
+
+func (r *room) set(d time.Duration) {
+	r.armed = true
+	r.timer.Reset(d)
+}
+
+// tend makes room, or gives back pages that were free for long.
+func (r *room) tend(w *writer) {
+	idle := !r.busy
+	r.busy, r.armed = false, false
+	r.tight = !r.space.plenty(tightBytes)
+	if r.looks++; r.looks >= cutAfter {
+		if r.least > mostPages {
+			r.cut = r.least - growPages
+		}
+		r.looks, r.least = 0, r.free
+	}
+	var err error
+	switch {
+	case r.free < keepPages && (idle || r.tight) && r.space.plenty(2*growPages*pageSize):
+		r.cut = 0
+		err = w.withLock(w.growFree)
+	case r.cut > 0:
+		r.cut -= cutPages
+		if err = w.withLock(func() error { return w.alone(w.tx.cut) }); err == nil && r.cut > 0 {
+			r.set(cutPause)
+			return
+		}
+		if err == nil {
+			err = w.withLock(w.checkpoint) // which cuts the file
+		}
+	case idle:
+		err = w.withLock(w.checkpoint)
+	}
+	if err != nil {
+		w.log.Warn("room in the store is not kept", "file", w.path, "error", explain(w.path, err))
+	}
+	if !idle || r.free > mostPages || err != nil {
+		r.set(lookAt)
+	}
+}
+
+// growFree adds free pages, which stand in the data base file when it returns.
+func (w *writer) growFree() error {
+	t := &w.tx
+	if n, err := t.freePages.one(); err != nil || n >= keepPages {
+		w.room.free = n
+		return err
+	}
+	t.inflate.bindInt(1, growPages*(pageSize-8))
+	for _, s := range []*stmt{t.inflate, t.deflate} {
+		if err := w.alone(s); err != nil {
+			return err
+		}
+	}
+	n, err := t.freePages.one()
+	w.room.free = n
+	return errors.Join(err, w.checkpoint())
+}
+
+// checkpoint moves the log into the data base, as far as nobody reads older pages.
+func (w *writer) checkpoint() error { return w.tx.checkpoint.run() }
+
+// alone runs a statement in a transaction of its own.
+func (w *writer) alone(s *stmt) error {
+	t := &w.tx
+	if err := t.begin.run(); err != nil {
+		return err
+	}
+	err := s.run()
+	if err == nil {
+		err = t.commit.run()
+	}
+	if err != nil && w.c.inTransaction() {
+		_ = t.rollback.run()
+	}
+	return err
+}
+
+// stretchLog makes the log as long as it is to be, unless it is: by a transaction
+// that is too large for the cache, and then taken back.
+func (w *writer) stretchLog() error {
+	if info, err := os.Stat(w.path + logEnding); err == nil && info.Size() >= logBytes {
+		return nil
+	}
+	if !w.room.space.plenty(logBytes) {
+		return nil
+	}
+	if err := w.tx.begin.run(); err != nil {
+		return err
+	}
+	w.tx.inflate.bindInt(1, logBytes+4<<20)
+	err := w.tx.inflate.run()
+	if rerr := w.tx.rollback.run(); err == nil {
+		err = rerr
+	}
+	return err
+}
