@@ -77,18 +77,18 @@ func (s *known) expired() bool { return !s.expires.After(s.at) }
 // wiped says whether nothing may open it: it ended more than a second before the
 // instant, and so did the last grace.
 func (s *known) wiped() bool {
-	if s.unsure || !s.created {
-		return false
-	}
-	end := s.last
+	return s.created && !s.unsure && s.end().Add(forgets).Before(s.at)
+}
+
+// end is from when on nothing may open it, if nothing more happens to it.
+func (s *known) end() time.Time {
 	switch {
 	case s.removed:
+		return s.last
 	case s.burned():
-		end = latest(end, s.graceEnd)
-	default:
-		end = latest(s.expires, s.graceEnd)
+		return latest(s.last, s.graceEnd)
 	}
-	return end.Add(forgets).Before(s.at)
+	return latest(s.expires, s.graceEnd)
 }
 
 func latest(a, b time.Time) time.Time {

@@ -128,7 +128,9 @@ func outcomes(t *testing.T, d *powerloss.Disk, describe func(map[string]string) 
 	for seed := range uint64(seeds) {
 		seen[describe(tree(t, d.Snapshot(seed)))]++
 	}
-	t.Log(seen)
+	for what, n := range seen {
+		t.Logf("%d times %q", n, what)
+	}
 	return seen
 }
 

@@ -166,7 +166,11 @@ func (l *load) run(ctx context.Context, workers int) error {
 // work makes a kubbi, or does something to one of the worker's own.
 func (l *load) work(ctx context.Context, r *relay, random *rand.Rand, own *[]*record) error {
 	if len(*own) < 5 || random.IntN(3) == 0 {
-		k, err := l.create(ctx, r, random)
+		ttl := 3600
+		if random.IntN(3) == 0 {
+			ttl = shortTTL
+		}
+		k, err := l.create(ctx, r, random, ttl)
 		if err == nil {
 			*own = append(*own, k)
 		}
@@ -198,11 +202,21 @@ func (l *load) size(random *rand.Rand) int {
 	return 40 + random.IntN(3000)
 }
 
-func (l *load) create(ctx context.Context, r *relay, random *rand.Rand) (*record, error) {
-	k := &record{seed: random.Uint64(), ttl: 3600, retrievals: random.IntN(3), size: l.size(random)}
-	if random.IntN(3) == 0 {
-		k.ttl = api.DefaultLimits().MinTTLSeconds
+// leave makes kubbis that nobody touches until they expire, as soon as any may.
+func (l *load) leave(ctx context.Context, count int) error {
+	random := rand.New(rand.NewPCG(0, 8))
+	for range count {
+		if _, err := l.create(ctx, l.relays[0], random, shortTTL); err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+var shortTTL = api.DefaultLimits().MinTTLSeconds
+
+func (l *load) create(ctx context.Context, r *relay, random *rand.Rand, ttl int) (*record, error) {
+	k := &record{seed: random.Uint64(), ttl: ttl, retrievals: random.IntN(3), size: l.size(random)}
 	if random.IntN(2) == 0 {
 		k.createKey = uuid.NewString()
 	}
