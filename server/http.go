@@ -27,7 +27,7 @@ type HTTPConfig struct {
 	Connect func(ctx context.Context, name, apiKey string) (*kubbi.Client, error)
 
 	Tokens  []Token                // who may call; none: whoever can connect
-	OwnKeys bool                   // with Tokens: a valid key of the Kubbi API is as good as a token
+	OwnKeys bool                   // with Tokens: a valid key of the Kubbi API is as good as a token, but for the metrics
 	Files   map[string]files.Rules // what callers with a token may touch, by its name; else Server.Files
 
 	PublicURL   string   // under which callers know the server, as https://kubbi.example.com; "": as they say in Host
@@ -238,6 +238,12 @@ func (h *HTTP) serveHealth(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write([]byte(`{"status":"ok"}` + "\n"))
 }
 
-func (h *HTTP) serveMetrics(w http.ResponseWriter, r *http.Request, _ *caller) {
+// serveMetrics answers with the numbers of all callers together. Where tokens are
+// configured, they are not for somebody who has none.
+func (h *HTTP) serveMetrics(w http.ResponseWriter, r *http.Request, c *caller) {
+	if len(h.cfg.Tokens) > 0 && c.token == "" {
+		h.refuseCaller(w, r, unauthorized("The metrics are those of all callers, and need a token: Authorization: Bearer TOKEN"))
+		return
+	}
 	h.cfg.Metrics.Handler().ServeHTTP(w, r)
 }
