@@ -113,6 +113,7 @@ func rowsOf(rows map[string]func(*isolationCell) string) map[string]func(*isolat
 			id, _ := c.send(owner)
 			return c.asked("resources/read", byURI, id)
 		}
+		rows["`subscriptions/listen` to "+owner+"'s `kubbi://{id}`, and its news"] = func(c *isolationCell) string { return c.listens(owner) }
 		rows["`resources/subscribe` to "+owner+"'s `kubbi://{id}`, and its news"] = func(c *isolationCell) string {
 			id, _ := c.send(owner)
 			word := c.asked("resources/subscribe", byURI, id)

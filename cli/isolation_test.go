@@ -52,7 +52,7 @@ func TestIsolation(t *testing.T) {
 	table := readIsolation(t)
 	for _, set := range []isolationSetting{
 		{"relay of a team", false, false, []string{overHTTP, overSSE}},
-		{"relay of a team and own keys", false, true, []string{overHTTP}},
+		{"relay of a team and own keys", false, true, []string{overHTTP, overModern}},
 		{"embedded relay and own keys", true, true, []string{overSSE}},
 	} {
 		t.Run(set.name, func(t *testing.T) {
@@ -285,6 +285,7 @@ func (w *isolated) complete(table isolationTable) {
 	for _, r := range templates.ResourceTemplates {
 		needs("resources/read", r.URITemplate)
 		needs("resources/subscribe", r.URITemplate)
+		needs("subscriptions/listen", r.URITemplate)
 		needs("completion/complete", r.URITemplate)
 	}
 	// Each resource that is listed is one of the template's.
