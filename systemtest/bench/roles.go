@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -48,9 +50,8 @@ func mcpHTTPEcho() error {
 	return http.Serve(l, mcpserver.NewStreamableHTTPServer(echoServer()))
 }
 
-// httpEcho reads each body whole and answers with the one named by the path:
-// /create and /claim give bodies of the sizes that the relay gives, /claim?size=N
-// one of N bytes.
+// httpEcho reads each body whole, and answers /create with a body as large as the
+// relay's answer is, /claim?size=N with one of N bytes.
 func httpEcho() error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -68,22 +69,18 @@ func httpEcho() error {
 			w.Write(create)
 			return
 		}
-		size := claimAnswer
-		if q := r.URL.RawQuery; q != "" {
-			var err error
-			if size, err = strconv.Atoi(strings.TrimPrefix(q, "size=")); err != nil || size > len(claim) {
-				w.WriteHeader(http.StatusBadRequest)
-				return
-			}
+		size, err := strconv.Atoi(strings.TrimPrefix(r.URL.RawQuery, "size="))
+		if err != nil || size > len(claim) {
+			w.WriteHeader(http.StatusBadRequest)
+			return
 		}
 		w.Write(claim[:size])
 	}))
 }
 
-// Sizes of the relay's answers to a create and a claim of 1 KB.
 const (
-	createAnswer = 400
-	claimAnswer  = 1230
+	createAnswer  = 400 // the size of the relay's answer to a create
+	claimEnvelope = 200 // what it puts around the content in its answer to a claim
 )
 
 func sample(n int) []byte {

@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -30,35 +32,37 @@ func (s *suite) idle() error {
 		{"streamable HTTP, each with an open GET stream", openStreams},
 		{"SSE", openSSE},
 	} {
-		var rss []float64
+		rss := make([]series, len(s.builds))
 		for range min(s.rounds, 3) {
-			mb, err := s.idleRound(m.open)
-			if err != nil {
-				return fmt.Errorf("%s: %w", m.what, err)
+			for i, b := range s.builds {
+				mb, err := s.idleRound(b, m.open)
+				if err != nil {
+					return fmt.Errorf("%s: %w", m.what, err)
+				}
+				rss[i] = append(rss[i], mb)
 			}
-			rss = append(rss, mb)
 		}
-		s.add("resident with 1,000 idle sessions: "+m.what, fmt.Sprintf("%.1f MB", median(rss)), "", "", "under 60 MB")
+		s.add("resident with 1,000 idle sessions: "+m.what, "60 MB", mega, anchor{}, rss...)
 	}
 	return nil
 }
 
-func (s *suite) idleRound(open func(ctx context.Context, c *http.Client, url string) error) (float64, error) {
-	h, err := s.serveHTTP()
+func (s *suite) idleRound(b build, open func(ctx context.Context, c *http.Client, url string) error) (float64, error) {
+	url, p, err := s.serveHTTP(b)
 	if err != nil {
 		return 0, err
 	}
 	ctx, cancel := context.WithCancel(s.ctx)
-	transport := &http.Transport{MaxIdleConnsPerHost: connections}
-	err = open(ctx, &http.Client{Transport: transport}, h.url)
-	var mb float64
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: connections}}
+	err = open(ctx, client, url)
+	var rss float64
 	if err == nil {
 		time.Sleep(settled)
-		mb, err = (&agent{cmd: h.cmd}).memory("VmRSS")
+		rss, err = p.memory("VmRSS")
 	}
 	cancel()
-	transport.CloseIdleConnections()
-	return mb, errors.Join(err, h.stop())
+	client.CloseIdleConnections()
+	return rss, errors.Join(err, p.stop())
 }
 
 // openStreams opens sessions, and of each the stream of notifications, until
@@ -110,7 +114,7 @@ func openSSE(ctx context.Context, c *http.Client, url string) error {
 			return err
 		}
 		for _, message := range []string{initialize, `{"jsonrpc":"2.0","method":"notifications/initialized"}`} {
-			if _, err := post(ctx, c, http.MethodPost, url+endpoint, []byte(message), "", ""); err != nil {
+			if _, err := do(ctx, c, request{http.MethodPost, url + endpoint, []byte(message), ""}); err != nil {
 				return err
 			}
 		}
