@@ -15,10 +15,10 @@ import (
 // less; the disk is looked at often enough to see it fill up.
 const (
 	logBytes   = 16 << 20
-	keepPages  = 256  // free ones
-	growPages  = 512  // are made at once
-	mostPages  = 1024 // that may stay free
-	cutPages   = 128  // are given back at once
+	keepPages  = 512  // free ones
+	growPages  = 1024 // are made at once
+	mostPages  = 2048 // that may stay free
+	cutPages   = 256  // are given back at once
 	tightBytes = 1 << 30
 	lookAt     = 250 * time.Millisecond
 	cutAfter   = 20 // looks: so long must pages be free before they are given back
