@@ -97,9 +97,6 @@ func (s *Store) openLocked() error {
 		// Damaged pages are told by the calls that meet them.
 		s.log.Error("the newest kubbis are not looked at", "file", s.path, "error", explain(s.path, err))
 	}
-	if err := w.stretchLog(); err != nil {
-		s.log.Warn("the log is not made as long as it should be", "file", s.path, "error", err)
-	}
 	return nil
 }
 
