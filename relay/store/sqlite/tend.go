@@ -15,10 +15,10 @@ import (
 // less; the disk is looked at often enough to see it fill up.
 const (
 	logBytes   = 16 << 20
-	keepPages  = 256  // free ones
-	growPages  = 512  // are made at once
-	mostPages  = 1024 // that may stay free
-	cutPages   = 128  // are given back at once
+	keepPages  = 512  // free ones
+	growPages  = 1024 // are made at once
+	mostPages  = 2048 // that may stay free
+	cutPages   = 256  // are given back at once
 	tightBytes = 1 << 30
 	lookAt     = 250 * time.Millisecond
 	cutAfter   = 20 // looks: so long must pages be free before they are given back
@@ -36,12 +36,15 @@ type room struct {
 	least int64 // that were free since the count of looks began
 	looks int
 	cut   int64 // pages that are still to be given back
+	long  bool  // the log has been made as long as it is to be
 }
 
 func newRoom(s *space) room {
 	t := time.NewTimer(time.Hour)
 	t.Stop()
-	return room{timer: t, space: s}
+	r := room{timer: t, space: s}
+	r.set(lookAt) // not at once: a command that stores one kubbi needs none of it
+	return r
 }
 
 // look follows the number of free pages after a transaction.
@@ -92,6 +95,12 @@ func (r *room) tend(w *writer) {
 // decide looks at the disk, and at how many pages were free for long.
 func (r *room) decide(w *writer, idle bool) error {
 	r.tight = !r.space.has(tightBytes)
+	if !r.long {
+		r.long = true
+		if err := w.withLock(w.stretchLog); err != nil {
+			return err
+		}
+	}
 	if r.looks++; r.looks >= cutAfter {
 		if r.least > mostPages {
 			r.cut = r.least - growPages
@@ -163,7 +172,8 @@ func (w *writer) alone(s *stmt) error {
 }
 
 // stretchLog makes the log as long as it is to be, unless it is: by a transaction
-// that is too large for the cache, and then taken back.
+// that is too large for the cache, and then taken back. SQLite removes the log when
+// the last process closes the store.
 func (w *writer) stretchLog() error {
 	if info, err := os.Stat(w.path + logEnding); err == nil && info.Size() >= logBytes {
 		return nil
