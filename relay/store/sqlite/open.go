@@ -29,7 +29,7 @@ const (
 	logEnding = "-wal"
 	// checkpointPages is at how many pages in the log a commit moves them into the
 	// data base.
-	checkpointPages = 1000
+	checkpointPages = 2000
 )
 
 // beside is the path of a file that belongs to the data base: store.lock for

@@ -15,10 +15,10 @@ import (
 // less; the disk is looked at often enough to see it fill up.
 const (
 	logBytes   = 16 << 20
-	keepPages  = 256  // free ones
-	growPages  = 512  // are made at once
-	mostPages  = 1024 // that may stay free
-	cutPages   = 128  // are given back at once
+	keepPages  = 512  // free ones
+	growPages  = 1024 // are made at once
+	mostPages  = 2048 // that may stay free
+	cutPages   = 256  // are given back at once
 	tightBytes = 1 << 30
 	lookAt     = 250 * time.Millisecond
 	cutAfter   = 20 // looks: so long must pages be free before they are given back
@@ -71,6 +71,26 @@ func (r *room) set(d time.Duration) {
 func (r *room) tend(w *writer) {
 	idle := !r.busy
 	r.busy, r.armed = false, false
+	var err error
+	if r.cut > 0 {
+		err = w.withLock(w.cutFree)
+	} else {
+		err = r.decide(w, idle)
+	}
+	switch {
+	case err != nil:
+		r.cut = 0
+		w.log.Warn("room in the store is not kept", "file", w.path, "error", explain(w.path, err))
+		r.set(lookAt)
+	case r.cut > 0:
+		r.set(cutPause)
+	case !idle || r.free > mostPages:
+		r.set(lookAt)
+	}
+}
+
+// decide looks at the disk, and at how many pages were free for long.
+func (r *room) decide(w *writer, idle bool) error {
 	r.tight = !r.space.has(tightBytes)
 	if r.looks++; r.looks >= cutAfter {
 		if r.least > mostPages {
@@ -78,29 +98,13 @@ func (r *room) tend(w *writer) {
 		}
 		r.looks, r.least = 0, r.free
 	}
-	var err error
 	switch {
 	case r.free < keepPages && (idle || r.tight) && r.space.has(2*growPages*pageSize):
-		r.cut = 0
-		err = w.withLock(w.growFree)
-	case r.cut > 0:
-		r.cut -= cutPages
-		if err = w.withLock(func() error { return w.alone(w.tx.cut) }); err == nil && r.cut > 0 {
-			r.set(cutPause)
-			return
-		}
-		if err == nil {
-			err = w.withLock(w.checkpoint) // which cuts the file
-		}
-	case idle:
-		err = w.withLock(w.checkpoint)
+		return w.withLock(w.growFree)
+	case idle && r.cut == 0:
+		return w.withLock(w.checkpoint)
 	}
-	if err != nil {
-		w.log.Warn("room in the store is not kept", "file", w.path, "error", explain(w.path, err))
-	}
-	if !idle || r.free > mostPages || err != nil {
-		r.set(lookAt)
-	}
+	return nil
 }
 
 // growFree adds free pages, which stand in the data base file when it returns.
@@ -119,6 +123,24 @@ func (w *writer) growFree() error {
 	n, err := t.freePages.one()
 	w.room.free = n
 	return errors.Join(err, w.checkpoint())
+}
+
+// cutFree gives some pages back; the last checkpoint makes the file shorter.
+func (w *writer) cutFree() error {
+	r := &w.room
+	if err := w.alone(w.tx.cut); err != nil {
+		return err
+	}
+	n, err := w.tx.freePages.one()
+	if err != nil {
+		return err
+	}
+	r.free, r.least = n, min(r.least, n)
+	r.cut = min(r.cut-cutPages, n-growPages)
+	if r.cut <= 0 {
+		return w.checkpoint()
+	}
+	return nil
 }
 
 // checkpoint moves the log into the data base, as far as nobody reads older pages.
