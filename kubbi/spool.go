@@ -105,9 +105,9 @@ type SpoolFile interface {
 
 // ClaimSpooled is Claim with the payload written to a file of the caller's while
 // it is received, so that it need not stand in memory; the answer of a service that
-// speaks JSON alone has to. What is sealed is written as it comes, and opened when its
-// parts are read, once more after all of it was found to be whole. The file is overwritten, also by a
-// further attempt, and not synced.
+// speaks JSON alone has to. What is sealed is written as it comes. It is opened once to
+// see that it is whole, and then whenever a part is read. The file is overwritten, also
+// by a further attempt, and not synced.
 //
 // Errors are those of Claim. A payload that can't be written is one with
 // Uncertain set; a claim with the same key may get it again.
@@ -139,7 +139,9 @@ func (c *Client) ClaimSpooled(ctx context.Context, urlOrToken string, spool Spoo
 
 // ClaimTo is Claim with the payload given to take while it is received. Within take
 // each part is opened once, in their order; after it none can be. For a further
-// attempt take is called again, and what it did before is void.
+// attempt take is called again, and what it did before is void. What is sealed is
+// opened while it comes. Each byte is the sender's, but not before ClaimTo has returned
+// is it known that none are missing.
 //
 // A service that keeps nothing for a claim (Grace is 0) would give no second chance.
 // Its payload goes to the file that spool makes, and take is called when all of it is
