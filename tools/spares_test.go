@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestSpares has a file go from one key to another: it is nobody's meanwhile, and what
@@ -67,6 +68,13 @@ func TestSpares(t *testing.T) {
 	}
 	if got, err := s.take(ours, "d"); got != nil || err != nil {
 		t.Errorf("a spare that was swept: %v, %v", got, err)
+	}
+	s.put(open(ours, "d"))
+	for until := time.Now().Add(time.Minute); len(names()) > 1 && time.Now().Before(until); {
+		time.Sleep(50 * time.Millisecond)
+	}
+	if all := names(); len(all) != 1 { // b
+		t.Errorf("after a while there are %q", all)
 	}
 	for _, name := range []string{"e", "f", "g", "h", "i", "j"} {
 		defer s.put(open(ours, name))
