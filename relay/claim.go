@@ -28,7 +28,6 @@ const (
 // chunk by chunk, so that a large one never stands in memory whole.
 func (rl *Relay) claim(w http.ResponseWriter, r *http.Request) error {
 	h := w.Header()
-	h.Add("Vary", "Accept")
 	c, err := rl.take(h, r)
 	if err != nil {
 		return err

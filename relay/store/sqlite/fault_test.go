@@ -50,6 +50,10 @@ func execSQL(t *testing.T, path string, statements ...string) {
 	}
 }
 
+func execTransient(c *engine.Conn, statement string) error {
+	return sqlitex.ExecuteTransient(c, statement, nil)
+}
+
 // queryInt asks behind the store's back.
 func queryInt(t *testing.T, path, query string) (n int64) {
 	t.Helper()

@@ -43,7 +43,7 @@ func TestDamagedLog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, at := range []int{0, 5, 17, 25, 32 + 5, 32 + 9, 32 + 24 + 4000, 32 + 3*(24+8192) + 100} {
+	for _, at := range []int{0, 5, 17, 25, 32 + 5, 32 + 9, 32 + 24 + 4000, 32 + 3*(24+4096) + 100} {
 		b := bytes.Clone(whole)
 		b[at] ^= 0x10
 		if err := os.WriteFile(path+"-wal", b, 0o600); err != nil {

@@ -29,7 +29,7 @@ const (
 	logEnding = "-wal"
 	// checkpointPages is at how many pages in the log a commit moves them into the
 	// data base.
-	checkpointPages = 1000
+	checkpointPages = 2000
 )
 
 // beside is the path of a file that belongs to the data base: store.lock for
@@ -96,9 +96,6 @@ func (s *Store) openLocked() error {
 	if err := w.dropUnwritten(); err != nil {
 		// Damaged pages are told by the calls that meet them.
 		s.log.Error("the newest kubbis are not looked at", "file", s.path, "error", explain(s.path, err))
-	}
-	if err := w.stretchLog(); err != nil {
-		s.log.Warn("the log is not made as long as it should be", "file", s.path, "error", err)
 	}
 	return nil
 }

@@ -33,7 +33,7 @@ import (
 )
 
 const (
-	pageSize    = 8192
+	pageSize    = 4096
 	queueLength = 1024
 )
 

@@ -15,10 +15,10 @@ import (
 // less; the disk is looked at often enough to see it fill up.
 const (
 	logBytes   = 16 << 20
-	keepPages  = 256  // free ones
-	growPages  = 512  // are made at once
-	mostPages  = 1024 // that may stay free
-	cutPages   = 128  // are given back at once
+	keepPages  = 512  // free ones
+	growPages  = 1024 // are made at once
+	mostPages  = 2048 // that may stay free
+	cutPages   = 256  // are given back at once
 	tightBytes = 1 << 30
 	lookAt     = 250 * time.Millisecond
 	cutAfter   = 20 // looks: so long must pages be free before they are given back
@@ -36,12 +36,15 @@ type room struct {
 	least int64 // that were free since the count of looks began
 	looks int
 	cut   int64 // pages that are still to be given back
+	long  bool  // the log has been made as long as it is to be
 }
 
 func newRoom(s *space) room {
 	t := time.NewTimer(time.Hour)
 	t.Stop()
-	return room{timer: t, space: s}
+	r := room{timer: t, space: s}
+	r.set(lookAt) // not at once: a command that stores one kubbi needs none of it
+	return r
 }
 
 // look follows the number of free pages after a transaction.
@@ -71,36 +74,46 @@ func (r *room) set(d time.Duration) {
 func (r *room) tend(w *writer) {
 	idle := !r.busy
 	r.busy, r.armed = false, false
+	var err error
+	if r.cut > 0 {
+		err = w.withLock(w.cutFree)
+	} else {
+		err = r.decide(w, idle)
+	}
+	switch {
+	case err != nil:
+		r.cut = 0
+		w.log.Warn("room in the store is not kept", "file", w.path, "error", explain(w.path, err))
+		r.set(lookAt)
+	case r.cut > 0:
+		r.set(cutPause)
+	case !idle || r.free > mostPages:
+		r.set(lookAt)
+	}
+}
+
+// decide looks at the disk, and at how many pages were free for long.
+func (r *room) decide(w *writer, idle bool) error {
 	r.tight = !r.space.has(tightBytes)
+	if !r.long {
+		r.long = true
+		if err := w.withLock(w.stretchLog); err != nil {
+			return err
+		}
+	}
 	if r.looks++; r.looks >= cutAfter {
 		if r.least > mostPages {
 			r.cut = r.least - growPages
 		}
 		r.looks, r.least = 0, r.free
 	}
-	var err error
 	switch {
 	case r.free < keepPages && (idle || r.tight) && r.space.has(2*growPages*pageSize):
-		r.cut = 0
-		err = w.withLock(w.growFree)
-	case r.cut > 0:
-		r.cut -= cutPages
-		if err = w.withLock(func() error { return w.alone(w.tx.cut) }); err == nil && r.cut > 0 {
-			r.set(cutPause)
-			return
-		}
-		if err == nil {
-			err = w.withLock(w.checkpoint) // which cuts the file
-		}
-	case idle:
-		err = w.withLock(w.checkpoint)
+		return w.withLock(w.growFree)
+	case idle && r.cut == 0:
+		return w.withLock(w.checkpoint)
 	}
-	if err != nil {
-		w.log.Warn("room in the store is not kept", "file", w.path, "error", explain(w.path, err))
-	}
-	if !idle || r.free > mostPages || err != nil {
-		r.set(lookAt)
-	}
+	return nil
 }
 
 // growFree adds free pages, which stand in the data base file when it returns.
@@ -119,6 +132,24 @@ func (w *writer) growFree() error {
 	n, err := t.freePages.one()
 	w.room.free = n
 	return errors.Join(err, w.checkpoint())
+}
+
+// cutFree gives some pages back; the last checkpoint makes the file shorter.
+func (w *writer) cutFree() error {
+	r := &w.room
+	if err := w.alone(w.tx.cut); err != nil {
+		return err
+	}
+	n, err := w.tx.freePages.one()
+	if err != nil {
+		return err
+	}
+	r.free, r.least = n, min(r.least, n)
+	r.cut = min(r.cut-cutPages, n-growPages)
+	if r.cut <= 0 {
+		return w.checkpoint()
+	}
+	return nil
 }
 
 // checkpoint moves the log into the data base, as far as nobody reads older pages.
@@ -141,7 +172,8 @@ func (w *writer) alone(s *stmt) error {
 }
 
 // stretchLog makes the log as long as it is to be, unless it is: by a transaction
-// that is too large for the cache, and then taken back.
+// that is too large for the cache, and then taken back. SQLite removes the log when
+// the last process closes the store.
 func (w *writer) stretchLog() error {
 	if info, err := os.Stat(w.path + logEnding); err == nil && info.Size() >= logBytes {
 		return nil
