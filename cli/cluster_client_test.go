@@ -138,6 +138,12 @@ func (c *stormClient) try(ctx context.Context, method, path, key string, body []
 			c.t.Errorf("%s: 503 with %s and Retry-After %q", method, r.body, r.header.Get("Retry-After"))
 		}
 		return r, false, true
+	case r.status == http.StatusInsufficientStorage: // of a create, and nothing was stored
+		c.unavailable.Add(1)
+		if code, _ := fault(r); code != api.CodeStorageFull || path != api.PathKubbis {
+			c.t.Errorf("%s: 507 with %s", method, r.body)
+		}
+		return r, false, false
 	}
 	c.answered.Add(1)
 	return r, true, true

@@ -24,6 +24,13 @@
 // with ErrSealed, before a retrieval is spent, a claim URL whose key is missing or
 // is not the kubbi's. docs/sealed.md has the format.
 //
+// # How a payload travels
+//
+// Between this client and a relay of ours a payload travels raw, as its bytes after
+// one line of JSON (api.TypeRaw): a [Source] is read while it is sent, and
+// [Client.ClaimTo] and [Client.ClaimSpooled] write what is claimed as it comes. With
+// any other service both speak JSON, whose answers stand in memory.
+//
 // # What is promised
 //
 // A claim URL often comes from someone else. Only the base URL's origin,

@@ -28,7 +28,6 @@ const (
 // chunk by chunk, so that a large one never stands in memory whole.
 func (rl *Relay) claim(w http.ResponseWriter, r *http.Request) error {
 	h := w.Header()
-	h.Add("Vary", "Accept")
 	c, err := rl.take(h, r)
 	if err != nil {
 		return err
@@ -166,10 +165,10 @@ func openClaimed(ring *atrest.Keyring, c *store.Claimed, t token) (*taken, error
 	if err != nil {
 		return nil, err
 	}
-	if o.root == nil {
+	if o.wiped {
 		return nil, damaged(&c.Kubbi, "a claim has given no record")
 	}
-	key, binding, err := payloadKey(o.root, &c.Kubbi, t)
+	key, binding, err := payloadKey(ring, &c.Kubbi, t)
 	if err != nil {
 		return nil, err
 	}

@@ -111,11 +111,7 @@ func (c *creation) seal(now time.Time, try int) (k *store.Kubbi, t token, payloa
 	if _, err := io.ReadFull(rl.cfg.Rand, k.Secret[:]); err != nil {
 		return nil, t, nil, fmt.Errorf("make secret: %w", err)
 	}
-	root, err := ring.Root(k.MasterKey, k.Secret[:])
-	if err != nil {
-		return nil, t, nil, err
-	}
-	if k.Record, err = rl.sealRecord(root, k, &record{d.files, d.metadata}); err != nil {
+	if k.Record, err = rl.sealRecord(ring, k, &record{d.files, d.metadata}); err != nil {
 		return nil, t, nil, err
 	}
 	if d.notify != nil {
@@ -124,17 +120,17 @@ func (c *creation) seal(now time.Time, try int) (k *store.Kubbi, t token, payloa
 		}
 	}
 	if c.ckey != nil {
-		if c.ckey.Answer, err = rl.sealAnswer(root, c.key, k, t); err != nil {
+		if c.ckey.Answer, err = rl.sealAnswer(ring, c.key, k, t); err != nil {
 			return nil, t, nil, err
 		}
 	}
-	payload, err = c.payload(root, k, t)
+	payload, err = c.payload(ring, k, t)
 	return k, t, payload, err
 }
 
 // payload gives the sealed payload. As it ends, the hash of the request is known.
-func (c *creation) payload(root *atrest.Root, k *store.Kubbi, t token) (io.Reader, error) {
-	key, binding, err := payloadKey(root, k, t)
+func (c *creation) payload(ring *atrest.Keyring, k *store.Kubbi, t token) (io.Reader, error) {
+	key, binding, err := payloadKey(ring, k, t)
 	if err != nil {
 		return nil, err
 	}

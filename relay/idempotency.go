@@ -32,11 +32,15 @@ func guessable(key string) bool {
 	if n := len(key); n >= 2 && key[0] == '"' && key[n-1] == '"' {
 		key = key[1 : n-1]
 	}
-	seen := map[byte]bool{}
+	var seen [256]bool
+	variety := 0
 	digits, decimal, hex := 0, true, true
 	for i := range len(key) {
 		c := key[i]
-		seen[c] = true
+		if !seen[c] {
+			seen[c] = true
+			variety++
+		}
 		if c == '-' {
 			continue
 		}
@@ -46,7 +50,7 @@ func guessable(key string) bool {
 		hex = hex && (isDecimal || 'a' <= c|0x20 && c|0x20 <= 'f')
 	}
 	switch {
-	case len(seen) < minVariety:
+	case variety < minVariety:
 		return true
 	case decimal:
 		return digits < minDecimalKey
@@ -97,8 +101,8 @@ func (rl *Relay) createKey(key, owner string) (k *store.CreateKey, request hash.
 }
 
 // sealAnswer seals a new kubbi's claim token for a repeated create.
-func (rl *Relay) sealAnswer(root *atrest.Root, key string, k *store.Kubbi, t token) ([]byte, error) {
-	secret, err := root.Key(atrest.Answer, []byte(key))
+func (rl *Relay) sealAnswer(ring *atrest.Keyring, key string, k *store.Kubbi, t token) ([]byte, error) {
+	secret, err := ring.Key(k.MasterKey, k.Secret[:], atrest.Answer, []byte(key))
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +111,7 @@ func (rl *Relay) sealAnswer(root *atrest.Root, key string, k *store.Kubbi, t tok
 
 // openAnswer gives the claim token of a create that is repeated.
 func openAnswer(o *opened, key string, answer []byte) (token, error) {
-	secret, err := o.root.Key(atrest.Answer, []byte(key))
+	secret, err := o.ring.Key(o.MasterKey, o.Secret[:], atrest.Answer, []byte(key))
 	if err != nil {
 		return token{}, err
 	}

@@ -100,11 +100,7 @@ func (rl *Relay) sealTarget(ring *atrest.Keyring, k *store.Kubbi, n *api.Notify,
 // targetKey is that of who is to be told of a kubbi. It must open after the kubbi's
 // end, and so is not made of its secret.
 func targetKey(ring *atrest.Keyring, k *store.Kubbi) (*atrest.Key, error) {
-	root, err := ring.Root(k.MasterKey, nil)
-	if err != nil {
-		return nil, err
-	}
-	return root.Key(atrest.Notify, []byte(k.ID))
+	return ring.Key(k.MasterKey, nil, atrest.Notify, []byte(k.ID))
 }
 
 // openNotice gives who is to be told of a notice, and what. It does not wait for

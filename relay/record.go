@@ -131,8 +131,8 @@ func head(k *store.Kubbi) []byte {
 }
 
 // sealRecord seals a new kubbi's record.
-func (rl *Relay) sealRecord(root *atrest.Root, k *store.Kubbi, r *record) ([]byte, error) {
-	key, err := root.Key(atrest.Record, nil)
+func (rl *Relay) sealRecord(ring *atrest.Keyring, k *store.Kubbi, r *record) ([]byte, error) {
+	key, err := ring.Key(k.MasterKey, k.Secret[:], atrest.Record, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +151,8 @@ func (rl *Relay) sealRecord(root *atrest.Root, k *store.Kubbi, r *record) ([]byt
 type opened struct {
 	*store.Kubbi
 	record
-	root *atrest.Root // nil: wiped
+	ring  *atrest.Keyring
+	wiped bool
 }
 
 // open opens a kubbi's record. One that does not open, or an active kubbi without
@@ -161,13 +162,9 @@ func open(ring *atrest.Keyring, k *store.Kubbi) (*opened, error) {
 		if k.Status == store.Active {
 			return nil, damaged(k, "its record is missing")
 		}
-		return &opened{Kubbi: k}, nil
+		return &opened{Kubbi: k, wiped: true}, nil
 	}
-	root, err := ring.Root(k.MasterKey, k.Secret[:])
-	if err != nil {
-		return nil, err
-	}
-	key, err := root.Key(atrest.Record, nil)
+	key, err := ring.Key(k.MasterKey, k.Secret[:], atrest.Record, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -179,7 +176,7 @@ func open(ring *atrest.Keyring, k *store.Kubbi) (*opened, error) {
 	if err != nil {
 		return nil, damaged(k, err.Error())
 	}
-	return &opened{k, *r, root}, nil
+	return &opened{Kubbi: k, record: *r, ring: ring}, nil
 }
 
 // damaged is the error of a kubbi that the store has changed or lost in part.
@@ -189,8 +186,8 @@ func damaged(k *store.Kubbi, why string) error {
 
 // payloadKey gives what seals or opens the kubbi's payload, and its binding: it is
 // bound to the record.
-func payloadKey(root *atrest.Root, k *store.Kubbi, t token) (*atrest.Key, atrest.Binding, error) {
+func payloadKey(ring *atrest.Keyring, k *store.Kubbi, t token) (*atrest.Key, atrest.Binding, error) {
 	sum := sha256.Sum256(k.Record)
-	key, err := root.Key(atrest.Payload, t.raw)
+	key, err := ring.Key(k.MasterKey, k.Secret[:], atrest.Payload, t.raw)
 	return key, atrest.Binding{Size: k.Size, Data: sum[:]}, err
 }

@@ -31,11 +31,7 @@ func sampleKubbi(t *testing.T) (*Relay, *atrest.Keyring, *store.Kubbi, *record) 
 	}
 	r := &record{metadata: []byte(`{"a":"é"}`), files: []file{{"a.txt", "text/plain", "data", "", 3}, {"b", "a/b", "", "base64", 4}}}
 	rl := &Relay{cfg: Config{Rand: random}}
-	root, err := ring.Root(k.MasterKey, k.Secret[:])
-	if err != nil {
-		t.Fatal(err)
-	}
-	if k.Record, err = rl.sealRecord(root, k, r); err != nil {
+	if k.Record, err = rl.sealRecord(ring, k, r); err != nil {
 		t.Fatal(err)
 	}
 	return rl, ring, k, r
@@ -80,7 +76,7 @@ func TestRecord(t *testing.T) {
 	}
 	_, ring, k, _ = sampleKubbi(t)
 	k.Secret, k.Record, k.Status = store.Secret{}, nil, store.Burned
-	if o, err := open(ring, k); err != nil || o.root != nil || o.files != nil || o.metadata != nil {
+	if o, err := open(ring, k); err != nil || !o.wiped || o.files != nil || o.metadata != nil {
 		t.Errorf("a tombstone: %v", err)
 	}
 }

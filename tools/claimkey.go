@@ -25,10 +25,10 @@ type claimKey struct {
 
 	hash  string
 	keys  *claimKeys
-	file  *os.File // locked; nil: the key is in memory alone
-	size  int      // of what is in it, in bytes
-	busy  bool     // another claim has the file, or is under way
-	alone bool     // no other claim of this process is under way
+	file  *lockedFile // nil: the key is in memory alone
+	size  int         // of what is in it, in bytes
+	busy  bool        // another claim has the file, or is under way
+	alone bool        // no other claim of this process is under way
 	seal  cipher.AEAD
 
 	begun   time.Time      // when the claim under way was: the relay's grace begins no earlier
@@ -152,7 +152,7 @@ func (k *claimKey) drop() {
 // removeFile removes the key's file.
 func (k *claimKey) removeFile() {
 	if k.file != nil {
-		removeLocked(k.file)
+		k.keys.spares.put(k.file)
 		k.file = nil
 	}
 }
@@ -169,10 +169,13 @@ func (k *claimKey) open(ctx context.Context, token string) error {
 	k.seal = seal
 	const pause = 20 * time.Millisecond
 	for until := time.Now().Add(k.keys.patience); ; {
-		f, err := k.keys.state.openLocked(keysName, k.hash)
+		f, err := k.keys.spares.take(k.keys.state, k.hash)
+		if f == nil && err == nil {
+			f, err = k.keys.state.openLocked(keysName, k.hash)
+		}
 		if err == nil {
 			k.file = f
-			return k.read(f)
+			return k.read(f.File)
 		}
 		if !errors.Is(err, errLocked) {
 			return err

@@ -27,6 +27,8 @@ type claimKeys struct {
 	log      *slog.Logger
 	patience time.Duration // how long a claim waits for another one of the same URL
 
+	spares spares
+
 	mu       sync.Mutex
 	underWay map[string]chan struct{} // by hash: claims under way; closed when one is over
 	waiting  map[string]*claimKey     // by hash: claims that are answered, or whose answer was lost
@@ -227,6 +229,7 @@ func (h *claimKeys) sessionEnded(session string) {
 // close lets go of all keys.
 func (h *claimKeys) close() {
 	h.letGo(func(*claimKey) bool { return true })
+	h.spares.close()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, k := range h.waiting { // in memory alone

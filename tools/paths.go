@@ -3,11 +3,9 @@ package tools
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
-	"hash"
 	"io"
 	"os"
 
@@ -30,7 +28,7 @@ type localFile struct {
 
 	rules files.Rules
 	info  os.FileInfo
-	sum   hash.Hash // of what was read last, from its beginning
+	sum   *summing // of what was read last, from its beginning
 }
 
 // look opens a file, and finds out what is in it.
@@ -58,20 +56,8 @@ func (l *localFile) open() (io.ReadCloser, error) {
 		f.Close()
 		return nil, files.Refusal(fmt.Sprintf("%q changed while it was being sent", l.Path))
 	}
-	l.sum = sha256.New()
-	return &summing{ReadCloser: f, sum: l.sum}, nil
-}
-
-// summing adds what is read to a checksum.
-type summing struct {
-	io.ReadCloser
-	sum hash.Hash
-}
-
-func (s *summing) Read(p []byte) (int, error) {
-	n, err := s.ReadCloser.Read(p)
-	s.sum.Write(p[:n])
-	return n, err
+	l.sum = newSumming(f, l.size)
+	return l.sum, nil
 }
 
 // sentFile is what a result says of a file that was sent by its path.
@@ -87,7 +73,7 @@ func (l *localFile) sent() sentFile {
 	return sentFile{Name: l.Name, Path: l.Path, ContentType: l.Type, SizeBytes: l.size, SHA256: l.checksum()}
 }
 
-func (l *localFile) checksum() string { return hex.EncodeToString(l.sum.Sum(nil)) }
+func (l *localFile) checksum() string { return hex.EncodeToString(l.sum.total()) }
 
 // expand finds the files that an argument's path stands for, at most limit.
 func (f *fileInput) expand(rules files.Rules, limit int) (_ []*localFile, hidden int, err error) {

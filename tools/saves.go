@@ -63,14 +63,14 @@ func (s *State) saving(b *files.Batch) (ended func(), err error) {
 
 // removeLocked removes a file before its lock goes with its closing. Windows
 // removes no file that is open: it is emptied first.
-func removeLocked(f *os.File) {
-	err := os.Remove(f.Name())
+func removeLocked(f *lockedFile) {
+	err := os.Remove(f.path)
 	if err != nil {
 		_ = f.Truncate(0)
 	}
 	_ = f.Close()
 	if err != nil {
-		_ = os.Remove(f.Name())
+		_ = os.Remove(f.path)
 	}
 }
 
@@ -105,7 +105,7 @@ func sweepSave(path string) {
 		}
 		removeIfOwn(record.Folder, filepath.Join(filepath.Dir(filepath.Dir(path)), receivedName))
 	}
-	removeLocked(f)
+	removeLocked(&lockedFile{f, path})
 }
 
 // folderGone reports whether an error says that a folder was removed. One that is

@@ -110,10 +110,16 @@ func (s *State) openKey(name string) (*os.File, error) {
 // errLocked says that another claim has the file.
 var errLocked = errors.New("locked")
 
+// lockedFile is a file that has one owner. The lock goes with the file's closing, and
+// so with the process.
+type lockedFile struct {
+	*os.File
+	path string
+}
+
 // openLocked opens a file in one of the state's folders, made if it is missing, for
-// one owner at a time: errLocked, if there is another. The lock goes with the
-// file's closing, and so with the process.
-func (s *State) openLocked(folder, name string) (*os.File, error) {
+// one owner at a time: errLocked, if there is another.
+func (s *State) openLocked(folder, name string) (*lockedFile, error) {
 	if err := s.open(); err != nil {
 		return nil, err
 	}
@@ -128,8 +134,12 @@ func (s *State) openLocked(folder, name string) (*os.File, error) {
 			return nil, err
 		}
 		// Whoever had it before may have removed it.
-		if same, err := named(f, path); same || err != nil {
-			return f, err
+		switch same, err := named(f, path); {
+		case err != nil:
+			f.Close()
+			return nil, err
+		case same:
+			return &lockedFile{f, path}, nil
 		}
 		f.Close()
 	}

@@ -16,8 +16,10 @@
 // Format 2, byte for byte:
 //
 //	id     = hex(SHA-256("kubbi-mcp/atrest/1/id" || master)[:8])
-//	root   = HKDF-Expand(SHA-256, master, "kubbi-mcp/atrest/2/kubbi/" || secret, 32)
-//	key    = HKDF(SHA-256, root, salt, "kubbi-mcp/atrest/2/" || purpose, 32)
+//	info   = "kubbi-mcp/atrest/2/" || purpose
+//	key    = HKDF-Expand(SHA-256, master, info || "/" || secret || context, 32)
+//	         and of a payload, where context is the claim token,
+//	         HKDF(SHA-256, HKDF-Expand(SHA-256, master, info || "/" || secret, 32), token, info, 32)
 //	nonce  = prefix[7] || uint32(counter) || last[1]
 //	aad    = 0x02 || uint64(size) || data
 //	chunk 0        = 0x02 || prefix || AES-256-GCM(key, nonce, aad, plaintext)
@@ -26,7 +28,6 @@
 // A sealed stream is its chunks with nothing between them. Integers are
 // big-endian; size is that of the whole plaintext. Chunks before the last hold
 // exactly ChunkSize bytes of plaintext; an empty plaintext is one chunk of none.
-// A root without a secret has none in its info.
 package atrest
 
 import (
@@ -60,10 +61,10 @@ type Purpose string
 
 // The purposes.
 const (
-	Payload Purpose = "payload" // salted with a claim token
-	Record  Purpose = "record"  // without a salt
-	Answer  Purpose = "answer"  // salted with an idempotency key
-	Notify  Purpose = "notify"  // salted with a kubbi's id, of a root without a secret
+	Payload Purpose = "payload" // its context is a claim token's raw bytes
+	Record  Purpose = "record"  // without a context
+	Answer  Purpose = "answer"  // its context is an idempotency key
+	Notify  Purpose = "notify"  // its context is a kubbi's id, and there is no secret
 )
 
 // Binding is what a sealed plaintext is bound to: it opens only with the same one.

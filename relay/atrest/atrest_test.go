@@ -48,11 +48,7 @@ func keyOf(t testing.TB, r *atrest.Keyring, salt string) *atrest.Key {
 
 func purposeKey(t testing.TB, r *atrest.Keyring, id string, secret []byte, salt string, p atrest.Purpose) *atrest.Key {
 	t.Helper()
-	root, err := r.Root(id, secret)
-	if err != nil {
-		t.Fatal(err)
-	}
-	k, err := root.Key(p, []byte(salt))
+	k, err := r.Key(id, secret, p, []byte(salt))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -340,7 +336,7 @@ func TestKeyring(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := three.Root(one.Sealing(when), secret); !errors.Is(err, atrest.ErrUnknownKey) || !strings.Contains(err.Error(), one.Sealing(when)) {
+	if _, err := three.Key(one.Sealing(when), secret, atrest.Record, nil); !errors.Is(err, atrest.ErrUnknownKey) || !strings.Contains(err.Error(), one.Sealing(when)) {
 		t.Errorf("a key that has gone: %v", err)
 	}
 	if _, err := three.Without(two.Sealing(when)); err == nil {
@@ -426,22 +422,18 @@ func TestNothingShowsSecrets(t *testing.T) {
 		t.Fatal(err)
 	}
 	key := keyOf(t, ring, "token")
-	root, err := ring.Root(ring.Sealing(when), secret)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var logged bytes.Buffer
 	for _, h := range []slog.Handler{
 		slog.NewTextHandler(&logged, nil), slog.NewJSONHandler(&logged, nil),
 	} {
-		slog.New(h).Info("x", "ring", ring, "copy", *ring, "key", key, "copied", *key, "root", root)
+		slog.New(h).Info("x", "ring", ring, "copy", *ring, "key", key, "copied", *key)
 	}
-	for _, v := range []any{ring, *ring, key, *key, root, *root, struct{ R *atrest.Keyring }{ring}} {
+	for _, v := range []any{ring, *ring, key, *key, struct{ R *atrest.Keyring }{ring}} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 			fmt.Fprintf(&logged, verb, v)
 		}
 	}
-	j, err := json.Marshal(map[string]any{"ring": ring, "copy": *ring, "key": key, "root": root})
+	j, err := json.Marshal(map[string]any{"ring": ring, "copy": *ring, "key": key})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,6 +34,10 @@ func FuzzOpen(f *testing.F) {
 		}
 		was := bytes.Clone(in)
 		got, err := open(key, b, in)
+		atOnce, err2 := key.OpenBytes(b.Data, in)
+		if (err2 == nil) != (err == nil) || !bytes.Equal(atOnce, got) {
+			t.Fatalf("%x opens at once, or as it is read: %v, %v", in, err2, err)
+		}
 		if bytes.Equal(in, good) {
 			if err != nil || !bytes.Equal(got, plain) {
 				t.Fatalf("what was sealed does not open: %v", err)

@@ -12,49 +12,48 @@ import (
 	"sync"
 )
 
-// macs are HMACs under one master key, made once and used again: each root needs one.
+// macs are HMACs under one master key, made once and used again: each key needs one.
 type macs struct{ pool sync.Pool }
 
 func newMACs(master []byte) *macs {
 	return &macs{sync.Pool{New: func() any { return hmac.New(sha256.New, master) }}}
 }
 
-// root is the first block of HKDF-Expand, which is all that is needed of it.
-func (m *macs) root(secret []byte) (root [sha256.Size]byte) {
+// expand is HKDF-Expand to one block, which is all that is needed of it.
+func (m *macs) expand(info ...[]byte) (key [sha256.Size]byte) {
 	mac, _ := m.pool.Get().(hash.Hash)
 	defer m.pool.Put(mac)
 	mac.Reset()
-	io.WriteString(mac, label+"kubbi/")
-	mac.Write(secret)
+	for _, b := range info {
+		mac.Write(b)
+	}
 	mac.Write([]byte{1})
-	mac.Sum(root[:0])
-	return root
+	mac.Sum(key[:0])
+	return key
 }
 
-// Root is what the keys of one kubbi come from. Many goroutines may use it.
-type Root struct{ root [sha256.Size]byte }
-
-// Format hides the root from every verb.
-func (r Root) Format(f fmt.State, _ rune) { io.WriteString(f, "root") }
-
-// Root derives the root of the kubbi with that secret from the master key of that
-// id; a nil secret gives one that no wiping ends. An id that is not there is
+// Key derives a key of the kubbi with that secret from the master key of that id. A
+// Purpose says what context is, and whether there is a secret. An id that is not there is
 // ErrUnknownKey.
-func (r *Keyring) Root(id string, secret []byte) (*Root, error) {
+func (r *Keyring) Key(id string, secret []byte, p Purpose, context []byte) (*Key, error) {
 	m := r.find(id)
 	if m == nil {
 		return nil, fmt.Errorf("%w: %q", ErrUnknownKey, id)
 	}
-	return &Root{m.macs.root(secret)}, nil
-}
-
-// Key derives a key. Purpose says what its salt is.
-func (r *Root) Key(p Purpose, salt []byte) (*Key, error) {
-	key, err := hkdf.Key(sha256.New, r.root[:], salt, label+string(p), 32)
+	info := label + string(p)
+	if p != Payload {
+		return newKey(m.macs.expand([]byte(info+"/"), secret, context))
+	}
+	ikm := m.macs.expand([]byte(info+"/"), secret)
+	key, err := hkdf.Key(sha256.New, ikm[:], context, info, sha256.Size)
 	if err != nil {
 		return nil, fmt.Errorf("derive key: %w", err)
 	}
-	block, err := aes.NewCipher(key)
+	return newKey([sha256.Size]byte(key))
+}
+
+func newKey(key [sha256.Size]byte) (*Key, error) {
+	block, err := aes.NewCipher(key[:])
 	if err != nil {
 		return nil, fmt.Errorf("derive key: %w", err)
 	}

@@ -120,18 +120,24 @@ func (s *Sealer) read(chunk []byte) error {
 	}
 }
 
-// SealBytes seals a plaintext that is at hand, in one chunk or more.
+// SealBytes seals a plaintext that is at hand.
 func (k *Key) SealBytes(random io.Reader, data, plain []byte) ([]byte, error) {
 	b := Binding{Size: int64(len(plain)), Data: data}
-	s, err := k.Seal(random, b, bytes.NewReader(plain))
-	if err != nil {
-		return nil, err
+	if len(plain) > ChunkSize {
+		s, err := k.Seal(random, b, bytes.NewReader(plain))
+		if err != nil {
+			return nil, err
+		}
+		return io.ReadAll(s)
 	}
-	if len(plain) <= ChunkSize {
-		err := s.next()
-		return s.ready, err
+	out := make([]byte, headerSize, SealedSize(b.Size))
+	out[0] = format
+	if _, err := io.ReadFull(random, out[1:]); err != nil {
+		return nil, fmt.Errorf("seal: read nonce: %w", err)
 	}
-	return io.ReadAll(s)
+	s := k.stream(b)
+	copy(s.nonce[:prefixSize], out[1:])
+	return s.aead.Seal(out, s.step(), plain, s.data), nil
 }
 
 // Opener gives the plaintext of sealed bytes as it reads them. All that it gives
@@ -247,6 +253,18 @@ func (o *Opener) end() error {
 // OpenBytes opens sealed bytes that are at hand.
 func (k *Key) OpenBytes(data, sealed []byte) ([]byte, error) {
 	b := Binding{Size: plainSize(int64(len(sealed))), Data: data}
+	if b.Size <= ChunkSize {
+		if b.Size < 0 || sealed[0] != format {
+			return nil, ErrOpen
+		}
+		s := k.stream(b)
+		copy(s.nonce[:prefixSize], sealed[1:headerSize])
+		plain, err := s.aead.Open(nil, s.step(), sealed[headerSize:], s.data)
+		if err != nil {
+			return nil, ErrOpen
+		}
+		return plain, nil
+	}
 	o, err := k.Open(b, bytes.NewReader(sealed))
 	if err != nil {
 		return nil, err

@@ -25,9 +25,9 @@ type vector struct {
 	Name      string `json:"name"`
 	Keyring   string `json:"keyring"` // JSON of Encode
 	KeyID     string `json:"key_id"`
-	Master    string `json:"master"` // hex
-	Secret    string `json:"secret"` // hex, of the kubbi; empty: without
-	Salt      string `json:"salt"`   // hex
+	Master    string `json:"master"`  // hex
+	Secret    string `json:"secret"`  // hex, of the kubbi; empty: without
+	Context   string `json:"context"` // hex
 	Purpose   string `json:"purpose"`
 	Data      string `json:"data"`   // hex
 	Prefix    string `json:"prefix"` // hex, what the random source gives
@@ -69,7 +69,7 @@ func TestVectors(t *testing.T) {
 			if id := sha256.Sum256(append([]byte("kubbi-mcp/atrest/1/id"), unhex(t, v.Master)...)); hex.EncodeToString(id[:8]) != v.KeyID {
 				t.Errorf("key id is not %s", v.KeyID)
 			}
-			key := purposeKey(t, ring, v.KeyID, unhex(t, v.Secret), string(unhex(t, v.Salt)), atrest.Purpose(v.Purpose))
+			key := purposeKey(t, ring, v.KeyID, unhex(t, v.Secret), string(unhex(t, v.Context)), atrest.Purpose(v.Purpose))
 			plain := bytes.Repeat([]byte{v.Fill}, v.Size)
 			s, err := key.Seal(bytes.NewReader(unhex(t, v.Prefix)), v.binding(t), bytes.NewReader(plain))
 			if err != nil {
@@ -105,9 +105,15 @@ func sealByHand(t *testing.T, v vector) (out []byte) {
 		return m.Sum(nil)
 	}
 	join := func(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
-	// RFC 5869: the first block of expand; then extract, and the first block of expand.
-	root := hash(unhex(t, v.Master), join([]byte("kubbi-mcp/atrest/2/kubbi/"), unhex(t, v.Secret), []byte{1}))
-	key := hash(hash(unhex(t, v.Salt), root), join([]byte("kubbi-mcp/atrest/2/"+v.Purpose), []byte{1}))
+	// RFC 5869: the first block of expand; of a payload then extract, and the first block
+	// of expand.
+	info := []byte("kubbi-mcp/atrest/2/" + v.Purpose)
+	context := unhex(t, v.Context)
+	key := hash(unhex(t, v.Master), join(info, []byte("/"), unhex(t, v.Secret), context, []byte{1}))
+	if v.Purpose == "payload" {
+		ikm := hash(unhex(t, v.Master), join(info, []byte("/"), unhex(t, v.Secret), []byte{1}))
+		key = hash(hash(context, ikm), join(info, []byte{1}))
+	}
 	aad := join([]byte{2}, binary.BigEndian.AppendUint64(nil, uint64(v.Size)), unhex(t, v.Data))
 	block, err := aes.NewCipher(key)
 	if err != nil {
@@ -162,13 +168,13 @@ func writeVectors(t *testing.T, file string) {
 			t.Fatal(err)
 		}
 		v.Keyring, v.KeyID, v.Master = string(text), ring.Sealing(when), hex.EncodeToString(bytesOf(seed, 32))
-		v.Salt, v.Prefix, v.Data = hex.EncodeToString(bytesOf(seed+50, 32)), hex.EncodeToString(bytesOf(seed+100, 7)), hex.EncodeToString(bytesOf(seed+120, 32))
+		v.Context, v.Prefix, v.Data = hex.EncodeToString(bytesOf(seed+50, 32)), hex.EncodeToString(bytesOf(seed+100, 7)), hex.EncodeToString(bytesOf(seed+120, 32))
 		v.Secret = hex.EncodeToString(bytesOf(seed+20, 32))
 		switch v.Purpose {
 		case "":
 			v.Purpose = "payload"
 		case "record":
-			v.Salt = ""
+			v.Context = ""
 		case "notify":
 			v.Secret = ""
 		}

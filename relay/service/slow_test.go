@@ -73,6 +73,38 @@ func TestSlowReadersHoldLittle(t *testing.T) {
 	}
 }
 
+// TestSlowWritersHoldLittle: clients that stop in the middle of a large raw body hold a
+// few buffers each.
+func TestSlowWritersHoldLittle(t *testing.T) {
+	const writers = 24
+	s := serve(t, nil)
+	size := int64(8 << 20)
+	head, err := api.AppendRawHead(nil, api.RawCreate{ContentType: api.TypeText, ContentBytes: &size, TTLSeconds: 600})
+	if err != nil {
+		t.Fatal(err)
+	}
+	half := strings.Repeat("x", int(size)/2)
+	before := heap()
+	for range writers {
+		c, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		_ = c.SetDeadline(time.Now().Add(patience))
+		if _, err := fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s%s",
+			api.PathKubbis, s.key, api.TypeRaw, int64(len(head))+size, head, half); err != nil {
+			t.Fatal(err)
+		}
+	}
+	until(t, "all run", func() bool { return len(s.running) == writers })
+	held := (heap() - before) / writers
+	t.Logf("%d bytes held by each of %d", held, writers)
+	if held > 512<<10 {
+		t.Errorf("each holds %d bytes", held)
+	}
+}
+
 // TestNothingRead: a client that reads nothing of a large page has the time of a
 // piece, and not of the page.
 func TestNothingRead(t *testing.T) {

@@ -154,7 +154,8 @@ func (b *Batch) create(temp string) (*os.File, error) {
 	return b.dir.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 }
 
-// Stage writes a file under a temporary name and syncs it.
+// Stage writes a file under a temporary name. It is not synced before Commit, so that
+// whoever sends the bytes need not wait for the disk.
 func (b *Batch) Stage(ctx context.Context, name string, r io.Reader) error {
 	if err := CheckName(name); err != nil {
 		return err
@@ -169,9 +170,6 @@ func (b *Batch) Stage(ctx context.Context, name string, r io.Reader) error {
 	}
 	sum := sha256.New()
 	n, err := fill(f, io.TeeReader(&cancelled{ctx, r}, sum))
-	if err == nil {
-		err = f.Sync()
-	}
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
@@ -226,6 +224,11 @@ func (c *cancelled) Read(p []byte) (int, error) {
 // stays, however late it appeared, and then none is named; but one with the same
 // content counts as written.
 func (b *Batch) Commit() ([]Saved, error) {
+	for _, s := range b.staged {
+		if err := b.syncStaged(s); err != nil {
+			return nil, b.failed(s.Name, err)
+		}
+	}
 	if err := b.places(); err != nil {
 		return nil, err
 	}
@@ -246,6 +249,15 @@ func (b *Batch) Commit() ([]Saved, error) {
 	}
 	b.staged = nil
 	return out, b.sync()
+}
+
+// syncStaged makes the content of a file last.
+func (b *Batch) syncStaged(s staged) error {
+	f, err := b.dir.OpenFile(s.temp, os.O_WRONLY|nonblock, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // name renames one file, and reports whether it is new there.

@@ -14,7 +14,7 @@ import (
 const (
 	// groupsAtOnce is how many groups are under way: while one waits for the
 	// disk, another is executed.
-	groupsAtOnce = 2
+	groupsAtOnce = 4
 	maxGroup     = 64
 	// groupLocks is how long a group waits for a lock that somebody has on one
 	// kubbi, at the cost of all others.

@@ -19,6 +19,12 @@
 // once, which errs on the safe side of its limit. Only a claim without a key
 // can't find out: it is store.ErrUnavailable, and may have counted.
 //
+// Small creates, first claims and releases that come at the same time are committed
+// in one transaction, up to 64 of them. If it is lost while it is being committed,
+// each of them is in doubt as above. If it fails otherwise, each is made by itself,
+// so that none fails for another's sake; that is also the way of whatever is out
+// of the ordinary: a key that was used before, a quota, a large payload, a notice.
+//
 // # What remains of what is wiped
 //
 // A wipe overwrites the kubbi's secret, and with it whatever is derived from it,
@@ -43,6 +49,9 @@
 // compared with the row. A payload of up to store.MaxInRow is in the row, a
 // larger one in rows of 1 MiB of chunks. It is read into memory, above 4 MiB into
 // a spool, before the claim is counted, since it may be wiped when that is done.
+//
+// The tables of version 1 are left alone, but for its API keys, which are taken
+// over. Where it has kubbis that are not wiped, Open is ErrOlder.
 package postgres
 
 import (

@@ -267,21 +267,31 @@ func (c *creation) insert(t *tx, slot int64) error {
 	s.bindBytes(22, k.Record)
 	if c.body >= 0 {
 		s.bindInt(23, c.body)
-		s.bindNull(24)
-	} else {
-		s.bindNull(23)
-		s.bindBytes(24, c.payload)
+		return s.run()
 	}
-	return s.run()
+	s.bindNull(23)
+	t.putPayload.bindInt(1, int64(k.Token.Number))
+	t.putPayload.bindBytes(2, c.payload)
+	return errors.Join(s.run(), t.putPayload.run())
 }
 
 // undo removes a kubbi whose slot was not written, though its row was.
 func (c *creation) undo(t *tx) error {
-	t.drop.bindInt(1, int64(c.k.Token.Number))
-	if err := t.drop.run(); err != nil {
+	if err := t.dropRow(int64(c.k.Token.Number)); err != nil {
 		return err
 	}
 	t.uncreated(&c.k, c.quota)
+	return nil
+}
+
+// dropRow removes a kubbi's row and what belongs to it in other tables.
+func (t *tx) dropRow(number int64) error {
+	for _, s := range []*stmt{t.drop, t.dropPayload, t.graceClear} {
+		s.bindInt(1, number)
+		if err := s.run(); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -93,13 +93,16 @@ func (e *eraser) overwrite(w *writer, group []*op, errs []error) {
 	t := &w.tx
 	e.synced = e.synced[:copy(e.synced, e.synced[e.dropping:])]
 	e.dropping = 0
-	if len(t.wiped) == 0 {
+	now := w.erasesNow(group, errs)
+	if len(t.wiped) == 0 && !now {
 		return
 	}
 	err := w.clear(t.wiped)
 	if err == nil {
-		e.unsynced = append(e.unsynced, e.listed)
-		if !w.erasesNow(group, errs) {
+		if e.listed != 0 {
+			e.unsynced = append(e.unsynced, e.listed)
+		}
+		if !now {
 			e.timer.Reset(eraseWithin)
 		} else {
 			e.syncing = len(e.unsynced)

@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"time"
 
@@ -12,6 +11,49 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
+// noticed is a kubbi as a notice keeps it. It is short, since on a full disk it has
+// to find its place where the payload was.
+type noticed struct {
+	ID            []byte       `json:"i"`
+	Number        store.Number `json:"n"`
+	Hash          []byte       `json:"h"`
+	Owner         string       `json:"o"`
+	MasterKey     string       `json:"m"`
+	Package       bool         `json:"p,omitempty"`
+	ContentType   string       `json:"t,omitempty"`
+	FileCount     int          `json:"f,omitempty"`
+	Size          int64        `json:"s,omitempty"`
+	Notify        []byte       `json:"y"`
+	MaxRetrievals int          `json:"x,omitempty"`
+	Retrievals    int          `json:"r,omitempty"`
+	First         int64        `json:"1"`
+	Last          int64        `json:"2"`
+	Status        store.Status `json:"a,omitempty"`
+	Created       int64        `json:"c"`
+	Expires       int64        `json:"e"`
+	Ended         int64        `json:"d"`
+}
+
+func (n *noticed) kubbi() (store.Kubbi, error) {
+	var r row
+	if len(n.ID) != len(r.id) || len(n.Hash) != len(r.hash) {
+		return store.Kubbi{}, errRow
+	}
+	r = row{
+		Life: store.Life{
+			Status: n.Status, Retrievals: n.Retrievals, MaxRetrievals: n.MaxRetrievals,
+			First: store.Millis(n.First), Last: store.Millis(n.Last), Ended: store.Millis(n.Ended), Expires: store.Millis(n.Expires),
+		},
+		number: n.Number, created: store.Millis(n.Created), pkg: n.Package, fileCount: n.FileCount, size: n.Size,
+		owner: n.Owner, masterKey: n.MasterKey, contentType: n.ContentType,
+	}
+	copy(r.id[:], n.ID)
+	copy(r.hash[:], n.Hash)
+	k := r.bare()
+	k.Notify = n.Notify
+	return k, nil
+}
+
 // notify leaves a notice, as of at, if somebody is to be told of what happens
 // to the row.
 func (t *tx) notify(r *row, event store.Event, at store.Millis) error {
@@ -19,9 +61,11 @@ func (t *tx) notify(r *row, event store.Event, at store.Millis) error {
 		return nil
 	}
 	id := uuid.New()
-	k := r.bare()
-	k.Notify = r.notify
-	b, err := json.Marshal(k)
+	b, err := json.Marshal(noticed{
+		ID: r.id[:], Number: r.number, Hash: r.hash[:], Owner: r.owner, MasterKey: r.masterKey, Package: r.pkg, ContentType: r.contentType,
+		FileCount: r.fileCount, Size: r.size, Notify: r.notify, MaxRetrievals: r.MaxRetrievals, Retrievals: r.Retrievals,
+		First: int64(r.First), Last: int64(r.Last), Status: r.Status, Created: int64(r.created), Expires: int64(r.Expires), Ended: int64(r.Ended),
+	})
 	if err != nil {
 		return err
 	}
@@ -63,22 +107,23 @@ func (t *tx) notices(now, leased store.Millis, limit int) ([]store.Notice, error
 	s.bindInt(2, int64(max(0, limit)))
 	var found []store.Notice
 	var seqs []int64
-	var failed error
-	err := s.each(func() {
+	if err := s.each(func() {
 		n := store.Notice{Event: store.Event(s.int(2)), At: s.time(3).Time(), Attempts: int(s.int(4)) + 1}
 		var id uuid.UUID
-		s.into(1, id[:])
-		n.ID = id.String()
-		if err := json.Unmarshal(s.bytes(5), &n.Kubbi); err != nil && failed == nil {
-			failed = fmt.Errorf("notice %s: %w", n.ID, err)
+		var kept noticed
+		err := errRow
+		if s.into(1, id[:]) {
+			if err = json.Unmarshal(s.bytes(5), &kept); err == nil {
+				n.Kubbi, err = kept.kubbi()
+			}
 		}
-		found = append(found, n)
 		seqs = append(seqs, s.int(0))
-	})
-	if err == nil {
-		err = failed
-	}
-	if err != nil {
+		if err != nil { // it must not hold up the others
+			return
+		}
+		n.ID = id.String()
+		found = append(found, n)
+	}); err != nil {
 		return nil, err
 	}
 	for _, seq := range seqs {

@@ -18,6 +18,7 @@ type reader struct {
 	after, oldest        *stmt
 	unswept, newerOf     *stmt
 	afterOf, oldestOf    *stmt
+	bodyOf, slotOf       *stmt
 	masterKeys, stats    *stmt
 	nextDue              *stmt
 	apiKey, apiKeys      *stmt
@@ -46,6 +47,8 @@ func (q *reader) prepare(c *conn) error {
 		{&q.oldestOf, of + ofStatus + up},
 		{&q.unswept, `SELECT count(*) FROM kubbi INDEXED BY kubbi_due
 			WHERE due BETWEEN 0 AND ?2 AND owner = ?1 AND status = 0 AND expires_at <= ?2`},
+		{&q.bodyOf, "SELECT body FROM kubbi WHERE number = ?"},
+		{&q.slotOf, "SELECT slot FROM kubbi WHERE number = ?"},
 		{&q.masterKeys, "SELECT name FROM total WHERE kind = 1 AND n > 0"},
 		{&q.nextDue, "SELECT due FROM kubbi INDEXED BY kubbi_due WHERE due > 0 ORDER BY due LIMIT 1"},
 		{&q.stats, "SELECT active, expired, burned, deleted, bytes, notices FROM total WHERE kind = 2 AND name = ''"},

@@ -27,7 +27,7 @@ type space struct {
 }
 
 // spaceAge is how old a look at the disk may be.
-const spaceAge = 100 * time.Millisecond
+const spaceAge = time.Millisecond
 
 // allow is store.ErrFull where n more bytes would leave less than the reserve.
 func (s *space) allow(n int64) error {
@@ -58,10 +58,10 @@ func (s *space) allow(n int64) error {
 	return nil
 }
 
-// plenty tells whether n bytes may be taken for the store's own use.
-func (s *space) plenty(n int64) bool {
+// has tells whether n bytes are free, those in reserve included.
+func (s *space) has(n int64) bool {
 	free, err := disk.Free(s.dir)
-	return err != nil || free > s.reserve+n
+	return err != nil || free > n
 }
 
 // explainFile turns an error of a file beside the data base into one that says

@@ -32,13 +32,19 @@ CREATE TABLE kubbi (
     key_answer     BLOB,
     notify         BLOB,
     record         BLOB,
-    body           INTEGER,             -- bytes of the sealed payload, if it is in a file; NULL once wiped
-    payload        BLOB                 -- sealed; NULL: it is in a file, or wiped
+    body           INTEGER              -- bytes of the sealed payload, if it is in a file; NULL once wiped
 );
 CREATE INDEX kubbi_due ON kubbi (due);
 CREATE INDEX kubbi_owner ON kubbi (owner, number);
 CREATE INDEX kubbi_key ON kubbi (key_h) WHERE key_h IS NOT NULL;
 CREATE INDEX kubbi_quota ON kubbi (owner, expires_at) WHERE quota = 1 AND status = 0;
+
+-- Sealed payloads that are in no file. They have a table of their own since SQLite
+-- gives back the room of a row that is deleted, not of one that gets shorter.
+CREATE TABLE payload (
+    number INTEGER PRIMARY KEY,
+    sealed BLOB NOT NULL
+);
 
 -- Claim keys that found kubbi.grace_key taken.
 CREATE TABLE grace (

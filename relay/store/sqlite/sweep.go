@@ -227,6 +227,5 @@ func (b *broom) damaged(t *tx, n store.Number, err error) error {
 		return err
 	}
 	b.w.log.Error("a damaged row is removed from the store", "file", b.w.path, "number", int64(n), "error", err)
-	t.drop.bindInt(1, int64(n))
-	return t.drop.run()
+	return t.dropRow(int64(n))
 }

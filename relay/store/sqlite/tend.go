@@ -14,7 +14,7 @@ import (
 // tight. While it is not, creates take them and make the file longer, which costs
 // less; the disk is looked at often enough to see it fill up.
 const (
-	logBytes   = 8 << 20
+	logBytes   = 16 << 20
 	keepPages  = 512  // free ones
 	growPages  = 1024 // are made at once
 	mostPages  = 2048 // that may stay free
@@ -71,36 +71,40 @@ func (r *room) set(d time.Duration) {
 func (r *room) tend(w *writer) {
 	idle := !r.busy
 	r.busy, r.armed = false, false
-	r.tight = !r.space.plenty(tightBytes)
+	var err error
+	if r.cut > 0 {
+		err = w.withLock(w.cutFree)
+	} else {
+		err = r.decide(w, idle)
+	}
+	switch {
+	case err != nil:
+		r.cut = 0
+		w.log.Warn("room in the store is not kept", "file", w.path, "error", explain(w.path, err))
+		r.set(lookAt)
+	case r.cut > 0:
+		r.set(cutPause)
+	case !idle || r.free > mostPages:
+		r.set(lookAt)
+	}
+}
+
+// decide looks at the disk, and at how many pages were free for long.
+func (r *room) decide(w *writer, idle bool) error {
+	r.tight = !r.space.has(tightBytes)
 	if r.looks++; r.looks >= cutAfter {
 		if r.least > mostPages {
 			r.cut = r.least - growPages
 		}
 		r.looks, r.least = 0, r.free
 	}
-	var err error
 	switch {
-	case r.free < keepPages && (idle || r.tight) && r.space.plenty(2*growPages*pageSize):
-		r.cut = 0
-		err = w.withLock(w.growFree)
-	case r.cut > 0:
-		r.cut -= cutPages
-		if err = w.withLock(func() error { return w.alone(w.tx.cut) }); err == nil && r.cut > 0 {
-			r.set(cutPause)
-			return
-		}
-		if err == nil {
-			err = w.withLock(w.checkpoint) // which cuts the file
-		}
-	case idle:
-		err = w.withLock(w.checkpoint)
+	case r.free < keepPages && (idle || r.tight) && r.space.has(2*growPages*pageSize):
+		return w.withLock(w.growFree)
+	case idle && r.cut == 0:
+		return w.withLock(w.checkpoint)
 	}
-	if err != nil {
-		w.log.Warn("room in the store is not kept", "file", w.path, "error", explain(w.path, err))
-	}
-	if !idle || r.free > mostPages || err != nil {
-		r.set(lookAt)
-	}
+	return nil
 }
 
 // growFree adds free pages, which stand in the data base file when it returns.
@@ -119,6 +123,24 @@ func (w *writer) growFree() error {
 	n, err := t.freePages.one()
 	w.room.free = n
 	return errors.Join(err, w.checkpoint())
+}
+
+// cutFree gives some pages back; the last checkpoint makes the file shorter.
+func (w *writer) cutFree() error {
+	r := &w.room
+	if err := w.alone(w.tx.cut); err != nil {
+		return err
+	}
+	n, err := w.tx.freePages.one()
+	if err != nil {
+		return err
+	}
+	r.free, r.least = n, min(r.least, n)
+	r.cut = min(r.cut-cutPages, n-growPages)
+	if r.cut <= 0 {
+		return w.checkpoint()
+	}
+	return nil
 }
 
 // checkpoint moves the log into the data base, as far as nobody reads older pages.
@@ -146,7 +168,7 @@ func (w *writer) stretchLog() error {
 	if info, err := os.Stat(w.path + logEnding); err == nil && info.Size() >= logBytes {
 		return nil
 	}
-	if !w.room.space.plenty(logBytes) {
+	if !w.room.space.has(2 * logBytes) {
 		return nil
 	}
 	if err := w.tx.begin.run(); err != nil {

@@ -20,7 +20,9 @@ type tx struct {
 
 	begin, commit, rollback       *stmt
 	taken, byNumber, byKey        *stmt
-	insert, payload, drop         *stmt
+	insert, drop                  *stmt
+	putPayload, payload           *stmt
+	dropPayload                   *stmt
 	save, wipe, setDue, forgetKey *stmt
 	keyAnswer                     *stmt
 	graceGet, gracePut, graceDel  *stmt
@@ -64,15 +66,17 @@ func (t *tx) prepare(c *conn) error {
 		{&t.byKey, selectKey},
 		{&t.insert, `INSERT INTO kubbi (number, due, status, slot, retrievals, grace_more, created_at, expires_at, max_retrievals, package,
 			file_count, size, quota, hash, id, owner, master_key, content_type, key_h, key, key_until, key_request, key_answer,
-			notify, record, body, payload)
-			VALUES (?, ?, 0, ?, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`},
-		{&t.payload, "SELECT payload FROM kubbi WHERE number = ?"},
+			notify, record, body)
+			VALUES (?, ?, 0, ?, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`},
+		{&t.putPayload, "INSERT OR REPLACE INTO payload (number, sealed) VALUES (?, ?)"},
+		{&t.payload, "SELECT sealed FROM payload WHERE number = ?"},
+		{&t.dropPayload, "DELETE FROM payload WHERE number = ?"},
 		{&t.drop, "DELETE FROM kubbi WHERE number = ?"},
 		{&t.save, `UPDATE kubbi SET status = ?, retrievals = ?, first_at = ?, last_at = ?, ended_at = ?,
 			grace_key = ?, grace_until = ?, grace_number = ?, grace_at = ?, grace_more = ? WHERE number = ?`},
 		{&t.wipe, `UPDATE kubbi SET status = ?, retrievals = ?, first_at = ?, last_at = ?, ended_at = ?,
 			grace_key = NULL, grace_until = NULL, grace_number = NULL, grace_at = NULL, grace_more = 0,
-			slot = NULL, notify = NULL, record = NULL, body = NULL, payload = NULL WHERE number = ?`},
+			slot = NULL, notify = NULL, record = NULL, body = NULL WHERE number = ?`},
 		{&t.setDue, "UPDATE kubbi SET due = ? WHERE number = ?"},
 		{&t.forgetKey, `UPDATE kubbi SET key_h = NULL, key = NULL, key_until = NULL, key_request = NULL, key_answer = NULL
 			WHERE number = ?`},
@@ -193,6 +197,11 @@ func (t *tx) wipeRow(r *row) error {
 	t.wiped = append(t.wiped, body.Used{Slot: r.slot, Number: int64(r.number)})
 	if r.body >= 0 {
 		t.bodies = append(t.bodies, int64(r.number))
+	} else {
+		t.dropPayload.bindInt(1, int64(r.number))
+		if err := t.dropPayload.run(); err != nil {
+			return err
+		}
 	}
 	r.Sealed, r.slot, r.body = false, 0, -1
 	r.grace, r.graceMore = store.Grace{Until: store.Never}, false

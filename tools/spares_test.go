@@ -1,0 +1,88 @@
+package tools
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestSpares has a file go from one key to another: it is nobody's meanwhile, and what
+// another process is doing is left alone.
+func TestSpares(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("no file is renamed without replacing another one here")
+	}
+	dir := t.TempDir()
+	ours, theirs := NewState(dir), NewState(dir)
+	names := func() (all []string) {
+		entries, err := os.ReadDir(filepath.Join(dir, keysName))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			all = append(all, e.Name())
+		}
+		return all
+	}
+	open := func(s *State, name string) *lockedFile {
+		t.Helper()
+		f, err := s.openLocked(keysName, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	var s spares
+	s.put(open(ours, "a"))
+	if all := names(); len(all) != 0 {
+		t.Errorf("the only claim left %q", all)
+	}
+	f := open(ours, "b")
+	if _, err := f.WriteAt([]byte("a key"), 0); err != nil {
+		t.Fatal(err)
+	}
+	s.put(f)
+	if all := names(); len(all) != 1 || !strings.HasPrefix(all[0], "spare-") {
+		t.Fatalf("there are %q", all)
+	}
+	again := open(theirs, "b") // it is not in the way of the key that had it
+	if got, err := s.take(ours, "b"); got != nil || err != nil {
+		t.Errorf("a file that is another's is replaced: %v, %v", got, err)
+	}
+	got, err := s.take(ours, "c")
+	if err != nil || got != f {
+		t.Fatalf("there was a spare: %v, %v", got, err)
+	}
+	if info, err := os.Stat(filepath.Join(dir, keysName, "c")); err != nil || info.Size() != 0 {
+		t.Errorf("it is not empty: %v, %v", info, err)
+	}
+	if _, err := theirs.openLocked(keysName, "c"); err != errLocked {
+		t.Errorf("another process opens it: %v", err)
+	}
+	s.put(got)
+	if err := os.Remove(got.path); err != nil { // a sweep
+		t.Fatal(err)
+	}
+	if got, err := s.take(ours, "d"); got != nil || err != nil {
+		t.Errorf("a spare that was swept: %v, %v", got, err)
+	}
+	s.put(open(ours, "d"))
+	for until := time.Now().Add(time.Minute); len(names()) > 1 && time.Now().Before(until); {
+		time.Sleep(50 * time.Millisecond)
+	}
+	if all := names(); len(all) != 1 { // b
+		t.Errorf("after a while there are %q", all)
+	}
+	for _, name := range []string{"e", "f", "g", "h", "i", "j"} {
+		defer s.put(open(ours, name))
+	}
+	s.put(open(ours, "k"))
+	s.close()
+	if all := names(); len(all) != 7 { // with b
+		t.Errorf("there are %q", all)
+	}
+	removeLocked(again)
+}
