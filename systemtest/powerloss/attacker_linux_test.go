@@ -16,10 +16,10 @@ import (
 
 // Of the test below.
 const (
-	attackFor   = 68 * time.Second // kubbis expire meanwhile
-	attackGrace = 3 * time.Second  // short enough to see graces end
+	attackGrace = 3 * time.Second // short enough to see graces end
 	attackEvery = 1200 * time.Millisecond
 	left        = 30 // kubbis that nobody touches
+	copiesAfter = 3  // they have expired
 	forced      = 3  // kubbis of each kind that every secret of a copy is tried with
 )
 
@@ -49,7 +49,11 @@ func TestAttacker(t *testing.T) {
 	}
 	var sum attackTally
 	random := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 3))
-	for end := time.Now().Add(attackFor); time.Now().Before(end); {
+	var over time.Time // when all that nobody touches has expired
+	for _, r := range l.all() {
+		over = latest(over, r.expires.Add(forgets))
+	}
+	for after := 0; after < copiesAfter; {
 		time.Sleep(time.Duration(random.Int64N(int64(attackEvery))))
 		at := time.Now()
 		copied := copyFiles(t, dir)
@@ -57,6 +61,9 @@ func TestAttacker(t *testing.T) {
 		sum.Slack = max(sum.Slack, slack)
 		sum.look(t, a, at, copied, aim(l.all(), attackGrace, before, at, time.Now(), slack, random))
 		before = at
+		if at.After(over.Add(slack)) {
+			after++
+		}
 	}
 	stop()
 	if err := <-ended; err != nil {
