@@ -53,7 +53,7 @@ func TestAttacker(t *testing.T) {
 	for _, r := range l.all() {
 		over = latest(over, r.expires.Add(forgets))
 	}
-	for after := 0; after < copiesAfter; {
+	for after := 0; after < copiesAfter && ctx.Err() == nil; {
 		time.Sleep(time.Duration(random.Int64N(int64(attackEvery))))
 		at := time.Now()
 		copied := copyFiles(t, dir)
