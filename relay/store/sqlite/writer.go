@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"kubbi-mcp/relay/store"
@@ -21,29 +19,6 @@ const (
 	maxQueuedBytes = 64 << 20
 	// lockPatience is how long a group waits for other processes.
 	lockPatience = 10 * time.Second
-)
-
-// op is one change, made in a transaction together with others.
-type op struct {
-	ctx context.Context
-	// do makes the change. An error that is not the data base's own must come
-	// before the first write, for what else is in the transaction is kept.
-	// After a rollback do may be run again, from the start.
-	do func(*tx) error
-	// drop, if it is set, lets go of what do has opened where nobody gets it.
-	drop   func()
-	erases bool // done when what it wiped is overwritten on the disk
-	bytes  int64
-	state  atomic.Int32
-	done   chan error // room for one
-}
-
-// The states of an op.
-const (
-	opQueued int32 = iota
-	opTaken
-	opAbandoned // nobody waits for it any more
-	opDone
 )
 
 // writer is the one goroutine of a Store that changes the data base. It takes
@@ -104,16 +79,6 @@ func (w *writer) await(ctx context.Context, o *op) error {
 		}
 		return <-o.done
 	}
-}
-
-// finish gives an op its result. It belongs to its caller again then.
-func (o *op) finish(err error) {
-	if !o.state.CompareAndSwap(opTaken, opDone) || err != nil {
-		if o.drop != nil {
-			o.drop()
-		}
-	}
-	o.done <- err
 }
 
 // loop runs until stop, then once more through the queue.
@@ -329,48 +294,4 @@ func (w *writer) unmake(group []*op, errs []error, cause error) {
 			}
 		}
 	}
-}
-
-// bytesGate bounds the bytes that wait. A lone op always passes, however large.
-type bytesGate struct {
-	mu    sync.Mutex
-	used  int64
-	moved chan struct{} // closed and replaced when bytes leave while somebody waits
-}
-
-func (g *bytesGate) enter(ctx context.Context, n int64) error {
-	if n == 0 {
-		return nil
-	}
-	for {
-		g.mu.Lock()
-		if g.used == 0 || g.used+n <= maxQueuedBytes {
-			g.used += n
-			g.mu.Unlock()
-			return nil
-		}
-		if g.moved == nil {
-			g.moved = make(chan struct{})
-		}
-		moved := g.moved
-		g.mu.Unlock()
-		select {
-		case <-moved:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-func (g *bytesGate) leave(n int64) {
-	if n == 0 {
-		return
-	}
-	g.mu.Lock()
-	g.used -= n
-	if g.moved != nil {
-		close(g.moved)
-		g.moved = nil
-	}
-	g.mu.Unlock()
 }
