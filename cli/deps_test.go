@@ -16,9 +16,10 @@ var imports = map[string][]string{
 	"schemas":              {},
 	"tools":                {"internal/remove", "internal/spool", "tools/files", "kubbi", "kubbi/api", "kubbi/api/dial", "schemas"},
 	"tools/files":          {"internal/remove", "kubbi/api"},
-	"server":               {"internal/misslimit", "internal/remove", "internal/spool", "internal/webpath", "tools", "tools/files", "kubbi", "kubbi/api", "kubbi/api/dial", "schemas"},
+	"server":               {"internal/misslimit", "internal/remove", "internal/share", "internal/spool", "internal/webpath", "tools", "tools/files", "kubbi", "kubbi/api", "kubbi/api/dial", "schemas"},
 	"relay":                {"internal/misslimit", "internal/webpath", "kubbi/api", "kubbi/api/dial", "relay/store", "relay/atrest", "relay/page", "relay/webhook"},
-	"relay/service":        {"internal/misslimit", "internal/webpath", "kubbi/api", "kubbi/api/dial", "relay", "relay/store", "relay/atrest", "relay/page", "relay/webhook", "relay/keyring", "relay/flock", "relay/private"},
+	"relay/service":        {"internal/misslimit", "internal/share", "internal/webpath", "kubbi/api", "kubbi/api/dial", "relay", "relay/store", "relay/atrest", "relay/page", "relay/webhook", "relay/keyring", "relay/flock", "relay/private"},
+	"internal/share":       {},
 	"internal/webpath":     {},
 	"relay/atrest":         {},
 	"relay/page":           {"kubbi/api"},
@@ -91,5 +92,35 @@ func TestSidesStayApart(t *testing.T) {
 	}
 	if packages < 8 {
 		t.Errorf("looked at %d packages only", packages)
+	}
+}
+
+// testModules are those that tests alone need.
+var testModules = []string{
+	"github.com/anishathalye/porcupine",
+	"github.com/creack/pty",
+	"github.com/google/go-cmp",
+	"github.com/hanwen/go-fuse/v2",
+	"github.com/modelcontextprotocol/go-sdk",
+	"github.com/rogpeppe/go-internal",
+	"go.uber.org/goleak",
+}
+
+// TestProductHasNoTestModules keeps what tests need out of the program.
+func TestProductHasNoTestModules(t *testing.T) {
+	cmd := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", "kubbi-mcp")
+	cmd.Dir = ".."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	modules := strings.Fields(string(out))
+	if !slices.Contains(modules, "github.com/mark3labs/mcp-go") {
+		t.Errorf("go list -deps names no module that the program needs: %q", modules)
+	}
+	for _, m := range testModules {
+		if slices.Contains(modules, m) {
+			t.Errorf("the program depends on %s, which is for tests", m)
+		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -18,8 +19,9 @@ import (
 
 // The transports that a peer speaks.
 const (
-	overHTTP = "streamable HTTP"
-	overSSE  = "SSE"
+	overHTTP   = "streamable HTTP"
+	overSSE    = "SSE"
+	overModern = "streamable HTTP of 2026-07-28" // without sessions
 )
 
 // peer is a client of a server: as plain as can be, so that a test sees what
@@ -76,6 +78,10 @@ func newPeer(url, transport string, header http.Header, hc *http.Client) *peer {
 // open opens a session: of SSE, until ctx ends.
 func (p *peer) open(ctx context.Context) error {
 	p.session = ""
+	if p.transport == overModern {
+		_, err := p.ask(ctx, "tools/list", map[string]any{})
+		return err
+	}
 	if p.transport == overSSE {
 		if err := p.listen(ctx, "/sse"); err != nil {
 			return err
@@ -192,6 +198,9 @@ func (p *peer) do(ctx context.Context, method, path string, body []byte) (*http.
 	if p.session != "" {
 		req.Header.Set("Mcp-Session-Id", p.session)
 	}
+	if p.transport == overModern {
+		setModern(req.Header, body)
+	}
 	resp, err := p.hc.Do(req)
 	if err != nil {
 		return nil, err
@@ -202,6 +211,34 @@ func (p *peer) do(ctx context.Context, method, path string, body []byte) (*http.
 		return nil, &statusError{resp.StatusCode, string(b)}
 	}
 	return resp, nil
+}
+
+const modernVersion = "2026-07-28"
+
+// withModern adds what a request of that version says of itself.
+func withModern(params any) any {
+	with := map[string]any{}
+	if given, ok := params.(map[string]any); ok {
+		maps.Copy(with, given)
+	}
+	with["_meta"] = map[string]any{"io.modelcontextprotocol/protocolVersion": modernVersion, "io.modelcontextprotocol/clientCapabilities": map[string]any{}}
+	return with
+}
+
+// setModern sets the headers that go with a message of that version.
+func setModern(h http.Header, message []byte) {
+	var m struct {
+		Method string
+		Params struct{ Name, URI string }
+	}
+	if json.Unmarshal(message, &m) != nil {
+		return
+	}
+	h.Set("Mcp-Protocol-Version", modernVersion)
+	h.Set("Mcp-Method", m.Method)
+	if name := m.Params.Name + m.Params.URI; name != "" {
+		h.Set("Mcp-Name", name)
+	}
 }
 
 func (p *peer) notify(ctx context.Context, method string, params any) error {
@@ -241,6 +278,9 @@ func (p *peer) ask(ctx context.Context, method string, params any) (json.RawMess
 	p.id++
 	id := p.id
 	p.mu.Unlock()
+	if p.transport == overModern {
+		params = withModern(params)
+	}
 	b, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": id, "method": method, "params": params})
 	if err != nil {
 		return nil, err
@@ -259,6 +299,10 @@ func (p *peer) exchange(ctx context.Context, id int, message []byte) (rpcReply, 
 	var r rpcReply
 	if p.transport != overSSE {
 		b, err := p.post(ctx, message)
+		var status *statusError
+		if p.transport == overModern && errors.As(err, &status) && status.status == http.StatusBadRequest {
+			b, err = []byte(status.body), nil // an error of MCP, by that version's rules
+		}
 		if err != nil {
 			return r, err
 		}

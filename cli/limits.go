@@ -8,9 +8,10 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// maxSize bounds the limits themselves: while a payload is stored, other
-// processes wait, and not for ever.
-const maxSize byteSize = 1 << 30
+// maxSize bounds the limits themselves, as the answer of a service that speaks JSON
+// alone stands in memory. A sealed payload is a little larger than what is in it: one
+// of 1 GiB is to fit.
+const maxSize byteSize = 2 << 30
 
 // limits are what the embedded relay accepts.
 func (c *Config) limits() api.Limits {
@@ -25,7 +26,7 @@ func (c *Config) validateLimits() error {
 		value byteSize
 	}{{"--max-content (KUBBI_MAX_CONTENT)", c.MaxContent}, {"--max-package (KUBBI_MAX_PACKAGE)", c.MaxPackage}} {
 		if f.value < 1 || f.value > maxSize {
-			return fmt.Errorf("%s must be between 1 byte and 1GiB", f.name)
+			return fmt.Errorf("%s must be between 1 byte and 2GiB", f.name)
 		}
 	}
 	return nil

@@ -3,19 +3,22 @@ package cli_test
 import (
 	"bytes"
 	"context"
-	"crypto/aes"
-	"crypto/cipher"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/go-cmp/cmp"
+	"github.com/tink-crypto/tink-go/v2/streamingaead/subtle"
 
 	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/kubbi/api"
@@ -73,7 +76,7 @@ func runPage(t *testing.T, cases []pageCase) []pageAnswer {
 // TestPageOpensVectors: the claim page opens what docs/sealed.md publishes.
 func TestPageOpensVectors(t *testing.T) {
 	found, err := filepath.Glob(filepath.Join("..", "kubbi", "testdata", "sealed", "*.json"))
-	if err != nil || len(found) != 5 {
+	if err != nil || len(found) != 6 {
 		t.Fatalf("%d vectors: %v", len(found), err)
 	}
 	var cases []pageCase
@@ -131,99 +134,111 @@ func TestPageKnowsNames(t *testing.T) {
 	}
 }
 
-// TestPageRefusesOtherForms: the claim page opens no form of a JWE but ours,
-// however well it is encrypted, as the Go client does not.
+// TestPageRefusesOtherForms: the claim page opens nothing that the Go client does not
+// open, however well it is encrypted.
 func TestPageRefusesOtherForms(t *testing.T) {
-	const header = `{"alg":"dir","enc":"A256GCM","cty":"text/plain","kubbi":{"v":1,"is":"content"}}`
-	const labelHeader = `{"alg":"dir","enc":"A256GCM","cty":"application/json","kubbi":{"v":1,"is":"label"}}`
-	good := forgeJWE(t, header, "hello!!")
-	parts := strings.Split(good, ".")
-	with := func(old, new string) string { return forgeJWE(t, strings.Replace(header, old, new, 1), "hello!!") }
-	joined := func(i int, s string) string {
-		p := append([]string(nil), parts...)
-		p[i] = s
-		return strings.Join(p, ".")
-	}
-	content := map[string]string{
-		"empty": "", "text": "hello", "four parts": strings.Join(parts[:4], "."), "six parts": good + ".",
-		"alg none": with(`"dir"`, `"none"`), "alg absent": with(`"alg":"dir",`, ``), "enc": with(`A256GCM`, `A128GCM`),
-		"zip": with(`"cty"`, `"zip":"DEF","cty"`), "crit": with(`"cty"`, `"crit":["kubbi"],"cty"`), "alg twice": with(`"cty"`, `"alg":"dir","cty"`),
-		"Alg": with(`"alg"`, `"Alg"`), "version 2": with(`"v":1`, `"v":2`), "version as text": with(`"v":1`, `"v":"1"`), "no version": with(`"v":1,`, ``),
-		"kubbi null": with(`{"v":1,"is":"content"}`, `null`), "kubbi more": with(`"v":1`, `"v":1,"x":1`), "a file": with(`"content"`, `"file"`),
-		"a label": with(`"content"`, `"label"`), "another type": with(`text/plain`, `text/html`), "a prototype": with(`"cty"`, `"__proto__":{},"cty"`),
-		"header an array": forgeJWE(t, `[]`, "x"), "header and more": forgeJWE(t, header+`{}`, "x"), "header not UTF-8": with(`text/plain`, "text/\xff"),
-		"header too long": with(`text/plain`, strings.Repeat("x", 4<<10)), "header empty": joined(0, ""), "header padded": joined(0, parts[0]+"="),
-		"encrypted key": joined(1, "AAAA"), "iv short": joined(2, "AAAA"), "ciphertext cut": joined(3, parts[3][:len(parts[3])-4]),
-		"bits after the end": joined(3, parts[3][:len(parts[3])-1]+string(parts[3][len(parts[3])-1]+1)), "ciphertext of 1": joined(3, "A"),
-		"standard alphabet": joined(3, "+/"+parts[3][2:]), "tag short": joined(4, parts[4][:16]), "another tag": joined(4, strings.Repeat("A", 22)),
-		"line end": good[:50] + "\n" + good[50:], "space": good + " ", "not UTF-8": forgeJWE(t, header, "\xff"),
-		"not JSON": forgeJWE(t, strings.Replace(header, "text/plain", "application/json", 1), "{"),
-	}
-	label := func(inner string) string { return forgeJWE(t, labelHeader, inner) }
-	file := func(place, files, label, cty string) string {
-		return forgeJWE(t, `{"alg":"dir","enc":"A256GCM","cty":"`+cty+`","kubbi":{"v":1,"is":"file","file":`+place+`,"files":`+files+`,"label":"`+label+`"}}`, "x")
-	}
-	type f struct {
-		Name     string `json:"name"`
-		Content  string `json:"content"`
-		Encoding string `json:"encoding,omitempty"`
-	}
-	a, b := label(`{"name":"a.txt"}`), label(`{"name":"b.txt","role":"data","encoding":"base64"}`)
-	one := func(label string) []f { return []f{{Name: "file-1", Content: file("1", "1", label, "text/plain")}} }
-	files := map[string][]f{
-		"none": {}, "swapped": {{"file-1", file("2", "2", b, "text/plain"), ""}, {"file-2", file("1", "2", a, "text/plain"), ""}},
-		"one is missing": {{"file-1", file("1", "2", a, "text/plain"), ""}}, "twice": {{"file-1", file("1", "2", a, "text/plain"), ""}, {"file-1", file("1", "2", a, "text/plain"), ""}},
-		"place 0": {{"file-0", file("0", "1", a, "text/plain"), ""}}, "a content": {{"file-1", good, ""}}, "an encoding": {{"file-1", file("1", "1", a, "text/plain"), "base64"}},
-		"another name": {{"a.txt", file("1", "1", a, "text/plain"), ""}}, "no type": {{"file-1", file("1", "1", a, "text"), ""}},
-		"same names":  {{"file-1", file("1", "2", a, "text/plain"), ""}, {"file-2", file("2", "2", label(`{"name":"A.TXT"}`), "text/plain"), ""}},
-		"label: path": one(label(`{"name":"../a"}`)), "label: dots": one(label(`{"name":"a..b"}`)), "label: control": one(label(`{"name":"a\u202eb"}`)), "label: none": one(label(`{}`)),
-		"label: number": one(label(`{"name":1}`)), "label: more": one(label(`{"name":"a","x":1}`)), "label: role": one(label(`{"name":"a","role":"boss"}`)),
-		"label: encoding": one(label(`{"name":"a","encoding":"gzip"}`)), "label: name twice": one(label(`{"name":"a","name":"b"}`)), "label: a content": one(good), "label: long": one(label(`{"name":"` + strings.Repeat("a", 256) + `"}`)),
-	}
-	key := base64.RawURLEncoding.EncodeToString(make([]byte, 32))
-	sum := sha256.Sum256(append([]byte("kubbi-sealed-v1-kid:"), make([]byte, 32)...))
+	key := make([]byte, 32)
+	sum := sha256.Sum256(append([]byte("kubbi-sealed-2-kid:"), key...))
 	kid := base64.RawURLEncoding.EncodeToString(sum[:])[:16]
-	names := []string{"good", "good package"}
-	cases := []pageCase{
-		{Key: key, KID: kid, Answer: map[string]any{"content": good}},
-		{Key: key, KID: kid, Answer: map[string]any{"files": []f{{"file-2", file("2", "2", b, "a/b"), ""}, {"file-1", file("1", "2", a, "text/plain"), ""}}}},
+	seal := func(segment int, aad, plain string) []byte { // with Tink
+		a, err := subtle.NewAESGCMHKDF(key, "SHA256", 32, segment, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		w, err := a.NewEncryptingWriter(&out, []byte(aad))
+		if err == nil {
+			_, err = io.WriteString(w, plain)
+		}
+		if err == nil {
+			err = w.Close()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out.Bytes()
 	}
-	for name, jwe := range content {
-		names, cases = append(names, name), append(cases, pageCase{Key: key, KID: kid, Answer: map[string]any{"content": jwe}})
+	const metadata, segment = `{"from":"me"}`, 64 << 10
+	aad := "kubbi-sealed-2:" + kid
+	answer := func(sealed []byte) map[string]any {
+		return map[string]any{"metadata": json.RawMessage(metadata), "files": []map[string]any{
+			{"name": "sealed", "content": base64.StdEncoding.EncodeToString(sealed), "encoding": "base64"}}}
 	}
-	for name, fs := range files {
-		names, cases = append(names, name), append(cases, pageCase{Key: key, KID: kid, Answer: map[string]any{"files": fs}})
+	inside := func(head, data string) map[string]any {
+		return answer(seal(segment, aad, strings.ReplaceAll(head, "META", `"metadata":`+metadata)+"\n"+data))
 	}
-	answers := runPage(t, cases)
-	if diff := cmp.Diff([]sealedPart{{ContentType: "text/plain", Base64: "aGVsbG8hIQ=="}}, answers[0].Inside); diff != "" {
-		t.Errorf("the good one: %s %s", answers[0].Error, diff)
+	single := func(contentType, data string) map[string]any {
+		return inside(`{"content_type":"`+contentType+`","content_bytes":`+strconv.Itoa(len(data))+`,META}`, data)
 	}
-	if diff := cmp.Diff([]sealedPart{{"a.txt", "", "text/plain", "eA=="}, {"b.txt", "data", "a/b", "eA=="}}, answers[1].Inside); diff != "" {
-		t.Errorf("the good package: %s %s", answers[1].Error, diff)
+	file := func(members string) map[string]any {
+		return inside(`{"files":[{`+members+`,"size_bytes":5}],META}`, "hello")
 	}
-	for i, got := range answers[2:] {
-		if !strings.HasPrefix(got.Error, "Refusal: it") {
-			t.Errorf("%s: %v, %q", names[i+2], got.Inside, got.Error)
+	const a = `"name":"a.txt","content_type":"text/plain"`
+	large := strings.Repeat("0123456789", 20_000)
+	good := []map[string]any{
+		single("text/plain", "hello!!"),
+		inside(`{"files":[{`+a+`,"size_bytes":1},{"name":"b.txt","role":"data","encoding":"base64","content_type":"a/b","size_bytes":1}],"more":1,META}`, "xx"),
+		single("text/csv", ""), single("text/plain", large),
+	}
+	want := [][]sealedPart{{{ContentType: "text/plain", Base64: "aGVsbG8hIQ=="}}, {{"a.txt", "", "text/plain", "eA=="}, {"b.txt", "data", "a/b", "eA=="}},
+		{{ContentType: "text/csv"}}, {{ContentType: "text/plain", Base64: base64.StdEncoding.EncodeToString([]byte(large))}}}
+	whole := seal(segment, aad, `{"content_type":"text/plain","content_bytes":200000,"metadata":`+metadata+"}\n"+large)
+	flipped := func(at int) map[string]any {
+		b := bytes.Clone(whole)
+		b[at] ^= 1
+		return answer(b)
+	}
+	with := func(name string, value any) map[string]any {
+		r := single("text/plain", "hello")
+		r["files"].([]map[string]any)[0][name] = value
+		return r
+	}
+	piece := func(n int) []byte { return whole[n*segment : min(len(whole), (n+1)*segment)] }
+	other := func(name string, value any) map[string]any {
+		r := single("text/plain", "hello")
+		r[name] = value
+		return r
+	}
+	bad := map[string]map[string]any{
+		"nothing": answer(nil), "a header": answer(whole[:40]), "header: length": flipped(0), "header: salt": flipped(1), "header: prefix": flipped(39),
+		"first segment": flipped(40), "a tag": flipped(segment - 1), "second segment": flipped(segment), "last byte": flipped(len(whole) - 1),
+		"cut at a segment": answer(whole[:2*segment]), "cut": answer(whole[:len(whole)-1]), "more": answer(append(bytes.Clone(whole), 0)),
+		"segments swapped": answer(slices.Concat(piece(0), piece(2), piece(1), piece(3))), "a segment dropped": answer(slices.Concat(piece(0), piece(2), piece(3))),
+		"other segments": answer(seal(4<<10, aad, large)), "no label": answer(seal(segment, "", "{}\n")), "another label": answer(seal(segment, "kubbi-sealed-3:"+kid, "{}\n")),
+		"no head": answer(seal(segment, aad, "")), "no line": answer(seal(segment, aad, "{}")), "no JSON": inside("hello", ""), "an array": inside("[]", ""), "null": inside("null", ""),
+		"a long head": inside(`{"content_type":"text/plain","content_bytes":0,META,"x":"`+strings.Repeat("x", 1<<20)+`"}`, ""), "not UTF-8": inside("{\"x\":\"\xff\",META}", ""),
+		"no content": inside(`{META}`, ""), "fewer bytes": inside(`{"content_type":"text/plain","content_bytes":6,META}`, "hello"), "more bytes": inside(`{"content_type":"text/plain","content_bytes":4,META}`, "hello"),
+		"a negative size": inside(`{"content_type":"text/plain","content_bytes":-1,META}`, ""), "a fraction": inside(`{"content_type":"text/plain","content_bytes":0.5,META}`, ""),
+		"a size as text": inside(`{"content_type":"text/plain","content_bytes":"5",META}`, "hello"), "another type": single("text/html", "hello"), "no type": inside(`{"content_bytes":5,META}`, "hello"),
+		"text not UTF-8": single("text/plain", "\xff"), "not JSON": single("application/json", "{"), "no files": inside(`{"files":[],META}`, ""), "a file of null": inside(`{"files":[null],META}`, ""),
+		"path": file(`"name":"../a","content_type":"a/b"`), "dots": file(`"name":"a..b","content_type":"a/b"`), "control": file(`"name":"a\u202eb","content_type":"a/b"`), "no name": file(`"content_type":"a/b"`),
+		"number": file(`"name":1,"content_type":"a/b"`), "role": file(a + `,"role":"boss"`), "encoding": file(a + `,"encoding":"gzip"`), "no slash": file(`"name":"a","content_type":"text"`),
+		"long": file(`"name":"` + strings.Repeat("a", 256) + `","content_type":"a/b"`), "same names": inside(`{"files":[{`+a+`,"size_bytes":0},{"name":"A.TXT","content_type":"a/b","size_bytes":0}],META}`, ""),
+		"no metadata": inside(`{"content_type":"text/plain","content_bytes":0}`, ""), "other metadata": inside(`{"content_type":"text/plain","content_bytes":0,"metadata":{"from":"us"}}`, ""),
+		"more metadata": other("metadata", map[string]any{"from": "me", "x": 1}), "a text": with("encoding", nil), "no base64": with("content", "%%%%"), "no string": with("content", 1),
+		"two files": other("files", []map[string]any{{"content": "", "encoding": "base64"}, {"content": "", "encoding": "base64"}}), "no file": other("files", []any{}), "a content": {"content": "hello", "metadata": map[string]any{"from": "me"}},
+	}
+	var names []string
+	var cases []pageCase
+	add := func(name string, answer map[string]any) {
+		names, cases = append(names, name), append(cases, pageCase{Key: base64.RawURLEncoding.EncodeToString(key), KID: kid, Answer: answer})
+	}
+	for i, r := range good {
+		add(fmt.Sprintf("good %d", i), r)
+	}
+	for name, r := range bad {
+		add(name, r)
+	}
+	for i, got := range runPage(t, cases) {
+		switch {
+		case i < len(good):
+			if diff := cmp.Diff(want[i], got.Inside); diff != "" {
+				t.Errorf("%s: %s %.500s", names[i], got.Error, diff)
+			}
+		case !strings.HasPrefix(got.Error, "Refusal: it"):
+			t.Errorf("%s: %v, %q", names[i], got.Inside, got.Error)
 		}
 	}
-}
-
-// forgeJWE encrypts under a key of zeros, whatever the header says.
-func forgeJWE(t *testing.T, header, data string) string {
-	t.Helper()
-	block, err := aes.NewCipher(make([]byte, 32))
-	if err != nil {
-		t.Fatal(err)
-	}
-	gcm, err := cipher.NewGCM(block)
-	if err != nil {
-		t.Fatal(err)
-	}
-	iv, b64 := []byte("twelve bytes"), base64.RawURLEncoding
-	head := b64.EncodeToString([]byte(header))
-	out := gcm.Seal(nil, iv, []byte(data), []byte(head))
-	n := len(out) - gcm.Overhead()
-	return head + ".." + b64.EncodeToString(iv) + "." + b64.EncodeToString(out[:n]) + "." + b64.EncodeToString(out[n:])
 }
 
 // TestPageReadsJSON: the claim page keeps JSON as it was written.

@@ -247,7 +247,7 @@ func (s *pageSite) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header()[name] = values
 	}
 	w.WriteHeader(rec.Code)
-	// The 60th character of the content is within its JWE's header.
+	// The 60th character of the content is of its first segment.
 	body := rec.Body.Bytes()
 	body[bytes.Index(body, []byte(`"content":"`))+60] ^= 1
 	_, _ = w.Write(body)

@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"os"
 	"runtime"
 	"time"
 
 	"kubbi-mcp/relay"
 	"kubbi-mcp/relay/keyring"
+	"kubbi-mcp/relay/private"
 	"kubbi-mcp/relay/service"
 	"kubbi-mcp/relay/store"
 	"kubbi-mcp/relay/webhook"
@@ -81,7 +81,7 @@ func (c *relayServeCmd) Run(a *app) (err error) {
 	}
 	dir, err := a.dataDir() // where the store and the keyring are, unless flags say otherwise
 	if err == nil {
-		err = os.MkdirAll(dir, 0o700)
+		err = private.MakeDir(dir)
 	}
 	if err != nil {
 		return usagef("--data-dir (KUBBI_DATA_DIR): %w", err)

@@ -21,6 +21,7 @@ type httpFlags struct {
 	PublicURL     string        `group:"HTTP:" variable:"KUBBI_MCP_PUBLIC_URL" placeholder:"URL" help:"Origin under which callers know the server, where a proxy is before it."`
 	AllowHost     []string      `group:"HTTP:" variable:"KUBBI_MCP_ALLOW_HOSTS" placeholder:"NAME" help:"Also answer to this host name; may be repeated."`
 	CORSOrigin    []string      `group:"HTTP:" name:"cors-origin" variable:"KUBBI_MCP_CORS_ORIGINS" placeholder:"ORIGIN" help:"Let web pages of this origin call; may be repeated. None may by default."`
+	MaxConns      int           `group:"HTTP:" variable:"KUBBI_MCP_MAX_CONNS" placeholder:"N" default:"0" help:"Connections open at once, half of them from one address (8192, or half of the files that the process may open, if that is less)."`
 	MaxBody       int           `group:"HTTP:" variable:"KUBBI_MCP_MAX_BODY" placeholder:"BYTES" default:"75497472" help:"Largest request (${default})."`
 	MaxSessions   int           `group:"HTTP:" variable:"KUBBI_MCP_MAX_SESSIONS" placeholder:"N" default:"2000" help:"Sessions open at once, of one caller (${default})."`
 	MaxCalls      int           `group:"HTTP:" variable:"KUBBI_MCP_MAX_CALLS" placeholder:"N" default:"256" help:"Calls running at once, of one caller (${default}); of all callers, four times as many."`
@@ -31,8 +32,8 @@ type httpFlags struct {
 // prepare checks the flags, binds the address, and gives what serves there: a
 // mistake must end the program before it has begun.
 func (f *httpFlags) prepare(a *app, b *backend) (serve func(context.Context) error, err error) {
-	if f.MaxBody < 1<<10 || f.MaxSessions < 1 || f.MaxCalls < 1 || f.SessionIdle <= 0 || f.Drain <= 0 {
-		return nil, usagef("--max-body must be at least 1024; --max-sessions, --max-calls, --session-idle and --drain must be above 0")
+	if f.MaxConns < 0 || f.MaxBody < 1<<10 || f.MaxSessions < 1 || f.MaxCalls < 1 || f.SessionIdle <= 0 || f.Drain <= 0 {
+		return nil, usagef("--max-conns must not be below 0; --max-body must be at least 1024; --max-sessions, --max-calls, --session-idle and --drain must be above 0")
 	}
 	tokens, err := a.tokens(f.AuthTokenFile)
 	if err != nil {
@@ -70,7 +71,7 @@ func (f *httpFlags) prepare(a *app, b *backend) (serve func(context.Context) err
 		Hosts:     f.AllowHost,
 		Origins:   f.CORSOrigin,
 		Limits: server.HTTPLimits{
-			MaxBody: f.MaxBody, MaxSessions: f.MaxSessions, MaxCalls: f.MaxCalls, MaxTotalCalls: 4 * f.MaxCalls,
+			MaxConns: f.maxConns(), MaxBody: f.MaxBody, MaxSessions: f.MaxSessions, MaxCalls: f.MaxCalls, MaxTotalCalls: 4 * f.MaxCalls,
 			SessionIdle: f.SessionIdle, Drain: f.Drain,
 		},
 		Metrics: server.NewMetrics(buildInfo().Version),
@@ -106,6 +107,14 @@ func (f *httpFlags) prepare(a *app, b *backend) (serve func(context.Context) err
 		defer a.log.Info("stopped")
 		return srv.Serve(ctx, l)
 	}, nil
+}
+
+// maxConns leaves the process files to work with, however many connections come.
+func (f *httpFlags) maxConns() int {
+	if f.MaxConns > 0 {
+		return f.MaxConns
+	}
+	return max(2, min(server.DefaultMaxConns, openFiles()/2))
 }
 
 // checkAddr refuses to let just anybody on the network in.

@@ -307,3 +307,11 @@ func remaining(s string, burned bool) (*int, bool) {
 	left := int(n)
 	return &left, true
 }
+
+// sizeOf is how many bytes a kubbi has, 0 where that is not known.
+func sizeOf(seen *Inspected) int64 {
+	if seen.TotalSizeBytes != nil {
+		return *seen.TotalSizeBytes
+	}
+	return seen.PayloadSize
+}

@@ -20,11 +20,10 @@ const AnswerName = "answer.json"
 // ClaimWithin is Claim for a payload that is expected to be small. What arrives is
 // counted, whatever the service said before: an answer of at most limit bytes is
 // given as by Claim. A larger one is given as by ClaimSpooled, in the file that spool
-// makes; but what is sealed is not opened then, and its parts are as they came. Without
-// spool a larger answer is an error with Uncertain set.
+// makes. Without spool a larger answer is an error with Uncertain set.
 //
 // An answer in JSON of more than 8 MiB is kept as it is: it is the only part, with the
-// name AnswerName.
+// name AnswerName, and what is sealed is not opened then.
 //
 // Exactly one of the payloads is not nil when the error is nil. The spool is asked
 // for once for each attempt that needs it; the caller closes what it made.
@@ -88,9 +87,14 @@ func (k *claiming) within(resp *http.Response, body io.Reader, limit int64, spoo
 		return nil, nil, spent(e)
 	}
 	if a.raw != nil {
-		err = large.keepIn(spool, end)
+		if err := large.keepIn(spool, end); err != nil {
+			return nil, nil, err
+		}
 	}
-	return nil, large, err
+	if err := k.openKept(large); err != nil {
+		return nil, nil, err
+	}
+	return nil, large, nil
 }
 
 // whole keeps an answer in JSON as it is.

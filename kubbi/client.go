@@ -138,9 +138,8 @@ func WithUserAgent(s string) Option { return func(c *config) { c.userAgent = s }
 // is DefaultAnswerLimit.
 func WithAnswerLimit(bytes int64) Option { return func(c *config) { c.answerLimit = bytes } }
 
-// WithSpoolLimit sets how many bytes the answer of ClaimSpooled may have, unless
-// it is sealed: then WithAnswerLimit holds, as it has to stand in memory. The
-// default is DefaultSpoolLimit.
+// WithSpoolLimit sets how many bytes the answer of ClaimSpooled, ClaimTo and
+// ClaimWithin may have where it goes to a file. The default is DefaultSpoolLimit.
 func WithSpoolLimit(bytes int64) Option { return func(c *config) { c.spoolLimit = bytes } }
 
 // WithAllowedOrigins adds origins that claim URLs may point to, beside the

@@ -19,8 +19,8 @@ import (
 type File = api.FileRequest
 
 // SendFilesParams is a package of files to send. TTL, MaxRetrievals, Metadata,
-// Sealed, Notify and Progress are those of SendParams. Sealed hides the names
-// and roles of the files as well, but not their types, number and sizes. Names
+// Sealed, Notify and Progress are those of SendParams. Sealed hides the names, types,
+// roles, sizes and number of the files as well, but not the size of all together. Names
 // are sent as they are; the hosted service takes those of FileNames.
 type SendFilesParams struct {
 	Files         []File

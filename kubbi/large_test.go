@@ -93,7 +93,7 @@ func TestSourcesToSpool(t *testing.T) {
 					t.Fatalf("%s: send %s: %v", name, typ, err)
 				}
 				look, err := c.Inspect(t.Context(), sent.ClaimURL)
-				if err != nil || !look.PayloadSizeKnown || !sealed && look.PayloadSize != int64(len(data)) {
+				if err != nil || look.PayloadSizeKnown == sealed || !sealed && look.PayloadSize != int64(len(data)) {
 					t.Errorf("%s: inspect: %+v, %v; want %d bytes", name, look, err, len(data))
 				}
 				got, err := c.ClaimSpooled(t.Context(), sent.ClaimURL, spoolFile(t))

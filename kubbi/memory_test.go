@@ -20,9 +20,9 @@ import (
 	"kubbi-mcp/relay/relaytest"
 )
 
-// TestLargeMemory sends and claims a file of 64 MiB with client and relay in one
-// process, which never holds as much of it. That process is a child, since
-// what this one has held before would hide it.
+// TestLargeMemory sends and claims a file of 64 MiB, open and sealed, with client and
+// relay in one process, which never holds as much of it. That process is a child, since
+// what this one has held before would hide it. KUBBI_TEST_MIB is another size in MiB.
 func TestLargeMemory(t *testing.T) {
 	testkit.OnlyPlain(t, "memory is measured, and the race detector takes its own")
 	const child = "KUBBI_TEST_LARGE"
@@ -60,23 +60,31 @@ func TestLargeMemory(t *testing.T) {
 
 // large is the child.
 func large(t *testing.T) {
-	const size = 64 << 20
+	size := int64(64 << 20)
+	if text := os.Getenv("KUBBI_TEST_MIB"); text != "" {
+		n, err := strconv.ParseInt(text, 10, 40)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size = n << 20
+	}
 	l := api.DefaultLimits()
 	l.PackageBytes = 2 * size
 	relay := relaytest.New(t, relaytest.WithLimits(l))
-	c, err := kubbi.NewClient("", kubbi.WithBaseURL(relay.URL), kubbi.WithMiddleware(func(next http.RoundTripper) http.RoundTripper { return relay.Local.RoundTripper(next) }))
+	c, err := kubbi.NewClient("", kubbi.WithBaseURL(relay.URL), kubbi.WithSpoolLimit(max(kubbi.DefaultSpoolLimit, 2*size)), kubbi.WithMiddleware(func(next http.RoundTripper) http.RoundTripper { return relay.Local.RoundTripper(next) }))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
 	name := filepath.Join(t.TempDir(), "file")
 	sum := makeFile(t, name, size)
-	exchange(t, c, name, "", 1000)
+	exchange(t, c, name, "", 1000, false)
+	exchange(t, c, name, "", 1000, true)
 	idle := peak(t)
-	for _, encoding := range []string{api.EncodingBase64, ""} {
+	for i, encoding := range []string{api.EncodingBase64, "", "", api.EncodingBase64} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		if got := exchange(t, c, name, encoding, size); got != sum {
+		if got := exchange(t, c, name, encoding, size, i >= 2); got != sum {
 			t.Error("another file was claimed")
 		}
 		runtime.ReadMemStats(&after)
@@ -85,7 +93,7 @@ func large(t *testing.T) {
 }
 
 // makeFile writes a text with something to escape in it.
-func makeFile(t *testing.T, name string, size int) (sum [32]byte) {
+func makeFile(t *testing.T, name string, size int64) (sum [32]byte) {
 	t.Helper()
 	f, err := os.Create(name)
 	if err != nil {
@@ -96,8 +104,8 @@ func makeFile(t *testing.T, name string, size int) (sum [32]byte) {
 	buffered := bufio.NewWriterSize(f, 64<<10)
 	w := io.MultiWriter(buffered, h)
 	var line [64]byte
-	for n := 0; n < size; n += len(line) {
-		b := append(strconv.AppendInt(line[:0], int64(n), 10), ": a \"line\" of a build log"...)
+	for n := int64(0); n < size; n += int64(len(line)) {
+		b := append(strconv.AppendInt(line[:0], n, 10), ": a \"line\" of a build log"...)
 		for len(b) < len(line)-1 {
 			b = append(b, '.')
 		}
@@ -112,8 +120,8 @@ func makeFile(t *testing.T, name string, size int) (sum [32]byte) {
 	return sum
 }
 
-// exchange sends the beginning of a file, claims it, and gives its sum.
-func exchange(t *testing.T, c *kubbi.Client, name, encoding string, size int64) (sum [32]byte) {
+// exchange sends the beginning of a file, sealed if so, claims it, and gives its sum.
+func exchange(t *testing.T, c *kubbi.Client, name, encoding string, size int64, sealed bool) (sum [32]byte) {
 	t.Helper()
 	src := kubbi.Source{Name: "a", ContentType: "a/b", Encoding: encoding, Size: size, Open: func() (io.ReadCloser, error) {
 		f, err := os.Open(name)
@@ -122,7 +130,7 @@ func exchange(t *testing.T, c *kubbi.Client, name, encoding string, size int64) 
 			io.Closer
 		}{io.LimitReader(f, size), f}, err
 	}}
-	sent, err := c.SendFiles(t.Context(), kubbi.SendFilesParams{Sources: []kubbi.Source{src}, MaxRetrievals: 1})
+	sent, err := c.SendFiles(t.Context(), kubbi.SendFilesParams{Sources: []kubbi.Source{src}, MaxRetrievals: 1, Sealed: sealed})
 	if err != nil {
 		t.Fatal(err)
 	}

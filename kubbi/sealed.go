@@ -18,11 +18,11 @@ import (
 // and by which key. The format is in docs/sealed.md.
 
 const (
-	sealVersion    = 1
+	sealVersion    = 2
 	sealMember     = "sealed" // of the metadata
 	fragmentPrefix = "k="
-	keyIDLabel     = "kubbi-sealed-v1-kid:" // a hash with it is of no use for anything else
-	keyIDLength    = 16                     // characters, 96 bits
+	keyIDLabel     = "kubbi-sealed-2-kid:" // a hash with it is of no use for anything else
+	keyIDLength    = 16                    // characters, 96 bits
 )
 
 // sealKey is the key of one sealed kubbi.
@@ -72,14 +72,14 @@ func sealKeyOf(fragment string) (*sealKey, error) {
 type seal struct {
 	V    int    `json:"v"`
 	KID  string `json:"kid"`
-	Text bool   `json:"text,omitzero"` // every file of the package is text
+	Text bool   `json:"text,omitzero"` // all contents are text
 }
 
 // marked is metadata with a seal.
 type marked struct{ jsontext.Value }
 
 // mark adds the seal to the caller's metadata, which is nil or encodes to a
-// JSON object. text says that the files of a package are all text.
+// JSON object. text says that all contents are text.
 func (k *sealKey) mark(metadata any, text bool) (m marked, err error) {
 	s, err := jsonv2.Marshal(map[string]seal{sealMember: {V: sealVersion, KID: k.id(), Text: text}})
 	if err != nil {
@@ -127,8 +127,8 @@ func IsSealed(in *Inspected) bool {
 	return sealed
 }
 
-// IsSealedText reports whether the sender of a sealed package says that all its
-// files are text. What they are is seen only when they are opened.
+// IsSealedText reports whether the sender of what is sealed says that all of it is
+// text. What it is, and how many files, is seen only when it is opened.
 func IsSealedText(in *Inspected) bool {
 	s, sealed := sealOf(in.Metadata)
 	return sealed && s.Text

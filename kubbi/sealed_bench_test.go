@@ -6,15 +6,18 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
+	"time"
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay/relaytest"
 )
 
-// BenchmarkSealed sends a file of 64 MiB and claims it into a spool, by way of a
-// relay over HTTP, open and sealed.
+// BenchmarkSealed sends a file of 64 MiB and claims it, by way of a relay over HTTP,
+// open and sealed by turns, so that both have the same machine. It gives the medians,
+// and how many times longer what is sealed takes.
 func BenchmarkSealed(b *testing.B) {
 	limits := api.DefaultLimits()
 	limits.PackageBytes = 256 << 20
@@ -40,36 +43,79 @@ func BenchmarkSealed(b *testing.B) {
 		}
 		return sent.ClaimURL
 	}
-	claim := func(url string) {
-		got, err := c.ClaimSpooled(b.Context(), url, spool)
-		if err != nil {
-			b.Fatal(err)
-		}
+	read := func(got *kubbi.Spooled) error {
 		r, err := got.Parts[0].Open()
+		if err == nil {
+			var n int64
+			if n, err = io.Copy(io.Discard, r); n != source.Size {
+				b.Errorf("%d bytes came", n)
+			}
+		}
+		return err
+	}
+	spooled := func(url string) {
+		got, err := c.ClaimSpooled(b.Context(), url, spool)
+		if err == nil {
+			err = read(got)
+		}
 		if err != nil {
 			b.Fatal(err)
-		}
-		if n, err := io.Copy(io.Discard, r); err != nil || n != source.Size {
-			b.Fatal(n, err)
 		}
 	}
-	for name, sealed := range map[string]bool{"open": false, "sealed": true} {
-		b.Run("send/"+name, func(b *testing.B) {
-			b.SetBytes(source.Size)
-			for b.Loop() {
-				url := send(sealed)
-				b.StopTimer()
-				claim(url) // and so wipe it
-				b.StartTimer()
+	underWay := func(url string) {
+		if _, err := c.ClaimTo(b.Context(), url, nil, read); err != nil {
+			b.Fatal(err)
+		}
+	}
+	took := map[string][]time.Duration{}
+	timed := func(what string, sealed bool, f func()) {
+		if sealed {
+			what += "-sealed"
+		}
+		start := time.Now()
+		f()
+		took[what] = append(took[what], time.Since(start))
+	}
+	for b.Loop() {
+		for _, sealed := range []bool{false, true} {
+			for claim, claimIt := range map[string]func(string){"spooled": spooled, "claim": underWay} {
+				var url string
+				timed("send", sealed, func() { url = send(sealed) })
+				timed(claim, sealed, func() { claimIt(url) })
 			}
-		})
-		b.Run("claim/"+name, func(b *testing.B) {
-			b.SetBytes(source.Size)
+		}
+	}
+	median := func(what string) float64 {
+		all := took[what]
+		slices.Sort(all)
+		return all[len(all)/2].Seconds()
+	}
+	for _, what := range []string{"send", "claim", "spooled"} {
+		b.ReportMetric(float64(source.Size)/1e6/median(what), what+"-MB/s")
+		b.ReportMetric(float64(source.Size)/1e6/median(what+"-sealed"), what+"-sealed-MB/s")
+		b.ReportMetric(median(what+"-sealed")/median(what), what+"-times")
+	}
+}
+
+// BenchmarkSealedSmall sends and claims a small text, open and sealed.
+func BenchmarkSealedSmall(b *testing.B) {
+	relay := relaytest.New(b)
+	c, err := kubbi.NewClient(relay.APIKey, kubbi.WithBaseURL(relay.URL))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.Close()
+	for name, sealed := range map[string]bool{"open": false, "sealed": true} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
 			for b.Loop() {
-				b.StopTimer()
-				url := send(sealed)
-				b.StartTimer()
-				claim(url)
+				sent, err := c.Send(b.Context(), kubbi.SendParams{Content: "a small text", Sealed: sealed, MaxRetrievals: 1})
+				if err == nil {
+					_, err = c.Claim(b.Context(), sent.ClaimURL)
+				}
+				if err != nil {
+					b.Fatal(err)
+				}
 			}
 		})
 	}

@@ -1,14 +1,13 @@
 package kubbi
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
-	"fmt"
+	"io"
 	"slices"
-	"unicode/utf8"
 
-	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"kubbi-mcp/kubbi/api"
@@ -37,23 +36,11 @@ func (c *Client) sealedKey(ctx context.Context, urlOrToken string, seen *Inspect
 			return nil, err
 		}
 	}
-	e := checkSeal(key, seen.Metadata)
-	if size := sizeOf(seen); e == nil && key != nil && size > c.answerLimit {
-		e = notOpened(fmt.Sprintf("the kubbi is sealed and has %d bytes, and at most %d can be opened here", size, c.answerLimit))
-	}
-	if e != nil {
+	if e := checkSeal(key, seen.Metadata); e != nil {
 		e.Message += "; nothing was claimed"
 		return nil, e
 	}
 	return key, nil
-}
-
-// sizeOf is how many bytes a kubbi has, 0 where that is not known.
-func sizeOf(seen *Inspected) int64 {
-	if seen.TotalSizeBytes != nil {
-		return *seen.TotalSizeBytes
-	}
-	return seen.PayloadSize
 }
 
 // openClaim opens a claimed payload in place, all of it or nothing. It checks the
@@ -65,13 +52,7 @@ func openClaim(key *sealKey, r *api.ClaimResponse) error {
 	if key == nil {
 		return nil
 	}
-	var err error
-	if r.Type == api.TypePackage || r.Content == nil {
-		err = openFiles(key, r)
-	} else {
-		err = openSingle(key, r)
-	}
-	if err != nil {
+	if err := key.openAnswer(r); err != nil {
 		return cantOpen(err)
 	}
 	return nil
@@ -82,89 +63,160 @@ func cantOpen(err error) *Error {
 	return spent(notOpened("what was claimed can't be opened: " + err.Error()))
 }
 
-func openSingle(key *sealKey, r *api.ClaimResponse) error {
-	var jwe string
-	if jsontext.Value(r.Content).Kind() != '"' || jsonv2.Unmarshal(r.Content, &jwe) != nil {
+// openAnswer opens an answer that stands in memory.
+func (k *sealKey) openAnswer(r *api.ClaimResponse) error {
+	if len(r.Files) != 1 || r.Files[0].Encoding != api.EncodingBase64 {
 		return errSealForm
 	}
-	s, err := key.open(jwe)
+	sealed, err := base64.StdEncoding.Strict().DecodeString(r.Files[0].Content)
+	if err != nil {
+		return errSealForm
+	}
+	in, err := k.inside(bytes.NewReader(sealed), int64(len(sealed)), r.Metadata)
 	if err != nil {
 		return err
 	}
-	if err := checkContent(s); err != nil {
+	whole, err := in.inMemory()
+	if err != nil {
+		return in.fault()
+	}
+	in.describe(r)
+	r.Content, r.Files = whole.Content, whole.Files
+	return nil
+}
+
+// openComing opens a payload while it is received. Its parts are then those inside,
+// to be read once each, in their order; end says whether all was whole.
+func (k *sealKey) openComing(out *Spooled, end func() error) (*insideSealed, func() error, error) {
+	in, _, err := k.insideOf(out)
+	if err != nil {
+		return nil, nil, err
+	}
+	inside := in.rawPayload.spooled()
+	in.describe(&out.ClaimResponse)
+	out.Files, out.Parts = inside.Files, inside.Parts
+	return in, func() error {
+		if err := in.end(); err != nil {
+			return cantOpen(in.fault())
+		}
+		return end()
+	}, nil
+}
+
+// openKept opens a payload that can be read as often as is wanted. All is read once,
+// so that it is known to be whole, and a part again each time: nothing of what was
+// sealed stands in memory, or in a spool as it is.
+func (k *sealKey) openKept(out *Spooled) error {
+	in, sealed, err := k.insideOf(out)
+	if err != nil {
 		return err
 	}
-	r.Content, r.ContentType = s.data, s.contentType
-	if s.contentType != api.TypeJSON {
-		r.Content, err = jsontext.AppendQuote(nil, s.data)
+	if err := in.end(); err != nil {
+		return cantOpen(in.fault())
 	}
-	return err
-}
-
-// checkContent refuses all but a single content: a text, or one JSON value.
-func checkContent(s *sealed) error {
-	switch {
-	case s.part != sealedPart{V: sealVersion, Is: isContent}, !slices.Contains(api.ContentTypes, s.contentType):
-		return errSealForm
-	case s.contentType == api.TypeJSON && !jsontext.Value(s.data).IsValid(jsontext.AllowDuplicateNames(true)),
-		s.contentType != api.TypeJSON && !utf8.Valid(s.data):
-		return errSealForm
+	in.describe(&out.ClaimResponse)
+	out.Files, out.Parts = in.Files, in.parts
+	at := in.opening.s.size - in.size
+	for i := range out.Parts {
+		start, size := at, out.Parts[i].Size
+		out.Parts[i].open = func() (io.Reader, error) {
+			r, err := in.opening.s.openingAt(start, sealed)
+			return io.LimitReader(r, size), err
+		}
+		at += size
 	}
 	return nil
 }
 
-func openFiles(key *sealKey, r *api.ClaimResponse) error {
-	if len(r.Files) == 0 {
-		return errSealPlace
+// insideOf reads the head of a payload that is sealed. It gives the part with the
+// ciphertext, too.
+func (k *sealKey) insideOf(out *Spooled) (*insideSealed, Part, error) {
+	if out.Files == nil || len(out.Parts) != 1 {
+		return nil, Part{}, cantOpen(errSealForm)
 	}
-	files := make([]api.ClaimedFile, len(r.Files))
+	sealed := out.Parts[0]
+	r, err := sealed.open()
+	if err != nil {
+		return nil, Part{}, err
+	}
+	in, err := k.inside(r, sealed.Size, out.Metadata)
+	if err != nil {
+		return nil, Part{}, cantOpen(err)
+	}
+	return in, sealed, nil
+}
+
+// insideSealed is the raw body in a ciphertext, whose head has been read.
+type insideSealed struct {
+	*rawPayload
+	opening *openingReader
+}
+
+// inside reads the head of what is sealed. metadata is what the service says it is.
+func (k *sealKey) inside(sealed io.Reader, size int64, metadata []byte) (*insideSealed, error) {
+	opening, err := k.opening(sealed, size)
+	if err != nil {
+		return nil, err
+	}
+	in := &insideSealed{opening: opening}
+	if in.rawPayload, err = readRaw(opening, opening.s.size); err != nil || !in.valid() {
+		return nil, in.fault()
+	}
+	if !sameJSON(jsontext.Value(in.Metadata), metadata) {
+		return nil, errSealMetadata
+	}
+	return in, nil
+}
+
+// errSealMetadata is of metadata that is not the sender's.
+var errSealMetadata = errors.New("its metadata was changed")
+
+// sameJSON reports whether two JSON values are one, however they are written. The
+// service may have written the numbers in another way.
+func sameJSON(a, b jsontext.Value) bool {
+	a, b = bytes.Clone(a), bytes.Clone(b)
+	return a.Canonicalize() == nil && b.Canonicalize() == nil && bytes.Equal(a, b)
+}
+
+// fault says why reading went wrong: because of the ciphertext, or of its form.
+func (in *insideSealed) fault() error {
+	if err := in.opening.err; err != nil && err != io.EOF {
+		return err
+	}
+	return errSealForm
+}
+
+// valid reports whether the head is one that a client like ours makes.
+func (in *insideSealed) valid() bool {
+	if in.Files == nil {
+		return slices.Contains(api.ContentTypes, in.ContentType)
+	}
 	names := map[string]bool{}
-	for _, f := range r.Files {
-		if f.Encoding != "" {
-			return errSealForm
+	for _, f := range in.Files {
+		role := ""
+		if f.Role != nil {
+			role = *f.Role
 		}
-		s, err := key.open(f.Content)
-		if err != nil {
-			return err
+		if fileFault(api.RawFile{Name: f.Name, ContentType: f.ContentType, Role: role, Encoding: f.Encoding}, names) != "" {
+			return false
 		}
-		l, err := key.fileLabel(s, f.Name, len(files), names)
-		if err != nil {
-			return err
-		}
-		out := api.ClaimedFile{Name: l.Name, ContentType: s.contentType, SizeBytes: int64(len(s.data))}
-		if files[s.part.File-1].Name != "" {
-			return errSealPlace
-		}
-		if l.Role != "" {
-			out.Role = &l.Role
-		}
-		if l.Encoding != "" || !utf8.Valid(s.data) {
-			out.Content, out.Encoding = base64.StdEncoding.EncodeToString(s.data), api.EncodingBase64
-		} else {
-			out.Content = string(s.data)
-		}
-		files[s.part.File-1] = out
 	}
-	r.Files = files
-	return nil
+	return len(in.Files) > 0
 }
 
-// fileLabel opens the label of one of count files. The file's name outside says
-// which one it is, and must be true.
-func (k *sealKey) fileLabel(s *sealed, name string, count int, names map[string]bool) (l sealedLabel, err error) {
-	p := s.part
-	if p.Is != isFile || p.Files != count || p.File < 1 || p.File > count || name != sealedName(p.File) {
-		return l, errSealPlace
+// describe sets what the head says in place of what others see.
+func (in *insideSealed) describe(r *api.ClaimResponse) {
+	r.Type, r.ContentType, r.FileCount, r.Metadata = "", in.ContentType, in.FileCount, in.Metadata
+	if in.Files != nil {
+		r.Type = api.TypePackage
 	}
-	if l, err = k.label(s); err != nil {
-		return l, err
-	}
-	// A sender with a client like ours has checked these.
-	if fault := labelFault(l, s.contentType, names); fault != "" {
-		return l, errSealForm
-	}
-	return l, nil
 }
 
-// errSealPlace is of a package whose files are not all there in their places.
-var errSealPlace = errors.New("its files were swapped, or some are missing")
+// damage is the error of a payload under way that was changed; nil: so far it was
+// not, or it is not sealed.
+func (in *insideSealed) damage() error {
+	if in == nil || in.opening.err == nil || in.opening.err == io.EOF {
+		return nil
+	}
+	return cantOpen(in.opening.err)
+}

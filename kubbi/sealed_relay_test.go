@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -155,7 +156,7 @@ func TestSealedRoundTrip(t *testing.T) {
 			hide(sent.ClaimURL, tt.hide)
 		}
 		in, err := c.Inspect(ctx, sent.ClaimURL)
-		if err != nil || !kubbi.IsSealed(in) || in.ContentType != api.TypeText || !strings.Contains(string(in.Metadata), `"from":"me"`) {
+		if err != nil || !kubbi.IsSealed(in) || !kubbi.IsSealedText(in) || in.Type != api.TypePackage || !strings.Contains(string(in.Metadata), `"from":"me"`) {
 			t.Errorf("inspect: %+v, %v", in, err)
 		}
 		got, err := c.Claim(ctx, sent.ClaimURL)
@@ -186,13 +187,14 @@ func TestSealedRoundTrip(t *testing.T) {
 	}
 	hide(sent.ClaimURL, "name-marker", "file-marker", "binary-marker", "base64-marker", "file-json-marker", "large-binary-marker")
 	in, err := c.Inspect(ctx, sent.ClaimURL)
-	if err != nil || !kubbi.IsSealed(in) || len(in.Files) != len(files) {
+	if err != nil || !kubbi.IsSealed(in) || kubbi.IsSealedText(in) || len(in.Files) != 1 {
 		t.Fatalf("inspect: %+v, %v", in, err)
 	}
-	for _, f := range in.Files {
-		if f.ContentType != "application/jose" || !strings.HasPrefix(f.Name, "file-") || f.Role != nil {
-			t.Errorf("an inspect shows %+v", f)
-		}
+	if f := in.Files[0]; f.Name != api.SealedName || f.ContentType != api.TypeSealed || f.Role != nil {
+		t.Errorf("an inspect shows %+v", f)
+	}
+	if *sent.FileCount != len(files) || sent.ContentType != "" {
+		t.Errorf("the answer to the send is %+v", sent)
 	}
 	got, err := c.Claim(ctx, sent.ClaimURL)
 	if err != nil || len(got.Files) != len(files) {
@@ -342,38 +344,95 @@ func TestSealedIsNotSpent(t *testing.T) {
 	}
 }
 
-// What is too large to be opened is not claimed.
-func TestSealedTooLarge(t *testing.T) {
+// What is larger than an answer in memory may be is opened as a stream.
+func TestSealedStreams(t *testing.T) {
 	const limit = 2000
-	_, c, w, _ := tappedRelay(t, kubbi.WithAnswerLimit(limit))
+	_, c, _, _ := tappedRelay(t, kubbi.WithAnswerLimit(limit))
 	ctx := t.Context()
-	text := strings.Repeat("x", limit)
+	text := strings.Repeat("x", 100*limit)
 	single, err := c.Send(ctx, kubbi.SendParams{Content: text, Sealed: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	pack, err := c.SendFiles(ctx, kubbi.SendFilesParams{Files: []kubbi.File{{Name: "a", Content: text, ContentType: "text/plain"}}, Sealed: true})
+	pack, err := c.SendFiles(ctx, kubbi.SendFilesParams{Files: []kubbi.File{{Name: "a", Content: text, ContentType: "text/plain"}, {Name: "b", Content: "more", ContentType: "text/plain"}}, Sealed: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := os.Create(filepath.Join(t.TempDir(), "spool"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
 	for _, url := range []string{single.ClaimURL, pack.ClaimURL} {
-		_, err := c.Claim(ctx, url)
-		_, spooledErr := c.ClaimSpooled(ctx, url, f)
-		for _, err := range []error{err, spooledErr} {
-			if !errors.Is(err, kubbi.ErrSealed) || !strings.Contains(err.Error(), "at most 2000 can be opened here; nothing was claimed") {
-				t.Errorf("claim: %v", err)
+		if _, err := c.Claim(ctx, url); err == nil || !strings.Contains(err.Error(), "larger than the limit of 2000 bytes") {
+			t.Errorf("claim in memory: %v", err)
+		}
+		for _, p := range spool(t, c, url) {
+			if p != text && p != "more" {
+				t.Errorf("%d bytes came, another text", len(p))
 			}
 		}
-	}
-	if strings.Contains(w.text(), "/claim") {
-		t.Error("something was claimed")
+		var got strings.Builder
+		_, err := c.ClaimTo(ctx, url, nil, func(s *kubbi.Spooled) error {
+			for _, p := range s.Parts {
+				r, err := p.Open()
+				if err == nil {
+					_, err = io.Copy(&got, r)
+				}
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil || strings.TrimSuffix(got.String(), "more") != text {
+			t.Errorf("%d bytes came under way: %v", got.Len(), err)
+		}
 	}
 }
+
+// A send whose answer is lost is sent again: under its idempotency key the relay wants
+// the same bytes, and makes one kubbi.
+func TestSealedSendAgain(t *testing.T) {
+	var lose atomic.Int32
+	_, c, _, _ := tappedRelay(t, kubbi.WithMiddleware(func(next http.RoundTripper) http.RoundTripper {
+		return roundTrip(func(req *http.Request) (*http.Response, error) {
+			resp, err := next.RoundTrip(req)
+			if err == nil && req.URL.Path == api.PathKubbis && req.Method == http.MethodPost && lose.Add(-1) >= 0 {
+				resp.Body.Close()
+				return nil, errors.New("the connection broke")
+			}
+			return resp, err
+		})
+	}))
+	text := strings.Repeat("again and again ", 20_000)
+	for name, source := range map[string]string{"the same": text, "another": strings.ToUpper(text)} {
+		before, now := count(t, c), text
+		lose.Store(1)
+		sent, err := c.SendFiles(t.Context(), kubbi.SendFilesParams{Sealed: true, Sources: []kubbi.Source{{
+			Name: "a.txt", ContentType: "text/plain", Size: int64(len(text)),
+			Open: func() (io.ReadCloser, error) {
+				r := io.NopCloser(strings.NewReader(now))
+				now = source // for the next attempt
+				return r, nil
+			},
+		}}})
+		if n := count(t, c) - before; n != 1 {
+			t.Errorf("%s: %d kubbis were made", name, n)
+		}
+		if source != text {
+			if !errors.Is(err, kubbi.ErrValidation) || !strings.Contains(err.Error(), "changed while it was sent") {
+				t.Errorf("%s: %v", name, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := spool(t, c, sent.ClaimURL); got["a.txt"] != text {
+			t.Errorf("%d bytes came", len(got["a.txt"]))
+		}
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
 // flipped is a key with another first bit.
 func flipped(key string) string {

@@ -1,124 +1,138 @@
 package kubbi
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
-	"fmt"
+	"encoding/json"
+	"io"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
-	"github.com/go-json-experiment/json/jsontext"
-
 	"kubbi-mcp/kubbi/api"
 )
 
-// typeJOSE is the content type of a sealed file, as others see it.
-const typeJOSE = "application/jose"
-
-// sealedName is the name of a sealed file, as others see it.
-func sealedName(place int) string { return fmt.Sprintf("file-%d", place) }
-
-// newSeal makes the key of a kubbi, and its metadata with the seal.
-func newSeal(metadata any, text bool) (*sealKey, marked, error) {
-	key, err := newSealKey()
-	if err != nil {
-		return nil, marked{}, err
-	}
-	m, err := key.mark(metadata, text)
-	return key, m, err
+// sealedHead is the head of the raw body that is sealed: an api.RawClaim without
+// what the service says. It has a copy of the metadata, with the seal.
+type sealedHead struct {
+	ContentType  string          `json:"content_type,omitzero"`
+	ContentBytes *int64          `json:"content_bytes,omitzero"` // single content
+	Files        []api.RawFile   `json:"files,omitzero"`         // package
+	Metadata     json.RawMessage `json:"metadata"`
 }
 
-// sendSealed seals a single content and sends that as a text.
+// sendSealed seals a single content.
 func (c *Client) sendSealed(ctx context.Context, p SendParams) (*Sent, error) {
-	inside, err := plainContent(p.Content, p.ContentType)
+	source, err := p.sourced()
 	if err != nil {
 		return nil, err
 	}
-	key, metadata, err := newSeal(p.Metadata, false)
+	sent, err := c.sendInside(ctx, sealedHead{ContentType: source.ContentType, ContentBytes: &source.Size}, []*sourced{source}, true, SendFilesParams{
+		TTL: p.TTL, MaxRetrievals: p.MaxRetrievals, Metadata: p.Metadata, Notify: p.Notify, Progress: p.Progress,
+	})
 	if err != nil {
 		return nil, err
 	}
-	p.Metadata = metadata
-	if p.Content, err = key.seal(inside); err != nil {
-		return nil, err
-	}
-	p.ContentType, p.Sealed = api.TypeText, false
-	sent, err := c.Send(ctx, p)
-	if err != nil {
-		return nil, err
-	}
-	sent.ClaimURL, sent.ContentType = key.withKey(sent.ClaimURL), inside.contentType
+	sent.ContentType, sent.FileCount, sent.TotalSizeBytes = source.ContentType, nil, nil
 	return sent, nil
 }
 
-// plainContent gives a single content as bytes: a text as itself, all else as
-// its JSON.
-func plainContent(content any, contentType string) (sealed, error) {
-	raw, isText, err := encodeContent(content)
-	if err != nil {
-		return sealed{}, err
-	}
-	switch {
-	case contentType == "" && isText:
-		contentType = api.TypeText
-	case contentType == "":
-		contentType = api.TypeJSON
-	case !slices.Contains(api.ContentTypes, contentType):
-		return sealed{}, invalid("content_type must be one of %s", strings.Join(api.ContentTypes, ", "))
-	case !isText && contentType != api.TypeJSON:
-		return sealed{}, invalid("content must be a string when content_type is %s", contentType)
-	}
-	if contentType == api.TypeJSON {
-		return sealed{contentType, sealedPart{Is: isContent}, raw}, nil
-	}
-	text, err := jsontext.AppendUnquote(nil, raw)
-	if err != nil {
-		return sealed{}, invalid("content is not valid UTF-8")
-	}
-	return sealed{contentType, sealedPart{Is: isContent}, text}, nil
-}
-
-// sendFilesSealed seals every file of a package, its name with it, and sends them
-// under names that say nothing. Sealed, they stand in memory all together.
+// sendFilesSealed seals a package.
 func (c *Client) sendFilesSealed(ctx context.Context, p SendFilesParams) (*Sent, error) {
-	if len(p.Sources) == 0 {
-		for _, f := range p.Files {
-			p.Sources = append(p.Sources, Source{Name: f.Name, ContentType: f.ContentType, Role: f.Role, Encoding: f.Encoding})
+	for i, f := range p.Files {
+		source, err := givenFile(i+1, f)
+		if err != nil {
+			return nil, err
 		}
+		p.Sources = append(p.Sources, source.Source)
 	}
 	if err := checkFiles(p.Sources); err != nil {
 		return nil, err
 	}
-	binary := slices.ContainsFunc(p.Sources, func(s Source) bool { return s.Encoding != "" })
-	key, metadata, err := newSeal(p.Metadata, !binary)
+	head, sources, size := sealedHead{Files: []api.RawFile{}}, []*sourced{}, int64(0)
+	for i, s := range p.Sources {
+		source, err := s.file(i + 1)
+		if err != nil {
+			return nil, err
+		}
+		if s.Size > maxSealedPlain-size {
+			return nil, invalid("the files have more bytes together than can be sealed")
+		}
+		size += s.Size
+		head.Files, sources = append(head.Files, rawFile(source)), append(sources, source)
+	}
+	text := !slices.ContainsFunc(p.Sources, func(s Source) bool { return s.Encoding != "" })
+	sent, err := c.sendInside(ctx, head, sources, text, p)
 	if err != nil {
 		return nil, err
 	}
-	p.Metadata = metadata
-	files := make([]Source, len(p.Sources))
-	for i, s := range p.Sources {
-		var data []byte
-		if p.Files != nil {
-			data, err = plainFile(i+1, p.Files[i])
-		} else {
-			data, err = plainSource(i+1, s)
-		}
-		if err != nil {
-			return nil, err
-		}
-		files[i], err = key.sealLarge(sealed{s.ContentType, sealedPart{File: i + 1, Files: len(files)}, data}, sealedLabel{s.Name, s.Role, s.Encoding})
-		if err != nil {
-			return nil, err
-		}
+	sent.FileCount, sent.TotalSizeBytes = new(len(sources)), &size
+	return sent, nil
+}
+
+// sendInside seals a head and what it tells of, and sends that as a package of one
+// file. Nothing but the segment that is under way stands in memory.
+func (c *Client) sendInside(ctx context.Context, head sealedHead, sources []*sourced, text bool, p SendFilesParams) (*Sent, error) {
+	key, err := newSealKey()
+	if err != nil {
+		return nil, err
 	}
-	p.Sources = files
+	metadata, err := key.mark(p.Metadata, text)
+	if err != nil {
+		return nil, err
+	}
+	p.Metadata, head.Metadata = metadata, json.RawMessage(metadata.Value)
+	body, err := rawBody(head, sources)
+	if err != nil {
+		return nil, err
+	}
+	s, err := key.newSealing(body.size())
+	if err != nil {
+		return nil, err
+	}
+	p.Files, p.Sources = nil, []Source{{
+		Name: api.SealedName, ContentType: api.TypeSealed, Encoding: api.EncodingBase64, Size: sealedSize(s.size),
+		Open: func() (io.ReadCloser, error) { return s.open(body.open()), nil },
+	}}
 	sent, err := c.sendSources(ctx, p)
 	if err != nil {
 		return nil, err
 	}
 	sent.ClaimURL = key.withKey(sent.ClaimURL)
 	return sent, nil
+}
+
+// sourced gives a single content, whichever way it was given.
+func (p SendParams) sourced() (*sourced, error) {
+	if p.Source != nil {
+		return p.Source.content()
+	}
+	raw, isText, err := encodeContent(p.Content)
+	if err != nil {
+		return nil, err
+	}
+	contentType := p.ContentType
+	switch {
+	case contentType == "" && isText:
+		contentType = api.TypeText
+	case contentType == "":
+		contentType = api.TypeJSON
+	case !slices.Contains(api.ContentTypes, contentType):
+		return nil, invalid("content_type must be one of %s", strings.Join(api.ContentTypes, ", "))
+	case !isText && contentType != api.TypeJSON:
+		return nil, invalid("content must be a string when content_type is %s", contentType)
+	}
+	data := []byte(raw)
+	if contentType != api.TypeJSON {
+		if data, err = unquoted(raw); err != nil {
+			return nil, err
+		}
+	}
+	source := Source{ContentType: contentType, Size: int64(len(data))}
+	source.Open = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil }
+	// encodeContent has seen that JSON is JSON.
+	return &sourced{Source: source, what: "content", json: contentType == api.TypeJSON}, nil
 }
 
 // checkFiles looks at what the relay can't look at, as it is sealed.
@@ -135,24 +149,11 @@ func checkFiles(files []Source) error {
 	}
 	names := map[string]bool{}
 	for i, f := range files {
-		if fault := labelFault(sealedLabel{f.Name, f.Role, f.Encoding}, f.ContentType, names); fault != "" {
+		if fault := fileFault(rawFile(&sourced{Source: f}), names); fault != "" {
 			return invalid("file %d %s", i+1, fault)
 		}
 	}
 	return nil
-}
-
-// plainSource reads a file as its bytes.
-func plainSource(place int, s Source) ([]byte, error) {
-	source, err := s.file(place)
-	if err != nil {
-		return nil, err
-	}
-	data, err := source.whole()
-	if err == nil && s.Encoding == "" && !utf8.Valid(data) {
-		return nil, source.notText()
-	}
-	return data, err
 }
 
 // plainFile gives a file as its bytes.
@@ -170,11 +171,11 @@ func plainFile(place int, f File) ([]byte, error) {
 	return data, nil
 }
 
-// labelFault says what is wrong with a file's label or type, by the rules that a
+// fileFault says what is wrong with what is inside about a file, by the rules that a
 // relay has for files it can read; "" for nothing. A name of the API reference is
 // good even if Windows can't save it, as aux.h: another client may have sent it.
 // names are those of the files before it, folded.
-func labelFault(l sealedLabel, contentType string, names map[string]bool) string {
+func fileFault(l api.RawFile, names map[string]bool) string {
 	switch name := api.FoldFileName(l.Name); {
 	case !api.HostedFileName(l.Name) && api.FileNameFault(l.Name, api.DefaultLimits().FileNameBytes) != "":
 		return "has no valid name"
@@ -184,7 +185,7 @@ func labelFault(l sealedLabel, contentType string, names map[string]bool) string
 		names[name] = true
 	}
 	switch {
-	case !api.IsMIME(contentType):
+	case !api.IsMIME(l.ContentType):
 		return "has no valid content type: it is type/subtype without parameters"
 	case l.Role != "" && !slices.Contains(api.Roles, l.Role):
 		return "has a role that is not one of " + strings.Join(api.Roles, ", ")

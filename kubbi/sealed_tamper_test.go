@@ -2,7 +2,10 @@ package kubbi_test
 
 import (
 	"bytes"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -16,18 +19,28 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// between changes the answers to claims on their way.
+// between changes the answers to claims on their way, in JSON or raw.
 type between struct {
 	next   http.RoundTripper
-	change atomic.Pointer[func(string) string]
+	json   bool
+	change atomic.Pointer[func(*onItsWay)]
+}
+
+// onItsWay is the answer to a claim of what is sealed.
+type onItsWay struct {
+	head   map[string]any // in JSON with the contents, which a change may replace
+	sealed []byte         // nil: there is no file, or not one
 }
 
 func (b *between) RoundTrip(req *http.Request) (*http.Response, error) {
-	req = req.Clone(req.Context())
-	req.Header.Set("Accept", api.TypeJSON)
+	claim := req.Method == http.MethodPost && strings.HasSuffix(req.URL.Path, api.SuffixClaim)
+	if b.json && claim {
+		req = req.Clone(req.Context())
+		req.Header.Set("Accept", api.TypeJSON)
+	}
 	resp, err := b.next.RoundTrip(req)
 	change := b.change.Load()
-	if err != nil || change == nil || req.Method != http.MethodPost || !strings.HasSuffix(req.URL.Path, api.SuffixClaim) {
+	if err != nil || change == nil || !claim {
 		return resp, err
 	}
 	body, err := io.ReadAll(resp.Body)
@@ -35,7 +48,36 @@ func (b *between) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	body = []byte((*change)(string(body)))
+	if raw := resp.Header.Get("Content-Type") == api.TypeRaw; raw == b.json {
+		return nil, errors.New("the answer is not in the form that was asked for")
+	}
+	line, sealed, _ := bytes.Cut(body, []byte("\n"))
+	way := onItsWay{sealed: sealed}
+	if b.json {
+		line = body
+	}
+	if err := json.Unmarshal(line, &way.head); err != nil {
+		return nil, err
+	}
+	file := way.head["files"].([]any)[0].(map[string]any)
+	if b.json {
+		if way.sealed, err = base64.StdEncoding.DecodeString(file["content"].(string)); err != nil {
+			return nil, err
+		}
+	}
+	(*change)(&way)
+	if way.sealed != nil {
+		file["size_bytes"] = len(way.sealed)
+		if b.json {
+			file["content"] = base64.StdEncoding.EncodeToString(way.sealed)
+		}
+	}
+	if body, err = json.Marshal(way.head); err != nil {
+		return nil, err
+	}
+	if !b.json {
+		body = append(append(body, '\n'), way.sealed...)
+	}
 	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	return resp, nil
 }
@@ -43,19 +85,20 @@ func (b *between) RoundTrip(req *http.Request) (*http.Response, error) {
 // What was changed on its way is refused and shows nothing. The claim has
 // counted; the relay keeps the payload for the same claim.
 func TestSealedTampered(t *testing.T) {
-	b := &between{}
+	for wire, json := range map[string]bool{"raw": false, "JSON": true} {
+		t.Run(wire, func(t *testing.T) { testSealedTampered(t, json) })
+	}
+}
+
+func testSealedTampered(t *testing.T, asJSON bool) {
+	b := &between{json: asJSON}
 	_, c, _, log := tappedRelay(t, kubbi.WithMiddleware(func(next http.RoundTripper) http.RoundTripper { b.next = next; return b }))
 	ctx := t.Context()
-	single := func() *kubbi.Sent {
-		sent, err := c.Send(ctx, kubbi.SendParams{Content: "the-plaintext", Sealed: true, MaxRetrievals: 1})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return sent
-	}
-	pack := func() *kubbi.Sent {
-		sent, err := c.SendFiles(ctx, kubbi.SendFilesParams{Sealed: true, MaxRetrievals: 1, Files: []kubbi.File{
-			{Name: "a.txt", Content: "the-plaintext", ContentType: "text/plain"}, {Name: "b.txt", Content: "the-plaintext", ContentType: "text/plain"},
+	text := strings.Repeat("the-plaintext ", 20_000) // five segments
+	const segment, metadata = 64 << 10, "from-a-sender"
+	send := func() *kubbi.Sent {
+		sent, err := c.SendFiles(ctx, kubbi.SendFilesParams{Sealed: true, MaxRetrievals: 1, Metadata: map[string]string{"from": metadata}, Files: []kubbi.File{
+			{Name: "a.txt", Content: text, ContentType: "text/plain"}, {Name: "b.txt", Content: "the-plaintext", ContentType: "text/plain"},
 		}})
 		if err != nil {
 			t.Fatal(err)
@@ -63,89 +106,114 @@ func TestSealedTampered(t *testing.T) {
 		return sent
 	}
 	// Another's answer: what a relay would give if it mixed up two kubbis.
-	answerOf := func(sent *kubbi.Sent) string {
-		var answer string
-		keep := func(body string) string { answer = body; return body }
-		b.change.Store(&keep)
-		defer b.change.Store(nil)
-		if _, err := c.Claim(ctx, sent.ClaimURL); err != nil {
-			t.Fatal(err)
-		}
-		return answer
+	var another onItsWay
+	keep := func(way *onItsWay) { another = *way }
+	b.change.Store(&keep)
+	if _, err := c.Claim(ctx, send().ClaimURL); err != nil {
+		t.Fatal(err)
 	}
-	another, anotherPack := answerOf(single()), answerOf(pack())
-	contents := func(answer string) []string { return strings.Split(answer, `"content":"`) }
-	content := func(s string) string { s, _, _ = strings.Cut(s, `"`); return s }
-	flip := func(s string, at int) string {
-		c := byte('A')
-		if s[at] == 'A' {
-			c = 'B'
-		}
-		return s[:at] + string(c) + s[at+1:]
-	}
-	inContent := func(part int) func(string) string { // flips a bit in a part of the first JWE
-		return func(body string) string {
-			at := strings.Index(body, `"content":"`) + len(`"content":"`)
-			for range part {
-				at += strings.IndexByte(body[at:], '.') + 1
+	b.change.Store(nil)
+
+	changes := map[string]func(*onItsWay){
+		"a segment dropped": func(w *onItsWay) { w.sealed = append(w.sealed[:segment:segment], w.sealed[2*segment:]...) },
+		"segments swapped": func(w *onItsWay) {
+			first := bytes.Clone(w.sealed[segment : 2*segment])
+			copy(w.sealed[segment:], w.sealed[2*segment:3*segment])
+			copy(w.sealed[2*segment:], first)
+		},
+		"a segment twice":        func(w *onItsWay) { w.sealed = append(w.sealed[:2*segment:2*segment], w.sealed[segment:]...) },
+		"cut at a segment":       func(w *onItsWay) { w.sealed = w.sealed[:3*segment] },
+		"cut by a byte":          func(w *onItsWay) { w.sealed = w.sealed[:len(w.sealed)-1] },
+		"the header alone":       func(w *onItsWay) { w.sealed = w.sealed[:40] },
+		"nothing in it":          func(w *onItsWay) { w.sealed = []byte{} },
+		"a byte more":            func(w *onItsWay) { w.sealed = append(w.sealed, 0) },
+		"another kubbi":          func(w *onItsWay) { w.head, w.sealed = another.head, another.sealed },
+		"another kubbi's sealed": func(w *onItsWay) { w.sealed = another.sealed },
+		"another kubbi's end":    func(w *onItsWay) { w.sealed = append(w.sealed[:segment:segment], another.sealed[segment:]...) },
+		"another's metadata":     func(w *onItsWay) { w.head["metadata"] = another.head["metadata"] },
+		"changed metadata":       func(w *onItsWay) { w.head["metadata"].(map[string]any)["from"] = "somebody" },
+		"more metadata":          func(w *onItsWay) { w.head["metadata"].(map[string]any)["more"] = 1 },
+		"less metadata":          func(w *onItsWay) { delete(w.head["metadata"].(map[string]any), "from") },
+		"no text any more":       func(w *onItsWay) { delete(w.head["metadata"].(map[string]any)["sealed"].(map[string]any), "text") },
+		"another version":        func(w *onItsWay) { w.head["metadata"].(map[string]any)["sealed"].(map[string]any)["v"] = 1 },
+		"another kid": func(w *onItsWay) {
+			w.head["metadata"].(map[string]any)["sealed"].(map[string]any)["kid"] = "AAAAAAAAAAAAAAAA"
+		},
+		"the seal taken off": func(w *onItsWay) { delete(w.head["metadata"].(map[string]any), "sealed") },
+		"no metadata":        func(w *onItsWay) { w.head["metadata"] = nil },
+		"plain text instead": func(w *onItsWay) {
+			delete(w.head, "files")
+			delete(w.head, "type")
+			w.head["content_type"], w.sealed = "text/plain", nil
+			if w.head["content"] = "evil"; !asJSON {
+				w.head["content_bytes"], w.sealed = 4, []byte("evil")
 			}
-			return flip(body, at+3)
-		}
+		},
+		"a plain file instead": func(w *onItsWay) { w.sealed = []byte("evil") },
 	}
-	for name, tt := range map[string]struct {
-		make   func() *kubbi.Sent
-		change func(string) string
-	}{
-		"a bit of the header":     {single, inContent(0)},
-		"a bit of the nonce":      {single, inContent(2)},
-		"a bit of the ciphertext": {single, inContent(3)},
-		"a bit of the tag":        {single, inContent(4)},
-		"a bit of a file":         {pack, inContent(3)},
-		"plain text instead":      {single, func(s string) string { return strings.Replace(s, content(contents(s)[1]), "evil", 1) }},
-		"another kubbi":           {single, func(string) string { return another }},
-		"another kubbi's content": {single, func(s string) string {
-			return strings.Replace(s, content(contents(s)[1]), content(contents(another)[1]), 1)
-		}},
-		"another kubbi's file": {pack, func(s string) string {
-			return strings.Replace(s, content(contents(s)[2]), content(contents(anotherPack)[2]), 1)
-		}},
-		"files swapped": {pack, func(s string) string {
-			one, two := content(contents(s)[1]), content(contents(s)[2])
-			return strings.NewReplacer(one, two, two, one).Replace(s)
-		}},
-		"a file for a package": {pack, func(s string) string {
-			return `{"content":"` + content(contents(s)[1]) + `","content_type":"text/plain","metadata":` + s[strings.Index(s, `{"sealed"`):]
-		}},
-		"the seal taken off": {single, func(s string) string { return strings.Replace(s, `"sealed"`, `"xealed"`, 1) }},
-	} {
-		sent := tt.make()
+	// A byte of each region: of the header, of each segment's ciphertext and tag.
+	size := len(another.sealed)
+	for _, at := range []int{0, 1, 32, 33, 39, 40, 200, segment - 17, segment - 16, segment - 1, segment, segment + segment/2, 2*segment - 1, 4 * segment, size - 17, size - 16, size - 1} {
+		changes[fmt.Sprintf("byte %d", at)] = func(w *onItsWay) { w.sealed[at] ^= 1 }
+	}
+	for name, change := range changes {
+		sent := send()
 		key, err := kubbi.NewKey()
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.change.Store(&tt.change)
+		b.change.Store(&change)
+		told := []string{log.String()}
+		refused := func(how string, err error) {
+			t.Helper()
+			var e *kubbi.Error
+			if !errors.As(err, &e) || !errors.Is(err, kubbi.ErrSealed) || !e.Uncertain || !strings.Contains(e.Message, "the claim has counted") {
+				t.Errorf("%s, %s: %v", name, how, err)
+				return
+			}
+			told = append(told, err.Error())
+		}
 		_, err = c.Claim(ctx, sent.ClaimURL, kubbi.WithKey(key))
-		var e *kubbi.Error
-		if !errors.As(err, &e) || !errors.Is(err, kubbi.ErrSealed) || !e.Uncertain || !strings.Contains(e.Message, "the claim has counted") {
-			t.Errorf("%s: %v", name, err)
+		refused("in memory", err)
+		spool, err := os.Create(filepath.Join(t.TempDir(), "spool"))
+		if err != nil {
+			t.Fatal(err)
 		}
-		spool, ferr := os.Create(filepath.Join(t.TempDir(), "spool"))
-		if ferr != nil {
-			t.Fatal(ferr)
+		_, err = c.ClaimSpooled(ctx, sent.ClaimURL, spool, kubbi.WithKey(key))
+		refused("spooled", err)
+		if kept, err := os.ReadFile(spool.Name()); err != nil || bytes.Contains(kept, []byte("the-plaintext")) {
+			t.Errorf("%s: the spool has what was sealed: %v", name, err)
 		}
-		_, spooledErr := c.ClaimSpooled(ctx, sent.ClaimURL, spool, kubbi.WithKey(key))
-		if !errors.Is(spooledErr, kubbi.ErrSealed) {
-			t.Errorf("%s, spooled: %v", name, spooledErr)
+		_, _, err = c.ClaimWithin(ctx, sent.ClaimURL, 10, func() (kubbi.SpoolFile, error) { return spool, nil }, kubbi.WithKey(key))
+		refused("within", err)
+		var got bytes.Buffer
+		_, err = c.ClaimTo(ctx, sent.ClaimURL, func() (kubbi.SpoolFile, error) { return spool, nil }, func(s *kubbi.Spooled) error {
+			for _, p := range s.Parts {
+				r, err := p.Open()
+				if err == nil {
+					_, err = io.Copy(&got, r)
+				}
+				if err != nil {
+					return fmt.Errorf("write: %w", err)
+				}
+			}
+			return nil
+		}, kubbi.WithKey(key))
+		refused("under way", err)
+		if !strings.HasPrefix(text+"the-plaintext", got.String()) {
+			t.Errorf("%s: what is not the sender's was given", name)
 		}
 		spool.Close()
 		b.change.Store(nil)
-		for _, text := range []string{err.Error(), spooledErr.Error(), log.String()} {
-			if strings.Contains(text, "evil") || strings.Contains(text, "the-plaintext") || strings.Contains(text, keyOf(t, sent.ClaimURL)[:20]) {
-				t.Errorf("%s: an error or the log shows something: %.300s", name, text)
+		for _, text := range append(told, log.String()) {
+			for _, secret := range []string{"evil", "the-plaintext", "a.txt", metadata, "somebody", keyOf(t, sent.ClaimURL)[:20]} {
+				if strings.Contains(text, secret) {
+					t.Errorf("%s: an error or the log shows something: %.300s", name, text)
+				}
 			}
 		}
-		got, err := c.Claim(ctx, sent.ClaimURL, kubbi.WithKey(key))
-		if err != nil || !got.Burned {
+		whole, err := c.Claim(ctx, sent.ClaimURL, kubbi.WithKey(key))
+		if err != nil || !whole.Burned || whole.Files[0].Content != text {
 			t.Errorf("%s: claimed again under the same key: %v", name, err)
 		}
 	}
@@ -188,8 +256,8 @@ func TestFragmentIsNeverSent(t *testing.T) {
 	}
 }
 
-// Sources are sealed as what they hold, and one that is other than it says is
-// refused before anything is sent.
+// Sources are sealed as what they hold, and of one that is other than it says no kubbi
+// is made.
 func TestSealedSources(t *testing.T) {
 	_, c, w, _ := tappedRelay(t)
 	source := func(name, data string, size int, encoding string) kubbi.Source {
@@ -218,7 +286,7 @@ func TestSealedSources(t *testing.T) {
 	if strings.Contains(w.text(), "source-marker") {
 		t.Error("a source was sent as it is")
 	}
-	before := strings.Count(w.text(), "POST ")
+	before := count(t, c)
 	for name, s := range map[string]kubbi.Source{
 		"longer":    source("a.txt", "source-marker", 12, ""),
 		"shorter":   source("a.txt", "source-marker", 14, ""),
@@ -232,7 +300,16 @@ func TestSealedSources(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if n := strings.Count(w.text(), "POST ") - before; n != 0 {
+	if n := count(t, c) - before; n != 0 {
 		t.Errorf("%d of them were sent", n)
 	}
+}
+
+func count(t *testing.T, c *kubbi.Client) int {
+	t.Helper()
+	page, err := c.List(t.Context(), kubbi.ListParams{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return page.Pagination.Total
 }

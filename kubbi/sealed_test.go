@@ -1,239 +1,234 @@
 package kubbi
 
 import (
-	"crypto/aes"
-	"crypto/cipher"
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"slices"
+	"io"
 	"strings"
 	"testing"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/google/go-cmp/cmp"
 
 	"kubbi-mcp/kubbi/api"
 )
 
-// testKey is a key that everybody knows.
-func testKey(first byte) *sealKey {
-	k := new(sealKey)
-	for i := range k {
-		k[i] = first + byte(i)
-	}
-	return k
+// answerOf is the answer to a claim of a ciphertext.
+func answerOf(key *sealKey, sealed []byte, metadata jsontext.Value) *api.ClaimResponse {
+	return &api.ClaimResponse{Type: api.TypePackage, FileCount: new(1), Metadata: json.RawMessage(metadata), Files: []api.ClaimedFile{{
+		Name: api.SealedName, ContentType: api.TypeSealed, SizeBytes: int64(len(sealed)),
+		Content: base64.StdEncoding.EncodeToString(sealed), Encoding: api.EncodingBase64,
+	}}}
 }
 
-// forge makes a JWE that is encrypted as it should be, whatever its header
-// says, with nothing of the code under test.
-func forge(t testing.TB, key *sealKey, header, data string) string {
+// openBoth opens an answer in memory, and as one that is kept and one that is under
+// way. All must agree.
+func openBoth(t testing.TB, key *sealKey, r *api.ClaimResponse) error {
 	t.Helper()
-	block, err := aes.NewCipher(key[:])
-	if err != nil {
-		t.Fatal(err)
-	}
-	gcm, err := cipher.NewGCM(block)
-	if err != nil {
-		t.Fatal(err)
-	}
-	iv, b64 := []byte("twelve bytes"), base64.RawURLEncoding
-	head := b64.EncodeToString([]byte(header))
-	out := gcm.Seal(nil, iv, []byte(data), []byte(head))
-	n := len(out) - gcm.Overhead()
-	return head + ".." + b64.EncodeToString(iv) + "." + b64.EncodeToString(out[:n]) + "." + b64.EncodeToString(out[n:])
-}
-
-const goodHeader = `{"alg":"dir","enc":"A256GCM","cty":"text/plain","kubbi":{"v":1,"is":"content"}}`
-
-// Only one form is opened, however well the others are encrypted.
-func TestOpenRefusesOtherForms(t *testing.T) {
-	key := testKey(1)
-	good := forge(t, key, goodHeader, "hello!!")
-	if s, err := openBoth(t, key, good); err != nil || string(s.data) != "hello!!" || s.contentType != "text/plain" || s.part.Is != isContent {
-		t.Fatalf("the plain form: %+v, %v", s, err)
-	}
-	if s, err := openBoth(t, key, forge(t, key, " "+strings.ReplaceAll(goodHeader, `,"`, ` , "`), "")); err != nil || len(s.data) != 0 {
-		t.Errorf("another order and spacing of the header's JSON, and no data: %+v, %v", s, err)
-	}
-	header := func(old, new string) string {
-		if !strings.Contains(goodHeader, old) {
-			t.Fatalf("the header lacks %s", old)
+	parts := func() *Spooled {
+		out, err := (&Claimed{ClaimResponse: *r}).Spooled()
+		if err != nil {
+			return &Spooled{ClaimResponse: *r}
 		}
-		return forge(t, key, strings.Replace(goodHeader, old, new, 1), "hello!!")
+		return out
 	}
-	part := func(i int, change func(string) string) string {
-		parts := strings.Split(good, ".")
-		parts[i] = change(parts[i])
-		return strings.Join(parts, ".")
+	kept, coming := parts(), parts()
+	keptErr := checkSealed(key, kept, func() error { return key.openKept(kept) })
+	var read [][]byte
+	comingErr := checkSealed(key, coming, func() error {
+		_, end, err := key.openComing(coming, func() error { return nil })
+		if err != nil {
+			return err
+		}
+		for _, p := range coming.Parts {
+			b, err := readPart(p)
+			if err != nil {
+				return err
+			}
+			read = append(read, b)
+		}
+		return end()
+	})
+	err := openClaim(key, r)
+	if err != nil {
+		// Only in memory is a content looked into.
+		if keptErr == nil && !strings.Contains(err.Error(), errSealForm.Error()) || (keptErr == nil) != (comingErr == nil) {
+			t.Fatalf("in memory: %v; kept: %v; under way: %v", err, keptErr, comingErr)
+		}
+		return err
 	}
-	to := func(s string) func(string) string { return func(string) string { return s } }
-	add := func(s string) func(string) string { return func(old string) string { return old + s } }
-	parts := strings.Split(good, ".")
-	for name, jwe := range map[string]string{
-		"empty":                "",
-		"text":                 "hello",
-		"four parts":           strings.Join(parts[:4], "."),
-		"six parts":            good + ".",
-		"JSON serialization":   `{"protected":"` + parts[0] + `","iv":"` + parts[2] + `","ciphertext":"` + parts[3] + `","tag":"` + parts[4] + `"}`,
-		"two recipients":       `{"protected":"` + parts[0] + `","recipients":[{},{}],"iv":"` + parts[2] + `","ciphertext":"` + parts[3] + `","tag":"` + parts[4] + `"}`,
-		"alg none":             header(`"dir"`, `"none"`),
-		"alg absent":           header(`"alg":"dir",`, ``),
-		"alg A256KW":           header(`"dir"`, `"A256KW"`),
-		"alg PBES2":            header(`"alg":"dir"`, `"alg":"PBES2-HS256+A128KW","p2c":99999999,"p2s":"AAAA"`),
-		"enc A128GCM":          header(`A256GCM`, `A128GCM`),
-		"enc A256CBC-HS512":    header(`A256GCM`, `A256CBC-HS512`),
-		"enc absent":           header(`"enc":"A256GCM",`, ``),
-		"zip":                  header(`"cty"`, `"zip":"DEF","cty"`),
-		"crit":                 header(`"cty"`, `"crit":["kubbi"],"cty"`),
-		"kid":                  header(`"cty"`, `"kid":"x","cty"`),
-		"a key in it":          header(`"cty"`, `"jwk":{"kty":"oct","k":"AAAA"},"cty"`),
-		"alg twice":            header(`"cty"`, `"alg":"dir","cty"`),
-		"Alg":                  header(`"alg"`, `"Alg"`),
-		"version 2":            header(`"v":1`, `"v":2`),
-		"no version":           header(`"v":1,`, ``),
-		"kubbi null":           header(`{"v":1,"is":"content"}`, `null`),
-		"kubbi unknown member": header(`"v":1`, `"v":1,"x":1`),
-		"header an array":      forge(t, key, `[]`, "hello!!"),
-		"header and more":      forge(t, key, goodHeader+`{}`, "hello!!"),
-		"header not UTF-8":     header(`text/plain`, "text/\xff"),
-		"header too long":      header(`text/plain`, strings.Repeat("x", maxSealHeader)),
-		"header empty":         part(0, to("")),
-		"header padded":        part(0, add("=")),
-		"encrypted key":        part(1, to("AAAA")),
-		"iv short":             part(2, to("AAAA")),
-		"iv empty":             part(2, to("")),
-		"iv of 16 bytes":       part(2, to("AAAAAAAAAAAAAAAAAAAAAA")),
-		"ciphertext empty":     part(3, to("")),
-		"ciphertext cut":       part(3, func(s string) string { return s[:len(s)-4] }),
-		"ciphertext odd":       part(3, func(s string) string { return s[:len(s)-1] }),
-		"ciphertext longer":    part(3, add("AAAA")),
-		"standard alphabet":    part(3, func(s string) string { return "+/" + s[2:] }),
-		"bits after the end":   part(3, func(s string) string { return s[:len(s)-1] + string(s[len(s)-1]+1) }),
-		"tag short":            part(4, func(s string) string { return s[:16] }),
-		"tag padded":           part(4, add("==")),
-		"bits after the tag":   part(4, func(s string) string { return s[:len(s)-1] + string(s[len(s)-1]+1) }),
-		"line end":             good[:50] + "\n" + good[50:],
-		"carriage return":      part(3, add("\r")),
-		"space":                good + " ",
-	} {
-		if s, err := openBoth(t, key, jwe); !errors.Is(err, errSealForm) && !errors.Is(err, errSealForged) {
-			t.Errorf("%s: %+v, %v", name, s, err)
+	if keptErr != nil || comingErr != nil {
+		t.Fatalf("in memory it opens; kept: %v; under way: %v", keptErr, comingErr)
+	}
+	want, err := (&Claimed{ClaimResponse: *r}).Spooled()
+	if err != nil || len(want.Parts) != len(kept.Parts) || len(want.Parts) != len(read) {
+		t.Fatalf("%d, %d and %d parts: %v", len(want.Parts), len(kept.Parts), len(read), err)
+	}
+	for i := range want.Parts {
+		a, err := readPart(want.Parts[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := readPart(kept.Parts[len(kept.Parts)-1-i]) // in any order
+		if i = len(kept.Parts) - 1 - i; err != nil || int64(len(b)) != kept.Parts[i].Size || !bytes.Equal(b, read[i]) {
+			t.Fatalf("part %d is read in two ways, %v", i, err)
+		}
+		if i = len(kept.Parts) - 1 - i; !bytes.Equal(a, read[i]) {
+			t.Fatalf("part %d is read in two ways", i)
 		}
 	}
-	if _, err := testKey(2).open(good); !errors.Is(err, errSealForged) {
-		t.Errorf("another key: %v", err)
+	for _, out := range []*Spooled{kept, coming} {
+		for i := range want.Parts {
+			a, b := want.Parts[i], out.Parts[i]
+			if a.Name != b.Name || a.ContentType != b.ContentType || a.Size != b.Size || !cmp.Equal(a.Role, b.Role) {
+				t.Fatalf("part %d is %+v and %+v", i, a, b)
+			}
+		}
+		if out.Type != r.Type || out.ContentType != r.ContentType || !cmp.Equal(out.FileCount, r.FileCount) || !bytes.Equal(out.Metadata, r.Metadata) {
+			t.Fatalf("in memory it is %+v, spooled %+v", r, out.ClaimResponse)
+		}
 	}
+	return nil
 }
 
-// claimOf is a claim's answer with a seal of key.
-func claimOf(t testing.TB, key *sealKey, r api.ClaimResponse) *api.ClaimResponse {
-	t.Helper()
-	m, err := key.mark(nil, false)
+func checkSealed(key *sealKey, out *Spooled, open func() error) error {
+	if e := checkSeal(key, out.Metadata); e != nil {
+		return e
+	}
+	return open()
+}
+
+func readPart(p Part) ([]byte, error) {
+	r, err := p.Open()
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	r.Metadata = json.RawMessage(m.Value)
-	return &r
+	return io.ReadAll(r)
 }
 
-func quoted(s string) json.RawMessage { return json.RawMessage(`"` + s + `"`) }
-
-func sealedFileOf(t testing.TB, key *sealKey, place, of int, l sealedLabel, contentType, data string) api.ClaimedFile {
-	t.Helper()
-	jwe, err := key.sealFile(sealed{contentType, sealedPart{File: place, Files: of}, []byte(data)}, l)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return api.ClaimedFile{Name: sealedName(place), ContentType: typeJOSE, Content: jwe}
-}
-
-// What opens but is not in its place, or not what it is said to be, is refused,
-// and so is all that came with it.
+// TestOpenClaimRefuses: what opens but is not what a sender with a client like ours
+// seals is refused, and nothing of it is shown.
 func TestOpenClaimRefuses(t *testing.T) {
-	key, other := testKey(1), testKey(2)
-	file := func(k *sealKey, place, of int, name string) api.ClaimedFile {
-		return sealedFileOf(t, k, place, of, sealedLabel{Name: name}, "text/plain", "content of "+name)
+	key := testKey(1)
+	m, err := key.mark(map[string]string{"from": "me"}, false)
+	if err != nil {
+		t.Fatal(err)
 	}
-	a, b := file(key, 1, 2, "a"), file(key, 2, 2, "b")
-	as := func(f api.ClaimedFile, place int) api.ClaimedFile { f.Name = sealedName(place); return f }
-	pack := func(files ...api.ClaimedFile) api.ClaimResponse {
-		return api.ClaimResponse{Type: api.TypePackage, Files: files}
+	mark := string(m.Value)
+	sealed := func(head, data string) *api.ClaimResponse {
+		return answerOf(key, tinkSeal(t, key, []byte(strings.ReplaceAll(head, "META", `"metadata":`+mark)+data)), m.Value)
 	}
-	single := func(header, data string) api.ClaimResponse {
-		return api.ClaimResponse{Content: quoted(forge(t, key, header, data)), ContentType: api.TypeText}
+	single := func(contentType, data string) *api.ClaimResponse {
+		return sealed(`{"content_type":"`+contentType+`","content_bytes":`+jsonOf(t, len(data))+`,META}`+"\n", data)
 	}
-	labelled := func(header, label string) api.ClaimedFile {
-		jwe := forge(t, key, header, label)
-		return api.ClaimedFile{Name: "file-1", Content: forge(t, key, `{"alg":"dir","enc":"A256GCM","cty":"text/plain","kubbi":{"v":1,"is":"file","file":1,"files":1,"label":"`+jwe+`"}}`, "x")}
+	file := func(members string) *api.ClaimResponse {
+		return sealed(`{"files":[{`+members+`,"size_bytes":5}],META}`+"\n", "hello")
 	}
-	const labelHeader = `{"alg":"dir","enc":"A256GCM","cty":"application/json","kubbi":{"v":1,"is":"label"}}`
-	good := func(r api.ClaimResponse) {
-		t.Helper()
-		if err := openClaim(key, claimOf(t, key, r)); err != nil {
-			t.Errorf("refused: %v", err)
+	const good = `"name":"a","content_type":"text/plain"`
+	for name, r := range map[string]*api.ClaimResponse{
+		"a text": single("text/plain", "hello"), "an empty one": single("text/csv", ""), "JSON": single("application/json", `{"a":1}`),
+		"a file": file(good), "with all members": file(good + `,"role":"data","encoding":"base64"`), "with more": file(good + `,"more":1`),
+		"spaces": sealed(`{ "content_bytes" : 5 , "content_type":"text/plain", META }`+"\n", "hello"),
+		"files":  sealed(`{"files":[{`+good+`,"size_bytes":0},{"name":"b","content_type":"a/b","size_bytes":5},{"name":"c","content_type":"a/b","size_bytes":0}],META}`+"\n", "hello"),
+	} {
+		if err := openBoth(t, key, r); err != nil {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
-	good(pack(a, b))
-	good(pack(b, a)) // the order of an answer says nothing
-	good(single(goodHeader, "x"))
-	good(pack(labelled(labelHeader, `{"name":"a"}`)))
-
-	named := func(l sealedLabel) api.ClaimResponse {
-		return pack(sealedFileOf(t, key, 1, 1, l, "text/plain", "x"))
+	change := func(f func(*api.ClaimResponse)) *api.ClaimResponse {
+		r := single("text/plain", "hello")
+		f(r)
+		return r
 	}
-	encoded := a
-	encoded.Encoding = api.EncodingBase64
-	for name, r := range map[string]api.ClaimResponse{
-		"files swapped":                        pack(as(b, 1), as(a, 2)),
-		"a file twice":                         pack(a, a),
-		"a file twice under both names":        pack(a, as(a, 2)),
-		"a file missing":                       pack(a),
-		"the other file missing":               pack(b),
-		"no files":                             pack(),
-		"one too many":                         pack(a, b, file(key, 3, 3, "c")),
-		"a file of another kubbi":              pack(a, file(other, 2, 2, "b")),
-		"a file under its own name":            pack(as(a, 1), api.ClaimedFile{Name: "b", Content: b.Content}),
-		"place 0":                              pack(file(key, 0, 1, "a")),
-		"place beyond":                         pack(file(key, 2, 1, "a")),
-		"one place, two files":                 pack(a, file(key, 1, 2, "c")),
-		"a file as a content":                  {Content: quoted(a.Content), ContentType: api.TypeText},
-		"a content as a file":                  pack(api.ClaimedFile{Name: "file-1", Content: forge(t, key, goodHeader, "x")}),
-		"a label as a content":                 single(labelHeader, `{"name":"a"}`),
-		"a content with a place":               single(strings.Replace(goodHeader, `"v":1`, `"v":1,"file":1,"files":1`, 1), "x"),
-		"a content as a label":                 pack(labelled(goodHeader, `{"name":"a"}`)),
-		"a label with more":                    pack(labelled(labelHeader, `{"name":"a","x":1}`)),
-		"a label that is no object":            pack(labelled(labelHeader, `null`)),
-		"a name with a path":                   named(sealedLabel{Name: "../a"}),
-		"a name with a separator":              named(sealedLabel{Name: "a/b"}),
-		"a hidden name":                        named(sealedLabel{Name: ".a"}),
-		"two dots":                             named(sealedLabel{Name: "a..b"}),
-		"a name with NUL":                      named(sealedLabel{Name: "a\x00"}),
-		"no name":                              named(sealedLabel{}),
-		"a long name":                          named(sealedLabel{Name: strings.Repeat("a", 256)}),
-		"a role of its own":                    named(sealedLabel{Name: "a", Role: "system"}),
-		"an encoding":                          named(sealedLabel{Name: "a", Encoding: "gzip"}),
-		"two names that differ in case":        pack(a, file(key, 2, 2, "A")),
-		"a type that is none":                  pack(sealedFileOf(t, key, 1, 1, sealedLabel{Name: "a"}, "text", "x")),
-		"a type with a line end":               pack(sealedFileOf(t, key, 1, 1, sealedLabel{Name: "a"}, "text/plain\nx", "x")),
-		"a file in base64":                     pack(encoded, b),
-		"a content of another type":            single(strings.Replace(goodHeader, "text/plain", "image/png", 1), "x"),
-		"a text that is not UTF-8":             single(goodHeader, "\xff"),
-		"JSON that is none":                    single(strings.Replace(goodHeader, "text/plain", "application/json", 1), `{"a":`),
-		"a content that is not a string":       {Content: json.RawMessage(`{"a":1}`), ContentType: api.TypeJSON},
-		"a content that is not sealed":         {Content: quoted("hello"), ContentType: api.TypeText},
-		"a content that is sealed, flipped":    {Content: quoted(strings.Replace(forge(t, key, goodHeader, "hello"), "..d", "..e", 1)), ContentType: api.TypeText},
-		"neither content nor files, a package": {Type: api.TypePackage},
+	for name, r := range map[string]*api.ClaimResponse{
+		"nothing":                 sealed("", ""),
+		"no head":                 sealed("hello", ""),
+		"a head that is no JSON":  sealed("hello\n", ""),
+		"a head without an end":   sealed(`{"content_type":"text/plain","content_bytes":0,META}`, ""),
+		"a long head":             sealed(`{"content_type":"text/plain","content_bytes":0,META,"x":"`+strings.Repeat("x", api.MaxRawHead)+`"}`+"\n", ""),
+		"no content":              sealed(`{"content_type":"text/plain",META}`+"\n", ""),
+		"fewer bytes":             sealed(`{"content_type":"text/plain","content_bytes":6,META}`+"\n", "hello"),
+		"more bytes":              sealed(`{"content_type":"text/plain","content_bytes":4,META}`+"\n", "hello"),
+		"a negative size":         sealed(`{"content_type":"text/plain","content_bytes":-5,META}`+"\n", "hello"),
+		"a size beyond all":       sealed(`{"files":[{`+good+`,"size_bytes":9223372036854775807},{"name":"b","content_type":"a/b","size_bytes":9223372036854775807}],META}`+"\n", "hello"),
+		"another type":            single("image/png", "hello"),
+		"no type":                 sealed(`{"content_bytes":5,META}`+"\n", "hello"),
+		"text that is not UTF-8":  single("text/plain", "hello\xff"),
+		"JSON that is none":       single("application/json", `{"hello":`),
+		"no files":                sealed(`{"files":[],META}`+"\n", ""),
+		"a name with a path":      file(`"name":"../a","content_type":"text/plain"`),
+		"a name with a separator": file(`"name":"a/b","content_type":"text/plain"`),
+		"a hidden name":           file(`"name":".a","content_type":"text/plain"`),
+		"two dots":                file(`"name":"a..b","content_type":"text/plain"`),
+		"a name with NUL":         file(`"name":"a\u0000","content_type":"text/plain"`),
+		"no name":                 file(`"content_type":"text/plain"`),
+		"a long name":             file(`"name":"` + strings.Repeat("a", 256) + `","content_type":"text/plain"`),
+		"a number for a name":     file(`"name":1,"content_type":"text/plain"`),
+		"a role of its own":       file(good + `,"role":"system"`),
+		"an encoding":             file(good + `,"encoding":"gzip"`),
+		"a type that is none":     file(`"name":"a","content_type":"text"`),
+		"a type with a line end":  file(`"name":"a","content_type":"text/plain\nx"`),
+		"two names, one folded":   sealed(`{"files":[{`+good+`,"size_bytes":5},{"name":"A","content_type":"a/b","size_bytes":0}],META}`+"\n", "hello"),
+		"no metadata":             sealed(`{"content_type":"text/plain","content_bytes":5}`+"\n", "hello"),
+		"metadata of null":        sealed(`{"content_type":"text/plain","content_bytes":5,"metadata":null}`+"\n", "hello"),
+		"other metadata":          sealed(`{"content_type":"text/plain","content_bytes":5,"metadata":`+strings.Replace(mark, "me", "us", 1)+`}`+"\n", "hello"),
+		"more metadata outside": change(func(r *api.ClaimResponse) {
+			r.Metadata = json.RawMessage(strings.Replace(mark, `"from"`, `"x":1,"from"`, 1))
+		}),
+		"text, says the outside": change(func(r *api.ClaimResponse) {
+			r.Metadata = json.RawMessage(strings.Replace(mark, `"v":2`, `"v":2,"text":true`, 1))
+		}),
+		"two files": change(func(r *api.ClaimResponse) { r.Files = append(r.Files, r.Files[0]) }),
+		"no file":   change(func(r *api.ClaimResponse) { r.Files = []api.ClaimedFile{} }),
+		"a content": change(func(r *api.ClaimResponse) {
+			r.Type, r.ContentType, r.Content, r.Files = "", api.TypeText, json.RawMessage(`"hello"`), nil
+		}),
+		"text, not base64": change(func(r *api.ClaimResponse) { r.Files[0].Encoding, r.Files[0].Content = "", "hello" }),
+		"another kubbi": change(func(r *api.ClaimResponse) {
+			r.Files = answerOf(key, tinkSeal(t, testKey(2), []byte("hello")), nil).Files
+		}),
+		"base64 cut short":     change(func(r *api.ClaimResponse) { r.Files[0].Content = r.Files[0].Content[:40] }),
+		"a byte of it":         change(func(r *api.ClaimResponse) { r.Files[0].Content = flipText(r.Files[0].Content, 100) }),
+		"a byte of its header": change(func(r *api.ClaimResponse) { r.Files[0].Content = flipText(r.Files[0].Content, 10) }),
 	} {
-		answer := claimOf(t, key, r)
-		before := slices.Clone(answer.Files)
-		err := openClaim(key, answer)
+		before := *r
+		err := openBoth(t, key, r)
 		if e := asError(t, err); !errors.Is(err, ErrSealed) || errors.Is(err, ErrValidation) || !e.Uncertain || e.retryable() {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		wantNone(t, "error", err.Error(), key.fragment()[2:], "content of", "hello")
-		if !slices.EqualFunc(before, answer.Files, func(x, y api.ClaimedFile) bool { return x.Content == y.Content }) {
+		wantNone(t, "error", err.Error(), key.fragment()[2:], "hello", "from")
+		if !cmp.Equal(before, *r) {
 			t.Errorf("%s: refused, and opened in part", name)
 		}
 	}
+	// The service may write the metadata in its own way.
+	r := change(func(r *api.ClaimResponse) {
+		r.Metadata = json.RawMessage(`{ "from":"\u006de", "sealed":{"kid":"` + key.id() + `","v":2}}`)
+	})
+	if err := openBoth(t, key, r); err != nil || string(r.Metadata) != mark {
+		t.Errorf("metadata in another spelling: %v, %s", err, r.Metadata)
+	}
+}
+
+func jsonOf(t testing.TB, v any) string {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// flipText changes a character of base64.
+func flipText(s string, at int) string {
+	c := byte('A')
+	if s[at] == 'A' {
+		c = 'B'
+	}
+	return s[:at] + string(c) + s[at+1:]
 }
 
 func TestSealKeyOf(t *testing.T) {
@@ -259,7 +254,7 @@ func TestSealKeyOf(t *testing.T) {
 
 func TestSealMark(t *testing.T) {
 	key := testKey(7)
-	const mine = `"sealed":{"v":1,"kid":"` // and the kid
+	const mine = `"sealed":{"v":2,"kid":"` // and the kid
 	for _, tt := range []struct {
 		metadata any
 		want     string
@@ -301,13 +296,13 @@ func TestCheckSeal(t *testing.T) {
 		{`{"a":1}`, nil, ""},
 		{`{"sealed":true}`, nil, ""},
 		{`{"Sealed":{"v":1}}`, nil, ""},
-		{`{"sealed":{"v":1,"kid":"` + key.id() + `"}}`, key, ""},
-		{`{"sealed":{"v":1,"kid":"` + key.id() + `","more":1}}`, key, ""},
-		{`{"sealed":{"v":1,"kid":"` + key.id() + `"}}`, nil, "was lost"},
-		{`{"sealed":{"v":1,"kid":"` + testKey(8).id() + `"}}`, key, "another key"},
-		{`{"sealed":{"v":1}}`, key, "another key"},
-		{`{"sealed":{"v":2,"kid":"` + key.id() + `"}}`, key, "does not know"},
-		{`{"sealed":{"v":"1"}}`, key, "does not know"},
+		{`{"sealed":{"v":2,"kid":"` + key.id() + `"}}`, key, ""},
+		{`{"sealed":{"v":2,"kid":"` + key.id() + `","more":1}}`, key, ""},
+		{`{"sealed":{"v":2,"kid":"` + key.id() + `"}}`, nil, "was lost"},
+		{`{"sealed":{"v":2,"kid":"` + testKey(8).id() + `"}}`, key, "another key"},
+		{`{"sealed":{"v":2}}`, key, "another key"},
+		{`{"sealed":{"v":1,"kid":"` + key.id() + `"}}`, key, "does not know"},
+		{`{"sealed":{"v":"2"}}`, key, "does not know"},
 		{`{"sealed":{}}`, nil, "does not know"},
 		{`{"a":1}`, key, "is not sealed"},
 		{`null`, key, "is not sealed"},
@@ -319,12 +314,4 @@ func TestCheckSeal(t *testing.T) {
 			t.Errorf("%s with key %v: %v, want %q", tt.metadata, tt.key != nil, e, tt.says)
 		}
 	}
-}
-
-// sealFile is sealLarge by way of go-jose.
-func (k *sealKey) sealFile(s sealed, l sealedLabel) (string, error) {
-	if err := k.addLabel(&s, l); err != nil {
-		return "", err
-	}
-	return k.seal(s)
 }

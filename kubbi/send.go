@@ -65,18 +65,10 @@ func (c *Client) Send(ctx context.Context, p SendParams) (*Sent, error) {
 	switch {
 	case p.Source != nil && p.Content != nil:
 		return nil, invalid("content is given twice: as itself and as a source")
-	case p.Source != nil && !p.Sealed:
-		return c.sendSource(ctx, p)
-	case p.Source != nil:
-		// What is sealed has to stand in memory.
-		var err error
-		if p.Content, p.ContentType, err = p.Source.wholeContent(); err != nil {
-			return nil, err
-		}
-		p.Source = nil
-	}
-	if p.Sealed {
+	case p.Sealed:
 		return c.sendSealed(ctx, p)
+	case p.Source != nil:
+		return c.sendSource(ctx, p)
 	}
 	content, isText, err := encodeContent(p.Content)
 	if err != nil {

@@ -377,37 +377,3 @@ func (s Source) file(place int) (*sourced, error) {
 	out := &sourced{Source: s, what: fmt.Sprintf("content of file %d", place)}
 	return out, out.check()
 }
-
-// wholeContent is the content of a source that is to be sealed.
-func (s *Source) wholeContent() (content any, contentType string, err error) {
-	source, err := s.content()
-	if err != nil {
-		return nil, "", err
-	}
-	b, err := source.whole()
-	if err != nil {
-		return nil, "", err
-	}
-	if source.json {
-		return jsontext.Value(b), source.ContentType, nil
-	}
-	return string(b), source.ContentType, nil
-}
-
-// whole reads a source that has to stand in memory: what is sealed does.
-func (s *sourced) whole() ([]byte, error) {
-	f, err := s.open()
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b := make([]byte, s.Size, s.Size+tagSize)
-	if _, err := io.ReadFull(f, b); err != nil && err != io.EOF {
-		return nil, err
-	}
-	_, err = f.Read(make([]byte, 1)) // is it the end?
-	if err != io.EOF {
-		return nil, err
-	}
-	return b, nil
-}

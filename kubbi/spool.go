@@ -104,9 +104,10 @@ type SpoolFile interface {
 }
 
 // ClaimSpooled is Claim with the payload written to a file of the caller's while
-// it is received, so that it need not stand in memory; what was sealed has to, and so
-// has the answer of a service that speaks JSON alone. The file is overwritten, also by a
-// further attempt, and not synced.
+// it is received, so that it need not stand in memory; the answer of a service that
+// speaks JSON alone has to. What is sealed is written as it comes. It is opened once to
+// see that it is whole, and then whenever a part is read. The file is overwritten, also
+// by a further attempt, and not synced.
 //
 // Errors are those of Claim. A payload that can't be written is one with
 // Uncertain set; a claim with the same key may get it again.
@@ -115,11 +116,11 @@ func (c *Client) ClaimSpooled(ctx context.Context, urlOrToken string, spool Spoo
 	if err != nil {
 		return nil, err
 	}
-	if err := k.fits(ctx, k.largest()); err != nil {
+	if err := k.fits(ctx, c.spoolLimit); err != nil {
 		return nil, err
 	}
 	var out *Spooled
-	k.claim.limit, k.claim.receive = k.largest(), func(resp *http.Response, body io.Reader) error {
+	k.claim.limit, k.claim.receive = k.client.spoolLimit, func(resp *http.Response, body io.Reader) error {
 		got, end, err := k.coming(resp, body)
 		if err == nil {
 			out, err = got, got.keep(spool, end)
@@ -138,7 +139,9 @@ func (c *Client) ClaimSpooled(ctx context.Context, urlOrToken string, spool Spoo
 
 // ClaimTo is Claim with the payload given to take while it is received. Within take
 // each part is opened once, in their order; after it none can be. For a further
-// attempt take is called again, and what it did before is void.
+// attempt take is called again, and what it did before is void. What is sealed is
+// opened while it comes. Each byte is the sender's, but not before ClaimTo has returned
+// is it known that none are missing.
 //
 // A service that keeps nothing for a claim (Grace is 0) would give no second chance.
 // Its payload goes to the file that spool makes, and take is called when all of it is
@@ -150,14 +153,14 @@ func (c *Client) ClaimTo(ctx context.Context, urlOrToken string, spool func() (S
 	if err != nil {
 		return nil, err
 	}
-	if err := k.fits(ctx, k.largest()); err != nil {
+	if err := k.fits(ctx, c.spoolLimit); err != nil {
 		return nil, err
 	}
 	var (
 		out    *Spooled
 		failed error // of take
 	)
-	k.claim.limit, k.claim.receive = k.largest(), func(resp *http.Response, body io.Reader) error {
+	k.claim.limit, k.claim.receive = k.client.spoolLimit, func(resp *http.Response, body io.Reader) error {
 		got, end, err := k.coming(resp, body)
 		if err != nil {
 			return err
@@ -172,10 +175,17 @@ func (c *Client) ClaimTo(ctx context.Context, urlOrToken string, spool func() (S
 			failed = take(out)
 			return nil
 		}
-		if err := k.opened(got); err != nil {
-			return err
+		var in *insideSealed
+		if k.unsealing != nil {
+			if in, end, err = k.unsealing.openComing(got, end); err != nil {
+				return err
+			}
 		}
 		failed = take(got)
+		if damage := in.damage(); failed != nil && damage != nil {
+			failed = nil
+			return damage
+		}
 		switch end := ctx.Err(); {
 		case failed != nil && end != nil:
 			return fmt.Errorf("%w: %w", errCutShort, end)
@@ -193,14 +203,6 @@ func (c *Client) ClaimTo(ctx context.Context, urlOrToken string, spool func() (S
 	}
 	k.arrived(ctx, &out.Grace, &out.release)
 	return out, nil
-}
-
-// largest is how many bytes an answer may have that goes to a file.
-func (k *claiming) largest() int64 {
-	if k.unsealing != nil {
-		return k.client.answerLimit // it has to stand in memory
-	}
-	return k.client.spoolLimit
 }
 
 // coming gives a payload whose parts are still to be read, once each, and what says
@@ -232,14 +234,15 @@ func (k *claiming) inParts(resp *http.Response, a *arriving) (out *Spooled, end 
 	return out, end, nil
 }
 
-// openKept opens what is sealed, and keeps how it came.
+// openKept opens what is sealed and can be read again, and keeps how it came.
 func (k *claiming) openKept(got *Spooled) error {
-	if k.unsealing != nil {
-		came := *got
-		came.Parts = slices.Clone(got.Parts)
-		got.came = &came
+	if k.unsealing == nil {
+		return nil
 	}
-	return k.opened(got)
+	came := *got
+	came.Parts = slices.Clone(got.Parts)
+	got.came = &came
+	return k.unsealing.openKept(got)
 }
 
 // keepIn is keep into a file that is made.
@@ -329,60 +332,6 @@ func inParts(r *api.ClaimResponse) (*Spooled, error) {
 	}
 	return out, nil
 }
-
-// opened opens what is sealed, all of it or nothing. It then stands in memory.
-func (k *claiming) opened(out *Spooled) error {
-	key := k.unsealing
-	if key == nil {
-		return nil
-	}
-	open := func(p Part) (*sealed, error) {
-		r, err := p.open()
-		if err != nil {
-			return nil, err
-		}
-		return key.openLarge(r, p.Size)
-	}
-	if out.Files == nil {
-		s, err := open(out.Parts[0])
-		if err == nil {
-			err = checkContent(s)
-		}
-		if err != nil {
-			return cantOpen(err)
-		}
-		out.ContentType, out.Parts[0] = s.contentType, inMemory(s)
-		return nil
-	}
-	files, parts, names := make([]api.ClaimedFile, len(out.Files)), make([]Part, len(out.Files)), map[string]bool{}
-	for i, f := range out.Files {
-		if f.Encoding != "" {
-			return cantOpen(errSealForm)
-		}
-		s, err := open(out.Parts[i])
-		if err != nil {
-			return cantOpen(err)
-		}
-		l, err := key.fileLabel(s, f.Name, len(files), names)
-		if err != nil {
-			return cantOpen(err)
-		}
-		at, p := s.part.File-1, inMemory(s)
-		if p.Name = l.Name; parts[at].open != nil {
-			return cantOpen(errSealPlace)
-		}
-		if l.Role != "" {
-			p.Role = &l.Role
-		}
-		parts[at], files[at] = p, api.ClaimedFile{Name: p.Name, ContentType: p.ContentType, SizeBytes: p.Size, Role: p.Role, Encoding: l.Encoding}
-	}
-	if out.Files, out.Parts = files, parts; len(files) == 0 {
-		return cantOpen(errSealPlace)
-	}
-	return nil
-}
-
-func inMemory(s *sealed) Part { return partInMemory("", s.contentType, nil, s.data) }
 
 func partInMemory(name, contentType string, role *string, data []byte) Part {
 	return Part{Name: name, ContentType: contentType, Role: role, Size: int64(len(data)), open: func() (io.Reader, error) { return bytes.NewReader(data), nil }}

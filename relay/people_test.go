@@ -360,8 +360,8 @@ func TestPageOfFailures(t *testing.T) {
 func TestSealedPage(t *testing.T) {
 	r := newRig(t)
 	for metadata, want := range map[string]string{
-		`{"sealed":{"v":1,"kid":"XrpNgJrXtpReW7UW"}}`: ` data-sealed data-version="1" data-kid="XrpNgJrXtpReW7UW"`,
-		`{"sealed":{"v":1,"kid":"\"><b>"}}`:           ` data-sealed data-version="1" data-kid="&#34;&gt;&lt;b&gt;"`,
+		`{"sealed":{"v":2,"kid":"XrpNgJrXtpReW7UW"}}`: ` data-sealed data-version="2" data-kid="XrpNgJrXtpReW7UW"`,
+		`{"sealed":{"v":2,"kid":"\"><b>"}}`:           ` data-sealed data-version="2" data-kid="&#34;&gt;&lt;b&gt;"`,
 		`{"sealed":{"v":"x"}}`:                        ` data-sealed data-version="0" data-kid=""`,
 		`{"sealed":true}`:                             "",
 	} {

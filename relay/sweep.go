@@ -14,9 +14,14 @@ import (
 const (
 	sweepBatch = 64          // kubbis in one step, so that claims need not wait long
 	firstSweep = time.Second // after the start, so that a short-lived process does none
+
+	// What has ended is wiped within a second: soon after it is due, though not for
+	// each by itself where many end.
+	sweepPause  = 250 * time.Millisecond
+	sweepSpread = 150 * time.Millisecond
 )
 
-// Run sweeps the store now and then and delivers webhook receipts until ctx
+// Run sweeps the store whenever something is due, and now and then, and delivers webhook receipts until ctx
 // ends, and returns nil. A sweep that fails is logged, and tried again when the
 // next is due.
 func (rl *Relay) Run(ctx context.Context) error {
@@ -43,9 +48,30 @@ func (rl *Relay) Run(ctx context.Context) error {
 		if err != nil {
 			rl.cfg.Logger.LogAttrs(ctx, slog.LevelError, "sweep failed", slog.Any("err", err))
 		}
-		// Several processes sweep one store: jitter keeps them from doing it at once.
-		wait = rl.cfg.SweepEvery*3/4 + rand.N(rl.cfg.SweepEvery/2+1)
+		wait = rl.nextSweep(ctx)
 	}
+}
+
+// nextSweep says how long to wait for the next sweep: until something is due, or
+// SweepEvery. What somebody else creates or claims meanwhile is due later than
+// that, or the sweep comes early enough to see it.
+func (rl *Relay) nextSweep(ctx context.Context) time.Duration {
+	// Several processes sweep one store: jitter keeps them from doing it at once.
+	wait := rl.cfg.SweepEvery*3/4 + rand.N(rl.cfg.SweepEvery/2+1)
+	wait = min(wait, time.Duration(rl.cfg.Limits.MinTTLSeconds)*time.Second*3/4)
+	if rl.cfg.Grace > 0 {
+		wait = min(wait, max(rl.cfg.Grace*3/4, sweepPause))
+	}
+	due, err := rl.cfg.Store.Due(ctx)
+	switch {
+	case err != nil:
+		if ctx.Err() == nil {
+			rl.cfg.Logger.LogAttrs(ctx, slog.LevelError, "next sweep is not known", slog.Any("err", err))
+		}
+	case !due.IsZero():
+		wait = min(wait, max(due.Sub(rl.now()), sweepPause)+rand.N(sweepSpread))
+	}
+	return wait
 }
 
 // Sweep does all that time has brought, in small batches: it expires, wipes,

@@ -29,6 +29,7 @@ const (
 // together. All that is its own hangs on it.
 type caller struct {
 	server     *Server
+	token      string // the name of its token; "": it has none
 	client     *kubbi.Client
 	streamable *mcpserver.StreamableHTTPServer
 	sse        *mcpserver.SSEServer
@@ -71,11 +72,16 @@ func (h *HTTP) forCaller(next func(http.ResponseWriter, *http.Request, *caller))
 				return
 			}
 		}
-		if p.status == http.StatusUnauthorized {
-			w.Header().Set("WWW-Authenticate", h.challenge(r, p))
-		}
-		h.refuse(w, nil, p)
+		h.refuseCaller(w, r, p)
 	}
+}
+
+// refuseCaller refuses a request because of who makes it.
+func (h *HTTP) refuseCaller(w http.ResponseWriter, r *http.Request, p *problem) {
+	if p.status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", h.challenge(r, p))
+	}
+	h.refuse(w, nil, p)
 }
 
 // get finds the caller of an identity, or makes it, for the time of a request:
@@ -150,7 +156,7 @@ func (cs *callers) make(ctx context.Context, id identity, hash [sha256.Size]byte
 		h.log.Error("make a caller's server", "caller", name, "error", err)
 		return nil, &problem{status: http.StatusInternalServerError, reason: "internal", message: errInternal.Error()}
 	}
-	c := &caller{server: s, client: client}
+	c := &caller{server: s, token: id.name, client: client}
 	c.sessions = newSessions(h, c)
 	c.streamable = newStreamable(c)
 	c.sse = newSSE(c)

@@ -8,8 +8,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
+	"kubbi-mcp/internal/share"
 	"kubbi-mcp/internal/webpath"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/tools"
@@ -27,7 +29,7 @@ type HTTPConfig struct {
 	Connect func(ctx context.Context, name, apiKey string) (*kubbi.Client, error)
 
 	Tokens  []Token                // who may call; none: whoever can connect
-	OwnKeys bool                   // with Tokens: a valid key of the Kubbi API is as good as a token
+	OwnKeys bool                   // with Tokens: a valid key of the Kubbi API is as good as a token, but for the metrics
 	Files   map[string]files.Rules // what callers with a token may touch, by its name; else Server.Files
 
 	PublicURL   string   // under which callers know the server, as https://kubbi.example.com; "": as they say in Host
@@ -40,6 +42,7 @@ type HTTPConfig struct {
 
 // HTTPLimits bounds what callers may take. A zero field has the default.
 type HTTPLimits struct {
+	MaxConns      int           // connections open at once, half of them from one address or IPv6 /64; 8,192
 	MaxBody       int           // bytes of a request; 72 MiB, the largest package in base64
 	MaxSessions   int           // open at once, of one caller; 2,000
 	MaxCalls      int           // running at once, of one caller; 256
@@ -53,7 +56,11 @@ type HTTPLimits struct {
 	Drain         time.Duration // for running calls, once the server is told to stop; 15 s
 }
 
+// DefaultMaxConns is HTTPLimits.MaxConns, unless it is given.
+const DefaultMaxConns = 8192
+
 func (l HTTPLimits) withDefaults() HTTPLimits {
+	set(&l.MaxConns, DefaultMaxConns)
 	set(&l.MaxBody, DefaultMaxMessageBytes)
 	set(&l.MaxSessions, 2000)
 	set(&l.MaxCalls, 256)
@@ -183,6 +190,11 @@ func (h *HTTP) Serve(ctx context.Context, l net.Listener) error {
 		defer close(sweeping)
 		h.callers.sweep(base)
 	}()
+	l = share.NewListener(l, share.Config{
+		Most: h.limits.MaxConns, PerSource: max(1, h.limits.MaxConns/2),
+		Source:  func(a net.Addr) netip.Prefix { return networkOf(a.String()) },
+		Refused: func() { h.cfg.Metrics.refused("too_many_connections") },
+	})
 	served := make(chan error, 1)
 	go func() {
 		if srv.TLSConfig != nil {
@@ -238,6 +250,12 @@ func (h *HTTP) serveHealth(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write([]byte(`{"status":"ok"}` + "\n"))
 }
 
-func (h *HTTP) serveMetrics(w http.ResponseWriter, r *http.Request, _ *caller) {
+// serveMetrics answers with the numbers of all callers together. Where tokens are
+// configured, they are not for somebody who has none.
+func (h *HTTP) serveMetrics(w http.ResponseWriter, r *http.Request, c *caller) {
+	if len(h.cfg.Tokens) > 0 && c.token == "" {
+		h.refuseCaller(w, r, unauthorized("The metrics are those of all callers, and need a token: Authorization: Bearer TOKEN"))
+		return
+	}
 	h.cfg.Metrics.Handler().ServeHTTP(w, r)
 }

@@ -49,7 +49,7 @@ func NewMetrics(version string) *Metrics {
 		answerBytes:  counter("kubbi_mcp_answer_bytes_total", "Bytes of content in the results of tool calls.", "transport"),
 		sessions:     gauge("kubbi_mcp_sessions", "Open sessions.", "transport"),
 		streams:      gauge("kubbi_mcp_streams", "Open streams of notifications.", "transport"),
-		refusals:     counter("kubbi_mcp_refused_total", "HTTP requests refused before MCP saw them, by the reason.", "reason"),
+		refusals:     counter("kubbi_mcp_refused_total", "HTTP requests and connections refused before MCP saw them, by the reason.", "reason"),
 	}
 	build := gauge("kubbi_mcp_build_info", "1, with the version that runs.", "version")
 	build.WithLabelValues(version).Set(1)
@@ -73,7 +73,7 @@ func NewMetrics(version string) *Metrics {
 func refusalReasons() []string {
 	return []string{
 		"bad_request", "draining", "host", "internal", "no_session", "origin", "overloaded", "path", "rate_limited", "too_large",
-		"too_many_calls", "too_many_sessions", "too_slow", "unauthorized", "unavailable",
+		"too_many_calls", "too_many_connections", "too_many_sessions", "too_slow", "unauthorized", "unavailable",
 	}
 }
 

@@ -163,7 +163,7 @@ func TestRefusalReasons(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reason := regexp.MustCompile(`(?:(?:refusal|busy)\([\w.]+,\s*|\breason:\s*)"([^"]+)"`)
+	reason := regexp.MustCompile(`(?:(?:refusal|busy)\([\w.]+,\s*|\breason:\s*|\.refused\()"([^"]+)"`)
 	found := map[string]bool{}
 	for _, f := range files {
 		if strings.HasSuffix(f, "_test.go") {

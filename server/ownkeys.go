@@ -30,11 +30,17 @@ func sourceOf(id identity, peer string) keySource {
 	if id.name != "" {
 		return keySource{token: id.name}
 	}
+	return keySource{address: networkOf(peer)}
+}
+
+// networkOf is what counts as one address of a connection's other end. It is not
+// valid for what is no address, as that of a Unix socket.
+func networkOf(peer string) netip.Prefix {
 	at, err := netip.ParseAddrPort(peer)
 	if err != nil {
-		return keySource{}
+		return netip.Prefix{}
 	}
-	return keySource{address: misslimit.Network(at.Addr())}
+	return misslimit.Network(at.Addr())
 }
 
 func wrongKey() *problem {

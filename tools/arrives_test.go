@@ -127,7 +127,7 @@ func TestLyingInspect(t *testing.T) {
 	}
 }
 
-// TestLyingSealed is that of a sealed kubbi, which is opened in no answer.
+// TestLyingSealed is that of a sealed kubbi: what came is not what was sealed.
 func TestLyingSealed(t *testing.T) {
 	l := &liar{grace: true, payload: strings.Repeat("a", 3<<20)}
 	srv := httptest.NewServer(l)
@@ -144,7 +144,7 @@ func TestLyingSealed(t *testing.T) {
 	c := saverReceiving(t, srv.URL, t.TempDir(), t.TempDir(), true)
 	res := c.call(t, "claim", fmt.Sprintf(`{"claim_url":%q}`, sent.ClaimURL))
 	text := textOf(t, res)
-	if !res.IsError || len(text) > 2000 || strings.Contains(text, "aaaaaaaa") || l.claims.Load() != 1 || !strings.Contains(text, "not lost") {
+	if !res.IsError || len(text) > 2000 || strings.Contains(text, "aaaaaaaa") || l.claims.Load() != 1 || !strings.Contains(text, "can't be opened") {
 		t.Errorf("%d claims, %.2000s", l.claims.Load(), text)
 	}
 }

@@ -199,19 +199,19 @@ type obstacle string
 // whether the size of the payload is known.
 func (t *toolset) obstacleOf(seen *kubbi.Inspected, images bool) (why obstacle, sized bool) {
 	size, known := sizeOf(seen)
-	sealed := kubbi.IsSealed(seen)
-	if sealed {
-		size = size / 4 * 3 // what is sealed stands there in base64
-	}
+	sealed := kubbi.IsSealed(seen) // what is in it, and how many files, is not seen yet
 	need := int64(resultOverhead)
 	for _, f := range seen.Files {
 		need += fileOverhead
 		switch {
-		case sealed && kubbi.IsSealedText(seen), !sealed && isText(f.ContentType):
+		case sealed && kubbi.IsSealedText(seen):
+		case sealed:
+			return "it is sealed, and its sender does not say that all of it is text", known
+		case isText(f.ContentType):
 			need += int64(len(f.Name))
-		case !sealed && isImage(f.ContentType) && images:
+		case isImage(f.ContentType) && images:
 			size += f.SizeBytes / 3 // base64
-		case !sealed && isImage(f.ContentType):
+		case isImage(f.ContentType):
 			return "it holds images, which many hosts do not pass on; with images: inline they are shown where the host can", known
 		default:
 			return "it holds binary files", known

@@ -138,7 +138,7 @@ func (t *toolset) contentOf(ctx context.Context, in sendInput, p *kubbi.SendPara
 		return nil, err
 	}
 	p.Source = &kubbi.Source{ContentType: l.Type, Size: l.size, Open: l.open}
-	return l, checkSealed(p.Sealed, l.size)
+	return l, nil
 }
 
 // source is the file as it goes out in a package.
@@ -148,17 +148,6 @@ func (l *localFile) source() kubbi.Source {
 		s.Encoding = api.EncodingBase64
 	}
 	return s
-}
-
-// maxSealed is how much can be sent sealed by path, in bytes: what is sealed
-// stands in memory.
-const maxSealed = 64 << 20
-
-func checkSealed(sealed bool, size int64) error {
-	if sealed && size > maxSealed {
-		return argumentError(fmt.Sprintf("More than %d MiB can't be sent sealed.", maxSealed>>20))
-	}
-	return nil
 }
 
 // given is the source of a file whose content is among the arguments.

@@ -64,7 +64,7 @@ func (t *toolset) showLarge(ctx context.Context, in claimInput, key *claimKey, g
 	s := t.saver
 	sealed := kubbi.IsSealed(&kubbi.Inspected{InspectResponse: api.InspectResponse{Metadata: got.Metadata}})
 	size := resultOverhead + partsSize(got)
-	if size <= t.MaxInline && !sealed {
+	if size <= t.MaxInline && !sealed { // small answers were opened in memory
 		whole, err := got.Claimed()
 		if err != nil {
 			return nil, s.notSaved(err, key, got)
@@ -72,7 +72,7 @@ func (t *toolset) showLarge(ctx context.Context, in claimInput, key *claimKey, g
 		return t.show(ctx, in, key, whole)
 	}
 	why := tooLarge(size, t.MaxInline)
-	if sealed { // and not opened
+	if sealed { // so no plaintext is kept that nobody asked for
 		return nil, s.notOpened(errors.New(string(why)), key, got)
 	}
 	if !t.Received {

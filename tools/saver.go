@@ -163,7 +163,7 @@ func (s *Saver) save(ctx context.Context, claimURL string, how repeats, open fun
 		return nil, nil, err
 	}
 	defer closeBatch()
-	if seen != nil && seen.Type == api.TypePackage {
+	if seen != nil && seen.Type == api.TypePackage && !kubbi.IsSealed(seen) {
 		batch.Named()
 	}
 	names, err := files.SaveNames(namesOf(seen))

@@ -68,8 +68,17 @@ func TestSweepSaves(t *testing.T) {
 	if err := os.WriteFile(own, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	half := func(id string) string { // as where no file can be without a name
+		path := filepath.Join(dir, ".kubbi-"+id+"ABCDEFGHIJ.tmp")
+		if err := os.WriteFile(path, []byte("half"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	ofLive, ofDead := half(live.ID()), half(dead.ID())
 	NewState(top).Sweep()
-	if got := namesIn(t, dir); len(got) != 2 || !strings.Contains(strings.Join(got, " "), ".kubbi-"+live.ID()) {
+	got := strings.Join(namesIn(t, dir), " ")
+	if !strings.Contains(got, filepath.Base(own)) || !strings.Contains(got, filepath.Base(ofLive)) || strings.Contains(got, filepath.Base(ofDead)) {
 		t.Errorf("in the folder: %v; live %s, dead %s", got, live.ID(), dead.ID())
 	}
 	if got := namesIn(t, saves); len(got) != 2 { // the live one, and that on a drive

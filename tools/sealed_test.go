@@ -1,12 +1,25 @@
 package tools
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/mark3labs/mcp-go/mcp"
 
+	"kubbi-mcp/kubbi"
+	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay/relaytest"
 )
 
@@ -66,6 +79,75 @@ func TestSealed(t *testing.T) {
 		}
 		if strings.Contains(c.log.String(), key) || strings.Contains(c.log.String(), "the-plaintext") {
 			t.Errorf("%s: the log shows a secret", what)
+		}
+	}
+}
+
+// TestSealedForgedLeavesNothing saves what was changed or cut off at its end, when most
+// of it has been written: nothing is left of it, and the same claim gives the payload
+// once the way is clear.
+func TestSealedForgedLeavesNothing(t *testing.T) {
+	sender, relay := newSender(t)
+	origin, err := url.Parse(relay.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const segment = 64 << 10
+	text := strings.Repeat("s3cr3t ", 100_000) // eleven segments
+	for name, change := range map[string]func([]byte) []byte{
+		"last byte":     func(b []byte) []byte { b[len(b)-1] ^= 1; return b },
+		"fifth segment": func(b []byte) []byte { b[5*segment] ^= 1; return b },
+		"cut off":       func(b []byte) []byte { return b[:len(b)-segment] },
+	} {
+		sent, err := sender.SendFiles(t.Context(), kubbi.SendFilesParams{Sealed: true, MaxRetrievals: 1, Files: []kubbi.File{
+			{Name: "first.txt", Content: "first", ContentType: "text/plain"}, {Name: "second.txt", Content: text, ContentType: "text/plain"},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var clear atomic.Bool
+		proxy := httptest.NewServer(&httputil.ReverseProxy{
+			Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(origin) },
+			ModifyResponse: func(resp *http.Response) error {
+				if resp.Header.Get("Content-Type") != api.TypeRaw || clear.Load() {
+					return nil
+				}
+				b, err := io.ReadAll(resp.Body)
+				if err != nil {
+					return err
+				}
+				line, sealed, _ := bytes.Cut(b, []byte("\n"))
+				size := fmt.Sprintf(`"size_bytes":%d`, len(sealed))
+				sealed = change(sealed)
+				line = bytes.Replace(line, []byte(size), fmt.Appendf(nil, `"size_bytes":%d`, len(sealed)), 1)
+				b = append(append(bytes.Clone(line), '\n'), sealed...)
+				resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(b)), int64(len(b))
+				resp.Header.Set("Content-Length", strconv.Itoa(len(b)))
+				return nil
+			},
+		})
+		defer proxy.Close()
+		state, dir := t.TempDir(), t.TempDir()
+		c := saver(t, proxy.URL, state, dir, "", nil)
+		args := fmt.Sprintf(`{"claim_url":%q,"save_to":%q}`, strings.Replace(sent.ClaimURL, relay.URL, proxy.URL, 1), dir)
+		res := c.call(t, "claim", args)
+		if told := textOf(t, res); !res.IsError || !strings.Contains(told, "can't be opened") || strings.Contains(told, "s3cr3t") || strings.Contains(told, "first.txt") {
+			t.Errorf("%s: %.500s", name, told)
+		}
+		if left := namesIn(t, dir); len(left) > 0 {
+			t.Errorf("%s: left: %v", name, left)
+		}
+		for _, path := range namesIn(t, state) {
+			if b, _ := os.ReadFile(path); bytes.Contains(b, []byte("s3cr3t")) {
+				t.Errorf("%s: %s holds plaintext", name, path)
+			}
+		}
+		clear.Store(true)
+		if res := c.call(t, "claim", args); res.IsError {
+			t.Errorf("%s: claimed again: %.500s", name, textOf(t, res))
+		}
+		if b, err := os.ReadFile(filepath.Join(dir, "second.txt")); err != nil || string(b) != text {
+			t.Errorf("%s: %d bytes were saved, %v", name, len(b), err)
 		}
 	}
 }

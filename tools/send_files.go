@@ -58,7 +58,7 @@ func (t *toolset) sendFiles() definition {
 		hints{readOnly: false, destructive: false, idempotent: false, openWorld: true},
 		func(ctx context.Context, in sendFilesInput) (*mcp.CallToolResult, error) {
 			sealed := t.sealed(in.Sealed)
-			p, err := t.packageOf(ctx, in.Files, sealed)
+			p, err := t.packageOf(ctx, in.Files)
 			if err == nil && !sealed {
 				err = p.nameFor(ctx, t.Client)
 			}
@@ -139,7 +139,7 @@ func isBinary(t string) bool {
 
 // packageOf gathers the files of a package. Unless all of them come with the
 // arguments they are sources, which are read while they are sent.
-func (t *toolset) packageOf(ctx context.Context, in []fileInput, sealed bool) (*outgoing, error) {
+func (t *toolset) packageOf(ctx context.Context, in []fileInput) (*outgoing, error) {
 	var out outgoing
 	byPath := slices.ContainsFunc(in, func(f fileInput) bool { return f.Path != "" })
 	var rules files.Rules
@@ -147,7 +147,6 @@ func (t *toolset) packageOf(ctx context.Context, in []fileInput, sealed bool) (*
 		rules = t.rules(ctx) // the host may be asked for its roots
 	}
 	seen := taken{}
-	size := int64(0)
 	for i, f := range in {
 		if err := f.settle(); err != nil {
 			return nil, argumentError(fmt.Sprintf("files.%d: %s", i, err))
@@ -177,12 +176,11 @@ func (t *toolset) packageOf(ctx context.Context, in []fileInput, sealed bool) (*
 				return nil, err
 			}
 			l.place = len(out.sources)
-			size += l.size
 			out.sources = append(out.sources, l.source())
 			out.local = append(out.local, l)
 		}
 	}
-	return &out, checkSealed(sealed, size)
+	return &out, nil
 }
 
 // sent is what the result says of the files that went by their paths.

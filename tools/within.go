@@ -36,7 +36,7 @@ func (s *Saver) within(ctx context.Context, claimURL string, limit int64, key *c
 	return small, large, done, err
 }
 
-// notOpened keeps an answer that is still sealed, and more than was to be opened.
+// notOpened keeps a sealed payload that is too large to be shown, as it came.
 func (s *Saver) notOpened(err error, key *claimKey, got *kubbi.Spooled) error {
 	if got.Grace > 0 {
 		return s.notSaved(err, key, got)

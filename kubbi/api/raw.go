@@ -20,6 +20,13 @@ import (
 // it says base64: that is only how others get it in JSON.
 const TypeRaw = "application/vnd.kubbi.raw"
 
+// TypeSealed is the media type of a sealed payload, and SealedName the name of the
+// one file that it is, as others see it.
+const (
+	TypeSealed = "application/vnd.kubbi.sealed"
+	SealedName = "sealed"
+)
+
 // HeaderAcceptPost is on the answers to GET /health and to creates, as W3C's Linked
 // Data Platform has it: the media types that a create may have. One that names
 // TypeRaw comes from a relay of ours.

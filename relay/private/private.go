@@ -17,7 +17,8 @@ import (
 
 const maxFile = 1 << 20 // bytes
 
-// MakeDir makes a directory, and those above it, that its owner alone may use.
+// MakeDir makes a directory, and those above it, that its owner alone may use, and
+// makes their names durable.
 func MakeDir(dir string) error { return makeDir(dir) }
 
 // Read reads a file of at most 1 MiB, and refuses one that others may read. A

@@ -3,8 +3,10 @@
 package private
 
 import (
+	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"syscall"
 )
 
@@ -25,7 +27,34 @@ func giveTo(other fs.FileInfo, name string) error {
 	return os.Chown(name, int(st.Uid), int(st.Gid))
 }
 
-func makeDir(dir string) error { return os.MkdirAll(dir, 0o700) }
+func makeDir(dir string) error {
+	made, err := missing(dir)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for _, d := range made {
+		// A parent that we may not read cannot be synced: nothing is lost but what
+		// the file system does not promise by itself.
+		if err := syncDir(filepath.Dir(d)); err != nil && !errors.Is(err, fs.ErrPermission) {
+			return err
+		}
+	}
+	return nil
+}
+
+// missing gives the directories that are not there, of dir and those above it.
+func missing(dir string) (dirs []string, err error) {
+	for dir = filepath.Clean(dir); ; dir = filepath.Dir(dir) {
+		_, err := os.Stat(dir)
+		if !errors.Is(err, fs.ErrNotExist) || dir == filepath.Dir(dir) {
+			return dirs, err
+		}
+		dirs = append(dirs, dir)
+	}
+}
 
 func rename(from, to string) error { return os.Rename(from, to) }
 

@@ -3,13 +3,11 @@ package service
 import (
 	"errors"
 	"io"
-	"net"
 	"net/http"
-	"net/netip"
 	"strconv"
-	"sync"
 	"time"
 
+	"kubbi-mcp/internal/share"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay"
 )
@@ -18,15 +16,15 @@ import (
 // one address. Others are told to come again, which every client of the API does
 // by itself.
 func (s *Service) limited(next http.Handler) http.Handler {
-	shares := shares{most: shareOf(s.cfg.Limits.Requests)}
+	shares := share.NewCounter(share.Of(s.cfg.Limits.Requests))
 	proxies := s.cfg.Relay.TrustedProxies
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		source := proxies.SourceOf(r)
-		if !shares.take(source) {
+		if !shares.Take(source) {
 			s.refuseRequest(w)
 			return
 		}
-		defer shares.give(source)
+		defer shares.Give(source)
 		select {
 		case s.running <- struct{}{}:
 			defer func() { <-s.running }()
@@ -42,65 +40,6 @@ func (s *Service) refuseRequest(w http.ResponseWriter) {
 	w.Header().Set("Retry-After", strconv.Itoa(1))
 	w.Header().Set("Cache-Control", "no-store")
 	relay.WriteError(w, api.CodeUnavailable, "the relay has too much to do right now; try again")
-}
-
-// bounded is a listener that closes connections above a number of open ones
-// at once: one that waited would hold up those that come to an end. One address
-// has a share of them, so that it can't shut out all others; a trusted proxy has
-// no share of its own, since everybody comes through it.
-type bounded struct {
-	net.Listener
-	most    int
-	shares  shares
-	proxies relay.Proxies
-	refused func()
-
-	mu   sync.Mutex
-	open int
-}
-
-func (l *bounded) Accept() (net.Conn, error) {
-	for {
-		c, err := l.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		source := l.proxies.Source(c.RemoteAddr())
-		if l.take(source) {
-			return &boundedConn{Conn: c, l: l, source: source}, nil
-		}
-		l.refused()
-		_ = c.Close()
-	}
-}
-
-func (l *bounded) take(source netip.Prefix) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.open >= l.most || !l.shares.take(source) {
-		return false
-	}
-	l.open++
-	return true
-}
-
-func (l *bounded) give(source netip.Prefix) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.open--
-	l.shares.give(source)
-}
-
-type boundedConn struct {
-	net.Conn
-	l      *bounded
-	source netip.Prefix
-	once   sync.Once
-}
-
-func (c *boundedConn) Close() error {
-	c.once.Do(func() { c.l.give(c.source) })
-	return c.Conn.Close()
 }
 
 // paced gives a client time by what it has read or written: a fixed time for a

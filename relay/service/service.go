@@ -20,6 +20,7 @@ import (
 	"sync"
 	"time"
 
+	"kubbi-mcp/internal/share"
 	"kubbi-mcp/internal/webpath"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay"
@@ -39,7 +40,7 @@ type Config struct {
 // Limits bounds what clients may take. A zero field has the default.
 type Limits struct {
 	Connections int           // open at once; 4,096
-	PerAddress  int           // of these, of one address or IPv6 /64 that is no trusted proxy; a quarter: see shareOf
+	PerAddress  int           // of these, of one address or IPv6 /64 that is no trusted proxy; a quarter: see share.Of
 	Requests    int           // running at once; 512, a quarter of one address, as of connections
 	Header      time.Duration // until a request's headers are there; 10 s
 	Stall       time.Duration // for a body or an answer, beside what it takes at MinRate; 30 s
@@ -51,7 +52,7 @@ type Limits struct {
 
 func (l Limits) withDefaults() Limits {
 	set(&l.Connections, 4096)
-	set(&l.PerAddress, shareOf(l.Connections))
+	set(&l.PerAddress, share.Of(l.Connections))
 	set(&l.Requests, 512)
 	set(&l.Header, 10*time.Second)
 	set(&l.Stall, 30*time.Second)
@@ -152,10 +153,11 @@ func (s *Service) Serve(ctx context.Context, l, scrape net.Listener) error {
 		serve(own, scrape, false)
 	}
 	srv := s.clientServer(life)
-	clients := &bounded{
-		Listener: l, most: s.cfg.Limits.Connections, shares: shares{most: s.cfg.Limits.PerAddress},
-		proxies: s.cfg.Relay.TrustedProxies, refused: s.metrics.refusedConnection,
-	}
+	// A trusted proxy has no share of its own, since everybody comes through it.
+	clients := share.NewListener(l, share.Config{
+		Most: s.cfg.Limits.Connections, PerSource: s.cfg.Limits.PerAddress,
+		Source: s.cfg.Relay.TrustedProxies.Source, Refused: s.metrics.refusedConnection,
+	})
 	serve(srv, clients, srv.TLSConfig != nil)
 	var err error
 	select {

@@ -5,7 +5,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"runtime"
 	"strconv"
 	"strings"
@@ -88,31 +87,6 @@ func TestShares(t *testing.T) {
 		if got := (Limits{Connections: connections}).withDefaults().PerAddress; got != want {
 			t.Errorf("of %d connections an address has %d, want %d", connections, got, want)
 		}
-	}
-	// A /64 counts as one, and nothing is kept of those that have gone.
-	l := &bounded{most: 10, shares: shares{most: 2}}
-	at := func(ip string) net.Addr {
-		return net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(ip), 1))
-	}
-	var taken []netip.Prefix
-	for _, tc := range []struct {
-		ip string
-		ok bool
-	}{{"2001:db8::1", true}, {"2001:db8::2:1", true}, {"2001:db8::3", false}, {"2001:db8:0:1::1", true}, {"192.0.2.1", true}, {"::ffff:192.0.2.1", true}, {"192.0.2.1", false}, {"192.0.2.2", true}} {
-		source := l.proxies.Source(at(tc.ip))
-		ok := l.take(source)
-		if ok != tc.ok {
-			t.Errorf("%s: taken %v", tc.ip, ok)
-		}
-		if ok {
-			taken = append(taken, source)
-		}
-	}
-	for _, source := range taken {
-		l.give(source)
-	}
-	if l.open != 0 || len(l.shares.of) != 0 {
-		t.Errorf("%d are open, of %v", l.open, l.shares.of)
 	}
 }
 

@@ -328,6 +328,11 @@ type Store interface {
 	// ExpiresAt. It may run in many places at once.
 	Sweep(ctx context.Context, now time.Time, retention time.Duration, limit int) (Swept, error)
 
+	// Due returns when time will next have a Sweep set something Expired, or wipe
+	// something, as far as is known now; zero if nothing waits for that. It may be
+	// too early, never too late. What is created or claimed later is not in it.
+	Due(ctx context.Context) (time.Time, error)
+
 	// MasterKeys returns the ids of the master keys that payloads not yet
 	// wiped, or kubbis of waiting notices, are sealed under, each once.
 	MasterKeys(ctx context.Context) ([]string, error)

@@ -18,8 +18,9 @@ import (
 )
 
 // Batch writes files into one folder: all of them, each whole, or none. Until
-// Commit they have temporary names; they can be read by their owner alone. Close
-// must be called, and takes away what was not committed.
+// Commit they have no names, or temporary ones where the system has no other way;
+// they can be read by their owner alone. Close must be called, and takes away what
+// was not committed.
 type Batch struct {
 	dir       *os.Root
 	path      string
@@ -30,11 +31,13 @@ type Batch struct {
 	overwrite bool
 	guarded   bool   // names that CheckGuarded refuses are not written
 	cure      string // what that error says to do
+	noUnnamed bool   // as on a system that has no files without a name, for tests
 	staged    []staged
 }
 
 type staged struct {
 	Saved
+	file *os.File // without a name; nil: it has that of temp
 	temp string
 	to   string // where in dir it goes
 }
@@ -154,8 +157,8 @@ func (b *Batch) create(temp string) (*os.File, error) {
 	return b.dir.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 }
 
-// Stage writes a file under a temporary name. It is not synced before Commit, so that
-// whoever sends the bytes need not wait for the disk.
+// Stage writes a file. Commit syncs it and gives it its name, so that whoever sends
+// the bytes need not wait for the disk.
 func (b *Batch) Stage(ctx context.Context, name string, r io.Reader) error {
 	if err := CheckName(name); err != nil {
 		return err
@@ -163,22 +166,28 @@ func (b *Batch) Stage(ctx context.Context, name string, r io.Reader) error {
 	if err := b.CheckSafe([]string{name}); err != nil {
 		return err
 	}
-	temp := b.tempName()
-	f, err := b.create(temp)
+	f, temp, err := b.begin()
 	if err != nil {
 		return b.failed(name, err)
 	}
 	sum := sha256.New()
 	n, err := fill(f, io.TeeReader(&cancelled{ctx, r}, sum))
-	if cerr := f.Close(); err == nil {
+	s := staged{temp: temp, to: name, Saved: Saved{
+		Name: name, Path: b.file(name), Size: n, SHA256: hex.EncodeToString(sum.Sum(nil)),
+	}}
+	if temp == "" && err == nil {
+		s.file = f
+	} else if cerr := f.Close(); err == nil {
 		err = cerr
 	}
 	if err != nil {
-		return errors.Join(b.failed(name, err), remove.In(b.dir, temp))
+		err = b.failed(name, err)
+		if temp != "" {
+			err = errors.Join(err, remove.In(b.dir, temp))
+		}
+		return err
 	}
-	b.staged = append(b.staged, staged{temp: temp, to: name, Saved: Saved{
-		Name: name, Path: b.file(name), Size: n, SHA256: hex.EncodeToString(sum.Sum(nil)),
-	}})
+	b.staged = append(b.staged, s)
 	return nil
 }
 
@@ -224,9 +233,9 @@ func (c *cancelled) Read(p []byte) (int, error) {
 // stays, however late it appeared, and then none is named; but one with the same
 // content counts as written.
 func (b *Batch) Commit() ([]Saved, error) {
-	for _, s := range b.staged {
-		if err := b.syncStaged(s); err != nil {
-			return nil, b.failed(s.Name, err)
+	for i := range b.staged {
+		if err := b.syncStaged(&b.staged[i]); err != nil {
+			return nil, b.failed(b.staged[i].Name, err)
 		}
 	}
 	if err := b.places(); err != nil {
@@ -234,7 +243,8 @@ func (b *Batch) Commit() ([]Saved, error) {
 	}
 	var out []Saved
 	var named []string // which were not there before
-	for _, s := range b.staged {
+	for i := range b.staged {
+		s := &b.staged[i]
 		fresh, err := b.name(s)
 		if err != nil {
 			for _, n := range named {
@@ -252,7 +262,10 @@ func (b *Batch) Commit() ([]Saved, error) {
 }
 
 // syncStaged makes the content of a file last.
-func (b *Batch) syncStaged(s staged) error {
+func (b *Batch) syncStaged(s *staged) error {
+	if s.file != nil {
+		return s.file.Sync()
+	}
 	f, err := b.dir.OpenFile(s.temp, os.O_WRONLY|nonblock, 0)
 	if err != nil {
 		return err
@@ -260,8 +273,24 @@ func (b *Batch) syncStaged(s staged) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// name renames one file, and reports whether it is new there.
-func (b *Batch) name(s staged) (bool, error) {
+// name gives one file its name, and reports whether it is new there.
+func (b *Batch) name(s *staged) (bool, error) {
+	if s.file != nil && !b.overwrite && !b.made {
+		err := b.link(s.file, s.to)
+		switch {
+		case err == nil:
+			_ = s.close() // it was synced
+			return true, nil
+		case errors.Is(err, fs.ErrExist) && b.holds(s):
+			_ = s.close()
+			return false, nil
+		case errors.Is(err, fs.ErrExist):
+			return false, isThere(s)
+		}
+	}
+	if err := b.giveTemp(s); err != nil {
+		return false, b.failed(s.to, err)
+	}
 	if b.overwrite {
 		if _, err := b.dir.Lstat(s.to); err == nil && !b.made {
 			if err := wholeName(b.dir, s.to); err != nil {
@@ -278,12 +307,16 @@ func (b *Batch) name(s staged) (bool, error) {
 		return false, remove.In(b.dir, s.temp)
 	}
 	if errors.Is(err, fs.ErrExist) {
-		return false, refuse("%s is there already, and is replaced only when overwrite is set", quote(s.Path))
+		return false, isThere(s)
 	}
 	if err != nil {
 		return false, b.failed(s.to, err)
 	}
 	return true, nil
+}
+
+func isThere(s *staged) error {
+	return refuse("%s is there already, and is replaced only when overwrite is set", quote(s.Path))
 }
 
 // renameNew renames without replacing anything: a link fails where there is a
@@ -307,7 +340,7 @@ func (b *Batch) renameNew(temp, name string) error {
 }
 
 // holds reports whether the file that is in the way is the one to be written.
-func (b *Batch) holds(s staged) bool {
+func (b *Batch) holds(s *staged) bool {
 	info, err := b.dir.Lstat(s.to)
 	if err != nil || !info.Mode().IsRegular() || info.Size() != s.Size {
 		return false
@@ -348,7 +381,12 @@ func (b *Batch) Close() error { return errors.Join(b.Unstage(), b.dir.Close()) }
 // Unstage takes away what was staged, so that it can be staged again.
 func (b *Batch) Unstage() error {
 	var err error
-	for _, s := range b.staged {
+	for i := range b.staged {
+		s := &b.staged[i]
+		err = errors.Join(err, s.close())
+		if s.temp == "" {
+			continue
+		}
 		if rerr := remove.In(b.dir, s.temp); !errors.Is(rerr, fs.ErrNotExist) {
 			err = errors.Join(err, rerr)
 		}

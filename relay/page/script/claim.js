@@ -14,7 +14,6 @@ function warn(words) {
   notice.hidden = false;
 }
 
-const sealOf = (s) => (s && typeof s === "object" && !Array.isArray(s) ? s : null);
 const sealed = () => (page.dataset.sealed === undefined ? null : { v: Number(page.dataset.version), kid: page.dataset.kid });
 
 // offer shows the button if what is here can be opened with this link.
@@ -69,10 +68,10 @@ async function claim() {
 // looked at need not be what was claimed.
 async function itemsOf(text) {
   const answer = JSON.parse(text);
-  const seal = sealOf(answer.metadata?.sealed);
+  const seal = objectOf(answer.metadata?.sealed);
   const key = await unlock(seal);
+  if (key) return { answer, ...await openSealed(key, answer) };
   const isPackage = Array.isArray(answer.files);
-  if (key) return { answer, isPackage, items: await (isPackage ? openFiles : openContent)(key, answer) };
   if (isPackage) {
     const items = answer.files.map(({ name, content_type: type, role, content, encoding }) => (
       { name, type, role, data: encoding === "base64" ? fromPaddedBase64(content) : new TextEncoder().encode(content) }));

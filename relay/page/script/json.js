@@ -8,11 +8,13 @@ function stringEnd(text, start) {
   }
 }
 
+const maxDepth = 512;
+
 // readJSON reads JSON text into a tree whose numbers and strings stay as they
 // were written, which JSON.parse does not keep: {kind, start, end, nodes, keys},
-// the places being those in the text. It gives null for what is no JSON, nests
-// deeper than is sane, or has a name twice where that is not allowed.
-function readJSON(text, { twice = true, depth = 512 } = {}) {
+// the places being those in the text. It gives null for what is no JSON, or nests
+// deeper than is sane.
+function readJSON(text) {
   try {
     JSON.parse(text); // what follows may trust the text
   } catch {
@@ -40,20 +42,16 @@ function readJSON(text, { twice = true, depth = 512 } = {}) {
       at = word.lastIndex;
       return { kind: /[-0-9]/.test(first) ? "number" : "literal", start, end: at };
     }
-    if (level >= depth) throw new RangeError("too deep");
+    if (level >= maxDepth) throw new RangeError("too deep");
     const close = first === "{" ? "}" : "]";
     const node = { kind: first === "{" ? "object" : "array", start, end: 0, nodes: [], keys: first === "{" ? [] : null };
-    const seen = new Set();
     at++;
     for (skip(); text[at] !== close; skip()) {
       if (text[at] === ",") at++;
       skip();
       if (node.keys) {
         const { start, end } = string();
-        const key = JSON.parse(text.slice(start, end));
-        if (!twice && seen.has(key)) throw new RangeError("twice");
-        seen.add(key);
-        node.keys.push(key);
+        node.keys.push(JSON.parse(text.slice(start, end)));
         skip();
         at++; // the colon
       }

@@ -1,8 +1,11 @@
-// Sealed kubbis, as docs/sealed.md has them. Nothing but that one form is opened,
-// and the key goes nowhere.
+// Sealed kubbis, as docs/sealed.md has them: format 2. Nothing but that one form is
+// opened, and the key goes nowhere.
 
 // Refusal is an error whose message is for the person.
 class Refusal extends Error {}
+
+// objectOf gives an object, null for all else.
+const objectOf = (s) => (s && typeof s === "object" && !Array.isArray(s) ? s : null);
 
 const contentTypes = ["text/plain", "application/json", "text/markdown", "text/csv"];
 const roles = ["instructions", "data", "context", "config", "attachment"];
@@ -35,7 +38,7 @@ function fragmentKey() {
 }
 
 async function keyID(raw) {
-  const label = new TextEncoder().encode("kubbi-sealed-v1-kid:");
+  const label = new TextEncoder().encode("kubbi-sealed-2-kid:");
   const data = new Uint8Array(label.length + raw.length);
   data.set(label);
   data.set(raw, label.length);
@@ -43,7 +46,7 @@ async function keyID(raw) {
   return btoa(String.fromCharCode(...hash)).replaceAll("+", "-").replaceAll("/", "_").slice(0, 16);
 }
 
-// unlock gives the key for what has that seal, null for what is not sealed, and
+// unlock gives the key and its id for what has that seal, null for what is not sealed, and
 // refuses where the two do not go together. A seal is {v, kid}.
 async function unlock(seal) {
   const raw = fragmentKey();
@@ -57,96 +60,104 @@ async function unlock(seal) {
   if (raw === null) {
     throw new Refusal("The last part of the link, after the #, is not whole. It is the key. Copy the whole link again, or ask the sender for it.");
   }
-  if (seal.v !== 1) throw new Refusal("This is sealed in a way that this page does not know yet.");
+  if (seal.v !== 2) throw new Refusal("This is sealed in a way that this page does not know yet.");
   if (!globalThis.crypto?.subtle) {
     throw new Refusal("Your browser opens what is sealed only on a page that came over https, or from this machine. Use the program kubbi-mcp, with the whole link.");
   }
-  if ((await keyID(raw)) !== seal.kid) {
+  const kid = await keyID(raw);
+  if (kid !== seal.kid) {
     throw new Refusal("The key in this link is not the one for this. The part after the # was changed, or belongs to another link: ask the sender for the whole link.");
   }
-  return crypto.subtle.importKey("raw", raw, "AES-GCM", false, ["decrypt"]);
+  return { kid, hkdf: await crypto.subtle.importKey("raw", raw, "HKDF", false, ["deriveKey"]) };
 }
 
 const badForm = () => new Refusal("it does not have the form of something sealed");
-const badPlace = () => new Refusal("its files were swapped, or some are missing");
+const wasChanged = () => new Refusal("it was changed or cut off on its way, or is sealed with another key");
 
-// members gives a JSON object that has those names, those marked ? perhaps, and
-// no others, none twice.
-function members(text, ...names) {
-  const tree = readJSON(text, { twice: false, depth: 4 });
-  if (!tree?.keys) throw badForm();
-  const value = JSON.parse(text);
-  for (const name of names) {
-    if (!name.endsWith("?") && !Object.hasOwn(value, name)) throw badForm();
-  }
-  if (tree.keys.some((key) => !names.includes(key) && !names.includes(`${key}?`))) throw badForm();
-  return value;
-}
+const segmentSize = 64 * 1024, tagSize = 16, headerSize = 40, maxHead = 1024 * 1024;
 
-// openJWE decrypts one content, file or label.
-async function openJWE(key, jwe) {
-  const [head, none, iv, ciphertext, tag, ...more] = typeof jwe === "string" ? jwe.split(".") : [];
-  if (tag === undefined || more.length > 0 || head.length > 4096 || none !== "" || iv.length !== 16 || tag.length !== 22) throw badForm();
-  const [rawHead, rawIV, rawText, rawTag] = [head, iv, ciphertext, tag].map(fromBase64);
-  if (!rawHead || !rawIV || !rawText || !rawTag) throw badForm();
-  let text;
-  try {
-    text = utf8(rawHead);
-  } catch {
-    throw badForm();
-  }
-  const header = members(text, "alg", "enc", "cty", "kubbi");
-  const part = members(member(text, "kubbi"), "v", "is", "file?", "files?", "label?");
-  if (header.alg !== "dir" || header.enc !== "A256GCM" || typeof header.cty !== "string" || part.v !== 1) throw badForm();
-  const data = new Uint8Array(rawText.length + rawTag.length);
-  data.set(rawText);
-  data.set(rawTag, rawText.length);
-  try {
-    const plain = await crypto.subtle.decrypt({ name: "AES-GCM", iv: rawIV, additionalData: new TextEncoder().encode(head), tagLength: 128 }, key, data);
-    return { type: header.cty, part, data: new Uint8Array(plain) };
-  } catch {
-    throw new Refusal("it was changed on its way, or is sealed with another key");
-  }
-}
-
-async function openContent(key, answer) {
-  const { type, part, data } = await openJWE(key, answer.content);
-  const item = { type, data };
-  if (part.is !== "content" || Object.keys(part).length !== 2 || !contentTypes.includes(type)) throw badForm();
-  let text;
-  try {
-    text = utf8(data);
-    if (type === "application/json") JSON.parse(text);
-  } catch {
-    throw badForm();
-  }
-  return [item];
-}
-
-async function openFiles(key, answer) {
-  const files = answer.files, items = new Array(files.length), names = new Set();
-  if (files.length === 0) throw badPlace();
-  for (const file of files) {
-    if (file.encoding) throw badForm();
-    const { type, part, data } = await openJWE(key, file.content);
-    if (part.is !== "file" || part.files !== files.length || !Number.isInteger(part.file) || part.file < 1 || part.file > files.length ||
-        file.name !== `file-${part.file}` || items[part.file - 1]) throw badPlace();
-    const inner = await openJWE(key, part.label);
-    if (inner.part.is !== "label" || Object.keys(inner.part).length !== 2) throw badForm();
-    let text;
+// openStream opens a ciphertext of Tink's streaming AEAD, AES256-GCM-HKDF, segment
+// by segment. Only a whole one is given.
+async function openStream({ hkdf, kid }, sealed) {
+  if (sealed.length < headerSize + tagSize || sealed[0] !== headerSize) throw badForm();
+  const info = new TextEncoder().encode(`kubbi-sealed-2:${kid}`);
+  const key = await crypto.subtle.deriveKey({ name: "HKDF", hash: "SHA-256", salt: sealed.subarray(1, 33), info },
+    hkdf, { name: "AES-GCM", length: 256 }, false, ["decrypt"]);
+  const plain = new Uint8Array(sealed.length);
+  let size = 0;
+  for (let n = 0, begin = headerSize, end; n === 0 || begin < sealed.length; n++, begin = end) {
+    end = Math.min((n + 1) * segmentSize, sealed.length);
+    const iv = new Uint8Array(12);
+    iv.set(sealed.subarray(33, headerSize));
+    new DataView(iv.buffer).setUint32(7, n);
+    iv[11] = end === sealed.length ? 1 : 0;
     try {
-      text = utf8(inner.data);
+      const piece = new Uint8Array(await crypto.subtle.decrypt({ name: "AES-GCM", iv, tagLength: 8 * tagSize }, key, sealed.subarray(begin, end)));
+      plain.set(piece, size);
+      size += piece.length;
+    } catch {
+      throw wasChanged();
+    }
+  }
+  return plain.subarray(0, size);
+}
+
+// canonical is JSON with the members of its objects in order.
+const canonical = (value) => JSON.stringify(value, (_, v) => (
+  objectOf(v) ? Object.fromEntries(Object.entries(v).sort(([a], [b]) => (a < b ? -1 : 1))) : v));
+
+const isSize = (n) => Number.isSafeInteger(n) && n >= 0;
+
+// openSealed opens the answer to a claim: whether it is a package, and its items.
+async function openSealed(key, answer) {
+  const [file, ...more] = Array.isArray(answer.files) ? answer.files : [];
+  if (!file || more.length > 0 || file.encoding !== "base64" || typeof file.content !== "string") throw badForm();
+  let sealed;
+  try {
+    sealed = fromPaddedBase64(file.content);
+  } catch {
+    throw badForm();
+  }
+  const plain = await openStream(key, sealed);
+  const end = plain.indexOf(10);
+  if (end < 0 || end >= maxHead) throw badForm();
+  let head;
+  try {
+    head = objectOf(JSON.parse(utf8(plain.subarray(0, end))));
+  } catch {
+    throw badForm();
+  }
+  if (!head) throw badForm();
+  if (canonical(head.metadata) !== canonical(answer.metadata)) throw new Refusal("its metadata was changed");
+  const isPackage = Array.isArray(head.files);
+  const told = isPackage ? head.files : [{ content_type: head.content_type, size_bytes: head.content_bytes }];
+  let at = end + 1;
+  const names = new Set();
+  const items = told.map((f) => {
+    const { name, content_type: type, role, encoding, size_bytes: size } = objectOf(f) ?? {};
+    if (!isSize(size) || typeof type !== "string") throw badForm();
+    const item = isPackage ? { name, type, role: role ?? "" } : { type };
+    if (isPackage) {
+      const lower = String(name).normalize("NFD").toLowerCase();
+      if (!isFileName(name) || names.has(lower) || !isMIME(type) || !["", ...roles].includes(item.role) || !["", "base64"].includes(encoding ?? "")) throw badForm();
+      names.add(lower);
+    } else if (!contentTypes.includes(type)) {
+      throw badForm();
+    }
+    item.data = plain.subarray(at, at + size);
+    at += size;
+    return item;
+  });
+  if (items.length === 0 || at !== plain.length) throw badForm();
+  if (!isPackage) {
+    try {
+      const text = utf8(items[0].data);
+      if (items[0].type === "application/json") JSON.parse(text);
     } catch {
       throw badForm();
     }
-    const { name, role = "", encoding = "" } = members(text, "name", "role?", "encoding?");
-    const lower = String(name).normalize("NFD").toLowerCase();
-    if (!isFileName(name) || names.has(lower) || !isMIME(type) ||
-        (role !== "" && !roles.includes(role)) || (encoding !== "" && encoding !== "base64")) throw badForm();
-    names.add(lower);
-    items[part.file - 1] = { name, type, role, data };
   }
-  return items;
+  return { isPackage, items };
 }
 
 // isFileName has the rules of HostedFileName and FileNameFault in kubbi/api. By

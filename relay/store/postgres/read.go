@@ -139,6 +139,29 @@ func (s *Store) Stats(ctx context.Context) (*store.Stats, error) {
 	return &last, nil
 }
 
+// Due says when a sweep has work: see store.Store.
+func (s *Store) Due(ctx context.Context) (time.Time, error) {
+	if err := s.enter(ctx); err != nil {
+		return time.Time{}, err
+	}
+	defer s.leave()
+	due := store.Never
+	err := s.run(ctx, func(q *session) error {
+		due = store.Never
+		var b pgx.Batch
+		b.Queue("SELECT due FROM kubbis WHERE NOT done ORDER BY due LIMIT 1").Query(func(rows pgx.Rows) error {
+			for rows.Next() {
+				if err := rows.Scan(&due); err != nil {
+					return err
+				}
+			}
+			return rows.Err()
+		})
+		return q.step(ctx, &b)
+	})
+	return due.Time(), err
+}
+
 // Delete ends a kubbi: see store.Store.
 func (s *Store) Delete(ctx context.Context, owner, id string, now time.Time) (*store.Kubbi, error) {
 	if err := s.enter(ctx); err != nil {

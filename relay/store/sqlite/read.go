@@ -20,6 +20,7 @@ type reader struct {
 	afterOf, oldestOf    *stmt
 	bodyOf, slotOf       *stmt
 	masterKeys, stats    *stmt
+	nextDue              *stmt
 	apiKey, apiKeys      *stmt
 }
 
@@ -49,6 +50,7 @@ func (q *reader) prepare(c *conn) error {
 		{&q.bodyOf, "SELECT body FROM kubbi WHERE number = ?"},
 		{&q.slotOf, "SELECT slot FROM kubbi WHERE number = ?"},
 		{&q.masterKeys, "SELECT name FROM total WHERE kind = 1 AND n > 0"},
+		{&q.nextDue, "SELECT due FROM kubbi INDEXED BY kubbi_due WHERE due > 0 ORDER BY due LIMIT 1"},
 		{&q.stats, "SELECT active, expired, burned, deleted, bytes, notices FROM total WHERE kind = 2 AND name = ''"},
 		{&q.apiKey, "SELECT hash, " + keyColumns + " FROM api_key WHERE hash = ?"},
 		{&q.apiKeys, "SELECT hash, " + keyColumns + " FROM api_key ORDER BY created_at, hash"},
@@ -160,6 +162,20 @@ func (s *Store) MasterKeys(ctx context.Context) ([]string, error) {
 		return q.masterKeys.each(func() { ids = append(ids, q.masterKeys.text(0)) })
 	})
 	return ids, err
+}
+
+// Due says when a sweep has work: see store.Store.
+func (s *Store) Due(ctx context.Context) (time.Time, error) {
+	if err := s.enter(ctx); err != nil {
+		return time.Time{}, err
+	}
+	defer s.leave()
+	due := store.Never
+	err := s.read(ctx, func(q *reader) error {
+		due = store.Never
+		return q.nextDue.each(func() { due = store.Millis(q.nextDue.int(0)) })
+	})
+	return due.Time(), err
 }
 
 // Ping reads the store: see store.Store.

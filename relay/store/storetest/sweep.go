@@ -33,6 +33,31 @@ var sweeps = []testCase{
 		}
 		f.masterKeys()
 	}},
+	{"says when it has work next", func(f *fixture) {
+		due := func(what string, most time.Time) {
+			f.Helper()
+			got, err := f.s.Due(f.Context())
+			switch {
+			case err != nil:
+				f.Errorf("%s: %v", what, err)
+			case got.IsZero() != most.IsZero() || got.After(most):
+				f.Errorf("%s: due %v, want %v at the latest", what, got, most)
+			}
+		}
+		due("empty", time.Time{})
+		burned := f.put(f.kubbi(limit(1)))
+		due("active", at(ttl))
+		f.claim(burned, claimKey("a"), t0)
+		due("burned", at(grace))
+		active := f.put(f.kubbi())
+		f.sweep(at(grace))
+		due("one wiped", at(ttl))
+		f.claim(active, claimKey("a"), at(ttl-time.Second))
+		f.sweep(at(ttl))
+		due("expired", at(ttl-time.Second+grace))
+		f.sweep(at(ttl - time.Second + grace))
+		due("all wiped", time.Time{})
+	}},
 	{"late sweep sets EndedAt to ExpiresAt", func(f *fixture) {
 		k := f.put(f.kubbi())
 		f.sweep(at(ttl + 5*time.Hour))

@@ -274,8 +274,8 @@ await state("sealed-text", {}, async (page, t) => {
 await state("sealed-package", {}, async (page, t) => {
   const url = await make("sealed-package");
   await t.open(url);
-  await t.title("Somebody has sent you 7 files");
-  await t.shows("The names of the files are sealed too.");
+  await t.title("Somebody has sent you something secret");
+  await t.shows("nobody else can see");
   await t.press();
   await packageShown(page, t);
   await gone(url);

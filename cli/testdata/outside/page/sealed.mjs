@@ -8,7 +8,7 @@ import { pathToFileURL } from "node:url";
 const [dir, ...files] = process.argv.slice(2);
 const code = await Promise.all(files.map((f) => readFile(f, "utf8")));
 const whole = join(dir, "page.mjs");
-await writeFile(whole, `${code.join("")}\nexport { unlock, openContent, openFiles, member, readJSON, indented, zipOf, isFileName };\n`);
+await writeFile(whole, `${code.join("")}\nexport { unlock, openSealed, member, readJSON, indented, zipOf, isFileName };\n`);
 const page = await import(pathToFileURL(whole));
 
 let input = "";
@@ -27,8 +27,8 @@ for (const { key, kid, answer, json, name } of JSON.parse(input)) {
   }
   globalThis.location = { hash: `#k=${key}` };
   try {
-    const unlocked = await page.unlock({ v: 1, kid });
-    const items = await (answer.files ? page.openFiles : page.openContent)(unlocked, answer);
+    const unlocked = await page.unlock({ v: 2, kid });
+    const { items } = await page.openSealed(unlocked, answer);
     answers.push({ inside: items.map(({ name, type, role, data }) => ({ name: name || undefined, role: role || undefined, content_type: type, base64: b64(data) })) });
   } catch (e) {
     answers.push({ error: `${e.constructor.name}: ${e.message}` });

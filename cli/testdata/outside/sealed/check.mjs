@@ -11,21 +11,10 @@ const plain = (content_type, data, label = {}) => ({ ...label, content_type, bas
 
 // What is inside an answer, in the vectors' form.
 function opened(claimUrl, answer) {
-  if (!answer.files) {
-    const [header, data] = openSealed(claimUrl, answer.content);
-    assert.deepEqual(header.kubbi, { v: 1, is: "content" });
-    return [plain(header.cty, data)];
-  }
-  return answer.files.map((file, i) => {
-    const [header, data] = openSealed(claimUrl, file.content);
-    const { label, ...part } = header.kubbi;
-    assert.deepEqual(part, { v: 1, is: "file", file: i + 1, files: answer.files.length });
-    assert.deepEqual([file.name, file.content_type], [`file-${i + 1}`, "application/jose"]);
-    const [kind, text] = openSealed(claimUrl, label);
-    assert.deepEqual(kind.kubbi, { v: 1, is: "label" });
-    const { encoding, ...rest } = JSON.parse(text);
-    return plain(header.cty, data, rest);
-  });
+  const [head, parts] = openSealed(claimUrl, answer);
+  const told = head.files ?? [{ content_type: head.content_type }];
+  assert.equal(told.length, parts.length);
+  return told.map(({ size_bytes, encoding, ...f }, i) => ({ ...f, base64: parts[i].toString("base64") }));
 }
 
 const flip = (s, at) => s.slice(0, at) + (s[at] === "A" ? "B" : "A") + s.slice(at + 1);
@@ -39,9 +28,17 @@ function checkVectors(folder) {
     assert.equal(key.toString("hex"), hex);
     assert.deepEqual([kid(key), answer.metadata.sealed.kid], [id, id]);
     assert.deepEqual(opened(url, answer), inside, name);
-    const jwe = answer.content ?? answer.files[0].content;
-    assert.throws(() => openSealed(flip(url, url.length - 5), jwe), /authenticate/);
-    assert.throws(() => openSealed(url, flip(jwe, jwe.length - 10)), /authenticate/);
+    assert.throws(() => openSealed(flip(url, url.length - 5), answer), /authenticate/);
+    assert.throws(() => openSealed(url, { ...answer, metadata: { ...answer.metadata, more: 1 } }), /changed/);
+    const sealed = Buffer.from(answer.files[0].content, "base64");
+    const changed = [[0, 1], [1, 1], [40, 1], [sealed.length - 1, 1]].map(([at, bit]) => {
+      const b = Buffer.from(sealed);
+      b[at] ^= bit;
+      return b;
+    });
+    for (const b of [...changed, sealed.subarray(0, -1), Buffer.concat([sealed, Buffer.alloc(1)])]) {
+      assert.throws(() => openSealed(url, { ...answer, files: [{ content: b.toString("base64") }] }), /authenticate|changed/);
+    }
   }
 }
 
@@ -56,32 +53,36 @@ async function checkClaims(claims) {
   for (const { claim_url: url, inside } of claims) {
     const path = new URL(url).pathname;
     const seen = await call("GET", path + "/inspect");
-    assert.deepEqual(seen.metadata.sealed, { v: 1, kid: kid(b64(url.split("#k=")[1])) });
+    const { v, kid: id } = seen.metadata.sealed;
+    assert.deepEqual([v, id], [2, kid(b64(url.split("#k=")[1]))]);
     assert.deepEqual(opened(url, await call("POST", path + "/claim")), inside);
   }
 }
 
-function seal(key, cty, part, data) {
-  const head = u64(Buffer.from(JSON.stringify({ alg: "dir", enc: "A256GCM", cty, kubbi: { v: 1, ...part } })));
-  const iv = randomBytes(12);
-  const cipher = createCipheriv("aes-256-gcm", key, iv).setAAD(Buffer.from(head));
-  const out = Buffer.concat([cipher.update(data), cipher.final()]);
-  return [head, "", u64(iv), u64(out), u64(cipher.getAuthTag())].join(".");
+function seal(key, plain) {
+  const header = Buffer.concat([Buffer.from([40]), randomBytes(39)]);
+  const aes = Buffer.from(hkdfSync("sha256", key, header.subarray(1, 33), `kubbi-sealed-2:${kid(key)}`, 32));
+  const out = [header];
+  for (let n = 0, begin = 0, end; begin < plain.length || n === 0; n++, begin = end) {
+    end = Math.min((n + 1) * 65520 - 40, plain.length);
+    const number = Buffer.from([0, 0, 0, 0, end === plain.length]);
+    number.writeUInt32BE(n);
+    const cipher = createCipheriv("aes-256-gcm", aes, Buffer.concat([header.subarray(33), number]));
+    out.push(cipher.update(plain.subarray(begin, end)), cipher.final(), cipher.getAuthTag());
+  }
+  return Buffer.concat(out);
 }
 
 async function make(...inside) {
   const key = randomBytes(32);
-  const create = { ttl_seconds: 600, max_retrievals: 1, metadata: { by: "node", sealed: { v: 1, kid: kid(key) } } };
-  const bytes = (i) => Buffer.from(i.base64, "base64");
-  if (inside[0].name === undefined) {
-    Object.assign(create, { content_type: "text/plain", content: seal(key, inside[0].content_type, { is: "content" }, bytes(inside[0])) });
-  } else {
-    create.files = inside.map((i, n) => {
-      const label = seal(key, "application/json", { is: "label" }, JSON.stringify({ name: i.name, role: i.role }));
-      const part = { is: "file", file: n + 1, files: inside.length, label };
-      return { name: `file-${n + 1}`, content_type: "application/jose", content: seal(key, i.content_type, part, bytes(i)) };
-    });
-  }
+  const create = { ttl_seconds: 600, max_retrievals: 1, metadata: { by: "node", sealed: { v: 2, kid: kid(key) } } };
+  const parts = inside.map((i) => Buffer.from(i.base64, "base64"));
+  const head = inside[0].name === undefined
+    ? { content_type: inside[0].content_type, content_bytes: parts[0].length }
+    : { files: inside.map(({ base64, ...i }, n) => ({ ...i, size_bytes: parts[n].length })) };
+  const line = `${JSON.stringify({ ...head, metadata: create.metadata })}\n`;
+  const content = seal(key, Buffer.concat([Buffer.from(line), ...parts])).toString("base64");
+  create.files = [{ name: "sealed", content_type: "application/vnd.kubbi.sealed", encoding: "base64", content }];
   const sent = await call("POST", "/api/v1/kubbis", create);
   return { claim_url: `${sent.claim_url}#k=${u64(key)}`, inside };
 }
