@@ -106,7 +106,11 @@ func (c *Client) sendInside(ctx context.Context, head sealedHead, sources []*sou
 // sourced gives a single content, whichever way it was given.
 func (p SendParams) sourced() (*sourced, error) {
 	if p.Source != nil {
-		return p.Source.content()
+		s, err := p.Source.content()
+		if err == nil {
+			err = s.checkJSON() // no service can
+		}
+		return s, err
 	}
 	raw, isText, err := encodeContent(p.Content)
 	if err != nil {

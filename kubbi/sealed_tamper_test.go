@@ -300,6 +300,16 @@ func TestSealedSources(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	for what, s := range map[string]kubbi.Source{
+		"JSON that is none": source("", `{"source-marker":`, 17, ""), "text that is none": source("", "\xff", 1, ""), "a longer text": source("", "source-marker", 3, ""),
+	} {
+		if s.ContentType = api.TypeText; strings.HasPrefix(what, "JSON") {
+			s.ContentType = api.TypeJSON
+		}
+		if _, err := c.Send(t.Context(), kubbi.SendParams{Sealed: true, Source: &s}); !errors.Is(err, kubbi.ErrValidation) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
 	if n := count(t, c) - before; n != 0 {
 		t.Errorf("%d of them were sent", n)
 	}

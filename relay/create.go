@@ -39,6 +39,7 @@ func (rl *Relay) create(h http.Header, r *http.Request) (resp api.CreateResponse
 	if err != nil {
 		return resp, err
 	}
+	defer d.close()
 	if err := rl.roomFor(r.Context(), d.size); err != nil {
 		return resp, err
 	}

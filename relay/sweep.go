@@ -17,8 +17,8 @@ const (
 
 	// What has ended is wiped within a second: soon after it is due, though not for
 	// each by itself where many end.
-	sweepPause  = 250 * time.Millisecond
-	sweepSpread = 150 * time.Millisecond
+	sweepPause  = 150 * time.Millisecond
+	sweepSpread = 100 * time.Millisecond
 )
 
 // Run sweeps the store whenever something is due, and now and then, and delivers webhook receipts until ctx

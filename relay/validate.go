@@ -19,7 +19,7 @@ type draft struct {
 	contentType   string
 	files         []file
 	parts         []part
-	stream        io.Reader // the parts' bytes, once; nil: the parts have them
+	stream        *rawReader // the parts' bytes, once; nil: the parts have them
 	size          int64
 	ttl           time.Duration
 	maxRetrievals int
@@ -60,6 +60,13 @@ func (d *draft) plain() io.Reader {
 		readers[i] = bytes.NewReader(p.bytes)
 	}
 	return io.MultiReader(readers...)
+}
+
+// close reads what the client still sends of a stream: it would not hear the answer.
+func (d *draft) close() {
+	if d.stream != nil {
+		d.stream.drain()
+	}
 }
 
 // validator turns a decoded body into a draft and collects all its faults.

@@ -78,15 +78,16 @@ func (a *attacker) exposed(r *record) *exposed {
 
 // derive gives the key of a payload, and all keys on the way to it and beside it.
 func derive(master, secret []byte, r *record) (payload []byte, all [][]byte) {
-	// Nothing below fails: the lengths are fixed.
-	root, _ := hkdf.Expand(sha256.New, master, label+"kubbi/"+string(secret), 32)
-	raw, _ := base64.RawURLEncoding.DecodeString(r.token)
-	payload, _ = hkdf.Key(sha256.New, root, raw, label+"payload", 32)
-	record, _ := hkdf.Key(sha256.New, root, nil, label+"record", 32)
-	all = append(all, root, payload, record)
+	expand := func(purpose, context string) []byte {
+		key, _ := hkdf.Expand(sha256.New, master, label+purpose+"/"+string(secret)+context, 32) // its only error is a wrong length
+		return key
+	}
+	raw, _ := base64.RawURLEncoding.DecodeString(r.token) // the relay made it
+	root := expand("payload", "")
+	payload, _ = hkdf.Key(sha256.New, root, raw, label+"payload", 32) // as above
+	all = append(all, root, payload, expand("record", ""))
 	if r.createKey != "" {
-		answer, _ := hkdf.Key(sha256.New, root, []byte(r.createKey), label+"answer", 32)
-		all = append(all, answer)
+		all = append(all, expand("answer", r.createKey))
 	}
 	return payload, all
 }

@@ -75,9 +75,9 @@ func (s *known) burned() bool { return s.retrievals > 0 && s.claims == s.retriev
 func (s *known) expired() bool { return !s.expires.After(s.at) }
 
 // wiped says whether nothing may open it: it ended more than a second before the
-// instant, and so did the last grace.
-func (s *known) wiped() bool {
-	return s.created && !s.unsure && s.end().Add(forgets).Before(s.at)
+// instant, and so did the last grace. Slack is what the machine adds to that.
+func (s *known) wiped(slack time.Duration) bool {
+	return s.created && !s.unsure && s.end().Add(forgets+slack).Before(s.at)
 }
 
 // end is from when on nothing may open it, if nothing more happens to it.

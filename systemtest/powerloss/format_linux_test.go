@@ -38,11 +38,7 @@ func TestAttackerKnowsTheFormat(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			token, secret := random(t, 32), random(t, 32)
 			r := &record{seed: binary.LittleEndian.Uint64(token), size: test.size, token: base64.RawURLEncoding.EncodeToString(token)}
-			root, err := ring.Root(ring.IDs()[0], secret)
-			if err != nil {
-				t.Fatal(err)
-			}
-			key, err := root.Key(atrest.Payload, token)
+			key, err := ring.Key(ring.IDs()[0], secret, atrest.Payload, token)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -101,7 +101,7 @@ type load struct {
 // startLoad starts two relays on a data directory, and ends them with the test.
 func startLoad(ctx context.Context, t *testing.T, dir string, flags ...string) *load {
 	t.Helper()
-	l := &load{pause: 50 * time.Millisecond}
+	l := &load{pause: 80 * time.Millisecond}
 	key := ""
 	for range 2 {
 		r, err := startRelay(ctx, dir, key, flags...)

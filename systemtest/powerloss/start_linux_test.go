@@ -12,7 +12,7 @@ import (
 	"kubbi-mcp/systemtest/powerloss"
 )
 
-const firstStarts = 40
+const firstStarts = 25
 
 // TestPowerLossAtFirstStart takes the power while a relay makes its data
 // directory. The next relay starts, whatever is left of that, and works.

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 
 	"zombiezen.com/go/sqlite"
@@ -31,8 +32,14 @@ var (
 func explain(path string, err error) error {
 	var e *engineError
 	if !errors.As(err, &e) {
-		if isFull(err) {
+		var file *fs.PathError
+		switch {
+		case isFull(err):
 			return full(path, err)
+		case errors.As(err, &file) && errors.Is(err, fs.ErrPermission):
+			return readOnly(path, err)
+		case errors.As(err, &file):
+			return fmt.Errorf("%s: %w: check the disk it is on: %w", path, store.ErrUnavailable, err)
 		}
 		return err
 	}

@@ -59,6 +59,13 @@ func (s *Store) openLocked() error {
 			return err
 		}
 	}
+	pages := checkpointPages
+	if !s.space.has(2 * spareBytes) {
+		pages = shortPages
+		if err := spendSpare(s.path); err != nil {
+			return err
+		}
+	}
 	if w.c, err = openConn(s.path, fresh); err != nil {
 		return err
 	}
@@ -69,8 +76,8 @@ func (s *Store) openLocked() error {
 	if err != nil {
 		return err
 	}
-	if err := w.c.exec("PRAGMA synchronous=FULL", "PRAGMA fullfsync=ON", "PRAGMA temp_store=MEMORY", "PRAGMA cache_size=-4000",
-		fmt.Sprintf("PRAGMA wal_autocheckpoint=%d", checkpointPages)); err != nil {
+	if err := w.c.exec("PRAGMA synchronous=FULL", "PRAGMA fullfsync=ON", "PRAGMA temp_store=MEMORY", fmt.Sprintf("PRAGMA cache_size=%d", cacheSize),
+		fmt.Sprintf("PRAGMA wal_autocheckpoint=%d", pages)); err != nil {
 		return err
 	}
 	if err := w.tx.prepare(w.c); err != nil {
@@ -82,6 +89,9 @@ func (s *Store) openLocked() error {
 	}
 	if err := w.tx.rollback.run(); err != nil {
 		return err
+	}
+	if err := w.room.open(w, pages == shortPages); err != nil {
+		s.log.Warn("the log has no room kept for it, since the disk is full", "file", s.path, "error", explain(s.path, err))
 	}
 	if s.files, err = body.OpenFiles(bodiesPath(s.path)); err != nil {
 		return cannotOpen(s.path, err)

@@ -6,8 +6,9 @@
 // write to disk; processes queue up with a lock on a file beside the store.
 //
 // For kubbi.db there are kubbi.db-wal and kubbi.db-shm, which belong to it,
-// kubbi.lock, which is empty, kubbi.slots with the kubbis' secrets, and
-// kubbi.bodies with a sealed file for each payload longer than store.MaxInRow.
+// kubbi.lock, which is empty, kubbi.slots with the kubbis' secrets, kubbi.bodies
+// with a sealed file for each payload longer than store.MaxInRow, and kubbi.spare,
+// whose room is used where the store is opened on a full disk.
 //
 // A secret stands in kubbi.slots and nowhere else. It is written before the row
 // of its kubbi and overwritten after the row says that it is wiped: at once, and

@@ -64,6 +64,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time, retention time.Duratio
 	for left := limit; left > 0; {
 		b := &broom{w: &s.writer, now: store.MillisOf(now), ended: store.MillisOf(now.Add(-retention)), gone: store.MillisOf(now.Add(-hidden))}
 		n := min(left, sweepBatch)
+		b.erases = true // what is due has waited already
 		b.do = func(t *tx) error { return b.sweep(t, n) }
 		if err := s.writer.submit(ctx, &b.op); err != nil {
 			return all, err

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"time"
 )
@@ -15,10 +16,11 @@ import (
 // less; the disk is looked at often enough to see it fill up.
 const (
 	logBytes   = 16 << 20
-	keepPages  = 512  // free ones
-	growPages  = 1024 // are made at once
-	mostPages  = 2048 // that may stay free
-	cutPages   = 256  // are given back at once
+	cacheSize  = -4000 // KiB
+	keepPages  = 512   // free ones
+	growPages  = 1024  // are made at once
+	mostPages  = 2048  // that may stay free
+	cutPages   = 256   // are given back at once
 	tightBytes = 1 << 30
 	lookAt     = 250 * time.Millisecond
 	cutAfter   = 20 // looks: so long must pages be free before they are given back
@@ -45,6 +47,18 @@ func newRoom(s *space) room {
 	r := room{timer: t, space: s}
 	r.set(lookAt) // not at once: a command that stores one kubbi needs none of it
 	return r
+}
+
+// open makes room at once where the disk is tight; else there is time.
+func (r *room) open(w *writer, full bool) error {
+	if r.tight = !r.space.has(tightBytes); full {
+		return w.stretchLog(shortLog)
+	}
+	if r.tight && r.space.has(2*(logBytes+spareBytes)) {
+		r.long = true
+		return w.stretch()
+	}
+	return nil
 }
 
 // look follows the number of free pages after a transaction.
@@ -95,9 +109,9 @@ func (r *room) tend(w *writer) {
 // decide looks at the disk, and at how many pages were free for long.
 func (r *room) decide(w *writer, idle bool) error {
 	r.tight = !r.space.has(tightBytes)
-	if !r.long {
+	if !r.long && r.space.has(2*(logBytes+spareBytes)) {
 		r.long = true
-		if err := w.withLock(w.stretchLog); err != nil {
+		if err := w.withLock(w.stretch); err != nil {
 			return err
 		}
 	}
@@ -171,23 +185,34 @@ func (w *writer) alone(s *stmt) error {
 	return err
 }
 
+// stretch makes the log long, and the spare file.
+func (w *writer) stretch() error {
+	if err := w.stretchLog(logBytes); err != nil {
+		return err
+	}
+	if err := makeSpare(w.path); err != nil {
+		return err
+	}
+	return w.c.exec(fmt.Sprintf("PRAGMA wal_autocheckpoint=%d", checkpointPages))
+}
+
 // stretchLog makes the log as long as it is to be, unless it is: by a transaction
 // that is too large for the cache, and then taken back. SQLite removes the log when
 // the last process closes the store.
-func (w *writer) stretchLog() error {
-	if info, err := os.Stat(w.path + logEnding); err == nil && info.Size() >= logBytes {
+func (w *writer) stretchLog(n int64) error {
+	if info, err := os.Stat(w.path + logEnding); err == nil && info.Size() >= n {
 		return nil
 	}
-	if !w.room.space.has(2 * logBytes) {
-		return nil
-	}
-	if err := w.tx.begin.run(); err != nil {
+	if err := w.c.exec("PRAGMA cache_size=-100"); err != nil {
 		return err
 	}
-	w.tx.inflate.bindInt(1, logBytes+4<<20)
-	err := w.tx.inflate.run()
-	if rerr := w.tx.rollback.run(); err == nil {
-		err = rerr
+	err := w.tx.begin.run()
+	if err == nil {
+		w.tx.inflate.bindInt(1, n+100<<10)
+		err = w.tx.inflate.run()
+		if w.c.inTransaction() {
+			err = errors.Join(err, w.tx.rollback.run())
+		}
 	}
-	return err
+	return errors.Join(err, w.c.exec(fmt.Sprintf("PRAGMA cache_size=%d", cacheSize)))
 }
