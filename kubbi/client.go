@@ -134,8 +134,8 @@ func WithLogger(l *slog.Logger) Option { return func(c *config) { c.logger = l }
 // WithUserAgent sets the User-Agent header, by convention name/version.
 func WithUserAgent(s string) Option { return func(c *config) { c.userAgent = s } }
 
-// WithAnswerLimit sets how many bytes a claim's answer may have. The default
-// is DefaultAnswerLimit.
+// WithAnswerLimit sets how many bytes a claim's answer may have that stands in
+// memory: that of Claim, and every one in JSON. The default is DefaultAnswerLimit.
 func WithAnswerLimit(bytes int64) Option { return func(c *config) { c.answerLimit = bytes } }
 
 // WithSpoolLimit sets how many bytes the answer of ClaimSpooled, ClaimTo and

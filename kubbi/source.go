@@ -121,7 +121,8 @@ type sourceFile struct {
 	fault error
 }
 
-// Read implements io.Reader.
+// Read implements io.Reader. The last bytes come with io.EOF, once it is known that they
+// are the last ones: with a raw body a relay that has them has all of it.
 func (f *sourceFile) Read(p []byte) (int, error) {
 	if f.fault != nil {
 		return 0, f.fault
@@ -143,7 +144,14 @@ func (f *sourceFile) Read(p []byte) (int, error) {
 	case err != nil && err != io.EOF:
 		f.fault = f.s.failed(err)
 	}
-	if n > 0 {
+	switch {
+	case n > 0 && f.left == 0 && f.fault == nil:
+		if f.fault = f.atEnd(); f.fault != nil {
+			return 0, f.fault
+		}
+		f.fault = io.EOF
+		return n, io.EOF
+	case n > 0:
 		return n, nil
 	}
 	return n, f.fault

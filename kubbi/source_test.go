@@ -181,7 +181,7 @@ func TestSourceFaults(t *testing.T) {
 		"negative":               {src: resized(-int64(len(big)) - 1), want: "size"},
 		"encoded":                {src: Source{Encoding: api.EncodingBase64, Open: broken.Open}, want: "no encoding"},
 	} {
-		t.Run(name, func(t *testing.T) {
+		for _, raw := range []bool{false, true} {
 			var requests, whole atomic.Int64
 			c, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
 				requests.Add(1)
@@ -190,16 +190,30 @@ func TestSourceFaults(t *testing.T) {
 				}
 				answer(w, http.StatusCreated, okSent)
 			})
+			if raw {
+				if name == "changed" {
+					continue // a relay looks at JSON itself
+				}
+				c = newTest(t, "http://127.0.0.1:1", WithTransport(transportFunc(func(r *http.Request) (*http.Response, error) {
+					requests.Add(1) // as a relay in this process, which reads no further than it must
+					if _, err := io.ReadFull(r.Body, make([]byte, r.ContentLength)); err != nil {
+						return nil, err
+					}
+					whole.Add(1)
+					return nil, errors.New("all has come")
+				})), WithRetries(0))
+				c.service.raw.Store(true)
+			}
 			_, err := c.Send(t.Context(), SendParams{Source: &tt.src})
 			e := asError(t, err)
 			if !errors.Is(err, ErrValidation) || !strings.Contains(e.Message, tt.want) || e.Uncertain || tt.is != nil && !errors.Is(err, tt.is) {
-				t.Errorf("got %v, want %q", err, tt.want)
+				t.Errorf("%s, raw %v: got %v, want %q", name, raw, err, tt.want)
 			}
 			wantNone(t, "error", err.Error(), marker)
 			if whole.Load() != 0 || requests.Load() > 1 {
-				t.Errorf("%d requests, %d whole", requests.Load(), whole.Load())
+				t.Errorf("%s, raw %v: %d requests, %d whole", name, raw, requests.Load(), whole.Load())
 			}
-		})
+		}
 	}
 	if open.Load() != 0 {
 		t.Errorf("%d sources are still open", open.Load())
@@ -213,6 +227,10 @@ func TestSourceFaults(t *testing.T) {
 		t.Errorf("sources and files: %v", err)
 	}
 }
+
+type transportFunc func(*http.Request) (*http.Response, error)
+
+func (f transportFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // TestSourceMemory sends more than it may hold.
 func TestSourceMemory(t *testing.T) {
