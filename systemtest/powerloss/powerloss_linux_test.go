@@ -90,6 +90,7 @@ func TestPowerLoss(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error("load:", err)
 	}
+	endQuietly(ctx, t, d, l, a, machine, random)
 	var sum tally
 	for _, tally := range tallies {
 		sum.add(tally)
