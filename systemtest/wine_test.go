@@ -120,11 +120,15 @@ func (w *wine) test(t *testing.T, exe, folder string, args ...string) (string, e
 	return string(out), err
 }
 
-// tail is the end of what a program said, from its first failure on.
+var passing = regexp.MustCompile(`(?m)^ *(--- PASS|=== ).*\n`)
+
+// tail is the end of what a program said, from its first failure on, without what
+// passed.
 func tail(out string) string {
 	if i := strings.Index(out, "--- FAIL"); i > 0 {
 		out = out[i:]
 	}
+	out = passing.ReplaceAllString(out, "")
 	const most = 8 << 10
 	return out[max(0, len(out)-most):]
 }
