@@ -41,6 +41,8 @@ func find(text string) (ClaimURL, error) {
 		case err != nil:
 			fault = err
 		case l.token == "":
+		case l.guessed && i > 0 && strings.HasSuffix(words[i-1], "://"):
+			return ClaimURL{}, invalid("claim URL is broken in two after its ://: join its parts")
 		case i+1 < len(words) && l.brokenBefore(words[i+1]):
 			return ClaimURL{}, invalid("claim URL is broken in two by a space or a line's end: join its parts")
 		case found == nil:

@@ -88,6 +88,7 @@ func TestFindClaimURLRefuses(t *testing.T) {
 		"https://x.safelinks.protection.outlook.com/?url=" + "https%3A%2F%2Fy.safelinks.protection.outlook.com%2F%3Furl%3Dhttps%253A%252F%252Fapi.kubbi.ai%252Fr%252F" + testToken: "another",
 		"https://api.kubbi\u200b.ai/r/" + testToken: "ASCII", "api.kubbi。ai/r/" + testToken: "ASCII", "see https://аpi.kubbi.ai/r/" + testToken: "ASCII",
 		testURL[:50] + "\n" + testURL[50:]: "broken in two", testURL[:50] + " " + testURL[50:]: "broken in two",
+		"https://\"" + testURL[8:]: "broken in two", "http:// " + testURL[8:]: "broken in two",
 		"please claim the report": "no claim URL", "https://example.com/docs": "path", "see https://example.com/docs for more": "path",
 		"claim 00000000-0000-4000-8000-000000000000": "no claim URL", "ftp://api.kubbi.ai/r/" + testToken + " " + testURL: "scheme",
 		"00000000-0000-4000-8000-000000000000": "a kubbi's id", "<kubbi://00000000-0000-4000-8000-000000000000>": "a kubbi's id",

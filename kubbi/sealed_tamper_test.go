@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
 )
@@ -85,6 +86,7 @@ func (b *between) RoundTrip(req *http.Request) (*http.Response, error) {
 // What was changed on its way is refused and shows nothing. The claim has
 // counted; the relay keeps the payload for the same claim.
 func TestSealedTampered(t *testing.T) {
+	testkit.OnlyPlain(t, "one request at a time")
 	for wire, json := range map[string]bool{"raw": false, "JSON": true} {
 		t.Run(wire, func(t *testing.T) { testSealedTampered(t, json) })
 	}

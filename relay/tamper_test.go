@@ -13,6 +13,7 @@ import (
 	zombie "zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/kubbi/api"
 )
 
@@ -118,6 +119,7 @@ func others(v, ofAnother any) []any {
 // TestTamperedRows changes every column of the rows of a package and of a content,
 // one at a time: what is answered then is what was stored, or a refusal.
 func TestTamperedRows(t *testing.T) {
+	testkit.OnlyPlain(t, "one request at a time")
 	r := newRig(t)
 	const more = `"ttl_seconds":3600,"max_retrievals":3,"metadata":{"k":"v"}}`
 	for name, body := range map[string]string{

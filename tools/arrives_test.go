@@ -17,6 +17,7 @@ import (
 
 	mcpserver "github.com/mark3labs/mcp-go/server"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/tools/files"
@@ -152,6 +153,7 @@ func TestLyingSealed(t *testing.T) {
 // TestLyingMemory claims 64 MB that inspect called 10 bytes, into a process whose
 // memory must not grow by that.
 func TestLyingMemory(t *testing.T) {
+	testkit.OnlyPlain(t, "memory is measured, and the race detector takes its own")
 	l := &liar{stream: 64 << 20}
 	srv := httptest.NewServer(l)
 	defer srv.Close()

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/relay/store"
 	"kubbi-mcp/relay/store/sqlite"
 )
@@ -79,6 +80,7 @@ func fillDisk(t *testing.T, path string) {
 // On a disk without a free byte only creates fail, and they say why; when there is
 // room again they go on.
 func TestFullDisk(t *testing.T) {
+	testkit.OnlyPlain(t, "the disk is tested, and one disk after the other")
 	for name, mount := range smallDisks {
 		for _, sudden := range []bool{true, false} {
 			t.Run(fmt.Sprint(name, ", suddenly ", sudden), func(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 
 	engine "zombiezen.com/go/sqlite"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/relay/store"
 )
 
@@ -17,6 +18,7 @@ import (
 // from its own end. The rows are written behind the store's back, which is a minute
 // faster than one by one.
 func TestLastPage(t *testing.T) {
+	testkit.OnlyPlain(t, "one request at a time")
 	const n = 300_000 // a million takes as long a time for each page
 	path := storePath(t)
 	if err := openStore(t, path).Close(); err != nil {
