@@ -120,14 +120,10 @@ func (w *wine) test(t *testing.T, exe, folder string, args ...string) (string, e
 	return string(out), err
 }
 
-var passing = regexp.MustCompile(`(?m)^ *(--- PASS|=== ).*\n`)
+var passing = regexp.MustCompile(`(?m)^ *(--- PASS|=== ).*\r?\n`)
 
-// tail is the end of what a program said, from its first failure on, without what
-// passed.
+// tail is the end of what a program said, without what passed.
 func tail(out string) string {
-	if i := strings.Index(out, "--- FAIL"); i > 0 {
-		out = out[i:]
-	}
 	out = passing.ReplaceAllString(out, "")
 	const most = 8 << 10
 	return out[max(0, len(out)-most):]
