@@ -10,15 +10,16 @@ import (
 // imports says which packages of this project each folder may depend on, its
 // own aside: design.md, "Folders". Tests are free.
 var imports = map[string][]string{
-	"kubbi":                {"kubbi/api", "kubbi/api/dial"},
+	"internal/content":     {},
+	"kubbi":                {"internal/content", "kubbi/api", "kubbi/api/dial"},
 	"kubbi/api":            {},
 	"kubbi/api/dial":       {},
 	"schemas":              {},
-	"tools":                {"internal/remove", "internal/spool", "tools/files", "kubbi", "kubbi/api", "kubbi/api/dial", "schemas"},
+	"tools":                {"internal/content", "internal/remove", "internal/spool", "tools/files", "kubbi", "kubbi/api", "kubbi/api/dial", "schemas"},
 	"tools/files":          {"internal/remove", "kubbi/api"},
-	"server":               {"internal/misslimit", "internal/remove", "internal/share", "internal/spool", "internal/webpath", "tools", "tools/files", "kubbi", "kubbi/api", "kubbi/api/dial", "schemas"},
-	"relay":                {"internal/misslimit", "internal/webpath", "kubbi/api", "kubbi/api/dial", "relay/store", "relay/atrest", "relay/page", "relay/webhook"},
-	"relay/service":        {"internal/misslimit", "internal/share", "internal/webpath", "kubbi/api", "kubbi/api/dial", "relay", "relay/store", "relay/atrest", "relay/page", "relay/webhook", "relay/keyring", "relay/flock", "relay/private"},
+	"server":               {"internal/content", "internal/misslimit", "internal/remove", "internal/share", "internal/spool", "internal/webpath", "tools", "tools/files", "kubbi", "kubbi/api", "kubbi/api/dial", "schemas"},
+	"relay":                {"internal/content", "internal/misslimit", "internal/webpath", "kubbi/api", "kubbi/api/dial", "relay/store", "relay/atrest", "relay/page", "relay/webhook"},
+	"relay/service":        {"internal/content", "internal/misslimit", "internal/share", "internal/webpath", "kubbi/api", "kubbi/api/dial", "relay", "relay/store", "relay/atrest", "relay/page", "relay/webhook", "relay/keyring", "relay/flock", "relay/private"},
 	"internal/share":       {},
 	"internal/webpath":     {},
 	"relay/atrest":         {},

@@ -127,18 +127,3 @@ func TestRawBodyRefused(t *testing.T) {
 		t.Errorf("a head alone takes %d bytes", allocated)
 	}
 }
-
-// TestUTF8Check cuts texts wherever they can be cut.
-func TestUTF8Check(t *testing.T) {
-	for _, text := range []string{"héllo 🎉 wörld€", "a\xff", "\xe2\x82", "\xe2\x82\xe2\x82\xac", "\xf0\x9f\x8e", "\xed\xa0\x80", "\xc3", "ok"} {
-		for i := range len(text) + 1 {
-			for j := i; j <= len(text); j++ {
-				var c utf8Check
-				got := c.goesOn([]byte(text[:i])) && c.goesOn([]byte(text[i:j])) && c.goesOn([]byte(text[j:])) && c.ends()
-				if want := strings.ToValidUTF8(text, "") == text; got != want {
-					t.Errorf("%q cut at %d and %d: %v", text, i, j, got)
-				}
-			}
-		}
-	}
-}

@@ -13,6 +13,7 @@ import (
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"kubbi-mcp/internal/content"
 	"kubbi-mcp/kubbi/api"
 )
 
@@ -182,8 +183,8 @@ func (f *sourceFile) Close() error { return f.r.Close() }
 type sourceReader struct {
 	s    *sourced
 	raw  bool
-	file *sourceFile // nil: not open
-	text utf8Check   // raw
+	file *sourceFile  // nil: not open
+	text content.Text // raw
 	in   []byte
 	n    int // bytes in in, of a rune that is not whole
 	buf  []byte
@@ -228,7 +229,7 @@ func (r *sourceReader) readRaw(p []byte) (n int, err error) {
 	if r.s.json || r.s.Encoding != "" {
 		return n, err
 	}
-	if !r.text.goesOn(p[:n]) || err == io.EOF && !r.text.ends() {
+	if r.text.Write(p[:n]) != "" || err == io.EOF && r.text.End() != "" {
 		return 0, r.s.notText()
 	}
 	return n, err
@@ -261,7 +262,7 @@ func (r *sourceReader) fill() (err error) {
 	default:
 		whole := n
 		if err == nil {
-			whole = wholeRunes(p)
+			whole = content.WholeRunes(p)
 		}
 		var bad error
 		if r.buf, bad = jsontext.AppendQuote(r.buf[:0], p[:whole]); bad != nil {

@@ -10,6 +10,7 @@ import (
 	"mime"
 	"net/http"
 
+	"kubbi-mcp/internal/content"
 	"kubbi-mcp/kubbi/api"
 )
 
@@ -196,7 +197,7 @@ type rawReader struct {
 	drain func()
 	parts []part // that are not yet read to their end
 	n     int64  // bytes of the first one that were read
-	check contentCheck
+	check content.Check
 	begun bool // check is that of the first part
 	err   error
 }
@@ -224,7 +225,7 @@ func (r *rawReader) read(p []byte) (int, error) {
 			r.check, r.begun = part.newCheck(), true
 		}
 		if r.n == part.size {
-			if fault := r.check.end(); fault != "" {
+			if fault := r.check.End(); fault != "" {
 				return 0, invalid(part.at + " " + fault)
 			}
 			r.parts, r.n, r.begun = r.parts[1:], 0, false
@@ -232,7 +233,7 @@ func (r *rawReader) read(p []byte) (int, error) {
 		}
 		n, err := r.body.Read(p[:min(int64(len(p)), part.size-r.n)])
 		r.n += int64(n)
-		if fault := r.check.write(p[:n]); fault != "" {
+		if fault := r.check.Write(p[:n]); fault != "" {
 			return 0, invalid(part.at + " " + fault)
 		}
 		switch {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"kubbi-mcp/internal/content"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay/atrest"
 	"kubbi-mcp/relay/store"
@@ -201,7 +202,7 @@ func (w *payloadWriter) quoted(p []byte) []byte {
 		w.put(p)
 		return nil
 	}
-	n := wholeRunes(p)
+	n := content.WholeRunes(p)
 	var err error
 	if w.buf, err = jsontext.AppendQuote(w.buf[:0], p[:n]); err != nil && w.err == nil {
 		w.err = errNotText

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"kubbi-mcp/internal/content"
 	"kubbi-mcp/kubbi/api"
 )
 
@@ -36,14 +37,14 @@ type part struct {
 	json  bool // it must be JSON
 }
 
-func (p *part) newCheck() contentCheck {
+func (p *part) newCheck() content.Check {
 	switch {
 	case p.json:
-		return &jsonCheck{}
+		return &content.JSON{}
 	case p.text:
-		return &textCheck{}
+		return &content.Text{}
 	}
-	return anyBytes{}
+	return content.Bytes{}
 }
 
 // plain gives the payload: the parts one after the other. Of a stream it may be read

@@ -1,4 +1,4 @@
-package relay
+package content
 
 import (
 	"fmt"
@@ -9,12 +9,12 @@ import (
 // has it.
 const maxDepth = 10000
 
-// jsonCheck is that of a JSON text as jsontext takes it, but for names that stand
-// twice. It holds nothing of the text but how deep it is: a decoder would hold a
-// whole string.
-type jsonCheck struct {
-	text  textCheck
-	state jsonState
+// JSON checks a JSON text as jsontext takes it, but for names that stand twice. It
+// holds nothing of the text but how deep it is: a decoder would hold a whole string.
+// Its zero value is ready.
+type JSON struct {
+	text  Text
+	state state
 	open  []byte // the closing brackets that are to come
 	name  bool   // the string is a member's name
 	word  string // what is to come of true, false or null
@@ -24,11 +24,11 @@ type jsonCheck struct {
 	n     int64
 }
 
-type jsonState int8
+type state int8
 
 const (
-	wantValue   jsonState = iota
-	wantElement           // or the end of an array that has none yet
+	wantValue   state = iota
+	wantElement       // or the end of an array that has none yet
 	wantName
 	wantMember // or the end of an object that has none yet
 	wantColon
@@ -49,12 +49,13 @@ const (
 	inExponent
 )
 
-func (c *jsonCheck) fault() string {
+func (c *JSON) fault() string {
 	return fmt.Sprintf("must be valid JSON, and is not at byte %d", c.n)
 }
 
-func (c *jsonCheck) write(p []byte) string {
-	if fault := c.text.write(p); fault != "" {
+// Write implements Check.
+func (c *JSON) Write(p []byte) string {
+	if fault := c.text.Write(p); fault != "" {
 		return fault
 	}
 	for i := 0; i < len(p); i++ {
@@ -75,8 +76,9 @@ func (c *jsonCheck) write(p []byte) string {
 	return ""
 }
 
-func (c *jsonCheck) end() string {
-	if fault := c.text.end(); fault != "" {
+// End implements Check.
+func (c *JSON) End() string {
+	if fault := c.text.End(); fault != "" {
 		return fault
 	}
 	if !c.number() && c.state != wantMore || len(c.open) > 0 {
@@ -86,12 +88,12 @@ func (c *jsonCheck) end() string {
 }
 
 // number says whether a number may end here.
-func (c *jsonCheck) number() bool {
+func (c *JSON) number() bool {
 	return c.state == inZero || c.state == inInteger || c.state == inFraction || c.state == inExponent
 }
 
 // next takes a byte.
-func (c *jsonCheck) next(b byte) bool {
+func (c *JSON) next(b byte) bool {
 	switch c.state {
 	case inString, inEscape, inHex, wantLow, wantLowU:
 		return c.inside(b)
@@ -120,7 +122,7 @@ func (c *jsonCheck) next(b byte) bool {
 }
 
 // outside takes a byte that stands in no string, word or number.
-func (c *jsonCheck) outside(b byte) bool {
+func (c *JSON) outside(b byte) bool {
 	switch c.state {
 	case wantValue:
 		return c.value(b)
@@ -152,7 +154,7 @@ func (c *jsonCheck) outside(b byte) bool {
 }
 
 // closes takes the end of an array or object.
-func (c *jsonCheck) closes(b byte) bool {
+func (c *JSON) closes(b byte) bool {
 	last := len(c.open) - 1
 	if last < 0 || c.open[last] != b {
 		return false
@@ -162,7 +164,7 @@ func (c *jsonCheck) closes(b byte) bool {
 }
 
 // value takes a value's first byte.
-func (c *jsonCheck) value(b byte) bool {
+func (c *JSON) value(b byte) bool {
 	switch {
 	case b == '{':
 		c.open, c.state = append(c.open, '}'), wantMember
@@ -191,7 +193,7 @@ func (c *jsonCheck) value(b byte) bool {
 }
 
 // digit takes a byte of a number; false is one that does not belong to it.
-func (c *jsonCheck) digit(b byte) bool {
+func (c *JSON) digit(b byte) bool {
 	digit := '0' <= b && b <= '9'
 	switch c.state {
 	case inMinus:
@@ -235,7 +237,7 @@ func (c *jsonCheck) digit(b byte) bool {
 }
 
 // inside takes a byte of a string.
-func (c *jsonCheck) inside(b byte) bool {
+func (c *JSON) inside(b byte) bool {
 	switch c.state {
 	case inString:
 		switch {
