@@ -47,7 +47,8 @@ func receive(resp *http.Response, limit int64, w *watch, f func(io.Reader) error
 func tooLarge(limit int64) error { return fmt.Errorf("%w of %d bytes", errTooLarge, limit) }
 
 // receiving is an answer's body. It keeps the network's errors apart from those of a
-// reader's own, and ends one byte after the limit.
+// reader's own, and ends one byte after the limit. It ends with the context too: what
+// the system has received already would come all the same.
 type receiving struct {
 	r     io.Reader
 	w     *watch
@@ -61,6 +62,9 @@ func (r *receiving) Read(p []byte) (int, error) {
 	left := r.limit + 1 - r.n
 	if left <= 0 {
 		return 0, io.EOF
+	}
+	if r.err = r.w.ctx.Err(); r.err != nil {
+		return 0, r.err
 	}
 	n, err := r.r.Read(p[:min(int64(len(p)), left)])
 	r.n += int64(n)

@@ -181,6 +181,7 @@ func (r *payloadReader) Close() error {
 
 // watch ends an attempt that stands still for a time.
 type watch struct {
+	ctx   context.Context // of the attempt
 	timer *time.Timer
 	after time.Duration
 	bytes atomic.Int64
@@ -193,7 +194,7 @@ const step = 1 << 20
 
 func newWatch(ctx context.Context, after time.Duration) (context.Context, *watch) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	w := &watch{after: after, end: cancel}
+	w := &watch{ctx: ctx, after: after, end: cancel}
 	w.timer = time.AfterFunc(after, func() { cancel(stalled(after)) })
 	return ctx, w
 }
