@@ -152,7 +152,7 @@ func (c *stormClient) try(ctx context.Context, method, path, key string, body []
 // ask sends a request about a kubbi until it is answered, as clients do that
 // can; others, that send it once only, may be left without.
 func (c *stormClient) ask(ctx context.Context, k *stormKubbi, verb verb, key int, once bool) (a answer, answered bool) {
-	q := asked{verb, key, k.max}
+	q := asked{verb: verb, key: key, max: k.max}
 	method, path, header := http.MethodPost, api.PathClaim+k.token+api.SuffixClaim, ""
 	switch verb {
 	case inspecting:

@@ -24,6 +24,9 @@ const (
 	getting    verb = "get"
 	deleting   verb = "delete"
 	releasing  verb = "release"
+
+	// ending is no request: when it happens all that was answered has happened.
+	ending verb = "end"
 )
 
 // asked is one request about a kubbi, as it was sent once.
@@ -31,6 +34,10 @@ type asked struct {
 	verb verb
 	key  int // which idempotency key; 0: none
 	max  int // the kubbi's max_retrievals; 0: unlimited
+
+	// late is a request without an answer in a history that ends: where it would
+	// change nothing it need not be tried, for it may happen after the end.
+	late bool
 }
 
 // answer is what came back.
@@ -50,6 +57,7 @@ type kubbiState struct {
 	count   int
 	deleted bool
 	held    string // of keys and numbers, in the order of keys; a string, to be comparable
+	ended   bool
 }
 
 func (s kubbiState) status(max int) api.Status {
@@ -88,6 +96,14 @@ func (s kubbiState) release(key int) kubbiState {
 
 // step does a request to a kubbi, and tells whether its answer can be that.
 func (s kubbiState) step(q asked, a answer) (bool, kubbiState) {
+	if q.late {
+		if s.ended {
+			return true, s
+		}
+		q.late = false
+		ok, next := s.step(q, a)
+		return ok && next != s, next
+	}
 	status := s.status(q.max)
 	switch q.verb {
 	case claiming:
@@ -101,11 +117,14 @@ func (s kubbiState) step(q asked, a answer) (bool, kubbiState) {
 			if key, taken := a.taken[number]; taken && (key == 0 || key != q.key) {
 				return false, s
 			}
+			if q.max == 0 {
+				number = 0 // nobody is told which it was
+			}
 			if q.key != 0 {
 				s = s.hold(q.key, number)
 			}
 		}
-		last := number == q.max // never, where it is unlimited
+		last := q.max > 0 && number == q.max
 		return a.lost || a.status == api.StatusActive && a.burned == last && (a.number == 0 || a.number == number), s
 	case inspecting:
 		return a.lost || a.status == status && (status != api.StatusActive || a.number == s.count), s
@@ -118,6 +137,9 @@ func (s kubbiState) step(q asked, a answer) (bool, kubbiState) {
 		return a.lost || a.status == status, s
 	case releasing:
 		return true, s.release(q.key)
+	case ending:
+		s.ended = true
+		return true, s
 	}
 	panic("no such verb: " + q.verb)
 }
@@ -174,7 +196,7 @@ func linearizable(t *testing.T, name string, history []porcupine.Operation, pati
 func TestClusterModel(t *testing.T) {
 	ask := func(max int) func(verb, int, int64, int64, answer) porcupine.Operation {
 		return func(v verb, key int, from, to int64, a answer) porcupine.Operation {
-			return porcupine.Operation{Input: asked{v, key, max}, Call: from, Return: to, Output: a}
+			return porcupine.Operation{Input: asked{verb: v, key: key, max: max}, Call: from, Return: to, Output: a}
 		}
 	}
 	one, three, unlimited := ask(1), ask(3), ask(0)

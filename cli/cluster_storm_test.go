@@ -251,7 +251,7 @@ func (s *storm) check() {
 			return false
 		}
 		again := k.history[i]
-		again.Input = asked{claiming, s.newKey(), k.max}
+		again.Input = asked{verb: claiming, key: s.newKey(), max: k.max}
 		if porcupine.CheckOperations(kubbiModel, thin(append(slices.Clone(k.history), again))) {
 			s.t.Errorf("the check does not see that create %d was delivered once too often", k.number)
 		}
