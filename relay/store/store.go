@@ -101,8 +101,9 @@ type Kubbi struct {
 }
 
 // MaxInRow is the longest sealed payload, in bytes, that a store keeps with its
-// row: 64 KiB and what sealing adds.
-const MaxInRow = 64<<10 + 1<<10
+// row: 256 KiB and what sealing adds. Below that the sync of a file of its own costs
+// more than writing the payload twice, to the log and to its place.
+const MaxInRow = 256<<10 + 1<<10
 
 // MaxRecord is the longest Kubbi.Record that a store must take, in bytes.
 const MaxRecord = 256 << 10
