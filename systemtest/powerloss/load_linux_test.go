@@ -185,12 +185,12 @@ func (l *load) work(ctx context.Context, r *relay, random *rand.Rand, own *[]*re
 	return err
 }
 
-// size chooses a size: small, around the border of 64 KiB, or some MiB, of which
+// size chooses a size: small, around the border of 256 KiB, or some MiB, of which
 // there are few.
 func (l *load) size(random *rand.Rand) int {
 	switch random.IntN(10) {
 	case 0, 1:
-		return 64<<10 - 40 + random.IntN(80)
+		return 256<<10 - 40 + random.IntN(80)
 	case 2:
 		l.mu.Lock()
 		defer l.mu.Unlock()

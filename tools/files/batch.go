@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"kubbi-mcp/internal/disk"
 	"kubbi-mcp/internal/remove"
 	"kubbi-mcp/kubbi/api"
 )
@@ -196,7 +197,7 @@ func fill(f *os.File, r io.Reader) (int64, error) {
 	const piece = 8 << 20
 	for size := int64(0); ; {
 		n, err := io.CopyN(f, r, piece)
-		flush(f, size, n)
+		disk.WriteBehind(f, size, n)
 		size += n
 		if err == io.EOF {
 			return size, nil

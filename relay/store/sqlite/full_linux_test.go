@@ -112,7 +112,7 @@ func testFullDisk(t *testing.T, dir string, sudden bool) {
 	for i := 0; full == nil && (!sudden || i < 1500); i++ {
 		size := 2000
 		if i%100 == 0 {
-			size = 100 << 10
+			size = 400 << 10
 		}
 		var k *store.Kubbi
 		if k, full = create(size); full == nil {
@@ -178,7 +178,7 @@ func testFullDisk(t *testing.T, dir string, sudden bool) {
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
-	k, err := create(100 << 10)
+	k, err := create(400 << 10)
 	if err != nil {
 		t.Fatalf("create with room again: %v", err)
 	}
