@@ -109,12 +109,17 @@ func (s *Sealer) read(chunk []byte) error {
 	if int64(len(chunk)) < s.left {
 		return nil
 	}
-	var end [1]byte
-	switch _, err := io.ReadFull(s.plain, end[:]); err {
+	return ended(s.plain, errLonger)
+}
+
+// ended is more where anything stands in r yet.
+func ended(r io.Reader, more error) error {
+	var next [1]byte
+	switch _, err := io.ReadFull(r, next[:]); err {
 	case io.EOF:
 		return nil
 	case nil:
-		return errLonger
+		return more
 	default:
 		return err
 	}
@@ -232,22 +237,9 @@ func (o *Opener) open() ([]byte, error) {
 	}
 	o.left -= n
 	if o.stream.done {
-		return plain, o.end()
+		return plain, ended(o.sealed, ErrOpen)
 	}
 	return plain, nil
-}
-
-// end looks whether anything stands behind the last chunk.
-func (o *Opener) end() error {
-	var more [1]byte
-	switch _, err := io.ReadFull(o.sealed, more[:]); err {
-	case io.EOF:
-		return nil
-	case nil:
-		return ErrOpen
-	default:
-		return err
-	}
 }
 
 // OpenBytes opens sealed bytes that are at hand.

@@ -29,6 +29,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"kubbi-mcp/relay/store"
 	"kubbi-mcp/relay/store/body"
 )
@@ -108,6 +110,7 @@ func open(ctx context.Context, cfg Config) (_ *Store, err error) {
 		path:  path,
 		lock:  lock,
 		log:   s.log,
+		bytes: semaphore.NewWeighted(maxQueuedBytes),
 		erase: newEraser(),
 		room:  newRoom(&s.space),
 		queue: make(chan *op, queueLength),

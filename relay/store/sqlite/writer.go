@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"kubbi-mcp/relay/store"
 	"kubbi-mcp/relay/store/body"
 )
@@ -39,7 +41,7 @@ type writer struct {
 	stop  chan struct{} // closed by close, when no op can be queued any more
 	gone  chan struct{} // closed when the goroutine has ended
 
-	bytes bytesGate
+	bytes *semaphore.Weighted // of payloads that wait
 }
 
 // submit has the writer run o, and returns when its change is durable.
@@ -54,7 +56,7 @@ func (w *writer) enqueue(ctx context.Context, o *op) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := w.bytes.enter(ctx, o.bytes); err != nil {
+	if err := w.bytes.Acquire(ctx, o.bytes); err != nil {
 		return err
 	}
 	o.ctx = ctx
@@ -63,13 +65,13 @@ func (w *writer) enqueue(ctx context.Context, o *op) error {
 	case w.queue <- o:
 		return nil
 	case <-ctx.Done():
-		w.bytes.leave(o.bytes)
+		w.bytes.Release(o.bytes)
 		return ctx.Err()
 	}
 }
 
 func (w *writer) await(ctx context.Context, o *op) error {
-	defer w.bytes.leave(o.bytes)
+	defer w.bytes.Release(o.bytes)
 	select {
 	case err := <-o.done:
 		return err
