@@ -23,7 +23,7 @@ func SyncFolder(dir string) error { return syncFolder(dir) }
 // they are not needed to read the bytes.
 func Sync(f *os.File) error { return sync(f) }
 
-// WriteBehind has the system begin to write n bytes of a file, which were written
-// from that place on, to the disk, so that the sync of a large file has less left to
-// do.
+// WriteBehind has the system write n bytes of a file, which were written from that
+// place on, to the disk, and waits for those before them. So the sync of a large
+// file has little left to do, and others that sync meanwhile wait less.
 func WriteBehind(f *os.File, from, n int64) { writeBehind(f, from, n) }

@@ -195,8 +195,8 @@ func (s *Sender) attempt(ctx context.Context, j *job) {
 		s.failed(ctx, j, 0, reason(err))
 	case got.status/100 == 2:
 		s.remove(ctx, j)
-		s.cfg.Observe(Delivered)
 		s.log(ctx, slog.LevelDebug, "webhook delivered", j)
+		s.cfg.Observe(Delivered)
 	case got.status == http.StatusGone:
 		s.giveUp(ctx, j, "status 410: the receiver is gone for good")
 	default:
@@ -212,14 +212,14 @@ func (s *Sender) failed(ctx context.Context, j *job, asked time.Duration, why st
 		return
 	}
 	s.later(ctx, j, wait)
-	s.cfg.Observe(Failed)
 	s.log(ctx, slog.LevelInfo, "webhook failed", j, slog.String("why", why), slog.Duration("next", wait.Round(time.Second)))
+	s.cfg.Observe(Failed)
 }
 
 func (s *Sender) giveUp(ctx context.Context, j *job, why string) {
 	s.remove(ctx, j)
-	s.cfg.Observe(GivenUp)
 	s.log(ctx, slog.LevelWarn, "webhook given up", j, slog.String("why", why))
+	s.cfg.Observe(GivenUp)
 }
 
 func (s *Sender) later(ctx context.Context, j *job, wait time.Duration) {

@@ -38,7 +38,11 @@ type File struct {
 	f       *os.File
 	dir     string
 	written int64
+	handed  int64 // of it, to the disk
 }
+
+// window is how much of a payload is handed to the disk at once, in bytes.
+const window = 4 << 20
 
 // Create makes the file of a payload. One that is there is ErrTaken.
 func (f *Files) Create(number int64) (*File, error) {
@@ -60,6 +64,10 @@ func (f *Files) Create(number int64) (*File, error) {
 func (f *File) Write(p []byte) (int, error) {
 	n, err := f.f.Write(p)
 	f.written += int64(n)
+	if more := f.written - f.handed; more >= window {
+		disk.WriteBehind(f.f, f.handed, more)
+		f.handed = f.written
+	}
 	return n, err
 }
 

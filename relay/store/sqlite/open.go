@@ -76,7 +76,7 @@ func (s *Store) openLocked() error {
 		return err
 	}
 	if err := w.c.exec("PRAGMA synchronous=FULL", "PRAGMA fullfsync=ON", "PRAGMA temp_store=MEMORY", fmt.Sprintf("PRAGMA cache_size=%d", cacheSize),
-		fmt.Sprintf("PRAGMA wal_autocheckpoint=%d", pages)); err != nil {
+		fmt.Sprintf("PRAGMA wal_autocheckpoint=%d", pages), fmt.Sprintf("PRAGMA journal_size_limit=%d", logBytes)); err != nil {
 		return err
 	}
 	if err := w.tx.prepare(w.c); err != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"slices"
-	"sync"
 
 	"kubbi-mcp/relay/store"
 	"kubbi-mcp/relay/store/body"
@@ -44,9 +43,7 @@ func (s *Store) take(ctx context.Context, c *creation, number int64, payload io.
 	if _, err := w.Write(c.payload); err != nil {
 		return nil, err
 	}
-	buf := copyBuffers.Get().(*[]byte)
-	defer copyBuffers.Put(buf)
-	if _, err := io.CopyBuffer(onlyWriter{w}, onlyReader{payload}, *buf); err != nil {
+	if _, err := io.CopyBuffer(onlyWriter{w}, onlyReader{payload}, c.payload[:cap(c.payload)]); err != nil {
 		return nil, err
 	}
 	if err := file.Sync(); err != nil {
@@ -91,5 +88,3 @@ type (
 	onlyWriter struct{ io.Writer }
 	onlyReader struct{ io.Reader }
 )
-
-var copyBuffers = sync.Pool{New: func() any { return new(make([]byte, 256<<10)) }}

@@ -8,19 +8,21 @@ import (
 )
 
 // How much room the files keep for themselves, so that a full disk stops creates
-// and nothing else: the log is written over and not cut, and a checkpoint finds
-// its pages in the data base already.
+// and nothing else: the log is written over, and a checkpoint finds its pages in the
+// data base already. A log that slow readers have made longer is cut to logBytes by
+// SQLite.
 //
 // Free pages are made when the store is idle, and after creates where the disk is
 // tight. While it is not, creates take them and make the file longer, which costs
 // less; the disk is looked at often enough to see it fill up.
 const (
 	logBytes   = 16 << 20
-	cacheSize  = -4000 // KiB
-	keepPages  = 512   // free ones
-	growPages  = 1024  // are made at once
-	mostPages  = 2048  // that may stay free
-	cutPages   = 256   // are given back at once
+	logSlack   = 1 << 20 // a log that is this much longer is cut when the store is idle
+	cacheSize  = -4000   // KiB
+	keepPages  = 512     // free ones
+	growPages  = 1024    // are made at once
+	mostPages  = 2048    // that may stay free
+	cutPages   = 256     // are given back at once
 	tightBytes = 1 << 30
 	lookAt     = 250 * time.Millisecond
 	cutAfter   = 20 // looks: so long must pages be free before they are given back
@@ -125,9 +127,21 @@ func (r *room) decide(w *writer, idle bool) error {
 	case r.free < keepPages && (idle || r.tight) && r.space.has(2*growPages*pageSize):
 		return w.withLock(w.growFree)
 	case idle && r.cut == 0:
-		return w.withLock(w.checkpoint)
+		return w.withLock(w.settle)
 	}
 	return nil
+}
+
+// settle empties the log into the data base. Where the log is too long, it begins
+// the log anew, since only then SQLite cuts it.
+func (w *writer) settle() error {
+	if err := w.checkpoint(); err != nil {
+		return err
+	}
+	if info, err := os.Stat(w.path + logEnding); err != nil || info.Size() <= logBytes+logSlack {
+		return nil // a log that can't be looked at stays as it is
+	}
+	return w.alone(w.tx.touch)
 }
 
 // growFree adds free pages, which stand in the data base file when it returns.

@@ -37,7 +37,7 @@ type tx struct {
 	putWiped, dropWiped, allWiped *stmt
 	freePages, slotOf, newest     *stmt
 	inflate, deflate              *stmt
-	cut, checkpoint               *stmt
+	cut, checkpoint, touch        *stmt
 
 	totals  totals
 	used    map[window]*use
@@ -119,6 +119,7 @@ func (t *tx) prepare(c *conn) error {
 		{&t.deflate, "DELETE FROM ballast"},
 		{&t.cut, fmt.Sprintf("PRAGMA incremental_vacuum(%d)", cutPages)},
 		{&t.checkpoint, "PRAGMA wal_checkpoint(PASSIVE)"},
+		{&t.touch, "UPDATE beside SET slots = slots"},
 	})
 }
 
