@@ -11,9 +11,9 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"kubbi-mcp/internal/atrest"
+	"kubbi-mcp/internal/keyring"
 	"kubbi-mcp/kubbi/api"
-	"kubbi-mcp/relay/atrest"
-	"kubbi-mcp/relay/keyring"
 )
 
 // keyringFlag is the flag of commands that work with a relay's master keys.

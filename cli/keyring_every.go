@@ -4,7 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 
-	"kubbi-mcp/relay/keyring"
+	"kubbi-mcp/internal/keyring"
 )
 
 // goOn rotates and prunes by the clock, until the context ends.

@@ -10,9 +10,9 @@ import (
 	"runtime"
 	"time"
 
+	"kubbi-mcp/internal/keyring"
+	"kubbi-mcp/internal/private"
 	"kubbi-mcp/relay"
-	"kubbi-mcp/relay/keyring"
-	"kubbi-mcp/relay/private"
 	"kubbi-mcp/relay/service"
 	"kubbi-mcp/relay/store"
 	"kubbi-mcp/relay/webhook"

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"kubbi-mcp/internal/disk"
-	"kubbi-mcp/relay/keyring"
+	"kubbi-mcp/internal/keyring"
 	"kubbi-mcp/relay/store"
 )
 

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"kubbi-mcp/relay/private"
+	"kubbi-mcp/internal/private"
 	"kubbi-mcp/relay/store"
 	"kubbi-mcp/relay/store/postgres"
 	"kubbi-mcp/relay/store/sqlite"

@@ -11,9 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"kubbi-mcp/internal/keyring"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/relay"
-	"kubbi-mcp/relay/keyring"
 	"kubbi-mcp/relay/store/sqlite"
 	"kubbi-mcp/relay/webhook"
 )

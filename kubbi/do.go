@@ -16,8 +16,8 @@ import (
 	"github.com/cenkalti/backoff/v5"
 	"github.com/google/uuid"
 
+	"kubbi-mcp/internal/dial"
 	"kubbi-mcp/kubbi/api"
-	"kubbi-mcp/kubbi/api/dial"
 )
 
 // Bounds of waiting between attempts.

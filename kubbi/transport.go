@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"kubbi-mcp/kubbi/api/dial"
+	"kubbi-mcp/internal/dial"
 )
 
 // newTransport makes the transport beneath a client: many connections to one

@@ -9,8 +9,8 @@ import (
 	"net/http"
 	"time"
 
+	"kubbi-mcp/internal/atrest"
 	"kubbi-mcp/kubbi/api"
-	"kubbi-mcp/relay/atrest"
 	"kubbi-mcp/relay/store"
 )
 

@@ -11,8 +11,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"kubbi-mcp/internal/atrest"
 	"kubbi-mcp/kubbi/api"
-	"kubbi-mcp/relay/atrest"
 	"kubbi-mcp/relay/store"
 )
 

@@ -15,10 +15,10 @@ import (
 	"testing/iotest"
 	"time"
 
+	"kubbi-mcp/internal/atrest"
+	"kubbi-mcp/internal/keyring"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay"
-	"kubbi-mcp/relay/atrest"
-	"kubbi-mcp/relay/keyring"
 	"kubbi-mcp/relay/store"
 	"kubbi-mcp/relay/store/sqlite"
 )

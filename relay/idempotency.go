@@ -8,8 +8,8 @@ import (
 	"hash"
 	"net/http"
 
+	"kubbi-mcp/internal/atrest"
 	"kubbi-mcp/kubbi/api"
-	"kubbi-mcp/relay/atrest"
 	"kubbi-mcp/relay/store"
 )
 

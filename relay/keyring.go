@@ -3,11 +3,11 @@ package relay
 import (
 	"context"
 
-	"kubbi-mcp/relay/atrest"
+	"kubbi-mcp/internal/atrest"
 )
 
 // Keyring gives a relay its master keys, which may change while it runs.
-// Package relay/keyring has it.
+// Package internal/keyring has it.
 type Keyring interface {
 	// Current is the keyring as it was last read. It takes no time, and is asked
 	// for once in each request.

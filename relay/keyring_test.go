@@ -10,10 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"kubbi-mcp/internal/atrest"
+	"kubbi-mcp/internal/keyring"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay"
-	"kubbi-mcp/relay/atrest"
-	"kubbi-mcp/relay/keyring"
 	"kubbi-mcp/relay/store"
 )
 

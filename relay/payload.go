@@ -10,9 +10,9 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"kubbi-mcp/internal/atrest"
 	"kubbi-mcp/internal/content"
 	"kubbi-mcp/kubbi/api"
-	"kubbi-mcp/relay/atrest"
 	"kubbi-mcp/relay/store"
 )
 

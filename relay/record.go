@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 
-	"kubbi-mcp/relay/atrest"
+	"kubbi-mcp/internal/atrest"
 	"kubbi-mcp/relay/store"
 )
 

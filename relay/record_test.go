@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"kubbi-mcp/relay/atrest"
+	"kubbi-mcp/internal/atrest"
 	"kubbi-mcp/relay/store"
 )
 

@@ -8,10 +8,10 @@ import (
 	"strings"
 	"testing"
 
+	"kubbi-mcp/internal/atrest"
+	"kubbi-mcp/internal/keyring"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay"
-	"kubbi-mcp/relay/atrest"
-	"kubbi-mcp/relay/keyring"
 	"kubbi-mcp/relay/relaytest"
 	"kubbi-mcp/relay/store"
 	"kubbi-mcp/relay/store/sqlite"

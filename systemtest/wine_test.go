@@ -23,8 +23,8 @@ var carried = []struct {
 	{folder: "relay/store/body"},
 	{folder: "internal/spool"},
 	{folder: "relay/local"},
-	{folder: "relay/private"},
-	{folder: "relay/atrest"},
+	{folder: "internal/private"},
+	{folder: "internal/atrest"},
 	{folder: "internal/remove"},
 	{folder: "tools"},
 	{folder: "tools/files", cannot: map[string]string{

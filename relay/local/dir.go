@@ -15,10 +15,10 @@ import (
 	"sync"
 	"time"
 
+	"kubbi-mcp/internal/keyring"
+	"kubbi-mcp/internal/private"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay"
-	"kubbi-mcp/relay/keyring"
-	"kubbi-mcp/relay/private"
 	"kubbi-mcp/relay/store"
 	"kubbi-mcp/relay/store/sqlite"
 )

@@ -7,7 +7,7 @@ import (
 	"os"
 	"runtime"
 
-	"kubbi-mcp/relay/private"
+	"kubbi-mcp/internal/private"
 )
 
 // makeDir makes the data directory, private, or checks the one that is there.

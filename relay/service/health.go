@@ -12,7 +12,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
-	"kubbi-mcp/relay/keyring"
+	"kubbi-mcp/internal/keyring"
 	"kubbi-mcp/relay/store"
 )
 

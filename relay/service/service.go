@@ -20,11 +20,11 @@ import (
 	"sync"
 	"time"
 
+	"kubbi-mcp/internal/keyring"
 	"kubbi-mcp/internal/share"
 	"kubbi-mcp/internal/webpath"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay"
-	"kubbi-mcp/relay/keyring"
 )
 
 // Config is what a service needs. Relay, without an Observer, and Keyring must

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"kubbi-mcp/internal/dial"
 	"kubbi-mcp/kubbi/api"
-	"kubbi-mcp/kubbi/api/dial"
 )
 
 // TestSign is the vector that the specification's own libraries are tested with.

@@ -20,8 +20,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"kubbi-mcp/internal/dial"
 	"kubbi-mcp/kubbi/api"
-	"kubbi-mcp/kubbi/api/dial"
 )
 
 const (

@@ -8,8 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"kubbi-mcp/internal/dial"
 	"kubbi-mcp/kubbi/api"
-	"kubbi-mcp/kubbi/api/dial"
 )
 
 // Target is who is to be told of a kubbi. Its URL may hold a secret.

@@ -20,7 +20,7 @@ import (
 type files map[string][]byte
 
 // The attacker has copies of all files, the keyring, claim URLs and idempotency
-// keys. What it does with them follows the package comment of relay/atrest, byte
+// keys. What it does with them follows the package comment of internal/atrest, byte
 // for byte, but uses none of the program's code. It does not care for authentic
 // data: it decrypts what it takes for a ciphertext, without its tag, and looks
 // whether the payload comes out.
@@ -40,7 +40,7 @@ type exposed struct {
 	keys   [][]byte                // all that was derived from the secret
 }
 
-// As relay/atrest says.
+// As internal/atrest says.
 const (
 	secretSize = 32
 	format     = 2

@@ -10,10 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"kubbi-mcp/relay/atrest"
+	"kubbi-mcp/internal/atrest"
 )
 
-// TestAttackerKnowsTheFormat lets the attacker open what relay/atrest sealed: what
+// TestAttackerKnowsTheFormat lets the attacker open what internal/atrest sealed: what
 // the attacker cannot open there, it would miss elsewhere.
 func TestAttackerKnowsTheFormat(t *testing.T) {
 	t.Parallel()

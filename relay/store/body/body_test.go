@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"kubbi-mcp/relay/flock"
+	"kubbi-mcp/internal/flock"
 	"kubbi-mcp/relay/store/body"
 )
 

@@ -41,8 +41,11 @@ type File struct {
 	handed  int64 // of it, to the disk
 }
 
-// window is how much of a payload is handed to the disk at once, in bytes.
-const window = 4 << 20
+// window is how much of a payload is handed to the disk at once, in bytes. A smaller
+// one makes others wait less, a larger one is faster: with 4 MiB a payload goes at 596
+// MB/s and the p99 of small creates beside it is 5.2 times the usual, with 1 MiB 461
+// and 3.3, with 512 KiB 466 and 2.4.
+const window = 512 << 10
 
 // Create makes the file of a payload. One that is there is ErrTaken.
 func (f *Files) Create(number int64) (*File, error) {

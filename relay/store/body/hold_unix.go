@@ -7,7 +7,7 @@ import (
 	"os"
 	"time"
 
-	"kubbi-mcp/relay/flock"
+	"kubbi-mcp/internal/flock"
 )
 
 // young is how long a file without a lock is left alone: it may have been made

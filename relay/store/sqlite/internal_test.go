@@ -11,7 +11,7 @@ import (
 
 	"zombiezen.com/go/sqlite"
 
-	"kubbi-mcp/relay/flock"
+	"kubbi-mcp/internal/flock"
 	"kubbi-mcp/relay/store"
 )
 

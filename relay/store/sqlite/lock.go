@@ -9,7 +9,7 @@ import (
 	"sync"
 	"syscall"
 
-	"kubbi-mcp/relay/flock"
+	"kubbi-mcp/internal/flock"
 )
 
 // fileLock makes the processes that write one store queue up. SQLite's own lock

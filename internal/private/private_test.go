@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"kubbi-mcp/relay/private"
+	"kubbi-mcp/internal/private"
 )
 
 // made gives a private file of that content.

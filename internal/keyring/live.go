@@ -14,7 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"kubbi-mcp/relay/atrest"
+	"kubbi-mcp/internal/atrest"
 )
 
 const (

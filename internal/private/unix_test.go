@@ -5,7 +5,7 @@ package private_test
 import (
 	"errors"
 	"io/fs"
-	"kubbi-mcp/relay/private"
+	"kubbi-mcp/internal/private"
 	"os"
 	"path/filepath"
 	"strings"

@@ -18,9 +18,9 @@ import (
 	"testing"
 	"time"
 
+	"kubbi-mcp/internal/atrest"
+	"kubbi-mcp/internal/keyring"
 	"kubbi-mcp/internal/testkit"
-	"kubbi-mcp/relay/atrest"
-	"kubbi-mcp/relay/keyring"
 )
 
 var when = time.Date(2026, 3, 28, 12, 0, 0, 0, time.UTC)

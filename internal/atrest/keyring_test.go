@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"kubbi-mcp/relay/atrest"
+	"kubbi-mcp/internal/atrest"
 )
 
 // TestKeyringOverTime asks which key seals, before and after each has its time.

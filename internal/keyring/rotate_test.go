@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"kubbi-mcp/relay/keyring"
+	"kubbi-mcp/internal/keyring"
 )
 
 // rotation rotates a new file each hour. made and removed are what it was told.

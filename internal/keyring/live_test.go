@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"kubbi-mcp/relay/atrest"
-	"kubbi-mcp/relay/keyring"
+	"kubbi-mcp/internal/atrest"
+	"kubbi-mcp/internal/keyring"
 )
 
 // logBuffer is what a logger writes to from many goroutines.

@@ -14,7 +14,7 @@ import (
 	"os"
 	"testing"
 
-	"kubbi-mcp/relay/atrest"
+	"kubbi-mcp/internal/atrest"
 )
 
 var update = flag.Bool("update", false, "write testdata/vectors.json anew")

@@ -16,7 +16,7 @@ import (
 	"testing/iotest"
 	"time"
 
-	"kubbi-mcp/relay/atrest"
+	"kubbi-mcp/internal/atrest"
 )
 
 var when = time.Date(2026, 3, 28, 12, 0, 0, 0, time.UTC)

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"kubbi-mcp/relay/atrest"
+	"kubbi-mcp/internal/atrest"
 )
 
 const (

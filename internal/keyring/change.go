@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"kubbi-mcp/relay/atrest"
-	"kubbi-mcp/relay/private"
+	"kubbi-mcp/internal/atrest"
+	"kubbi-mcp/internal/private"
 )
 
 // DefaultMargin is how long a key should have been out of use before it goes.

@@ -12,7 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 
-	"kubbi-mcp/relay/flock"
+	"kubbi-mcp/internal/flock"
 )
 
 const maxFile = 1 << 20 // bytes

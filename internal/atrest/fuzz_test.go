@@ -5,7 +5,7 @@ import (
 	"errors"
 	"testing"
 
-	"kubbi-mcp/relay/atrest"
+	"kubbi-mcp/internal/atrest"
 )
 
 // FuzzOpen opens sealed bytes that were flipped, cut, extended or made up:

@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"kubbi-mcp/relay/atrest"
-	"kubbi-mcp/relay/keyring"
+	"kubbi-mcp/internal/atrest"
+	"kubbi-mcp/internal/keyring"
 )
 
 func TestMake(t *testing.T) {

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"kubbi-mcp/relay/atrest"
-	"kubbi-mcp/relay/private"
+	"kubbi-mcp/internal/atrest"
+	"kubbi-mcp/internal/private"
 )
 
 // How often Run reads a source.

@@ -5,7 +5,7 @@ import (
 	"net/netip"
 	"testing"
 
-	"kubbi-mcp/kubbi/api/dial"
+	"kubbi-mcp/internal/dial"
 )
 
 func TestPublic(t *testing.T) {
