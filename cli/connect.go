@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"kubbi-mcp/internal/origin"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/relay/local"
 )
@@ -81,9 +82,9 @@ func (a *app) connect() (*backend, error) {
 // trustsRelayURL tells whether the user has allowed the embedded relay's origin by
 // name: it is allowed anyway, so that means whoever has the address.
 func (a *app) trustsRelayURL() bool {
-	own, err := kubbi.ParseOrigin(a.cfg.RelayURL)
+	own, err := origin.Parse(a.cfg.RelayURL)
 	return err == nil && slices.ContainsFunc(a.cfg.AllowOrigin, func(o string) bool {
-		other, err := kubbi.ParseOrigin(o)
+		other, err := origin.Parse(o)
 		return err == nil && other == own
 	})
 }

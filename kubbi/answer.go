@@ -164,7 +164,7 @@ func (c *Client) readError(resp *http.Response, r request, w *watch) *Error {
 		return e
 	}
 	secrets := c.secrets(r)
-	e.theirs = c.inProcess == "" || r.origin != c.inProcess
+	e.theirs = r.origin != c.inProcess
 	e.Message = clean(envelope.Message, secrets)
 	if e.Message == "" {
 		e.Message, e.silent = strings.ToLower(http.StatusText(e.Status)), true

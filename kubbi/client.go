@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/internal/origin"
 )
 
 // DefaultBaseURL is the hosted service.
@@ -39,8 +39,8 @@ const (
 // it, for it holds the connections. Close it when done.
 type Client struct {
 	apiKey      string
-	base        string // origin
-	allowed     origins
+	base        origin.Origin
+	allowed     allowedOrigins
 	retries     int
 	timeout     time.Duration
 	backoff     time.Duration
@@ -48,13 +48,13 @@ type Client struct {
 	spoolLimit  int64
 	userAgent   string
 	log         *slog.Logger
-	traced      []string // origins that are told the trace of a call
+	traced      []origin.Origin // that are told the trace of a call
 	plain       http.RoundTripper
 	guarded     http.RoundTripper // for origins that only "*" allows; nil without it
 	own         []*http.Transport // to close
 	releases    *releases
-	service     *service // at base
-	inProcess   string   // origin whose words are this program's own; "": none
+	service     *service      // at base
+	inProcess   origin.Origin // whose error texts are this program's own; zero: none
 }
 
 // releases are the graces that are being ended in the background.
@@ -180,7 +180,7 @@ func NewClient(apiKey string, opts ...Option) (*Client, error) {
 	if cfg.logger == nil {
 		cfg.logger = slog.New(slog.DiscardHandler)
 	}
-	base, err := ParseOrigin(cfg.baseURL)
+	base, err := origin.Parse(cfg.baseURL)
 	if err != nil {
 		return nil, fmt.Errorf("kubbi: base URL %w", err)
 	}
@@ -197,20 +197,20 @@ func NewClient(apiKey string, opts ...Option) (*Client, error) {
 		releases:    newReleases(),
 		service:     new(service),
 	}
-	c.traced = []string{base}
-	for _, o := range cfg.traced {
-		origin, err := ParseOrigin(o)
+	c.traced = []origin.Origin{base}
+	for _, text := range cfg.traced {
+		o, err := origin.Parse(text)
 		if err != nil {
 			return nil, fmt.Errorf("kubbi: trace origin %w", err)
 		}
-		c.traced = append(c.traced, origin)
+		c.traced = append(c.traced, o)
 	}
 	if cfg.inProcess != "" {
-		if c.inProcess, err = ParseOrigin(cfg.inProcess); err != nil {
+		if c.inProcess, err = origin.Parse(cfg.inProcess); err != nil {
 			return nil, fmt.Errorf("kubbi: in-process origin %w", err)
 		}
 	}
-	for _, o := range append([]string{base, DefaultBaseURL}, cfg.allowed...) {
+	for _, o := range append([]string{base.String(), DefaultBaseURL}, cfg.allowed...) {
 		if err := c.allowed.add(o); err != nil {
 			return nil, fmt.Errorf("kubbi: allowed origin %w", err)
 		}
@@ -290,21 +290,6 @@ func (r *releases) background(f func()) bool {
 		f()
 	}()
 	return true
-}
-
-// target says where a claim URL or bare token leads, if it may be contacted.
-func (c *Client) target(urlOrToken string) (request, error) {
-	u, err := ParseClaimURL(urlOrToken)
-	if err != nil {
-		return request{}, err
-	}
-	r := request{origin: c.allowed.meant(u), path: api.PathClaim + u.token, token: u.token}
-	if u.origin == "" {
-		r.origin = c.base
-		return r, nil
-	}
-	r.guarded, err = c.allowed.check(r.origin)
-	return r, err
 }
 
 func headerSafe(s string) bool {

@@ -15,7 +15,7 @@ func TestNewClient(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.base != "https://api.kubbi.ai" || c.retries != 2 || c.timeout != 30*time.Second || c.backoff != time.Second || c.answerLimit != 96<<20 {
+	if c.base.String() != "https://api.kubbi.ai" || c.retries != 2 || c.timeout != 30*time.Second || c.backoff != time.Second || c.answerLimit != 96<<20 {
 		t.Errorf("defaults are %s, %d retries, %v timeout, %v backoff, %d bytes", c.base, c.retries, c.timeout, c.backoff, c.answerLimit)
 	}
 	for name, tt := range map[string]struct {

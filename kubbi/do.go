@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 
 	"kubbi-mcp/internal/dial"
+	"kubbi-mcp/internal/origin"
 	"kubbi-mcp/kubbi/api"
 )
 
@@ -30,7 +31,7 @@ const (
 // request is one call, whatever its number of attempts.
 type request struct {
 	method   string
-	origin   string
+	origin   origin.Origin
 	path     string // with the token or id
 	query    string
 	shape    string // the path as logs show it
@@ -184,10 +185,7 @@ func (c *Client) roundTrip(ctx context.Context, r request, body *sending) (*http
 	if r.guarded {
 		rt = c.guarded
 	}
-	req, err := c.newRequest(ctx, r, body)
-	if err != nil {
-		return nil, &Error{Message: "the request can't be made", permanent: true}
-	}
+	req := c.newRequest(ctx, r, body)
 	for hops := 0; ; hops++ {
 		resp, err := rt.RoundTrip(req)
 		if err != nil {
@@ -207,7 +205,7 @@ func (c *Client) roundTrip(ctx context.Context, r request, body *sending) (*http
 		if err != nil || resp.Header.Get("Location") == "" {
 			return nil, &Error{Status: resp.StatusCode, Message: "a redirect that leads nowhere", permanent: true}
 		}
-		if origin, err := joinOrigin(next.Scheme, next.Host); err != nil || origin != r.origin || next.User != nil {
+		if o, err := origin.FromURL(next); err != nil || o != r.origin {
 			return nil, &Error{Status: resp.StatusCode, Message: "a redirect to another origin, which is not followed", kind: ErrOrigin, permanent: true}
 		}
 		if r.method != http.MethodGet || hops == maxRedirects {
@@ -219,12 +217,8 @@ func (c *Client) roundTrip(ctx context.Context, r request, body *sending) (*http
 	}
 }
 
-func (c *Client) newRequest(ctx context.Context, r request, body *sending) (*http.Request, error) {
-	u, err := url.Parse(r.origin)
-	if err != nil {
-		return nil, err
-	}
-	u.Path, u.RawQuery = r.path, r.query
+func (c *Client) newRequest(ctx context.Context, r request, body *sending) *http.Request {
+	u := &url.URL{Scheme: r.origin.Scheme(), Host: r.origin.Host(), Path: r.path, RawQuery: r.query}
 	req := (&http.Request{Method: r.method, URL: u, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Host: u.Host}).WithContext(ctx)
 	if size := body.parts.size(); size != 0 {
 		req.Body, req.ContentLength = body.reader(), size
@@ -249,7 +243,7 @@ func (c *Client) newRequest(ctx context.Context, r request, body *sending) (*htt
 	if slices.Contains(c.traced, r.origin) {
 		traceOf(ctx).setHeaders(req.Header)
 	}
-	return req, nil
+	return req
 }
 
 // explain gives a failure its reason, where that lies on our side or in the
@@ -300,7 +294,7 @@ func (c *Client) logAttempt(ctx context.Context, r request, n, status int, took 
 	}
 	attrs := []slog.Attr{
 		slog.String("method", r.method),
-		slog.String("host", strings.TrimPrefix(strings.TrimPrefix(r.origin, "https://"), "http://")),
+		slog.String("host", r.origin.Host()),
 		slog.String("path", r.shape),
 		slog.Int("status", status),
 		slog.Duration("duration", took),

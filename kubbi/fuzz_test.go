@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"kubbi-mcp/internal/origin"
 	"kubbi-mcp/kubbi/api"
 )
 
@@ -45,7 +46,7 @@ func FuzzParseClaimURL(f *testing.F) {
 		if u.Origin() == "" {
 			return
 		}
-		if o, err := ParseOrigin(u.Origin()); err != nil || o != u.Origin() {
+		if o, err := origin.Parse(u.Origin()); err != nil || o != u.origin {
 			t.Fatalf("origin %q does not parse as itself: %q, %v", u.Origin(), o, err)
 		}
 		ours, err := http.NewRequest(http.MethodGet, u.URL(), nil)

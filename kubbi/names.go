@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"sync/atomic"
 
+	"kubbi-mcp/internal/origin"
 	"kubbi-mcp/kubbi/api"
 )
 
@@ -83,8 +84,8 @@ func (c *Client) takesEveryName(ctx context.Context) (bool, error) {
 }
 
 // givesRaw reports whether the service at an origin gives raw bodies.
-func (c *Client) givesRaw(ctx context.Context, origin string, guarded bool) (bool, error) {
-	_, header, err := do[nothing](ctx, c, request{method: http.MethodGet, origin: origin, guarded: guarded, path: api.PathHealth, shape: api.PathHealth})
+func (c *Client) givesRaw(ctx context.Context, o origin.Origin, guarded bool) (bool, error) {
+	_, header, err := do[nothing](ctx, c, request{method: http.MethodGet, origin: o, guarded: guarded, path: api.PathHealth, shape: api.PathHealth})
 	if errors.Is(err, ErrNetwork) || ctx.Err() != nil {
 		return false, err
 	}

@@ -53,7 +53,7 @@ func checkSent(s *Sent) *Error {
 	switch u, err := ParseClaimURL(s.ClaimURL); {
 	case !isWord(s.ID):
 		e = tooMuch("id is")
-	case len(s.ClaimURL) > maxClaimURL, err != nil, u.origin == "" || u.URL() != s.ClaimURL:
+	case len(s.ClaimURL) > maxClaimURL, err != nil, u.bare() || u.URL() != s.ClaimURL:
 		e = tooMuch("claim URL is")
 	case !isWord(s.ClaimToken), !isWord(string(s.Status)):
 		e = tooMuch("token or status is")

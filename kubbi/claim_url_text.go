@@ -5,9 +5,7 @@ import (
 	"strings"
 	"unicode"
 
-	"github.com/go-json-experiment/json"
-	"github.com/google/uuid"
-
+	"kubbi-mcp/internal/origin"
 	"kubbi-mcp/kubbi/api"
 )
 
@@ -41,7 +39,7 @@ func find(text string) (ClaimURL, error) {
 		case err != nil:
 			fault = err
 		case l.token == "":
-		case l.guessed && i > 0 && strings.HasSuffix(words[i-1], "://"):
+		case l.schemeGuessed && i > 0 && strings.HasSuffix(words[i-1], "://"):
 			return ClaimURL{}, invalid("claim URL is broken in two after its ://: join its parts")
 		case i+1 < len(words) && l.brokenBefore(words[i+1]):
 			return ClaimURL{}, invalid("claim URL is broken in two by a space or a line's end: join its parts")
@@ -78,18 +76,18 @@ type link struct {
 // same: "[URL](URL)" has one twice, and "<URL|start of URL...>" may have it cut.
 func (l *link) merge(m link) bool {
 	a, b := &l.ClaimURL, &m.ClaimURL
-	sameHost := a.origin == b.origin || loopback(a.origin) != "" && loopback(a.origin) == loopback(b.origin) || (a.guessed || b.guessed) && host(a.origin) == host(b.origin)
+	sameHost := a.origin == b.origin || a.origin.SameLoopback(b.origin) || (a.schemeGuessed || b.schemeGuessed) && a.origin.Host() == b.origin.Host()
 	switch {
 	case !sameHost:
 		return false
 	case a.token == b.token && (a.fragment == b.fragment || b.fragment == ""):
-		if !b.guessed {
-			a.origin, a.guessed = b.origin, false
+		if !b.schemeGuessed {
+			a.origin, a.schemeGuessed = b.origin, false
 		}
 		l.short = l.short && m.short
 		return true
 	case a.token == b.token && a.fragment == "":
-		b.guessed = a.guessed && b.guessed
+		b.schemeGuessed = a.schemeGuessed && b.schemeGuessed
 		*l = m
 		return true
 	case m.short && strings.HasPrefix(a.token, b.token):
@@ -104,11 +102,6 @@ func (l *link) merge(m link) bool {
 // brokenBefore reports whether the word after a link looks like its other part.
 func (l *link) brokenBefore(next string) bool {
 	return l.plain && l.fragment == "" && len(l.token)+len(next) == wholeToken && isToken(l.token+next)
-}
-
-func host(origin string) string {
-	_, h, _ := strings.Cut(origin, "://")
-	return h
 }
 
 // splitWords cuts a text where no URL goes on: at space, at the brackets and
@@ -168,11 +161,11 @@ func readBare(w string) (link, error) {
 		return link{}, invalid("neither a claim URL, https://<host>/r/<token>, nor a claim token: it has no whole host")
 	}
 	scheme := "https"
-	if o, err := joinOrigin("http", authority); err == nil && loopback(o) != "" {
+	if o, err := origin.New("http", authority); err == nil && o.SameLoopback(o) {
 		scheme = "http"
 	}
 	l, err := readURL(scheme, w, false)
-	l.guessed = err == nil
+	l.schemeGuessed = err == nil
 	return l, err
 }
 
@@ -201,12 +194,12 @@ func readURL(scheme, rest string, unwraps bool) (link, error) {
 	inner, whole := wrapsLink(path), path
 	path, fragment := cutFragment(path)
 	path, query, hasQuery := strings.Cut(path, "?")
-	origin, err := joinOrigin(scheme, trimPunctuation(authority, path == "" && !hasQuery))
+	at, err := origin.New(scheme, trimPunctuation(authority, path == "" && !hasQuery))
 	if err != nil {
 		return link{other: !strings.Contains(rest, api.PathClaim) && !inner}, invalid("claim URL %v", err)
 	}
 	if !strings.HasPrefix(path, api.PathClaim) {
-		if target := safeLink(origin, whole); unwraps && target != "" {
+		if target := safeLink(at, whole); unwraps && target != "" {
 			if scheme, rest, ok := strings.Cut(target, "://"); ok {
 				return readURL(scheme, rest, false)
 			}
@@ -237,7 +230,7 @@ func readURL(scheme, rest string, unwraps bool) (link, error) {
 		return link{}, invalid("claim URL %v", err)
 	}
 	return link{
-		ClaimURL: ClaimURL{origin: origin, token: token, fragment: cleanFragment(fragment)},
+		ClaimURL: ClaimURL{origin: at, token: token, fragment: cleanFragment(fragment)},
 		short:    strings.HasPrefix(path[len(trimmed):], "...") || strings.HasPrefix(path[len(trimmed):], "…"),
 		plain:    path == trimmed && !hasQuery && fragment == "",
 	}, nil
@@ -297,10 +290,10 @@ func wrapsLink(s string) bool {
 
 // safeLink gives the URL that a link of Outlook's Safe Links leads to. Such a link
 // has no other reading.
-func safeLink(origin, path string) string {
+func safeLink(at origin.Origin, path string) string {
 	path, _, _ = strings.Cut(path, "#")
 	_, query, _ := strings.Cut(path, "?")
-	if !strings.HasPrefix(origin, "https://") || !strings.HasSuffix(origin, ".safelinks.protection.outlook.com") {
+	if at.Scheme() != "https" || !strings.HasSuffix(at.Host(), ".safelinks.protection.outlook.com") {
 		return ""
 	}
 	q, err := url.ParseQuery(query)
@@ -323,51 +316,3 @@ func isLetter(c byte) bool { return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
 func isSchemeByte(c byte) bool {
 	return isLetter(c) || '0' <= c && c <= '9' || c == '+' || c == '-' || c == '.'
 }
-
-// passedOn gives the claim URL of the JSON objects in which agents pass one on:
-// {"type":"kubbi_claim_url","url":...} and {"input_type":"kubbi","claim_url":...}.
-func passedOn(text string) (string, bool) {
-	if !strings.HasPrefix(text, "{") {
-		return "", false
-	}
-	var o struct {
-		Type      string `json:"type"`
-		URL       string `json:"url"`
-		InputType string `json:"input_type"`
-		ClaimURL  string `json:"claim_url"`
-	}
-	if json.Unmarshal([]byte(text), &o) != nil {
-		return "", false
-	}
-	switch {
-	case o.Type == "kubbi_claim_url" && o.URL != "" && o.ClaimURL == "":
-		return o.URL, true
-	case o.InputType == "kubbi" && o.ClaimURL != "" && o.URL == "":
-		return o.ClaimURL, true
-	}
-	return "", false
-}
-
-// idScheme is that of the kubbi://ID form in which some texts name a kubbi.
-const idScheme = "kubbi"
-
-// ParseID reads the id of a kubbi: a UUID, also as kubbi://ID, with space, quotes
-// or angle brackets around it. A claim URL or token is refused as what it is, with
-// an error that matches ErrValidation.
-func ParseID(s string) (string, error) {
-	id := unwrap(s)
-	if n := len(idScheme + "://"); len(id) > n && strings.EqualFold(id[:n], idScheme+"://") {
-		id = strings.TrimSuffix(id[n:], "/")
-	}
-	// Anything else might lead to another path.
-	if u, err := uuid.Parse(id); err == nil && len(id) == 36 {
-		return u.String(), nil
-	}
-	if u, err := ParseClaimURL(s); err == nil && (u.origin != "" || len(u.token) == wholeToken) {
-		return "", invalid("this is a claim URL or claim token, and no id: the id stands beside it in the answer of send or send_files, and in list; use inspect or claim with a claim URL")
-	}
-	return "", invalid("id is not a UUID (a claim URL or claim token is not an id)")
-}
-
-// isID reports whether a text is a kubbi's id.
-func isID(s string) bool { return len(s) == 36 && uuid.Validate(s) == nil }
