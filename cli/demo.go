@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"kubbi-mcp/internal/remove"
+	"kubbi-mcp/internal/disk"
 	"kubbi-mcp/kubbi/api"
 )
 
@@ -33,7 +33,7 @@ func (c *demoCmd) Run(a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, remove.All(dir)) }()
+	defer func() { err = errors.Join(err, disk.RemoveAll(dir)) }()
 
 	s := &story{app: a, started: time.Now()}
 	s.title("Two agents, two MCP servers over stdio, one claim URL between them.",

@@ -25,7 +25,7 @@ var carried = []struct {
 	{folder: "relay/local"},
 	{folder: "internal/private"},
 	{folder: "internal/atrest"},
-	{folder: "internal/remove"},
+	{folder: "internal/disk"},
 	{folder: "tools"},
 	{folder: "tools/files", cannot: map[string]string{
 		"TestAttacksOnReading":     noLinks,

@@ -13,6 +13,7 @@ import (
 	"os"
 	"time"
 
+	"kubbi-mcp/internal/flock"
 	"kubbi-mcp/kubbi"
 )
 
@@ -177,7 +178,7 @@ func (k *claimKey) open(ctx context.Context, token string) error {
 			k.file = f
 			return k.read(f.File)
 		}
-		if !errors.Is(err, errLocked) {
+		if !errors.Is(err, flock.ErrLocked) {
 			return err
 		}
 		if k.givenElsewhere() || !time.Now().Before(until) {

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"time"
 
+	"kubbi-mcp/internal/flock"
 	"kubbi-mcp/tools/files"
 )
 
@@ -156,10 +157,10 @@ func (c *Consents) lock() (unlock func(), err error) {
 		return nil, err
 	}
 	for end := time.Now().Add(consentsWait); ; time.Sleep(10 * time.Millisecond) {
-		if err = lock(f); err == nil {
+		if err = flock.Try(f); err == nil {
 			return func() { f.Close() }, nil
 		}
-		if !errors.Is(err, errLocked) || time.Now().After(end) {
+		if !errors.Is(err, flock.ErrLocked) || time.Now().After(end) {
 			f.Close()
 			return nil, err
 		}

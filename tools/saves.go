@@ -9,7 +9,8 @@ import (
 	"path/filepath"
 	"time"
 
-	"kubbi-mcp/internal/remove"
+	"kubbi-mcp/internal/disk"
+	"kubbi-mcp/internal/flock"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/tools/files"
 )
@@ -41,7 +42,7 @@ func (s *State) saving(b *files.Batch) (ended func(), err error) {
 	sweepSaves(filepath.Join(s.dir, savesName)) // a server may run for weeks
 	f, err := s.openLocked(savesName, b.ID())
 	for range 100 { // a process that starts is looking at it
-		if !errors.Is(err, errLocked) {
+		if !errors.Is(err, flock.ErrLocked) {
 			break
 		}
 		time.Sleep(5 * time.Millisecond)
@@ -92,7 +93,7 @@ func sweepSave(path string) {
 	if err != nil {
 		return
 	}
-	if lock(f) != nil { // its process is alive
+	if flock.Try(f) != nil { // its process is alive
 		f.Close()
 		return
 	}
@@ -126,7 +127,7 @@ func removeIfOwn(folder, received string) {
 		return
 	}
 	defer root.Close()
-	_ = remove.In(root, filepath.Base(folder)) // fails if there is something in it
+	_ = disk.Remove(root, filepath.Base(folder)) // fails if there is something in it
 }
 
 // keepAnswer writes the answer of a service that gives it once into a folder of the
@@ -146,7 +147,7 @@ func (s *State) keepAnswer(got *kubbi.Spooled) (path string, err error) {
 		err = errors.Join(err, f.Close())
 	}
 	if err != nil {
-		if rerr := remove.All(dir); !errors.Is(rerr, fs.ErrNotExist) {
+		if rerr := disk.RemoveAll(dir); !errors.Is(rerr, fs.ErrNotExist) {
 			err = errors.Join(err, rerr)
 		}
 		return "", err

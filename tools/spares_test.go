@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"kubbi-mcp/internal/flock"
 )
 
 // TestSpares has a file go from one key to another: it is nobody's meanwhile, and what
@@ -59,7 +61,7 @@ func TestSpares(t *testing.T) {
 	if info, err := os.Stat(filepath.Join(dir, keysName, "c")); err != nil || info.Size() != 0 {
 		t.Errorf("it is not empty: %v, %v", info, err)
 	}
-	if _, err := theirs.openLocked(keysName, "c"); err != errLocked {
+	if _, err := theirs.openLocked(keysName, "c"); err != flock.ErrLocked {
 		t.Errorf("another process opens it: %v", err)
 	}
 	s.put(got)

@@ -9,7 +9,8 @@ import (
 	"sync"
 	"time"
 
-	"kubbi-mcp/internal/remove"
+	"kubbi-mcp/internal/disk"
+	"kubbi-mcp/internal/flock"
 	"kubbi-mcp/internal/spool"
 )
 
@@ -79,7 +80,7 @@ func sweep(dir string, before time.Time) {
 	}
 	for _, e := range all {
 		if info, err := e.Info(); err == nil && info.ModTime().Before(before) {
-			_ = remove.All(filepath.Join(dir, e.Name()))
+			_ = disk.RemoveAll(filepath.Join(dir, e.Name()))
 		}
 	}
 }
@@ -107,9 +108,6 @@ func (s *State) openKey(name string) (*os.File, error) {
 	return os.Open(filepath.Join(s.dir, keysName, name))
 }
 
-// errLocked says that another claim has the file.
-var errLocked = errors.New("locked")
-
 // lockedFile is a file that has one owner. The lock goes with the file's closing, and
 // so with the process.
 type lockedFile struct {
@@ -118,7 +116,7 @@ type lockedFile struct {
 }
 
 // openLocked opens a file in one of the state's folders, made if it is missing, for
-// one owner at a time: errLocked, if there is another.
+// one owner at a time: flock.ErrLocked, if there is another.
 func (s *State) openLocked(folder, name string) (*lockedFile, error) {
 	if err := s.open(); err != nil {
 		return nil, err
@@ -129,7 +127,7 @@ func (s *State) openLocked(folder, name string) (*lockedFile, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := lock(f); err != nil {
+		if err := flock.Try(f); err != nil {
 			f.Close()
 			return nil, err
 		}

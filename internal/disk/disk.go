@@ -1,10 +1,14 @@
-// Package disk tells how much room the file system of a folder has left, and
-// makes what was written to a file or a folder durable.
+// Package disk asks the file system for what package os has no call for: free
+// space, syncs that cost less, and removals on a Windows file system that lacks
+// the call that package os uses.
 package disk
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"runtime"
+	"syscall"
 )
 
 // MiB writes a number of bytes for people: "12.3 MiB".
@@ -15,15 +19,20 @@ func MiB(n int64) string {
 	return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
 }
 
-// SyncFolder makes the names in a folder durable: files that were made,
-// renamed or removed.
-func SyncFolder(dir string) error { return syncFolder(dir) }
-
-// Sync makes the bytes of a file durable. Its size and times may be lost where
-// they are not needed to read the bytes.
-func Sync(f *os.File) error { return sync(f) }
-
-// WriteBehind has the system write n bytes of a file, which were written from that
-// place on, to the disk, and waits for those before them. So the sync of a large
-// file has little left to do, and others that sync meanwhile wait less.
-func WriteBehind(f *os.File, from, n int64) { writeBehind(f, from, n) }
+// SyncFolder makes the names in a folder durable: files that were made, renamed
+// or removed. Windows does that by itself.
+func SyncFolder(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	// Some file systems have no such call, and need none.
+	if err := f.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.ENOTSUP) {
+		return err
+	}
+	return nil
+}

@@ -1,5 +1,6 @@
-// Package flock locks a file against other processes, and against other opens
-// of it in this one. The lock goes when the file is closed or the process ends.
+// Package flock locks a file against other processes, and against other opens of
+// it in this process. The lock ends when the file is closed or the process ends.
+// Others can still read and write the file.
 package flock
 
 import (
@@ -9,11 +10,11 @@ import (
 	"time"
 )
 
-// ErrLocked is Try's answer when somebody else holds the lock.
+// ErrLocked is Try's error when somebody else holds the lock.
 var ErrLocked = errors.New("locked")
 
-// Poll locks the file once nobody else holds it, or returns ctx's error. It
-// looks now and then: for a lock that is seldom waited for.
+// Poll locks the file once nobody else holds it, or returns ctx's error. It tries
+// every 20 ms: good for a lock that is rarely held.
 func Poll(ctx context.Context, f *os.File) error {
 	for {
 		err := Try(f)

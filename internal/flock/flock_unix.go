@@ -15,7 +15,7 @@ func Try(f *os.File) error { return flock(f, unix.LOCK_EX|unix.LOCK_NB) }
 // Block waits until it has locked the file. Nothing ends it early.
 func Block(f *os.File) error { return flock(f, unix.LOCK_EX) }
 
-// Unlock lets go of the lock.
+// Unlock ends the lock.
 func Unlock(f *os.File) error { return flock(f, unix.LOCK_UN) }
 
 func flock(f *os.File, how int) error {

@@ -7,6 +7,10 @@ import (
 	"golang.org/x/sys/windows"
 )
 
+// region is the byte that is locked. Windows lets nobody else read or write what is
+// locked, so it lies far behind the end of every file.
+func region() *windows.Overlapped { return &windows.Overlapped{OffsetHigh: 1 << 30} }
+
 // Try locks the file, or returns ErrLocked at once.
 func Try(f *os.File) error {
 	err := lock(f, windows.LOCKFILE_FAIL_IMMEDIATELY)
@@ -20,10 +24,10 @@ func Try(f *os.File) error {
 func Block(f *os.File) error { return lock(f, 0) }
 
 func lock(f *os.File, flags uint32) error {
-	return windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|flags, 0, 1, 0, new(windows.Overlapped))
+	return windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|flags, 0, 1, 0, region())
 }
 
-// Unlock lets go of the lock.
+// Unlock ends the lock.
 func Unlock(f *os.File) error {
-	return windows.UnlockFileEx(windows.Handle(f.Fd()), 0, 1, 0, new(windows.Overlapped))
+	return windows.UnlockFileEx(windows.Handle(f.Fd()), 0, 1, 0, region())
 }

@@ -10,8 +10,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 
+	"kubbi-mcp/internal/disk"
 	"kubbi-mcp/internal/flock"
 )
 
@@ -66,7 +66,7 @@ func Create(path string, data []byte) ([]byte, error) {
 	if err := os.Link(temp, path); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
-	if err := syncDir(filepath.Dir(path)); err != nil {
+	if err := disk.SyncFolder(filepath.Dir(path)); err != nil {
 		return nil, err
 	}
 	return Read(path)
@@ -114,7 +114,7 @@ func Edit(ctx context.Context, path string, edit func([]byte) ([]byte, error)) (
 	if err != nil {
 		return errors.Join(err, os.Remove(temp))
 	}
-	return syncDir(filepath.Dir(path))
+	return disk.SyncFolder(filepath.Dir(path))
 }
 
 // write makes a durable temporary file beside path, and gives its name.
@@ -131,16 +131,4 @@ func write(path string, data []byte) (name string, err error) {
 		return "", errors.Join(err, os.Remove(f.Name()))
 	}
 	return f.Name(), nil
-}
-
-// syncDir makes the names in a directory durable, where that can be done.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

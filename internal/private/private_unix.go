@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"kubbi-mcp/internal/disk"
 )
 
 // forbidden gives the permissions that a file must not grant.
@@ -38,7 +40,7 @@ func makeDir(dir string) error {
 	for _, d := range made {
 		// A parent that we may not read cannot be synced: nothing is lost but what
 		// the file system does not promise by itself.
-		if err := syncDir(filepath.Dir(d)); err != nil && !errors.Is(err, fs.ErrPermission) {
+		if err := disk.SyncFolder(filepath.Dir(d)); err != nil && !errors.Is(err, fs.ErrPermission) {
 			return err
 		}
 	}

@@ -14,7 +14,6 @@ import (
 	"strings"
 
 	"kubbi-mcp/internal/disk"
-	"kubbi-mcp/internal/remove"
 	"kubbi-mcp/kubbi/api"
 )
 
@@ -149,7 +148,7 @@ func (b *Batch) Check(names []string, again bool) error {
 	if err != nil {
 		return explain(b.path, err)
 	}
-	return errors.Join(f.Close(), remove.In(b.dir, temp))
+	return errors.Join(f.Close(), disk.Remove(b.dir, temp))
 }
 
 func (b *Batch) file(name string) string { return filepath.Join(b.path, name) }
@@ -184,7 +183,7 @@ func (b *Batch) Stage(ctx context.Context, name string, r io.Reader) error {
 	if err != nil {
 		err = b.failed(name, err)
 		if temp != "" {
-			err = errors.Join(err, remove.In(b.dir, temp))
+			err = errors.Join(err, disk.Remove(b.dir, temp))
 		}
 		return err
 	}
@@ -249,7 +248,7 @@ func (b *Batch) Commit() ([]Saved, error) {
 		fresh, err := b.name(s)
 		if err != nil {
 			for _, n := range named {
-				err = errors.Join(err, remove.In(b.dir, n))
+				err = errors.Join(err, disk.Remove(b.dir, n))
 			}
 			return nil, errors.Join(err, b.unmake())
 		}
@@ -305,7 +304,7 @@ func (b *Batch) name(s *staged) (bool, error) {
 	}
 	err := b.renameNew(s.temp, s.to)
 	if errors.Is(err, fs.ErrExist) && b.holds(s) {
-		return false, remove.In(b.dir, s.temp)
+		return false, disk.Remove(b.dir, s.temp)
 	}
 	if errors.Is(err, fs.ErrExist) {
 		return false, isThere(s)
@@ -326,7 +325,7 @@ func (b *Batch) renameNew(temp, name string) error {
 	err := b.dir.Link(temp, name)
 	switch {
 	case err == nil:
-		return remove.In(b.dir, temp)
+		return disk.Remove(b.dir, temp)
 	case errors.Is(err, fs.ErrExist):
 		return err
 	case b.made:
@@ -388,7 +387,7 @@ func (b *Batch) Unstage() error {
 		if s.temp == "" {
 			continue
 		}
-		if rerr := remove.In(b.dir, s.temp); !errors.Is(rerr, fs.ErrNotExist) {
+		if rerr := disk.Remove(b.dir, s.temp); !errors.Is(rerr, fs.ErrNotExist) {
 			err = errors.Join(err, rerr)
 		}
 	}

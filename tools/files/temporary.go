@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"kubbi-mcp/internal/remove"
+	"kubbi-mcp/internal/disk"
 )
 
 // A temporary file is named .kubbi-, 16 characters of its batch, 10 of its own, and
@@ -77,7 +77,7 @@ func removeTemporary(root *os.Root, most int, match func(name string) bool) erro
 			if !e.Type().IsRegular() || !tempRule.MatchString(e.Name()) || !match(e.Name()) {
 				continue
 			}
-			if err := remove.In(root, e.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			if err := disk.Remove(root, e.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				errs = append(errs, err)
 			}
 		}

@@ -6,7 +6,7 @@ import (
 	"io/fs"
 	"os"
 
-	"kubbi-mcp/internal/remove"
+	"kubbi-mcp/internal/disk"
 )
 
 // begin makes a file to write into. Where the system can, it has no name before
@@ -74,7 +74,7 @@ func (b *Batch) copyTo(temp string, from *os.File) error {
 		err = cerr
 	}
 	if err != nil {
-		return errors.Join(err, remove.In(b.dir, temp))
+		return errors.Join(err, disk.Remove(b.dir, temp))
 	}
 	return nil
 }

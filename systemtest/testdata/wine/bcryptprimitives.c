@@ -8,7 +8,7 @@
  * it does not know that: STATUS_INVALID_INFO_CLASS. Wine 8 does not know it
  * either, but says STATUS_NOT_IMPLEMENTED, and so nothing is removed. Where
  * KUBBI_WINE_TEST is set, the answer is the one of Windows. The program itself
- * runs without that: see internal/remove.
+ * runs without that: see internal/disk.
  */
 #include <string.h>
 #include <windows.h>

@@ -1,4 +1,4 @@
-package remove
+package disk
 
 import (
 	"errors"
@@ -12,9 +12,9 @@ import (
 // the call.
 func unsupported(err error) bool { return errors.Is(err, windows.ERROR_INVALID_FUNCTION) }
 
-// older removes a name as Windows did before it had POSIX semantics: the name
+// removeOlder removes a name as Windows did before it had POSIX semantics: the name
 // goes when the last handle to it is closed, this one or another's.
-func older(root *os.Root, name string) error {
+func removeOlder(root *os.Root, name string) error {
 	f, err := root.OpenFile(name, os.O_RDONLY|windows.FILE_FLAG_DELETE_ON_CLOSE|windows.FILE_FLAG_OPEN_REPARSE_POINT, 0)
 	if err != nil {
 		return err

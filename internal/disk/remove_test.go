@@ -1,4 +1,4 @@
-package remove
+package disk
 
 import (
 	"errors"
@@ -23,10 +23,10 @@ func folder(t *testing.T) string {
 	return dir
 }
 
-// TestIn removes by the call that Go uses and by the older one: both remove a
+// TestRemove removes by the call that Go uses and by the older one: both remove a
 // file and an empty folder, and leave a full one.
-func TestIn(t *testing.T) {
-	for how, remove := range map[string]func(*os.Root, string) error{"In": In, "older": older} {
+func TestRemove(t *testing.T) {
+	for how, remove := range map[string]func(*os.Root, string) error{"Remove": Remove, "older": removeOlder} {
 		t.Run(how, func(t *testing.T) {
 			root, err := os.OpenRoot(folder(t))
 			if err != nil {
@@ -51,10 +51,10 @@ func TestIn(t *testing.T) {
 	}
 }
 
-func TestAll(t *testing.T) {
+func TestRemoveAll(t *testing.T) {
 	dir := folder(t)
 	for range 2 { // what is not there is no error
-		if err := All(dir); err != nil {
+		if err := RemoveAll(dir); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -69,7 +69,7 @@ func TestAll(t *testing.T) {
 	}
 	defer parent.Close()
 	for range 2 {
-		if err := tree(parent, "dir"); err != nil {
+		if err := removeTree(parent, "dir"); err != nil {
 			t.Fatal(err)
 		}
 	}
