@@ -12,7 +12,8 @@ import (
 var imports = map[string][]string{
 	".":                    {"cli"},
 	"cli":                  {"kubbi", "kubbi/api", "relay", "relay/local", "relay/service", "relay/store", "relay/store/postgres", "relay/store/sqlite", "relay/webhook", "server", "tools", "tools/files"},
-	"server":               {"tools", "tools/files", "kubbi", "kubbi/api", "schemas"},
+	"server":               {"server/transport", "tools", "tools/files", "kubbi", "kubbi/api", "schemas"},
+	"server/transport":     {},
 	"tools":                {"tools/files", "kubbi", "kubbi/api", "schemas"},
 	"tools/files":          {"kubbi/api"},
 	"schemas":              {},

@@ -37,12 +37,21 @@ func metaTrace(meta jsontext.Value) kubbi.Trace {
 	if jsonv2.Unmarshal(meta, &m) != nil || m.Parent.Kind() != '"' {
 		return kubbi.Trace{}
 	}
-	t := kubbi.Trace{Parent: unquote(m.Parent)}
+	t := kubbi.Trace{Parent: unquoted(m.Parent)}
 	if _, ok := api.ParseTraceparent(t.Parent); !ok {
 		return kubbi.Trace{}
 	}
 	if m.State.Kind() == '"' {
-		t.State = unquote(m.State)
+		t.State = unquoted(m.State)
 	}
 	return t
+}
+
+// unquoted gives a JSON string's text, "" if it is not valid.
+func unquoted(v jsontext.Value) string {
+	b, err := jsontext.AppendUnquote(nil, []byte(v))
+	if err != nil {
+		return ""
+	}
+	return string(b)
 }
