@@ -10,8 +10,8 @@ import (
 	"kubbi-mcp/internal/misslimit"
 )
 
-// Proxies are the addresses of the reverse proxies before a relay. Only what
-// these say of where a request comes from is believed.
+// Proxies are the addresses of the reverse proxies in front of a relay. Only their
+// headers are believed when they name the client of a request.
 type Proxies []netip.Prefix
 
 // ParseProxies reads addresses and prefixes, as 10.0.0.7 or 2001:db8::/48.
@@ -34,12 +34,13 @@ func ParseProxies(texts []string) (Proxies, error) {
 	return p, nil
 }
 
-// Client gives the address that a request comes from: its peer's unless that is
-// one of p, else the rightmost in X-Forwarded-For or in Forwarded that is not.
-// It is not valid for a request that has none, as one within the process.
+// Client is the address of a request's client. That is the peer's address, unless
+// the peer is one of p: then it is the rightmost address in X-Forwarded-For or
+// Forwarded that is not one of p. A request from within the process has no valid
+// address.
 //
 // A proxy sets one of the two headers and may pass the other on as the client
-// wrote it. So where both are there they must agree, or the peer's counts.
+// wrote it. So if both headers are present and disagree, the peer's address counts.
 func (p Proxies) Client(r *http.Request) netip.Addr {
 	peer, ok := parseAddr(r.RemoteAddr)
 	if !ok || !p.has(peer) {
@@ -62,15 +63,15 @@ func (p Proxies) Client(r *http.Request) netip.Addr {
 	return other
 }
 
-// Source gives what counts as one address of those who connect: the address, or
-// the /64 of an IPv6 one. It is not valid for a proxy of p, through which many
-// come, and for what is no IP address.
+// Source is what counts as one source of connections: an IPv4 address, or the /64 of
+// an IPv6 address. It is not valid for a proxy of p, which many clients share, and
+// for a peer without an IP address.
 func (p Proxies) Source(peer net.Addr) netip.Prefix {
 	addr, _ := parseAddr(peer.String())
 	return p.source(addr)
 }
 
-// SourceOf is Source for where a request comes from, as Client gives it.
+// SourceOf is Source for the client of a request.
 func (p Proxies) SourceOf(r *http.Request) netip.Prefix { return p.source(p.Client(r)) }
 
 func (p Proxies) source(addr netip.Addr) netip.Prefix {
@@ -80,8 +81,7 @@ func (p Proxies) source(addr netip.Addr) netip.Prefix {
 	return misslimit.Network(addr)
 }
 
-// last follows hops from the right for as long as they are proxies of p, or
-// as far as they can be read.
+// last follows hops from the right while they are proxies of p and can be parsed.
 func (p Proxies) last(peer netip.Addr, hops []string) netip.Addr {
 	for i := len(hops) - 1; i >= 0 && p.has(peer); i-- {
 		addr, ok := parseAddr(hops[i])
@@ -102,9 +102,8 @@ func (p Proxies) has(a netip.Addr) bool {
 	return false
 }
 
-// hops splits a header of lists. It minds no quotes: what stands left of the
-// last comma is the client's own, and one that it leaves open must not hide
-// what the proxy has added.
+// hops splits the values of a list header. It ignores quotes: the client wrote what is
+// left of the last comma, and an open quote there must not hide what the proxy added.
 func hops(lines []string) []string {
 	if len(lines) == 0 {
 		return nil
@@ -112,8 +111,7 @@ func hops(lines []string) []string {
 	return strings.Split(strings.Join(lines, ","), ",")
 }
 
-// forParameter gives what an element of a Forwarded header (RFC 7239) has
-// under for.
+// forParameter is the "for" parameter of an element of a Forwarded header (RFC 7239).
 func forParameter(element string) string {
 	for pair := range strings.SplitSeq(element, ";") {
 		if name, value, ok := strings.Cut(pair, "="); ok && strings.EqualFold(strings.TrimSpace(name), "for") {
@@ -123,7 +121,7 @@ func forParameter(element string) string {
 	return ""
 }
 
-// parseAddr reads an address, also one with a port or in brackets.
+// parseAddr reads an address, with or without a port or brackets.
 func parseAddr(text string) (_ netip.Addr, ok bool) {
 	text = strings.TrimSpace(text)
 	addr, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(text, "["), "]"))

@@ -3,11 +3,11 @@ package relay
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"kubbi-mcp/internal/atrest"
 	"kubbi-mcp/kubbi/api"
@@ -15,47 +15,62 @@ import (
 	"kubbi-mcp/relay/webhook"
 )
 
-// notify reads x_notify, our own member: null is none.
-func (v *validator) notify(wire *wireNotify) {
-	switch {
-	case wire.kind == 0 || wire.kind == 'n':
+// maxNotify is the longest x_notify that is read, in bytes.
+const maxNotify = 128 << 10
+
+// notify reads x_notify, a member that only our relays have. null is the same as none.
+func (v *validator) notify(s span) {
+	if v.null(s) {
 		return
-	case v.limits.notify == nil:
+	}
+	if v.limits.notify == nil {
 		v.add("x_notify can't be given: the operator of this relay has not turned webhook receipts on")
 		return
-	case wire.kind != '{':
+	}
+	if s.end-s.start > maxNotify {
+		v.addf("x_notify must be at most %d bytes", maxNotify)
+		return
+	}
+	var members map[string]jsontext.Value
+	if json.Unmarshal(s.in(v.body), &members) != nil {
 		v.add("x_notify must be an object")
 		return
 	}
-	if wire.unknown {
-		v.add("x_notify must have no members but notify_url and events")
+	for name := range members {
+		if name != "notify_url" && name != "events" {
+			v.add("x_notify must have no members but notify_url and events")
+			break
+		}
 	}
 	n := &api.Notify{}
-	var ok bool
-	if n.URL, ok = v.text("x_notify.notify_url", wire.url, true); ok {
+	switch value := members["notify_url"]; {
+	case len(value) == 0 || value.Kind() == 'n':
+		v.add("x_notify.notify_url is required")
+	case json.Unmarshal(value, &n.URL) != nil:
+		v.add("x_notify.notify_url must be a string")
+	default:
 		if fault := v.limits.notify.Fault(n.URL); fault != "" {
 			v.add("x_notify.notify_url " + fault)
 		}
 	}
-	if wire.events != 0 && wire.events != 'n' {
-		v.events(n, wire)
+	if value := members["events"]; len(value) > 0 && value.Kind() != 'n' {
+		v.events(n, value)
 	}
 	v.draft.notify = n
 }
 
-func (v *validator) events(n *api.Notify, wire *wireNotify) {
-	if wire.events != '[' || wire.eventCount < 1 || wire.eventCount > len(api.Events) {
+func (v *validator) events(n *api.Notify, value jsontext.Value) {
+	var events []jsontext.Value
+	if json.Unmarshal(value, &events) != nil || len(events) < 1 || len(events) > len(api.Events) {
 		v.addf("x_notify.events must be an array of 1 to %d events", len(api.Events))
 		return
 	}
-	for i, s := range wire.event {
+	for i, value := range events {
 		at := fmt.Sprintf("x_notify.events[%d]", i)
-		text, ok := v.text(at, s, true)
-		if !ok {
-			continue
-		}
-		e := api.Event(text)
+		var e api.Event
 		switch {
+		case value.Kind() != '"' || json.Unmarshal(value, &e) != nil:
+			v.add(at + " must be a string")
 		case !slices.Contains(api.Events, e):
 			v.addf("%s must be one of %s", at, eventNames())
 		case slices.Contains(n.Events, e):
@@ -73,14 +88,8 @@ func eventNames() string {
 	return strings.Join(names, ", ")
 }
 
-// apiKeyOf gives the text of the API key of a request that producer has let in.
-func apiKeyOf(r *http.Request) string {
-	_, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	return strings.TrimSpace(key)
-}
-
-// sealTarget seals who is to be told of a new kubbi, and what its receipts are
-// to be signed with, which can be told only now.
+// sealTarget seals where the receipts of a new kubbi go and the secret that signs
+// them. The secret comes from the API key, which only the create has.
 func (rl *Relay) sealTarget(ring *atrest.Keyring, k *store.Kubbi, n *api.Notify, apiKey string) ([]byte, error) {
 	secret, err := api.WebhookSecret(apiKey)
 	if err != nil {
@@ -94,35 +103,34 @@ func (rl *Relay) sealTarget(ring *atrest.Keyring, k *store.Kubbi, n *api.Notify,
 	if err != nil {
 		return nil, err
 	}
-	return key.SealBytes(rl.cfg.Rand, head(k), plain)
+	return key.SealBytes(rl.cfg.Rand, boundFields(k), plain)
 }
 
-// targetKey is that of who is to be told of a kubbi. It must open after the kubbi's
-// end, and so is not made of its secret.
+// targetKey is the key of a kubbi's webhook target. It must open after the kubbi has
+// ended, so it does not depend on the kubbi's secret.
 func targetKey(ring *atrest.Keyring, k *store.Kubbi) (*atrest.Key, error) {
 	return ring.Key(k.MasterKey, nil, atrest.Notify, []byte(k.ID))
 }
 
-// openNotice gives who is to be told of a notice, and what. It does not wait for
-// a master key that is missing: the notice comes again.
+// openNotice returns the target and the receipt of a notice. It does not wait for a
+// master key that is missing: the notice will be taken again.
 func (rl *Relay) openNotice(n *store.Notice) (*webhook.Target, *api.Receipt, error) {
 	k := &n.Kubbi
 	key, err := targetKey(rl.cfg.Keyring.Current(), k)
 	if err != nil {
 		return nil, nil, err
 	}
-	plain, err := key.OpenBytes(head(k), k.Notify)
+	plain, err := key.OpenBytes(boundFields(k), k.Notify)
 	if err != nil {
 		return nil, nil, err
 	}
 	var to webhook.Target
 	if err := json.Unmarshal(plain, &to); err != nil {
-		return nil, nil, errors.New("webhook target is not valid JSON") // whose own words may hold it
+		return nil, nil, errors.New("webhook target is not valid JSON") // err may quote it
 	}
 	return &to, receiptOf(n), nil
 }
 
-// receiptOf is what is said of a notice.
 func receiptOf(n *store.Notice) *api.Receipt {
 	k := &n.Kubbi
 	count, size := packageOf(k)
@@ -148,7 +156,7 @@ func eventOf(e store.Event) api.Event {
 	return api.EventClaimed
 }
 
-// wakeSender has notices that an event may have left delivered at once.
+// wakeSender has new notices delivered at once.
 func (rl *Relay) wakeSender() {
 	if rl.sender != nil {
 		rl.sender.Wake()

@@ -53,18 +53,18 @@ func TestRawBody(t *testing.T) {
 		} {
 			r := httptest.NewRequest("POST", api.PathKubbis, read(strings.NewReader(tc.body)))
 			r.Header.Set("Content-Type", api.TypeRaw+"; v=1")
-			rl := &Relay{memory: newMemory(10 << 20)}
-			held := &share{of: rl.memory}
-			d, err := rl.draft(r, limits, nil, held)
+			rl := &Relay{bodies: newBudget(10 << 20)}
+			held := rl.bodies.reserve()
+			d, err := rl.readDraft(r, limits, nil, held)
 			var got []byte
 			if err == nil {
 				if (d.stream != nil) != (d.size > maxShort) {
 					t.Errorf("%s, %s: streamed is %v", name, how, d.stream != nil)
 				}
-				got, err = io.ReadAll(d.plain())
+				got, err = io.ReadAll(d.payload())
 			}
 			held.free()
-			if !rl.memory.sem.TryAcquire(10 << 20) {
+			if !rl.bodies.sem.TryAcquire(10 << 20) {
 				t.Errorf("%s, %s: memory is not given back", name, how)
 			}
 			if tc.fault == "" {
@@ -84,18 +84,18 @@ func TestRawBody(t *testing.T) {
 	}
 }
 
-// TestMemory says that a body which does not fit into what is left is refused, and
+// TestBodyBudget says that a body which does not fit into what is left is refused, and
 // that a short one still does.
-func TestMemory(t *testing.T) {
-	rl := &Relay{memory: newMemory(1 << 20)}
+func TestBodyBudget(t *testing.T) {
+	rl := &Relay{bodies: newBudget(1 << 20)}
 	limits := limits{Limits: api.DefaultLimits()}
-	read := func(content int, known bool, held *share) error {
+	read := func(content int, known bool, held *reservation) error {
 		body := `{"content":"` + strings.Repeat("x", content) + `","content_type":"text/plain","ttl_seconds":60}`
 		r := httptest.NewRequest("POST", api.PathKubbis, strings.NewReader(body))
 		if !known {
 			r.ContentLength = -1
 		}
-		_, err := rl.draft(r, limits, nil, held)
+		_, err := rl.readDraft(r, limits, nil, held)
 		return err
 	}
 	wants := func(err error, code api.Code) {
@@ -105,10 +105,10 @@ func TestMemory(t *testing.T) {
 			t.Errorf("got %v, want %q", err, code)
 		}
 	}
-	first := &share{of: rl.memory}
+	first := rl.bodies.reserve()
 	wants(read(600<<10, true, first), "")
 	for _, known := range []bool{true, false} {
-		second := &share{of: rl.memory}
+		second := rl.bodies.reserve()
 		wants(read(600<<10, known, second), api.CodeUnavailable)
 		second.free()
 		wants(read(10, known, second), "")
@@ -121,7 +121,7 @@ func TestMemory(t *testing.T) {
 		wants(read(2<<20, known, first), api.CodeTooLarge)
 		first.free()
 	}
-	if !rl.memory.sem.TryAcquire(1 << 20) {
+	if !rl.bodies.sem.TryAcquire(1 << 20) {
 		t.Error("memory is not given back")
 	}
 }
