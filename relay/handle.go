@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"kubbi-mcp/internal/tracecontext"
 	"kubbi-mcp/internal/webpath"
 	"kubbi-mcp/kubbi/api"
 )
@@ -115,8 +116,8 @@ func (rl *Relay) logRequest(rec *recorder, r *http.Request, took time.Duration) 
 	if id := r.PathValue(keyValue); id != "" {
 		attrs = append(attrs, slog.String("key", id))
 	}
-	if parents := r.Header.Values(api.HeaderTraceparent); len(parents) == 1 {
-		if tp, ok := api.ParseTraceparent(parents[0]); ok {
+	if parents := r.Header.Values(tracecontext.HeaderParent); len(parents) == 1 {
+		if tp, ok := tracecontext.ParseParent(parents[0]); ok {
 			attrs = append(attrs, slog.String("trace_id", tp.TraceID))
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"kubbi-mcp/internal/content"
+	"kubbi-mcp/internal/filename"
 	"kubbi-mcp/kubbi/api"
 )
 
@@ -197,15 +198,15 @@ func (v *validator) file(at string, i int, f wireFile, seen map[string]int) {
 	var out file
 	var ok bool
 	if out.name, ok = v.text(at+".name", f.name, true); ok {
-		if fault := api.FileNameFault(out.name, v.limits.FileNameBytes); fault != "" {
+		if fault := filename.Fault(out.name, v.limits.FileNameBytes); fault != "" {
 			v.add(at + ".name " + fault)
-		} else if first, twice := seen[api.FoldFileName(out.name)]; twice {
+		} else if first, twice := seen[filename.Fold(out.name)]; twice {
 			v.addf("%s.name must be unique in the package, ignoring case and Unicode form; files[%d] has it", at, first)
 		} else {
-			seen[api.FoldFileName(out.name)] = i
+			seen[filename.Fold(out.name)] = i
 		}
 	}
-	if out.contentType, ok = v.text(at+".content_type", f.contentType, true); ok && !api.IsMIME(out.contentType) {
+	if out.contentType, ok = v.text(at+".content_type", f.contentType, true); ok && !content.IsMediaType(out.contentType) {
 		v.add(at + ".content_type must be a MIME type, type/subtype without parameters")
 	}
 	if out.role, ok = v.text(at+".role", f.role, false); ok && !slices.Contains(api.Roles, out.role) {

@@ -14,8 +14,8 @@ import (
 	"strings"
 
 	"kubbi-mcp/internal/disk"
+	"kubbi-mcp/internal/filename"
 	"kubbi-mcp/internal/remove"
-	"kubbi-mcp/kubbi/api"
 )
 
 // Batch writes files into one folder: all of them, each whole, or none. Until
@@ -60,7 +60,7 @@ func (r Rules) Into(path string, overwrite bool) (*Batch, error) {
 		return nil, err
 	}
 	for _, name := range strings.FieldsFunc(s.rel, isSeparator) {
-		if api.IsDeviceName(name) {
+		if filename.IsDevice(name) {
 			return nil, refuse("%s: %s is the name of a device on Windows", quote(path), quote(name))
 		}
 	}
