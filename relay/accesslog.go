@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"kubbi-mcp/internal/tracecontext"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay/store"
 )
@@ -93,8 +94,8 @@ func (rl *Relay) logRequest(rec *recorder, r *http.Request, took time.Duration) 
 	if id := r.PathValue(keyIDValue); id != "" {
 		attrs = append(attrs, slog.String("key", id))
 	}
-	if parents := r.Header.Values(api.HeaderTraceparent); len(parents) == 1 {
-		if tp, ok := api.ParseTraceparent(parents[0]); ok {
+	if parents := r.Header.Values(tracecontext.HeaderParent); len(parents) == 1 {
+		if tp, ok := tracecontext.ParseParent(parents[0]); ok {
 			attrs = append(attrs, slog.String("trace_id", tp.TraceID))
 		}
 	}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"kubbi-mcp/internal/filename"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay"
 	"kubbi-mcp/relay/page"
@@ -217,7 +218,7 @@ func TestPagePackageWithoutScripts(t *testing.T) {
 // TestPageNames shows and saves files of every script under their names, one by
 // one and in a zip.
 func TestPageNames(t *testing.T) {
-	b, err := os.ReadFile(filepath.Join("..", "kubbi", "api", "testdata", "names.json"))
+	b, err := os.ReadFile(filepath.Join("..", "internal", "filename", "testdata", "names.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +231,7 @@ func TestPageNames(t *testing.T) {
 		var files []map[string]string
 		want, folds := map[string]string{}, map[string]bool{}
 		for _, name := range names {
-			if fold := api.FoldFileName(name); !folds[fold] { // both forms of a name can't travel together
+			if fold := filename.Fold(name); !folds[fold] { // both forms of a name can't travel together
 				folds[fold], want[name] = true, "content of "+name
 				files = append(files, map[string]string{"name": name, "content": want[name], "content_type": "text/plain"})
 			}

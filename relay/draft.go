@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"kubbi-mcp/internal/content"
+	"kubbi-mcp/internal/filename"
 	"kubbi-mcp/kubbi/api"
 )
 
@@ -182,15 +183,15 @@ func (v *validator) file(at string, i int, f fileMembers, seen map[string]int) {
 	var out api.RawFile
 	var ok bool
 	if out.Name, ok = v.text(at+".name", f.name, true); ok {
-		if fault := api.FileNameFault(out.Name, v.limits.FileNameBytes); fault != "" {
+		if fault := filename.Fault(out.Name, v.limits.FileNameBytes); fault != "" {
 			v.add(at + ".name " + fault)
-		} else if first, twice := seen[api.FoldFileName(out.Name)]; twice {
+		} else if first, twice := seen[filename.Fold(out.Name)]; twice {
 			v.addf("%s.name must be unique in the package, ignoring case and Unicode form; files[%d] has it", at, first)
 		} else {
-			seen[api.FoldFileName(out.Name)] = i
+			seen[filename.Fold(out.Name)] = i
 		}
 	}
-	if out.ContentType, ok = v.text(at+".content_type", f.contentType, true); ok && !api.IsMIME(out.ContentType) {
+	if out.ContentType, ok = v.text(at+".content_type", f.contentType, true); ok && !content.IsMediaType(out.ContentType) {
 		v.add(at + ".content_type must be a MIME type, type/subtype without parameters")
 	}
 	if out.Role, ok = v.text(at+".role", f.role, false); ok && !slices.Contains(api.Roles, out.Role) {

@@ -8,7 +8,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/mark3labs/mcp-go/mcp"
 
-	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/internal/untrusted"
 )
 
 // AppendResult appends a tool result as JSON. It writes what mcp-go's own
@@ -140,5 +140,5 @@ var lenient = []jsonv2.Options{jsontext.AllowDuplicateNames(true), jsontext.Allo
 // can't be seen stands there as an escape: names and metadata are a stranger's.
 func marshal(out any) ([]byte, error) {
 	b, err := jsonv2.Marshal(out, lenient...)
-	return api.SeenJSON(b), err
+	return untrusted.EscapeJSON(b), err
 }

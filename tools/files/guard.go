@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/text/unicode/norm"
 
-	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/internal/filename"
 )
 
 // CureServer says who can allow a name that is guarded.
@@ -86,7 +86,7 @@ func CheckGuarded(name, cure string) error {
 // case and Unicode form, wide letters as narrow ones, without what can't be seen
 // (HFS+ and ext4 ignore it) and without dots and spaces at the end (Windows does).
 func loosest(name string) string {
-	name = strings.ToLower(norm.NFKC.String(api.FoldFileName(foldIgnored(name))))
+	name = strings.ToLower(norm.NFKC.String(filename.Fold(foldIgnored(name))))
 	return strings.TrimRightFunc(name, func(c rune) bool { return c == '.' || unicode.IsSpace(c) })
 }
 

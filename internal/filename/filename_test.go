@@ -1,4 +1,4 @@
-package api
+package filename
 
 import (
 	"encoding/json"
@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-const limit = maxFileName
+const limit = MaxBytes
 
 // nameTable is testdata/names.json, which the tests of the claim page's script
 // and of saved files read as well: names that are sent as they are, and others
@@ -32,20 +32,20 @@ func readNames(t testing.TB) (out nameTable) {
 	return out
 }
 
-func TestGoodFileNames(t *testing.T) {
+func TestGoodNames(t *testing.T) {
 	for _, name := range append(readNames(t).Good, strings.Repeat("n", 255), strings.Repeat("я", 127)) {
-		if fault := FileNameFault(name, limit); fault != "" {
+		if fault := Fault(name, limit); fault != "" {
 			t.Errorf("%q %s", name, fault)
 		}
-		if got := SafeFileName(name); got != name {
-			t.Errorf("SafeFileName(%q) = %q", name, got)
+		if got := Safe(name); got != name {
+			t.Errorf("Safe(%q) = %q", name, got)
 		}
 	}
 }
 
-// TestBadFileNames has names that some system can't save or show, and those that
+// TestBadNames has names that some system can't save or show, and those that
 // would do.
-func TestBadFileNames(t *testing.T) {
+func TestBadNames(t *testing.T) {
 	bad := map[string]string{
 		"\xff": "_", "a\xffb.txt": "a_b.txt",
 		strings.Repeat("n", 300) + ".md":  strings.Repeat("n", 252) + ".md",
@@ -57,40 +57,40 @@ func TestBadFileNames(t *testing.T) {
 		bad[b.Name] = b.Instead
 	}
 	for name, want := range bad {
-		fault := FileNameFault(name, limit)
+		fault := Fault(name, limit)
 		if fault == "" {
 			t.Errorf("%q is taken for a name that every system can save", name)
 		} else if utf8.ValidString(name) && !strings.Contains(fault, `"`+want+`"`) {
 			t.Errorf("%q %s: want %q named", name, fault, want)
 		}
-		if got := SafeFileName(name); got != want {
-			t.Errorf("SafeFileName(%q) = %q, want %q", name, got, want)
+		if got := Safe(name); got != want {
+			t.Errorf("Safe(%q) = %q, want %q", name, got, want)
 		}
 	}
-	if FileNameFault("", limit) == "" || SafeFileName("") != "file" {
+	if Fault("", limit) == "" || Safe("") != "file" {
 		t.Error("an empty name is taken for one")
 	}
 }
 
-// TestFoldFileName has pairs that macOS, Windows or a folder of Linux that ignores
+// TestFold has pairs that macOS, Windows or a folder of Linux that ignores
 // case takes for one name, and pairs that none does.
-func TestFoldFileName(t *testing.T) {
+func TestFold(t *testing.T) {
 	for _, pair := range [][2]string{
 		{"a.txt", "A.TXT"}, {"caf\u00e9", "cafe\u0301"}, {"CAF\u00c9", "cafe\u0301"}, {"Ångström", "A\u030angstro\u0308m"}, {"отчёт", "ОТЧЁТ"}, {"ΣΑΣ", "σας"},
 		{"straße", "STRASSE"}, {"각", "\u1100\u1161\u11a8"}, {"می\u200cخواهم", "میخواهم"}, {"❤️", "❤"}, {"\u1e9b\u0323", "\u017f\u0323\u0307"}, {"K", "\u212a"}, {"Ꭸ", "ꭸ"},
 	} {
-		if a, b := FoldFileName(pair[0]), FoldFileName(pair[1]); a != b {
+		if a, b := Fold(pair[0]), Fold(pair[1]); a != b {
 			t.Errorf("%q and %q are two names: %q, %q", pair[0], pair[1], a, b)
 		}
 	}
 	for _, pair := range [][2]string{{"a", "b"}, {"cafe", "café"}, {"一", "二"}, {"a b", "a\u00a0b"}, {"ılık", "ilik"}, {"1", "１"}} {
-		if FoldFileName(pair[0]) == FoldFileName(pair[1]) {
+		if Fold(pair[0]) == Fold(pair[1]) {
 			t.Errorf("%q and %q are one name", pair[0], pair[1])
 		}
 	}
 }
 
-func TestHostedFileNames(t *testing.T) {
+func TestToASCII(t *testing.T) {
 	for _, tt := range []struct{ in, want []string }{
 		{[]string{"notes.md"}, []string{"notes.md"}},
 		{[]string{"résumé.pdf"}, []string{"resume.pdf"}},
@@ -104,15 +104,15 @@ func TestHostedFileNames(t *testing.T) {
 		{[]string{"café.txt", "cafe.txt"}, []string{"cafe-5996d1.txt", "cafe.txt"}},
 		{[]string{"🎉.tar.gz"}, []string{"tar-e92c23.gz"}},
 	} {
-		if got := HostedFileNames(tt.in); !slices.Equal(got, tt.want) {
-			t.Errorf("HostedFileNames(%q) = %q, want %q", tt.in, got, tt.want)
+		if got := ToASCII(tt.in); !slices.Equal(got, tt.want) {
+			t.Errorf("ToASCII(%q) = %q, want %q", tt.in, got, tt.want)
 		}
 	}
 	names := readNames(t).Good
-	got := HostedFileNames(names)
+	got := ToASCII(names)
 	seen := map[string]string{}
 	for i, name := range got {
-		if !HostedFileName(name) || FileNameFault(name, limit) != "" {
+		if !IsASCII(name) || Fault(name, limit) != "" {
 			t.Errorf("%q goes as %q, which is refused", names[i], name)
 		}
 		if other := seen[strings.ToLower(name)]; other != "" {
@@ -122,8 +122,8 @@ func TestHostedFileNames(t *testing.T) {
 	}
 }
 
-// FuzzFileNames holds the rules that the functions share, for any name.
-func FuzzFileNames(f *testing.F) {
+// FuzzNames holds the rules that the functions share, for any name.
+func FuzzNames(f *testing.F) {
 	for _, name := range readNames(f).Good {
 		f.Add(name)
 	}
@@ -131,31 +131,31 @@ func FuzzFileNames(f *testing.F) {
 		f.Add(name)
 	}
 	f.Fuzz(func(t *testing.T, name string) {
-		safe := SafeFileName(name)
-		if fault := FileNameFault(safe, limit); fault != "" {
+		safe := Safe(name)
+		if fault := Fault(safe, limit); fault != "" {
 			t.Fatalf("%q would do for %q, and %s", safe, name, fault)
 		}
-		if FileNameFault(name, limit) == "" && safe != name {
+		if Fault(name, limit) == "" && safe != name {
 			t.Fatalf("%q is good, and becomes %q", name, safe)
 		}
 		if utf8.RuneCountInString(safe) > 255 || strings.ContainsAny(safe, "/\\:*?\"<>|\x00\n") {
 			t.Fatalf("%q is taken", safe)
 		}
-		fold := FoldFileName(safe)
-		if long := strings.TrimPrefix(FoldFileName("é"+safe), FoldFileName("é")); strings.HasPrefix(safe, "x") && long != fold {
+		fold := Fold(safe)
+		if long := strings.TrimPrefix(Fold("é"+safe), Fold("é")); strings.HasPrefix(safe, "x") && long != fold {
 			t.Fatalf("%q is folded in two ways: %q, %q", safe, fold, long)
 		}
 		lower := strings.ToLower(safe)
-		if again := FoldFileName(lower); again != fold && strings.ToLower(strings.ToUpper(safe)) == lower {
+		if again := Fold(lower); again != fold && strings.ToLower(strings.ToUpper(safe)) == lower {
 			t.Fatalf("%q and its lower case are two names: %q, %q", safe, fold, again)
 		}
 		names := []string{safe, "file.txt"}
-		if fold == FoldFileName("file.txt") {
+		if fold == Fold("file.txt") {
 			names = names[:1]
 		}
-		hosted := HostedFileNames(names)
+		hosted := ToASCII(names)
 		for i, h := range hosted {
-			if !HostedFileName(h) || FileNameFault(h, limit) != "" {
+			if !IsASCII(h) || Fault(h, limit) != "" {
 				t.Fatalf("%q goes as %q", names[i], h)
 			}
 		}
