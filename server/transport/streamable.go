@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"io"
 	"mime"
 	"net/http"
 	"strconv"
@@ -50,7 +51,7 @@ func (e *Endpoint) serveGet(w http.ResponseWriter, r *http.Request) {
 		e.http.Refuse(w, noSession())
 		return
 	}
-	if p := e.checkStream(r); p != nil {
+	if p := e.checkStream(w, r); p != nil {
 		e.http.Refuse(w, p)
 		return
 	}
@@ -66,13 +67,18 @@ func (e *Endpoint) serveGet(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
+// maxStreamBody is how many bytes of a body a request for a stream may have, which
+// needs none.
+const maxStreamBody = 64 << 10
+
 // checkStream refuses a stream that must not begin.
-func (e *Endpoint) checkStream(r *http.Request) *Refusal {
-	switch {
-	case e.http.load.isClosed():
+func (e *Endpoint) checkStream(w http.ResponseWriter, r *http.Request) *Refusal {
+	if e.http.load.isClosed() {
 		return Draining()
-	case r.ContentLength != 0: // while it is not read, net/http does not see the client leave
-		return Refuse(http.StatusBadRequest, "bad_request", "Invalid request: a request for a stream has no body")
+	}
+	// While there is more of a body, net/http does not see the client leave.
+	if _, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, maxStreamBody)); err != nil {
+		return unreadable(err)
 	}
 	return nil
 }
