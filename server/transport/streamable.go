@@ -215,8 +215,12 @@ func (e *Endpoint) serveCall(w http.ResponseWriter, r *http.Request, s *Session,
 	defer out.end()
 	e.answer(r.Context(), out, c, box)
 	cancel()
+	stop()
 	box.close()
 	<-ended
+	if m.name == string(mcp.MethodInitialize) && c.code != 0 {
+		e.remove(s)
+	}
 }
 
 // answer writes what a call has to say.
@@ -234,7 +238,7 @@ func (e *Endpoint) answer(ctx context.Context, out *reply, c *Call, box *outbox)
 		header := out.w.Header()
 		header.Set("Content-Type", "application/json")
 		header.Set("Content-Length", strconv.Itoa(len(first.text)))
-		if c.Method == string(mcp.MethodInitialize) && !c.stateless {
+		if c.Method == string(mcp.MethodInitialize) && c.code == 0 {
 			header.Set(mcpserver.HeaderKeySessionID, c.Session.id)
 		}
 		status := http.StatusOK
