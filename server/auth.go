@@ -116,8 +116,8 @@ func (h *HTTP) challenge(r *http.Request, p *transport.Refusal) string {
 
 // publicURL is the origin under which a request's sender knows the server.
 func (h *HTTP) publicURL(r *http.Request) string {
-	if h.guard.PublicURL() != nil {
-		return h.guard.PublicURL().String()
+	if h.guard.PublicURL() != "" {
+		return h.guard.PublicURL()
 	}
 	u := url.URL{Scheme: "http", Host: r.Host}
 	if r.TLS != nil {
