@@ -24,18 +24,27 @@ func (h handler) Handle(ctx context.Context, c *transport.Call) mcp.JSONRPCMessa
 	case c.Method == string(mcp.MethodToolsCall) && c.Bare && !c.Modern && !h.added[c.Tool]:
 		return h.callTool(ctx, c)
 	case c.Method == string(mcp.MethodResourcesList):
-		if fault := h.fetchList(ctx, r, c.Param("cursor")); fault != nil {
-			c.Fail(fault)
-			h.served(ctx, mcp.MethodResourcesList, false)
-			return nil
+		return h.listResources(ctx, c)
+	case answersTasks(c):
+		result, err := h.answerTask(ctx, c)
+		h.served(ctx, mcp.MCPMethod(c.Method), err == nil)
+		if err != nil {
+			c.Fail(err)
 		}
+		return mcp.NewJSONRPCResultResponse(mcp.NewRequestId(nil), result)
+	case c.Listens() && listensToTasks(c) && !callDeclaresTasks(c):
+		c.Fail(errNeedsTasks)
+		return nil
 	}
 	answer := c.Dispatch(ctx)
 	if resp, ok := answer.(mcp.JSONRPCResponse); ok {
-		if res, ok := resp.Result.(*mcp.CallToolResult); ok {
+		if r.task != nil {
+			r.task.Meta = h.identity()
+			resp.Result = r.task
+		} else if res, ok := resp.Result.(*mcp.CallToolResult); ok {
 			resp.Result = toolResult{res}
-			return resp
 		}
+		return resp
 	}
 	return answer
 }
@@ -82,7 +91,7 @@ func (h handler) Subscribe(ctx context.Context, c *transport.Call, uri string) e
 		return errNoResource
 	}
 	if _, others := h.mcp.ListResources()[uri]; others {
-		return h.watcher.accept(sub, uri)
+		return h.watcher.addOther(sub, uri)
 	}
 	err := h.watcher.subscribe(kubbi.WithTrace(ctx, traceOf(c.Header, c.Meta)), sub, uri)
 	if err != nil && err != errNoResource && err != errTooManySubscriptions {
@@ -102,7 +111,7 @@ func (h handler) Unsubscribe(c *transport.Call, uri string) {
 // Subscriptions implements transport.Handler.
 func (h handler) Subscriptions(c *transport.Call) []string {
 	if sub := subscriberOf(c); sub != nil {
-		return h.watcher.subscribed(sub)
+		return h.watcher.subscriptions(sub)
 	}
 	return nil
 }
@@ -110,7 +119,7 @@ func (h handler) Subscriptions(c *transport.Call) []string {
 // Acknowledged implements transport.Handler.
 func (h handler) Acknowledged(c *transport.Call) {
 	if sub := subscriberOf(c); sub != nil {
-		h.watcher.hold(sub, false)
+		h.watcher.pauseSubscriber(sub, false)
 	}
 }
 
@@ -126,7 +135,7 @@ func subscriberOf(c *transport.Call) *subscriber {
 	}
 	sub, ok := c.Subscriber.(*subscriber)
 	if !ok {
-		sub = &subscriber{send: c.ResourceUpdated, held: true}
+		sub = &subscriber{send: c.ResourceUpdated, paused: true}
 		c.Subscriber = sub
 	}
 	return sub

@@ -8,17 +8,14 @@ import (
 	"kubbi-mcp/tools"
 )
 
-// request is what our hooks and middleware know of a request, beside its Call. It
-// travels in the request's context, past mcp-go.
+// request is what hooks and middleware need of a request. It travels in the request's
+// context, past mcp-go.
 type request struct {
 	transport string
 	size      int // of the message, in bytes
 	trace     kubbi.Trace
 
-	// What our hooks have found, for mcp-go.
-	page     *kubbiPage // of resources/list
-	kubbi    *kubbi.Kubbi
-	kubbiErr error // why there is no kubbi
+	task *taskState // the answer, if the call has become a task
 }
 
 func newRequest(c *transport.Call) *request {
@@ -40,9 +37,14 @@ func requestOf(ctx context.Context) *request {
 	return &request{}
 }
 
-// onWritten notes what to do when it is known whether the answer to the request
-// in ctx was written to the client.
+// onWritten has a function called when it is known whether the result of the call in
+// ctx was written to the client. The result of a task is written with the answer to a
+// later request.
 func onWritten(ctx context.Context, then func(written bool)) {
+	if d := deliveryOf(ctx); d != nil {
+		d.onWritten(then)
+		return
+	}
 	if c := transport.CallOf(ctx); c != nil {
 		c.OnWritten(then)
 		return

@@ -43,9 +43,13 @@ type Config struct {
 	Received        bool            // clients are on this machine, and can read what is claimed into State's folder
 	Reach           func() string   // from where a claim URL that was made can be used; nil: nobody knows
 
+	TaskAfter time.Duration // after which a call of a client that knows tasks becomes one; 0: five seconds
+
 	Caller  string                           // whose server it is, for logs; "": the process's own user
 	Metrics *Metrics                         // nil: none
 	Add     func(*mcpserver.MCPServer) error // adds what is not ours, such as a conformance suite's fixtures
+
+	taskMemory *taskMemory // of all callers together; nil: this one's alone
 }
 
 // Server is the MCP server. One can serve any number of transports.
@@ -54,6 +58,9 @@ type Server struct {
 	client     *kubbi.Client
 	watcher    *watcher
 	saver      *tools.Saver
+	tasks      *taskStore
+	taskAfter  time.Duration
+	info       mcp.Implementation
 	files      files.Rules
 	consents   *tools.Consents
 	project    string
@@ -94,6 +101,9 @@ func New(cfg Config) (*Server, error) {
 		project:    cfg.Project,
 		watcher:    newWatcher(cfg.Client, cfg.PollEvery, log),
 		saver:      tools.NewSaver(cfg.Client, cfg.State, cfg.Caller, cfg.Logger),
+		tasks:      newTaskStore(cfg.taskMemory, cfg.MaxInline),
+		taskAfter:  cfg.TaskAfter,
+		info:       mcp.Implementation{Name: "kubbi-mcp", Version: cfg.Version, Title: "Kubbi", Description: description},
 		caller:     cfg.Caller,
 		metrics:    cfg.Metrics,
 		log:        cfg.Logger,
@@ -102,12 +112,16 @@ func New(cfg Config) (*Server, error) {
 		stopGrace:  5 * time.Second,
 		writeGrace: 100 * time.Millisecond,
 	}
+	if s.taskAfter == 0 {
+		s.taskAfter = taskAfter
+	}
 	hooks := &mcpserver.Hooks{}
+	hooks.AddAfterInitialize(withoutTasks)
 	hooks.AddBeforeCallTool(putArgumentsBack)
 	s.observeOthers(hooks)
-	s.mcp = mcpserver.NewMCPServer("kubbi-mcp", cfg.Version,
+	s.mcp = mcpserver.NewMCPServer("kubbi-mcp", cfg.Version, append(cacheHints(),
 		mcpserver.WithTitle("Kubbi"),
-		mcpserver.WithDescription("Hands content from one agent to another through short-lived, encrypted claim URLs."),
+		mcpserver.WithDescription(description),
 		mcpserver.WithInstructions(instructions(cfg.ToolPrefix)),
 		mcpserver.WithToolCapabilities(false),
 		mcpserver.WithPromptCapabilities(false),
@@ -117,9 +131,11 @@ func New(cfg Config) (*Server, error) {
 		mcpserver.WithPromptCompletionProvider(completer{cfg.Client}),
 		mcpserver.WithResourceCompletionProvider(completer{cfg.Client}),
 		mcpserver.WithHooks(hooks),
+		mcpserver.WithExtensions(map[string]any{tasksExtension: struct{}{}}),
+		mcpserver.WithToolHandlerMiddleware(s.asTask),
 		mcpserver.WithToolHandlerMiddleware(s.recovery), // callTool puts it and the next around its calls as well
 		mcpserver.WithToolHandlerMiddleware(s.withProgress),
-	)
+	)...)
 	if err := tools.Register(s.mcp, tools.Config{
 		Client:     cfg.Client,
 		DefaultTTL: cfg.DefaultTTL,
@@ -157,9 +173,26 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
+// listsKept is how long a client may keep the lists that never change while the
+// server runs. A newer version of the server may have other ones.
+const listsKept = time.Hour
+
+// cacheHints tells clients which lists they may keep (SEP-2549). The lists are the
+// same for all callers. A result that is not named here is private and stale at once.
+func cacheHints() []mcpserver.ServerOption {
+	var hints []mcpserver.ServerOption
+	for _, method := range []mcp.MCPMethod{
+		mcp.MethodServerDiscover, mcp.MethodToolsList, mcp.MethodPromptsList, mcp.MethodResourcesTemplatesList,
+	} {
+		hints = append(hints, mcpserver.WithMethodCacheHints(method, listsKept.Milliseconds(), mcp.CacheScopePublic))
+	}
+	return hints
+}
+
 // Close ends what the server does beside answering. Its transports must have
 // ended.
 func (s *Server) Close() {
+	s.tasks.close()
 	s.watcher.close()
 	s.saver.Close()
 }
@@ -177,6 +210,8 @@ func (s *Server) recovery(next mcpserver.ToolHandlerFunc) mcpserver.ToolHandlerF
 		return next(ctx, req)
 	}
 }
+
+const description = "Hands content from one agent to another through short-lived, encrypted claim URLs."
 
 func instructions(prefix string) string {
 	return "Kubbi hands content to another agent, session, tool or person without pasting it into a message. " +
