@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/mark3labs/mcp-go/mcp"
-	mcpserver "github.com/mark3labs/mcp-go/server"
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/server/transport"
@@ -18,8 +17,7 @@ type handler struct{ *Server }
 
 // Handle implements transport.Handler.
 func (h handler) Handle(ctx context.Context, c *transport.Call) mcp.JSONRPCMessage {
-	r := newRequest(c)
-	ctx = withRequest(ctx, r)
+	ctx = kubbi.WithTrace(ctx, traceOf(c.Header, c.Meta))
 	switch {
 	case c.Method == string(mcp.MethodToolsCall) && c.Bare && !c.Modern && !h.added[c.Tool]:
 		return h.callTool(ctx, c)
@@ -27,7 +25,7 @@ func (h handler) Handle(ctx context.Context, c *transport.Call) mcp.JSONRPCMessa
 		return h.listResources(ctx, c)
 	case answersTasks(c):
 		result, err := h.answerTask(ctx, c)
-		h.served(ctx, mcp.MCPMethod(c.Method), err == nil)
+		h.logRequest(ctx, mcp.MCPMethod(c.Method), err == nil)
 		if err != nil {
 			c.Fail(err)
 		}
@@ -38,11 +36,12 @@ func (h handler) Handle(ctx context.Context, c *transport.Call) mcp.JSONRPCMessa
 	}
 	answer := c.Dispatch(ctx)
 	if resp, ok := answer.(mcp.JSONRPCResponse); ok {
-		if r.task != nil {
-			r.task.Meta = h.identity()
-			resp.Result = r.task
-		} else if res, ok := resp.Result.(*mcp.CallToolResult); ok {
-			resp.Result = toolResult{res}
+		if res, ok := resp.Result.(*mcp.CallToolResult); ok {
+			if t := taskOf(res); t != nil {
+				resp.Result = t
+			} else {
+				resp.Result = toolResult{res}
+			}
 		}
 		return resp
 	}
@@ -55,7 +54,7 @@ func (h handler) Handle(ctx context.Context, c *transport.Call) mcp.JSONRPCMessa
 func (s *Server) callTool(ctx context.Context, c *transport.Call) mcp.JSONRPCMessage {
 	tool := s.mcp.GetTool(c.Tool)
 	if tool == nil {
-		s.observe(ctx, unknownTool)
+		s.logCall(ctx, unknownTool)
 		return mcp.NewJSONRPCError(mcp.NewRequestId(nil), mcp.INVALID_PARAMS, fmt.Sprintf("There is no tool %q", c.Tool), nil)
 	}
 	var req mcp.CallToolRequest
@@ -141,6 +140,27 @@ func subscriberOf(c *transport.Call) *subscriber {
 	return sub
 }
 
+// onWritten has a function called when it is known whether the result of the call in
+// ctx was written to the client. The result of a task is written with the answer to a
+// later request.
+func onWritten(ctx context.Context, then func(written bool)) {
+	if d := deliveryOf(ctx); d != nil {
+		d.onWritten(then)
+	} else if c := transport.CallOf(ctx); c != nil {
+		c.OnWritten(then)
+	} else {
+		then(true) // nobody will say
+	}
+}
+
+// peerOf says who has sent the request in ctx.
+func peerOf(ctx context.Context) tools.Peer {
+	if c := transport.CallOf(ctx); c != nil {
+		return tools.Peer{Session: c.Session.SessionID(), Sent: c.Came}
+	}
+	return tools.Peer{}
+}
+
 // setArguments gives a tool call its arguments.
 func setArguments(req *mcp.CallToolRequest, args []byte) {
 	req.Params.Arguments = json.RawMessage(args)
@@ -154,5 +174,3 @@ func putArgumentsBack(ctx context.Context, _ any, req *mcp.CallToolRequest) {
 		setArguments(req, c.Arguments)
 	}
 }
-
-var _ mcpserver.SessionWithClientInfo = (*transport.Call)(nil)

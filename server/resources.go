@@ -62,7 +62,7 @@ func (s *Server) listResources(ctx context.Context, c *transport.Call) mcp.JSONR
 	number, resources, next, err := s.kubbiPage(ctx, c.Param("cursor"))
 	if err != nil {
 		c.Fail(err)
-		s.served(ctx, mcp.MethodResourcesList, false)
+		s.logRequest(ctx, mcp.MethodResourcesList, false)
 		return nil
 	}
 	answer := c.Dispatch(ctx)

@@ -118,7 +118,7 @@ func New(cfg Config) (*Server, error) {
 	hooks := &mcpserver.Hooks{}
 	hooks.AddAfterInitialize(withoutTasks)
 	hooks.AddBeforeCallTool(putArgumentsBack)
-	s.observeOthers(hooks)
+	s.addLogHooks(hooks)
 	s.mcp = mcpserver.NewMCPServer("kubbi-mcp", cfg.Version, append(cacheHints(),
 		mcpserver.WithTitle("Kubbi"),
 		mcpserver.WithDescription(description),
@@ -153,7 +153,7 @@ func New(cfg Config) (*Server, error) {
 		Saver:      s.saver,
 		Deliver:    onWritten,
 		Peer:       peerOf,
-		Observe:    s.called,
+		Observe:    s.toolCalled,
 	}); err != nil {
 		return nil, fmt.Errorf("new server: %w", err)
 	}

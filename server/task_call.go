@@ -39,8 +39,7 @@ func (s *Server) asTask(next mcpserver.ToolHandlerFunc) mcpserver.ToolHandlerFun
 			if unlink() { // else the request was cancelled
 				if t := s.tasks.begin(d, cancel); t != nil {
 					go s.runTask(callCtx, t, next, req, ended)
-					requestOf(ctx).task = s.tasks.created(t)
-					return &mcp.CallToolResult{}, nil // Handle puts the task in its place
+					return created(s.tasks.state(t)), nil
 				}
 				unlink = context.AfterFunc(ctx, cancel)
 			}
@@ -51,6 +50,25 @@ func (s *Server) asTask(next mcpserver.ToolHandlerFunc) mcpserver.ToolHandlerFun
 		onWritten(ctx, d.settle)
 		return o.result, o.err
 	}
+}
+
+// resultTypeTask marks the answer to a call that has become a task.
+const resultTypeTask mcp.ResultType = "task"
+
+// created carries a new task through mcp-go. See taskOf.
+func created(t *taskState) *mcp.CallToolResult {
+	t.ResultType, t.InputRequests, t.Result, t.Error = resultTypeTask, nil, nil, nil
+	return &mcp.CallToolResult{Result: mcp.Result{ResultType: resultTypeTask}, StructuredContent: t}
+}
+
+// taskOf gives the task that a tool's result stands for, nil if it is a result.
+func taskOf(res *mcp.CallToolResult) *taskState {
+	t, ok := res.StructuredContent.(*taskState)
+	if !ok || res.ResultType != resultTypeTask {
+		return nil
+	}
+	t.Meta = res.Meta // mcp-go names the server there
+	return t
 }
 
 // toolOutcome is what a tool's handler returns.

@@ -240,13 +240,6 @@ func (ts *taskStore) find(id string) *task {
 	return ts.byID[id]
 }
 
-// created is the answer to the call that has become a task.
-func (ts *taskStore) created(t *task) *taskState {
-	s := ts.state(t)
-	s.ResultType, s.InputRequests, s.Result, s.Error = "task", nil, nil, nil
-	return s
-}
-
 // state is the answer to tasks/get.
 func (ts *taskStore) state(t *task) *taskState {
 	ts.mu.Lock()
