@@ -12,7 +12,7 @@ import (
 	"kubbi-mcp/tools"
 )
 
-// handler is a Server as its transports see it.
+// handler is the transport.Handler of a Server.
 type handler struct{ *Server }
 
 // Handle implements transport.Handler.
@@ -48,9 +48,8 @@ func (h handler) Handle(ctx context.Context, c *transport.Call) mcp.JSONRPCMessa
 	return answer
 }
 
-// callTool calls a tool, as mcp-go would if it had the message. For requests of
-// the versions with a handshake it adds nothing that our tools use, but decodes
-// the message half a dozen times on the way.
+// callTool calls a tool without mcp-go, which would decode the message half a dozen
+// times. For a version with a handshake, mcp-go adds nothing that our tools use.
 func (s *Server) callTool(ctx context.Context, c *transport.Call) mcp.JSONRPCMessage {
 	tool := s.mcp.GetTool(c.Tool)
 	if tool == nil {
@@ -82,19 +81,19 @@ func (r toolResult) AppendTo(dst []byte) ([]byte, error) {
 	return tools.AppendResult(dst, r.CallToolResult)
 }
 
-// Subscribe implements transport.Handler: to a kubbi of the caller's, or to a
-// resource that others have registered, whose changes they know themselves.
+// Subscribe implements transport.Handler: it subscribes to a kubbi of the caller, or
+// to a resource that Config.Add has added, which notifies of its changes itself.
 func (h handler) Subscribe(ctx context.Context, c *transport.Call, uri string) error {
 	sub := subscriberOf(c)
 	if sub == nil {
 		return errNoResource
 	}
-	if _, others := h.mcp.ListResources()[uri]; others {
+	if _, added := h.mcp.ListResources()[uri]; added {
 		return h.watcher.addOther(sub, uri)
 	}
 	err := h.watcher.subscribe(kubbi.WithTrace(ctx, traceOf(c.Header, c.Meta)), sub, uri)
 	if err != nil && err != errNoResource && err != errTooManySubscriptions {
-		// For mcp-go every reason is that there is no such resource.
+		// mcp-go would answer that there is no such resource.
 		c.Fail(&transport.Error{Code: mcp.INTERNAL_ERROR, Message: err.Error()})
 	}
 	return err
@@ -122,9 +121,9 @@ func (h handler) Acknowledged(c *transport.Call) {
 	}
 }
 
-// subscriberOf gives the subscriber that a call's subscriptions belong to: one of
-// its own, which is held until it is acknowledged, or that of the session. It is
-// nil where there is no session.
+// subscriberOf gives the subscriber of a call: the session, or for a
+// subscriptions/listen request the call itself, which gets no notifications until it
+// is acknowledged. It is nil if there is no session.
 func subscriberOf(c *transport.Call) *subscriber {
 	if !c.Listens() {
 		if s, ok := c.State.(*session); ok {
@@ -167,8 +166,8 @@ func setArguments(req *mcp.CallToolRequest, args []byte) {
 	req.Params.RawArguments = json.RawMessage(args)
 }
 
-// putArgumentsBack gives a tool call the arguments that its message has lost on
-// the way to mcp-go.
+// putArgumentsBack gives a tool call its arguments, which are not in the message that
+// mcp-go gets.
 func putArgumentsBack(ctx context.Context, _ any, req *mcp.CallToolRequest) {
 	if c := transport.CallOf(ctx); c != nil {
 		setArguments(req, c.Arguments)
