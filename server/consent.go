@@ -17,16 +17,16 @@ import (
 	"kubbi-mcp/tools/files"
 )
 
-// question is whether agents may use a folder.
+// question asks the user whether agents may use a folder.
 type question struct {
 	candidate files.Candidate
 	access    tools.Access
-	project   string // for which the answer is given
+	project   string // for which the answer counts
 	tool      string // that needs the folder
-	path      string // that it was given
+	path      string // an argument of the tool
 }
 
-// key tells questions apart: the answer to one is that to no other.
+// key identifies what the user decides about.
 func (q *question) key() string {
 	return string(q.access) + "\x00" + q.candidate.Real + "\x00" + q.project
 }
@@ -36,8 +36,7 @@ func (q *question) id() string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// form is the question as the user sees it: the folder as it really is, on a line
-// of its own.
+// form is what the user sees: the real path of the folder is on a line of its own.
 func (q *question) form() mcp.ElicitationParams {
 	what := "read the files in this folder and in those below it, and send them to others"
 	if q.access == tools.Write {
@@ -60,8 +59,8 @@ func (q *question) form() mcp.ElicitationParams {
 	}
 }
 
-// folder is the one that was allowed, and no other that has taken its place. It is
-// made if it is missing.
+// folder opens the folder that was allowed, and makes it if it is missing. It fails if
+// another folder has taken its place.
 func (q *question) folder() (files.Folder, error) {
 	if q.access == tools.Write {
 		if err := os.MkdirAll(q.candidate.Real, 0o700); err != nil {
@@ -79,10 +78,11 @@ func (q *question) refused() error {
 	return files.Refusal(fmt.Sprintf("%q: your user was asked, and has not allowed the folder %q. They won't be asked again in this session: use a folder that is allowed, or ask them what to do", q.path, q.candidate.Real))
 }
 
-// decision is what the user has said.
+// decision is the user's decision about a folder.
 type decision struct {
-	allow, remember bool
-	failed          bool // the host has not asked
+	allow    bool
+	remember bool
+	failed   bool // the host has not asked the user
 }
 
 func readDecision(a transport.ClientAnswer) decision {
@@ -96,7 +96,7 @@ func readDecision(a transport.ClientAnswer) decision {
 	return decisionOf(&res)
 }
 
-// decisionOf reads the answer to a form. Whoever accepts it allows the folder.
+// decisionOf reads the answer to a form. A user who accepts it allows the folder.
 func decisionOf(res *mcp.ElicitationResult) decision {
 	if res == nil || res.Action != mcp.ElicitationResponseActionAccept {
 		return decision{}
@@ -110,126 +110,127 @@ func decisionOf(res *mcp.ElicitationResult) decision {
 	return d
 }
 
-// pending is a question that was asked.
+// pending is a question that the user has not answered yet.
 type pending struct {
 	*question
-	done    chan struct{} // closed when it is answered
-	allowed bool          // to be read after that
-	failed  bool          // likewise: the host has not asked
-	overdue atomic.Bool   // a call has waited for it in vain
+	done     chan struct{} // closed when the user has answered
+	decision decision      // to be read after that
+	overdue  atomic.Bool   // a call has waited for the answer and given up
 }
 
-// patience is how long a call waits for the answer: only the first one does.
-func (p *pending) patience() time.Duration {
+// timeout is how long a call waits for the answer. Only the first call waits.
+func (p *pending) timeout() time.Duration {
 	if p.overdue.Load() {
 		return 0
 	}
-	return consentWait
+	return consentTimeout
 }
 
-// questions are those to the user of one session.
-type questions struct {
+// consentRequests are the questions to the user in one session, and the decisions that
+// count for this session only.
+type consentRequests struct {
 	mu      sync.Mutex
-	asked   map[string]*pending // not answered yet
-	given   map[string]bool     // allowed for this session alone
+	asked   map[string]*pending
+	allowed map[string]bool
 	refused map[string]bool
-	failed  bool // the host does not ask, whatever it says of itself
+	failed  bool // the host does not ask its user, although it declares that it can
 }
 
-// Bounds of what a user is asked in a session, so that no agent wears them out.
+// Limits of a session. A user who keeps refusing is left alone.
 const (
-	maxRefused = 5 // times no; then there are no more questions
-	maxGiven   = 1000
+	maxRefused = 5
+	maxAllowed = 1000
 )
 
 var errNoMore = files.Refusal("the path is outside the allowed folders, and your user is not asked any more in this session, since they have said no several times")
 
-// canAsk reports whether the host asks its user, as far as is known.
-func (qs *questions) canAsk() bool {
-	qs.mu.Lock()
-	defer qs.mu.Unlock()
-	return !qs.failed
+// canAsk reports whether the host may ask its user.
+func (c *consentRequests) canAsk() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.failed
 }
 
-// isGiven reports whether the folder was allowed for this session.
-func (qs *questions) isGiven(q *question) bool {
-	qs.mu.Lock()
-	defer qs.mu.Unlock()
-	return qs.given[q.key()]
+// isAllowed reports whether the user has allowed the folder for this session.
+func (c *consentRequests) isAllowed(q *question) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.allowed[q.key()]
 }
 
-// ask notes that a question is asked, and reports whether it is by this call: two
-// calls that need one folder ask once. It gives an error if it must not be asked.
-func (qs *questions) ask(q *question) (p *pending, mine bool, err error) {
-	qs.mu.Lock()
-	defer qs.mu.Unlock()
-	if p := qs.asked[q.key()]; p != nil {
+// join gives the pending question. If it is the first to ask it, the caller must send
+// it to the client: calls that need the same folder ask once.
+func (c *consentRequests) join(q *question) (p *pending, first bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p := c.asked[q.key()]; p != nil {
 		return p, false, nil
 	}
-	if err := qs.mayAsk(q); err != nil {
+	if err := c.check(q); err != nil {
 		return nil, false, err
 	}
-	if len(qs.asked) >= maxQuestions {
+	if len(c.asked) >= maxQuestions {
 		return nil, false, files.Refusal(fmt.Sprintf("%q: your user is being asked about other folders. Call again when they have answered", q.path))
 	}
-	return qs.note(q), true, nil
+	return c.insert(q), true, nil
 }
 
-// askAgain notes that a question is asked by an answer, which may be lost, so that
-// each call asks anew.
-func (qs *questions) askAgain(q *question) error {
-	qs.mu.Lock()
-	defer qs.mu.Unlock()
-	if err := qs.mayAsk(q); err != nil {
+// add adds a question that the answer to a call asks. Each call asks again, since the
+// answer may be lost.
+func (c *consentRequests) add(q *question) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.check(q); err != nil {
 		return err
 	}
-	if qs.asked[q.key()] == nil {
-		qs.note(q)
+	if c.asked[q.key()] == nil {
+		c.insert(q)
 	}
 	return nil
 }
 
-func (qs *questions) mayAsk(q *question) error {
+// check returns an error if the user must not be asked. The caller holds mu.
+func (c *consentRequests) check(q *question) error {
 	switch {
-	case qs.refused[q.key()]:
+	case c.refused[q.key()]:
 		return q.refused()
-	case len(qs.refused) >= maxRefused || len(qs.asked) >= transport.MaxClientRequests || len(qs.given) >= maxGiven:
+	case len(c.refused) >= maxRefused || len(c.asked) >= transport.MaxClientRequests || len(c.allowed) >= maxAllowed:
 		return errNoMore
 	}
 	return nil
 }
 
-func (qs *questions) note(q *question) *pending {
-	if qs.asked == nil {
-		qs.asked, qs.given, qs.refused = map[string]*pending{}, map[string]bool{}, map[string]bool{}
+func (c *consentRequests) insert(q *question) *pending {
+	if c.asked == nil {
+		c.asked, c.allowed, c.refused = map[string]*pending{}, map[string]bool{}, map[string]bool{}
 	}
 	p := &pending{question: q, done: make(chan struct{})}
-	qs.asked[q.key()] = p
+	c.asked[q.key()] = p
 	return p
 }
 
-// taken gives a question that was asked and not answered, nil if there is none.
-func (qs *questions) taken(q *question) *pending {
-	qs.mu.Lock()
-	defer qs.mu.Unlock()
-	p := qs.asked[q.key()]
-	delete(qs.asked, q.key())
+// take removes a pending question, nil if it was not asked.
+func (c *consentRequests) take(q *question) *pending {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.asked[q.key()]
+	delete(c.asked, q.key())
 	return p
 }
 
-// decided notes the answer to a question.
-func (qs *questions) decided(p *pending, d decision, remembered bool) {
-	qs.mu.Lock()
-	defer qs.mu.Unlock()
-	delete(qs.asked, p.key())
+// decided applies the decision about a question.
+func (c *consentRequests) decided(p *pending, d decision, remembered bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.asked, p.key())
 	switch {
 	case d.failed:
-		qs.failed = true
+		c.failed = true
 	case !d.allow:
-		qs.refused[p.key()] = true
-	case !remembered: // else the file says so, until it is revoked
-		qs.given[p.key()] = true
+		c.refused[p.key()] = true
+	case !remembered: // else it is in the file, until it is revoked
+		c.allowed[p.key()] = true
 	}
-	p.allowed, p.failed = d.allow, d.failed
+	p.decision = d
 	close(p.done)
 }

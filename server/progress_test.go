@@ -110,7 +110,7 @@ func TestProgressIsRare(t *testing.T) {
 		t.Fatal(err)
 	}
 	session := make(channelSession, 100)
-	p := &progress{server: s.mcp, ctx: s.mcp.WithContext(t.Context(), session), token: "x", last: -1}
+	p := &progress{server: s.mcp, ctx: s.mcp.WithContext(t.Context(), session), token: "x", done: -1}
 	const steps = 100_000
 	start := time.Now()
 	for i := range steps + 1 {
@@ -118,7 +118,7 @@ func TestProgressIsRare(t *testing.T) {
 	}
 	p.report(0, steps) // another attempt
 	p.report(steps, steps)
-	most := 2 + int(time.Since(start)/progressEvery)
+	most := 2 + int(time.Since(start)/progressInterval)
 	if n := len(session); n < 2 || n > most {
 		t.Errorf("told %d times, want 2 to %d", n, most)
 	}
