@@ -203,7 +203,7 @@ func (c *relayFlags) openKeyring(a *app, db store.Store) (*keyring.Live, error) 
 			}
 			return len(needed) > 0, nil
 		}
-		made, err := keyring.First(a.ctx, f, used, "the store", rand.Reader, time.Now())
+		made, err := keyring.MakeIfMissing(a.ctx, f, used, "the store", rand.Reader, time.Now())
 		if err != nil {
 			return nil, err
 		}
@@ -215,7 +215,7 @@ func (c *relayFlags) openKeyring(a *app, db store.Store) (*keyring.Live, error) 
 	if err != nil {
 		return nil, err
 	}
-	return ring, ring.Complete(a.ctx, "the store")
+	return ring, ring.CheckComplete(a.ctx, "the store")
 }
 
 // hints tells what is likely to be missing.

@@ -101,7 +101,7 @@ func (m *rateMeter) use(ctx context.Context, rl *Relay, k *store.APIKey) (left i
 	if left, ok := m.spend(k.Rate, now); ok { // another request has taken enough for both
 		return left, now, nil
 	}
-	taken, sum, err := rl.cfg.Store.Take(ctx, rateBucket(k.Hash), rateWindow, m.batch(k.Rate), k.Rate, now)
+	taken, sum, err := rl.cfg.Store.CountUses(ctx, rateBucket(k.Hash), rateWindow, m.batch(k.Rate), k.Rate, now)
 	if err != nil {
 		return 0, now, fmt.Errorf("count a request of key %s: %w", KeyID(k.Hash), err)
 	}

@@ -59,7 +59,7 @@ func openDir(ctx context.Context, cfg Config) (_ *opened, err error) {
 		return nil, fmt.Errorf("open data directory: %w", err)
 	}
 	path := keyring.File(filepath.Join(cfg.Dir, keyringName))
-	if _, err := keyring.First(ctx, path, func() (bool, error) { return hadStore, nil }, storePath, cfg.Rand, cfg.Now()); err != nil {
+	if _, err := keyring.MakeIfMissing(ctx, path, func() (bool, error) { return hadStore, nil }, storePath, cfg.Rand, cfg.Now()); err != nil {
 		return nil, err
 	}
 	db, err := sqlite.Open(ctx, sqlite.Config{Path: storePath, Logger: cfg.Logger})
@@ -75,7 +75,7 @@ func openDir(ctx context.Context, cfg Config) (_ *opened, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := ring.Complete(ctx, storePath); err != nil {
+	if err := ring.CheckComplete(ctx, storePath); err != nil {
 		return nil, fmt.Errorf("open local relay: %w", err)
 	}
 	key, err := openAPIKey(ctx, cfg, db)

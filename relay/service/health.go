@@ -126,7 +126,7 @@ func (h *health) check(ctx context.Context) {
 
 // lookAtKeys looks whether a key is missing, and says why it thinks so.
 func (h *health) lookAtKeys(ctx context.Context) (keys string, why error) {
-	err := h.keyring.Complete(ctx, "the store")
+	err := h.keyring.CheckComplete(ctx, "the store")
 	switch {
 	case err == nil:
 		return ok, nil

@@ -151,8 +151,8 @@ func (c *counted) Sweep(ctx context.Context, now time.Time, retention time.Durat
 	return s, err
 }
 
-func (c *counted) Take(ctx context.Context, bucket store.Hash, window time.Duration, n, limit int, now time.Time) (taken, sum int, err error) {
-	taken, sum, err = c.Store.Take(ctx, bucket, window, n, limit, now)
+func (c *counted) CountUses(ctx context.Context, bucket store.Hash, window time.Duration, n, limit int, now time.Time) (taken, sum int, err error) {
+	taken, sum, err = c.Store.CountUses(ctx, bucket, window, n, limit, now)
 	c.count("take", err)
 	return taken, sum, err
 }

@@ -9,9 +9,9 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// A large payload is read once and sent while it is read, so that its create
-// can't be made again from the start. What is tried again is all before the
-// first piece is sent, and the look at what became of it.
+// A large payload is sent while it is read, so its create can't start again from the
+// beginning. Only what comes before the first piece, and the check of the result, is
+// tried again.
 
 // large stores a payload whose first piece is in last.
 func (c *creation) large(ctx context.Context) error {
@@ -22,7 +22,7 @@ func (c *creation) large(ctx context.Context) error {
 	}()
 	// Most of what is refused is refused here, before it is sent.
 	done := false
-	err := c.s.run(ctx, func(q *session) (err error) {
+	err := c.s.runIn(ctx, false, func(q *session) (err error) {
 		done, err = c.look(ctx, q, begin())
 		return c.full(q, err)
 	})
@@ -40,7 +40,7 @@ func (c *creation) large(ctx context.Context) error {
 	}
 	for c.pieces = 1; !c.read.ended(); c.pieces++ {
 		var b pgx.Batch
-		b.Queue(insertChunk, int64(c.k.Token.Number), c.pieces-1, c.last)
+		b.Queue(insertChunk, int64(c.row.Number), c.pieces-1, c.last)
 		if err := c.tx.step(ctx, &b); err != nil {
 			return c.raced(ctx, err)
 		}
@@ -51,8 +51,8 @@ func (c *creation) large(ctx context.Context) error {
 	return c.finish(ctx)
 }
 
-// drain reads the rest of a payload whose key another kubbi has in its grace:
-// nobody knows before its end whether it is the same request.
+// drain reads the rest of a payload whose key another kubbi has in its grace: only its
+// end shows whether it is the same request.
 func (c *creation) drain(ctx context.Context) error {
 	for !c.read.ended() {
 		if _, err := c.read.next(0); err != nil {
@@ -95,12 +95,11 @@ func (c *creation) raced(ctx context.Context, err error) error {
 	return c.settle(ctx, doubt, err)
 }
 
-// settle looks what became of a kubbi that was not stored because of err.
+// settle checks whether a kubbi is stored after all in spite of err.
 func (c *creation) settle(ctx context.Context, doubt bool, err error) error {
-	c.quota = store.Quota{} // which others may have used up since
+	c.quota = store.Quota{} // others may have used it up since
 	done := false
-	lerr := c.s.run(ctx, func(q *session) (lerr error) {
-		q.doubt = q.doubt || doubt
+	lerr := c.s.runIn(ctx, doubt, func(q *session) (lerr error) {
 		done, lerr = c.look(ctx, q, begin())
 		return lerr
 	})
@@ -110,7 +109,7 @@ func (c *creation) settle(ctx context.Context, doubt bool, err error) error {
 	return fmt.Errorf("%w: payload was not stored: %w", store.ErrUnavailable, explain(err))
 }
 
-// failed is the answer to an error that will not be looked into.
+// failed is the answer to an error that needs no check.
 func (c *creation) failed(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()

@@ -5,30 +5,18 @@ import (
 	"fmt"
 	"os"
 
-	"kubbi-mcp/relay/store"
 	"kubbi-mcp/relay/store/body"
 )
 
-// openSlots opens the file of slots. It is made once, after the data base: from
-// then on its absence is a loss.
+// openSlots opens the file of slots. It is made once, after the data base: if it is
+// missing later, the store has lost it.
 func (w *writer) openSlots() (*body.Slots, error) {
 	path := slotsPath(w.path)
 	var id body.ID
-	made := false
-	s, _, err := w.c.PrepareTransient("SELECT id, slots FROM beside")
+	there, made := false, false
+	err := w.c.query("SELECT id, slots FROM beside", func(s *stmt) { there, made = s.into(0, id[:]), s.int(1) != 0 })
 	if err != nil {
-		return nil, engine(err)
-	}
-	there, err := s.Step()
-	if there && err == nil {
-		there = s.ColumnLen(0) == len(id) && s.ColumnBytes(0, id[:]) == len(id)
-		made = s.ColumnInt64(1) != 0
-	}
-	if ferr := s.Finalize(); err == nil {
-		err = ferr
-	}
-	if err != nil {
-		return nil, engine(err)
+		return nil, err
 	}
 	if !there {
 		return nil, corrupt(w.path, "its table beside is empty")
@@ -51,8 +39,8 @@ func (w *writer) openSlots() (*body.Slots, error) {
 	return slots, err
 }
 
-// dropUnwritten removes the newest rows whose secret is not in its slot: a loss of
-// power came between, and nobody was told that they are stored.
+// dropUnwritten removes the newest rows whose secret is not in its slot: the power was
+// lost between the two writes, and no caller was told that they are stored.
 func (w *writer) dropUnwritten() error {
 	t := &w.tx
 	var rows []body.Used
@@ -79,42 +67,21 @@ func (w *writer) dropUnwritten() error {
 		w.log.Error("the secrets of many kubbis are missing: is the file of slots from an older backup?", "file", w.path, "kubbis", len(gone))
 		return nil
 	}
-	if err := t.begin.run(); err != nil {
-		return err
-	}
-	t.reset()
-	err := t.dropRows(gone)
-	if err == nil {
-		err = t.flush()
-	}
-	if err == nil {
-		err = t.commit.run()
-	}
-	if err != nil && w.c.inTransaction() {
-		err = errors.Join(err, t.rollback.run())
-	}
+	err := t.alone(func() error {
+		for _, g := range gone {
+			var r row
+			if err := r.find(t.byNumber, g.Number); err != nil {
+				return err
+			}
+			if err := t.remove(r.Number); err != nil {
+				return err
+			}
+			t.totals.count(&r, -1)
+		}
+		return t.writeTotals()
+	})
 	if err == nil {
 		w.log.Warn("kubbis that were not acknowledged before a loss of power are removed", "file", w.path, "kubbis", len(gone))
 	}
 	return err
-}
-
-func (t *tx) dropRows(gone []body.Used) error {
-	for _, g := range gone {
-		var r row
-		if err := r.find(t.byNumber, store.Number(g.Number)); err != nil {
-			return err
-		}
-		if err := t.dropRow(g.Number); err != nil {
-			return err
-		}
-		d := total{n: -1}
-		t.totals.add(masterKeyUses, r.masterKey, d)
-		if r.Status == store.Active {
-			d.active, d.loose = -1, -b2i(!r.quota)
-		}
-		t.totals.add(ownersKubbis, r.owner, d)
-		t.totals.add(wholeStore, "", total{active: d.active, bytes: -r.size})
-	}
-	return nil
 }

@@ -11,16 +11,16 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// Most kubbis are small, are claimed once and released once. For these one
-// statement is enough, which finds no row where anything is out of the ordinary:
-// then the careful way decides.
+// Most kubbis are small, and are claimed once and released once. For these, one
+// statement is a whole claim or release. It finds no row if anything is unusual; then
+// store.Row decides.
 
 const (
 	onceChange = `UPDATE kubbis SET status = $3, retrievals = $4, first_at = $5, last_at = $5, ended_at = $5, `
 	onceRow    = ` WHERE number = $1 AND token = $2 AND status = 0 AND max_retrievals = 1 AND retrievals = 0 AND expires_at > $5
 		AND notify IS NULL AND payload IS NOT NULL AND grace_key IS NULL AND NOT grace_more
 		AND ($6::text[] IS NULL OR master_key = ANY ($6::text[])) RETURNING `
-	// onceDue is store.Life.Due of what is wiped.
+	// onceDue is the Due of a wiped row.
 	onceDue = `done = (key IS NULL), due = CASE WHEN key IS NULL THEN ended_at ELSE due END, `
 
 	claimOnceKeyed = onceChange + `due = least(due, $8::bigint), grace_key = $7, grace_until = $8, grace_number = $4, grace_at = $5` +
@@ -29,24 +29,22 @@ const (
 		AND NOT grace_more AND pieces = 0`
 )
 
-// claimOnce wipes too, and gives what it overwrites, which is the same as long as
-// a kubbi is active.
+// claimOnce wipes as well. It returns secret, record and payload as they were before.
 var claimOnce = onceChange + `done = (key IS NULL), due = CASE WHEN key IS NULL THEN $5 ELSE due END, ` + wiped +
 	` FROM (SELECT number AS n, secret AS s, record AS r, payload AS p FROM kubbis WHERE number = $1) AS before` +
 	strings.Replace(onceRow, " AND token", " AND n = number AND token", 1) +
 	strings.NewReplacer(" secret,", " s,", " record,", " r,").Replace(columns) + ", p"
 
-// once queues the claim of a kubbi that may be claimed once, and has not been. done
-// tells whether it is one of those; if not, nothing is done.
+// once queues the claim of a kubbi that may be claimed once, and has not been. It sets
+// done to whether the kubbi is one of those; if not, nothing happens.
 func (c *claim) once(b *pgx.Batch, done *bool, inRow *[]byte) {
-	after := store.Life{MaxRetrievals: 1, First: never, Last: never, Ended: never}
-	after.Count(c.now)
-	args := []any{int64(c.token.Number), c.token.Hash[:], after.Status, after.Retrievals, when(after.Ended), c.opens}
+	after := store.NewLife(1, store.Never)
+	after.Count(c.Now)
+	args := []any{int64(c.Token.Number), c.Token.Hash[:], after.Status, after.Retrievals, millis(after.Ended), c.Opens}
 	sql := claimOnce
-	c.number = after.Retrievals
-	if c.key != nil {
+	if c.Key != nil {
 		sql = claimOnceKeyed
-		args = append(args, c.key.Key[:], when(c.grace().Until))
+		args = append(args, c.Key.Key[:], millis(c.Grace(after.Retrievals).Until))
 	}
 	b.Queue(sql, args...).QueryRow(func(res pgx.Row) error {
 		err := c.row.scan(res, inRow)
@@ -62,13 +60,13 @@ func (c *claim) once(b *pgx.Batch, done *bool, inRow *[]byte) {
 func (s *Store) claim(ctx context.Context, c *claim) error {
 	var done bool
 	var inRow []byte
-	unknown, err := s.together(ctx, c.token.Number, func(b *pgx.Batch) { c.once(b, &done, &inRow) })
+	unknown, err := s.together(ctx, c.Token.Number, func(b *pgx.Batch) { c.once(b, &done, &inRow) })
 	switch {
 	case err == nil && done:
 		return c.payload.add(inRow)
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case unknown && c.key == nil:
+	case unknown && c.Key == nil:
 		return explain(err)
 	}
 	return s.runIn(ctx, unknown, func(q *session) error { return c.claim(ctx, q) })

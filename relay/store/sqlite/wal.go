@@ -12,21 +12,19 @@ import (
 
 // The layout of a write-ahead log: https://sqlite.org/fileformat2.html#walformat.
 const (
-	logHeader   = 32
+	walHeader   = 32
 	frameHeader = 24
-	logMagic    = 0x377f0682 // its last bit says how checksums read their words
+	walMagic    = 0x377f0682 // the last bit is the byte order of checksums
 )
 
-// checkLog looks for damage in the log that SQLite would pass over in silence: it
-// reads the log up to the first frame that is not as it was written, and takes
-// that for its end.
+// checkWAL looks for damage in the write-ahead log that SQLite ignores: SQLite takes
+// the first frame that is not as it was written for the end of the log.
 //
-// What a process has not brought to its end stands there as well, at most one
-// transaction of it. So where a chain of frames goes on after a broken one, and has
-// the ends of two transactions, changes that were acknowledged would be lost. One
-// that is lost with the last transaction alone is not seen.
-func checkLog(path string) error {
-	f, err := os.Open(path + logEnding)
+// A process that was killed leaves at most one unfinished transaction in the log. So
+// if a chain of valid frames follows a broken one and ends two transactions, changes
+// that were acknowledged would be lost. Damage in the last transaction is not found.
+func checkWAL(path string) error {
+	f, err := os.Open(path + walEnding)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -34,7 +32,7 @@ func checkLog(path string) error {
 		return readOnly(path, err)
 	}
 	defer f.Close()
-	damaged, err := brokenLog(f)
+	damaged, err := brokenWAL(f)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", f.Name(), err)
 	}
@@ -46,9 +44,9 @@ func checkLog(path string) error {
 		path, ErrCorrupt, name, name)
 }
 
-// brokenLog reads a log and tells whether it is damaged.
-func brokenLog(f io.ReaderAt) (bool, error) {
-	header := make([]byte, logHeader)
+// brokenWAL reads a log and reports whether it is damaged.
+func brokenWAL(f io.ReaderAt) (bool, error) {
+	header := make([]byte, walHeader)
 	if n, err := f.ReadAt(header, 0); err != nil {
 		if errors.Is(err, io.EOF) {
 			return false, nil // not begun
@@ -56,7 +54,7 @@ func brokenLog(f io.ReaderAt) (bool, error) {
 		return false, fmt.Errorf("after %d bytes: %w", n, err)
 	}
 	magic := binary.BigEndian.Uint32(header)
-	if magic&^1 != logMagic {
+	if magic&^1 != walMagic {
 		return magic != 0, nil
 	}
 	var words binary.ByteOrder = binary.LittleEndian
@@ -71,14 +69,14 @@ func brokenLog(f io.ReaderAt) (bool, error) {
 	}
 	frame := make([]byte, frameHeader+size)
 	broken, ends := false, 0 // of transactions in the chain after a broken frame
-	for at := int64(logHeader); ; at += int64(len(frame)) {
+	for at := int64(walHeader); ; at += int64(len(frame)) {
 		if _, err := f.ReadAt(frame, at); err != nil {
 			if errors.Is(err, io.EOF) {
 				err = nil
 			}
 			return false, err
 		}
-		ours := string(frame[8:16]) == string(header[16:24]) // salts, new for each time it is written over
+		ours := string(frame[8:16]) == string(header[16:24]) // salts, new each time the log is written over
 		sum.add(words, frame[:8])
 		sum.add(words, frame[frameHeader:])
 		good := ours && sum == checksumOf(frame[16:])
@@ -89,12 +87,12 @@ func brokenLog(f io.ReaderAt) (bool, error) {
 			}
 		case !good:
 			broken, ends = true, 0
-			sum = checksumOf(frame[16:]) // the next one may go on from what this one says
+			sum = checksumOf(frame[16:]) // the next frame may continue from the checksum of this one
 		}
 	}
 }
 
-// checksum is the running one of a log.
+// checksum is the running checksum of a log.
 type checksum [2]uint32
 
 func (c *checksum) add(words binary.ByteOrder, b []byte) {
