@@ -20,13 +20,13 @@ const (
 	DefaultTimeout = 30 * time.Second
 )
 
-// DefaultAnswerLimit is how many bytes a claim's answer may have, if it is to
+// DefaultMemoryLimit is how many bytes a claim's answer may have, if it is to
 // stand in memory.
-const DefaultAnswerLimit = 96 << 20
+const DefaultMemoryLimit = 96 << 20
 
-// DefaultSpoolLimit is that of a claim whose answer goes to a file: as much as
+// DefaultFileLimit is that of a claim whose answer goes to a file: as much as
 // the largest package can be asked to be sent in.
-const DefaultSpoolLimit = 512<<20 + 4<<20
+const DefaultFileLimit = 512<<20 + 4<<20
 
 const (
 	smallAnswerLimit = 4 << 20 // every answer but a claim's
@@ -44,8 +44,8 @@ type Client struct {
 	retries     int
 	timeout     time.Duration
 	backoff     time.Duration
-	answerLimit int64
-	spoolLimit  int64
+	memoryLimit int64
+	fileLimit   int64
 	userAgent   string
 	log         *slog.Logger
 	traced      []origin.Origin // that are told the trace of a call
@@ -76,8 +76,8 @@ type config struct {
 	middleware  []func(http.RoundTripper) http.RoundTripper
 	retries     int
 	timeout     time.Duration
-	answerLimit int64
-	spoolLimit  int64
+	memoryLimit int64
+	fileLimit   int64
 	userAgent   string
 	logger      *slog.Logger
 	allowed     []string
@@ -134,13 +134,13 @@ func WithLogger(l *slog.Logger) Option { return func(c *config) { c.logger = l }
 // WithUserAgent sets the User-Agent header, by convention name/version.
 func WithUserAgent(s string) Option { return func(c *config) { c.userAgent = s } }
 
-// WithAnswerLimit sets how many bytes a claim's answer may have that stands in
-// memory: that of Claim, and every one in JSON. The default is DefaultAnswerLimit.
-func WithAnswerLimit(bytes int64) Option { return func(c *config) { c.answerLimit = bytes } }
+// WithMemoryLimit sets how many bytes a claim's answer may have that stands in
+// memory: that of Claim, and every one in JSON. The default is DefaultMemoryLimit.
+func WithMemoryLimit(bytes int64) Option { return func(c *config) { c.memoryLimit = bytes } }
 
-// WithSpoolLimit sets how many bytes the answer of ClaimSpooled, ClaimTo and
-// ClaimWithin may have where it goes to a file. The default is DefaultSpoolLimit.
-func WithSpoolLimit(bytes int64) Option { return func(c *config) { c.spoolLimit = bytes } }
+// WithFileLimit sets how many bytes the answer of ClaimSpooled, ClaimTo and
+// ClaimWithin may have where it goes to a file. The default is DefaultFileLimit.
+func WithFileLimit(bytes int64) Option { return func(c *config) { c.fileLimit = bytes } }
 
 // WithAllowedOrigins adds origins that claim URLs may point to, beside the
 // base URL's and https://api.kubbi.ai. AnyOrigin, "*", allows every https
@@ -164,14 +164,14 @@ func NewClient(apiKey string, opts ...Option) (*Client, error) {
 		baseURL:     DefaultBaseURL,
 		retries:     DefaultRetries,
 		timeout:     DefaultTimeout,
-		answerLimit: DefaultAnswerLimit,
-		spoolLimit:  DefaultSpoolLimit,
+		memoryLimit: DefaultMemoryLimit,
+		fileLimit:   DefaultFileLimit,
 		userAgent:   "kubbi-mcp",
 	}
 	for _, opt := range opts {
 		opt(&cfg)
 	}
-	if cfg.retries < 0 || cfg.timeout <= 0 || cfg.answerLimit <= 0 || cfg.spoolLimit <= 0 {
+	if cfg.retries < 0 || cfg.timeout <= 0 || cfg.memoryLimit <= 0 || cfg.fileLimit <= 0 {
 		return nil, errors.New("kubbi: retries must not be negative, timeout and the limits of answers must be above 0")
 	}
 	if !headerSafe(apiKey) {
@@ -190,8 +190,8 @@ func NewClient(apiKey string, opts ...Option) (*Client, error) {
 		retries:     cfg.retries,
 		timeout:     cfg.timeout,
 		backoff:     backoffBase,
-		answerLimit: cfg.answerLimit,
-		spoolLimit:  cfg.spoolLimit,
+		memoryLimit: cfg.memoryLimit,
+		fileLimit:   cfg.fileLimit,
 		userAgent:   cfg.userAgent,
 		log:         cfg.logger,
 		releases:    newReleases(),

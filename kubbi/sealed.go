@@ -75,34 +75,24 @@ type seal struct {
 	Text bool   `json:"text,omitzero"` // all contents are text
 }
 
-// marked is metadata with a seal.
-type marked struct{ jsontext.Value }
-
-// mark adds the seal to the caller's metadata, which is nil or encodes to a
-// JSON object. text says that all contents are text.
-func (k *sealKey) mark(metadata any, text bool) (m marked, err error) {
+// mark adds the seal to the caller's metadata, a JSON object or nil. text says that all
+// contents are text.
+func (k *sealKey) mark(metadata []byte, text bool) (jsontext.Value, error) {
 	s, err := jsonv2.Marshal(map[string]seal{sealMember: {V: sealVersion, KID: k.id(), Text: text}})
-	if err != nil {
-		return m, err
-	}
-	if metadata == nil {
-		return marked{s}, nil
-	}
-	raw, err := encodeMetadata(metadata)
-	if err != nil {
-		return m, err
+	if err != nil || metadata == nil {
+		return s, err
 	}
 	var members map[string]jsontext.Value
-	if err := jsonv2.Unmarshal(raw, &members); err != nil {
-		return m, invalid("metadata is not a JSON object")
+	if err := jsonv2.Unmarshal(metadata, &members); err != nil {
+		return nil, invalid("metadata is not a JSON object")
 	}
 	switch _, taken := members[sealMember]; {
 	case taken:
-		return m, invalid("metadata of a sealed kubbi can't have a member %q of its own", sealMember)
+		return nil, invalid("metadata of a sealed kubbi can't have a member %q of its own", sealMember)
 	case len(members) == 0:
-		return marked{s}, nil
+		return s, nil
 	}
-	return marked{append(append(s[:len(s)-1], ','), raw[1:]...)}, nil
+	return append(append(s[:len(s)-1], ','), metadata[1:]...), nil
 }
 
 // sealOf finds the seal in metadata. One that can't be read has version 0.

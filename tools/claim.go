@@ -108,13 +108,13 @@ func (t *toolset) claimInline(ctx context.Context, in claimInput) (*mcp.CallTool
 			return t.notClaimed(ctx, seen, why)
 		}
 	}
-	got, large, done, err := t.saver.within(ctx, in.ClaimURL, t.answerLimit(sized || t.State == nil || kubbi.IsSealed(seen)), key, seen)
+	got, done, err := t.saver.within(ctx, in.ClaimURL, t.answerLimit(sized || t.State == nil || kubbi.IsSealed(seen)), key, seen)
 	defer done()
 	if err != nil {
 		return nil, err
 	}
-	if large != nil {
-		return t.showLarge(ctx, in, key, large)
+	if got.InFile {
+		return t.showLarge(ctx, in, key, got)
 	}
 	return t.show(ctx, in, key, got)
 }
@@ -160,13 +160,10 @@ func (t *toolset) showLess(ctx context.Context, in claimInput, key *claimKey, go
 		key.answered(t.Peer(ctx).Session, until)
 		return nil, &notShown{why: why, left: time.Until(until), received: t.Received}
 	}
-	parts, err := got.Spooled()
+	saved, err := t.saver.saveReceived(ctx, got)
 	if err == nil {
-		var saved []files.Saved
-		if saved, err = t.saver.saveReceived(ctx, parts); err == nil {
-			key.arrived()
-			return t.savedResult(ctx, in.ClaimURL, parts, saved, why)
-		}
+		key.arrived()
+		return t.savedResult(ctx, in.ClaimURL, got, saved, why)
 	}
 	key.lost(until)
 	return nil, &Unsaved{Err: err, Grace: time.Until(until)}
