@@ -117,9 +117,9 @@ func claimFailed(err error) error {
 // output was asked, and nobody sees that as it is.
 func (c *claimCmd) fitsStdout(a *app, seen *kubbi.Inspected) error {
 	switch {
-	case seen.Type != api.TypePackage, c.JSON, kubbi.IsSealedText(seen):
+	case seen.Type != api.TypePackage, c.JSON, seen.SealedText():
 		return nil // how many texts are sealed comes out in the claim
-	case kubbi.IsSealed(seen) && c.Output == "":
+	case seen.Sealed() && c.Output == "":
 		return usagef("this is sealed and not all text: give -o PATH to write it, or --json; nothing was claimed")
 	case c.Output == "":
 		return usagef("this is a package of files: give -o PATH to write them, or --json; nothing was claimed")

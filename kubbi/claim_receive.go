@@ -132,7 +132,7 @@ func (k *claim) place(a *arrival) (*Claimed, error) {
 	if !inMemory {
 		received := *out
 		received.Parts = slices.Clone(out.Parts)
-		out.sealed = &received
+		out.received = &received
 	}
 	if err := k.key.openKept(out); err != nil {
 		return nil, err

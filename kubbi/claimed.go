@@ -42,7 +42,7 @@ type Claimed struct {
 
 	client      *Client
 	release     func(context.Context) error // nil: nothing to release
-	sealed      *Claimed                    // the sealed payload as it was received, if that is in a file
+	received    *Claimed                    // a sealed payload in a file as it was received
 	wholeAnswer bool                        // the only part is the answer itself
 }
 
@@ -120,7 +120,7 @@ func (c *Claimed) Load() error {
 		}
 		p.open = func() (io.Reader, error) { return bytes.NewReader(b), nil }
 	}
-	c.ClaimResponse, c.Parts, c.InFile, c.sealed = out, parts, false, nil
+	c.ClaimResponse, c.Parts, c.InFile, c.received = out, parts, false, nil
 	return nil
 }
 
@@ -219,8 +219,8 @@ func (w *faultWriter) Write(p []byte) (int, error) {
 // WriteAnswer writes the payload as a service gives it in JSON, in the answer to a
 // claim. A sealed payload that is in a file is written as it was received.
 func (c *Claimed) WriteAnswer(w io.Writer) error {
-	if c.sealed != nil {
-		c = c.sealed
+	if c.received != nil {
+		c = c.received
 	}
 	if c.wholeAnswer {
 		r, err := c.Parts[0].Open()
@@ -271,7 +271,7 @@ func (c *Claimed) ReleaseSoon(ctx context.Context) {
 	if release == nil {
 		return
 	}
-	started := c.client.releases.background(func() {
+	started := c.client.background(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 		defer cancel()
 		_ = release(ctx) // logged by do, at debug level

@@ -39,17 +39,6 @@ func TestNewClient(t *testing.T) {
 	}
 }
 
-func TestHTTPClientOption(t *testing.T) {
-	hc := &http.Client{Timeout: time.Minute}
-	c, err := NewClient("", WithHTTPClient(hc))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if c.timeout != time.Minute {
-		t.Errorf("timeout is %v, want that of the HTTP client", c.timeout)
-	}
-}
-
 // Producer calls carry the key, to the base URL and in one header; without a
 // key they carry none.
 func TestAuthorization(t *testing.T) {

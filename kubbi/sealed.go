@@ -110,18 +110,24 @@ func sealOf(metadata []byte) (s seal, sealed bool) {
 	return s, true
 }
 
-// IsSealed reports whether a kubbi is sealed, so that claiming it needs the
-// whole claim URL, with the key after "#".
-func IsSealed(in *Inspected) bool {
+// Sealed reports whether the kubbi is sealed, so that claiming it needs the whole claim
+// URL, with the key after "#".
+func (in *Inspected) Sealed() bool {
 	_, sealed := sealOf(in.Metadata)
 	return sealed
 }
 
-// IsSealedText reports whether the sender of what is sealed says that all of it is
-// text. What it is, and how many files, is seen only when it is opened.
-func IsSealedText(in *Inspected) bool {
+// SealedText reports whether the kubbi is sealed and its sender says that all of it is
+// text. What it is, and how many files, is known only when it is opened.
+func (in *Inspected) SealedText() bool {
 	s, sealed := sealOf(in.Metadata)
 	return sealed && s.Text
+}
+
+// Sealed reports whether the payload was sealed.
+func (c *Claimed) Sealed() bool {
+	_, sealed := sealOf(c.Metadata)
+	return sealed
 }
 
 // checkSeal says whether the key, nil for none, is the one for a kubbi with this

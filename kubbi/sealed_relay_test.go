@@ -156,7 +156,7 @@ func TestSealedRoundTrip(t *testing.T) {
 			hide(sent.ClaimURL, tt.hide)
 		}
 		in, err := c.Inspect(ctx, sent.ClaimURL)
-		if err != nil || !kubbi.IsSealed(in) || !kubbi.IsSealedText(in) || in.Type != api.TypePackage || !strings.Contains(string(in.Metadata), `"from":"me"`) {
+		if err != nil || !in.Sealed() || !in.SealedText() || in.Type != api.TypePackage || !strings.Contains(string(in.Metadata), `"from":"me"`) {
 			t.Errorf("inspect: %+v, %v", in, err)
 		}
 		got, err := c.Claim(ctx, sent.ClaimURL)
@@ -187,7 +187,7 @@ func TestSealedRoundTrip(t *testing.T) {
 	}
 	hide(sent.ClaimURL, "name-marker", "file-marker", "binary-marker", "base64-marker", "file-json-marker", "large-binary-marker")
 	in, err := c.Inspect(ctx, sent.ClaimURL)
-	if err != nil || !kubbi.IsSealed(in) || kubbi.IsSealedText(in) || len(in.Files) != 1 {
+	if err != nil || !in.Sealed() || in.SealedText() || len(in.Files) != 1 {
 		t.Fatalf("inspect: %+v, %v", in, err)
 	}
 	if f := in.Files[0]; f.Name != api.SealedName || f.ContentType != api.TypeSealed || f.Role != nil {

@@ -291,7 +291,7 @@ func TestSealMark(t *testing.T) {
 		}
 		var seen Inspected
 		seen.Metadata = json.RawMessage(m)
-		if e := checkSeal(key, m); e != nil || !IsSealed(&seen) {
+		if e := checkSeal(key, m); e != nil || !seen.Sealed() {
 			t.Errorf("%v: the seal does not check: %v", tt.metadata, e)
 		}
 	}

@@ -97,10 +97,11 @@ func (o *outgoing) checkJSON() error {
 	}
 	defer r.Close()
 	h := sha256.New()
-	if err := checkJSON(io.TeeReader(r, h)); err != nil {
-		if r.fault != nil && r.fault != io.EOF {
-			return r.fault
-		}
+	fault, err := content.JSONFault(io.TeeReader(r, h))
+	switch {
+	case err != nil:
+		return err
+	case fault != "":
 		return invalid("%s is not one valid JSON value", o.label)
 	}
 	o.sum = h.Sum(nil)

@@ -197,7 +197,7 @@ func (c *Client) createAs(ctx context.Context, u *upload, key string, raw bool) 
 		sent:     u.progress,
 	})
 	if err == nil {
-		c.service.hears(header)
+		c.service.update(header)
 	}
 	return sent, err
 }

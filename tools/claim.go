@@ -10,7 +10,6 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 
 	"kubbi-mcp/kubbi"
-	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/tools/files"
 )
 
@@ -108,7 +107,7 @@ func (t *toolset) claimInline(ctx context.Context, in claimInput) (*mcp.CallTool
 			return t.notClaimed(ctx, seen, why)
 		}
 	}
-	got, done, err := t.saver.within(ctx, in.ClaimURL, t.answerLimit(sized || t.State == nil || kubbi.IsSealed(seen)), key, seen)
+	got, done, err := t.saver.within(ctx, in.ClaimURL, t.answerLimit(sized || t.State == nil || seen.Sealed()), key, seen)
 	defer done()
 	if err != nil {
 		return nil, err
@@ -156,7 +155,7 @@ func (t *toolset) show(ctx context.Context, in claimInput, key *claimKey, got *k
 // server's own folder. Plaintext of a sealed kubbi goes there only when the caller
 // asks for it, so its claim waits to be repeated.
 func (t *toolset) showLess(ctx context.Context, in claimInput, key *claimKey, got *kubbi.Claimed, until time.Time, why obstacle) (*mcp.CallToolResult, error) {
-	if !t.Received || kubbi.IsSealed(&kubbi.Inspected{InspectResponse: api.InspectResponse{Metadata: got.Metadata}}) {
+	if !t.Received || got.Sealed() {
 		key.answered(t.Peer(ctx).Session, until)
 		return nil, &notShown{why: why, left: time.Until(until), received: t.Received}
 	}
@@ -196,12 +195,12 @@ type obstacle string
 // whether the size of the payload is known.
 func (t *toolset) obstacleOf(seen *kubbi.Inspected, images bool) (why obstacle, sized bool) {
 	size, known := sizeOf(seen)
-	sealed := kubbi.IsSealed(seen) // what is in it, and how many files, is not seen yet
+	sealed := seen.Sealed() // what is in it, and how many files, is not seen yet
 	need := int64(resultOverhead)
 	for _, f := range seen.Files {
 		need += fileOverhead
 		switch {
-		case sealed && kubbi.IsSealedText(seen):
+		case sealed && seen.SealedText():
 		case sealed:
 			return "it is sealed, and its sender does not say that all of it is text", known
 		case isText(f.ContentType):

@@ -8,7 +8,6 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 
 	"kubbi-mcp/kubbi"
-	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/tools/files"
 )
 
@@ -62,7 +61,7 @@ func (t *toolset) savedResult(ctx context.Context, claimURL string, got *kubbi.C
 // small after all is shown as any other, and the rest is kept in a file.
 func (t *toolset) showLarge(ctx context.Context, in claimInput, key *claimKey, got *kubbi.Claimed) (*mcp.CallToolResult, error) {
 	s := t.saver
-	sealed := kubbi.IsSealed(&kubbi.Inspected{InspectResponse: api.InspectResponse{Metadata: got.Metadata}})
+	sealed := got.Sealed()
 	size := resultOverhead + partsSize(got)
 	if size <= t.MaxInline && !sealed { // small answers were opened in memory
 		if err := got.Load(); err != nil {

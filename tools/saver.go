@@ -163,7 +163,7 @@ func (s *Saver) save(ctx context.Context, claimURL string, how repeats, open fun
 		return nil, nil, err
 	}
 	defer closeBatch()
-	if seen != nil && seen.Type == api.TypePackage && !kubbi.IsSealed(seen) {
+	if seen != nil && seen.Type == api.TypePackage && !seen.Sealed() {
 		batch.Named()
 	}
 	names, err := files.SaveNames(namesOf(seen))
@@ -229,7 +229,7 @@ func (s *Saver) saveKept(ctx context.Context, key *claimKey, batch *files.Batch)
 // claim: those of what is sealed are not.
 func namesOf(seen *kubbi.Inspected) []string {
 	switch {
-	case seen == nil, kubbi.IsSealed(seen):
+	case seen == nil, seen.Sealed():
 		return nil
 	case seen.Type != api.TypePackage:
 		return []string{files.SingleName(seen.ContentType)}
@@ -289,7 +289,7 @@ func (s *Saver) notSaved(err error, key *claimKey, got *kubbi.Claimed) error {
 		s.log.Error("keep the answer to a claim", "error", kerr)
 	}
 	out.Kept = kept
-	sealed := kubbi.IsSealed(&kubbi.Inspected{InspectResponse: api.InspectResponse{Metadata: got.Metadata}})
+	sealed := got.Sealed()
 	if (kerr != nil || sealed) && partsSize(got) <= maxWaitingBytes {
 		if got.Load() == nil {
 			out.Grace, key.payload = graceUnknown, got
