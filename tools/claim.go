@@ -10,7 +10,6 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 
 	"kubbi-mcp/kubbi"
-	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/tools/files"
 )
 
@@ -108,13 +107,13 @@ func (t *toolset) claimInline(ctx context.Context, in claimInput) (*mcp.CallTool
 			return t.notClaimed(ctx, seen, why)
 		}
 	}
-	got, large, done, err := t.saver.within(ctx, in.ClaimURL, t.answerLimit(sized || t.State == nil || kubbi.IsSealed(seen)), key, seen)
+	got, done, err := t.saver.within(ctx, in.ClaimURL, t.answerLimit(sized || t.State == nil || seen.Sealed()), key, seen)
 	defer done()
 	if err != nil {
 		return nil, err
 	}
-	if large != nil {
-		return t.showLarge(ctx, in, key, large)
+	if got.InFile {
+		return t.showLarge(ctx, in, key, got)
 	}
 	return t.show(ctx, in, key, got)
 }
@@ -156,17 +155,14 @@ func (t *toolset) show(ctx context.Context, in claimInput, key *claimKey, got *k
 // server's own folder. Plaintext of a sealed kubbi goes there only when the caller
 // asks for it, so its claim waits to be repeated.
 func (t *toolset) showLess(ctx context.Context, in claimInput, key *claimKey, got *kubbi.Claimed, until time.Time, why obstacle) (*mcp.CallToolResult, error) {
-	if !t.Received || kubbi.IsSealed(&kubbi.Inspected{InspectResponse: api.InspectResponse{Metadata: got.Metadata}}) {
+	if !t.Received || got.Sealed() {
 		key.answered(t.Peer(ctx).Session, until)
 		return nil, &notShown{why: why, left: time.Until(until), received: t.Received}
 	}
-	parts, err := got.Spooled()
+	saved, err := t.saver.saveReceived(ctx, got)
 	if err == nil {
-		var saved []files.Saved
-		if saved, err = t.saver.saveReceived(ctx, parts); err == nil {
-			key.arrived()
-			return t.savedResult(ctx, in.ClaimURL, parts, saved, why)
-		}
+		key.arrived()
+		return t.savedResult(ctx, in.ClaimURL, got, saved, why)
 	}
 	key.lost(until)
 	return nil, &Unsaved{Err: err, Grace: time.Until(until)}
@@ -199,12 +195,12 @@ type obstacle string
 // whether the size of the payload is known.
 func (t *toolset) obstacleOf(seen *kubbi.Inspected, images bool) (why obstacle, sized bool) {
 	size, known := sizeOf(seen)
-	sealed := kubbi.IsSealed(seen) // what is in it, and how many files, is not seen yet
+	sealed := seen.Sealed() // what is in it, and how many files, is not seen yet
 	need := int64(resultOverhead)
 	for _, f := range seen.Files {
 		need += fileOverhead
 		switch {
-		case sealed && kubbi.IsSealedText(seen):
+		case sealed && seen.SealedText():
 		case sealed:
 			return "it is sealed, and its sender does not say that all of it is text", known
 		case isText(f.ContentType):

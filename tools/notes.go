@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"kubbi-mcp/internal/content"
 	"kubbi-mcp/internal/filename"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
@@ -41,7 +42,7 @@ func (l *localFile) notJSON() (string, error) {
 		return "", err
 	}
 	defer f.Close()
-	why, err := kubbi.NotJSON(f)
+	why, err := content.JSONFault(f)
 	if err != nil {
 		return "", files.Refusal(fmt.Sprintf("%q can't be read", l.Path))
 	}

@@ -12,7 +12,7 @@ import (
 // that may have used it up. A payload that write could not pass on can be claimed
 // again, as after Save, and so can one whose process ended while it wrote. Errors
 // are those of kubbi.Client.Claim and of check, and *Unsaved with that of write.
-func (s *Saver) Pass(ctx context.Context, claimURL string, check func(*kubbi.Inspected) error, write func(*kubbi.Spooled) error) (*kubbi.Spooled, error) {
+func (s *Saver) Pass(ctx context.Context, claimURL string, check func(*kubbi.Inspected) error, write func(*kubbi.Claimed) error) (*kubbi.Claimed, error) {
 	key, seen, err := s.begin(ctx, claimURL, repeatGiven)
 	if err != nil {
 		return nil, err
@@ -23,44 +23,32 @@ func (s *Saver) Pass(ctx context.Context, claimURL string, check func(*kubbi.Ins
 			return nil, err
 		}
 	}
-	if s.state == nil || key.payload != nil {
-		return s.passMemory(ctx, claimURL, key, seen, write)
-	}
-	spool, err := s.state.spool()
-	if err != nil { // the payload may be read all the same
-		s.log.Warn("a claim's answer can't be kept on disk", "error", err)
-		return s.passMemory(ctx, claimURL, key, seen, write)
-	}
-	defer spool.Close()
-	got, err := s.client.ClaimSpooled(ctx, claimURL, spool, claimOptions(ctx, key, seen)...)
-	if err != nil {
-		key.failed(err)
-		return nil, err
-	}
-	if err := write(got); err != nil {
-		return nil, s.notSaved(err, key, got)
-	}
-	got.ReleaseSoon(ctx)
-	key.drop()
-	return got, nil
-}
-
-// passMemory is Pass with a payload that stands in memory.
-func (s *Saver) passMemory(ctx context.Context, claimURL string, key *claimKey, seen *kubbi.Inspected, write func(*kubbi.Spooled) error) (*kubbi.Spooled, error) {
-	claimed, until := key.payload, key.Until
-	if claimed == nil {
-		var err error
-		if claimed, err = s.client.Claim(ctx, claimURL, claimOptions(ctx, key, seen)...); err != nil {
+	got, until := key.payload, key.Until
+	if got == nil {
+		opts := claimOptions(ctx, key, seen)
+		if s.state != nil {
+			file, err := s.state.spool()
+			if err != nil { // the payload may be read all the same
+				s.log.Warn("a claim's answer can't be kept on disk", "error", err)
+			} else {
+				defer file.Close()
+				opts = append(opts, kubbi.ToFile(func() (kubbi.PayloadFile, error) { return file, nil }))
+			}
+		}
+		if got, err = s.client.Claim(ctx, claimURL, opts...); err != nil {
 			key.failed(err)
 			return nil, err
 		}
-		until = key.graceEnds(claimed.Grace)
+		until = key.graceEnds(got.Grace)
 	}
-	got, err := claimed.Spooled()
-	if err == nil {
-		err = write(got)
-	}
-	if err != nil {
+	switch err := write(got); {
+	case err == nil:
+		got.ReleaseSoon(ctx)
+		key.drop()
+		return got, nil
+	case got.InFile:
+		return nil, s.notSaved(err, key, got)
+	default:
 		out := &Unsaved{Err: err}
 		if key.file != nil || key.payload != nil { // or else the key is lost with this process
 			out.Grace = max(time.Until(until), 0)
@@ -68,7 +56,4 @@ func (s *Saver) passMemory(ctx context.Context, claimURL string, key *claimKey, 
 		key.lost(until)
 		return nil, out
 	}
-	claimed.ReleaseSoon(ctx)
-	key.drop()
-	return got, nil
 }

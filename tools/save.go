@@ -8,7 +8,6 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 
 	"kubbi-mcp/kubbi"
-	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/tools/files"
 )
 
@@ -26,7 +25,7 @@ func (s *Saver) received() (*files.Batch, error) {
 
 // saveReceived writes a payload that has been claimed into the server's own
 // folder.
-func (s *Saver) saveReceived(ctx context.Context, got *kubbi.Spooled) ([]files.Saved, error) {
+func (s *Saver) saveReceived(ctx context.Context, got *kubbi.Claimed) ([]files.Saved, error) {
 	batch, closeBatch, err := s.begun(s.received)
 	if err != nil {
 		return nil, err
@@ -37,7 +36,7 @@ func (s *Saver) saveReceived(ctx context.Context, got *kubbi.Spooled) ([]files.S
 
 // savedResult says where a payload is, and shows nothing of it. why says why it
 // was saved without being asked for; "": it was.
-func (t *toolset) savedResult(ctx context.Context, claimURL string, got *kubbi.Spooled, saved []files.Saved, why obstacle) (*mcp.CallToolResult, error) {
+func (t *toolset) savedResult(ctx context.Context, claimURL string, got *kubbi.Claimed, saved []files.Saved, why obstacle) (*mcp.CallToolResult, error) {
 	out := manifestOf(got.ClaimResponse, t.remaining(ctx, claimURL, got.Burned, got.Remaining, got.RemainingKnown))
 	for i, f := range saved {
 		p := got.Parts[i]
@@ -60,16 +59,15 @@ func (t *toolset) savedResult(ctx context.Context, claimURL string, got *kubbi.S
 
 // showLarge deals with an answer that was too large to be shown as it is: what is
 // small after all is shown as any other, and the rest is kept in a file.
-func (t *toolset) showLarge(ctx context.Context, in claimInput, key *claimKey, got *kubbi.Spooled) (*mcp.CallToolResult, error) {
+func (t *toolset) showLarge(ctx context.Context, in claimInput, key *claimKey, got *kubbi.Claimed) (*mcp.CallToolResult, error) {
 	s := t.saver
-	sealed := kubbi.IsSealed(&kubbi.Inspected{InspectResponse: api.InspectResponse{Metadata: got.Metadata}})
+	sealed := got.Sealed()
 	size := resultOverhead + partsSize(got)
 	if size <= t.MaxInline && !sealed { // small answers were opened in memory
-		whole, err := got.Claimed()
-		if err != nil {
+		if err := got.Load(); err != nil {
 			return nil, s.notSaved(err, key, got)
 		}
-		return t.show(ctx, in, key, whole)
+		return t.show(ctx, in, key, got)
 	}
 	why := tooLarge(size, t.MaxInline)
 	if sealed { // so no plaintext is kept that nobody asked for

@@ -148,11 +148,11 @@ func (s *Saver) begin(ctx context.Context, claimURL string, how repeats) (*claim
 // is spent. A claim of the same caller whose grace runs is repeated, and counts
 // once. Errors are those of kubbi.Client.Claim, of open and of
 // files.Batch.Check, and *Unsaved after a claim that has counted.
-func (s *Saver) Save(ctx context.Context, claimURL string, open func() (*files.Batch, error)) (*kubbi.Spooled, []files.Saved, error) {
+func (s *Saver) Save(ctx context.Context, claimURL string, open func() (*files.Batch, error)) (*kubbi.Claimed, []files.Saved, error) {
 	return s.save(ctx, claimURL, repeatGiven, open)
 }
 
-func (s *Saver) save(ctx context.Context, claimURL string, how repeats, open func() (*files.Batch, error)) (*kubbi.Spooled, []files.Saved, error) {
+func (s *Saver) save(ctx context.Context, claimURL string, how repeats, open func() (*files.Batch, error)) (*kubbi.Claimed, []files.Saved, error) {
 	key, seen, err := s.begin(ctx, claimURL, how)
 	if err != nil {
 		return nil, nil, err
@@ -163,7 +163,7 @@ func (s *Saver) save(ctx context.Context, claimURL string, how repeats, open fun
 		return nil, nil, err
 	}
 	defer closeBatch()
-	if seen != nil && seen.Type == api.TypePackage && !kubbi.IsSealed(seen) {
+	if seen != nil && seen.Type == api.TypePackage && !seen.Sealed() {
 		batch.Named()
 	}
 	names, err := files.SaveNames(namesOf(seen))
@@ -182,7 +182,7 @@ func (s *Saver) save(ctx context.Context, claimURL string, how repeats, open fun
 
 // receive claims into a batch, as the payload comes, and then ends the grace. What a
 // service gives once goes to a spool first.
-func (s *Saver) receive(ctx context.Context, claimURL string, key *claimKey, seen *kubbi.Inspected, batch *files.Batch) (*kubbi.Spooled, []files.Saved, error) {
+func (s *Saver) receive(ctx context.Context, claimURL string, key *claimKey, seen *kubbi.Inspected, batch *files.Batch) (*kubbi.Claimed, []files.Saved, error) {
 	if s.state == nil {
 		key.unused()
 		return nil, nil, files.Refusal("this server has no data directory to receive it in")
@@ -193,7 +193,7 @@ func (s *Saver) receive(ctx context.Context, claimURL string, key *claimKey, see
 		return nil, nil, s.unwritable("make a spool file", err)
 	}
 	defer spool.Close()
-	got, err := s.client.ClaimTo(ctx, claimURL, func() (kubbi.SpoolFile, error) { return spool, nil }, func(got *kubbi.Spooled) error {
+	got, err := s.client.ClaimTo(ctx, claimURL, func() (kubbi.PayloadFile, error) { return spool, nil }, func(got *kubbi.Claimed) error {
 		return stageParts(ctx, batch, got)
 	}, claimOptions(ctx, key, seen)...)
 	if got == nil {
@@ -213,12 +213,8 @@ func (s *Saver) receive(ctx context.Context, claimURL string, key *claimKey, see
 }
 
 // saveKept writes a payload that is in memory.
-func (s *Saver) saveKept(ctx context.Context, key *claimKey, batch *files.Batch) (*kubbi.Spooled, []files.Saved, error) {
-	got, err := key.payload.Spooled()
-	if err != nil {
-		key.unused()
-		return nil, nil, err
-	}
+func (s *Saver) saveKept(ctx context.Context, key *claimKey, batch *files.Batch) (*kubbi.Claimed, []files.Saved, error) {
+	got := key.payload
 	saved, err := writeParts(ctx, batch, got)
 	if err != nil {
 		left := time.Until(key.Until)
@@ -233,7 +229,7 @@ func (s *Saver) saveKept(ctx context.Context, key *claimKey, batch *files.Batch)
 // claim: those of what is sealed are not.
 func namesOf(seen *kubbi.Inspected) []string {
 	switch {
-	case seen == nil, kubbi.IsSealed(seen):
+	case seen == nil, seen.Sealed():
 		return nil
 	case seen.Type != api.TypePackage:
 		return []string{files.SingleName(seen.ContentType)}
@@ -282,7 +278,7 @@ func claimOptions(ctx context.Context, key *claimKey, seen *kubbi.Inspected) []k
 // notSaved keeps the payload where it can be had again. What a service gives once
 // is written into a folder of the server's own. If that fails, or what was written
 // is sealed, the payload stays in memory as well.
-func (s *Saver) notSaved(err error, key *claimKey, got *kubbi.Spooled) error {
+func (s *Saver) notSaved(err error, key *claimKey, got *kubbi.Claimed) error {
 	out := &Unsaved{Err: err, Grace: got.Grace}
 	if got.Grace > 0 {
 		key.lost(key.graceEnds(got.Grace))
@@ -293,10 +289,10 @@ func (s *Saver) notSaved(err error, key *claimKey, got *kubbi.Spooled) error {
 		s.log.Error("keep the answer to a claim", "error", kerr)
 	}
 	out.Kept = kept
-	sealed := kubbi.IsSealed(&kubbi.Inspected{InspectResponse: api.InspectResponse{Metadata: got.Metadata}})
+	sealed := got.Sealed()
 	if (kerr != nil || sealed) && partsSize(got) <= maxWaitingBytes {
-		if whole, err := got.Claimed(); err == nil {
-			out.Grace, key.payload = graceUnknown, whole
+		if got.Load() == nil {
+			out.Grace, key.payload = graceUnknown, got
 			key.lost(time.Now().Add(graceUnknown))
 			return out
 		}
@@ -306,7 +302,7 @@ func (s *Saver) notSaved(err error, key *claimKey, got *kubbi.Spooled) error {
 }
 
 // partsSize is how many bytes a payload has.
-func partsSize(got *kubbi.Spooled) (n int64) {
+func partsSize(got *kubbi.Claimed) (n int64) {
 	for _, p := range got.Parts {
 		n += p.Size
 	}
@@ -314,7 +310,7 @@ func partsSize(got *kubbi.Spooled) (n int64) {
 }
 
 // writeParts writes a payload's parts, all or none.
-func writeParts(ctx context.Context, batch *files.Batch, got *kubbi.Spooled) ([]files.Saved, error) {
+func writeParts(ctx context.Context, batch *files.Batch, got *kubbi.Claimed) ([]files.Saved, error) {
 	if err := stageParts(ctx, batch, got); err != nil {
 		return nil, err
 	}
@@ -323,7 +319,7 @@ func writeParts(ctx context.Context, batch *files.Batch, got *kubbi.Spooled) ([]
 
 // stageParts writes a payload's parts under temporary names, and takes away those of an
 // earlier attempt.
-func stageParts(ctx context.Context, batch *files.Batch, got *kubbi.Spooled) error {
+func stageParts(ctx context.Context, batch *files.Batch, got *kubbi.Claimed) error {
 	names, err := files.SaveNames(partNames(got))
 	if err != nil {
 		return err
@@ -350,7 +346,7 @@ func stageParts(ctx context.Context, batch *files.Batch, got *kubbi.Spooled) err
 }
 
 // commitParts gives the parts their names.
-func commitParts(batch *files.Batch, got *kubbi.Spooled) ([]files.Saved, error) {
+func commitParts(batch *files.Batch, got *kubbi.Claimed) ([]files.Saved, error) {
 	saved, err := batch.Commit()
 	for i, name := range partNames(got)[:len(saved)] {
 		saved[i].Name = name // what the sender calls it
@@ -359,7 +355,7 @@ func commitParts(batch *files.Batch, got *kubbi.Spooled) ([]files.Saved, error) 
 }
 
 // partNames are the names that the sender has given.
-func partNames(got *kubbi.Spooled) (all []string) {
+func partNames(got *kubbi.Claimed) (all []string) {
 	for _, p := range got.Parts {
 		all = append(all, partName(p))
 	}

@@ -132,7 +132,7 @@ func removeIfOwn(folder, received string) {
 
 // keepAnswer writes the answer of a service that gives it once into a folder of the
 // server's own, where it stays for a day.
-func (s *State) keepAnswer(got *kubbi.Spooled) (path string, err error) {
+func (s *State) keepAnswer(got *kubbi.Claimed) (path string, err error) {
 	dir, err := s.received()
 	if err != nil {
 		return "", err

@@ -7,16 +7,16 @@ import (
 	"kubbi-mcp/kubbi"
 )
 
-// within claims what is expected to be small. A payload over limit bytes is to be read
-// before done is called.
-func (s *Saver) within(ctx context.Context, claimURL string, limit int64, key *claimKey, seen *kubbi.Inspected) (small *kubbi.Claimed, large *kubbi.Spooled, done func(), err error) {
+// within claims a payload that is expected to be small. A payload over limit bytes is in
+// a file, and must be read before done is called.
+func (s *Saver) within(ctx context.Context, claimURL string, limit int64, key *claimKey, seen *kubbi.Inspected) (got *kubbi.Claimed, done func(), err error) {
 	var file *spool.Spool
 	done = func() {
 		if file != nil {
 			file.Close()
 		}
 	}
-	open := func() (kubbi.SpoolFile, error) {
+	open := func() (kubbi.PayloadFile, error) {
 		if file == nil { // or else this is another attempt
 			f, err := s.state.spool()
 			if err != nil {
@@ -26,18 +26,18 @@ func (s *Saver) within(ctx context.Context, claimURL string, limit int64, key *c
 		}
 		return file, nil
 	}
-	if s.state == nil {
-		open = nil
+	opts := append(claimOptions(ctx, key, seen), kubbi.Within(limit))
+	if s.state != nil {
+		opts = append(opts, kubbi.ToFile(open))
 	}
-	small, large, err = s.client.ClaimWithin(ctx, claimURL, limit, open, claimOptions(ctx, key, seen)...)
-	if err != nil {
+	if got, err = s.client.Claim(ctx, claimURL, opts...); err != nil {
 		key.failed(err)
 	}
-	return small, large, done, err
+	return got, done, err
 }
 
 // notOpened keeps a sealed payload that is too large to be shown, as it came.
-func (s *Saver) notOpened(err error, key *claimKey, got *kubbi.Spooled) error {
+func (s *Saver) notOpened(err error, key *claimKey, got *kubbi.Claimed) error {
 	if got.Grace > 0 {
 		return s.notSaved(err, key, got)
 	}

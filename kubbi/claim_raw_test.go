@@ -20,7 +20,7 @@ func sourceWith(text string) Source {
 // TestRawBody writes a body and reads it again, one byte at a time.
 func TestRawBody(t *testing.T) {
 	texts := []string{"héllo\n", "\x00\xff\x01", "", strings.Repeat("wörld 🎉", 20000)}
-	var sources []*sourced
+	var sources []*outgoing
 	head := api.RawClaim{Type: api.TypePackage, Files: []api.RawFile{}}
 	for i, text := range texts {
 		s := sourceWith(text)
@@ -33,7 +33,7 @@ func TestRawBody(t *testing.T) {
 			t.Fatal(err)
 		}
 		sources = append(sources, source)
-		head.Files = append(head.Files, rawFile(source))
+		head.Files = append(head.Files, source.rawFile())
 	}
 	body, err := rawBody(head, sources)
 	if err != nil {
@@ -52,12 +52,12 @@ func TestRawBody(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, text := range texts {
-		part := p.parts[i]
-		r, err := p.open(i)
+		part := p.Parts[i]
+		r, err := part.Open()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := p.open(i); err == nil {
+		if _, err := part.Open(); err == nil {
 			t.Error("a part is opened twice")
 		}
 		got, err := io.ReadAll(iotest.DataErrReader(r))
@@ -73,8 +73,8 @@ func TestRawBody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := p.inMemory()
-	if err != nil || *got.FileCount != 4 || got.Files[0].Content != texts[0] || got.Files[1].Content != "AP8B" || got.Files[1].Encoding != api.EncodingBase64 || *got.Files[1].Role != "data" || got.Files[3].Content != texts[3] {
+	got := p.Claimed
+	if err = errors.Join(got.Load(), p.end()); err != nil || *got.FileCount != 4 || got.Files[0].Content != texts[0] || got.Files[1].Content != "AP8B" || got.Files[1].Encoding != api.EncodingBase64 || *got.Files[1].Role != "data" || got.Files[3].Content != texts[3] {
 		t.Errorf("in memory it is %.300v, %v", got, err)
 	}
 }
@@ -103,7 +103,7 @@ func TestRawBodyRefused(t *testing.T) {
 	} {
 		p, err := readRaw(strings.NewReader(tt.body), 10000)
 		if err == nil {
-			_, err = p.inMemory()
+			err = errors.Join(p.Load(), p.end())
 		}
 		if !errors.Is(err, tt.want) {
 			t.Errorf("%s: got %v, want %v", name, err, tt.want)
@@ -118,7 +118,7 @@ func TestRawBodyRefused(t *testing.T) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			if _, err = p.inMemory(); err == nil {
+			if err = p.Load(); err == nil {
 				b.Fatal("no error")
 			}
 		}

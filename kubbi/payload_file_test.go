@@ -18,7 +18,12 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-func spoolFile(t testing.TB) *os.File {
+// toFile is ToFile with a file that is open.
+func toFile(f *os.File) ClaimOption {
+	return ToFile(func() (PayloadFile, error) { return f, nil })
+}
+
+func payloadFile(t testing.TB) *os.File {
 	t.Helper()
 	f, err := os.OpenFile(filepath.Join(t.TempDir(), "spool"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -29,7 +34,7 @@ func spoolFile(t testing.TB) *os.File {
 }
 
 // contents reads every part, twice.
-func contents(t testing.TB, s *Spooled) (all []string) {
+func contents(t testing.TB, s *Claimed) (all []string) {
 	t.Helper()
 	for i, p := range s.Parts {
 		var got [2]string
@@ -82,9 +87,9 @@ func TestSpooledAnswers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, _ := serve(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, tt.body) })
-			file := spoolFile(t)
+			file := payloadFile(t)
 			io.WriteString(file, strings.Repeat("what was there before", 10000))
-			got, err := c.ClaimSpooled(t.Context(), testToken, file, looked())
+			got, err := c.Claim(t.Context(), testToken, toFile(file), looked())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -129,8 +134,8 @@ func TestSpooledRefuses(t *testing.T) {
 		"nothing":               {`{}`, errNotJSON},
 		"too long":              {`{"content":"` + strings.Repeat(long, 10) + `"}`, errTooLarge},
 	} {
-		c, _ := serve(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, tt.body) }, WithSpoolLimit(100<<10), WithRetries(0))
-		_, err := c.ClaimSpooled(t.Context(), testToken, spoolFile(t), looked())
+		c, _ := serve(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, tt.body) }, WithFileLimit(100<<10), WithRetries(0))
+		_, err := c.Claim(t.Context(), testToken, toFile(payloadFile(t)), looked())
 		if !errors.Is(err, tt.want) || !asError(t, err).Uncertain {
 			t.Errorf("%s: got %v, want %v", name, err, tt.want)
 		}
@@ -151,8 +156,8 @@ func TestSpooledRetries(t *testing.T) {
 		io.WriteString(w, `{"content":"`+text+text[:1<<19])
 		cut()
 	}))
-	file := spoolFile(t)
-	got, err := c.ClaimSpooled(t.Context(), testToken, file, looked(), WithKey("a-key"), WithProgress(progress.report))
+	file := payloadFile(t)
+	got, err := c.Claim(t.Context(), testToken, toFile(file), looked(), WithKey("a-key"), WithProgress(progress.report))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,9 +182,9 @@ func TestSpoolFails(t *testing.T) {
 		n.Add(1)
 		answer(w, http.StatusOK, okClaim)
 	})
-	file := spoolFile(t)
+	file := payloadFile(t)
 	file.Close()
-	_, err := c.ClaimSpooled(t.Context(), testToken, file, looked())
+	_, err := c.Claim(t.Context(), testToken, toFile(file), looked())
 	if e := asError(t, err); !errors.Is(err, os.ErrClosed) || errors.Is(err, ErrNetwork) || !e.Uncertain || n.Load() != 1 {
 		t.Errorf("got %v after %d attempts", err, n.Load())
 	}
@@ -194,10 +199,10 @@ func TestSpooledMemory(t *testing.T) {
 		fmt.Fprintf(w, `{"content_type":"text/plain","content_bytes":%d}`+"\n", size)
 		io.Copy(w, io.LimitReader(zeroes{}, size))
 	})
-	file := spoolFile(t)
+	file := payloadFile(t)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	got, err := c.ClaimSpooled(t.Context(), testToken, file, looked())
+	got, err := c.Claim(t.Context(), testToken, toFile(file), looked())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -42,7 +40,7 @@ func TestNoCompressedAnswers(t *testing.T) {
 			"get":     func() error { _, err := c.Get(t.Context(), hostileID); return err },
 			"list":    func() error { _, err := c.List(t.Context(), ListParams{}); return err },
 			"spooled": func() error {
-				_, err := c.ClaimSpooled(t.Context(), srv.URL+"/r/"+hostileToken, spoolIn(t), looked())
+				_, err := c.Claim(t.Context(), srv.URL+"/r/"+hostileToken, toFile(payloadFile(t)), looked())
 				return err
 			},
 		} {
@@ -56,16 +54,6 @@ func TestNoCompressedAnswers(t *testing.T) {
 			}
 		}
 	}
-}
-
-func spoolIn(t *testing.T) *os.File {
-	t.Helper()
-	f, err := os.Create(filepath.Join(t.TempDir(), "spool"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { f.Close() })
-	return f
 }
 
 // TestTooMuchBesideThePayload has a service say more than the API allows.
@@ -121,11 +109,11 @@ func TestEndlessAnswers(t *testing.T) {
 		}
 	}
 	for _, status := range []int{200, 410, 500} {
-		c, srv := serve(t, func(w http.ResponseWriter, _ *http.Request) { endless(w, status) }, WithSpoolLimit(1<<20), WithAnswerLimit(1<<20), WithRetries(0))
+		c, srv := serve(t, func(w http.ResponseWriter, _ *http.Request) { endless(w, status) }, WithFileLimit(1<<20), WithMemoryLimit(1<<20), WithRetries(0))
 		if _, err := c.Inspect(t.Context(), srv.URL+"/r/"+hostileToken); err == nil {
 			t.Errorf("inspect, %d: no error", status)
 		}
-		_, _, err := c.ClaimWithin(t.Context(), srv.URL+"/r/"+hostileToken, 64<<10, func() (SpoolFile, error) { return spoolIn(t), nil }, looked())
+		_, err := c.Claim(t.Context(), srv.URL+"/r/"+hostileToken, Within(64<<10), ToFile(func() (PayloadFile, error) { return payloadFile(t), nil }), looked())
 		if e := asError(t, err); status == 200 && !e.Uncertain {
 			t.Errorf("claim: %v", err)
 		}
@@ -152,32 +140,33 @@ func TestClaimWithin(t *testing.T) {
 		}
 		fmt.Fprintf(w, `{"content":"%s","content_type":"text/plain","metadata":{"a":"%s"},%s}`, strings.Repeat("a", size), strings.Repeat("b", 5<<10), someTimes)
 	})
-	claim := func(n int, spool func() (SpoolFile, error)) (*Claimed, *Spooled, error) {
+	claim := func(n int, open func() (PayloadFile, error)) (*Claimed, error) {
 		size = n
-		return c.ClaimWithin(t.Context(), srv.URL+"/r/"+hostileToken, 16<<10, spool, looked())
+		return c.Claim(t.Context(), srv.URL+"/r/"+hostileToken, Within(16<<10), ToFile(open), looked())
 	}
-	file := func() (SpoolFile, error) { return spoolIn(t), nil }
+	file := func() (PayloadFile, error) { return payloadFile(t), nil }
 	for _, raw = range []bool{false, true} {
-		small, large, err := claim(1<<10, file)
-		if err != nil || large != nil || len(small.Text()) != 1<<10 || small.Metadata != nil {
-			t.Fatalf("small: %v, %v, %v", small, large, err)
+		small, err := claim(1<<10, file)
+		if err != nil || small.InFile || len(small.Text()) != 1<<10 || small.Metadata != nil {
+			t.Fatalf("small: %v, %v", small, err)
 		}
-		small, large, err = claim(3<<20, file)
-		if err != nil || small != nil || len(large.Parts) != 1 || large.Parts[0].Size != 3<<20 || large.Metadata != nil {
-			t.Fatalf("large: %v, %v, %v", small, large, err)
+		large, err := claim(3<<20, file)
+		if err != nil || !large.InFile || large.Content != nil || len(large.Parts) != 1 || large.Parts[0].Size != 3<<20 || large.Metadata != nil {
+			t.Fatalf("large: %v, %v", large, err)
 		}
 		if r, err := large.Parts[0].Open(); err != nil {
 			t.Error(err)
 		} else if b, err := io.ReadAll(r); err != nil || string(b) != strings.Repeat("a", 3<<20) {
 			t.Errorf("%d bytes, %v", len(b), err)
 		}
-		if _, _, err = claim(3<<20, nil); err == nil || !asError(t, err).Uncertain {
-			t.Errorf("without a spool: %v", err)
+		if _, err = claim(3<<20, nil); err == nil || !asError(t, err).Uncertain {
+			t.Errorf("without a file: %v", err)
 		}
 	}
 	raw = false
-	_, large, err := claim(takenApart, file) // and what is around it
-	if err != nil || len(large.Parts) != 1 || large.Parts[0].Name != AnswerName || large.Parts[0].Size < takenApart {
+	const whole = 8 << 20
+	large, err := claim(whole, file) // and what is around it
+	if err != nil || len(large.Parts) != 1 || large.Parts[0].Name != AnswerName || large.Parts[0].Size < whole {
 		t.Fatalf("larger: %v, %v", large, err)
 	}
 	var text bytes.Buffer
@@ -185,7 +174,7 @@ func TestClaimWithin(t *testing.T) {
 		t.Errorf("%d bytes, %v", text.Len(), err)
 	}
 	raw = true
-	if _, _, err := claim(3<<20, func() (SpoolFile, error) { return nil, errors.New("no room") }); err == nil || !asError(t, err).Uncertain {
+	if _, err := claim(3<<20, func() (PayloadFile, error) { return nil, errors.New("no room") }); err == nil || !asError(t, err).Uncertain {
 		t.Errorf("without room: %v", err)
 	}
 }

@@ -1,4 +1,4 @@
-package kubbi
+package content
 
 import (
 	"errors"
@@ -8,7 +8,7 @@ import (
 	"testing/iotest"
 )
 
-func TestNotJSON(t *testing.T) {
+func TestJSONFault(t *testing.T) {
 	for in, want := range map[string]string{
 		`{"a":1}`: "", " [1, 2]\r\n": "", "null": "", `"x"`: "", "1e400": "", `{"a":1,"a":2}`: "", strings.Repeat("[", 500) + strings.Repeat("]", 500): "",
 		"": "is empty", " \n": "is empty",
@@ -18,14 +18,14 @@ func TestNotJSON(t *testing.T) {
 		"{\n  // why\n  \"a\": 1\n}": "not strict JSON", `{"loss": NaN}`: "not strict JSON", `[1,]`: "not strict JSON", `{a:1}`: "not strict JSON", `{'a':1}`: "not strict JSON",
 		"{\"a\":\"\xff\"}": "not strict JSON", `{"a":"\ud800"}`: "not strict JSON", "undefined": "not strict JSON", "[1\u00a0]": "not strict JSON",
 	} {
-		got, err := NotJSON(iotest.OneByteReader(strings.NewReader(in)))
+		got, err := JSONFault(iotest.OneByteReader(strings.NewReader(in)))
 		if err != nil || (got == "") != (want == "") || !strings.Contains(got, want) {
 			t.Errorf("%q %s, %v: want %q", in, got, err, want)
 		}
 	}
 	broken := errors.New("broken")
 	for _, begin := range []string{"", "{", `{"a":1}`} {
-		if got, err := NotJSON(io.MultiReader(strings.NewReader(begin), iotest.ErrReader(broken))); !errors.Is(err, broken) {
+		if got, err := JSONFault(io.MultiReader(strings.NewReader(begin), iotest.ErrReader(broken))); !errors.Is(err, broken) {
 			t.Errorf("%q and a fault: %q, %v", begin, got, err)
 		}
 	}
