@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// bytesOf gives a size in words. Units are of 1000, as file managers have them.
-func bytesOf(n int64) string {
+// formatSize writes a size with units of 1000, as file managers do.
+func formatSize(n int64) string {
 	switch {
 	case n == 1:
 		return "1 byte"
@@ -19,11 +19,11 @@ func bytesOf(n int64) string {
 	return fmt.Sprintf("%.1f MB", float64(n)/1e6)
 }
 
-// when gives a time as people write it.
-func when(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04 UTC") }
+// formatTime writes a time as people do.
+func formatTime(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04 UTC") }
 
-// times gives how often something may still be done.
-func times(n int) string {
+// formatTimes writes how often something may be done.
+func formatTimes(n int) string {
 	switch n {
 	case 1:
 		return "once"
@@ -40,8 +40,8 @@ func plural(n int, one, many string) string {
 	return many
 }
 
-// kind gives a content type in words.
-func kind(contentType string) string {
+// formatType writes a content type in words.
+func formatType(contentType string) string {
 	switch contentType {
 	case "text/plain":
 		return "text"

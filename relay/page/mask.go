@@ -8,18 +8,18 @@ import (
 	"kubbi-mcp/internal/untrusted"
 )
 
-// visible shows what can't be seen or would turn the text around it, so that
-// nothing looks like what it is not. script/words.js does the same.
+// visible replaces invisible characters, and those that reverse the text around them,
+// so that no text can look like another one. script/format.js does the same.
 func visible(s string) string {
 	text, _ := mask(s)
 	return text
 }
 
-// mask is visible, and says whether it has shown anything.
+// mask is visible, and reports whether it has replaced anything.
 func mask(s string) (text string, masked bool) {
 	s = strings.ReplaceAll(s, "\r\n", "\n")
 	var b strings.Builder
-	done, before := 0, rune(0) // before is what stands before, 0 if that is shown
+	done, before := 0, rune(0) // before is the character before, 0 if it was replaced
 	for at, r := range s {
 		switch {
 		case !hidden(r), stays(before, r):
@@ -37,14 +37,14 @@ func mask(s string) (text string, masked bool) {
 	return b.String(), true
 }
 
-// hidden says whether a character can't be seen, as in the names of files.
+// hidden reports whether a character is invisible. Names of files follow the same rule.
 func hidden(r rune) bool { return r != '\n' && r != '\t' && untrusted.Invisible(r) }
 
-// stays says whether an unseen character belongs to what stands before it: a
-// joiner where a script or an emoji needs one, a selector of a form. There is
-// never a second one, so nothing can be written in them.
+// stays reports whether an invisible character belongs to the character before it: a
+// joiner that a script or an emoji needs, or a variation selector. There is never a
+// second one, so nobody can hide a text in them.
 func stays(before, r rune) bool {
-	const arabic = 0x600 // no script before it needs any
+	const arabic = 0x600 // no script below it needs a joiner
 	switch {
 	case r == '\u200c', r == '\u200d', r == '\u180e':
 		return before >= arabic && (!hidden(before) || unicode.Is(unicode.Variation_Selector, before))

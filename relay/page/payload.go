@@ -15,20 +15,20 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// maxText is how much of a text is shown, in bytes; all of it can be saved.
+// maxText is how much of a text is shown, in bytes. All of it can be saved.
 const maxText = 256 << 10
 
-// Opened is a page with a payload, for a browser without scripts.
-type Opened struct {
+// Payload is a page with a payload, for a browser without scripts.
+type Payload struct {
 	Package   bool
-	Items     []Item // one for a single content
+	Items     []Item // a single content is one item
 	Remaining *int   // retrievals that are left; nil: unlimited
 	Burned    bool
 	CreatedAt time.Time
 	ExpiresAt time.Time
 }
 
-// Item is a payload's file, or its only content, which has no name.
+// Item is a file of a package, or a single content, which has no name.
 type Item struct {
 	Name, ContentType, Role string
 	Data                    []byte
@@ -37,7 +37,7 @@ type Item struct {
 // Size is its length in bytes.
 func (i Item) Size() int64 { return int64(len(i.Data)) }
 
-// Filename is the name to save it under.
+// Filename is the name to save it as.
 func (i Item) Filename() string {
 	if i.Name != "" {
 		return i.Name
@@ -45,7 +45,7 @@ func (i Item) Filename() string {
 	return ContentName(i.ContentType)
 }
 
-// ContentName is the name to save a single content under.
+// ContentName is the name to save a single content as.
 func ContentName(contentType string) string {
 	switch contentType {
 	case "application/json":
@@ -58,19 +58,19 @@ func ContentName(contentType string) string {
 	return "content.txt"
 }
 
-// ZipName is the name to save all files under.
+// ZipName is the name to save all files as.
 const ZipName = "kubbi.zip"
 
-// ZipHeader is that of a file in a zip of all.
+// ZipHeader is the header of a file in the zip of all files.
 func ZipHeader(name string, at time.Time) *zip.FileHeader {
 	return &zip.FileHeader{Name: name, Method: zip.Store, Modified: at.UTC()}
 }
 
-// rasters are the types that are shown as images. An SVG is a document that
-// may hold scripts, and is none of them.
+// rasters are the types that are shown as images. SVG is not among them, because it is
+// a document that may hold scripts.
 var rasters = []string{"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif"}
 
-// Image is the item as an image; "": it is none.
+// Image is the item as an image, "" if it is none.
 func (i Item) Image() template.URL {
 	if !slices.Contains(rasters, i.ContentType) {
 		return ""
@@ -78,14 +78,14 @@ func (i Item) Image() template.URL {
 	return dataURL(i.ContentType, i.Data)
 }
 
-// Save is the item as something to save.
+// Save is the item as a link to save it.
 func (i Item) Save() template.URL { return dataURL("application/octet-stream", i.Data) }
 
 func dataURL(contentType string, data []byte) template.URL {
 	return template.URL("data:" + contentType + ";base64," + base64.StdEncoding.EncodeToString(data))
 }
 
-// isText says whether the item reads as text.
+// isText reports whether the item can be shown as text.
 func (i Item) isText() bool {
 	main, _, _ := strings.Cut(i.ContentType, "/")
 	if main == "audio" || main == "video" || main == "font" || slices.Contains(rasters, i.ContentType) {
@@ -94,8 +94,8 @@ func (i Item) isText() bool {
 	return utf8.Valid(i.Data) && (main == "text" || bytes.IndexByte(i.Data, 0) < 0)
 }
 
-// Text is the beginning of the item as it is shown, JSON with its lines
-// indented; "": it is no text, or empty.
+// Text is the beginning of the item as text, "" if it is empty or no text. JSON is
+// indented.
 func (i Item) Text() string {
 	if !i.isText() {
 		return ""
@@ -116,10 +116,10 @@ func (i Item) Text() string {
 	return visible(string(data))
 }
 
-// Cut says whether Text is not all.
+// Cut reports whether Text is only a part of the item.
 func (i Item) Cut() bool { return i.isText() && len(i.Data) > maxText }
 
-// Masked says whether Text shows what can't be seen in the item.
+// Masked reports whether Text shows characters that are invisible in the item.
 func (i Item) Masked() bool {
 	if !i.isText() {
 		return false
@@ -132,7 +132,8 @@ func (i Item) isJSON() bool {
 	return i.ContentType == "application/json" || strings.HasSuffix(i.ContentType, "+json")
 }
 
-// Tree is the item as a tree; nil: it is no JSON, a plain value, or too much.
+// Tree is the item as a tree. It is nil if the item is no JSON, a plain value, or too
+// large.
 func (i Item) Tree() *Node {
 	if !i.isJSON() || len(i.Data) > maxText {
 		return nil
@@ -140,12 +141,12 @@ func (i Item) Tree() *Node {
 	return treeOf(i.Data)
 }
 
-// Zip is all files as something to save.
-func (o Opened) Zip() (template.URL, error) {
+// Zip is a link to save all files.
+func (p Payload) Zip() (template.URL, error) {
 	var b bytes.Buffer
 	z := zip.NewWriter(&b)
-	for _, i := range o.Items {
-		w, err := z.CreateHeader(ZipHeader(i.Filename(), o.CreatedAt))
+	for _, i := range p.Items {
+		w, err := z.CreateHeader(ZipHeader(i.Filename(), p.CreatedAt))
 		if err != nil {
 			return "", err
 		}
@@ -159,11 +160,11 @@ func (o Opened) Zip() (template.URL, error) {
 	return dataURL("application/zip", b.Bytes()), nil
 }
 
-// ZipName is the name to save all files under.
-func (o Opened) ZipName() string { return ZipName }
+// ZipName is the constant ZipName, for the template.
+func (p Payload) ZipName() string { return ZipName }
 
 // Write writes the page.
-func (o Opened) Write(w io.Writer) error { return pages.ExecuteTemplate(w, "opened", o) }
+func (p Payload) Write(w io.Writer) error { return pages.ExecuteTemplate(w, "payload", p) }
 
-// SetHeaders sets what goes with the page.
-func (o Opened) SetHeaders(h http.Header) { setHeaders(h, "img-src data:; form-action 'none'") }
+// SetHeaders sets the headers of the page.
+func (p Payload) SetHeaders(h http.Header) { setHeaders(h, "img-src data:; form-action 'none'") }

@@ -1,5 +1,5 @@
-// The claim page's script. It runs as one module, sends what it asks for to
-// its own relay alone, and puts text into the page as text only.
+// The claim page's script. It runs as one module, sends requests only to its own
+// relay, and puts text into the page only as text.
 
 const plural = (n, one, many) => `${n} ${n === 1 ? one : many}`;
 
@@ -18,16 +18,16 @@ function kind(type) {
   return ["image", "audio", "video"].includes(main) ? `${main} (${sub})` : type;
 }
 
-// What can't be seen, or turns the text around it, as in the names of files. Some
-// signs of Arabic and others are of type Cf, and can be seen.
+// Invisible characters, and those that reverse the text around them. Names of files
+// follow the same rule. Some signs of Arabic and others are of type Cf, but visible.
 const hidden = /(?![\t\n\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\u{110bd}\u{110cd}])[\p{Cc}\p{Cf}\p{Co}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\p{Noncharacter_Code_Point}]/gu;
 const isHidden = (c) => c.search(hidden) === 0;
 const isJoiner = (c) => c === "\u200c" || c === "\u200d" || c === "\u180e";
 const isSelector = (c) => /^\p{Variation_Selector}$/u.test(c);
 
-// stays says whether an unseen character belongs to what stands before it: a
-// joiner where a script or an emoji needs one, a selector of a form. There is
-// never a second one, so nothing can be written in them.
+// stays reports whether an invisible character belongs to the character before it: a
+// joiner that a script or an emoji needs, or a variation selector. There is never a
+// second one, so nobody can hide a text in them.
 function stays(s, at) {
   const c = String.fromCodePoint(s.codePointAt(at));
   if (at === 0 || !isJoiner(c) && !isSelector(c)) return false;

@@ -66,7 +66,7 @@ func TestScriptShowsTheSame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	words, err := files.ReadFile("script/words.js")
+	words, err := files.ReadFile("script/format.js")
 	if err != nil {
 		t.Fatal(err)
 	}

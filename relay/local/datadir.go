@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -30,28 +31,51 @@ const (
 	apiKeyName  = "api-key"
 )
 
-// ErrKeyringLost says that a store is there whose master key is not.
+// ErrKeyringLost says that a store exists and its master key does not.
 var ErrKeyringLost = keyring.ErrLost
 
-// opened is an open data directory.
-type opened struct {
+// dataDir is an open data directory.
+type dataDir struct {
 	relay  *relay.Relay
 	store  store.Store
 	apiKey string
 	self   identity
 
 	stop    context.CancelFunc
-	running sync.WaitGroup // sweeps, and looks after the keyring, until stop
+	running sync.WaitGroup // until stop: sweeps, and the upkeep of the keyring
+}
+
+// makeDir makes the data directory with private permissions, or checks the existing
+// one.
+func makeDir(dir string) error {
+	info, err := os.Stat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := private.MakeDir(dir); err != nil {
+			return err
+		}
+		info, err = os.Stat(dir)
+	}
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s is not a directory", dir)
+	}
+	// Whoever can write in the directory can put a keyring or a store of their own there.
+	if mode := info.Mode().Perm(); runtime.GOOS != "windows" && mode&0o022 != 0 {
+		return fmt.Errorf("%s may be written by others (mode %04o): make it private with chmod 700", dir, mode)
+	}
+	return nil
 }
 
 // openDir opens a data directory, and makes what is missing on the first run.
-// Many processes may do so at once.
-func openDir(ctx context.Context, cfg Config) (_ *opened, err error) {
+// Many processes may do so at the same time.
+func openDir(ctx context.Context, cfg Config) (_ *dataDir, err error) {
 	if err := makeDir(cfg.Dir); err != nil {
 		return nil, fmt.Errorf("open data directory: %w", err)
 	}
-	// The keyring is made before the store. So a store that was there before
-	// the keyring was looked for, and no keyring, is a loss and not a first run.
+	// The keyring is made before the store. So a store without a keyring means that
+	// the keyring was lost: it is no first run.
 	storePath := filepath.Join(cfg.Dir, storeName)
 	_, err = os.Lstat(storePath)
 	hadStore := err == nil
@@ -91,14 +115,14 @@ func openDir(ctx context.Context, cfg Config) (_ *opened, err error) {
 		return nil, err
 	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
-	o := &opened{relay: rl, store: db, apiKey: key, self: self, stop: stop}
+	o := &dataDir{relay: rl, store: db, apiKey: key, self: self, stop: stop}
 	for _, run := range []func(context.Context) error{rl.Run, ring.Run} {
-		o.running.Go(func() { _ = run(running) }) // nil, at the end of running
+		o.running.Go(func() { _ = run(running) }) // returns nil when running ends
 	}
 	return o, nil
 }
 
-func (o *opened) close() error {
+func (o *dataDir) close() error {
 	o.stop()
 	o.running.Wait()
 	if err := o.store.Close(); err != nil {
@@ -107,8 +131,8 @@ func (o *opened) close() error {
 	return nil
 }
 
-// openAPIKey reads the directory's API key, or makes one: it opens nothing, so
-// a lost one is replaced by another of the same owner.
+// openAPIKey reads the directory's API key, or makes one. The key opens no payload, so
+// a lost key can be replaced by another key of the same owner.
 func openAPIKey(ctx context.Context, cfg Config, db store.Store) (string, error) {
 	path := filepath.Join(cfg.Dir, apiKeyName)
 	b, err := private.Read(path)
@@ -142,9 +166,9 @@ func openAPIKey(ctx context.Context, cfg Config, db store.Store) (string, error)
 	return key, nil
 }
 
-// callerKey gives the API key of somebody who shares the directory under a name
-// of their own: the same one each time, made from the directory's key.
-func (o *opened) callerKey(ctx context.Context, name string, now time.Time) (string, error) {
+// callerKey is the API key of a caller with a name of its own. It is derived from the
+// directory's key, so it is always the same.
+func (o *dataDir) callerKey(ctx context.Context, name string, now time.Time) (string, error) {
 	mac := hmac.New(sha256.New, []byte(o.apiKey))
 	mac.Write([]byte("kubbi-mcp/local/1/caller/" + name))
 	key := api.KeyPrefix + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
