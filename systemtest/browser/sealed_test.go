@@ -52,10 +52,7 @@ type pageAnswer struct {
 // runPage gives cases to the claim page's code, in Node.js.
 func runPage(t *testing.T, cases []pageCase) []pageAnswer {
 	t.Helper()
-	node, err := exec.LookPath("node")
-	if err != nil {
-		testkit.Needs(t, "KUBBI_NODE", "Node.js, which is not on the path,")
-	}
+	node := testkit.NeedsNode(t)
 	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	defer cancel()
 	args := []string{filepath.Join("testdata", "page", "sealed.mjs"), t.TempDir()}

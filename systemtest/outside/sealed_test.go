@@ -40,10 +40,7 @@ func TestSealedPython(t *testing.T) {
 
 // TestSealedNode does the same with the lines of JavaScript.
 func TestSealedNode(t *testing.T) {
-	node, err := exec.LookPath("node")
-	if err != nil {
-		testkit.Needs(t, "KUBBI_NODE", "Node.js, which is not on the path,")
-	}
+	node := testkit.NeedsNode(t)
 	sealedElsewhere(t, node, "javascript", "check.mjs")
 }
 
