@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
-	"text/tabwriter"
 	"time"
 
 	"kubbi-mcp/relay/service"
@@ -88,17 +86,15 @@ func (a *app) printChecks(cs *checks, asJSON bool) error {
 	if asJSON {
 		return a.printJSON(cs)
 	}
-	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	var rows [][]string
 	for _, one := range cs.Checks {
-		text := oneLine(one.Detail)
+		text := one.Detail
 		if one.Fix != "" {
 			text += "; " + one.Fix
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\n", one.State, one.Name, text)
+		rows = append(rows, []string{string(one.State), one.Name, text})
 	}
-	w.Flush()
-	return a.print(b.String())
+	return a.print(table(rows))
 }
 
 // checkStore looks at the store, and at what depends on it.

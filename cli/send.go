@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"math"
-	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -37,27 +36,24 @@ func (c *sendCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	b, err := a.connect()
-	if err != nil {
-		return err
-	}
-	bar := a.startBar("sent")
-	sent, err := post(a.ctx, b.client, bar.progress)
-	bar.end()
-	if err != nil {
-		return closing(b, fmt.Errorf("send: %w", err))
-	}
-	if c.JSON {
-		err = a.printJSON(struct {
-			*kubbi.Sent
-			Reach string `json:"reach"`
-		}{sent, b.reach()})
-	} else {
+	return a.withBackend(func(b *backend) error {
+		bar := a.startBar("sent")
+		sent, err := post(a.ctx, b.client, bar.progress)
+		bar.end()
+		if err != nil {
+			return fmt.Errorf("send: %w", err)
+		}
+		if c.JSON {
+			return a.printJSON(struct {
+				*kubbi.Sent
+				Reach string `json:"reach"`
+			}{sent, b.reach()})
+		}
 		err = a.print(printable(sent.ClaimURL) + "\n")
 		a.remark("%s", sentRemark(sent))
 		a.remark("it can be claimed from %s", b.reach())
-	}
-	return closing(b, err)
+		return err
+	})
 }
 
 // sentRemark says in a line what was sent.
@@ -107,41 +103,3 @@ func (c *sendCmd) notify() (*kubbi.Notify, error) {
 	}
 	return n, nil
 }
-
-// closing closes b after a command that ended with err, which matters more.
-func closing(b *backend, err error) error {
-	if cerr := b.Close(); err == nil && cerr != nil {
-		return fmt.Errorf("close: %w", cerr)
-	}
-	return err
-}
-
-// retrievals says how often something may still be claimed.
-func retrievals(limit *int, used int) string {
-	if limit == nil {
-		return "any number of retrievals"
-	}
-	return count(max(*limit-used, 0), "retrieval") + " left"
-}
-
-func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
-
-// size shows a number of bytes to people.
-func size(n int64) string {
-	switch {
-	case n < 1<<10:
-		return count(int(n), "byte")
-	case n < 1<<20:
-		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
-	default:
-		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
-	}
-}
-
-// localTime shows a time in the reader's zone.
-func localTime(t api.Time) string { return t.In(time.Local).Format("2006-01-02 15:04:05 MST") }

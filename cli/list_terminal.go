@@ -5,7 +5,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
 	"unicode"
 
@@ -15,33 +14,6 @@ import (
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
 )
-
-// listText is a list for pipes: the same columns whatever is in them, nothing cut,
-// times in UTC.
-func listText(all []kubbi.Kubbi) string {
-	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "ID\tSTATUS\tCONTENT\tRETRIEVALS\tCREATED\tEXPIRES\tMETADATA")
-	for _, k := range all {
-		metadata := "-"
-		if text := jsonText(k.Metadata); text != "" {
-			metadata = oneLine(text)
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", oneLine(k.ID), oneLine(statusText(k.Status)),
-			oneLine(contentText(k.ContentType, k.FileCount, k.TotalSizeBytes)), claimed(k),
-			k.CreatedAt.UTC().Format(time.RFC3339), k.ExpiresAt.UTC().Format(time.RFC3339), metadata)
-	}
-	w.Flush()
-	return b.String()
-}
-
-// claimed says how often a kubbi was claimed, of how often it may be.
-func claimed(k kubbi.Kubbi) string {
-	if k.MaxRetrievals == nil {
-		return fmt.Sprintf("%d of any", k.RetrievalCount)
-	}
-	return fmt.Sprintf("%d of %d", k.RetrievalCount, *k.MaxRetrievals)
-}
 
 // defaultWidth is that of a terminal that does not say.
 const defaultWidth = 80
@@ -59,7 +31,7 @@ func terminalWidth(w io.Writer) (int, bool) {
 
 // listRow is a kubbi as it is shown on a terminal.
 type listRow struct {
-	cells    []string // in the order of listColumns
+	cells    []string // in the order of columnTitles
 	metadata string   // "": none
 }
 
@@ -73,7 +45,7 @@ const (
 	columnExpires
 )
 
-var listColumns = []string{"ID", "STATUS", "CONTENT", "CLAIMED", "CREATED", "EXPIRES"}
+var columnTitles = []string{"ID", "STATUS", "CONTENT", "CLAIMED", "CREATED", "EXPIRES"}
 
 // Widths in a list on a terminal.
 const (
@@ -110,12 +82,12 @@ func listScreen(all []kubbi.Kubbi, columns int, now time.Time) string {
 		return listStacked(rows, columns)
 	}
 	inline := room >= min(leastInline, widestMetadata(rows))
-	return table(rows, shown, widths, columns, room, inline)
+	return listColumns(rows, shown, widths, columns, room, inline)
 }
 
-// table lays the rows out; inline puts metadata into a column of its own, which
-// has so much room, and not on a line below.
-func table(rows []listRow, shown []int, widths map[int]int, columns, room int, inline bool) string {
+// listColumns lays out the rows. With inline, metadata is in a column of its own that is
+// room wide, otherwise on a line below.
+func listColumns(rows []listRow, shown []int, widths map[int]int, columns, room int, inline bool) string {
 	var b strings.Builder
 	line := func(cells []string, last string) {
 		var l strings.Builder
@@ -129,7 +101,7 @@ func table(rows []listRow, shown []int, widths map[int]int, columns, room int, i
 	if inline && widestMetadata(rows) > 0 {
 		head = shorten("METADATA", room)
 	}
-	line(listColumns, head)
+	line(columnTitles, head)
 	for _, r := range rows {
 		if inline {
 			line(r.cells, shorten(r.metadata, room))
@@ -164,7 +136,7 @@ func indent(text string, columns int) string {
 func tableWidths(rows []listRow, shown []int) (map[int]int, int) {
 	widths, total := map[int]int{}, columnGap*(len(shown)-1)
 	for _, i := range shown {
-		widths[i] = len(listColumns[i])
+		widths[i] = len(columnTitles[i])
 		for _, r := range rows {
 			widths[i] = max(widths[i], cellWidth(r.cells[i]))
 		}

@@ -26,13 +26,9 @@ type savedAnswer struct {
 	Expires  api.Time `json:"expires_at"`
 }
 
-// save claims into a file or a folder, as files.At says. What is there already,
-// and what can't be written, are found while no retrieval is spent.
-func (c *claimCmd) save(a *app, b *backend, url string) error {
-	saver, err := a.saver(b)
-	if err != nil {
-		return err
-	}
+// save claims into a file or a folder, as files.At says. It finds files that are there
+// already, and paths that can't be written, before a retrieval is spent.
+func (c *claimCmd) save(a *app, saver *tools.Saver, url string) error {
 	bar := a.startBar("received")
 	got, written, err := saver.Save(tools.WithProgress(a.ctx, bar.progress), url, func() (*files.Batch, error) {
 		b, err := files.At(c.Output, c.Overwrite)
