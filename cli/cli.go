@@ -71,7 +71,7 @@ type app struct {
 func Run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) error {
 	var g grammar
 	helped := false
-	host := &hostValues{getenv: getenv}
+	host := &hostSettings{getenv: getenv}
 	parser, err := kong.New(&g,
 		kong.Name("kubbi-mcp"),
 		kong.Description(description),

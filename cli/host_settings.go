@@ -14,7 +14,7 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// placeholder is what hosts leave where they had no value to fill in: ${NAME},
+// placeholder is what an MCP host leaves if it has no value to fill in: ${NAME},
 // ${env:NAME}, ${input:name}, ${user_config.name}, ${NAME:-default}.
 var placeholder = regexp.MustCompile(`\$\{[^{}]*\}`)
 
@@ -24,24 +24,23 @@ func isPlaceholder(s string) bool {
 	return at != nil && at[0] == 0 && at[1] == len(s)
 }
 
-// mayHoldPlaceholders are the variables of flags in whose values a placeholder
-// amid other text may be meant so: folders, and a URL with a password. Each is
-// told by its own reader if it leads nowhere.
+// mayHoldPlaceholders are the variables of flags whose values may contain the text of a
+// placeholder: folders, and a URL with a password.
 var mayHoldPlaceholders = []string{"KUBBI_ALLOW_DIRS", "KUBBI_STORE", "KUBBI_KEYRING"}
 
-// hostValues reads settings as MCP hosts pass them: blank, in quotes, or with a
-// placeholder that the host could not fill in, which counts as blank.
-type hostValues struct {
+// hostSettings reads settings as MCP hosts pass them. A value may be blank, be in
+// quotes, or be a placeholder that the host did not fill in, which counts as blank.
+type hostSettings struct {
 	getenv func(string) string
 
-	used     map[string]string // variables that were used, by flag
+	used     map[string]string // the variables whose values were used, by flag
 	mu       sync.Mutex
 	unfilled []string     // the settings that were placeholders
-	log      *slog.Logger // nil: not yet
+	log      *slog.Logger // nil until logTo is called
 }
 
-// get gives a variable's value, "" for one that is as good as not set.
-func (h *hostValues) get(name string) string {
+// get gives a variable's value, "" if it is blank.
+func (h *hostSettings) get(name string) string {
 	v := unquote(strings.TrimSpace(h.getenv(name)))
 	if isPlaceholder(v) {
 		h.note(name)
@@ -51,85 +50,90 @@ func (h *hostValues) get(name string) string {
 }
 
 // list gives the entries of a variable whose value is a list.
-func (h *hostValues) list(name string) (entries []string) {
-	for _, v := range splitList(runtime.GOOS, unquote(strings.TrimSpace(h.getenv(name)))) {
+func (h *hostSettings) list(name string) []string {
+	return h.filled(name, splitList(runtime.GOOS, unquote(strings.TrimSpace(h.getenv(name)))))
+}
+
+// filled gives the entries of a list that are neither blank nor placeholders.
+func (h *hostSettings) filled(setting string, entries []string) (filled []string) {
+	for _, v := range entries {
 		switch v = unquote(strings.TrimSpace(v)); {
 		case v == "":
 		case isPlaceholder(v):
-			h.note(name)
+			h.note(setting)
 		default:
-			entries = append(entries, v)
+			filled = append(filled, v)
 		}
 	}
-	return entries
+	return filled
 }
 
-// note keeps that a setting was a placeholder, for the log.
-func (h *hostValues) note(setting string) {
+// note logs, once, that a setting was a placeholder.
+func (h *hostSettings) note(setting string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !slices.Contains(h.unfilled, setting) {
 		h.unfilled = append(h.unfilled, setting)
-		h.tell(setting)
+		h.warn(setting)
 	}
 }
 
-// logTo gives the log, in which those noted so far are told as well.
-func (h *hostValues) logTo(log *slog.Logger) {
+// logTo sets the log, and logs the settings that were noted before.
+func (h *hostSettings) logTo(log *slog.Logger) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.log = log
-	for _, setting := range h.unfilled {
-		h.tell(setting)
+	h.warn(h.unfilled...)
+}
+
+func (h *hostSettings) warn(settings ...string) {
+	for _, s := range settings {
+		if h.log != nil {
+			h.log.Warn("the host left a placeholder where a value belongs: it counts as not given", "setting", s)
+		}
 	}
 }
 
-func (h *hostValues) tell(setting string) {
-	if h.log != nil {
-		h.log.Warn("the host left a placeholder where a value belongs: it counts as not given", "setting", setting)
-	}
-}
-
-// environment fills in flags that are not on the command line. Hosts often
-// pass a variable with an empty value for a setting left blank, so empty is
-// unset; kong's own env tag would take it as given.
-func (h *hostValues) environment() kong.Resolver {
+// environment gives the flags that are not on the command line their variables' values.
+// Hosts often set a variable to "" for a setting that was left blank, so that an empty
+// value counts as unset; kong's own env tag would take it as given.
+func (h *hostSettings) environment() kong.Resolver {
 	return kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 		name := flag.Tag.Get("variable")
-		switch {
-		case name == "":
-			return nil, nil
-		case !flag.IsSlice() || !utf8.ValidString(h.getenv(name)): // kong takes lists through JSON
-			if v := h.get(name); v != "" {
-				h.use(flag)
-				return v, amidText(flag, name, v)
-			}
+		if name == "" {
 			return nil, nil
 		}
-		var entries []any
-		for _, v := range h.list(name) {
-			if err := amidText(flag, name, v); err != nil {
+		// kong reads lists as JSON, which is UTF-8.
+		isList := flag.IsSlice() && utf8.ValidString(h.getenv(name))
+		values := []string{h.get(name)}
+		if isList {
+			values = h.list(name)
+		}
+		if len(values) == 0 || values[0] == "" {
+			return nil, nil
+		}
+		for _, v := range values {
+			if err := refusePlaceholderInText(flag, name, v); err != nil {
 				return nil, err
 			}
-			entries = append(entries, v)
 		}
-		if entries == nil {
-			return nil, nil
+		if h.used == nil {
+			h.used = map[string]string{}
 		}
-		h.use(flag)
-		return entries, nil
+		h.used[flag.Name] = name
+		if !isList {
+			return values[0], nil
+		}
+		list := make([]any, len(values))
+		for i, v := range values {
+			list[i] = v
+		}
+		return list, nil
 	})
 }
 
-func (h *hostValues) use(flag *kong.Flag) {
-	if h.used == nil {
-		h.used = map[string]string{}
-	}
-	h.used[flag.Name] = flag.Tag.Get("variable")
-}
-
 // named adds the variable to an error about a flag whose value came from there.
-func (h *hostValues) named(err error) error {
+func (h *hostSettings) named(err error) error {
 	name, what, ok := strings.Cut(strings.TrimPrefix(err.Error(), "--"), ": ")
 	if variable := h.used[name]; ok && variable != "" && !strings.Contains(what, variable) {
 		return fmt.Errorf("--%s (%s): %s", name, variable, what)
@@ -137,10 +141,9 @@ func (h *hostValues) named(err error) error {
 	return err
 }
 
-// arguments gives the command line without the flags that a host had no value
-// for, and without such entries of lists. Only flags that have a variable are
-// settings that a host fills in.
-func (h *hostValues) arguments(model *kong.Application, args []string) ([]string, error) {
+// arguments removes flags without a value from the command line, and such entries of
+// lists. Only flags that have a variable are settings that a host fills in.
+func (h *hostSettings) arguments(model *kong.Application, args []string) ([]string, error) {
 	flags := map[string]*kong.Flag{}
 	_ = kong.Visit(model, func(node kong.Visitable, next kong.Next) error {
 		if f, ok := node.(*kong.Flag); ok && f.Tag.Get("variable") != "" {
@@ -176,47 +179,39 @@ func (h *hostValues) arguments(model *kong.Application, args []string) ([]string
 	return out, nil
 }
 
-// argument gives a flag's value, and whether there is one.
-func (h *hostValues) argument(flag *kong.Flag, value string) (string, bool, error) {
+// argument gives the value of a flag on the command line, and whether it has one.
+func (h *hostSettings) argument(flag *kong.Flag, value string) (string, bool, error) {
 	name := "--" + flag.Name
-	if !flag.IsSlice() {
-		if isPlaceholder(value) {
-			h.note(name)
-			return "", false, nil
-		}
-		// An empty text can be meant so: it overrides the variable.
-		return value, value != "" || flag.Target.Type() == reflect.TypeFor[string](), amidText(flag, name, value)
-	}
-	if !strings.Contains(value, "${") && strings.TrimSpace(value) != "" {
+	switch {
+	case !flag.IsSlice() && isPlaceholder(value):
+		h.note(name)
+		return "", false, nil
+	case !flag.IsSlice():
+		// A string flag may be given as "" to override its variable.
+		return value, value != "" || flag.Target.Type() == reflect.TypeFor[string](), refusePlaceholderInText(flag, name, value)
+	case !strings.Contains(value, "${") && strings.TrimSpace(value) != "":
 		return value, true, nil
 	}
-	var entries []string
-	for _, v := range kong.SplitEscaped(value, ',') {
-		switch trimmed := strings.TrimSpace(v); {
-		case trimmed == "":
-		case isPlaceholder(trimmed):
-			h.note(name)
-		default:
-			if err := amidText(flag, name, v); err != nil {
-				return "", false, err
-			}
-			entries = append(entries, v)
+	entries := h.filled(name, kong.SplitEscaped(value, ','))
+	for _, v := range entries {
+		if err := refusePlaceholderInText(flag, name, v); err != nil {
+			return "", false, err
 		}
 	}
 	return kong.JoinEscaped(entries, ','), len(entries) > 0, nil
 }
 
-// amidText refuses a placeholder with other text around it. It does not quote
-// the value, which may be a secret.
-func amidText(flag *kong.Flag, setting, value string) error {
+// refusePlaceholderInText refuses a placeholder with other text around it. The error does
+// not quote the value, which may be a secret.
+func refusePlaceholderInText(flag *kong.Flag, setting, value string) error {
 	if !placeholder.MatchString(value) || slices.Contains(mayHoldPlaceholders, flag.Tag.Get("variable")) {
 		return nil
 	}
 	return fmt.Errorf("%s holds a placeholder, ${...}, that the host did not fill in: write the value itself", setting)
 }
 
-// splitList splits a list at commas and line ends. A comma after a backslash
-// belongs to the entry, but not on Windows, where paths end with one.
+// splitList splits a list at commas and line ends. A backslash before a comma makes it
+// part of the entry, except on Windows, where a path may end with a backslash.
 func splitList(goos, list string) (entries []string) {
 	for line := range strings.Lines(list) {
 		line = strings.TrimSpace(line)
@@ -229,7 +224,7 @@ func splitList(goos, list string) (entries []string) {
 	return entries
 }
 
-// unquote takes off the quotes around a value that no shell has seen.
+// unquote removes quotes around a value. Hosts do not remove them as a shell does.
 func unquote(s string) string {
 	if n := len(s); n >= 2 && (s[0] == '"' || s[0] == '\'') && s[n-1] == s[0] && strings.Count(s, s[:1]) == 2 {
 		return strings.TrimSpace(s[1 : n-1])

@@ -37,7 +37,7 @@ func TestUnfilledSettings(t *testing.T) {
 	blanks := []string{"", "  ", "\n", `""`, "''", "${}", "${NAME}", "${env:NAME}", "${input:api key}", "${user_config.dir}", "${NAME:-some default}", " \"${NAME}\"\n"}
 	for name, flag := range everySetting(t) {
 		for _, blank := range blanks {
-			h := &hostValues{getenv: func(asked string) string {
+			h := &hostSettings{getenv: func(asked string) string {
 				if asked == name {
 					return blank
 				}
@@ -57,7 +57,7 @@ func TestUnfilledSettings(t *testing.T) {
 			if flag.IsBool() && len(args) == 2 {
 				continue // such a flag takes no second word
 			}
-			h := &hostValues{}
+			h := &hostSettings{}
 			parser, err := kong.New(&grammar{})
 			if err != nil {
 				t.Fatal(err)
@@ -75,7 +75,7 @@ func TestUnfilledSettings(t *testing.T) {
 func TestPlaceholderAmidText(t *testing.T) {
 	for name, flag := range everySetting(t) {
 		for _, value := range []string{"sec-${NAME}", "${NAME}sec", "${A}${B}"} {
-			h := &hostValues{getenv: func(string) string { return value }}
+			h := &hostSettings{getenv: func(string) string { return value }}
 			_, err := h.environment().Resolve(nil, nil, flag)
 			meant := slices.Contains(mayHoldPlaceholders, name)
 			if (err == nil) != meant {
@@ -108,7 +108,7 @@ func TestArguments(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := (&hostValues{}).arguments(parser.Model, tt.args)
+		got, err := (&hostSettings{}).arguments(parser.Model, tt.args)
 		if err != nil || !slices.Equal(got, tt.want) {
 			t.Errorf("%q: %q, want %q: %v", tt.args, got, tt.want, err)
 		}
@@ -124,7 +124,7 @@ func TestHostLists(t *testing.T) {
 		"/a\n/b\n":            {"/a", "/b"},
 		"${user_config.dirs}": nil,
 	} {
-		h := &hostValues{getenv: func(string) string { return value }}
+		h := &hostSettings{getenv: func(string) string { return value }}
 		if got := h.list("X"); !slices.Equal(got, want) {
 			t.Errorf("%q: %q, want %q", value, got, want)
 		}
@@ -156,7 +156,7 @@ func TestUnquote(t *testing.T) {
 // What is noted before there is a log, and after, is told once.
 func TestUnfilledIsTold(t *testing.T) {
 	var log bytes.Buffer
-	h := &hostValues{getenv: func(string) string { return "${SECRET:-kb_x}" }}
+	h := &hostSettings{getenv: func(string) string { return "${SECRET:-kb_x}" }}
 	_ = h.get("A")
 	h.logTo(slog.New(slog.NewTextHandler(&log, nil)))
 	_, _ = h.get("A"), h.get("B")

@@ -18,29 +18,28 @@ import (
 
 // input is something to send: a file, standard input or a text.
 type input struct {
-	name        string // of the file, or its path in the folder that was given; "": it has none
-	from        string // how errors name it
+	name        string // of the file, or its path in the folder that was given, or ""
+	from        string // its name in errors
 	size        int64
-	data        []byte // what it holds, where that is in memory
+	data        []byte // the content, if it is in memory
 	piped       bool   // it is standard input
 	inFolder    bool   // it was found in a folder
-	text        bool   // it can be sent as a string without loss, and read by a person
+	text        bool   // it can be sent as a string without loss, and a person can read it
 	contentType string
-	notJSON     string // why it is no JSON, though its name says so; "": it is, or does not say so
+	notJSON     string // why its content is not JSON although its name says so, or ""
 	open        func() (io.ReadCloser, error)
 }
 
-// single reports whether it can be sent as a single content. A text that was
-// given is one whatever is in it.
+// single reports whether it can be sent as a single content. A text on the command line
+// always can.
 func (f *input) single() bool {
 	return !f.inFolder && (f.text || f.data != nil && !f.piped)
 }
 
-// stdinName is the name of standard input in a package, where --name gives none.
+// stdinName is the name of standard input in a package, without --name.
 const stdinName = "stdin"
 
-// openFiles looks at each file and at those in each folder, and reads "-" from
-// standard input, whose name is given.
+// openFiles opens the files and folders of paths. "-" is standard input, with that name.
 func (a *app) openFiles(paths []string, name string) ([]input, error) {
 	var inputs []input
 	for _, path := range paths {
@@ -96,8 +95,8 @@ func tooMany(paths []string, n, most int) error {
 		paths[0], n, most, paths[0], filename.Safe(filepath.Base(absolutely(paths[0]))+".tgz"))
 }
 
-// absolutely is the absolute form of a path where there is one, so that "." has
-// a name too.
+// absolutely gives the absolute form of a path, if there is one, so that "." has a
+// name.
 func absolutely(path string) string {
 	if abs, err := filepath.Abs(path); err == nil {
 		return abs
@@ -105,8 +104,8 @@ func absolutely(path string) string {
 	return path
 }
 
-// folder finds the files in a folder and in those in it, by the rules for tools.
-// Hidden ones are left out unless --allow-hidden is set.
+// folder finds the files in a folder and its subfolders by the rules for tools. It leaves
+// out hidden files, unless --allow-hidden is set.
 func (a *app) folder(path string) ([]input, error) {
 	dir, err := filepath.Abs(path)
 	if err != nil {
@@ -154,8 +153,7 @@ func hasPiped(inputs []input) bool {
 	return slices.ContainsFunc(inputs, func(f input) bool { return f.piped })
 }
 
-// stdinInput is standard input. What is not text needs a name, to be sent as a
-// file.
+// stdinInput is standard input. Without a name it must be text.
 func stdinInput(name string, data []byte) (input, error) {
 	f, err := dataInput(name, data)
 	f.piped, f.from = true, "standard input"
@@ -168,7 +166,7 @@ func stdinInput(name string, data []byte) (input, error) {
 	return f, err
 }
 
-// dataInput is what is in memory.
+// dataInput is a content in memory.
 func dataInput(name string, data []byte) (input, error) {
 	if data == nil {
 		data = []byte{}
@@ -179,7 +177,7 @@ func dataInput(name string, data []byte) (input, error) {
 	return f, f.look()
 }
 
-// look finds out what is in the file.
+// look detects the type of the content.
 func (f *input) look() error {
 	r, err := f.open()
 	if err != nil {
@@ -194,7 +192,47 @@ func (f *input) look() error {
 	return f.settleJSON()
 }
 
-// source is the file as it goes out in a package.
+// settleJSON changes the type of a file whose name says JSON and whose content is not
+// JSON.
+func (f *input) settleJSON() error {
+	if f.contentType != api.TypeJSON {
+		return nil
+	}
+	r, err := f.open()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	if f.notJSON, err = kubbi.NotJSON(r); err != nil {
+		return fmt.Errorf("read %s: %w", f.name, err)
+	}
+	if f.notJSON != "" {
+		f.contentType = files.Untyped(f.text)
+	}
+	return nil
+}
+
+// singleType is the file's type as a single content.
+func (f *input) singleType() string {
+	if t := files.SingleType(f.name); t != api.TypeJSON || f.notJSON == "" {
+		return t
+	}
+	return api.TypeText
+}
+
+// changes says which type and name differ from the file's own.
+func (f *input) changes(name string) []string {
+	var all []string
+	if f.notJSON != "" {
+		all = append(all, fmt.Sprintf("%s %s, so it is sent as %s", f.name, f.notJSON, f.contentType))
+	}
+	if name != "" && name != f.name {
+		all = append(all, fmt.Sprintf("%s is sent as %s", f.name, name))
+	}
+	return all
+}
+
+// source is the file as part of a package.
 func (f *input) source() kubbi.Source {
 	s := kubbi.Source{Name: files.PackageName(f.name), ContentType: f.contentType, Size: f.size, Open: f.open}
 	if !f.text {
@@ -203,7 +241,7 @@ func (f *input) source() kubbi.Source {
 	return s
 }
 
-// packageSources are the files of a package, under names that it can have.
+// packageSources are the files of a package. Their names must differ.
 func packageSources(inputs []input) ([]kubbi.Source, error) {
 	var out []kubbi.Source
 	seen := map[string]string{}

@@ -28,17 +28,17 @@ type sendCmd struct {
 
 // Run creates a kubbi and prints its claim URL, alone, on stdout.
 func (c *sendCmd) Run(a *app) error {
-	common, err := c.common(a)
+	params, err := c.params(a)
 	if err != nil {
 		return err
 	}
-	post, err := c.read(a, common)
+	send, err := c.read(a, params)
 	if err != nil {
 		return err
 	}
 	return a.withBackend(func(b *backend) error {
 		bar := a.startBar("sent")
-		sent, err := post(a.ctx, b.client, bar.progress)
+		sent, err := send(a.ctx, b.client, bar.progress)
 		bar.end()
 		if err != nil {
 			return fmt.Errorf("send: %w", err)
@@ -65,8 +65,8 @@ func sentRemark(s *kubbi.Sent) string {
 	return fmt.Sprintf("%s; %s; expires %s; id %s", what, retrievals(s.MaxRetrievals, 0), localTime(s.ExpiresAt), s.ID)
 }
 
-// common reads the flags that both kinds of kubbi share.
-func (c *sendCmd) common(a *app) (kubbi.SendParams, error) {
+// params reads the flags that a single content and a package have.
+func (c *sendCmd) params(a *app) (kubbi.SendParams, error) {
 	p := kubbi.SendParams{TTL: a.cfg.DefaultTTL.duration(), Sealed: a.cfg.Sealed}
 	if c.TTL != nil {
 		p.TTL = c.TTL.duration()
@@ -89,7 +89,7 @@ func (c *sendCmd) common(a *app) (kubbi.SendParams, error) {
 	return p, err
 }
 
-// notify is who is to be told of what happens to the kubbi.
+// notify says where receipts go, and for which events.
 func (c *sendCmd) notify() (*kubbi.Notify, error) {
 	if c.NotifyURL == "" {
 		if len(c.NotifyEvents) > 0 {
