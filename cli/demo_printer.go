@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// story prints the demo so that a person can follow it, with colour on a
-// terminal, and remembers what did not go as it should.
-type story struct {
+// demoPrinter prints the demo for a person, with colour on a terminal, and collects the
+// checks that fail.
+type demoPrinter struct {
 	*app
 	started time.Time
 	steps   int
@@ -27,27 +27,27 @@ const (
 	reset  = "\x1b[0m"
 )
 
-// paint colours text where colour is wanted.
-func (s *story) paint(colour, text string) string {
+// paint colours text if stdout takes colour.
+func (s *demoPrinter) paint(colour, text string) string {
 	if !s.colour(s.stdout) {
 		return text
 	}
 	return colour + text + reset
 }
 
-func (s *story) line(format string, args ...any) {
+func (s *demoPrinter) line(format string, args ...any) {
 	s.err = errors.Join(s.err, s.print(fmt.Sprintf(format, args...)+"\n"))
 }
 
-// title opens the story.
-func (s *story) title(lines ...string) {
+// title prints the first lines.
+func (s *demoPrinter) title(lines ...string) {
 	for _, l := range lines {
 		s.line("%s", s.paint(bold, l))
 	}
 }
 
-// step tells what one agent does.
-func (s *story) step(agent, format string, args ...any) {
+// step prints what one agent does.
+func (s *demoPrinter) step(agent, format string, args ...any) {
 	s.steps++
 	colour := blue
 	if agent == "B" {
@@ -56,8 +56,8 @@ func (s *story) step(agent, format string, args ...any) {
 	s.line("\n%2d  %s %s", s.steps, s.paint(bold+colour, "agent "+agent), printable(fmt.Sprintf(format, args...)))
 }
 
-// show gives what was sent, received or said.
-func (s *story) show(lines ...string) {
+// show prints what was sent or received.
+func (s *demoPrinter) show(lines ...string) {
 	for _, l := range lines {
 		for part := range strings.SplitSeq(strings.TrimSuffix(l, "\n"), "\n") {
 			s.line("      %s", s.paint(dim, printable(part)))
@@ -65,8 +65,8 @@ func (s *story) show(lines ...string) {
 	}
 }
 
-// check tells whether something is as it should be.
-func (s *story) check(ok bool, claim string) {
+// check prints a claim and whether it holds.
+func (s *demoPrinter) check(ok bool, claim string) {
 	s.checks++
 	if ok {
 		s.line("    %s %s", s.paint(green, "ok"), claim)
@@ -76,8 +76,8 @@ func (s *story) check(ok bool, claim string) {
 	s.err = errors.Join(s.err, fmt.Errorf("demo: not so: %s", claim))
 }
 
-// end closes the story.
-func (s *story) end() {
+// end prints the last lines.
+func (s *demoPrinter) end() {
 	took := time.Since(s.started).Round(10 * time.Millisecond)
 	if s.err != nil {
 		s.line("\n%s", s.paint(bold+red, "Something was not as it should be."))

@@ -108,10 +108,10 @@ func TestInterruptedInput(t *testing.T) {
 	}
 }
 
-// TestStory tells a demo whose steps did not go as they should.
-func TestStory(t *testing.T) {
+// TestDemoPrinter prints a demo with a check that does not hold.
+func TestDemoPrinter(t *testing.T) {
 	var out bytes.Buffer
-	s := &story{app: &app{stdout: &out, getenv: func(string) string { return "" }}}
+	s := &demoPrinter{app: &app{stdout: &out, getenv: func(string) string { return "" }}}
 	s.step("A", "does %s", "\x1b[2Jharm")
 	s.check(true, "one holds")
 	s.check(false, "one does not")
@@ -122,10 +122,10 @@ func TestStory(t *testing.T) {
 	}
 	for _, want := range []string{"ok one holds", "WRONG: not so: one does not", `does \u001b[2Jharm`, "Something was not as it should be."} {
 		if !strings.Contains(out.String(), want) {
-			t.Errorf("the story lacks %q:\n%s", want, out.String())
+			t.Errorf("the output lacks %q:\n%s", want, out.String())
 		}
 	}
 	if strings.Contains(out.String(), "checks hold") {
-		t.Errorf("the story ends well:\n%s", out.String())
+		t.Errorf("the output ends well:\n%s", out.String())
 	}
 }

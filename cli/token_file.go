@@ -4,21 +4,15 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
-	"io"
-	"os"
-	"runtime"
 	"strings"
 
+	"kubbi-mcp/internal/private"
 	"kubbi-mcp/server"
 )
 
-// Bounds of a token file.
-const (
-	maxTokenFile = 1 << 20 // bytes
-	maxTokens    = 1000
-)
+const maxTokens = 1000
 
-// tokens reads who may call: from a file, or the one token of the environment.
+// tokens reads the callers' tokens from a file, or the single token of the environment.
 func (a *app) tokens(path string) ([]server.Token, error) {
 	single := strings.TrimSpace(a.getenv("KUBBI_MCP_TOKEN"))
 	switch {
@@ -33,7 +27,7 @@ func (a *app) tokens(path string) ([]server.Token, error) {
 		}
 		return []server.Token{t}, nil
 	}
-	b, err := readSecrets(path)
+	b, err := private.Read(path)
 	if err != nil {
 		return nil, fmt.Errorf("--auth-token-file (KUBBI_MCP_TOKEN_FILE): %w", err)
 	}
@@ -44,32 +38,7 @@ func (a *app) tokens(path string) ([]server.Token, error) {
 	return tokens, nil
 }
 
-// readSecrets reads a file that nobody else may read.
-func readSecrets(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if mode := info.Mode().Perm(); runtime.GOOS != "windows" && mode&0o077 != 0 {
-		return nil, fmt.Errorf("%s may be read by others (mode %04o): make it private with chmod 600", path, mode)
-	}
-	b, err := io.ReadAll(io.LimitReader(f, maxTokenFile+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(b) > maxTokenFile {
-		return nil, fmt.Errorf("%s is larger than %d bytes", path, maxTokenFile)
-	}
-	return b, nil
-}
-
-// parseTokens reads lines of "name token" or "name token key". Errors name
-// lines and names, and nothing else of them.
+// parseTokens reads lines of "name token" or "name token key". Errors quote names only.
 func parseTokens(b []byte) ([]server.Token, error) {
 	var tokens []server.Token
 	names, secrets := map[string]bool{}, map[string]bool{}
