@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/kubbi/api"
 )
 
@@ -103,7 +104,7 @@ func (h *handoffs) claimKept() int {
 
 // call posts to one of the nodes and reads a good answer.
 func (h *handoffs) call(node int, path, body string, status int, into any) bool {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(h.t.Context()), time.Minute)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(h.t.Context()), testkit.Patience)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, h.origins[node%len(h.origins)]+path, strings.NewReader(body))
 	if err != nil {
@@ -222,10 +223,10 @@ func (h *handoffs) decode(b []byte, v any) {
 	}
 }
 
-// await polls until f is true, for at most a minute.
+// await polls until f is true.
 func (h *handoffs) await(what string, f func() bool) {
 	h.t.Helper()
-	ctx, cancel := context.WithTimeout(h.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(h.t.Context(), testkit.Patience)
 	defer cancel()
 	for !f() {
 		if h.t.Failed() {

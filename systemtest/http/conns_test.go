@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	"kubbi-mcp/internal/testkit"
 )
@@ -40,7 +39,7 @@ func TestConnectionsHaveShares(t *testing.T) {
 			addr := strings.TrimPrefix(s.url, "http://")
 			var held []net.Conn
 			for range 200 {
-				c, err := net.DialTimeout("tcp", addr, 10*time.Second)
+				c, err := net.DialTimeout("tcp", addr, testkit.Patience)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -49,7 +48,7 @@ func TestConnectionsHaveShares(t *testing.T) {
 			}
 			healthy := func(from string) bool {
 				tr := &http.Transport{DisableKeepAlives: true, DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}).DialContext}
-				resp, err := (&http.Client{Transport: tr, Timeout: 5 * time.Second}).Get(s.url + "/healthz")
+				resp, err := (&http.Client{Transport: tr, Timeout: testkit.Patience}).Get(s.url + "/healthz")
 				if err != nil {
 					t.Log(err)
 					return false

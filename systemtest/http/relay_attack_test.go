@@ -8,7 +8,6 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/kubbi"
@@ -71,7 +70,7 @@ func TestRelayUnderAttack(t *testing.T) {
 		return // one loopback address
 	}
 	for range 60 { // half open: they say nothing
-		c, err := net.DialTimeout("tcp", addr, 10*time.Second)
+		c, err := net.DialTimeout("tcp", addr, testkit.Patience)
 		if err != nil {
 			t.Fatal(err)
 		}

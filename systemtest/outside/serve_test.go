@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"kubbi-mcp/internal/testkit"
 )
@@ -24,7 +23,7 @@ func serveHTTP(t *testing.T, binary string) string {
 	cmd := exec.CommandContext(ctx, binary, "serve", "--transport", "http", "--addr", strings.TrimPrefix(url, "http://"))
 	cmd.Env = append(os.Environ(), ownStore(t)...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = 30 * time.Second
+	cmd.WaitDelay = testkit.Patience
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	if err := cmd.Start(); err != nil {

@@ -161,7 +161,7 @@ func (h *consentHost) receive() consentMessage {
 			h.t.Fatalf("%v: %s", err, line)
 		}
 		return m
-	case <-time.After(30 * time.Second):
+	case <-time.After(testkit.Patience):
 		h.t.Fatalf("no answer\n%s", h.log.String())
 		return consentMessage{}
 	}

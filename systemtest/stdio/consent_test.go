@@ -207,9 +207,10 @@ func TestSilentHost(t *testing.T) {
 		late = m.ID
 	}
 	begun := time.Now()
-	if m := h.receive(); !m.Result.IsError || time.Since(begun) > 10*time.Second {
-		t.Errorf("after %v: %+v", time.Since(begun), m)
+	if m := h.receive(); !m.Result.IsError {
+		t.Errorf("%+v", m)
 	}
+	wait := time.Since(begun)
 	begun = time.Now()
 	for range 3 {
 		h.send(callLine(t, "send", map[string]any{"path": path}))
@@ -217,8 +218,8 @@ func TestSilentHost(t *testing.T) {
 			t.Errorf("%+v", m)
 		}
 	}
-	if took := time.Since(begun); took > 8*time.Second { // three waits would be nine
-		t.Errorf("three more calls took %v", took)
+	if took := time.Since(begun); took > 2*wait { // each of the three would wait again
+		t.Errorf("the first call took %v, three more took %v", wait, took)
 	}
 	h.reply(late, rootsOf(filepath.Dir(path)))
 	h.send(callLine(t, "send", map[string]any{"path": path}))
