@@ -49,17 +49,12 @@ func NewHTTP(cfg HTTPConfig) *HTTP {
 // Limits gives the limits, none of them zero.
 func (h *HTTP) Limits() Limits { return h.limits }
 
-// Running is how many calls run.
-func (h *HTTP) Running() int { return h.load.running() }
+// State gives how many calls run, how many bytes of requests are held, and whether
+// Drain has been called.
+func (h *HTTP) State() (calls int, bytes int64, draining bool) { return h.load.state() }
 
-// IsDraining reports whether Drain has been called.
-func (h *HTTP) IsDraining() bool { return h.load.isClosed() }
-
-// HeldBytes is how many bytes of requests are held.
-func (h *HTTP) HeldBytes() int64 { return h.load.held() }
-
-// Quiet reports, once, that nothing runs or has begun since it was last called,
-// after something had.
+// Quiet reports that no call runs and that nothing has begun since it was last
+// called. It reports that once for each pause.
 func (h *HTTP) Quiet() bool { return h.load.quiet() }
 
 // cancelled is the time for calls that Drain has cancelled to say so.
