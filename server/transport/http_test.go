@@ -205,7 +205,7 @@ func TestBroadcastOnOneStream(t *testing.T) {
 	s.mcp.SendNotificationToAllClients("notifications/lost", nil)
 	one := events(s.do(t.Context(), t, http.MethodGet, "/mcp", "", "Mcp-Session-Id", id).Body)
 	two := events(s.do(t.Context(), t, http.MethodGet, "/mcp", "", "Mcp-Session-Id", id).Body)
-	const n = 50
+	const n = maxBroadcasts
 	for i := range n {
 		s.mcp.SendNotificationToAllClients("notifications/test", map[string]any{"i": i})
 	}
