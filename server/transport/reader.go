@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"runtime"
 	"slices"
 )
 
@@ -17,11 +16,6 @@ const (
 	keptEnds   = 4 << 10 // of a line that is too long, at each end
 	keptChunks = 5       // 64 KiB, doubled up to 1 MiB: 1,984 KiB in all
 )
-
-// large is from how many bytes on a message is worth a collection of its own:
-// left to itself, the collector lets the heap grow to twice what is in use, which
-// for a payload of 10 MiB is several copies of it.
-const large = 4 << 20
 
 // input is what the reader found: a line, or the ends of one that is too long.
 type input struct {
@@ -107,10 +101,6 @@ func (l *lineReader) next() (input, error) {
 	}
 	if len(g.chunks) > len(l.chunks) {
 		l.chunks = g.chunks
-	}
-	if len(line) >= large {
-		g.chunks = nil
-		runtime.GC() // or the request would run beside them
 	}
 	return input{line: bytes.TrimSuffix(line, []byte("\n"))}, nil
 }
