@@ -143,7 +143,7 @@ func (cs *callers) make(ctx context.Context, id identity) (*caller, *transport.R
 		return nil, transport.Busy(http.StatusServiceUnavailable, "unavailable", "The Kubbi API can't be used at the moment; the server's log says why")
 	}
 	cfg := h.cfg.Server
-	cfg.Client, cfg.Caller, cfg.Metrics, cfg.taskMemory = client, name, h.cfg.Metrics, &h.taskMemory
+	cfg.Client, cfg.Caller, cfg.Metrics, cfg.taskMemory = client, name, h.cfg.Metrics, h.taskMemory
 	if rules, ok := h.cfg.Files[id.name]; ok && id.name != "" {
 		cfg.Files = rules
 	}

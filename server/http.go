@@ -12,6 +12,8 @@ import (
 	"net/netip"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"kubbi-mcp/internal/share"
 	"kubbi-mcp/internal/webpath"
 	"kubbi-mcp/kubbi"
@@ -59,7 +61,7 @@ type HTTP struct {
 	callers *callers
 	mux     *http.ServeMux
 
-	taskMemory taskMemory // of all callers together
+	taskMemory *semaphore.Weighted // of the tasks of all callers
 }
 
 // NewHTTP makes an HTTP. It opens no file and no connection.
@@ -77,7 +79,7 @@ func NewHTTP(cfg HTTPConfig) (*HTTP, error) {
 	if err != nil {
 		return nil, fmt.Errorf("new HTTP server: %w", err)
 	}
-	h := &HTTP{cfg: cfg, log: cfg.Server.Logger, guard: g}
+	h := &HTTP{cfg: cfg, log: cfg.Server.Logger, guard: g, taskMemory: newTaskMemory()}
 	h.http = transport.NewHTTP(transport.HTTPConfig{
 		Limits: cfg.Limits, Log: cfg.Server.Logger, Refused: cfg.Metrics.refused, Streams: cfg.Metrics.streamsChanged,
 	})
