@@ -18,7 +18,7 @@ const insertKubbi = `INSERT INTO kubbis (number, id, token, owner, master_key, s
 	status, retrievals, done, grace_more)
 	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, 0, 0, false, false)`
 
-// unlessThere lets insertKubbi store nothing where number or key is in use.
+// unlessThere makes insertKubbi store nothing if number or key is in use.
 const unlessThere = " ON CONFLICT DO NOTHING"
 
 const insertChunk = "INSERT INTO chunks (kubbi, ordinal, sealed) VALUES ($1, $2, $3)"
@@ -101,7 +101,7 @@ func (c *creation) small(ctx context.Context, q *session) error {
 	if c.quota == (store.Quota{}) && c.pieces > 0 && !q.doubt {
 		var b pgx.Batch
 		c.queue(&b, insertKubbi)
-		if err := q.apply(ctx, &b); !violates(err) {
+		if err := q.apply(ctx, &b); !isDuplicate(err) {
 			return err
 		}
 	}
@@ -128,7 +128,7 @@ func (c *creation) careful(ctx context.Context, q *session) error {
 		if done || err != nil {
 			return err
 		}
-		if err = c.put(ctx, q); !violates(err) {
+		if err = c.put(ctx, q); !isDuplicate(err) {
 			return err
 		}
 		// Someone was faster: look again.

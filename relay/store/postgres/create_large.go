@@ -20,7 +20,7 @@ func (c *creation) large(ctx context.Context) error {
 			c.tx.release(ctx)
 		}
 	}()
-	// Most of what is refused is refused here, before it is sent.
+	// Most refusals happen here, before the payload is sent.
 	done := false
 	err := c.s.runIn(ctx, false, func(q *session) (err error) {
 		done, err = c.look(ctx, q, begin())
@@ -84,7 +84,7 @@ func (c *creation) finish(ctx context.Context) error {
 // same number or key, or if this one was committed after all.
 func (c *creation) raced(ctx context.Context, err error) error {
 	doubt := c.tx.unknown
-	if !violates(err) && !doubt || ctx.Err() != nil {
+	if !isDuplicate(err) && !doubt || ctx.Err() != nil {
 		return c.failed(ctx, err)
 	}
 	c.tx.release(ctx)
