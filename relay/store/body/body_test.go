@@ -77,8 +77,8 @@ func there(t *testing.T, s *body.Slots, slot, number int64) bool {
 	return there
 }
 
-// No slot is given twice while it is in use, through several lengths of the file and
-// several laps; what is freed is used again.
+// No slot is taken twice while it is in use, while the file grows and in several rounds
+// through it. Free slots are used again.
 func TestSlots(t *testing.T) {
 	path, s := fresh(t)
 	used := map[int64]int64{} // number by slot
@@ -156,7 +156,7 @@ func TestSlots(t *testing.T) {
 	}
 }
 
-// A transaction that fails leaves nothing.
+// A failed transaction leaves nothing.
 func TestUndo(t *testing.T) {
 	path, s := fresh(t)
 	before, err := os.ReadFile(path)
@@ -220,7 +220,8 @@ func TestOpenSlots(t *testing.T) {
 
 const childEnv = "KUBBI_BODY_CHILD"
 
-// TestMain makes the binary a process that takes slots under a lock.
+// TestMain runs the test binary as a process that takes slots under a lock, if childEnv
+// is set.
 func TestMain(m *testing.M) {
 	dir := os.Getenv(childEnv)
 	if dir == "" {
@@ -266,7 +267,7 @@ func taker(dir, first string) error {
 	return nil
 }
 
-// Two processes never have the same slot.
+// Two processes never take the same slot.
 func TestProcesses(t *testing.T) {
 	path, s := fresh(t)
 	exe, err := os.Executable()
