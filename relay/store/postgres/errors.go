@@ -22,7 +22,6 @@ var (
 
 var (
 	errLost    = fmt.Errorf("%w: its payload is not complete", store.ErrDamaged)
-	errGone    = errors.New("the kubbi that had the key is gone")
 	errAborted = errors.New("the server rolled back what it was told to commit")
 	errStep    = errors.New("no answer in time")
 )

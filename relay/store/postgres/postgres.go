@@ -83,7 +83,7 @@ type Config struct {
 	URL      string       // postgres://user:password@host:port/database?sslmode=..., or the key=value form
 	Logger   *slog.Logger // nil: nothing is logged
 	MaxConns int          // at most so many connections; 0: the URL's pool_max_conns, else 16
-	TempDir  string       // for payloads above 4 MiB while they are claimed; "": the system's
+	TempDir  string       // for payloads above 4 MiB on their way; "": the system's
 	Existing bool         // if there are no tables yet, Open makes none: ErrNoTables
 }
 
