@@ -154,15 +154,12 @@ func TestCancelHalfWay(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		key, err := kubbi.NewKey()
-		if err != nil {
-			t.Fatal(err)
-		}
+		key := kubbi.NewIdempotencyKey()
 		ctx, cancel = context.WithCancel(t.Context())
-		if _, err = c.Claim(ctx, sent.ClaimURL, toFile(payloadFile(t)), kubbi.WithKey(key), kubbi.WithProgress(halfWay(cancel))); !errors.Is(err, context.Canceled) {
+		if _, err = c.Claim(ctx, sent.ClaimURL, toFile(payloadFile(t)), kubbi.WithIdempotencyKey(key), kubbi.WithProgress(halfWay(cancel))); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: claim: %v", name, err)
 		}
-		got, err := c.Claim(t.Context(), sent.ClaimURL, toFile(payloadFile(t)), kubbi.WithKey(key), kubbi.HoldGrace())
+		got, err := c.Claim(t.Context(), sent.ClaimURL, toFile(payloadFile(t)), kubbi.WithIdempotencyKey(key), kubbi.HoldGrace())
 		if err != nil || !bytes.Equal(read(t, got.Parts[0]), data) {
 			t.Fatalf("%s: claim with the same key: %v", name, err)
 		}

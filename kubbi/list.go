@@ -27,8 +27,8 @@ type ListParams struct {
 // List gives one page of the caller's kubbis, newest first. Errors match
 // ErrUnauthorized, ErrValidation, ErrNetwork.
 //
-// A server that can't filter by status, as the hosted service, is asked for all
-// kubbis, at most maxFiltered of them: more are ErrValidation.
+// A server that can't filter by status, such as the hosted service, is asked for all
+// kubbis. If there are more than 5,000, the error matches ErrValidation.
 func (c *Client) List(ctx context.Context, p ListParams) (*Page, error) {
 	page, _, err := c.ListFrom(ctx, p, "")
 	return page, err
@@ -40,10 +40,10 @@ const maxFiltered = 5000
 // maxStale is how many pages in a row may bring nothing new.
 const maxStale = 20
 
-// All goes through all of the caller's kubbis, newest first, asking for limit
-// of them at a time (0: api.MaxPageLimit). It shows each once, and with a server
-// that knows anchors (ours) it shows the list as of its start; with another one,
-// those created meanwhile don't make it skip or repeat any. An error ends it.
+// All goes through all of the caller's kubbis, newest first. It asks for limit of them at
+// a time (0: api.MaxPageLimit) and gives each once. A relay of ours lists the kubbis of
+// the moment when All began. With another service, kubbis that are created meanwhile make
+// All neither skip nor repeat any. An error ends it.
 func (c *Client) All(ctx context.Context, limit int) iter.Seq2[Kubbi, error] {
 	if limit == 0 {
 		limit = api.MaxPageLimit
@@ -79,7 +79,7 @@ func (c *Client) All(ctx context.Context, limit int) iter.Seq2[Kubbi, error] {
 	}
 }
 
-// filter gives the page of those kubbis that have the status, from a list of all.
+// filter gives a page of the kubbis with a status, from a list of all.
 func (c *Client) filter(ctx context.Context, p ListParams) (*Page, error) {
 	p.Page, p.Limit = cmp.Or(p.Page, 1), cmp.Or(p.Limit, api.DefaultPageLimit)
 	if p.Page < 1 || p.Limit < 1 || p.Limit > api.MaxPageLimit {
@@ -106,9 +106,9 @@ func (c *Client) filter(ctx context.Context, p ListParams) (*Page, error) {
 	}, nil
 }
 
-// ListFrom is List with the anchor that an earlier page came with, "" for none,
-// which keeps later pages stable while kubbis are created. It gives the anchor
-// for the next page, "" where the server has none, as the hosted service.
+// ListFrom is List with the anchor of an earlier page, "" for none, which keeps later
+// pages stable while kubbis are created. It gives the anchor for the next page, "" where
+// the server has none, such as the hosted service.
 func (c *Client) ListFrom(ctx context.Context, p ListParams, anchor string) (*Page, string, error) {
 	query := url.Values{}
 	if p.Page != 0 {

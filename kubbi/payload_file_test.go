@@ -157,7 +157,7 @@ func TestSpooledRetries(t *testing.T) {
 		cut()
 	}))
 	file := payloadFile(t)
-	got, err := c.Claim(t.Context(), testToken, toFile(file), looked(), WithKey("a-key"), WithProgress(progress.report))
+	got, err := c.Claim(t.Context(), testToken, toFile(file), looked(), WithIdempotencyKey("a-key"), WithProgress(progress.report))
 	if err != nil {
 		t.Fatal(err)
 	}

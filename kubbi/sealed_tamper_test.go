@@ -160,10 +160,7 @@ func testSealedTampered(t *testing.T, asJSON bool) {
 	}
 	for name, change := range changes {
 		sent := send()
-		key, err := kubbi.NewKey()
-		if err != nil {
-			t.Fatal(err)
-		}
+		key := kubbi.NewIdempotencyKey()
 		b.change.Store(&change)
 		told := []string{log.String()}
 		refused := func(how string, err error) {
@@ -175,18 +172,18 @@ func testSealedTampered(t *testing.T, asJSON bool) {
 			}
 			told = append(told, err.Error())
 		}
-		_, err = c.Claim(ctx, sent.ClaimURL, kubbi.WithKey(key))
+		_, err := c.Claim(ctx, sent.ClaimURL, kubbi.WithIdempotencyKey(key))
 		refused("in memory", err)
 		spool, err := os.Create(filepath.Join(t.TempDir(), "spool"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = c.Claim(ctx, sent.ClaimURL, toFile(spool), kubbi.WithKey(key))
+		_, err = c.Claim(ctx, sent.ClaimURL, toFile(spool), kubbi.WithIdempotencyKey(key))
 		refused("spooled", err)
 		if kept, err := os.ReadFile(spool.Name()); err != nil || bytes.Contains(kept, []byte("the-plaintext")) {
 			t.Errorf("%s: the spool has what was sealed: %v", name, err)
 		}
-		_, err = c.Claim(ctx, sent.ClaimURL, kubbi.Within(10), toFile(spool), kubbi.WithKey(key))
+		_, err = c.Claim(ctx, sent.ClaimURL, kubbi.Within(10), toFile(spool), kubbi.WithIdempotencyKey(key))
 		refused("within", err)
 		var got bytes.Buffer
 		_, err = c.ClaimTo(ctx, sent.ClaimURL, func() (kubbi.PayloadFile, error) { return spool, nil }, func(s *kubbi.Claimed) error {
@@ -200,7 +197,7 @@ func testSealedTampered(t *testing.T, asJSON bool) {
 				}
 			}
 			return nil
-		}, kubbi.WithKey(key))
+		}, kubbi.WithIdempotencyKey(key))
 		refused("under way", err)
 		if !strings.HasPrefix(text+"the-plaintext", got.String()) {
 			t.Errorf("%s: what is not the sender's was given", name)
@@ -214,7 +211,7 @@ func testSealedTampered(t *testing.T, asJSON bool) {
 				}
 			}
 		}
-		whole, err := c.Claim(ctx, sent.ClaimURL, kubbi.WithKey(key))
+		whole, err := c.Claim(ctx, sent.ClaimURL, kubbi.WithIdempotencyKey(key))
 		if err != nil || !whole.Burned || whole.Files[0].Content != text {
 			t.Errorf("%s: claimed again under the same key: %v", name, err)
 		}

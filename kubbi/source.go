@@ -15,31 +15,31 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// Source is a content or a file that is read while it is sent, so that it need
-// not stand in memory.
+// Source is a content or a file that is read while it is sent, so that it need not be in
+// memory.
 type Source struct {
 	Name        string // of a file; a single content has none
 	ContentType string // of a single content: one of api.ContentTypes, empty for text/plain
 	Role        string // of a file: empty, or one of api.Roles
-	// Encoding is how it is sent: empty as text, for which its bytes must be
-	// UTF-8, or api.EncodingBase64, for a file that need not be. A single content of
-	// type application/json must be one JSON value.
+	// Encoding is empty for text, which must be UTF-8, or api.EncodingBase64 for a file
+	// of any bytes. A single content has none; of type application/json it must be one
+	// JSON value.
 	Encoding string
-	Size     int64 // how many bytes Open's reader gives
-	// Open gives the bytes as they are, from the start. It may be called again,
-	// for another attempt. Reading must not block for ever.
+	Size     int64 // in bytes, of what Open's reader gives
+	// Open gives the bytes, not encoded, from the start. It may be called again for
+	// another attempt. Reading must not block for ever.
 	Open func() (io.ReadCloser, error)
 }
 
-// sourceBuffer is how much is read of a source at once: a multiple of 3, so
-// that its base64 goes on where it ended.
+// sourceBuffer is how many bytes are read of a source at once: a multiple of 3, so that
+// pieces of base64 can be joined.
 const sourceBuffer = 48 << 10
 
 // outgoing is a single content or a file on its way into a request's body.
 type outgoing struct {
 	Source
 	label string // for errors
-	json  bool   // a JSON value: it goes into JSON as it is
+	json  bool   // a JSON value, which stands in JSON unchanged
 	sum   []byte // SHA-256 of a JSON value that was found to be one
 
 	value jsontext.Value // a single content in memory, as JSON
@@ -66,7 +66,7 @@ func (o *outgoing) jsonPieces() []piece {
 	return []piece{quote, {content: o}, quote}
 }
 
-// wireSize is how long it is in the body, quotes aside; -1 if that is not known.
+// wireSize is its length in a body in JSON, without quotes; -1: not known.
 func (o *outgoing) wireSize() int64 {
 	switch {
 	case o.json:
@@ -77,7 +77,7 @@ func (o *outgoing) wireSize() int64 {
 	return -1
 }
 
-// check finds what would only surface while the body is sent.
+// check finds early what would otherwise fail while the body is sent.
 func (o *outgoing) check() error {
 	if o.Size < 0 || o.Open == nil {
 		return invalid("%s has no size or can't be opened", o.label)
@@ -85,8 +85,8 @@ func (o *outgoing) check() error {
 	return nil
 }
 
-// checkJSON reads a JSON value once to see that it is one: as a part of a request in
-// JSON anything else could become another member of it.
+// checkJSON reads a JSON value once to see that it is one. Anything else could become
+// another member of a request in JSON.
 func (o *outgoing) checkJSON() error {
 	if !o.json || o.value != nil || o.sum != nil {
 		return nil
@@ -108,8 +108,7 @@ func (o *outgoing) checkJSON() error {
 	return nil
 }
 
-// open opens the source. What reading it gives is exactly Size bytes, or an
-// error, which is an *Error.
+// open opens the source. Its reader gives exactly Size bytes, or an *Error.
 func (o *outgoing) open() (*sourceFile, error) {
 	r, err := o.Open()
 	if err != nil {
@@ -140,12 +139,12 @@ type sourceFile struct {
 	o     *outgoing
 	r     io.ReadCloser
 	left  int64
-	hash  hash.Hash // nil: nobody asks
+	hash  hash.Hash // nil: not wanted
 	fault error
 }
 
-// Read implements io.Reader. The last bytes come with io.EOF, once it is known that they
-// are the last ones: with a raw body a relay that has them has all of it.
+// Read implements io.Reader. The last bytes come with io.EOF, after a look for more: a
+// relay that has read all bytes of a raw body takes it for whole.
 func (f *sourceFile) Read(p []byte) (int, error) {
 	if f.fault != nil {
 		return 0, f.fault
@@ -180,7 +179,7 @@ func (f *sourceFile) Read(p []byte) (int, error) {
 	return n, f.fault
 }
 
-// atEnd says what is wrong once all has been read.
+// atEnd is the fault after the last byte: more bytes, or other ones than before.
 func (f *sourceFile) atEnd() error {
 	var more [1]byte
 	switch n, err := io.ReadFull(f.r, more[:]); {
@@ -201,14 +200,14 @@ func (f *sourceFile) wrongSize(what string) *Error {
 // Close implements io.Closer.
 func (f *sourceFile) Close() error { return f.r.Close() }
 
-// sourceReader gives a source as it stands in a body.
-type sourceReader struct {
+// contentReader gives a content as it stands in a body.
+type contentReader struct {
 	o    *outgoing
 	raw  bool
 	file *sourceFile  // nil: not open
 	text content.Text // raw
 	in   []byte
-	n    int // bytes in in, of a rune that is not whole
+	n    int // bytes in in, of an incomplete rune
 	buf  []byte
 	out  []byte // of buf, not yet read
 	done int64  // bytes of the source that have been read
@@ -216,7 +215,7 @@ type sourceReader struct {
 }
 
 // Read implements io.Reader.
-func (r *sourceReader) Read(p []byte) (int, error) {
+func (r *contentReader) Read(p []byte) (int, error) {
 	if r.raw && r.err == nil {
 		n := 0
 		if n, r.err = r.readRaw(p); r.err != nil {
@@ -239,8 +238,8 @@ func (r *sourceReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// readRaw reads bytes as they are. A text has to be one.
-func (r *sourceReader) readRaw(p []byte) (n int, err error) {
+// readRaw reads bytes unchanged, and checks that a text is UTF-8.
+func (r *contentReader) readRaw(p []byte) (n int, err error) {
 	if r.file == nil {
 		if r.file, err = r.o.open(); err != nil {
 			return 0, err
@@ -258,7 +257,7 @@ func (r *sourceReader) readRaw(p []byte) (n int, err error) {
 }
 
 // fill reads and encodes the next piece.
-func (r *sourceReader) fill() (err error) {
+func (r *contentReader) fill() (err error) {
 	if r.file == nil {
 		if r.file, err = r.o.open(); err != nil {
 			return err
@@ -296,14 +295,14 @@ func (r *sourceReader) fill() (err error) {
 	return err
 }
 
-func (r *sourceReader) close() {
+func (r *contentReader) close() {
 	if r.file != nil {
 		_ = r.file.Close()
 		r.file = nil
 	}
 }
 
-// single gives a single content. Of a raw body the relay checks that JSON is JSON.
+// single gives a single content.
 func (s Source) single() (*outgoing, error) {
 	if s.Encoding != "" {
 		return nil, invalid("a single content has no encoding: send what is not UTF-8 as a file")
