@@ -1,6 +1,7 @@
 package kubbi
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -92,7 +93,7 @@ func (e *Error) Error() string {
 		fmt.Fprintf(&b, "HTTP %d: ", e.Status)
 	}
 	if e.theirs {
-		b.WriteString(e.own())
+		b.WriteString(cmp.Or(codes[e.Code].means, "the service failed"))
 		if said := e.Said(); said != "" {
 			b.WriteString("; " + said)
 		}
@@ -109,37 +110,25 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// own says in our words what a service's code means.
-func (e *Error) own() string {
-	switch e.Code {
-	case api.CodeValidation:
-		return "the service refused the request"
-	case api.CodeTooLarge:
-		return "the request is too large for the service"
-	case api.CodeUnauthorized:
-		return "the API key is missing, wrong, expired or revoked"
-	case api.CodeNotFound:
-		return "not found: there is no such kubbi"
-	case api.CodeConflict:
-		return "the kubbi is not in a state that allows this"
-	case api.CodeExpired:
-		return "the kubbi has expired"
-	case api.CodeGone:
-		return "the kubbi was burned by its last claim, or deleted by its sender"
-	case api.CodeRateLimited:
-		return "too many requests"
-	case api.CodeQuotaExceeded:
-		return "a quota is used up"
-	case api.CodeNotImplemented:
-		return "the service does not speak this version of the API"
-	case api.CodeUnavailable:
-		return "the service is not available now"
-	case api.CodeStorageFull:
-		return "the relay's disk is full"
-	case api.CodeDamaged:
-		return "the kubbi is damaged where it is kept"
-	}
-	return "the service failed"
+// codes say of each code which error it stands for, if any, and what it means in our
+// words.
+var codes = map[api.Code]struct {
+	is    error
+	means string
+}{
+	api.CodeValidation:     {ErrValidation, "the service refused the request"},
+	api.CodeTooLarge:       {ErrValidation, "the request is too large for the service"},
+	api.CodeUnauthorized:   {ErrUnauthorized, "the API key is missing, wrong, expired or revoked"},
+	api.CodeNotFound:       {ErrNotFound, "not found: there is no such kubbi"},
+	api.CodeConflict:       {ErrConflict, "the kubbi is not in a state that allows this"},
+	api.CodeExpired:        {ErrExpired, "the kubbi has expired"},
+	api.CodeGone:           {ErrGone, "the kubbi was burned by its last claim, or deleted by its sender"},
+	api.CodeRateLimited:    {ErrRateLimited, "too many requests"},
+	api.CodeQuotaExceeded:  {ErrQuotaExceeded, "a quota is used up"},
+	api.CodeNotImplemented: {nil, "the service does not speak this version of the API"},
+	api.CodeUnavailable:    {nil, "the service is not available now"},
+	api.CodeStorageFull:    {nil, "the relay's disk is full"},
+	api.CodeDamaged:        {nil, "the kubbi is damaged where it is kept"},
 }
 
 // Unwrap gives the cause, such as context.DeadlineExceeded, or nil.
@@ -154,32 +143,16 @@ func (e *Error) Is(target error) bool {
 // statuses that mean the same whoever sends them. 404 and 410 do not: a wrong base URL
 // must not look like a kubbi that is gone.
 func (e *Error) sentinel() error {
-	switch e.Code {
-	case api.CodeValidation, api.CodeTooLarge:
+	if e.Code != "" {
+		return codes[e.Code].is
+	}
+	switch e.Status {
+	case http.StatusRequestEntityTooLarge:
 		return ErrValidation
-	case api.CodeUnauthorized:
+	case http.StatusUnauthorized:
 		return ErrUnauthorized
-	case api.CodeNotFound:
-		return ErrNotFound
-	case api.CodeConflict:
-		return ErrConflict
-	case api.CodeExpired:
-		return ErrExpired
-	case api.CodeGone:
-		return ErrGone
-	case api.CodeRateLimited:
+	case http.StatusTooManyRequests:
 		return ErrRateLimited
-	case api.CodeQuotaExceeded:
-		return ErrQuotaExceeded
-	case "":
-		switch e.Status {
-		case http.StatusRequestEntityTooLarge:
-			return ErrValidation
-		case http.StatusUnauthorized:
-			return ErrUnauthorized
-		case http.StatusTooManyRequests:
-			return ErrRateLimited
-		}
 	}
 	return nil
 }
