@@ -74,10 +74,10 @@ func (c *listCmd) page(ctx context.Context, client *kubbi.Client) (*kubbi.Page, 
 		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt.Time), cmp.Compare(b.ID, a.ID))
 	})
 	from := min((c.Page-1)*c.Limit, len(all))
-	return &kubbi.Page{
+	return &kubbi.Page{ListResponse: api.ListResponse{
 		Kubbis:     append([]kubbi.Kubbi{}, all[from:min(from+c.Limit, len(all))]...),
 		Pagination: api.Pagination{Page: c.Page, Limit: c.Limit, Total: total, TotalPages: (total + c.Limit - 1) / c.Limit},
-	}, nil
+	}}, nil
 }
 
 // newest gives the newest kubbis of a status, at least most if there are so many,
@@ -86,11 +86,11 @@ func newest(ctx context.Context, client *kubbi.Client, status api.Status, most i
 	var all []kubbi.Kubbi
 	anchor := ""
 	for n := 1; ; n++ {
-		page, next, err := client.ListFrom(ctx, kubbi.ListParams{Page: n, Limit: api.MaxPageLimit, Status: status}, anchor)
+		page, err := client.List(ctx, kubbi.ListParams{Page: n, Limit: api.MaxPageLimit, Status: status, Anchor: anchor})
 		if err != nil {
 			return nil, 0, err
 		}
-		anchor = next
+		anchor = page.Anchor
 		all = append(all, page.Kubbis...)
 		if len(all) >= most || len(page.Kubbis) == 0 || n >= page.Pagination.TotalPages {
 			return all, page.Pagination.Total, nil

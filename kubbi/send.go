@@ -22,6 +22,12 @@ type Sent = api.CreateResponse
 // Notify says where receipts go, and of which events.
 type Notify = api.Notify
 
+// Progress is called with how many bytes of a payload have moved, and of how many; 0
+// where that is not known. Every attempt of a call starts at 0, and ends with done at the
+// total when all have moved. It is called from within the call, never after it has
+// returned, and must not block.
+type Progress func(done, total int64)
+
 // SendParams is a single content to send.
 type SendParams struct {
 	// Source is the content, instead of Content: a text, or one JSON value. Its

@@ -92,7 +92,7 @@ func (s *Server) kubbiPage(ctx context.Context, cursor jsontext.Value) (number i
 	if !ok {
 		return 0, nil, "", errCursor
 	}
-	p, anchor, err := s.client.ListFrom(ctx, kubbi.ListParams{Page: number, Limit: api.MaxPageLimit}, anchor)
+	p, err := s.client.List(ctx, kubbi.ListParams{Page: number, Limit: api.MaxPageLimit, Anchor: anchor})
 	switch {
 	case err != nil && number > 1 && errors.Is(err, kubbi.ErrValidation):
 		return 0, nil, "", errCursor
@@ -106,7 +106,7 @@ func (s *Server) kubbiPage(ctx context.Context, cursor jsontext.Value) (number i
 		}
 	}
 	if number < p.Pagination.TotalPages && len(p.Kubbis) > 0 {
-		next = formatCursor(number+1, anchor)
+		next = formatCursor(number+1, p.Anchor)
 	}
 	return number, resources, next, nil
 }

@@ -57,7 +57,8 @@ func (k *claimKey) graceEnds(grace time.Duration) time.Time {
 // renew makes it a new key.
 func (k *claimKey) renew() (err error) {
 	k.Until, k.Given, k.payload, k.release = time.Time{}, false, nil, nil
-	if k.Key, err = kubbi.NewKey(); err == nil && k.file != nil {
+	k.Key = kubbi.NewIdempotencyKey()
+	if k.file != nil {
 		err = k.write(time.Now().Add(keysKept))
 	}
 	if err != nil {

@@ -268,7 +268,7 @@ func (s *Saver) unwritable(what string, err error) error {
 }
 
 func claimOptions(ctx context.Context, key *claimKey, seen *kubbi.Inspected) []kubbi.ClaimOption {
-	opts := []kubbi.ClaimOption{kubbi.WithKey(key.Key), kubbi.HoldGrace(), kubbi.WithProgress(progressOf(ctx))}
+	opts := []kubbi.ClaimOption{kubbi.WithIdempotencyKey(key.Key), kubbi.HoldGrace(), kubbi.WithProgress(progressOf(ctx))}
 	if seen != nil {
 		opts = append(opts, kubbi.WithInspected(seen))
 	}
