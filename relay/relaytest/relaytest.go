@@ -37,9 +37,6 @@ func WithLimits(l api.Limits) Option { return func(o *options) { o.cfg.Limits = 
 // WithGrace sets how long a create or claim may be repeated; negative: not at all.
 func WithGrace(d time.Duration) Option { return func(o *options) { o.cfg.Grace = d } }
 
-// WithRetention sets how long a tombstone stays.
-func WithRetention(d time.Duration) Option { return func(o *options) { o.cfg.Retention = d } }
-
 // WithLogger sets where the relay logs; without it nothing is logged.
 func WithLogger(l *slog.Logger) Option { return func(o *options) { o.cfg.Logger = l } }
 
