@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
-	"kubbi-mcp/internal/share"
+	"kubbi-mcp/internal/clientlimit"
 	"kubbi-mcp/internal/webpath"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/server/transport"
@@ -143,9 +143,9 @@ func (h *HTTP) Serve(ctx context.Context, l net.Listener) error {
 		defer close(sweeping)
 		h.callers.sweep(base)
 	}()
-	l = share.NewListener(l, share.Config{
-		Most: limits.MaxConns, PerSource: max(1, limits.MaxConns/2),
-		Source:  func(a net.Addr) netip.Prefix { return networkOf(a.String()) },
+	l = clientlimit.NewListener(l, clientlimit.Config{
+		Connections: limits.MaxConns, PerClient: max(1, limits.MaxConns/2),
+		Client:  func(a net.Addr) netip.Prefix { return networkOf(a.String()) },
 		Refused: func() { h.cfg.Metrics.refused("too_many_connections") },
 	})
 	served := make(chan error, 1)
