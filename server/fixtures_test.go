@@ -6,8 +6,6 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 	mcpserver "github.com/mark3labs/mcp-go/server"
-
-	"kubbi-mcp/tools"
 )
 
 // addFixtures adds what the conformance suite asks a server to have: tools,
@@ -56,7 +54,7 @@ func (f *fixtures) add(x fixture) {
 		schema = `{"type":"object","properties":{},"additionalProperties":false}`
 	}
 	tool := mcp.NewToolWithRawSchema(x.name, x.description, json.RawMessage(schema))
-	f.server.AddTool(tool, tools.Validated(tool, x.handle))
+	f.server.AddTool(tool, validated(tool, x.handle))
 }
 
 // result makes a handler that always answers the same.

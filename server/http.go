@@ -14,7 +14,6 @@ import (
 	"kubbi-mcp/internal/share"
 	"kubbi-mcp/internal/webpath"
 	"kubbi-mcp/kubbi"
-	"kubbi-mcp/tools"
 	"kubbi-mcp/tools/files"
 )
 
@@ -105,9 +104,6 @@ func NewHTTP(cfg HTTPConfig) (*HTTP, error) {
 	}
 	if cfg.Server.Logger == nil {
 		cfg.Server.Logger = slog.New(slog.DiscardHandler)
-	}
-	if cfg.Server.Schemas == nil {
-		cfg.Server.Schemas = &tools.Schemas{} // for all callers
 	}
 	g, err := newGuard(cfg.PublicURL, cfg.Hosts, cfg.Origins)
 	if err != nil {

@@ -35,7 +35,6 @@ type Config struct {
 	MaxMessageBytes int             // of one stdio message; 0: DefaultMaxMessageBytes
 	PollEvery       time.Duration   // between looks at kubbis that somebody has subscribed to; 0: one second
 	Logger          *slog.Logger    // nil: silent
-	Schemas         *tools.Schemas  // to share among servers; nil: its own
 	Files           files.Rules     // what may be sent and saved by path; the zero value: nothing
 	Consents        *tools.Consents // remember which other folders the user allows when asked; nil: nobody is asked
 	Project         string          // the folder that the host works in, for which such a word is given; over stdio
@@ -135,7 +134,6 @@ func New(cfg Config) (*Server, error) {
 		Sealed:     cfg.Sealed,
 		Prefix:     cfg.ToolPrefix,
 		Logger:     cfg.Logger,
-		Schemas:    cfg.Schemas,
 		Files:      cfg.Files,
 		Folders:    s.folders,
 		MaxInline:  cfg.MaxInline,

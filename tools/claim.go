@@ -11,6 +11,7 @@ import (
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/tools/args"
 	"kubbi-mcp/tools/files"
 )
 
@@ -42,7 +43,7 @@ func (t *toolset) claim() definition {
 		hints{readOnly: false, destructive: true, idempotent: false, openWorld: true},
 		func(ctx context.Context, in claimInput) (*mcp.CallToolResult, error) {
 			if in.Overwrite && in.SaveTo == "" {
-				return nil, argumentError("overwrite needs save_to.")
+				return nil, args.Error("overwrite needs save_to.")
 			}
 			if in.SaveTo != "" {
 				return t.claimToFolder(ctx, in)
@@ -280,7 +281,7 @@ func (t *toolset) notClaimed(ctx context.Context, seen *kubbi.Inspected, why obs
 	var b strings.Builder
 	fmt.Fprintf(&b, "Nothing was claimed, and no retrieval is spent: %s. Call claim again with save_to. %s %s Manifest:\n",
 		why, t.saveHint(ctx), inspectNotice)
-	return textResult(piece{plain: b.String()}, piece{value: manifest}), nil
+	return textResult(piece{text: b.String()}, piece{text: string(manifest)}), nil
 }
 
 // saveHint says what save_to can be.

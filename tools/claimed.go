@@ -94,11 +94,11 @@ func (t *toolset) shown(got *kubbi.Claimed, left remaining, images bool, again t
 		image := !isText && images && holdsImage(f)
 		switch {
 		case isText:
-			payload = append(payload, piece{plain: fileLine(mark, i, got.Files) + "\n"}, piece{plain: text}, piece{plain: "\n"})
+			payload = append(payload, piece{text: fileLine(mark, i, got.Files) + "\n"}, piece{text: text}, piece{text: "\n"})
 		case image:
 			blocks = append(blocks, mcp.NewImageContent(f.Content, mediaTypeOf(f.ContentType)))
 			file.ImageBlock = new(len(blocks))
-			payload = append(payload, piece{plain: fileLine(mark, i, got.Files) + fmt.Sprintf(" is image block %d of this answer\n", len(blocks))})
+			payload = append(payload, piece{text: fileLine(mark, i, got.Files) + fmt.Sprintf(" is image block %d of this answer\n", len(blocks))})
 		default:
 			return nil, "it holds a file that is neither text nor an image of its type"
 		}
@@ -108,12 +108,12 @@ func (t *toolset) shown(got *kubbi.Claimed, left remaining, images bool, again t
 	if err != nil {
 		return nil, "its metadata can't be shown"
 	}
-	pieces := []piece{{plain: heading(out, again)}, {value: manifest}, {plain: fmt.Sprintf("\n----- BEGIN PAYLOAD %s -----\n", mark)}}
+	pieces := []piece{{text: heading(out, again)}, {text: string(manifest)}, {text: fmt.Sprintf("\n----- BEGIN PAYLOAD %s -----\n", mark)}}
 	pieces = append(pieces, payload...)
 	if out.Type == kindContent {
-		pieces = append(pieces, piece{plain: "\n"})
+		pieces = append(pieces, piece{text: "\n"})
 	}
-	pieces = append(pieces, piece{plain: fmt.Sprintf("----- END PAYLOAD %s -----", mark)})
+	pieces = append(pieces, piece{text: fmt.Sprintf("----- END PAYLOAD %s -----", mark)})
 	res := textResult(pieces...)
 	res.Content = append(res.Content, blocks...)
 	if size := encodedSize(res); size > t.MaxInline {
@@ -150,11 +150,6 @@ func marker() string {
 	return hex.EncodeToString(b[:])
 }
 
-// textResult is a result of one text block.
-func textResult(pieces ...piece) *mcp.CallToolResult {
-	return &mcp.CallToolResult{Content: []mcp.Content{textBlock{pieces: pieces}}}
-}
-
 // encodedSize is how many bytes of a result reach a client, escapes and base64
 // included.
 func encodedSize(res *mcp.CallToolResult) int64 {
@@ -164,8 +159,8 @@ func encodedSize(res *mcp.CallToolResult) int64 {
 		switch c := c.(type) {
 		case textBlock:
 			for _, p := range c.pieces {
-				if p.token != nil {
-					n += len(p.token) - 2
+				if p.quoted != nil {
+					n += len(p.quoted) - 2
 					continue
 				}
 				buf = p.appendTo(buf[:0])
@@ -184,17 +179,17 @@ func contentPiece(got *kubbi.Claimed) piece {
 	content := jsontext.Value(bytes.TrimSpace(got.Content))
 	switch {
 	case len(content) == 0:
-		return piece{value: jsontext.Value("null")}
+		return piece{text: "null"}
 	case content.Kind() == '"' && got.ContentType != api.TypeJSON:
 		if !utf8.Valid(content) || bytes.Contains(content, []byte(`\ud`)) || bytes.Contains(content, []byte(`\uD`)) {
 			var text string // without halves of surrogate pairs, which some clients can't read
 			if jsonv2.Unmarshal(content, &text, lenient...) == nil {
-				return piece{plain: text}
+				return piece{text: text}
 			}
 		}
-		return piece{token: content}
+		return piece{quoted: content}
 	default:
-		return piece{value: content}
+		return piece{text: string(content)}
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/tools/args"
 	"kubbi-mcp/tools/files"
 )
 
@@ -22,7 +23,7 @@ func problem(tool string, err error) *mcp.CallToolResult {
 // Explain says what went wrong in a tool, or in what does the same work: what
 // happened, and what to do next. It holds no stack, key, token or payload.
 func Explain(tool string, err error) string {
-	var arg argumentError
+	var arg args.Error
 	if errors.As(err, &arg) {
 		return "Wrong arguments, nothing was done. " + string(arg) + " Correct them and call this tool again."
 	}
@@ -210,7 +211,7 @@ func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 // outcome is Call's.
 func outcome(err error) string {
 	var kerr *kubbi.Error
-	var arg argumentError
+	var arg args.Error
 	var refused files.Refusal
 	var lost *Unsaved
 	var hidden *notShown

@@ -10,6 +10,7 @@ import (
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/tools/args"
 	"kubbi-mcp/tools/files"
 )
 
@@ -28,7 +29,7 @@ func (l *localFile) settleJSON() error {
 func (l *localFile) mustBeJSON() error {
 	why, err := l.notJSON()
 	if err == nil && why != "" {
-		err = argumentError(fmt.Sprintf("%q %s, and can't be sent as %s: leave content_type out to send it as %s.", l.Path, why, api.TypeJSON, api.TypeText))
+		err = args.Error(fmt.Sprintf("%q %s, and can't be sent as %s: leave content_type out to send it as %s.", l.Path, why, api.TypeJSON, api.TypeText))
 	}
 	return err
 }
@@ -58,7 +59,7 @@ type taken map[string]string
 func (n taken) add(name, from string) error {
 	folded := api.FoldFileName(name)
 	if other, ok := n[folded]; ok {
-		return argumentError(fmt.Sprintf("%s and %s would have the same name in the package, %q: give one of them another name.", other, from, name))
+		return args.Error(fmt.Sprintf("%s and %s would have the same name in the package, %q: give one of them another name.", other, from, name))
 	}
 	n[folded] = from
 	return nil

@@ -11,6 +11,7 @@ import (
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/tools/args"
 	"kubbi-mcp/tools/files"
 )
 
@@ -78,14 +79,14 @@ func (l *localFile) checksum() string { return hex.EncodeToString(l.sum.total())
 // expand finds the files that an argument's path stands for, at most limit.
 func (f *fileInput) expand(rules files.Rules, limit int) (_ []*localFile, hidden int, err error) {
 	if f.Encoding != "" {
-		return nil, 0, argumentError("The encoding is found from the file where path is given: leave it out.")
+		return nil, 0, args.Error("The encoding is found from the file where path is given: leave it out.")
 	}
 	found, err := rules.Expand(f.Path, limit)
 	if err != nil {
 		return nil, 0, err
 	}
 	if !found.One && (f.Name != "" || f.ContentType != "") {
-		return nil, 0, argumentError("A name and a content_type are for one file, and path stands for several: leave them out.")
+		return nil, 0, args.Error("A name and a content_type are for one file, and path stands for several: leave them out.")
 	}
 	var out []*localFile
 	for _, one := range found.Files {
@@ -118,14 +119,14 @@ func (t *toolset) contentOf(ctx context.Context, in sendInput, p *kubbi.SendPara
 		return nil, err
 	}
 	if !found.One {
-		return nil, argumentError("path stands for more than one file: use send_files, which takes the same path.")
+		return nil, args.Error("path stands for more than one file: use send_files, which takes the same path.")
 	}
 	l, err := look(rules, found.Files[0])
 	if err != nil {
 		return nil, err
 	}
 	if !l.Text {
-		return nil, argumentError(fmt.Sprintf("%q is no text: use send_files, which takes the same path.", l.Path))
+		return nil, args.Error(fmt.Sprintf("%q is no text: use send_files, which takes the same path.", l.Path))
 	}
 	if l.Type = in.ContentType; l.Type == "" {
 		if l.Type = files.SingleType(l.Path); l.Type == api.TypeJSON {
@@ -152,11 +153,11 @@ func (l *localFile) source() kubbi.Source {
 
 // given is the source of a file whose content is among the arguments.
 func given(f fileInput) (kubbi.Source, error) {
-	data := []byte(f.Content.text)
+	data := []byte(f.Content.String)
 	if f.Encoding != "" {
 		var err error
-		if data, err = base64.StdEncoding.Strict().DecodeString(f.Content.text); err != nil {
-			return kubbi.Source{}, argumentError(fmt.Sprintf("The content of %q is not base64: the standard alphabet, padded, without line breaks.", f.Name))
+		if data, err = base64.StdEncoding.Strict().DecodeString(f.Content.String); err != nil {
+			return kubbi.Source{}, args.Error(fmt.Sprintf("The content of %q is not base64: the standard alphabet, padded, without line breaks.", f.Name))
 		}
 	}
 	return kubbi.Source{

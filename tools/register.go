@@ -21,6 +21,7 @@ import (
 	mcpserver "github.com/mark3labs/mcp-go/server"
 
 	"kubbi-mcp/kubbi"
+	"kubbi-mcp/tools/args"
 	"kubbi-mcp/tools/files"
 )
 
@@ -31,7 +32,6 @@ type Config struct {
 	Sealed     bool          // seal what is sent without a word on that
 	Prefix     string        // put before every tool's name, as kubbi_
 	Logger     *slog.Logger  // nil: silent
-	Schemas    *Schemas      // to share among servers; nil: its own
 
 	// Files says which files may be sent by path and where claimed ones may be
 	// saved; Folders adds those that the caller's host offers or its user allows
@@ -110,9 +110,6 @@ func Register(s *mcpserver.MCPServer, cfg Config) error {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	if cfg.Schemas == nil {
-		cfg.Schemas = &Schemas{}
-	}
 	if cfg.Reach == nil {
 		cfg.Reach = func() string { return "" }
 	}
@@ -167,7 +164,7 @@ type hints struct{ readOnly, destructive, idempotent, openWorld bool }
 // input schema, decoded; its error becomes a result with isError.
 func define[In any](t *toolset, name, title, description string, h hints,
 	handle func(context.Context, In) (*mcp.CallToolResult, error)) definition {
-	schema, err := t.Schemas.of(name)
+	schema, err := args.Load(name)
 	if err != nil {
 		return definition{err: err}
 	}
@@ -175,7 +172,7 @@ func define[In any](t *toolset, name, title, description string, h hints,
 		Name:           t.Prefix + name,
 		Title:          title,
 		Description:    description,
-		RawInputSchema: schema.input.schema,
+		RawInputSchema: schema.Input.JSON,
 		Annotations: mcp.ToolAnnotation{
 			Title:           title,
 			ReadOnlyHint:    &h.readOnly,
@@ -184,20 +181,16 @@ func define[In any](t *toolset, name, title, description string, h hints,
 			OpenWorldHint:   &h.openWorld,
 		},
 	}
-	if schema.output != nil {
-		tool.RawOutputSchema = schema.output.schema
+	if schema.Output != nil {
+		tool.RawOutputSchema = schema.Output.JSON
 	}
 	call := func(ctx context.Context, req mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		if name != "claim" && name != "inspect" { // those may belong to a claim whose answer was not seen
 			peer := t.Peer(ctx)
 			t.saver.keys.goneOn(peer.Session, peer.Sent)
 		}
-		args, err := schema.input.arguments(req)
-		if err != nil {
-			return nil, err
-		}
 		var in In
-		if err := decode(args, &in); err != nil {
+		if err := schema.Input.Read(req, &in); err != nil {
 			return nil, err
 		}
 		ctx, ask, err := t.granted(ctx, req, in)
@@ -219,9 +212,9 @@ func define[In any](t *toolset, name, title, description string, h hints,
 		} else if res.NeedsInput() {
 			seen.Outcome = OutcomeAsked
 			return res, nil
-		} else if schema.output == nil {
+		} else if schema.Output == nil {
 			// The result is content alone.
-		} else if bad := schema.output.validate(jsontext.Value(res.RawStructuredContent), lenient...); bad != nil {
+		} else if bad := schema.Output.Check(jsontext.Value(res.RawStructuredContent)); bad != nil {
 			// A fault of ours, or a service that answers oddly. The result goes out
 			// all the same: it may be all that is left of a payload.
 			t.Logger.Error("result does not match its output schema", "tool", name)

@@ -54,8 +54,8 @@ func (t *toolset) savedResult(ctx context.Context, claimURL string, got *kubbi.S
 		said = fmt.Sprintf("The payload can't be shown: %s. It was saved in this server's own folder, where it is kept for a day.", why)
 	}
 	return textResult(
-		piece{plain: fmt.Sprintf("%s\n%s %s The manifest has the path of each file:\n", claimNotice, retrievalsLeft(out), said)},
-		piece{value: manifest}), nil
+		piece{text: fmt.Sprintf("%s\n%s %s The manifest has the path of each file:\n", claimNotice, retrievalsLeft(out), said)},
+		piece{text: string(manifest)}), nil
 }
 
 // showLarge deals with an answer that was too large to be shown as it is: what is

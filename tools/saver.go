@@ -9,6 +9,7 @@ import (
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/tools/args"
 	"kubbi-mcp/tools/files"
 )
 
@@ -65,7 +66,7 @@ func (a *alreadyGiven) explain() string {
 }
 
 // nothingAgain refuses a claim with again: true that repeats none.
-const nothingAgain = argumentError("again: true repeats a claim that you made a moment ago, and there is none of this claim_url: " +
+const nothingAgain = args.Error("again: true repeats a claim that you made a moment ago, and there is none of this claim_url: " +
 	"it was never claimed by you, or its time to be repeated is over. Leave again out to claim it.")
 
 // Saver makes a caller's claims in such a way that no payload is lost on the way,

@@ -16,6 +16,7 @@ import (
 
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/schemas"
+	"kubbi-mcp/tools/args"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files in schemas/")
@@ -90,7 +91,7 @@ func inferred(t *testing.T) map[string]*jsonschema.Schema {
 	sendFiles.Properties["files"].MinItems = new(1)
 	file := sendFiles.Properties["files"].Items.Properties
 	file["role"].Enum = words(api.Roles...)
-	file["encoding"].Enum = words(encodingText, api.EncodingBase64)
+	file["encoding"].Enum = words(args.EncodingText, api.EncodingBase64)
 
 	claimURL := input[claimURLInput](t)
 	claim := input[claimInput](t)
@@ -121,7 +122,7 @@ func input[T any](t *testing.T) *jsonschema.Schema {
 	s := infer[T](t)
 	walk(s, func(s *jsonschema.Schema) {
 		dropNull(s, true)
-		s.AdditionalProperties = nil // checked, and not advertised: see strict
+		s.AdditionalProperties = nil // checked, and not advertised: some hosts refuse it
 	})
 	return s
 }
@@ -139,11 +140,11 @@ func output[T any](t *testing.T) *jsonschema.Schema {
 func infer[T any](t *testing.T) *jsonschema.Schema {
 	t.Helper()
 	s, err := jsonschema.For[T](&jsonschema.ForOptions{TypeSchemas: map[reflect.Type]*jsonschema.Schema{
-		reflect.TypeFor[anyValue]():       {Type: "string"}, // see anyJSON
-		reflect.TypeFor[jsonText]():       {Type: "string"},
-		reflect.TypeFor[object]():         {Type: "string"},
+		reflect.TypeFor[args.Any]():       {Type: "string"}, // see acceptsAny in args
+		reflect.TypeFor[args.Text]():      {Type: "string"},
+		reflect.TypeFor[args.Object]():    {Type: "string"},
 		reflect.TypeFor[jsontext.Value](): {},
-		reflect.TypeFor[whole]():          {Type: "integer"},
+		reflect.TypeFor[args.Int]():       {Type: "integer"},
 		reflect.TypeFor[api.Time]():       {Type: "string", Format: "date-time"},
 		reflect.TypeFor[remaining]():      {Types: []string{"integer", "string"}},
 	}})

@@ -244,7 +244,6 @@ func TestOutputIsChecked(t *testing.T) {
 	var log bytes.Buffer
 	d := define(&toolset{Config: Config{
 		Logger:  slog.New(slog.NewTextHandler(&log, nil)),
-		Schemas: &Schemas{},
 		Observe: func(context.Context, Call) {},
 		Peer:    func(context.Context) Peer { return Peer{} },
 	}, saver: NewSaver(nil, nil, "", nil)}, "delete", "", "", hints{},

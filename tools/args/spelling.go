@@ -1,4 +1,4 @@
-package tools
+package args
 
 import (
 	"encoding/base64"
@@ -11,17 +11,16 @@ import (
 	"kubbi-mcp/tools/files"
 )
 
-// spellings read the arguments that have a word for one thing in several forms.
-// They give the form that the API has, "" for what says nothing, and what they
-// don't know as it is.
+// spellings read arguments whose values hosts and models write in several ways. They
+// give the word of the API, "" for a word that says nothing, and an unknown word as
+// it is.
 var spellings = map[string]func(string) string{
-	"content_type": mediaType,
-	"encoding":     encodingWord,
+	"content_type": MediaType,
+	"encoding":     Encoding,
 	"status":       statusWord,
 }
 
-// shortTypes are the names that people and models have for the types of a single
-// content.
+// shortTypes are other names of the types that a single content can have.
 var shortTypes = map[string]string{
 	"json": api.TypeJSON, "text/json": api.TypeJSON, "application/x-json": api.TypeJSON,
 	"md": api.TypeMarkdown, "markdown": api.TypeMarkdown, "text/x-markdown": api.TypeMarkdown,
@@ -29,9 +28,9 @@ var shortTypes = map[string]string{
 	"text": api.TypeText, "txt": api.TypeText, "plain": api.TypeText, "plaintext": api.TypeText, "string": api.TypeText,
 }
 
-// mediaType gives a content type without parameters, in lower case. A short form is
-// one of ours, or a file's ending.
-func mediaType(s string) string {
+// MediaType gives a content type without parameters, in lower case. It also reads
+// short names and file extensions, such as json and .csv.
+func MediaType(s string) string {
 	s, _, _ = strings.Cut(s, ";")
 	s = strings.ToLower(strings.TrimSpace(s))
 	if t := shortTypes[strings.TrimPrefix(s, ".")]; t != "" {
@@ -48,21 +47,21 @@ func mediaType(s string) string {
 	return s
 }
 
-// encodingText is the word for a file's content as it is.
-const encodingText = "text"
+// EncodingText is the value of encoding for content that is plain text.
+const EncodingText = "text"
 
-// encodingWord gives base64, "" for the names of text as it is.
-func encodingWord(s string) string {
+// Encoding gives base64, or "" for the names of plain text.
+func Encoding(s string) string {
 	switch fold(s) {
 	case "base64", "b64", "base64url", "base64urlsafe":
 		return api.EncodingBase64
-	case "", "null", "none", "utf8", encodingText, "plain", "ascii", "usascii", "raw", "identity":
+	case "", "null", "none", "utf8", EncodingText, "plain", "ascii", "usascii", "raw", "identity":
 		return ""
 	}
 	return s
 }
 
-// statusWord gives a kubbi's status, "" for the names of all of them.
+// statusWord gives a kubbi's status, "" for a word that means every status.
 func statusWord(s string) string {
 	s = strings.ToLower(s)
 	if s == "all" || s == "any" || s == "*" {
@@ -76,8 +75,7 @@ var (
 	unitSeconds  = map[byte]float64{'s': 1, 'm': 60, 'h': 3600, 'd': 24 * 3600}
 )
 
-// readDuration reads a time such as 1h, 30m, 1d, 90 seconds, 1h30m or PT1H, in
-// seconds.
+// readDuration reads a duration such as 1h, 30m, 1d, 90 seconds, 1h30m or PT1H.
 func readDuration(s string) (seconds int64, ok bool) {
 	if iso, found := strings.CutPrefix(strings.ToUpper(s), "P"); found {
 		days, rest, timed := strings.Cut(iso, "T")
@@ -100,8 +98,8 @@ func readDuration(s string) (seconds int64, ok bool) {
 	return seconds, seconds > 0
 }
 
-// dataURI takes a data URI in base64 apart; ok is false for anything else.
-func dataURI(s string) (contentType, data string, ok bool) {
+// DataURI splits a data URI in base64. ok is false for anything else.
+func DataURI(s string) (contentType, data string, ok bool) {
 	s = strings.TrimSpace(s)
 	if len(s) < 5 || !strings.EqualFold(s[:5], "data:") {
 		return "", "", false
@@ -115,11 +113,11 @@ func dataURI(s string) (contentType, data string, ok bool) {
 	return header, s[comma+1:], ok
 }
 
-// plainBase64 gives base64 in the one form that the API takes: the standard
-// alphabet, padded, without line breaks. What is in that form already is not
-// copied, and what is no base64 comes back as it is.
-func plainBase64(s string) string {
-	if strings.Contains(s, "%") { // of a data URI
+// Base64 gives base64 in the form that the API takes: the standard alphabet, padded,
+// without line breaks. It does not copy a text in that form, and does not change a
+// text that is not base64.
+func Base64(s string) string {
+	if strings.Contains(s, "%") { // from a data URI
 		s = strings.NewReplacer("%2B", "+", "%2b", "+", "%2F", "/", "%2f", "/", "%3D", "=", "%3d", "=", "%0A", "", "%0a", "", "%0D", "", "%0d", "").Replace(s)
 	}
 	if strings.IndexByte(s, '\n') >= 0 || strings.IndexByte(s, ' ') >= 0 || strings.IndexByte(s, '\r') >= 0 || strings.IndexByte(s, '\t') >= 0 {
@@ -132,7 +130,7 @@ func plainBase64(s string) string {
 		s += "=="[:4-rest]
 	}
 	if n := len(s); n >= 4 && s[n-1] == '=' {
-		// Bits that stand for nothing may be set: they decode, but not strictly.
+		// Unused bits may be set. That decodes, but not strictly.
 		tail, err := base64.StdEncoding.DecodeString(s[n-4:])
 		if plain := base64.StdEncoding.EncodeToString(tail); err == nil && plain != s[n-4:] {
 			s = s[:n-4] + plain

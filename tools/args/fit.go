@@ -1,27 +1,37 @@
-package tools
+package args
 
 import (
 	"bytes"
-	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Hosts and models send arguments in other shapes than the schema has: null or ""
-// for what is left out, numbers as strings, lists as JSON text, maxRetrievals for
-// max_retrievals. fit makes them fit where they have one reading. It looks at
-// nothing that fits already: see validator.arguments.
+// maxShort is the longest string, in bytes, that may stand for a number, a boolean
+// or nothing.
+const maxShort = 200
 
-// longestRead is the longest string, in bytes, that is read as something else than
-// a string, other than JSON text.
-const longestRead = 200
+// hostNames are arguments that hosts add to every call, folded. Names that could be
+// meant for us are not among them: "expires_in" must not be dropped.
+var hostNames = []string{
+	"waitforprevious", "waitforprevioustools", "toolsummary", "toolaction", // Gemini CLI, Antigravity
+	"sessionid", "action", "chatinput", "toolcallid", "tool", "toolname", // n8n, LangChain
+	"securitycontext",                   // CrewAI
+	"securityrisk",                      // OpenHands
+	"requestheartbeat", "innerthoughts", // Letta
+	"randomstring", "dummy", // Cursor, for tools without required arguments
+	"taskprogress",          // Cline
+	"explanation", "reason", // Windsurf, Kiro, Claude Code
+	"runmanager", "callbacks", "config", "runtime", // LangChain
+	"cancellationtoken", "toolcontext", "requestid", "progresstoken", "signal", // AutoGen, ADK, SDKs
+}
 
-// fit gives the arguments in the shape of the schema, as far as they can be read
-// so. What can't is left as it is, for the check to name.
-func (s *shape) fit(args jsontext.Value) (jsontext.Value, error) {
+// fit brings arguments into the shape of the schema. What has no single meaning
+// stays as it is; Check then reports it.
+func (s *Schema) fit(args jsontext.Value) (jsontext.Value, error) {
 	args = bytes.TrimSpace(args)
 	switch args.Kind() {
 	case 'n':
@@ -36,21 +46,23 @@ func (s *shape) fit(args jsontext.Value) (jsontext.Value, error) {
 	if args.Kind() != '{' {
 		return args, nil
 	}
-	return s.fitObject(s.unwrapLink(args), true)
+	return s.fitObject(s.unwrapClaimURL(args), true)
 }
 
-func (s *shape) fitObject(object jsontext.Value, top bool) (jsontext.Value, error) {
+func (s *Schema) fitObject(object jsontext.Value, top bool) (jsontext.Value, error) {
 	out := append(make([]byte, 0, len(object)+64), '{')
-	given := map[string]string{} // the spelling of each member that is there
+	given := map[string]string{} // the name in the schema, and as it was written
 	var failed error
 	eachMember(object, func(quoted, value []byte) {
-		name := memberName(quoted)
+		name := unquote(quoted)
 		m := s.members[name]
 		if m == nil {
 			m = s.folded[fold(name)]
 		}
 		switch {
-		case m == nil && (strings.HasPrefix(name, "_") || top && addedByHost(name)), failed != nil:
+		case failed != nil:
+			return
+		case m == nil && (strings.HasPrefix(name, "_") || top && slices.Contains(hostNames, fold(name))):
 			return
 		case m != nil:
 			fitted, ok, err := m.fitValue(value)
@@ -61,33 +73,31 @@ func (s *shape) fitObject(object jsontext.Value, top bool) (jsontext.Value, erro
 				return // absent
 			}
 			if other, twice := given[m.name]; twice && other == name {
-				failed = argumentError(fmt.Sprintf("%q is given twice.", cut(name, 60)))
+				failed = errorf("%q is given twice.", cut(name, 60))
 			} else if twice {
-				failed = argumentError(fmt.Sprintf("%q and %q are the same argument: give one of them.", cut(other, 60), cut(name, 60)))
+				failed = errorf("%q and %q are the same argument: give one of them.", cut(other, 60), cut(name, 60))
 			}
 			given[m.name] = name
 			quoted, value = strconv.AppendQuote(nil, m.name), fitted
 		}
-		if len(out) > 1 {
-			out = append(out, ',')
-		}
-		out = append(append(append(out, quoted...), ':'), value...)
+		out = appendMember(out, quoted, value)
 	})
 	return append(out, '}'), failed
 }
 
-// fitValue gives a value as the schema wants it. Not ok: it stands for nothing.
-func (s *shape) fitValue(v jsontext.Value) (_ jsontext.Value, ok bool, _ error) {
-	kind := v.Kind()
-	if kind == 'n' {
+// fitValue gives a value as the schema wants it. ok is false for a value that
+// stands for an absent argument.
+func (s *Schema) fitValue(v jsontext.Value) (_ jsontext.Value, ok bool, _ error) {
+	switch {
+	case v.Kind() == 'n':
 		return nil, false, nil
-	}
-	if s.any {
+	case s.any:
 		return v, true, nil
 	}
-	switch s.kind {
+	switch s.types[0] {
 	case "string":
-		return s.fitString(v)
+		fitted, ok := s.fitString(v)
+		return fitted, ok, nil
 	case "integer", "boolean":
 		text, ok := shortText(v)
 		if !ok {
@@ -98,15 +108,13 @@ func (s *shape) fitValue(v jsontext.Value) (_ jsontext.Value, ok bool, _ error) 
 		}
 		return s.fitScalar(text, v), true, nil
 	case "array":
-		if kind == '"' {
-			if text, ok := shortText(v); ok && (text == "" || text == "null") {
-				return nil, false, nil
-			}
-			if text, ok := jsonIn(v); ok {
-				v, kind = text, text.Kind()
-			}
+		if text, ok := shortText(v); ok && (text == "" || text == "null") {
+			return nil, false, nil
 		}
-		switch kind {
+		if text, ok := jsonIn(v); ok {
+			v = text
+		}
+		switch v.Kind() {
 		case '{': // one item
 			item, _, err := s.item.fitValue(v)
 			return append(append([]byte("["), item...), ']'), true, err
@@ -125,7 +133,7 @@ func (s *shape) fitValue(v jsontext.Value) (_ jsontext.Value, ok bool, _ error) 
 	return v, true, nil
 }
 
-func (s *shape) fitItems(list jsontext.Value) (_ jsontext.Value, ok bool, failed error) {
+func (s *Schema) fitItems(list jsontext.Value) (_ jsontext.Value, ok bool, failed error) {
 	out := append(make([]byte, 0, len(list)+64), '[')
 	eachItem(list, func(v []byte) {
 		if len(out) > 1 {
@@ -133,7 +141,7 @@ func (s *shape) fitItems(list jsontext.Value) (_ jsontext.Value, ok bool, failed
 		}
 		fitted, ok, err := s.item.fitValue(v)
 		if !ok {
-			fitted = v // a list has no item that is absent
+			fitted = v // an item can't be absent
 		}
 		if failed == nil {
 			failed = err
@@ -143,40 +151,38 @@ func (s *shape) fitItems(list jsontext.Value) (_ jsontext.Value, ok bool, failed
 	return append(out, ']'), true, failed
 }
 
-func (s *shape) fitString(v jsontext.Value) (jsontext.Value, bool, error) {
+func (s *Schema) fitString(v jsontext.Value) (jsontext.Value, bool) {
 	switch v.Kind() {
 	case '0':
-		return quote(v), true, nil
+		return quote(v), true
 	case '{', '[':
 		if s.name == "claim_url" { // agents pass one on in an object
-			return quote(v), true, nil
+			return quote(v), true
 		}
-		return v, true, nil
 	case '"':
 		text, ok := shortText(v)
 		if !ok {
-			return v, true, nil
+			return v, true
 		}
-		if text == "" || text == "null" && s.words != nil {
-			return nil, false, nil
+		if text == "" || text == "null" && s.enum != nil {
+			return nil, false
 		}
 		if read := spellings[s.name]; read != nil {
 			text = read(text)
-			return quote([]byte(text)), text != "", nil
+			return quote([]byte(text)), text != ""
 		}
-		for _, w := range s.words {
-			if strings.EqualFold(text, w) {
-				return quote([]byte(w)), true, nil
+		for _, word := range s.enum {
+			if strings.EqualFold(text, word) {
+				return quote([]byte(word)), true
 			}
 		}
 	}
-	return v, true, nil
+	return v, true
 }
 
-// fitScalar reads a number or a boolean in a text; v is what it gives if it is
-// none.
-func (s *shape) fitScalar(text string, v jsontext.Value) jsontext.Value {
-	if s.kind == "boolean" {
+// fitScalar reads a number or a boolean from a text. It gives v if there is none.
+func (s *Schema) fitScalar(text string, v jsontext.Value) jsontext.Value {
+	if s.types[0] == "boolean" {
 		if low := strings.ToLower(text); low == "true" || low == "false" {
 			return jsontext.Value(low)
 		}
@@ -195,9 +201,9 @@ func (s *shape) fitScalar(text string, v jsontext.Value) jsontext.Value {
 	return v
 }
 
-// unwrapLink takes a claim URL out of the objects in which agents pass one on,
-// where such an object stands in place of the arguments.
-func (s *shape) unwrapLink(args jsontext.Value) jsontext.Value {
+// unwrapClaimURL accepts the objects in which agents pass a claim URL on, where
+// such an object stands in place of the arguments.
+func (s *Schema) unwrapClaimURL(args jsontext.Value) jsontext.Value {
 	if s.members["claim_url"] == nil {
 		return args
 	}
@@ -215,23 +221,9 @@ func (s *shape) unwrapLink(args jsontext.Value) jsontext.Value {
 	return args
 }
 
-func renameMember(object jsontext.Value, from, to string) jsontext.Value {
-	out := []byte{'{'}
-	eachMember(object, func(name, v []byte) {
-		if len(out) > 1 {
-			out = append(out, ',')
-		}
-		if memberName(name) == from {
-			name = strconv.AppendQuote(nil, to)
-		}
-		out = append(append(append(out, name...), ':'), v...)
-	})
-	return append(out, '}')
-}
-
 // shortText gives the text of a short string, without the space around it.
 func shortText(v jsontext.Value) (string, bool) {
-	if v.Kind() != '"' || len(v) > longestRead {
+	if v.Kind() != '"' || len(v) > maxShort {
 		return "", false
 	}
 	text, err := jsontext.AppendUnquote(nil, v)
@@ -256,7 +248,7 @@ func jsonIn(v jsontext.Value) (jsontext.Value, bool) {
 
 func quote(text []byte) jsontext.Value {
 	quoted, err := jsontext.AppendQuote(nil, text)
-	if err != nil { // it is not valid UTF-8: the check names the member
+	if err != nil { // it is not valid UTF-8, and Check reports the argument
 		return jsontext.Value(`""`)
 	}
 	return quoted
