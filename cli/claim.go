@@ -8,7 +8,7 @@ import (
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
-	"kubbi-mcp/tools"
+	"kubbi-mcp/tools/claims"
 	"kubbi-mcp/tools/files"
 )
 
@@ -42,11 +42,11 @@ func (c *claimCmd) Run(a *app) error {
 
 // show claims onto stdout.
 func (c *claimCmd) show(a *app, b *backend, url string) error {
-	saver, err := a.saver(b)
+	claimer, err := a.claimer(b)
 	if err != nil {
 		return err
 	}
-	got, err := saver.Pass(a.ctx, url, func(seen *kubbi.Inspected) error { return c.fitsStdout(a, seen) },
+	got, err := claimer.Pass(a.ctx, claims.Request{URL: url, Repeat: claims.RepeatAny}, func(seen *kubbi.Inspected) error { return c.fitsStdout(a, seen) },
 		func(got *kubbi.Spooled) error { return c.pass(a, got) })
 	if err != nil {
 		return claimFailed(err)
@@ -89,18 +89,18 @@ func (c *claimCmd) pass(a *app, got *kubbi.Spooled) error {
 	return a.print(text)
 }
 
-// saver makes claims whose payloads are not lost on the way.
-func (a *app) saver(b *backend) (*tools.Saver, error) {
+// claimer makes claims whose payloads are not lost on the way.
+func (a *app) claimer(b *backend) (*claims.Claimer, error) {
 	dir, err := a.dataDir()
 	if err != nil {
 		return nil, usage(err)
 	}
-	return tools.NewSaver(b.client, tools.NewState(dir), "", a.log), nil
+	return claims.New(b.client, claims.NewState(dir), "", a.log), nil
 }
 
 // claimFailed says what is left after a claim that failed.
 func claimFailed(err error) error {
-	_, counted := errors.AsType[*tools.Unsaved](err)
+	_, counted := errors.AsType[*claims.Unsaved](err)
 	if _, refused := errors.AsType[files.Refusal](err); refused && !counted {
 		return usagef("claim: %w; nothing was claimed", err)
 	}

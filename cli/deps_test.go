@@ -11,10 +11,11 @@ import (
 // of internal/, which anything may: design.md, "Folders". Tests are free.
 var imports = map[string][]string{
 	".":                    {"cli"},
-	"cli":                  {"kubbi", "kubbi/api", "relay", "relay/local", "relay/service", "relay/store", "relay/store/postgres", "relay/store/sqlite", "relay/webhook", "server", "tools", "tools/files"},
-	"server":               {"tools", "tools/files", "kubbi", "kubbi/api", "schemas"},
-	"tools":                {"tools/args", "tools/files", "kubbi", "kubbi/api"},
+	"cli":                  {"kubbi", "kubbi/api", "relay", "relay/local", "relay/service", "relay/store", "relay/store/postgres", "relay/store/sqlite", "relay/webhook", "server", "tools", "tools/claims", "tools/files"},
+	"server":               {"tools", "tools/claims", "tools/files", "kubbi", "kubbi/api", "schemas"},
+	"tools":                {"tools/args", "tools/claims", "tools/files", "kubbi", "kubbi/api"},
 	"tools/args":           {"tools/files", "kubbi/api", "schemas"},
+	"tools/claims":         {"tools/files", "kubbi", "kubbi/api"},
 	"tools/files":          {"kubbi/api"},
 	"schemas":              {},
 	"kubbi":                {"kubbi/api"},

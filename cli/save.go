@@ -4,7 +4,7 @@ import (
 	"strings"
 
 	"kubbi-mcp/kubbi/api"
-	"kubbi-mcp/tools"
+	"kubbi-mcp/tools/claims"
 	"kubbi-mcp/tools/files"
 )
 
@@ -29,12 +29,12 @@ type savedAnswer struct {
 // save claims into a file or a folder, as files.At says. What is there already,
 // and what can't be written, are found while no retrieval is spent.
 func (c *claimCmd) save(a *app, b *backend, url string) error {
-	saver, err := a.saver(b)
+	claimer, err := a.claimer(b)
 	if err != nil {
 		return err
 	}
 	bar := a.startBar("received")
-	got, written, err := saver.Save(tools.WithProgress(a.ctx, bar.progress), url, func() (*files.Batch, error) {
+	got, written, err := claimer.Save(a.ctx, claims.Request{URL: url, Repeat: claims.RepeatAny, Progress: bar.progress}, func() (*files.Batch, error) {
 		b, err := files.At(c.Output, c.Overwrite)
 		if err == nil && !a.cfg.AllowHidden {
 			b.Guard("Give --allow-hidden to write it, or, if it is one file, -o with a path for it")

@@ -10,7 +10,7 @@ import (
 	"syscall"
 
 	"kubbi-mcp/server"
-	"kubbi-mcp/tools"
+	"kubbi-mcp/tools/claims"
 	"kubbi-mcp/tools/files"
 )
 
@@ -58,7 +58,7 @@ func (c *serveCmd) Run(a *app) error {
 		}
 	}()
 	if data, err := a.dataDir(); err == nil {
-		tools.NewState(data).Sweep() // what a process that was killed has left
+		claims.NewState(data).Sweep() // what a process that was killed has left
 	}
 	serve := func(ctx context.Context) error { return a.serveStdio(ctx, b) }
 	if c.Transport == "http" {
@@ -92,7 +92,7 @@ func (a *app) serverConfig() (server.Config, error) {
 		Logger:     a.log,
 		Files:      files.Rules{Hidden: a.cfg.AllowHidden, Never: []string{data}},
 		MaxInline:  a.cfg.MaxInline,
-		State:      tools.NewState(data),
+		State:      claims.NewState(data),
 		Received:   true,
 	}, nil
 }

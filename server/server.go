@@ -17,6 +17,7 @@ import (
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/tools"
+	"kubbi-mcp/tools/claims"
 	"kubbi-mcp/tools/files"
 )
 
@@ -39,7 +40,7 @@ type Config struct {
 	Consents        *tools.Consents // remember which other folders the user allows when asked; nil: nobody is asked
 	Project         string          // the folder that the host works in, for which such a word is given; over stdio
 	MaxInline       int64           // the largest answer to a claim, in bytes; 0: tools.DefaultMaxInline
-	State           *tools.State    // keeps claims under way on disk; nil: in memory
+	State           *claims.State   // keeps claims under way on disk; nil: in memory
 	Received        bool            // clients are on this machine, and can read what is claimed into State's folder
 	Reach           func() string   // from where a claim URL that was made can be used; nil: nobody knows
 
@@ -53,7 +54,7 @@ type Server struct {
 	mcp        *mcpserver.MCPServer
 	client     *kubbi.Client
 	watcher    *watcher
-	saver      *tools.Saver
+	claimer    *claims.Claimer
 	marks      marks
 	asks       asks
 	ids        exactIDs
@@ -97,7 +98,7 @@ func New(cfg Config) (*Server, error) {
 		consents:   cfg.Consents,
 		project:    cfg.Project,
 		watcher:    newWatcher(cfg.Client, cfg.PollEvery, log),
-		saver:      tools.NewSaver(cfg.Client, cfg.State, cfg.Caller, cfg.Logger),
+		claimer:    claims.New(cfg.Client, cfg.State, cfg.Caller, cfg.Logger),
 		caller:     cfg.Caller,
 		metrics:    cfg.Metrics,
 		log:        cfg.Logger,
@@ -141,7 +142,7 @@ func New(cfg Config) (*Server, error) {
 		State:      cfg.State,
 		Caller:     cfg.Caller,
 		Received:   cfg.Received,
-		Saver:      s.saver,
+		Claims:     s.claimer,
 		Deliver:    onWritten,
 		Peer:       peerOf,
 		Observe:    s.called,
@@ -167,7 +168,7 @@ func New(cfg Config) (*Server, error) {
 // ended.
 func (s *Server) Close() {
 	s.watcher.close()
-	s.saver.Close()
+	s.claimer.Close()
 }
 
 // errInternal is all that a client learns of a panic.

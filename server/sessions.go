@@ -165,7 +165,7 @@ func (ss *sessions) remove(id string) {
 	}
 	s.end(true)
 	ss.c.server.watcher.drop(s.outbox.subscriber())
-	ss.c.server.saver.SessionEnded(s.id)
+	ss.c.server.claimer.SessionEnded(s.id)
 	s.outbox.close()
 	ss.h.cfg.Metrics.sessionClosed(s.transport())
 }

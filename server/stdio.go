@@ -57,7 +57,7 @@ func (s *Server) ServeStdio(ctx context.Context, stdin io.Reader, stdout io.Writ
 	defer s.metrics.sessionClosed("stdio")
 	defer session.outbox.close()
 	defer s.watcher.drop(session.outbox.subscriber())
-	defer s.saver.SessionEnded(session.SessionID())
+	defer s.claimer.SessionEnded(session.SessionID())
 	ctx = s.mcp.WithContext(ctx, session)
 	session.life = ctx
 	t := &stdio{

@@ -12,25 +12,26 @@ import (
 	mcpserver "github.com/mark3labs/mcp-go/server"
 
 	"kubbi-mcp/kubbi"
+	"kubbi-mcp/tools/claims"
 )
 
 // host is a client of a server of its own, in one session.
 type host struct {
 	*caller
-	saver *Saver
+	saver *claims.Claimer
 }
 
 func newHost(t *testing.T, client *kubbi.Client, state, who string) *host {
 	t.Helper()
 	h := &host{caller: &caller{s: mcpserver.NewMCPServer("test", "1")}}
-	var s *State
+	var s *claims.State
 	if state != "" {
-		s = NewState(state)
+		s = claims.NewState(state)
 	}
-	h.saver = NewSaver(client, s, who, nil)
+	h.saver = claims.New(client, s, who, nil)
 	t.Cleanup(h.saver.Close)
 	if err := Register(h.s, Config{
-		Client: client, State: s, Received: true, Caller: who, Saver: h.saver,
+		Client: client, State: s, Received: true, Caller: who, Claims: h.saver,
 		Peer:    func(context.Context) Peer { return Peer{Session: "one", Sent: time.Now()} },
 		Observe: func(_ context.Context, call Call) { h.outcome = call.Outcome },
 	}); err != nil {
@@ -78,7 +79,7 @@ func TestAgain(t *testing.T) {
 			if disk {
 				// A second process of hers, while the first one lives, is another agent.
 				start := time.Now()
-				if res := newHost(t, sender, state, "alice").call(t, "claim", plain); !res.IsError || time.Since(start) > claimPatience {
+				if res := newHost(t, sender, state, "alice").call(t, "claim", plain); !res.IsError || time.Since(start) > claims.Patience {
 					t.Errorf("another process gets %s after %s", textOf(t, res), time.Since(start))
 				}
 				res := alice.call(t, "claim", fmt.Sprintf(`{"claim_url":%q,"save_to":"received"}`, sent.ClaimURL))
@@ -170,29 +171,4 @@ func TestAgainWithoutGrace(t *testing.T) {
 	if res = h.call(t, "claim", again); !res.IsError {
 		t.Errorf("after it was saved: %s", textOf(t, res))
 	}
-}
-
-// TestGraceIsNotBegunAnew repeats a claim: the time in which it can be repeated ends
-// when that of the first claim does, since the relay counts from there.
-func TestGraceIsNotBegunAnew(t *testing.T) {
-	const grace = time.Minute
-	h := claimKeys{}
-	k, err := h.take(t.Context(), anyToken)
-	if err != nil {
-		t.Fatal(err)
-	}
-	k.begun = k.begun.Add(-20 * time.Second) // a slow answer
-	end := k.graceEnds(grace)
-	if left := time.Until(end); left > 40*time.Second {
-		t.Errorf("%s are left after 20 seconds", left)
-	}
-	k.answered("one", end)
-	again, err := h.take(t.Context(), anyToken)
-	if err != nil || !again.again() {
-		t.Fatalf("%+v, %v", again, err)
-	}
-	if got := again.graceEnds(grace); !got.Equal(end) {
-		t.Errorf("repeated, it ends at %s, not at %s", got, end)
-	}
-	again.drop()
 }

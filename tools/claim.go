@@ -2,6 +2,7 @@ package tools
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -10,8 +11,8 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 
 	"kubbi-mcp/kubbi"
-	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/tools/args"
+	"kubbi-mcp/tools/claims"
 	"kubbi-mcp/tools/files"
 )
 
@@ -45,10 +46,16 @@ func (t *toolset) claim() definition {
 			if in.Overwrite && in.SaveTo == "" {
 				return nil, args.Error("overwrite needs save_to.")
 			}
+			claim := t.claimInline
 			if in.SaveTo != "" {
-				return t.claimToFolder(ctx, in)
+				claim = t.claimToFolder
 			}
-			return t.claimInline(ctx, in)
+			res, err := claim(ctx, in)
+			if errors.Is(err, claims.ErrNoRepeat) {
+				err = args.Error("again: true repeats a claim that you made a moment ago, and there is none of this claim_url: " +
+					"it was never claimed by you, or its time to be repeated is over. Leave again out to claim it.")
+			}
+			return res, err
 		})
 	d.tool.Meta = mcp.NewMetaFromMap(map[string]any{"anthropic/maxResultSizeChars": maxResultChars(t.MaxInline)})
 	return d
@@ -61,22 +68,22 @@ func maxResultChars(maxInline int64) int64 {
 	return min(max(maxInline, least), most)
 }
 
-func (in claimInput) repeats() repeats {
+func (in claimInput) request(ctx context.Context) claims.Request {
+	req := claims.Request{URL: in.ClaimURL, Progress: progressOf(ctx)}
 	switch {
 	case in.Again:
-		return repeatOnly
+		req.Repeat = claims.RepeatOnly
 	case in.SaveTo != "":
-		return repeatGiven
-	default:
-		return repeatLost
+		req.Repeat = claims.RepeatAny
 	}
+	return req
 }
 
 // claimToFolder claims into a folder.
 func (t *toolset) claimToFolder(ctx context.Context, in claimInput) (*mcp.CallToolResult, error) {
-	got, saved, err := t.saver.save(ctx, in.ClaimURL, in.repeats(), func() (*files.Batch, error) {
+	got, saved, err := t.Claims.Save(ctx, in.request(ctx), func() (*files.Batch, error) {
 		if in.SaveTo == saveReceived && t.Received {
-			return t.saver.received()
+			return t.Claims.ReceivedFolder()
 		}
 		rules := t.rules(ctx)
 		b, err := rules.Into(in.SaveTo, in.Overwrite)
@@ -88,42 +95,44 @@ func (t *toolset) claimToFolder(ctx context.Context, in claimInput) (*mcp.CallTo
 	if err != nil {
 		return nil, err
 	}
-	return t.savedResult(ctx, in.ClaimURL, got, saved, "")
+	return t.savedResult(ctx, in, got, saved, "")
 }
 
-// claimInline claims into the answer, or says why not while nothing is spent.
+// claimInline claims into the answer. If the payload can't be shown, it says so before
+// a retrieval is spent.
 func (t *toolset) claimInline(ctx context.Context, in claimInput) (*mcp.CallToolResult, error) {
-	images := in.Images == imagesInline
-	key, seen, err := t.saver.begin(ctx, in.ClaimURL, in.repeats())
+	claim, err := t.Claims.Begin(ctx, in.request(ctx))
 	if err != nil {
 		return nil, err
 	}
-	if key.payload != nil {
-		return t.show(ctx, in, key, key.payload)
-	}
-	sized := true
-	if seen != nil {
+	defer claim.Close()
+	images, sized := in.Images == imagesInline, true
+	if claim.Seen != nil {
 		var why obstacle
-		if why, sized = t.obstacleOf(seen, images); why != "" {
-			key.unused()
-			return t.notClaimed(ctx, seen, why)
+		if why, sized = t.obstacleOf(claim.Seen, images); why != "" {
+			claim.Cancel()
+			return t.notClaimed(ctx, claim.Seen, why)
 		}
+		sized = sized || kubbi.IsSealed(claim.Seen)
 	}
-	got, large, done, err := t.saver.within(ctx, in.ClaimURL, t.answerLimit(sized || t.State == nil || kubbi.IsSealed(seen)), key, seen)
-	defer done()
+	small, large, err := claim.Receive(ctx, t.answerLimit(sized || t.State == nil), t.MaxInline-resultOverhead)
 	if err != nil {
 		return nil, err
 	}
 	if large != nil {
-		return t.showLarge(ctx, in, key, large)
+		return t.claimedInstead(ctx, in, claim, nil, large, tooLarge(resultOverhead+claims.Size(large), t.MaxInline))
 	}
-	return t.show(ctx, in, key, got)
+	left := t.remaining(ctx, in.ClaimURL, small.Burned, small.Remaining, small.RemainingKnown)
+	res, why := t.shown(small, left, images, claim.Left())
+	if why != "" {
+		return t.claimedInstead(ctx, in, claim, small, nil, why)
+	}
+	t.Deliver(ctx, claim.Shown(t.Peer(ctx).Session))
+	return res, nil
 }
 
-// answerLimit is up to which size the answer to a claim stands in memory. JSON and
-// base64 make of what may be shown no more than this, so that an answer that is
-// larger is not what inspect said. Where that said nothing, and there is a spool, all
-// that can't be shown goes there.
+// answerLimit is up to which size the answer to a claim stands in memory. If inspect
+// has told the size, the payload fits, and JSON and base64 make it no larger than this.
 func (t *toolset) answerLimit(sized bool) int64 {
 	if !sized {
 		return t.MaxInline
@@ -132,45 +141,53 @@ func (t *toolset) answerLimit(sized bool) int64 {
 	return longestEscape*t.MaxInline + besides
 }
 
-// show gives a claimed payload in the answer. What can't be shown although it
-// looked as if it could is saved, or kept for a claim with save_to.
-func (t *toolset) show(ctx context.Context, in claimInput, key *claimKey, got *kubbi.Claimed) (*mcp.CallToolResult, error) {
-	until := key.Until.Add(graceMargin)
-	if key.payload == nil {
-		until = key.graceEnds(got.Grace)
-		key.release = func() { got.ReleaseSoon(context.WithoutCancel(ctx)) }
-		if got.Grace <= 0 { // the service would not give it again
-			until, key.payload = time.Now().Add(graceUnknown), got
+// claimedInstead deals with a payload that was claimed, as small or large, and can't be
+// shown although inspect did not say so. It is saved in the server's own folder. The
+// plaintext of a sealed kubbi goes there only if the caller asks for it, so that claim
+// waits to be repeated.
+func (t *toolset) claimedInstead(ctx context.Context, in claimInput, claim *claims.Claim, small *kubbi.Claimed, large *kubbi.Spooled, why obstacle) (*mcp.CallToolResult, error) {
+	var metadata json.RawMessage
+	if large != nil {
+		metadata = large.Metadata
+	} else {
+		metadata = small.Metadata
+	}
+	switch {
+	case t.Received && !claims.IsSealed(metadata):
+		got, saved, err := claim.SaveReceived(ctx, small, large)
+		if err != nil {
+			return nil, err
 		}
+		return t.savedResult(ctx, in, got, saved, why)
+	case large != nil:
+		return nil, claim.NotShown(string(why), large)
+	default:
+		claim.Shown(t.Peer(ctx).Session)
+		return nil, &notShown{why: why, left: claim.Left(), received: t.Received}
 	}
-	left := t.remaining(ctx, in.ClaimURL, got.Burned, got.Remaining, got.RemainingKnown)
-	res, why := t.shown(got, left, in.Images == imagesInline, time.Until(until))
-	if why != "" {
-		return t.showLess(ctx, in, key, got, until, why)
-	}
-	key.answered(t.Peer(ctx).Session, until)
-	t.Deliver(ctx, func(written bool) { t.saver.keys.settled(key, written) })
-	return res, nil
 }
 
-// showLess deals with a claimed payload that can't be shown: it is saved in the
-// server's own folder. Plaintext of a sealed kubbi goes there only when the caller
-// asks for it, so its claim waits to be repeated.
-func (t *toolset) showLess(ctx context.Context, in claimInput, key *claimKey, got *kubbi.Claimed, until time.Time, why obstacle) (*mcp.CallToolResult, error) {
-	if !t.Received || kubbi.IsSealed(&kubbi.Inspected{InspectResponse: api.InspectResponse{Metadata: got.Metadata}}) {
-		key.answered(t.Peer(ctx).Session, until)
-		return nil, &notShown{why: why, left: time.Until(until), received: t.Received}
+// savedResult says where a payload was saved, and shows nothing of it. why says why it
+// was saved although nobody asked for it; "": somebody did.
+func (t *toolset) savedResult(ctx context.Context, in claimInput, got *kubbi.Spooled, saved []files.Saved, why obstacle) (*mcp.CallToolResult, error) {
+	out := manifestOf(got.ClaimResponse, t.remaining(ctx, in.ClaimURL, got.Burned, got.Remaining, got.RemainingKnown))
+	for i, f := range saved {
+		p := got.Parts[i]
+		out.Files = append(out.Files, claimedFile{
+			Name: f.Name, ContentType: p.ContentType, Role: p.Role, SizeBytes: f.Size, Path: f.Path, SHA256: f.SHA256,
+		})
 	}
-	parts, err := got.Spooled()
-	if err == nil {
-		var saved []files.Saved
-		if saved, err = t.saver.saveReceived(ctx, parts); err == nil {
-			key.arrived()
-			return t.savedResult(ctx, in.ClaimURL, parts, saved, why)
-		}
+	manifest, err := marshal(out)
+	if err != nil {
+		return nil, fmt.Errorf("encode claim: %w", err)
 	}
-	key.lost(until)
-	return nil, &Unsaved{Err: err, Grace: time.Until(until)}
+	said := "The payload was saved, and is not shown here."
+	if why != "" {
+		said = fmt.Sprintf("The payload can't be shown: %s. It was saved in this server's own folder, where it is kept for a day.", why)
+	}
+	return textResult(
+		piece{text: fmt.Sprintf("%s\n%s %s The manifest has the path of each file:\n", claimNotice, retrievalsLeft(out), said)},
+		piece{text: string(manifest)}), nil
 }
 
 // notShown says that a claim has counted, and that its payload can be had with
@@ -182,16 +199,6 @@ type notShown struct {
 }
 
 func (n *notShown) Error() string { return "claimed, but not shown: " + string(n.why) }
-
-// explain words it for a model.
-func (n *notShown) explain() string {
-	where := "a folder that your user allows"
-	if n.received {
-		where += ", or the word received for a folder of this server's own"
-	}
-	return fmt.Sprintf("The claim has counted, and the payload is not shown: %s. It is not lost: within %d seconds call claim again with save_to, %s; it counts once.",
-		n.why, int(n.left.Seconds()), where)
-}
 
 // obstacle says why a payload can't be given in an answer; "": it can.
 type obstacle string

@@ -12,6 +12,7 @@ import (
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/tools/args"
+	"kubbi-mcp/tools/claims"
 	"kubbi-mcp/tools/files"
 )
 
@@ -27,9 +28,8 @@ func Explain(tool string, err error) string {
 	if errors.As(err, &arg) {
 		return "Wrong arguments, nothing was done. " + string(arg) + " Correct them and call this tool again."
 	}
-	var counted interface{ explain() string } // an error of a claim that has counted
-	if errors.As(err, &counted) {
-		return counted.explain()
+	if text := afterClaim(err); text != "" {
+		return text
 	}
 	var refused files.Refusal
 	if errors.As(err, &refused) {
@@ -52,6 +52,38 @@ func Explain(tool string, err error) string {
 		// Its text is not ours to vouch for.
 		return "Something went wrong inside kubbi-mcp. The log on its stderr may say more; try again, or tell your user."
 	}
+}
+
+// afterClaim words the errors of a claim that has counted, "" for any other.
+func afterClaim(err error) string {
+	var unsaved *claims.Unsaved
+	var hidden *notShown
+	var given *claims.AlreadyClaimed
+	switch {
+	case errors.As(err, &unsaved):
+		text := "The payload was claimed and could not be saved: " + sentence(unsaved.Err.Error())
+		if unsaved.Grace > 0 {
+			text += fmt.Sprintf(" It is not lost: it can be had for %d seconds. Mend this, or choose another folder, and claim again with the same claim_url; it counts once.", int(unsaved.Grace.Seconds()))
+		}
+		switch {
+		case unsaved.Kept != "" && unsaved.Grace > 0:
+			text += fmt.Sprintf(" The service's answer, still sealed, is in %q for a day.", unsaved.Kept)
+		case unsaved.Kept != "":
+			text += fmt.Sprintf(" It is not lost: the service's answer, JSON with the payload in it, is in %q for a day; tell your user.", unsaved.Kept)
+		}
+		return text
+	case errors.As(err, &hidden):
+		where := "a folder that your user allows"
+		if hidden.received {
+			where += ", or the word received for a folder of this server's own"
+		}
+		return fmt.Sprintf("The claim has counted, and the payload is not shown: %s. It is not lost: within %d seconds call claim again with save_to, %s; it counts once.",
+			hidden.why, int(hidden.left.Seconds()), where)
+	case errors.As(err, &given):
+		return fmt.Sprintf("You have claimed this already, and its content was in the answer to that call; it was the last retrieval. "+
+			"If that content did not reach you whole, call claim again within %d seconds with again: true, or with save_to: it counts once.", int(given.Left.Seconds()))
+	}
+	return ""
 }
 
 // explain words a client error for a model: first what we say, then, behind a
@@ -213,9 +245,9 @@ func outcome(err error) string {
 	var kerr *kubbi.Error
 	var arg args.Error
 	var refused files.Refusal
-	var lost *Unsaved
+	var lost *claims.Unsaved
 	var hidden *notShown
-	var given *alreadyGiven
+	var given *claims.AlreadyClaimed
 	ours := !errors.As(err, &kerr)
 	switch {
 	case err == nil:

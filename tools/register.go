@@ -22,6 +22,7 @@ import (
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/tools/args"
+	"kubbi-mcp/tools/claims"
 	"kubbi-mcp/tools/files"
 )
 
@@ -44,13 +45,13 @@ type Config struct {
 	MaxInline int64
 	// State keeps claims under way on disk; nil: in memory, and then nothing can be
 	// saved by path. Caller says whose they are, where several share a state.
-	State  *State
+	State  *claims.State
 	Caller string
-	// Received says that the caller can read the state's folder for what is
-	// claimed, as it is on the same machine.
+	// Received says that the caller is on this machine, and can read the state's
+	// folder for claimed payloads.
 	Received bool
-	// Saver makes the claims; nil: one that is made of the fields above.
-	Saver *Saver
+	// Claims makes the claims; nil: a claimer made from the fields above.
+	Claims *claims.Claimer
 
 	// Reach says from where a claim URL that was made can be used; nil: nobody knows.
 	Reach func() string
@@ -125,11 +126,11 @@ func Register(s *mcpserver.MCPServer, cfg Config) error {
 	if cfg.MaxInline == 0 {
 		cfg.MaxInline = DefaultMaxInline
 	}
-	if cfg.Saver == nil {
-		cfg.Saver = NewSaver(cfg.Client, cfg.State, cfg.Caller, cfg.Logger)
+	if cfg.Claims == nil {
+		cfg.Claims = claims.New(cfg.Client, cfg.State, cfg.Caller, cfg.Logger)
 	}
 	cfg.Received = cfg.Received && cfg.State != nil
-	t := &toolset{Config: cfg, saver: cfg.Saver}
+	t := &toolset{cfg}
 	for _, d := range []definition{
 		t.send(), t.sendFiles(), t.inspect(), t.claim(), t.get(), t.list(), t.delete(),
 	} {
@@ -144,10 +145,7 @@ func Register(s *mcpserver.MCPServer, cfg Config) error {
 var prefixRule = regexp.MustCompile(`^[A-Za-z0-9_-]{0,32}$`)
 
 // toolset is what the handlers share.
-type toolset struct {
-	Config
-	saver *Saver
-}
+type toolset struct{ Config }
 
 // definition is one tool, ready to be added.
 type definition struct {
@@ -187,7 +185,7 @@ func define[In any](t *toolset, name, title, description string, h hints,
 	call := func(ctx context.Context, req mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		if name != "claim" && name != "inspect" { // those may belong to a claim whose answer was not seen
 			peer := t.Peer(ctx)
-			t.saver.keys.goneOn(peer.Session, peer.Sent)
+			t.Claims.ClientActive(peer.Session, peer.Sent)
 		}
 		var in In
 		if err := schema.Input.Read(req, &in); err != nil {

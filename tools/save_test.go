@@ -13,13 +13,13 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	mcpserver "github.com/mark3labs/mcp-go/server"
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/relay/relaytest"
+	"kubbi-mcp/tools/claims"
 	"kubbi-mcp/tools/files"
 )
 
@@ -37,15 +37,15 @@ func saver(t *testing.T, base, state, dir, who string, deliver func(context.Cont
 	}
 	c := &caller{s: mcpserver.NewMCPServer("test", "1")}
 	logger := slog.New(slog.NewTextHandler(&c.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	s := NewState(state)
-	claims := NewSaver(client, s, who, logger)
+	s := claims.NewState(state)
+	claims := claims.New(client, s, who, logger)
 	t.Cleanup(claims.Close)
 	if err := Register(c.s, Config{
 		Client:   client,
 		Logger:   logger,
 		Files:    files.Rules{Folders: []files.Folder{folder}},
 		State:    s,
-		Saver:    claims,
+		Claims:   claims,
 		Received: true,
 		Caller:   who,
 		Deliver:  deliver,
@@ -256,81 +256,6 @@ func TestHeldKeySurvives(t *testing.T) {
 		t.Errorf("%+v, %v", k, err)
 	}
 }
-
-// TestOneKeyAtATime gives two claims of one URL that are under way together a key
-// each, so that they count as two; the key of a process that has died is taken by
-// the next one.
-func TestOneKeyAtATime(t *testing.T) {
-	state := NewState(t.TempDir())
-	h := claimKeys{state: state, log: slog.New(slog.DiscardHandler)}
-	first, err := h.take(t.Context(), anyToken)
-	if err != nil {
-		t.Fatal(err)
-	}
-	second, err := h.take(t.Context(), anyToken)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if first.Key == second.Key || second.again() {
-		t.Error("two claims share a key")
-	}
-	second.drop()
-	key := first.Key
-	if err := first.close(); err != nil { // as the end of its process does
-		t.Fatal(err)
-	}
-	h = claimKeys{state: state, log: h.log}
-	third, err := h.take(t.Context(), anyToken)
-	if err != nil || third.Key != key || !third.again() {
-		t.Errorf("%+v, %v", third, err)
-	}
-	third.drop()
-	last, err := h.take(t.Context(), anyToken)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if last.Key == key || last.again() {
-		t.Errorf("%+v", last)
-	}
-	last.drop()
-}
-
-// TestClaimWaitsForAnother has a claim of a URL wait for one that is under way in
-// the same process, as for one whose client has gone: it gets its key, on disk and
-// in memory.
-func TestClaimWaitsForAnother(t *testing.T) {
-	for name, state := range map[string]*State{"on disk": NewState(t.TempDir()), "in memory": nil} {
-		t.Run(name, func(t *testing.T) {
-			h := claimKeys{state: state, log: slog.New(slog.DiscardHandler), patience: patience}
-			first, err := h.take(t.Context(), anyToken)
-			if err != nil {
-				t.Fatal(err)
-			}
-			taken := make(chan *claimKey)
-			go func() {
-				k, err := h.take(t.Context(), anyToken)
-				if err != nil {
-					t.Error(err)
-				}
-				taken <- k
-			}()
-			select {
-			case <-taken:
-				t.Fatal("the second claim did not wait")
-			case <-time.After(50 * time.Millisecond):
-			}
-			first.lost(time.Now().Add(time.Minute))
-			second := <-taken
-			if second.Key != first.Key || !second.again() || second.Given {
-				t.Errorf("the second claim has %+v", second)
-			}
-			second.drop()
-		})
-	}
-}
-
-// patience is how long a test waits for what must come.
-const patience = time.Minute
 
 // TestUnsavedIsClaimedAgain claims a sealed file, whose name is not known before,
 // where a file of that name is: it stays, and the same claim made again gives the

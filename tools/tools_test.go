@@ -18,6 +18,7 @@ import (
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/relay/relaytest"
+	"kubbi-mcp/tools/claims"
 )
 
 // caller calls tools as a server does.
@@ -246,7 +247,8 @@ func TestOutputIsChecked(t *testing.T) {
 		Logger:  slog.New(slog.NewTextHandler(&log, nil)),
 		Observe: func(context.Context, Call) {},
 		Peer:    func(context.Context) Peer { return Peer{} },
-	}, saver: NewSaver(nil, nil, "", nil)}, "delete", "", "", hints{},
+		Claims:  claims.New(nil, nil, "", nil),
+	}}, "delete", "", "", hints{},
 		func(context.Context, idInput) (*mcp.CallToolResult, error) {
 			return structured(map[string]string{"id": "x", "secret": "s3cr3t"})
 		})
