@@ -11,6 +11,7 @@ import (
 	mcpserver "github.com/mark3labs/mcp-go/server"
 
 	"kubbi-mcp/tools"
+	"kubbi-mcp/tools/consent"
 	"kubbi-mcp/tools/files"
 )
 
@@ -66,7 +67,7 @@ func (s *Server) folders(ctx context.Context, req mcp.CallToolRequest, need tool
 		if rules.Covers(path) {
 			continue
 		}
-		candidate, ok := rules.Candidate(path, need.Access == tools.Write)
+		candidate, ok := rules.Candidate(path, need.Access == consent.Write)
 		if !ok {
 			continue // the rules say why not
 		}
@@ -209,7 +210,7 @@ func (s *Server) askByAnswer(session *stdioSession, open []*question, in mcp.Mul
 func (s *Server) decide(session *stdioSession, p *pending, d decision) {
 	remembered := false
 	if d.allow && d.remember {
-		err := s.consents.Add(tools.Consent{Folder: p.candidate.Real, Access: p.access, Project: p.project, AllowedAt: time.Now()})
+		err := s.consents.Add(consent.Consent{Folder: p.candidate.Real, Access: p.access, Project: p.project, AllowedAt: time.Now()})
 		if err != nil {
 			s.log.Warn("that the user allows a folder is remembered for this session only", "error", err)
 		}

@@ -12,14 +12,14 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 
-	"kubbi-mcp/tools"
+	"kubbi-mcp/tools/consent"
 	"kubbi-mcp/tools/files"
 )
 
 // question is whether agents may use a folder.
 type question struct {
 	candidate files.Candidate
-	access    tools.Access
+	access    consent.Access
 	project   string // for which the answer is given
 	tool      string // that needs the folder
 	path      string // that it was given
@@ -39,7 +39,7 @@ func (q *question) id() string {
 // of its own.
 func (q *question) form() mcp.ElicitationParams {
 	what := "read the files in this folder and in those below it, and send them to others"
-	if q.access == tools.Write {
+	if q.access == consent.Write {
 		what = "save files into this folder and into those below it"
 	}
 	return mcp.ElicitationParams{
@@ -62,7 +62,7 @@ func (q *question) form() mcp.ElicitationParams {
 // folder is the one that was allowed, and no other that has taken its place. It is
 // made if it is missing.
 func (q *question) folder() (files.Folder, error) {
-	if q.access == tools.Write {
+	if q.access == consent.Write {
 		if err := os.MkdirAll(q.candidate.Real, 0o700); err != nil {
 			return files.Folder{}, files.Refusal(fmt.Sprintf("%q can't be made", q.candidate.Given))
 		}

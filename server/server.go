@@ -18,6 +18,7 @@ import (
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/tools"
 	"kubbi-mcp/tools/claims"
+	"kubbi-mcp/tools/consent"
 	"kubbi-mcp/tools/files"
 )
 
@@ -29,20 +30,20 @@ const DefaultMaxMessageBytes = 72 << 20
 // Config is what a Server needs. Client must be set.
 type Config struct {
 	Client          *kubbi.Client
-	Version         string          // shown to the host; "": dev
-	DefaultTTL      time.Duration   // of a kubbi sent without ttl_seconds; 0: one hour
-	Sealed          bool            // seal what is sent without a word on that
-	ToolPrefix      string          // put before every tool's name, as kubbi_
-	MaxMessageBytes int             // of one stdio message; 0: DefaultMaxMessageBytes
-	PollEvery       time.Duration   // between looks at kubbis that somebody has subscribed to; 0: one second
-	Logger          *slog.Logger    // nil: silent
-	Files           files.Rules     // what may be sent and saved by path; the zero value: nothing
-	Consents        *tools.Consents // remember which other folders the user allows when asked; nil: nobody is asked
-	Project         string          // the folder that the host works in, for which such a word is given; over stdio
-	MaxInline       int64           // the largest answer to a claim, in bytes; 0: tools.DefaultMaxInline
-	State           *claims.State   // keeps claims under way on disk; nil: in memory
-	Received        bool            // clients are on this machine, and can read what is claimed into State's folder
-	Reach           func() string   // from where a claim URL that was made can be used; nil: nobody knows
+	Version         string         // shown to the host; "": dev
+	DefaultTTL      time.Duration  // of a kubbi sent without ttl_seconds; 0: one hour
+	Sealed          bool           // seal what is sent without a word on that
+	ToolPrefix      string         // put before every tool's name, as kubbi_
+	MaxMessageBytes int            // of one stdio message; 0: DefaultMaxMessageBytes
+	PollEvery       time.Duration  // between looks at kubbis that somebody has subscribed to; 0: one second
+	Logger          *slog.Logger   // nil: silent
+	Files           files.Rules    // what may be sent and saved by path; the zero value: nothing
+	Consents        *consent.Store // remember which other folders the user allows when asked; nil: nobody is asked
+	Project         string         // the folder that the host works in, for which such a word is given; over stdio
+	MaxInline       int64          // the largest answer to a claim, in bytes; 0: tools.DefaultMaxInline
+	State           *claims.State  // keeps claims under way on disk; nil: in memory
+	Received        bool           // clients are on this machine, and can read what is claimed into State's folder
+	Reach           func() string  // from where a claim URL that was made can be used; nil: nobody knows
 
 	Caller  string                           // whose server it is, for logs; "": the process's own user
 	Metrics *Metrics                         // nil: none
@@ -59,7 +60,7 @@ type Server struct {
 	asks       asks
 	ids        exactIDs
 	files      files.Rules
-	consents   *tools.Consents
+	consents   *consent.Store
 	project    string
 	added      map[string]bool // tools that are not ours
 	caller     string

@@ -5,13 +5,14 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 
+	"kubbi-mcp/tools/consent"
 	"kubbi-mcp/tools/files"
 )
 
 // Need is what a call needs of this machine's files.
 type Need struct {
 	Tool   string // without the prefix
-	Access Access
+	Access consent.Access
 	Paths  []string // as they were given
 }
 
@@ -26,10 +27,12 @@ type Grant struct {
 // needing is an input with paths in it.
 type needing interface{ need() Need }
 
-func (in sendInput) need() Need { return Need{Tool: "send", Access: Read, Paths: onePath(in.Path)} }
+func (in sendInput) need() Need {
+	return Need{Tool: "send", Access: consent.Read, Paths: onePath(in.Path)}
+}
 
 func (in sendFilesInput) need() Need {
-	n := Need{Tool: "send_files", Access: Read}
+	n := Need{Tool: "send_files", Access: consent.Read}
 	for _, f := range in.Files {
 		n.Paths = append(n.Paths, onePath(f.Path)...)
 	}
@@ -40,7 +43,7 @@ func (in claimInput) need() Need {
 	if in.SaveTo == saveReceived { // the server's own folder
 		return Need{}
 	}
-	return Need{Tool: "claim", Access: Write, Paths: onePath(in.SaveTo)}
+	return Need{Tool: "claim", Access: consent.Write, Paths: onePath(in.SaveTo)}
 }
 
 func onePath(path string) []string {
