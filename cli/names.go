@@ -24,7 +24,7 @@ func (f *input) settleJSON() error {
 		return fmt.Errorf("read %s: %w", f.name, err)
 	}
 	if f.notJSON != "" {
-		f.contentType = files.Untyped(f.text)
+		f.contentType = files.DefaultType(f.text)
 	}
 	return nil
 }

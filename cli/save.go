@@ -26,7 +26,7 @@ type savedAnswer struct {
 	Expires  api.Time `json:"expires_at"`
 }
 
-// save claims into a file or a folder, as files.At says. What is there already,
+// save claims into a file or a folder, as files.NewBatchAt says. What is there already,
 // and what can't be written, are found while no retrieval is spent.
 func (c *claimCmd) save(a *app, b *backend, url string) error {
 	claimer, err := a.claimer(b)
@@ -35,7 +35,7 @@ func (c *claimCmd) save(a *app, b *backend, url string) error {
 	}
 	bar := a.startBar("received")
 	got, written, err := claimer.Save(a.ctx, claims.Request{URL: url, Repeat: claims.RepeatAny, Progress: bar.progress}, func() (*files.Batch, error) {
-		b, err := files.At(c.Output, c.Overwrite)
+		b, err := files.NewBatchAt(c.Output, c.Overwrite)
 		if err == nil && !a.cfg.AllowHidden {
 			b.Guard("Give --allow-hidden to write it, or, if it is one file, -o with a path for it")
 		}

@@ -90,7 +90,7 @@ func (a *app) serverConfig() (server.Config, error) {
 		ToolPrefix: a.cfg.ToolPrefix,
 		PollEvery:  a.pollEvery(),
 		Logger:     a.log,
-		Files:      files.Rules{Hidden: a.cfg.AllowHidden, Never: []string{data}},
+		Files:      files.Rules{Hidden: a.cfg.AllowHidden, Denied: []string{data}},
 		MaxInline:  a.cfg.MaxInline,
 		State:      claims.NewState(data),
 		Received:   true,

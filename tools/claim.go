@@ -86,7 +86,7 @@ func (t *toolset) claimToFolder(ctx context.Context, in claimInput) (*mcp.CallTo
 			return t.Claims.ReceivedFolder()
 		}
 		rules := t.rules(ctx)
-		b, err := rules.Into(in.SaveTo, in.Overwrite)
+		b, err := rules.NewBatch(in.SaveTo, in.Overwrite)
 		if err == nil && t.Received && !rules.Hidden {
 			b.Guard(`Claim with save_to: "received" to have it in a folder of this server's own. ` + files.CureServer + " for this folder.")
 		}

@@ -19,7 +19,7 @@ import (
 func (l *localFile) settleJSON() error {
 	why, err := l.notJSON()
 	if err == nil && why != "" {
-		l.Type = files.Untyped(l.Text)
+		l.Type = files.DefaultType(l.Text)
 		l.notef("%s %s, so it was sent as %s.", strconv.Quote(filepath.Base(l.Path)), why, l.Type)
 	}
 	return err

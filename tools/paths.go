@@ -39,7 +39,7 @@ func look(rules files.Rules, found files.Found) (*localFile, error) {
 		return nil, err
 	}
 	defer f.Close()
-	content, err := files.Look(found.Path, f)
+	content, err := files.Detect(found.Path, f)
 	if err != nil {
 		return nil, files.Refusal(fmt.Sprintf("%q can't be read", found.Path))
 	}

@@ -48,7 +48,7 @@ func check(batch *files.Batch, claim *Claim) error {
 	var names []string // those of a sealed payload are not known yet
 	if seen := claim.Seen; seen != nil && !kubbi.IsSealed(seen) {
 		if seen.Type == api.TypePackage {
-			batch.Named()
+			batch.Package()
 			for _, f := range seen.Files {
 				names = append(names, f.Name)
 			}
@@ -132,7 +132,7 @@ func (c *Claimer) ReceivedFolder() (*files.Batch, error) {
 	if err != nil {
 		return nil, c.unwritable("make a folder for a claim", err)
 	}
-	return files.Into(dir, false)
+	return files.NewBatch(dir, false)
 }
 
 // openBatch opens a batch and notes it in the journal, in case this process dies. The
@@ -166,9 +166,9 @@ func stage(ctx context.Context, batch *files.Batch, got *kubbi.Spooled) error {
 		return err
 	}
 	if got.Type == api.TypePackage {
-		batch.Named()
+		batch.Package()
 	}
-	if err := batch.CheckSafe(names); err != nil {
+	if err := batch.CheckGuarded(names); err != nil {
 		return err
 	}
 	for i, p := range got.Parts {

@@ -13,7 +13,7 @@ import (
 // staged is a batch that has written a file and not named it.
 func staged(t *testing.T, dir string) *files.Batch {
 	t.Helper()
-	b, err := files.Into(dir, false)
+	b, err := files.NewBatch(dir, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,7 +32,7 @@ func holding(t *testing.T, dir string) string {
 // save writes files, given as name=content, in one batch.
 func save(t *testing.T, dir string, overwrite bool, all ...string) ([]Saved, error) {
 	t.Helper()
-	b, err := Into(dir, overwrite)
+	b, err := NewBatch(dir, overwrite)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func TestBatchThatFails(t *testing.T) {
 		"name":      func(b *Batch) error { return b.Stage(t.Context(), "../b", strings.NewReader("x")) },
 		"device":    func(b *Batch) error { return b.Stage(t.Context(), "con.txt", strings.NewReader("x")) },
 	} {
-		b, err := Into(dir, false)
+		b, err := NewBatch(dir, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -125,12 +125,12 @@ func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 func TestCheckBeforeWriting(t *testing.T) {
 	top, r := tree(t, "in/there", "in/folder/")
-	b, err := r.Into("", false)
+	b, err := r.NewBatch("", false)
 	if err == nil {
 		b.Close()
 		t.Error("an empty path is taken")
 	}
-	b, err = r.Into(filepath.Join(top, "in"), false)
+	b, err = r.NewBatch(filepath.Join(top, "in"), false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +187,7 @@ func TestAttacksOnWriting(t *testing.T) {
 		"file/x": "not a folder", ".ssh": "--allow-hidden", "new/.git/hooks": "--allow-hidden", "CON": "device", "a\x00": "can't be seen",
 		"/": "outside", "~": "outside",
 	} {
-		b, err := r.Into(path, true)
+		b, err := r.NewBatch(path, true)
 		if err == nil {
 			b.Close()
 			t.Errorf("%q was opened", path)
@@ -219,7 +219,7 @@ func TestAttacksOnWriting(t *testing.T) {
 
 	// A folder that is swapped for a link after it was opened is the one that is
 	// written to, wherever it is now.
-	b, err := r.Into("later", false)
+	b, err := r.NewBatch("later", false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,43 +236,6 @@ func TestAttacksOnWriting(t *testing.T) {
 	}
 	if holding(t, out) != "secret=content of out/secret" || holding(t, filepath.Join(in, "moved")) != "new=x" {
 		t.Errorf("outside: %s", holding(t, out))
-	}
-}
-
-// TestRenameNew renames on file systems without hard links.
-func TestRenameNew(t *testing.T) {
-	dir := t.TempDir()
-	for _, name := range []string{"t", "f"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(name), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer root.Close()
-	f, err := root.Open(".")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	for _, rename := range []func(from, to string) error{
-		func(from, to string) error { return renameNoReplace(root, f, from, to) },
-		func(from, to string) error { return lookAndRename(root, from, to) },
-	} {
-		if err := rename("t", "f"); !errors.Is(err, fs.ErrExist) {
-			t.Errorf("over a file: %v", err)
-		}
-		if err := rename("t", "g"); err != nil {
-			t.Error(err)
-		}
-		if err := rename("g", "t"); err != nil {
-			t.Error(err)
-		}
-	}
-	if got := holding(t, dir); got != "f=f t=t" {
-		t.Error(got)
 	}
 }
 
@@ -306,7 +269,7 @@ func TestSwappedWhileWriting(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatalf("written %d times", written)
 		}
-		b, err := r.Into("sub", true)
+		b, err := r.NewBatch("sub", true)
 		if err != nil {
 			continue
 		}

@@ -200,19 +200,19 @@ func TestSpelled(t *testing.T) {
 	}
 }
 
-// TestNever refuses our own folder, by whatever name and whatever is allowed.
-func TestNever(t *testing.T) {
+// TestDenied refuses our own folder, by whatever name and whatever is allowed.
+func TestDenied(t *testing.T) {
 	top, r := tree(t, "in/a.txt", "in/data/api-key", "in/database")
 	data := filepath.Join(top, "in", "data")
 	link(t, data, filepath.Join(top, "moved"))
 	link(t, "data", filepath.Join(top, "in", "link"))
 	r.Hidden = true
 	for _, never := range []string{data, filepath.Join(top, "moved")} {
-		r.Never = []string{never}
+		r.Denied = []string{never}
 		for _, path := range []string{"data/api-key", "link/api-key", "./data/../data/api-key", "data", "data/*"} {
 			refusedRead(t, r, path, "")
 		}
-		if b, err := r.Into("data/new", false); err == nil {
+		if b, err := r.NewBatch("data/new", false); err == nil {
 			b.Close()
 			t.Error("saved among our own keys")
 		}

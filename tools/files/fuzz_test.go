@@ -96,7 +96,7 @@ func FuzzSavedNames(f *testing.F) {
 			t.Fatal(err)
 		}
 		r := Rules{Folders: []Folder{allowed}, Hidden: true}
-		b, err := r.Into(top, false)
+		b, err := r.NewBatch(top, false)
 		if err != nil {
 			t.Fatal(err)
 		}

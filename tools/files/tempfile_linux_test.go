@@ -13,7 +13,7 @@ import (
 func TestUnlinkableIsCopied(t *testing.T) {
 	for _, overwrite := range []bool{false, true} {
 		dir := t.TempDir()
-		b, err := Into(dir, overwrite)
+		b, err := NewBatch(dir, overwrite)
 		if err != nil {
 			t.Fatal(err)
 		}

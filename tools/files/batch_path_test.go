@@ -45,7 +45,7 @@ func TestAt(t *testing.T) {
 				t.Fatal(err)
 			}
 			names := []string{"a", "b"}[:n]
-			b, err := At(dir+"/"+c.path, false)
+			b, err := NewBatchAt(dir+"/"+c.path, false)
 			if err == nil {
 				if err = b.Check(names, false); err == nil {
 					var saved []Saved
@@ -75,7 +75,7 @@ func TestAt(t *testing.T) {
 			}
 		}
 	}
-	if b, err := At("", false); err == nil {
+	if b, err := NewBatchAt("", false); err == nil {
 		b.Close()
 		t.Error("an empty path is taken")
 	}
@@ -90,11 +90,11 @@ func TestAtNamed(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, "there"), []byte("old"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		b, err := At(dir+"/"+path, true)
+		b, err := NewBatchAt(dir+"/"+path, true)
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.Named()
+		b.Package()
 		saved, err := write(t, b, "a.png")
 		if err != nil || saved[0].Path != filepath.Join(dir, want) {
 			t.Errorf("%s: %+v, %v", path, saved, err)
@@ -115,7 +115,7 @@ func TestAtLate(t *testing.T) {
 		for _, overwrite := range []bool{false, true} {
 			dir := t.TempDir()
 			path := filepath.Join(dir, "new")
-			b, err := At(path, overwrite)
+			b, err := NewBatchAt(path, overwrite)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -152,7 +152,7 @@ func TestAtAgain(t *testing.T) {
 	for _, names := range [][]string{{"a"}, {"a", "b"}} {
 		path := filepath.Join(t.TempDir(), "new")
 		for range 2 {
-			b, err := At(path, false)
+			b, err := NewBatchAt(path, false)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -11,7 +11,7 @@ import (
 // anything is spent, and again when a file is to be written.
 func TestGuard(t *testing.T) {
 	_, r := tree(t, "in/server.key")
-	b, err := r.Into(r.Folders[0].Path, true)
+	b, err := r.NewBatch(r.Folders[0].Path, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -22,15 +22,15 @@ func TestGuard(t *testing.T) {
 		"GNUMakefile", "makefile", "kubeconfig", "known_hosts", "Directory.Build.targets", "evil.PTH", "Desktop.ini", "a.lnk", "a.searchConnector-ms", "go.work", "binding.gyp",
 	} {
 		for what, err := range map[string]error{
-			"Check":     b.Check([]string{"a.txt", name}, true),
-			"CheckSafe": b.CheckSafe([]string{"a.txt", name}),
-			"Stage":     b.Stage(t.Context(), name, strings.NewReader("x")),
+			"Check":        b.Check([]string{"a.txt", name}, true),
+			"CheckGuarded": b.CheckGuarded([]string{"a.txt", name}),
+			"Stage":        b.Stage(t.Context(), name, strings.NewReader("x")),
 		} {
 			if err == nil {
 				t.Errorf("%s takes %q", what, name)
 			}
 		}
-		if err := b.CheckSafe([]string{name}); err == nil || !strings.Contains(err.Error(), "--allow-hidden") {
+		if err := b.CheckGuarded([]string{name}); err == nil || !strings.Contains(err.Error(), "--allow-hidden") {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
@@ -38,7 +38,7 @@ func TestGuard(t *testing.T) {
 		"package.json", "Makefile", "Dockerfile", "claude.txt", "my-AGENTS.md", "key.txt", "server.key.txt", "id_rsa.pub", "go.mod",
 		"draft~1.txt", "…notes.txt", "résumé.pdf", "отчёт.csv", "environment.md", "AGENTS.md.txt", "main.rs", "compose.yml",
 	} {
-		if err := b.CheckSafe([]string{name}); err != nil {
+		if err := b.CheckGuarded([]string{name}); err != nil {
 			t.Error(err)
 		}
 	}
@@ -49,7 +49,7 @@ func TestGuard(t *testing.T) {
 		t.Errorf("in the folder: %v", all)
 	}
 	r.Hidden = true
-	allowed, err := r.Into(filepath.Join(r.Folders[0].Path, "sub"), false)
+	allowed, err := r.NewBatch(filepath.Join(r.Folders[0].Path, "sub"), false)
 	if err != nil {
 		t.Fatal(err)
 	}

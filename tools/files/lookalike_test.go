@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestSimilarNames finds the one file there is by a name that looks like its own.
-func TestSimilarNames(t *testing.T) {
+// TestLookalikes finds the one file there is by a name that looks like its own.
+func TestLookalikes(t *testing.T) {
 	const shot = "Screenshot 2026-01-01 at 10.00.00\u202fAM.png"
 	top, r := tree(t, "in/"+shot, "in/cafe\u0301/re\u0301sume\u0301.txt", "in/\u00c5ngstro\u0308m.txt", "in/全角\u3000空白.txt", "in/a\u00a0b/c\u2009d.txt",
 		"in/marked\u200f.docx", "in/John\u2019s.txt", "in/twin\u00e9.txt", "in/twine\u0301.txt", "in/two\u00a0faced.txt", "in/two\u2003faced.txt", "in/x.k\u00a0ey", "in/server.key", "in/.env")
@@ -60,7 +60,7 @@ func TestSimilarNames(t *testing.T) {
 	refusedRead(t, r, "\u00a0.env", "--allow-hidden")
 
 	for _, save := range []string{"caf\u00e9", "a b"} { // no second folder that looks the same
-		b, err := r.Into(filepath.Join(save, "new"), false)
+		b, err := r.NewBatch(filepath.Join(save, "new"), false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -75,9 +75,9 @@ func TestSimilarNames(t *testing.T) {
 	}
 }
 
-// TestSimilarFolder: an allowed folder's own name may be written otherwise, unless
+// TestLookalikeFolder: an allowed folder's own name may be written otherwise, unless
 // that is another folder.
-func TestSimilarFolder(t *testing.T) {
+func TestLookalikeFolder(t *testing.T) {
 	top, _ := tree(t, "Cafe\u0301\u00a01/a.txt", "B\u00a0C/a.txt", "B C/a.txt")
 	r := Rules{Folders: []Folder{folder(t, filepath.Join(top, "Cafe\u0301\u00a01")), folder(t, filepath.Join(top, "B\u00a0C"))}}
 	for _, path := range []string{"Cafe\u0301\u00a01/a.txt", "Caf\u00e9 1/a.txt", "B\u00a0C/a.txt"} {

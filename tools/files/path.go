@@ -9,11 +9,11 @@ import (
 	"strings"
 )
 
-// Spelled gives the path that a text stands for: a file URI, a path that begins
-// with ~ for the user's home, or the path itself. It is not made absolute.
-func Spelled(text string) (string, error) {
+// ParsePath reads a path that a user or agent wrote: a file URI, or a path, which may begin
+// with ~ for the user's home. It does not make it absolute.
+func ParsePath(text string) (string, error) {
 	if len(text) > len("file:") && strings.EqualFold(text[:len("file:")], "file:") {
-		return PathOfURI(text)
+		return PathFromURI(text)
 	}
 	if text == "~" || len(text) > 1 && text[0] == '~' && os.IsPathSeparator(text[1]) {
 		home, err := os.UserHomeDir()
@@ -25,9 +25,9 @@ func Spelled(text string) (string, error) {
 	return text, nil
 }
 
-// PathOfURI gives the path of a file URI, which has to be on this machine; on
-// Windows it may be on another one, as \\host\share.
-func PathOfURI(uri string) (string, error) {
+// PathFromURI gives the path of a file URI. The file must be on this machine; on Windows it
+// may be on another one, as \\host\share.
+func PathFromURI(uri string) (string, error) {
 	u, err := url.Parse(uri)
 	switch {
 	case err != nil || u.Opaque != "" || !strings.EqualFold(u.Scheme, "file"):

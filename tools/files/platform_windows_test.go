@@ -70,7 +70,7 @@ func TestShortNames(t *testing.T) {
 	}
 	if short := filepath.Base(windows.UTF16ToString(buf)); short != ".longer-than-eight" {
 		refusedRead(t, r, short+"/secret.txt", "short form")
-		if b, err := r.Into(short+"/new", false); err == nil {
+		if b, err := r.NewBatch(short+"/new", false); err == nil {
 			b.Close()
 			t.Error("saved by a short name")
 		}

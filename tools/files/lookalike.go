@@ -14,12 +14,12 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// A model often can't write a name as it is: macOS puts a narrow no-break space
-// into the names of screenshots, and keeps accents apart from their letters. So a
-// name that is not there finds the one that looks like it, if there is only one.
+// A model often can't write a name exactly: macOS puts a narrow no-break space into the
+// names of screenshots, and separates accents from their letters. So a name that does not
+// exist finds the one that looks like it, if there is only one.
 
-// lookOf gives the same text for names that look the same: they differ in kinds of
-// spaces and apostrophes, in their Unicode form, or in what can't be seen.
+// lookOf gives the same text for all names that look the same: they differ in kinds of
+// spaces and apostrophes, in their Unicode form, or in invisible characters.
 func lookOf(name string) string {
 	return norm.NFC.String(strings.Map(func(c rune) rune {
 		switch {
@@ -34,12 +34,12 @@ func lookOf(name string) string {
 	}, name))
 }
 
-// similar gives the one name in a folder that looks like name, which is not there;
-// "" if none does. Two are refused.
-func similar(dir *os.Root, name string) (string, error) {
+// lookalike gives the one name in a folder that looks like name, which does not exist; ""
+// if there is none. It refuses two.
+func lookalike(dir *os.Root, name string) (string, error) {
 	f, err := dir.Open(".")
 	if err != nil {
-		return "", nil // then the name is not there, as the caller knows
+		return "", nil // then the caller's error stays
 	}
 	defer f.Close()
 	look, found := lookOf(name), ""
@@ -62,14 +62,14 @@ func similar(dir *os.Root, name string) (string, error) {
 			return found, nil
 		}
 	}
-	return "", nil // too many names to say that it is the only one
+	return "", nil // there are too many names to know that it is the only one
 }
 
-// similarFolder finds the allowed folder that a path is in where no path begins
-// with the folder's exact name: one whose name looks the same.
-func (r Rules) similarFolder(path string) *spot {
+// lookalikeFolder finds the allowed folder that a path is in, if the path begins with a
+// text that looks like the folder's own path.
+func (r Rules) lookalikeFolder(path string) *location {
 	names := strings.Split(path, string(filepath.Separator))
-	var found *spot
+	var found *location
 	for _, f := range r.Folders {
 		for _, base := range []string{f.Path, f.real} {
 			wanted := strings.Split(base, string(filepath.Separator))
@@ -78,21 +78,21 @@ func (r Rules) similarFolder(path string) *spot {
 			}
 			given := strings.Join(names[:len(wanted)], string(filepath.Separator))
 			if info, err := os.Stat(given); err == nil && !isFolder(f, info) || err != nil && !errors.Is(err, fs.ErrNotExist) {
-				continue // it is another folder, and not allowed
+				continue // another folder exists there, and it is not allowed
 			}
 			if found != nil && found.folder.real != f.real && len(found.folder.real) == len(f.real) {
 				return nil // two look the same
 			}
 			if found == nil || len(f.real) < len(found.folder.real) {
-				found = &spot{folder: f, rel: filepath.Join(append([]string{"."}, names[len(wanted):]...)...)}
+				found = &location{folder: f, rel: filepath.Join(append([]string{"."}, names[len(wanted):]...)...)}
 			}
 		}
 	}
 	return found
 }
 
-// isFolder reports whether info is that of an allowed folder: macOS finds it by
-// both Unicode forms of its name.
+// isFolder reports whether info is that of an allowed folder: macOS finds a folder by both
+// Unicode forms of its name.
 func isFolder(f Folder, info fs.FileInfo) bool {
 	own, err := os.Stat(f.real)
 	return err == nil && os.SameFile(own, info)

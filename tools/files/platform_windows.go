@@ -2,6 +2,7 @@ package files
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -59,3 +60,24 @@ func wholeName(dir *os.Root, name string) error {
 // invalidName reports whether an error says that a name holds a character that
 // Windows allows in none, such as an asterisk.
 func invalidName(err error) bool { return errors.Is(err, windows.ERROR_INVALID_NAME) }
+
+const nonblock = 0
+
+// links is known only once a file is open: see onDisk.
+func links(fs.FileInfo) uint64 { return 1 }
+
+// onDisk refuses a file with a second name, unless hard links are allowed.
+func onDisk(f *os.File, hardLinks bool) error {
+	var info windows.ByHandleFileInformation
+	if err := windows.GetFileInformationByHandle(windows.Handle(f.Fd()), &info); err != nil {
+		return &os.PathError{Op: "stat", Path: f.Name(), Err: err}
+	}
+	if !hardLinks && info.NumberOfLinks > 1 {
+		return secondName(f.Name())
+	}
+	return nil
+}
+
+func openUnnamed(*os.File) (*os.File, error) { return nil, errors.ErrUnsupported }
+
+func linkUnnamed(_, _ *os.File, _ string) error { return errors.ErrUnsupported }

@@ -10,10 +10,10 @@ import (
 )
 
 // TestBatchWithAndWithoutNames writes in every way, with files that have no name
-// before Commit, where there are any, and with those that have a temporary one.
-// It comes to the same.
+// before Commit, where there are any, and with those that have a temporary one, and on
+// file systems with and without links. The result is the same.
 func TestBatchWithAndWithoutNames(t *testing.T) {
-	for _, noUnnamed := range []bool{false, true} {
+	for _, lacks := range []struct{ unnamed, links bool }{{}, {unnamed: true}, {links: true}, {unnamed: true, links: true}} {
 		for name, tc := range map[string]struct {
 			there     map[string]string
 			overwrite bool
@@ -36,15 +36,15 @@ func TestBatchWithAndWithoutNames(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			b, err := Into(dir, tc.overwrite)
+			b, err := NewBatch(dir, tc.overwrite)
 			if tc.as != "" {
 				b.Close()
-				b, err = At(filepath.Join(dir, tc.as), tc.overwrite)
+				b, err = NewBatchAt(filepath.Join(dir, tc.as), tc.overwrite)
 			}
 			if err != nil {
 				t.Fatal(err)
 			}
-			b.noUnnamed = noUnnamed
+			b.noUnnamed, b.noLinks = lacks.unnamed, lacks.links
 			for _, f := range tc.files {
 				if err := b.Stage(t.Context(), f, strings.NewReader(f)); err != nil {
 					t.Fatal(err)
@@ -62,11 +62,11 @@ func TestBatchWithAndWithoutNames(t *testing.T) {
 				t.Errorf("%s: close: %v", name, err)
 			}
 			if got := holding(t, dir); got != tc.want {
-				t.Errorf("%s, noUnnamed is %v: there is %q, want %q", name, noUnnamed, got, tc.want)
+				t.Errorf("%s, lacks %+v: there is %q, want %q", name, lacks, got, tc.want)
 			}
 			if tc.as == "sub" {
 				if got := holding(t, filepath.Join(dir, "sub")); got != "a=a b=b" {
-					t.Errorf("%s, noUnnamed is %v: in it is %q", name, noUnnamed, got)
+					t.Errorf("%s, lacks %+v: in it is %q", name, lacks, got)
 				}
 			}
 		}
@@ -77,7 +77,7 @@ func TestBatchWithAndWithoutNames(t *testing.T) {
 func TestStageThatFails(t *testing.T) {
 	for _, noUnnamed := range []bool{false, true} {
 		dir := t.TempDir()
-		b, err := Into(dir, false)
+		b, err := NewBatch(dir, false)
 		if err != nil {
 			t.Fatal(err)
 		}
