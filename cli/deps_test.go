@@ -12,7 +12,8 @@ import (
 var imports = map[string][]string{
 	".":                    {"cli"},
 	"cli":                  {"kubbi", "kubbi/api", "relay", "relay/local", "relay/service", "relay/store", "relay/store/postgres", "relay/store/sqlite", "relay/webhook", "server", "tools", "tools/claims", "tools/consent", "tools/files"},
-	"server":               {"tools", "tools/claims", "tools/consent", "tools/files", "kubbi", "kubbi/api", "schemas"},
+	"server":               {"server/transport", "tools", "tools/claims", "tools/consent", "tools/files", "kubbi", "kubbi/api", "schemas"},
+	"server/transport":     {},
 	"tools":                {"tools/args", "tools/claims", "tools/consent", "tools/files", "kubbi", "kubbi/api"},
 	"tools/args":           {"tools/files", "kubbi/api", "schemas"},
 	"tools/claims":         {"tools/files", "kubbi", "kubbi/api"},

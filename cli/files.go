@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"kubbi-mcp/internal/filename"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/tools/files"
@@ -92,7 +93,7 @@ func tooMany(paths []string, n, most int) error {
 		return usagef("these are %d files, and a package holds at most %d: send fewer, or one archive of them", n, most)
 	}
 	return usagef("%s and the folders in it hold %d files, and a package at most %d: send fewer, or one archive, as: tar -cz %s | kubbi-mcp send --name %s",
-		paths[0], n, most, paths[0], api.SafeFileName(filepath.Base(absolutely(paths[0]))+".tgz"))
+		paths[0], n, most, paths[0], filename.Safe(filepath.Base(absolutely(paths[0]))+".tgz"))
 }
 
 // absolutely is the absolute form of a path where there is one, so that "." has
@@ -208,10 +209,10 @@ func packageSources(inputs []input) ([]kubbi.Source, error) {
 	seen := map[string]string{}
 	for _, f := range inputs {
 		s := f.source()
-		if other, ok := seen[api.FoldFileName(s.Name)]; ok {
+		if other, ok := seen[filename.Fold(s.Name)]; ok {
 			return nil, usagef("%s and %s would have the same name in the package, %s; rename one, or send them one by one", other, f.from, s.Name)
 		}
-		seen[api.FoldFileName(s.Name)] = f.from
+		seen[filename.Fold(s.Name)] = f.from
 		out = append(out, s)
 	}
 	return out, nil

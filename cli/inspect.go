@@ -6,6 +6,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"kubbi-mcp/internal/untrusted"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
 )
@@ -40,7 +41,7 @@ func statusText(s api.Status) string {
 	if slices.Contains(api.KubbiStatuses, s) {
 		return string(s)
 	}
-	return api.Quote(string(s), 20)
+	return untrusted.Quote(string(s), 20)
 }
 
 func inspectText(seen *kubbi.Inspected) string {
@@ -61,10 +62,10 @@ func inspectText(seen *kubbi.Inspected) string {
 	for _, f := range seen.Files {
 		role := ""
 		if f.Role != nil {
-			role = ", " + api.Label(*f.Role, api.Roles...)
+			role = ", " + untrusted.Label(*f.Role, api.Roles...)
 		}
-		name := api.Plain(printable(f.Name), longestName)
-		rows = append(rows, row{"file", fmt.Sprintf("%s (%s, %s%s)", name, api.Label(f.ContentType), size(f.SizeBytes), role)})
+		name := untrusted.Line(printable(f.Name), longestName)
+		rows = append(rows, row{"file", fmt.Sprintf("%s (%s, %s%s)", name, untrusted.Label(f.ContentType), size(f.SizeBytes), role)})
 	}
 	return details(rows)
 }
@@ -107,7 +108,7 @@ func typeText(contentType string) string {
 	if contentType == "" {
 		return ""
 	}
-	return api.Label(contentType)
+	return untrusted.Label(contentType)
 }
 
 // jsonText is a JSON value, or "" for null and none.

@@ -61,7 +61,7 @@ func fileOfItsName(t *testing.T, path string) {
 // nameTable reads the names that kubbi/api tests its rule with.
 func nameTable(t *testing.T) (good, bad []string) {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join("..", "kubbi", "api", "testdata", "names.json"))
+	b, err := os.ReadFile(filepath.Join("..", "internal", "filename", "testdata", "names.json"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/lmittmann/tint"
 	"github.com/mattn/go-isatty"
 
-	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/internal/untrusted"
 )
 
 // logger gives the logger that the flags ask for. A server tells more by
@@ -61,7 +61,7 @@ func (a *app) printJSON(v any) error {
 	if err != nil {
 		return fmt.Errorf("write output: %w", err)
 	}
-	_, err = a.stdout.Write(append(api.SeenJSON(b), '\n'))
+	_, err = a.stdout.Write(append(untrusted.EscapeJSON(b), '\n'))
 	return wrapOutput(err)
 }
 
@@ -87,7 +87,7 @@ func printable(text string) string {
 		case '\n', '\t', '\u200c', '\u200d', '\u180e', '\ufe0e', '\ufe0f': // the last five are parts of letters and emoji in names
 			return true
 		}
-		return (unicode.IsPrint(r) || unicode.Is(unicode.Zs, r)) && !api.IsUnseen(r)
+		return (unicode.IsPrint(r) || unicode.Is(unicode.Zs, r)) && !untrusted.Invisible(r)
 	}
 	text = strings.ToValidUTF8(text, "\ufffd")
 	if strings.IndexFunc(text, func(r rune) bool { return !safe(r) }) < 0 {

@@ -20,8 +20,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/tink-crypto/tink-go/v2/streamingaead/subtle"
 
+	"kubbi-mcp/internal/filename"
 	"kubbi-mcp/internal/testkit"
-	"kubbi-mcp/kubbi/api"
 )
 
 // pageCase is what the claim page's code is to open, or JSON it is to read.
@@ -107,7 +107,7 @@ func TestPageOpensVectors(t *testing.T) {
 
 // TestPageKnowsNames: the claim page has the rule for names that the client has.
 func TestPageKnowsNames(t *testing.T) {
-	b, err := os.ReadFile(filepath.Join("..", "kubbi", "api", "testdata", "names.json"))
+	b, err := os.ReadFile(filepath.Join("..", "internal", "filename", "testdata", "names.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func TestPageKnowsNames(t *testing.T) {
 		cases = append(cases, pageCase{Name: name})
 	}
 	for _, bad := range table.Bad {
-		if !api.HostedFileName(bad.Name) { // another client may have sent that
+		if !filename.IsASCII(bad.Name) { // another client may have sent that
 			cases = append(cases, pageCase{Name: bad.Name})
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"golang.org/x/term"
 
+	"kubbi-mcp/internal/filename"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/tools/files"
@@ -68,7 +69,7 @@ func (c *sendCmd) read(a *app, p kubbi.SendParams) (posting, error) {
 // checkName refuses a name for a file that a package can't have, and gives one
 // that would do.
 func checkName(name string) error {
-	if would := api.SafeFileName(filepath.Base(name)); would != name {
+	if would := filename.Safe(filepath.Base(name)); would != name {
 		return usagef("--name %q is no name that every system can save; %q would do", name, would)
 	}
 	return nil

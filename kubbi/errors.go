@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode"
 
+	"kubbi-mcp/internal/untrusted"
 	"kubbi-mcp/kubbi/api"
 )
 
@@ -74,10 +75,10 @@ func (e *Error) Said() string {
 	default:
 		words = e.Message + ": " + words
 	}
-	if api.Plain(words, 1) == "" {
+	if untrusted.Line(words, 1) == "" {
 		return ""
 	}
-	return saidNotice + api.Quote(words, api.MaxWords)
+	return saidNotice + untrusted.Quote(words, untrusted.MaxQuote)
 }
 
 // Error gives the code, the status and the message. What a service says is quoted.

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"sync/atomic"
 
+	"kubbi-mcp/internal/filename"
 	"kubbi-mcp/internal/origin"
 	"kubbi-mcp/kubbi/api"
 )
@@ -13,14 +14,14 @@ import (
 // FileNames gives the names under which files of these names can go, in one
 // package, to the service that this client sends to: themselves to a relay of
 // ours, and to the hosted service, which takes ASCII names only, those of
-// api.HostedFileNames. A sender tells its user which names have changed.
+// filename.ToASCII. A sender tells its user which names have changed.
 //
 // A relay of ours says in its answer to GET /health that it takes every script
 // (api.HeaderFileNames). It is asked once, and only if a name needs it, so that no
 // payload is sent in vain. A service that does not say so gets ASCII names, which
 // every service takes. Sealed names are seen by no service, and need no change.
 //
-// Errors match ErrValidation for a name that api.FileNameFault refuses or that is
+// Errors match ErrValidation for a name that filename.Fault refuses or that is
 // there twice, and ErrNetwork.
 func (c *Client) FileNames(ctx context.Context, names []string) ([]string, error) {
 	if err := checkNames(names); err != nil {
@@ -28,7 +29,7 @@ func (c *Client) FileNames(ctx context.Context, names []string) ([]string, error
 	}
 	hosted := true
 	for _, name := range names {
-		hosted = hosted && api.HostedFileName(name)
+		hosted = hosted && filename.IsASCII(name)
 	}
 	if hosted {
 		return names, nil
@@ -40,7 +41,7 @@ func (c *Client) FileNames(ctx context.Context, names []string) ([]string, error
 	if every {
 		return names, nil
 	}
-	return api.HostedFileNames(names), nil
+	return filename.ToASCII(names), nil
 }
 
 // service is what is known of the service that a client sends to.
@@ -115,10 +116,10 @@ func (c *Client) askService(ctx context.Context) error {
 func checkNames(names []string) error {
 	limit, taken := api.DefaultLimits().FileNameBytes, make(map[string]int, len(names))
 	for i, name := range names {
-		if fault := api.FileNameFault(name, limit); fault != "" {
+		if fault := filename.Fault(name, limit); fault != "" {
 			return invalid("the name of file %d %s", i+1, fault)
 		}
-		fold := api.FoldFileName(name)
+		fold := filename.Fold(name)
 		if first, twice := taken[fold]; twice {
 			return invalid("file %d has the name of file %d, ignoring case and Unicode form: give it another one", i+1, first)
 		}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"kubbi-mcp/internal/content"
+	"kubbi-mcp/internal/filename"
 	"kubbi-mcp/kubbi/api"
 )
 
@@ -180,8 +182,8 @@ func plainFile(place int, f File) ([]byte, error) {
 // good even if Windows can't save it, as aux.h: another client may have sent it.
 // names are those of the files before it, folded.
 func fileFault(l api.RawFile, names map[string]bool) string {
-	switch name := api.FoldFileName(l.Name); {
-	case !api.HostedFileName(l.Name) && api.FileNameFault(l.Name, api.DefaultLimits().FileNameBytes) != "":
+	switch name := filename.Fold(l.Name); {
+	case !filename.IsASCII(l.Name) && filename.Fault(l.Name, api.DefaultLimits().FileNameBytes) != "":
 		return "has no valid name"
 	case names[name]:
 		return "has the name of another one, ignoring case and Unicode form"
@@ -189,7 +191,7 @@ func fileFault(l api.RawFile, names map[string]bool) string {
 		names[name] = true
 	}
 	switch {
-	case !api.IsMIME(l.ContentType):
+	case !content.IsMediaType(l.ContentType):
 		return "has no valid content type: it is type/subtype without parameters"
 	case l.Role != "" && !slices.Contains(api.Roles, l.Role):
 		return "has a role that is not one of " + strings.Join(api.Roles, ", ")

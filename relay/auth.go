@@ -19,16 +19,17 @@ const (
 	keyCacheSize = 4096
 )
 
-// HashSecret is how a store knows a claim token or an API key: its SHA-256.
+// HashSecret is the SHA-256 of a claim token or API key, which is all that a store
+// keeps of it.
 func HashSecret(s string) store.Hash { return sha256.Sum256([]byte(s)) }
 
-// KeyID names an API key where people and logs see it: key_ and the first 12
-// hexadecimal digits of its hash.
+// KeyID names an API key for people and logs: key_ and the first 12 hexadecimal
+// digits of its hash.
 func KeyID(h store.Hash) string { return "key_" + hex.EncodeToString(h[:6]) }
 
-// producer gives the request's API key, and counts the request against its
-// rate. It answers CodeUnauthorized if there is no valid one, in words that are
-// the same for every reason, and CodeRateLimited above the rate.
+// producer finds the API key of a request and counts the request against the key's
+// rate. Without a valid key it returns CodeUnauthorized, with one text for keys that
+// are unknown, expired and revoked; above the rate, CodeRateLimited.
 func (rl *Relay) producer(h http.Header, r *http.Request) (*store.APIKey, error) {
 	refuse := func(message string) (*store.APIKey, error) {
 		h.Set("WWW-Authenticate", "Bearer")
@@ -38,8 +39,8 @@ func (rl *Relay) producer(h http.Header, r *http.Request) (*store.APIKey, error)
 	if len(values) == 0 {
 		return refuse("an API key is needed: Authorization: Bearer kb_...")
 	}
-	scheme, key, _ := strings.Cut(values[0], " ")
-	key = strings.TrimSpace(key)
+	scheme, _, _ := strings.Cut(values[0], " ")
+	key := bearer(r)
 	if len(values) > 1 || !strings.EqualFold(scheme, "Bearer") || key == "" || len(key) > maxAPIKey {
 		return refuse("the Authorization header must be: Bearer kb_...")
 	}
@@ -50,33 +51,31 @@ func (rl *Relay) producer(h http.Header, r *http.Request) (*store.APIKey, error)
 	if err != nil {
 		return nil, err
 	}
-	r.SetPathValue(keyValue, KeyID(k.Hash))
-	return k, rl.meter(r.Context(), h, k)
+	r.SetPathValue(keyIDValue, KeyID(k.Hash))
+	return k, rl.countRequest(r.Context(), h, k)
 }
 
-// keyValue names the path value of a request that says whose API key it has:
-// no route has a wildcard of this name.
-const keyValue = "the id of its API key"
+// bearer is the text of a request's API key.
+func bearer(r *http.Request) string {
+	_, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	return strings.TrimSpace(key)
+}
 
-// validKey gives the key with that hash, store.ErrNotFound if there is none or
-// it is not valid any more. One that this relay has met before is no guess.
+// validKey looks up a key by its hash. A key that is unknown, expired or revoked is
+// store.ErrNotFound; an unknown one counts as a guess, unless this relay has met it
+// before.
 func (rl *Relay) validKey(r *http.Request, hash store.Hash) (*store.APIKey, error) {
 	now := rl.now()
 	k, fresh := rl.keys.get(hash, now)
 	if !fresh {
-		ask := func() (err error) {
-			k, err = rl.cfg.Store.APIKey(r.Context(), hash)
-			return err
-		}
+		known := k != nil
 		var err error
-		if k != nil {
-			err = ask()
-		} else {
-			err = rl.guessing(r, ask)
-		}
-		if err != nil {
+		if k, err = rl.cfg.Store.APIKey(r.Context(), hash); err != nil {
 			if errors.Is(err, store.ErrNotFound) {
 				rl.keys.remove(hash)
+				if !known {
+					err = rl.missed(rl.source(r), err)
+				}
 			}
 			return nil, err
 		}
@@ -88,21 +87,21 @@ func (rl *Relay) validKey(r *http.Request, hash store.Hash) (*store.APIKey, erro
 	return k, nil
 }
 
-// keyCache remembers keys: for keyCacheTime as they are, so that a stream of
-// creates does not read the same one over and over, and longer that they were
-// there.
+// keyCache remembers API keys. For keyCacheTime it answers for the store, so that a
+// stream of creates does not read the same key again and again. After that it only
+// remembers that the key was there.
 type keyCache struct {
 	mu sync.Mutex
 	m  map[store.Hash]cachedKey
 }
 
 type cachedKey struct {
-	key *store.APIKey // nobody changes it
+	key *store.APIKey // read-only
 	at  time.Time
 }
 
-// get gives the key as it was last seen, nil if it never was; fresh says
-// whether that is recent enough.
+// get returns the key as it was last read, nil if it never was. If fresh is false,
+// the store must be asked again.
 func (c *keyCache) get(h store.Hash, now time.Time) (k *store.APIKey, fresh bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

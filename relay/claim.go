@@ -6,205 +6,177 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
+	"net/netip"
 	"strconv"
-	"strings"
 	"time"
-
-	"github.com/go-json-experiment/json"
 
 	"kubbi-mcp/internal/atrest"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay/store"
 )
 
+// claimRequest is a consumer's request that may change a kubbi.
+type claimRequest struct {
+	token          token
+	idempotencyKey string       // empty: none
+	from           netip.Prefix // not valid: from within the process
+}
+
+func (rl *Relay) readClaim(r *http.Request) (req claimRequest, err error) {
+	req.from = rl.source(r)
+	if req.token, err = pathToken(r); err != nil {
+		return req, err
+	}
+	req.idempotencyKey, err = rl.idempotencyKey(r)
+	return req, err
+}
+
 const (
 	maxWholeAnswer = 64 << 10 // payload bytes up to which an answer is made whole before it is sent
 	answerBuffer   = 32 << 10
 )
 
-// claim answers POST /r/:token/claim. The payload is opened, encoded and sent
-// chunk by chunk, so that a large one never stands in memory whole.
+// claim answers POST /r/:token/claim. A large payload is opened, encoded and sent
+// chunk by chunk, so that it is never in memory whole.
 func (rl *Relay) claim(w http.ResponseWriter, r *http.Request) error {
 	h := w.Header()
-	c, err := rl.take(h, r)
+	c, err := rl.claimPayload(h, r)
 	if err != nil {
 		return err
 	}
 	defer c.close()
-	if acceptsRaw(r) {
-		return writeRaw(w, c)
-	}
-	if c.Size <= maxWholeAnswer {
-		var b bytes.Buffer
-		b.Grow(int(c.Size) + int(c.Size)/2 + 512) // base64, or a few escapes
-		if err := writeClaim(&b, c); err != nil {
+	out := bufio.NewWriterSize(clientWriter{w}, answerBuffer)
+	switch {
+	case quality(r, api.TypeRaw) > 0:
+		head, err := c.rawHead()
+		if err != nil {
 			return err
 		}
-		return writeJSON(w, http.StatusOK, b.Bytes())
-	}
-	h.Set("Content-Type", "application/json")
-	// Nothing is sent before the first chunk has opened, so that a payload that
-	// can't be opened is answered with an error.
-	b := bufio.NewWriterSize(clientWriter{w}, answerBuffer)
-	if err := writeClaim(b, c); err != nil {
-		return err
-	}
-	return b.Flush()
-}
-
-// acceptsRaw says whether a claim is to be answered in api.TypeRaw.
-func acceptsRaw(r *http.Request) bool {
-	for _, accept := range r.Header.Values("Accept") {
-		for part := range strings.SplitSeq(accept, ",") {
-			if t, params, err := mime.ParseMediaType(part); err == nil && t == api.TypeRaw && params["q"] != "0" {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// writeRaw answers a claim in api.TypeRaw.
-func writeRaw(w http.ResponseWriter, c *taken) error {
-	head := api.RawClaim{
-		ContentType: c.ContentType, Metadata: c.metadata, Burned: c.claimed.Burned,
-		CreatedAt: api.NewTime(c.CreatedAt), ExpiresAt: api.NewTime(c.ExpiresAt),
-	}
-	if c.Package {
-		head.Type = api.TypePackage
-		for _, f := range c.files {
-			head.Files = append(head.Files, api.RawFile{
-				Name: f.name, ContentType: f.contentType, SizeBytes: f.size, Role: f.role, Encoding: f.encoding,
-			})
-		}
-	} else {
-		head.ContentBytes = &c.Size
-	}
-	b, err := api.AppendRawHead(nil, head)
-	if err != nil {
-		return err
-	}
-	out := clientWriter{w}
-	begin := func() error { // once the first chunk has opened
-		h := w.Header()
 		h.Set("Content-Type", api.TypeRaw)
-		h.Set("Content-Length", strconv.FormatInt(int64(len(b))+c.Size, 10))
-		_, err := out.Write(b)
-		b = nil
-		return err
-	}
-	err = c.pieces(func(_ int, plain []byte) error {
-		if len(plain) == 0 {
-			return nil
+		h.Set("Content-Length", strconv.FormatInt(int64(len(head))+c.Size, 10))
+		_, _ = out.Write(head) // Flush returns its error
+		if err := c.copy(out, c.Size); err != nil {
+			return err
 		}
-		if b != nil {
-			if err := begin(); err != nil {
-				return err
-			}
+		if err := c.done(); err != nil {
+			return err
 		}
-		_, err := out.Write(plain)
-		return err
-	})
-	if err == nil && b != nil { // there is no payload but an empty one
-		err = begin()
+	case c.Size <= maxWholeAnswer:
+		var b bytes.Buffer
+		b.Grow(int(c.Size) + int(c.Size)/2 + 1024) // base64, or a few escapes
+		if err := c.writeJSON(&b); err != nil {
+			return err
+		}
+		h.Set("Content-Type", "application/json")
+		writeWhole(w, http.StatusOK, b.Bytes())
+		return nil
+	default:
+		h.Set("Content-Type", "application/json")
+		if err := c.writeJSON(out); err != nil {
+			return err
+		}
 	}
-	return err
+	return out.Flush()
 }
 
-// close gives up the payload.
-func (c *taken) close() { _ = c.claimed.Payload.Close() }
+// claimed is a claim that was counted, and what opens its payload.
+type claimed struct {
+	*opened
+	claim *store.Claimed
+	plain *atrest.Opener
+}
 
-// take claims, opens the record, and sets the headers that say so. The caller closes
-// what it gives.
-func (rl *Relay) take(h http.Header, r *http.Request) (*taken, error) {
-	t, err := pathToken(r)
+// claimPayload claims a kubbi and sets the headers of the answer. The caller closes
+// the result.
+func (rl *Relay) claimPayload(h http.Header, r *http.Request) (*claimed, error) {
+	req, err := rl.readClaim(r)
 	if err != nil {
 		return nil, err
 	}
-	key, err := rl.idempotencyKey(r)
-	if err != nil {
-		return nil, err
-	}
-	ckey := rl.claimKey(key)
+	key := rl.claimKey(req.idempotencyKey)
 	ring := rl.cfg.Keyring.Current()
-	var c *store.Claimed
-	err = rl.guessingWrite(r, t, key, func() (err error) {
-		c, err = rl.cfg.Store.Claim(r.Context(), t.key(), ckey, ring.IDs(), rl.now())
-		if errors.Is(err, store.ErrMasterKey) && rl.cfg.Keyring.Reload(r.Context()) == nil {
-			ring = rl.cfg.Keyring.Current() // another node may have had a new key first
-			c, err = rl.cfg.Store.Claim(r.Context(), t.key(), ckey, ring.IDs(), rl.now())
+	ctx := r.Context()
+	var counted *store.Claimed
+	err = rl.limitGuesses(ctx, req, func() (err error) {
+		counted, err = rl.cfg.Store.Claim(ctx, req.token.key(), key, ring.IDs(), rl.now())
+		if errors.Is(err, store.ErrMasterKey) && rl.cfg.Keyring.Reload(ctx) == nil {
+			ring = rl.cfg.Keyring.Current() // another node may have got a new key earlier
+			counted, err = rl.cfg.Store.Claim(ctx, req.token.key(), key, ring.IDs(), rl.now())
 		}
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	if c.Notify != nil || c.Burned {
+	if counted.Notify != nil || counted.Burned {
 		rl.wakeSender()
 	}
-	o, err := openClaimed(ring, c, t)
+	c, err := openClaimed(ring, counted, req.token)
 	if err != nil {
-		_ = c.Payload.Close()
+		_ = counted.Payload.Close()
 		return nil, err
 	}
 	h.Set(api.HeaderRemainingReads, api.Unlimited)
-	if left := remaining(o.Kubbi, c.Number); left != nil {
+	if left := remaining(c.Kubbi, counted.Number); left != nil {
 		h.Set(api.HeaderRemainingReads, strconv.Itoa(*left))
 	}
-	if ckey != nil {
+	if key != nil {
 		h.Set(api.HeaderClaimGrace, strconv.FormatInt(int64(rl.cfg.Grace/time.Second), 10))
 	}
-	return o, nil
+	return c, nil
 }
 
-// openClaimed opens what a claim has given.
-func openClaimed(ring *atrest.Keyring, c *store.Claimed, t token) (*taken, error) {
-	o, err := open(ring, &c.Kubbi)
+// openClaimed opens the record and the first chunk of the payload. So a payload that
+// does not open is an error before any of the answer is sent.
+func openClaimed(ring *atrest.Keyring, counted *store.Claimed, t token) (*claimed, error) {
+	o, err := open(ring, &counted.Kubbi)
 	if err != nil {
 		return nil, err
 	}
 	if o.wiped {
-		return nil, damaged(&c.Kubbi, "a claim has given no record")
+		return nil, damaged(o.Kubbi, "a claim has returned no record")
 	}
-	key, binding, err := payloadKey(ring, &c.Kubbi, t)
+	key, binding, err := payloadKey(ring, o.Kubbi, t)
 	if err != nil {
 		return nil, err
 	}
-	plain, err := key.Open(binding, c.Payload)
+	plain, err := key.Open(binding, counted.Payload)
 	if err != nil {
-		return nil, damaged(&c.Kubbi, "its size is none")
+		return nil, damaged(o.Kubbi, "its size is not valid")
 	}
-	return &taken{o, c, plain}, nil
+	c := &claimed{o, counted, plain}
+	if _, err := plain.Next(0); err != nil && err != io.EOF {
+		return nil, c.fault(err)
+	}
+	return c, nil
 }
 
-// release answers DELETE /r/:token/claim, our own route: the client has the
-// payload of the claim it made with that key, and the grace may end.
-func (rl *Relay) release(w http.ResponseWriter, r *http.Request) error {
-	t, err := pathToken(r)
-	if err != nil {
-		return err
-	}
-	key, err := rl.idempotencyKey(r)
-	if err != nil {
-		return err
-	}
-	if key == "" {
-		return invalid(api.HeaderIdempotencyKey + " must be that of the claim whose grace is to end")
-	}
-	err = rl.guessingWrite(r, t, key, func() error {
-		return rl.cfg.Store.Release(r.Context(), t.key(), HashSecret(key), rl.now())
-	})
-	// A release that is repeated finds nothing to end, and is done.
-	if err != nil && !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrOtherKey) {
-		return err
-	}
-	w.WriteHeader(http.StatusNoContent)
-	return nil
+// copy copies the next bytes of the payload.
+func (c *claimed) copy(w io.Writer, size int64) error {
+	_, err := io.CopyN(w, c.plain, size)
+	return c.fault(err)
 }
 
-// clientWriter keeps a client's going away apart from a fault of the relay.
+// done checks that the payload was whole and has no more bytes.
+func (c *claimed) done() error { return c.fault(c.plain.Done()) }
+
+// close gives up the payload.
+func (c *claimed) close() { _ = c.claim.Payload.Close() }
+
+// fault tells a payload that does not open from a store that does not answer, and
+// from a client that has gone.
+func (c *claimed) fault(err error) error {
+	if _, known := errors.AsType[*apiError](err); known || err == nil {
+		return err
+	}
+	if errors.Is(err, atrest.ErrOpen) || errors.Is(err, io.EOF) {
+		return damaged(c.Kubbi, "its payload does not open")
+	}
+	return fmt.Errorf("payload of a kubbi: %w", err)
+}
+
+// clientWriter tells a client that has gone from a fault of the relay.
 type clientWriter struct{ w io.Writer }
 
 func (c clientWriter) Write(b []byte) (int, error) {
@@ -215,44 +187,23 @@ func (c clientWriter) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// writeClaim writes the body of a claim's answer: an api.ClaimResponse.
-func writeClaim(w io.Writer, c *taken) error {
-	resp := api.ClaimResponse{
-		ContentType: c.ContentType, Metadata: c.metadata, Burned: c.claimed.Burned,
-		CreatedAt: api.NewTime(c.CreatedAt), ExpiresAt: api.NewTime(c.ExpiresAt),
-	}
-	hole := `"content":""`
-	if c.Package {
-		resp.Type, resp.FileCount, resp.Files = api.TypePackage, &c.FileCount, []api.ClaimedFile{}
-		hole = `"files":[]`
-	} else {
-		resp.Content = []byte(`""`)
-	}
-	before, after, err := split(resp, hole)
+// release answers DELETE /r/:token/claim, a route of our own: the client has received
+// the payload of the claim with that key, and the grace may end.
+func (rl *Relay) release(w http.ResponseWriter, r *http.Request) error {
+	req, err := rl.readClaim(r)
 	if err != nil {
 		return err
 	}
-	p := payloadWriter{w: w, c: c, part: -1}
-	p.put(before)
-	if err := p.copy(); err != nil {
+	if req.idempotencyKey == "" {
+		return invalid(api.HeaderIdempotencyKey + " must be that of the claim whose grace is to end")
+	}
+	err = rl.limitGuesses(r.Context(), req, func() error {
+		return rl.cfg.Store.Release(r.Context(), req.token.key(), HashSecret(req.idempotencyKey), rl.now())
+	})
+	// A repeated release finds nothing to end, which is no error.
+	if err != nil && !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrOtherKey) {
 		return err
 	}
-	p.put(after)
-	return p.err
-}
-
-// split encodes v and gives what stands before and after the empty value of
-// its member hole, which is where a payload is streamed. The members before it
-// are words of ours and restricted names, and a quote within a string would be
-// escaped, so the first match is the member.
-func split(v any, hole string) (before, after []byte, err error) {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return nil, nil, err
-	}
-	i := bytes.Index(b, []byte(hole))
-	if i < 0 {
-		return nil, nil, fmt.Errorf("answer has no member %s", hole)
-	}
-	return b[:i+len(hole)-2], b[i+len(hole):], nil
+	w.WriteHeader(http.StatusNoContent)
+	return nil
 }

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -14,157 +15,168 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// numberTries is how often a create is tried under another number, where a kubbi that
-// another process made in the same 250 ns has it.
-const numberTries = 8
+// createRequest is POST /api/v1/kubbis. Its body is not read yet.
+type createRequest struct {
+	*http.Request
+	by             *store.APIKey
+	idempotencyKey string // empty: none
+}
 
-// create answers POST /api/v1/kubbis. A repeated one, known by its
-// Idempotency-Key, gets the first answer again, as of then.
-func (rl *Relay) create(h http.Header, r *http.Request) (resp api.CreateResponse, err error) {
-	by, err := rl.producer(h, r)
-	if err != nil {
+func (rl *Relay) readCreate(h http.Header, r *http.Request) (req createRequest, err error) {
+	req.Request = r
+	if req.by, err = rl.producer(h, r); err != nil {
+		return req, err
+	}
+	req.idempotencyKey, err = rl.idempotencyKey(r)
+	return req, err
+}
+
+// maxTries is how often a create is tried, each time under another number. Another
+// process that creates a kubbi within the same 250 ns may have the same number.
+const maxTries = 8
+
+// create makes a kubbi. A repeated create, known by its Idempotency-Key, gets the
+// first answer again, as it was then.
+func (rl *Relay) create(ctx context.Context, _ http.Header, req createRequest) (resp api.CreateResponse, err error) {
+	if err := rl.reserveStorage(ctx, 0); err != nil {
 		return resp, err
 	}
-	key, err := rl.idempotencyKey(r)
-	if err != nil {
-		return resp, err
-	}
-	if err := rl.roomFor(r.Context(), 0); err != nil {
-		return resp, err
-	}
-	held := &share{of: rl.memory}
+	held := rl.bodies.reserve()
 	defer held.free()
-	ckey, request := rl.createKey(key, by.Owner)
-	d, err := rl.draft(r, rl.limitsOf(by), request, held)
+	key, request := rl.createKey(req.idempotencyKey, req.by.Owner)
+	d, err := rl.readDraft(req.Request, rl.limitsOf(req.by), request, held)
 	if err != nil {
 		return resp, err
 	}
 	defer d.close()
-	if err := rl.roomFor(r.Context(), d.size); err != nil {
+	if err := rl.reserveStorage(ctx, d.size); err != nil {
 		return resp, err
 	}
-	c := creation{rl: rl, by: by, draft: d, apiKey: apiKeyOf(r), key: key, ckey: ckey, request: request}
-	for try := range numberTries {
-		now := rl.now()
-		k, t, payload, err := c.seal(now, try)
+	for try := range maxTries {
+		a := attempt{rl: rl, req: req, draft: d, key: key, request: request, now: rl.now()}
+		payload, err := a.seal(try)
 		if err != nil {
 			return resp, err
 		}
-		replay, err := rl.cfg.Store.Create(r.Context(), k, payload, ckey, by.Quota, now)
+		replay, err := rl.cfg.Store.Create(ctx, a.kubbi, payload, key, req.by.Quota, a.now)
 		switch {
 		case errors.Is(err, store.ErrExists) && d.stream == nil:
 			continue
 		case errors.Is(err, store.ErrExists):
 			return resp, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 		case err != nil:
-			return resp, overQuota(err, by, now)
+			return resp, quotaError(err, req.by, a.now)
 		case replay != nil:
-			return rl.createdBefore(r, key, replay)
+			return rl.createdBefore(ctx, req.idempotencyKey, replay)
 		}
-		return rl.created(k, &record{d.files, d.metadata}, t), nil
+		return rl.createResponse(a.kubbi, d.metadata, a.token), nil
 	}
 	return resp, fmt.Errorf("%w: every number that was tried is in use", store.ErrUnavailable)
 }
 
-// creation is what all attempts at a create have.
-type creation struct {
+// attempt is one attempt at a create.
+type attempt struct {
 	rl      *Relay
-	by      *store.APIKey
+	req     createRequest
 	draft   *draft
-	apiKey  string
-	key     string           // Idempotency-Key; empty: none
-	ckey    *store.CreateKey // nil: none
-	request hash.Hash        // of all that was read of the body
+	key     *store.CreateKey // nil: not idempotent
+	request hash.Hash        // of what was read of the body
+	now     time.Time
+
+	kubbi *store.Kubbi
+	token token
 }
 
-// number gives the number of a new kubbi. After a first try it is some milliseconds
-// ahead, since another process may count up beside this one.
-func (c *creation) number(now time.Time, try int) (store.Number, error) {
+// number makes the number of the kubbi. After the first try it is some milliseconds
+// ahead, because another process may count up beside this one.
+func (a *attempt) number(try int) (store.Number, error) {
+	at := a.now
 	if try > 0 {
 		var b [2]byte
-		if _, err := io.ReadFull(c.rl.cfg.Rand, b[:]); err != nil {
+		if _, err := io.ReadFull(a.rl.cfg.Rand, b[:]); err != nil {
 			return 0, fmt.Errorf("make number: %w", err)
 		}
-		now = now.Add(time.Duration(try) * time.Duration(binary.BigEndian.Uint16(b[:])) * 100)
+		at = at.Add(time.Duration(try) * time.Duration(binary.BigEndian.Uint16(b[:])) * 100)
 	}
-	return c.rl.numbers.Next(now, c.rl.cfg.Rand)
+	return a.rl.numbers.Next(at, a.rl.cfg.Rand)
 }
 
-// seal makes a kubbi of the draft, and its sealed payload.
-func (c *creation) seal(now time.Time, try int) (k *store.Kubbi, t token, payload io.Reader, err error) {
-	rl, d := c.rl, c.draft
-	number, err := c.number(now, try)
-	if err != nil {
-		return nil, t, nil, err
-	}
-	if t, err = rl.newClaimToken(number); err != nil {
-		return nil, t, nil, err
-	}
-	ring := rl.cfg.Keyring.Current()
-	k = &store.Kubbi{
-		Owner: c.by.Owner, Token: t.key(), MasterKey: ring.Sealing(now),
-		Package: d.files != nil, ContentType: d.contentType, FileCount: len(d.files), Size: d.size,
-		MaxRetrievals: d.maxRetrievals, CreatedAt: now, ExpiresAt: now.Add(d.ttl),
-	}
-	if k.ID, err = number.ID(rl.cfg.Rand); err != nil {
-		return nil, t, nil, err
-	}
-	if _, err := io.ReadFull(rl.cfg.Rand, k.Secret[:]); err != nil {
-		return nil, t, nil, fmt.Errorf("make secret: %w", err)
-	}
-	if k.Record, err = rl.sealRecord(ring, k, &record{d.files, d.metadata}); err != nil {
-		return nil, t, nil, err
-	}
-	if d.notify != nil {
-		if k.Notify, err = rl.sealTarget(ring, k, d.notify, c.apiKey); err != nil {
-			return nil, t, nil, err
-		}
-	}
-	if c.ckey != nil {
-		if c.ckey.Answer, err = rl.sealAnswer(ring, c.key, k, t); err != nil {
-			return nil, t, nil, err
-		}
-	}
-	payload, err = c.payload(ring, k, t)
-	return k, t, payload, err
-}
-
-// payload gives the sealed payload. As it ends, the hash of the request is known.
-func (c *creation) payload(ring *atrest.Keyring, k *store.Kubbi, t token) (io.Reader, error) {
-	key, binding, err := payloadKey(ring, k, t)
+// seal makes the kubbi and its token, and returns its sealed payload.
+func (a *attempt) seal(try int) (payload io.Reader, err error) {
+	rl, d := a.rl, a.draft
+	number, err := a.number(try)
 	if err != nil {
 		return nil, err
 	}
-	plain := c.draft.plain()
-	if c.ckey != nil {
-		if c.draft.stream == nil {
-			c.request.Sum(c.ckey.Request[:0])
-		} else {
-			plain = &atEnd{plain, func() { c.request.Sum(c.ckey.Request[:0]) }}
+	if a.token, err = rl.newClaimToken(number); err != nil {
+		return nil, err
+	}
+	ring := rl.cfg.Keyring.Current()
+	k := &store.Kubbi{
+		Owner: a.req.by.Owner, Token: a.token.key(), MasterKey: ring.Sealing(a.now),
+		Package: d.files != nil, ContentType: d.contentType, FileCount: len(d.files), Size: d.size,
+		MaxRetrievals: d.maxRetrievals, CreatedAt: a.now, ExpiresAt: a.now.Add(d.ttl),
+	}
+	a.kubbi = k
+	if k.ID, err = number.ID(rl.cfg.Rand); err != nil {
+		return nil, err
+	}
+	if _, err := io.ReadFull(rl.cfg.Rand, k.Secret[:]); err != nil {
+		return nil, fmt.Errorf("make secret: %w", err)
+	}
+	if k.Record, err = rl.sealRecord(ring, k, record{Metadata: d.metadata, Files: d.files}); err != nil {
+		return nil, err
+	}
+	if d.notify != nil {
+		if k.Notify, err = rl.sealTarget(ring, k, d.notify, bearer(a.req.Request)); err != nil {
+			return nil, err
 		}
 	}
-	return key.Seal(c.rl.cfg.Rand, binding, plain)
+	if a.key != nil {
+		if a.key.Answer, err = rl.sealAnswer(ring, a.req.idempotencyKey, k, a.token); err != nil {
+			return nil, err
+		}
+	}
+	return a.payload(ring)
 }
 
-// atEnd is a reader that does something once it has ended, before it says so.
-type atEnd struct {
+// payload seals the payload. When it ends, the hash of the request is known.
+func (a *attempt) payload(ring *atrest.Keyring) (io.Reader, error) {
+	key, binding, err := payloadKey(ring, a.kubbi, a.token)
+	if err != nil {
+		return nil, err
+	}
+	plain := a.draft.payload()
+	if a.key != nil {
+		hashed := func() { a.request.Sum(a.key.Request[:0]) }
+		if a.draft.stream == nil {
+			hashed()
+		} else {
+			plain = &endReader{plain, hashed}
+		}
+	}
+	return key.Seal(a.rl.cfg.Rand, binding, plain)
+}
+
+// endReader calls a function before it reports its end.
+type endReader struct {
 	io.Reader
-	do func()
+	ended func()
 }
 
-func (r *atEnd) Read(p []byte) (int, error) {
+func (r *endReader) Read(p []byte) (int, error) {
 	n, err := r.Reader.Read(p)
 	if err == io.EOF {
-		r.do()
+		r.ended()
 	}
 	return n, err
 }
 
-// createdBefore is the answer to a create that is repeated. Where the kubbi is
-// wiped nothing tells its claim token any more: the answer is that of its end.
-func (rl *Relay) createdBefore(r *http.Request, key string, p *store.Replay) (resp api.CreateResponse, err error) {
+// createdBefore answers a repeated create. If the kubbi is wiped, nothing tells its
+// claim token any more, and the answer is how the kubbi has ended.
+func (rl *Relay) createdBefore(ctx context.Context, idempotencyKey string, p *store.Replay) (resp api.CreateResponse, err error) {
 	if p.Secret == (store.Secret{}) {
-		k, err := rl.cfg.Store.Get(r.Context(), p.Owner, p.ID, rl.now())
+		k, err := rl.cfg.Store.Get(ctx, p.Owner, p.ID, rl.now())
 		if err == nil {
 			err = k.Status.Err()
 		}
@@ -173,24 +185,23 @@ func (rl *Relay) createdBefore(r *http.Request, key string, p *store.Replay) (re
 		}
 		return resp, err
 	}
-	o, err := open(rl.ringWith(r.Context(), p.MasterKey), &p.Kubbi)
+	o, err := open(rl.keyringWith(ctx, p.MasterKey), &p.Kubbi)
 	if err != nil {
 		return resp, err
 	}
-	t, err := openAnswer(o, key, p.Answer)
+	t, err := openAnswer(o, idempotencyKey, p.Answer)
 	if err != nil {
 		return resp, err
 	}
-	return rl.created(&p.Kubbi, &o.record, t), nil
+	return rl.createResponse(&p.Kubbi, o.Metadata, t), nil
 }
 
-// created is the answer to a create.
-func (rl *Relay) created(k *store.Kubbi, r *record, t token) api.CreateResponse {
+func (rl *Relay) createResponse(k *store.Kubbi, metadata []byte, t token) api.CreateResponse {
 	count, size := packageOf(k)
 	return api.CreateResponse{
 		ID: k.ID, ClaimURL: rl.claimURL(t.text), ClaimToken: t.text, Status: statusOf(k),
 		ContentType: k.ContentType, FileCount: count, TotalSizeBytes: size,
-		MaxRetrievals: optional(k.MaxRetrievals), Metadata: r.metadata,
+		MaxRetrievals: optional(k.MaxRetrievals), Metadata: metadata,
 		CreatedAt: api.NewTime(k.CreatedAt), ExpiresAt: api.NewTime(k.ExpiresAt),
 	}
 }

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-json-experiment/json"
-
 	"kubbi-mcp/internal/atrest"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay/store"
@@ -20,10 +18,10 @@ import (
 type apiError struct {
 	code     api.Code
 	message  string
-	messages []string // with CodeValidation
+	messages []string // details
 
-	retryAfter time.Duration // when another attempt may do better; 0: nobody knows
-	cause      error         // for the log; nil: nobody need look there
+	retryAfter time.Duration // when the client may try again; 0: unknown
+	cause      error         // a fault, for the log; nil: nothing to log
 }
 
 func (e *apiError) Error() string {
@@ -36,14 +34,19 @@ func (e *apiError) Error() string {
 func (e *apiError) Unwrap() error { return e.cause }
 
 // fail makes an error for the client.
-func fail(code api.Code, message string) *apiError { return &apiError{code: code, message: message} }
+func fail(code api.Code, message string) error { return &apiError{code: code, message: message} }
+
+// failFor is fail for a refusal that ends after wait.
+func failFor(wait time.Duration, code api.Code, message string) error {
+	return &apiError{code: code, message: message, retryAfter: wait}
+}
 
 // faults collects what is wrong with a request.
 type faults []string
 
 func (f *faults) add(message string) { *f = append(*f, message) }
 
-// err is nil if there are none.
+// err is nil if there are no faults.
 func (f faults) err() error {
 	if len(f) == 0 {
 		return nil
@@ -58,53 +61,52 @@ func (f faults) err() error {
 // invalid makes a validation error of one fault.
 func invalid(message string) error { return faults{message}.err() }
 
-// What the client reads when an error says no more.
 const (
 	internalMessage    = "the relay failed; its log says why"
 	unavailableMessage = "the relay can't reach its store right now; try again"
-	ownMessage         = "the embedded relay can't use its data directory"
-	masterKeyMessage   = "this relay does not have the master key of this kubbi yet; try again"
+	ownUserMessage     = "the embedded relay can't use its data directory"
 	notFoundMessage    = "no such kubbi"
-	expiredMessage     = "this kubbi has expired: its TTL has passed"
-	burnedMessage      = "this kubbi was burned: it has been retrieved as often as it may be"
-	deletedMessage     = "this kubbi was deleted by its producer"
-	damagedMessage     = "this kubbi is damaged in the relay's store, or somebody has changed it there, so nothing of it is given out; ask its sender for a new one"
-	fullMessage        = "the relay's disk is full"
+	damagedMessage     = " is damaged in the relay's store, or somebody has changed it there, so nothing of it is given out; "
 )
 
-// forClient gives what of err the client may know; known is false if err is a
-// fault that only the log should tell.
-func forClient(err error) (e *apiError, known bool) {
-	switch {
-	case errors.As(err, &e):
-		return e, e.cause == nil
-	case errors.Is(err, store.ErrDamaged):
-		return &apiError{code: api.CodeDamaged, message: damagedMessage, cause: err}, false
-	case errors.Is(err, store.ErrFull):
-		return &apiError{code: api.CodeStorageFull, message: fullMessage + figures(err), cause: err}, false
-	case errors.Is(err, store.ErrNotFound):
-		return fail(api.CodeNotFound, notFoundMessage), true
-	case errors.Is(err, store.ErrExpired):
-		return fail(api.CodeExpired, expiredMessage), true
-	case errors.Is(err, store.ErrBurned):
-		return fail(api.CodeGone, burnedMessage), true
-	case errors.Is(err, store.ErrDeleted):
-		return fail(api.CodeGone, deletedMessage), true
-	case errors.Is(err, store.ErrKeyReused):
-		return fail(api.CodeConflict, "this Idempotency-Key was used before with another request"), true
-	case errors.Is(err, store.ErrMasterKey), errors.Is(err, atrest.ErrUnknownKey):
-		return fail(api.CodeUnavailable, masterKeyMessage), false
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return fail(api.CodeUnavailable, unavailableMessage), true
-	case errors.Is(err, store.ErrUnavailable):
-		return fail(api.CodeUnavailable, unavailableMessage), false
-	}
-	return fail(api.CodeInternal, internalMessage), false
+// answers maps errors to what the client reads. The first that matches counts.
+var answers = []struct {
+	is      error
+	code    api.Code
+	message string
+	fault   bool // of the relay: it is logged
+}{
+	{store.ErrDamaged, api.CodeDamaged, "this kubbi" + damagedMessage + "ask its sender for a new one", true},
+	{store.ErrFull, api.CodeStorageFull, "the relay's disk is full", true},
+	{store.ErrNotFound, api.CodeNotFound, notFoundMessage, false},
+	{store.ErrExpired, api.CodeExpired, "this kubbi has expired: its TTL has passed", false},
+	{store.ErrBurned, api.CodeGone, "this kubbi was burned: it has been retrieved as often as it may be", false},
+	{store.ErrDeleted, api.CodeGone, "this kubbi was deleted by its producer", false},
+	{store.ErrKeyReused, api.CodeConflict, "this Idempotency-Key was used before with another request", false},
+	{store.ErrMasterKey, api.CodeUnavailable, "this relay does not have the master key of this kubbi yet; try again", true},
+	{atrest.ErrUnknownKey, api.CodeUnavailable, "this relay does not have the master key of this kubbi yet; try again", true},
+	{context.Canceled, api.CodeUnavailable, unavailableMessage, false},
+	{context.DeadlineExceeded, api.CodeUnavailable, unavailableMessage, false},
+	{store.ErrUnavailable, api.CodeUnavailable, unavailableMessage, true},
 }
 
-// figures gives what a store says of a full disk behind store.ErrFull: numbers, as long
-// as there is no path among them, which is for the relay's own user alone.
-func figures(err error) string {
+// forClient is what the client may know of err. fault means that err belongs in the
+// log.
+func forClient(err error) (e apiError, fault bool) {
+	if known, ok := errors.AsType[*apiError](err); ok {
+		return *known, known.cause != nil
+	}
+	for _, a := range answers {
+		if errors.Is(err, a.is) {
+			return apiError{code: a.code, message: a.message}, a.fault
+		}
+	}
+	return apiError{code: api.CodeInternal, message: internalMessage}, true
+}
+
+// diskFigures are the figures that follow store.ErrFull in an error's text. A text with a
+// path is only for the relay's own user.
+func diskFigures(err error) string {
 	_, more, _ := strings.Cut(err.Error(), store.ErrFull.Error()+": ")
 	more, _, _ = strings.Cut(more, ": ")
 	if more == "" || strings.ContainsAny(more, `/\`) {
@@ -113,27 +115,30 @@ func figures(err error) string {
 	return ": " + more
 }
 
-// tellDamaged has the producer know which of its kubbis is damaged, and what to do.
-func tellDamaged(id string, err error) error {
+// damagedFor tells the producer which of its kubbis is damaged, and what to do.
+func damagedFor(id string, err error) error {
 	if !errors.Is(err, store.ErrDamaged) {
 		return err
 	}
-	return &apiError{code: api.CodeDamaged, cause: err, message: "kubbi " + id +
-		" is damaged in the relay's store, or somebody has changed it there, so nothing of it is given out; delete it, and send it again"}
+	return &apiError{code: api.CodeDamaged, cause: err, message: "kubbi " + id + damagedMessage + "delete it, and send it again"}
 }
 
-// answerError answers with an error, or cuts the answer off if it has begun.
+// answerError answers with an error. If the answer has begun, it is cut off.
 func (rl *Relay) answerError(w http.ResponseWriter, r *http.Request, err error) {
-	e, known := forClient(err)
-	if !known {
+	e, fault := forClient(err)
+	own := rl.cfg.OwnUser != nil && rl.cfg.OwnUser(r)
+	if fault {
 		rl.cfg.Logger.LogAttrs(r.Context(), slog.LevelError, "request failed",
-			slog.String("method", method(r)), slog.String("route", shape(r)), slog.Any("err", err))
+			slog.String("method", method(r)), slog.String("route", routePath(r)), slog.Any("err", err))
 	}
-	if e.code == api.CodeStorageFull && rl.cfg.Own != nil && rl.cfg.Own(r) {
-		e.messages = []string{e.cause.Error()}
-	}
-	if !known && e.cause == nil && rl.cfg.Own != nil && rl.cfg.Own(r) {
-		e = &apiError{code: e.code, message: ownMessage, messages: []string{err.Error()}}
+	switch {
+	case e.code == api.CodeStorageFull:
+		e.message += diskFigures(err)
+		if own {
+			e.messages = []string{err.Error()}
+		}
+	case fault && own && e.code != api.CodeDamaged:
+		e.message, e.messages = ownUserMessage, []string{err.Error()}
 	}
 	if rec, ok := w.(*recorder); ok {
 		if rec.status != 0 {
@@ -149,27 +154,28 @@ func (rl *Relay) answerError(w http.ResponseWriter, r *http.Request, err error) 
 	if wait > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(seconds(wait)))
 	}
-	if !wantsPage(r) {
-		WriteError(w, e.code, e.message, e.messages...)
-	} else if err := problemPage(w, r, e, err); err != nil {
+	if wantsPage(r) {
+		if err = problemPage(w, r, e, err); err == nil {
+			return
+		}
 		rl.cfg.Logger.LogAttrs(r.Context(), slog.LevelError, "page not written", slog.Any("err", err))
 	}
+	WriteError(w, e.code, e.message, e.messages...)
 }
 
-// AnswerError is WriteError for a request that may be a browser's, which gets a
+// AnswerError is WriteError for a request that may come from a browser, which gets a
 // page.
 func AnswerError(w http.ResponseWriter, r *http.Request, code api.Code, message string) {
-	if !wantsPage(r) || problemPage(w, r, fail(code, message), nil) != nil {
+	if !wantsPage(r) || problemPage(w, r, apiError{code: code}, nil) != nil {
 		WriteError(w, code, message)
 	}
 }
 
-// WriteError writes an error answer, for handlers around a relay that refuse a
-// request before it.
+// WriteError writes an error answer. It is for handlers around a relay that refuse a
+// request themselves.
 func WriteError(w http.ResponseWriter, code api.Code, message string, messages ...string) {
-	body, err := json.Marshal(api.ErrorBody{Error: code, Message: message, Messages: messages})
+	err := writeJSON(w, api.Statuses[code], api.ErrorBody{Error: code, Message: message, Messages: messages})
 	if err != nil { // a message that is not UTF-8
-		code, body = api.CodeInternal, []byte(`{"error":"internal_error","message":"the relay failed"}`)
+		_ = writeJSON(w, api.Statuses[api.CodeInternal], api.ErrorBody{Error: api.CodeInternal, Message: "the relay failed"})
 	}
-	_ = writeJSON(w, api.Statuses[code], body)
 }

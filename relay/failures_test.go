@@ -103,7 +103,7 @@ func newTroubled(t *testing.T) (*troubled, *relay.Relay, *httptest.Server, *lock
 	rl, err := relay.New(relay.Config{
 		Store: s, Keyring: keyring.Fixed(ring), Origin: "https://relay.test/", Logger: slog.New(slog.NewTextHandler(logged, nil)),
 		SweepEvery: 2 * time.Millisecond,
-		Own:        func(r *http.Request) bool { return r.Header.Get("X-Own-User") != "" },
+		OwnUser:    func(r *http.Request) bool { return r.Header.Get("X-Own-User") != "" },
 	})
 	if err != nil {
 		t.Fatal(err)

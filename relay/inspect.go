@@ -1,34 +1,44 @@
 package relay
 
 import (
+	"context"
+	"errors"
 	"net/http"
+	"net/netip"
 	"strconv"
 
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay/store"
 )
 
-// look finds the active kubbi of the request's claim token, and opens its record. It
-// counts nothing.
-func (rl *Relay) look(r *http.Request) (*opened, error) {
-	t, err := pathToken(r)
+// tokenRequest is a consumer's request that changes nothing.
+type tokenRequest struct {
+	token token
+	from  netip.Prefix // not valid: from within the process
+}
+
+func (rl *Relay) readToken(_ http.Header, r *http.Request) (req tokenRequest, err error) {
+	req.from = rl.source(r)
+	req.token, err = pathToken(r)
+	return req, err
+}
+
+// look finds the active kubbi of a claim token and opens its record. Nothing is
+// counted, except a guess.
+func (rl *Relay) look(ctx context.Context, req tokenRequest) (*opened, error) {
+	k, err := rl.cfg.Store.Inspect(ctx, req.token.key(), rl.now())
+	if errors.Is(err, store.ErrNotFound) {
+		err = rl.missed(req.from, err)
+	}
 	if err != nil {
 		return nil, err
 	}
-	var k *store.Kubbi
-	err = rl.guessing(r, func() (err error) {
-		k, err = rl.cfg.Store.Inspect(r.Context(), t.key(), rl.now())
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return open(rl.ringWith(r.Context(), k.MasterKey), k)
+	return open(rl.keyringWith(ctx, k.MasterKey), k)
 }
 
 // inspect answers GET /r/:token/inspect.
-func (rl *Relay) inspect(h http.Header, r *http.Request) (resp api.InspectResponse, err error) {
-	k, err := rl.look(r)
+func (rl *Relay) inspect(ctx context.Context, h http.Header, req tokenRequest) (resp api.InspectResponse, err error) {
+	k, err := rl.look(ctx, req)
 	if err != nil {
 		return resp, err
 	}
@@ -36,14 +46,14 @@ func (rl *Relay) inspect(h http.Header, r *http.Request) (resp api.InspectRespon
 	resp = api.InspectResponse{
 		ContentType: k.ContentType, FileCount: count, TotalSizeBytes: size, Status: statusOf(k.Kubbi),
 		MaxRetrievals: optional(k.MaxRetrievals), RetrievalCount: k.Retrievals,
-		Metadata: k.metadata, CreatedAt: api.NewTime(k.CreatedAt), ExpiresAt: api.NewTime(k.ExpiresAt),
+		Metadata: []byte(k.Metadata), CreatedAt: api.NewTime(k.CreatedAt), ExpiresAt: api.NewTime(k.ExpiresAt),
 	}
 	if k.Package {
 		resp.Type, resp.KubbiID = api.TypePackage, k.ID
 		resp.RemainingReads = api.SomeInt(remaining(k.Kubbi, k.Retrievals))
-		resp.Files = make([]api.FileDescriptor, len(k.files))
-		for i, f := range k.files {
-			resp.Files[i] = api.FileDescriptor{Name: f.name, ContentType: f.contentType, SizeBytes: f.size, Role: role(f)}
+		resp.Files = make([]api.FileDescriptor, len(k.Files))
+		for i, f := range k.Files {
+			resp.Files[i] = api.FileDescriptor{Name: f.Name, ContentType: f.ContentType, SizeBytes: f.SizeBytes, Role: role(f)}
 		}
 	} else {
 		h.Set(api.HeaderPayloadSize, strconv.FormatInt(k.Size, 10))
@@ -52,15 +62,12 @@ func (rl *Relay) inspect(h http.Header, r *http.Request) (resp api.InspectRespon
 }
 
 // preview answers GET /r/:token: what inspect says, and how to claim.
-func (rl *Relay) preview(h http.Header, r *http.Request) (api.InspectResponse, error) {
-	resp, err := rl.inspect(h, r)
+func (rl *Relay) preview(ctx context.Context, h http.Header, req tokenRequest) (api.InspectResponse, error) {
+	resp, err := rl.inspect(ctx, h, req)
 	if err != nil {
 		return resp, err
 	}
-	resp.Claim = &api.ClaimHint{
-		URL:    rl.claimURL(r.PathValue("token")) + api.SuffixClaim,
-		Method: http.MethodPost,
-	}
+	resp.Claim = &api.ClaimHint{URL: rl.claimURL(req.token.text) + api.SuffixClaim, Method: http.MethodPost}
 	if resp.Type == api.TypePackage {
 		resp.Claim.Message = "POST to this address to retrieve all files; it counts as one retrieval"
 	} else {
@@ -69,7 +76,7 @@ func (rl *Relay) preview(h http.Header, r *http.Request) (api.InspectResponse, e
 	return resp, nil
 }
 
-// remaining gives the retrievals left after that many, nil for unlimited.
+// remaining is how many retrievals are left after that many, nil for unlimited.
 func remaining(k *store.Kubbi, retrievals int) *int {
 	if k.MaxRetrievals == 0 {
 		return nil
@@ -78,9 +85,10 @@ func remaining(k *store.Kubbi, retrievals int) *int {
 	return &n
 }
 
-func role(f file) *string {
-	if f.role == "" {
+// role is nil, null on the wire, for none.
+func role(f api.RawFile) *string {
+	if f.Role == "" {
 		return nil
 	}
-	return &f.role
+	return &f.Role
 }

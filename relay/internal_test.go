@@ -69,7 +69,7 @@ func FuzzCreateBody(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		in := bytes.Clone(body)
 		wire, wireErr := decodeCreate(bytes.Clone(body), limits.Files)
-		d, err := validate(body, limits)
+		d, err := validate(body, false, limits)
 		if err != nil {
 			e, ok := err.(*apiError)
 			if !ok || e.code != api.CodeValidation || len(e.messages) == 0 {
@@ -90,7 +90,7 @@ func FuzzCreateBody(f *testing.F) {
 		}
 		var size int64
 		for i, part := range d.parts {
-			p := part.bytes
+			p := d.inMemory[i]
 			size += part.size
 			var raw jsontext.Value
 			if d.files == nil {
@@ -108,7 +108,7 @@ func FuzzCreateBody(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if d.files != nil && d.files[i].encoding != "" {
+			if d.files != nil && d.files[i].Encoding != "" {
 				if want, err = base64.StdEncoding.Strict().DecodeString(string(want)); err != nil {
 					t.Fatal(err)
 				}
@@ -125,11 +125,11 @@ func FuzzCreateBody(f *testing.F) {
 	})
 }
 
-// TestMaxBody checks that every content within the limits fits.
-func TestMaxBody(t *testing.T) {
+// TestMaxJSONBody checks that every content within the limits fits.
+func TestMaxJSONBody(t *testing.T) {
 	l := api.DefaultLimits()
 	body := int64(len(`{"content":"","content_type":"text/markdown","ttl_seconds":86400,"max_retrievals":2147483647,"metadata":}`))
-	if got := maxBody(l); got < 6*l.ContentBytes+6*int64(l.MetadataBytes)+body || got < l.PackageBytes/3*4+int64(l.Files)*int64(len(strings.Repeat("x", l.FileNameBytes))+400) {
+	if got := maxJSONBody(l); got < 6*l.ContentBytes+6*int64(l.MetadataBytes)+body || got < l.PackageBytes/3*4+int64(l.Files)*int64(len(strings.Repeat("x", l.FileNameBytes))+400) {
 		t.Errorf("a body may be %d bytes", got)
 	}
 }

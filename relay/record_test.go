@@ -9,10 +9,11 @@ import (
 	"time"
 
 	"kubbi-mcp/internal/atrest"
+	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay/store"
 )
 
-func sampleKubbi(t *testing.T) (*Relay, *atrest.Keyring, *store.Kubbi, *record) {
+func sampleKubbi(t *testing.T) (*Relay, *atrest.Keyring, *store.Kubbi, record) {
 	t.Helper()
 	random := bytes.NewReader(bytes.Repeat([]byte("0123456789abcdef"), 100))
 	now := time.Date(2026, 3, 28, 12, 0, 0, 0, time.UTC)
@@ -29,7 +30,9 @@ func sampleKubbi(t *testing.T) (*Relay, *atrest.Keyring, *store.Kubbi, *record) 
 		ID: id, Owner: "o", Token: store.Token{Number: number, Hash: store.Hash{1}}, MasterKey: ring.Sealing(now), Secret: store.Secret{2},
 		Package: true, FileCount: 2, Size: 7, MaxRetrievals: 3, CreatedAt: now, ExpiresAt: now.Add(time.Hour),
 	}
-	r := &record{metadata: []byte(`{"a":"é"}`), files: []file{{"a.txt", "text/plain", "data", "", 3}, {"b", "a/b", "", "base64", 4}}}
+	r := record{Version: recordVersion, Metadata: []byte(`{"a":"é"}`), Files: []api.RawFile{
+		{Name: "a.txt", ContentType: "text/plain", Role: "data", SizeBytes: 3}, {Name: "b", ContentType: "a/b", Encoding: "base64", SizeBytes: 4},
+	}}
 	rl := &Relay{cfg: Config{Rand: random}}
 	if k.Record, err = rl.sealRecord(ring, k, r); err != nil {
 		t.Fatal(err)
@@ -42,7 +45,7 @@ func sampleKubbi(t *testing.T) (*Relay, *atrest.Keyring, *store.Kubbi, *record) 
 func TestRecord(t *testing.T) {
 	_, ring, k, r := sampleKubbi(t)
 	o, err := open(ring, k)
-	if err != nil || !reflect.DeepEqual(&o.record, r) {
+	if err != nil || !reflect.DeepEqual(o.record, r) {
 		t.Fatalf("%v: %+v, want %+v", err, o, r)
 	}
 	for name, change := range map[string]func(k *store.Kubbi){
@@ -76,27 +79,35 @@ func TestRecord(t *testing.T) {
 	}
 	_, ring, k, _ = sampleKubbi(t)
 	k.Secret, k.Record, k.Status = store.Secret{}, nil, store.Burned
-	if o, err := open(ring, k); err != nil || !o.wiped || o.files != nil || o.metadata != nil {
+	if o, err := open(ring, k); err != nil || !o.wiped || o.Files != nil || o.Metadata != nil {
 		t.Errorf("a tombstone: %v", err)
 	}
 }
 
 // FuzzDecodeRecord reads anything as a record: what it takes must come back the same.
 func FuzzDecodeRecord(f *testing.F) {
-	f.Add((&record{}).encode())
-	f.Add((&record{metadata: []byte("{}"), files: []file{{"a", "b/c", "data", "base64", 1 << 40}}}).encode())
-	f.Add([]byte{})
-	f.Add([]byte{2, 0, 0})
-	f.Add([]byte{1, 0, 0xff, 0xff, 0xff, 0xff, 0x0f})
-	f.Add([]byte{1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
+	for _, r := range []record{{}, {Metadata: []byte("{}"), Files: []api.RawFile{{Name: "a", ContentType: "b/c", Role: "data", Encoding: "base64", SizeBytes: 1 << 40}}}} {
+		b, err := r.encode()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	for _, s := range []string{"", "null", "{}", `{"v":1}`, `{"v":2,"x":1}`, `{"v":2,"files":[{}]}`, `{"v":2,"metadata":{"a":1,"a":2}}`, `{"v":2}{}`, "\x01\x00\x00"} {
+		f.Add([]byte(s))
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := decodeRecord(b)
 		if err != nil {
 			return
 		}
-		again, err := decodeRecord(r.encode())
-		if err != nil || !reflect.DeepEqual(again, r) {
-			t.Errorf("%x: %+v, then %+v, %v", b, r, again, err)
+		again, err := r.encode()
+		if err != nil {
+			t.Fatalf("%s: %v", b, err)
+		}
+		same, err := decodeRecord(again)
+		if err != nil || !reflect.DeepEqual(same, r) {
+			t.Errorf("%s: %+v, then %+v, %v", b, r, same, err)
 		}
 	})
 }

@@ -1,10 +1,10 @@
 // Package relay is the Kubbi HTTP API over a store: routes, authentication,
-// validation and policy, as the vendor's API reference has them. The embedded
-// relay (package local) and a team relay are both this handler.
+// validation and policy, as the vendor's API reference describes them. The embedded
+// relay (package local) and a team's relay (package service) both serve this handler.
 //
-// A relay keeps no state of its own beyond a one-second cache of API keys, a
-// few requests of their rates taken in advance, and who has guessed: any number
-// of them may serve one store.
+// A relay keeps little state of its own: API keys for a second, a few requests of
+// each key's rate, and the wrong tokens and keys of each address. So any number of
+// relays may serve one store.
 package relay
 
 import (
@@ -31,37 +31,37 @@ const (
 	DefaultSweepEvery = 15 * time.Second
 )
 
-// Config is what a relay needs. Store, Keyring and Origin must be given.
+// Config configures a relay. Store, Keyring and Origin are required.
 type Config struct {
 	Store   store.Store // the caller closes it, after the last request and Run
-	Keyring Keyring     // the master keys; its caller keeps it up to date
-	Origin  string      // scheme and host of claim URLs, as http://127.0.0.1:7117
+	Keyring Keyring     // the master keys; the caller keeps them up to date
+	Origin  string      // scheme and host of claim URLs, such as http://127.0.0.1:7117
 
 	Limits     api.Limits    // zero: api.DefaultLimits
-	Grace      time.Duration // how long a create or claim with an idempotency key may be repeated; zero: DefaultGrace, negative: not at all
+	Grace      time.Duration // how long a create or claim with an idempotency key may be repeated; zero: DefaultGrace, negative: never
 	Retention  time.Duration // how long a tombstone stays; zero: DefaultRetention
-	SweepEvery time.Duration // between two sweeps of Run; not above zero: DefaultSweepEvery
+	SweepEvery time.Duration // longest time between two sweeps of Run; zero or less: DefaultSweepEvery
 
-	MaxStorage int64 // bytes of payloads in the store above which creates are refused, within what all its relays let in in some seconds; zero: no limit
+	MaxStorage int64 // bytes of payloads in the store above which creates are refused; zero: no limit. Relays of one store may pass it by what they accept within seconds
 
-	GuessLimit     int     // failed guesses of claim tokens and API keys in a minute that an address may make at this relay; zero: any number
-	TrustedProxies Proxies // whose word about a request's address is taken; zero: nobody's
+	GuessLimit     int     // wrong claim tokens and API keys that an address may try at this relay in a minute; zero: any number
+	TrustedProxies Proxies // reverse proxies whose headers tell a request's address; zero: none
 
-	Notify *webhook.Options // where webhook receipts may go that producers ask for; nil: nowhere, and asking is a fault
+	Notify *webhook.Options // where producers may have webhook receipts sent; nil: nowhere, and asking for them is a fault
 
-	Memory int64 // bytes that all requests together may hold of payloads, as those in JSON must be; a create beyond it is to come again; zero: DefaultMemory
+	BodyBudget int64 // bytes of bodies in JSON that all requests together may hold in memory; a create above it is told to try again; zero: DefaultBodyBudget
 
-	// Mark gives the last bytes of a claim token from those before them, so that it
-	// can be seen which relay made it: 128 random bits are left. nil: they are random
-	// as well, and there are 192.
-	Mark func(head []byte) [markBytes]byte
+	// TokenMark computes the last bytes of a claim token from the bytes before them,
+	// so that others can see which relay made it: 128 random bits are left. nil: the
+	// last bytes are random too, which makes 192.
+	TokenMark func(head []byte) [markBytes]byte
 
-	// Own tells whether a request is of the relay's own user, who is told why the
-	// store has failed, with its paths; nil: none is.
-	Own func(*http.Request) bool
+	// OwnUser reports whether a request comes from the user of this relay's data.
+	// That user may read why the store failed, with its paths; nil: nobody may.
+	OwnUser func(*http.Request) bool
 
-	AccessLog bool     // logs each request at info rather than debug, but for those to /health
-	Observer  Observer // is told of requests and sweeps; zero: nobody
+	AccessLog bool     // log each request at info rather than debug, except those to /health
+	Observer  Observer // is called after requests and sweeps; nil: nobody
 
 	Now    func() time.Time // zero: time.Now
 	Rand   io.Reader        // safe for concurrent use; zero: crypto/rand
@@ -72,16 +72,17 @@ type Config struct {
 type Relay struct {
 	cfg        Config
 	mux        *http.ServeMux
+	operations map[string]Operation // by the pattern of the mux
 	keys       keyCache
-	meters     meters
-	guesses    *guesses
-	room       room
+	rates      rateMeters
+	guesses    *guessLimit
+	stored     storageLimit
 	numbers    store.Numbers
-	memory     *memory                    // of bodies in JSON
-	pages      *memory                    // that are written
-	pageOrigin string                     // of the claim page, as browsers write it
-	sites      http.CrossOriginProtection // trusts nobody: see FromOtherSite
-	sender     *webhook.Sender            // nil: nobody is told of anything
+	bodies     *budget                    // of create bodies in JSON
+	pages      *budget                    // of pages that show a payload
+	pageOrigin string                     // origin of the claim page, as browsers write it
+	sites      http.CrossOriginProtection // trusts no other origin
+	sender     *webhook.Sender            // nil: no receipts are sent
 }
 
 // New makes a relay. A fault in cfg is an error.
@@ -108,8 +109,8 @@ func New(cfg Config) (*Relay, error) {
 	if cfg.SweepEvery <= 0 {
 		cfg.SweepEvery = DefaultSweepEvery
 	}
-	if cfg.Memory <= 0 {
-		cfg.Memory = DefaultMemory
+	if cfg.BodyBudget <= 0 {
+		cfg.BodyBudget = DefaultBodyBudget
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -120,15 +121,18 @@ func New(cfg Config) (*Relay, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	r := &Relay{cfg: cfg, memory: newMemory(cfg.Memory), pages: newMemory(min(cfg.Memory, maxPages)), guesses: newGuesses(cfg.GuessLimit), pageOrigin: browserOrigin(cfg.Origin)}
-	if cfg.Notify != nil {
-		r.sender = webhook.New(webhook.Config{Options: *cfg.Notify, Store: cfg.Store, Open: r.openNotice, Now: r.now, Logger: cfg.Logger})
+	rl := &Relay{
+		cfg: cfg, guesses: newGuessLimit(cfg.GuessLimit), pageOrigin: browserOrigin(cfg.Origin),
+		bodies: newBudget(cfg.BodyBudget), pages: newBudget(min(cfg.BodyBudget, maxPages)),
 	}
-	r.mux = r.routes()
-	return r, nil
+	if cfg.Notify != nil {
+		rl.sender = webhook.New(webhook.Config{Options: *cfg.Notify, Store: cfg.Store, Open: rl.openNotice, Now: rl.now, Logger: cfg.Logger})
+	}
+	rl.makeMux()
+	return rl, nil
 }
 
-// ParseOrigin gives the origin of claim URLs that a URL without a path names.
+// ParseOrigin reads the origin of claim URLs: a URL without a path.
 func ParseOrigin(text string) (string, error) {
 	u, err := url.Parse(text)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil ||
@@ -138,20 +142,22 @@ func ParseOrigin(text string) (string, error) {
 	return u.Scheme + "://" + u.Host, nil
 }
 
-// now is the time as stores and the API keep it.
+// now is the time with the precision that stores and the API keep.
 func (rl *Relay) now() time.Time { return rl.cfg.Now().UTC().Truncate(time.Millisecond) }
 
-// claimURL is the claim URL of a token.
 func (rl *Relay) claimURL(token string) string { return rl.cfg.Origin + api.PathClaim + token }
 
-// idempotent says whether repeated requests are recognised at all.
-func (rl *Relay) idempotent() bool { return rl.cfg.Grace > 0 }
+// storeTimeout bounds a call that only asks about the store's state.
+const storeTimeout = 2 * time.Second
 
-// ping asks the store whether it can be read, and waits a short time only.
-func (rl *Relay) ping(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+// health answers GET /health.
+func (rl *Relay) health(w http.ResponseWriter, r *http.Request) error {
+	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
 	defer cancel()
-	return rl.cfg.Store.Ping(ctx)
+	status, body := http.StatusOK, api.Health{Status: "ok", Database: "connected", Timestamp: api.NewTime(rl.now())}
+	if err := rl.cfg.Store.Ping(ctx); err != nil {
+		rl.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "store is unreachable", slog.Any("err", err))
+		status, body.Status, body.Database = http.StatusServiceUnavailable, "degraded", "unreachable"
+	}
+	return writeJSON(w, status, body)
 }
-
-const pingTimeout = 2 * time.Second

@@ -2,43 +2,83 @@ package relay
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
+	"kubbi-mcp/internal/webpath"
 	"kubbi-mcp/kubbi/api"
 )
 
-// routes is the whole API.
-func (rl *Relay) routes() *http.ServeMux {
-	mux := http.NewServeMux()
-	route := func(path string, methods map[string]http.HandlerFunc) {
-		for m, h := range methods {
-			mux.Handle(m+" "+path, h)
-		}
-		mux.Handle(path, rl.wrongMethod(methods))
+// Operation is what a request asks for.
+type Operation string
+
+// The operations.
+const (
+	OpCreate  Operation = "create"
+	OpList    Operation = "list"
+	OpGet     Operation = "get"
+	OpDelete  Operation = "delete"
+	OpPreview Operation = "preview"
+	OpInspect Operation = "inspect"
+	OpClaim   Operation = "claim"
+	OpRelease Operation = "release"
+	OpHealth  Operation = "health"
+	OpOther   Operation = "other" // no route
+)
+
+// Operations lists all operations.
+func Operations() []Operation {
+	return []Operation{OpCreate, OpList, OpGet, OpDelete, OpPreview, OpInspect, OpClaim, OpRelease, OpHealth, OpOther}
+}
+
+// route is one row of the API. A GET route answers HEAD too.
+type route struct {
+	operation    Operation
+	method, path string
+	handle       handler
+}
+
+// routes is the whole API. GET comes first among the routes of a path.
+func (rl *Relay) routes() []route {
+	const (
+		byID    = api.PathKubbi + "{id}"
+		byToken = api.PathClaim + "{token}"
+	)
+	return []route{
+		{OpHealth, "GET", api.PathHealth, rl.health},
+		{OpList, "GET", api.PathKubbis, serve(http.StatusOK, rl.readList, rl.list)},
+		{OpCreate, "POST", api.PathKubbis, serve(http.StatusCreated, rl.readCreate, rl.create)},
+		{OpGet, "GET", byID, serve(http.StatusOK, rl.readKubbiID, rl.get)},
+		{OpDelete, "DELETE", byID, serve(http.StatusOK, rl.readKubbiID, rl.delete)},
+		{OpPreview, "GET", byToken, orPage(rl.previewPage, serve(http.StatusOK, rl.readToken, rl.preview))},
+		{OpInspect, "GET", byToken + api.SuffixInspect, serve(http.StatusOK, rl.readToken, rl.inspect)},
+		{OpClaim, "POST", byToken + api.SuffixClaim, orPage(rl.claimPage, rl.claim)},
+		{OpRelease, "DELETE", byToken + api.SuffixClaim, rl.release},
 	}
-	route(api.PathHealth, map[string]http.HandlerFunc{
-		"GET": rl.health,
-	})
-	route(api.PathKubbis, map[string]http.HandlerFunc{
-		"POST": serveJSON(rl, http.StatusCreated, rl.create),
-		"GET":  serveJSON(rl, http.StatusOK, rl.list),
-	})
-	route(api.PathKubbi+"{id}", map[string]http.HandlerFunc{
-		"GET":    serveJSON(rl, http.StatusOK, rl.get),
-		"DELETE": serveJSON(rl, http.StatusOK, rl.delete),
-	})
-	route(api.PathClaim+"{token}", map[string]http.HandlerFunc{
-		"GET": rl.forPeople(rl.previewPage, serveJSON(rl, http.StatusOK, rl.preview)),
-	})
-	route(api.PathClaim+"{token}"+api.SuffixInspect, map[string]http.HandlerFunc{
-		"GET": serveJSON(rl, http.StatusOK, rl.inspect),
-	})
-	route(api.PathClaim+"{token}"+api.SuffixClaim, map[string]http.HandlerFunc{
-		"POST":   rl.forPeople(rl.claimPage, rl.serve(rl.claim)),
-		"DELETE": rl.serve(rl.release),
-	})
-	mux.Handle("/", rl.serve(noRoute))
-	return mux
+}
+
+// makeMux makes the mux of the routes.
+func (rl *Relay) makeMux() {
+	rl.mux, rl.operations = http.NewServeMux(), map[string]Operation{}
+	methods := map[string][]string{}
+	for _, rt := range rl.routes() {
+		pattern := rt.method + " " + rt.path
+		rl.operations[pattern] = rt.operation
+		rl.mux.Handle(pattern, rl.handlerFunc(rt.handle))
+		methods[rt.path] = append(methods[rt.path], rt.method)
+	}
+	for path, allowed := range methods {
+		rl.mux.Handle(path, rl.handlerFunc(wrongMethod(allowed)))
+	}
+	rl.mux.Handle("/", rl.handlerFunc(noRoute))
+}
+
+// operation is that of a request which the mux has seen.
+func (rl *Relay) operation(r *http.Request) Operation {
+	if op, ok := rl.operations[r.Pattern]; ok {
+		return op
+	}
+	return OpOther
 }
 
 // noRoute answers what is no route: 501 for another version of the API, else 404.
@@ -50,22 +90,18 @@ func noRoute(_ http.ResponseWriter, r *http.Request) error {
 }
 
 // wrongMethod answers 405 and names the methods that the path has.
-func (rl *Relay) wrongMethod(methods map[string]http.HandlerFunc) http.HandlerFunc {
-	var allow []string
-	for _, m := range []string{"GET", "HEAD", "POST", "DELETE"} {
-		// A mux answers HEAD where there is GET.
-		if _, ok := methods[strings.Replace(m, "HEAD", "GET", 1)]; ok {
-			allow = append(allow, m)
-		}
+func wrongMethod(methods []string) handler {
+	if i := slices.Index(methods, "GET"); i >= 0 {
+		methods = slices.Insert(methods, i+1, "HEAD")
 	}
-	list := strings.Join(allow, ", ")
-	return rl.serve(func(w http.ResponseWriter, _ *http.Request) error {
+	list := strings.Join(methods, ", ")
+	return func(w http.ResponseWriter, _ *http.Request) error {
 		w.Header().Set("Allow", list)
 		return fail(api.CodeMethodNotAllowed, "this route allows "+list)
-	})
+	}
 }
 
-// apiVersion gives the version that a path under /api/ names, as v1.
+// apiVersion is the version in a path under /api/, such as v1.
 func apiVersion(path string) (string, bool) {
 	rest, ok := strings.CutPrefix(path, "/api/")
 	if !ok {
@@ -76,4 +112,10 @@ func apiVersion(path string) (string, bool) {
 		return "", false
 	}
 	return v, true
+}
+
+// muxPath reports whether the mux serves a request's path as it is. It redirects
+// every other path, and the redirect would repeat the claim token.
+func muxPath(r *http.Request) bool {
+	return r.Method != http.MethodConnect && webpath.Clean(r.URL.Path)
 }

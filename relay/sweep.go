@@ -12,18 +12,18 @@ import (
 )
 
 const (
-	sweepBatch = 64          // kubbis in one step, so that claims need not wait long
-	firstSweep = time.Second // after the start, so that a short-lived process does none
+	sweepBatch = 64          // kubbis in one step, so that claims do not wait long
+	firstSweep = time.Second // after the start, so that a short-lived process does not sweep
 
-	// What has ended is wiped within a second: soon after it is due, though not for
-	// each by itself where many end.
+	// What has ended is wiped within a second of its end. The pause lets one sweep
+	// wipe many kubbis.
 	sweepPause  = 150 * time.Millisecond
 	sweepSpread = 100 * time.Millisecond
 )
 
-// Run sweeps the store whenever something is due, and now and then, and delivers webhook receipts until ctx
-// ends, and returns nil. A sweep that fails is logged, and tried again when the
-// next is due.
+// Run sweeps the store when something is due, and at least every SweepEvery, and
+// delivers webhook receipts. It returns nil when ctx ends. A sweep that fails is logged
+// and tried again at the next time.
 func (rl *Relay) Run(ctx context.Context) error {
 	if rl.sender != nil {
 		var sending sync.WaitGroup
@@ -52,9 +52,9 @@ func (rl *Relay) Run(ctx context.Context) error {
 	}
 }
 
-// nextSweep says how long to wait for the next sweep: until something is due, or
-// SweepEvery. What somebody else creates or claims meanwhile is due later than
-// that, or the sweep comes early enough to see it.
+// nextSweep is how long to wait for the next sweep: until something is due, or about
+// SweepEvery. It is less than the shortest TTL and the grace, so that nothing which
+// is created or claimed in the meantime is due before the next sweep.
 func (rl *Relay) nextSweep(ctx context.Context) time.Duration {
 	// Several processes sweep one store: jitter keeps them from doing it at once.
 	wait := rl.cfg.SweepEvery*3/4 + rand.N(rl.cfg.SweepEvery/2+1)
@@ -74,8 +74,8 @@ func (rl *Relay) nextSweep(ctx context.Context) time.Duration {
 	return wait
 }
 
-// Sweep does all that time has brought, in small batches: it expires, wipes,
-// and removes old tombstones. Run calls it.
+// Sweep expires kubbis, wipes payloads and removes old tombstones, in small batches,
+// until nothing is due. Run calls it.
 func (rl *Relay) Sweep(ctx context.Context) (sum store.Swept, err error) {
 	for {
 		s, err := rl.cfg.Store.Sweep(ctx, rl.now(), rl.cfg.Retention, sweepBatch)

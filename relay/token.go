@@ -7,8 +7,6 @@ import (
 	"io"
 	"net/http"
 
-	"github.com/google/uuid"
-
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay/store"
 )
@@ -16,20 +14,19 @@ import (
 const (
 	tokenBytes  = 32
 	numberBytes = 8
-	// markBytes is how many bytes at a token's end Config.Mark gives. The 128 random
-	// bits before them are what nobody guesses.
+	// markBytes is how many bytes at a token's end Config.TokenMark computes. The 128
+	// random bits before them keep the token secret.
 	markBytes = 8
 )
 
-// token is a claim token: the number that finds the kubbi's row, big-endian, and
-// 192 random bits. It has no String method, and must not get one: it goes to the
-// client and nowhere else.
+// token is a claim token: the number of the kubbi's row, big-endian, and 192 random
+// bits. It has no String method and must not get one: only the client may see it.
 type token struct {
 	text string // 43 characters of base64url
-	raw  []byte // what text stands for; salts the key of the kubbi's payload
+	raw  []byte // text decoded; salts the key of the kubbi's payload
 }
 
-// key is how a store knows the token.
+// key is what a store keeps of the token.
 func (t token) key() store.Token {
 	return store.Token{Number: numberOf(t.raw), Hash: HashSecret(t.text)}
 }
@@ -43,16 +40,16 @@ func (rl *Relay) newClaimToken(n store.Number) (token, error) {
 		return token{}, fmt.Errorf("make claim token: %w", err)
 	}
 	binary.BigEndian.PutUint64(raw, uint64(n))
-	if rl.cfg.Mark != nil {
+	if rl.cfg.TokenMark != nil {
 		head := raw[:tokenBytes-markBytes]
-		mark := rl.cfg.Mark(head)
+		mark := rl.cfg.TokenMark(head)
 		copy(raw[len(head):], mark[:])
 	}
 	return tokenOf(raw), nil
 }
 
-// SplitToken gives what of a claim token stands before the mark at its end, and the
-// mark; false for what can't be a token.
+// SplitToken splits a claim token into the bytes before the mark of Config.TokenMark,
+// and the mark. ok is false if the text can't be a token.
 func SplitToken(text string) (head []byte, mark [markBytes]byte, ok bool) {
 	t, ok := parseToken(text)
 	if !ok {
@@ -62,7 +59,7 @@ func SplitToken(text string) (head []byte, mark [markBytes]byte, ok bool) {
 	return t.raw[:tokenBytes-markBytes], mark, true
 }
 
-// randomBytes gives as many as a token has.
+// randomBytes makes as many bytes as a token has.
 func randomBytes(random io.Reader) ([]byte, error) {
 	raw := make([]byte, tokenBytes)
 	_, err := io.ReadFull(random, raw)
@@ -84,25 +81,14 @@ func parseToken(text string) (token, bool) {
 	return token{text: text, raw: raw}, true
 }
 
-// pathToken gives the claim token in the request's path. One that can't be a
-// token gets the answer of one that is not there.
+// pathToken is the claim token in the request's path. A text that can't be a token gets
+// the answer of a token that does not exist.
 func pathToken(r *http.Request) (token, error) {
 	t, ok := parseToken(r.PathValue("token"))
 	if !ok {
 		return token{}, fail(api.CodeNotFound, notFoundMessage)
 	}
 	return t, nil
-}
-
-// pathID gives the kubbi id in the request's path, in lower case. One that
-// can't be an id gets the answer of one that is not there.
-func pathID(r *http.Request) (string, error) {
-	text := r.PathValue("id")
-	id, err := uuid.Parse(text)
-	if err != nil || len(text) != len(id.String()) {
-		return "", fail(api.CodeNotFound, notFoundMessage)
-	}
-	return id.String(), nil
 }
 
 // NewAPIKey makes an API key from random.

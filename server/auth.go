@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+
+	"kubbi-mcp/server/transport"
 )
 
 // Token lets a caller in under a name.
@@ -51,7 +53,7 @@ type identity struct {
 // identify finds out whom a request comes from. Where tokens are configured, a
 // key of the Kubbi API is no token: anyone may have one. It comes beside a token,
 // unless OwnKeys says otherwise. A token that is there must be right.
-func (h *HTTP) identify(r *http.Request) (identity, *problem) {
+func (h *HTTP) identify(r *http.Request) (identity, *transport.Refusal) {
 	var id identity
 	if keys := r.Header.Values(headerAPIKey); len(keys) == 1 && keys[0] != "" {
 		id.apiKey, id.own = keys[0], true
@@ -85,7 +87,7 @@ func (h *HTTP) identify(r *http.Request) (identity, *problem) {
 	}
 	if found < 0 {
 		p := unauthorized("This token is wrong")
-		p.challenge = `, error="invalid_token", error_description="This token is wrong"`
+		p.Challenge = `, error="invalid_token", error_description="This token is wrong"`
 		return id, p
 	}
 	id.name = h.cfg.Tokens[found].Name
@@ -95,8 +97,8 @@ func (h *HTTP) identify(r *http.Request) (identity, *problem) {
 	return id, nil
 }
 
-func unauthorized(message string) *problem {
-	return refusal(http.StatusUnauthorized, "unauthorized", "Unauthorized: "+message)
+func unauthorized(message string) *transport.Refusal {
+	return transport.Refuse(http.StatusUnauthorized, "unauthorized", "Unauthorized: "+message)
 }
 
 // metadataPath is where RFC 9728 looks for what a protected resource says of
@@ -104,18 +106,18 @@ func unauthorized(message string) *problem {
 const metadataPath = "/.well-known/oauth-protected-resource"
 
 // challenge is the WWW-Authenticate header of a refusal.
-func (h *HTTP) challenge(r *http.Request, p *problem) string {
+func (h *HTTP) challenge(r *http.Request, p *transport.Refusal) string {
 	endpoint := r.URL.Path
 	if endpoint == "/message" {
 		endpoint = "/sse"
 	}
-	return fmt.Sprintf(`Bearer realm="kubbi-mcp", resource_metadata="%s%s%s"%s`, h.publicURL(r), metadataPath, endpoint, p.challenge)
+	return fmt.Sprintf(`Bearer realm="kubbi-mcp", resource_metadata="%s%s%s"%s`, h.publicURL(r), metadataPath, endpoint, p.Challenge)
 }
 
 // publicURL is the origin under which a request's sender knows the server.
 func (h *HTTP) publicURL(r *http.Request) string {
-	if h.guard.public != nil {
-		return h.guard.public.String()
+	if h.guard.PublicURL() != nil {
+		return h.guard.PublicURL().String()
 	}
 	u := url.URL{Scheme: "http", Host: r.Host}
 	if r.TLS != nil {

@@ -185,26 +185,3 @@ func benchmarkEcho(b *testing.B, n int) {
 
 func BenchmarkBareEcho1KB(b *testing.B) { benchmarkEcho(b, 1<<10) }
 func BenchmarkBareEcho1MB(b *testing.B) { benchmarkEcho(b, 1<<20) }
-
-// BenchmarkParse and BenchmarkRead are the loop's own share of a long message.
-func BenchmarkParse1MB(b *testing.B) {
-	in := []byte(callLine("send", `{"content":"`+text(1<<20)+`"}`))
-	b.SetBytes(int64(len(in)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, fault := parse(in); fault != nil {
-			b.Fatal(fault)
-		}
-	}
-}
-
-func BenchmarkRead1MB(b *testing.B) {
-	in := callLine("send", `{"content":"`+text(1<<20)+`"}`)
-	b.SetBytes(int64(len(in)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := newLineReader(strings.NewReader(in), DefaultMaxMessageBytes).next(); err != nil {
-			b.Fatal(err)
-		}
-	}
-}

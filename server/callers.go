@@ -13,10 +13,9 @@ import (
 	"sync"
 	"time"
 
-	mcpserver "github.com/mark3labs/mcp-go/server"
-
 	"kubbi-mcp/internal/misslimit"
 	"kubbi-mcp/kubbi"
+	"kubbi-mcp/server/transport"
 )
 
 // Bounds of the callers that are known at once.
@@ -28,14 +27,10 @@ const (
 // caller is one of those who call: a token, a key of the Kubbi API, or the two
 // together. All that is its own hangs on it.
 type caller struct {
-	server     *Server
-	token      string // the name of its token; "": it has none
-	client     *kubbi.Client
-	streamable *mcpserver.StreamableHTTPServer
-	sse        *mcpserver.SSEServer
-	sessions   *sessions
-	running    int   // calls; load's
-	held       int64 // bytes of requests; load's
+	server   *Server
+	token    string // the name of its token; "": it has none
+	client   *kubbi.Client
+	endpoint *transport.Endpoint
 
 	mu      sync.Mutex
 	used    time.Time
@@ -77,16 +72,16 @@ func (h *HTTP) forCaller(next func(http.ResponseWriter, *http.Request, *caller))
 }
 
 // refuseCaller refuses a request because of who makes it.
-func (h *HTTP) refuseCaller(w http.ResponseWriter, r *http.Request, p *problem) {
-	if p.status == http.StatusUnauthorized {
+func (h *HTTP) refuseCaller(w http.ResponseWriter, r *http.Request, p *transport.Refusal) {
+	if p.Status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", h.challenge(r, p))
 	}
-	h.refuse(w, nil, p)
+	h.http.Refuse(w, p)
 }
 
 // get finds the caller of an identity, or makes it, for the time of a request:
 // done ends that. peer is the address that the request comes from.
-func (cs *callers) get(ctx context.Context, id identity, peer string) (*caller, *problem) {
+func (cs *callers) get(ctx context.Context, id identity, peer string) (*caller, *transport.Refusal) {
 	hash := sha256.Sum256([]byte(id.apiKey))
 	key := id.name + "\x00" + string(hash[:])
 	cs.mu.Lock()
@@ -128,7 +123,7 @@ func (cs *callers) get(ctx context.Context, id identity, peer string) (*caller, 
 }
 
 // make makes the caller of an identity.
-func (cs *callers) make(ctx context.Context, id identity, hash [sha256.Size]byte) (*caller, *problem) {
+func (cs *callers) make(ctx context.Context, id identity, hash [sha256.Size]byte) (*caller, *transport.Refusal) {
 	h := cs.h
 	name := id.name
 	if id.own {
@@ -141,7 +136,7 @@ func (cs *callers) make(ctx context.Context, id identity, hash [sha256.Size]byte
 	client, err := h.cfg.Connect(ctx, id.name, id.apiKey)
 	if err != nil {
 		h.log.Error("connect a caller to the Kubbi API", "caller", name, "error", err)
-		return nil, busy(http.StatusServiceUnavailable, "unavailable", "The Kubbi API can't be used at the moment; the server's log says why")
+		return nil, transport.Busy(http.StatusServiceUnavailable, "unavailable", "The Kubbi API can't be used at the moment; the server's log says why")
 	}
 	cfg := h.cfg.Server
 	cfg.Client, cfg.Caller, cfg.Metrics = client, name, h.cfg.Metrics
@@ -154,29 +149,25 @@ func (cs *callers) make(ctx context.Context, id identity, hash [sha256.Size]byte
 	s, err := New(cfg)
 	if err != nil {
 		h.log.Error("make a caller's server", "caller", name, "error", err)
-		return nil, &problem{status: http.StatusInternalServerError, reason: "internal", message: errInternal.Error()}
+		return nil, transport.Refuse(http.StatusInternalServerError, "internal", transport.ErrInternal.Error())
 	}
-	c := &caller{server: s, token: id.name, client: client}
-	c.sessions = newSessions(h, c)
-	c.streamable = newStreamable(c)
-	c.sse = newSSE(c)
-	return c, nil
+	return &caller{server: s, token: id.name, client: client, endpoint: h.http.NewEndpoint(s.transportConfig())}, nil
 }
 
 // put notes a new caller, unless another request was first. Where there are too
 // many, one that has nothing under way makes room.
-func (cs *callers) put(key string, made *caller) (*caller, *problem) {
+func (cs *callers) put(key string, made *caller) (*caller, *transport.Refusal) {
 	cs.mu.Lock()
 	c := cs.byID[key]
 	var gone *caller
-	var p *problem
+	var p *transport.Refusal
 	switch {
 	case cs.closed:
-		p = draining()
+		p = transport.Draining()
 	case c != nil:
 	case len(cs.byID) >= maxCallers:
 		if gone = cs.evict(); gone == nil {
-			p = busy(http.StatusServiceUnavailable, "overloaded", "The server has as many callers as it can; try again later")
+			p = transport.Busy(http.StatusServiceUnavailable, "overloaded", "The server has as many callers as it can; try again later")
 			break
 		}
 		fallthrough
@@ -214,7 +205,7 @@ func (cs *callers) evict() *caller {
 // sweep drops sessions and callers that have gone idle, and gives memory back to
 // the system when all is quiet, until ctx ends.
 func (cs *callers) sweep(ctx context.Context) {
-	idle := cs.h.limits.SessionIdle
+	idle := cs.h.http.Limits().SessionIdle
 	tick := time.NewTicker(max(idle/4, 10*time.Millisecond))
 	defer tick.Stop()
 	rest := time.NewTicker(quietFor)
@@ -224,7 +215,7 @@ func (cs *callers) sweep(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-rest.C:
-			if cs.h.load.quiet() {
+			if cs.h.http.Quiet() {
 				debug.FreeOSMemory()
 			}
 			continue
@@ -244,17 +235,11 @@ func (cs *callers) sweep(ctx context.Context) {
 		}
 		cs.mu.Unlock()
 		for _, c := range all {
-			c.sessions.sweep(before)
+			c.endpoint.DropIdle(before)
 		}
 		for _, c := range gone {
 			c.close()
 		}
-	}
-}
-
-func (cs *callers) endStreams() {
-	for _, c := range cs.all() {
-		c.sessions.endStreams()
 	}
 }
 
@@ -296,12 +281,12 @@ func (c *caller) done() {
 func (c *caller) idleSince() (time.Time, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.used, c.serving == 0 && c.sessions.count() == 0
+	return c.used, c.serving == 0 && c.endpoint.Sessions() == 0
 }
 
 // close ends what a caller has open. Nothing of it is being served any more.
 func (c *caller) close() error {
-	c.sessions.close()
+	c.endpoint.Close()
 	c.server.Close()
 	if err := c.client.Close(); err != nil {
 		return fmt.Errorf("close a caller's client: %w", err)

@@ -2,10 +2,13 @@ package server_test
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	mcpserver "github.com/mark3labs/mcp-go/server"
+
+	"kubbi-mcp/server/transport"
 )
 
 // pause is the suite's, between notifications.
@@ -62,6 +65,9 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// errFailed stands for the error that a call was failed with.
+var errFailed = errors.New("failed")
+
 // stateless are the tools for what protocol version 2026-07-28 has instead of
 // sessions.
 func (f *fixtures) stateless() []fixture {
@@ -69,7 +75,12 @@ func (f *fixtures) stateless() []fixture {
 		{name: "test_missing_capability", description: "Needs a client that can sample.",
 			handle: func(ctx context.Context, _ mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 				if capabilities(ctx).Sampling == nil {
-					return nil, mcp.MissingRequiredClientCapabilityError{Capability: "sampling"}
+					transport.CallOf(ctx).Fail(&transport.Error{
+						Code:    mcp.MISSING_REQUIRED_CLIENT_CAPABILITY,
+						Message: mcp.MissingRequiredClientCapabilityError{Capability: "sampling"}.Error(),
+						Data:    map[string]any{"requiredCapabilities": map[string]any{"sampling": struct{}{}}},
+					})
+					return nil, errFailed
 				}
 				return mcp.NewToolResultText("The client can sample."), nil
 			}},

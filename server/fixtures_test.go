@@ -3,9 +3,12 @@ package server_test
 import (
 	"context"
 	"encoding/json"
+	"strconv"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	mcpserver "github.com/mark3labs/mcp-go/server"
+
+	"kubbi-mcp/server/transport"
 )
 
 // addFixtures adds what the conformance suite asks a server to have: tools,
@@ -94,8 +97,31 @@ func (f *fixtures) contents() []fixture {
 			handle: result(mcp.NewTextContent("The arguments match the schema."))},
 		{name: "test_custom_headers", description: "Takes an argument that a header repeats.",
 			schema: `{"type":"object","properties":{"region":{"type":"string","x-mcp-header":"Region"}},"required":["region"]}`,
-			handle: result(mcp.NewTextContent("The header matches the argument."))},
+			handle: f.checkHeaders},
 	}
+}
+
+// checkHeaders refuses a call whose headers differ from its arguments, as protocol
+// version 2026-07-28 wants of tools that have such headers.
+func (f *fixtures) checkHeaders(ctx context.Context, req mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+	call := transport.CallOf(ctx)
+	params, err := json.Marshal(map[string]json.RawMessage{"name": json.RawMessage(strconv.Quote(call.Tool)), "arguments": json.RawMessage(call.Arguments)})
+	if err != nil {
+		return nil, err
+	}
+	header := func(name string) (string, bool) {
+		values := call.Header.Values(name)
+		if len(values) == 0 {
+			return "", false
+		}
+		return values[0], true
+	}
+	tool := f.server.GetTool(call.Tool).Tool
+	if err := mcp.ValidateParamHeadersLookup(header, &tool, params); err != nil {
+		call.Fail(&transport.Error{Code: mcp.HEADER_MISMATCH, Message: err.Error()})
+		return nil, errFailed
+	}
+	return mcp.NewToolResultText("The header matches the argument."), nil
 }
 
 // schema202012 is the suite's, to the letter.

@@ -10,6 +10,7 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 	mcpserver "github.com/mark3labs/mcp-go/server"
 
+	"kubbi-mcp/server/transport"
 	"kubbi-mcp/tools"
 	"kubbi-mcp/tools/consent"
 	"kubbi-mcp/tools/files"
@@ -22,7 +23,7 @@ type caps struct {
 	forms  bool // elicitation
 }
 
-func capsOf(ctx context.Context, session *stdioSession) caps {
+func capsOf(ctx context.Context, session *session) caps {
 	c := session.GetClientCapabilities()
 	modern := mcpserver.IsModernRequest(ctx)
 	if modern {
@@ -44,8 +45,8 @@ const maxQuestions = 3
 // before. The user is asked only about a folder that is outside all others. Only a
 // client over stdio has folders of this machine, as far as we know.
 func (s *Server) folders(ctx context.Context, req mcp.CallToolRequest, need tools.Need) (tools.Grant, error) {
-	session, ok := mcpserver.ClientSessionFromContext(ctx).(*stdioSession)
-	if !ok {
+	session := sessionOf(ctx)
+	if session == nil || session.Transport() != transport.Stdio {
 		return tools.Grant{}, nil
 	}
 	c, in := capsOf(ctx, session), req.Params.MultiRoundTripParams
@@ -110,7 +111,7 @@ func (s *Server) folders(ctx context.Context, req mcp.CallToolRequest, need tool
 }
 
 // allowed reports whether the user has allowed what a question asks for.
-func (s *Server) allowed(session *stdioSession, q *question) bool {
+func (s *Server) allowed(session *session, q *question) bool {
 	if session.questions.isGiven(q) {
 		return true
 	}
@@ -134,19 +135,19 @@ var errNotAsked = errors.New("the host does not ask its user")
 
 // askByRequest asks the user about folders, one after the other. It gives nil when
 // all are allowed.
-func (s *Server) askByRequest(ctx context.Context, session *stdioSession, open []*question) error {
+func (s *Server) askByRequest(ctx context.Context, session *session, open []*question) error {
 	for _, q := range open {
 		p, mine, err := session.questions.ask(q)
 		if err != nil {
 			return err
 		}
 		if mine {
-			answers := session.request(ctx, mcp.MethodElicitationCreate, q.form())
+			answers := session.Request(mcp.MethodElicitationCreate, q.form())
 			go func() { // until the user answers or the session ends
 				select {
 				case a := <-answers:
 					s.decide(session, p, readDecision(a))
-				case <-session.life.Done():
+				case <-session.Context().Done():
 				}
 			}()
 		}
@@ -175,7 +176,7 @@ func (s *Server) askByRequest(ctx context.Context, session *stdioSession, open [
 
 // askByAnswer gives the answer that asks the user about folders, nil if all have
 // been allowed.
-func (s *Server) askByAnswer(session *stdioSession, open []*question, in mcp.MultiRoundTripParams) (*mcp.CallToolResult, error) {
+func (s *Server) askByAnswer(session *session, open []*question, in mcp.MultiRoundTripParams) (*mcp.CallToolResult, error) {
 	b := mcpserver.NewInputRequestBuilder(askedState)
 	asked := false
 	for _, q := range open {
@@ -207,7 +208,7 @@ func (s *Server) askByAnswer(session *stdioSession, open []*question, in mcp.Mul
 }
 
 // decide notes the user's word on a folder, and remembers it if they want that.
-func (s *Server) decide(session *stdioSession, p *pending, d decision) {
+func (s *Server) decide(session *session, p *pending, d decision) {
 	remembered := false
 	if d.allow && d.remember {
 		err := s.consents.Add(consent.Consent{Folder: p.candidate.Real, Access: p.access, Project: p.project, AllowedAt: time.Now()})

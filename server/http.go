@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 	"kubbi-mcp/internal/share"
 	"kubbi-mcp/internal/webpath"
 	"kubbi-mcp/kubbi"
+	"kubbi-mcp/server/transport"
 	"kubbi-mcp/tools/files"
 )
 
@@ -40,45 +42,10 @@ type HTTPConfig struct {
 }
 
 // HTTPLimits bounds what callers may take. A zero field has the default.
-type HTTPLimits struct {
-	MaxConns      int           // connections open at once, half of them from one address or IPv6 /64; 8,192
-	MaxBody       int           // bytes of a request; 72 MiB, the largest package in base64
-	MaxSessions   int           // open at once, of one caller; 2,000
-	MaxCalls      int           // running at once, of one caller; 256
-	MaxTotalCalls int           // running at once, of all callers; 1,024
-	MaxTotalBytes int64         // of the requests of running calls, half of it for one caller; four of the largest, 288 MiB at least
-	SessionIdle   time.Duration // after which a session without a stream is dropped; 1 h
-	HeaderTimeout time.Duration // until a request's headers are there; 10 s
-	StallTimeout  time.Duration // in which a body or an answer must have moved on; 30 s
-	IdleTimeout   time.Duration // of a connection between requests; 2 min
-	Heartbeat     time.Duration // between signs of life on a quiet stream; 25 s
-	Drain         time.Duration // for running calls, once the server is told to stop; 15 s
-}
+type HTTPLimits = transport.Limits
 
 // DefaultMaxConns is HTTPLimits.MaxConns, unless it is given.
-const DefaultMaxConns = 8192
-
-func (l HTTPLimits) withDefaults() HTTPLimits {
-	set(&l.MaxConns, DefaultMaxConns)
-	set(&l.MaxBody, DefaultMaxMessageBytes)
-	set(&l.MaxSessions, 2000)
-	set(&l.MaxCalls, 256)
-	set(&l.MaxTotalCalls, 1024)
-	set(&l.MaxTotalBytes, 4*int64(max(l.MaxBody, DefaultMaxMessageBytes)))
-	set(&l.SessionIdle, time.Hour)
-	set(&l.HeaderTimeout, 10*time.Second)
-	set(&l.StallTimeout, 30*time.Second)
-	set(&l.IdleTimeout, 2*time.Minute)
-	set(&l.Heartbeat, 25*time.Second)
-	set(&l.Drain, 15*time.Second)
-	return l
-}
-
-func set[T int | int64 | time.Duration](v *T, to T) {
-	if *v == 0 {
-		*v = to
-	}
-}
+const DefaultMaxConns = transport.DefaultMaxConns
 
 // HTTP serves MCP to many callers at once: streamable HTTP at /mcp, the older
 // SSE transport at /sse and /message, and beside them /healthz and /metrics.
@@ -86,15 +53,11 @@ func set[T int | int64 | time.Duration](v *T, to T) {
 // reach.
 type HTTP struct {
 	cfg     HTTPConfig
-	limits  HTTPLimits
 	log     *slog.Logger
-	guard   *guard
+	guard   *transport.WebGuard
+	http    *transport.HTTP
 	callers *callers
-	load    load
 	mux     *http.ServeMux
-
-	life context.Context // of streams; ends with Serve
-	end  context.CancelFunc
 }
 
 // NewHTTP makes an HTTP. It opens nothing and connects to nothing.
@@ -105,13 +68,14 @@ func NewHTTP(cfg HTTPConfig) (*HTTP, error) {
 	if cfg.Server.Logger == nil {
 		cfg.Server.Logger = slog.New(slog.DiscardHandler)
 	}
-	g, err := newGuard(cfg.PublicURL, cfg.Hosts, cfg.Origins)
+	g, err := transport.NewWebGuard(cfg.PublicURL, cfg.Hosts, cfg.Origins, []string{headerAPIKey})
 	if err != nil {
 		return nil, fmt.Errorf("new HTTP server: %w", err)
 	}
-	h := &HTTP{cfg: cfg, limits: cfg.Limits.withDefaults(), log: cfg.Server.Logger, guard: g}
-	h.load.limits = h.limits
-	h.life, h.end = context.WithCancel(context.Background())
+	h := &HTTP{cfg: cfg, log: cfg.Server.Logger, guard: g}
+	h.http = transport.NewHTTP(transport.HTTPConfig{
+		Limits: cfg.Limits, Log: cfg.Server.Logger, Refused: cfg.Metrics.refused, Streams: cfg.Metrics.streamsChanged,
+	})
 	h.callers = newCallers(h)
 	h.mux = h.routes()
 	return h, nil
@@ -120,9 +84,9 @@ func NewHTTP(cfg HTTPConfig) (*HTTP, error) {
 func (h *HTTP) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	for _, slash := range []string{"", "/{$}"} { // some hosts put one at the end
-		mux.HandleFunc("/mcp"+slash, h.forCaller(h.serveStreamable))
-		mux.HandleFunc("GET /sse"+slash, h.forCaller(h.serveSSE))
-		mux.HandleFunc("POST /message"+slash, h.forCaller(h.serveMessage))
+		mux.HandleFunc("/mcp"+slash, h.forCaller(serveStreamable))
+		mux.HandleFunc("GET /sse"+slash, h.forCaller(serveSSE))
+		mux.HandleFunc("POST /message"+slash, h.forCaller(serveMessage))
 		mux.HandleFunc("GET /metrics"+slash, h.forCaller(h.serveMetrics))
 		mux.HandleFunc("GET /healthz"+slash, h.serveHealth)
 	}
@@ -133,26 +97,16 @@ func (h *HTTP) routes() *http.ServeMux {
 
 // ServeHTTP implements http.Handler.
 func (h *HTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	rc := http.NewResponseController(w)
-	// A connection that is used again still has the last answer's deadline.
-	_ = rc.SetWriteDeadline(time.Now().Add(h.limits.StallTimeout))
-	if r.Body != http.NoBody {
-		// Of who refuses the request unread, net/http takes what has come by then
-		// before it answers.
-		_ = rc.SetReadDeadline(time.Now().Add(h.limits.StallTimeout / 2))
-	}
-	header := w.Header()
-	header.Set("X-Content-Type-Options", "nosniff")
-	header.Set("Cache-Control", "no-store")
-	if p := h.guard.check(r); p != nil {
-		h.refuse(w, nil, p)
+	h.http.Begin(w, r)
+	if p := h.guard.Check(r); p != nil {
+		h.http.Refuse(w, p)
 		return
 	}
-	if h.guard.cors(w, r) {
+	if h.guard.CORS(w, r) {
 		return
 	}
 	if !webpath.Clean(r.URL.Path) {
-		h.refuse(w, nil, refusal(http.StatusNotFound, "path", "No such path: MCP is at /mcp"))
+		h.http.Refuse(w, transport.Refuse(http.StatusNotFound, "path", "No such path: MCP is at /mcp"))
 		return
 	}
 	h.mux.ServeHTTP(w, r)
@@ -165,15 +119,12 @@ func (h *HTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *HTTP) Serve(ctx context.Context, l net.Listener) error {
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	// Of HTTP/2, the deadline for a write would end a stream that has nothing to
-	// write, or a call that takes its time.
-	protocols := &http.Protocols{}
-	protocols.SetHTTP1(true)
+	limits := h.http.Limits()
 	srv := &http.Server{
 		Handler:           h,
-		Protocols:         protocols,
-		ReadHeaderTimeout: h.limits.HeaderTimeout,
-		IdleTimeout:       h.limits.IdleTimeout,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreamsPerConn},
+		ReadHeaderTimeout: limits.HeaderTimeout,
+		IdleTimeout:       limits.IdleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(h.log.Handler(), slog.LevelDebug),
 		BaseContext:       func(net.Listener) context.Context { return base },
@@ -187,7 +138,7 @@ func (h *HTTP) Serve(ctx context.Context, l net.Listener) error {
 		h.callers.sweep(base)
 	}()
 	l = share.NewListener(l, share.Config{
-		Most: h.limits.MaxConns, PerSource: max(1, h.limits.MaxConns/2),
+		Most: limits.MaxConns, PerSource: max(1, limits.MaxConns/2),
 		Source:  func(a net.Addr) netip.Prefix { return networkOf(a.String()) },
 		Refused: func() { h.cfg.Metrics.refused("too_many_connections") },
 	})
@@ -213,32 +164,33 @@ func (h *HTTP) Serve(ctx context.Context, l net.Listener) error {
 
 // drain ends a server without cutting a call short that ends in time.
 func (h *HTTP) drain(srv *http.Server, cancel context.CancelFunc) {
-	h.log.Info("shutting down", "running_calls", h.load.running())
-	grace, stop := context.WithTimeout(context.Background(), h.limits.Drain)
-	defer stop()
+	h.log.Info("shutting down", "running_calls", h.http.Running())
 	closed := make(chan error, 1)
-	// A second for what is cancelled below to say so to its client.
-	last, end := context.WithTimeout(context.Background(), h.limits.Drain+time.Second)
+	last, end := context.WithTimeout(context.Background(), h.http.Limits().Drain+2*time.Second)
 	defer end()
 	go func() { closed <- srv.Shutdown(last) }() // closes the listener first
-	if !h.load.close(grace) {
-		h.log.Warn("calls are cancelled: they did not end in time", "drain", h.limits.Drain)
-		cancel()
-	}
-	h.callers.endStreams()
-	h.end()
-	h.load.streams.Wait() // within lastWrite
+	h.http.Drain()
+	cancel()
 	if err := <-closed; err != nil {
 		_ = srv.Close() // clients that read nothing
 	}
 }
+
+func serveStreamable(w http.ResponseWriter, r *http.Request, c *caller) {
+	c.endpoint.ServeStreamable(w, r)
+}
+func serveSSE(w http.ResponseWriter, r *http.Request, c *caller)     { c.endpoint.ServeSSE(w, r) }
+func serveMessage(w http.ResponseWriter, r *http.Request, c *caller) { c.endpoint.ServeMessage(w, r) }
+
+// maxStreamsPerConn bounds the requests on one connection of HTTP/2.
+const maxStreamsPerConn = 100
 
 // maxHeaderBytes bounds a request's headers.
 const maxHeaderBytes = 32 << 10
 
 func (h *HTTP) serveHealth(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
-	if h.load.isClosed() {
+	if h.http.IsDraining() {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		_, _ = w.Write([]byte(`{"status":"draining"}` + "\n"))
 		return
@@ -254,4 +206,14 @@ func (h *HTTP) serveMetrics(w http.ResponseWriter, r *http.Request, c *caller) {
 		return
 	}
 	h.cfg.Metrics.Handler().ServeHTTP(w, r)
+}
+
+func writeJSON(w http.ResponseWriter, v any) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		w.WriteHeader(http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(append(b, '\n'))
 }

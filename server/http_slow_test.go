@@ -225,11 +225,7 @@ func TestHTTPHeldBytes(t *testing.T) {
 		return conn
 	}
 	begin("alice")
-	until(t, func() bool {
-		s.h.load.mu.Lock()
-		defer s.h.load.mu.Unlock()
-		return s.h.load.bytes > size
-	})
+	until(t, func() bool { return s.h.http.HeldBytes() > size })
 	status := func(conn net.Conn) int {
 		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 		if err != nil {

@@ -227,7 +227,7 @@ func TestHTTPDrain(t *testing.T) {
 	await(t, w.began, "the first call")
 	await(t, w.began, "the second call")
 	s.stop()
-	for !s.h.load.isClosed() {
+	for !s.h.http.IsDraining() {
 		time.Sleep(time.Millisecond)
 	}
 	rec := &recorder{header: http.Header{}}
@@ -362,7 +362,7 @@ func TestHTTPIdleSessions(t *testing.T) {
 	s.open(ctx, t, http.MethodGet, "/mcp", streaming, "")
 	ping := `{"jsonrpc":"2.0","id":1,"method":"ping"}`
 	c := s.onlyCaller(t)
-	for c.sessions.get(idle, false) != nil {
+	for c.endpoint.Has(idle) {
 		if t.Context().Err() != nil {
 			t.Fatal("the idle session stays")
 		}

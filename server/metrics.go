@@ -69,7 +69,7 @@ func NewMetrics(version string) *Metrics {
 	return m
 }
 
-// refusalReasons are those of a problem.
+// refusalReasons are those of a transport.Refusal.
 func refusalReasons() []string {
 	return []string{
 		"bad_request", "draining", "host", "internal", "no_session", "origin", "overloaded", "path", "rate_limited", "too_large",
@@ -108,15 +108,10 @@ func (m *Metrics) sessionClosed(transport string) {
 	}
 }
 
-func (m *Metrics) streamOpened(transport string) {
+// streamsChanged counts streams that begin (1) or end (-1).
+func (m *Metrics) streamsChanged(transport string, by int) {
 	if m != nil {
-		m.streams.WithLabelValues(transport).Inc()
-	}
-}
-
-func (m *Metrics) streamClosed(transport string) {
-	if m != nil {
-		m.streams.WithLabelValues(transport).Dec()
+		m.streams.WithLabelValues(transport).Add(float64(by))
 	}
 }
 

@@ -163,7 +163,12 @@ func TestRefusalReasons(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reason := regexp.MustCompile(`(?:(?:refusal|busy)\([\w.]+,\s*|\breason:\s*|\.refused\()"([^"]+)"`)
+	carried, err := filepath.Glob("transport/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files = append(files, carried...)
+	reason := regexp.MustCompile(`(?:(?:Refuse|Busy)\([\w.]+,\s*|\bReason:\s*|\.[rR]efused\()"([^"]+)"`)
 	found := map[string]bool{}
 	for _, f := range files {
 		if strings.HasSuffix(f, "_test.go") {
@@ -192,8 +197,7 @@ func TestNoMetrics(t *testing.T) {
 	var m *Metrics
 	m.sessionOpened("http")
 	m.sessionClosed("http")
-	m.streamOpened("http")
-	m.streamClosed("http")
+	m.streamsChanged("http", 1)
 	m.refused("host")
 	m.called(&request{}, unknownTool)
 	w := httptest.NewRecorder()

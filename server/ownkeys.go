@@ -9,6 +9,7 @@ import (
 
 	"kubbi-mcp/internal/misslimit"
 	"kubbi-mcp/kubbi"
+	"kubbi-mcp/server/transport"
 )
 
 // Bounds of the keys of the Kubbi API that callers bring.
@@ -43,13 +44,13 @@ func networkOf(peer string) netip.Prefix {
 	return misslimit.Network(at.Addr())
 }
 
-func wrongKey() *problem {
+func wrongKey() *transport.Refusal {
 	return unauthorized("The Kubbi API does not know the key in " + headerAPIKey)
 }
 
-func tooManyKeys(wait time.Duration) *problem {
-	p := busy(http.StatusTooManyRequests, "rate_limited", "Too many wrong keys in "+headerAPIKey+" came from here; no other is tried until Retry-After has passed")
-	p.retry = wait + time.Second - 1 // rounded up
+func tooManyKeys(wait time.Duration) *transport.Refusal {
+	p := transport.Busy(http.StatusTooManyRequests, "rate_limited", "Too many wrong keys in "+headerAPIKey+" came from here; no other is tried until Retry-After has passed")
+	p.Retry = wait + time.Second - 1 // rounded up
 	return p
 }
 
@@ -57,7 +58,7 @@ func tooManyKeys(wait time.Duration) *problem {
 // they are, they do not keep callers who are known from being served. A source of
 // many wrong keys has no more of them tried, since to the Kubbi API they all come
 // from this server.
-func (cs *callers) tryStranger(ctx context.Context, c *caller, from keySource) *problem {
+func (cs *callers) tryStranger(ctx context.Context, c *caller, from keySource) *transport.Refusal {
 	select {
 	case cs.checking <- struct{}{}:
 		defer func() { <-cs.checking }()
@@ -71,13 +72,13 @@ func (cs *callers) tryStranger(ctx context.Context, c *caller, from keySource) *
 		}
 		return p
 	default:
-		return busy(http.StatusServiceUnavailable, "overloaded", "The server is checking as many keys as it can; try again in a moment")
+		return transport.Busy(http.StatusServiceUnavailable, "overloaded", "The server is checking as many keys as it can; try again in a moment")
 	}
 }
 
 // try tries a caller's own key. wrong says whether the Kubbi API may count it as
 // a guess.
-func (cs *callers) try(ctx context.Context, c *caller) (p *problem, wrong bool) {
+func (cs *callers) try(ctx context.Context, c *caller) (p *transport.Refusal, wrong bool) {
 	ctx, cancel := context.WithTimeout(ctx, keyPatience)
 	defer cancel()
 	_, err := c.client.List(ctx, kubbi.ListParams{Limit: 1})
@@ -97,7 +98,7 @@ func (cs *callers) try(ctx context.Context, c *caller) (p *problem, wrong bool) 
 		return wrongKey(), true
 	default:
 		cs.h.log.Warn("check a caller's key", "caller", c.server.caller, "error", err)
-		return busy(http.StatusServiceUnavailable, "unavailable", "The key can't be checked at the moment: the Kubbi API does not answer"), errors.Is(err, kubbi.ErrRateLimited)
+		return transport.Busy(http.StatusServiceUnavailable, "unavailable", "The key can't be checked at the moment: the Kubbi API does not answer"), errors.Is(err, kubbi.ErrRateLimited)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 
+	"kubbi-mcp/server/transport"
 	"kubbi-mcp/tools/consent"
 	"kubbi-mcp/tools/files"
 )
@@ -84,12 +85,12 @@ type decision struct {
 	failed          bool // the host has not asked
 }
 
-func readDecision(a answer) decision {
-	if a.err != nil {
+func readDecision(a transport.ClientAnswer) decision {
+	if a.Err != nil {
 		return decision{failed: true}
 	}
 	var res mcp.ElicitationResult
-	if json.Unmarshal(a.result, &res) != nil {
+	if json.Unmarshal(a.Result, &res) != nil {
 		return decision{}
 	}
 	return decisionOf(&res)
@@ -192,7 +193,7 @@ func (qs *questions) mayAsk(q *question) error {
 	switch {
 	case qs.refused[q.key()]:
 		return q.refused()
-	case len(qs.refused) >= maxRefused || len(qs.asked) >= maxAsked || len(qs.given) >= maxGiven:
+	case len(qs.refused) >= maxRefused || len(qs.asked) >= transport.MaxClientRequests || len(qs.given) >= maxGiven:
 		return errNoMore
 	}
 	return nil

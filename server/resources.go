@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -12,12 +11,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
 	"github.com/mark3labs/mcp-go/mcp"
 	mcpserver "github.com/mark3labs/mcp-go/server"
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/server/transport"
 	"kubbi-mcp/tools"
 )
 
@@ -40,11 +41,9 @@ func idOf(uri string) (id string, ok bool) {
 // addResources adds the template, and what lists, reads and watches its resources. mcp-go knows
 // only lists that are the same for all, so ours is made in its hooks.
 func (s *Server) addResources(hooks *mcpserver.Hooks) {
-	hooks.AddOnRequestInitialization(s.fetchList)
 	hooks.AddBeforeListResources(useList)
 	hooks.AddAfterListResources(fillList)
 	hooks.AddBeforeReadResource(s.findResource)
-	hooks.AddBeforeSubscriptionsListen(holdNews)
 	s.mcp.AddResourceTemplate(mcp.NewResourceTemplate(kubbiTemplate, "kubbi",
 		mcp.WithTemplateTitle("A kubbi you sent"),
 		mcp.WithTemplateDescription("Whether it is still active, how often and when it was claimed, and when it expires; neither its content nor its claim URL. "+
@@ -60,35 +59,23 @@ type kubbiPage struct {
 	next      mcp.Cursor
 }
 
-// fetchList fetches the page that a resources/list asks for, at the one point
-// where mcp-go takes an error.
-func (s *Server) fetchList(ctx context.Context, _ any, message any) error {
-	raw, ok := message.(json.RawMessage)
-	if !ok || !bytes.Contains(raw, []byte("resources/list")) && !bytes.Contains(raw, []byte(`resources\/list`)) {
-		return nil // most are not, and may be large
+// fetchList fetches the page that a resources/list asks for. A fault is the
+// answer to it.
+func (s *Server) fetchList(ctx context.Context, r *request, cursor jsontext.Value) *transport.Error {
+	var c mcp.Cursor
+	if cursor != nil && json.Unmarshal(cursor, &c) != nil {
+		return &transport.Error{Code: mcp.INVALID_PARAMS, Message: "Invalid params for resources/list"}
 	}
-	var m struct {
-		Method mcp.MCPMethod
-		Params struct{ Cursor mcp.Cursor }
-	}
-	if json.Unmarshal(raw, &m) != nil || m.Method != mcp.MethodResourcesList {
-		return nil
-	}
-	r := requestOf(ctx)
-	page, anchor, ok := parseCursor(m.Params.Cursor)
+	page, anchor, ok := parseCursor(c)
 	if !ok {
-		r.fault = errCursor // useList has it refused
-		return nil
+		return errCursor
 	}
 	p, anchor, err := s.client.ListFrom(ctx, kubbi.ListParams{Page: page, Limit: api.MaxPageLimit}, anchor)
 	switch {
 	case err != nil && page > 1 && errors.Is(err, kubbi.ErrValidation):
-		r.fault = errCursor
-		return nil
+		return errCursor
 	case err != nil:
-		text := "The list of kubbis can't be had. " + tools.Explain("list", err)
-		r.fault = &rpcError{Code: mcp.INTERNAL_ERROR, Message: text}
-		return errors.New(text)
+		return &transport.Error{Code: mcp.INTERNAL_ERROR, Message: "The list of kubbis can't be had. " + tools.Explain("list", err)}
 	}
 	r.page = &kubbiPage{number: page, resources: make([]mcp.Resource, 0, len(p.Kubbis))}
 	for _, k := range p.Kubbis {
@@ -103,19 +90,16 @@ func (s *Server) fetchList(ctx context.Context, _ any, message any) error {
 	return nil
 }
 
-// useList has mcp-go list what others have registered, from its start; without
-// a page of ours it gets a cursor that it refuses.
-func useList(ctx context.Context, _ any, req *mcp.ListResourcesRequest) {
-	req.Params.Cursor = ""
-	if requestOf(ctx).page == nil {
-		req.Params.Cursor = "!" // no base64
-	}
-}
+// useList has mcp-go list what others have registered, from its start.
+func useList(_ context.Context, _ any, req *mcp.ListResourcesRequest) { req.Params.Cursor = "" }
 
 // fillList puts our page behind what others have registered, which is on the
 // first page alone.
 func fillList(ctx context.Context, _ any, _ *mcp.ListResourcesRequest, result *mcp.ListResourcesResult) {
 	page := requestOf(ctx).page
+	if page == nil {
+		return // a transport without a request
+	}
 	if page.number > 1 {
 		result.Resources = nil
 	}
@@ -127,7 +111,7 @@ func fillList(ctx context.Context, _ any, _ *mcp.ListResourcesRequest, result *m
 }
 
 // errCursor is the answer to a cursor that no list has given.
-var errCursor = &rpcError{Code: mcp.INVALID_PARAMS, Message: "Invalid params: cursor must be the nextCursor of an earlier resources/list"}
+var errCursor = &transport.Error{Code: mcp.INVALID_PARAMS, Message: "Invalid params: cursor must be the nextCursor of an earlier resources/list"}
 
 // formatCursor writes where a list goes on: a page, and the anchor that keeps it
 // what it was.
@@ -226,11 +210,11 @@ func (s *Server) readResource(ctx context.Context, req mcp.ReadResourceRequest) 
 		return nil, errors.New(tools.Explain("get", r.kubbiErr))
 	}
 	if r.kubbi == nil {
-		return nil, errInternal // a transport without a request
+		return nil, transport.ErrInternal // a transport without a request
 	}
 	text, err := tools.Describe(*r.kubbi)
 	if err != nil {
-		return nil, errInternal
+		return nil, transport.ErrInternal
 	}
 	return []mcp.ResourceContents{mcp.TextResourceContents{URI: req.Params.URI, MIMEType: api.TypeJSON, Text: string(text)}}, nil
 }

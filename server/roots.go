@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"net/url"
 	"runtime"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	mcpserver "github.com/mark3labs/mcp-go/server"
 
+	"kubbi-mcp/server/transport"
 	"kubbi-mcp/tools/files"
 )
 
@@ -28,7 +28,7 @@ const rootsID = "roots"
 
 // offered gives the folders that the client of a stdio session offers as MCP roots.
 // Where the client is asked by answering, ask says that it must be.
-func (s *Server) offered(ctx context.Context, session *stdioSession, c caps, in mcp.MultiRoundTripParams) (folders []files.Folder, ask bool) {
+func (s *Server) offered(ctx context.Context, session *session, c caps, in mcp.MultiRoundTripParams) (folders []files.Folder, ask bool) {
 	if !c.roots {
 		return nil, false
 	}
@@ -51,7 +51,7 @@ func (s *Server) offered(ctx context.Context, session *stdioSession, c caps, in 
 	if session.rootsKnown && session.rootsAsOf == changes {
 		return session.folders, false
 	}
-	answers := session.request(ctx, mcp.MethodListRoots, nil)
+	answers := session.Request(mcp.MethodListRoots, nil)
 	timer := time.NewTimer(rootsTimeout)
 	defer timer.Stop()
 	select {
@@ -71,7 +71,7 @@ func (s *Server) offered(ctx context.Context, session *stdioSession, c caps, in 
 
 // takeRoots notes what the client has answered. It reports whether that says
 // which roots there are.
-func (s *Server) takeRoots(session *stdioSession, a answer, changes int64) bool {
+func (s *Server) takeRoots(session *session, a transport.ClientAnswer, changes int64) bool {
 	folders, err := s.readRoots(a)
 	if err != nil {
 		s.log.Warn("the client's roots are not known", "error", err)
@@ -86,7 +86,7 @@ func (s *Server) takeRoots(session *stdioSession, a answer, changes int64) bool 
 const rootsFresh = 30 * time.Second
 
 // offeredByAnswer is offered in the versions since 2026-07-28.
-func (s *Server) offeredByAnswer(session *stdioSession, in mcp.MultiRoundTripParams) (folders []files.Folder, ask bool) {
+func (s *Server) offeredByAnswer(session *session, in mcp.MultiRoundTripParams) (folders []files.Folder, ask bool) {
 	session.roots.Lock()
 	defer session.roots.Unlock()
 	if list := mcpserver.RootsResponse(in.InputResponses, rootsID); list != nil {
@@ -113,12 +113,12 @@ func (s *Server) offeredByAnswer(session *stdioSession, in mcp.MultiRoundTripPar
 // say.
 const maxUnheard = 3
 
-func (s *Server) readRoots(a answer) ([]files.Folder, error) {
-	if a.err != nil {
-		return nil, a.err
+func (s *Server) readRoots(a transport.ClientAnswer) ([]files.Folder, error) {
+	if a.Err != nil {
+		return nil, a.Err
 	}
 	var list mcp.ListRootsResult
-	if err := json.Unmarshal(a.result, &list); err != nil {
+	if err := json.Unmarshal(a.Result, &list); err != nil {
 		return nil, fmt.Errorf("read roots: %w", err)
 	}
 	return s.rootFolders(list)
@@ -158,85 +158,4 @@ func filePath(uri string) (string, error) {
 		path = strings.TrimPrefix(path, "/")
 	}
 	return path, nil
-}
-
-// answer is what a client has answered to a request of ours.
-type answer struct {
-	result json.RawMessage
-	err    error
-}
-
-// maxAsked is how many requests to the client may await their answers.
-const maxAsked = 64
-
-// request asks the client. The answer may come late, or never; nobody needs to
-// wait for it.
-func (s *stdioSession) request(ctx context.Context, method mcp.MCPMethod, params any) <-chan answer {
-	id := "kubbi-" + strconv.FormatInt(s.requests.Add(1), 10)
-	answers := make(chan answer, 1)
-	fields := map[string]any{"jsonrpc": mcp.JSONRPC_VERSION, "id": id, "method": method}
-	if params != nil {
-		fields["params"] = params
-	}
-	line, err := json.Marshal(fields)
-	if err == nil && !s.await(id, method, answers) {
-		err = errors.New("too many requests to the client are not answered")
-	}
-	if err != nil {
-		answers <- answer{err: fmt.Errorf("%s: %w", method, err)}
-		return answers
-	}
-	if !s.write(ctx, append(line, '\n')) {
-		s.mu.Lock()
-		delete(s.waiting, id)
-		s.mu.Unlock()
-		answers <- answer{err: fmt.Errorf("%s: the client is not there any more", method)}
-	}
-	return answers
-}
-
-// await has the answer to a request handed on.
-func (s *stdioSession) await(id string, method mcp.MCPMethod, answers chan<- answer) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.waiting) >= maxAsked {
-		return false
-	}
-	if s.waiting == nil {
-		s.waiting = make(map[string]func([]byte))
-	}
-	s.waiting[id] = func(b []byte) { answers <- readAnswer(method, b) }
-	return true
-}
-
-func readAnswer(method mcp.MCPMethod, b []byte) answer {
-	var res struct {
-		Result json.RawMessage
-		Error  *mcp.JSONRPCErrorDetails
-	}
-	if err := json.Unmarshal(b, &res); err != nil {
-		return answer{err: fmt.Errorf("%s: the answer can't be read", method)}
-	}
-	if res.Error != nil {
-		return answer{err: fmt.Errorf("%s: the client answers with error %d", method, res.Error.Code)}
-	}
-	return answer{result: res.Result}
-}
-
-// answered takes a client's answer. It reports whether it is one to a request of
-// ours.
-func (s *stdioSession) answered(m *message) bool {
-	if m.id.Kind() != '"' {
-		return false
-	}
-	id := unquote(m.id)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	waiting := s.waiting[id]
-	if waiting == nil {
-		return false
-	}
-	delete(s.waiting, id)
-	waiting(m.line)
-	return true
 }

@@ -1,5 +1,5 @@
-// Package server is the MCP server: what it says of itself, its prompts, and
-// its transports, one file each.
+// Package server is the MCP server: what it says of itself, its tools, prompts and
+// resources, and who may call it over HTTP. Package transport carries its messages.
 package server
 
 import (
@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime"
-	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +14,7 @@ import (
 	mcpserver "github.com/mark3labs/mcp-go/server"
 
 	"kubbi-mcp/kubbi"
+	"kubbi-mcp/server/transport"
 	"kubbi-mcp/tools"
 	"kubbi-mcp/tools/claims"
 	"kubbi-mcp/tools/consent"
@@ -25,7 +24,7 @@ import (
 // DefaultMaxMessageBytes is the longest message that ServeStdio reads: a
 // package of 50 MiB in base64, with room for its wrapping. A larger one goes by
 // path.
-const DefaultMaxMessageBytes = 72 << 20
+const DefaultMaxMessageBytes = transport.DefaultMaxMessageBytes
 
 // Config is what a Server needs. Client must be set.
 type Config struct {
@@ -56,9 +55,6 @@ type Server struct {
 	client     *kubbi.Client
 	watcher    *watcher
 	claimer    *claims.Claimer
-	marks      marks
-	asks       asks
-	ids        exactIDs
 	files      files.Rules
 	consents   *consent.Store
 	project    string
@@ -94,7 +90,6 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		client:     cfg.Client,
-		ids:        newExactIDs(),
 		files:      cfg.Files,
 		consents:   cfg.Consents,
 		project:    cfg.Project,
@@ -110,8 +105,6 @@ func New(cfg Config) (*Server, error) {
 	}
 	hooks := &mcpserver.Hooks{}
 	hooks.AddBeforeCallTool(putArgumentsBack)
-	hooks.AddBeforeAny(s.cancelLost)
-	hooks.AddOnRegisterSession(sessionOpened)
 	s.observeOthers(hooks)
 	s.mcp = mcpserver.NewMCPServer("kubbi-mcp", cfg.Version,
 		mcpserver.WithTitle("Kubbi"),
@@ -125,8 +118,6 @@ func New(cfg Config) (*Server, error) {
 		mcpserver.WithPromptCompletionProvider(completer{cfg.Client}),
 		mcpserver.WithResourceCompletionProvider(completer{cfg.Client}),
 		mcpserver.WithHooks(hooks),
-		mcpserver.WithToolHandlerMiddleware(s.lacking),
-		mcpserver.WithToolHandlerMiddleware(s.inOrder),
 		mcpserver.WithToolHandlerMiddleware(s.recovery), // callTool puts it and the next around its calls as well
 		mcpserver.WithToolHandlerMiddleware(s.withProgress),
 	)
@@ -150,6 +141,7 @@ func New(cfg Config) (*Server, error) {
 	}); err != nil {
 		return nil, fmt.Errorf("new server: %w", err)
 	}
+	s.mcp.AddNotificationHandler(mcp.MethodNotificationRootsListChanged, rootsChanged)
 	addPrompts(s.mcp, cfg.ToolPrefix)
 	s.addResources(hooks)
 	if cfg.Add != nil {
@@ -172,31 +164,18 @@ func (s *Server) Close() {
 	s.claimer.Close()
 }
 
-// errInternal is all that a client learns of a panic.
-var errInternal = errors.New("internal error")
-
 // recovery turns a panic in a tool into an error without details, which
 // mcp-go's own WithRecovery would send to the client.
 func (s *Server) recovery(next mcpserver.ToolHandlerFunc) mcpserver.ToolHandlerFunc {
 	return func(ctx context.Context, req mcp.CallToolRequest) (res *mcp.CallToolResult, err error) {
 		defer func() {
 			if r := recover(); r != nil {
-				s.logPanic("tools/call", r)
-				res, err = nil, errInternal
+				transport.LogPanic(s.log, "tools/call", r)
+				res, err = nil, transport.ErrInternal
 			}
 		}()
 		return next(ctx, req)
 	}
-}
-
-// logPanic logs where a panic came from. Its value is shown only if the
-// runtime made it: any other may hold a payload.
-func (s *Server) logPanic(method string, value any) {
-	what := fmt.Sprintf("%T", value)
-	if e, ok := value.(runtime.Error); ok {
-		what = e.Error()
-	}
-	s.log.Error("panic", "method", method, "panic", what, "stack", string(debug.Stack()))
 }
 
 func instructions(prefix string) string {

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
-	mcpserver "github.com/mark3labs/mcp-go/server"
 	"go.uber.org/goleak"
 
 	"kubbi-mcp/kubbi"
@@ -110,6 +109,9 @@ func TestDuplicateID(t *testing.T) {
 	p.cancel()
 	await(t, h.ended, "the call's end")
 }
+
+// maxCalls is how many calls run at once over stdio.
+const maxCalls = 64
 
 // TestParallel keeps as many calls running as there may be, and expects one more
 // to wait for its turn.
@@ -412,5 +414,3 @@ func TestNewChecksItsConfig(t *testing.T) {
 		}
 	}
 }
-
-var _ mcpserver.SessionWithClientInfo = (*stdioSession)(nil)

@@ -7,8 +7,8 @@ import (
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"kubbi-mcp/internal/tracecontext"
 	"kubbi-mcp/kubbi"
-	"kubbi-mcp/kubbi/api"
 )
 
 // traceOf gives the W3C trace context of a request, which may be in its _meta,
@@ -18,11 +18,11 @@ func traceOf(h http.Header, meta jsontext.Value) kubbi.Trace {
 	if t := metaTrace(meta); t.Parent != "" {
 		return t
 	}
-	parents := h.Values(api.HeaderTraceparent)
+	parents := h.Values(tracecontext.HeaderParent)
 	if len(parents) != 1 {
 		return kubbi.Trace{} // there can be only one
 	}
-	return kubbi.Trace{Parent: parents[0], State: strings.Join(h.Values(api.HeaderTracestate), ",")}
+	return kubbi.Trace{Parent: parents[0], State: strings.Join(h.Values(tracecontext.HeaderState), ",")}
 }
 
 // metaTrace gives the trace in a request's _meta, nothing unless it is valid.
@@ -37,12 +37,21 @@ func metaTrace(meta jsontext.Value) kubbi.Trace {
 	if jsonv2.Unmarshal(meta, &m) != nil || m.Parent.Kind() != '"' {
 		return kubbi.Trace{}
 	}
-	t := kubbi.Trace{Parent: unquote(m.Parent)}
-	if _, ok := api.ParseTraceparent(t.Parent); !ok {
+	t := kubbi.Trace{Parent: unquoted(m.Parent)}
+	if _, ok := tracecontext.ParseParent(t.Parent); !ok {
 		return kubbi.Trace{}
 	}
 	if m.State.Kind() == '"' {
-		t.State = unquote(m.State)
+		t.State = unquoted(m.State)
 	}
 	return t
+}
+
+// unquoted gives a JSON string's text, "" if it is not valid.
+func unquoted(v jsontext.Value) string {
+	b, err := jsontext.AppendUnquote(nil, []byte(v))
+	if err != nil {
+		return ""
+	}
+	return string(b)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/mark3labs/mcp-go/mcp"
 
+	"kubbi-mcp/internal/untrusted"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
 )
@@ -210,10 +211,10 @@ func fileLine(mark string, i int, all []api.ClaimedFile) string {
 	f := all[i]
 	role := ""
 	if f.Role != nil {
-		role = " role " + api.Quote(*f.Role, 40)
+		role = " role " + untrusted.Quote(*f.Role, 40)
 	}
 	return fmt.Sprintf("----- FILE %s %d/%d %s type %s%s %d bytes -----",
-		mark, i+1, len(all), api.Quote(f.Name, 255), api.Quote(f.ContentType, 100), role, f.SizeBytes)
+		mark, i+1, len(all), untrusted.Quote(f.Name, 255), untrusted.Quote(f.ContentType, 100), role, f.SizeBytes)
 }
 
 func mediaTypeOf(contentType string) string {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"kubbi-mcp/internal/filename"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/tools/args"
@@ -57,7 +58,7 @@ func (l *localFile) notef(format string, args ...any) {
 type taken map[string]string
 
 func (n taken) add(name, from string) error {
-	folded := api.FoldFileName(name)
+	folded := filename.Fold(name)
 	if other, ok := n[folded]; ok {
 		return args.Error(fmt.Sprintf("%s and %s would have the same name in the package, %q: give one of them another name.", other, from, name))
 	}
@@ -73,10 +74,10 @@ func (n taken) addLocal(l *localFile) error {
 		l.notef("%s was sent as %s: not every system can save its own name.", strconv.Quote(l.Own), strconv.Quote(l.Name))
 	}
 	wanted := l.Name
-	other := n[api.FoldFileName(wanted)]
-	for i := 2; l.several && other != l.Path && n[api.FoldFileName(l.Name)] != ""; i++ {
+	other := n[filename.Fold(wanted)]
+	for i := 2; l.several && other != l.Path && n[filename.Fold(l.Name)] != ""; i++ {
 		ending := path.Ext(wanted)
-		l.Name = api.SafeFileName(fmt.Sprintf("%s-%d%s", strings.TrimSuffix(wanted, ending), i, ending))
+		l.Name = filename.Safe(fmt.Sprintf("%s-%d%s", strings.TrimSuffix(wanted, ending), i, ending))
 	}
 	if l.Name != wanted {
 		l.notef("%s was sent as %s: another file of the package has its name.", strconv.Quote(l.Path), strconv.Quote(l.Name))

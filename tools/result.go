@@ -3,12 +3,11 @@ package tools
 import (
 	"encoding/json"
 	"fmt"
+	"kubbi-mcp/internal/untrusted"
 
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/mark3labs/mcp-go/mcp"
-
-	"kubbi-mcp/kubbi/api"
 )
 
 // textBlock is a text content block that is made of pieces.
@@ -71,7 +70,7 @@ var lenient = []jsonv2.Options{jsontext.AllowDuplicateNames(true), jsontext.Allo
 // characters become escapes: names and metadata come from strangers.
 func marshal(out any) ([]byte, error) {
 	b, err := jsonv2.Marshal(out, lenient...)
-	return api.SeenJSON(b), err
+	return untrusted.EscapeJSON(b), err
 }
 
 // maxDepth is how deep metadata may be nested to stand in an answer as a value.

@@ -3,8 +3,7 @@
 // vendor's public API reference; where that is silent, the models of the
 // official Python SDK 0.1.0 decide, and the doc comment says so.
 //
-// It holds no behaviour beyond encoding and the rule for file names, and imports
-// only the standard library and golang.org/x/text, for Unicode forms and case.
+// It holds no behaviour beyond encoding, and imports only the standard library.
 package api
 
 // Version is what every /api/v1 response carries in HeaderVersion.
@@ -40,9 +39,9 @@ const (
 	// HeaderPayloadSize is on the inspect and the preview of a single content: the
 	// bytes of a text in UTF-8, or of a JSON value as it was sent.
 	HeaderPayloadSize = "Kubbi-Payload-Size"
-	// HeaderFileNames is on the answers to GET /health and to creates: FileNamesAny
-	// says that names of files may have the letters of every script, as
-	// FileNameFault has them, and not only those of HostedFileName.
+	// HeaderFileNames is on the answers to GET /health and to creates. FileNamesAny
+	// says that file names may have the letters of every script. The hosted service
+	// takes letters and digits of ASCII and . _ - only.
 	HeaderFileNames = "Kubbi-File-Names"
 	// HeaderListAnchor is on every list page. Sent back as the query parameter
 	// "anchor", it keeps later pages stable while new kubbis are created.

@@ -84,7 +84,7 @@ func openDir(ctx context.Context, cfg Config) (_ *opened, err error) {
 	}
 	self := newIdentity(key)
 	rl, err := relay.New(relay.Config{
-		Store: db, Keyring: ring, Origin: cfg.Origin, Mark: self.mark, Own: inProcess, Limits: cfg.Limits, Grace: cfg.Grace,
+		Store: db, Keyring: ring, Origin: cfg.Origin, TokenMark: self.mark, OwnUser: inProcess, Limits: cfg.Limits, Grace: cfg.Grace,
 		Retention: cfg.Retention, SweepEvery: cfg.SweepEvery, Now: cfg.Now, Rand: cfg.Rand, Logger: cfg.Logger,
 	})
 	if err != nil {

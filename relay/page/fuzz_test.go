@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/net/html"
 
-	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/internal/filename"
 )
 
 // Elements and attributes of our own pages. No other may come of what a sender
@@ -43,7 +43,7 @@ func FuzzPages(f *testing.F) {
 		}
 		item := Item{Name: name, ContentType: contentType, Role: role, Data: data}
 		opened := Opened{Package: !single, Items: []Item{item, {Name: "b", ContentType: "text/plain"}}, CreatedAt: now, ExpiresAt: now}
-		if single || api.FileNameFault(name, 255) != "" { // a zip holds names that the API allows
+		if single || filename.Fault(name, 255) != "" { // a zip holds names that the API allows
 			opened.Items = opened.Items[:1]
 		}
 		checkPage(t, opened, nil, &item)

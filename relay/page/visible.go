@@ -5,7 +5,7 @@ import (
 	"strings"
 	"unicode"
 
-	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/internal/untrusted"
 )
 
 // visible shows what can't be seen or would turn the text around it, so that
@@ -38,7 +38,7 @@ func mask(s string) (text string, masked bool) {
 }
 
 // hidden says whether a character can't be seen, as in the names of files.
-func hidden(r rune) bool { return r != '\n' && r != '\t' && api.IsUnseen(r) }
+func hidden(r rune) bool { return r != '\n' && r != '\t' && untrusted.Invisible(r) }
 
 // stays says whether an unseen character belongs to what stands before it: a
 // joiner where a script or an emoji needs one, a selector of a form. There is

@@ -13,7 +13,7 @@ import (
 	"strings"
 
 	"kubbi-mcp/internal/disk"
-	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/internal/filename"
 )
 
 // Batch writes files into one folder: all of them, each whole, or none. Only their owner
@@ -57,7 +57,7 @@ func (r Rules) NewBatch(folder string, overwrite bool) (*Batch, error) {
 		return nil, err
 	}
 	for _, name := range strings.FieldsFunc(s.rel, isSeparator) {
-		if api.IsDeviceName(name) {
+		if filename.IsDevice(name) {
 			return nil, refuse("%s: %s is the name of a device on Windows", quote(folder), quote(name))
 		}
 	}

@@ -10,7 +10,8 @@ import (
 
 	"golang.org/x/text/unicode/norm"
 
-	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/internal/filename"
+	"kubbi-mcp/internal/untrusted"
 )
 
 // FuzzRules names files in every way: what is read is in the allowed folder and
@@ -63,7 +64,7 @@ func FuzzRules(f *testing.F) {
 				if rel, err := filepath.Rel(allowed.real, found.Path); err != nil || !filepath.IsLocal(rel) || strings.Contains(rel, ".env") || strings.Contains(rel, ".ssh") {
 					t.Errorf("%q stands for %q", path, found.Path)
 				}
-				if fault := api.FileNameFault(found.Name, maxName); fault != "" {
+				if fault := filename.Fault(found.Name, maxName); fault != "" {
 					t.Errorf("%q is named %q, which %s", found.Path, found.Name, fault)
 				}
 			}
@@ -74,7 +75,7 @@ func FuzzRules(f *testing.F) {
 func checkRefusal(t *testing.T, path string, err error) {
 	t.Helper()
 	var refusal Refusal
-	if err != nil && (!errors.As(err, &refusal) || api.HasUnseen(err.Error())) {
+	if err != nil && (!errors.As(err, &refusal) || untrusted.HasInvisible(err.Error())) {
 		t.Errorf("%q: %q", path, err)
 	}
 }

@@ -1,13 +1,12 @@
 package files
 
 import (
+	"kubbi-mcp/internal/filename"
 	"path/filepath"
 	"strings"
 	"unicode"
 
 	"golang.org/x/text/unicode/norm"
-
-	"kubbi-mcp/kubbi/api"
 )
 
 // CureServer says who can allow a guarded name.
@@ -84,7 +83,7 @@ func CheckGuarded(name, cure string) error {
 // Unicode form, wide letters as narrow ones, without invisible characters (HFS+ and ext4
 // ignore them) and without dots and spaces at the end (Windows ignores them).
 func looseForm(name string) string {
-	name = strings.ToLower(norm.NFKC.String(api.FoldFileName(dropIgnored(name))))
+	name = strings.ToLower(norm.NFKC.String(filename.Fold(dropIgnored(name))))
 	return strings.TrimRightFunc(name, func(c rune) bool { return c == '.' || unicode.IsSpace(c) })
 }
 

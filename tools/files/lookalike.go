@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/text/unicode/norm"
 
-	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/internal/untrusted"
 )
 
 // A model often can't write a name exactly: macOS puts a narrow no-break space into the
@@ -27,7 +27,7 @@ func lookOf(name string) string {
 			return ' '
 		case c == '\u2018' || c == '\u2019' || c == '\u02bc':
 			return '\''
-		case api.IsUnseen(c):
+		case untrusted.Invisible(c):
 			return -1
 		}
 		return c

@@ -1,20 +1,20 @@
 package files
 
 import (
+	"kubbi-mcp/internal/filename"
+	"kubbi-mcp/internal/untrusted"
 	"path"
 	"strings"
-
-	"kubbi-mcp/kubbi/api"
 )
 
 // PackageName gives the name that a file is sent under: its own, or a similar one that
 // every system can save.
-func PackageName(name string) string { return api.SafeFileName(name) }
+func PackageName(name string) string { return filename.Safe(name) }
 
 // CheckName refuses a name that some system can't save. Not every relay checks names.
 func CheckName(name string) error {
-	if api.FileNameFault(name, maxName) != "" {
-		return refuse("the sender's file name %s is not one to write under", api.Quote(name, api.MaxWords))
+	if filename.Fault(name, maxName) != "" {
+		return refuse("the sender's file name %s is not one to write under", untrusted.Quote(name, untrusted.MaxQuote))
 	}
 	return nil
 }
@@ -26,8 +26,8 @@ func SaveNames(names []string) ([]string, error) {
 	out, taken := make([]string, len(names)), make(map[string]bool, len(names))
 	for i, name := range names {
 		if err := CheckName(name); err == nil {
-			out[i], taken[api.FoldFileName(name)] = name, true
-		} else if !api.HostedFileName(name) {
+			out[i], taken[filename.Fold(name)] = name, true
+		} else if !filename.IsASCII(name) {
 			return nil, err
 		}
 	}
@@ -35,14 +35,14 @@ func SaveNames(names []string) ([]string, error) {
 		if out[i] != "" {
 			continue
 		}
-		safe := api.SafeFileName(name)
-		for ext := path.Ext(safe); taken[api.FoldFileName(safe)]; {
-			safe = api.SafeFileName(strings.TrimSuffix(safe, ext) + "_" + ext)
+		safe := filename.Safe(name)
+		for ext := path.Ext(safe); taken[filename.Fold(safe)]; {
+			safe = filename.Safe(strings.TrimSuffix(safe, ext) + "_" + ext)
 			if len(safe) == maxName {
-				return nil, refuse("the sender's file name %s is not one to write under", api.Quote(name, api.MaxWords))
+				return nil, refuse("the sender's file name %s is not one to write under", untrusted.Quote(name, untrusted.MaxQuote))
 			}
 		}
-		out[i], taken[api.FoldFileName(safe)] = safe, true
+		out[i], taken[filename.Fold(safe)] = safe, true
 	}
 	return out, CheckNames(out)
 }
@@ -55,9 +55,9 @@ func CheckNames(names []string) error {
 		if err := CheckName(name); err != nil {
 			return err
 		}
-		folded := api.FoldFileName(name)
+		folded := filename.Fold(name)
 		if seen[folded] {
-			return refuse("two files of the package have the name %s", api.Quote(name, api.MaxWords))
+			return refuse("two files of the package have the name %s", untrusted.Quote(name, untrusted.MaxQuote))
 		}
 		seen[folded] = true
 	}

@@ -2,14 +2,14 @@ package files
 
 import (
 	"fmt"
+	"kubbi-mcp/internal/filename"
+	"kubbi-mcp/internal/untrusted"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"unicode/utf8"
-
-	"kubbi-mcp/kubbi/api"
 )
 
 // Bounds of a path, in bytes.
@@ -122,14 +122,14 @@ func (r Rules) checkText(path string) error {
 		return refuse("the path is empty")
 	case len(path) > maxPath:
 		return refuse("the path is longer than %d bytes", maxPath)
-	case !utf8.ValidString(path) || api.HasUnseen(path):
+	case !utf8.ValidString(path) || untrusted.HasInvisible(path):
 		return refuse("%s holds a character that can't be seen, such as a line end or a zero byte", quote(path))
 	}
 	for _, name := range strings.FieldsFunc(path, isSeparator) {
 		if len(name) > maxName {
 			return refuse("a name in the path is longer than %d bytes", maxName)
 		}
-		if runtime.GOOS == "windows" && api.IsDeviceName(name) {
+		if runtime.GOOS == "windows" && filename.IsDevice(name) {
 			return refuse("%s: %s is the name of a device on Windows", quote(path), quote(name))
 		}
 	}

@@ -160,7 +160,7 @@ async function openSealed(key, answer) {
   return { isPackage, items };
 }
 
-// isFileName has the rules of HostedFileName and FileNameFault in kubbi/api. By
+// isFileName has the rules of IsASCII and Fault in internal/filename. By
 // the second one each character that can be seen may have a variation selector and
 // a joiner behind it.
 const fileName = new RegExp("^(?:(?:\\u{1f3f4}[\\u{e0020}-\\u{e007e}]{1,8}\\u{e007f}|" +

@@ -1,0 +1,220 @@
+package relay
+
+import (
+	"archive/zip"
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/relay/page"
+	"kubbi-mcp/relay/store"
+)
+
+const (
+	maxForm  = 4 << 10  // bytes of the body of the claim page's form
+	maxPages = 48 << 20 // bytes that pages with payloads may use at the same time
+)
+
+// orPage answers a browser with a page, and every other client with api.
+func orPage(page, api handler) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		w.Header().Set("Vary", "Accept")
+		if wantsPage(r) {
+			return page(w, r)
+		}
+		return api(w, r)
+	}
+}
+
+// wantsPage reports whether a browser opens a claim URL or sends the form of the claim
+// page.
+func wantsPage(r *http.Request) bool {
+	if !strings.HasPrefix(r.URL.Path, api.PathClaim) || strings.HasSuffix(r.URL.Path, api.SuffixInspect) {
+		return false
+	}
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+	case http.MethodPost:
+		if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/x-www-form-urlencoded" {
+			return false
+		}
+	default:
+		return false
+	}
+	return quality(r, "text/html") > quality(r, api.TypeJSON)
+}
+
+// htmlPage is a page of package page.
+type htmlPage interface {
+	SetHeaders(h http.Header)
+	Write(w io.Writer) error
+}
+
+func writePage(w http.ResponseWriter, status int, p htmlPage) error {
+	var b bytes.Buffer
+	if err := p.Write(&b); err != nil {
+		return err
+	}
+	p.SetHeaders(w.Header())
+	w.Header().Set("Vary", "Accept")
+	writeWhole(w, status, b.Bytes())
+	return nil
+}
+
+// previewPage answers GET /r/:token for a browser: what preview says, and a button.
+// Nothing is counted.
+func (rl *Relay) previewPage(w http.ResponseWriter, r *http.Request) error {
+	req, err := rl.readToken(nil, r)
+	if err != nil {
+		return err
+	}
+	k, err := rl.look(r.Context(), req)
+	if err != nil {
+		return err
+	}
+	key, err := randomBytes(rl.cfg.Rand)
+	if err != nil {
+		return fmt.Errorf("make idempotency key: %w", err)
+	}
+	p := page.Preview{
+		Kubbi: page.Kubbi{
+			Package: k.Package, ContentType: k.ContentType, Size: k.Size,
+			Remaining: remaining(k.Kubbi, k.Retrievals), ExpiresAt: k.ExpiresAt, Seal: sealOf(k.Metadata),
+		},
+		Claim: api.PathClaim + req.token.text + api.SuffixClaim,
+		Key:   tokenOf(key).text,
+		Now:   rl.now(),
+	}
+	for _, f := range k.Files {
+		p.Files = append(p.Files, page.File{Name: f.Name, ContentType: f.ContentType, Role: f.Role, Size: f.SizeBytes})
+	}
+	return writePage(w, http.StatusOK, p)
+}
+
+// sealOf reads in metadata that a kubbi is sealed: docs/sealed.md. A seal that can't
+// be read has version 0; nil: it is not sealed.
+func sealOf(metadata []byte) *page.Seal {
+	var m struct {
+		Sealed jsontext.Value `json:"sealed"`
+	}
+	if len(metadata) == 0 || json.Unmarshal(metadata, &m) != nil || m.Sealed.Kind() != '{' {
+		return nil
+	}
+	var s struct {
+		V   int    `json:"v"`
+		KID string `json:"kid"`
+	}
+	if json.Unmarshal(m.Sealed, &s) != nil {
+		return &page.Seal{}
+	}
+	return &page.Seal{Version: s.V, KID: s.KID}
+}
+
+// claimPage answers POST /r/:token/claim for the form of the claim page: with a page,
+// or with a file to save if the payload is large.
+func (rl *Relay) claimPage(w http.ResponseWriter, r *http.Request) error {
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	if err := r.ParseForm(); err != nil {
+		return invalid("the form can't be read")
+	}
+	if key := r.PostForm.Get("key"); key != "" && r.Header.Get(api.HeaderIdempotencyKey) == "" {
+		r.Header.Set(api.HeaderIdempotencyKey, key)
+	}
+	c, err := rl.claimPayload(w.Header(), r)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	// A page uses three times the payload's memory until its client has read it.
+	held := rl.pages.reserve()
+	defer held.free()
+	if c.Size > page.MaxShown || held.grow(3*c.Size) != nil {
+		return c.download(w)
+	}
+	o := page.Opened{
+		Package: c.Package, Remaining: remaining(c.Kubbi, c.claim.Number), Burned: c.claim.Burned,
+		CreatedAt: c.CreatedAt, ExpiresAt: c.ExpiresAt,
+	}
+	files := c.Files
+	if !c.Package {
+		files = []api.RawFile{{ContentType: c.ContentType, SizeBytes: c.Size}}
+	}
+	for _, f := range files {
+		b := bytes.NewBuffer(make([]byte, 0, f.SizeBytes))
+		if err := c.copy(b, f.SizeBytes); err != nil {
+			return err
+		}
+		o.Items = append(o.Items, page.Item{Name: f.Name, ContentType: f.ContentType, Role: f.Role, Data: b.Bytes()})
+	}
+	if err := c.done(); err != nil {
+		return err
+	}
+	return writePage(w, http.StatusOK, o)
+}
+
+// download answers with a file to save: a single content, or a zip of all files.
+func (c *claimed) download(w http.ResponseWriter) error {
+	name := page.ZipName
+	if !c.Package {
+		name = page.ContentName(c.ContentType)
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": name}))
+	out := bufio.NewWriterSize(clientWriter{w}, answerBuffer)
+	if c.Package {
+		z := zip.NewWriter(out)
+		for _, f := range c.Files {
+			to, err := z.CreateHeader(page.ZipHeader(f.Name, c.CreatedAt))
+			if err != nil {
+				return err
+			}
+			if err := c.copy(to, f.SizeBytes); err != nil {
+				return err
+			}
+		}
+		if err := z.Close(); err != nil {
+			return err
+		}
+	} else if err := c.copy(out, c.Size); err != nil {
+		return err
+	}
+	if err := c.done(); err != nil {
+		return err
+	}
+	return out.Flush()
+}
+
+// problemPage answers a browser with an error.
+func problemPage(w http.ResponseWriter, r *http.Request, e apiError, err error) error {
+	p := page.Problem{Reason: page.Failed, Retry: e.retryAfter}
+	switch {
+	case errors.Is(err, store.ErrBurned):
+		p.Reason = page.Burned
+	case errors.Is(err, store.ErrDeleted):
+		p.Reason = page.Deleted
+	case e.code == api.CodeExpired:
+		p.Reason = page.Expired
+	case e.code == api.CodeNotFound:
+		p.Reason = page.Unknown
+	case e.code == api.CodeRateLimited:
+		p.Reason = page.TooMany
+	case e.code == api.CodeUnavailable:
+		p.Reason = page.Unavailable
+	case e.code == api.CodeValidation, e.code == api.CodeMethodNotAllowed:
+		p.Reason = page.Refused
+	}
+	if back, ok := strings.CutSuffix(r.URL.Path, api.SuffixClaim); ok && p.Reason >= page.Refused {
+		p.Back = back
+	}
+	w.Header().Del("Content-Disposition") // of a download that has failed
+	return writePage(w, api.Statuses[e.code], p)
+}

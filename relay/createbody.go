@@ -1,0 +1,250 @@
+package relay
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"mime"
+	"net/http"
+
+	"kubbi-mcp/internal/content"
+	"kubbi-mcp/kubbi/api"
+)
+
+// maxJSONBody is the longest create body in JSON that is read, in bytes. Every content
+// within the limits fits, at six bytes for each byte (\u0000). A package may be larger
+// than a content; it fits as base64 or at two bytes for each byte.
+func maxJSONBody(l api.Limits) int64 {
+	const envelope = 64 << 10
+	perFile := 3*int64(l.FileNameBytes) + 1024 // \u and four digits are three bytes for one
+	return max(6*l.ContentBytes, 2*l.PackageBytes) + int64(l.Files)*perFile + 6*int64(l.MetadataBytes) + envelope
+}
+
+func isRaw(r *http.Request) bool {
+	t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	return err == nil && t == api.TypeRaw
+}
+
+// readDraft reads and validates a create body. Everything that it reads is also
+// written to request, unless that is nil.
+//
+// A body in JSON is read whole, into memory that held reserves. The head of a raw
+// body is read whole too, and its payload if it is short. A longer payload is read
+// and checked later, by draft.payload. If the draft fails, the rest of the body is
+// read, because a client that is still sending reads no answer.
+func (rl *Relay) readDraft(r *http.Request, limits limits, request hash.Hash, held *reservation) (d *draft, err error) {
+	raw := isRaw(r)
+	most, why := api.MaxRawHead+max(limits.ContentBytes, limits.PackageBytes), ""
+	if !raw {
+		most = maxJSONBody(limits.Limits)
+		if inMemory := rl.bodies.size - 1; inMemory <= most {
+			most, why = inMemory, " in JSON, which is held in memory; kubbi-mcp sends larger ones in another form"
+		}
+	}
+	tooLarge := fail(api.CodeTooLarge, fmt.Sprintf("the request body must be at most %d bytes%s%s", most, why, ofKey(limits.bytesOfKey)))
+	if r.ContentLength > most {
+		return nil, tooLarge
+	}
+	body := &bodyReader{r: r, body: http.MaxBytesReader(nil, r.Body, most), tooLarge: tooLarge}
+	if request != nil {
+		body.request = request
+	}
+	defer func() {
+		if err != nil {
+			body.drain()
+		}
+	}()
+	if raw {
+		return readRaw(body, limits, held)
+	}
+	b, err := readWhole(body, most, held)
+	if err != nil {
+		return nil, err
+	}
+	return validate(b, false, limits)
+}
+
+// firstBuffer is the largest buffer for a body of known length before any of the body
+// has arrived.
+const firstBuffer = 1 << 20
+
+// readWhole reads a body of at most that many bytes into memory that held reserves.
+func readWhole(body *bodyReader, most int64, held *reservation) ([]byte, error) {
+	size := int64(4 << 10)
+	if length := body.r.ContentLength; length >= 0 {
+		size, most = min(length, firstBuffer)+1, length // one byte more, to see the end
+	}
+	var b []byte
+	for {
+		if err := held.grow(size); err != nil {
+			return nil, err
+		}
+		b = append(make([]byte, 0, size), b...)
+		for len(b) < cap(b) {
+			n, err := body.Read(b[len(b):cap(b)])
+			b = b[:len(b)+n]
+			if err == io.EOF {
+				return b, nil
+			}
+			if err != nil {
+				return nil, err
+			}
+		}
+		size = min(2*size, most+1)
+	}
+}
+
+// bodyReader reads a request's body. Its errors are for the client.
+type bodyReader struct {
+	r        *http.Request
+	body     io.Reader
+	tooLarge error
+	n        int64
+	request  io.Writer // gets everything that was read; nil: nothing
+}
+
+func (b *bodyReader) Read(p []byte) (int, error) {
+	n, err := b.body.Read(p)
+	b.n += int64(n)
+	if b.request != nil {
+		_, _ = b.request.Write(p[:n]) // a hash
+	}
+	var over *http.MaxBytesError
+	switch {
+	case err == nil, err == io.EOF && b.n >= b.r.ContentLength:
+		return n, err
+	case errors.As(err, &over):
+		return n, b.tooLarge
+	case b.r.Context().Err() != nil:
+		return n, b.r.Context().Err()
+	}
+	return n, invalid("the request body could not be read to its end")
+}
+
+// drain reads the rest of the body.
+func (b *bodyReader) drain() { _, _ = io.Copy(io.Discard, b.body) }
+
+// maxShort is the longest raw payload that is read before it is stored, in bytes. A
+// create that has its payload in memory can be tried again.
+const maxShort = 64 << 10
+
+// readRaw reads the head of a raw body, and a short payload.
+func readRaw(body *bodyReader, limits limits, held *reservation) (*draft, error) {
+	longest := maxHead(limits.Limits)
+	if err := held.grow(longest + 2*maxShort); err != nil { // the head, the buffer, and a short payload
+		return nil, err
+	}
+	size := int64(maxShort)
+	if length := body.r.ContentLength; length >= 0 {
+		size = min(size, length+1)
+	}
+	buffered := bufio.NewReaderSize(body, int(size))
+	head, err := api.ReadRawHead(&headReader{buffered, longest})
+	if err != nil {
+		if _, known := errors.AsType[*apiError](err); known || body.r.Context().Err() != nil {
+			return nil, err
+		}
+		return nil, invalid(fmt.Sprintf("the request body must begin with its head: a JSON object on one line of at most %d bytes", longest))
+	}
+	d, err := validate(head, true, limits)
+	if err != nil {
+		return nil, err
+	}
+	d.stream = &rawReader{body: buffered, drain: body.drain, parts: d.parts}
+	if d.size > maxShort {
+		return d, nil
+	}
+	payload := bytes.NewBuffer(make([]byte, 0, d.size+bytes.MinRead))
+	if _, err := payload.ReadFrom(d.stream); err != nil {
+		return nil, err
+	}
+	d.inMemory, d.stream = [][]byte{payload.Bytes()}, nil
+	return d, nil
+}
+
+// maxHead is the longest head of a raw body that is read, in bytes.
+func maxHead(l api.Limits) int64 {
+	return min(api.MaxRawHead, maxJSONBody(api.Limits{
+		Files: l.Files, FileNameBytes: l.FileNameBytes, MetadataBytes: l.MetadataBytes,
+	}))
+}
+
+// headReader reads at most left bytes.
+type headReader struct {
+	io.ByteReader
+	left int64
+}
+
+func (r *headReader) ReadByte() (byte, error) {
+	if r.left--; r.left < 0 {
+		return 0, io.EOF
+	}
+	return r.ByteReader.ReadByte()
+}
+
+// rawReader reads the payload of a raw body: as many bytes of each part as the head
+// says, which it checks on the way. Its errors are for the client.
+type rawReader struct {
+	body  io.Reader
+	drain func()
+	parts []part        // not yet read to their end
+	n     int64         // bytes of the first part that were read
+	check content.Check // of the first part; nil: not begun
+	err   error
+}
+
+func (r *rawReader) Read(p []byte) (int, error) {
+	if r.err != nil || len(p) == 0 {
+		return 0, r.err
+	}
+	n, err := r.read(p)
+	if err != nil {
+		if r.err = err; err != io.EOF {
+			r.drain()
+		}
+	}
+	return n, err
+}
+
+func (r *rawReader) read(p []byte) (int, error) {
+	for len(r.parts) > 0 {
+		part := &r.parts[0]
+		if r.check == nil {
+			r.check = part.newCheck()
+		}
+		if r.n == part.size {
+			if fault := r.check.End(); fault != "" {
+				return 0, invalid(part.name + " " + fault)
+			}
+			r.parts, r.n, r.check = r.parts[1:], 0, nil
+			continue
+		}
+		n, err := r.body.Read(p[:min(int64(len(p)), part.size-r.n)])
+		r.n += int64(n)
+		if fault := r.check.Write(p[:n]); fault != "" {
+			return 0, invalid(part.name + " " + fault)
+		}
+		switch {
+		case n > 0:
+			return n, nil // the next call meets err again
+		case err == io.EOF:
+			return 0, invalid(fmt.Sprintf("the request body ends early: %s has %d bytes of %d", part.name, r.n, part.size))
+		case err != nil:
+			return 0, err
+		}
+	}
+	return 0, r.end()
+}
+
+// end returns io.EOF unless more bytes follow the last part.
+func (r *rawReader) end() error {
+	var more [1]byte
+	n, err := io.ReadFull(r.body, more[:])
+	if n > 0 {
+		return invalid("the request body is longer than its head says")
+	}
+	return err
+}

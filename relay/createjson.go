@@ -1,0 +1,247 @@
+package relay
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// span is where a JSON value is in a body. The zero span is no value.
+type span struct{ start, end int }
+
+func (s span) in(body []byte) jsontext.Value { return body[s.start:s.end] }
+func (s span) present() bool                 { return s.end > 0 }
+
+// createMembers says where the members of a create body are. Unknown members are
+// ignored, as the vendor's page requires nothing else.
+type createMembers struct {
+	content, contentType, ttl, maxRetrievals, metadata, notify span
+
+	contentBytes span // in the head of a raw body, instead of content
+
+	files     jsontext.Kind // of the member; 0: absent
+	file      []fileMembers // one more than the limit at most
+	fileCount int
+}
+
+type fileMembers struct {
+	kind                                       jsontext.Kind
+	name, content, contentType, role, encoding span
+
+	size span // in the head of a raw body, instead of content
+}
+
+// decodeCreate finds the members of a create body, or of the head of a raw body, in
+// one pass and without copying them. Files above maxFiles are only counted.
+func decodeCreate(body []byte, maxFiles int) (*createMembers, error) {
+	// A name may occur twice inside a content: that concerns sender and recipient only.
+	d := &decoder{body: body, dec: jsontext.NewDecoder(bytes.NewBuffer(body), jsontext.AllowDuplicateNames(true))}
+	var c createMembers
+	if d.dec.PeekKind() != '{' {
+		if d.skip(); d.err == nil || errors.Is(d.err, io.EOF) {
+			return nil, invalid("the request body must be a JSON object")
+		}
+		return nil, invalid(syntaxFault(body, d.err))
+	}
+	d.object(map[string]func(){
+		"content": d.value(&c.content), "content_bytes": d.value(&c.contentBytes), "content_type": d.value(&c.contentType),
+		"ttl_seconds": d.value(&c.ttl), "max_retrievals": d.value(&c.maxRetrievals),
+		"metadata": d.strictValue(&c.metadata), "x_notify": d.strictValue(&c.notify),
+		"files": func() {
+			if c.files = d.dec.PeekKind(); c.files != '[' {
+				d.skip()
+				return
+			}
+			d.array(func() {
+				if c.fileCount++; c.fileCount > maxFiles+1 {
+					d.skip()
+					return
+				}
+				c.file = append(c.file, d.file())
+			})
+		},
+	})
+	if d.err == nil {
+		if _, err := d.dec.ReadToken(); err == nil {
+			return nil, invalid("the request body has data after its JSON object")
+		} else if !errors.Is(err, io.EOF) {
+			d.err = err
+		}
+	}
+	if d.err != nil {
+		return nil, invalid(syntaxFault(body, d.err))
+	}
+	return &c, nil
+}
+
+// decoder reads a JSON text until its first error.
+type decoder struct {
+	body []byte
+	dec  *jsontext.Decoder
+	err  error
+}
+
+func (d *decoder) file() fileMembers {
+	f := fileMembers{kind: d.dec.PeekKind()}
+	if f.kind != '{' {
+		d.skip()
+		return f
+	}
+	d.object(map[string]func(){
+		"name": d.value(&f.name), "content": d.value(&f.content), "size_bytes": d.value(&f.size),
+		"content_type": d.value(&f.contentType), "role": d.value(&f.role), "encoding": d.value(&f.encoding),
+	})
+	return f
+}
+
+func (d *decoder) token() (t jsontext.Token) {
+	if d.err == nil {
+		t, d.err = d.dec.ReadToken()
+	}
+	return t
+}
+
+func (d *decoder) skip() {
+	if d.err == nil {
+		d.err = d.dec.SkipValue()
+	}
+}
+
+// value makes a function that notes in s where the next value is.
+func (d *decoder) value(s *span) func() {
+	return func() {
+		v, err := d.dec.ReadValue()
+		if err != nil {
+			d.err = err
+			return
+		}
+		end := int(d.dec.InputOffset())
+		*s = span{end - len(v), end}
+	}
+}
+
+// strictValue is value, and refuses a name that occurs twice inside the value.
+func (d *decoder) strictValue(s *span) func() {
+	value := d.value(s)
+	return func() {
+		if value(); d.err == nil && !s.in(d.body).IsValid() {
+			d.duplicateName()
+		}
+	}
+}
+
+// object reads an object, and calls the function of each member that it knows.
+func (d *decoder) object(members map[string]func()) {
+	d.token()
+	seen := map[string]bool{}
+	for d.err == nil && d.dec.PeekKind() != '}' {
+		name := d.token()
+		if d.err != nil {
+			break
+		}
+		n := name.String()
+		if seen[n] {
+			d.duplicateName()
+			break
+		}
+		if len(n) <= maxMember && len(seen) < maxMember { // no known member is beyond that
+			seen[n] = true
+		}
+		if read, known := members[n]; known {
+			read()
+		} else {
+			d.skip()
+		}
+	}
+	d.token()
+}
+
+// maxMember is more than the length of any known member's name, in bytes, and more
+// than the number of members.
+const maxMember = 64
+
+func (d *decoder) duplicateName() {
+	d.err = &jsontext.SyntacticError{ByteOffset: d.dec.InputOffset(), Err: jsontext.ErrDuplicateName}
+}
+
+func (d *decoder) array(element func()) {
+	d.token()
+	for d.err == nil && d.dec.PeekKind() != ']' {
+		element()
+	}
+	d.token()
+}
+
+// syntaxFault says what is wrong with a body that is not JSON. It does not quote the
+// decoder's error, which may hold a piece of the payload.
+func syntaxFault(body []byte, err error) string {
+	at := int64(len(body))
+	var syntax *jsontext.SyntacticError
+	if errors.As(err, &syntax) {
+		at = syntax.ByteOffset
+	}
+	what := "the request body is not valid JSON"
+	switch {
+	case errors.Is(err, jsontext.ErrDuplicateName):
+		what = "the request body names a member of an object twice"
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		what = "the request body is not valid JSON: it ends early"
+	case !utf8.Valid(body):
+		what = "the request body is not valid UTF-8"
+	case syntax != nil && syntax.Err != nil && strings.Contains(syntax.Err.Error(), "surrogate"):
+		what = "the request body has half a surrogate pair in a string"
+	}
+	return fmt.Sprintf("%s (at byte %d)", what, at)
+}
+
+// unquote decodes a valid JSON string in place.
+func unquote(v jsontext.Value) []byte {
+	s := []byte(v[1 : len(v)-1])
+	i := bytes.IndexByte(s, '\\')
+	if i < 0 {
+		return s
+	}
+	w := i
+	for i < len(s) {
+		if s[i] != '\\' {
+			run := bytes.IndexByte(s[i:], '\\')
+			if run < 0 {
+				run = len(s) - i
+			}
+			w += copy(s[w:], s[i:i+run])
+			i += run
+			continue
+		}
+		if c := strings.IndexByte(`"\/bfnrt`, s[i+1]); c >= 0 {
+			s[w] = "\"\\/\b\f\n\r\t"[c]
+			w, i = w+1, i+2
+			continue
+		}
+		n := len(`\u0000`)
+		if (s[i+2] == 'd' || s[i+2] == 'D') && strings.IndexByte("89abAB", s[i+3]) >= 0 {
+			n *= 2 // the first half of a surrogate pair
+		}
+		var quoted, plain [16]byte
+		q := append(append(append(quoted[:0], '"'), s[i:i+n]...), '"')
+		p, _ := jsontext.AppendUnquote(plain[:0], q) // the decoder has validated it
+		w += copy(s[w:], p)
+		i += n
+	}
+	return s[:w]
+}
+
+// decodeBase64 decodes padded standard base64 in place: Decode writes no byte that it
+// has still to read. Unlike encoding/base64, line breaks are refused.
+func decodeBase64(b []byte) (_ []byte, ok bool) {
+	if len(b)%4 != 0 || bytes.IndexByte(b, '\n') >= 0 || bytes.IndexByte(b, '\r') >= 0 {
+		return nil, false
+	}
+	n, err := base64.StdEncoding.Strict().Decode(b, b)
+	return b[:n], err == nil
+}

@@ -1,0 +1,55 @@
+package relay
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/relay/store"
+	"kubbi-mcp/relay/webhook"
+)
+
+// limits are what a create may ask for: the relay's limits, or the API key's where
+// they are lower.
+type limits struct {
+	api.Limits
+	ttlOfKey, bytesOfKey bool // the limit is the key's own
+
+	notify *webhook.Options // nil: no webhook receipts
+}
+
+func (rl *Relay) limitsOf(k *store.APIKey) limits {
+	l := limits{Limits: rl.cfg.Limits, notify: rl.cfg.Notify}
+	if s := int(k.MaxTTL / time.Second); s > 0 && s < l.MaxTTLSeconds {
+		l.MaxTTLSeconds, l.ttlOfKey = s, true
+	}
+	if n := k.MaxBytes; n > 0 && (n < l.ContentBytes || n < l.PackageBytes) {
+		l.ContentBytes, l.PackageBytes, l.bytesOfKey = min(n, l.ContentBytes), min(n, l.PackageBytes), true
+	}
+	return l
+}
+
+// ofKey is what a message adds about a limit that is the key's own.
+func ofKey(its bool) string {
+	if its {
+		return " with this API key"
+	}
+	return ""
+}
+
+// quotaError turns the store's refusal of a create into an answer that says which
+// quota of the key is used up and when there is room again. It returns other errors
+// unchanged.
+func quotaError(err error, k *store.APIKey, now time.Time) error {
+	switch {
+	case errors.Is(err, store.ErrDailyQuota):
+		midnight := now.UTC().Truncate(24 * time.Hour).Add(24 * time.Hour)
+		return failFor(midnight.Sub(now), api.CodeQuotaExceeded, fmt.Sprintf("the daily quota of this API key is %d, and used up; there is room again at %s",
+			k.Quota.Daily, midnight.Format(time.RFC3339)))
+	case errors.Is(err, store.ErrActiveQuota):
+		return fail(api.CodeQuotaExceeded, fmt.Sprintf("the quota of active kubbis of this API key is %d, and used up; there is room when one of them has ended or is deleted",
+			k.Quota.Active))
+	}
+	return err
+}

@@ -1,0 +1,164 @@
+package relay
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"kubbi-mcp/internal/atrest"
+	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/relay/store"
+	"kubbi-mcp/relay/webhook"
+)
+
+// maxNotify is the longest x_notify that is read, in bytes.
+const maxNotify = 128 << 10
+
+// notify reads x_notify, a member that only our relays have. null is the same as none.
+func (v *validator) notify(s span) {
+	if v.null(s) {
+		return
+	}
+	if v.limits.notify == nil {
+		v.add("x_notify can't be given: the operator of this relay has not turned webhook receipts on")
+		return
+	}
+	if s.end-s.start > maxNotify {
+		v.addf("x_notify must be at most %d bytes", maxNotify)
+		return
+	}
+	var members map[string]jsontext.Value
+	if json.Unmarshal(s.in(v.body), &members) != nil {
+		v.add("x_notify must be an object")
+		return
+	}
+	for name := range members {
+		if name != "notify_url" && name != "events" {
+			v.add("x_notify must have no members but notify_url and events")
+			break
+		}
+	}
+	n := &api.Notify{}
+	switch value := members["notify_url"]; {
+	case len(value) == 0 || value.Kind() == 'n':
+		v.add("x_notify.notify_url is required")
+	case json.Unmarshal(value, &n.URL) != nil:
+		v.add("x_notify.notify_url must be a string")
+	default:
+		if fault := v.limits.notify.Fault(n.URL); fault != "" {
+			v.add("x_notify.notify_url " + fault)
+		}
+	}
+	if value := members["events"]; len(value) > 0 && value.Kind() != 'n' {
+		v.events(n, value)
+	}
+	v.draft.notify = n
+}
+
+func (v *validator) events(n *api.Notify, value jsontext.Value) {
+	var events []jsontext.Value
+	if json.Unmarshal(value, &events) != nil || len(events) < 1 || len(events) > len(api.Events) {
+		v.addf("x_notify.events must be an array of 1 to %d events", len(api.Events))
+		return
+	}
+	for i, value := range events {
+		at := fmt.Sprintf("x_notify.events[%d]", i)
+		var e api.Event
+		switch {
+		case value.Kind() != '"' || json.Unmarshal(value, &e) != nil:
+			v.add(at + " must be a string")
+		case !slices.Contains(api.Events, e):
+			v.addf("%s must be one of %s", at, eventNames())
+		case slices.Contains(n.Events, e):
+			v.add(at + " must not be there twice")
+		}
+		n.Events = append(n.Events, e)
+	}
+}
+
+func eventNames() string {
+	names := make([]string, len(api.Events))
+	for i, e := range api.Events {
+		names[i] = string(e)
+	}
+	return strings.Join(names, ", ")
+}
+
+// sealTarget seals where the receipts of a new kubbi go and the secret that signs
+// them. The secret comes from the API key, which only the create has.
+func (rl *Relay) sealTarget(ring *atrest.Keyring, k *store.Kubbi, n *api.Notify, apiKey string) ([]byte, error) {
+	secret, err := api.WebhookSecret(apiKey)
+	if err != nil {
+		return nil, fmt.Errorf("make webhook secret: %w", err)
+	}
+	plain, err := json.Marshal(webhook.Target{URL: n.URL, Events: n.Events, Secret: secret})
+	if err != nil {
+		return nil, errors.New("seal webhook target: it can't be written as JSON")
+	}
+	key, err := targetKey(ring, k)
+	if err != nil {
+		return nil, err
+	}
+	return key.SealBytes(rl.cfg.Rand, boundFields(k), plain)
+}
+
+// targetKey is the key of a kubbi's webhook target. It must open after the kubbi has
+// ended, so it does not depend on the kubbi's secret.
+func targetKey(ring *atrest.Keyring, k *store.Kubbi) (*atrest.Key, error) {
+	return ring.Key(k.MasterKey, nil, atrest.Notify, []byte(k.ID))
+}
+
+// openNotice returns the target and the receipt of a notice. It does not wait for a
+// master key that is missing: the notice will be taken again.
+func (rl *Relay) openNotice(n *store.Notice) (*webhook.Target, *api.Receipt, error) {
+	k := &n.Kubbi
+	key, err := targetKey(rl.cfg.Keyring.Current(), k)
+	if err != nil {
+		return nil, nil, err
+	}
+	plain, err := key.OpenBytes(boundFields(k), k.Notify)
+	if err != nil {
+		return nil, nil, err
+	}
+	var to webhook.Target
+	if err := json.Unmarshal(plain, &to); err != nil {
+		return nil, nil, errors.New("webhook target is not valid JSON") // err may quote it
+	}
+	return &to, receiptOf(n), nil
+}
+
+func receiptOf(n *store.Notice) *api.Receipt {
+	k := &n.Kubbi
+	count, size := packageOf(k)
+	return &api.Receipt{
+		Type: api.ReceiptPrefix + string(eventOf(n.Event)), Timestamp: api.NewTime(n.At),
+		Data: api.ReceiptKubbi{
+			ID: k.ID, Status: statusOf(k), ContentType: k.ContentType, FileCount: count, TotalSizeBytes: size,
+			MaxRetrievals: optional(k.MaxRetrievals), RetrievalCount: k.Retrievals,
+			CreatedAt: api.NewTime(k.CreatedAt), ExpiresAt: api.NewTime(k.ExpiresAt),
+		},
+	}
+}
+
+func eventOf(e store.Event) api.Event {
+	switch e {
+	case store.EventBurned:
+		return api.EventBurned
+	case store.EventExpired:
+		return api.EventExpired
+	case store.EventDeleted:
+		return api.EventDeleted
+	}
+	return api.EventClaimed
+}
+
+// wakeSender has new notices delivered at once.
+func (rl *Relay) wakeSender() {
+	if rl.sender != nil {
+		rl.sender.Wake()
+	}
+}

@@ -1,0 +1,87 @@
+package transport
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"time"
+)
+
+// window is how much of a body must come before more time is given.
+const window = 256 << 10
+
+// readBody reads a request's body whole, within the limits on its size and on
+// how long it may stand still. The bytes count as the caller's load until release.
+func (e *Endpoint) readBody(w http.ResponseWriter, r *http.Request) (body []byte, release func(), p *Refusal) {
+	limits, load := &e.http.limits, &e.http.load
+	limit := limits.MaxBody
+	if r.ContentLength > int64(limit) {
+		return nil, nil, tooLarge(limit)
+	}
+	rc := http.NewResponseController(w)
+	reserved := 0
+	free := func() { load.release(&e.use, reserved) }
+	defer func() {
+		if p != nil {
+			free() // and the deadline stays, for what net/http reads on
+			return
+		}
+		_ = rc.SetReadDeadline(time.Time{})
+		_ = rc.SetWriteDeadline(time.Now().Add(limits.StallTimeout))
+	}()
+	_ = rc.SetWriteDeadline(time.Time{}) // HTTP/2 would reset the stream while it is read
+	size := min(limit, window)           // the client's word is not worth more memory than that
+	if r.ContentLength >= 0 {
+		size = min(int(r.ContentLength), size)
+	}
+	body = make([]byte, 0, size+1) // one more, to see the end without growing
+	extended := 0
+	_ = rc.SetReadDeadline(time.Now().Add(limits.StallTimeout))
+	for {
+		if cap(body) > reserved {
+			if p := load.reserve(&e.use, cap(body)-reserved); p != nil {
+				return nil, nil, p
+			}
+			reserved = cap(body)
+		}
+		n, err := r.Body.Read(body[len(body):min(cap(body), len(body)+window)])
+		body = body[:len(body)+n]
+		switch {
+		case len(body) > limit:
+			return nil, nil, tooLarge(limit)
+		case errors.Is(err, io.EOF):
+			return body, free, nil
+		case err != nil:
+			return nil, nil, unreadable(err)
+		}
+		if len(body)-extended >= window {
+			extended = len(body)
+			_ = rc.SetReadDeadline(time.Now().Add(limits.StallTimeout))
+		}
+		if len(body) == cap(body) {
+			body = grow(body, limit, r.ContentLength)
+		}
+	}
+}
+
+// grow makes room: twice as much, but no more than can come.
+func grow(body []byte, limit int, length int64) []byte {
+	to := 2 * cap(body)
+	if length >= 0 {
+		to = min(to, int(length)+1)
+	}
+	return append(make([]byte, 0, max(min(to, limit+1), len(body)+1)), body...)
+}
+
+func tooLarge(limit int) *Refusal {
+	return Refuse(http.StatusRequestEntityTooLarge, "too_large", "Invalid request: the message is longer than "+describeBytes(limit))
+}
+
+func unreadable(err error) *Refusal {
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		return Refuse(http.StatusRequestTimeout, "too_slow", "Invalid request: the message did not come in time")
+	}
+	return Refuse(http.StatusBadRequest, "bad_request", "Invalid request: the message could not be read")
+}

@@ -1,0 +1,351 @@
+package transport
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/mark3labs/mcp-go/mcp"
+)
+
+// Call is a request under way. mcp-go sees it as the client's session, so that
+// the notifications and requests that it causes go where its answer will go, and
+// before it.
+type Call struct {
+	*Session
+	ID     jsontext.Value // as it came
+	Method string
+	Tool   string // that tools/call names
+	Size   int    // of the message, in bytes
+	Came   time.Time
+	Header http.Header    // of the HTTP request; nil over stdio
+	Meta   jsontext.Value // _meta of the params; nil: none
+	Modern bool           // of a protocol version without sessions
+	Bare   bool           // the params of a tool call have only name, arguments and _meta
+
+	// Arguments are those of a tool call. mcp-go does not get them with the
+	// message, which it decodes several times over.
+	Arguments jsontext.Value
+
+	// Subscriber is what the Handler keeps of the call's own subscriptions.
+	Subscriber any
+
+	message  *message
+	out      *outbox
+	ctx      context.Context // of the call
+	cancel   context.CancelFunc
+	done     func() // the call has been answered, or can't be
+	large    bool   // it or its answer
+	code     int    // of the error that it is answered with; 0: none
+	unwanted bool   // the client has cancelled it and takes no answer
+	listenAs string // the id at mcp-go of a subscriptions/listen request
+
+	mu        sync.Mutex
+	fault     *Error
+	filter    mcp.SubscriptionFilter
+	notes     chan mcp.JSONRPCNotification // nil: nobody has asked for it
+	flush     chan chan struct{}           // has notes forwarded at once
+	handled   chan struct{}                // closed when no more notes are forwarded
+	forwarded chan struct{}                // closed after the last of them
+	ended     bool
+	settled   bool // it is known whether the answer was written
+	written   bool
+	waiting   []func(written bool)
+}
+
+// newCall makes a call that sends what it has to say to an outbox. done may be nil.
+func (s *Session) newCall(ctx context.Context, m *message, header http.Header, out *outbox, done func()) *Call {
+	c := &Call{
+		Session: s, ID: m.id, Method: m.name, Size: len(m.line), Came: time.Now(), Header: header, Meta: m.object.meta, Modern: m.modern(),
+		message: m, out: out, done: done,
+	}
+	c.ctx, c.cancel = context.WithCancel(ctx)
+	switch mcp.MCPMethod(m.name) {
+	case mcp.MethodToolsCall:
+		c.Tool, c.Bare, c.Arguments = unquote(m.object.tool), len(m.object.others) == 0, m.takeArguments()
+	case mcp.MethodSubscriptionsListen:
+		c.listenAs = s.listenID()
+	}
+	return c
+}
+
+// run answers the call.
+func (c *Call) run() {
+	defer c.cancel()
+	text := c.handle()
+	c.endNotifications()
+	c.large = max(c.Size, len(text)) >= large
+	// The client may use the id again as soon as it has the answer.
+	if wanted := c.calls.remove(c); !wanted || !c.out.put(outMessage{text: text, answer: c}) {
+		c.settle(false)
+	}
+}
+
+// handle gives the encoded answer.
+func (c *Call) handle() (text []byte) {
+	defer func() {
+		if r := recover(); r != nil {
+			LogPanic(c.cfg.Log, c.Method, r)
+			text = c.encodeFault(internalError())
+		}
+	}()
+	ctx := context.WithValue(c.cfg.MCP.WithContext(c.ctx, c), callKey{}, c)
+	if c.listenAs != "" {
+		if err := c.cfg.MCP.RegisterSession(ctx, c); err != nil {
+			return c.encodeFault(internalError())
+		}
+		defer c.cfg.MCP.UnregisterSession(ctx, c.listenAs)
+	}
+	answer := c.cfg.Handler.Handle(ctx, c)
+	c.mu.Lock()
+	fault := c.fault
+	c.mu.Unlock()
+	if fault != nil {
+		return c.encodeFault(*fault)
+	}
+	return c.encodeAnswer(answer)
+}
+
+// Dispatch gives mcp-go's answer to the call. ctx is Handle's, or made from it.
+func (c *Call) Dispatch(ctx context.Context) mcp.JSONRPCMessage {
+	plain := *c.message
+	plain.id = jsontext.Value("1") // mcp-go would change a large number; the answer gets c.ID
+	if c.Method == string(mcp.MethodToolsCall) {
+		plain.object.arguments = jsontext.Value("{}")
+	}
+	return c.cfg.MCP.HandleMessage(ctx, plain.encode())
+}
+
+type callKey struct{}
+
+// CallOf gives the call that a context belongs to, nil if it belongs to none.
+func CallOf(ctx context.Context) *Call {
+	c, _ := ctx.Value(callKey{}).(*Call)
+	return c
+}
+
+// Fail has the call answered with an error, whatever Handle gives.
+func (c *Call) Fail(e *Error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.fault = e
+}
+
+// MetaMember gives a member of the params' _meta, nil if there is none.
+func (c *Call) MetaMember(name string) jsontext.Value { return c.message.metaMember(name) }
+
+// Param gives another member of the params, nil if there is none.
+func (c *Call) Param(name string) jsontext.Value {
+	for _, o := range c.message.object.others {
+		if o.name == name {
+			return o.value
+		}
+	}
+	return nil
+}
+
+// OnWritten has a function called when it is known whether the answer was
+// written to the client: at once if it is known already.
+func (c *Call) OnWritten(then func(written bool)) {
+	c.mu.Lock()
+	if !c.settled {
+		c.waiting = append(c.waiting, then)
+		c.mu.Unlock()
+		return
+	}
+	c.mu.Unlock()
+	then(c.written)
+}
+
+// settle ends the call: the answer was written to the client, or is lost.
+func (c *Call) settle(written bool) {
+	c.mu.Lock()
+	waiting := c.waiting
+	c.settled, c.written, c.waiting = true, written, nil
+	c.mu.Unlock()
+	for _, then := range waiting {
+		then(written)
+	}
+	if c.done != nil {
+		c.done()
+	}
+}
+
+// NotificationChannel takes the call's notifications. A goroutine forwards them
+// to the outbox, since mcp-go never waits for room.
+func (c *Call) NotificationChannel() chan<- mcp.JSONRPCNotification {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.notes == nil {
+		c.notes = make(chan mcp.JSONRPCNotification, maxNotifications)
+		if !c.ended {
+			c.flush, c.handled, c.forwarded = make(chan chan struct{}), make(chan struct{}), make(chan struct{})
+			go c.forward()
+		}
+	}
+	return c.notes
+}
+
+// forward forwards notifications until the call has been handled.
+func (c *Call) forward() {
+	defer close(c.forwarded)
+	for {
+		select {
+		case n := <-c.notes:
+			c.notify(n)
+		case flushed := <-c.flush:
+			c.notifyAll()
+			close(flushed)
+		case <-c.handled:
+			c.notifyAll()
+			return
+		}
+	}
+}
+
+func (c *Call) notifyAll() {
+	for {
+		select {
+		case n := <-c.notes:
+			c.notify(n)
+		default:
+			return
+		}
+	}
+}
+
+func (c *Call) notify(n mcp.JSONRPCNotification) {
+	if c.listenAs != "" {
+		n = c.tagged(n)
+	}
+	if !c.out.put(outMessage{text: encodeNotification(n)}) {
+		return
+	}
+	if n.Method == mcp.MethodNotificationSubscriptionsAcknowledged {
+		c.cfg.Handler.Acknowledged(c)
+	}
+}
+
+// tagged gives a notification that names the subscriptions/listen request whose
+// stream carries it. A broadcast shares its _meta with other sessions.
+func (c *Call) tagged(n mcp.JSONRPCNotification) mcp.JSONRPCNotification {
+	meta := maps.Clone(n.Params.Meta)
+	if meta == nil {
+		meta = map[string]any{}
+	}
+	meta[mcp.MetaKeySubscriptionID] = json.RawMessage(c.ID)
+	n.Params.Meta = meta
+	return n
+}
+
+// flushNotifications puts what the call has sent so far into the outbox.
+func (c *Call) flushNotifications() {
+	c.mu.Lock()
+	flush := c.flush
+	c.mu.Unlock()
+	if flush == nil {
+		return
+	}
+	flushed := make(chan struct{})
+	select {
+	case flush <- flushed:
+		<-flushed
+	case <-c.handled:
+	}
+}
+
+// endNotifications waits until all notifications are in the outbox. Later ones
+// are dropped.
+func (c *Call) endNotifications() {
+	c.mu.Lock()
+	c.ended = true
+	handled := c.handled
+	c.mu.Unlock()
+	if handled != nil {
+		close(handled)
+		<-c.forwarded
+	}
+}
+
+// SessionID is the session's, but for a subscriptions/listen request: mcp-go
+// knows that as one of its own.
+func (c *Call) SessionID() string {
+	if c.listenAs != "" {
+		return c.listenAs
+	}
+	return c.Session.SessionID()
+}
+
+// Initialize notes that the client has introduced itself. A modern request
+// introduces the client for itself alone.
+func (c *Call) Initialize() {
+	if !c.Modern {
+		c.Session.Initialize()
+	}
+}
+
+// Initialized reports whether the call takes notifications.
+func (c *Call) Initialized() bool { return c.Modern || c.Session.Initialized() }
+
+// SetSubscriptionFilter notes which broadcasts the client listens to.
+func (c *Call) SetSubscriptionFilter(f mcp.SubscriptionFilter) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.filter = f
+}
+
+// SubscriptionFilter gives the broadcasts that the client listens to.
+func (c *Call) SubscriptionFilter() (f mcp.SubscriptionFilter, listens bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.filter, c.listenAs != ""
+}
+
+// Listens reports whether this is a subscriptions/listen request.
+func (c *Call) Listens() bool { return c.listenAs != "" }
+
+// ResourceUpdated tells the client that a resource has changed: on the stream of
+// a subscriptions/listen request, which it names, or on the session's.
+func (c *Call) ResourceUpdated(uri string) {
+	if c.listenAs == "" {
+		c.Session.ResourceUpdated(uri)
+		return
+	}
+	// The outbox may be the session's, which has an update of its own.
+	c.out.update(string(c.ID)+uri, encodeNotification(c.tagged(resourceUpdated(uri))))
+}
+
+func resourceUpdated(uri string) mcp.JSONRPCNotification {
+	return mcp.JSONRPCNotification{JSONRPC: mcp.JSONRPC_VERSION, Notification: mcp.Notification{
+		Method: mcp.MethodNotificationResourceUpdated,
+		Params: mcp.NotificationParams{AdditionalFields: map[string]any{"uri": uri}},
+	}}
+}
+
+// SubscribeToResource calls SubscribeToResourceErr and ignores the error.
+func (c *Call) SubscribeToResource(uri string) { _ = c.SubscribeToResourceErr(uri) }
+
+// SubscribeToResourceErr subscribes to a resource.
+func (c *Call) SubscribeToResourceErr(uri string) error {
+	return c.cfg.Handler.Subscribe(c.ctx, c, uri)
+}
+
+// UnsubscribeFromResource ends a subscription.
+func (c *Call) UnsubscribeFromResource(uri string) { c.cfg.Handler.Unsubscribe(c, uri) }
+
+// SubscribedResources gives the URIs of all subscriptions.
+func (c *Call) SubscribedResources() []string { return c.cfg.Handler.Subscriptions(c) }
+
+// IsSubscribedToResource reports whether there is a subscription.
+func (c *Call) IsSubscribedToResource(uri string) bool {
+	for _, u := range c.SubscribedResources() {
+		if u == uri {
+			return true
+		}
+	}
+	return false
+}

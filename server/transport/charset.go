@@ -1,0 +1,69 @@
+package transport
+
+import (
+	"bytes"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/mark3labs/mcp-go/mcp"
+)
+
+// utf8Mark is the byte order mark that some hosts on Windows write before their
+// first message.
+var utf8Mark = []byte("\xef\xbb\xbf")
+
+// withoutMark gives a message without a byte order mark before it.
+func withoutMark(line []byte) []byte { return bytes.TrimPrefix(line, utf8Mark) }
+
+// isUTF16 reports whether a message is UTF-16 or UTF-32. JSON in UTF-8 holds no
+// zero byte.
+func isUTF16(line []byte) bool {
+	head := line[:min(len(line), 8)]
+	return bytes.HasPrefix(head, []byte("\xff\xfe")) || bytes.HasPrefix(head, []byte("\xfe\xff")) || bytes.IndexByte(head, 0) >= 0
+}
+
+// faultOfUTF16 is the answer to a message in UTF-16. Its id is found by leaving
+// out the zero bytes, which is enough for ASCII.
+func faultOfUTF16(line []byte) *Error {
+	head := bytes.TrimPrefix(bytes.TrimPrefix(start(line), []byte("\xff\xfe")), []byte("\xfe\xff"))
+	return &Error{
+		Code:    mcp.PARSE_ERROR,
+		Message: "Parse error: the message is UTF-16, and MCP messages are UTF-8: have the program that writes them use UTF-8",
+		id:      headID(bytes.ReplaceAll(head, []byte{0}, nil)),
+	}
+}
+
+// headID gives the id of a message that can't be read to its end, nil if the id
+// is not among what can be read.
+func headID(head []byte) (id jsontext.Value) {
+	headMembers(head, func(name string, v jsontext.Value) bool {
+		if name == "id" {
+			id = usableID(v)
+		}
+		return name != "id"
+	})
+	return id
+}
+
+// faultOfText is the answer to a request that is JSON, but for a text in it that
+// is no Unicode. It says where the text is, and never what is in it.
+func faultOfText(line []byte, err *jsontext.SyntacticError) *Error {
+	at := ""
+	for i, name := range strings.Split(strings.TrimPrefix(string(err.JSONPointer), "/"), "/") {
+		if i == 3 { // what is deeper is content
+			break
+		}
+		if i > 0 {
+			at += "."
+		}
+		at += name
+	}
+	if at == "" || len(at) > 100 || !utf8.ValidString(at) {
+		at = "the message"
+	}
+	if !utf8.Valid(line) {
+		return invalidParams(nil, "Invalid params: %s holds bytes that are not UTF-8 (at byte %d): encode the text as UTF-8, and send binary content as base64", at, err.ByteOffset)
+	}
+	return invalidParams(nil, `Invalid params: %s holds half of a character (at byte %d), a \ud800 to \udfff without its other half: send the whole character or leave it out`, at, err.ByteOffset)
+}

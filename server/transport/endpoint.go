@@ -1,0 +1,148 @@
+package transport
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Limits of a session over HTTP.
+const (
+	maxStreams = 8   // of streamable HTTP
+	maxPending = 256 // requests of SSE without an answer
+)
+
+// Endpoint serves the HTTP transports to one caller, with the caller's sessions.
+type Endpoint struct {
+	http *HTTP
+	cfg  Config
+	use  use
+
+	mu      sync.Mutex
+	byID    map[string]*Session
+	opening int // sessions that may yet be opened
+}
+
+// NewEndpoint makes the endpoint of one more caller.
+func (h *HTTP) NewEndpoint(cfg Config) *Endpoint {
+	return &Endpoint{http: h, cfg: cfg.withDefaults(), byID: map[string]*Session{}}
+}
+
+// Sessions is how many sessions are open. A stream without a session counts as
+// one.
+func (e *Endpoint) Sessions() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.byID)
+}
+
+// Has reports whether a session of streamable HTTP is open.
+func (e *Endpoint) Has(id string) bool { return e.session(id, StreamableHTTP) != nil }
+
+// DropIdle ends the sessions of streamable HTTP that were last used before a time.
+func (e *Endpoint) DropIdle(before time.Time) {
+	for _, s := range e.all() {
+		if s.transport == StreamableHTTP && !s.stateless && s.idleSince(before) {
+			e.remove(s)
+		}
+	}
+}
+
+// Close ends all sessions.
+func (e *Endpoint) Close() {
+	for _, s := range e.all() {
+		e.remove(s)
+	}
+}
+
+func (e *Endpoint) all() []*Session {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Collect(maps.Values(e.byID))
+}
+
+// reserve keeps room for one more session until done is called.
+func (e *Endpoint) reserve() (done func(), p *Refusal) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.byID)+e.opening >= e.http.limits.MaxSessions {
+		p := Busy(http.StatusTooManyRequests, "too_many_sessions", "Too many sessions of yours are open; end one, or wait until one that is idle is dropped")
+		p.Retry = 30 * time.Second
+		return nil, p
+	}
+	e.opening++
+	return func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.opening--
+	}, nil
+}
+
+// session finds a session of a transport, nil if there is none.
+func (e *Endpoint) session(id, transport string) *Session {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if s := e.byID[id]; s != nil && s.transport == transport && !s.stateless {
+		return s
+	}
+	return nil
+}
+
+// open opens a session that lives until it is removed, or with the server.
+func (e *Endpoint) open(transport string) *Session {
+	s := newSession(e.http.life, e.cfg, uuid.NewString(), transport)
+	_ = s.open() // fails if the id is taken, which a new one is not
+	e.add(s)
+	return s
+}
+
+// openStateless makes the session of a request that belongs to none.
+func (e *Endpoint) openStateless() *Session {
+	s := newSession(e.http.life, e.cfg, uuid.NewString(), StreamableHTTP)
+	s.stateless = true
+	return s
+}
+
+func (e *Endpoint) add(s *Session) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.byID[s.id] = s
+}
+
+// remove ends a session. One that is not open is no error.
+func (e *Endpoint) remove(s *Session) {
+	e.mu.Lock()
+	_, open := e.byID[s.id]
+	delete(e.byID, s.id)
+	e.mu.Unlock()
+	if open || s.stateless {
+		s.close()
+	}
+}
+
+// callContext is for a call that ends with ctx, or when the server cancels all.
+func (e *Endpoint) callContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(e.http.calls, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
+// streamBegins notes a stream; the function it gives ends it.
+func (h *HTTP) streamBegins(transport string) (ends func()) {
+	h.load.streamOpened()
+	h.cfg.Streams(transport, 1)
+	return func() { h.cfg.Streams(transport, -1) }
+}
+
+func noSession() *Refusal {
+	return Refuse(http.StatusNotFound, "no_session", "Session not found: it has ended, or was dropped because it was idle; initialize a new one")
+}
+
+func missingSession() *Refusal {
+	return Refuse(http.StatusBadRequest, "no_session", "Invalid request: the Mcp-Session-Id header that initialize gave is missing")
+}

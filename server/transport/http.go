@@ -1,0 +1,96 @@
+package transport
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+)
+
+// HTTPConfig is what an HTTP needs.
+type HTTPConfig struct {
+	Limits  Limits
+	Log     *slog.Logger
+	Refused func(reason string)            // is told of each refusal; nil: nobody is
+	Streams func(transport string, by int) // is told of streams that begin (1) and end (-1); nil: nobody is
+}
+
+// HTTP is what the HTTP transports of all callers share: limits, what runs, and
+// the end. Each caller has an Endpoint.
+type HTTP struct {
+	cfg    HTTPConfig
+	limits Limits
+	load   load
+
+	life      context.Context // of sessions and streams
+	end       context.CancelFunc
+	calls     context.Context // of all calls
+	stopCalls context.CancelFunc
+}
+
+// NewHTTP makes an HTTP.
+func NewHTTP(cfg HTTPConfig) *HTTP {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Refused == nil {
+		cfg.Refused = func(string) {}
+	}
+	if cfg.Streams == nil {
+		cfg.Streams = func(string, int) {}
+	}
+	h := &HTTP{cfg: cfg, limits: cfg.Limits.WithDefaults()}
+	h.load.limits = h.limits
+	h.life, h.end = context.WithCancel(context.Background())
+	h.calls, h.stopCalls = context.WithCancel(context.Background())
+	return h
+}
+
+// Limits gives the limits, none of them zero.
+func (h *HTTP) Limits() Limits { return h.limits }
+
+// Running is how many calls run.
+func (h *HTTP) Running() int { return h.load.running() }
+
+// IsDraining reports whether Drain has been called.
+func (h *HTTP) IsDraining() bool { return h.load.isClosed() }
+
+// HeldBytes is how many bytes of requests are held.
+func (h *HTTP) HeldBytes() int64 { return h.load.held() }
+
+// Quiet reports, once, that nothing runs or has begun since it was last called,
+// after something had.
+func (h *HTTP) Quiet() bool { return h.load.quiet() }
+
+// cancelled is the time for calls that Drain has cancelled to say so.
+const cancelled = time.Second
+
+// Drain begins no more calls and waits for those that run, for as long as the
+// limits say. Then it cancels the rest, and ends all sessions and streams.
+func (h *HTTP) Drain() {
+	grace, stop := context.WithTimeout(context.Background(), h.limits.Drain)
+	defer stop()
+	if !h.load.close(grace) {
+		h.cfg.Log.Warn("calls are cancelled: they did not end in time", "drain", h.limits.Drain)
+		h.stopCalls()
+		last, stop := context.WithTimeout(context.Background(), cancelled)
+		defer stop()
+		h.load.close(last)
+	}
+	h.end()
+}
+
+// Begin prepares the answer to a request, before anything is read or written.
+func (h *HTTP) Begin(w http.ResponseWriter, r *http.Request) {
+	rc := http.NewResponseController(w)
+	// A connection that is used again still has the last answer's deadline.
+	_ = rc.SetWriteDeadline(time.Now().Add(h.limits.StallTimeout))
+	if r.Body != http.NoBody {
+		// If a handler answers without reading the body, net/http discards what
+		// has arrived so far.
+		_ = rc.SetReadDeadline(time.Now().Add(h.limits.StallTimeout / 2))
+	}
+	header := w.Header()
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Cache-Control", "no-store")
+}

@@ -1,0 +1,193 @@
+package transport
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Limits bounds what clients over HTTP may take. A zero field has the default.
+type Limits struct {
+	MaxConns      int           // connections open at once, half of them from one address or IPv6 /64; 8,192
+	MaxBody       int           // bytes of a request; 72 MiB, the largest package in base64
+	MaxSessions   int           // open at once, of one caller; 2,000
+	MaxCalls      int           // running at once, of one caller; 256
+	MaxTotalCalls int           // running at once, of all callers; 1,024
+	MaxTotalBytes int64         // of the requests of running calls, half of it for one caller; four of the largest, 288 MiB at least
+	SessionIdle   time.Duration // after which a session without a stream is dropped; 1 h
+	HeaderTimeout time.Duration // until a request's headers are there; 10 s
+	StallTimeout  time.Duration // in which a body or an answer must have moved on; 30 s
+	IdleTimeout   time.Duration // of a connection between requests; 2 min
+	Heartbeat     time.Duration // between comments on a quiet stream; 25 s
+	Drain         time.Duration // for running calls, once the server is told to stop; 15 s
+}
+
+const (
+	// DefaultMaxConns is Limits.MaxConns, unless it is given.
+	DefaultMaxConns = 8192
+	// DefaultMaxMessageBytes is the longest message, unless a limit is given: a
+	// package of 50 MiB in base64, with room for its wrapping.
+	DefaultMaxMessageBytes = 72 << 20
+)
+
+// WithDefaults gives the limits with the defaults in place of zeros.
+func (l Limits) WithDefaults() Limits {
+	setDefault(&l.MaxConns, DefaultMaxConns)
+	setDefault(&l.MaxBody, DefaultMaxMessageBytes)
+	setDefault(&l.MaxSessions, 2000)
+	setDefault(&l.MaxCalls, 256)
+	setDefault(&l.MaxTotalCalls, 1024)
+	setDefault(&l.MaxTotalBytes, 4*int64(max(l.MaxBody, DefaultMaxMessageBytes)))
+	setDefault(&l.SessionIdle, time.Hour)
+	setDefault(&l.HeaderTimeout, 10*time.Second)
+	setDefault(&l.StallTimeout, 30*time.Second)
+	setDefault(&l.IdleTimeout, 2*time.Minute)
+	setDefault(&l.Heartbeat, 25*time.Second)
+	setDefault(&l.Drain, 15*time.Second)
+	return l
+}
+
+func setDefault[T int | int64 | time.Duration](v *T, to T) {
+	if *v == 0 {
+		*v = to
+	}
+}
+
+// use is what one caller takes of the load.
+type use struct {
+	calls int
+	bytes int64 // of requests
+}
+
+// load is what runs at once, of all callers and of each.
+type load struct {
+	limits Limits
+
+	mu     sync.Mutex
+	calls  int
+	bytes  int64
+	closed bool          // no call begins any more
+	begun  int           // calls and streams so far
+	looked int           // begun, when quiet last looked
+	freed  int           // begun, when quiet last said so
+	idle   chan struct{} // closed when no call runs any more; nil: nobody waits
+
+}
+
+// admit lets a call of a caller begin. The function it gives ends the call, and
+// may be called again in vain.
+func (l *load) admit(u *use) (end func(), p *Refusal) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.closed:
+		return nil, Draining()
+	case u.calls >= l.limits.MaxCalls:
+		return nil, Busy(http.StatusTooManyRequests, "too_many_calls", "Too many calls of yours are running; try again when one has ended")
+	case l.calls >= l.limits.MaxTotalCalls:
+		return nil, Busy(http.StatusServiceUnavailable, "overloaded", "The server is running as many calls as it can; try again in a moment")
+	}
+	u.calls++
+	l.calls++
+	l.begun++
+	return sync.OnceFunc(func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		u.calls--
+		if l.calls--; l.calls == 0 && l.idle != nil {
+			close(l.idle)
+			l.idle = nil
+		}
+	}), nil
+}
+
+// streamOpened notes that a stream has begun, for quiet.
+func (l *load) streamOpened() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.begun++
+}
+
+// quiet reports, once, that nothing runs or has begun since it was last asked,
+// after something had.
+func (l *load) quiet() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	quiet := l.calls == 0 && l.looked == l.begun && l.freed != l.begun
+	if l.looked = l.begun; quiet {
+		l.freed = l.begun
+	}
+	return quiet
+}
+
+// reserve makes room for bytes of a caller's request, which release gives back.
+// One caller gets half of the room, or who sends large requests slowly would
+// keep all others out.
+func (l *load) reserve(u *use, n int) *Refusal {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch most := l.limits.MaxTotalBytes; {
+	case u.bytes+int64(n) > most/2:
+		return Busy(http.StatusTooManyRequests, "too_many_calls", "Too many bytes of your requests are under way; try again when one has ended")
+	case l.bytes+int64(n) > most:
+		return Busy(http.StatusServiceUnavailable, "overloaded", "The server holds as many bytes of requests as it can; try again in a moment")
+	}
+	u.bytes += int64(n)
+	l.bytes += int64(n)
+	return nil
+}
+
+func (l *load) release(u *use, n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	u.bytes -= int64(n)
+	l.bytes -= int64(n)
+}
+
+// held is how many bytes of requests are held.
+func (l *load) held() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.bytes
+}
+
+// Draining is the refusal of a server that has been told to stop.
+func Draining() *Refusal {
+	return Busy(http.StatusServiceUnavailable, "draining", "The server is shutting down; try again in a moment")
+}
+
+// running is how many calls run.
+func (l *load) running() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.calls
+}
+
+// isClosed reports whether close has been called.
+func (l *load) isClosed() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.closed
+}
+
+// close lets no call begin any more, and waits until none runs. It reports false if ctx ends first.
+func (l *load) close(ctx context.Context) bool {
+	l.mu.Lock()
+	l.closed = true
+	if l.calls == 0 {
+		l.mu.Unlock()
+		return true
+	}
+	if l.idle == nil {
+		l.idle = make(chan struct{})
+	}
+	idle := l.idle
+	l.mu.Unlock()
+	select {
+	case <-idle:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,165 @@
+package transport
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"runtime"
+	"slices"
+)
+
+// Sizes of the line reader, in bytes.
+const (
+	readBuffer = 64 << 10
+	maxChunk   = 1 << 20
+	keptEnds   = 4 << 10 // of a line that is too long, at each end
+	keptChunks = 5       // 64 KiB, doubled up to 1 MiB: 1,984 KiB in all
+)
+
+// large is from how many bytes on a message is worth a collection of its own:
+// left to itself, the collector lets the heap grow to twice what is in use, which
+// for a payload of 10 MiB is several copies of it.
+const large = 4 << 20
+
+// input is what the reader found: a line, or the ends of one that is too long.
+type input struct {
+	line       []byte
+	tooLong    bool
+	head, tail []byte
+}
+
+// reading is a goroutine that reads lines.
+type reading struct {
+	inputs chan input    // closed at the end
+	ended  chan struct{} // closed after it
+	err    error         // why it ended; to be read after that
+}
+
+// startReader reads lines until r or ctx ends. It reads one ahead.
+func startReader(ctx context.Context, r io.Reader, max int) *reading {
+	rd := &reading{inputs: make(chan input), ended: make(chan struct{})}
+	go func() {
+		defer close(rd.ended)
+		defer close(rd.inputs)
+		lines := newLineReader(r, max)
+		for {
+			in, err := lines.next()
+			if err != nil {
+				rd.err = err
+				return
+			}
+			select {
+			case rd.inputs <- in:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return rd
+}
+
+// lineReader reads lines of at most max bytes. What is longer is read to its
+// end and dropped, so that the line after it can be served.
+type lineReader struct {
+	r      *bufio.Reader
+	max    int
+	chunks [][]byte // kept for the next long line; about 2 MiB
+}
+
+func newLineReader(r io.Reader, max int) *lineReader {
+	return &lineReader{r: bufio.NewReaderSize(r, readBuffer), max: max}
+}
+
+// next gives the next line, without its end. The line is the caller's to keep.
+// A last line without an end counts as one.
+//
+// A long line is gathered in chunks, of which the first are used again, and then
+// copied into a slice of its own size: growing one slice would leave more than
+// twice as much behind for the collector.
+func (l *lineReader) next() (input, error) {
+	part, err := l.r.ReadSlice('\n')
+	if err == nil || err == io.EOF && len(part) > 0 {
+		if len(part) > l.max+1 {
+			return input{tooLong: true, head: start(part), tail: end(part)}, nil
+		}
+		return input{line: bytes.Clone(bytes.TrimSuffix(part, []byte("\n")))}, nil
+	}
+	if !errors.Is(err, bufio.ErrBufferFull) {
+		return input{}, err
+	}
+	g := gatherer{kept: l.chunks}
+	g.add(part)
+	for errors.Is(err, bufio.ErrBufferFull) {
+		part, err = l.r.ReadSlice('\n')
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) && err != io.EOF {
+			return input{}, err
+		}
+		if g.size+len(part) > l.max+1 {
+			return l.skip(g.chunks[0], part, err)
+		}
+		g.add(part)
+	}
+	line := bytes.Join(g.chunks, nil)
+	if len(g.chunks) > keptChunks {
+		g.chunks = slices.Clone(g.chunks[:keptChunks]) // lets go of the others
+	}
+	if len(g.chunks) > len(l.chunks) {
+		l.chunks = g.chunks
+	}
+	if len(line) >= large {
+		g.chunks = nil
+		runtime.GC() // or the request would run beside them
+	}
+	return input{line: bytes.TrimSuffix(line, []byte("\n"))}, nil
+}
+
+// gatherer gathers a long line.
+type gatherer struct {
+	chunks, kept [][]byte
+	size         int
+}
+
+func (g *gatherer) add(part []byte) {
+	g.size += len(part)
+	for len(part) > 0 {
+		last := len(g.chunks) - 1
+		if last < 0 || len(g.chunks[last]) == cap(g.chunks[last]) {
+			if last++; last < len(g.kept) {
+				g.chunks = append(g.chunks, g.kept[last][:0])
+			} else {
+				g.chunks = append(g.chunks, make([]byte, 0, min(readBuffer<<min(last, keptChunks), maxChunk)))
+			}
+		}
+		c := &g.chunks[last]
+		n := min(cap(*c)-len(*c), len(part))
+		*c = append(*c, part[:n]...)
+		part = part[n:]
+	}
+}
+
+// skip reads the rest of a line that is too long.
+func (l *lineReader) skip(first, part []byte, err error) (input, error) {
+	in := input{tooLong: true, head: start(first)}
+	var tail []byte
+	for {
+		if len(part) >= keptEnds {
+			tail = append(tail[:0], part[len(part)-keptEnds:]...)
+		} else {
+			tail = end(append(tail, part...))
+		}
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			break
+		}
+		part, err = l.r.ReadSlice('\n')
+	}
+	if err != nil && err != io.EOF {
+		return input{}, err
+	}
+	in.tail = tail
+	return in, nil
+}
+
+func start(b []byte) []byte { return bytes.Clone(b[:min(len(b), keptEnds)]) }
+func end(b []byte) []byte   { return bytes.Clone(b[max(0, len(b)-keptEnds):]) }

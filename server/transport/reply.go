@@ -1,0 +1,132 @@
+package transport
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/mark3labs/mcp-go/mcp"
+)
+
+// reply is the answer to an HTTP request, on its way to a client that may not
+// read it: each piece must be taken within a time. One goroutine writes it.
+type reply struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+	stall   time.Duration
+
+	mu    sync.Mutex
+	last  time.Time // for all writes; zero: there is none
+	ended bool      // w may be used no more
+}
+
+const (
+	piece     = 256 << 10   // is written under one deadline
+	lastWrite = time.Second // for what is being written when a stream ends
+)
+
+// newReply makes a reply that may stay quiet for as long as it likes.
+func newReply(w http.ResponseWriter, stall time.Duration) *reply {
+	r := &reply{w: w, control: http.NewResponseController(w), stall: stall}
+	// HTTP/2 resets a stream at its deadlines, whether it waits for one or not.
+	_ = r.control.SetReadDeadline(time.Time{})
+	_ = r.control.SetWriteDeadline(time.Time{})
+	return r
+}
+
+// write writes b and sees to it that it goes out.
+func (r *reply) write(b []byte) error {
+	for len(b) > 0 {
+		n := min(len(b), piece)
+		r.deadline(time.Now().Add(r.stall))
+		if _, err := r.w.Write(b[:n]); err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return r.flush()
+}
+
+func (r *reply) flush() error {
+	r.deadline(time.Now().Add(r.stall))
+	defer r.deadline(time.Time{})
+	return r.control.Flush()
+}
+
+func (r *reply) deadline(t time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.last.IsZero() && (t.IsZero() || r.last.Before(t)) {
+		t = r.last
+	}
+	_ = r.control.SetWriteDeadline(t)
+}
+
+// hurry sets the time for all writes, also those under way.
+func (r *reply) hurry() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.ended && r.last.IsZero() {
+		r.last = time.Now().Add(lastWrite)
+		_ = r.control.SetWriteDeadline(r.last)
+	}
+}
+
+// end lets net/http write the end of the answer, in a time.
+func (r *reply) end() {
+	r.hurry()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ended = true
+}
+
+// startEvents begins a stream of events.
+func (r *reply) startEvents() {
+	r.w.Header().Set("Content-Type", "text/event-stream")
+	r.w.WriteHeader(http.StatusOK)
+}
+
+// event writes a message, which ends with a line's end, as an event.
+func (r *reply) event(text []byte) error {
+	b := make([]byte, 0, len("event: message\ndata: ")+len(text)+1)
+	b = append(append(append(b, "event: message\ndata: "...), text...), '\n')
+	return r.write(b)
+}
+
+// stream writes as events what comes into an outbox, and broadcasts, until ctx
+// ends, the client does not take a piece in time, or an answer was written that
+// is the last. While it is quiet it writes comments, which clients ignore.
+func (r *reply) stream(ctx context.Context, out *outbox, broadcasts <-chan mcp.JSONRPCNotification, beat time.Duration, lastAnswer bool) {
+	ticker := time.NewTicker(beat)
+	defer ticker.Stop()
+	last := time.Now()
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return
+		case <-out.ready:
+			m, ok := out.take()
+			if !ok {
+				continue
+			}
+			err = r.event(m.text)
+			m.done(err == nil && ctx.Err() == nil)
+			if lastAnswer && m.answer != nil {
+				return
+			}
+		case n := <-broadcasts:
+			err = r.event(encodeNotification(n))
+		case now := <-ticker.C:
+			if now.Sub(last) < beat {
+				continue
+			}
+			err = r.write([]byte(": \n\n"))
+		}
+		if err != nil {
+			return
+		}
+		last = time.Now()
+	}
+}

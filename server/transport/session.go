@@ -1,0 +1,236 @@
+package transport
+
+import (
+	"context"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/mark3labs/mcp-go/mcp"
+)
+
+// Session is a client's session on one of the transports. mcp-go knows it by
+// this type, and its requests as a Call each.
+type Session struct {
+	// State is what the Handler keeps of the session. SessionOpened sets it.
+	State any
+
+	cfg       Config
+	id        string
+	transport string
+	stateless bool // for one request, of a protocol version without sessions
+
+	life context.Context
+	end  context.CancelFunc
+	out  *outbox
+
+	calls    calls
+	requests clientRequests
+	pending  atomic.Int64 // requests of SSE without an answer
+	listens  atomic.Int64 // subscriptions/listen requests so far
+
+	mu           sync.Mutex
+	initialized  bool
+	level        mcp.LoggingLevel
+	client       mcp.Implementation
+	capabilities mcp.ClientCapabilities
+	version      string
+	broadcasts   chan mcp.JSONRPCNotification // to all sessions; nil: there is no stream yet
+	streams      int                          // open
+	running      int                          // HTTP requests
+	used         time.Time
+}
+
+// maxNotifications is how many notifications may wait for the goroutine that
+// forwards them. mcp-go drops the others.
+const maxNotifications = 100
+
+// newSession makes a session that ends with a context at the latest.
+func newSession(life context.Context, cfg Config, id, transport string) *Session {
+	s := &Session{
+		cfg: cfg, id: id, transport: transport, used: time.Now(),
+		level: mcp.LoggingLevelError, // mcp-go's default
+	}
+	s.life, s.end = context.WithCancel(life)
+	s.out = newOutbox(s.life)
+	return s
+}
+
+// open makes a session known to mcp-go and the Handler.
+func (s *Session) open() error {
+	s.cfg.Handler.SessionOpened(s)
+	return s.cfg.MCP.RegisterSession(s.life, s)
+}
+
+// close ends a session, its streams and its calls.
+func (s *Session) close() {
+	s.end()
+	if !s.stateless {
+		s.cfg.MCP.UnregisterSession(context.WithoutCancel(s.life), s.id)
+		s.cfg.Handler.SessionClosed(s)
+	}
+}
+
+// SessionID is unique within the process, and can't be guessed over HTTP. It is
+// empty for a request of a protocol version without sessions.
+func (s *Session) SessionID() string {
+	if s.stateless {
+		return ""
+	}
+	return s.id
+}
+
+// Transport is the name of the session's transport.
+func (s *Session) Transport() string { return s.transport }
+
+// Context ends with the session.
+func (s *Session) Context() context.Context { return s.life }
+
+// notified serves a notification.
+func (s *Session) notified(ctx context.Context, m *message) {
+	defer func() {
+		if r := recover(); r != nil {
+			LogPanic(s.cfg.Log, m.name, r)
+		}
+	}()
+	if m.name == string(mcp.MethodNotificationCancelled) {
+		// Over stdio the client may use the id again at once, so it gets no answer.
+		s.calls.cancel(string(m.object.requestID), s.transport == Stdio)
+		return
+	}
+	s.cfg.MCP.HandleMessage(s.cfg.MCP.WithContext(ctx, s), m.encode())
+}
+
+// ResourceUpdated tells the client that a resource has changed, as soon as there
+// is a stream to it.
+func (s *Session) ResourceUpdated(uri string) {
+	s.out.update(uri, encodeNotification(resourceUpdated(uri)))
+}
+
+// Initialize notes that the client has introduced itself.
+func (s *Session) Initialize() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.initialized = true
+}
+
+// Initialized reports whether the client has introduced itself.
+func (s *Session) Initialized() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.initialized
+}
+
+// NotificationChannel takes notifications that belong to no request. Without a
+// stream they are dropped.
+func (s *Session) NotificationChannel() chan<- mcp.JSONRPCNotification {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.broadcasts
+}
+
+// openStream counts one more stream to the client, and gives what it carries
+// beside the outbox. It reports false if there are too many.
+func (s *Session) openStream(most int) (broadcasts <-chan mcp.JSONRPCNotification, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.streams >= most {
+		return nil, false
+	}
+	s.streams++
+	if s.broadcasts == nil {
+		s.broadcasts = make(chan mcp.JSONRPCNotification, maxNotifications)
+	}
+	return s.broadcasts, true
+}
+
+func (s *Session) closeStream() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.streams--
+	if s.streams == 0 {
+		s.broadcasts = nil
+	}
+	s.used = time.Now()
+}
+
+// beginRequest counts an HTTP request, which the function it gives ends.
+func (s *Session) beginRequest() (end func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.running++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.running--
+		s.used = time.Now()
+	}
+}
+
+func (s *Session) idleSince(t time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.running == 0 && s.streams == 0 && s.used.Before(t)
+}
+
+// listenID is an id for mcp-go of one more subscriptions/listen request.
+func (s *Session) listenID() string {
+	return s.id + "/" + strconv.FormatInt(s.listens.Add(1), 10)
+}
+
+// SetLogLevel sets the lowest level of log messages that the client wants.
+func (s *Session) SetLogLevel(level mcp.LoggingLevel) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.level = level
+}
+
+// GetLogLevel gives the lowest level of log messages that the client wants.
+func (s *Session) GetLogLevel() mcp.LoggingLevel {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.level
+}
+
+// GetClientInfo gives the client's own name and version.
+func (s *Session) GetClientInfo() mcp.Implementation {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.client
+}
+
+// SetClientInfo notes the client's own name and version.
+func (s *Session) SetClientInfo(i mcp.Implementation) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.client = i
+}
+
+// GetClientCapabilities gives the capabilities that the client declared.
+func (s *Session) GetClientCapabilities() mcp.ClientCapabilities {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.capabilities
+}
+
+// SetClientCapabilities notes the capabilities that the client declared.
+func (s *Session) SetClientCapabilities(c mcp.ClientCapabilities) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.capabilities = c
+}
+
+// ProtocolVersion is the version that initialize settled on, "" before it.
+func (s *Session) ProtocolVersion() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.version
+}
+
+// SetProtocolVersion notes the version that initialize settled on.
+func (s *Session) SetProtocolVersion(v string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.version = v
+}

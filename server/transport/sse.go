@@ -1,0 +1,96 @@
+package transport
+
+import (
+	"context"
+	"net/http"
+)
+
+// ServeSSE opens a session of the SSE transport and serves its stream. That
+// carries the path to post to, all answers, and notifications. The session ends
+// with it.
+func (e *Endpoint) ServeSSE(w http.ResponseWriter, r *http.Request) {
+	if p := e.checkStream(r); p != nil {
+		e.http.Refuse(w, p)
+		return
+	}
+	reserved, p := e.reserve()
+	if p != nil {
+		e.http.Refuse(w, p)
+		return
+	}
+	s := e.open(SSE)
+	reserved()
+	broadcasts, _ := s.openStream(1)
+	defer e.remove(s)
+	defer e.http.streamBegins(SSE)()
+	first := "event: endpoint\ndata: /message?sessionId=" + s.id + "\r\n\r\n"
+	e.serveStream(w, r, s, first, func(ctx context.Context, out *reply) {
+		out.stream(ctx, s.out, broadcasts, e.http.limits.Heartbeat, false)
+	})
+}
+
+// ServeMessage serves a message of an SSE session.
+func (e *Endpoint) ServeMessage(w http.ResponseWriter, r *http.Request) {
+	s := e.session(r.URL.Query().Get("sessionId"), SSE)
+	if s == nil {
+		e.http.Refuse(w, noSession())
+		return
+	}
+	body, release, p := e.readBody(w, r)
+	if p != nil {
+		e.http.Refuse(w, p)
+		return
+	}
+	m, fault := parse(body)
+	switch {
+	case fault != nil:
+		defer release()
+		e.http.cfg.Refused("bad_request")
+		// The client waits for its answer on the stream, if it knows the request.
+		if fault.id == nil || !s.calls.isFree(fault.id) || !s.out.put(outMessage{text: encodeError(fault)}) {
+			e.http.refuse(w, fault.id, &Refusal{Status: http.StatusBadRequest, Code: fault.Code, Reason: "bad_request", Message: fault.Message})
+			return
+		}
+	case m.method == nil:
+		defer release()
+		if !s.requests.answered(m) {
+			e.cfg.Log.Debug("answer to no request of ours", "transport", SSE)
+		}
+	case m.id == nil:
+		defer release()
+		s.notified(s.life, m)
+	default:
+		if p := e.startCall(s, m, r.Header, release); p != nil {
+			release()
+			e.http.refuse(w, m.id, p)
+			return
+		}
+	}
+	w.WriteHeader(http.StatusAccepted)
+}
+
+// startCall runs a request, whose answer goes to the session's stream. released
+// is called when that is written or lost.
+func (e *Endpoint) startCall(s *Session, m *message, header http.Header, release func()) *Refusal {
+	end, p := e.http.load.admit(&e.use)
+	if p != nil {
+		return p
+	}
+	ctx, cancel := e.callContext(s.life)
+	done := func() { cancel(); end(); release(); s.pending.Add(-1) }
+	c := s.newCall(ctx, m, header, s.out, done)
+	switch {
+	case s.pending.Add(1) > maxPending:
+		p = Busy(http.StatusTooManyRequests, "too_many_calls", "Too many requests of this session are running; try again when one has ended")
+	case !s.calls.add(c):
+		p = Refuse(http.StatusBadRequest, "bad_request", "Invalid request: a request with this id is still running")
+	default:
+		go c.run()
+		return nil
+	}
+	s.pending.Add(-1)
+	c.cancel()
+	cancel()
+	end()
+	return p
+}

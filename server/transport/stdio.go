@@ -1,0 +1,330 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/mark3labs/mcp-go/mcp"
+)
+
+// StdioConfig is what ServeStdio needs.
+type StdioConfig struct {
+	Config
+	SessionID  string        // unique within the process
+	MaxMessage int           // bytes of a message
+	EOFGrace   time.Duration // for calls that run when stdin ends
+	StopGrace  time.Duration // for calls that were cancelled, and their last answers
+	WriteGrace time.Duration // for a write under way when ctx ends
+}
+
+// Limits of what runs at once over stdio. Beyond them the reader waits.
+const (
+	maxCalls     = 64
+	maxCallBytes = 2 * DefaultMaxMessageBytes // of the messages of running calls; a single one may be larger
+)
+
+// stdio is one stdio transport at work.
+type stdio struct {
+	cfg     StdioConfig
+	session *Session
+	done    chan *Call // calls that were answered, or can't be
+	running int        // this and bytes belong to the loop
+	bytes   int
+}
+
+// ServeStdio serves MCP on a pair of streams, one JSON-RPC message a line, until
+// stdin ends or ctx does; both are a normal end, as is a stdout that nobody
+// reads any more. It writes nothing but protocol to stdout, each message in one
+// Write.
+//
+// Requests run in parallel, and a request that the client cancels has its
+// context cancelled. When stdin ends, running calls get EOFGrace to answer, since
+// a host may send its requests all at once and close; then they are cancelled.
+//
+// It takes stdin over: when ctx ends during a read, a deadline or closing stdin
+// ends the read, if stdin has either. Where it has none that works (a terminal,
+// say) the goroutine that reads stays behind until the read returns, as a rule
+// with the process. A caller who passes the process's own stdout should ignore
+// SIGPIPE, or the runtime ends the process first.
+func ServeStdio(ctx context.Context, cfg StdioConfig, stdin io.Reader, stdout io.Writer) error {
+	cfg.Config = cfg.withDefaults()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s := newSession(ctx, cfg.Config, cfg.SessionID, Stdio)
+	if err := s.open(); err != nil {
+		return fmt.Errorf("serve stdio: %w", err)
+	}
+	defer s.close()
+	t := &stdio{cfg: cfg, session: s, done: make(chan *Call, maxCalls)}
+	out := startWriter(s, stdout, cancel)
+	in := startReader(ctx, stdin, cfg.MaxMessage)
+
+	ended := t.loop(ctx, in.inputs)
+	if ended {
+		s.calls.cancelAll(true)
+		t.drain(ctx, cfg.EOFGrace)
+		s.calls.cancelAll(false)
+	}
+	t.drain(context.Background(), cfg.StopGrace) // what is cancelled ends by itself
+	if t.running > 0 {
+		cfg.Log.Warn("calls did not end when they were cancelled", "calls", t.running)
+	}
+	if ended {
+		out.finish(ctx, cfg.StopGrace)
+	}
+	cancel()
+	out.wait(context.Background(), cfg.WriteGrace)
+	if ended || unblock(stdin) {
+		<-in.ended
+	}
+	if err := out.err(); err != nil && !isClosed(err) {
+		return fmt.Errorf("serve stdio: write: %w", err)
+	}
+	if ended && in.err != nil && in.err != io.EOF && !isClosed(in.err) {
+		return fmt.Errorf("serve stdio: read: %w", in.err)
+	}
+	return nil
+}
+
+// isClosed reports whether an error only says that the other end has gone.
+func isClosed(err error) bool {
+	return slices.ContainsFunc(brokenPipe, func(e error) bool { return errors.Is(err, e) }) ||
+		errors.Is(err, io.ErrClosedPipe) || errors.Is(err, os.ErrClosed)
+}
+
+// loop serves what comes in until there is no more (true) or ctx ends (false).
+func (t *stdio) loop(ctx context.Context, inputs <-chan input) bool {
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case c := <-t.done:
+			t.release(c)
+		case in, ok := <-inputs:
+			if !ok {
+				return ctx.Err() == nil // the reader ends with ctx as well
+			}
+			t.serve(ctx, in)
+		}
+	}
+}
+
+// release takes note that a call has ended, and gives the memory of a large one
+// back to the system: a server spends its life waiting.
+func (t *stdio) release(c *Call) {
+	t.running--
+	t.bytes -= c.Size
+	if c.large && t.running == 0 {
+		debug.FreeOSMemory()
+	}
+}
+
+// drain waits for running calls: until there are none, ctx ends, or the time is
+// up.
+func (t *stdio) drain(ctx context.Context, grace time.Duration) {
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	for t.running > 0 {
+		select {
+		case c := <-t.done:
+			t.release(c)
+		case <-timer.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// admit waits until a call may run. It reports whether ctx still runs.
+func (t *stdio) admit(ctx context.Context, c *Call) bool {
+	for t.running >= maxCalls || t.running > 0 && t.bytes+c.Size > maxCallBytes {
+		select {
+		case d := <-t.done:
+			t.release(d)
+		case <-ctx.Done():
+			return false
+		}
+	}
+	t.running++
+	t.bytes += c.Size
+	return true
+}
+
+// serve deals with one line.
+func (t *stdio) serve(ctx context.Context, in input) {
+	if in.tooLong {
+		t.refuse(&Error{
+			Code:    mcp.INVALID_REQUEST,
+			Message: "Invalid request: the message is longer than " + describeBytes(t.cfg.MaxMessage),
+			id:      findID(withoutMark(in.head), in.tail),
+		})
+		return
+	}
+	if blank(in.line) {
+		return
+	}
+	m, fault := parse(in.line)
+	switch {
+	case fault != nil:
+		t.refuse(fault)
+	case m.method == nil:
+		if !t.session.requests.answered(m) {
+			t.cfg.Log.Debug("answer to no request of ours", "transport", Stdio)
+		}
+	case m.id == nil:
+		t.session.notified(ctx, m)
+	default:
+		t.requested(ctx, m)
+	}
+}
+
+func (t *stdio) refuse(e *Error) { t.session.out.put(outMessage{text: encodeError(e)}) }
+
+// requested serves a request: the handshake in its turn, since what follows
+// depends on it, everything else on a goroutine of its own.
+func (t *stdio) requested(ctx context.Context, m *message) {
+	first := m.name == string(mcp.MethodInitialize) || m.name == string(mcp.MethodPing)
+	if !first && !t.session.Initialized() && !m.modern() {
+		t.refuse(invalidRequest(m.id, "Invalid request: the first request must be initialize"))
+		return
+	}
+	c := t.session.newCall(ctx, m, nil, t.session.out, nil)
+	if !t.session.calls.add(c) {
+		c.cancel()
+		t.refuse(invalidRequest(m.id, "Invalid request: a request with this id is still running"))
+		return
+	}
+	if first {
+		c.run()
+		return
+	}
+	if !t.admit(ctx, c) {
+		t.session.calls.remove(c)
+		c.cancel()
+		return
+	}
+	c.done = func() { t.done <- c }
+	go c.run()
+}
+
+// unblock ends a read of stdin that is under way, and reports whether it could.
+func unblock(stdin io.Reader) bool {
+	if d, ok := stdin.(interface{ SetReadDeadline(time.Time) error }); ok {
+		if d.SetReadDeadline(time.Unix(1, 0)) == nil {
+			return true
+		}
+	}
+	if _, isFile := stdin.(*os.File); isFile {
+		// Closing a file that has no deadlines does not end a read of it. On
+		// Windows it even waits for that read.
+		return false
+	}
+	c, ok := stdin.(io.Closer)
+	return ok && c.Close() == nil
+}
+
+// blank reports whether a line holds nothing. A zero byte alone is half of a line
+// end in UTF-16.
+func blank(line []byte) bool {
+	for _, c := range withoutMark(line) {
+		if c != ' ' && c != '\t' && c != '\r' && c != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// lineWriter writes the messages of a session's outbox, each in one Write. It has
+// a goroutine of its own, so that a client that reads nothing can't hold up the
+// end of anything else.
+type lineWriter struct {
+	session *Session
+	stdout  io.Writer
+	last    chan struct{} // closed when no more messages come
+	ended   chan struct{} // closed when the goroutine has ended
+	failed  atomic.Pointer[error]
+}
+
+// startWriter starts a writer that ends with the session, after finish, or when a
+// write fails: then it calls broken.
+func startWriter(s *Session, stdout io.Writer, broken func()) *lineWriter {
+	w := &lineWriter{session: s, stdout: stdout, last: make(chan struct{}), ended: make(chan struct{})}
+	broadcasts, _ := s.openStream(1)
+	go func() {
+		defer close(w.ended)
+		defer s.closeStream()
+		if err := w.run(broadcasts); err != nil {
+			w.failed.Store(&err)
+			broken()
+		}
+	}()
+	return w
+}
+
+func (w *lineWriter) run(broadcasts <-chan mcp.JSONRPCNotification) error {
+	for {
+		var err error
+		select {
+		case <-w.session.life.Done():
+			return nil
+		case <-w.session.out.ready:
+			_, err = w.writeNext()
+		case n := <-broadcasts:
+			_, err = w.stdout.Write(encodeNotification(n))
+		case <-w.last:
+			for more := true; more && err == nil; {
+				more, err = w.writeNext()
+			}
+			return err
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// writeNext writes the next message of the outbox. It reports whether there was
+// one.
+func (w *lineWriter) writeNext() (more bool, err error) {
+	m, more := w.session.out.take()
+	if more {
+		_, err = w.stdout.Write(m.text)
+		m.done(err == nil)
+	}
+	return more, err
+}
+
+// finish waits until all that is in the outbox is written, ctx ends, or the time
+// is up.
+func (w *lineWriter) finish(ctx context.Context, grace time.Duration) {
+	close(w.last)
+	w.wait(ctx, grace)
+}
+
+// wait waits for the goroutine, which ends with the session unless the client
+// does not take what is being written.
+func (w *lineWriter) wait(ctx context.Context, grace time.Duration) {
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case <-w.ended:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// err is why writing has failed, nil if it has not.
+func (w *lineWriter) err() error {
+	if e := w.failed.Load(); e != nil {
+		return *e
+	}
+	return nil
+}

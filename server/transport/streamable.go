@@ -1,0 +1,250 @@
+package transport
+
+import (
+	"context"
+	"mime"
+	"net/http"
+	"strconv"
+
+	"github.com/mark3labs/mcp-go/mcp"
+	mcpserver "github.com/mark3labs/mcp-go/server"
+)
+
+// ServeStreamable serves the one path of streamable HTTP.
+func (e *Endpoint) ServeStreamable(w http.ResponseWriter, r *http.Request) {
+	version := r.Header.Get(mcp.HeaderProtocolVersion)
+	switch modern := mcp.IsModernProtocol(version); {
+	case r.Method == http.MethodPost:
+		e.servePost(w, r)
+	case r.Method != http.MethodGet && r.Method != http.MethodDelete:
+		w.Header().Set("Allow", "GET, POST, DELETE")
+		e.http.Refuse(w, Refuse(http.StatusMethodNotAllowed, "bad_request", "Method not allowed"))
+	case modern:
+		w.Header().Set("Allow", http.MethodPost)
+		e.http.Refuse(w, Refuse(http.StatusMethodNotAllowed, "bad_request", "Method not allowed: since protocol version 2026-07-28 there are no sessions; listen with subscriptions/listen"))
+	case !knownVersion(version):
+		e.http.Refuse(w, unknownVersion(version))
+	case r.Method == http.MethodGet:
+		e.serveGet(w, r)
+	default:
+		s := e.session(r.Header.Get(mcpserver.HeaderKeySessionID), StreamableHTTP)
+		if s == nil {
+			e.http.Refuse(w, noSession())
+			return
+		}
+		e.remove(s)
+		w.WriteHeader(http.StatusOK)
+	}
+}
+
+// serveGet serves a stream of what belongs to no request of a session, until the
+// client leaves, the session ends or the server does.
+func (e *Endpoint) serveGet(w http.ResponseWriter, r *http.Request) {
+	id := r.Header.Get(mcpserver.HeaderKeySessionID)
+	s := e.session(id, StreamableHTTP)
+	switch {
+	case id == "":
+		e.http.Refuse(w, missingSession())
+		return
+	case s == nil:
+		e.http.Refuse(w, noSession())
+		return
+	}
+	if p := e.checkStream(r); p != nil {
+		e.http.Refuse(w, p)
+		return
+	}
+	broadcasts, ok := s.openStream(maxStreams)
+	if !ok {
+		e.http.Refuse(w, Busy(http.StatusTooManyRequests, "too_many_sessions", "Too many streams of this session are open"))
+		return
+	}
+	defer s.closeStream()
+	defer e.http.streamBegins(StreamableHTTP)()
+	e.serveStream(w, r, s, "", func(ctx context.Context, out *reply) {
+		out.stream(ctx, s.out, broadcasts, e.http.limits.Heartbeat, false)
+	})
+}
+
+// checkStream refuses a stream that must not begin.
+func (e *Endpoint) checkStream(r *http.Request) *Refusal {
+	switch {
+	case e.http.load.isClosed():
+		return Draining()
+	case r.ContentLength != 0: // while it is not read, net/http does not see the client leave
+		return Refuse(http.StatusBadRequest, "bad_request", "Invalid request: a request for a stream has no body")
+	}
+	return nil
+}
+
+// serveStream serves a stream of events, which begins with first.
+func (e *Endpoint) serveStream(w http.ResponseWriter, r *http.Request, s *Session, first string, serve func(context.Context, *reply)) {
+	out := newReply(w, e.http.limits.StallTimeout)
+	defer out.end()
+	defer context.AfterFunc(s.life, out.hurry)()
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(s.life, cancel)()
+	out.startEvents()
+	if out.write([]byte(first)) == nil {
+		serve(ctx, out)
+	}
+}
+
+// servePost serves a message.
+func (e *Endpoint) servePost(w http.ResponseWriter, r *http.Request) {
+	body, release, p := e.readBody(w, r)
+	if p != nil {
+		e.http.Refuse(w, p)
+		return
+	}
+	defer release()
+	m, fault := parse(body)
+	if fault != nil {
+		e.http.refuse(w, fault.id, &Refusal{Status: e.statusOf(r, fault), Code: fault.Code, Reason: "bad_request", Message: fault.Message})
+		return
+	}
+	if p := checkVersion(r.Header, m); p != nil {
+		e.http.refuse(w, m.id, p)
+		return
+	}
+	isCall := m.id != nil && m.method != nil
+	if isCall && m.name != string(mcp.MethodSubscriptionsListen) { // which is no call, but a stream
+		ended, p := e.http.load.admit(&e.use)
+		if p != nil {
+			e.http.refuse(w, m.id, p)
+			return
+		}
+		defer ended()
+	}
+	s, end, p := e.sessionFor(r, m)
+	if p != nil {
+		e.http.refuse(w, m.id, p)
+		return
+	}
+	defer end()
+	switch {
+	case isCall:
+		e.serveCall(w, r, s, m)
+		return
+	case m.method == nil:
+		if !s.requests.answered(m) {
+			e.cfg.Log.Debug("answer to no request of ours", "transport", StreamableHTTP)
+		}
+	default:
+		s.notified(r.Context(), m)
+	}
+	w.WriteHeader(http.StatusAccepted)
+}
+
+// statusOf is the HTTP status of an answer to a message that can't be served. In a
+// session it is 200 where the request is known by its id: some clients look at no
+// body of an error, and would wait for their answer until its time is up.
+func (e *Endpoint) statusOf(r *http.Request, fault *Error) int {
+	if fault.id != nil && !modernHeader(r.Header) && e.Has(r.Header.Get(mcpserver.HeaderKeySessionID)) {
+		return http.StatusOK
+	}
+	return http.StatusBadRequest
+}
+
+// sessionFor gives the session that a message belongs to, or opens it. end ends the
+// use of it.
+func (e *Endpoint) sessionFor(r *http.Request, m *message) (s *Session, end func(), p *Refusal) {
+	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
+		return nil, nil, Refuse(http.StatusBadRequest, "bad_request", "Invalid request: the Content-Type must be application/json")
+	}
+	id := r.Header.Get(mcpserver.HeaderKeySessionID)
+	switch {
+	case m.modern() || modernHeader(r.Header):
+		s = e.openStateless()
+		if m.name != string(mcp.MethodSubscriptionsListen) {
+			return s, s.close, nil
+		}
+		if e.http.load.isClosed() {
+			return nil, nil, Draining()
+		}
+		reserved, p := e.reserve()
+		if p != nil {
+			return nil, nil, p
+		}
+		e.add(s)
+		reserved()
+		return s, func() { e.remove(s) }, nil
+	case m.name == string(mcp.MethodInitialize):
+		reserved, p := e.reserve()
+		if p != nil {
+			return nil, nil, p
+		}
+		defer reserved()
+		s = e.open(StreamableHTTP)
+	case id == "":
+		return nil, nil, missingSession()
+	default:
+		if s = e.session(id, StreamableHTTP); s == nil {
+			return nil, nil, noSession()
+		}
+	}
+	return s, s.beginRequest(), nil
+}
+
+// serveCall answers a request: with JSON if the answer is all that there is to
+// say, else with a stream of events that ends with it.
+func (e *Endpoint) serveCall(w http.ResponseWriter, r *http.Request, s *Session, m *message) {
+	ctx, cancel := e.callContext(r.Context())
+	defer cancel()
+	if m.name == string(mcp.MethodSubscriptionsListen) { // which ends with its session
+		defer context.AfterFunc(s.life, cancel)()
+	}
+	taken, stop := context.WithCancel(r.Context()) // of the outbox
+	defer stop()
+	box := newOutbox(taken)
+	c := s.newCall(ctx, m, r.Header, box, nil)
+	s.calls.add(c) // of two with one id, the second can't be cancelled
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		c.run()
+	}()
+	out := newReply(w, e.http.limits.StallTimeout)
+	defer out.end()
+	e.answer(r.Context(), out, c, box)
+	cancel()
+	box.close()
+	<-ended
+}
+
+// answer writes what a call has to say.
+func (e *Endpoint) answer(ctx context.Context, out *reply, c *Call, box *outbox) {
+	select {
+	case <-ctx.Done():
+		return
+	case <-box.ready:
+	}
+	first, ok := box.take()
+	if !ok {
+		return // it was closed
+	}
+	if first.answer != nil {
+		header := out.w.Header()
+		header.Set("Content-Type", "application/json")
+		header.Set("Content-Length", strconv.Itoa(len(first.text)))
+		if c.Method == string(mcp.MethodInitialize) && !c.stateless {
+			header.Set(mcpserver.HeaderKeySessionID, c.Session.id)
+		}
+		status := http.StatusOK
+		if c.Modern {
+			status = statusOfCode(c.code)
+		}
+		out.w.WriteHeader(status)
+		first.done(out.write(first.text) == nil && ctx.Err() == nil)
+		return
+	}
+	if c.Listens() {
+		defer e.http.streamBegins(StreamableHTTP)()
+		defer context.AfterFunc(c.life, out.hurry)()
+	}
+	out.startEvents()
+	if out.event(first.text) == nil {
+		out.stream(ctx, box, nil, e.http.limits.Heartbeat, true)
+	}
+}

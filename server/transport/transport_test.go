@@ -1,0 +1,51 @@
+package transport
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/mark3labs/mcp-go/mcp"
+	mcpserver "github.com/mark3labs/mcp-go/server"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience is how long a test waits for what must come.
+const patience = 60 * time.Second
+
+func await[T any](t *testing.T, c <-chan T, what string) T {
+	t.Helper()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case v := <-c:
+		return v
+	case <-timer.C:
+		t.Fatalf("%s: nothing happened", what)
+		panic("unreachable")
+	}
+}
+
+const initialize = `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"test","version":"1"}}}`
+
+// dispatcher is a Handler that leaves everything to mcp-go.
+type dispatcher struct{}
+
+func (dispatcher) Handle(ctx context.Context, c *Call) mcp.JSONRPCMessage { return c.Dispatch(ctx) }
+func (dispatcher) SessionOpened(*Session)                                 {}
+func (dispatcher) SessionClosed(*Session)                                 {}
+func (dispatcher) Subscribe(context.Context, *Call, string) error         { return nil }
+func (dispatcher) Unsubscribe(*Call, string)                              {}
+func (dispatcher) Subscriptions(*Call) []string                           { return nil }
+func (dispatcher) Acknowledged(*Call)                                     {}
+
+func testConfig(tools ...mcpserver.ServerTool) StdioConfig {
+	m := mcpserver.NewMCPServer("test", "1", mcpserver.WithLogging(), mcpserver.WithToolCapabilities(false))
+	m.AddTools(tools...)
+	return StdioConfig{
+		Config: Config{MCP: m, Handler: dispatcher{}}, SessionID: "test", MaxMessage: 1 << 20,
+		EOFGrace: 5 * time.Second, StopGrace: 5 * time.Second, WriteGrace: 100 * time.Millisecond,
+	}
+}
