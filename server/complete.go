@@ -72,7 +72,7 @@ func (c completer) ids(ctx context.Context, prefix string) (*mcp.Completion, err
 	for page := 1; ; page++ {
 		p, next, err := c.client.ListFrom(ctx, kubbi.ListParams{Page: page, Limit: api.MaxPageLimit}, anchor)
 		if err != nil {
-			return nil, errors.New(tools.Explain("list", err))
+			return nil, errors.New(tools.ErrorText("list", err))
 		}
 		anchor = next
 		for _, k := range p.Kubbis {

@@ -75,7 +75,7 @@ func (s *Server) fetchList(ctx context.Context, r *request, cursor jsontext.Valu
 	case err != nil && page > 1 && errors.Is(err, kubbi.ErrValidation):
 		return errCursor
 	case err != nil:
-		return &transport.Error{Code: mcp.INTERNAL_ERROR, Message: "The list of kubbis can't be had. " + tools.Explain("list", err)}
+		return &transport.Error{Code: mcp.INTERNAL_ERROR, Message: "The list of kubbis can't be had. " + tools.ErrorText("list", err)}
 	}
 	r.page = &kubbiPage{number: page, resources: make([]mcp.Resource, 0, len(p.Kubbis))}
 	for _, k := range p.Kubbis {
@@ -142,7 +142,7 @@ func resourceOf(k kubbi.Kubbi) mcp.Resource {
 		Title:    title(k),
 		MIMEType: api.TypeJSON,
 	}
-	if text, err := tools.Describe(k); err == nil {
+	if text, err := tools.KubbiJSON(k); err == nil {
 		size := int64(len(text))
 		r.Size = &size
 	}
@@ -207,12 +207,12 @@ func (s *Server) findResource(ctx context.Context, _ any, req *mcp.ReadResourceR
 func (s *Server) readResource(ctx context.Context, req mcp.ReadResourceRequest) ([]mcp.ResourceContents, error) {
 	r := requestOf(ctx)
 	if r.kubbiErr != nil {
-		return nil, errors.New(tools.Explain("get", r.kubbiErr))
+		return nil, errors.New(tools.ErrorText("get", r.kubbiErr))
 	}
 	if r.kubbi == nil {
 		return nil, transport.ErrInternal // a transport without a request
 	}
-	text, err := tools.Describe(*r.kubbi)
+	text, err := tools.KubbiJSON(*r.kubbi)
 	if err != nil {
 		return nil, transport.ErrInternal
 	}

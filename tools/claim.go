@@ -29,8 +29,8 @@ type claimInput struct {
 	Again     bool   `json:"again,omitzero" jsonschema:"Repeat your own claim of a moment ago whose content did not reach you; it counts once."`
 }
 
-// The values of images. There are two, since strict hosts have a model give every
-// argument: one that can't be left out must have a value that asks for nothing.
+// The values of images. There are two, because models of strict hosts must give every
+// argument: one that can't be left out needs a value that asks for nothing.
 const (
 	imagesSave   = "save"
 	imagesInline = "inline"
@@ -61,8 +61,8 @@ func (t *toolset) claim() definition {
 	return d
 }
 
-// maxResultChars is the size in characters up to which Claude Code shall show a
-// claim's result instead of writing it to a file. It takes 500,000 at most.
+// maxResultChars is up to how many characters Claude Code shall show a claim's result instead
+// of writing it to a file. It accepts 500,000 at most.
 func maxResultChars(maxInline int64) int64 {
 	const least, most = 50_000, 500_000
 	return min(max(maxInline, least), most)
@@ -203,11 +203,11 @@ func (n *notShown) Error() string { return "claimed, but not shown: " + string(n
 // obstacle says why a payload can't be given in an answer; "": it can.
 type obstacle string
 
-// obstacleOf looks for an obstacle while a claim costs nothing. It also reports
-// whether the size of the payload is known.
+// obstacleOf looks for an obstacle before a retrieval is spent. It also reports whether the
+// size of the payload is known.
 func (t *toolset) obstacleOf(seen *kubbi.Inspected, images bool) (why obstacle, sized bool) {
 	size, known := sizeOf(seen)
-	sealed := kubbi.IsSealed(seen) // what is in it, and how many files, is not seen yet
+	sealed := kubbi.IsSealed(seen) // its content, and how many files it has, are not known yet
 	need := int64(resultOverhead)
 	for _, f := range seen.Files {
 		need += fileOverhead
@@ -247,8 +247,8 @@ func sizeOf(seen *kubbi.Inspected) (int64, bool) {
 	}
 }
 
-// remaining finds out how many retrievals are left. A service that does not say
-// so with the claim itself is asked with an inspect, which is free.
+// remaining finds out how many retrievals are left. If the answer to the claim did not say so,
+// it inspects, which is free.
 func (t *toolset) remaining(ctx context.Context, claimURL string, burned bool, left *int, known bool) remaining {
 	switch {
 	case burned:
@@ -267,7 +267,7 @@ func (t *toolset) remaining(ctx context.Context, claimURL string, burned bool, l
 	}
 }
 
-// notClaimed says what there is to claim, and how. Nothing was claimed.
+// notClaimed says what there is to claim, and how.
 func (t *toolset) notClaimed(ctx context.Context, seen *kubbi.Inspected, why obstacle) (*mcp.CallToolResult, error) {
 	out := claimManifest{
 		Type:           kindOf(seen.Type),
@@ -291,7 +291,7 @@ func (t *toolset) notClaimed(ctx context.Context, seen *kubbi.Inspected, why obs
 	return textResult(piece{text: b.String()}, piece{text: string(manifest)}), nil
 }
 
-// saveHint says what save_to can be.
+// saveHint says which values save_to can have.
 func (t *toolset) saveHint(ctx context.Context) string {
 	rules := t.rules(ctx)
 	switch {

@@ -59,7 +59,7 @@ func (t *toolset) send() definition {
 			}
 			v := in.Content.Value
 			if isNull := v.Kind() == 'n'; isNull || in.Path != "" && string(v) == `""` {
-				in.Content.Value = nil // hosts fill in what is left out
+				in.Content.Value = nil // some hosts fill in absent arguments
 				if isNull && in.Path == "" {
 					return nil, args.Error(`Give either content or path: null stands for no content. JSON's null is sent as the text "null" with content_type application/json.`)
 				}
@@ -100,8 +100,8 @@ func (t *toolset) send() definition {
 		})
 }
 
-// payload settles what is sent, and as which type. The value it gives is a
-// part of content, the JSON that a string holds, or a string that holds JSON.
+// payload gives what is sent, and its type: the content itself, the JSON that a string holds,
+// or a string that holds the JSON of a value.
 func payload(content jsontext.Value, contentType string) (jsontext.Value, string, error) {
 	isString := content.Kind() == '"'
 	switch {
@@ -124,7 +124,7 @@ func payload(content jsontext.Value, contentType string) (jsontext.Value, string
 	}
 }
 
-// sealed is whether to seal: as asked for, or as configured.
+// sealed says whether to seal: as the call says, or as configured.
 func (t *toolset) sealed(asked *bool) bool {
 	if asked == nil {
 		return t.Sealed
@@ -132,7 +132,7 @@ func (t *toolset) sealed(asked *bool) bool {
 	return *asked
 }
 
-// ttl is the time a new kubbi lives: as asked for, or the configured default.
+// ttl is how long a new kubbi lives: as the call says, or as configured.
 func (t *toolset) ttl(seconds args.Int) time.Duration {
 	if seconds == 0 {
 		return t.DefaultTTL

@@ -60,8 +60,8 @@ func (t *toolset) sendFiles() definition {
 		func(ctx context.Context, in sendFilesInput) (*mcp.CallToolResult, error) {
 			sealed := t.sealed(in.Sealed)
 			p, err := t.packageOf(ctx, in.Files)
-			if err == nil && !sealed {
-				err = p.nameFor(ctx, t.Client)
+			if err == nil && !sealed { // the service does not see sealed names
+				err = p.useServiceNames(ctx, t.Client)
 			}
 			if err != nil {
 				return nil, err
@@ -96,19 +96,19 @@ func (t *toolset) sendFiles() definition {
 		})
 }
 
-// outgoing is a package on its way.
+// outgoing is a package that is about to be sent.
 type outgoing struct {
 	files   []kubbi.File
-	sources []kubbi.Source // instead of files
+	sources []kubbi.Source // if there are any, there are no files
 	local   []*localFile
 	hidden  int      // left out
 	notes   []string // beside those of local
 }
 
-// settle reads a file as hosts and tools write one, and fills in its type.
-func (f *fileInput) settle() error {
+// normalize accepts a file as hosts and models write it, and fills in its type.
+func (f *fileInput) normalize() error {
 	if f.Path != "" && f.Content.String == "" {
-		f.Content.Given = false // hosts fill in what is left out
+		f.Content.Given = false // some hosts fill in absent arguments
 	}
 	f.ContentType, f.Encoding = args.MediaType(f.ContentType), args.Encoding(f.Encoding)
 	switch {
@@ -138,8 +138,8 @@ func isBinary(t string) bool {
 		strings.HasPrefix(t, "font/") || t == "application/pdf" || t == "application/zip" || t == "application/octet-stream"
 }
 
-// packageOf gathers the files of a package. Unless all of them come with the
-// arguments they are sources, which are read while they are sent.
+// packageOf gathers the files of a package. If one of them is given by path, all are sources,
+// which are read while they are sent.
 func (t *toolset) packageOf(ctx context.Context, in []fileInput) (*outgoing, error) {
 	var out outgoing
 	byPath := slices.ContainsFunc(in, func(f fileInput) bool { return f.Path != "" })
@@ -147,9 +147,9 @@ func (t *toolset) packageOf(ctx context.Context, in []fileInput) (*outgoing, err
 	if byPath {
 		rules = t.rules(ctx) // the host may be asked for its roots
 	}
-	seen := taken{}
+	names := packageNames{}
 	for i, f := range in {
-		if err := f.settle(); err != nil {
+		if err := f.normalize(); err != nil {
 			return nil, args.Error(fmt.Sprintf("files.%d: %s", i, err))
 		}
 		if f.Content.Given {
@@ -157,9 +157,9 @@ func (t *toolset) packageOf(ctx context.Context, in []fileInput) (*outgoing, err
 				out.files = append(out.files, kubbi.File{Name: f.Name, Content: f.Content.String, ContentType: f.ContentType, Role: f.Role, Encoding: f.Encoding})
 				continue
 			}
-			source, err := given(f)
+			source, err := inlineSource(f)
 			if err == nil {
-				err = seen.add(f.Name, fmt.Sprintf("files.%d", i))
+				err = names.add(f.Name, fmt.Sprintf("files.%d", i))
 			}
 			if err != nil {
 				return nil, err
@@ -173,7 +173,7 @@ func (t *toolset) packageOf(ctx context.Context, in []fileInput) (*outgoing, err
 		}
 		out.hidden += hidden
 		for _, l := range local {
-			if err := seen.addLocal(l); err != nil {
+			if err := names.addLocal(l); err != nil {
 				return nil, err
 			}
 			l.place = len(out.sources)
@@ -184,7 +184,7 @@ func (t *toolset) packageOf(ctx context.Context, in []fileInput) (*outgoing, err
 	return &out, nil
 }
 
-// sent is what the result says of the files that went by their paths.
+// sent is what the result says of the files that were sent by path.
 func (o *outgoing) sent() []sentFile {
 	var all []sentFile
 	for _, l := range o.local {

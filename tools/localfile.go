@@ -3,11 +3,15 @@ package tools
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"hash"
 	"io"
 	"os"
+	"path/filepath"
+	"strconv"
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
@@ -23,17 +27,17 @@ type localFile struct {
 	role string
 
 	place   int      // in the package, from 0
-	named   bool     // its name was given with its path
-	several bool     // its path stands for more than one
-	notes   []string // what was changed on its way, and why
+	named   bool     // the call gives its name
+	several bool     // the path stands for more than one file
+	notes   []string // what was changed, and why
 
 	rules files.Rules
 	info  os.FileInfo
-	sum   *summing // of what was read last, from its beginning
+	sum   hash.Hash // of what the last attempt has read
 }
 
-// look opens a file, and finds out what is in it.
-func look(rules files.Rules, found files.Found) (*localFile, error) {
+// detect opens a file and finds out what is in it.
+func detect(rules files.Rules, found files.Found) (*localFile, error) {
 	f, err := rules.OpenFound(found)
 	if err != nil {
 		return nil, err
@@ -46,8 +50,8 @@ func look(rules files.Rules, found files.Found) (*localFile, error) {
 	return &localFile{Found: found, Content: content, size: f.Info.Size(), rules: rules, info: f.Info}, nil
 }
 
-// open opens the file anew, by the same rules, for each attempt of a call. Another
-// one in its place is refused.
+// open opens the file for an attempt of a call, by the same rules. It refuses another file
+// in its place.
 func (l *localFile) open() (io.ReadCloser, error) {
 	f, err := l.rules.OpenFound(l.Found)
 	if err != nil {
@@ -57,8 +61,21 @@ func (l *localFile) open() (io.ReadCloser, error) {
 		f.Close()
 		return nil, files.Refusal(fmt.Sprintf("%q changed while it was being sent", l.Path))
 	}
-	l.sum = newSumming(f, l.size)
-	return l.sum, nil
+	l.sum = sha256.New()
+	return &hashedFile{f, l.sum}, nil
+}
+
+// hashedFile adds what is read of a file to a checksum.
+type hashedFile struct {
+	io.ReadCloser
+	sum hash.Hash
+}
+
+// Read implements io.Reader.
+func (h *hashedFile) Read(p []byte) (int, error) {
+	n, err := h.ReadCloser.Read(p)
+	h.sum.Write(p[:n])
+	return n, err
 }
 
 // sentFile is what a result says of a file that was sent by its path.
@@ -74,9 +91,9 @@ func (l *localFile) sent() sentFile {
 	return sentFile{Name: l.Name, Path: l.Path, ContentType: l.Type, SizeBytes: l.size, SHA256: l.checksum()}
 }
 
-func (l *localFile) checksum() string { return hex.EncodeToString(l.sum.total()) }
+func (l *localFile) checksum() string { return hex.EncodeToString(l.sum.Sum(nil)) }
 
-// expand finds the files that an argument's path stands for, at most limit.
+// expand finds the files that the path in an argument stands for, at most limit.
 func (f *fileInput) expand(rules files.Rules, limit int) (_ []*localFile, hidden int, err error) {
 	if f.Encoding != "" {
 		return nil, 0, args.Error("The encoding is found from the file where path is given: leave it out.")
@@ -90,7 +107,7 @@ func (f *fileInput) expand(rules files.Rules, limit int) (_ []*localFile, hidden
 	}
 	var out []*localFile
 	for _, one := range found.Files {
-		l, err := look(rules, one)
+		l, err := detect(rules, one)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -102,7 +119,7 @@ func (f *fileInput) expand(rules files.Rules, limit int) (_ []*localFile, hidden
 		case f.ContentType != "":
 			l.Type = f.ContentType
 		case l.Type == api.TypeJSON:
-			if err := l.settleJSON(); err != nil {
+			if err := l.correctJSON(); err != nil {
 				return nil, 0, err
 			}
 		}
@@ -111,7 +128,7 @@ func (f *fileInput) expand(rules files.Rules, limit int) (_ []*localFile, hidden
 	return out, found.Hidden, nil
 }
 
-// contentOf prepares a text file to be sent as a single content.
+// contentOf prepares a text file that is sent as a single content.
 func (t *toolset) contentOf(ctx context.Context, in sendInput, p *kubbi.SendParams) (*localFile, error) {
 	rules := t.rules(ctx)
 	found, err := rules.Expand(in.Path, api.DefaultLimits().Files)
@@ -121,7 +138,7 @@ func (t *toolset) contentOf(ctx context.Context, in sendInput, p *kubbi.SendPara
 	if !found.One {
 		return nil, args.Error("path stands for more than one file: use send_files, which takes the same path.")
 	}
-	l, err := look(rules, found.Files[0])
+	l, err := detect(rules, found.Files[0])
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +147,7 @@ func (t *toolset) contentOf(ctx context.Context, in sendInput, p *kubbi.SendPara
 	}
 	if l.Type = in.ContentType; l.Type == "" {
 		if l.Type = files.SingleType(l.Path); l.Type == api.TypeJSON {
-			err = l.settleJSON()
+			err = l.correctJSON()
 		}
 	} else if l.Type == api.TypeJSON {
 		err = l.mustBeJSON()
@@ -142,7 +159,7 @@ func (t *toolset) contentOf(ctx context.Context, in sendInput, p *kubbi.SendPara
 	return l, nil
 }
 
-// source is the file as it goes out in a package.
+// source is the file as a part of a package.
 func (l *localFile) source() kubbi.Source {
 	s := kubbi.Source{Name: l.Name, ContentType: l.Type, Role: l.role, Size: l.size, Open: l.open}
 	if !l.Text {
@@ -151,8 +168,8 @@ func (l *localFile) source() kubbi.Source {
 	return s
 }
 
-// given is the source of a file whose content is among the arguments.
-func given(f fileInput) (kubbi.Source, error) {
+// inlineSource is the source of a file whose content is in the arguments.
+func inlineSource(f fileInput) (kubbi.Source, error) {
 	data := []byte(f.Content.String)
 	if f.Encoding != "" {
 		var err error
@@ -164,4 +181,43 @@ func given(f fileInput) (kubbi.Source, error) {
 		Name: f.Name, ContentType: f.ContentType, Role: f.Role, Encoding: f.Encoding, Size: int64(len(data)),
 		Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil },
 	}, nil
+}
+
+// correctJSON gives a file with a JSON name and other content its real type, and notes
+// why.
+func (l *localFile) correctJSON() error {
+	why, err := l.notJSON()
+	if err == nil && why != "" {
+		l.Type = files.DefaultType(l.Text)
+		l.notef("%s %s, so it was sent as %s.", strconv.Quote(filepath.Base(l.Path)), why, l.Type)
+	}
+	return err
+}
+
+// mustBeJSON refuses a file that shall be sent as JSON and is not.
+func (l *localFile) mustBeJSON() error {
+	why, err := l.notJSON()
+	if err == nil && why != "" {
+		err = args.Error(fmt.Sprintf("%q %s, and can't be sent as %s: leave content_type out to send it as %s.", l.Path, why, api.TypeJSON, api.TypeText))
+	}
+	return err
+}
+
+// notJSON says why the file is not a JSON value, "" if it is one.
+func (l *localFile) notJSON() (string, error) {
+	f, err := l.rules.OpenFound(l.Found)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	why, err := kubbi.NotJSON(f)
+	if err != nil {
+		return "", files.Refusal(fmt.Sprintf("%q can't be read", l.Path))
+	}
+	return why, nil
+}
+
+// notef adds a note about the file to the result.
+func (l *localFile) notef(format string, args ...any) {
+	l.notes = append(l.notes, fmt.Sprintf(format, args...))
 }

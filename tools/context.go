@@ -5,11 +5,12 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 
+	"kubbi-mcp/kubbi"
 	"kubbi-mcp/tools/consent"
 	"kubbi-mcp/tools/files"
 )
 
-// Need is what a call needs of this machine's files.
+// Need says which files of this machine a call needs.
 type Need struct {
 	Tool   string // without the prefix
 	Access consent.Access
@@ -18,14 +19,14 @@ type Need struct {
 
 // Grant says what a call may have.
 type Grant struct {
-	Folders []files.Folder // beside those of Config.Files
-	// Ask is the call's answer if the host or the user has to be asked first, in
-	// the protocol versions in which a server asks by answering; nil: it runs.
+	Folders []files.Folder // in addition to those of Config.Files
+	// Ask is the call's answer if the host or the user must be asked first, in protocol
+	// versions in which a server asks by its answer; nil: the call runs.
 	Ask *mcp.CallToolResult
 }
 
-// needing is an input with paths in it.
-type needing interface{ need() Need }
+// withPaths is an input with paths in it.
+type withPaths interface{ need() Need }
 
 func (in sendInput) need() Need {
 	return Need{Tool: "send", Access: consent.Read, Paths: onePath(in.Path)}
@@ -53,10 +54,10 @@ func onePath(path string) []string {
 	return []string{path}
 }
 
-// granted gives a context with the folders that a call may use beside those of the
-// configuration, or the result that asks for them. Only a call with a path asks.
+// granted gives a context with the additional folders that a call may use, or the result
+// that asks for them. Only a call with a path asks.
 func (t *toolset) granted(ctx context.Context, req mcp.CallToolRequest, in any) (context.Context, *mcp.CallToolResult, error) {
-	n, ok := in.(needing)
+	n, ok := in.(withPaths)
 	if !ok || t.Folders == nil {
 		return ctx, nil, nil
 	}
@@ -73,9 +74,23 @@ func (t *toolset) granted(ctx context.Context, req mcp.CallToolRequest, in any) 
 
 type foldersKey struct{}
 
-// rules are what the caller may touch: the folders of the configuration, and
-// those that were granted to the call in ctx.
+// rules say which files the call in ctx may touch: those in the folders of the
+// configuration, and in those that were granted to the call.
 func (t *toolset) rules(ctx context.Context) files.Rules {
 	more, _ := ctx.Value(foldersKey{}).([]files.Folder)
 	return t.Files.With(more...)
+}
+
+type progressKey struct{}
+
+// WithProgress gives a call's context in which report is called with how much of the
+// payload has been sent or received.
+func WithProgress(ctx context.Context, report kubbi.Progress) context.Context {
+	return context.WithValue(ctx, progressKey{}, report)
+}
+
+// progressOf gives what WithProgress has put into a context, or nil.
+func progressOf(ctx context.Context) kubbi.Progress {
+	report, _ := ctx.Value(progressKey{}).(kubbi.Progress)
+	return report
 }
