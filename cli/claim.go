@@ -47,7 +47,7 @@ func (c *claimCmd) show(a *app, b *backend, url string) error {
 		return err
 	}
 	got, err := claimer.Pass(a.ctx, claims.Request{URL: url, Repeat: claims.RepeatAny}, func(seen *kubbi.Inspected) error { return c.fitsStdout(a, seen) },
-		func(got *kubbi.Spooled) error { return c.pass(a, got) })
+		func(got *kubbi.Claimed) error { return c.pass(a, got) })
 	if err != nil {
 		return claimFailed(err)
 	}
@@ -58,13 +58,13 @@ func (c *claimCmd) show(a *app, b *backend, url string) error {
 }
 
 // pass writes what was claimed to stdout.
-func (c *claimCmd) pass(a *app, got *kubbi.Spooled) error {
+func (c *claimCmd) pass(a *app, got *kubbi.Claimed) error {
 	if c.JSON {
-		claimed, err := got.Claimed()
-		if err != nil {
+		whole := *got // what got has in a file may be needed again
+		if err := whole.Load(); err != nil {
 			return err
 		}
-		return a.printJSON(claimed.ClaimResponse)
+		return a.printJSON(whole.ClaimResponse)
 	}
 	// What was claimed need not be what was inspected.
 	if len(got.Parts) != 1 || got.Type == api.TypePackage && c.Output == "" {
@@ -117,9 +117,9 @@ func claimFailed(err error) error {
 // output was asked, and nobody sees that as it is.
 func (c *claimCmd) fitsStdout(a *app, seen *kubbi.Inspected) error {
 	switch {
-	case seen.Type != api.TypePackage, c.JSON, kubbi.IsSealedText(seen):
+	case seen.Type != api.TypePackage, c.JSON, seen.SealedText():
 		return nil // how many texts are sealed comes out in the claim
-	case kubbi.IsSealed(seen) && c.Output == "":
+	case seen.Sealed() && c.Output == "":
 		return usagef("this is sealed and not all text: give -o PATH to write it, or --json; nothing was claimed")
 	case c.Output == "":
 		return usagef("this is a package of files: give -o PATH to write them, or --json; nothing was claimed")
@@ -132,7 +132,7 @@ func (c *claimCmd) fitsStdout(a *app, seen *kubbi.Inspected) error {
 }
 
 // claimRemark says what the claim left behind.
-func claimRemark(c *kubbi.Spooled) string {
+func claimRemark(c *kubbi.Claimed) string {
 	switch {
 	case c.Burned:
 		return "burned: that was the last retrieval"

@@ -89,11 +89,11 @@ func TestHostileRelay(t *testing.T) {
 // TestClaimRemark reads what a person is told once a retrieval is spent.
 func TestClaimRemark(t *testing.T) {
 	expires := api.NewTime(time.Date(2036, 1, 2, 3, 4, 5, 0, time.UTC))
-	claimed := func(burned, known bool, left *int) *kubbi.Spooled {
-		return &kubbi.Spooled{ClaimResponse: api.ClaimResponse{Burned: burned, ExpiresAt: expires}, RemainingKnown: known, Remaining: left}
+	claimed := func(burned, known bool, left *int) *kubbi.Claimed {
+		return &kubbi.Claimed{ClaimResponse: api.ClaimResponse{Burned: burned, ExpiresAt: expires}, RemainingKnown: known, Remaining: left}
 	}
 	for _, c := range []struct {
-		claimed *kubbi.Spooled
+		claimed *kubbi.Claimed
 		want    string
 	}{
 		{claimed(true, true, new(0)), "burned"},

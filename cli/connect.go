@@ -68,8 +68,8 @@ func (a *app) connect() (*backend, error) {
 		kubbi.WithTraceOrigins(a.cfg.RelayURL),
 		kubbi.WithMiddleware(relay.RoundTripper),
 		kubbi.WithInProcessOrigin(a.cfg.RelayURL),
-		kubbi.WithAnswerLimit(max(kubbi.DefaultAnswerLimit, answerLimit(limits))),
-		kubbi.WithSpoolLimit(max(kubbi.DefaultSpoolLimit, answerLimit(limits))),
+		kubbi.WithMemoryLimit(max(kubbi.DefaultMemoryLimit, answerLimit(limits))),
+		kubbi.WithFileLimit(max(kubbi.DefaultFileLimit, answerLimit(limits))),
 		kubbi.WithUserAgent("kubbi-mcp/"+buildInfo().Version),
 		kubbi.WithLogger(a.log),
 	)

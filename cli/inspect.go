@@ -52,7 +52,7 @@ func inspectText(seen *kubbi.Inspected) string {
 		{"created", localTime(seen.CreatedAt)},
 		{"expires", localTime(seen.ExpiresAt)},
 	}
-	if kubbi.IsSealed(seen) {
+	if seen.Sealed() {
 		rows = append(rows, row{"sealed", "yes: a claim needs the part after # of its claim URL"})
 	}
 	metadata := jsonText(seen.Metadata)

@@ -299,7 +299,7 @@ type pruned struct {
 	Kept    []keptKey `json:"kept"`
 }
 
-// keptKey is a keyring.Kept.
+// keptKey is a keyring.KeptKey.
 type keptKey struct {
 	ID     string `json:"id"`
 	Reason string `json:"reason"`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"kubbi-mcp/internal/content"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/tools/files"
@@ -20,7 +21,7 @@ func (f *input) settleJSON() error {
 		return err
 	}
 	defer r.Close()
-	if f.notJSON, err = kubbi.NotJSON(r); err != nil {
+	if f.notJSON, err = content.JSONFault(r); err != nil {
 		return fmt.Errorf("read %s: %w", f.name, err)
 	}
 	if f.notJSON != "" {

@@ -51,7 +51,7 @@ func runPage(t *testing.T, cases []pageCase) []pageAnswer {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	args := []string{filepath.Join("testdata", "outside", "page", "sealed.mjs"), t.TempDir()}
-	for _, name := range []string{"words", "json", "show", "zip", "sealed"} {
+	for _, name := range []string{"format", "json", "show", "zip", "sealed"} {
 		args = append(args, filepath.Join("..", "relay", "page", "script", name+".js"))
 	}
 	cmd := exec.CommandContext(ctx, node, args...)

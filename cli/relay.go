@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"runtime"
 	"time"
 
 	"kubbi-mcp/internal/keyring"
+	"kubbi-mcp/internal/memory"
 	"kubbi-mcp/internal/private"
 	"kubbi-mcp/relay"
 	"kubbi-mcp/relay/service"
@@ -58,15 +58,9 @@ var errListen = errors.New("--listen (KUBBI_RELAY_LISTEN) must be HOST:PORT, as 
 // relayServeCmd is `kubbi-mcp relay` itself.
 type relayServeCmd struct{ relayFlags }
 
-// ballast is how much memory, in bytes, the garbage collector takes for live
-// though nobody touches it, so that it takes up no room. The heap of a busy
-// relay may then grow to twice that before it has to work, and little of it is
-// live; where much is, this changes nothing, unlike a larger GOGC.
-const ballast = 16 << 20
-
 // Run serves until the context ends.
 func (c *relayServeCmd) Run(a *app) (err error) {
-	defer runtime.KeepAlive(make([]byte, ballast))
+	defer memory.HoldRelayBallast()()
 	cfg, err := c.config(a)
 	if err != nil {
 		return usage(err)
@@ -209,7 +203,7 @@ func (c *relayFlags) openKeyring(a *app, db store.Store) (*keyring.Live, error) 
 			}
 			return len(needed) > 0, nil
 		}
-		made, err := keyring.First(a.ctx, f, used, "the store", rand.Reader, time.Now())
+		made, err := keyring.MakeIfMissing(a.ctx, f, used, "the store", rand.Reader, time.Now())
 		if err != nil {
 			return nil, err
 		}
@@ -221,7 +215,7 @@ func (c *relayFlags) openKeyring(a *app, db store.Store) (*keyring.Live, error) 
 	if err != nil {
 		return nil, err
 	}
-	return ring, ring.Complete(a.ctx, "the store")
+	return ring, ring.CheckComplete(a.ctx, "the store")
 }
 
 // hints tells what is likely to be missing.

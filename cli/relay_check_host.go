@@ -169,7 +169,7 @@ func (c *relayFlags) checkKeyring(a *app, db store.Store, cs *checks) {
 		return
 	}
 	if err == nil {
-		err = ring.Complete(a.ctx, "the store")
+		err = ring.CheckComplete(a.ctx, "the store")
 	}
 	if err != nil {
 		cs.fail(name, err.Error(), "put back the keyring that the store was used with")

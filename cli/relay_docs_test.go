@@ -63,7 +63,7 @@ func TestRelayDocs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	contents, err := os.ReadFile(filepath.Join("..", "relay", "service", "store.go"))
+	contents, err := os.ReadFile(filepath.Join("..", "relay", "service", "storemetrics.go"))
 	if err != nil {
 		t.Fatal(err)
 	}

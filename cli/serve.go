@@ -4,20 +4,15 @@ import (
 	"context"
 	"fmt"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"syscall"
 
+	"kubbi-mcp/internal/memory"
 	"kubbi-mcp/server"
 	"kubbi-mcp/tools/claims"
 	"kubbi-mcp/tools/files"
 )
-
-// softMemory is from how much memory on, in bytes, the garbage collector works
-// harder. A server at its usual work stays well below; what it bounds is what a
-// large payload leaves behind on its way. GOMEMLIMIT overrides it.
-const softMemory = 36 << 20
 
 // serveCmd is `kubbi-mcp serve`.
 type serveCmd struct {
@@ -46,7 +41,7 @@ func (c *serveCmd) Run(a *app) error {
 	// middle of its work: writing then fails like any other write.
 	signal.Ignore(syscall.SIGPIPE)
 	if a.getenv("GOMEMLIMIT") == "" && c.Transport == "stdio" {
-		debug.SetMemoryLimit(softMemory)
+		memory.SetSoftLimit()
 	}
 	b, err := a.connect()
 	if err != nil {

@@ -70,7 +70,7 @@ func (a *app) openPostgres(ctx context.Context, url string, existing bool) (stor
 	if err != nil {
 		return nil, usage(err)
 	}
-	db, err := postgres.Open(ctx, postgres.Config{URL: url, Logger: a.log, Spool: dir, Existing: existing})
+	db, err := postgres.Open(ctx, postgres.Config{URL: url, Logger: a.log, TempDir: dir, Existing: existing})
 	switch {
 	case errors.Is(err, postgres.ErrNoTables):
 		return nil, usage(noStore{errors.New("there is no store in the data base of --store (KUBBI_STORE): start its relay once, or name another")})

@@ -23,7 +23,7 @@ var (
 	errEmpty      = errors.New("the answer is empty")
 	errNotJSON    = errors.New("the answer is not JSON of the kind this API gives")
 	errCompressed = errors.New("the answer is compressed, though none was asked for that is")
-	errSpool      = errors.New("the answer can't be kept")
+	errNotKept    = errors.New("the answer can't be kept")
 )
 
 // receive has f read an answer of at most limit bytes, to its end.
@@ -99,7 +99,8 @@ func readAll(r io.Reader, size, limit int64) ([]byte, error) {
 		case err != nil:
 			return nil, err
 		case len(b) == cap(b):
-			b = append(make([]byte, 0, min(max(size+1, 2*int64(cap(b))), 4*int64(cap(b)))), b...)
+			more := min(max(size+1, 2*int64(cap(b))), 4*int64(cap(b)), limit+1)
+			b = append(make([]byte, 0, more), b...)
 		}
 	}
 }
@@ -180,7 +181,7 @@ func (c *Client) readError(resp *http.Response, r request, w *watch) *Error {
 func badAnswer(status int, err error) *Error {
 	e := &Error{Status: status, Message: err.Error(), cause: err}
 	switch {
-	case errors.Is(err, errSpool):
+	case errors.Is(err, errNotKept):
 		e.permanent = true
 	case errors.Is(err, errCutShort):
 		e.Message, e.kind = errCutShort.Error(), ErrNetwork

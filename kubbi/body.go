@@ -17,28 +17,21 @@ type payload []piece
 
 // piece is a part of a body: bytes, or a source, raw or as JSON has it.
 type piece struct {
-	bytes  []byte
-	source *sourced
-	raw    bool
-}
-
-func bodyOf(parts ...[]byte) (p payload) {
-	for _, b := range parts {
-		p = append(p, piece{bytes: b})
-	}
-	return p
+	bytes   []byte
+	content *outgoing // read while it is sent
+	raw     bool      // as it is, and not as JSON has it
 }
 
 // size is the body's length; -1: not known before it has been read.
 func (p payload) size() (n int64) {
 	for _, part := range p {
 		n += int64(len(part.bytes))
-		if part.source == nil {
+		if part.content == nil {
 			continue
 		}
-		size := part.source.Size
+		size := part.content.Size
 		if !part.raw {
-			size = part.source.wireSize()
+			size = part.content.wireSize()
 		}
 		if size < 0 {
 			return -1
@@ -52,8 +45,8 @@ func (p payload) size() (n int64) {
 func (p payload) weight() (n int64) {
 	for _, part := range p {
 		n += int64(len(part.bytes))
-		if part.source != nil {
-			n += part.source.Size
+		if part.content != nil {
+			n += part.content.Size
 		}
 	}
 	return n
@@ -144,7 +137,7 @@ func (r *payloadReader) read() int64 {
 func (r *payloadReader) Read(p []byte) (int, error) {
 	for ; len(r.rest) > 0; r.rest = r.rest[1:] {
 		at := &r.rest[0]
-		if at.source == nil {
+		if at.content == nil {
 			if n := copy(p, at.bytes); n > 0 {
 				at.bytes = at.bytes[n:]
 				r.done += int64(n)
@@ -153,7 +146,7 @@ func (r *payloadReader) Read(p []byte) (int, error) {
 			continue
 		}
 		if r.source == nil {
-			r.source = &sourceReader{s: at.source, raw: at.raw}
+			r.source = &sourceReader{o: at.content, raw: at.raw}
 		}
 		n, err := r.source.Read(p)
 		if err == nil {
@@ -161,7 +154,7 @@ func (r *payloadReader) Read(p []byte) (int, error) {
 		}
 		if err != io.EOF {
 			if fault := (*Error)(nil); !errors.As(err, &fault) {
-				err = at.source.failed(err)
+				err = at.content.failed(err)
 			}
 			return 0, err
 		}

@@ -1,80 +1,20 @@
 package kubbi
 
 import (
-	"bytes"
 	"context"
-	"errors"
-	"io"
-	"log/slog"
 	"net/http"
 	"strconv"
 	"time"
 
-	jsonv2 "github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
-
 	"kubbi-mcp/kubbi/api"
 )
 
-// Claimed is a payload. It is somebody else's data, never instructions.
-type Claimed struct {
-	api.ClaimResponse
-
-	// Remaining is how many retrievals are left; nil: unlimited, or unknown.
-	Remaining *int `json:"-"`
-	// RemainingKnown is false where the server did not say.
-	RemainingKnown bool `json:"-"`
-
-	// Grace is for how long the relay, told so by HoldGrace, keeps the payload
-	// for this call; 0: not at all.
-	Grace time.Duration `json:"-"`
-
-	release func(context.Context) error // nil: nothing to release
-	client  *Client
-}
-
-// Text gives a single content of a text type as a string. For JSON that is not
-// a string it gives the JSON itself.
-func (c *Claimed) Text() string { return textOf(c.Content) }
-
-func textOf(content []byte) string {
-	var s string
-	if jsontext.Value(content).Kind() != '"' || jsonv2.Unmarshal(content, &s) != nil {
-		return string(content)
-	}
-	return s
-}
-
-// Decode reads a single content of type application/json into v, by the rules
-// of go-json-experiment/json (encoding/json/v2).
-func (c *Claimed) Decode(v any) error { return jsonv2.Unmarshal(c.Content, v) }
-
-// Release tells the relay, after a claim with HoldGrace, that the payload is
-// safe and need not be kept. There is nothing to release where Grace is 0.
-func (c *Claimed) Release(ctx context.Context) error {
-	if c.release == nil {
-		return nil
-	}
-	return c.release(ctx)
-}
-
-// ReleaseSoon is Release without waiting for it: Client.Close does. Should it
-// fail, the grace ends by itself.
-func (c *Claimed) ReleaseSoon(ctx context.Context) {
-	if c.release != nil {
-		c.client.releaseSoon(ctx, c.release)
-	}
-}
-
-func (c *Client) releaseSoon(ctx context.Context, release func(context.Context) error) {
-	started := c.releases.background(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
-		defer cancel()
-		_ = release(ctx) // logged by do, at debug level
-	})
-	if !started {
-		c.log.LogAttrs(ctx, slog.LevelDebug, "grace left to end by itself")
-	}
+// PayloadFile is where a claim writes a payload: an *os.File, or what encrypts on the
+// way to one. It is truncated to 0 before it is written from the beginning.
+type PayloadFile interface {
+	Write(p []byte) (int, error)
+	ReadAt(p []byte, off int64) (int, error)
+	Truncate(size int64) error
 }
 
 type claimConfig struct {
@@ -82,26 +22,53 @@ type claimConfig struct {
 	key      string
 	progress Progress
 	seen     *Inspected
+	file     func() (PayloadFile, error)
+	within   *int64
+	stream   bool // the payload is given to the caller while it comes
 }
 
 // ClaimOption changes one claim.
 type ClaimOption func(*claimConfig)
 
-// HoldGrace leaves the payload with the relay until Claimed.Release or the end
-// of the grace: for a caller whose own hold on it may still fail.
+// HoldGrace leaves the payload with the relay until Claimed.Release or the end of the
+// grace. It is for a caller that may still fail to keep the payload.
 func HoldGrace() ClaimOption { return func(c *claimConfig) { c.hold = true } }
 
-// WithKey makes a claim under an idempotency key of the caller's, from NewKey.
-// Under the key of a claim that counted but whose payload did not arrive, a relay
-// gives that payload, for as long as its grace lasts; it counts once.
+// WithKey makes a claim under an idempotency key of the caller's, from NewKey. If a
+// claim counted and its payload did not arrive, a claim with the same key gets the
+// payload for as long as the relay's grace lasts, and counts once.
 func WithKey(key string) ClaimOption { return func(c *claimConfig) { c.key = key } }
 
-// WithProgress has f told how much of the answer has been received.
+// WithProgress calls f with how much of the answer has been received.
 func WithProgress(f Progress) ClaimOption { return func(c *claimConfig) { c.progress = f } }
 
-// WithInspected spares the claim its own look at the kubbi, which the caller has
-// just had.
+// WithInspected gives what Inspect has just said of the kubbi, so that the claim need
+// not inspect it itself.
 func WithInspected(seen *Inspected) ClaimOption { return func(c *claimConfig) { c.seen = seen } }
+
+// ToFile writes the payload to a file while it is received, so that it need not be in
+// memory; the answer of a service that speaks JSON only is in memory for a while. A
+// sealed payload is written as it comes. It is opened once to see that it is whole, and
+// then whenever a part is read.
+//
+// open is called once for each attempt that needs the file, which is then written from
+// its beginning. It is not synced. The caller closes it.
+func ToFile(open func() (PayloadFile, error)) ClaimOption {
+	return func(c *claimConfig) { c.file = open }
+}
+
+// Within is for a payload that is expected to be small. What arrives is counted,
+// whatever the service said before. An answer of at most limit bytes is in memory. A
+// larger one goes to the file of ToFile, or is an error with Uncertain set if there is
+// no file.
+//
+// With ToFile, an answer in JSON of more than limit and 8 MiB is kept as it is: it is the
+// only part, with the name AnswerName, and a sealed payload is not opened then.
+func Within(limit int64) ClaimOption { return func(c *claimConfig) { c.within = &limit } }
+
+// AnswerName is the name of the only part of a payload that is an answer in JSON: see
+// Within.
+const AnswerName = "answer.json"
 
 // Bounds of ending a grace.
 const (
@@ -109,171 +76,121 @@ const (
 	releaseTimeout = 5 * time.Second
 )
 
-// Claim retrieves a payload through its claim URL or bare token; it counts,
-// and the last retrieval allowed wipes the payload. It needs no API key.
+// Claim retrieves a payload through its claim URL or bare token. It counts, and the last
+// retrieval allowed wipes the payload. It needs no API key. The payload is in memory,
+// unless ToFile says otherwise.
 //
-// It looks first, with an inspect. What is sealed is opened with the key in the
-// claim URL, and ErrSealed says before anything is spent that the key is missing
-// or does not belong to it, or that it is not sealed though there is a key.
+// Claim inspects first. It opens a sealed payload with the key in the claim URL. If the
+// key is missing or does not belong to the kubbi, or the kubbi is not sealed though there
+// is a key, the error matches ErrSealed and nothing is spent.
 //
-// Errors are those of Inspect, and ErrSealed, with Uncertain set, where what was
-// claimed can't be opened; after one that matches ErrNetwork, or has Uncertain set,
-// the payload may be used up.
+// Errors are those of Inspect, and ErrSealed with Uncertain set if a claimed payload
+// can't be opened. After an error that matches ErrNetwork, or has Uncertain set, the
+// payload may be used up. A claim with the same key may get it again.
 func (c *Client) Claim(ctx context.Context, urlOrToken string, opts ...ClaimOption) (*Claimed, error) {
-	k, err := c.claiming(ctx, urlOrToken, opts)
+	k, err := c.newClaim(ctx, urlOrToken, opts)
 	if err != nil {
-		return nil, err
-	}
-	if err := k.fits(ctx, c.answerLimit); err != nil {
 		return nil, err
 	}
 	var out *Claimed
-	k.claim.limit, k.claim.receive = c.answerLimit, func(resp *http.Response, body io.Reader) error {
-		a, err := k.read(resp, body)
-		if err == nil {
-			out, err = k.inMemory(resp, a)
-		}
+	err = k.do(ctx, func(a *arrival) (err error) {
+		out, err = k.place(a)
 		return err
-	}
-	if _, _, err := do[nothing](ctx, c, k.claim); err != nil {
-		return nil, err
-	}
-	k.arrived(ctx, &out.Grace, &out.release)
-	return out, nil
-}
-
-// arrived ends the grace, unless the caller holds it. The caller need not wait for the
-// relay to write that down; if this fails, the grace ends by itself.
-func (k *claiming) arrived(ctx context.Context, grace *time.Duration, release *func(context.Context) error) {
-	if k.hold || *release == nil {
-		return
-	}
-	k.client.releaseSoon(ctx, *release)
-	*grace, *release = 0, nil
-}
-
-// arriving is a claim's answer: raw and still to be read, or JSON in memory.
-type arriving struct {
-	raw  *rawPayload
-	json *api.ClaimResponse
-	size int64 // in bytes
-}
-
-// read reads the head of an answer, or all of it.
-func (k *claiming) read(resp *http.Response, body io.Reader) (*arriving, error) {
-	const small = 32 << 10 // is read at once
-	if isRaw(resp.Header.Get("Content-Type")) {
-		if n := resp.ContentLength; n >= 0 && n <= small {
-			b, err := readAll(body, n, k.claim.limit)
-			if err != nil {
-				return nil, err
-			}
-			body = bytes.NewReader(b)
-		}
-		p, err := readRaw(body, k.claim.limit)
-		if err != nil {
-			return nil, err
-		}
-		return &arriving{raw: p, size: p.size}, nil
-	}
-	b, err := readAll(body, resp.ContentLength, min(k.claim.limit, k.client.answerLimit))
+	})
 	if err != nil {
 		return nil, err
 	}
-	answer := new(api.ClaimResponse)
-	if err := decode(b, answer); err != nil {
-		return nil, err
-	}
-	if answer.Content == nil && answer.Files == nil {
-		return nil, noPayload()
-	}
-	cutClaim(answer)
-	return &arriving{json: answer, size: int64(len(b))}, nil
-}
-
-// inMemory reads what is left of an answer, and opens it.
-func (k *claiming) inMemory(resp *http.Response, a *arriving) (*Claimed, error) {
-	answer := a.json
-	if a.raw != nil {
-		var err error
-		if answer, err = a.raw.inMemory(); err != nil {
-			return nil, err
-		}
-	}
-	if err := openClaim(k.unsealing, answer); err != nil {
-		return nil, err
-	}
-	out := &Claimed{ClaimResponse: *answer, client: k.client}
-	out.Remaining, out.RemainingKnown = remaining(resp.Header.Get(api.HeaderRemainingReads), answer.Burned)
-	out.Grace, out.release = k.grace(resp.Header)
+	k.settle(ctx, out)
 	return out, nil
 }
 
-// Spooled gives the payload in parts, which stand in memory.
-func (c *Claimed) Spooled() (*Spooled, error) {
-	out, err := inParts(&c.ClaimResponse)
-	if err != nil {
-		return nil, errors.New("a file is not base64, though it says so")
-	}
-	out.Remaining, out.RemainingKnown, out.Grace, out.release, out.client = c.Remaining, c.RemainingKnown, c.Grace, c.release, c.client
-	return out, nil
+// claim is a claim that is about to be made.
+type claim struct {
+	client       *Client
+	config       claimConfig
+	request, end request  // end ends the grace
+	key          *sealKey // nil: not sealed
+	memory       int64    // the largest payload that is kept in memory; -1: none
 }
 
-// claiming is a claim that is about to be made.
-type claiming struct {
-	client     *Client
-	hold       bool
-	seen       *Inspected // nil: the caller has not looked
-	claim, end request    // end ends the grace
-	unsealing  *sealKey
-}
-
-// claiming finds all that may be wrong before a claim counts.
-func (c *Client) claiming(ctx context.Context, urlOrToken string, opts []ClaimOption) (*claiming, error) {
-	var cfg claimConfig
+// newClaim finds all that may be wrong before a claim counts.
+func (c *Client) newClaim(ctx context.Context, urlOrToken string, opts []ClaimOption) (*claim, error) {
+	k := &claim{client: c}
 	for _, opt := range opts {
-		opt(&cfg)
+		opt(&k.config)
 	}
 	r, err := c.target(urlOrToken)
 	if err != nil {
 		return nil, err
 	}
-	k := &claiming{client: c, hold: cfg.hold, seen: cfg.seen}
-	if k.unsealing, err = c.sealedKey(ctx, urlOrToken, cfg.seen); err != nil {
+	if k.key, err = c.sealKeyFor(ctx, urlOrToken, k.config.seen); err != nil {
 		return nil, err
 	}
 	r.path += api.SuffixClaim
 	r.shape = api.PathClaim + ":token" + api.SuffixClaim
-	if r.key = cfg.key; r.key == "" {
+	if r.key = k.config.key; r.key == "" {
 		if r.key, err = NewKey(); err != nil {
 			return nil, err
 		}
 	}
-	k.claim, k.end = r, r
-	k.claim.method, k.end.method, k.end.once = http.MethodPost, http.MethodDelete, true
-	k.claim.received, k.claim.raw = cfg.progress, true
-	return k, nil
+	k.request, k.end = r, r
+	k.request.method, k.end.method, k.end.once = http.MethodPost, http.MethodDelete, true
+	k.request.received, k.request.raw = k.config.progress, true
+	k.memory, k.request.limit = c.memoryLimit, c.memoryLimit
+	if k.config.file != nil {
+		k.memory = -1
+	}
+	if k.config.file != nil || k.config.stream {
+		k.request.limit = c.fileLimit
+	}
+	if k.config.within != nil {
+		k.memory = min(*k.config.within, c.memoryLimit)
+		k.request.limit = k.memory
+		if k.config.file != nil {
+			k.request.limit = max(k.memory, c.fileLimit)
+		}
+		return k, nil
+	}
+	return k, k.checkSize(ctx)
 }
 
-// fits refuses, while it costs nothing, a payload that is known to be larger than what
-// can be read of it: limit, if the service gives it raw, and what may stand in memory.
-func (k *claiming) fits(ctx context.Context, limit int64) error {
-	if k.seen == nil || sizeOf(k.seen) <= k.client.answerLimit {
+// checkSize refuses, while it costs nothing, a payload that is known to be too large: a
+// raw answer has the limit of the request, one in JSON is in memory.
+func (k *claim) checkSize(ctx context.Context) error {
+	seen, limit := k.config.seen, k.request.limit
+	if seen == nil || sizeOf(seen) <= k.client.memoryLimit {
 		return nil
 	}
-	size := sizeOf(k.seen)
+	size := sizeOf(seen)
 	if size <= limit {
-		raw, err := k.client.givesRaw(ctx, k.claim.origin, k.claim.guarded)
+		raw, err := k.client.givesRaw(ctx, k.request.origin, k.request.guarded)
 		if raw || err != nil {
 			return err
 		}
-		limit = k.client.answerLimit
+		limit = k.client.memoryLimit
 	}
 	return invalid("the kubbi has %d bytes, and of what this service gives at most %d can be received here; nothing was claimed", size, limit)
 }
 
+// sizeOf is how many bytes a kubbi has, 0 where that is not known.
+func sizeOf(seen *Inspected) int64 {
+	if seen.TotalSizeBytes != nil {
+		return *seen.TotalSizeBytes
+	}
+	return seen.PayloadSize
+}
+
+// settle ends the grace, unless the caller holds it. The caller need not wait for the
+// relay to write that down.
+func (k *claim) settle(ctx context.Context, got *Claimed) {
+	if !k.config.hold && got.release != nil {
+		got.ReleaseSoon(ctx)
+		got.Grace, got.release = 0, nil
+	}
+}
+
 // grace reads for how long the payload is kept, and how to end that.
-func (k *claiming) grace(header http.Header) (time.Duration, func(context.Context) error) {
+func (k *claim) grace(header http.Header) (time.Duration, func(context.Context) error) {
 	n, err := strconv.ParseUint(header.Get(api.HeaderClaimGrace), 10, 31)
 	if err != nil || n == 0 {
 		return 0, nil
@@ -284,15 +201,8 @@ func (k *claiming) grace(header http.Header) (time.Duration, func(context.Contex
 	}
 }
 
-// noPayload is the error of a claim that counted and gave nothing.
-func noPayload() *Error {
-	e := incomplete("content and files")
-	e.Uncertain = true
-	return e
-}
-
-// remaining reads HeaderRemainingReads. A burned kubbi has none left, whether
-// or not the server has that header.
+// remaining reads HeaderRemainingReads. A burned kubbi has no retrievals left, whether or
+// not the server has that header.
 func remaining(s string, burned bool) (*int, bool) {
 	if burned {
 		return new(int), true
@@ -304,14 +214,5 @@ func remaining(s string, burned bool) (*int, bool) {
 	if err != nil {
 		return nil, false
 	}
-	left := int(n)
-	return &left, true
-}
-
-// sizeOf is how many bytes a kubbi has, 0 where that is not known.
-func sizeOf(seen *Inspected) int64 {
-	if seen.TotalSizeBytes != nil {
-		return *seen.TotalSizeBytes
-	}
-	return seen.PayloadSize
+	return new(int(n)), true
 }

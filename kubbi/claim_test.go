@@ -147,12 +147,12 @@ func TestAnswerLimit(t *testing.T) {
 			}
 			w.Write([]byte(body))
 		}
-		c, _ := serve(t, h, WithAnswerLimit(int64(len(body))))
+		c, _ := serve(t, h, WithMemoryLimit(int64(len(body))))
 		if _, err := c.Claim(context.Background(), testToken, looked()); err != nil {
 			t.Errorf("at the limit: %v", err)
 		}
 		var s seen
-		c, _ = serve(t, func(w http.ResponseWriter, r *http.Request) { s.add(r); h(w, r) }, WithAnswerLimit(int64(len(body)-1)))
+		c, _ = serve(t, func(w http.ResponseWriter, r *http.Request) { s.add(r); h(w, r) }, WithMemoryLimit(int64(len(body)-1)))
 		_, err := c.Claim(context.Background(), testToken, looked())
 		wantOnly(t, err, nil)
 		if e := asError(t, err); e.Status != 200 || !strings.Contains(e.Message, "limit of "+itoa(len(body)-1)+" bytes") || len(s.all()) != 1 {

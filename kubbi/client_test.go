@@ -15,8 +15,8 @@ func TestNewClient(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.base.String() != "https://api.kubbi.ai" || c.retries != 2 || c.timeout != 30*time.Second || c.backoff != time.Second || c.answerLimit != 96<<20 {
-		t.Errorf("defaults are %s, %d retries, %v timeout, %v backoff, %d bytes", c.base, c.retries, c.timeout, c.backoff, c.answerLimit)
+	if c.base.String() != "https://api.kubbi.ai" || c.retries != 2 || c.timeout != 30*time.Second || c.backoff != time.Second || c.memoryLimit != 96<<20 {
+		t.Errorf("defaults are %s, %d retries, %v timeout, %v backoff, %d bytes", c.base, c.retries, c.timeout, c.backoff, c.memoryLimit)
 	}
 	for name, tt := range map[string]struct {
 		key string
@@ -28,7 +28,7 @@ func TestNewClient(t *testing.T) {
 		"origin":           {"", WithAllowedOrigins("h.example")},
 		"retries":          {"", WithRetries(-1)},
 		"timeout":          {"", WithTimeout(0)},
-		"limit":            {"", WithAnswerLimit(0)},
+		"limit":            {"", WithMemoryLimit(0)},
 		"key with space":   {"kb_secret key", WithRetries(1)},
 		"key with newline": {"kb_secret\n", WithRetries(1)},
 		"key outside":      {"kb_secreté", WithRetries(1)},
@@ -36,17 +36,6 @@ func TestNewClient(t *testing.T) {
 		if _, err := NewClient(tt.key, tt.opt); err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: %v, want an error without secrets", name, err)
 		}
-	}
-}
-
-func TestHTTPClientOption(t *testing.T) {
-	hc := &http.Client{Timeout: time.Minute}
-	c, err := NewClient("", WithHTTPClient(hc))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if c.timeout != time.Minute {
-		t.Errorf("timeout is %v, want that of the HTTP client", c.timeout)
 	}
 }
 

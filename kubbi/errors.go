@@ -201,6 +201,11 @@ func invalid(format string, args ...any) *Error {
 	return &Error{Code: api.CodeValidation, Message: fmt.Sprintf(format, args...), permanent: true}
 }
 
+// incomplete is the error of a success without what it is for: not this API's.
+func incomplete(field string) *Error {
+	return &Error{Status: http.StatusOK, Message: "the answer lacks " + field, cause: errNotJSON, permanent: true}
+}
+
 // Bounds of what is shown of somebody else's text.
 const (
 	maxMessage  = 500 // bytes

@@ -34,7 +34,7 @@ func newTest(t testing.TB, url string, opts ...Option) *Client {
 		t.Fatal(err)
 	}
 	c.backoff = time.Millisecond
-	c.service.told.Store(true) // a test of JSON is not asked for /health
+	c.service.asked.Store(true) // a test of JSON is not asked for /health
 	t.Cleanup(func() { c.Close() })
 	return c
 }

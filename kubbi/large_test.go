@@ -24,7 +24,12 @@ func sourceOf(data []byte) kubbi.Source {
 	}}
 }
 
-func spoolFile(t *testing.T) *os.File {
+// toFile is ToFile with a file that is open.
+func toFile(f *os.File) kubbi.ClaimOption {
+	return kubbi.ToFile(func() (kubbi.PayloadFile, error) { return f, nil })
+}
+
+func payloadFile(t *testing.T) *os.File {
 	t.Helper()
 	f, err := os.OpenFile(filepath.Join(t.TempDir(), "spool"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -68,7 +73,7 @@ func TestSourcesToSpool(t *testing.T) {
 				if err != nil {
 					t.Fatalf("%s: send files: %v", name, err)
 				}
-				got, err := c.ClaimSpooled(t.Context(), sent.ClaimURL, spoolFile(t), kubbi.HoldGrace())
+				got, err := c.Claim(t.Context(), sent.ClaimURL, toFile(payloadFile(t)), kubbi.HoldGrace())
 				if err != nil {
 					t.Fatalf("%s: claim files: %v", name, err)
 				}
@@ -96,7 +101,7 @@ func TestSourcesToSpool(t *testing.T) {
 				if err != nil || look.PayloadSizeKnown == sealed || !sealed && look.PayloadSize != int64(len(data)) {
 					t.Errorf("%s: inspect: %+v, %v; want %d bytes", name, look, err, len(data))
 				}
-				got, err := c.ClaimSpooled(t.Context(), sent.ClaimURL, spoolFile(t))
+				got, err := c.Claim(t.Context(), sent.ClaimURL, toFile(payloadFile(t)))
 				if err != nil {
 					t.Fatalf("%s: claim %s: %v", name, typ, err)
 				}
@@ -154,10 +159,10 @@ func TestCancelHalfWay(t *testing.T) {
 			t.Fatal(err)
 		}
 		ctx, cancel = context.WithCancel(t.Context())
-		if _, err = c.ClaimSpooled(ctx, sent.ClaimURL, spoolFile(t), kubbi.WithKey(key), kubbi.WithProgress(halfWay(cancel))); !errors.Is(err, context.Canceled) {
+		if _, err = c.Claim(ctx, sent.ClaimURL, toFile(payloadFile(t)), kubbi.WithKey(key), kubbi.WithProgress(halfWay(cancel))); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: claim: %v", name, err)
 		}
-		got, err := c.ClaimSpooled(t.Context(), sent.ClaimURL, spoolFile(t), kubbi.WithKey(key), kubbi.HoldGrace())
+		got, err := c.Claim(t.Context(), sent.ClaimURL, toFile(payloadFile(t)), kubbi.WithKey(key), kubbi.HoldGrace())
 		if err != nil || !bytes.Equal(read(t, got.Parts[0]), data) {
 			t.Fatalf("%s: claim with the same key: %v", name, err)
 		}

@@ -71,7 +71,7 @@ func large(t *testing.T) {
 	l := api.DefaultLimits()
 	l.PackageBytes = 2 * size
 	relay := relaytest.New(t, relaytest.WithLimits(l))
-	c, err := kubbi.NewClient("", kubbi.WithBaseURL(relay.URL), kubbi.WithSpoolLimit(max(kubbi.DefaultSpoolLimit, 2*size)), kubbi.WithMiddleware(func(next http.RoundTripper) http.RoundTripper { return relay.Local.RoundTripper(next) }))
+	c, err := kubbi.NewClient("", kubbi.WithBaseURL(relay.URL), kubbi.WithFileLimit(max(kubbi.DefaultFileLimit, 2*size)), kubbi.WithMiddleware(func(next http.RoundTripper) http.RoundTripper { return relay.Local.RoundTripper(next) }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +134,7 @@ func exchange(t *testing.T, c *kubbi.Client, name, encoding string, size int64, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := c.ClaimSpooled(t.Context(), sent.ClaimURL, spoolFile(t), kubbi.HoldGrace())
+	got, err := c.Claim(t.Context(), sent.ClaimURL, toFile(payloadFile(t)), kubbi.HoldGrace())
 	if err != nil {
 		t.Fatal(err)
 	}

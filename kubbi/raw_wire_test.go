@@ -163,7 +163,7 @@ func TestRawWire(t *testing.T) {
 			if s.head.TTLSeconds != 3600 || string(s.bytes) != strings.Join(tt.want, "") || s.asked != 1 {
 				t.Fatalf("the service was asked %d times and got %+v, and %.100q", s.asked, s.head, s.bytes)
 			}
-			check := func(how string, got *Spooled, all []string, err error) {
+			check := func(how string, got *Claimed, all []string, err error) {
 				t.Helper()
 				if err != nil || !slices.Equal(all, tt.want) || !got.Burned || got.CreatedAt.IsZero() {
 					t.Errorf("%s: %v, %.200q, %+v", how, err, all, got)
@@ -176,10 +176,9 @@ func TestRawWire(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			parts, err := claimed.Spooled()
-			check("claim", parts, contents(t, parts), err)
+			check("claim", claimed, contents(t, claimed), nil)
 
-			got, err := c.ClaimSpooled(t.Context(), testToken, spoolFile(t), looked())
+			got, err := c.Claim(t.Context(), testToken, toFile(payloadFile(t)), looked())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -192,24 +191,28 @@ func TestRawWire(t *testing.T) {
 			if err := json.Unmarshal(text.Bytes(), &again); err != nil {
 				t.Errorf("as an answer: %v: %.200s", err, text.Bytes())
 			}
-			parts, err = inParts(&again)
-			check("as an answer", parts, contents(t, parts), err)
-			if whole, err := got.Claimed(); err != nil || string(whole.Content) != string(claimed.Content) || !slices.EqualFunc(whole.Files, claimed.Files, func(a, b api.ClaimedFile) bool { return a.Content == b.Content && a.Encoding == b.Encoding }) {
-				t.Errorf("as a whole: %.200s, %v", whole.Content, err)
+			parts := &Claimed{ClaimResponse: again, Parts: partsOf(&again)}
+			check("as an answer", parts, contents(t, parts), nil)
+			if err := got.Load(); err != nil || string(got.Content) != string(claimed.Content) || !slices.EqualFunc(got.Files, claimed.Files, func(a, b api.ClaimedFile) bool { return a.Content == b.Content && a.Encoding == b.Encoding }) {
+				t.Errorf("as a whole: %.200s, %v", got.Content, err)
 			}
+			check("as a whole", got, contents(t, got), nil)
 
 			for _, limit := range []int64{10, 64 << 20} {
-				small, large, err := c.ClaimWithin(t.Context(), testToken, limit, func() (SpoolFile, error) { return spoolFile(t), nil }, looked())
-				if err == nil && small != nil {
-					large, err = small.Spooled()
+				got, err := c.Claim(t.Context(), testToken, Within(limit), ToFile(func() (PayloadFile, error) { return payloadFile(t), nil }), looked())
+				if err != nil {
+					t.Fatal(err)
 				}
-				check(fmt.Sprint("within ", limit), large, contents(t, large), err)
+				check(fmt.Sprint("within ", limit), got, contents(t, got), nil)
+				if small := len(strings.Join(tt.want, "")) <= int(limit); got.InFile == small {
+					t.Errorf("within %d: in a file %v", limit, got.InFile)
+				}
 			}
 
 			for _, s.grace = range []string{"60", ""} {
 				var all []string
 				spools := 0
-				got, err = c.ClaimTo(t.Context(), testToken, func() (SpoolFile, error) { spools++; return spoolFile(t), nil }, func(got *Spooled) error {
+				got, err = c.ClaimTo(t.Context(), testToken, func() (PayloadFile, error) { spools++; return payloadFile(t), nil }, func(got *Claimed) error {
 					all = nil
 					for _, p := range got.Parts {
 						r, err := p.Open()
@@ -245,14 +248,14 @@ func TestRawWireCut(t *testing.T) {
 				return got.Text(), nil
 			},
 			"spooled": func(opts ...ClaimOption) (string, error) {
-				got, err := c.ClaimSpooled(t.Context(), testToken, spoolFile(t), opts...)
+				got, err := c.Claim(t.Context(), testToken, append(opts, toFile(payloadFile(t)))...)
 				if err != nil {
 					return "", err
 				}
 				return contents(t, got)[0], nil
 			},
 			"to": func(opts ...ClaimOption) (text string, err error) {
-				_, err = c.ClaimTo(t.Context(), testToken, nil, func(got *Spooled) error {
+				_, err = c.ClaimTo(t.Context(), testToken, nil, func(got *Claimed) error {
 					r, err := got.Parts[0].Open()
 					if err != nil {
 						return err
@@ -295,7 +298,7 @@ func TestRawWireTakeFails(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.grace = grace
-		got, err := c.ClaimTo(t.Context(), testToken, func() (SpoolFile, error) { return spoolFile(t), nil }, func(*Spooled) error { return full }, looked(), HoldGrace())
+		got, err := c.ClaimTo(t.Context(), testToken, func() (PayloadFile, error) { return payloadFile(t), nil }, func(*Claimed) error { return full }, looked(), HoldGrace())
 		if err != full || got == nil || len(s.keys) != 1 {
 			t.Fatalf("%q: %v, %v after %d claims", grace, got, err, len(s.keys))
 		}
@@ -358,7 +361,7 @@ func TestRawWireCancel(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	_, err := c.ClaimSpooled(ctx, testToken, spoolFile(t), looked(), WithProgress(func(done, _ int64) {
+	_, err := c.Claim(ctx, testToken, toFile(payloadFile(t)), looked(), WithProgress(func(done, _ int64) {
 		if done > 4<<20 {
 			cancel()
 		}
@@ -382,17 +385,17 @@ func TestTooLargeToClaim(t *testing.T) {
 				w.Header().Set("Content-Type", api.TypeRaw)
 				io.WriteString(w, `{"content_bytes":3000,"content_type":"text/plain"}`+"\n"+strings.Repeat("x", 3000))
 			}
-		}, WithAnswerLimit(1000), WithSpoolLimit(10000))
+		}, WithMemoryLimit(1000), WithFileLimit(10000))
 		seen := func(n int64) ClaimOption { return WithInspected(&Inspected{PayloadSize: n, PayloadSizeKnown: true}) }
 		_, err := c.Claim(t.Context(), testToken, seen(3000))
 		if !errors.Is(err, ErrValidation) || !strings.Contains(err.Error(), "nothing was claimed") || claims != 0 {
 			t.Errorf("into memory: %v after %d claims", err, claims)
 		}
-		_, err = c.ClaimSpooled(t.Context(), testToken, spoolFile(t), seen(3000))
+		_, err = c.Claim(t.Context(), testToken, toFile(payloadFile(t)), seen(3000))
 		if raw && err != nil || !raw && (!errors.Is(err, ErrValidation) || claims != 0) {
 			t.Errorf("raw %v: %v after %d claims", raw, err, claims)
 		}
-		if _, err = c.ClaimSpooled(t.Context(), testToken, spoolFile(t), seen(10001)); !errors.Is(err, ErrValidation) {
+		if _, err = c.Claim(t.Context(), testToken, toFile(payloadFile(t)), seen(10001)); !errors.Is(err, ErrValidation) {
 			t.Errorf("raw %v: far too large: %v", raw, err)
 		}
 	}

@@ -75,34 +75,24 @@ type seal struct {
 	Text bool   `json:"text,omitzero"` // all contents are text
 }
 
-// marked is metadata with a seal.
-type marked struct{ jsontext.Value }
-
-// mark adds the seal to the caller's metadata, which is nil or encodes to a
-// JSON object. text says that all contents are text.
-func (k *sealKey) mark(metadata any, text bool) (m marked, err error) {
+// mark adds the seal to the caller's metadata, a JSON object or nil. text says that all
+// contents are text.
+func (k *sealKey) mark(metadata []byte, text bool) (jsontext.Value, error) {
 	s, err := jsonv2.Marshal(map[string]seal{sealMember: {V: sealVersion, KID: k.id(), Text: text}})
-	if err != nil {
-		return m, err
-	}
-	if metadata == nil {
-		return marked{s}, nil
-	}
-	raw, err := encodeMetadata(metadata)
-	if err != nil {
-		return m, err
+	if err != nil || metadata == nil {
+		return s, err
 	}
 	var members map[string]jsontext.Value
-	if err := jsonv2.Unmarshal(raw, &members); err != nil {
-		return m, invalid("metadata is not a JSON object")
+	if err := jsonv2.Unmarshal(metadata, &members); err != nil {
+		return nil, invalid("metadata is not a JSON object")
 	}
 	switch _, taken := members[sealMember]; {
 	case taken:
-		return m, invalid("metadata of a sealed kubbi can't have a member %q of its own", sealMember)
+		return nil, invalid("metadata of a sealed kubbi can't have a member %q of its own", sealMember)
 	case len(members) == 0:
-		return marked{s}, nil
+		return s, nil
 	}
-	return marked{append(append(s[:len(s)-1], ','), raw[1:]...)}, nil
+	return append(append(s[:len(s)-1], ','), metadata[1:]...), nil
 }
 
 // sealOf finds the seal in metadata. One that can't be read has version 0.
@@ -120,18 +110,24 @@ func sealOf(metadata []byte) (s seal, sealed bool) {
 	return s, true
 }
 
-// IsSealed reports whether a kubbi is sealed, so that claiming it needs the
-// whole claim URL, with the key after "#".
-func IsSealed(in *Inspected) bool {
+// Sealed reports whether the kubbi is sealed, so that claiming it needs the whole claim
+// URL, with the key after "#".
+func (in *Inspected) Sealed() bool {
 	_, sealed := sealOf(in.Metadata)
 	return sealed
 }
 
-// IsSealedText reports whether the sender of what is sealed says that all of it is
-// text. What it is, and how many files, is seen only when it is opened.
-func IsSealedText(in *Inspected) bool {
+// SealedText reports whether the kubbi is sealed and its sender says that all of it is
+// text. What it is, and how many files, is known only when it is opened.
+func (in *Inspected) SealedText() bool {
 	s, sealed := sealOf(in.Metadata)
 	return sealed && s.Text
+}
+
+// Sealed reports whether the payload was sealed.
+func (c *Claimed) Sealed() bool {
+	_, sealed := sealOf(c.Metadata)
+	return sealed
 }
 
 // checkSeal says whether the key, nil for none, is the one for a kubbi with this

@@ -43,7 +43,7 @@ func BenchmarkSealed(b *testing.B) {
 		}
 		return sent.ClaimURL
 	}
-	read := func(got *kubbi.Spooled) error {
+	read := func(got *kubbi.Claimed) error {
 		r, err := got.Parts[0].Open()
 		if err == nil {
 			var n int64
@@ -54,7 +54,7 @@ func BenchmarkSealed(b *testing.B) {
 		return err
 	}
 	spooled := func(url string) {
-		got, err := c.ClaimSpooled(b.Context(), url, spool)
+		got, err := c.Claim(b.Context(), url, toFile(spool))
 		if err == nil {
 			err = read(got)
 		}

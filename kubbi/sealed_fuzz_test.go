@@ -34,9 +34,9 @@ func FuzzOpenSealed(f *testing.F) {
 		f.Fatal(err)
 	}
 	plain := []string{
-		`{"content_type":"text/plain","content_bytes":5,"metadata":` + string(m.Value) + "}\nhello",
-		`{"content_type":"application/json","content_bytes":2,"metadata":` + string(m.Value) + "}\n{}",
-		`{"files":[{"name":"a","content_type":"a/b","size_bytes":2,"role":"data"},{"name":"b.txt","content_type":"text/plain","size_bytes":3,"encoding":"base64"}],"metadata":` + string(m.Value) + "}\nhello",
+		`{"content_type":"text/plain","content_bytes":5,"metadata":` + string(m) + "}\nhello",
+		`{"content_type":"application/json","content_bytes":2,"metadata":` + string(m) + "}\n{}",
+		`{"files":[{"name":"a","content_type":"a/b","size_bytes":2,"role":"data"},{"name":"b.txt","content_type":"text/plain","size_bytes":3,"encoding":"base64"}],"metadata":` + string(m) + "}\nhello",
 		`{"files":[],"metadata":{}}` + "\n", "\n", "",
 	}
 	var sealed []string
@@ -50,7 +50,7 @@ func FuzzOpenSealed(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string, at int, flip byte) {
 		// Somebody with the key may seal anything.
-		if err := openBoth(t, key, answerOf(key, sealWith(t, key, []byte(text)), m.Value)); err != nil && !errors.Is(err, ErrSealed) {
+		if err := openBoth(t, key, answerOf(key, sealWith(t, key, []byte(text)), m)); err != nil && !errors.Is(err, ErrSealed) {
 			t.Fatalf("error is %v", err)
 		}
 		// Nobody without it may: neither make a ciphertext nor change one of ours.

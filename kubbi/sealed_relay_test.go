@@ -156,7 +156,7 @@ func TestSealedRoundTrip(t *testing.T) {
 			hide(sent.ClaimURL, tt.hide)
 		}
 		in, err := c.Inspect(ctx, sent.ClaimURL)
-		if err != nil || !kubbi.IsSealed(in) || !kubbi.IsSealedText(in) || in.Type != api.TypePackage || !strings.Contains(string(in.Metadata), `"from":"me"`) {
+		if err != nil || !in.Sealed() || !in.SealedText() || in.Type != api.TypePackage || !strings.Contains(string(in.Metadata), `"from":"me"`) {
 			t.Errorf("inspect: %+v, %v", in, err)
 		}
 		got, err := c.Claim(ctx, sent.ClaimURL)
@@ -187,7 +187,7 @@ func TestSealedRoundTrip(t *testing.T) {
 	}
 	hide(sent.ClaimURL, "name-marker", "file-marker", "binary-marker", "base64-marker", "file-json-marker", "large-binary-marker")
 	in, err := c.Inspect(ctx, sent.ClaimURL)
-	if err != nil || !kubbi.IsSealed(in) || kubbi.IsSealedText(in) || len(in.Files) != 1 {
+	if err != nil || !in.Sealed() || in.SealedText() || len(in.Files) != 1 {
 		t.Fatalf("inspect: %+v, %v", in, err)
 	}
 	if f := in.Files[0]; f.Name != api.SealedName || f.ContentType != api.TypeSealed || f.Role != nil {
@@ -259,7 +259,7 @@ func spool(t *testing.T, c *kubbi.Client, claimURL string) map[string]string {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	got, err := c.ClaimSpooled(t.Context(), claimURL, f)
+	got, err := c.Claim(t.Context(), claimURL, toFile(f))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -310,7 +310,7 @@ func TestSealedIsNotSpent(t *testing.T) {
 		"not sealed":          {open.ClaimURL + "#k=" + key, "is not sealed"},
 	} {
 		_, err := c.Claim(ctx, tt.url)
-		_, spooledErr := c.ClaimSpooled(ctx, tt.url, f)
+		_, spooledErr := c.Claim(ctx, tt.url, toFile(f))
 		for _, err := range []error{err, spooledErr} {
 			var e *kubbi.Error
 			if !errors.As(err, &e) || !errors.Is(err, kubbi.ErrSealed) || !errors.Is(err, kubbi.ErrValidation) || e.Uncertain || !strings.Contains(e.Message, tt.says) || !strings.HasSuffix(e.Message, "nothing was claimed") {
@@ -347,7 +347,7 @@ func TestSealedIsNotSpent(t *testing.T) {
 // What is larger than an answer in memory may be is opened as a stream.
 func TestSealedStreams(t *testing.T) {
 	const limit = 2000
-	_, c, _, _ := tappedRelay(t, kubbi.WithAnswerLimit(limit))
+	_, c, _, _ := tappedRelay(t, kubbi.WithMemoryLimit(limit))
 	ctx := t.Context()
 	text := strings.Repeat("x", 100*limit)
 	single, err := c.Send(ctx, kubbi.SendParams{Content: text, Sealed: true})
@@ -368,7 +368,7 @@ func TestSealedStreams(t *testing.T) {
 			}
 		}
 		var got strings.Builder
-		_, err := c.ClaimTo(ctx, url, nil, func(s *kubbi.Spooled) error {
+		_, err := c.ClaimTo(ctx, url, nil, func(s *kubbi.Claimed) error {
 			for _, p := range s.Parts {
 				r, err := p.Open()
 				if err == nil {

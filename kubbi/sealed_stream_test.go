@@ -120,7 +120,7 @@ func TestSealedFromTheMiddle(t *testing.T) {
 			if at < 0 || at > size {
 				continue
 			}
-			r, err := s.openingAt(int64(at), partInMemory("", "", nil, sealed))
+			r, err := s.openingAt(int64(at), Part{open: func() (io.Reader, error) { return bytes.NewReader(sealed), nil }})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -181,15 +181,15 @@ func testSealedTampered(t *testing.T, asJSON bool) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = c.ClaimSpooled(ctx, sent.ClaimURL, spool, kubbi.WithKey(key))
+		_, err = c.Claim(ctx, sent.ClaimURL, toFile(spool), kubbi.WithKey(key))
 		refused("spooled", err)
 		if kept, err := os.ReadFile(spool.Name()); err != nil || bytes.Contains(kept, []byte("the-plaintext")) {
 			t.Errorf("%s: the spool has what was sealed: %v", name, err)
 		}
-		_, _, err = c.ClaimWithin(ctx, sent.ClaimURL, 10, func() (kubbi.SpoolFile, error) { return spool, nil }, kubbi.WithKey(key))
+		_, err = c.Claim(ctx, sent.ClaimURL, kubbi.Within(10), toFile(spool), kubbi.WithKey(key))
 		refused("within", err)
 		var got bytes.Buffer
-		_, err = c.ClaimTo(ctx, sent.ClaimURL, func() (kubbi.SpoolFile, error) { return spool, nil }, func(s *kubbi.Spooled) error {
+		_, err = c.ClaimTo(ctx, sent.ClaimURL, func() (kubbi.PayloadFile, error) { return spool, nil }, func(s *kubbi.Claimed) error {
 			for _, p := range s.Parts {
 				r, err := p.Open()
 				if err == nil {

@@ -23,23 +23,32 @@ func answerOf(key *sealKey, sealed []byte, metadata jsontext.Value) *api.ClaimRe
 	}}}
 }
 
-// openBoth opens an answer in memory, and as one that is kept and one that is under
-// way. All must agree.
+// openBoth opens an answer in memory, in a file, and as one on its way. All must agree.
+// What is opened replaces r.
 func openBoth(t testing.TB, key *sealKey, r *api.ClaimResponse) error {
 	t.Helper()
-	parts := func() *Spooled {
-		out, err := (&Claimed{ClaimResponse: *r}).Spooled()
-		if err != nil {
-			return &Spooled{ClaimResponse: *r}
-		}
-		return out
+	arriving := func() *arrival {
+		return &arrival{Claimed: &Claimed{ClaimResponse: *r, Parts: partsOf(r)}, size: 1, end: func() error { return nil }}
 	}
-	kept, coming := parts(), parts()
-	keptErr := checkSealed(key, kept, func() error { return key.openKept(kept) })
+	place := func(k claim) (*Claimed, error) {
+		if e := checkSeal(key, r.Metadata); e != nil {
+			return nil, spent(e)
+		}
+		k.key = key
+		return k.place(arriving())
+	}
+	whole, err := place(claim{memory: 1})
+	kept, keptErr := place(claim{memory: -1, config: claimConfig{file: func() (PayloadFile, error) { return payloadFile(t), nil }}})
+	coming := arriving()
 	var read [][]byte
-	comingErr := checkSealed(key, coming, func() error {
-		_, end, err := key.openComing(coming, func() error { return nil })
-		if err != nil {
+	comingErr := func() error {
+		if e := checkSeal(key, r.Metadata); e != nil {
+			return e
+		}
+		if err := coming.hold(); err != nil {
+			return err
+		}
+		if _, err := key.openStream(coming); err != nil {
 			return err
 		}
 		for _, p := range coming.Parts {
@@ -49,25 +58,26 @@ func openBoth(t testing.TB, key *sealKey, r *api.ClaimResponse) error {
 			}
 			read = append(read, b)
 		}
-		return end()
-	})
-	err := openClaim(key, r)
+		return coming.end()
+	}()
 	if err != nil {
 		// Only in memory is a content looked into.
 		if keptErr == nil && !strings.Contains(err.Error(), errSealForm.Error()) || (keptErr == nil) != (comingErr == nil) {
-			t.Fatalf("in memory: %v; kept: %v; under way: %v", err, keptErr, comingErr)
+			t.Fatalf("in memory: %v; in a file: %v; on its way: %v", err, keptErr, comingErr)
+		}
+		if whole != nil && !cmp.Equal(whole.ClaimResponse, *r) {
+			t.Fatal("refused, and opened in part")
 		}
 		return err
 	}
 	if keptErr != nil || comingErr != nil {
-		t.Fatalf("in memory it opens; kept: %v; under way: %v", keptErr, comingErr)
+		t.Fatalf("in memory it opens; in a file: %v; on its way: %v", keptErr, comingErr)
 	}
-	want, err := (&Claimed{ClaimResponse: *r}).Spooled()
-	if err != nil || len(want.Parts) != len(kept.Parts) || len(want.Parts) != len(read) {
-		t.Fatalf("%d, %d and %d parts: %v", len(want.Parts), len(kept.Parts), len(read), err)
+	if len(whole.Parts) != len(kept.Parts) || len(whole.Parts) != len(read) {
+		t.Fatalf("%d, %d and %d parts", len(whole.Parts), len(kept.Parts), len(read))
 	}
-	for i := range want.Parts {
-		a, err := readPart(want.Parts[i])
+	for i := range whole.Parts {
+		a, err := readPart(whole.Parts[i])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -79,25 +89,27 @@ func openBoth(t testing.TB, key *sealKey, r *api.ClaimResponse) error {
 			t.Fatalf("part %d is read in two ways", i)
 		}
 	}
-	for _, out := range []*Spooled{kept, coming} {
-		for i := range want.Parts {
-			a, b := want.Parts[i], out.Parts[i]
+	for _, out := range []*Claimed{kept, coming.Claimed} {
+		for i := range whole.Parts {
+			a, b := whole.Parts[i], out.Parts[i]
 			if a.Name != b.Name || a.ContentType != b.ContentType || a.Size != b.Size || !cmp.Equal(a.Role, b.Role) {
 				t.Fatalf("part %d is %+v and %+v", i, a, b)
 			}
 		}
-		if out.Type != r.Type || out.ContentType != r.ContentType || !cmp.Equal(out.FileCount, r.FileCount) || !bytes.Equal(out.Metadata, r.Metadata) {
-			t.Fatalf("in memory it is %+v, spooled %+v", r, out.ClaimResponse)
+		if out.Type != whole.Type || out.ContentType != whole.ContentType || !cmp.Equal(out.FileCount, whole.FileCount) || !bytes.Equal(out.Metadata, whole.Metadata) {
+			t.Fatalf("in memory it is %+v, else %+v", whole.ClaimResponse, out.ClaimResponse)
 		}
 	}
+	*r = whole.ClaimResponse
 	return nil
 }
 
-func checkSealed(key *sealKey, out *Spooled, open func() error) error {
-	if e := checkSeal(key, out.Metadata); e != nil {
-		return e
+// hold reads the ciphertext of an answer in JSON, from which it is opened.
+func (a *arrival) hold() error {
+	if len(a.Parts) != 1 {
+		return errSealForm
 	}
-	return open()
+	return a.Parts[0].hold()
 }
 
 func readPart(p Part) ([]byte, error) {
@@ -112,13 +124,13 @@ func readPart(p Part) ([]byte, error) {
 // seals is refused, and nothing of it is shown.
 func TestOpenClaimRefuses(t *testing.T) {
 	key := testKey(1)
-	m, err := key.mark(map[string]string{"from": "me"}, false)
+	m, err := markAny(key, map[string]string{"from": "me"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	mark := string(m.Value)
+	mark := string(m)
 	sealed := func(head, data string) *api.ClaimResponse {
-		return answerOf(key, tinkSeal(t, key, []byte(strings.ReplaceAll(head, "META", `"metadata":`+mark)+data)), m.Value)
+		return answerOf(key, tinkSeal(t, key, []byte(strings.ReplaceAll(head, "META", `"metadata":`+mark)+data)), m)
 	}
 	single := func(contentType, data string) *api.ClaimResponse {
 		return sealed(`{"content_type":"`+contentType+`","content_bytes":`+jsonOf(t, len(data))+`,META}`+"\n", data)
@@ -201,7 +213,7 @@ func TestOpenClaimRefuses(t *testing.T) {
 		}
 		wantNone(t, "error", err.Error(), key.fragment()[2:], "hello", "from")
 		if !cmp.Equal(before, *r) {
-			t.Errorf("%s: refused, and opened in part", name)
+			t.Errorf("%s: refused, and changed", name)
 		}
 	}
 	// The service may write the metadata in its own way.
@@ -252,6 +264,15 @@ func TestSealKeyOf(t *testing.T) {
 	}
 }
 
+// markAny marks metadata as a sender gives it.
+func markAny(key *sealKey, metadata any) (jsontext.Value, error) {
+	var u upload
+	if err := u.setTerms(0, 0, metadata, nil); err != nil {
+		return nil, err
+	}
+	return key.mark(u.request.Metadata, false)
+}
+
 func TestSealMark(t *testing.T) {
 	key := testKey(7)
 	const mine = `"sealed":{"v":2,"kid":"` // and the kid
@@ -264,19 +285,19 @@ func TestSealMark(t *testing.T) {
 		{json.RawMessage(` { "a" : [ 1 ] } `), `{` + mine + key.id() + `"},"a":[1]}`},
 		{struct{ Sealed int }{1}, `{` + mine + key.id() + `"},"Sealed":1}`},
 	} {
-		m, err := key.mark(tt.metadata, false)
-		if err != nil || string(m.Value) != tt.want {
-			t.Errorf("%v: %s, %v; want %s", tt.metadata, m.Value, err, tt.want)
+		m, err := markAny(key, tt.metadata)
+		if err != nil || string(m) != tt.want {
+			t.Errorf("%v: %s, %v; want %s", tt.metadata, m, err, tt.want)
 		}
 		var seen Inspected
-		seen.Metadata = json.RawMessage(m.Value)
-		if e := checkSeal(key, m.Value); e != nil || !IsSealed(&seen) {
+		seen.Metadata = json.RawMessage(m)
+		if e := checkSeal(key, m); e != nil || !seen.Sealed() {
 			t.Errorf("%v: the seal does not check: %v", tt.metadata, e)
 		}
 	}
 	for _, metadata := range []any{[]int{1}, "x", map[string]any{"sealed": true}, json.RawMessage(`{"a":1,"a":2}`)} {
-		if m, err := key.mark(metadata, false); !errors.Is(err, ErrValidation) {
-			t.Errorf("%v: %s, %v", metadata, m.Value, err)
+		if m, err := markAny(key, metadata); !errors.Is(err, ErrValidation) {
+			t.Errorf("%v: %s, %v", metadata, m, err)
 		}
 	}
 	if len(key.id()) != keyIDLength || key.id() == testKey(8).id() || strings.Contains(key.fragment(), key.id()) {

@@ -136,7 +136,7 @@ func makeVectors(t *testing.T, dir string, inside map[string][]insideVector) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		head, data := sealedHead{Metadata: json.RawMessage(m.Value)}, []byte{}
+		head, data := sealedHead{Metadata: json.RawMessage(m)}, []byte{}
 		for _, in := range inside[name] {
 			b, err := base64.StdEncoding.DecodeString(in.Base64)
 			if err != nil {
@@ -157,7 +157,7 @@ func makeVectors(t *testing.T, dir string, inside map[string][]insideVector) {
 			ClaimURL: key.withKey("https://api.kubbi.ai/r/" + testToken),
 			Key:      hex.EncodeToString(key[:]),
 			KID:      key.id(),
-			Answer:   *answerOf(key, streamed(t, key, append(line, data...)), m.Value),
+			Answer:   *answerOf(key, streamed(t, key, append(line, data...)), m),
 			Inside:   inside[name],
 		}
 		v.Answer.CreatedAt = api.NewTime(time.Date(2026, 3, 28, 12, 0, 0, 0, time.UTC))

@@ -137,8 +137,8 @@ func TestSendFilesBody(t *testing.T) {
 	if diff := cmp.Diff(want, *got); diff != "" {
 		t.Errorf("answer (-want +got):\n%s", diff)
 	}
-	const body = `{"files":[{"name":"a.md","content":"# \"x\"\u0000","content_type":"text/markdown","role":"instructions"},` +
-		`{"name":"b.bin","content":"AAE=","content_type":"application/octet-stream","encoding":"base64"}],` +
+	const body = `{"files":[{"name":"a.md","content_type":"text/markdown","role":"instructions","content":"# \"x\"\u0000"},` +
+		`{"name":"b.bin","content_type":"application/octet-stream","encoding":"base64","content":"AAE="}],` +
 		`"ttl_seconds":60,"max_retrievals":2,"metadata":{"k":"v"}}`
 	if diff := cmp.Diff(body, s.all()[0].body); diff != "" {
 		t.Errorf("body (-want +got):\n%s", diff)

@@ -2,7 +2,6 @@ package kubbi
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
@@ -10,7 +9,6 @@ import (
 	"hash"
 	"io"
 
-	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"kubbi-mcp/internal/content"
@@ -37,85 +35,109 @@ type Source struct {
 // that its base64 goes on where it ended.
 const sourceBuffer = 48 << 10
 
-// sourced is a source within a request's body.
-type sourced struct {
+// outgoing is a single content or a file on its way into a request's body.
+type outgoing struct {
 	Source
-	what string // for errors
-	json bool   // sent as it is
-	sum  []byte // SHA-256 of a JSON value that was found to be one
+	label string // for errors
+	json  bool   // a JSON value: it goes into JSON as it is
+	sum   []byte // SHA-256 of a JSON value that was found to be one
+
+	value jsontext.Value // a single content in memory, as JSON
+	text  *string        // the content of a file in memory, as its Encoding has it
+}
+
+// rawFile is what a raw head says of a file.
+func (o *outgoing) rawFile() api.RawFile {
+	return api.RawFile{Name: o.Name, ContentType: o.ContentType, SizeBytes: o.Size, Role: o.Role, Encoding: o.Encoding}
+}
+
+// jsonPieces is the content as JSON has it.
+func (o *outgoing) jsonPieces() []piece {
+	quote := piece{bytes: []byte{'"'}}
+	switch {
+	case o.value != nil:
+		return []piece{{bytes: o.value}}
+	case o.text != nil:
+		quoted, _ := jsontext.AppendQuote(make([]byte, 0, len(*o.text)+2), *o.text) // it is UTF-8
+		return []piece{{bytes: quoted}}
+	case o.json:
+		return []piece{{content: o}}
+	}
+	return []piece{quote, {content: o}, quote}
 }
 
 // wireSize is how long it is in the body, quotes aside; -1 if that is not known.
-func (s *sourced) wireSize() int64 {
+func (o *outgoing) wireSize() int64 {
 	switch {
-	case s.json:
-		return s.Size
-	case s.Encoding == api.EncodingBase64:
-		return (s.Size + 2) / 3 * 4
+	case o.json:
+		return o.Size
+	case o.Encoding == api.EncodingBase64:
+		return (o.Size + 2) / 3 * 4
 	}
 	return -1
 }
 
 // check finds what would only surface while the body is sent.
-func (s *sourced) check() error {
-	if s.Size < 0 || s.Open == nil {
-		return invalid("%s has no size or can't be opened", s.what)
+func (o *outgoing) check() error {
+	if o.Size < 0 || o.Open == nil {
+		return invalid("%s has no size or can't be opened", o.label)
 	}
 	return nil
 }
 
 // checkJSON reads a JSON value once to see that it is one: as a part of a request in
 // JSON anything else could become another member of it.
-func (s *sourced) checkJSON() error {
-	if !s.json {
+func (o *outgoing) checkJSON() error {
+	if !o.json || o.value != nil || o.sum != nil {
 		return nil
 	}
-	r, err := s.open()
+	r, err := o.open()
 	if err != nil {
 		return err
 	}
 	defer r.Close()
 	h := sha256.New()
-	if err := checkJSON(io.TeeReader(r, h)); err != nil {
-		if r.fault != nil && r.fault != io.EOF {
-			return r.fault
-		}
-		return invalid("%s is not one valid JSON value", s.what)
+	fault, err := content.JSONFault(io.TeeReader(r, h))
+	switch {
+	case err != nil:
+		return err
+	case fault != "":
+		return invalid("%s is not one valid JSON value", o.label)
 	}
-	s.sum = h.Sum(nil)
+	o.sum = h.Sum(nil)
 	return nil
 }
 
 // open opens the source. What reading it gives is exactly Size bytes, or an
 // error, which is an *Error.
-func (s *sourced) open() (*sourceFile, error) {
-	r, err := s.Open()
+func (o *outgoing) open() (*sourceFile, error) {
+	r, err := o.Open()
 	if err != nil {
-		return nil, s.failed(err)
+		return nil, o.failed(err)
 	}
-	f := &sourceFile{s: s, r: r, left: s.Size}
-	if s.sum != nil {
+	f := &sourceFile{o: o, r: r, left: o.Size}
+	if o.sum != nil {
 		f.hash = sha256.New()
 	}
 	return f, nil
 }
 
-func (s *sourced) failed(err error) *Error {
+func (o *outgoing) failed(err error) *Error {
 	if own := (*Error)(nil); errors.As(err, &own) {
 		return own
 	}
-	e := invalid("%s can't be read: %v", s.what, err)
+	e := invalid("%s can't be read: %v", o.label, err)
 	e.cause = err
 	return e
 }
 
-func (s *sourced) notText() *Error {
-	return invalid("%s is not valid UTF-8: encode it in base64 and set its encoding", s.what)
+func (o *outgoing) notText() *Error {
+	return invalid("%s is not valid UTF-8: encode it in base64 and set its encoding", o.label)
 }
 
 // sourceFile is an open source.
 type sourceFile struct {
-	s     *sourced
+	o     *outgoing
 	r     io.ReadCloser
 	left  int64
 	hash  hash.Hash // nil: nobody asks
@@ -143,7 +165,7 @@ func (f *sourceFile) Read(p []byte) (int, error) {
 	case err == io.EOF && f.left > 0:
 		f.fault = f.wrongSize("fewer")
 	case err != nil && err != io.EOF:
-		f.fault = f.s.failed(err)
+		f.fault = f.o.failed(err)
 	}
 	switch {
 	case n > 0 && f.left == 0 && f.fault == nil:
@@ -165,15 +187,15 @@ func (f *sourceFile) atEnd() error {
 	case n > 0:
 		return f.wrongSize("more")
 	case err != io.EOF:
-		return f.s.failed(err)
-	case f.hash != nil && !bytes.Equal(f.hash.Sum(nil), f.s.sum):
-		return invalid("%s has changed while it was sent", f.s.what)
+		return f.o.failed(err)
+	case f.hash != nil && !bytes.Equal(f.hash.Sum(nil), f.o.sum):
+		return invalid("%s has changed while it was sent", f.o.label)
 	}
 	return nil
 }
 
 func (f *sourceFile) wrongSize(what string) *Error {
-	return invalid("%s has %s bytes than its size of %d: it has changed", f.s.what, what, f.s.Size)
+	return invalid("%s has %s bytes than its size of %d: it has changed", f.o.label, what, f.o.Size)
 }
 
 // Close implements io.Closer.
@@ -181,7 +203,7 @@ func (f *sourceFile) Close() error { return f.r.Close() }
 
 // sourceReader gives a source as it stands in a body.
 type sourceReader struct {
-	s    *sourced
+	o    *outgoing
 	raw  bool
 	file *sourceFile  // nil: not open
 	text content.Text // raw
@@ -220,17 +242,17 @@ func (r *sourceReader) Read(p []byte) (int, error) {
 // readRaw reads bytes as they are. A text has to be one.
 func (r *sourceReader) readRaw(p []byte) (n int, err error) {
 	if r.file == nil {
-		if r.file, err = r.s.open(); err != nil {
+		if r.file, err = r.o.open(); err != nil {
 			return 0, err
 		}
 	}
 	n, err = r.file.Read(p)
 	r.done += int64(n)
-	if r.s.json || r.s.Encoding != "" {
+	if r.o.json || r.o.Encoding != "" {
 		return n, err
 	}
 	if r.text.Write(p[:n]) != "" || err == io.EOF && r.text.End() != "" {
-		return 0, r.s.notText()
+		return 0, r.o.notText()
 	}
 	return n, err
 }
@@ -238,7 +260,7 @@ func (r *sourceReader) readRaw(p []byte) (n int, err error) {
 // fill reads and encodes the next piece.
 func (r *sourceReader) fill() (err error) {
 	if r.file == nil {
-		if r.file, err = r.s.open(); err != nil {
+		if r.file, err = r.o.open(); err != nil {
 			return err
 		}
 		r.in = make([]byte, sourceBuffer)
@@ -254,9 +276,9 @@ func (r *sourceReader) fill() (err error) {
 	switch {
 	case err != nil && err != io.EOF:
 		return err
-	case r.s.json:
+	case r.o.json:
 		r.out = p
-	case r.s.Encoding == api.EncodingBase64:
+	case r.o.Encoding == api.EncodingBase64:
 		r.buf = base64.StdEncoding.AppendEncode(r.buf[:0], p)
 		r.out = r.buf
 	default:
@@ -266,7 +288,7 @@ func (r *sourceReader) fill() (err error) {
 		}
 		var bad error
 		if r.buf, bad = jsontext.AppendQuote(r.buf[:0], p[:whole]); bad != nil {
-			return r.s.notText()
+			return r.o.notText()
 		}
 		r.out = r.buf[1 : len(r.buf)-1]
 		r.n = copy(r.in, p[whole:])
@@ -281,108 +303,22 @@ func (r *sourceReader) close() {
 	}
 }
 
-// sendSource sends a single content that is read while it is sent.
-func (c *Client) sendSource(ctx context.Context, p SendParams) (*Sent, error) {
-	source, err := p.Source.single()
-	if err != nil {
-		return nil, err
-	}
-	req := api.CreateRequest{ContentType: source.ContentType}
-	if err := setTerms(&req, p.TTL, p.MaxRetrievals, p.Metadata, p.Notify); err != nil {
-		return nil, err
-	}
-	return c.create(ctx, creation{
-		size: source.Size, progress: p.Progress,
-		raw: func() (payload, error) { return rawContent(req, source.Size, piece{source: source, raw: true}) },
-		json: func() (payload, error) {
-			if err := source.checkJSON(); err != nil {
-				return nil, err
-			}
-			return jsonContent(&req, source.quoted()...)
-		},
-	})
-}
-
-// sendSources sends a package of files that are read while they are sent.
-func (c *Client) sendSources(ctx context.Context, p SendFilesParams) (*Sent, error) {
-	var req api.CreateRequest
-	if err := setTerms(&req, p.TTL, p.MaxRetrievals, p.Metadata, p.Notify); err != nil {
-		return nil, err
-	}
-	new := creation{progress: p.Progress}
-	sources := make([]*sourced, len(p.Sources))
-	for i, s := range p.Sources {
-		var err error
-		if sources[i], err = s.file(i + 1); err != nil {
-			return nil, err
-		}
-		new.size += s.Size
-	}
-	new.raw = func() (payload, error) { return rawFiles(req, sources) }
-	new.json = func() (payload, error) { return jsonFiles(&req, sources) }
-	return c.create(ctx, new)
-}
-
-// quoted is a single content as JSON has it.
-func (s *sourced) quoted() []piece {
-	quote := piece{bytes: []byte{'"'}}
-	if s.json {
-		return []piece{{source: s}}
-	}
-	return []piece{quote, {source: s}, quote}
-}
-
-// jsonFiles is a body with files, and with the members of rest, which has at least one.
-func jsonFiles(rest any, sources []*sourced) (payload, error) {
-	text, err := jsonv2.Marshal(rest)
-	if err != nil {
-		return nil, invalid("metadata can't be written as JSON")
-	}
-	body := bodyOf([]byte(`{"files":[`))
-	for i, s := range sources {
-		file, err := jsonv2.Marshal(struct {
-			Name        string `json:"name"`
-			ContentType string `json:"content_type"`
-			Role        string `json:"role,omitzero"`
-			Encoding    string `json:"encoding,omitzero"`
-		}{s.Name, s.ContentType, s.Role, s.Encoding})
-		if err != nil {
-			return nil, invalid("name, type or role of file %d is not valid UTF-8", i+1)
-		}
-		if i > 0 {
-			body = append(body, bodyOf([]byte{','})...)
-		}
-		body = append(body, bodyOf(file[:len(file)-1], []byte(`,"content":"`))...)
-		body = append(body, piece{source: s}, piece{bytes: []byte(`"}`)})
-	}
-	return append(body, bodyOf([]byte(`],`), text[1:])...), nil
-}
-
-// content gives a single content, and checks that JSON is JSON.
-func (s Source) content() (*sourced, error) {
-	out, err := s.single()
-	if err == nil {
-		err = out.checkJSON()
-	}
-	return out, err
-}
-
 // single gives a single content. Of a raw body the relay checks that JSON is JSON.
-func (s Source) single() (*sourced, error) {
+func (s Source) single() (*outgoing, error) {
 	if s.Encoding != "" {
 		return nil, invalid("a single content has no encoding: send what is not UTF-8 as a file")
 	}
 	if s.ContentType == "" {
 		s.ContentType = api.TypeText
 	}
-	out := &sourced{Source: s, what: "content", json: s.ContentType == api.TypeJSON}
+	out := &outgoing{Source: s, label: "content", json: s.ContentType == api.TypeJSON}
 	return out, out.check()
 }
 
-func (s Source) file(place int) (*sourced, error) {
+func (s Source) file(place int) (*outgoing, error) {
 	if s.Encoding != "" && s.Encoding != api.EncodingBase64 {
 		return nil, invalid("encoding of file %d must be %s or absent", place, api.EncodingBase64)
 	}
-	out := &sourced{Source: s, what: fmt.Sprintf("content of file %d", place)}
+	out := &outgoing{Source: s, label: fmt.Sprintf("content of file %d", place)}
 	return out, out.check()
 }

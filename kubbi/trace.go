@@ -35,12 +35,6 @@ func WithTrace(ctx context.Context, t Trace) context.Context {
 // "" if it carries none.
 func TraceID(ctx context.Context) string { return traceOf(ctx).id }
 
-// WithTraceOrigins adds origins that receive the trace of a call, beside the base
-// URL's. Other origins, which claim URLs of strangers name, do not receive it.
-func WithTraceOrigins(origins ...string) Option {
-	return func(c *config) { c.traced = append(c.traced, origins...) }
-}
-
 // validTrace is a Trace that was checked.
 type validTrace struct{ id, parent, state string }
 

@@ -140,7 +140,7 @@ func (rl *Relay) claimPage(w http.ResponseWriter, r *http.Request) error {
 	if c.Size > page.MaxShown || held.grow(3*c.Size) != nil {
 		return c.download(w)
 	}
-	o := page.Opened{
+	o := page.Payload{
 		Package: c.Package, Remaining: remaining(c.Kubbi, c.claim.Number), Burned: c.claim.Burned,
 		CreatedAt: c.CreatedAt, ExpiresAt: c.ExpiresAt,
 	}

@@ -153,7 +153,7 @@ func readRaw(body *bodyReader, limits limits, held *reservation) (*draft, error)
 	if err != nil {
 		return nil, err
 	}
-	d.stream = &rawReader{body: buffered, drain: body.drain, parts: d.parts}
+	d.stream = &rawReader{body: buffered, drain: body.drain, parts: rawParts(d)}
 	if d.size > maxShort {
 		return d, nil
 	}
@@ -185,14 +185,38 @@ func (r *headReader) ReadByte() (byte, error) {
 	return r.ByteReader.ReadByte()
 }
 
+// rawPart is the single content or a file in a raw body.
+type rawPart struct {
+	name  string // in messages
+	size  int64
+	check content.Check
+}
+
+func rawParts(d *draft) []rawPart {
+	if d.files == nil {
+		var check content.Check = &content.Text{}
+		if d.contentType == api.TypeJSON {
+			check = &content.JSON{}
+		}
+		return []rawPart{{"content", d.size, check}}
+	}
+	parts := make([]rawPart, len(d.files))
+	for i, f := range d.files {
+		parts[i] = rawPart{fmt.Sprintf("files[%d]", i), f.SizeBytes, &content.Text{}}
+		if f.Encoding == api.EncodingBase64 {
+			parts[i].check = content.Bytes{}
+		}
+	}
+	return parts
+}
+
 // rawReader reads the payload of a raw body: as many bytes of each part as the head
 // says, which it checks on the way. Its errors are for the client.
 type rawReader struct {
 	body  io.Reader
 	drain func()
-	parts []part        // not yet read to their end
-	n     int64         // bytes of the first part that were read
-	check content.Check // of the first part; nil: not begun
+	parts []rawPart // not yet read to their end
+	n     int64     // bytes of the first part that were read
 	err   error
 }
 
@@ -212,19 +236,16 @@ func (r *rawReader) Read(p []byte) (int, error) {
 func (r *rawReader) read(p []byte) (int, error) {
 	for len(r.parts) > 0 {
 		part := &r.parts[0]
-		if r.check == nil {
-			r.check = part.newCheck()
-		}
 		if r.n == part.size {
-			if fault := r.check.End(); fault != "" {
+			if fault := part.check.End(); fault != "" {
 				return 0, invalid(part.name + " " + fault)
 			}
-			r.parts, r.n, r.check = r.parts[1:], 0, nil
+			r.parts, r.n = r.parts[1:], 0
 			continue
 		}
 		n, err := r.body.Read(p[:min(int64(len(p)), part.size-r.n)])
 		r.n += int64(n)
-		if fault := r.check.Write(p[:n]); fault != "" {
+		if fault := part.check.Write(p[:n]); fault != "" {
 			return 0, invalid(part.name + " " + fault)
 		}
 		switch {

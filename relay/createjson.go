@@ -200,40 +200,14 @@ func syntaxFault(body []byte, err error) string {
 	return fmt.Sprintf("%s (at byte %d)", what, at)
 }
 
-// unquote decodes a valid JSON string in place.
+// unquote decodes a valid JSON string in place: AppendUnquote writes no byte that it has
+// still to read.
 func unquote(v jsontext.Value) []byte {
-	s := []byte(v[1 : len(v)-1])
-	i := bytes.IndexByte(s, '\\')
-	if i < 0 {
-		return s
+	if bytes.IndexByte(v, '\\') < 0 {
+		return v[1 : len(v)-1]
 	}
-	w := i
-	for i < len(s) {
-		if s[i] != '\\' {
-			run := bytes.IndexByte(s[i:], '\\')
-			if run < 0 {
-				run = len(s) - i
-			}
-			w += copy(s[w:], s[i:i+run])
-			i += run
-			continue
-		}
-		if c := strings.IndexByte(`"\/bfnrt`, s[i+1]); c >= 0 {
-			s[w] = "\"\\/\b\f\n\r\t"[c]
-			w, i = w+1, i+2
-			continue
-		}
-		n := len(`\u0000`)
-		if (s[i+2] == 'd' || s[i+2] == 'D') && strings.IndexByte("89abAB", s[i+3]) >= 0 {
-			n *= 2 // the first half of a surrogate pair
-		}
-		var quoted, plain [16]byte
-		q := append(append(append(quoted[:0], '"'), s[i:i+n]...), '"')
-		p, _ := jsontext.AppendUnquote(plain[:0], q) // the decoder has validated it
-		w += copy(s[w:], p)
-		i += n
-	}
-	return s[:w]
+	b, _ := jsontext.AppendUnquote(v[:0], v) // the decoder has validated it
+	return b
 }
 
 // decodeBase64 decodes padded standard base64 in place: Decode writes no byte that it

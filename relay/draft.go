@@ -20,8 +20,7 @@ import (
 type draft struct {
 	contentType   string        // single content
 	files         []api.RawFile // package
-	parts         []part
-	size          int64 // of the payload
+	size          int64         // of the payload
 	ttl           time.Duration
 	maxRetrievals int
 	metadata      []byte      // compact JSON; nil: none
@@ -31,26 +30,8 @@ type draft struct {
 	stream   *rawReader // the payload of a large raw body, which can be read once; nil: it is in memory
 }
 
-// part is the single content, or the content of a file.
-type part struct {
-	name string // in messages
-	size int64
-	text bool // must be UTF-8
-	json bool // must be JSON
-}
-
-func (p *part) newCheck() content.Check {
-	switch {
-	case p.json:
-		return &content.JSON{}
-	case p.text:
-		return &content.Text{}
-	}
-	return content.Bytes{}
-}
-
-// payload reads the payload: the parts one after the other. Errors of a stream are
-// for the client.
+// payload reads the payload: the single content, or all files one after the other.
+// Errors of a stream are for the client.
 func (d *draft) payload() io.Reader {
 	if d.stream != nil {
 		return d.stream
@@ -121,31 +102,31 @@ func (v *validator) content(c *createMembers) {
 		v.add("content_type must be one of " + strings.Join(api.ContentTypes, ", "))
 		ok = false
 	}
-	p := part{name: "content", text: true, json: ct == api.TypeJSON}
+	size := int64(0)
 	if v.raw {
-		if p.size, ok = v.size("content_bytes", c.contentBytes); !ok {
+		if size, ok = v.size("content_bytes", c.contentBytes); !ok {
 			return
 		}
 	} else {
 		value := c.content.in(v.body)
-		text := value.Kind() == '"'
-		if !text && ok && !p.json {
+		isString, isJSON := value.Kind() == '"', ct == api.TypeJSON
+		if !isString && ok && !isJSON {
 			v.add("content must be a string when content_type is " + ct)
 			return
 		}
-		if text && !p.json {
+		if isString && !isJSON {
 			value = unquote(value)
 		}
-		p.size = int64(len(value))
+		size = int64(len(value))
 		v.draft.inMemory = [][]byte{value}
 	}
-	if p.size > v.limits.ContentBytes {
-		v.addf("content must be at most %d bytes%s, and is %d", v.limits.ContentBytes, ofKey(v.limits.bytesOfKey), p.size)
+	if size > v.limits.ContentBytes {
+		v.addf("content must be at most %d bytes%s, and is %d", v.limits.ContentBytes, ofKey(v.limits.bytesOfKey), size)
 	}
-	v.draft.contentType, v.draft.parts, v.draft.size = ct, []part{p}, p.size
+	v.draft.contentType, v.draft.size = ct, size
 }
 
-// size reads how many bytes a part of a raw body has.
+// size reads how many bytes of a raw body a content or a file has.
 func (v *validator) size(name string, s span) (int64, bool) {
 	if !s.present() {
 		v.add(name + " is required")
@@ -209,7 +190,6 @@ func (v *validator) file(at string, i int, f fileMembers, seen map[string]int) {
 	}
 	v.draft.size += out.SizeBytes
 	v.draft.files = append(v.draft.files, out)
-	v.draft.parts = append(v.draft.parts, part{name: at, size: out.SizeBytes, text: out.Encoding == ""})
 }
 
 // fileContent decodes the content of a file in a JSON body.

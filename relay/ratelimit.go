@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kubbi-mcp/kubbi/api"
@@ -58,7 +59,7 @@ func (ms *rateMeters) meter(h store.Hash, now time.Time) *rateMeter {
 	if ms.m == nil {
 		ms.m = map[store.Hash]*rateMeter{}
 	}
-	m := &rateMeter{asking: make(chan struct{}, 1)}
+	m := &rateMeter{lock: make(chan struct{}, 1)}
 	ms.m[h] = m
 	return m
 }
@@ -67,91 +68,60 @@ func (ms *rateMeters) meter(h store.Hash, now time.Time) *rateMeter {
 // from the store, which then count for all nodes. So the sum over all nodes never
 // passes the rate, and few requests have to ask the store.
 type rateMeter struct {
-	asking chan struct{} // holds a token while a request asks the store
+	waiting atomic.Int64 // requests that have or want the lock
 
-	mu      sync.Mutex
-	window  time.Time // the minute of the fields below
-	left    int       // uses that were taken and not spent
-	sum     int       // uses that all nodes had taken when the store was last asked
-	waiting int       // requests that wait for uses
+	lock   chan struct{} // holds a token while a request uses the fields below
+	window time.Time     // the minute of left and sum
+	left   int           // uses that were taken and not spent
+	sum    int           // uses that all nodes had taken when the store was last asked
 }
 
+// idle reports whether the meter can be forgotten.
 func (m *rateMeter) idle(now time.Time) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.waiting == 0 && !m.window.Equal(now.Truncate(rateWindow))
+	select {
+	case m.lock <- struct{}{}:
+		defer func() { <-m.lock }()
+		return m.waiting.Load() == 0 && !m.window.Equal(now.Truncate(rateWindow))
+	default:
+		return false
+	}
 }
 
 // use spends one use of the current minute. It returns what is left of the rate as far
-// as this node knows, or less than 0 if nothing was left.
+// as this node knows, or -1 if nothing was left.
 func (m *rateMeter) use(ctx context.Context, rl *Relay, k *store.APIKey) (left int, now time.Time, err error) {
-	now = rl.now()
-	if left, ok := m.spend(k.Rate, now); ok {
-		return left, now, nil
-	}
-	m.wait(1)
-	defer m.wait(-1)
+	m.waiting.Add(1)
+	defer m.waiting.Add(-1)
 	select {
-	case m.asking <- struct{}{}:
+	case m.lock <- struct{}{}:
 	case <-ctx.Done():
 		return 0, now, ctx.Err()
 	}
-	defer func() { <-m.asking }()
+	defer func() { <-m.lock }()
 	now = rl.now()
-	if left, ok := m.spend(k.Rate, now); ok { // another request has taken enough for both
-		return left, now, nil
-	}
-	taken, sum, err := rl.cfg.Store.Take(ctx, rateBucket(k.Hash), rateWindow, m.batch(k.Rate), k.Rate, now)
-	if err != nil {
-		return 0, now, fmt.Errorf("count a request of key %s: %w", KeyID(k.Hash), err)
-	}
-	return m.add(k.Rate, taken, sum, now), now, nil
-}
-
-// spend spends one use without asking the store. ok is false if the store must be
-// asked.
-func (m *rateMeter) spend(rate int, now time.Time) (left int, ok bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	if w := now.Truncate(rateWindow); !m.window.Equal(w) {
 		m.window, m.left, m.sum = w, 0, 0
 	}
+	if m.left == 0 && m.sum < k.Rate {
+		taken, sum, err := rl.cfg.Store.CountUses(ctx, rateBucket(k.Hash), rateWindow, m.batch(k.Rate), k.Rate, now)
+		if err != nil {
+			return 0, now, fmt.Errorf("count a request of key %s: %w", KeyID(k.Hash), err)
+		}
+		m.left, m.sum = taken, sum
+	}
 	if m.left == 0 {
-		return -1, m.sum >= rate
+		return -1, now, nil
 	}
 	m.left--
-	return m.left + max(rate-m.sum, 0), true
+	return m.left + max(k.Rate-m.sum, 0), now, nil
 }
 
 // batch is how many uses to take: enough for the requests that wait, or a small part
 // of the rate. It gets smaller towards the end of the rate, because the other nodes
 // can't use what one node has taken and not spent.
 func (m *rateMeter) batch(rate int) int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	part := (rate + batchPart - 1) / batchPart
-	return max(min(part, (rate-m.sum)/8), m.waiting, 1)
-}
-
-// add keeps what was taken, except the use of the request that took it. If a new
-// minute has begun, the uses are lost.
-func (m *rateMeter) add(rate, taken, sum int, now time.Time) (left int) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.window.Equal(now.Truncate(rateWindow)) {
-		m.left += max(taken-1, 0)
-		m.sum = sum
-	}
-	if taken == 0 {
-		return -1
-	}
-	return taken - 1 + max(rate-sum, 0)
-}
-
-func (m *rateMeter) wait(n int) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.waiting += n
+	return max(min(part, (rate-m.sum)/8), int(m.waiting.Load()), 1)
 }
 
 // rateBucket is the store's name for the rate of a key.

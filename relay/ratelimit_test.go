@@ -120,19 +120,19 @@ func TestRateSlack(t *testing.T) {
 	})
 }
 
-// taking is a real store that counts Take, or fails it.
+// taking is a real store that counts CountUses, or fails it.
 type taking struct {
 	store.Store
 	calls atomic.Int64
 	fail  atomic.Pointer[error]
 }
 
-func (s *taking) Take(ctx context.Context, bucket store.Hash, window time.Duration, n, limit int, now time.Time) (int, int, error) {
+func (s *taking) CountUses(ctx context.Context, bucket store.Hash, window time.Duration, n, limit int, now time.Time) (int, int, error) {
 	s.calls.Add(1)
 	if err := s.fail.Load(); err != nil {
 		return 0, 0, *err
 	}
-	return s.Store.Take(ctx, bucket, window, n, limit, now)
+	return s.Store.CountUses(ctx, bucket, window, n, limit, now)
 }
 
 // TestRateAsksSeldom counts how often the store is asked.

@@ -15,10 +15,9 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/url"
-	"strings"
 	"time"
 
+	"kubbi-mcp/internal/origin"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay/store"
 	"kubbi-mcp/relay/webhook"
@@ -80,7 +79,7 @@ type Relay struct {
 	numbers    store.Numbers
 	bodies     *budget                    // of create bodies in JSON
 	pages      *budget                    // of pages that show a payload
-	pageOrigin string                     // origin of the claim page, as browsers write it
+	origin     string                     // of claim URLs and their page, as browsers write it
 	sites      http.CrossOriginProtection // trusts no other origin
 	sender     *webhook.Sender            // nil: no receipts are sent
 }
@@ -93,8 +92,8 @@ func New(cfg Config) (*Relay, error) {
 	if cfg.Keyring == nil || cfg.Keyring.Current().Sealing(time.Time{}) == "" {
 		return nil, errors.New("relay needs a keyring with a key")
 	}
-	var err error
-	if cfg.Origin, err = ParseOrigin(cfg.Origin); err != nil {
+	o, err := ParseOrigin(cfg.Origin)
+	if err != nil {
 		return nil, err
 	}
 	if cfg.Limits == (api.Limits{}) {
@@ -122,7 +121,7 @@ func New(cfg Config) (*Relay, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	rl := &Relay{
-		cfg: cfg, guesses: newGuessLimit(cfg.GuessLimit), pageOrigin: browserOrigin(cfg.Origin),
+		cfg: cfg, origin: o.String(), guesses: newGuessLimit(cfg.GuessLimit),
 		bodies: newBudget(cfg.BodyBudget), pages: newBudget(min(cfg.BodyBudget, maxPages)),
 	}
 	if cfg.Notify != nil {
@@ -133,19 +132,18 @@ func New(cfg Config) (*Relay, error) {
 }
 
 // ParseOrigin reads the origin of claim URLs: a URL without a path.
-func ParseOrigin(text string) (string, error) {
-	u, err := url.Parse(text)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil ||
-		strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
-		return "", fmt.Errorf("relay origin %q is not of the form https://host[:port]", text)
+func ParseOrigin(text string) (origin.Origin, error) {
+	o, err := origin.Parse(text)
+	if err != nil {
+		return o, fmt.Errorf("relay origin %q is not of the form https://host[:port]: it %w", text, err)
 	}
-	return u.Scheme + "://" + u.Host, nil
+	return o, nil
 }
 
 // now is the time with the precision that stores and the API keep.
 func (rl *Relay) now() time.Time { return rl.cfg.Now().UTC().Truncate(time.Millisecond) }
 
-func (rl *Relay) claimURL(token string) string { return rl.cfg.Origin + api.PathClaim + token }
+func (rl *Relay) claimURL(token string) string { return rl.origin + api.PathClaim + token }
 
 // storeTimeout bounds a call that only asks about the store's state.
 const storeTimeout = 2 * time.Second

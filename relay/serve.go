@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
 	"net/http"
-	"net/url"
 	"runtime/debug"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -134,21 +131,8 @@ func (rl *Relay) recovered(rec *recorder, r *http.Request, p any) {
 // The relay refuses such a request. A handler before the relay must not pass it on
 // to anybody else.
 func (rl *Relay) FromOtherSite(r *http.Request) bool {
-	if r.Header.Get("Sec-Fetch-Site") == "" && r.Header.Get("Origin") == rl.pageOrigin {
+	if r.Header.Get("Sec-Fetch-Site") == "" && r.Header.Get("Origin") == rl.origin {
 		return false
 	}
 	return rl.sites.Check(r) != nil
-}
-
-// browserOrigin writes an origin as browsers do: in lower case, without the default
-// port of its scheme.
-func browserOrigin(origin string) string {
-	u, err := url.Parse(strings.ToLower(origin))
-	if err != nil {
-		return origin
-	}
-	if port := u.Port(); u.Scheme == "https" && port == "443" || u.Scheme == "http" && port == "80" {
-		u.Host = strings.TrimSuffix(u.Host, net.JoinHostPort("", port))
-	}
-	return u.Scheme + "://" + u.Host
 }

@@ -25,8 +25,8 @@ func TestMain(m *testing.M) {
 // overPostgres gives an opener of a new data base, and skips the test where no
 // server is installed.
 func overPostgres(t testing.TB) opener {
-	url, spool := cluster.Database(t), t.TempDir()
+	url, temp := cluster.Database(t), t.TempDir()
 	return func() (store.Store, error) {
-		return postgres.Open(t.Context(), postgres.Config{URL: url, Spool: spool, MaxConns: 8})
+		return postgres.Open(t.Context(), postgres.Config{URL: url, TempDir: temp, MaxConns: 8})
 	}
 }

@@ -26,7 +26,7 @@ var (
 	tokenShape = regexp.MustCompile(`^[A-Za-z0-9._~+/=-]{16,512}$`) // RFC 6750's b64token, and long enough
 )
 
-// IsTokenName reports whether a token can have that name.
+// IsTokenName reports whether a token can have this name.
 func IsTokenName(name string) bool { return tokenName.MatchString(name) }
 
 // NewToken makes a token. An error never quotes the secret.
@@ -40,23 +40,23 @@ func NewToken(name, secret, apiKey string) (Token, error) {
 	return Token{Name: name, APIKey: apiKey, hash: sha256.Sum256([]byte(secret))}, nil
 }
 
-// headerAPIKey is a caller's own key of the Kubbi API.
+// headerAPIKey carries the caller's own key of the Kubbi API.
 const headerAPIKey = "X-Kubbi-Api-Key"
 
-// identity is whom a request comes from.
+// identity says who sends a request.
 type identity struct {
-	name   string // of its token; "": it has none
+	name   string // of the token; "": there is none
 	apiKey string // "": none
-	own    bool   // the key came with the request
+	ownKey bool   // the key came with the request
 }
 
-// identify finds out whom a request comes from. Where tokens are configured, a
-// key of the Kubbi API is no token: anyone may have one. It comes beside a token,
-// unless OwnKeys says otherwise. A token that is there must be right.
+// identify finds out who sends a request. Where tokens are configured, a key of the
+// Kubbi API does not replace one, since anyone may have a key. HTTPConfig.OwnKeys
+// changes that. A token that is given must be right.
 func (h *HTTP) identify(r *http.Request) (identity, *transport.Refusal) {
 	var id identity
 	if keys := r.Header.Values(headerAPIKey); len(keys) == 1 && keys[0] != "" {
-		id.apiKey, id.own = keys[0], true
+		id.apiKey, id.ownKey = keys[0], true
 	} else if len(keys) > 0 {
 		return id, unauthorized("The " + headerAPIKey + " header must hold one key")
 	}
@@ -65,9 +65,9 @@ func (h *HTTP) identify(r *http.Request) (identity, *transport.Refusal) {
 	}
 	auth := r.Header.Values("Authorization")
 	switch {
-	case len(auth) == 0 && id.own && h.cfg.OwnKeys:
+	case len(auth) == 0 && id.ownKey && h.cfg.OwnKeys:
 		return id, nil
-	case len(auth) == 0 && id.own:
+	case len(auth) == 0 && id.ownKey:
 		return id, unauthorized("A token is needed: Authorization: Bearer TOKEN. A key in " + headerAPIKey + " may come beside it, not in its place")
 	case len(auth) == 0 && h.cfg.OwnKeys:
 		return id, unauthorized("A token is needed: Authorization: Bearer TOKEN, or a key of the Kubbi API in " + headerAPIKey)
@@ -80,7 +80,7 @@ func (h *HTTP) identify(r *http.Request) (identity, *transport.Refusal) {
 	}
 	hash := sha256.Sum256([]byte(strings.TrimSpace(secret)))
 	found := -1
-	for i := range h.cfg.Tokens { // all of them, so that the time tells nothing
+	for i := range h.cfg.Tokens { // compares with all of them: the time must not show which one it is
 		if subtle.ConstantTimeCompare(hash[:], h.cfg.Tokens[i].hash[:]) == 1 {
 			found = i
 		}
@@ -91,7 +91,7 @@ func (h *HTTP) identify(r *http.Request) (identity, *transport.Refusal) {
 		return id, p
 	}
 	id.name = h.cfg.Tokens[found].Name
-	if !id.own {
+	if !id.ownKey {
 		id.apiKey = h.cfg.Tokens[found].APIKey
 	}
 	return id, nil
@@ -101,11 +101,10 @@ func unauthorized(message string) *transport.Refusal {
 	return transport.Refuse(http.StatusUnauthorized, "unauthorized", "Unauthorized: "+message)
 }
 
-// metadataPath is where RFC 9728 looks for what a protected resource says of
-// itself.
+// metadataPath is the path of protected resource metadata (RFC 9728).
 const metadataPath = "/.well-known/oauth-protected-resource"
 
-// challenge is the WWW-Authenticate header of a refusal.
+// challenge gives the WWW-Authenticate header of a refusal.
 func (h *HTTP) challenge(r *http.Request, p *transport.Refusal) string {
 	endpoint := r.URL.Path
 	if endpoint == "/message" {
@@ -114,10 +113,10 @@ func (h *HTTP) challenge(r *http.Request, p *transport.Refusal) string {
 	return fmt.Sprintf(`Bearer realm="kubbi-mcp", resource_metadata="%s%s%s"%s`, h.publicURL(r), metadataPath, endpoint, p.Challenge)
 }
 
-// publicURL is the origin under which a request's sender knows the server.
+// publicURL gives the origin under which the sender of a request knows the server.
 func (h *HTTP) publicURL(r *http.Request) string {
-	if h.guard.PublicURL() != nil {
-		return h.guard.PublicURL().String()
+	if h.guard.PublicURL() != "" {
+		return h.guard.PublicURL()
 	}
 	u := url.URL{Scheme: "http", Host: r.Host}
 	if r.TLS != nil {
@@ -126,9 +125,9 @@ func (h *HTTP) publicURL(r *http.Request) string {
 	return u.String()
 }
 
-// serveMetadata answers with the protected resource metadata of RFC 9728, as
-// the MCP authorization page asks. It demands a list of authorization servers;
-// tokens are handed out by whoever runs this server, so that is what it names.
+// serveMetadata answers with protected resource metadata (RFC 9728), which the MCP
+// specification requires. The list of authorization servers must not be empty: it
+// names this server, since whoever runs it hands out the tokens.
 func (h *HTTP) serveMetadata(w http.ResponseWriter, r *http.Request) {
 	endpoint := r.PathValue("endpoint")
 	switch endpoint {

@@ -8,11 +8,11 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
 
+	"kubbi-mcp/internal/memory"
 	"kubbi-mcp/internal/misslimit"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/server/transport"
@@ -92,7 +92,7 @@ func (cs *callers) get(ctx context.Context, id identity, peer string) (*caller, 
 	cs.mu.Unlock()
 	if c == nil {
 		from := sourceOf(id, peer)
-		if id.own {
+		if id.ownKey {
 			if wait := cs.wrong.Wait(from, time.Now()); wait > 0 {
 				return nil, tooManyKeys(wait)
 			}
@@ -101,7 +101,7 @@ func (cs *callers) get(ctx context.Context, id identity, peer string) (*caller, 
 		if p != nil {
 			return nil, p
 		}
-		if id.own {
+		if id.ownKey {
 			if p := cs.tryStranger(ctx, made, from); p != nil {
 				made.close()
 				return nil, p
@@ -109,11 +109,11 @@ func (cs *callers) get(ctx context.Context, id identity, peer string) (*caller, 
 		}
 		return cs.put(key, made)
 	}
-	if id.own && c.isRefused() {
+	if id.ownKey && c.isRefused() {
 		c.done()
 		return nil, wrongKey()
 	}
-	if id.own && c.mustCheck() {
+	if id.ownKey && c.mustCheck() {
 		if p, _ := cs.try(ctx, c); p != nil {
 			c.done()
 			return nil, p
@@ -126,7 +126,7 @@ func (cs *callers) get(ctx context.Context, id identity, peer string) (*caller, 
 func (cs *callers) make(ctx context.Context, id identity, hash [sha256.Size]byte) (*caller, *transport.Refusal) {
 	h := cs.h
 	name := id.name
-	if id.own {
+	if id.ownKey {
 		// Enough of it to tell keys apart, and of no use to anybody.
 		name = "key:" + hex.EncodeToString(hash[:4])
 		if id.name != "" {
@@ -139,7 +139,7 @@ func (cs *callers) make(ctx context.Context, id identity, hash [sha256.Size]byte
 		return nil, transport.Busy(http.StatusServiceUnavailable, "unavailable", "The Kubbi API can't be used at the moment; the server's log says why")
 	}
 	cfg := h.cfg.Server
-	cfg.Client, cfg.Caller, cfg.Metrics = client, name, h.cfg.Metrics
+	cfg.Client, cfg.Caller, cfg.Metrics, cfg.taskMemory = client, name, h.cfg.Metrics, &h.taskMemory
 	if rules, ok := h.cfg.Files[id.name]; ok && id.name != "" {
 		cfg.Files = rules
 	}
@@ -216,7 +216,7 @@ func (cs *callers) sweep(ctx context.Context) {
 			return
 		case <-rest.C:
 			if cs.h.http.Quiet() {
-				debug.FreeOSMemory()
+				memory.Release()
 			}
 			continue
 		case <-tick.C:
@@ -281,7 +281,7 @@ func (c *caller) done() {
 func (c *caller) idleSince() (time.Time, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.used, c.serving == 0 && c.endpoint.Sessions() == 0
+	return c.used, c.serving == 0 && c.endpoint.Sessions() == 0 && c.server.tasks.isEmpty()
 }
 
 // close ends what a caller has open. Nothing of it is being served any more.

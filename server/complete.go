@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -12,17 +13,16 @@ import (
 	"kubbi-mcp/tools"
 )
 
-// Bounds of completion.
 const (
-	maxCompletions   = 100 // the protocol's
-	maxCompletePages = 10  // of the list, that are looked through for a prefix
+	maxCompletions   = 100 // the protocol's limit
+	maxCompletePages = 10  // pages of the list that are searched for a prefix
 )
 
 // completer completes the arguments of the prompts and of the resource template.
 type completer struct{ client *kubbi.Client }
 
-// CompletePromptArgument completes an argument of a prompt. One that it does not
-// know has no completions.
+// CompletePromptArgument completes an argument of a prompt. An unknown argument has
+// no completions.
 func (c completer) CompletePromptArgument(ctx context.Context, prompt string, arg mcp.CompleteArgument, _ mcp.CompleteContext) (*mcp.Completion, error) {
 	switch prompt + " " + arg.Name {
 	case "handoff role":
@@ -44,9 +44,9 @@ func (c completer) CompleteResourceArgument(ctx context.Context, uri string, arg
 	return &mcp.Completion{Values: []string{}}, nil
 }
 
-// commonTypes are content types that agents hand over.
+// commonTypes are content types that agents often hand over.
 func commonTypes() []string {
-	return append(append([]string(nil), api.ContentTypes...),
+	return append(slices.Clone(api.ContentTypes),
 		"text/html", "text/x-diff", "text/x-python", "text/x-go", "text/javascript",
 		"application/yaml", "application/xml", "application/pdf", "application/zip",
 		"image/png", "image/jpeg", "image/svg+xml", "audio/mpeg", "video/mp4",
@@ -64,7 +64,7 @@ func completeWords(words []string, prefix string) *mcp.Completion {
 	return out
 }
 
-// ids completes the id of a kubbi that the caller has sent, newest first.
+// ids completes the id of a kubbi that the caller has sent. The newest come first.
 func (c completer) ids(ctx context.Context, prefix string) (*mcp.Completion, error) {
 	prefix = strings.ToLower(prefix)
 	out := &mcp.Completion{Values: []string{}}

@@ -41,7 +41,7 @@ func serveFixtures(t *testing.T) string {
 	t.Helper()
 	relay := relaytest.New(t)
 	h, err := server.NewHTTP(server.HTTPConfig{
-		Server: server.Config{Version: "v0.0.0-test", Add: addFixtures},
+		Server: server.Config{Version: "v0.0.0-test", Add: addFixtures, TaskAfter: fixtureTaskAfter},
 		Connect: func(context.Context, string, string) (*kubbi.Client, error) {
 			return kubbi.NewClient(relay.APIKey, kubbi.WithBaseURL(relay.URL),
 				kubbi.WithTransport(relay.Local.RoundTripper(http.DefaultTransport)))

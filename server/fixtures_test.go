@@ -21,13 +21,16 @@ func addFixtures(s *mcpserver.MCPServer) error {
 		mcpserver.WithCompletions(),
 		mcpserver.WithLogging(),
 		mcpserver.WithElicitation(),
-		mcpserver.WithExtensions(map[string]any{"io.modelcontextprotocol/skills": map[string]any{}}),
+		mcpserver.WithExtensions(map[string]any{
+			"io.modelcontextprotocol/skills": map[string]any{},
+			"io.modelcontextprotocol/tasks":  map[string]any{},
+		}),
 	} {
 		add(s)
 	}
 	s.EnableSampling()
 	f := &fixtures{server: s, key: newStateKey()}
-	for _, group := range [][]fixture{f.contents(), f.notifying(), f.asking(), f.inputRequired(), f.stateless()} {
+	for _, group := range [][]fixture{f.contents(), f.notifying(), f.asking(), f.inputRequired(), f.stateless(), f.tasks()} {
 		for _, tool := range group {
 			f.add(tool)
 		}

@@ -16,14 +16,14 @@ import (
 	"kubbi-mcp/tools/files"
 )
 
-// caps is what the client of a call can be asked for, and how.
-type caps struct {
-	modern bool // by an answer, as since 2026-07-28; else by a request
+// abilities says what the client of a call can be asked for, and how.
+type abilities struct {
+	modern bool // by the answer to the call, as since 2026-07-28; else by a request
 	roots  bool
 	forms  bool // elicitation
 }
 
-func capsOf(ctx context.Context, session *session) caps {
+func abilitiesOf(ctx context.Context, session *session) abilities {
 	c := session.GetClientCapabilities()
 	modern := mcpserver.IsModernRequest(ctx)
 	if modern {
@@ -33,24 +33,24 @@ func capsOf(ctx context.Context, session *session) caps {
 		}
 	}
 	forms := c.Elicitation != nil && (c.Elicitation.Form != nil || c.Elicitation.URL == nil)
-	return caps{modern: modern, roots: c.Roots != nil, forms: forms}
+	return abilities{modern: modern, roots: c.Roots != nil, forms: forms}
 }
 
-// maxQuestions is about how many folders the user is asked for one call, and by
-// requests, at once.
+// maxQuestions is how many folders the user is asked about for one call, and in
+// versions before 2026-07-28 at the same time.
 const maxQuestions = 3
 
-// folders says which folders a call may use beside those of the configuration:
-// the roots that the client offers, and those that its user has allowed, now or
-// before. The user is asked only about a folder that is outside all others. Only a
-// client over stdio has folders of this machine, as far as we know.
-func (s *Server) folders(ctx context.Context, req mcp.CallToolRequest, need tools.Need) (tools.Grant, error) {
+// grantFolders says which folders a call may use in addition to those of the
+// configuration: the roots that the client offers, and the folders that the user has
+// allowed. The user is asked about a folder only if it is outside all others. HTTP
+// clients get none, since they may run on another machine.
+func (s *Server) grantFolders(ctx context.Context, req mcp.CallToolRequest, need tools.Need) (tools.Grant, error) {
 	session := sessionOf(ctx)
 	if session == nil || session.Transport() != transport.Stdio {
 		return tools.Grant{}, nil
 	}
-	c, in := capsOf(ctx, session), req.Params.MultiRoundTripParams
-	offered, ask := s.offered(ctx, session, c, in)
+	can, in := abilitiesOf(ctx, session), req.Params.MultiRoundTripParams
+	offered, ask := s.offeredFolders(ctx, session, can, in)
 	if ask {
 		return tools.Grant{Ask: mcpserver.NewInputRequestBuilder(askedState).Roots(rootsID).ToolResult()}, nil
 	}
@@ -70,7 +70,7 @@ func (s *Server) folders(ctx context.Context, req mcp.CallToolRequest, need tool
 		}
 		candidate, ok := rules.Candidate(path, need.Access == consent.Write)
 		if !ok {
-			continue // the rules say why not
+			continue // the tool's own check explains why
 		}
 		q := &question{candidate: candidate, path: path, tool: need.Tool, access: need.Access, project: project}
 		if !s.allowed(session, q) {
@@ -85,13 +85,13 @@ func (s *Server) folders(ctx context.Context, req mcp.CallToolRequest, need tool
 		}
 		g.Folders, rules = append(slices.Clip(g.Folders), f), rules.With(f)
 	}
-	if len(open) == 0 || !c.forms || project == "" || !session.questions.canAsk() {
+	if len(open) == 0 || !can.forms || project == "" || !session.consents.canAsk() {
 		return g, nil
 	}
 	if len(open) > maxQuestions {
 		return tools.Grant{}, files.Refusal(fmt.Sprintf("the paths are in %d folders that are not allowed, and your user is asked about %d at most for one call: make several calls", len(open), maxQuestions))
 	}
-	if c.modern {
+	if can.modern {
 		if ask, err := s.askByAnswer(session, open, in); ask != nil || err != nil {
 			return tools.Grant{Ask: ask}, err
 		}
@@ -110,38 +110,38 @@ func (s *Server) folders(ctx context.Context, req mcp.CallToolRequest, need tool
 	return g, nil
 }
 
-// allowed reports whether the user has allowed what a question asks for.
+// allowed reports whether the user has allowed the folder, in this session or before.
 func (s *Server) allowed(session *session, q *question) bool {
-	if session.questions.isGiven(q) {
+	if session.consents.isAllowed(q) {
 		return true
 	}
 	ok, err := s.consents.Allows(q.candidate.Real, q.access, q.project)
 	if err != nil {
-		s.log.Warn("which folders the user has allowed is not known", "error", err)
+		s.log.Warn("the folders that the user has allowed can't be read", "error", err)
 	}
 	return ok
 }
 
-// askedState tells a call that comes again, with or without the answers, from a
-// new one.
+// askedState is the request state of an answer that asks. A call that is repeated has
+// it, a new call does not.
 const askedState = "kubbi-folders"
 
-// consentWait is how long a call waits for the user. Hosts give a call a minute;
-// an answer that comes later is for the next call.
-const consentWait = 50 * time.Second
+// consentTimeout is how long a call waits for the user. Hosts give a call a minute. A
+// later answer counts for the next call.
+const consentTimeout = 50 * time.Second
 
-// errNotAsked says that the host answers with an error in place of the user's word.
+// errNotAsked means that the host has answered with an error instead of asking.
 var errNotAsked = errors.New("the host does not ask its user")
 
-// askByRequest asks the user about folders, one after the other. It gives nil when
-// all are allowed.
+// askByRequest asks the user about folders, one after the other. It returns nil if the
+// user allows all of them.
 func (s *Server) askByRequest(ctx context.Context, session *session, open []*question) error {
 	for _, q := range open {
-		p, mine, err := session.questions.ask(q)
+		p, first, err := session.consents.join(q)
 		if err != nil {
 			return err
 		}
-		if mine {
+		if first {
 			answers := session.Request(mcp.MethodElicitationCreate, q.form())
 			go func() { // until the user answers or the session ends
 				select {
@@ -151,7 +151,7 @@ func (s *Server) askByRequest(ctx context.Context, session *session, open []*que
 				}
 			}()
 		}
-		timer := time.NewTimer(p.patience())
+		timer := time.NewTimer(p.timeout())
 		select {
 		case <-p.done:
 		case <-ctx.Done():
@@ -165,24 +165,24 @@ func (s *Server) askByRequest(ctx context.Context, session *session, open []*que
 			return err
 		}
 		switch {
-		case p.failed:
+		case p.decision.failed:
 			return errNotAsked
-		case !p.allowed:
+		case !p.decision.allow:
 			return q.refused()
 		}
 	}
 	return nil
 }
 
-// askByAnswer gives the answer that asks the user about folders, nil if all have
-// been allowed.
+// askByAnswer gives an answer that asks the user about folders, nil if the user has
+// allowed all of them.
 func (s *Server) askByAnswer(session *session, open []*question, in mcp.MultiRoundTripParams) (*mcp.CallToolResult, error) {
 	b := mcpserver.NewInputRequestBuilder(askedState)
 	asked := false
 	for _, q := range open {
 		id := "folder-" + q.id()
 		if answer, ok := mcpserver.InputResponse(in.InputResponses, id); ok {
-			p := session.questions.taken(q) // only an answer to what was asked counts
+			p := session.consents.take(q) // an answer to what was not asked does not count
 			if p == nil {
 				return nil, q.refused()
 			}
@@ -190,12 +190,12 @@ func (s *Server) askByAnswer(session *session, open []*question, in mcp.MultiRou
 				_ = answer.DecodeFor(mcp.MethodElicitationCreate)
 			}
 			s.decide(session, p, decisionOf(answer.Elicitation))
-			if !p.allowed {
+			if !p.decision.allow {
 				return nil, q.refused()
 			}
 			continue
 		}
-		if err := session.questions.askAgain(q); err != nil {
+		if err := session.consents.add(q); err != nil {
 			return nil, err
 		}
 		b.Elicit(id, q.form())
@@ -207,20 +207,21 @@ func (s *Server) askByAnswer(session *session, open []*question, in mcp.MultiRou
 	return b.ToolResult(), nil
 }
 
-// decide notes the user's word on a folder, and remembers it if they want that.
+// decide applies the user's decision about a folder, and stores it if the user wants
+// that.
 func (s *Server) decide(session *session, p *pending, d decision) {
 	remembered := false
 	if d.allow && d.remember {
 		err := s.consents.Add(consent.Consent{Folder: p.candidate.Real, Access: p.access, Project: p.project, AllowedAt: time.Now()})
 		if err != nil {
-			s.log.Warn("that the user allows a folder is remembered for this session only", "error", err)
+			s.log.Warn("the user's decision about a folder is kept for this session only", "error", err)
 		}
 		remembered = err == nil
 	}
 	if d.failed {
-		s.log.Warn("the host says that it has forms for its user, and answers with an error; it is not asked any more")
+		s.log.Warn("the host declares forms for its user and answers with an error; it is not asked any more")
 	} else {
 		s.log.Info("the user was asked about a folder", "access", string(p.access), "allowed", d.allow, "remembered", remembered)
 	}
-	session.questions.decided(p, d, remembered)
+	session.consents.decided(p, d, remembered)
 }

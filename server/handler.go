@@ -6,47 +6,54 @@ import (
 	"fmt"
 
 	"github.com/mark3labs/mcp-go/mcp"
-	mcpserver "github.com/mark3labs/mcp-go/server"
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/server/transport"
 	"kubbi-mcp/tools"
 )
 
-// handler is a Server as its transports see it.
+// handler is the transport.Handler of a Server.
 type handler struct{ *Server }
 
 // Handle implements transport.Handler.
 func (h handler) Handle(ctx context.Context, c *transport.Call) mcp.JSONRPCMessage {
-	r := newRequest(c)
-	ctx = withRequest(ctx, r)
+	ctx = kubbi.WithTrace(ctx, traceOf(c.Header, c.Meta))
 	switch {
 	case c.Method == string(mcp.MethodToolsCall) && c.Bare && !c.Modern && !h.added[c.Tool]:
 		return h.callTool(ctx, c)
 	case c.Method == string(mcp.MethodResourcesList):
-		if fault := h.fetchList(ctx, r, c.Param("cursor")); fault != nil {
-			c.Fail(fault)
-			h.served(ctx, mcp.MethodResourcesList, false)
-			return nil
+		return h.listResources(ctx, c)
+	case answersTasks(c):
+		result, err := h.answerTask(ctx, c)
+		h.logRequest(ctx, mcp.MCPMethod(c.Method), err == nil)
+		if err != nil {
+			c.Fail(err)
 		}
+		return mcp.NewJSONRPCResultResponse(mcp.NewRequestId(nil), result)
+	case c.Listens() && listensToTasks(c) && !callDeclaresTasks(c):
+		c.Fail(errNeedsTasks)
+		return nil
 	}
 	answer := c.Dispatch(ctx)
 	if resp, ok := answer.(mcp.JSONRPCResponse); ok {
 		if res, ok := resp.Result.(*mcp.CallToolResult); ok {
-			resp.Result = toolResult{res}
-			return resp
+			if t := taskOf(res); t != nil {
+				resp.Result = t
+			} else {
+				resp.Result = toolResult{res}
+			}
 		}
+		return resp
 	}
 	return answer
 }
 
-// callTool calls a tool, as mcp-go would if it had the message. For requests of
-// the versions with a handshake it adds nothing that our tools use, but decodes
-// the message half a dozen times on the way.
+// callTool calls a tool without mcp-go, which would decode the message half a dozen
+// times. For a version with a handshake, mcp-go adds nothing that our tools use.
 func (s *Server) callTool(ctx context.Context, c *transport.Call) mcp.JSONRPCMessage {
 	tool := s.mcp.GetTool(c.Tool)
 	if tool == nil {
-		s.observe(ctx, unknownTool)
+		s.logCall(ctx, unknownTool)
 		return mcp.NewJSONRPCError(mcp.NewRequestId(nil), mcp.INVALID_PARAMS, fmt.Sprintf("There is no tool %q", c.Tool), nil)
 	}
 	var req mcp.CallToolRequest
@@ -74,19 +81,19 @@ func (r toolResult) AppendTo(dst []byte) ([]byte, error) {
 	return tools.AppendResult(dst, r.CallToolResult)
 }
 
-// Subscribe implements transport.Handler: to a kubbi of the caller's, or to a
-// resource that others have registered, whose changes they know themselves.
+// Subscribe implements transport.Handler: it subscribes to a kubbi of the caller, or
+// to a resource that Config.Add has added, which notifies of its changes itself.
 func (h handler) Subscribe(ctx context.Context, c *transport.Call, uri string) error {
 	sub := subscriberOf(c)
 	if sub == nil {
 		return errNoResource
 	}
-	if _, others := h.mcp.ListResources()[uri]; others {
-		return h.watcher.accept(sub, uri)
+	if _, added := h.mcp.ListResources()[uri]; added {
+		return h.watcher.addOther(sub, uri)
 	}
 	err := h.watcher.subscribe(kubbi.WithTrace(ctx, traceOf(c.Header, c.Meta)), sub, uri)
 	if err != nil && err != errNoResource && err != errTooManySubscriptions {
-		// For mcp-go every reason is that there is no such resource.
+		// mcp-go would answer that there is no such resource.
 		c.Fail(&transport.Error{Code: mcp.INTERNAL_ERROR, Message: err.Error()})
 	}
 	return err
@@ -102,7 +109,7 @@ func (h handler) Unsubscribe(c *transport.Call, uri string) {
 // Subscriptions implements transport.Handler.
 func (h handler) Subscriptions(c *transport.Call) []string {
 	if sub := subscriberOf(c); sub != nil {
-		return h.watcher.subscribed(sub)
+		return h.watcher.subscriptions(sub)
 	}
 	return nil
 }
@@ -110,13 +117,13 @@ func (h handler) Subscriptions(c *transport.Call) []string {
 // Acknowledged implements transport.Handler.
 func (h handler) Acknowledged(c *transport.Call) {
 	if sub := subscriberOf(c); sub != nil {
-		h.watcher.hold(sub, false)
+		h.watcher.pauseSubscriber(sub, false)
 	}
 }
 
-// subscriberOf gives the subscriber that a call's subscriptions belong to: one of
-// its own, which is held until it is acknowledged, or that of the session. It is
-// nil where there is no session.
+// subscriberOf gives the subscriber of a call: the session, or for a
+// subscriptions/listen request the call itself, which gets no notifications until it
+// is acknowledged. It is nil if there is no session.
 func subscriberOf(c *transport.Call) *subscriber {
 	if !c.Listens() {
 		if s, ok := c.State.(*session); ok {
@@ -126,10 +133,31 @@ func subscriberOf(c *transport.Call) *subscriber {
 	}
 	sub, ok := c.Subscriber.(*subscriber)
 	if !ok {
-		sub = &subscriber{send: c.ResourceUpdated, held: true}
+		sub = &subscriber{send: c.ResourceUpdated, paused: true}
 		c.Subscriber = sub
 	}
 	return sub
+}
+
+// onWritten has a function called when it is known whether the result of the call in
+// ctx was written to the client. The result of a task is written with the answer to a
+// later request.
+func onWritten(ctx context.Context, then func(written bool)) {
+	if d := deliveryOf(ctx); d != nil {
+		d.onWritten(then)
+	} else if c := transport.CallOf(ctx); c != nil {
+		c.OnWritten(then)
+	} else {
+		then(true) // nobody will say
+	}
+}
+
+// peerOf says who has sent the request in ctx.
+func peerOf(ctx context.Context) tools.Peer {
+	if c := transport.CallOf(ctx); c != nil {
+		return tools.Peer{Session: c.Session.SessionID(), Sent: c.Came}
+	}
+	return tools.Peer{}
 }
 
 // setArguments gives a tool call its arguments.
@@ -138,12 +166,10 @@ func setArguments(req *mcp.CallToolRequest, args []byte) {
 	req.Params.RawArguments = json.RawMessage(args)
 }
 
-// putArgumentsBack gives a tool call the arguments that its message has lost on
-// the way to mcp-go.
+// putArgumentsBack gives a tool call its arguments, which are not in the message that
+// mcp-go gets.
 func putArgumentsBack(ctx context.Context, _ any, req *mcp.CallToolRequest) {
 	if c := transport.CallOf(ctx); c != nil {
 		setArguments(req, c.Arguments)
 	}
 }
-
-var _ mcpserver.SessionWithClientInfo = (*transport.Call)(nil)

@@ -58,6 +58,8 @@ type HTTP struct {
 	http    *transport.HTTP
 	callers *callers
 	mux     *http.ServeMux
+
+	taskMemory taskMemory // of all callers together
 }
 
 // NewHTTP makes an HTTP. It opens nothing and connects to nothing.

@@ -86,14 +86,14 @@ func (m *Metrics) Handler() http.Handler {
 }
 
 // called counts a tool call.
-func (m *Metrics) called(r *request, c tools.Call) {
+func (m *Metrics) called(transport string, size int, c tools.Call) {
 	if m == nil {
 		return
 	}
-	m.calls.WithLabelValues(c.Tool, r.transport, c.Outcome).Inc()
-	m.durations.WithLabelValues(c.Tool, r.transport).Observe(c.Took.Seconds())
-	m.requestBytes.WithLabelValues(r.transport).Add(float64(r.size))
-	m.answerBytes.WithLabelValues(r.transport).Add(float64(c.AnswerBytes))
+	m.calls.WithLabelValues(c.Tool, transport, c.Outcome).Inc()
+	m.durations.WithLabelValues(c.Tool, transport).Observe(c.Took.Seconds())
+	m.requestBytes.WithLabelValues(transport).Add(float64(size))
+	m.answerBytes.WithLabelValues(transport).Add(float64(c.AnswerBytes))
 }
 
 func (m *Metrics) sessionOpened(transport string) {

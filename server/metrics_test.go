@@ -199,7 +199,7 @@ func TestNoMetrics(t *testing.T) {
 	m.sessionClosed("http")
 	m.streamsChanged("http", 1)
 	m.refused("host")
-	m.called(&request{}, unknownTool)
+	m.called("http", 1, unknownTool)
 	w := httptest.NewRecorder()
 	m.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
 	if w.Code != http.StatusNotFound {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,12 +39,11 @@ func idOf(uri string) (id string, ok bool) {
 	return id, ok && len(id) == 36 && uuid.Validate(id) == nil && strings.ToLower(id) == id
 }
 
-// addResources adds the template, and what lists, reads and watches its resources. mcp-go knows
-// only lists that are the same for all, so ours is made in its hooks.
+// addResources adds the template of kubbis. Their list is another one for each
+// caller, so mcp-go can't have it: listResources adds it.
 func (s *Server) addResources(hooks *mcpserver.Hooks) {
-	hooks.AddBeforeListResources(useList)
-	hooks.AddAfterListResources(fillList)
-	hooks.AddBeforeReadResource(s.findResource)
+	hooks.AddBeforeListResources(withoutCursor)
+	hooks.AddOnError(explainNotFound)
 	s.mcp.AddResourceTemplate(mcp.NewResourceTemplate(kubbiTemplate, "kubbi",
 		mcp.WithTemplateTitle("A kubbi you sent"),
 		mcp.WithTemplateDescription("Whether it is still active, how often and when it was claimed, and when it expires; neither its content nor its claim URL. "+
@@ -52,62 +52,63 @@ func (s *Server) addResources(hooks *mcpserver.Hooks) {
 	), s.readResource)
 }
 
-// kubbiPage is a page of resources/list.
-type kubbiPage struct {
-	number    int
-	resources []mcp.Resource
-	next      mcp.Cursor
+// withoutCursor makes mcp-go list its own resources from the start: a cursor is one
+// of ours.
+func withoutCursor(_ context.Context, _ any, req *mcp.ListResourcesRequest) { req.Params.Cursor = "" }
+
+// listResources answers resources/list: with the resources that mcp-go knows on the
+// first page, and behind them a page of the caller's kubbis.
+func (s *Server) listResources(ctx context.Context, c *transport.Call) mcp.JSONRPCMessage {
+	number, resources, next, err := s.kubbiPage(ctx, c.Param("cursor"))
+	if err != nil {
+		c.Fail(err)
+		s.logRequest(ctx, mcp.MethodResourcesList, false)
+		return nil
+	}
+	answer := c.Dispatch(ctx)
+	resp, ok := answer.(mcp.JSONRPCResponse)
+	if !ok {
+		return answer
+	}
+	res, ok := resp.Result.(mcp.ListResourcesResult)
+	if !ok {
+		return answer
+	}
+	if number == 1 {
+		resources = append(res.Resources, resources...)
+	}
+	res.Resources, res.NextCursor = resources, next
+	resp.Result = res
+	return resp
 }
 
-// fetchList fetches the page that a resources/list asks for. A fault is the
-// answer to it.
-func (s *Server) fetchList(ctx context.Context, r *request, cursor jsontext.Value) *transport.Error {
+// kubbiPage fetches the page of the caller's kubbis that a cursor stands for.
+func (s *Server) kubbiPage(ctx context.Context, cursor jsontext.Value) (number int, resources []mcp.Resource, next mcp.Cursor, fault *transport.Error) {
 	var c mcp.Cursor
 	if cursor != nil && json.Unmarshal(cursor, &c) != nil {
-		return &transport.Error{Code: mcp.INVALID_PARAMS, Message: "Invalid params for resources/list"}
+		return 0, nil, "", &transport.Error{Code: mcp.INVALID_PARAMS, Message: "Invalid params for resources/list"}
 	}
-	page, anchor, ok := parseCursor(c)
+	number, anchor, ok := parseCursor(c)
 	if !ok {
-		return errCursor
+		return 0, nil, "", errCursor
 	}
-	p, anchor, err := s.client.ListFrom(ctx, kubbi.ListParams{Page: page, Limit: api.MaxPageLimit}, anchor)
+	p, anchor, err := s.client.ListFrom(ctx, kubbi.ListParams{Page: number, Limit: api.MaxPageLimit}, anchor)
 	switch {
-	case err != nil && page > 1 && errors.Is(err, kubbi.ErrValidation):
-		return errCursor
+	case err != nil && number > 1 && errors.Is(err, kubbi.ErrValidation):
+		return 0, nil, "", errCursor
 	case err != nil:
-		return &transport.Error{Code: mcp.INTERNAL_ERROR, Message: "The list of kubbis can't be had. " + tools.ErrorText("list", err)}
+		return 0, nil, "", &transport.Error{Code: mcp.INTERNAL_ERROR, Message: "The list of kubbis can't be had. " + tools.ErrorText("list", err)}
 	}
-	r.page = &kubbiPage{number: page, resources: make([]mcp.Resource, 0, len(p.Kubbis))}
+	resources = make([]mcp.Resource, 0, len(p.Kubbis))
 	for _, k := range p.Kubbis {
-		if _, ok := idOf(kubbiScheme + k.ID); !ok {
-			continue // a service that says so does not speak the API
+		if _, ok := idOf(kubbiScheme + k.ID); ok { // else the service does not speak the Kubbi API
+			resources = append(resources, resourceOf(k))
 		}
-		r.page.resources = append(r.page.resources, resourceOf(k))
 	}
-	if page < p.Pagination.TotalPages && len(p.Kubbis) > 0 {
-		r.page.next = formatCursor(page+1, anchor)
+	if number < p.Pagination.TotalPages && len(p.Kubbis) > 0 {
+		next = formatCursor(number+1, anchor)
 	}
-	return nil
-}
-
-// useList has mcp-go list what others have registered, from its start.
-func useList(_ context.Context, _ any, req *mcp.ListResourcesRequest) { req.Params.Cursor = "" }
-
-// fillList puts our page behind what others have registered, which is on the
-// first page alone.
-func fillList(ctx context.Context, _ any, _ *mcp.ListResourcesRequest, result *mcp.ListResourcesResult) {
-	page := requestOf(ctx).page
-	if page == nil {
-		return // a transport without a request
-	}
-	if page.number > 1 {
-		result.Resources = nil
-	}
-	result.Resources = append(result.Resources, page.resources...)
-	if result.Resources == nil {
-		result.Resources = []mcp.Resource{}
-	}
-	result.NextCursor = page.next
+	return number, resources, next, nil
 }
 
 // errCursor is the answer to a cursor that no list has given.
@@ -186,35 +187,60 @@ func lastModified(k kubbi.Kubbi) time.Time {
 	return at
 }
 
-// findResource looks a kubbi up before mcp-go does, which has no way to say
-// from a handler that there is no such resource: it must find no handler.
-func (s *Server) findResource(ctx context.Context, _ any, req *mcp.ReadResourceRequest) {
-	if !strings.HasPrefix(req.Params.URI, kubbiScheme) {
-		return
-	}
-	r := requestOf(ctx)
-	id, ok := idOf(req.Params.URI)
-	if ok {
-		r.kubbi, r.kubbiErr = s.client.Get(ctx, id)
-	}
-	if !ok || errors.Is(r.kubbiErr, kubbi.ErrNotFound) {
-		// What is no kubbi's URI may be a claim URL, which is not repeated.
-		req.Params.URI = kubbiScheme + "<id> of a kubbi that you have sent"
-	}
-}
-
-// readResource gives what findResource has found.
+// readResource answers resources/read for a kubbi.
 func (s *Server) readResource(ctx context.Context, req mcp.ReadResourceRequest) ([]mcp.ResourceContents, error) {
-	r := requestOf(ctx)
-	if r.kubbiErr != nil {
-		return nil, errors.New(tools.ErrorText("get", r.kubbiErr))
+	id, ok := idOf(req.Params.URI)
+	if !ok {
+		return nil, failNotFound(ctx, req.Params.URI)
 	}
-	if r.kubbi == nil {
-		return nil, transport.ErrInternal // a transport without a request
+	k, err := s.client.Get(ctx, id)
+	switch {
+	case errors.Is(err, kubbi.ErrNotFound):
+		return nil, failNotFound(ctx, req.Params.URI)
+	case err != nil:
+		return nil, errors.New(tools.ErrorText("get", err))
 	}
-	text, err := tools.KubbiJSON(*r.kubbi)
+	text, err := tools.KubbiJSON(*k)
 	if err != nil {
 		return nil, transport.ErrInternal
 	}
 	return []mcp.ResourceContents{mcp.TextResourceContents{URI: req.Params.URI, MIMEType: api.TypeJSON, Text: string(text)}}, nil
+}
+
+// failNotFound answers the call in ctx: there is no resource with this URI. mcp-go
+// would make an internal error of it. The answer repeats the URI unless that may be a
+// claim URL.
+func failNotFound(ctx context.Context, uri string) error {
+	e := &transport.Error{Code: mcp.RESOURCE_NOT_FOUND, Message: errNoResource.Error()}
+	if mcpserver.IsModernRequest(ctx) {
+		e.Code = mcp.INVALID_PARAMS
+	}
+	if !mayBeClaimURL(uri) {
+		e.Data = map[string]string{"uri": uri}
+	}
+	if c := transport.CallOf(ctx); c != nil {
+		c.Fail(e)
+	}
+	return errNoResource
+}
+
+// explainNotFound words mcp-go's error about a resource that does not exist.
+func explainNotFound(ctx context.Context, _ any, _ mcp.MCPMethod, message any, err error) {
+	if req, ok := message.(*mcp.ReadResourceRequest); ok && errors.Is(err, mcpserver.ErrResourceNotFound) {
+		_ = failNotFound(ctx, req.Params.URI)
+	}
+}
+
+const maxRepeatedURI = 256 // bytes
+
+func mayBeClaimURL(uri string) bool {
+	if _, ok := idOf(uri); ok {
+		return false
+	}
+	u, err := url.Parse(uri)
+	if err != nil || len(uri) > maxRepeatedURI || slices.Contains([]string{"", "http", "https", "kubbi"}, u.Scheme) {
+		return true
+	}
+	_, err = kubbi.ParseClaimURL(uri)
+	return err == nil
 }

@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -17,111 +19,124 @@ import (
 	"kubbi-mcp/tools/files"
 )
 
-// Bounds of what a client offers.
 const (
-	maxRoots     = 100
-	rootsTimeout = 3 * time.Second // to say what
+	maxRoots        = 100
+	rootsTimeout    = 3 * time.Second  // for the client's answer
+	rootsTTL        = 30 * time.Second // since 2026-07-28, where clients don't notify of changes
+	maxRootsIgnored = 3                // requests in a row without an answer, since 2026-07-28
 )
 
-// rootsID names the request for the roots among those of an answer that asks.
+// rootsID names the request for the roots in an answer that asks the client.
 const rootsID = "roots"
 
-// offered gives the folders that the client of a stdio session offers as MCP roots.
-// Where the client is asked by answering, ask says that it must be.
-func (s *Server) offered(ctx context.Context, session *session, c caps, in mcp.MultiRoundTripParams) (folders []files.Folder, ask bool) {
-	if !c.roots {
+// roots are the folders that a session's client offers as MCP roots.
+type roots struct {
+	changes atomic.Int64 // notifications of changes so far
+
+	mu      sync.Mutex // one call asks the client, the others wait for the answer
+	folders []files.Folder
+	known   bool
+	asOf    int64                         // changes, when the client was asked
+	late    <-chan transport.ClientAnswer // an answer that did not come in time
+
+	// Since 2026-07-28:
+	knownAt time.Time
+	ignored int // requests since the last answer
+}
+
+// rootsChanged handles the client's notification that its roots have changed.
+func rootsChanged(ctx context.Context, _ mcp.JSONRPCNotification) {
+	if s := sessionOf(ctx); s != nil {
+		s.roots.changes.Add(1)
+	}
+}
+
+// offeredFolders gives the folders that the client of a stdio session offers as MCP
+// roots. If ask is true, the answer to the call must ask the client for them.
+func (s *Server) offeredFolders(ctx context.Context, session *session, can abilities, in mcp.MultiRoundTripParams) (folders []files.Folder, ask bool) {
+	if !can.roots {
 		return nil, false
 	}
-	if c.modern {
-		return s.offeredByAnswer(session, in)
+	r := &session.roots
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if can.modern {
+		return s.rootsByAnswer(r, in)
 	}
-	session.roots.Lock()
-	defer session.roots.Unlock() // one asks, the others wait for what it hears
-	changes := session.rootsChanged.Load()
-	late := session.rootsLate
-	if late != nil && session.rootsAsOf == changes {
-		select {
-		case a := <-late:
-			session.rootsLate = nil
-			s.takeRoots(session, a, changes)
-		default:
-			return session.folders, false // it was given its time once
+	s.updateRoots(ctx, session)
+	return r.folders, false
+}
+
+// updateRoots asks the client for its roots, unless they are known.
+func (s *Server) updateRoots(ctx context.Context, session *session) {
+	r := &session.roots
+	changes := r.changes.Load()
+	if r.asOf == changes {
+		if r.known {
+			return
+		}
+		if r.late != nil {
+			select {
+			case a := <-r.late:
+				r.late = nil
+				if s.setRoots(r, a) {
+					return
+				}
+			default:
+				return // calls don't wait for it twice
+			}
 		}
 	}
-	if session.rootsKnown && session.rootsAsOf == changes {
-		return session.folders, false
-	}
+	r.folders, r.known, r.asOf, r.late = nil, false, changes, nil
 	answers := session.Request(mcp.MethodListRoots, nil)
 	timer := time.NewTimer(rootsTimeout)
 	defer timer.Stop()
 	select {
 	case a := <-answers:
-		if !s.takeRoots(session, a, changes) {
-			return nil, false
-		}
+		s.setRoots(r, a)
 	case <-ctx.Done():
-		return nil, false
 	case <-timer.C:
-		s.log.Warn("the client offers roots and does not say which; the call goes on without them", "waited", rootsTimeout)
-		session.folders, session.rootsKnown = nil, false
-		session.rootsLate, session.rootsAsOf = answers, changes
+		s.log.Warn("the client offers roots but does not list them in time; the call goes on without them", "waited", rootsTimeout)
+		r.late = answers
 	}
-	return session.folders, false
 }
 
-// takeRoots notes what the client has answered. It reports whether that says
-// which roots there are.
-func (s *Server) takeRoots(session *session, a transport.ClientAnswer, changes int64) bool {
-	folders, err := s.readRoots(a)
-	if err != nil {
-		s.log.Warn("the client's roots are not known", "error", err)
-		return false
-	}
-	session.folders, session.rootsKnown, session.rootsAsOf = folders, true, changes
-	return true
-}
-
-// rootsFresh is for how long roots count that a client has told of in a protocol
-// version in which it does not tell of changes.
-const rootsFresh = 30 * time.Second
-
-// offeredByAnswer is offered in the versions since 2026-07-28.
-func (s *Server) offeredByAnswer(session *session, in mcp.MultiRoundTripParams) (folders []files.Folder, ask bool) {
-	session.roots.Lock()
-	defer session.roots.Unlock()
+// rootsByAnswer gives the roots that came with a call, or those of a moment ago. If
+// ask is true, the answer to the call must ask the client for them.
+func (s *Server) rootsByAnswer(r *roots, in mcp.MultiRoundTripParams) (folders []files.Folder, ask bool) {
 	if list := mcpserver.RootsResponse(in.InputResponses, rootsID); list != nil {
 		folders, err := s.rootFolders(*list)
 		if err != nil {
 			s.log.Warn("the client's roots are not known", "error", err)
 		}
-		session.folders, session.rootsKnown, session.rootsHeard = folders, err == nil, time.Now()
-		session.rootsUnheard = 0
-		return session.folders, false
+		r.folders, r.known, r.knownAt, r.ignored = folders, err == nil, time.Now(), 0
+		return folders, false
 	}
-	fresh := session.rootsKnown && time.Since(session.rootsHeard) < rootsFresh
-	switch {
-	case in.RequestState != "" || fresh: // it was asked for this call, or just before
-		return session.folders, false
-	case session.rootsUnheard >= maxUnheard:
+	if in.RequestState != "" || r.known && time.Since(r.knownAt) < rootsTTL {
+		return r.folders, false // the client was asked for this call, or a moment ago
+	}
+	if r.ignored >= maxRootsIgnored {
 		return nil, false
 	}
-	session.rootsUnheard++
+	r.ignored++
 	return nil, true
 }
 
-// maxUnheard is how often in a row a client is asked for its roots that does not
-// say.
-const maxUnheard = 3
-
-func (s *Server) readRoots(a transport.ClientAnswer) ([]files.Folder, error) {
-	if a.Err != nil {
-		return nil, a.Err
-	}
+// setRoots reads the client's answer. It reports whether the roots are known now.
+func (s *Server) setRoots(r *roots, a transport.ClientAnswer) bool {
 	var list mcp.ListRootsResult
-	if err := json.Unmarshal(a.Result, &list); err != nil {
-		return nil, fmt.Errorf("read roots: %w", err)
+	err := a.Err
+	if err == nil {
+		err = json.Unmarshal(a.Result, &list)
 	}
-	return s.rootFolders(list)
+	if err == nil {
+		r.folders, err = s.rootFolders(list)
+	}
+	if err != nil {
+		s.log.Warn("the client's roots are not known", "error", err)
+	}
+	r.known = err == nil
+	return r.known
 }
 
 func (s *Server) rootFolders(list mcp.ListRootsResult) ([]files.Folder, error) {
@@ -138,13 +153,13 @@ func (s *Server) rootFolders(list mcp.ListRootsResult) ([]files.Folder, error) {
 			}
 		}
 		if err != nil {
-			s.log.Warn("a root of the client's can't be used", "error", err)
+			s.log.Warn("a root of the client can't be used", "error", err)
 		}
 	}
 	return folders, nil
 }
 
-// filePath gives the path that a file URI stands for.
+// filePath gives the path in a file URI.
 func filePath(uri string) (string, error) {
 	u, err := url.Parse(uri)
 	switch {

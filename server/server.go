@@ -1,12 +1,18 @@
-// Package server is the MCP server: what it says of itself, its tools, prompts and
-// resources, and who may call it over HTTP. Package transport carries its messages.
+// Package server is the MCP server: its capabilities and instructions, prompts,
+// resources, tasks and folders, and who may call it over HTTP. Package tools has the
+// tools, package transport carries the messages.
+//
+// A Server acts for one caller. ServeStdio serves it to the host that started the
+// process; HTTP makes one for each caller.
 package server
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -21,9 +27,8 @@ import (
 	"kubbi-mcp/tools/files"
 )
 
-// DefaultMaxMessageBytes is the longest message that ServeStdio reads: a
-// package of 50 MiB in base64, with room for its wrapping. A larger one goes by
-// path.
+// DefaultMaxMessageBytes is the longest message that ServeStdio reads: a package of
+// 50 MiB in base64, and the message around it. A larger package is sent by path.
 const DefaultMaxMessageBytes = transport.DefaultMaxMessageBytes
 
 // Config is what a Server needs. Client must be set.
@@ -31,22 +36,25 @@ type Config struct {
 	Client          *kubbi.Client
 	Version         string         // shown to the host; "": dev
 	DefaultTTL      time.Duration  // of a kubbi sent without ttl_seconds; 0: one hour
-	Sealed          bool           // seal what is sent without a word on that
-	ToolPrefix      string         // put before every tool's name, as kubbi_
+	Sealed          bool           // seal what is sent, unless the call says otherwise
+	ToolPrefix      string         // before the name of every tool, as kubbi_
 	MaxMessageBytes int            // of one stdio message; 0: DefaultMaxMessageBytes
-	PollEvery       time.Duration  // between looks at kubbis that somebody has subscribed to; 0: one second
+	PollEvery       time.Duration  // between polls of kubbis with subscribers; 0: one second
 	Logger          *slog.Logger   // nil: silent
 	Files           files.Rules    // what may be sent and saved by path; the zero value: nothing
-	Consents        *consent.Store // remember which other folders the user allows when asked; nil: nobody is asked
-	Project         string         // the folder that the host works in, for which such a word is given; over stdio
+	Consents        *consent.Store // the other folders that the user has allowed; nil: the user is not asked
+	Project         string         // the folder that a stdio host works in, for which the user allows others
 	MaxInline       int64          // the largest answer to a claim, in bytes; 0: tools.DefaultMaxInline
 	State           *claims.State  // keeps claims under way on disk; nil: in memory
 	Received        bool           // clients are on this machine, and can read what is claimed into State's folder
-	Reach           func() string  // from where a claim URL that was made can be used; nil: nobody knows
+	Reach           func() string  // says from where a claim URL can be used; nil: unknown
+	TaskAfter       time.Duration  // after which a call becomes a task, if the client knows tasks; 0: five seconds
 
-	Caller  string                           // whose server it is, for logs; "": the process's own user
+	Caller  string                           // for logs; "": the process's own user
 	Metrics *Metrics                         // nil: none
-	Add     func(*mcpserver.MCPServer) error // adds what is not ours, such as a conformance suite's fixtures
+	Add     func(*mcpserver.MCPServer) error // adds other tools, such as the fixtures of a conformance suite
+
+	taskMemory *taskMemory // of all callers together; nil: this one's alone
 }
 
 // Server is the MCP server. One can serve any number of transports.
@@ -55,22 +63,24 @@ type Server struct {
 	client     *kubbi.Client
 	watcher    *watcher
 	claimer    *claims.Claimer
+	tasks      *taskStore
+	taskAfter  time.Duration
+	info       mcp.Implementation
 	files      files.Rules
 	consents   *consent.Store
 	project    string
-	added      map[string]bool // tools that are not ours
+	added      map[string]bool // tools that Config.Add has added
 	caller     string
 	metrics    *Metrics
 	log        *slog.Logger
 	maxMessage int
 	eofGrace   time.Duration // for calls that run when stdin ends
-	stopGrace  time.Duration // for calls that were cancelled, and their last answers
+	stopGrace  time.Duration // for calls that were cancelled, and for the last answers
 	writeGrace time.Duration // for a write under way when ctx ends
-	sessions   atomic.Int64  // stdio sessions so far: mcp-go wants their ids to differ
+	sessions   atomic.Int64  // stdio sessions so far: each needs an id of its own
 }
 
-// New makes a server with all tools and prompts. It opens nothing and connects
-// to nothing.
+// New makes a server with all tools and prompts. It opens no file and no connection.
 func New(cfg Config) (*Server, error) {
 	if cfg.Version == "" {
 		cfg.Version = "dev"
@@ -95,6 +105,9 @@ func New(cfg Config) (*Server, error) {
 		project:    cfg.Project,
 		watcher:    newWatcher(cfg.Client, cfg.PollEvery, log),
 		claimer:    claims.New(cfg.Client, cfg.State, cfg.Caller, cfg.Logger),
+		tasks:      newTaskStore(cfg.taskMemory, cfg.MaxInline),
+		taskAfter:  cfg.TaskAfter,
+		info:       mcp.Implementation{Name: "kubbi-mcp", Version: cfg.Version, Title: "Kubbi", Description: description},
 		caller:     cfg.Caller,
 		metrics:    cfg.Metrics,
 		log:        cfg.Logger,
@@ -103,12 +116,16 @@ func New(cfg Config) (*Server, error) {
 		stopGrace:  5 * time.Second,
 		writeGrace: 100 * time.Millisecond,
 	}
+	if s.taskAfter == 0 {
+		s.taskAfter = taskAfter
+	}
 	hooks := &mcpserver.Hooks{}
+	hooks.AddAfterInitialize(withoutTasks)
 	hooks.AddBeforeCallTool(putArgumentsBack)
-	s.observeOthers(hooks)
-	s.mcp = mcpserver.NewMCPServer("kubbi-mcp", cfg.Version,
+	s.addLogHooks(hooks)
+	s.mcp = mcpserver.NewMCPServer("kubbi-mcp", cfg.Version, append(cacheHints(),
 		mcpserver.WithTitle("Kubbi"),
-		mcpserver.WithDescription("Hands content from one agent to another through short-lived, encrypted claim URLs."),
+		mcpserver.WithDescription(description),
 		mcpserver.WithInstructions(instructions(cfg.ToolPrefix)),
 		mcpserver.WithToolCapabilities(false),
 		mcpserver.WithPromptCapabilities(false),
@@ -118,9 +135,11 @@ func New(cfg Config) (*Server, error) {
 		mcpserver.WithPromptCompletionProvider(completer{cfg.Client}),
 		mcpserver.WithResourceCompletionProvider(completer{cfg.Client}),
 		mcpserver.WithHooks(hooks),
-		mcpserver.WithToolHandlerMiddleware(s.recovery), // callTool puts it and the next around its calls as well
+		mcpserver.WithExtensions(map[string]any{tasksExtension: struct{}{}}),
+		mcpserver.WithToolHandlerMiddleware(s.asTask),
+		mcpserver.WithToolHandlerMiddleware(s.recovery), // callTool has this one and the next, too
 		mcpserver.WithToolHandlerMiddleware(s.withProgress),
-	)
+	)...)
 	if err := tools.Register(s.mcp, tools.Config{
 		Client:     cfg.Client,
 		DefaultTTL: cfg.DefaultTTL,
@@ -128,7 +147,7 @@ func New(cfg Config) (*Server, error) {
 		Prefix:     cfg.ToolPrefix,
 		Logger:     cfg.Logger,
 		Files:      cfg.Files,
-		Folders:    s.folders,
+		Folders:    s.grantFolders,
 		MaxInline:  cfg.MaxInline,
 		Reach:      cfg.Reach,
 		State:      cfg.State,
@@ -137,7 +156,7 @@ func New(cfg Config) (*Server, error) {
 		Claims:     s.claimer,
 		Deliver:    onWritten,
 		Peer:       peerOf,
-		Observe:    s.called,
+		Observe:    s.toolCalled,
 	}); err != nil {
 		return nil, fmt.Errorf("new server: %w", err)
 	}
@@ -157,15 +176,50 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// Close ends what the server does beside answering. Its transports must have
-// ended.
+// listTTL is how long a client may cache the lists that never change while the server
+// runs. The next version of the server may have other lists.
+const listTTL = time.Hour
+
+// cacheHints tells clients which lists they may cache (SEP-2549). These lists are the
+// same for all callers. Other results are private, and stale at once.
+func cacheHints() []mcpserver.ServerOption {
+	var hints []mcpserver.ServerOption
+	for _, method := range []mcp.MCPMethod{
+		mcp.MethodServerDiscover, mcp.MethodToolsList, mcp.MethodPromptsList, mcp.MethodResourcesTemplatesList,
+	} {
+		hints = append(hints, mcpserver.WithMethodCacheHints(method, listTTL.Milliseconds(), mcp.CacheScopePublic))
+	}
+	return hints
+}
+
+// ServeStdio serves MCP on a pair of streams until stdin ends or ctx does, as
+// transport.ServeStdio describes. When stdin ends, running calls get five seconds to
+// answer.
+func (s *Server) ServeStdio(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
+	return transport.ServeStdio(ctx, transport.StdioConfig{
+		Config:     s.transportConfig(),
+		SessionID:  "stdio-" + strconv.FormatInt(s.sessions.Add(1), 10),
+		MaxMessage: s.maxMessage,
+		EOFGrace:   s.eofGrace,
+		StopGrace:  s.stopGrace,
+		WriteGrace: s.writeGrace,
+	}, stdin, stdout)
+}
+
+func (s *Server) transportConfig() transport.Config {
+	return transport.Config{MCP: s.mcp, Handler: handler{s}, Log: s.log}
+}
+
+// Close ends tasks and subscriptions, and releases the keys of claims. The server's
+// transports must have ended.
 func (s *Server) Close() {
+	s.tasks.close()
 	s.watcher.close()
 	s.claimer.Close()
 }
 
-// recovery turns a panic in a tool into an error without details, which
-// mcp-go's own WithRecovery would send to the client.
+// recovery turns a panic in a tool into an error without details. mcp-go's own
+// WithRecovery would send the details to the client.
 func (s *Server) recovery(next mcpserver.ToolHandlerFunc) mcpserver.ToolHandlerFunc {
 	return func(ctx context.Context, req mcp.CallToolRequest) (res *mcp.CallToolResult, err error) {
 		defer func() {
@@ -177,6 +231,8 @@ func (s *Server) recovery(next mcpserver.ToolHandlerFunc) mcpserver.ToolHandlerF
 		return next(ctx, req)
 	}
 }
+
+const description = "Hands content from one agent to another through short-lived, encrypted claim URLs."
 
 func instructions(prefix string) string {
 	return "Kubbi hands content to another agent, session, tool or person without pasting it into a message. " +

@@ -11,9 +11,9 @@ import (
 	"kubbi-mcp/kubbi"
 )
 
-// traceOf gives the W3C trace context of a request, which may be in its _meta,
-// as MCP has it for every transport (SEP-414), or in its HTTP headers. What is
-// in _meta wins: a proxy on the way can't have put it there. Either may be nil.
+// traceOf gives the W3C trace context of a request. It is in the request's _meta
+// (SEP-414) or in its HTTP headers. _meta wins: a proxy can't have changed it. Either
+// may be nil.
 func traceOf(h http.Header, meta jsontext.Value) kubbi.Trace {
 	if t := metaTrace(meta); t.Parent != "" {
 		return t
@@ -25,33 +25,19 @@ func traceOf(h http.Header, meta jsontext.Value) kubbi.Trace {
 	return kubbi.Trace{Parent: parents[0], State: strings.Join(h.Values(tracecontext.HeaderState), ",")}
 }
 
-// metaTrace gives the trace in a request's _meta, nothing unless it is valid.
+// metaTrace gives the trace in a request's _meta, an empty one unless it is valid.
 func metaTrace(meta jsontext.Value) kubbi.Trace {
-	if meta.Kind() != '{' {
-		return kubbi.Trace{}
-	}
 	var m struct {
-		Parent jsontext.Value `json:"traceparent"`
-		State  jsontext.Value `json:"tracestate"`
+		Parent any `json:"traceparent"`
+		State  any `json:"tracestate"`
 	}
-	if jsonv2.Unmarshal(meta, &m) != nil || m.Parent.Kind() != '"' {
+	if jsonv2.Unmarshal(meta, &m) != nil {
 		return kubbi.Trace{}
 	}
-	t := kubbi.Trace{Parent: unquoted(m.Parent)}
-	if _, ok := tracecontext.ParseParent(t.Parent); !ok {
+	parent, _ := m.Parent.(string)
+	if _, ok := tracecontext.ParseParent(parent); !ok {
 		return kubbi.Trace{}
 	}
-	if m.State.Kind() == '"' {
-		t.State = unquoted(m.State)
-	}
-	return t
-}
-
-// unquoted gives a JSON string's text, "" if it is not valid.
-func unquoted(v jsontext.Value) string {
-	b, err := jsontext.AppendUnquote(nil, []byte(v))
-	if err != nil {
-		return ""
-	}
-	return string(b)
+	state, _ := m.State.(string)
+	return kubbi.Trace{Parent: parent, State: state}
 }

@@ -19,34 +19,34 @@ import (
 const (
 	maxSubscriptions = 1000             // of one subscriber
 	maxPause         = 30 * time.Second // between polls that fail
-	maxWait          = 10 * time.Minute // of a server's Retry-After
-	pollPatience     = 30 * time.Second // with one poll
+	maxRetryAfter    = 10 * time.Minute // longest Retry-After that is followed
+	pollTimeout      = 30 * time.Second
 )
 
-// watcher sees when kubbis change, and tells those who have subscribed to them.
-// The Kubbi API has no way to be told, so it asks, in a goroutine that runs only
-// while there are subscriptions.
+// watcher notifies subscribers when kubbis change. The Kubbi API sends no
+// notifications, so the watcher polls it, in a goroutine that runs only while there
+// are subscriptions.
 type watcher struct {
 	client *kubbi.Client
 	every  time.Duration // between polls
 	log    *slog.Logger
-	wake   chan struct{}  // holds one when something may have changed
+	wake   chan struct{}  // holds one item when a kubbi may have changed
 	polls  sync.WaitGroup // the goroutines
 
 	mu     sync.Mutex
-	kubbis map[string]*watched // by id
-	cancel context.CancelFunc  // ends the goroutine; nil: there is none
+	kubbis map[string]*watchedKubbi // by id
+	cancel context.CancelFunc       // ends the goroutine; nil: there is none
 	closed bool
 }
 
-// watched is a kubbi that somebody has subscribed to.
-type watched struct {
+// watchedKubbi is a kubbi that somebody has subscribed to.
+type watchedKubbi struct {
 	id          string
 	seen        state
-	subscribers map[*subscriber]bool // true: must still be told of what was seen last
+	subscribers map[*subscriber]bool // true: has not been notified of the state seen last
 }
 
-// state is what a subscriber is told of, when it changes.
+// state is the part of a kubbi whose changes are notified.
 type state struct {
 	status     api.Status
 	retrievals int
@@ -57,32 +57,31 @@ func stateOf(k *kubbi.Kubbi) state { return state{k.Status, k.RetrievalCount} }
 // terminal reports whether nothing can change any more.
 func (s state) terminal() bool { return s.status != "" && s.status != api.StatusActive }
 
-// subscriber is one that subscribes: a session, or a stream of its own. One that
-// goes away is dropped.
+// subscriber is a session or a subscriptions/listen stream.
 type subscriber struct {
 	send func(uri string) // must neither block nor call the watcher
 
-	held bool            // is told nothing yet; this and what follows is the watcher's
-	gone bool            // was dropped
-	uris map[string]bool // what it has subscribed to
+	// The watcher's mu guards these.
+	paused  bool            // gets no notifications for now
+	dropped bool            // gets none any more
+	uris    map[string]bool // its subscriptions
 }
 
 func newWatcher(client *kubbi.Client, every time.Duration, log *slog.Logger) *watcher {
 	if every == 0 {
 		every = time.Second
 	}
-	return &watcher{client: client, every: every, log: log, wake: make(chan struct{}, 1), kubbis: map[string]*watched{}}
+	return &watcher{client: client, every: every, log: log, wake: make(chan struct{}, 1), kubbis: map[string]*watchedKubbi{}}
 }
 
 var (
 	errTooManySubscriptions = fmt.Errorf("too many subscriptions: %d at most; end one first", maxSubscriptions)
-	errGone                 = errors.New("the session has ended, or the server is shutting down")
+	errEnded                = errors.New("the session has ended, or the server is shutting down")
 )
 
-// subscribe has a subscriber told when a kubbi is claimed or ends. What went
-// wrong is worded for the client. A kubbi that has ended already is told of
-// once, as if it had just now: the recipient may have been faster than the
-// subscription.
+// subscribe notifies a subscriber when a kubbi is claimed or ends. The text of an
+// error is for the client. If the kubbi has ended already, the subscriber is
+// notified once: the recipient may have been faster than the subscription.
 func (w *watcher) subscribe(ctx context.Context, sub *subscriber, uri string) error {
 	id, ok := idOf(uri)
 	if !ok {
@@ -108,8 +107,8 @@ func (w *watcher) subscribe(ctx context.Context, sub *subscriber, uri string) er
 	return w.add(sub, id, now)
 }
 
-// check reports whether a subscriber has a subscription already, or why it can
-// have no more.
+// check reports whether a subscriber has a subscription already, or gives an error
+// if it has too many.
 func (w *watcher) check(sub *subscriber, uri string) (done bool, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -119,17 +118,17 @@ func (w *watcher) check(sub *subscriber, uri string) (done bool, err error) {
 	return sub.uris[uri], nil
 }
 
-// add notes a subscription to a kubbi, and sees to it that somebody watches.
+// add adds a subscription to a kubbi, and starts to poll if nothing polls yet.
 func (w *watcher) add(sub *subscriber, id string, now state) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.closed || sub.gone {
-		return errGone
+	if w.closed || sub.dropped {
+		return errEnded
 	}
 	sub.note(kubbiScheme + id)
 	k := w.kubbis[id]
 	if k == nil {
-		k = &watched{id: id, seen: now, subscribers: map[*subscriber]bool{}}
+		k = &watchedKubbi{id: id, seen: now, subscribers: map[*subscriber]bool{}}
 		w.kubbis[id] = k
 	}
 	k.subscribers[sub] = false
@@ -148,8 +147,8 @@ func (s *subscriber) note(uri string) {
 	s.uris[uri] = true
 }
 
-// accept notes a subscription to what is not a kubbi, and so not watched.
-func (w *watcher) accept(sub *subscriber, uri string) error {
+// addOther adds a subscription to a resource that is no kubbi. It is not polled.
+func (w *watcher) addOther(sub *subscriber, uri string) error {
 	_, err := w.check(sub, uri)
 	if err == nil {
 		w.mu.Lock()
@@ -159,25 +158,26 @@ func (w *watcher) accept(sub *subscriber, uri string) error {
 	return err
 }
 
-// unsubscribe ends a subscription. One that there is not is no error.
+// unsubscribe ends a subscription. If there is none it does nothing.
 func (w *watcher) unsubscribe(sub *subscriber, uri string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.remove(sub, uri)
 }
 
-// drop ends all of a subscriber's subscriptions, for good: one that is being
-// made comes to nothing.
+// drop ends all subscriptions of a subscriber for good, including one that is
+// being made.
 func (w *watcher) drop(sub *subscriber) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	sub.gone = true
+	sub.dropped = true
 	for uri := range sub.uris {
 		w.remove(sub, uri)
 	}
 }
 
-// remove ends a subscription, and the watch with the last one.
+// remove ends a subscription. With the last one the polling ends. The caller holds
+// mu.
 func (w *watcher) remove(sub *subscriber, uri string) {
 	delete(sub.uris, uri)
 	id, _ := idOf(uri)
@@ -195,22 +195,22 @@ func (w *watcher) remove(sub *subscriber, uri string) {
 	}
 }
 
-// subscribed gives a subscriber's subscriptions.
-func (w *watcher) subscribed(sub *subscriber) []string {
+// subscriptions gives the URIs that a subscriber has subscribed to.
+func (w *watcher) subscriptions(sub *subscriber) []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Collect(maps.Keys(sub.uris))
 }
 
-// hold has a subscriber told nothing until it is released; it then learns what
-// it has missed, with the next poll.
-func (w *watcher) hold(sub *subscriber, held bool) {
+// pauseSubscriber stops or resumes the notifications of a subscriber. The next poll
+// after that notifies it of what it has missed.
+func (w *watcher) pauseSubscriber(sub *subscriber, paused bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	sub.held = held
+	sub.paused = paused
 }
 
-// changed says that something has happened that may have changed a kubbi.
+// changed makes the watcher poll soon: a kubbi may have changed.
 func (w *watcher) changed() {
 	select {
 	case w.wake <- struct{}{}:
@@ -218,7 +218,7 @@ func (w *watcher) changed() {
 	}
 }
 
-// close ends the watch for good, and waits for that.
+// close ends the polling for good, and waits until it has ended.
 func (w *watcher) close() {
 	w.mu.Lock()
 	w.closed = true
@@ -230,8 +230,8 @@ func (w *watcher) close() {
 	w.polls.Wait()
 }
 
-// run polls until ctx ends: at intervals, and sooner when something may have
-// changed, but never in one go; more seldom while it fails.
+// run polls until ctx ends: at intervals, sooner after a call of changed, and less
+// often while polls fail.
 func (w *watcher) run(ctx context.Context) {
 	soon := w.every / 4
 	timer := time.NewTimer(soon)
@@ -268,7 +268,7 @@ func (w *watcher) run(ctx context.Context) {
 	}
 }
 
-// pause is how long to wait after polls that failed.
+// pause is how long to wait after a number of polls that failed.
 func (w *watcher) pause(failed int, err error) time.Duration {
 	pause := w.every
 	for ; failed > 0 && pause < maxPause; failed-- {
@@ -277,21 +277,20 @@ func (w *watcher) pause(failed int, err error) time.Duration {
 	pause = max(w.every, min(pause, maxPause))
 	var kerr *kubbi.Error
 	if errors.As(err, &kerr) {
-		pause = max(pause, min(kerr.RetryAfter, maxWait))
+		pause = max(pause, min(kerr.RetryAfter, maxRetryAfter))
 	}
 	return pause
 }
 
-// poll looks at every watched kubbi once: on the pages of the list, newest
-// first, for as long as that takes fewer requests than to ask for each that was
-// not on them.
+// poll looks at every watched kubbi once. It reads pages of the list, newest first,
+// for as long as that takes fewer requests than one for each kubbi that is left.
 func (w *watcher) poll(ctx context.Context) error {
-	asking, cancel := context.WithTimeout(ctx, pollPatience)
+	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
 	defer cancel()
-	left := w.snapshot()
+	left := w.watched()
 	anchor := ""
 	for page := 1; len(left) > 1; page++ {
-		p, next, err := w.client.ListFrom(asking, kubbi.ListParams{Page: page, Limit: api.MaxPageLimit}, anchor)
+		p, next, err := w.client.ListFrom(ctx, kubbi.ListParams{Page: page, Limit: api.MaxPageLimit}, anchor)
 		if err != nil {
 			return err
 		}
@@ -299,7 +298,7 @@ func (w *watcher) poll(ctx context.Context) error {
 		for i := range p.Kubbis {
 			if k := left[p.Kubbis[i].ID]; k != nil {
 				delete(left, k.id)
-				w.see(k, stateOf(&p.Kubbis[i]))
+				w.update(k, stateOf(&p.Kubbis[i]))
 			}
 		}
 		if pages := p.Pagination.TotalPages - page; pages <= 0 || pages > len(left) {
@@ -307,44 +306,44 @@ func (w *watcher) poll(ctx context.Context) error {
 		}
 	}
 	for id, k := range left {
-		got, err := w.client.Get(asking, id)
+		got, err := w.client.Get(ctx, id)
 		switch {
 		case errors.Is(err, kubbi.ErrNotFound):
-			w.see(k, state{status: api.StatusDeleted}) // long ended, and forgotten since
+			w.update(k, state{status: api.StatusDeleted}) // its tombstone is gone
 		case err != nil:
 			return err
 		default:
-			w.see(k, stateOf(got))
+			w.update(k, stateOf(got))
 		}
 	}
 	return nil
 }
 
-// snapshot gives what is watched.
-func (w *watcher) snapshot() map[string]*watched {
+// watched gives the kubbis that somebody has subscribed to, by id.
+func (w *watcher) watched() map[string]*watchedKubbi {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return maps.Clone(w.kubbis)
 }
 
-// see notes a kubbi's state, and tells its subscribers if it is news to them.
-// After the last news the watch ends.
-func (w *watcher) see(k *watched, now state) {
+// update sets a kubbi's state, and notifies the subscribers of a change. After a
+// terminal state the subscriptions end.
+func (w *watcher) update(k *watchedKubbi, now state) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.kubbis[k.id] != k {
-		return // nobody's any more
+		return // the last subscription has ended
 	}
-	news := now.status != k.seen.status || now.retrievals != k.seen.retrievals
+	changed := now != k.seen
 	k.seen = now
 	uri := kubbiScheme + k.id
-	for sub, owed := range k.subscribers {
-		owed = owed || news
-		k.subscribers[sub] = owed && sub.held
-		if sub.held {
+	for sub, pending := range k.subscribers {
+		pending = pending || changed
+		k.subscribers[sub] = pending && sub.paused
+		if sub.paused {
 			continue
 		}
-		if owed {
+		if pending {
 			sub.send(uri)
 		}
 		if now.terminal() {

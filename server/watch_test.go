@@ -134,7 +134,7 @@ func TestReceipts(t *testing.T) {
 			}
 			one.wantNoMore(t)
 			two.wantNoMore(t)
-			if got := w.subscribed(&one.subscriber); len(got) != 0 {
+			if got := w.subscriptions(&one.subscriber); len(got) != 0 {
 				t.Errorf("still subscribed: %v", got)
 			}
 		})
@@ -249,7 +249,7 @@ func TestWatchesMany(t *testing.T) {
 		t.Errorf("told of %v, want %v", got, want)
 	}
 	w.drop(&n.subscriber)
-	if w.running() || len(w.subscribed(&n.subscriber)) > 0 {
+	if w.running() || len(w.subscriptions(&n.subscriber)) > 0 {
 		t.Error("still watched")
 	}
 
@@ -380,14 +380,14 @@ func TestSubscribeRefuses(t *testing.T) {
 		t.Errorf("with a context that has ended: %v", err)
 	}
 	for i := range maxSubscriptions {
-		if err := w.accept(&n.subscriber, fmt.Sprint("test://", i)); err != nil {
+		if err := w.addOther(&n.subscriber, fmt.Sprint("test://", i)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if err := w.subscribe(t.Context(), &n.subscriber, kubbiScheme+ours.ID); err != errTooManySubscriptions {
 		t.Errorf("one too many: %v", err)
 	}
-	if err := w.accept(&n.subscriber, "test://one/more"); err != errTooManySubscriptions {
+	if err := w.addOther(&n.subscriber, "test://one/more"); err != errTooManySubscriptions {
 		t.Errorf("one too many: %v", err)
 	}
 	w.unsubscribe(&n.subscriber, "test://7")
@@ -399,11 +399,11 @@ func TestSubscribeRefuses(t *testing.T) {
 	if w.running() {
 		t.Error("still watched")
 	}
-	if err := w.subscribe(t.Context(), &n.subscriber, kubbiScheme+ours.ID); err != errGone {
+	if err := w.subscribe(t.Context(), &n.subscriber, kubbiScheme+ours.ID); err != errEnded {
 		t.Errorf("after it was dropped: %v", err)
 	}
 	w.close()
-	if err := w.subscribe(t.Context(), &newNews().subscriber, kubbiScheme+ours.ID); err != errGone {
+	if err := w.subscribe(t.Context(), &newNews().subscriber, kubbiScheme+ours.ID); err != errEnded {
 		t.Errorf("after close: %v", err)
 	}
 }
@@ -415,7 +415,7 @@ func TestHeldNews(t *testing.T) {
 	held, free := newNews(), newNews()
 	k := send(t, c, 1)
 	uri := kubbiScheme + k.ID
-	w.hold(&held.subscriber, true)
+	w.pauseSubscriber(&held.subscriber, true)
 	for _, n := range []*news{held, free} {
 		if err := w.subscribe(t.Context(), &n.subscriber, uri); err != nil {
 			t.Fatal(err)
@@ -424,7 +424,7 @@ func TestHeldNews(t *testing.T) {
 	claim(t, c, k.ClaimURL)
 	free.want(t, uri)
 	held.wantNoMore(t)
-	w.hold(&held.subscriber, false)
+	w.pauseSubscriber(&held.subscriber, false)
 	held.want(t, uri)
 	held.wantNoMore(t)
 	free.wantNoMore(t)
@@ -447,7 +447,7 @@ func TestWatchesInParallel(t *testing.T) {
 					t.Error(err)
 				}
 				w.changed()
-				w.subscribed(&n.subscriber)
+				w.subscriptions(&n.subscriber)
 				w.drop(&n.subscriber)
 			}
 		})

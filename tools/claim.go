@@ -2,7 +2,6 @@ package tools
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -113,19 +112,19 @@ func (t *toolset) claimInline(ctx context.Context, in claimInput) (*mcp.CallTool
 			claim.Cancel()
 			return t.notClaimed(ctx, claim.Seen, why)
 		}
-		sized = sized || kubbi.IsSealed(claim.Seen)
+		sized = sized || claim.Seen.Sealed()
 	}
-	small, large, err := claim.Receive(ctx, t.answerLimit(sized || t.State == nil), t.MaxInline-resultOverhead)
+	got, err := claim.Receive(ctx, t.answerLimit(sized || t.State == nil), t.MaxInline-resultOverhead)
 	if err != nil {
 		return nil, err
 	}
-	if large != nil {
-		return t.claimedInstead(ctx, in, claim, nil, large, tooLarge(resultOverhead+claims.Size(large), t.MaxInline))
+	if got.InFile {
+		return t.claimedInstead(ctx, in, claim, got, tooLarge(resultOverhead+claims.Size(got), t.MaxInline))
 	}
-	left := t.remaining(ctx, in.ClaimURL, small.Burned, small.Remaining, small.RemainingKnown)
-	res, why := t.shown(small, left, images, claim.Left())
+	left := t.remaining(ctx, in.ClaimURL, got.Burned, got.Remaining, got.RemainingKnown)
+	res, why := t.shown(got, left, images, claim.Left())
 	if why != "" {
-		return t.claimedInstead(ctx, in, claim, small, nil, why)
+		return t.claimedInstead(ctx, in, claim, got, why)
 	}
 	t.Deliver(ctx, claim.Shown(t.Peer(ctx).Session))
 	return res, nil
@@ -141,26 +140,19 @@ func (t *toolset) answerLimit(sized bool) int64 {
 	return longestEscape*t.MaxInline + besides
 }
 
-// claimedInstead deals with a payload that was claimed, as small or large, and can't be
-// shown although inspect did not say so. It is saved in the server's own folder. The
-// plaintext of a sealed kubbi goes there only if the caller asks for it, so that claim
-// waits to be repeated.
-func (t *toolset) claimedInstead(ctx context.Context, in claimInput, claim *claims.Claim, small *kubbi.Claimed, large *kubbi.Spooled, why obstacle) (*mcp.CallToolResult, error) {
-	var metadata json.RawMessage
-	if large != nil {
-		metadata = large.Metadata
-	} else {
-		metadata = small.Metadata
-	}
+// claimedInstead deals with a claimed payload that can't be shown although inspect did not
+// say so. It is saved in the server's own folder. The plaintext of a sealed kubbi goes there
+// only if the caller asks for it, so that claim waits to be repeated.
+func (t *toolset) claimedInstead(ctx context.Context, in claimInput, claim *claims.Claim, got *kubbi.Claimed, why obstacle) (*mcp.CallToolResult, error) {
 	switch {
-	case t.Received && !claims.IsSealed(metadata):
-		got, saved, err := claim.SaveReceived(ctx, small, large)
+	case t.Received && !got.Sealed():
+		saved, err := claim.SaveReceived(ctx, got)
 		if err != nil {
 			return nil, err
 		}
 		return t.savedResult(ctx, in, got, saved, why)
-	case large != nil:
-		return nil, claim.NotShown(string(why), large)
+	case got.InFile:
+		return nil, claim.NotShown(string(why), got)
 	default:
 		claim.Shown(t.Peer(ctx).Session)
 		return nil, &notShown{why: why, left: claim.Left(), received: t.Received}
@@ -169,7 +161,7 @@ func (t *toolset) claimedInstead(ctx context.Context, in claimInput, claim *clai
 
 // savedResult says where a payload was saved, and shows nothing of it. why says why it
 // was saved although nobody asked for it; "": somebody did.
-func (t *toolset) savedResult(ctx context.Context, in claimInput, got *kubbi.Spooled, saved []files.Saved, why obstacle) (*mcp.CallToolResult, error) {
+func (t *toolset) savedResult(ctx context.Context, in claimInput, got *kubbi.Claimed, saved []files.Saved, why obstacle) (*mcp.CallToolResult, error) {
 	out := manifestOf(got.ClaimResponse, t.remaining(ctx, in.ClaimURL, got.Burned, got.Remaining, got.RemainingKnown))
 	for i, f := range saved {
 		p := got.Parts[i]
@@ -207,12 +199,12 @@ type obstacle string
 // size of the payload is known.
 func (t *toolset) obstacleOf(seen *kubbi.Inspected, images bool) (why obstacle, sized bool) {
 	size, known := sizeOf(seen)
-	sealed := kubbi.IsSealed(seen) // its content, and how many files it has, are not known yet
+	sealed := seen.Sealed() // its content, and how many files it has, are not known yet
 	need := int64(resultOverhead)
 	for _, f := range seen.Files {
 		need += fileOverhead
 		switch {
-		case sealed && kubbi.IsSealedText(seen):
+		case sealed && seen.SealedText():
 		case sealed:
 			return "it is sealed, and its sender does not say that all of it is text", known
 		case isText(f.ContentType):

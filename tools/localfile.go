@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"kubbi-mcp/internal/content"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/tools/args"
@@ -210,7 +211,7 @@ func (l *localFile) notJSON() (string, error) {
 		return "", err
 	}
 	defer f.Close()
-	why, err := kubbi.NotJSON(f)
+	why, err := content.JSONFault(f)
 	if err != nil {
 		return "", files.Refusal(fmt.Sprintf("%q can't be read", l.Path))
 	}

@@ -1,12 +1,12 @@
-// Package atrest seals what a relay stores and opens it again. Bytes go in, bytes
-// come out; it knows neither a store nor HTTP.
+// Package atrest seals what a relay stores and opens it again. It turns bytes into
+// bytes, and knows neither a store nor HTTP.
 //
-// The keys of a kubbi come from a master key and from the kubbi's secret, 32
-// random bytes that are overwritten when the kubbi is wiped: from then on nothing
-// opens, whoever holds what. The key of the payload comes from the claim token as
-// well, so that data base, secrets and master keys together open no payload
-// without the claim URL. Only who is to be told of what happens to a kubbi, which
-// must open after its end, is sealed under a key without the secret.
+// The keys of a kubbi are derived from a master key and the kubbi's secret, 32 random
+// bytes that are overwritten when the kubbi is wiped: from then on nobody can open
+// anything of it. The key of the payload is derived from the claim token as well, so
+// that data base, secrets and master keys together open no payload without the claim
+// URL. Only the webhook's target, which must open after the end of the kubbi, is sealed
+// under a key without the secret.
 //
 // A plaintext is sealed in chunks of at most ChunkSize bytes with AES-256-GCM in
 // the STREAM construction: the nonce is a random prefix, a chunk counter and a
@@ -49,22 +49,22 @@ const (
 	secretSize = 32
 )
 
-// ErrOpen says that sealed bytes are not what was sealed under that key and
-// binding: altered, moved, cut, extended, or sealed for something else.
+// ErrOpen says that sealed bytes were not sealed like this under that key and binding:
+// they were altered, moved, cut, extended, or sealed for something else.
 var ErrOpen = errors.New("sealed bytes do not open")
 
 // ErrUnknownKey says that a keyring has no master key of the wanted id.
 var ErrUnknownKey = errors.New("master key is not in the keyring")
 
-// Purpose keeps keys apart that would otherwise be derived alike.
+// Purpose is what a key is for. Keys of different purposes are different.
 type Purpose string
 
 // The purposes.
 const (
-	Payload Purpose = "payload" // its context is a claim token's raw bytes
-	Record  Purpose = "record"  // without a context
-	Answer  Purpose = "answer"  // its context is an idempotency key
-	Notify  Purpose = "notify"  // its context is a kubbi's id, and there is no secret
+	Payload Purpose = "payload" // context: the raw bytes of a claim token
+	Record  Purpose = "record"  // no context
+	Answer  Purpose = "answer"  // context: an idempotency key
+	Notify  Purpose = "notify"  // context: the id of a kubbi; no secret
 )
 
 // Binding is what a sealed plaintext is bound to: it opens only with the same one.
@@ -86,7 +86,7 @@ func (b Binding) data() []byte {
 	return append(out, b.Data...)
 }
 
-// SealedSize is how many bytes a plaintext of that size is once it is sealed.
+// SealedSize is the size of a sealed plaintext of that size, in bytes.
 func SealedSize(size int64) int64 {
 	return headerSize + size + Binding{Size: size}.chunks()*tagSize
 }

@@ -143,7 +143,7 @@ func TestRoundTrip(t *testing.T) {
 			t.Fatal(err)
 		}
 		if n, err := io.Copy(&written, s); err != nil || n != int64(len(sealed)) || !bytes.Equal(written.Bytes(), sealed) {
-			t.Errorf("%d bytes: WriteTo gives something else: %v", size, err)
+			t.Errorf("%d bytes: io.Copy gives something else: %v", size, err)
 		}
 	}
 }

@@ -12,14 +12,14 @@ import (
 	"sync"
 )
 
-// macs are HMACs under one master key, made once and used again: each key needs one.
+// macs are HMACs under one master key, kept for use again.
 type macs struct{ pool sync.Pool }
 
 func newMACs(master []byte) *macs {
 	return &macs{sync.Pool{New: func() any { return hmac.New(sha256.New, master) }}}
 }
 
-// expand is HKDF-Expand to one block, which is all that is needed of it.
+// expand is HKDF-Expand to one block; no key here needs more.
 func (m *macs) expand(info ...[]byte) (key [sha256.Size]byte) {
 	mac, _ := m.pool.Get().(hash.Hash)
 	defer m.pool.Put(mac)
@@ -32,8 +32,8 @@ func (m *macs) expand(info ...[]byte) (key [sha256.Size]byte) {
 	return key
 }
 
-// Key derives a key of the kubbi with that secret from the master key of that id. A
-// Purpose says what context is, and whether there is a secret. An id that is not there is
+// Key derives a key of the kubbi with that secret from the master key with that id. The
+// Purpose says what context is, and whether there is a secret. A missing id is
 // ErrUnknownKey.
 func (r *Keyring) Key(id string, secret []byte, p Purpose, context []byte) (*Key, error) {
 	m := r.find(id)
@@ -64,7 +64,7 @@ func newKey(key [sha256.Size]byte) (*Key, error) {
 	return &Key{aead}, nil
 }
 
-// Key seals and opens what one purpose of a kubbi has. Many goroutines may use it.
+// Key seals and opens for one purpose of a kubbi. Many goroutines may use it.
 type Key struct{ aead cipher.AEAD }
 
 // Format hides the key from every verb.

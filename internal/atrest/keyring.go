@@ -15,13 +15,13 @@ import (
 )
 
 // Keyring holds a relay's master keys, oldest first. It never changes, so many
-// goroutines may use it; With and Without give a new one.
+// goroutines may use it; With and Without return a new one.
 //
 // A key may have a time from which it seals, so that every relay that shares
 // the keyring has the key before the first kubbi needs it.
 //
 // Formatting, logging or marshalling a Keyring shows the ids of its keys and
-// nothing else: only Encode gives the secrets away.
+// nothing else: only Encode shows the secrets.
 type Keyring struct{ keys []masterKey }
 
 type masterKey struct {
@@ -33,8 +33,8 @@ type masterKey struct {
 }
 
 // keyringFile is the JSON of Encode and ParseKeyring. A program that does not
-// know use_from passes it over and seals with the last key at once. That loses
-// nothing, so the version did not change with it.
+// know use_from ignores it and seals with the last key at once. That loses
+// nothing, so the version stayed the same.
 type keyringFile struct {
 	Version int       `json:"version"`
 	Keys    []keyFile `json:"keys"`
@@ -54,8 +54,8 @@ func NewKeyring(random io.Reader, now time.Time) (*Keyring, error) {
 	return (&Keyring{}).With(random, now, time.Time{})
 }
 
-// With gives a keyring with one more key, the newest, from random. It seals
-// from the time from, in whole seconds; zero stands for at once.
+// With returns a keyring with one more key, the newest, from random. That key seals
+// from the time from on, in whole seconds; zero means at once.
 func (r *Keyring) With(random io.Reader, now, from time.Time) (*Keyring, error) {
 	secret := make([]byte, secretSize)
 	if _, err := io.ReadFull(random, secret); err != nil {
@@ -68,8 +68,8 @@ func (r *Keyring) With(random io.Reader, now, from time.Time) (*Keyring, error) 
 	return &Keyring{keys: append(slices.Clone(r.keys), k)}, nil
 }
 
-// Without gives a keyring without the key of that id. The last key can't go:
-// an error. What was sealed under a key that has gone does not open any more.
+// Without returns a keyring without the key with that id. Removing the last key is an
+// error. What was sealed under a removed key does not open any more.
 func (r *Keyring) Without(id string) (*Keyring, error) {
 	if !r.Has(id) {
 		return nil, fmt.Errorf("%w: %q", ErrUnknownKey, id)
@@ -112,8 +112,8 @@ func ParseKeyring(b []byte) (*Keyring, error) {
 	return r, nil
 }
 
-// Encode gives the keyring as JSON, secrets included: for a file that only its
-// owner can read.
+// Encode returns the keyring as JSON with the secrets, for a file that only its owner
+// can read.
 func (r *Keyring) Encode() ([]byte, error) {
 	f := keyringFile{Version: keyringVersion}
 	for _, k := range r.keys {
@@ -126,8 +126,8 @@ func (r *Keyring) Encode() ([]byte, error) {
 	return append(b, '\n'), nil
 }
 
-// Sealing is the id of the key that seals at a time: the last one whose time
-// has come, or the oldest if none's has. It is empty for an empty keyring.
+// Sealing is the id of the key that seals at a time: the last one whose time has come,
+// or the oldest if there is none. It is empty for an empty keyring.
 func (r *Keyring) Sealing(now time.Time) string {
 	if r == nil || len(r.keys) == 0 {
 		return ""
@@ -140,14 +140,14 @@ func (r *Keyring) Sealing(now time.Time) string {
 	return r.keys[0].id
 }
 
-// KeyInfo is what may be known of a master key.
+// KeyInfo is the public part of a master key.
 type KeyInfo struct {
 	ID        string
 	CreatedAt time.Time
 	UseFrom   time.Time // when it begins to seal; zero: when it was made
 }
 
-// Keys tells of all keys, oldest first.
+// Keys describes all keys, oldest first.
 func (r *Keyring) Keys() []KeyInfo {
 	infos := make([]KeyInfo, len(r.keys))
 	for i, k := range r.keys {
@@ -156,7 +156,7 @@ func (r *Keyring) Keys() []KeyInfo {
 	return infos
 }
 
-// Has says whether a key of that id is there.
+// Has reports whether there is a key with that id.
 func (r *Keyring) Has(id string) bool { return r.find(id) != nil }
 
 // IDs are the ids of all keys, oldest first.
@@ -177,8 +177,8 @@ func (r *Keyring) find(id string) *masterKey {
 	return nil
 }
 
-// String names the ids of the keys. It and the methods below have a value
-// receiver, so that a copied Keyring is no less careful.
+// String lists the ids of the keys. It and the methods below have a value receiver, so
+// that a copied Keyring shows no secrets either.
 func (r Keyring) String() string { return "keyring[" + strings.Join(r.IDs(), " ") + "]" }
 
 // Format writes String for every verb: %+v and %#v would print the secrets.
@@ -190,7 +190,7 @@ func (r Keyring) LogValue() slog.Value { return slog.StringValue(r.String()) }
 // MarshalText is String, so that no encoder shows a secret.
 func (r Keyring) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
-// keyID names a secret without telling anything of it.
+// keyID names a secret without revealing it.
 func keyID(secret []byte) string {
 	h := sha256.New()
 	io.WriteString(h, idLabel)

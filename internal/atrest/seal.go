@@ -14,20 +14,19 @@ var (
 	errLonger  = errors.New("seal: plaintext is longer than its binding says")
 )
 
-// Sealer gives the sealed bytes of a plaintext as it reads it. It is for one
-// goroutine.
+// Sealer is a reader of the sealed bytes of a plaintext. It is for one goroutine.
 type Sealer struct {
 	stream *stream
 	plain  io.Reader
 	left   int64  // plaintext not yet read
 	buf    []byte // a sealed chunk
-	ready  []byte // of buf, not yet given
+	ready  []byte // the part of buf that is not read yet
 	err    error
 }
 
-// Seal seals what plain gives, which must be b.Size bytes and then io.EOF. The
-// nonce prefix comes from random. The last chunk is sealed only once plain has
-// ended, so that an error of its end is an error of the whole.
+// Seal seals plain, which must be b.Size bytes and then io.EOF. The nonce prefix comes
+// from random. The last chunk is sealed only after plain has ended, so that an error at
+// its end is an error of the whole.
 func (k *Key) Seal(random io.Reader, b Binding, plain io.Reader) (*Sealer, error) {
 	if !b.valid() {
 		return nil, errBinding
@@ -39,8 +38,8 @@ func (k *Key) Seal(random io.Reader, b Binding, plain io.Reader) (*Sealer, error
 	return &Sealer{stream: s, plain: plain, left: b.Size}, nil
 }
 
-// Read implements io.Reader. An error of the plaintext is given as it is, but for
-// an early end, which is io.ErrUnexpectedEOF.
+// Read implements io.Reader. It returns an error of the plaintext as it is; if the
+// plaintext ends too early, that is io.ErrUnexpectedEOF.
 func (s *Sealer) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -53,25 +52,6 @@ func (s *Sealer) Read(p []byte) (int, error) {
 	n := copy(p, s.ready)
 	s.ready = s.ready[n:]
 	return n, nil
-}
-
-// WriteTo implements io.WriterTo: each chunk is one Write.
-func (s *Sealer) WriteTo(w io.Writer) (total int64, err error) {
-	for {
-		if len(s.ready) == 0 {
-			if err := s.next(); err == io.EOF {
-				return total, nil
-			} else if err != nil {
-				return total, err
-			}
-		}
-		n, err := w.Write(s.ready)
-		total += int64(n)
-		s.ready = s.ready[n:]
-		if err != nil {
-			return total, err
-		}
-	}
 }
 
 // next seals a chunk.
@@ -112,7 +92,7 @@ func (s *Sealer) read(chunk []byte) error {
 	return ended(s.plain, errLonger)
 }
 
-// ended is more where anything stands in r yet.
+// ended returns the error more if r has not ended.
 func ended(r io.Reader, more error) error {
 	var next [1]byte
 	switch _, err := io.ReadFull(r, next[:]); err {
@@ -125,39 +105,33 @@ func ended(r io.Reader, more error) error {
 	}
 }
 
-// SealBytes seals a plaintext that is at hand.
+// SealBytes seals a plaintext in memory.
 func (k *Key) SealBytes(random io.Reader, data, plain []byte) ([]byte, error) {
-	b := Binding{Size: int64(len(plain)), Data: data}
-	if len(plain) > ChunkSize {
-		s, err := k.Seal(random, b, bytes.NewReader(plain))
-		if err != nil {
-			return nil, err
-		}
-		return io.ReadAll(s)
+	size := int64(len(plain))
+	s, err := k.Seal(random, Binding{Size: size, Data: data}, bytes.NewReader(plain))
+	if err != nil {
+		return nil, err
 	}
-	out := make([]byte, headerSize, SealedSize(b.Size))
-	out[0] = format
-	if _, err := io.ReadFull(random, out[1:]); err != nil {
-		return nil, fmt.Errorf("seal: read nonce: %w", err)
+	sealed := make([]byte, SealedSize(size))
+	if _, err := io.ReadFull(s, sealed); err != nil {
+		return nil, err
 	}
-	s := k.stream(b)
-	copy(s.nonce[:prefixSize], out[1:])
-	return s.aead.Seal(out, s.step(), plain, s.data), nil
+	return sealed, nil
 }
 
-// Opener gives the plaintext of sealed bytes as it reads them. All that it gives
-// is authentic, but the plaintext is whole only once it gives io.EOF. It is for
-// one goroutine.
+// Opener is a reader of the plaintext of sealed bytes. Everything that it returns is
+// authentic, but the plaintext is whole only when it returns io.EOF. It is for one
+// goroutine.
 type Opener struct {
 	stream *stream
 	sealed io.Reader
 	left   int64 // plaintext to come
 	buf    []byte
-	ready  []byte // of buf, not yet given
+	ready  []byte // the part of buf that is not read yet
 	err    error
 }
 
-// Open opens what sealed gives, to its end.
+// Open opens sealed, to its end.
 func (k *Key) Open(b Binding, sealed io.Reader) (*Opener, error) {
 	if !b.valid() {
 		return nil, ErrOpen
@@ -166,7 +140,7 @@ func (k *Key) Open(b Binding, sealed io.Reader) (*Opener, error) {
 }
 
 // Read implements io.Reader. Its errors are io.EOF, ErrOpen, and those of the
-// sealed bytes' reader; after one, every later call gives it again.
+// sealed bytes' reader; after one, every later call returns it again.
 func (o *Opener) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -175,8 +149,8 @@ func (o *Opener) Read(p []byte) (int, error) {
 	return copy(p, b), err
 }
 
-// Next gives some of the plaintext, at least a byte and at most n, valid until the next
-// call. Its errors are Read's.
+// Next returns some of the plaintext, at least a byte and at most n, valid until the
+// next call. Its errors are those of Read.
 func (o *Opener) Next(n int64) ([]byte, error) {
 	for len(o.ready) == 0 {
 		if o.err != nil {
@@ -192,8 +166,8 @@ func (o *Opener) Next(n int64) ([]byte, error) {
 	return b, nil
 }
 
-// Done reads on until it knows that the plaintext was whole, and gives nil then. More
-// plaintext than was read is ErrOpen.
+// Done returns nil if the plaintext was whole and has been read to its end. If there is
+// more of it, that is ErrOpen.
 func (o *Opener) Done() error {
 	switch _, err := o.Next(1); err {
 	case io.EOF:
@@ -242,26 +216,14 @@ func (o *Opener) open() ([]byte, error) {
 	return plain, nil
 }
 
-// OpenBytes opens sealed bytes that are at hand.
+// OpenBytes opens sealed bytes in memory.
 func (k *Key) OpenBytes(data, sealed []byte) ([]byte, error) {
-	b := Binding{Size: plainSize(int64(len(sealed))), Data: data}
-	if b.Size <= ChunkSize {
-		if b.Size < 0 || sealed[0] != format {
-			return nil, ErrOpen
-		}
-		s := k.stream(b)
-		copy(s.nonce[:prefixSize], sealed[1:headerSize])
-		plain, err := s.aead.Open(nil, s.step(), sealed[headerSize:], s.data)
-		if err != nil {
-			return nil, ErrOpen
-		}
-		return plain, nil
-	}
-	o, err := k.Open(b, bytes.NewReader(sealed))
+	size := plainSize(int64(len(sealed)))
+	o, err := k.Open(Binding{Size: size, Data: data}, bytes.NewReader(sealed))
 	if err != nil {
 		return nil, err
 	}
-	plain := make([]byte, b.Size)
+	plain := make([]byte, size)
 	if _, err := io.ReadFull(o, plain); err != nil {
 		return nil, ErrOpen
 	}
@@ -271,8 +233,8 @@ func (k *Key) OpenBytes(data, sealed []byte) ([]byte, error) {
 	return plain, nil
 }
 
-// plainSize is the size of the plaintext of that many sealed bytes, below 0 if
-// there is none.
+// plainSize is the size of the plaintext of that many sealed bytes, negative if there
+// is none.
 func plainSize(sealed int64) int64 {
 	const chunk = ChunkSize + tagSize
 	n := sealed - headerSize
@@ -282,7 +244,7 @@ func plainSize(sealed int64) int64 {
 	return n - (n+chunk-1)/chunk*tagSize
 }
 
-// stream is where a plaintext stands on its way through the chunks.
+// stream is the position of a plaintext in its chunks.
 type stream struct {
 	aead  cipher.AEAD
 	data  []byte
@@ -292,7 +254,7 @@ type stream struct {
 	done  bool
 }
 
-// step gives the nonce of the next chunk, and counts it.
+// step returns the nonce of the next chunk, and counts it.
 func (s *stream) step() []byte {
 	binary.BigEndian.PutUint32(s.nonce[prefixSize:], uint32(s.next))
 	s.next++

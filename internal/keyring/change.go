@@ -12,12 +12,12 @@ import (
 	"kubbi-mcp/internal/private"
 )
 
-// DefaultMargin is how long a key should have been out of use before it goes.
-// A node takes up a new key, and finishes what it was sealing under the last
-// one, in much less.
+// DefaultMargin is how long a key should be out of use before it is removed. A node
+// takes up a new key, and finishes what it was sealing under the last one, in much less
+// time.
 const DefaultMargin = 10 * time.Minute
 
-// Make makes a keyring file of one new key, unless there is a file by then.
+// Make makes a keyring file with one new key, unless there is a file by then.
 func Make(f File, random io.Reader, now time.Time) error {
 	ring, err := atrest.NewKeyring(random, now)
 	if err != nil {
@@ -33,9 +33,9 @@ func Make(f File, random io.Reader, now time.Time) error {
 	return nil
 }
 
-// Edit replaces the keyring in a file by what change makes of it, unless that
-// is nil or an error. Relays that run take it up within two seconds. Several
-// edits at once are done one after the other.
+// Edit replaces the keyring in a file by the result of change, unless that is nil or
+// an error. Running relays take it up within two seconds. Edits at the same time are
+// done one after the other.
 func Edit(ctx context.Context, f File, change func(*atrest.Keyring) (*atrest.Keyring, error)) error {
 	err := private.Edit(ctx, string(f), func(text []byte) ([]byte, error) {
 		ring, err := parse(text)
@@ -58,19 +58,19 @@ type State string
 
 // The states.
 const (
-	Waiting State = "waiting" // will seal, once its time comes
+	Waiting State = "waiting" // will seal once its time has come
 	Sealing State = "sealing" // seals new kubbis
 	Opening State = "opening" // opens what it has sealed before
 )
 
-// Use tells of one key what it is for.
+// Use is a key and what it is for.
 type Use struct {
 	atrest.KeyInfo
 	State   State
-	Stopped time.Time // when it was last to seal; zero unless Opening
+	Stopped time.Time // when it stopped sealing; zero unless Opening
 }
 
-// Uses tells what the keys of a keyring are for at a time, oldest first.
+// Uses lists what the keys of a keyring are for at a time, oldest first.
 func Uses(ring *atrest.Keyring, now time.Time) []Use {
 	keys := ring.Keys()
 	uses := make([]Use, len(keys))
@@ -98,18 +98,18 @@ func Uses(ring *atrest.Keyring, now time.Time) []Use {
 	return uses
 }
 
-// Kept is a key that Prune left, and why.
-type Kept struct {
+// KeptKey is a key that Prune did not remove, and why.
+type KeptKey struct {
 	ID     string
 	Reason string
 }
 
-// Prune gives a keyring without the keys that nothing needs any more: those
-// that stopped sealing longer than margin before now and that needs does not
-// name. needs asks the store, and so after now: by then a kubbi that was being
-// sealed as the next key took over is there. Nothing to remove gives no keyring.
-// A store that names keys which are not there is likely another relay's: an error.
-func Prune(ring *atrest.Keyring, now time.Time, margin time.Duration, needs func() ([]string, error)) (pruned *atrest.Keyring, removed []string, kept []Kept, err error) {
+// Prune returns a keyring without the keys that nothing needs any more: those that
+// stopped sealing longer than margin before now and that needs does not name. needs
+// asks the store after now: by then the store has the kubbis that were sealed under the
+// old key as the next key took over. If there is nothing to remove, pruned is nil. A
+// store that names missing keys probably belongs to another relay, which is an error.
+func Prune(ring *atrest.Keyring, now time.Time, margin time.Duration, needs func() ([]string, error)) (pruned *atrest.Keyring, removed []string, kept []KeptKey, err error) {
 	needed, err := needs()
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("ask the store which keys it needs: %w", err)
@@ -138,7 +138,7 @@ func Prune(ring *atrest.Keyring, now time.Time, margin time.Duration, needs func
 			}
 			continue
 		}
-		kept = append(kept, Kept{ID: u.ID, Reason: reason})
+		kept = append(kept, KeptKey{ID: u.ID, Reason: reason})
 	}
 	return pruned, removed, kept, nil
 }

@@ -1,9 +1,7 @@
 package keyring
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os/exec"
 	"strings"
@@ -11,16 +9,16 @@ import (
 )
 
 const (
-	commandTime = 10 * time.Second // for a command to end
-	maxOutput   = 64 << 10         // bytes of a command's output
-	maxRemark   = 500              // bytes of what a failed command said, in its error
+	commandTime = 10 * time.Second // in which a command must end
+	maxOutput   = 64 << 10         // bytes of a command's standard output
+	maxRemark   = 500              // bytes of a failed command's standard error, quoted in the error
 )
 
 // Command is a program and its arguments, run without a shell. What it writes
 // to standard output is the keyring, and is never shown.
 type Command []string
 
-// String leaves the arguments out: one may be a password.
+// String omits the arguments: one may be a password.
 func (c Command) String() string { return "command:" + c[0] }
 
 func (c Command) every() time.Duration { return commandEvery }
@@ -29,7 +27,8 @@ func (c Command) text(ctx context.Context) ([]byte, error) {
 	limited, cancel := context.WithTimeout(ctx, commandTime)
 	defer cancel()
 	cmd := exec.CommandContext(limited, c[0], c[1:]...)
-	out, said := &output{max: maxOutput}, &remark{}
+	out := &capture{max: maxOutput, tooLong: fmt.Errorf("gave more than %d bytes", maxOutput)}
+	said := &capture{max: maxRemark}
 	cmd.Stdout, cmd.Stderr = out, said
 	cmd.WaitDelay = time.Second // a child of its own may keep the pipes open
 	inGroup(cmd)
@@ -39,38 +38,29 @@ func (c Command) text(ctx context.Context) ([]byte, error) {
 		return nil, ctx.Err()
 	case limited.Err() != nil:
 		err = fmt.Errorf("did not end within %v", commandTime)
-	case out.err != nil:
-		err = out.err
+	case len(out.b) > maxOutput:
+		err = out.tooLong
 	case err == nil:
-		return out.b.Bytes(), nil
+		return out.b, nil
 	}
-	if text := said.String(); text != "" {
+	if text := strings.TrimSpace(strings.ToValidUTF8(string(said.b), "")); text != "" {
 		err = fmt.Errorf("%w: %s", err, text)
 	}
 	return nil, fmt.Errorf("%s: %w", c, err)
 }
 
-// output keeps what a command writes, up to a limit.
-type output struct {
-	b   bytes.Buffer
-	max int
-	err error
+// capture keeps what a command writes, up to a limit.
+type capture struct {
+	b       []byte
+	max     int
+	tooLong error // ends the command; nil: the rest is ignored
 }
 
-func (o *output) Write(b []byte) (int, error) {
-	if o.b.Len()+len(b) > o.max {
-		o.err = errors.New("gave more than " + fmt.Sprint(o.max) + " bytes")
-		return 0, o.err
+func (c *capture) Write(p []byte) (int, error) {
+	if len(c.b)+len(p) > c.max && c.tooLong != nil {
+		c.b = append(c.b, p...)
+		return 0, c.tooLong
 	}
-	return o.b.Write(b)
+	c.b = append(c.b, p[:min(len(p), c.max-len(c.b))]...)
+	return len(p), nil
 }
-
-// remark keeps the beginning of what a command says to people.
-type remark struct{ b []byte }
-
-func (r *remark) Write(b []byte) (int, error) {
-	r.b = append(r.b, b[:min(len(b), maxRemark-len(r.b))]...)
-	return len(b), nil
-}
-
-func (r *remark) String() string { return strings.TrimSpace(strings.ToValidUTF8(string(r.b), "")) }

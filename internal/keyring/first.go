@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// ErrLost says that a store is there whose master key is not.
+// ErrLost says that there is a store, but not its master key.
 var ErrLost = errors.New("master key of the store is lost")
 
-// First makes the keyring of a file that is not there, and says whether it
-// has. If the store of that name was used before, which is asked only then, the
-// file was there once, and is an ErrLost: nothing may be made anew over what
-// opens payloads. Many processes may do so at once.
-func First(ctx context.Context, f File, used func() (bool, error), store string, random io.Reader, now time.Time) (made bool, err error) {
+// MakeIfMissing makes a keyring file if it is missing, and reports whether it did. If
+// used reports that the store of that name was used before, there was a file once: then
+// it makes none, since a new key opens no payload, and the error is ErrLost. Many
+// processes may call it at once.
+func MakeIfMissing(ctx context.Context, f File, used func() (bool, error), store string, random io.Reader, now time.Time) (made bool, err error) {
 	_, err = Read(ctx, f)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return false, err
@@ -37,9 +37,9 @@ func First(ctx context.Context, f File, used func() (bool, error), store string,
 	return err == nil, err
 }
 
-// Complete is nil if the keyring has every key that the store of that name
-// needs, else an ErrLost that names those it lacks.
-func (l *Live) Complete(ctx context.Context, store string) error {
+// CheckComplete is nil if the keyring has every key that the store of that name needs,
+// else an ErrLost that names the missing ones.
+func (l *Live) CheckComplete(ctx context.Context, store string) error {
 	missing, err := l.Missing(ctx)
 	if err != nil {
 		return err

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	minGap    = time.Second     // between two reads of a source, whoever asks
+	minGap    = time.Second     // between two reads of a source
 	needsTime = 5 * time.Second // for the store to say which keys it needs
 	logAgain  = time.Minute     // before the same failure is logged once more
 )
@@ -28,11 +28,11 @@ type Config struct {
 	Source Source
 
 	// Needs gives the ids of the keys that the store's kubbis are sealed under:
-	// a keyring that has lost one of them is not taken up. Zero: not asked.
+	// a keyring that lacks one of them is not taken up. nil: not asked.
 	Needs func(context.Context) ([]string, error)
 
-	Every  time.Duration // between two reads by Run; zero: as its source has it
-	Logger *slog.Logger  // zero: discards
+	Every  time.Duration // between two reads by Run; zero: the default of the source
+	Logger *slog.Logger  // nil: discards
 }
 
 // Live is a keyring that follows its source. Many goroutines may use it. It is
@@ -44,12 +44,12 @@ type Live struct {
 	reading chan struct{} // holds a token while nobody reads; guards the fields below
 	text    []byte        // what the source held when Current was read
 	tried   time.Time     // when the last read began
-	read    time.Time     // when the last read began that came to an end, and
-	err     error         // what it came to
+	read    time.Time     // when the last complete read began
+	err     error         // the result of the last complete read
 	logged  time.Time     // when err was logged
 }
 
-// Open reads a keyring. Run, and Reload, keep it up to date from then on.
+// Open reads a keyring. Run and Reload keep it up to date.
 func Open(ctx context.Context, cfg Config) (*Live, error) {
 	if cfg.Every <= 0 {
 		cfg.Every = cfg.Source.every()
@@ -67,7 +67,7 @@ func Open(ctx context.Context, cfg Config) (*Live, error) {
 	return l, nil
 }
 
-// Fixed gives a keyring that never changes.
+// Fixed is a keyring that never changes.
 func Fixed(ring *atrest.Keyring) *Live {
 	l := &Live{}
 	l.ring.Store(ring)
@@ -93,10 +93,10 @@ func (l *Live) Run(ctx context.Context) error {
 	return nil
 }
 
-// Reload returns once the source has been read since the call, with what came
-// of it. However many ask, it is read by one at a time and at most once a
-// second. A read that fails, or that gives a keyring without a key that is
-// needed, leaves Current as it is, and is logged.
+// Reload returns when a read of the source that began after the call has ended, with
+// its result. However many callers there are, one at a time reads the source, at most
+// once a second. If the read fails, or the keyring lacks a key that is needed, Current
+// stays as it is, and the failure is logged.
 func (l *Live) Reload(ctx context.Context) error {
 	if l.reading == nil {
 		return ctx.Err() // fixed
@@ -117,7 +117,7 @@ func (l *Live) Reload(ctx context.Context) error {
 	case <-time.After(time.Until(l.tried.Add(minGap))):
 	}
 	l.tried = time.Now()
-	err := l.take(ctx)
+	err := l.update(ctx)
 	if ctx.Err() != nil {
 		return ctx.Err() // says nothing of the source
 	}
@@ -126,8 +126,8 @@ func (l *Live) Reload(ctx context.Context) error {
 	return err
 }
 
-// Missing gives the ids of the keys that the store needs and the source does
-// not have.
+// Missing returns the ids of the keys that the store needs and the source does not
+// have.
 func (l *Live) Missing(ctx context.Context) ([]string, error) {
 	if l.cfg.Needs == nil {
 		return nil, nil
@@ -143,13 +143,13 @@ func (l *Live) Missing(ctx context.Context) ([]string, error) {
 	return missing, nil
 }
 
-// take reads the source, and takes up what it holds.
-func (l *Live) take(ctx context.Context) error {
+// update reads the source, and takes up what it holds.
+func (l *Live) update(ctx context.Context) error {
 	text, ring, err := read(ctx, l.cfg.Source)
 	if err != nil || bytes.Equal(text, l.text) {
 		return err
 	}
-	if err := l.lost(ctx, ring); err != nil {
+	if err := l.checkLost(ctx, ring); err != nil {
 		return err
 	}
 	l.text = text
@@ -159,8 +159,8 @@ func (l *Live) take(ctx context.Context) error {
 	return nil
 }
 
-// lost says whether a keyring has lost a key that is needed.
-func (l *Live) lost(ctx context.Context, ring *atrest.Keyring) error {
+// checkLost is an error if a new keyring lacks a key of Current that is needed.
+func (l *Live) checkLost(ctx context.Context, ring *atrest.Keyring) error {
 	gone := slices.DeleteFunc(l.Current().IDs(), ring.Has)
 	if len(gone) == 0 || l.cfg.Needs == nil {
 		return nil
@@ -179,7 +179,7 @@ func (l *Live) lost(ctx context.Context, ring *atrest.Keyring) error {
 	return nil
 }
 
-// log tells of a failure once, now and then while it lasts, and of its end.
+// log logs a failure once, again every minute while it lasts, and its end.
 func (l *Live) log(ctx context.Context, err error) {
 	switch {
 	case err == nil && l.err != nil:

@@ -12,13 +12,13 @@ import (
 )
 
 const (
-	pruneEvery = time.Minute      // the store is asked at most so often which keys it needs
-	failedWait = 10 * time.Second // before what has failed is tried again
+	pruneEvery = time.Minute      // between two questions to the store which keys it needs
+	failedWait = 10 * time.Second // before a failed step is tried again
 )
 
-// Rotation changes the keys of a file by the clock: in each period of Every one
-// key is made, however many Rotations of the file run, and keys that nothing
-// needs any more are removed. All fields but Logger must be given.
+// Rotation changes the keys of a file by the clock: in each period of Every it makes one
+// key, however many Rotations of the file run, and it removes keys that nothing needs any
+// more. All fields but Logger must be given.
 type Rotation struct {
 	File   File
 	Every  time.Duration // in whole seconds; periods start at multiples of it since 1970
@@ -27,9 +27,9 @@ type Rotation struct {
 	Needs  func(context.Context) ([]string, error)
 	Random io.Reader
 
-	Made    func(Use)       // is told of a key that was made
-	Removed func(id string) // and of one that was removed
-	Logger  *slog.Logger    // is told of failures, which are tried again; nil: discards
+	Made    func(Use)       // called for each new key
+	Removed func(id string) // called for each removed key
+	Logger  *slog.Logger    // for failures, which are tried again; nil: discards
 }
 
 // Run changes the keys until ctx ends, and returns nil.
@@ -54,7 +54,7 @@ func (r *Rotation) Run(ctx context.Context) error {
 	}
 }
 
-// Step makes a key unless the period of now has one, and removes what may go.
+// Step makes a key unless the period of now has one, and removes keys.
 func (r *Rotation) Step(ctx context.Context, now time.Time) error {
 	return errors.Join(r.rotate(ctx, now), r.prune(ctx, now))
 }
@@ -65,7 +65,7 @@ func (r *Rotation) period(t time.Time) time.Time {
 	return time.Unix(t.Unix()-t.Unix()%every, 0)
 }
 
-// due tells whether no key was made in the period of now, nor later.
+// due reports whether no key was made in the period of now or later.
 func (r *Rotation) due(ring *atrest.Keyring, now time.Time) bool {
 	start := r.period(now)
 	return !slices.ContainsFunc(ring.Keys(), func(k atrest.KeyInfo) bool { return !k.CreatedAt.Before(start) })
@@ -97,7 +97,7 @@ func (r *Rotation) prune(ctx context.Context, now time.Time) error {
 		return err
 	}
 	if !slices.ContainsFunc(Uses(ring, now), func(u Use) bool { return u.State == Opening && !u.Stopped.Add(r.Margin).After(now) }) {
-		return nil // and the store is left in peace
+		return nil // without a question to the store
 	}
 	var removed []string
 	err = Edit(ctx, r.File, func(old *atrest.Keyring) (left *atrest.Keyring, err error) {

@@ -24,16 +24,16 @@ const (
 // it in errors and logs, and holds no secret.
 type Source interface {
 	fmt.Stringer
-	// text gives what the source holds: a keyring's JSON, or its base64.
+	// text returns what the source holds: the JSON of a keyring, or its base64.
 	text(ctx context.Context) ([]byte, error)
-	// every is how often to look for a change; 0: there can't be one.
+	// every is how often to read the source again; 0: it can't change.
 	every() time.Duration
 }
 
-// Parse reads what names a source: "file:PATH" or a bare path, "env:NAME", or
-// "command:PROGRAM ARGUMENT...", in which spaces part the words and nothing
-// quotes them. getenv gives the environment's variables. Its errors don't
-// quote what may be a keyring itself.
+// Parse parses the name of a source: "file:PATH" or a path alone, "env:NAME", or
+// "command:PROGRAM ARGUMENT...", where spaces separate the words and there are no
+// quotes. getenv reads an environment variable. Errors don't quote the name, which may
+// be a keyring itself.
 func Parse(name string, getenv func(string) string) (Source, error) {
 	name = strings.TrimSpace(name)
 	if _, err := parse([]byte(name)); err == nil || strings.HasPrefix(name, "{") {
@@ -63,8 +63,8 @@ func Parse(name string, getenv func(string) string) (Source, error) {
 
 var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// Read gives the keyring that a source holds. Its error names the source, and
-// is fs.ErrNotExist where there is no file.
+// Read returns the keyring that a source holds. Its error names the source; a missing
+// file is fs.ErrNotExist.
 func Read(ctx context.Context, s Source) (*atrest.Keyring, error) {
 	_, ring, err := read(ctx, s)
 	return ring, err
@@ -82,8 +82,8 @@ func read(ctx context.Context, s Source) ([]byte, *atrest.Keyring, error) {
 	return text, ring, nil
 }
 
-// parse reads a keyring's JSON, or its base64 in any dress, for places that
-// hold only plain words.
+// parse parses the JSON of a keyring, or its base64 in any alphabet and with any
+// spaces, for places that can't hold JSON.
 func parse(text []byte) (*atrest.Keyring, error) {
 	if b := bytes.TrimSpace(text); len(b) > 0 && b[0] != '{' {
 		b = bytes.TrimRight(bytes.Join(bytes.Fields(b), nil), "=")

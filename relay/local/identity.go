@@ -12,22 +12,22 @@ import (
 	"kubbi-mcp/relay"
 )
 
-// Headers by which the relays of one machine know each other: docs/security.md.
+// Headers with which the relays of one machine recognise each other: docs/security.md.
 const (
-	// headerID is on every answer to /health: the public key of the data directory
-	// whose relay answers.
+	// headerID is on every answer to /health: the public key of the relay's data
+	// directory.
 	headerID = "Kubbi-Relay"
-	// headerChallenge is sent to /health: random bytes.
+	// headerChallenge is on a request to /health: random bytes.
 	headerChallenge = "Kubbi-Relay-Challenge"
-	// headerProof is the answer to it: a signature under the key in headerID of the
-	// challenge and of the address that was asked.
+	// headerProof answers a challenge: a signature of the challenge and of the address
+	// that was asked, with the key in headerID.
 	headerProof = "Kubbi-Relay-Proof"
 )
 
 const challengeBytes = 32
 
-// identity tells the relay of a data directory from all others. It is the same in
-// every process that serves the directory.
+// identity distinguishes the relay of a data directory from all others. Every process
+// that serves the directory has the same.
 type identity struct {
 	public  string // the public key, base64url; not secret
 	private ed25519.PrivateKey
@@ -42,9 +42,9 @@ func newIdentity(apiKey string) identity {
 	return identity{public: base64.RawURLEncoding.EncodeToString(public), private: private}
 }
 
-// mark is what a token ends with that begins with head, 8 bytes of time and 16 random
-// ones, if the relay with that public key made it. So 128 bits of such a token are
-// random.
+// mark is the end of a token that the relay with that public key made. head is the
+// beginning of the token: 8 bytes of time and 16 random bytes. So 128 bits of the token
+// are random.
 func mark(public string, head []byte) (m [8]byte) {
 	h := sha256.New()
 	h.Write([]byte("kubbi-mcp/local/2/mark/" + public + "/"))
@@ -55,15 +55,15 @@ func mark(public string, head []byte) (m [8]byte) {
 
 func (i identity) mark(head []byte) [8]byte { return mark(i.public, head) }
 
-// madeBy tells whether the relay with that public key made a token.
+// madeBy reports whether the relay with that public key made a token.
 func madeBy(public, token string) bool {
 	head, m, ok := relay.SplitToken(token)
 	return ok && m == mark(public, head)
 }
 
-// introduce says who the relay is, and proves it if the request has a challenge;
-// proof tells whether it has.
-func (i identity) introduce(h http.Header, r *http.Request) (proof bool) {
+// introduce writes who the relay is. If the request has a challenge, it proves that and
+// returns true.
+func (i identity) introduce(h http.Header, r *http.Request) (proved bool) {
 	h.Set(headerID, i.public)
 	challenge, err := base64.RawURLEncoding.DecodeString(r.Header.Get(headerChallenge))
 	at, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
@@ -75,9 +75,9 @@ func (i identity) introduce(h http.Header, r *http.Request) (proof bool) {
 	return true
 }
 
-// proven gives the public key in an answer to a challenge that was sent to the
-// address at, and whether the answer proves that the key's owner listens there.
-// Nobody else can pass such an answer on as their own, since it names the address.
+// proven reads the answer to a challenge that was sent to the address at. It returns
+// the public key, and whether the answer proves that the key's owner listens there.
+// Nobody else can use such an answer, because it names the address.
 func proven(h http.Header, challenge []byte, at net.Addr) (public string, ok bool) {
 	public = h.Get(headerID)
 	key, err := base64.RawURLEncoding.Strict().DecodeString(public)

@@ -107,7 +107,7 @@ func TestClaimToken(t *testing.T) {
 }
 
 // Who listens at an address is found out, also where nobody can be reached.
-func TestHolderOf(t *testing.T) {
+func TestListenerAt(t *testing.T) {
 	self, other := newIdentity("kb_self"), newIdentity("kb_other")
 	answer := func(h http.HandlerFunc) string {
 		srv := httptest.NewServer(h)
@@ -119,22 +119,21 @@ func TestHolderOf(t *testing.T) {
 	as := func(i identity) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) { i.introduce(w.Header(), r) }
 	}
-	r := &Relay{}
 	for name, tt := range map[string]struct {
 		addr string
-		want holder
+		want listener
 	}{
 		"nobody":                        {closed.Listener.Addr().String(), nobody},
 		"another machine":               {"192.0.2.1:7117", nobody},
-		"a process of this directory":   {answer(as(self)), ours},
-		"another directory's":           {answer(as(other)), another},
-		"a web server":                  {answer(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") }), stranger},
-		"one that cuts connections off": {answer(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }), stranger},
+		"a process of this directory":   {answer(as(self)), ownProcess},
+		"another directory's":           {answer(as(other)), otherDirectory},
+		"a web server":                  {answer(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") }), otherProgram},
+		"one that cuts connections off": {answer(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }), otherProgram},
 		"a team's relay": {answer(func(w http.ResponseWriter, _ *http.Request) {
 			fmt.Fprint(w, `{"status":"ok","database":"connected","timestamp":"2026-11-29T00:00:00.000Z"}`)
-		}), service},
+		}), otherRelay},
 	} {
-		if got := r.holderOf(t.Context(), tt.addr, self); got != tt.want {
+		if got := listenerAt(t.Context(), tt.addr, self); got != tt.want {
 			t.Errorf("%s: %d, want %d", name, got, tt.want)
 		}
 	}

@@ -6,26 +6,25 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 
+	"kubbi-mcp/internal/origin"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay"
 	"kubbi-mcp/relay/store"
 )
 
-// maxBuffered is how much of an answer is kept before it is handed over as a
-// stream, in bytes.
+// maxBuffered is the longest answer that is handed over whole, in bytes. A longer one
+// is a stream.
 const maxBuffered = 64 << 10
 
-// RoundTripper gives a transport that serves requests to the relay's Origin
-// within this process, by the same handler as over HTTP, and passes all others
-// on to next. The relay opens on the first request; if it can't, the answer is
-// an error in the API's envelope that says why. A producer request without
-// Authorization gets the directory's own API key.
+// RoundTripper makes a transport that serves requests to the relay's Origin within
+// this process, with the same handler as over HTTP. All other requests go to next. The
+// first request opens the relay. If that fails, the answer is an error of the API that
+// says why. A producer request without Authorization gets the directory's own API key.
 func (r *Relay) RoundTripper(next http.RoundTripper) http.RoundTripper {
 	return &transport{relay: r, next: next}
 }
@@ -67,11 +66,12 @@ func (t *transport) serve(w *answer, req *http.Request) {
 		if errors.Is(err, store.ErrUnavailable) {
 			code = api.CodeUnavailable
 		}
-		// The caller is the directory's user, and must know.
+		// The caller is the directory's user, who may read the reason.
 		relay.WriteError(w, code, "the embedded relay can't use its data directory", err.Error())
 		return
 	}
-	in := req.Clone(w.ctx)
+	// A reverse proxy only panics over a cut answer if it believes that a server runs it.
+	in := req.Clone(context.WithValue(w.ctx, http.ServerContextKey, (*http.Server)(nil)))
 	in.RequestURI = req.URL.RequestURI()
 	in.RemoteAddr = inProcessAddr
 	if in.Host == "" {
@@ -81,7 +81,7 @@ func (t *transport) serve(w *answer, req *http.Request) {
 		in.Body = http.NoBody
 	}
 	if in.ContentLength == 0 && in.Body != http.NoBody {
-		in.ContentLength = -1 // to a client 0 means unknown
+		in.ContentLength = -1 // in a client's request 0 means unknown
 	}
 	if in.Header == nil {
 		in.Header = http.Header{}
@@ -92,38 +92,31 @@ func (t *transport) serve(w *answer, req *http.Request) {
 	t.relay.handler.ServeHTTP(w, in)
 	if token := claimToken(in.URL.Path); token != "" && w.status == http.StatusNotFound && w.pipe == nil {
 		w.forget()
-		t.relay.explainUnknown(w.ctx, w, o.self, token)
+		relay.WriteError(w, api.CodeNotFound, "no such kubbi", t.relay.whyUnknown(w.ctx, o.self, token)...)
 	}
 }
 
-// inProcessAddr is where a request of this process comes from. No connection has
-// such an address.
+// inProcessAddr is the remote address of a request from this process. No connection
+// has such an address.
 const inProcessAddr = "in-process"
 
 func inProcess(r *http.Request) bool { return r.RemoteAddr == inProcessAddr }
 
-// owns says whether a URL is of the relay's origin.
+// owns reports whether a URL has the relay's origin.
 func (r *Relay) owns(u *url.URL) bool {
-	if !strings.EqualFold(u.Scheme, "http") {
-		return false
-	}
-	port := u.Port()
-	if port == "" {
-		port = "80"
-	}
-	return net.JoinHostPort(strings.ToLower(u.Hostname()), port) == r.addr
+	o, err := origin.FromURL(u)
+	return err == nil && o == r.origin
 }
 
-// answer is the http.ResponseWriter of one call, and hands what is written to
-// the client: a short answer whole, a longer one as a stream that the handler
-// waits for the client to read.
+// answer is the http.ResponseWriter of one call. It hands a short answer to the client
+// whole. A longer answer is a stream, and the handler waits for the client to read it.
 type answer struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	req    *http.Request
 	ready  chan result // gets one result
 
-	// For the handler's goroutine alone.
+	// Only the handler's goroutine uses these.
 	header http.Header
 	status int
 	sent   http.Header // header as it was when the status was written
@@ -166,7 +159,7 @@ func (w *answer) Write(b []byte) (int, error) {
 	return w.pipe.Write(b)
 }
 
-// forget takes back an answer of which nothing was handed over.
+// forget drops an answer of which nothing was handed over.
 func (w *answer) forget() {
 	w.status, w.sent, w.buf = 0, nil, nil
 	w.header.Del("Content-Length")
@@ -182,12 +175,12 @@ func (w *answer) finish(panicked any) {
 		w.ready <- result{err: io.ErrUnexpectedEOF}
 	case panicked == nil:
 		w.pipe.Close()
-	case w.ctx.Err() != nil: // that is why it panicked
+	case w.ctx.Err() != nil: // the reason of the panic
 		w.pipe.CloseWithError(w.ctx.Err())
 	default:
 		w.pipe.CloseWithError(io.ErrUnexpectedEOF)
 	}
-	w.cancel() // what the pipe was closed with first stays
+	w.cancel() // the pipe keeps its first error
 }
 
 func (w *answer) response(body io.ReadCloser, length int64) *http.Response {
@@ -202,16 +195,15 @@ func (w *answer) response(body io.ReadCloser, length int64) *http.Response {
 	}
 }
 
-// wait gives the answer once it is whole or has become a stream. To a request
-// that has been cancelled there is none: what the handler made of a body that
-// ended early is nobody's business.
+// wait returns the answer once it is whole or a stream. A cancelled request gets no
+// answer, whatever the handler wrote about a body that ended early.
 func (w *answer) wait() (*http.Response, error) {
 	r := result{err: ErrClosed}
 	select {
 	case r = <-w.ready:
 	case <-w.ctx.Done():
 		select {
-		case r = <-w.ready: // finish cancels as well
+		case r = <-w.ready: // finish cancels too
 		default:
 		}
 	}

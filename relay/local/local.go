@@ -1,15 +1,19 @@
 // Package local is the embedded relay of a data directory: a relay.Relay over
-// SQLite, its master keys and its own API key, made on first use and shared by
-// every process that is given the same directory.
+// SQLite, with its master keys and its own API key. It is made on first use, and all
+// processes with the same directory share it.
 //
 // The directory is 0700 and holds these files, each 0600:
 //
-//	keyring.json  the master keys (atrest.Keyring); its .lock file stands beside it once they were changed
-//	kubbi.db      the SQLite store; its -wal, -shm, lock and slots files and the folder kubbi.bodies stand beside it
+//	keyring.json  the master keys (atrest.Keyring), and a .lock file once they were changed
+//	kubbi.db      the SQLite store, with -wal, -shm, lock and slots files and the folder kubbi.bodies
 //	api-key       the API key that RoundTripper adds to producer requests
 //
-// Nothing that may hold or open a payload is ever made anew over what was lost:
-// a store without its master key is an error that says what to do.
+// Nothing that may hold or open a payload is replaced when it is lost: a store without
+// its master key is an error that says what to do.
+//
+// One process listens at the address of claim URLs and takes them over from a process
+// that ends: listen.go. Relays of other data directories on this machine pass claim
+// URLs on to each other: neighbours.go and identity.go.
 package local
 
 import (
@@ -19,31 +23,28 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
-	"net/netip"
-	"net/url"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"kubbi-mcp/internal/origin"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay"
 )
 
-// Owner owns every kubbi that is made with the directory's own API key, also
-// after that key was lost and another one was made.
+// Owner owns every kubbi that is made with the directory's own API key, and keeps them
+// if the key is lost and another one is made.
 const Owner = "local"
 
-// Config is what a local relay needs. Dir and Origin must be given; the rest is
-// as in relay.Config.
+// Config configures a local relay. Dir and Origin are required; the fields without
+// comments are those of relay.Config.
 type Config struct {
-	Dir    string // made if it is not there
+	Dir    string // made if it does not exist
 	Origin string // http on a loopback address with a port, as http://127.0.0.1:7117
 
-	// TrustAddress says that whoever listens at Origin may be asked for what was not
-	// made here, if it is a relay of any kind.
+	// TrustAddress allows to ask any relay that listens at Origin for claim URLs that
+	// were not made here.
 	TrustAddress bool
 
 	Limits     api.Limits
@@ -62,29 +63,35 @@ var ErrClosed = errors.New("local relay is closed")
 // and may be used by many goroutines.
 type Relay struct {
 	cfg     Config
+	origin  origin.Origin
 	addr    string // host:port of Origin
 	handler http.Handler
 	life    context.Context // ends with Close
 	end     context.CancelFunc
 
-	meeting chan struct{} // bounds how many look for a neighbour at once
-	alone   atomic.Bool   // another program has the address: see Reach
+	searching   chan struct{} // bounds the searches for a neighbour
+	unreachable atomic.Bool   // by curl and browsers: see Reach
 
 	opening chan struct{} // holds a token while nobody opens or closes
 	mu      sync.Mutex    // guards the fields below
-	open    *opened       // nil: not yet, or closed
+	open    *dataDir      // nil: not yet, or closed
 	closed  bool
 	calls   sync.WaitGroup // requests that are being served
 }
 
-// New makes a relay. A fault in cfg is an error; the disk is not touched.
+// New makes a relay. A fault in cfg is an error. The disk is not touched.
 func New(cfg Config) (*Relay, error) {
 	if cfg.Dir == "" {
 		return nil, errors.New("local relay needs a data directory")
 	}
-	u, err := parseOrigin(cfg.Origin)
-	if err != nil {
-		return nil, err
+	o, err := origin.Parse(cfg.Origin)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("origin %q of the local relay is not of the form http://127.0.0.1:7117: it %w", cfg.Origin, err)
+	case o.Scheme() != "http":
+		return nil, fmt.Errorf("origin %q of the local relay is not of the form http://127.0.0.1:7117", cfg.Origin)
+	case !o.Loopback():
+		return nil, fmt.Errorf("origin %q of the local relay is not a loopback address; to serve others, run a team relay instead", cfg.Origin)
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -95,55 +102,22 @@ func New(cfg Config) (*Relay, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	cfg.Origin = u.Scheme + "://" + u.Host
-	r := &Relay{cfg: cfg, addr: u.Host, opening: make(chan struct{}, 1), meeting: make(chan struct{}, maxMeeting)}
+	r := &Relay{cfg: cfg, origin: o, addr: o.Address(), opening: make(chan struct{}, 1), searching: make(chan struct{}, maxSearches)}
 	r.life, r.end = context.WithCancel(context.Background())
 	r.opening <- struct{}{}
 	r.handler = onlyLoopback(http.HandlerFunc(r.serve))
 	return r, nil
 }
 
-// parseOrigin checks that an origin is http on a loopback address, and gives
-// it with its host in lower case and its port spelt out.
-func parseOrigin(origin string) (*url.URL, error) {
-	u, err := url.Parse(origin)
-	if err != nil || u.Scheme != "http" || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" ||
-		u.RawQuery != "" || u.Fragment != "" {
-		return nil, fmt.Errorf("origin %q of the local relay is not of the form http://127.0.0.1:7117", origin)
-	}
-	if !isLoopback(u.Hostname()) {
-		return nil, fmt.Errorf("origin %q of the local relay is not a loopback address; to serve others, run a team relay instead", origin)
-	}
-	port := u.Port()
-	if port == "" {
-		port = "80"
-	}
-	if port == "0" {
-		return nil, fmt.Errorf("origin %q of the local relay must name its port", origin)
-	}
-	u.Host = net.JoinHostPort(strings.ToLower(u.Hostname()), port)
-	return u, nil
-}
-
-// isLoopback says whether a host name means this machine, whatever a DNS
-// server says.
-func isLoopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	a, err := netip.ParseAddr(host)
-	return err == nil && a.Unmap().IsLoopback()
-}
-
-// Open makes or opens the directory, its keyring, store and API key. It is
-// needed only to learn early of an error: first use opens too. Calls after the
-// first that succeeded do nothing; after one that failed, the next tries again.
+// Open opens the directory, its keyring, store and API key, or makes them. The first
+// use does that too: call Open only to see an error early. Once it has succeeded, it
+// does nothing; after a failure the next call tries again.
 func (r *Relay) Open(ctx context.Context) error {
 	_, err := r.opened(ctx)
 	return err
 }
 
-func (r *Relay) opened(ctx context.Context) (*opened, error) {
+func (r *Relay) opened(ctx context.Context) (*dataDir, error) {
 	if o, err := r.current(); o != nil || err != nil {
 		return o, err
 	}
@@ -168,7 +142,7 @@ func (r *Relay) opened(ctx context.Context) (*opened, error) {
 	return o, nil
 }
 
-func (r *Relay) current() (*opened, error) {
+func (r *Relay) current() (*dataDir, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
@@ -177,7 +151,7 @@ func (r *Relay) current() (*opened, error) {
 	return r.open, nil
 }
 
-// APIKey gives the directory's own API key, opening it if need be.
+// APIKey returns the directory's own API key. It opens the directory if necessary.
 func (r *Relay) APIKey(ctx context.Context) (string, error) {
 	o, err := r.opened(ctx)
 	if err != nil {
@@ -186,9 +160,9 @@ func (r *Relay) APIKey(ctx context.Context) (string, error) {
 	return o.apiKey, nil
 }
 
-// CallerKey gives the API key of one of several who share the directory, each
-// under a name of their own, and who see nothing of each other's kubbis. The
-// name keeps its kubbis even when the directory's own key is lost.
+// CallerKey returns the API key of one of several callers who share the directory.
+// Each has a name of its own and sees only its own kubbis, which it keeps even if the
+// directory's own key is lost.
 func (r *Relay) CallerKey(ctx context.Context, name string) (string, error) {
 	o, err := r.opened(ctx)
 	if err != nil {
@@ -197,7 +171,7 @@ func (r *Relay) CallerKey(ctx context.Context, name string) (string, error) {
 	return o.callerKey(ctx, name, r.cfg.Now())
 }
 
-// Sweep does what time has brought at once, rather than when it is due.
+// Sweep sweeps the store now.
 func (r *Relay) Sweep(ctx context.Context) error {
 	o, err := r.opened(ctx)
 	if err != nil {
@@ -207,9 +181,9 @@ func (r *Relay) Sweep(ctx context.Context) error {
 	return err
 }
 
-// Handler serves the relay, opening it on first use. It answers only requests
-// whose Host is a loopback name, so that a web page can't reach it by pointing
-// a DNS name of its own at this machine.
+// Handler serves the relay and opens it on first use. It answers only requests whose
+// Host is a loopback name. So a web page can't reach it with a DNS name of its own that
+// points to this machine.
 func (r *Relay) Handler() http.Handler { return r.handler }
 
 func (r *Relay) serve(w http.ResponseWriter, req *http.Request) {
@@ -228,7 +202,7 @@ func (r *Relay) serve(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	if req.URL.Path == api.PathHealth && o.self.introduce(w.Header(), req) {
-		w.WriteHeader(http.StatusNoContent) // who asks for a proof has no interest in the store
+		w.WriteHeader(http.StatusNoContent) // a challenge does not ask about the store
 		return
 	}
 	if o.relay.FromOtherSite(req) || !r.forward(w, req, o.self) {
@@ -236,7 +210,7 @@ func (r *Relay) serve(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// begin counts a request in; false means that the relay is closed.
+// begin counts a request that starts. It returns false if the relay is closed.
 func (r *Relay) begin() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -247,7 +221,7 @@ func (r *Relay) begin() bool {
 	return true
 }
 
-// joined gives a context that ends with ctx and with Close.
+// joined makes a context that ends with ctx and with Close.
 func (r *Relay) joined(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(r.life, cancel)
@@ -256,11 +230,7 @@ func (r *Relay) joined(ctx context.Context) (context.Context, context.CancelFunc
 
 func onlyLoopback(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host := r.Host
-		if h, _, err := net.SplitHostPort(host); err == nil {
-			host = h
-		}
-		if !isLoopback(strings.Trim(host, "[]")) {
+		if o, err := origin.New("http", r.Host); err != nil || !o.Loopback() {
 			relay.WriteError(w, api.CodeNotFound, "this relay answers only at a loopback address")
 			return
 		}
@@ -268,11 +238,11 @@ func onlyLoopback(next http.Handler) http.Handler {
 	})
 }
 
-// Close cancels the requests that are being served, waits for them, stops
-// sweeping, and closes the store. Calls after it fail with ErrClosed; closing twice is no
-// error. End Serve first.
+// Close cancels the requests that are being served, waits for them, stops sweeping,
+// and closes the store. Later calls fail with ErrClosed; a second Close is no error.
+// End Serve first.
 func (r *Relay) Close() error {
-	r.end() // of an Open that is under way, too
+	r.end() // also ends an Open that is running
 	<-r.opening
 	defer func() { r.opening <- struct{}{} }()
 	r.mu.Lock()

@@ -256,7 +256,7 @@ func TestNewRefuses(t *testing.T) {
 		"a host":       {local.Config{Dir: "x", Origin: "http://relay.test:1"}, "team relay"},
 		"every host":   {local.Config{Dir: "x", Origin: "http://0.0.0.0:1"}, "team relay"},
 		"private":      {local.Config{Dir: "x", Origin: "http://192.168.1.1:1"}, "team relay"},
-		"port 0":       {local.Config{Dir: "x", Origin: "http://127.0.0.1:0"}, "name its port"},
+		"port 0":       {local.Config{Dir: "x", Origin: "http://127.0.0.1:0"}, "invalid port"},
 	} {
 		if _, err := local.New(tc.cfg); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: %v", name, err)

@@ -42,7 +42,7 @@ func FuzzPages(f *testing.F) {
 			*s = strings.ToValidUTF8(*s, "?") // as JSON is
 		}
 		item := Item{Name: name, ContentType: contentType, Role: role, Data: data}
-		opened := Opened{Package: !single, Items: []Item{item, {Name: "b", ContentType: "text/plain"}}, CreatedAt: now, ExpiresAt: now}
+		opened := Payload{Package: !single, Items: []Item{item, {Name: "b", ContentType: "text/plain"}}, CreatedAt: now, ExpiresAt: now}
 		if single || filename.Fault(name, 255) != "" { // a zip holds names that the API allows
 			opened.Items = opened.Items[:1]
 		}
@@ -107,7 +107,7 @@ func checkPage(t *testing.T, p interface{ Write(io.Writer) error }, k *Kubbi, fi
 		}
 		return
 	}
-	o := p.(Opened)
+	o := p.(Payload)
 	if len(scripts) > 0 || len(heads) != len(o.Items) || !slices.Contains(saved, string(first.Data)) {
 		t.Fatalf("the page has %d scripts, %d items, and saves %q", len(scripts), len(heads), saved)
 	}

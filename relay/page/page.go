@@ -1,11 +1,12 @@
-// Package page writes what a person sees who opens a claim URL in a browser:
-// what was sent, the payload after the button was pressed, or why there is
-// nothing. It writes HTML and knows nothing of a relay.
+// Package page writes the claim page: what people see who open a claim URL in a
+// browser. A [Preview] says what was sent, a [Payload] shows it after the button was
+// pressed, and a [Problem] says why there is nothing. The package writes HTML and knows
+// nothing about the relay.
 //
-// A payload is somebody else's, and may be made to deceive: it is shown as text
-// or as a raster image and never as HTML, characters that can't be seen or that
-// turn others around are made visible, and a policy forbids every script and
-// style but the page's own two, known by their hashes.
+// A payload comes from somebody else and may try to deceive. It is shown as text or as
+// a raster image, never as HTML. Characters that are invisible or reverse the text
+// around them are made visible. A Content-Security-Policy forbids every script and style
+// except the page's own, which it knows by their hashes.
 package page
 
 import (
@@ -19,11 +20,11 @@ import (
 	"time"
 )
 
-// MaxShown is up to how many bytes a payload is shown on a page without
-// scripts. A larger one is better sent to be saved.
+// MaxShown is the largest payload that a page without scripts shows, in bytes. A larger
+// one is sent as a file to save.
 const MaxShown = 4 << 20
 
-// Kubbi is what an inspect knows of one.
+// Kubbi is what an inspect tells about a kubbi.
 type Kubbi struct {
 	Package     bool
 	ContentType string // single content
@@ -40,30 +41,30 @@ type File struct {
 	Size                    int64
 }
 
-// Seal is what the metadata says of a kubbi that only its claim URL opens.
+// Seal is what the metadata tells about a kubbi that only its claim URL opens.
 type Seal struct {
 	Version int
 	KID     string
 }
 
-// Preview is a page with the button. Showing it counts as nothing.
+// Preview is the page with the button. Showing it is no retrieval.
 type Preview struct {
 	Kubbi
-	Claim string    // where the form is posted to
-	Key   string    // makes the claim idempotent; new for each page
-	Now   time.Time // the relay's
+	Claim string    // path that the form is posted to
+	Key   string    // idempotency key of the claim; new for each page
+	Now   time.Time // by the relay's clock
 }
 
-// Left is how many milliseconds are left.
+// Left is how long the kubbi can be claimed, in milliseconds.
 func (p Preview) Left() int64 { return max(0, p.ExpiresAt.Sub(p.Now).Milliseconds()) }
 
-// Large says whether a claim without scripts is answered with a file.
+// Large reports whether a claim without scripts is answered with a file.
 func (p Preview) Large() bool { return p.Size > MaxShown }
 
 // Write writes the page.
 func (p Preview) Write(w io.Writer) error { return pages.ExecuteTemplate(w, "preview", p) }
 
-// SetHeaders sets what goes with the page.
+// SetHeaders sets the headers of the page.
 func (p Preview) SetHeaders(h http.Header) {
 	setHeaders(h, "script-src "+hashOf(script)+"; img-src data: blob:; connect-src 'self'; form-action 'self'")
 }
@@ -92,17 +93,16 @@ var files embed.FS
 var (
 	style  = asset("style.css")
 	icon   = asset("icon.svg")
-	script = asset("script/words.js", "script/json.js", "script/show.js", "script/zip.js", "script/sealed.js", "script/claim.js")
+	script = asset("script/format.js", "script/json.js", "script/show.js", "script/zip.js", "script/sealed.js", "script/claim.js")
 	pages  = template.Must(template.New("").Funcs(template.FuncMap{
 		"style":  func() template.CSS { return template.CSS(style) },
 		"script": func() template.JS { return template.JS(script) },
 		"icon":   func() template.URL { return dataURL("image/svg+xml", []byte(icon)) },
-		"bytes":  bytesOf, "when": when, "times": times, "kind": kind, "visible": visible, "plural": plural, "number": func(n *int) int { return *n },
+		"bytes":  formatSize, "when": formatTime, "times": formatTimes, "kind": formatType, "visible": visible, "plural": plural, "number": func(n *int) int { return *n },
 	}).ParseFS(files, "*.html"))
 )
 
-// asset gives embedded files as one. That they are there is known when the
-// program is built.
+// asset joins embedded files, which exist since the program was built.
 func asset(names ...string) string {
 	var b strings.Builder
 	for _, name := range names {

@@ -75,7 +75,7 @@ func TestProblemWords(t *testing.T) {
 	for reason := Unknown; reason <= Failed; reason++ {
 		p := Problem{Reason: reason, Back: "/r/<x>", Retry: 1500 * time.Millisecond}
 		got := written(t, p, 0)
-		w := p.Words()
+		w := p.Text()
 		if w.Title == "" || w.Lead == "" || w.Advice == "" || seen[w.Title] || !strings.Contains(got, w.Lead) || !strings.Contains(got, "in 2 seconds.") || !strings.Contains(got, `href="/r/%3cx%3e"`) {
 			t.Errorf("reason %d: %q", reason, got)
 		}
@@ -86,7 +86,7 @@ func TestProblemWords(t *testing.T) {
 // TestHostile: nothing of a payload becomes a part of the page.
 func TestHostile(t *testing.T) {
 	const evil = "</pre></style></script><script>alert(1)</script><img src=x onerror=alert(1)>\u202e\u2066\u0000\u009b\U000e0041\r\n\r"
-	o := Opened{Package: true, CreatedAt: now, ExpiresAt: now, Items: []Item{
+	o := Payload{Package: true, CreatedAt: now, ExpiresAt: now, Items: []Item{
 		{Name: evil, ContentType: "text/" + evil, Role: evil, Data: []byte(evil)},
 		{Name: "a.json", ContentType: "application/json", Data: []byte(`{"</li><b>\u202e":"<b>","` + "\u202e" + `":[` + strings.Repeat("1,", 30) + `1]}`)},
 		{Name: "a.svg", ContentType: "image/svg+xml", Data: []byte("<svg/>")},

@@ -9,29 +9,29 @@ import (
 // Problem is a page without a payload.
 type Problem struct {
 	Reason Reason
-	Back   string        // the claim page; "": there is no way back
-	Retry  time.Duration // when another attempt may do better; 0: nobody knows
+	Back   string        // path of the claim page; "": no link to it
+	Retry  time.Duration // when to try again; 0: unknown
 }
 
-// Reason is why there is nothing to see.
+// Reason is why there is no payload.
 type Reason int
 
 // The reasons.
 const (
 	Unknown     Reason = iota // no such kubbi
-	Expired                   // its time has passed
+	Expired                   // its TTL has passed
 	Burned                    // retrieved as often as it may be
-	Deleted                   // taken back
-	Refused                   // the request is not as a browser sends it from our page
+	Deleted                   // by its producer
+	Refused                   // the request does not come from our page
 	TooMany                   // guesses
-	Unavailable               // another attempt may do better
-	Failed                    // the relay's fault
+	Unavailable               // try again
+	Failed                    // a fault of the relay
 )
 
-// words are what a page says of a reason.
-type words struct{ Title, Lead, Advice string }
+// problemText is what the page says about a reason.
+type problemText struct{ Title, Lead, Advice string }
 
-var reasons = map[Reason]words{
+var problemTexts = map[Reason]problemText{
 	Unknown: {"There is nothing here", "This link leads to nothing that is kept here.",
 		"It may be incomplete or mistyped, or it ended so long ago that nobody remembers it. Compare it with the one you were sent, to the last character."},
 	Expired: {"Too late", "The time for this link has passed, and what was sent has been erased.",
@@ -50,8 +50,8 @@ var reasons = map[Reason]words{
 		"Try again. If it stays like this, tell the sender."},
 }
 
-// Words are what the page says.
-func (p Problem) Words() words { return reasons[p.Reason] }
+// Text is what the page says.
+func (p Problem) Text() problemText { return problemTexts[p.Reason] }
 
 // Seconds is Retry in whole seconds.
 func (p Problem) Seconds() int { return int((p.Retry + time.Second - 1) / time.Second) }
@@ -59,5 +59,5 @@ func (p Problem) Seconds() int { return int((p.Retry + time.Second - 1) / time.S
 // Write writes the page.
 func (p Problem) Write(w io.Writer) error { return pages.ExecuteTemplate(w, "problem", p) }
 
-// SetHeaders sets what goes with the page.
+// SetHeaders sets the headers of the page.
 func (p Problem) SetHeaders(h http.Header) { setHeaders(h, "img-src data:; form-action 'none'") }

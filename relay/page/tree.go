@@ -7,27 +7,27 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Bounds of a tree that is shown. What is beyond them is shown as text alone.
+// Limits of a tree that is shown. A larger one is shown only as text.
 const (
 	maxDepth = 64
 	maxNodes = 5000
 )
 
-// Node is a JSON value in a tree. The order of its members is kept, and its
-// numbers and strings stand there as they were written.
+// Node is a JSON value in a tree. Members keep their order, and numbers and strings
+// are shown as they were written.
 type Node struct {
-	Named bool   // it stands in another one, under Key
-	Key   string // an object's member, or a place from 0 in an array
-	Index bool   // Key is a place
+	Named bool   // it has a Key in the node above
+	Key   string // name of an object's member, or index in an array
+	Index bool   // Key is an index
 	Kind  string // object, array, string, number, literal
 	Text  string // of a plain value
 	Nodes []*Node
 }
 
-// Open says whether the node is shown open.
+// Open reports whether the node is shown open.
 func (n *Node) Open() bool { return len(n.Nodes) <= 20 }
 
-// treeOf gives nil for what is no tree, or too large a one.
+// treeOf returns nil if data is no object or array, or too large.
 func treeOf(data []byte) *Node {
 	d := jsontext.NewDecoder(bytes.NewReader(data), jsontext.AllowDuplicateNames(true))
 	left := maxNodes

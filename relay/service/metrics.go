@@ -14,8 +14,8 @@ import (
 	"kubbi-mcp/relay/webhook"
 )
 
-// metrics counts what a relay does, for Prometheus. No label holds anything
-// that came from outside. It is the relay's Observer.
+// metrics counts what a relay does, for Prometheus. It is the relay's Observer. No label
+// holds anything that came from outside.
 type metrics struct {
 	requests  *prometheus.CounterVec
 	durations *prometheus.HistogramVec
@@ -29,19 +29,18 @@ type metrics struct {
 	handler   http.Handler
 }
 
-// Bounds of reading the metrics.
+// Limits for those who read the metrics.
 const (
-	maxScrapes     = 4
-	scrapePatience = 10 * time.Second
+	maxScrapes    = 4
+	scrapeTimeout = 10 * time.Second
 )
 
-// What is refused before the relay sees it.
+// What is refused before the relay gets it.
 const (
 	refusedRequest    = "too_many_requests"
 	refusedConnection = "too_many_connections"
 )
 
-// newMetrics makes metrics that start at zero.
 func newMetrics(version string, db store.Store) *metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
@@ -65,20 +64,20 @@ func newMetrics(version string, db store.Store) *metrics {
 		swept:    counter("kubbi_relay_swept_total", "What sweeps did: kubbis expired, payloads wiped after a last grace, tombstones removed.", "what"),
 		receipts: counter("kubbi_relay_receipts_total", "Attempts to deliver a webhook receipt.", "outcome"),
 	}
-	m.zero()
+	m.startAtZero()
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "kubbi_relay_build_info", Help: "1, with the version that runs."}, []string{"version"})
 	build.WithLabelValues(version).Set(1)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister( // panics if two had one name
 		m.requests, m.durations, m.answers, m.refused, m.failures, m.sweeps, m.sweeping, m.swept, m.receipts, build,
-		newContents(db),
+		newStoreCollector(db),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	m.handler = promhttp.HandlerFor(registry, promhttp.HandlerOpts{
-		ErrorHandling:       promhttp.ContinueOnError, // a store that is down is no reason to tell nothing
+		ErrorHandling:       promhttp.ContinueOnError, // the other metrics count although the store is down
 		MaxRequestsInFlight: maxScrapes,
-		Timeout:             scrapePatience,
+		Timeout:             scrapeTimeout,
 	})
 	return m
 }
@@ -90,8 +89,8 @@ const (
 	sweptRemoved = "removed"
 )
 
-// zero makes what is likely to be counted, so that a first one shows as a rise.
-func (m *metrics) zero() {
+// startAtZero makes the counters, so that the first event shows as a rise.
+func (m *metrics) startAtZero() {
 	outcomes := []string{relay.OutcomeOK, relay.OutcomeAborted}
 	for code := range api.Statuses {
 		outcomes = append(outcomes, string(code))

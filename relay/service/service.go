@@ -1,12 +1,12 @@
-// Package service serves a relay to a team: TLS, limits on connections and
-// slow clients, probes, metrics, and an end that cuts no request short.
+// Package service serves a relay to a team. It adds TLS, limits for connections and
+// slow clients, probes, metrics, and a stop that cuts no request short.
 //
 //	GET /livez   the process answers
-//	GET /readyz  it should be sent requests: the store answers, its clock and this
-//	             machine's agree within a second, the keyring has every key
-//	             that the store needs, and it is not about to stop
-//	/metrics     for Prometheus, and both probes: only on a listener of their own
-//	the rest     is the relay's
+//	GET /readyz  the process should get requests: the store answers, its clock and this
+//	             machine's clock agree within a second, the keyring has every key that
+//	             the store needs, and the process is not about to stop
+//	/metrics     for Prometheus; on a listener of its own, with both probes
+//	all others   go to the relay
 package service
 
 import (
@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
@@ -27,27 +28,26 @@ import (
 	"kubbi-mcp/relay"
 )
 
-// Config is what a service needs. Relay, without an Observer, and Keyring must
-// be given.
+// Config configures a service. Relay and Keyring are required.
 type Config struct {
-	Relay       relay.Config
-	Keyring     *keyring.Live                                        // Relay.Keyring is this one
+	Relay       relay.Config                                         // the service sets Keyring and Observer
+	Keyring     *keyring.Live                                        // also the relay's
 	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error) // nil: plain HTTP
 	Version     string                                               // for the metrics
 	Limits      Limits
 }
 
-// Limits bounds what clients may take. A zero field has the default.
+// Limits bounds what clients may use. A zero field has the default.
 type Limits struct {
-	Connections int           // open at once; 4,096
-	PerAddress  int           // of these, of one address or IPv6 /64 that is no trusted proxy; a quarter: see share.Of
-	Requests    int           // running at once; 512, a quarter of one address, as of connections
-	Header      time.Duration // until a request's headers are there; 10 s
-	Stall       time.Duration // for a body or an answer, beside what it takes at MinRate; 30 s
-	MinRate     int           // bytes in a second that a client must read or write at least, on average; 4 KiB
+	Connections int           // open at the same time; 4,096
+	PerAddress  int           // of these, from one address or IPv6 /64 that is no trusted proxy; a quarter: see share.Of
+	Requests    int           // running at the same time; 512, and a quarter from one address, like connections
+	Header      time.Duration // for the headers of a request; 10 s
+	Stall       time.Duration // for a body or an answer, in addition to its time at MinRate; 30 s
+	MinRate     int           // bytes in a second that a client must read or write on average; 4 KiB
 	Idle        time.Duration // of a connection between requests; 1 min
-	LameDuck    time.Duration // in which a stopped service still takes requests, if somebody asks whether it is ready; 5 s
-	Drain       time.Duration // for running requests to end by themselves after that; 10 s
+	LameDuck    time.Duration // in which a stopped service still takes requests, if anybody watches /readyz; 5 s
+	Drain       time.Duration // for running requests to end after that; 10 s
 }
 
 func (l Limits) withDefaults() Limits {
@@ -72,21 +72,21 @@ func set[T int | time.Duration](v *T, to T) {
 const (
 	maxHeaderBytes = 32 << 10
 	maxStreams     = 100         // of an HTTP/2 connection
-	lastWords      = time.Second // for what is cancelled at the end to say so to its client
+	cancelTime     = time.Second // for cancelled requests to answer their clients
 )
 
 // Service is a relay that can be served.
 type Service struct {
-	cfg     Config
-	log     *slog.Logger
-	relay   *relay.Relay
-	metrics *metrics
-	health  health
-	running chan struct{} // holds a token for each running request
-	handler http.Handler
+	cfg       Config
+	log       *slog.Logger
+	relay     *relay.Relay
+	metrics   *metrics
+	readiness *readinessProbe
+	running   chan struct{} // holds a token for each running request
+	handler   http.Handler
 }
 
-// New makes a service. It opens nothing and listens nowhere.
+// New makes a service. It opens and listens to nothing.
 func New(cfg Config) (*Service, error) {
 	cfg.Limits = cfg.Limits.withDefaults()
 	if cfg.Relay.Logger == nil {
@@ -97,7 +97,7 @@ func New(cfg Config) (*Service, error) {
 	}
 	s := &Service{cfg: cfg, log: cfg.Relay.Logger, running: make(chan struct{}, cfg.Limits.Requests)}
 	s.metrics = newMetrics(cfg.Version, cfg.Relay.Store)
-	s.health = health{store: cfg.Relay.Store, keyring: cfg.Keyring, log: s.log}
+	s.readiness = newReadinessProbe(cfg.Relay.Store, cfg.Keyring, s.log)
 	cfg.Relay.Keyring, cfg.Relay.Observer = cfg.Keyring, s.metrics
 	cfg.Relay.Store = s.metrics.counting(cfg.Relay.Store)
 	if cfg.Relay.Notify != nil {
@@ -110,18 +110,17 @@ func New(cfg Config) (*Service, error) {
 		return nil, err
 	}
 	mux, limited := http.NewServeMux(), s.limited(s.relay)
-	s.probes(mux)
+	s.addProbes(mux)
 	mux.Handle("/", limited)
-	s.handler = paced{next: onlyClean(mux, limited), stall: cfg.Limits.Stall, rate: cfg.Limits.MinRate}
+	s.handler = deadlines{next: onlyClean(mux, limited), stall: cfg.Limits.Stall, rate: cfg.Limits.MinRate}
 	return s, nil
 }
 
-// Serve serves clients on l, and metrics and probes on scrape unless that is
-// nil, until ctx ends. Then it says on /readyz that it stops, goes on for
-// Limits.LameDuck if somebody has asked there, takes no new connections, lets
-// running requests end for Limits.Drain, and cancels the rest. It returns nil
-// after that, when nothing of it runs any more, and closes the listeners in any
-// case.
+// Serve serves clients on l, and metrics and probes on scrape unless that is nil, until
+// ctx ends. Then it stops in steps: /readyz says so, for Limits.LameDuck if anybody
+// watches it; new connections are refused; running requests have Limits.Drain to end;
+// the rest is cancelled. Serve returns nil when nothing of it runs any more. It always
+// closes the listeners.
 func (s *Service) Serve(ctx context.Context, l, scrape net.Listener) error {
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
@@ -129,7 +128,7 @@ func (s *Service) Serve(ctx context.Context, l, scrape net.Listener) error {
 	defer working.Wait()
 	defer end()
 	for _, run := range []func(context.Context) error{s.relay.Run, s.cfg.Keyring.Run} {
-		working.Go(func() { _ = run(life) }) // nil, at the end of life
+		working.Go(func() { _ = run(life) }) // returns nil when life ends
 	}
 	failed := make(chan error, 2)
 	var serving sync.WaitGroup
@@ -153,7 +152,7 @@ func (s *Service) Serve(ctx context.Context, l, scrape net.Listener) error {
 		serve(own, scrape, false)
 	}
 	srv := s.clientServer(life)
-	// A trusted proxy has no share of its own, since everybody comes through it.
+	// A trusted proxy has no limit of its own, because many clients share it.
 	clients := share.NewListener(l, share.Config{
 		Most: s.cfg.Limits.Connections, PerSource: s.cfg.Limits.PerAddress,
 		Source: s.cfg.Relay.TrustedProxies.Source, Refused: s.metrics.refusedConnection,
@@ -164,10 +163,39 @@ func (s *Service) Serve(ctx context.Context, l, scrape net.Listener) error {
 	case err = <-failed:
 		err = fmt.Errorf("serve relay: %w", err)
 	case <-ctx.Done():
-		s.lameDuck(failed)
+		s.announceStop(failed)
 	}
 	s.drain(srv, end)
 	return err
+}
+
+// limited bounds the requests that run at the same time, in all and from one address.
+// Other requests are told to try again, which every client of the API does by itself.
+func (s *Service) limited(next http.Handler) http.Handler {
+	shares := share.NewCounter(share.Of(s.cfg.Limits.Requests))
+	proxies := s.cfg.Relay.TrustedProxies
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		source := proxies.SourceOf(r)
+		if !shares.Take(source) {
+			s.refuseRequest(w)
+			return
+		}
+		defer shares.Give(source)
+		select {
+		case s.running <- struct{}{}:
+			defer func() { <-s.running }()
+			next.ServeHTTP(w, r)
+		default:
+			s.refuseRequest(w)
+		}
+	})
+}
+
+func (s *Service) refuseRequest(w http.ResponseWriter) {
+	s.metrics.refused.WithLabelValues(refusedRequest).Inc()
+	w.Header().Set("Retry-After", strconv.Itoa(1))
+	w.Header().Set("Cache-Control", "no-store")
+	relay.WriteError(w, api.CodeUnavailable, "the relay has too much to do right now; try again")
 }
 
 func (s *Service) clientServer(life context.Context) *http.Server {
@@ -186,17 +214,17 @@ func (s *Service) clientServer(life context.Context) *http.Server {
 	return srv
 }
 
-// scrapeServer serves metrics and probes, to those who read them alone.
+// scrapeServer serves metrics and probes, and nothing else.
 func (s *Service) scrapeServer(life context.Context) *http.Server {
 	mux := http.NewServeMux()
-	s.probes(mux)
+	s.addProbes(mux)
 	mux.Handle("GET /metrics", s.metrics.handler)
 	mux.HandleFunc("/", noSuchPath)
 	return &http.Server{
 		Handler:           onlyClean(mux, http.HandlerFunc(noSuchPath)),
 		ReadHeaderTimeout: s.cfg.Limits.Header,
 		ReadTimeout:       s.cfg.Limits.Header,
-		WriteTimeout:      2 * scrapePatience,
+		WriteTimeout:      2 * scrapeTimeout,
 		IdleTimeout:       s.cfg.Limits.Idle,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
@@ -204,8 +232,8 @@ func (s *Service) scrapeServer(life context.Context) *http.Server {
 	}
 }
 
-// onlyClean lets a mux have the requests that it would not redirect. The others
-// are for other, which knows no such path.
+// onlyClean passes the requests that a mux would redirect to other, which knows no such
+// path.
 func onlyClean(mux *http.ServeMux, other http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if webpath.Clean(r.URL.Path) {
@@ -221,10 +249,10 @@ func noSuchPath(w http.ResponseWriter, _ *http.Request) {
 	relay.WriteError(w, api.CodeNotFound, "no such path")
 }
 
-// lameDuck goes on serving until those who watch /readyz have had time to see
-// that they should send requests elsewhere. If nobody watches, nobody would.
-func (s *Service) lameDuck(failed <-chan error) {
-	if !s.health.stop() {
+// announceStop makes the service not ready, and gives those who watch /readyz time to
+// send requests elsewhere. If nobody watches, it does not wait.
+func (s *Service) announceStop(failed <-chan error) {
+	if !s.readiness.stop() {
 		return
 	}
 	s.log.Info("relay is about to stop: not ready for new requests", "for", s.cfg.Limits.LameDuck)
@@ -234,7 +262,7 @@ func (s *Service) lameDuck(failed <-chan error) {
 	}
 }
 
-// drain ends a server without cutting a request short that ends in time.
+// drain stops a server without cutting short a request that ends in time.
 func (s *Service) drain(srv *http.Server, cancel context.CancelFunc) {
 	s.log.Info("relay stops", "running_requests", len(s.running))
 	ctx, stop := context.WithTimeout(context.Background(), s.cfg.Limits.Drain)
@@ -244,12 +272,12 @@ func (s *Service) drain(srv *http.Server, cancel context.CancelFunc) {
 	}
 	s.log.Warn("requests are cancelled: they did not end in time", "running_requests", len(s.running), "drain", s.cfg.Limits.Drain)
 	cancel()
-	last, stop := context.WithTimeout(context.Background(), lastWords)
+	last, stop := context.WithTimeout(context.Background(), cancelTime)
 	defer stop()
 	if srv.Shutdown(last) != nil {
-		_ = srv.Close() // clients that read nothing
+		_ = srv.Close() // for clients that read nothing
 	}
-	for range cap(s.running) { // a cancelled handler must have left the store before it is closed
+	for range cap(s.running) { // the store is closed next: wait for every handler
 		s.running <- struct{}{}
 	}
 }

@@ -2,9 +2,7 @@ package store
 
 import "time"
 
-// Life is the part of a kubbi that time and claims change, in the form that
-// backends keep. What follows from it is decided here, once for all backends.
-// Times are Millis.
+// Life is the part of a kubbi that time and claims change, as backends keep it.
 type Life struct {
 	Status                    Status
 	Retrievals, MaxRetrievals int // MaxRetrievals 0: unlimited
@@ -36,19 +34,17 @@ func (m Millis) Time() time.Time {
 	return time.UnixMilli(int64(m)).UTC()
 }
 
-// After is m and a duration.
+// After is the time that is d later.
 func (m Millis) After(d time.Duration) Millis { return m + Millis(d.Milliseconds()) }
 
-// Grace is what is kept of a claim that was made with an idempotency key.
-type Grace struct {
-	Until  Millis // Never: there is none
-	Number int    // of the retrieval
-	At     Millis // when it was counted
+// NewLife is the life of a new kubbi without a create key.
+func NewLife(maxRetrievals int, expires Millis) Life {
+	return Life{MaxRetrievals: maxRetrievals, First: Never, Last: Never, Ended: Never, Expires: expires, Sealed: true, KeyUntil: Never}
 }
 
-// Settle makes an Active kubbi whose time has come Expired, as every call is to
-// see it, and tells whether it did.
-func (l *Life) Settle(now Millis) bool {
+// Expire makes an Active kubbi Expired if its time has come, and reports whether it
+// did.
+func (l *Life) Expire(now Millis) bool {
 	if l.Status != Active || l.Expires > now {
 		return false
 	}
@@ -56,7 +52,7 @@ func (l *Life) Settle(now Millis) bool {
 	return true
 }
 
-// Count counts a claim of an Active kubbi. The last one burns it.
+// Count counts a claim of an Active kubbi. The last allowed claim makes it Burned.
 func (l *Life) Count(now Millis) {
 	l.Retrievals++
 	l.Last = now
@@ -68,8 +64,8 @@ func (l *Life) Count(now Millis) {
 	}
 }
 
-// At makes it what it was right after the claim of a grace was counted.
-func (l *Life) At(g Grace) {
+// rewind makes the life what it was right after the claim of a grace was counted.
+func (l *Life) rewind(g Grace) {
 	l.Retrievals, l.Last = g.Number, g.At
 	l.Status, l.Ended = Active, Never
 	if l.MaxRetrievals > 0 && g.Number >= l.MaxRetrievals {
@@ -77,18 +73,8 @@ func (l *Life) At(g Grace) {
 	}
 }
 
-// Delete ends an Active kubbi.
-func (l *Life) Delete(now Millis) { l.Status, l.Ended = Deleted, now }
-
-// Wipes tells whether nothing needs the secret any more; lastGrace is when the
-// last grace of a claim ends.
-func (l *Life) Wipes(lastGrace, now Millis) bool {
-	return l.Sealed && (l.Status == Deleted || l.Status != Active && lastGrace <= now)
-}
-
-// Due is when a sweep has work with it next, Never if time alone brings none;
-// lastGrace is when the last grace of a claim ends.
-func (l *Life) Due(lastGrace Millis) Millis {
+// due is when a sweep has work with the kubbi next, Never if time alone brings none.
+func (l *Life) due(lastGrace Millis) Millis {
 	due := Never
 	sooner := func(m Millis) {
 		if m != Never && (due == Never || m < due) {

@@ -1,16 +1,18 @@
-// Package store says what a relay keeps and how it may be changed. Store's
-// comments are its specification: storetest has a case for each sentence.
+// Package store says what a relay keeps and how it may be changed. The comments of
+// Store are its specification: storetest has a case for each sentence. What all
+// backends decide alike about a kubbi is in Row.
 //
 // A store sees only sealed payloads and hashes of tokens and keys. It has no
 // clock: every call that depends on the time is given it, so that many nodes
 // can agree and tests can decide. All times are UTC; a store keeps milliseconds.
 //
-// What ends is forgotten by its Secret: every key of a kubbi is derived from it,
-// so once a store has overwritten it, nobody opens any copy of the payload.
+// A store forgets a kubbi by its Secret. Every key of the kubbi is derived from it,
+// so once the Secret is overwritten, nobody opens any copy of the payload.
 package store
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -33,6 +35,11 @@ var (
 	ErrUnavailable = errors.New("store unavailable") // a lost connection, a lock not got in time: worth a retry
 	ErrFull        = errors.New("no storage left")   // for a create; the error that wraps it says the figures
 	ErrDamaged     = errors.New("stored kubbi is damaged")
+	ErrClosed      = errors.New("store is closed")
+
+	// The errors of a backend's Open.
+	ErrNewer = errors.New("store was written by a newer version")
+	ErrOlder = errors.New("store was written by an older version")
 )
 
 // Status is where a kubbi is in its life.
@@ -46,7 +53,7 @@ const (
 	Deleted
 )
 
-// Err is what a call on a kubbi of that status fails with, nil for Active.
+// Err is the error of a call on a kubbi of that status, nil for Active.
 func (s Status) Err() error {
 	switch s {
 	case Active:
@@ -64,45 +71,63 @@ func (s Status) Err() error {
 // Hash is the SHA-256 of a claim token, an API key or an idempotency key.
 type Hash [32]byte
 
-// Secret is 32 random bytes that all keys of one kubbi are derived from, beside
-// the master key. The zero Secret is that of a kubbi that is wiped.
-type Secret [32]byte
-
-// Token is what finds a kubbi for its consumers: the number that its claim
-// token begins with, and the hash of the whole.
-type Token struct {
-	Number Number
-	Hash   Hash
+// MarshalText implements encoding.TextMarshaler.
+func (h Hash) MarshalText() ([]byte, error) {
+	return base64.RawURLEncoding.AppendEncode(nil, h[:]), nil
 }
 
-// Kubbi is all that a store knows of a kubbi but its payload.
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (h *Hash) UnmarshalText(text []byte) error {
+	b, err := base64.RawURLEncoding.AppendDecode(nil, text)
+	if err != nil || len(b) != len(h) {
+		return errors.New("not a hash")
+	}
+	*h = Hash(b)
+	return nil
+}
+
+// Secret is 32 random bytes. All keys of one kubbi are derived from its Secret and
+// the master key. A wiped kubbi has the zero Secret.
+type Secret [32]byte
+
+// Token finds a kubbi for its consumers: the number that its claim token begins
+// with, and the hash of the whole token.
+type Token struct {
+	Number Number `json:"n"`
+	Hash   Hash   `json:"h"`
+}
+
+// Kubbi is everything that a store knows of a kubbi except its payload.
+//
+// As JSON it is a part of a stored notice. It is short there, since a notice must
+// find room on a full disk where the payload was.
 type Kubbi struct {
-	ID          string // a UUID in lower case that carries Token.Number: see Number.ID
-	Owner       string // the APIKey.Owner that created it
-	Token       Token
-	MasterKey   string // id of the master key that it is sealed under
-	Secret      Secret // never zero when it is created; zero once terminal
-	Package     bool   // a package of files; else a single content
-	ContentType string // single content
-	FileCount   int    // package
-	Size        int64  // bytes of the payload before sealing
-	Record      []byte // sealed: what the payload is bound to, file names and metadata; at most MaxRecord bytes; nil once terminal
-	Notify      []byte // sealed, who is to be told of what happens; nil: nobody; nil once terminal
+	ID          string `json:"i"` // a UUID in lower case that carries Token.Number: see Number.ID
+	Owner       string `json:"o"` // the APIKey.Owner that created it
+	Token       Token  `json:"t"`
+	MasterKey   string `json:"k"`           // id of the master key that it is sealed under
+	Secret      Secret `json:"-"`           // never zero when it is created; zero once terminal
+	Package     bool   `json:"p,omitzero"`  // a package of files; else a single content
+	ContentType string `json:"ct,omitzero"` // single content
+	FileCount   int    `json:"f,omitzero"`  // package
+	Size        int64  `json:"s,omitzero"`  // bytes of the payload before sealing
+	Record      []byte `json:"-"`           // sealed: what the payload is bound to, file names and metadata; at most MaxRecord bytes; nil once terminal
+	Notify      []byte `json:"y,omitzero"`  // sealed: who is notified of events; nil: nobody; nil once terminal
 
-	MaxRetrievals    int // 0: unlimited
-	Retrievals       int
-	FirstRetrievedAt time.Time // zero: never
-	LastRetrievedAt  time.Time
+	MaxRetrievals    int       `json:"m,omitzero"` // 0: unlimited
+	Retrievals       int       `json:"r,omitzero"`
+	FirstRetrievedAt time.Time `json:"rf,omitzero"` // zero: never
+	LastRetrievedAt  time.Time `json:"rl,omitzero"`
 
-	Status    Status
-	CreatedAt time.Time
-	ExpiresAt time.Time
-	EndedAt   time.Time // when the status became terminal; zero while active
+	Status    Status    `json:"st,omitzero"`
+	CreatedAt time.Time `json:"c"`
+	ExpiresAt time.Time `json:"x"`
+	EndedAt   time.Time `json:"e,omitzero"` // when the status became terminal; zero while active
 }
 
 // MaxInRow is the longest sealed payload, in bytes, that a store keeps with its
-// row: 256 KiB and what sealing adds. Below that the sync of a file of its own costs
-// more than writing the payload twice, to the log and to its place.
+// row: 256 KiB and what sealing adds. For a shorter one the sync of a separate file
+// costs more than writing the payload twice, to the log and to its place.
 const MaxInRow = 256<<10 + 1<<10
 
 // MaxRecord is the longest Kubbi.Record that a store must take, in bytes.
@@ -112,17 +137,17 @@ const MaxRecord = 256 << 10
 type CreateKey struct {
 	Key     Hash          // hash of owner and Idempotency-Key
 	Request Hash          // keyed hash of the request, to tell reuse with another one; may be set until the payload has ended
-	Answer  []byte        // sealed, what a replay needs to give the same answer
-	Grace   time.Duration // how long a replay is answered
+	Answer  []byte        // sealed: what a replay needs to give the same answer
+	Grace   time.Duration // how long a replay is answered; below a millisecond: the key counts for nothing
 }
 
 // ClaimKey makes a claim idempotent.
 type ClaimKey struct {
 	Key   Hash
-	Grace time.Duration
+	Grace time.Duration // as in CreateKey
 }
 
-// Quota is what an owner may use up. Zero fields don't limit.
+// Quota limits an owner's creates. Zero fields don't limit.
 type Quota struct {
 	Daily  int // kubbis created in a day of UTC, ended ones included
 	Active int // kubbis that are active at the same time
@@ -146,7 +171,7 @@ type APIKey struct {
 	ExpiresAt time.Time // zero: never
 	RevokedAt time.Time // zero: valid
 
-	// What its holder may do. A relay sees to it; zero fields don't limit.
+	// Limits, which the relay enforces. Zero fields don't limit.
 	MaxTTL   time.Duration // of a kubbi; whole seconds
 	MaxBytes int64         // of a kubbi's payload
 	Rate     int           // producer requests in a minute
@@ -169,21 +194,21 @@ const (
 	EventDeleted
 )
 
-// Notice is an event that somebody is to be told of.
+// Notice says that somebody must be notified of an event.
 type Notice struct {
 	ID       string // a UUID; the same in every attempt
 	Kubbi    Kubbi  // as it was right after the event, without Secret and Record; Notify is always there
 	Event    Event
-	At       time.Time
-	Attempts int // how often Notices has handed it out, this time included
+	At       time.Time // of the event
+	Attempts int       // how often Notices has handed it out, this time included
 }
 
 // Stats is what a store holds. Kubbis that have expired count as Active until
 // a Sweep has seen them.
 type Stats struct {
 	Active, Expired, Burned, Deleted int
-	Bytes                            int64 // Size of every payload that is not yet wiped
-	Notices                          int   // that wait
+	Bytes                            int64 // sum of Size of all payloads that are not wiped yet
+	Notices                          int   // waiting
 }
 
 // Page asks for one page of a list.
@@ -202,12 +227,12 @@ type Listed struct {
 	Anchor Anchor // pass it on for the next page; never zero
 }
 
-// Anchor holds a list still while its pages are read: the page after the one that
-// gave it goes on where that one ended.
+// Anchor is a cursor that keeps a list stable while its pages are read: the page
+// after the one that gave the anchor continues where that page ended.
 type Anchor struct {
 	Newest Number // above all numbers of the list
-	Page   int    // that gave the anchor
-	After  Number // the last one on it
+	Page   int    // the page that gave the anchor
+	After  Number // the last number on that page
 }
 
 // Swept is what a sweep did.
@@ -235,12 +260,12 @@ type Swept struct {
 // as ended, as Expired with EndedAt = ExpiresAt.
 //
 // Wiping means that the kubbi's Secret is overwritten, so that nothing opens
-// its payload and Record any more, whoever holds a copy of them, the master key
+// its payload and Record any more, even with a copy of them, the master key
 // and the claim token. The call that wipes makes it a tombstone, without Secret
 // and Record; within a second after the call no file of the store holds the
-// Secret, and after Delete none holds it when the call returns. Where a process
+// Secret, and after Delete none holds it when the call returns. If a process
 // ends before that, the next Open or Sweep does it. Payload and Record are
-// removed when it is convenient. A backend whose files are not its own to write
+// removed when it is convenient. A backend that does not write its files itself
 // says in its package comment what remains, and for how long.
 type Store interface {
 	// Create stores k and its sealed payload in one step, durable when it
@@ -256,12 +281,12 @@ type Store interface {
 	//
 	// A quota that is used up is ErrDailyQuota or ErrActiveQuota, and nothing
 	// is stored. However many creates of an owner race, on however many nodes,
-	// no more succeed than its quota has room for; the day is that of now. A
+	// no more succeed than its quota allows; the day is that of now. A
 	// replay is answered whatever the quota. Active counts all active kubbis
 	// of the owner, Daily those of the day that were created under a Daily.
 	//
-	// Where less storage is left than the store keeps in reserve for claims,
-	// deletes and expiry, it is ErrFull, and nothing is stored.
+	// When less storage is left than the store keeps in reserve for claims,
+	// deletes and expiry, the error is ErrFull, and nothing is stored.
 	Create(ctx context.Context, k *Kubbi, payload io.Reader, key *CreateKey, quota Quota, now time.Time) (*Replay, error)
 
 	// Inspect returns the active kubbi with that token, and counts nothing.
@@ -285,10 +310,10 @@ type Store interface {
 	// A kubbi whose MasterKey is not among opens is ErrMasterKey; nil stands
 	// for all keys.
 	//
-	// The other errors are Inspect's, and a failed claim counts nothing; one whose
-	// payload is missing is ErrDamaged. A claim
-	// with a key of a kubbi that has ended while the grace of another key is open
-	// gets an error that is ErrOtherKey as well: the key may be a guess.
+	// The other errors are Inspect's, and a failed claim counts nothing; if the
+	// payload is missing, it is ErrDamaged. If the kubbi has ended while the grace of
+	// another key is open, the error of a claim with a key is ErrOtherKey as well:
+	// the key may be a guess.
 	//
 	// If the kubbi has Notify, a counted claim leaves an EventClaimed notice,
 	// and the last one an EventBurned notice after it.
@@ -300,14 +325,14 @@ type Store interface {
 	// is open, it is ErrOtherKey; else releasing again is no error.
 	Release(ctx context.Context, token Token, key Hash, now time.Time) error
 
-	// Get returns that owner's kubbi, in any status, ErrNotFound if there is
+	// Get returns that owner's kubbi, in any status. It is ErrNotFound if there is
 	// none or it is someone else's.
 	Get(ctx context.Context, owner, id string, now time.Time) (*Kubbi, error)
 
 	// List returns a page of the owner's kubbis in any status, newest first: by
 	// their numbers. Pages asked for with the same Anchor show the list as of the
-	// first of them: no kubbi with a higher number than there was then, none twice, and
-	// none left out unless it was removed, for whoever reads them in order. A
+	// first of them: no kubbi with a higher number than there was then and, if they
+	// are read in order, none twice, and none left out unless it was removed. A
 	// create that is under way meanwhile may be in them. A page beyond the end is
 	// empty, and the last page costs no more than the first.
 	//
@@ -329,9 +354,9 @@ type Store interface {
 	// ExpiresAt. It may run in many places at once.
 	Sweep(ctx context.Context, now time.Time, retention time.Duration, limit int) (Swept, error)
 
-	// Due returns when time will next have a Sweep set something Expired, or wipe
-	// something, as far as is known now; zero if nothing waits for that. It may be
-	// too early, never too late. What is created or claimed later is not in it.
+	// Due returns when a Sweep will next have something to expire or to wipe, as far
+	// as is known now; zero if there is nothing. It may be too early, never too late.
+	// It does not know what is created or claimed later.
 	Due(ctx context.Context) (time.Time, error)
 
 	// MasterKeys returns the ids of the master keys that payloads not yet
@@ -350,12 +375,12 @@ type Store interface {
 	// NoticeDone removes a notice. One that is not there is no error.
 	NoticeDone(ctx context.Context, id string) error
 
-	// Take counts up to n more uses of what bucket names in the window of that
-	// length that now is in (windows start at multiples of it since 1970), as
-	// many as leave their sum at or below limit, and returns how many it
-	// counted and the sum. However many calls race, on however many nodes, the
-	// sum never passes limit. Sweep forgets windows that have ended.
-	Take(ctx context.Context, bucket Hash, window time.Duration, n, limit int, now time.Time) (taken, sum int, err error)
+	// CountUses counts up to n more uses of bucket in the window of that length that
+	// now is in (windows start at multiples of it since 1970), as many as leave
+	// their sum at or below limit, and returns how many it counted and the sum.
+	// However many calls race, on however many nodes, the sum never passes limit.
+	// Sweep forgets windows that have ended.
+	CountUses(ctx context.Context, bucket Hash, window time.Duration, n, limit int, now time.Time) (counted, sum int, err error)
 
 	// PutAPIKey stores a key. One that is there already stays as it is.
 	PutAPIKey(ctx context.Context, k APIKey) error
@@ -378,7 +403,7 @@ type Store interface {
 	Ping(ctx context.Context) error
 
 	// Skew is by how much the clock of the machine that keeps the data is ahead of
-	// this process's clock; 0 where it is the same machine.
+	// this process's clock; 0 if it is the same machine.
 	Skew(ctx context.Context) (time.Duration, error)
 
 	// Close waits for running calls, writes back what it must, and releases

@@ -24,16 +24,16 @@ func TestSign(t *testing.T) {
 	}
 }
 
-func TestNext(t *testing.T) {
+func TestNextWait(t *testing.T) {
 	var age time.Duration
 	for i, want := range waits {
-		got, ok := next(i+1, age, 0)
+		got, ok := nextWait(i+1, age, 0)
 		if !ok || got < want || got > want+want/5 {
 			t.Errorf("after attempt %d: %v, %v, want about %v", i+1, got, ok, want)
 		}
 		age += got
 	}
-	if wait, ok := next(len(waits)+1, age, 0); ok {
+	if wait, ok := nextWait(len(waits)+1, age, 0); ok {
 		t.Errorf("after the last attempt: %v", wait)
 	}
 	// Handed out often, but not long ago: it was not tried as often.
@@ -52,16 +52,16 @@ func TestNext(t *testing.T) {
 		{1, 0, 1000 * time.Hour, maxRetryAfter},
 		{1, -time.Minute, 0, waits[0]}, // another node's clock is ahead
 	} {
-		got, ok := next(tc.attempts, tc.age, tc.asked)
+		got, ok := nextWait(tc.attempts, tc.age, tc.asked)
 		if !ok || got < tc.want || got > tc.want+tc.want/5 {
 			t.Errorf("%+v: %v, %v", tc, got, ok)
 		}
 	}
 }
 
-func TestPutOff(t *testing.T) {
+func TestSlowHostWait(t *testing.T) {
 	for attempts, want := range map[int]time.Duration{1: 30 * time.Second, 2: time.Minute, 7: 30 * time.Minute, 1000: 30 * time.Minute} {
-		if got := putOff(attempts); got < want || got > want+want/5 {
+		if got := slowHostWait(attempts); got < want || got > want+want/5 {
 			t.Errorf("%d: %v, want about %v", attempts, got, want)
 		}
 	}
@@ -139,7 +139,7 @@ func TestReasonQuotesNothing(t *testing.T) {
 func TestPlainHTTPStaysInside(t *testing.T) {
 	s := New(Config{Options: Options{Allow: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}})
 	for url, client := range map[string]*http.Client{
-		"http://1.1.1.1:9/": s.inner, "http://127.0.0.1:9/": s.inner, "https://127.0.0.1:9/": s.public, "https://192.168.0.1:9/": s.public,
+		"http://1.1.1.1:9/": s.plain, "http://127.0.0.1:9/": s.plain, "https://127.0.0.1:9/": s.https, "https://192.168.0.1:9/": s.https,
 	} {
 		resp, err := client.Get(url)
 		if !errors.Is(err, dial.ErrAddress) {

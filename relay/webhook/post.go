@@ -26,11 +26,11 @@ import (
 
 const (
 	attemptTimeout = 15 * time.Second
-	maxAnswer      = 4 << 10 // of what is read of a receiver's answer
+	maxAnswer      = 4 << 10 // bytes of a receiver's answer that are read
 )
 
-// client makes an HTTP client that dials what may allows, follows no redirect
-// and uses no proxy, which would resolve names out of our sight.
+// client makes an HTTP client that dials only the addresses that may allows. It follows
+// no redirect, and uses no proxy, which could resolve a name to another address.
 func (o *Options) client(may func(netip.Addr) bool) *http.Client {
 	d := dial.NewDialer()
 	d.Resolver = o.Resolver
@@ -50,7 +50,7 @@ func (o *Options) client(may func(netip.Addr) bool) *http.Client {
 	}
 }
 
-// sign gives the signature header of a receipt.
+// sign makes the signature header of a receipt.
 func sign(secret, id, timestamp string, body []byte) (string, error) {
 	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, api.WebhookSecretPrefix))
 	if err != nil {
@@ -61,14 +61,13 @@ func sign(secret, id, timestamp string, body []byte) (string, error) {
 	return "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil)), nil
 }
 
-// answer is what a receiver said.
+// answer is the answer of a receiver.
 type answer struct {
 	status int
-	after  time.Duration // it asks to be left alone for so long
+	after  time.Duration // its Retry-After; 0: none
 }
 
-// post makes one attempt. Its errors may hold the URL: reason says of them what
-// may be known.
+// post makes one attempt. Its errors may hold the URL; use reason to log them.
 func (s *Sender) post(ctx context.Context, id string, to *Target, r *api.Receipt) (answer, error) {
 	body, err := json.Marshal(r)
 	if err != nil {
@@ -91,22 +90,21 @@ func (s *Sender) post(ctx context.Context, id string, to *Target, r *api.Receipt
 	req.Header.Set(api.HeaderWebhookID, id)
 	req.Header.Set(api.HeaderWebhookTimestamp, timestamp)
 	req.Header.Set(api.HeaderWebhookSignature, signature)
-	client := s.public
+	client := s.https
 	if req.URL.Scheme == "http" {
-		client = s.inner
+		client = s.plain
 	}
 	resp, err := client.Do(req)
 	if err != nil {
 		return answer{}, err
 	}
-	// What it says is nobody's business. Read to its end, the connection can be
-	// used again.
+	// The connection can be used again only if the body is read to its end.
 	_, _ = io.CopyN(io.Discard, resp.Body, maxAnswer)
 	_ = resp.Body.Close()
 	return answer{resp.StatusCode, retryAfter(resp.Header, now)}, nil
 }
 
-// reason says why there was no answer, without the URL and without what came
+// reason says why there was no answer. It holds neither the URL nor anything that came
 // from the receiver.
 func reason(err error) string {
 	var (
@@ -129,8 +127,8 @@ func reason(err error) string {
 	return "no valid answer"
 }
 
-// hostOf is the host and port of a target: what logs may name, and what
-// attempts at a time are counted by.
+// hostOf is the host and port of a target. Logs may name it, and running attempts are
+// counted by it.
 func hostOf(to *Target) string {
 	u, err := url.Parse(to.URL)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// Target is who is to be told of a kubbi. Its URL may hold a secret.
+// Target says where the receipts of a kubbi go. Its URL may hold a secret.
 type Target struct {
 	URL    string      `json:"url"`
 	Events []api.Event `json:"events,omitzero"` // nil: all
@@ -22,11 +22,11 @@ type Target struct {
 // Format hides the target from every verb.
 func (t Target) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "webhook target") }
 
-// wants says whether the target is told of such an event.
+// wants reports whether the target gets receipts of an event.
 func (t *Target) wants(e api.Event) bool { return t.Events == nil || slices.Contains(t.Events, e) }
 
-// Fault says what is wrong with a notify_url, beginning with a verb and without
-// repeating it; "" for nothing. Where a name leads shows only when it is dialled.
+// Fault says what is wrong with a notify_url, starting with a verb and without
+// repeating the URL; "" for no fault. The address of a name is checked when it is dialled.
 func (o *Options) Fault(text string) string {
 	if len(text) > api.MaxNotifyURL {
 		return fmt.Sprintf("must be at most %d bytes", api.MaxNotifyURL)
@@ -51,15 +51,15 @@ func (o *Options) Fault(text string) string {
 		return ""
 	case u.Scheme == "http" && !o.allows(addr.Unmap()):
 		return "must be https: this relay posts over plain http to addresses that its operator has allowed alone"
-	case !o.mayBeTold(addr.Unmap()):
+	case !o.publicOrAllowed(addr.Unmap()):
 		return "must not lead to a private or reserved address that the relay's operator has not allowed"
 	}
 	return ""
 }
 
-// allows says whether the operator has named an address.
+// allows reports whether the operator has named an address.
 func (o *Options) allows(a netip.Addr) bool {
 	return slices.ContainsFunc(o.Allow, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-func (o *Options) mayBeTold(a netip.Addr) bool { return dial.Public(a) || o.allows(a) }
+func (o *Options) publicOrAllowed(a netip.Addr) bool { return dial.Public(a) || o.allows(a) }

@@ -1,11 +1,10 @@
-// Package webhook tells the producers of kubbis what happens to them: it takes
-// notices from a store and posts them as signed receipts, as the Standard
-// Webhooks specification 1.0.0 has it, again and again until the receiver has
-// taken them or they are given up.
+// Package webhook tells producers what happens to their kubbis. It takes notices from
+// a store and posts them as signed receipts (Standard Webhooks specification 1.0.0). A
+// receipt is tried again until the receiver accepts it or it is given up.
 //
-// Notices are leased, so any number of nodes may deliver from one store, and
-// what a node had in hand when it died is delivered by another. A receipt may
-// thus arrive twice, with the same id.
+// Notices are leased, so any number of nodes may deliver from one store. If a node
+// dies, another node delivers what it had leased. So a receipt may arrive twice, with
+// the same id.
 package webhook
 
 import (
@@ -20,41 +19,41 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// DefaultPoll is the Poll of Options that say nothing.
+// DefaultPoll is Options.Poll where it is zero.
 const DefaultPoll = time.Second
 
 // Options are what an operator decides. The zero value posts to https on the
 // public internet.
 type Options struct {
-	// Allow are addresses that may be told beside those of the public internet,
-	// over plain http as well: receivers within a closed network.
+	// Allow lists addresses of receivers in a closed network. They may get receipts
+	// too, also over plain http.
 	Allow []netip.Prefix
-	// RootCAs are who may vouch for receivers; nil: the system's.
+	// RootCAs verify the certificates of receivers; nil: the system's.
 	RootCAs *x509.CertPool
-	// Resolver finds the addresses of receivers; nil: the system's.
+	// Resolver resolves the names of receivers; nil: the system's.
 	Resolver *net.Resolver
-	// Poll is about how long the store is left alone when no event of this node
-	// calls for a look; zero: DefaultPoll.
+	// Poll is about how often the store is read if no event of this node requires it
+	// earlier; zero: DefaultPoll.
 	Poll time.Duration
-	// Observe is told of every attempt, from many goroutines; nil: nobody is.
+	// Observe is called after every attempt, by many goroutines; nil: it is not.
 	Observe func(Outcome)
 }
 
-// Outcome is what has come of an attempt. Its text suits a metric's label.
+// Outcome is the outcome of an attempt. Its text can be the label of a metric.
 type Outcome string
 
 // The outcomes.
 const (
 	Delivered Outcome = "delivered"
-	Failed    Outcome = "failed"   // and will be tried again
+	Failed    Outcome = "failed"   // it will be tried again
 	GivenUp   Outcome = "given_up" // the last attempt failed, or the receiver is gone for good
 )
 
-// Config is what a Sender needs. All fields but Options must be given.
+// Config configures a Sender. All fields except Options are required.
 type Config struct {
 	Options
 	Store store.Store
-	// Open gives who is to be told of a notice, and the receipt. It takes no time.
+	// Open returns the target and the receipt of a notice. It must be fast.
 	Open   func(*store.Notice) (*Target, *api.Receipt, error)
 	Now    func() time.Time
 	Logger *slog.Logger
@@ -62,10 +61,10 @@ type Config struct {
 
 // Sender delivers notices.
 type Sender struct {
-	cfg    Config
-	public *http.Client // for https
-	inner  *http.Client // for plain http: allowed addresses only
-	wake   chan struct{}
+	cfg   Config
+	https *http.Client // to public and allowed addresses
+	plain *http.Client // http without TLS, to allowed addresses only
+	wake  chan struct{}
 }
 
 // New makes a Sender.
@@ -76,10 +75,10 @@ func New(cfg Config) *Sender {
 	if cfg.Observe == nil {
 		cfg.Observe = func(Outcome) {}
 	}
-	return &Sender{cfg: cfg, public: cfg.client(cfg.mayBeTold), inner: cfg.client(cfg.allows), wake: make(chan struct{}, 1)}
+	return &Sender{cfg: cfg, https: cfg.client(cfg.publicOrAllowed), plain: cfg.client(cfg.allows), wake: make(chan struct{}, 1)}
 }
 
-// Wake has Run look for notices at once. It does not wait.
+// Wake has Run look for notices at once. It does not block.
 func (s *Sender) Wake() {
 	select {
 	case s.wake <- struct{}{}:

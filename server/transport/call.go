@@ -44,17 +44,17 @@ type Call struct {
 	unwanted bool   // the client has cancelled it and takes no answer
 	listenAs string // the id at mcp-go of a subscriptions/listen request
 
-	mu        sync.Mutex
-	fault     *Error
-	filter    mcp.SubscriptionFilter
-	notes     chan mcp.JSONRPCNotification // nil: nobody has asked for it
-	flush     chan chan struct{}           // has notes forwarded at once
-	handled   chan struct{}                // closed when no more notes are forwarded
-	forwarded chan struct{}                // closed after the last of them
-	ended     bool
-	settled   bool // it is known whether the answer was written
-	written   bool
-	waiting   []func(written bool)
+	flushing sync.Mutex
+
+	mu       sync.Mutex
+	fault    *Error
+	filter   mcp.SubscriptionFilter
+	notes    chan mcp.JSONRPCNotification // nil: nobody has asked for it
+	forwards chan chan struct{}           // has all notes forwarded, then closes what it is given; nil: none are
+	handled  bool                         // later notes are dropped
+	settled  bool                         // it is known whether the answer was written
+	written  bool
+	waiting  []func(written bool)
 }
 
 // newCall makes a call that sends what it has to say to an outbox. done may be nil.
@@ -77,7 +77,7 @@ func (s *Session) newCall(ctx context.Context, m *message, header http.Header, o
 func (c *Call) run() {
 	defer c.cancel()
 	text := c.handle()
-	c.endNotifications()
+	c.flushNotifications(true)
 	c.large = max(c.Size, len(text)) >= large
 	// The client may use the id again as soon as it has the answer.
 	if wanted := c.calls.remove(c); !wanted || !c.out.put(outMessage{text: text, answer: c}) {
@@ -182,38 +182,28 @@ func (c *Call) NotificationChannel() chan<- mcp.JSONRPCNotification {
 	defer c.mu.Unlock()
 	if c.notes == nil {
 		c.notes = make(chan mcp.JSONRPCNotification, maxNotifications)
-		if !c.ended {
-			c.flush, c.handled, c.forwarded = make(chan chan struct{}), make(chan struct{}), make(chan struct{})
-			go c.forward()
+		if !c.handled {
+			c.forwards = make(chan chan struct{})
+			go c.forward(c.forwards)
 		}
 	}
 	return c.notes
 }
 
 // forward forwards notifications until the call has been handled.
-func (c *Call) forward() {
-	defer close(c.forwarded)
+func (c *Call) forward(all <-chan chan struct{}) {
 	for {
 		select {
 		case n := <-c.notes:
 			c.notify(n)
-		case flushed := <-c.flush:
-			c.notifyAll()
-			close(flushed)
-		case <-c.handled:
-			c.notifyAll()
-			return
-		}
-	}
-}
-
-func (c *Call) notifyAll() {
-	for {
-		select {
-		case n := <-c.notes:
-			c.notify(n)
-		default:
-			return
+		case done, more := <-all:
+			if !more {
+				return
+			}
+			for len(c.notes) > 0 {
+				c.notify(<-c.notes)
+			}
+			close(done)
 		}
 	}
 }
@@ -242,32 +232,24 @@ func (c *Call) tagged(n mcp.JSONRPCNotification) mcp.JSONRPCNotification {
 	return n
 }
 
-// flushNotifications puts what the call has sent so far into the outbox.
-func (c *Call) flushNotifications() {
+// flushNotifications puts what the call has sent so far into the outbox. The last
+// time it ends the goroutine that forwards.
+func (c *Call) flushNotifications(last bool) {
+	c.flushing.Lock()
+	defer c.flushing.Unlock()
 	c.mu.Lock()
-	flush := c.flush
+	forwards, done := c.forwards, make(chan struct{})
+	if last {
+		c.handled, c.forwards = true, nil
+	}
 	c.mu.Unlock()
-	if flush == nil {
+	if forwards == nil {
 		return
 	}
-	flushed := make(chan struct{})
-	select {
-	case flush <- flushed:
-		<-flushed
-	case <-c.handled:
-	}
-}
-
-// endNotifications waits until all notifications are in the outbox. Later ones
-// are dropped.
-func (c *Call) endNotifications() {
-	c.mu.Lock()
-	c.ended = true
-	handled := c.handled
-	c.mu.Unlock()
-	if handled != nil {
-		close(handled)
-		<-c.forwarded
+	forwards <- done
+	<-done
+	if last {
+		close(forwards)
 	}
 }
 

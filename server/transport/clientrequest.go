@@ -114,7 +114,7 @@ func readClientAnswer(method mcp.MCPMethod, b []byte) ClientAnswer {
 
 // ask asks the client on the stream of the call, and waits for the answer.
 func ask[T any](ctx context.Context, c *Call, method mcp.MCPMethod, params any) (*T, error) {
-	c.flushNotifications()
+	c.flushNotifications(false)
 	answers, forget := c.request(c.out, method, params)
 	defer forget()
 	select {

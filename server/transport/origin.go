@@ -5,15 +5,16 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"os"
 	"strings"
+
+	"kubbi-mcp/internal/origin"
 )
 
 // WebGuard keeps web pages away from the server: those that point a name of their
 // own at its address (DNS rebinding), and those that call across sites.
 type WebGuard struct {
-	public  *url.URL // nil: none
+	public  string // origin; "": none
 	hosts   map[string]bool
 	origins map[string]bool
 	headers string // that pages may send
@@ -34,43 +35,22 @@ func NewWebGuard(publicURL string, hosts, origins, headers []string) (*WebGuard,
 		}
 		g.hosts[hostname(h)] = true
 	}
-	for _, o := range origins {
-		u, err := parseWebOrigin(o)
+	for _, text := range origins {
+		o, err := origin.Parse(text)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("origin %q %w", text, err)
 		}
-		g.origins[u] = true
+		g.origins[o.String()] = true
 	}
 	if publicURL != "" {
-		origin, err := parseWebOrigin(publicURL)
+		o, err := origin.Parse(publicURL)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("public URL %q %w", publicURL, err)
 		}
-		g.public, _ = url.Parse(origin)
-		g.hosts[hostname(g.public.Host)] = true
+		g.public = o.String()
+		g.hosts[o.Hostname()] = true
 	}
 	return g, nil
-}
-
-// parseWebOrigin gives an origin as browsers write it.
-func parseWebOrigin(s string) (string, error) {
-	u, err := url.Parse(s)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil ||
-		strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" || strings.Contains(u.Host, "*") {
-		return "", fmt.Errorf("origin %q is not of the form https://host[:port]", s)
-	}
-	host := strings.ToLower(u.Host)
-	if u.Port() == defaultPort(u.Scheme) {
-		host = strings.TrimSuffix(host, ":"+u.Port())
-	}
-	return u.Scheme + "://" + host, nil
-}
-
-func defaultPort(scheme string) string {
-	if scheme == "https" {
-		return "443"
-	}
-	return "80"
 }
 
 // hostname is the name in a Host header, in lower case.
@@ -81,9 +61,9 @@ func hostname(host string) string {
 	return strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
 }
 
-// PublicURL is the origin under which clients know the server, nil if it was not
+// PublicURL is the origin under which clients know the server, "" if it was not
 // given.
-func (g *WebGuard) PublicURL() *url.URL { return g.public }
+func (g *WebGuard) PublicURL() string { return g.public }
 
 // Check refuses a request that a foreign web page has made.
 func (g *WebGuard) Check(r *http.Request) *Refusal {
@@ -95,7 +75,7 @@ func (g *WebGuard) Check(r *http.Request) *Refusal {
 	switch {
 	case len(origins) > 1:
 	case len(origins) == 1:
-		if g.origins[origins[0]] || sameOrigin(origins[0], r) || g.public != nil && origins[0] == g.public.String() {
+		if g.origins[origins[0]] || sameOrigin(origins[0], r) || g.public != "" && origins[0] == g.public {
 			return nil
 		}
 	default:
@@ -133,11 +113,15 @@ func atLoopback(r *http.Request) bool {
 	return err != nil || ap.Addr().Unmap().IsLoopback()
 }
 
-// sameOrigin reports whether a page is this server's own. Before one that speaks
-// plain HTTP there may be a proxy that has TLS.
-func sameOrigin(origin string, r *http.Request) bool {
-	u, err := url.Parse(origin)
-	return err == nil && (u.Scheme == "https" || u.Scheme == "http" && r.TLS == nil) && strings.EqualFold(u.Host, r.Host)
+// sameOrigin reports whether a page is this server's own. A proxy in front of plain
+// HTTP may have TLS.
+func sameOrigin(text string, r *http.Request) bool {
+	for _, scheme := range []string{"https", "http"} {
+		if o, err := origin.New(scheme, r.Host); err == nil && o.String() == text && (scheme == "https" || r.TLS == nil) {
+			return true
+		}
+	}
+	return false
 }
 
 // Headers of cross-origin calls from the pages that may make them.

@@ -9,7 +9,7 @@ import (
 // carries the path to post to, all answers, and notifications. The session ends
 // with it.
 func (e *Endpoint) ServeSSE(w http.ResponseWriter, r *http.Request) {
-	if p := e.checkStream(r); p != nil {
+	if p := e.checkStream(w, r); p != nil {
 		e.http.Refuse(w, p)
 		return
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
+	"golang.org/x/sync/semaphore"
 )
 
 // StdioConfig is what ServeStdio needs.
@@ -34,9 +35,9 @@ const (
 type stdio struct {
 	cfg     StdioConfig
 	session *Session
-	done    chan *Call // calls that were answered, or can't be
-	running int        // this and bytes belong to the loop
-	bytes   int
+	calls   *semaphore.Weighted // how many more may run
+	bytes   *semaphore.Weighted // how many more of them there may be
+	running atomic.Int64
 }
 
 // ServeStdio serves MCP on a pair of streams, one JSON-RPC message a line, until
@@ -62,19 +63,19 @@ func ServeStdio(ctx context.Context, cfg StdioConfig, stdin io.Reader, stdout io
 		return fmt.Errorf("serve stdio: %w", err)
 	}
 	defer s.close()
-	t := &stdio{cfg: cfg, session: s, done: make(chan *Call, maxCalls)}
+	t := &stdio{cfg: cfg, session: s, calls: semaphore.NewWeighted(maxCalls), bytes: semaphore.NewWeighted(maxCallBytes)}
 	out := startWriter(s, stdout, cancel)
 	in := startReader(ctx, stdin, cfg.MaxMessage)
 
 	ended := t.loop(ctx, in.inputs)
 	if ended {
 		s.calls.cancelAll(true)
-		t.drain(ctx, cfg.EOFGrace)
+		t.wait(ctx, cfg.EOFGrace)
 		s.calls.cancelAll(false)
 	}
-	t.drain(context.Background(), cfg.StopGrace) // what is cancelled ends by itself
-	if t.running > 0 {
-		cfg.Log.Warn("calls did not end when they were cancelled", "calls", t.running)
+	t.wait(context.Background(), cfg.StopGrace) // what is cancelled ends by itself
+	if n := t.running.Load(); n > 0 {
+		cfg.Log.Warn("calls did not end when they were cancelled", "calls", n)
 	}
 	if ended {
 		out.finish(ctx, cfg.StopGrace)
@@ -105,8 +106,6 @@ func (t *stdio) loop(ctx context.Context, inputs <-chan input) bool {
 		select {
 		case <-ctx.Done():
 			return false
-		case c := <-t.done:
-			t.release(c)
 		case in, ok := <-inputs:
 			if !ok {
 				return ctx.Err() == nil // the reader ends with ctx as well
@@ -116,46 +115,34 @@ func (t *stdio) loop(ctx context.Context, inputs <-chan input) bool {
 	}
 }
 
-// release takes note that a call has ended, and gives the memory of a large one
-// back to the system: a server spends its life waiting.
-func (t *stdio) release(c *Call) {
-	t.running--
-	t.bytes -= c.Size
-	if c.large && t.running == 0 {
-		debug.FreeOSMemory()
+// wait waits for running calls: until there are none, ctx ends, or the time is up.
+func (t *stdio) wait(ctx context.Context, grace time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, grace)
+	defer cancel()
+	if t.calls.Acquire(ctx, maxCalls) == nil {
+		t.calls.Release(maxCalls)
 	}
 }
 
-// drain waits for running calls: until there are none, ctx ends, or the time is
-// up.
-func (t *stdio) drain(ctx context.Context, grace time.Duration) {
-	timer := time.NewTimer(grace)
-	defer timer.Stop()
-	for t.running > 0 {
-		select {
-		case c := <-t.done:
-			t.release(c)
-		case <-timer.C:
-			return
-		case <-ctx.Done():
-			return
-		}
+// start waits until a call may run, and runs it unless ctx ends first.
+func (t *stdio) start(ctx context.Context, c *Call) {
+	size := int64(min(c.Size, maxCallBytes))
+	if t.calls.Acquire(ctx, 1) != nil || t.bytes.Acquire(ctx, size) != nil {
+		t.session.calls.remove(c)
+		c.cancel()
+		return
 	}
-}
-
-// admit waits until a call may run. It reports whether ctx still runs.
-func (t *stdio) admit(ctx context.Context, c *Call) bool {
-	for t.running >= maxCalls || t.running > 0 && t.bytes+c.Size > maxCallBytes {
-		select {
-		case d := <-t.done:
-			t.release(d)
-		case <-ctx.Done():
-			return false
+	t.running.Add(1)
+	c.done = func() {
+		// A server spends its life waiting: the system gets back what a large call has
+		// used.
+		if t.running.Add(-1) == 0 && c.large {
+			debug.FreeOSMemory()
 		}
+		t.bytes.Release(size)
+		t.calls.Release(1)
 	}
-	t.running++
-	t.bytes += c.Size
-	return true
+	go c.run()
 }
 
 // serve deals with one line.
@@ -206,13 +193,7 @@ func (t *stdio) requested(ctx context.Context, m *message) {
 		c.run()
 		return
 	}
-	if !t.admit(ctx, c) {
-		t.session.calls.remove(c)
-		c.cancel()
-		return
-	}
-	c.done = func() { t.done <- c }
-	go c.run()
+	t.start(ctx, c)
 }
 
 // unblock ends a read of stdin that is under way, and reports whether it could.
@@ -269,9 +250,8 @@ func startWriter(s *Session, stdout io.Writer, broken func()) *lineWriter {
 	return w
 }
 
-func (w *lineWriter) run(broadcasts <-chan mcp.JSONRPCNotification) error {
-	for {
-		var err error
+func (w *lineWriter) run(broadcasts <-chan mcp.JSONRPCNotification) (err error) {
+	for err == nil {
 		select {
 		case <-w.session.life.Done():
 			return nil
@@ -285,10 +265,8 @@ func (w *lineWriter) run(broadcasts <-chan mcp.JSONRPCNotification) error {
 			}
 			return err
 		}
-		if err != nil {
-			return err
-		}
 	}
+	return err
 }
 
 // writeNext writes the next message of the outbox. It reports whether there was
@@ -312,11 +290,10 @@ func (w *lineWriter) finish(ctx context.Context, grace time.Duration) {
 // wait waits for the goroutine, which ends with the session unless the client
 // does not take what is being written.
 func (w *lineWriter) wait(ctx context.Context, grace time.Duration) {
-	timer := time.NewTimer(grace)
-	defer timer.Stop()
+	ctx, cancel := context.WithTimeout(ctx, grace)
+	defer cancel()
 	select {
 	case <-w.ended:
-	case <-timer.C:
 	case <-ctx.Done():
 	}
 }

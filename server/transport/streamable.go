@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"io"
 	"mime"
 	"net/http"
 	"strconv"
@@ -50,7 +51,7 @@ func (e *Endpoint) serveGet(w http.ResponseWriter, r *http.Request) {
 		e.http.Refuse(w, noSession())
 		return
 	}
-	if p := e.checkStream(r); p != nil {
+	if p := e.checkStream(w, r); p != nil {
 		e.http.Refuse(w, p)
 		return
 	}
@@ -66,13 +67,18 @@ func (e *Endpoint) serveGet(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
+// maxStreamBody is how many bytes of a body a request for a stream may have, which
+// needs none.
+const maxStreamBody = 64 << 10
+
 // checkStream refuses a stream that must not begin.
-func (e *Endpoint) checkStream(r *http.Request) *Refusal {
-	switch {
-	case e.http.load.isClosed():
+func (e *Endpoint) checkStream(w http.ResponseWriter, r *http.Request) *Refusal {
+	if e.http.load.isClosed() {
 		return Draining()
-	case r.ContentLength != 0: // while it is not read, net/http does not see the client leave
-		return Refuse(http.StatusBadRequest, "bad_request", "Invalid request: a request for a stream has no body")
+	}
+	// While there is more of a body, net/http does not see the client leave.
+	if _, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, maxStreamBody)); err != nil {
+		return unreadable(err)
 	}
 	return nil
 }
@@ -209,8 +215,12 @@ func (e *Endpoint) serveCall(w http.ResponseWriter, r *http.Request, s *Session,
 	defer out.end()
 	e.answer(r.Context(), out, c, box)
 	cancel()
+	stop()
 	box.close()
 	<-ended
+	if m.name == string(mcp.MethodInitialize) && c.code != 0 {
+		e.remove(s)
+	}
 }
 
 // answer writes what a call has to say.
@@ -228,7 +238,7 @@ func (e *Endpoint) answer(ctx context.Context, out *reply, c *Call, box *outbox)
 		header := out.w.Header()
 		header.Set("Content-Type", "application/json")
 		header.Set("Content-Length", strconv.Itoa(len(first.text)))
-		if c.Method == string(mcp.MethodInitialize) && !c.stateless {
+		if c.Method == string(mcp.MethodInitialize) && c.code == 0 {
 			header.Set(mcpserver.HeaderKeySessionID, c.Session.id)
 		}
 		status := http.StatusOK

@@ -10,7 +10,6 @@ package claims
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,7 +17,6 @@ import (
 
 	"kubbi-mcp/internal/spool"
 	"kubbi-mcp/kubbi"
-	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/tools/files"
 )
 
@@ -173,53 +171,57 @@ func (c *Claim) Repeats() bool { return c.key.used() }
 // Left is how long the payload can be had again, after Receive.
 func (c *Claim) Left() time.Duration { return time.Until(c.until) }
 
-// Receive claims a payload to show it. If the answer has at most limit bytes it stands
-// in memory. A larger one is stored in a file until Close; it is given in parts, unless
-// it is not sealed and its content has at most maxContent bytes.
-func (c *Claim) Receive(ctx context.Context, limit, maxContent int64) (small *kubbi.Claimed, large *kubbi.Spooled, err error) {
+// Receive claims a payload to show it. An answer of at most limit bytes is in memory. A
+// larger one is in a file until Close, unless it is not sealed and its content has at most
+// maxContent bytes.
+func (c *Claim) Receive(ctx context.Context, limit, maxContent int64) (*kubbi.Claimed, error) {
 	if c.key.payload != nil {
 		c.until = c.key.Until.Add(graceMargin)
-		return c.key.payload, nil, nil
+		return c.key.payload, nil
 	}
-	var store func() (kubbi.SpoolFile, error)
+	opts := append(c.options(), kubbi.Within(limit))
 	if c.by.state != nil {
-		store = func() (kubbi.SpoolFile, error) {
-			if c.spool == nil { // else this is another attempt
-				var err error
-				if c.spool, err = c.by.state.spool(); err != nil {
-					return nil, c.by.unwritable("make a spool file", err)
-				}
-			}
-			return c.spool, nil
-		}
+		opts = append(opts, kubbi.ToFile(c.openSpool))
 	}
-	small, large, err = c.by.client.ClaimWithin(ctx, c.URL, limit, store, c.options()...)
+	got, err := c.by.client.Claim(ctx, c.URL, opts...)
 	if err != nil {
 		c.key.failed(err)
-		return nil, nil, err
+		return nil, err
 	}
-	if large != nil {
-		c.received(ctx, large)
-		if Size(large) > maxContent || IsSealed(large.Metadata) {
-			return nil, large, nil
+	c.received(ctx, got)
+	if got.InFile {
+		if Size(got) > maxContent || got.Sealed() {
+			return got, nil
 		}
-		if small, err = large.Claimed(); err != nil {
-			return nil, nil, c.unsaved(err, large, true)
+		if err := got.Load(); err != nil {
+			return nil, c.unsaved(err, got, true)
 		}
-	} else {
-		c.until = c.key.graceEnds(small.Grace)
-		c.key.release = func() { small.ReleaseSoon(context.WithoutCancel(ctx)) }
 	}
-	if small.Grace <= 0 { // the service does not give it again
-		c.until, c.key.payload = time.Now().Add(keptInMemory), small
+	if got.Grace <= 0 { // the service does not give it again
+		c.keepInMemory(got)
 	}
-	return small, nil, nil
+	return got, nil
 }
 
 // received notes until when the relay gives a payload again.
-func (c *Claim) received(ctx context.Context, got *kubbi.Spooled) {
+func (c *Claim) received(ctx context.Context, got *kubbi.Claimed) {
 	c.until = c.key.graceEnds(got.Grace)
 	c.key.release = func() { got.ReleaseSoon(context.WithoutCancel(ctx)) }
+}
+
+func (c *Claim) keepInMemory(got *kubbi.Claimed) {
+	c.until, c.key.payload = time.Now().Add(keptInMemory), got
+}
+
+// openSpool makes the claim's file. Only this process can read it.
+func (c *Claim) openSpool() (kubbi.PayloadFile, error) {
+	if c.spool == nil { // else this is another attempt
+		var err error
+		if c.spool, err = c.by.state.spool(); err != nil {
+			return nil, c.by.unwritable("make a spool file", err)
+		}
+	}
+	return c.spool, nil
 }
 
 // Shown ends the claim: the payload, or what is said of it, is about to be written in
@@ -232,15 +234,15 @@ func (c *Claim) Shown(session string) (settle func(written bool)) {
 
 // NotShown ends the claim: a large payload is not shown, for the reason why. The error
 // is *Unsaved.
-func (c *Claim) NotShown(why string, got *kubbi.Spooled) error {
-	return c.unsaved(errors.New(why), got, !IsSealed(got.Metadata))
+func (c *Claim) NotShown(why string, got *kubbi.Claimed) error {
+	return c.unsaved(errors.New(why), got, !got.Sealed())
 }
 
 // unsaved ends the claim. It keeps the payload where it can be had again: with the
 // relay; or, if the service gives it once, as the service's answer in a file. A payload
 // that is in memory stays there. inMemory says whether one may also be put there, if the
 // file can't be written or holds a sealed answer.
-func (c *Claim) unsaved(err error, got *kubbi.Spooled, inMemory bool) *Unsaved {
+func (c *Claim) unsaved(err error, got *kubbi.Claimed, inMemory bool) *Unsaved {
 	out := &Unsaved{Err: err}
 	if got.Grace > 0 || c.key.payload != nil {
 		out.Grace = c.Left().Round(time.Second)
@@ -252,9 +254,9 @@ func (c *Claim) unsaved(err error, got *kubbi.Spooled, inMemory bool) *Unsaved {
 		c.by.log.Error("keep the answer to a claim", "error", kerr)
 	}
 	out.Kept = kept
-	if inMemory && (kerr != nil || IsSealed(got.Metadata)) && Size(got) <= maxHeldBytes {
-		if whole, err := got.Claimed(); err == nil {
-			c.until, c.key.payload = time.Now().Add(keptInMemory), whole
+	if inMemory && (kerr != nil || got.Sealed()) && Size(got) <= maxHeldBytes {
+		if got.Load() == nil {
+			c.keepInMemory(got)
 			out.Grace = keptInMemory
 			c.key.lost(c.until)
 			return out
@@ -279,14 +281,9 @@ func (c *Claimer) unwritable(what string, err error) error {
 }
 
 // Size is how many bytes a payload has.
-func Size(got *kubbi.Spooled) (n int64) {
+func Size(got *kubbi.Claimed) (n int64) {
 	for _, p := range got.Parts {
 		n += p.Size
 	}
 	return n
-}
-
-// IsSealed reports whether the metadata says that a payload is sealed.
-func IsSealed(metadata json.RawMessage) bool {
-	return kubbi.IsSealed(&kubbi.Inspected{InspectResponse: api.InspectResponse{Metadata: metadata}})
 }

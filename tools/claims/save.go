@@ -12,7 +12,7 @@ import (
 // is something to claim, and finds what it can find before a retrieval is spent.
 // Errors are those of Begin, of kubbi.Client.Claim, of open and of files.Batch.Check,
 // and *Unsaved after a claim that has counted.
-func (c *Claimer) Save(ctx context.Context, req Request, open func() (*files.Batch, error)) (*kubbi.Spooled, []files.Saved, error) {
+func (c *Claimer) Save(ctx context.Context, req Request, open func() (*files.Batch, error)) (*kubbi.Claimed, []files.Saved, error) {
 	claim, err := c.Begin(ctx, req)
 	if err != nil {
 		return nil, nil, err
@@ -46,7 +46,7 @@ func (c *Claimer) Save(ctx context.Context, req Request, open func() (*files.Bat
 // check finds out whether what inspect names can be written.
 func check(batch *files.Batch, claim *Claim) error {
 	var names []string // those of a sealed payload are not known yet
-	if seen := claim.Seen; seen != nil && !kubbi.IsSealed(seen) {
+	if seen := claim.Seen; seen != nil && !seen.Sealed() {
 		if seen.Type == api.TypePackage {
 			batch.Package()
 			for _, f := range seen.Files {
@@ -66,26 +66,20 @@ func check(batch *files.Batch, claim *Claim) error {
 // stageInto claims into a batch, as the payload comes. What a service gives once goes
 // to a spool first. Without a payload the claim has ended; with one and an error it
 // has counted.
-func (c *Claim) stageInto(ctx context.Context, batch *files.Batch) (*kubbi.Spooled, error) {
-	if c.key.payload != nil {
+func (c *Claim) stageInto(ctx context.Context, batch *files.Batch) (*kubbi.Claimed, error) {
+	if got := c.key.payload; got != nil {
 		c.until = c.key.Until.Add(graceMargin)
-		got, err := c.key.payload.Spooled()
-		if err != nil {
-			c.Cancel()
-			return nil, err
-		}
 		return got, stage(ctx, batch, got)
 	}
 	if c.by.state == nil {
 		c.Cancel()
 		return nil, files.Refusal("this server has no data directory to receive it in")
 	}
-	var err error
-	if c.spool, err = c.by.state.spool(); err != nil {
+	if _, err := c.openSpool(); err != nil {
 		c.Cancel()
-		return nil, c.by.unwritable("make a spool file", err)
+		return nil, err
 	}
-	got, err := c.by.client.ClaimTo(ctx, c.URL, func() (kubbi.SpoolFile, error) { return c.spool, nil }, func(got *kubbi.Spooled) error {
+	got, err := c.by.client.ClaimTo(ctx, c.URL, c.openSpool, func(got *kubbi.Claimed) error {
 		return stage(ctx, batch, got)
 	}, c.options()...)
 	if got == nil {
@@ -96,30 +90,23 @@ func (c *Claim) stageInto(ctx context.Context, batch *files.Batch) (*kubbi.Spool
 	return got, err
 }
 
-// SaveReceived ends the claim: it writes the payload, which Receive gave as small or
-// large, into a folder of the server's own. Errors are *Unsaved.
-func (c *Claim) SaveReceived(ctx context.Context, small *kubbi.Claimed, large *kubbi.Spooled) (*kubbi.Spooled, []files.Saved, error) {
-	got := large
-	if got == nil {
-		var err error
-		if got, err = small.Spooled(); err != nil {
-			return nil, nil, c.unsaved(err, &kubbi.Spooled{Grace: small.Grace}, false)
-		}
-	}
+// SaveReceived ends the claim: it writes the payload into a folder of the server's own.
+// Errors are *Unsaved.
+func (c *Claim) SaveReceived(ctx context.Context, got *kubbi.Claimed) ([]files.Saved, error) {
 	batch, closeBatch, err := c.by.openBatch(c.by.ReceivedFolder)
 	if err != nil {
-		return nil, nil, c.unsaved(err, got, true)
+		return nil, c.unsaved(err, got, true)
 	}
 	defer closeBatch()
 	if err := stage(ctx, batch, got); err != nil {
-		return nil, nil, c.unsaved(err, got, true)
+		return nil, c.unsaved(err, got, true)
 	}
 	saved, err := commit(batch, got)
 	if err != nil {
-		return nil, nil, c.unsaved(err, got, true)
+		return nil, c.unsaved(err, got, true)
 	}
 	c.key.arrived()
-	return got, saved, nil
+	return saved, nil
 }
 
 // ReceivedFolder begins a batch in a new folder of the server's own, which is kept for
@@ -157,7 +144,7 @@ func (c *Claimer) openBatch(open func() (*files.Batch, error)) (*files.Batch, fu
 
 // stage writes a payload's parts under temporary names. It removes those of an earlier
 // attempt.
-func stage(ctx context.Context, batch *files.Batch, got *kubbi.Spooled) error {
+func stage(ctx context.Context, batch *files.Batch, got *kubbi.Claimed) error {
 	names, err := files.SaveNames(partNames(got))
 	if err != nil {
 		return err
@@ -184,7 +171,7 @@ func stage(ctx context.Context, batch *files.Batch, got *kubbi.Spooled) error {
 }
 
 // commit gives the files their names. What it says of each has the sender's name.
-func commit(batch *files.Batch, got *kubbi.Spooled) ([]files.Saved, error) {
+func commit(batch *files.Batch, got *kubbi.Claimed) ([]files.Saved, error) {
 	saved, err := batch.Commit()
 	for i, name := range partNames(got)[:len(saved)] {
 		saved[i].Name = name
@@ -193,7 +180,7 @@ func commit(batch *files.Batch, got *kubbi.Spooled) ([]files.Saved, error) {
 }
 
 // partNames are the names that the sender has given, or that a single content gets.
-func partNames(got *kubbi.Spooled) (all []string) {
+func partNames(got *kubbi.Claimed) (all []string) {
 	for _, p := range got.Parts {
 		name := p.Name
 		if name == "" {

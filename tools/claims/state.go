@@ -105,7 +105,7 @@ func (s *State) received() (string, error) {
 }
 
 // keepAnswer writes the answer of a service that gives it once into a received folder.
-func (s *State) keepAnswer(got *kubbi.Spooled) (path string, err error) {
+func (s *State) keepAnswer(got *kubbi.Claimed) (path string, err error) {
 	if s == nil {
 		return "", errors.New("there is no data directory")
 	}

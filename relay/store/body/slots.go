@@ -1,10 +1,9 @@
-// Package body keeps what stands beside a data base: a file of slots with the
-// secrets of kubbis, and one file for each large sealed payload.
+// Package body keeps the files beside a data base: a file of slots with the secrets of
+// kubbis, and one file for each large sealed payload.
 //
-// Both are shared by processes. Slots are taken and given back by whoever holds
-// the lock that the data base's writers queue up with; they are read by anybody.
-// A file of a payload is made by one process, which keeps it locked until the
-// payload's row is there, so that nobody takes it for one that was left behind.
+// Processes share both. Only a process that holds the lock of the data base's writers
+// takes or clears slots; anybody reads them. The process that makes a payload's file
+// keeps it locked until the payload's row is there, so that no sweep removes it.
 package body
 
 import (
@@ -25,7 +24,7 @@ import (
 const (
 	slotBytes  = 8 + secretBytes // the kubbi's number and its secret
 	firstSlots = 4 << 10
-	mostSlots  = 64 << 10 // that the file grows by at once
+	growSlots  = 64 << 10 // that the file grows by at most at once
 	blockSlots = 256
 )
 
@@ -37,24 +36,24 @@ type Secret = [secretBytes]byte
 // ID names the data base that a file of slots belongs to.
 type ID [16]byte
 
-// ErrSlots says that a file of slots is not there, or not the data base's own.
+// ErrSlots says that a file of slots is missing, or belongs to another data base.
 var ErrSlots = errors.New("the file of the kubbis' secrets is missing or damaged")
 
 var magic = []byte("kubbislots 1\n\x00\x00\x00")
 
 // Slots is a flat file of secrets. Slot 0 is its header; a slot of zeros is free.
 //
-// Begin, Take, Write, Undo, Clear and Shrink are for whoever holds the lock, one
-// goroutine at a time; Read and Sync are for anybody.
+// Begin, Take, Write, Undo, Clear and Shrink need the lock, and one goroutine at a
+// time; Read and Sync need neither.
 type Slots struct {
 	f    *os.File
-	next int64 // where Take looks on
-	seen int64 // free ones in this lap through the file
+	next int64 // where Take continues to look
+	seen int64 // free slots in this round through the file
 
-	block   []byte // what Take has read, from slot blockAt
+	block   []byte // the slots that Take has read, from blockAt on
 	blockAt int64
 	taken   []taken // since Begin
-	written bool    // they are in the file
+	written bool    // taken is in the file
 	buf     []byte
 	dirty   atomic.Bool // something was written since the last Sync began
 }
@@ -64,7 +63,7 @@ type taken struct {
 	record [slotBytes]byte
 }
 
-// CreateSlots makes the file, durable. One that is there is made anew.
+// CreateSlots makes the file, durable. It replaces an existing one.
 func CreateSlots(path string, id ID) error {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -83,7 +82,7 @@ func CreateSlots(path string, id ID) error {
 	return disk.SyncFolder(filepath.Dir(path))
 }
 
-// OpenSlots opens the file, which must be that of the data base with the id.
+// OpenSlots opens the file, which must belong to the data base with the id.
 func OpenSlots(path string, id ID) (*Slots, error) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -107,14 +106,14 @@ func OpenSlots(path string, id ID) (*Slots, error) {
 // Close closes the file.
 func (s *Slots) Close() error { return s.f.Close() }
 
-// Begin starts a transaction: what other processes have taken since counts.
+// Begin starts a transaction: it reads again what other processes have taken since.
 func (s *Slots) Begin() {
 	s.block = s.block[:0]
 	s.taken = s.taken[:0]
 	s.written = false
 }
 
-// Take gives a free slot to a kubbi. Write puts its secret there.
+// Take gives a free slot to a kubbi. Write writes its secret there.
 func (s *Slots) Take(number int64, secret *Secret) (int64, error) {
 	slot, err := s.free()
 	if err != nil {
@@ -130,8 +129,8 @@ func (s *Slots) Take(number int64, secret *Secret) (int64, error) {
 // Untake takes the last Take back.
 func (s *Slots) Untake() { s.taken = s.taken[:len(s.taken)-1] }
 
-// free looks for a free slot from next on, round the file, which grows where a
-// lap has found less than one in four free.
+// free finds a free slot from next on, round and round the file. The file grows when
+// fewer than one slot in four was free in a round.
 func (s *Slots) free() (int64, error) {
 	for {
 		for i := s.next - s.blockAt; i >= 0 && i < int64(len(s.block))/slotBytes; i++ {
@@ -173,7 +172,7 @@ func (s *Slots) load() error {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
-	// What this transaction has taken is not free, though it may not stand there yet.
+	// Slots of this transaction are not free, even if they are not written yet.
 	if !s.written {
 		for i := range s.taken {
 			if at := s.taken[i].slot - s.blockAt; at >= 0 && at < int64(len(s.block))/slotBytes {
@@ -192,17 +191,17 @@ func (s *Slots) size() (int64, error) {
 	return info.Size() / slotBytes, nil
 }
 
-// grow makes the file longer, by zeros that have their place on the disk, so
-// that a later write changes no metadata.
+// grow makes the file longer by zeros, which are allocated on the disk, so that a later
+// write changes no metadata.
 func (s *Slots) grow(size int64) error {
-	n := min(max(size, firstSlots), mostSlots)
+	n := min(max(size, firstSlots), growSlots)
 	if _, err := s.f.WriteAt(make([]byte, n*slotBytes), size*slotBytes); err != nil {
 		return errors.Join(err, s.f.Truncate(size*slotBytes))
 	}
 	return s.f.Sync()
 }
 
-// Write puts the secrets of all slots that were taken since Begin into the file.
+// Write writes the secrets of all slots that were taken since Begin.
 func (s *Slots) Write() error {
 	if len(s.taken) == 0 {
 		return nil
@@ -211,7 +210,7 @@ func (s *Slots) Write() error {
 	return s.put(func(t *taken) []byte { return t.record[:] })
 }
 
-// Undo takes back what Write did, where the transaction failed.
+// Undo takes back what Write did, when the transaction has failed.
 func (s *Slots) Undo() error {
 	if !s.written {
 		return nil
@@ -223,7 +222,7 @@ func (s *Slots) Undo() error {
 	return err
 }
 
-// put writes runs of neighbours at once.
+// put writes slots; neighbours in one write.
 func (s *Slots) put(record func(*taken) []byte) error {
 	s.dirty.Store(true)
 	for i := 0; i < len(s.taken); {
@@ -239,34 +238,39 @@ func (s *Slots) put(record func(*taken) []byte) error {
 	return nil
 }
 
-// Taken tells whether slots were taken since Begin.
+// Taken reports whether slots were taken since Begin.
 func (s *Slots) Taken() bool { return len(s.taken) > 0 }
 
-// Read gives the secret of a kubbi. It is not there where the slot is another's,
+// slot reads a slot, zeros if there is none.
+func (s *Slots) slot(slot int64) (b [slotBytes]byte, err error) {
+	if slot < 1 || slot > 1<<40 {
+		return b, nil
+	}
+	if _, err := s.f.ReadAt(b[:], slot*slotBytes); errors.Is(err, io.EOF) {
+		return [slotBytes]byte{}, nil
+	} else if err != nil {
+		return b, fmt.Errorf("read slot: %w", err)
+	}
+	return b, nil
+}
+
+func numberOf(slot []byte) int64 { return int64(binary.BigEndian.Uint64(slot)) }
+
+// Read returns the secret of a kubbi. there is false if the slot is another kubbi's,
 // or wiped.
 func (s *Slots) Read(slot, number int64) (secret Secret, there bool, err error) {
-	if slot < 1 || slot > 1<<40 {
-		return secret, false, nil
+	b, err := s.slot(slot)
+	if err != nil || numberOf(b[:]) != number || zero(b[8:]) {
+		return Secret{}, false, err
 	}
-	var b [slotBytes]byte
-	switch _, err := s.f.ReadAt(b[:], slot*slotBytes); {
-	case errors.Is(err, io.EOF):
-		return secret, false, nil
-	case err != nil:
-		return secret, false, fmt.Errorf("read slot: %w", err)
-	}
-	copy(secret[:], b[8:])
-	if binary.BigEndian.Uint64(b[:]) != uint64(number) || zero(secret[:]) {
-		return Secret{}, false, nil
-	}
-	return secret, true, nil
+	return Secret(b[8:]), true, nil
 }
 
 // ReadTaken is Read within the transaction that may have taken the slot.
 func (s *Slots) ReadTaken(slot, number int64) (Secret, bool, error) {
 	if !s.written {
 		for i := range s.taken {
-			if t := &s.taken[i]; t.slot == slot && binary.BigEndian.Uint64(t.record[:]) == uint64(number) {
+			if t := &s.taken[i]; t.slot == slot && numberOf(t.record[:]) == number {
 				return Secret(t.record[8:]), true, nil
 			}
 		}
@@ -274,38 +278,24 @@ func (s *Slots) ReadTaken(slot, number int64) (Secret, bool, error) {
 	return s.Read(slot, number)
 }
 
-// Clear overwrites the slot of a kubbi with zeros, if it is still its own. Sync
+// Clear overwrites the slot of a kubbi with zeros, if it is still that kubbi's. Sync
 // makes that durable.
 func (s *Slots) Clear(slot, number int64) error {
-	if slot < 1 || slot > 1<<40 {
-		return nil
+	b, err := s.slot(slot)
+	if err != nil || zero(b[:]) || numberOf(b[:]) != number {
+		return err
 	}
-	var b [slotBytes]byte
-	switch _, err := s.f.ReadAt(b[:], slot*slotBytes); {
-	case errors.Is(err, io.EOF):
-		return nil
-	case err != nil:
-		return fmt.Errorf("clear slot: %w", err)
-	}
-	if binary.BigEndian.Uint64(b[:]) != uint64(number) {
-		return nil
-	}
-	return s.overwrite(slot)
-}
-
-func (s *Slots) overwrite(slot int64) error {
 	s.dirty.Store(true)
-	var none [slotBytes]byte
-	if _, err := s.f.WriteAt(none[:], slot*slotBytes); err != nil {
+	if _, err := s.f.WriteAt(zeros[:slotBytes], slot*slotBytes); err != nil {
 		return fmt.Errorf("clear slot: %w", err)
 	}
 	return nil
 }
 
-// Touch has the next Sync reach the disk, whoever has written.
+// Touch makes the next Sync reach the disk, also for what another process has written.
 func (s *Slots) Touch() { s.dirty.Store(true) }
 
-// Sync makes all writes durable. It does nothing where there were none.
+// Sync makes all writes durable. It does nothing if there were none.
 func (s *Slots) Sync() error {
 	if !s.dirty.Swap(false) {
 		return nil
@@ -313,6 +303,61 @@ func (s *Slots) Sync() error {
 	if err := disk.Sync(s.f); err != nil {
 		s.dirty.Store(true)
 		return err
+	}
+	return nil
+}
+
+// Used is a slot that is not free.
+type Used struct{ Slot, Number int64 }
+
+// Scan returns the slots in use among n slots from from on, and where to continue; 0
+// is the end.
+func (s *Slots) Scan(from, n int64) (used []Used, next int64, err error) {
+	from = max(1, from)
+	b := make([]byte, n*slotBytes)
+	read, err := s.f.ReadAt(b, from*slotBytes)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, 0, fmt.Errorf("scan slots: %w", err)
+	}
+	got := int64(read) / slotBytes
+	for i := range got {
+		r := b[i*slotBytes:][:slotBytes]
+		if !zero(r) {
+			used = append(used, Used{from + i, numberOf(r)})
+		}
+	}
+	if got < n {
+		return used, 0, nil
+	}
+	return used, from + n, nil
+}
+
+// Shrink cuts free slots off the end of the file, if there are many.
+func (s *Slots) Shrink() error {
+	size, err := s.size()
+	if err != nil {
+		return err
+	}
+	end := size
+	for b := make([]byte, blockSlots*slotBytes); end > firstSlots; end -= blockSlots {
+		from := max(firstSlots, end-blockSlots)
+		part := b[:(end-from)*slotBytes]
+		if _, err := s.f.ReadAt(part, from*slotBytes); err != nil {
+			return fmt.Errorf("shrink slots: %w", err)
+		}
+		if !zero(part) {
+			break
+		}
+	}
+	end = max(end, firstSlots)
+	if keep := end + end/2; keep < size {
+		if err := s.f.Truncate(keep * slotBytes); err != nil {
+			return fmt.Errorf("shrink slots: %w", err)
+		}
+		if s.next > keep {
+			s.next, s.seen = 1, 0
+		}
+		s.block = s.block[:0]
 	}
 	return nil
 }

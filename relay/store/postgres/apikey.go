@@ -13,10 +13,6 @@ const keyColumns = "hash, owner, label, created_at, expires_at, revoked_at, max_
 
 // PutAPIKey stores a producer's key: see store.Store.
 func (s *Store) PutAPIKey(ctx context.Context, k store.APIKey) error {
-	if err := s.enter(ctx); err != nil {
-		return err
-	}
-	defer s.leave()
 	return s.run(ctx, func(q *session) error {
 		var b pgx.Batch
 		b.Queue("INSERT INTO api_key ("+keyColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (hash) DO NOTHING",
@@ -53,31 +49,24 @@ func (s *Store) APIKeys(ctx context.Context) ([]store.APIKey, error) {
 }
 
 // keys runs a statement that gives keys.
-func (s *Store) keys(ctx context.Context, sql string, args ...any) ([]store.APIKey, error) {
-	if err := s.enter(ctx); err != nil {
-		return nil, err
-	}
-	defer s.leave()
-	var keys []store.APIKey
-	err := s.run(ctx, func(q *session) error {
+func (s *Store) keys(ctx context.Context, sql string, args ...any) (keys []store.APIKey, err error) {
+	err = s.run(ctx, func(q *session) error {
 		keys = nil
 		var b pgx.Batch
 		b.Queue(sql, args...).Query(func(rows pgx.Rows) error {
-			for rows.Next() {
+			return eachRow(rows, func(rows pgx.Rows) error {
 				var k store.APIKey
 				var hash []byte
 				var created, expires, revoked store.Millis
 				var ttl int64
-				if err := rows.Scan(&hash, &k.Owner, &k.Label, to(&created), to(&expires), to(&revoked),
-					&ttl, &k.MaxBytes, &k.Rate, &k.Quota.Daily, &k.Quota.Active); err != nil {
-					return err
-				}
+				err := rows.Scan(&hash, &k.Owner, &k.Label, to(&created), to(&expires), to(&revoked),
+					&ttl, &k.MaxBytes, &k.Rate, &k.Quota.Daily, &k.Quota.Active)
 				copy(k.Hash[:], hash)
 				k.CreatedAt, k.ExpiresAt, k.RevokedAt = created.Time(), expires.Time(), revoked.Time()
 				k.MaxTTL = time.Duration(ttl) * time.Millisecond
 				keys = append(keys, k)
-			}
-			return rows.Err()
+				return err
+			})
 		})
 		return q.apply(ctx, &b)
 	})

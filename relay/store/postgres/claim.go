@@ -2,8 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -16,129 +14,68 @@ const (
 	lockByNumber = "SELECT " + columns + " FROM kubbis WHERE number = $1 FOR UPDATE"
 )
 
-// Claim counts a retrieval and gives the payload: see store.Store. If it is not
-// one that a single statement does (see once), it is one transaction of two round
-// trips, which locks the row in the first and commits in the second; a large
-// payload comes between.
+// Claim counts a retrieval and gives the payload: see store.Store. Unless a single
+// statement can do it (see claimOnce), it is one transaction of two round trips, which
+// locks the row in the first and commits in the second; a large payload comes between.
 func (s *Store) Claim(ctx context.Context, token store.Token, key *store.ClaimKey, opens []string, now time.Time) (*store.Claimed, error) {
-	if err := s.enter(ctx); err != nil {
+	if err := s.calls.Enter(ctx); err != nil {
 		return nil, err
 	}
-	defer s.leave()
-	if key != nil && key.Grace < time.Millisecond {
-		key = nil
-	}
-	c := &claim{token: token, key: key, opens: opens, now: store.MillisOf(now), payload: &kept{dir: s.spool}}
+	defer s.calls.Leave()
+	c := &claim{ClaimRequest: store.NewClaimRequest(token, key, opens, now), payload: &claimedPayload{dir: s.tempDir}}
 	if err := s.claim(ctx, c); err != nil {
 		_ = c.payload.Close()
 		return nil, err
 	}
 	c.payload.until(ctx)
-	return c.claimed(), nil
+	return c.row.Claimed(c.replay, c.payload), nil
 }
 
 type claim struct {
-	token store.Token
-	key   *store.ClaimKey
-	opens []string // master keys; nil: all
-	now   store.Millis
-
-	row    row // as the answer has it
-	number int
-	replay bool
-
-	payload *kept
-}
-
-func (c *claim) keyBytes() []byte {
-	if c.key == nil {
-		return nil
-	}
-	return c.key.Key[:]
+	store.ClaimRequest
+	row     row // as the answer has it
+	replay  bool
+	payload *claimedPayload
 }
 
 func (c *claim) claim(ctx context.Context, q *session) error {
 	c.payload.reset() // of an attempt before
-	c.replay = false
 	r := &c.row
 	var found bool
 	var inRow []byte
 	b := begin()
-	r.find(b, &found, []any{&inRow}, lockForClaim, int64(c.token.Number))
+	r.find(b, &found, []any{&inRow}, lockForClaim, int64(c.Token.Number))
 	if err := q.step(ctx, b); err != nil {
 		return err
 	}
-	if !found || !r.has(c.token) {
+	if !found || !r.Is(c.Token) {
 		return store.ErrNotFound
 	}
-	if err := q.loadGraces(ctx, r, c.keyBytes()); err != nil {
+	var key store.Hash
+	if c.Key != nil {
+		key = c.Key.Key
+	}
+	if err := q.loadGraces(ctx, r, key); err != nil {
 		return err
 	}
-	r.Settle(c.now)
-	if c.key != nil && r.Sealed {
-		if g := r.graceOf(c.key.Key[:]); g.Until > c.now {
-			if !c.canOpen() {
-				return store.ErrMasterKey
-			}
-			c.replay, c.number = true, g.Number
-			r.At(g)
-			return c.fetch(ctx, q, inRow)
-		}
-	}
-	if err := r.Status.Err(); err != nil {
-		if c.key != nil && r.Sealed && r.lastGrace() > c.now {
-			return errors.Join(err, store.ErrOtherKey)
-		}
+	var err error
+	if c.replay, err = r.Claim(&c.ClaimRequest); err != nil {
 		return err
 	}
-	if !c.canOpen() {
-		return store.ErrMasterKey
-	}
-	if err := c.fetch(ctx, q, inRow); err != nil {
+	if err := c.fetch(ctx, q, inRow); err != nil || c.replay {
 		return err
 	}
-	return c.count(ctx, q)
-}
-
-// canOpen tells whether the caller has the master key.
-func (c *claim) canOpen() bool { return c.opens == nil || slices.Contains(c.opens, c.row.masterKey) }
-
-// count counts the claim and commits.
-func (c *claim) count(ctx context.Context, q *session) error {
-	r := &c.row
-	r.Count(c.now)
-	c.number = r.Retrievals
 	after := *r // the answer keeps Secret and Record
-	var b pgx.Batch
-	if err := after.notice(&b, store.EventClaimed, c.now); err != nil {
-		return err
-	}
-	if after.Status == store.Burned {
-		if err := after.notice(&b, store.EventBurned, c.now); err != nil {
-			return err
-		}
-	}
-	if c.key != nil {
-		after.setGrace(&b, c.key.Key[:], c.grace(), c.now)
-	}
-	after.write(&b, c.now, false)
-	err := q.commit(ctx, &b)
-	if err != nil && q.unknown && c.key == nil {
+	if err = after.commit(ctx, q, c.Now); err != nil && q.unknown && c.Key == nil {
 		return final{err} // a repeat could not find out whether it was counted
 	}
 	return err
 }
 
-// grace is what is kept of the claim, once it is counted.
-func (c *claim) grace() store.Grace {
-	return store.Grace{Until: c.now.After(c.key.Grace), Number: c.number, At: c.now}
-}
+// chunksAtOnce is how many chunks are asked for at once: each answer has a time limit.
+const chunksAtOnce = 16
 
-// pagePieces is how many pieces are asked for at once: each answer has a time
-// limit.
-const pagePieces = 16
-
-// fetch keeps the payload: what stood in the row, or the pieces, which it reads.
+// fetch keeps the payload: that of the row, or the chunks, which it reads.
 func (c *claim) fetch(ctx context.Context, q *session, inRow []byte) error {
 	r := &c.row
 	if r.pieces == 0 {
@@ -147,13 +84,13 @@ func (c *claim) fetch(ctx context.Context, q *session, inRow []byte) error {
 		}
 		return c.payload.add(inRow)
 	}
-	for from := 0; from < r.pieces; from += pagePieces {
+	for from := 0; from < r.pieces; from += chunksAtOnce {
 		var b pgx.Batch
 		b.Queue("SELECT sealed FROM chunks WHERE kubbi = $1 AND ordinal >= $2 AND ordinal < $3 ORDER BY ordinal",
-			int64(r.number), from, from+pagePieces).Query(func(rows pgx.Rows) error {
+			int64(r.Number), from, from+chunksAtOnce).Query(func(rows pgx.Rows) error {
 			var failed error
 			for rows.Next() {
-				// A spool that fails must not keep the rest of the answer in the connection.
+				// After an error the rest of the answer must still be read.
 				if failed == nil {
 					failed = c.payload.add(rows.RawValues()[0])
 				}
@@ -173,18 +110,12 @@ func (c *claim) fetch(ctx context.Context, q *session, inRow []byte) error {
 	return nil
 }
 
-func (c *claim) claimed() *store.Claimed {
-	k := c.row.kubbi()
-	c.row.open(&k)
-	return &store.Claimed{Kubbi: k, Number: c.number, Burned: k.Status == store.Burned, Replay: c.replay, Payload: c.payload}
-}
-
 // Release ends a claim's grace: see store.Store.
 func (s *Store) Release(ctx context.Context, token store.Token, key store.Hash, now time.Time) error {
-	if err := s.enter(ctx); err != nil {
+	if err := s.calls.Enter(ctx); err != nil {
 		return err
 	}
-	defer s.leave()
+	defer s.calls.Leave()
 	return s.release(ctx, token, key, store.MillisOf(now))
 }
 
@@ -196,27 +127,56 @@ func release(ctx context.Context, q *session, token store.Token, key store.Hash,
 	if err := q.step(ctx, b); err != nil {
 		return err
 	}
-	if !found || !r.has(token) {
+	if !found || !r.Is(token) {
 		return store.ErrNotFound
 	}
-	if !r.Sealed {
-		return nil
-	}
-	if err := q.loadGraces(ctx, &r, key[:]); err != nil {
+	if err := q.loadGraces(ctx, &r, key); err != nil {
 		return err
 	}
-	b = &pgx.Batch{}
-	if !r.endGrace(b, key[:]) {
-		if r.lastGrace() > now {
-			return store.ErrOtherKey
-		}
-		return nil
+	if changed, err := r.Release(key, now); err != nil || !changed {
+		return err
 	}
-	if r.Settle(now) {
-		if err := r.notice(b, store.EventExpired, r.Ended); err != nil {
+	return r.commit(ctx, q, now)
+}
+
+// commit writes a changed row and commits.
+func (r *row) commit(ctx context.Context, q *session, now store.Millis) error {
+	var b pgx.Batch
+	if _, err := r.write(&b, now, false); err != nil {
+		return err
+	}
+	return q.commit(ctx, &b)
+}
+
+// Delete ends a kubbi: see store.Store.
+func (s *Store) Delete(ctx context.Context, owner, id string, now time.Time) (*store.Kubbi, error) {
+	u, number, err := store.ParseID(id)
+	if err != nil {
+		return nil, store.ErrNotFound
+	}
+	ended := store.MillisOf(now)
+	var r row
+	err = s.run(ctx, func(q *session) error {
+		var found bool
+		b := begin()
+		r.find(b, &found, nil, lockByNumber, int64(number))
+		if err := q.step(ctx, b); err != nil {
 			return err
 		}
+		if !found || r.Owner != owner || r.ID != u {
+			return store.ErrNotFound
+		}
+		if q.doubt && r.Status == store.Deleted && r.Ended == ended {
+			return nil // by an attempt before
+		}
+		if err := r.Delete(ended); err != nil {
+			return err
+		}
+		return r.commit(ctx, q, ended)
+	})
+	if err != nil {
+		return nil, err
 	}
-	r.write(b, now, false)
-	return q.commit(ctx, b)
+	k := r.Kubbi()
+	return &k, nil
 }

@@ -17,10 +17,7 @@ import (
 // The errors of this backend, matched with errors.Is.
 var (
 	ErrURL      = errors.New("store URL is not valid: it looks like postgres://user:password@host:5432/database?sslmode=verify-full")
-	ErrNewer    = errors.New("store was written by a newer version")
-	ErrOlder    = errors.New("store was written by an older version")
 	ErrNoTables = errors.New("data base holds no store")
-	ErrClosed   = errors.New("store is closed")
 )
 
 var (

@@ -120,7 +120,7 @@ func tryMigrate(ctx context.Context, cfg *pgx.ConnConfig, existing bool, log *sl
 
 const dropOld = "DROP TABLE kubbi, chunk, grace, removed, notice, used, owner; DROP SEQUENCE kubbi_seq"
 
-// refuseKubbis is ErrOlder where kubbis of the old version are not wiped yet.
+// refuseKubbis is store.ErrOlder if kubbis of the old version are not wiped yet.
 func refuseKubbis(ctx context.Context, conn *pgx.Conn) error {
 	left := false
 	there, err := hasTable(ctx, conn, "kubbi")
@@ -129,7 +129,7 @@ func refuseKubbis(ctx context.Context, conn *pgx.Conn) error {
 	}
 	if err == nil && left {
 		err = fmt.Errorf("%w, whose kubbis this one can't open, and it holds some: let them end under the older program, a day at most, or give them up: %s; its API keys are kept",
-			ErrOlder, dropOld)
+			store.ErrOlder, dropOld)
 	}
 	return err
 }
@@ -153,7 +153,7 @@ func schemaOf(ctx context.Context, q querier) (version int64, err error) {
 	err = q.QueryRow(ctx, "SELECT coalesce(max(version_id), 0) FROM "+versionTable+" WHERE is_applied").Scan(&version)
 	if err == nil && version > schemaVersion {
 		err = fmt.Errorf("%w: its schema is version %d, this program knows up to %d: use the newer program, or another data base",
-			ErrNewer, version, schemaVersion)
+			store.ErrNewer, version, schemaVersion)
 	}
 	return version, err
 }

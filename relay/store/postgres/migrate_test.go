@@ -74,7 +74,7 @@ func TestOldKubbis(t *testing.T) {
 	kubbi1(t, url, "00000000-0000-4000-8000-000000000001", "true")
 	for _, existing := range []bool{false, true} {
 		_, err := postgres.Open(t.Context(), postgres.Config{URL: url, Existing: existing})
-		if !errors.Is(err, postgres.ErrOlder) {
+		if !errors.Is(err, store.ErrOlder) {
 			t.Fatalf("opened: %v", err)
 		}
 		_, cure, _ := strings.Cut(err.Error(), "give them up: ")

@@ -84,7 +84,7 @@ func TestOpenRefuses(t *testing.T) {
 	}
 	s.Close()
 	run(t, url, "INSERT INTO kubbi_schema (version_id, is_applied) VALUES (99, true)")
-	if _, err := postgres.Open(t.Context(), postgres.Config{URL: url}); !errors.Is(err, postgres.ErrNewer) {
+	if _, err := postgres.Open(t.Context(), postgres.Config{URL: url}); !errors.Is(err, store.ErrNewer) {
 		t.Errorf("of a newer program: %v", err)
 	}
 	for _, bad := range []string{"", "postgres://u:geheim@host:notaport/x", "postgres://u:geheim@[::1/x", "postgres://u:geheim@h/x?sslmode=geheim"} {

@@ -59,7 +59,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -84,28 +83,24 @@ type Config struct {
 	URL      string       // postgres://user:password@host:port/database?sslmode=..., or the key=value form
 	Logger   *slog.Logger // nil: nothing is logged
 	MaxConns int          // at most so many connections; 0: the URL's pool_max_conns, else 16
-	Spool    string       // a folder for payloads above 4 MiB while they are claimed; "": the system's for temporary files
-	Existing bool         // where there are no tables yet, Open makes none: ErrNoTables
+	TempDir  string       // for payloads above 4 MiB while they are claimed; "": the system's
+	Existing bool         // if there are no tables yet, Open makes none: ErrNoTables
 }
 
 // Store is a store.Store in a PostgreSQL data base.
 type Store struct {
-	pool  *pgxpool.Pool
-	log   *slog.Logger
-	spool string
-	stats statsCache
-
-	groups groups
-
-	// calls is held for reading by every call, for writing by Close.
-	calls  sync.RWMutex
-	closed bool
+	pool    *pgxpool.Pool
+	log     *slog.Logger
+	tempDir string
+	stats   statsCache
+	groups  groups
+	calls   store.Calls
 }
 
 var _ store.Store = (*Store)(nil)
 
-// Open makes or opens the store. ErrNewer, ErrOlder, ErrNoTables, ErrURL and store.ErrUnavailable say
-// what is wrong.
+// Open makes or opens the store. store.ErrNewer, store.ErrOlder, ErrNoTables, ErrURL and
+// store.ErrUnavailable say what is wrong.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	s, err := open(ctx, cfg)
 	if err != nil {
@@ -144,7 +139,7 @@ func open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, explain(err)
 	}
-	s := &Store{pool: pool, log: log, spool: cfg.Spool}
+	s := &Store{pool: pool, log: log, tempDir: cfg.TempDir}
 	s.stats.busy = make(chan struct{}, 1)
 	if err := s.Ping(ctx); err != nil {
 		pool.Close()
@@ -184,43 +179,11 @@ func ignorable(err error) error {
 	return err
 }
 
-// enter starts a call, which leave ends.
-func (s *Store) enter(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	s.calls.RLock()
-	if s.closed {
-		s.calls.RUnlock()
-		return ErrClosed
-	}
-	return nil
-}
-
-func (s *Store) leave() { s.calls.RUnlock() }
-
-// Ping reads the store: see store.Store.
-func (s *Store) Ping(ctx context.Context) error {
-	if err := s.enter(ctx); err != nil {
-		return err
-	}
-	defer s.leave()
-	// Not for as long as other calls: it is to tell how things are now.
-	return s.runFor(ctx, pingPatience, false, func(q *session) error {
-		var b pgx.Batch
-		b.Queue("SELECT 1 FROM kubbis LIMIT 1")
-		return q.step(ctx, &b)
-	})
-}
-
 // Close waits for running calls and closes the connections: see store.Store.
 func (s *Store) Close() error {
-	s.calls.Lock()
-	defer s.calls.Unlock()
-	if !s.closed {
-		s.closed = true
+	s.calls.Close(func() {
 		s.groups.all.Wait()
 		s.pool.Close()
-	}
+	})
 	return nil
 }

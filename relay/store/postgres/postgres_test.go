@@ -33,7 +33,7 @@ func TestStore(t *testing.T) {
 
 func openStore(t testing.TB, url string) *postgres.Store {
 	t.Helper()
-	s, err := postgres.Open(t.Context(), postgres.Config{URL: url, Spool: t.TempDir(), MaxConns: 8})
+	s, err := postgres.Open(t.Context(), postgres.Config{URL: url, TempDir: t.TempDir(), MaxConns: 8})
 	if err != nil {
 		t.Fatal(err)
 	}

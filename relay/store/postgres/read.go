@@ -10,7 +10,7 @@ import (
 )
 
 // one reads the row of a kubbi.
-func (s *Store) one(ctx context.Context, number store.Number) (r row, err error) {
+func (s *Store) one(ctx context.Context, number store.Number, now time.Time) (r row, err error) {
 	err = s.run(ctx, func(q *session) error {
 		var found bool
 		var b pgx.Batch
@@ -21,75 +21,71 @@ func (s *Store) one(ctx context.Context, number store.Number) (r row, err error)
 		}
 		return err
 	})
+	r.Expire(store.MillisOf(now))
 	return r, err
 }
 
 // Inspect looks at an active kubbi: see store.Store.
 func (s *Store) Inspect(ctx context.Context, token store.Token, now time.Time) (*store.Kubbi, error) {
-	if err := s.enter(ctx); err != nil {
-		return nil, err
-	}
-	defer s.leave()
-	r, err := s.one(ctx, token.Number)
-	if err == nil && !r.has(token) {
+	r, err := s.one(ctx, token.Number, now)
+	if err == nil && !r.Is(token) {
 		err = store.ErrNotFound
+	}
+	if err == nil {
+		err = r.Status.Err()
 	}
 	if err != nil {
 		return nil, err
 	}
-	r.Settle(store.MillisOf(now))
-	if err := r.Status.Err(); err != nil {
-		return nil, err
-	}
-	k := r.kubbi()
+	k := r.Kubbi()
 	return &k, nil
 }
 
 // Get gives an owner's kubbi: see store.Store.
 func (s *Store) Get(ctx context.Context, owner, id string, now time.Time) (*store.Kubbi, error) {
-	if err := s.enter(ctx); err != nil {
-		return nil, err
-	}
-	defer s.leave()
 	u, number, err := store.ParseID(id)
 	if err != nil {
 		return nil, store.ErrNotFound
 	}
-	r, err := s.one(ctx, number)
+	r, err := s.one(ctx, number, now)
+	if err == nil && (r.Owner != owner || r.ID != u) {
+		err = store.ErrNotFound
+	}
 	if err != nil {
 		return nil, err
 	}
-	if r.owner != owner || r.id != u {
-		return nil, store.ErrNotFound
-	}
-	r.Settle(store.MillisOf(now))
-	k := r.kubbi()
+	k := r.Kubbi()
 	return &k, nil
+}
+
+// query reads a query in a round trip of its own: each is called for every row.
+func (s *Store) query(ctx context.Context, start func(), each func(pgx.Rows) error, sql string, args ...any) error {
+	return s.run(ctx, func(q *session) error {
+		start()
+		var b pgx.Batch
+		b.Queue(sql, args...).Query(func(rows pgx.Rows) error { return eachRow(rows, each) })
+		return q.step(ctx, &b)
+	})
+}
+
+func eachRow(rows pgx.Rows, do func(pgx.Rows) error) error {
+	for rows.Next() {
+		if err := do(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
 }
 
 // MasterKeys names the master keys in use: see store.Store. It looks at every
 // kubbi.
-func (s *Store) MasterKeys(ctx context.Context) ([]string, error) {
-	if err := s.enter(ctx); err != nil {
-		return nil, err
-	}
-	defer s.leave()
-	var ids []string
-	err := s.run(ctx, func(q *session) error {
-		ids = nil
-		var b pgx.Batch
-		b.Queue("SELECT master_key FROM kubbis WHERE NOT done AND secret IS NOT NULL UNION SELECT master_key FROM notices").Query(func(rows pgx.Rows) error {
-			for rows.Next() {
-				var id string
-				if err := rows.Scan(&id); err != nil {
-					return err
-				}
-				ids = append(ids, id)
-			}
-			return rows.Err()
-		})
-		return q.step(ctx, &b)
-	})
+func (s *Store) MasterKeys(ctx context.Context) (ids []string, err error) {
+	err = s.query(ctx, func() { ids = nil }, func(rows pgx.Rows) error {
+		var id string
+		err := rows.Scan(&id)
+		ids = append(ids, id)
+		return err
+	}, "SELECT master_key FROM kubbis WHERE NOT done AND secret IS NOT NULL UNION SELECT master_key FROM notices")
 	if err != nil {
 		return nil, err
 	}
@@ -104,13 +100,9 @@ type statsCache struct {
 }
 
 // Stats counts what is in the store: see store.Store. It looks at every kubbi, so
-// what it found is good for twenty times as long as that took, but at least a
-// quarter of a second and at most half a minute.
+// it gives the same answer for twenty times as long as that took, but at least for a
+// quarter of a second and at most for half a minute.
 func (s *Store) Stats(ctx context.Context) (*store.Stats, error) {
-	if err := s.enter(ctx); err != nil {
-		return nil, err
-	}
-	defer s.leave()
 	c := &s.stats
 	select {
 	case c.busy <- struct{}{}:
@@ -120,15 +112,11 @@ func (s *Store) Stats(ctx context.Context) (*store.Stats, error) {
 	}
 	if start := time.Now(); !start.Before(c.until) {
 		var now store.Stats
-		err := s.run(ctx, func(q *session) error {
-			var b pgx.Batch
-			b.Queue(`SELECT count(*) FILTER (WHERE status = 0), count(*) FILTER (WHERE status = 1), count(*) FILTER (WHERE status = 2),
-				count(*) FILTER (WHERE status = 3), coalesce(sum(size) FILTER (WHERE secret IS NOT NULL), 0)::bigint,
-				(SELECT count(*) FROM notices) FROM kubbis`).QueryRow(func(res pgx.Row) error {
-				return res.Scan(&now.Active, &now.Expired, &now.Burned, &now.Deleted, &now.Bytes, &now.Notices)
-			})
-			return q.step(ctx, &b)
-		})
+		err := s.query(ctx, func() {}, func(rows pgx.Rows) error {
+			return rows.Scan(&now.Active, &now.Expired, &now.Burned, &now.Deleted, &now.Bytes, &now.Notices)
+		}, `SELECT count(*) FILTER (WHERE status = 0), count(*) FILTER (WHERE status = 1), count(*) FILTER (WHERE status = 2),
+			count(*) FILTER (WHERE status = 3), coalesce(sum(size) FILTER (WHERE secret IS NOT NULL), 0)::bigint,
+			(SELECT count(*) FROM notices) FROM kubbis`)
 		if err != nil {
 			return nil, err
 		}
@@ -141,68 +129,46 @@ func (s *Store) Stats(ctx context.Context) (*store.Stats, error) {
 
 // Due says when a sweep has work: see store.Store.
 func (s *Store) Due(ctx context.Context) (time.Time, error) {
-	if err := s.enter(ctx); err != nil {
-		return time.Time{}, err
-	}
-	defer s.leave()
 	due := store.Never
-	err := s.run(ctx, func(q *session) error {
-		due = store.Never
-		var b pgx.Batch
-		b.Queue("SELECT due FROM kubbis WHERE NOT done ORDER BY due LIMIT 1").Query(func(rows pgx.Rows) error {
-			for rows.Next() {
-				if err := rows.Scan(&due); err != nil {
-					return err
-				}
-			}
-			return rows.Err()
-		})
-		return q.step(ctx, &b)
-	})
+	err := s.query(ctx, func() { due = store.Never }, func(rows pgx.Rows) error { return rows.Scan(&due) },
+		"SELECT due FROM kubbis WHERE NOT done ORDER BY due LIMIT 1")
 	return due.Time(), err
 }
 
-// Delete ends a kubbi: see store.Store.
-func (s *Store) Delete(ctx context.Context, owner, id string, now time.Time) (*store.Kubbi, error) {
-	if err := s.enter(ctx); err != nil {
-		return nil, err
-	}
-	defer s.leave()
-	u, number, err := store.ParseID(id)
-	if err != nil {
-		return nil, store.ErrNotFound
-	}
-	var r row
-	err = s.run(ctx, func(q *session) error { return r.delete(ctx, q, owner, u, number, store.MillisOf(now)) })
-	if err != nil {
-		return nil, err
-	}
-	k := r.bare()
-	return &k, nil
+// Skew is by how much the data base's clock is ahead: see store.Store. It assumes that
+// the clock was read in the middle of the round trip, so the error is at most half of
+// that. It uses the shorter of two round trips, since the first may prepare the
+// statement.
+func (s *Store) Skew(ctx context.Context) (ahead time.Duration, err error) {
+	err = s.run(ctx, func(q *session) error {
+		var shortest time.Duration
+		for i := range 2 {
+			var there time.Time
+			var b pgx.Batch
+			b.Queue("SELECT clock_timestamp()").QueryRow(func(row pgx.Row) error { return row.Scan(&there) })
+			start := time.Now()
+			if err := q.step(ctx, &b); err != nil {
+				return err
+			}
+			if trip := time.Since(start); i == 0 || trip < shortest {
+				shortest, ahead = trip, there.Sub(start.Add(trip/2))
+			}
+		}
+		return nil
+	})
+	return ahead, err
 }
 
-func (r *row) delete(ctx context.Context, q *session, owner string, id [16]byte, number store.Number, now store.Millis) error {
-	var found bool
-	b := begin()
-	r.find(b, &found, nil, lockByNumber, int64(number))
-	if err := q.step(ctx, b); err != nil {
+// Ping reads the store: see store.Store. It does not try again for long, since it must
+// tell how things are now.
+func (s *Store) Ping(ctx context.Context) error {
+	if err := s.calls.Enter(ctx); err != nil {
 		return err
 	}
-	if !found || r.owner != owner || r.id != id {
-		return store.ErrNotFound
-	}
-	if q.doubt && r.Status == store.Deleted && r.Ended == now {
-		return nil // by an attempt before
-	}
-	r.Settle(now)
-	if err := r.Status.Err(); err != nil {
-		return err
-	}
-	r.Delete(now)
-	b = &pgx.Batch{}
-	if err := r.notice(b, store.EventDeleted, now); err != nil {
-		return err
-	}
-	r.write(b, now, false)
-	return q.commit(ctx, b)
+	defer s.calls.Leave()
+	return s.runFor(ctx, pingPatience, false, func(q *session) error {
+		var b pgx.Batch
+		b.Queue("SELECT 1 FROM kubbis LIMIT 1")
+		return q.step(ctx, &b)
+	})
 }

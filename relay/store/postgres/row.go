@@ -1,17 +1,18 @@
 package postgres
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"kubbi-mcp/relay/store"
 )
 
-// columns are a row's, without its payload, in the order of fields.
+// columns are a row's without the payload, in the order of scan.
 const columns = `number, id, token, owner, master_key, secret, content_type, package, file_count, size, pieces, max_retrievals,
 	created_at, expires_at, status, retrievals, first_at, last_at, ended_at, done, due,
 	grace_key, grace_until, coalesce(grace_number, 0), coalesce(grace_at, 0), grace_more,
@@ -19,76 +20,54 @@ const columns = `number, id, token, owner, master_key, secret, content_type, pac
 
 // row is a kubbi as the table has it.
 type row struct {
-	store.Life
-	number                        store.Number
-	id                            [16]byte
-	owner, masterKey, contentType string
-	token, secret                 []byte // secret nil: wiped
-	pkg                           bool
-	fileCount, pieces             int
-	size                          int64
-	created, due                  store.Millis
-	done                          bool
-	graceKey                      []byte // nil: none is in the row
-	grace                         store.Grace
-	graceMore                     bool // there are more in the table graces
-	key                           []byte
-	record, notify                []byte
-
-	// Of the table graces, once loadGraces has looked: what the key asked for
-	// has there, and when the last one of all others ends.
-	mine   store.Grace
-	others store.Millis
+	store.Row
+	pieces int // rows of chunks; 0: the payload is in the row
 }
 
-// when is a store.Millis in a column: NULL for Never. It is kept short in the
-// code by pgx taking and giving it as a bigint.
-type when store.Millis
-
-const never = store.Never
+// millis is a store.Millis in a column: NULL for Never. pgx reads and writes it as a
+// bigint.
+type millis store.Millis
 
 // ScanInt64 implements pgtype.Int64Scanner.
-func (w *when) ScanInt64(v pgtype.Int8) error {
-	*w = when(never)
+func (m *millis) ScanInt64(v pgtype.Int8) error {
+	*m = millis(store.Never)
 	if v.Valid {
-		*w = when(v.Int64)
+		*m = millis(v.Int64)
 	}
 	return nil
 }
 
 // Int64Value implements pgtype.Int64Valuer.
-func (w when) Int64Value() (pgtype.Int8, error) {
-	return pgtype.Int8{Int64: int64(w), Valid: w != when(never)}, nil
+func (m millis) Int64Value() (pgtype.Int8, error) {
+	return pgtype.Int8{Int64: int64(m), Valid: m != millis(store.Never)}, nil
 }
 
 // at is a time for a column.
-func at(t time.Time) when { return when(store.MillisOf(t)) }
+func at(t time.Time) millis { return millis(store.MillisOf(t)) }
 
-// to is where a column of a time is scanned to.
-func to(m *store.Millis) *when { return (*when)(m) }
-
-// newRow is one that nothing is known of.
-func newRow() row { return row{mine: store.Grace{Until: never}, others: never} }
-
-// fields are where a query over columns, and those of more, scans to.
-func (r *row) fields(more ...any) []any {
-	return append([]any{(*int64)(&r.number), &r.id, &r.token, &r.owner, &r.masterKey, &r.secret, &r.contentType, &r.pkg, &r.fileCount,
-		&r.size, &r.pieces, &r.MaxRetrievals,
-		to(&r.created), to(&r.Expires), &r.Status, &r.Retrievals, to(&r.First), to(&r.Last), to(&r.Ended), &r.done, to(&r.due),
-		&r.graceKey, to(&r.grace.Until), &r.grace.Number, to(&r.grace.At), &r.graceMore,
-		&r.key, to(&r.KeyUntil), &r.record, &r.notify}, more...)
-}
+// to is where a column with a time is scanned to.
+func to(m *store.Millis) *millis { return (*millis)(m) }
 
 // scan reads a row, and columns of more, from an answer.
 func (r *row) scan(res pgx.Row, more ...any) error {
-	*r = newRow()
-	err := res.Scan(r.fields(more...)...)
-	r.Sealed = r.secret != nil
+	r.Reset()
+	var hash, secret, graceKey, createKey []byte
+	g := &r.Graces
+	err := res.Scan(append([]any{(*int64)(&r.Number), (*[16]byte)(&r.ID), &hash, &r.Owner, &r.MasterKey, &secret, &r.ContentType,
+		&r.Package, &r.FileCount, &r.Size, &r.pieces, &r.MaxRetrievals,
+		to(&r.Created), to(&r.Expires), &r.Status, &r.Retrievals, to(&r.First), to(&r.Last), to(&r.Ended), &r.Done, to(&r.Due),
+		&graceKey, to(&g.InRow.Until), &g.InRow.Number, to(&g.InRow.At), &g.More,
+		&createKey, to(&r.KeyUntil), &r.Record, &r.Notify}, more...)...)
+	copy(r.Hash[:], hash)
+	copy(r.Secret[:], secret)
+	copy(g.Key[:], graceKey)
+	copy(r.CreateKey[:], createKey)
+	r.Sealed = secret != nil
 	return err
 }
 
-// find queues a query over columns, and those of more, for one row, and says
-// in found whether there is one.
+// find queues a query over columns, and those of more, for one row, and sets found to
+// whether there is one.
 func (r *row) find(b *pgx.Batch, found *bool, more []any, sql string, args ...any) {
 	b.Queue(sql, args...).QueryRow(func(res pgx.Row) error {
 		err := r.scan(res, more...)
@@ -100,45 +79,67 @@ func (r *row) find(b *pgx.Batch, found *bool, more []any, sql string, args ...an
 	})
 }
 
-// has tells whether it is that of a token.
-func (r *row) has(t store.Token) bool { return string(r.token) == string(t.Hash[:]) }
-
-// kubbi is the row as callers see it.
-func (r *row) kubbi() store.Kubbi {
-	k := r.bare()
-	if r.Status == store.Active {
-		r.open(&k)
-		k.Notify = r.notify
+// loadGraces reads what the table graces has of a row, for a call about that claim key.
+func (q *session) loadGraces(ctx context.Context, r *row, key store.Hash) error {
+	g := &r.Graces
+	if !g.More {
+		return nil
 	}
-	return k
+	var b pgx.Batch
+	b.Queue(`SELECT max(until) FILTER (WHERE key <> $2), max(until) FILTER (WHERE key = $2),
+		coalesce(max(number) FILTER (WHERE key = $2), 0), max(at) FILTER (WHERE key = $2)
+		FROM graces WHERE kubbi = $1`, int64(r.Number), key[:]).QueryRow(func(res pgx.Row) error {
+		return res.Scan(to(&g.Others), to(&g.Mine.Until), &g.Mine.Number, to(&g.Mine.At))
+	})
+	return q.step(ctx, &b)
 }
 
-// bare is the row without what a tombstone has no more.
-func (r *row) bare() store.Kubbi {
-	k := store.Kubbi{
-		ID:               uuid.UUID(r.id).String(),
-		Owner:            r.owner,
-		Token:            store.Token{Number: r.number},
-		MasterKey:        r.masterKey,
-		Package:          r.pkg,
-		ContentType:      r.contentType,
-		FileCount:        r.fileCount,
-		Size:             r.size,
-		MaxRetrievals:    r.MaxRetrievals,
-		Retrievals:       r.Retrievals,
-		FirstRetrievedAt: r.First.Time(),
-		LastRetrievedAt:  r.Last.Time(),
-		Status:           r.Status,
-		CreatedAt:        r.created.Time(),
-		ExpiresAt:        r.Expires.Time(),
-		EndedAt:          r.Ended.Time(),
-	}
-	copy(k.Token.Hash[:], r.token)
-	return k
-}
+// wiped are the columns that a wipe overwrites.
+const wiped = `secret = NULL, record = NULL, notify = NULL, payload = NULL, pieces = 0,
+	grace_key = NULL, grace_until = NULL, grace_number = NULL, grace_at = NULL, grace_more = false`
 
-// open adds Secret and Record.
-func (r *row) open(k *store.Kubbi) {
-	copy(k.Secret[:], r.secret)
-	k.Record = r.record
+// write queues a row that Claim, Release, Delete or Sweep has changed, with all that
+// follows from the change. It reports whether it has wiped the row.
+func (r *row) write(b *pgx.Batch, now store.Millis, exact bool) (wipedNow bool, err error) {
+	number := int64(r.Number)
+	for _, n := range r.Notices() {
+		kubbi, err := json.Marshal(n.Kubbi)
+		if err != nil {
+			return false, err
+		}
+		b.Queue("INSERT INTO notices (id, due, at, event, attempts, master_key, kubbi) VALUES ($1, $2, $2, $3, 0, $4, $5)",
+			n.ID, at(n.At), n.Event, r.MasterKey, kubbi)
+	}
+	if g := &r.Graces; g.Changed && g.Mine.Until == store.Never {
+		b.Queue("DELETE FROM graces WHERE kubbi = $1 AND key = $2", number, g.MineKey[:])
+	} else if g.Changed {
+		b.Queue(`INSERT INTO graces (kubbi, key, until, number, at) VALUES ($1, $2, $3, $4, $5)
+			ON CONFLICT (kubbi, key) DO UPDATE SET until = excluded.until, number = excluded.number, at = excluded.at`,
+			number, g.MineKey[:], millis(g.Mine.Until), g.Mine.Number, millis(g.Mine.At))
+	}
+	graces := r.Graces.More
+	wipedNow = r.Finish(now, exact)
+	const state = "UPDATE kubbis SET status = $2, retrievals = $3, first_at = $4, last_at = $5, ended_at = $6, done = $7, due = $8, "
+	args := []any{number, r.Status, r.Retrievals, millis(r.First), millis(r.Last), millis(r.Ended), r.Done, millis(r.Due)}
+	if wipedNow {
+		if r.pieces > 0 {
+			b.Queue("DELETE FROM chunks WHERE kubbi = $1", number)
+		}
+		if graces {
+			b.Queue("DELETE FROM graces WHERE kubbi = $1", number)
+		}
+		r.pieces = 0
+		b.Queue(state+wiped+" WHERE number = $1", args...)
+		return true, nil
+	}
+	var key []byte
+	grace := r.Graces.InRow
+	if grace.Until == store.Never {
+		grace.At = store.Never
+	} else {
+		key = r.Graces.Key[:]
+	}
+	b.Queue(state+"grace_key = $9, grace_until = $10, grace_number = $11, grace_at = $12, grace_more = $13 WHERE number = $1",
+		append(args, key, millis(grace.Until), grace.Number, millis(grace.At), r.Graces.More)...)
+	return false, nil
 }

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// retryFor is how long a call is made again and again.
+	// retryFor is how long a call is tried again.
 	retryFor   = 5 * time.Second
 	firstPause = 10 * time.Millisecond
 	maxPause   = 500 * time.Millisecond
@@ -22,11 +22,9 @@ const (
 
 // session is a call on a connection.
 type session struct {
-	conn *pgxpool.Conn
-	// unknown: what was sent last may have been committed, or not.
-	unknown bool
-	// doubt: an attempt of this call before may have been committed.
-	doubt bool
+	conn    *pgxpool.Conn
+	unknown bool // nobody knows whether what was sent last was committed
+	doubt   bool // an attempt of this call before may have been committed
 }
 
 // final marks an error after which a call must not be made again.
@@ -34,13 +32,18 @@ type final struct{ error }
 
 func (f final) Unwrap() error { return f.error }
 
-// run makes a call, again and again while the data base is in trouble: do must
-// cope with an attempt before it that may have been committed.
+// run makes a call that is one run of do.
 func (s *Store) run(ctx context.Context, do func(*session) error) error {
-	return s.runFor(ctx, retryFor, false, do)
+	if err := s.calls.Enter(ctx); err != nil {
+		return err
+	}
+	defer s.calls.Leave()
+	return s.runIn(ctx, false, do)
 }
 
-// runIn is run in doubt of an attempt before, or not.
+// runIn is for a part of a call. It runs do again and again while the data base is in
+// trouble: do must cope with an attempt before it that may have been committed. doubt
+// says that there may have been one before the first run.
 func (s *Store) runIn(ctx context.Context, doubt bool, do func(*session) error) error {
 	return s.runFor(ctx, retryFor, doubt, do)
 }
@@ -82,7 +85,7 @@ func (s *Store) attempt(ctx context.Context, doubt bool, do func(*session) error
 	q.doubt = doubt
 	err = do(q)
 	if readOnly(err) {
-		s.pool.Reset() // all of them may lead to what is a standby now
+		s.pool.Reset() // all connections may lead to a server that is a standby now
 	}
 	return q.unknown, err
 }
@@ -123,8 +126,7 @@ func (q *session) step(ctx context.Context, b *pgx.Batch) error {
 	return err
 }
 
-// apply sends statements, in one round trip, that are in force when it returns:
-// a transaction of their own.
+// apply sends statements, in one round trip, as a transaction of their own.
 func (q *session) apply(ctx context.Context, b *pgx.Batch) error {
 	q.unknown = true
 	err := q.step(ctx, b)
@@ -143,7 +145,7 @@ func (q *session) commit(ctx context.Context, b *pgx.Batch) error {
 	switch {
 	case committed:
 		q.unknown = false
-		return nil // whatever became of the connection since
+		return nil // even if the connection was lost since
 	case err != nil:
 		return err
 	}
@@ -157,7 +159,7 @@ func (q *session) rollback(ctx context.Context) error {
 	return q.step(ctx, &b)
 }
 
-// settled tells whether the outcome is known: nil, or the server has said that
+// settled reports whether the outcome is known: success, or the server has said that
 // it failed, or nothing was sent.
 func settled(err error) bool {
 	var pg *pgconn.PgError
@@ -165,8 +167,8 @@ func settled(err error) bool {
 	case err == nil, pgconn.SafeToRetry(err):
 		return true
 	case errors.As(err, &pg):
-		// What ends the connection (FATAL) may come after the commit.
-		return (pg.SeverityUnlocalized == "ERROR" || pg.Severity == "ERROR") && pg.Code != "40003" // which says that nobody knows
+		// An error that ends the connection (FATAL) may come after the commit.
+		return (pg.SeverityUnlocalized == "ERROR" || pg.Severity == "ERROR") && pg.Code != "40003" // which means unknown
 	}
 	return false
 }

@@ -29,62 +29,24 @@ func scanKey(s *stmt) store.APIKey {
 
 // PutAPIKey stores a producer's key: see store.Store.
 func (s *Store) PutAPIKey(ctx context.Context, k store.APIKey) error {
-	if err := s.enter(ctx); err != nil {
-		return err
-	}
-	defer s.leave()
-	return s.writer.submit(ctx, &op{do: func(t *tx) error {
-		q := t.putAPIKey
-		q.bindBytes(1, k.Hash[:])
-		q.bindText(2, k.Owner)
-		q.bindText(3, k.Label)
-		q.bindTime(4, store.MillisOf(k.CreatedAt))
-		q.bindTime(5, store.MillisOf(k.ExpiresAt))
-		q.bindTime(6, store.MillisOf(k.RevokedAt))
-		q.bindInt(7, k.MaxTTL.Milliseconds())
-		q.bindInt(8, k.MaxBytes)
-		q.bindInt(9, int64(k.Rate))
-		q.bindInt(10, int64(k.Quota.Daily))
-		q.bindInt(11, int64(k.Quota.Active))
-		return q.run()
+	return s.change(ctx, &op{do: func(t *tx) error {
+		return t.putAPIKey.run(k.Hash[:], k.Owner, k.Label, store.MillisOf(k.CreatedAt), store.MillisOf(k.ExpiresAt), store.MillisOf(k.RevokedAt),
+			k.MaxTTL.Milliseconds(), k.MaxBytes, k.Rate, k.Quota.Daily, k.Quota.Active)
 	}})
 }
 
 // APIKey gives a producer's key: see store.Store.
 func (s *Store) APIKey(ctx context.Context, hash store.Hash) (*store.APIKey, error) {
-	if err := s.enter(ctx); err != nil {
-		return nil, err
-	}
-	defer s.leave()
-	k := &store.APIKey{}
+	var k *store.APIKey
 	err := s.read(ctx, func(r *reader) error {
-		q := r.apiKey
-		q.bindBytes(1, hash[:])
-		ok, err := q.step()
-		if err != nil {
-			return err
-		}
-		if !ok {
-			return store.ErrNotFound
-		}
-		*k = scanKey(q)
-		q.reset()
-		return nil
+		return r.apiKey.each(func() { k = new(scanKey(r.apiKey)) }, hash[:])
 	})
-	if err != nil {
-		return nil, err
-	}
-	return k, nil
+	return found(k, err)
 }
 
 // APIKeys gives all keys: see store.Store.
-func (s *Store) APIKeys(ctx context.Context) ([]store.APIKey, error) {
-	if err := s.enter(ctx); err != nil {
-		return nil, err
-	}
-	defer s.leave()
-	var keys []store.APIKey
-	err := s.read(ctx, func(r *reader) error {
+func (s *Store) APIKeys(ctx context.Context) (keys []store.APIKey, err error) {
+	err = s.read(ctx, func(r *reader) error {
 		return r.apiKeys.each(func() { keys = append(keys, scanKey(r.apiKeys)) })
 	})
 	return keys, err
@@ -92,27 +54,23 @@ func (s *Store) APIKeys(ctx context.Context) ([]store.APIKey, error) {
 
 // RevokeAPIKey revokes a key: see store.Store.
 func (s *Store) RevokeAPIKey(ctx context.Context, hash store.Hash, now time.Time) (*store.APIKey, error) {
-	if err := s.enter(ctx); err != nil {
-		return nil, err
-	}
-	defer s.leave()
 	o := &struct {
 		op
-		key   store.APIKey
-		found bool
+		key *store.APIKey
 	}{}
 	o.do = func(t *tx) error {
-		q := t.revoke
-		q.bindTime(1, store.MillisOf(now))
-		q.bindBytes(2, hash[:])
-		o.found = false
-		return q.each(func() { o.key, o.found = scanKey(q), true })
+		o.key = nil
+		return t.revoke.each(func() { o.key = new(scanKey(t.revoke)) }, store.MillisOf(now), hash[:])
 	}
-	if err := s.writer.submit(ctx, &o.op); err != nil {
+	if err := s.change(ctx, &o.op); err != nil {
 		return nil, err
 	}
-	if !o.found {
-		return nil, store.ErrNotFound
+	return found(o.key, nil)
+}
+
+func found(k *store.APIKey, err error) (*store.APIKey, error) {
+	if k == nil && err == nil {
+		err = store.ErrNotFound
 	}
-	return &o.key, nil
+	return k, err
 }

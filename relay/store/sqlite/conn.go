@@ -32,13 +32,13 @@ func engine(err error) error {
 	return &engineError{err}
 }
 
-// fdatasync is as durable as fsync here and spares the file system a journal
-// write for the times of a file; where there is none, fsync stays.
+// fdatasync has SQLite sync with fdatasync where the platform has it: that is as
+// durable as fsync here, and saves a journal write for the times of a file.
 var fdatasync = sync.OnceFunc(func() { _, _ = modernc.Fdatasync(true) })
 
-// openConn opens the file at path. With create it is made, if it is not there, with
-// the mode of the lock file. SQLite has to make it: a process that opens a data
-// base file itself loses, when it closes it, the locks that SQLite holds on it.
+// openConn opens the file at path. With create it makes a missing one, with the mode
+// of the lock file. SQLite must make it: if a process opens and closes a data base
+// file by itself, it loses the locks that SQLite holds on the file.
 func openConn(path string, create bool) (*conn, error) {
 	fdatasync()
 	flags := sqlite.OpenReadWrite | sqlite.OpenURI
@@ -57,71 +57,62 @@ func openConn(path string, create bool) (*conn, error) {
 
 func (c *conn) close() { _ = c.Close() }
 
-// exec runs statements that take nothing and whose rows are of no interest.
+// query runs a statement and calls do on every row.
+func (c *conn) query(sql string, do func(*stmt), args ...any) error {
+	p, _, err := c.PrepareTransient(sql)
+	if err != nil {
+		return engine(fmt.Errorf("%w: %s", err, sql))
+	}
+	s := &stmt{p}
+	err = s.each(func() { do(s) }, args...)
+	if ferr := p.Finalize(); err == nil {
+		err = engine(ferr)
+	}
+	return err
+}
+
+// exec runs statements whose rows are not wanted.
 func (c *conn) exec(statements ...string) error {
 	for _, sql := range statements {
-		p, _, err := c.PrepareTransient(sql)
-		if err != nil {
-			return engine(err)
-		}
-		for more := true; more && err == nil; {
-			more, err = p.Step()
-		}
-		if ferr := p.Finalize(); err == nil {
-			err = ferr
-		}
-		if err != nil {
-			return engine(fmt.Errorf("%w: %s", err, sql))
+		if err := c.query(sql, func(*stmt) {}); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// number is the first column of a statement's first row as an integer, 0 without rows.
-func (c *conn) number(sql string) (int64, error) {
-	p, _, err := c.PrepareTransient(sql)
-	if err != nil {
-		return 0, engine(err)
-	}
-	more, err := p.Step()
-	n := int64(0)
-	if more && err == nil {
-		n = p.ColumnInt64(0)
-	}
-	if ferr := p.Finalize(); err == nil {
-		err = ferr
-	}
-	return n, engine(err)
+// number is the integer of a statement with one row, 0 without rows.
+func (c *conn) number(sql string) (n int64, err error) {
+	err = c.query(sql, func(s *stmt) { n = s.int(0) })
+	return n, err
 }
 
-// word is the first column of a statement's first row as a text.
-func (c *conn) word(sql string) (string, error) {
-	p, _, err := c.PrepareTransient(sql)
-	if err != nil {
-		return "", engine(err)
+// transaction runs do in a transaction, which an error rolls back.
+func (c *conn) transaction(do func() error) error {
+	err := c.exec("BEGIN IMMEDIATE")
+	if err == nil {
+		err = do()
 	}
-	more, err := p.Step()
-	word := ""
-	if more && err == nil {
-		word = p.ColumnText(0)
+	if err == nil {
+		err = c.exec("COMMIT")
 	}
-	if ferr := p.Finalize(); err == nil {
-		err = ferr
+	if err != nil && c.inTransaction() {
+		err = errors.Join(err, c.exec("ROLLBACK"))
 	}
-	return word, engine(err)
+	return err
 }
 
-// inTransaction tells whether a transaction is open: SQLite ends one itself on
-// some failures.
+// inTransaction reports whether a transaction is open. SQLite itself ends one on some
+// failures.
 func (c *conn) inTransaction() bool { return !c.AutocommitEnabled() }
 
-// named is a place for a statement, and its text.
+// named is a variable for a statement, and the statement's text.
 type named struct {
 	to  **stmt
 	sql string
 }
 
-// prepare makes statements that live as long as the connection.
+// prepare prepares statements that live as long as the connection.
 func (c *conn) prepare(all []named) error {
 	for _, n := range all {
 		p, err := c.Prepare(n.sql)
@@ -134,34 +125,57 @@ func (c *conn) prepare(all []named) error {
 }
 
 // stmt is a prepared statement. It is reset when it has given its last row, has
-// failed, or reset is called; its parameters keep their values.
+// failed, or reset is called; its parameters keep their values. The methods that run
+// it set its first parameters from args.
 type stmt struct{ p *sqlite.Stmt }
 
-func (s *stmt) bindInt(i int, v int64) { s.p.BindInt64(i, v) }
-
-func (s *stmt) bindNull(i int) { s.p.BindNull(i) }
-
-func (s *stmt) bindText(i int, v string) { s.p.BindText(i, v) }
-
-// bindBytes binds NULL for nil.
-func (s *stmt) bindBytes(i int, v []byte) {
-	if v == nil {
-		s.p.BindNull(i)
-		return
+// bind sets parameters. store.Never, a nil []byte and nil are NULL.
+func (s *stmt) bind(args []any) {
+	for i, v := range args {
+		i++
+		switch v := v.(type) {
+		case int64:
+			s.p.BindInt64(i, v)
+		case int:
+			s.p.BindInt64(i, int64(v))
+		case bool:
+			s.p.BindBool(i, v)
+		case string:
+			s.p.BindText(i, v)
+		case []byte:
+			if v == nil {
+				s.p.BindNull(i)
+			} else {
+				s.p.BindBytes(i, v)
+			}
+		case store.Number:
+			s.p.BindInt64(i, int64(v))
+		case store.Millis:
+			if v == store.Never {
+				s.p.BindNull(i)
+			} else {
+				s.p.BindInt64(i, int64(v))
+			}
+		case store.Status:
+			s.p.BindInt64(i, int64(v))
+		case store.Event:
+			s.p.BindInt64(i, int64(v))
+		case nil:
+			s.p.BindNull(i)
+		default:
+			panic(fmt.Sprintf("sqlite: no parameter can be a %T", v))
+		}
 	}
-	s.p.BindBytes(i, v)
 }
 
-// bindTime binds NULL for store.Never.
-func (s *stmt) bindTime(i int, v store.Millis) {
-	if v == store.Never {
-		s.p.BindNull(i)
-		return
-	}
-	s.p.BindInt64(i, int64(v))
+// first goes to the first row, and reports whether there is one. It must be reset
+// then.
+func (s *stmt) first(args ...any) (bool, error) {
+	s.bind(args)
+	return s.step()
 }
 
-// step tells whether there is a row.
+// step goes to the next row, and reports whether there is one.
 func (s *stmt) step() (bool, error) {
 	row, err := s.p.Step()
 	if err != nil {
@@ -173,14 +187,15 @@ func (s *stmt) step() (bool, error) {
 	return true, nil
 }
 
-// reset is for a statement with rows that are not wanted.
+// reset ends a statement with rows that are not wanted.
 func (s *stmt) reset() { _ = s.p.Reset() }
 
-// run steps through all rows.
-func (s *stmt) run() error { return s.each(func() {}) }
+// run ignores all rows.
+func (s *stmt) run(args ...any) error { return s.each(func() {}, args...) }
 
 // each calls do on every row.
-func (s *stmt) each(do func()) error {
+func (s *stmt) each(do func(), args ...any) error {
+	s.bind(args)
 	for {
 		row, err := s.step()
 		if err != nil || !row {
@@ -190,9 +205,9 @@ func (s *stmt) each(do func()) error {
 	}
 }
 
-// one is the integer of a statement that gives at most one, 0 for none.
-func (s *stmt) one() (int64, error) {
-	row, err := s.step()
+// one is the integer of a statement with at most one row, 0 without rows.
+func (s *stmt) one(args ...any) (n int64, err error) {
+	row, err := s.first(args...)
 	if err != nil || !row {
 		return 0, err
 	}
@@ -234,8 +249,8 @@ func (s *stmt) into(i int, b []byte) bool {
 	return s.p.ColumnLen(i) == len(b) && s.p.ColumnBytes(i, b) == len(b)
 }
 
-// fatal tells a failure of the data base from an answer like ErrNotFound: the
-// transaction it happened in can't be trusted.
+// fatal reports whether an error is a failure of the data base, not an answer like
+// ErrNotFound. The transaction that it happened in can't be trusted.
 func fatal(err error) bool {
 	var e *engineError
 	return errors.As(err, &e)

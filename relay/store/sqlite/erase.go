@@ -14,17 +14,19 @@ import (
 // eraseWithin is how soon an overwritten slot is on the disk.
 const eraseWithin = 300 * time.Millisecond
 
-// eraser overwrites the slots of what is wiped. A transaction that wipes lists
-// them in the table wiped; once it is committed they are overwritten, still under
-// the lock; once that is synced, with the next transaction or when the timer says
-// so, the next transaction drops the list. What a process leaves listed when it
-// ends is done by the next Open or Sweep.
+// eraser overwrites the slots of wiped kubbis:
+//  1. A transaction that wipes lists their slots in the table wiped.
+//  2. After its commit the slots are overwritten, still under the lock.
+//  3. A sync puts that on the disk: beside the next commit, or when the timer fires.
+//  4. The next transaction drops the list.
+//
+// If a process ends before that, the next Open or Sweep adopts the list.
 type eraser struct {
 	timer    *time.Timer
-	listed   int64   // this transaction's list; 0: none
+	listed   int64   // the list of this transaction; 0: none
 	unsynced []int64 // lists whose slots are overwritten
-	syncing  int     // how many of them the sync under way is for
-	synced   []int64 // lists to be dropped
+	syncing  int     // how many of them the running sync is for
+	synced   []int64 // lists to drop
 	dropping int     // how many of them this transaction drops
 }
 
@@ -34,12 +36,11 @@ func newEraser() eraser {
 	return eraser{timer: t}
 }
 
-// list writes the list, and drops those that are done with.
+// list writes the list of this transaction, and drops those that are synced.
 func (e *eraser) list(t *tx) error {
 	e.listed, e.dropping = 0, 0
 	for _, seq := range e.synced {
-		t.dropWiped.bindInt(1, seq)
-		if err := t.dropWiped.run(); err != nil {
+		if err := t.dropWiped.run(seq); err != nil {
 			return err
 		}
 	}
@@ -52,14 +53,13 @@ func (e *eraser) list(t *tx) error {
 		b = binary.BigEndian.AppendUint64(b, uint64(u.Slot))
 		b = binary.BigEndian.AppendUint64(b, uint64(u.Number))
 	}
-	// A number that is used again might be dropped by whoever had it before.
+	// Random: if a number was used again, the process that had it before could drop it.
 	e.listed = rand.Int64()
-	t.putWiped.bindInt(1, e.listed)
-	t.putWiped.bindBytes(2, b)
-	return t.putWiped.run()
+	return t.putWiped.run(e.listed, b)
 }
 
-// begin starts a sync beside the commit, if there is something to sync.
+// begin starts a sync beside the commit, if there is something to sync. end waits for
+// it.
 func (e *eraser) begin(w *writer) chan error {
 	e.syncing = len(e.unsynced)
 	if e.syncing == 0 && !w.slots.Taken() {
@@ -70,7 +70,6 @@ func (e *eraser) begin(w *writer) chan error {
 	return synced
 }
 
-// end waits for that sync.
 func (e *eraser) end(synced chan error) error {
 	if synced == nil {
 		return nil
@@ -88,16 +87,24 @@ func (e *eraser) done() {
 	e.syncing = 0
 }
 
-// overwrite overwrites the slots of what a committed transaction has wiped.
+// overwrite overwrites the slots that a committed transaction has listed.
 func (e *eraser) overwrite(w *writer, group []*op, errs []error) {
 	t := &w.tx
 	e.synced = e.synced[:copy(e.synced, e.synced[e.dropping:])]
 	e.dropping = 0
-	now := w.erasesNow(group, errs)
+	now := false // the sync does not wait for the timer
+	for i, o := range group {
+		now = now || o.erases && errs[i] == nil
+	}
 	if len(t.wiped) == 0 && !now {
 		return
 	}
-	err := w.clear(t.wiped)
+	var err error
+	for _, u := range t.wiped {
+		if err = w.slots.Clear(u.Slot, u.Number); err != nil {
+			break
+		}
+	}
 	if err == nil {
 		if e.listed != 0 {
 			e.unsynced = append(e.unsynced, e.listed)
@@ -120,28 +127,10 @@ func (e *eraser) overwrite(w *writer, group []*op, errs []error) {
 			}
 		}
 	}
-	w.remove(t.bodies)
+	w.removeFiles(t.bodies)
 }
 
-func (w *writer) erasesNow(group []*op, errs []error) bool {
-	for i, o := range group {
-		if o.erases && errs[i] == nil {
-			return true
-		}
-	}
-	return false
-}
-
-func (w *writer) clear(slots []body.Used) error {
-	for _, u := range slots {
-		if err := w.slots.Clear(u.Slot, u.Number); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// sync is for when no transaction came in time.
+// sync is what the timer does, when no transaction came in time.
 func (e *eraser) sync(w *writer) {
 	e.syncing = len(e.unsynced)
 	if err := w.slots.Sync(); err != nil {
@@ -152,8 +141,8 @@ func (e *eraser) sync(w *writer) {
 	e.done()
 }
 
-// adopt overwrites what a process that ended has left listed. It runs under the
-// file lock, so that nobody else is about to.
+// adopt overwrites the slots that an ended process has left listed. It runs under the
+// file lock, so that no other process is about to do so.
 func (e *eraser) adopt(w *writer) error {
 	t := &w.tx
 	var seqs []int64
@@ -172,23 +161,21 @@ func (e *eraser) adopt(w *writer) error {
 		return err
 	}
 	for _, u := range slots {
-		wanted, err := t.wants(u) // the list may be damaged
-		if err == nil && !wanted {
-			err = w.slots.Clear(u.Slot, u.Number)
-		}
-		if err != nil {
+		if err := t.clearUnused(u); err != nil { // the list may be damaged
 			return err
 		}
 	}
-	w.slots.Touch() // whoever has overwritten them may not have synced
+	w.slots.Touch() // the process that overwrote them may not have synced
 	e.unsynced = append(e.unsynced, seqs...)
 	e.timer.Reset(eraseWithin)
 	return nil
 }
 
-// wants tells whether a row that is not wiped has the slot.
-func (t *tx) wants(u body.Used) (bool, error) {
-	t.slotOf.bindInt(1, u.Number)
-	slot, err := t.slotOf.one()
-	return slot == u.Slot, err
+// clearUnused overwrites a slot, unless it is that of a row.
+func (t *tx) clearUnused(u body.Used) error {
+	slot, err := t.slotOf.one(u.Number)
+	if err != nil || slot == u.Slot {
+		return err
+	}
+	return t.slots.Clear(u.Slot, u.Number)
 }

@@ -5,30 +5,29 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"syscall"
 
 	"zombiezen.com/go/sqlite"
 
+	"kubbi-mcp/internal/disk"
 	"kubbi-mcp/relay/store"
 )
 
-// The errors of this backend, matched with errors.Is. Each comes wrapped in one
+// The errors of this backend, matched with errors.Is. Each is wrapped in one
 // that names the file and says what to do. ErrFull and ErrBusy are also
 // store.ErrUnavailable, and ErrFull is store.ErrFull.
 var (
-	ErrNewer      = errors.New("store was written by a newer version")
 	ErrCorrupt    = errors.New("store is damaged or not a kubbi store")
 	ErrReadOnly   = errors.New("store can't be written")
 	ErrCannotOpen = errors.New("store can't be opened")
 	ErrFull       = errors.New("disk is full")
 	ErrBusy       = errors.New("store is locked by another process")
-	ErrOlder      = errors.New("store was written by an older version")
 	ErrLost       = errors.New("a part of the store is missing")
-	ErrClosed     = errors.New("store is closed")
 )
 
 // explain turns an error of SQLite about the file at path, or of a file beside it,
-// into one that says what is wrong and what to do. Every other error is returned
-// as it is.
+// into one that says what is wrong and what to do. It returns every other error as it
+// is.
 func explain(path string, err error) error {
 	var e *engineError
 	if !errors.As(err, &e) {
@@ -55,16 +54,16 @@ func explain(path string, err error) error {
 	case sqlite.ResultBusy, sqlite.ResultLocked, sqlite.ResultProtocol:
 		return busy(path, err)
 	case sqlite.ResultIOErr:
-		// A quota or a limit of the file's size is not told apart from a broken disk.
+		// SQLite has one code for a full disk, a disk quota and a broken disk.
 		if e.code() == sqlite.ResultIOErrWrite || e.code() == sqlite.ResultIOErrSHMSize || e.code() == sqlite.ResultIOErrTruncate {
-			if noRoom(filepath.Dir(path)) {
+			if free, ferr := disk.Free(filepath.Dir(path)); ferr == nil && free < 1<<20 {
 				return full(path, err)
 			}
 		}
 		return fmt.Errorf("%s: %w: check the disk it is on: %w", path, store.ErrUnavailable, err)
 	case sqlite.ResultError:
-		// Every statement was good when the store was opened.
-		return fmt.Errorf("%s: %w: it has changed the schema while this program was running, which must be started again: %w", path, ErrNewer, err)
+		// Every statement was valid when the store was opened.
+		return fmt.Errorf("%s: %w: it has changed the schema while this program was running, which must be started again: %w", path, store.ErrNewer, err)
 	case sqlite.ResultNoMem:
 		return fmt.Errorf("%s: %w: %w", path, store.ErrUnavailable, err)
 	}
@@ -89,4 +88,19 @@ func cannotOpen(path string, err error) error {
 func busy(path string, err error) error {
 	return fmt.Errorf("%s: %w: another process holds it too long, try again: %w: %w",
 		path, ErrBusy, store.ErrUnavailable, err)
+}
+
+// full says how much space is left.
+func full(path string, err error) error {
+	dir := filepath.Dir(path)
+	left := ""
+	if free, ferr := disk.Free(dir); ferr == nil {
+		left = fmt.Sprintf(" (%s are free)", disk.MiB(free))
+	}
+	return fmt.Errorf("%s: %w%s: make room on the disk of %s, no restart is needed: %w: %w: %w",
+		path, ErrFull, left, dir, store.ErrFull, store.ErrUnavailable, err)
+}
+
+func isFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)
 }

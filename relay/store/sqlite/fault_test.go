@@ -115,7 +115,7 @@ func openFails(t *testing.T, path string, want error, words ...string) {
 func TestOpenNewer(t *testing.T) {
 	path, _ := filled(t, 1)
 	execSQL(t, path, "PRAGMA user_version = 99")
-	openFails(t, path, sqlite.ErrNewer, "99", "newer program")
+	openFails(t, path, store.ErrNewer, "99", "newer program")
 }
 
 func TestOpenGarbage(t *testing.T) {

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"kubbi-mcp/relay/store"
-	"kubbi-mcp/relay/store/sqlite"
 )
 
 // holds names the files beside path that hold the bytes.
@@ -280,7 +279,7 @@ func TestOldStore(t *testing.T) {
 	if after, err := os.ReadFile(old); err != nil || !bytes.Equal(before, after) {
 		t.Errorf("the old store was changed, error %v", err)
 	}
-	openFails(t, old, sqlite.ErrOlder, "older version", "kubbi.db")
+	openFails(t, old, store.ErrOlder, "older version", "kubbi.db")
 }
 
 // tamper changes a row behind the store's back; what the schema refuses stays.

@@ -13,17 +13,17 @@ import (
 )
 
 // fileLock makes the processes that write one store queue up. SQLite's own lock
-// would do for correctness, but it is waited for in growing sleeps, so that a
-// busy process starves the others: with three of them the 99th percentile of a
-// write was several times as long. Polling this one for a lock that comes free
-// cost two thirds of the throughput against a lock call that blocks.
+// would be correct, but SQLite waits for it in growing sleeps, so that a busy process
+// starves the others: with three processes the 99th percentile of a write was several
+// times as long. Polling this lock instead of a blocking lock call cost two thirds of
+// the throughput.
 //
 // It is for one goroutine at a time.
 type fileLock struct {
 	f *os.File
-	// granted is what a blocking lock call came to. Such a call can't be
-	// ended: while one is under way, pending is set and the next acquire waits
-	// for the same one. If nobody waits when it ends, the lock is let go.
+	// granted is the result of a blocking lock call. Such a call can't be
+	// ended: while one runs, pending is set and the next acquire waits
+	// for the same call. If nobody waits when it ends, it unlocks again.
 	granted chan error
 
 	mu      sync.Mutex // guards the fields below
@@ -89,7 +89,7 @@ func (l *fileLock) block() {
 	case l.closed:
 		l.f.Close()
 	case err == nil:
-		_ = flock.Unlock(l.f) // closing the file, at the latest, lets go of it
+		_ = flock.Unlock(l.f) // at the latest, closing the file unlocks it
 	}
 }
 
@@ -102,8 +102,8 @@ func (l *fileLock) wrap(err error) error {
 
 func (l *fileLock) release() error { return flock.Unlock(l.f) }
 
-// close lets go of the lock. A lock call that is still under way ends when the
-// process that holds the lock lets go of it or ends.
+// close ends the lock. A lock call that still runs ends when the process that holds
+// the lock unlocks it or ends.
 func (l *fileLock) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

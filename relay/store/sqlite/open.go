@@ -12,6 +12,7 @@ import (
 
 	"zombiezen.com/go/sqlite/sqlitex"
 
+	"kubbi-mcp/relay/store"
 	"kubbi-mcp/relay/store/body"
 )
 
@@ -25,14 +26,11 @@ const (
 	// applicationID marks a file as a kubbi store: "kubb".
 	applicationID = 0x6b756262
 
-	logEnding = "-wal"
-	// checkpointPages is at how many pages in the log a commit moves them into the
-	// data base.
-	checkpointPages = 2000
+	walEnding = "-wal"
 )
 
-// beside is the path of a file that belongs to the data base: store.lock for
-// store.db. It is never the data base itself.
+// beside is the path of a file beside the data base: store.lock for store.db. It is
+// never the data base itself.
 func beside(path, ending string) string {
 	own := filepath.Ext(path)
 	if own == ending {
@@ -54,14 +52,15 @@ func (s *Store) openLocked() error {
 		return err
 	}
 	if !fresh {
-		if err := checkLog(s.path); err != nil {
+		if err := checkWAL(s.path); err != nil {
 			return err
 		}
 	}
+	full := !s.reserve.diskHas(2 * spareBytes)
 	pages := checkpointPages
-	if !s.space.has(2 * spareBytes) {
-		pages = shortPages
-		if err := spendSpare(s.path); err != nil {
+	if full {
+		pages = shortCheckpointPages
+		if err := removeSpare(s.path); err != nil {
 			return err
 		}
 	}
@@ -76,21 +75,18 @@ func (s *Store) openLocked() error {
 		return err
 	}
 	if err := w.c.exec("PRAGMA synchronous=FULL", "PRAGMA fullfsync=ON", "PRAGMA temp_store=MEMORY", fmt.Sprintf("PRAGMA cache_size=%d", cacheSize),
-		fmt.Sprintf("PRAGMA wal_autocheckpoint=%d", pages), fmt.Sprintf("PRAGMA journal_size_limit=%d", logBytes)); err != nil {
+		fmt.Sprintf("PRAGMA wal_autocheckpoint=%d", pages), fmt.Sprintf("PRAGMA journal_size_limit=%d", walBytes)); err != nil {
 		return err
 	}
 	if err := w.tx.prepare(w.c); err != nil {
 		return err
 	}
-	// What can't be written is opened all the same, for reading.
-	if err := w.tx.begin.run(); err != nil {
+	// SQLite opens a file that it can't write for reading.
+	if err := w.tx.alone(func() error { return nil }); err != nil {
 		return err
 	}
-	if err := w.tx.rollback.run(); err != nil {
-		return err
-	}
-	if err := w.room.open(w, pages == shortPages); err != nil {
-		s.log.Warn("the log has no room kept for it, since the disk is full", "file", s.path, "error", explain(s.path, err))
+	if err := w.house.open(w, full); err != nil {
+		s.log.Warn("no room is kept for the write-ahead log, since the disk is full", "file", s.path, "error", explain(s.path, err))
 	}
 	if s.files, err = body.OpenFiles(bodiesPath(s.path)); err != nil {
 		return cannotOpen(s.path, err)
@@ -103,14 +99,14 @@ func (s *Store) openLocked() error {
 		return err
 	}
 	if err := w.dropUnwritten(); err != nil {
-		// Damaged pages are told by the calls that meet them.
-		s.log.Error("the newest kubbis are not looked at", "file", s.path, "error", explain(s.path, err))
+		// Calls that meet damaged pages fail by themselves.
+		s.log.Error("the newest kubbis are not checked", "file", s.path, "error", explain(s.path, err))
 	}
 	return nil
 }
 
-// missing tells whether the store is new. A data base that is not there, while
-// other files of it are, is a loss.
+// missing reports whether the store is new. If the data base is missing while other
+// files of it are there, it is lost.
 func missing(path string) (bool, error) {
 	info, err := os.Stat(path)
 	switch {
@@ -119,7 +115,7 @@ func missing(path string) (bool, error) {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return false, cannotOpen(path, err)
 	}
-	for _, other := range []string{path + logEnding, slotsPath(path)} {
+	for _, other := range []string{path + walEnding, slotsPath(path)} {
 		if info, err := os.Stat(other); err == nil && info.Size() > 0 {
 			return false, lost(path, path, other)
 		}
@@ -130,7 +126,7 @@ func missing(path string) (bool, error) {
 	return true, nil
 }
 
-// lost says which part of a store is gone, and which one shows that it was there.
+// lost is the error for a part of a store that is gone while another is there.
 func lost(path, gone, there string) error {
 	dir, name := filepath.Split(path)
 	stem := strings.TrimSuffix(name, filepath.Ext(name))
@@ -138,7 +134,7 @@ func lost(path, gone, there string) error {
 		path, ErrLost, gone, there, filepath.Base(gone), stem, filepath.Clean(dir))
 }
 
-// schema is the file's schema version: 0 for a fresh file.
+// schema is the schema version of the file, 0 for a new file.
 func (w *writer) schema() (int64, error) {
 	version, err := w.c.number("PRAGMA user_version")
 	if err != nil {
@@ -160,53 +156,43 @@ func (w *writer) schema() (int64, error) {
 		return 0, corrupt(w.path, "it holds another program's data")
 	case version > schemaVersion:
 		return 0, fmt.Errorf("%s: %w: its schema is version %d, this program knows up to %d: use the newer program, or another data directory",
-			w.path, ErrNewer, version, schemaVersion)
+			w.path, store.ErrNewer, version, schemaVersion)
 	case version > 0:
 		return 0, fmt.Errorf("%s: %w, whose kubbis this one can't read: claim them with that version, or use another path (kubbi.db in the same folder takes over the API keys)",
-			w.path, ErrOlder)
+			w.path, store.ErrOlder)
 	}
 	return 0, nil
 }
 
-// make makes the tables of a fresh file.
+// make makes the tables of a new file.
 func (w *writer) make() error {
 	if err := w.c.exec(fmt.Sprintf("PRAGMA page_size=%d", pageSize), "PRAGMA auto_vacuum=INCREMENTAL", fmt.Sprintf("PRAGMA application_id=%d", applicationID)); err != nil {
 		return err
 	}
-	mode, err := w.c.word("PRAGMA journal_mode=WAL")
-	if err != nil {
+	mode := ""
+	if err := w.c.query("PRAGMA journal_mode=WAL", func(s *stmt) { mode = s.text(0) }); err != nil {
 		return err
 	}
 	if mode != "wal" {
 		return fmt.Errorf("%s: %w: its file system can't share memory between processes: use a data directory on a local disk", w.path, ErrCannotOpen)
 	}
-	keys, err := oldKeys(w.path)
-	if err != nil {
-		return err
-	}
-	if err := w.c.exec("BEGIN IMMEDIATE"); err != nil {
-		return err
-	}
-	err = engine(sqlitex.ExecuteScript(w.c.Conn, schema, nil))
 	var id body.ID
-	if err == nil {
-		_, err = rand.Read(id[:])
+	if _, err := rand.Read(id[:]); err != nil {
+		return err
 	}
-	if err == nil {
-		err = w.c.exec(fmt.Sprintf("INSERT INTO beside VALUES (x'%x', 0)", id))
-	}
-	if err == nil {
-		err = w.c.takeOver(keys)
-	}
-	if err == nil {
-		err = w.c.exec(fmt.Sprintf("PRAGMA user_version=%d", schemaVersion), "COMMIT")
-	}
-	if err != nil && w.c.inTransaction() {
-		err = errors.Join(err, w.c.exec("ROLLBACK"))
-	}
-	if err == nil && len(keys) > 0 {
+	keys := 0
+	err := w.c.transaction(func() (err error) {
+		if err := engine(sqlitex.ExecuteScript(w.c.Conn, schema, nil)); err != nil {
+			return err
+		}
+		if keys, err = w.c.takeOverKeys(w.path); err != nil {
+			return err
+		}
+		return w.c.exec(fmt.Sprintf("INSERT INTO beside VALUES (x'%x', 0)", id), fmt.Sprintf("PRAGMA user_version=%d", schemaVersion))
+	})
+	if err == nil && keys > 0 {
 		w.log.Warn("an older store is beside the new one: its API keys are taken over, its kubbis can't be read by this version and are left alone",
-			"old", oldStore(w.path), "new", w.path, "keys", len(keys))
+			"old", oldStore(w.path), "new", w.path, "keys", keys)
 	}
 	return err
 }

@@ -12,39 +12,33 @@ import (
 type reader struct {
 	c *conn
 
-	begin, end           *stmt
-	byNumber             *stmt
-	newest, total, newer *stmt
-	after, oldest        *stmt
-	unswept, newerOf     *stmt
-	afterOf, oldestOf    *stmt
-	bodyOf, slotOf       *stmt
-	masterKeys, stats    *stmt
-	nextDue              *stmt
-	apiKey, apiKeys      *stmt
+	begin, end               *stmt
+	byNumber                 *stmt
+	newest, total, newer     *stmt
+	newestFirst, oldestFirst *stmt
+	unswept                  *stmt
+	bodyOf, slotOf           *stmt
+	masterKeys, stats        *stmt
+	nextDue                  *stmt
+	apiKey, apiKeys          *stmt
 }
 
-// ofStatus narrows an owner's kubbis to one status. An active one that has expired
-// counts as such before a sweep has seen it.
-const ofStatus = " AND CASE WHEN status = 0 AND expires_at <= ?5 THEN 1 ELSE status END = ?6"
+// ofStatus selects kubbis of the status ?3, or any for -1. An active kubbi that has
+// expired counts as such before a sweep has seen it.
+const ofStatus = " AND (?3 = -1 OR CASE WHEN status = 0 AND expires_at <= ?4 THEN 1 ELSE status END = ?3)"
 
 func (q *reader) prepare(c *conn) error {
 	q.c = c
-	const of = "SELECT number FROM kubbi INDEXED BY kubbi_owner WHERE owner = ?1 AND number < ?2"
-	const newer = "SELECT count(*) FROM kubbi INDEXED BY kubbi_owner WHERE owner = ?1 AND number >= ?2"
-	const down, up = " ORDER BY number DESC LIMIT ?3 OFFSET ?4", " ORDER BY number LIMIT ?3 OFFSET ?4"
+	const list = "SELECT " + columns + " FROM kubbi INDEXED BY kubbi_owner WHERE owner = ?1 AND number < ?2" + ofStatus + " ORDER BY number"
 	return c.prepare([]named{
 		{&q.begin, "BEGIN"},
 		{&q.end, "COMMIT"},
 		{&q.byNumber, selectRow},
 		{&q.newest, "SELECT max(number) FROM kubbi INDEXED BY kubbi_owner WHERE owner = ?"},
 		{&q.total, "SELECT n, active, expired, burned, deleted FROM total WHERE kind = 0 AND name = ?"},
-		{&q.newer, newer},
-		{&q.newerOf, newer + ofStatus},
-		{&q.after, of + down},
-		{&q.afterOf, of + ofStatus + down},
-		{&q.oldest, of + up},
-		{&q.oldestOf, of + ofStatus + up},
+		{&q.newer, "SELECT count(*) FROM kubbi INDEXED BY kubbi_owner WHERE owner = ?1 AND number >= ?2" + ofStatus},
+		{&q.newestFirst, list + " DESC LIMIT ?5 OFFSET ?6"},
+		{&q.oldestFirst, list + " LIMIT ?5 OFFSET ?6"},
 		{&q.unswept, `SELECT count(*) FROM kubbi INDEXED BY kubbi_due
 			WHERE due BETWEEN 0 AND ?2 AND owner = ?1 AND status = 0 AND expires_at <= ?2`},
 		{&q.bodyOf, "SELECT body FROM kubbi WHERE number = ?"},
@@ -57,8 +51,16 @@ func (q *reader) prepare(c *conn) error {
 	})
 }
 
-// read runs do on a reader of its own.
+// read is a call that runs do on a reader of its own.
 func (s *Store) read(ctx context.Context, do func(*reader) error) error {
+	if err := s.calls.Enter(ctx); err != nil {
+		return err
+	}
+	defer s.calls.Leave()
+	return s.withReader(ctx, do)
+}
+
+func (s *Store) withReader(ctx context.Context, do func(*reader) error) error {
 	var q *reader
 	select {
 	case q = <-s.readers:
@@ -92,73 +94,69 @@ func (s *Store) openReader() (*reader, error) {
 	return q, nil
 }
 
-// readings is how often a row is read again whose secret was not found: another
-// call may have wiped it in between.
+// readings is how often a row is read whose secret is not found: another call may
+// have wiped it in between.
 const readings = 8
 
-// look reads a row by do, settled, with its secret while it is active.
-func (s *Store) look(ctx context.Context, now time.Time, do func(*reader, *row) error) (*row, error) {
+// look reads a row by find, with its secret while it is active.
+func (s *Store) look(q *reader, now store.Millis, find func(*row) error) (*row, error) {
 	for range readings {
 		var r row
-		if err := s.read(ctx, func(q *reader) error { return do(q, &r) }); err != nil {
+		if err := find(&r); err != nil {
 			return nil, err
 		}
-		r.Settle(store.MillisOf(now))
-		if r.Status != store.Active {
-			return &r, nil
-		}
-		secret, there, err := s.slots.Read(r.slot, int64(r.number))
-		if err != nil {
-			return nil, s.explainFile(err)
-		}
-		if there {
-			r.secret = secret
-			return &r, nil
+		if there, err := s.unlock(&r, now); err != nil || there {
+			return &r, err
 		}
 	}
 	return nil, fmt.Errorf("%s: %w: the secret of a kubbi is missing", s.path, store.ErrDamaged)
 }
 
+// unlock reads the secret of a row that is active now. It reports false if the slot
+// does not hold it.
+func (s *Store) unlock(r *row, now store.Millis) (there bool, err error) {
+	r.Expire(now)
+	if r.Status != store.Active {
+		return true, nil
+	}
+	r.Secret, there, err = s.slots.Read(r.slot, int64(r.Number))
+	return there, err
+}
+
 // Inspect looks at an active kubbi: see store.Store.
 func (s *Store) Inspect(ctx context.Context, token store.Token, now time.Time) (*store.Kubbi, error) {
-	if err := s.enter(ctx); err != nil {
-		return nil, err
-	}
-	defer s.leave()
-	r, err := s.look(ctx, now, func(q *reader, r *row) error { return r.byToken(q.byNumber, token) })
-	if err != nil {
-		return nil, err
-	}
-	if err := r.Status.Err(); err != nil {
-		return nil, err
-	}
-	k := r.kubbi()
-	return &k, nil
+	return s.one(ctx, now, func(q *reader, r *row) error {
+		if err := r.byToken(q.byNumber, token); err != nil {
+			return err
+		}
+		r.Expire(store.MillisOf(now))
+		return r.Status.Err()
+	})
 }
 
 // Get gives an owner's kubbi: see store.Store.
 func (s *Store) Get(ctx context.Context, owner, id string, now time.Time) (*store.Kubbi, error) {
-	if err := s.enter(ctx); err != nil {
-		return nil, err
-	}
-	defer s.leave()
-	r, err := s.look(ctx, now, func(q *reader, r *row) error { return r.byID(q.byNumber, owner, id) })
+	return s.one(ctx, now, func(q *reader, r *row) error { return r.byID(q.byNumber, owner, id) })
+}
+
+func (s *Store) one(ctx context.Context, now time.Time, find func(*reader, *row) error) (*store.Kubbi, error) {
+	var k store.Kubbi
+	err := s.read(ctx, func(q *reader) error {
+		r, err := s.look(q, store.MillisOf(now), func(r *row) error { return find(q, r) })
+		if err == nil {
+			k = r.Kubbi()
+		}
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	k := r.kubbi()
 	return &k, nil
 }
 
 // MasterKeys names the master keys in use: see store.Store.
-func (s *Store) MasterKeys(ctx context.Context) ([]string, error) {
-	if err := s.enter(ctx); err != nil {
-		return nil, err
-	}
-	defer s.leave()
-	var ids []string
-	err := s.read(ctx, func(q *reader) error {
-		ids = nil
+func (s *Store) MasterKeys(ctx context.Context) (ids []string, err error) {
+	err = s.read(ctx, func(q *reader) error {
 		return q.masterKeys.each(func() { ids = append(ids, q.masterKeys.text(0)) })
 	})
 	return ids, err
@@ -166,13 +164,8 @@ func (s *Store) MasterKeys(ctx context.Context) ([]string, error) {
 
 // Due says when a sweep has work: see store.Store.
 func (s *Store) Due(ctx context.Context) (time.Time, error) {
-	if err := s.enter(ctx); err != nil {
-		return time.Time{}, err
-	}
-	defer s.leave()
 	due := store.Never
 	err := s.read(ctx, func(q *reader) error {
-		due = store.Never
 		return q.nextDue.each(func() { due = store.Millis(q.nextDue.int(0)) })
 	})
 	return due.Time(), err
@@ -180,9 +173,5 @@ func (s *Store) Due(ctx context.Context) (time.Time, error) {
 
 // Ping reads the store: see store.Store.
 func (s *Store) Ping(ctx context.Context) error {
-	if err := s.enter(ctx); err != nil {
-		return err
-	}
-	defer s.leave()
 	return s.read(ctx, func(q *reader) error { return q.stats.run() })
 }

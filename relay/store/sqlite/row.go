@@ -5,12 +5,11 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/google/uuid"
-
 	"kubbi-mcp/relay/store"
+	"kubbi-mcp/relay/store/body"
 )
 
-// columns are a row's but the payload, in the order of scan.
+// columns are a row's without the payload, in the order of scan.
 const columns = `number, status, slot, retrievals, first_at, last_at, ended_at, due,
 	grace_key, grace_until, grace_number, grace_at, grace_more, key_until,
 	created_at, expires_at, max_retrievals, package, file_count, size,
@@ -18,39 +17,30 @@ const columns = `number, status, slot, retrievals, first_at, last_at, ended_at, 
 
 // row is a kubbi as the table has it.
 type row struct {
-	store.Life
-	number                        store.Number
-	slot                          int64 // 0: wiped
-	due                           int64
-	grace                         store.Grace // of graceKey
-	graceKey                      store.Hash
-	graceMore                     bool
-	created                       store.Millis
-	pkg                           bool
-	fileCount                     int
-	size                          int64
-	hash, key                     store.Hash
-	hasKey                        bool
-	id                            uuid.UUID
-	owner, masterKey, contentType string
-	quota                         bool // created under a quota of active ones
-	notify, record                []byte
-	body                          int64 // bytes in a file; -1: none
-
-	secret store.Secret
+	store.Row
+	slot  int64 // of the secret; 0: wiped
+	body  int64 // bytes of the payload in a file; -1: it is not in a file
+	quota bool  // created under a quota of active ones
 }
 
-// tombstone is taken from the end of a kubbi to give the due of one with which
-// only the retention has work.
+// tombstone is subtracted from the end of a kubbi to get the due of a row that is
+// Done.
 const tombstone = 1 << 62
 
-func prefix(b []byte) int64 { return int64(binary.BigEndian.Uint64(b)) }
+// dueColumn is the value of the column due.
+func (r *row) dueColumn() int64 {
+	if r.Done {
+		return int64(r.Due) - tombstone
+	}
+	return int64(r.Due)
+}
 
 var errRow = errors.New("a row is not what this program has written")
 
-// scan reads the row a statement over columns stands on.
+// scan reads the row that a statement over columns stands on.
 func (r *row) scan(s *stmt) error {
-	r.number = store.Number(s.int(0))
+	r.Reset()
+	r.Number = store.Number(s.int(0))
 	r.Status = store.Status(s.int(1))
 	r.slot = s.int(2)
 	r.Sealed = r.slot != 0
@@ -58,74 +48,46 @@ func (r *row) scan(s *stmt) error {
 	r.First = s.time(4)
 	r.Last = s.time(5)
 	r.Ended = s.time(6)
-	r.due = s.int(7)
-	r.grace = store.Grace{Until: store.Never}
-	if s.into(8, r.graceKey[:]) {
-		r.grace = store.Grace{Until: s.time(9), Number: int(s.int(10)), At: s.time(11)}
+	r.Due = store.Millis(s.int(7))
+	if r.Done = r.Due < 0; r.Done {
+		r.Due += tombstone
 	}
-	r.graceMore = s.int(12) != 0
+	if s.into(8, r.Graces.Key[:]) {
+		r.Graces.InRow = store.Grace{Until: s.time(9), Number: int(s.int(10)), At: s.time(11)}
+	}
+	r.Graces.More = s.int(12) != 0
 	r.KeyUntil = s.time(13)
-	r.created = store.Millis(s.int(14))
+	r.Created = store.Millis(s.int(14))
 	r.Expires = store.Millis(s.int(15))
 	r.MaxRetrievals = int(s.int(16))
-	r.pkg = s.int(17) != 0
-	r.fileCount = int(s.int(18))
-	r.size = s.int(19)
-	good := s.into(20, r.hash[:])
-	good = s.into(21, r.id[:]) && good
-	r.owner = s.text(22)
-	r.masterKey = s.text(23)
-	r.contentType = s.text(24)
-	r.hasKey = s.into(25, r.key[:])
+	r.Package = s.int(17) != 0
+	r.FileCount = int(s.int(18))
+	r.Size = s.int(19)
+	good := s.into(20, r.Hash[:])
+	good = s.into(21, r.ID[:]) && good
+	r.Owner = s.text(22)
+	r.MasterKey = s.text(23)
+	r.ContentType = s.text(24)
+	if !s.into(25, r.CreateKey[:]) {
+		r.KeyUntil = store.Never
+	}
 	r.quota = s.int(26) != 0
-	r.notify = s.bytes(27)
-	r.record = s.bytes(28)
+	r.Notify = s.bytes(27)
+	r.Record = s.bytes(28)
 	r.body = -1
 	if !s.null(29) {
 		r.body = s.int(29)
 	}
-	if !good || r.Status < store.Active || r.Status > store.Deleted || r.Retrievals < 0 || r.MaxRetrievals < 0 || r.size < 0 ||
+	if !good || r.Status < store.Active || r.Status > store.Deleted || r.Retrievals < 0 || r.MaxRetrievals < 0 || r.Size < 0 ||
 		r.Status != store.Active && r.Ended == store.Never {
-		return fmt.Errorf("%w: kubbi %d: %w", store.ErrDamaged, r.number, errRow)
+		return fmt.Errorf("%w: kubbi %d: %w", store.ErrDamaged, r.Number, errRow)
 	}
 	return nil
 }
 
-// kubbi is the row as callers see it.
-func (r *row) kubbi() store.Kubbi {
-	k := r.bare()
-	if r.Status == store.Active {
-		k.Notify, k.Secret, k.Record = r.notify, r.secret, r.record
-	}
-	return k
-}
-
-// bare is the row without what a tombstone has no more.
-func (r *row) bare() store.Kubbi {
-	return store.Kubbi{
-		ID:               r.id.String(),
-		Owner:            r.owner,
-		Token:            store.Token{Number: r.number, Hash: r.hash},
-		MasterKey:        r.masterKey,
-		Package:          r.pkg,
-		ContentType:      r.contentType,
-		FileCount:        r.fileCount,
-		Size:             r.size,
-		MaxRetrievals:    r.MaxRetrievals,
-		Retrievals:       r.Retrievals,
-		FirstRetrievedAt: r.First.Time(),
-		LastRetrievedAt:  r.Last.Time(),
-		Status:           r.Status,
-		CreatedAt:        r.created.Time(),
-		ExpiresAt:        r.Expires.Time(),
-		EndedAt:          r.Ended.Time(),
-	}
-}
-
-// find reads the row with a number, by a statement over columns.
-func (r *row) find(s *stmt, n store.Number) error {
-	s.bindInt(1, int64(n))
-	ok, err := s.step()
+// find reads the row that a statement over columns finds.
+func (r *row) find(s *stmt, args ...any) error {
+	ok, err := s.first(args...)
 	if err != nil {
 		return err
 	}
@@ -136,31 +98,136 @@ func (r *row) find(s *stmt, n store.Number) error {
 	return r.scan(s)
 }
 
-// byToken reads the row of a token, all of which must be right.
-func (r *row) byToken(s *stmt, t store.Token) error {
-	err := r.find(s, t.Number)
-	if err == nil && r.hash != t.Hash {
+// byToken reads the row of a token.
+func (r *row) byToken(byNumber *stmt, t store.Token) error {
+	err := r.find(byNumber, t.Number)
+	if err == nil && !r.Is(t) {
 		err = store.ErrNotFound
 	}
 	return err
 }
 
 // byID reads the owner's row with an id.
-func (r *row) byID(s *stmt, owner, id string) error {
+func (r *row) byID(byNumber *stmt, owner, id string) error {
 	u, n, err := store.ParseID(id)
 	if err != nil {
 		return store.ErrNotFound
 	}
-	err = r.find(s, n)
-	if err == nil && (r.id != u || r.owner != owner) {
+	err = r.find(byNumber, n)
+	if err == nil && (r.ID != u || r.Owner != owner) {
 		err = store.ErrNotFound
 	}
 	return err
 }
 
-func b2i(b bool) int64 {
-	if b {
-		return 1
+// loadGraces reads what the table grace has of a row, for a call about that claim key.
+func (t *tx) loadGraces(r *row, key store.Hash) error {
+	g := &r.Graces
+	if !g.More {
+		return nil
 	}
-	return 0
+	s := t.graces
+	return s.each(func() {
+		g.Others = s.time(0)
+		g.Mine = store.Grace{Until: s.time(1), Number: int(s.int(2)), At: s.time(3)}
+	}, r.Number, key[:])
 }
+
+// write writes back a row that Claim, Release, Delete or Sweep has changed, with all
+// that follows from the change. It reports whether it has wiped the row: its slot is
+// overwritten once that is committed.
+func (t *tx) write(r *row, now store.Millis, exact bool) (wiped bool, err error) {
+	for _, n := range r.Notices() {
+		if err := t.leave(&n); err != nil {
+			return false, err
+		}
+	}
+	if g := &r.Graces; g.Changed {
+		if g.Mine.Until == store.Never {
+			err = t.dropGrace.run(r.Number, g.MineKey[:])
+		} else {
+			err = t.putGrace.run(r.Number, g.MineKey[:], g.Mine.Until, g.Mine.Number, g.Mine.At)
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	was := *r
+	if _, ended := r.EndedBy(); ended {
+		was.Status = store.Active
+	}
+	if wiped = r.Finish(now, exact); wiped {
+		err = t.wipe(r, was.Graces.More)
+	} else {
+		err = t.save(r)
+	}
+	if err != nil {
+		return false, err
+	}
+	if was.Status != r.Status || wiped {
+		t.totals.count(&was, -1)
+		t.totals.count(r, 1)
+	}
+	if due := r.dueColumn(); due != was.dueColumn() {
+		err = t.setDue.run(due, r.Number)
+	}
+	return wiped, err
+}
+
+// save writes what a claim, a release or expiry changes.
+func (t *tx) save(r *row) error {
+	var key []byte
+	grace, number := r.Graces.InRow, any(nil)
+	if grace.Until == store.Never {
+		grace.At = store.Never
+	} else {
+		key, number = r.Graces.Key[:], grace.Number
+	}
+	return t.saveRow.run(r.Status, r.Retrievals, r.First, r.Last, r.Ended, key, grace.Until, number, grace.At, r.Graces.More, r.Number)
+}
+
+// wipe makes a tombstone of a row.
+func (t *tx) wipe(r *row, graces bool) error {
+	if graces {
+		if err := t.dropGraces.run(r.Number); err != nil {
+			return err
+		}
+	}
+	if err := t.wipeRow.run(r.Status, r.Retrievals, r.First, r.Last, r.Ended, r.Number); err != nil {
+		return err
+	}
+	t.wiped = append(t.wiped, body.Used{Slot: r.slot, Number: int64(r.Number)})
+	if r.body >= 0 {
+		t.bodies = append(t.bodies, int64(r.Number))
+	} else if err := t.dropPayload.run(r.Number); err != nil {
+		return err
+	}
+	r.slot, r.body = 0, -1
+	return nil
+}
+
+// remove removes a row and what belongs to it in other tables.
+func (t *tx) remove(number store.Number) error {
+	for _, s := range []*stmt{t.dropRow, t.dropPayload, t.dropGraces} {
+		if err := s.run(number); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unlock reads the secret of a row that is not wiped.
+func (t *tx) unlock(r *row) error {
+	if !r.Sealed {
+		return nil
+	}
+	secret, there, err := t.slots.ReadTaken(r.slot, int64(r.Number))
+	if err == nil && !there {
+		err = fmt.Errorf("%w: the secret of kubbi %s is missing", store.ErrDamaged, r.ID)
+	}
+	r.Secret = secret
+	return err
+}
+
+// prefix is the value of the column key_h.
+func prefix(key []byte) int64 { return int64(binary.BigEndian.Uint64(key)) }

@@ -2,21 +2,24 @@
 // share, and in files beside it: the store of the embedded relay.
 //
 // Open makes the files. Every change is durable when its call returns. Changes of
-// one process that are asked for at the same time share a transaction and so a
-// write to disk; processes queue up with a lock on a file beside the store.
+// one process that come at the same time share a transaction and so a write to disk
+// (group commit); processes queue up with a lock on a file beside the data base.
 //
-// For kubbi.db there are kubbi.db-wal and kubbi.db-shm, which belong to it,
+// For kubbi.db there are kubbi.db-wal and kubbi.db-shm, which are SQLite's,
 // kubbi.lock, which is empty, kubbi.slots with the kubbis' secrets, kubbi.bodies
 // with a sealed file for each payload longer than store.MaxInRow, and kubbi.spare,
-// whose room is used where the store is opened on a full disk.
+// which is removed to make room when the store is opened on a full disk.
 //
-// A secret stands in kubbi.slots and nowhere else. It is written before the row
-// of its kubbi and overwritten after the row says that it is wiped: at once, and
-// on the disk within a second. What is left of a wiped kubbi (its sealed payload
-// and record in free pages, in the log and in freed blocks of the disk) opens for
-// nobody.
+// A secret is in kubbi.slots and nowhere else. It is written before the row of its
+// kubbi is committed, and overwritten after the row is committed as wiped: at once,
+// and on the disk within a second. The rest of a wiped kubbi (its sealed payload and
+// record in free pages, in the write-ahead log and in freed blocks of the disk) can't
+// be opened by anybody.
 //
-// A disk that is full stops creates and nothing else: see Config.Reserve.
+// A full disk stops creates and nothing else: see Config.Reserve.
+//
+// A claim counts in store.Row.Claim, which runs in a transaction of the writer (see
+// claim.claim), and tx.write puts it into the row.
 package sqlite
 
 import (
@@ -26,7 +29,6 @@ import (
 	"log/slog"
 	"path/filepath"
 	"runtime"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -57,21 +59,18 @@ type Store struct {
 	readers chan *reader // nil for one that is not opened yet
 	slots   *body.Slots
 	files   *body.Files
-	space   space
-	tidy    tidy
-
-	// calls is held for reading by every call, for writing by Close.
-	calls  sync.RWMutex
-	closed bool
+	reserve reserve
+	orphans orphans
+	calls   store.Calls
 }
 
 var _ store.Store = (*Store)(nil)
 
-// Open makes or opens the store. What it can't open it leaves as it is: see
-// ErrNewer, ErrOlder, ErrLost, ErrCorrupt, ErrReadOnly, ErrCannotOpen, ErrFull and
-// ErrBusy.
+// Open makes or opens the store. It leaves a store that it can't open as it is: see
+// store.ErrNewer, store.ErrOlder, ErrLost, ErrCorrupt, ErrReadOnly, ErrCannotOpen,
+// ErrFull and ErrBusy.
 //
-// Where it makes the store, it takes over the API keys of a store.db of the
+// When it makes the store, it takes over the API keys of a store.db of the
 // version before in the same folder.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	s, err := open(ctx, cfg)
@@ -95,12 +94,12 @@ func open(ctx context.Context, cfg Config) (_ *Store, err error) {
 	if err := checkLength(path); err != nil {
 		return nil, err
 	}
-	s := &Store{path: path, log: cfg.Logger, space: space{dir: filepath.Dir(path), reserve: cfg.Reserve}}
+	s := &Store{path: path, log: cfg.Logger, reserve: reserve{dir: filepath.Dir(path), bytes: cfg.Reserve}}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	if cfg.Reserve == 0 {
-		s.space.reserve = DefaultReserve
+		s.reserve.bytes = DefaultReserve
 	}
 	lock, err := openLock(path)
 	if err != nil {
@@ -112,7 +111,7 @@ func open(ctx context.Context, cfg Config) (_ *Store, err error) {
 		log:   s.log,
 		bytes: semaphore.NewWeighted(maxQueuedBytes),
 		erase: newEraser(),
-		room:  newRoom(&s.space),
+		house: newHousekeeper(&s.reserve),
 		queue: make(chan *op, queueLength),
 		stop:  make(chan struct{}),
 		gone:  make(chan struct{}),
@@ -139,7 +138,7 @@ func open(ctx context.Context, cfg Config) (_ *Store, err error) {
 	for range n {
 		s.readers <- nil
 	}
-	s.tidy.start(s)
+	s.orphans.start(s)
 	go s.writer.loop()
 	return s, nil
 }
@@ -155,47 +154,28 @@ func (s *Store) release() {
 	s.writer.lock.close()
 }
 
-// enter starts a call, which leave ends.
-func (s *Store) enter(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	s.calls.RLock()
-	if s.closed {
-		s.calls.RUnlock()
-		return fmt.Errorf("%s: %w", s.path, ErrClosed)
-	}
-	return nil
-}
-
-func (s *Store) leave() { s.calls.RUnlock() }
-
 // Skew is 0: the data is on this machine.
 func (s *Store) Skew(ctx context.Context) (time.Duration, error) {
-	if err := s.enter(ctx); err != nil {
+	if err := s.calls.Enter(ctx); err != nil {
 		return 0, err
 	}
-	s.leave()
+	s.calls.Leave()
 	return 0, nil
 }
 
 // Close waits for running calls, empties the write-ahead log and closes the
 // files: see store.Store.
 func (s *Store) Close() error {
-	s.calls.Lock()
-	defer s.calls.Unlock()
-	if s.closed {
-		return nil
-	}
-	s.closed = true
-	close(s.writer.stop)
-	<-s.writer.gone
-	s.tidy.end()
-	for range cap(s.readers) {
-		if q := <-s.readers; q != nil {
-			q.c.close()
+	s.calls.Close(func() {
+		close(s.writer.stop)
+		<-s.writer.gone
+		s.orphans.end()
+		for range cap(s.readers) {
+			if q := <-s.readers; q != nil {
+				q.c.close()
+			}
 		}
-	}
-	s.release()
+		s.release()
+	})
 	return nil
 }

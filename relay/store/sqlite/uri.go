@@ -6,11 +6,12 @@ import (
 	"strings"
 )
 
-// maxPath is how long SQLite lets the path of a data base be, in bytes, on all
-// platforms but Windows, where the system decides.
+// maxPath is the longest path of a data base for SQLite, in bytes. On Windows the
+// system decides.
 const maxPath = 512 - len("-journal")
 
-// checkLength refuses a path that SQLite would say of only that it can't be opened.
+// checkLength refuses a path that is too long for SQLite, which would only say that it
+// can't be opened.
 func checkLength(path string) error {
 	if len(path) <= maxPath || runtime.GOOS == "windows" {
 		return nil

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -23,8 +25,42 @@ const (
 	lockPatience = 10 * time.Second
 )
 
-// writer is the one goroutine of a Store that changes the data base. It takes
-// whatever is queued, without waiting, into one transaction: one fsync for all.
+// op is one change, made in a transaction together with others.
+type op struct {
+	ctx context.Context
+	// do makes the change. An error that is not the data base's own must come
+	// before the first write, since the rest of the transaction is kept.
+	// After a rollback do may run again, from the start.
+	do func(*tx) error
+	// drop, if it is set, frees what do has opened when nobody gets it.
+	drop   func()
+	erases bool // done only when what it wiped is overwritten on the disk
+	bytes  int64
+	state  atomic.Int32
+	done   chan error // with room for one
+}
+
+// The states of an op.
+const (
+	opQueued int32 = iota
+	opRunning
+	opAbandoned // its caller has gone
+	opDone
+)
+
+// finish gives an op its result. From then on it belongs to its caller again.
+func (o *op) finish(err error) {
+	if !o.state.CompareAndSwap(opRunning, opDone) || err != nil {
+		if o.drop != nil {
+			o.drop()
+		}
+	}
+	o.done <- err
+}
+
+// writer is the one goroutine of a Store that changes the data base. It puts
+// everything that is queued into one transaction, without waiting for more: one fsync
+// for all (group commit).
 type writer struct {
 	path  string
 	c     *conn
@@ -32,16 +68,25 @@ type writer struct {
 	lock  *fileLock
 	slots *body.Slots
 	erase eraser
-	room  room
+	house housekeeper
 	log   *slog.Logger
-	// remove has the files of payloads removed.
-	remove func(numbers []int64)
+	// removeFiles has the files of payloads removed.
+	removeFiles func(numbers []int64)
 
 	queue chan *op
 	stop  chan struct{} // closed by close, when no op can be queued any more
 	gone  chan struct{} // closed when the goroutine has ended
 
 	bytes *semaphore.Weighted // of payloads that wait
+}
+
+// change is a call that makes a change.
+func (s *Store) change(ctx context.Context, o *op) error {
+	if err := s.calls.Enter(ctx); err != nil {
+		return err
+	}
+	defer s.calls.Leave()
+	return s.writer.submit(ctx, o)
 }
 
 // submit has the writer run o, and returns when its change is durable.
@@ -76,14 +121,14 @@ func (w *writer) await(ctx context.Context, o *op) error {
 	case err := <-o.done:
 		return err
 	case <-ctx.Done():
-		if o.state.CompareAndSwap(opQueued, opAbandoned) || o.state.CompareAndSwap(opTaken, opAbandoned) {
+		if o.state.CompareAndSwap(opQueued, opAbandoned) || o.state.CompareAndSwap(opRunning, opAbandoned) {
 			return ctx.Err()
 		}
 		return <-o.done
 	}
 }
 
-// loop runs until stop, then once more through the queue.
+// loop runs until stop is closed, and then once more through the queue.
 func (w *writer) loop() {
 	defer close(w.gone)
 	group := make([]*op, 0, maxGroupOps)
@@ -96,24 +141,23 @@ func (w *writer) loop() {
 			clear(group)
 		case <-w.erase.timer.C:
 			w.erase.sync(w)
-		case <-w.room.timer.C:
-			w.room.tend(w)
+		case <-w.house.timer.C:
+			w.house.tick(w)
 		case <-w.stop:
 			for len(w.queue) > 0 {
 				group = w.gather(group[:0])
 				w.commit(group)
 			}
-			w.last()
+			w.finish()
 			return
 		}
 	}
 }
 
-// yield lets callers that are ready to run ask for their changes: after a group
-// all its callers wake at once, and the first of them to come back would
-// otherwise get a transaction, and a write to disk, of its own. It goes on as
-// long as that brings more, and waits for nobody. Measured with 16 callers, it
-// makes three times as many creates per second.
+// yield lets other goroutines queue their changes. After a group all its callers wake
+// at once, and the first of them to come back would otherwise get a transaction, and
+// a write to disk, of its own. It goes on as long as that brings more ops, and never
+// sleeps. Measured with 16 callers, it makes three times as many creates per second.
 func (w *writer) yield() {
 	for n := 0; n <= len(w.queue) && n < maxGroupOps; {
 		n = len(w.queue) + 1
@@ -139,16 +183,16 @@ func (w *writer) gather(group []*op) []*op {
 	return group
 }
 
-// commit runs the ops that somebody still waits for.
+// commit runs the ops whose callers still wait.
 func (w *writer) commit(group []*op) {
-	taken := group[:0]
+	running := group[:0]
 	for _, o := range group {
-		if o.state.CompareAndSwap(opQueued, opTaken) {
-			taken = append(taken, o)
+		if o.state.CompareAndSwap(opQueued, opRunning) {
+			running = append(running, o)
 		}
 	}
-	if len(taken) > 0 {
-		w.locked(taken)
+	if len(running) > 0 {
+		w.locked(running)
 	}
 }
 
@@ -174,8 +218,8 @@ func (w *writer) locked(group []*op) {
 		if err == nil || len(group) == 1 || errors.Is(err, errNotBegun) {
 			return err
 		}
-		// Not knowing whose fault it is, give each op its own transaction, so
-		// that only those fail that must.
+		// Nobody knows which op is to blame. Each gets its own transaction, so that
+		// only those fail that must.
 		for i := range group {
 			if one := w.transact(group[i:i+1], errs[i:i+1]); one != nil {
 				errs[i] = one
@@ -197,10 +241,10 @@ func (w *writer) locked(group []*op) {
 	}
 }
 
-// last leaves nothing behind.
-func (w *writer) last() {
+// finish completes the erasing, and clears its list.
+func (w *writer) finish() {
 	w.erase.timer.Stop()
-	w.room.timer.Stop()
+	w.house.timer.Stop()
 	if len(w.erase.unsynced) > 0 {
 		w.erase.sync(w)
 	}
@@ -211,22 +255,21 @@ func (w *writer) last() {
 	}
 }
 
-// errNotBegun says that no op is to blame: each would only wait as long again.
+// errNotBegun says that no op is to blame: each would only wait as long once more.
 var errNotBegun = errors.New("no transaction")
 
-// transact runs the ops in one transaction and puts what each came to into
-// errs, which is only valid if transact itself returns nil: then all is
-// durable.
+// transact runs the ops in one transaction and puts the result of each into errs.
+// These are only valid if transact itself returns nil: then everything is durable.
 //
-// The secrets of what is created stand in their slots before the rows are
-// committed, and are synced beside them. The slots of what is wiped are
-// overwritten after that.
+// The secrets of new kubbis are written to their slots before the rows are
+// committed, and are synced at the same time. The slots of wiped kubbis are
+// overwritten after the commit.
 func (w *writer) transact(group []*op, errs []error) (err error) {
 	t := &w.tx
 	if err := t.begin.run(); err != nil {
 		return errors.Join(errNotBegun, err)
 	}
-	t.reset()
+	t.start()
 	defer func() {
 		if err == nil {
 			return
@@ -244,7 +287,7 @@ func (w *writer) transact(group []*op, errs []error) (err error) {
 			return fmt.Errorf("write: %w", errs[i])
 		}
 	}
-	if err := t.flush(); err != nil {
+	if err := errors.Join(t.writeTotals(), t.writeUses()); err != nil {
 		return err
 	}
 	if err := w.erase.list(t); err != nil {
@@ -255,45 +298,36 @@ func (w *writer) transact(group []*op, errs []error) (err error) {
 	}
 	synced := w.erase.begin(w)
 	err = t.commit.run()
-	if serr := w.erase.end(synced); err == nil && serr != nil && len(t.made) > 0 {
-		w.unmake(group, errs, serr)
+	if serr := w.erase.end(synced); err == nil && serr != nil && len(t.creates) > 0 {
+		w.undoCreates(group, errs, serr)
 	}
 	if err != nil {
 		return err
 	}
 	w.erase.overwrite(w, group, errs)
-	w.room.look(w)
+	w.house.after(w)
 	return nil
 }
 
-// unmake takes back the creates of a transaction that is committed, since their
+// undoCreates takes back the creates of a transaction that is committed, since their
 // secrets may not be on the disk.
-func (w *writer) unmake(group []*op, errs []error, cause error) {
+func (w *writer) undoCreates(group []*op, errs []error, cause error) {
 	t := &w.tx
-	err := t.begin.run()
-	clear(t.totals)
-	for i := 0; err == nil && i < len(t.made); i++ {
-		err = t.made[i].c.undo(t)
-	}
-	for k, d := range t.totals {
-		if err == nil {
-			err = t.writeTotal(k, d)
+	err := t.alone(func() error {
+		for _, c := range t.creates {
+			if err := t.remove(c.row.Number); err != nil {
+				return err
+			}
+			t.totals.count(&c.row, -1)
 		}
-	}
-	if err == nil {
-		err = t.commit.run()
-	}
-	if err != nil && w.c.inTransaction() {
-		err = errors.Join(err, t.rollback.run())
-	}
+		return t.writeTotals()
+	})
 	if err = errors.Join(err, w.slots.Undo()); err != nil {
 		w.log.Error("kubbis that were not stored are not removed; they can't be claimed", "file", w.path, "error", err)
 	}
 	for i, o := range group {
-		for _, m := range t.made {
-			if m.o == o {
-				errs[i] = fmt.Errorf("%s: %w: the secrets of new kubbis can't be written: check the disk: %w", w.path, store.ErrUnavailable, cause)
-			}
+		if slices.ContainsFunc(t.creates, func(c *creation) bool { return &c.op == o }) {
+			errs[i] = fmt.Errorf("%s: %w: the secrets of new kubbis can't be written: check the disk: %w", w.path, store.ErrUnavailable, cause)
 		}
 	}
 }

@@ -77,8 +77,8 @@ func (f *fixture) calls() []call {
 			return s.NoticeLater(ctx, k.ID, t0)
 		}},
 		{"NoticeDone", func(ctx context.Context, s store.Store, k *store.Kubbi) error { return s.NoticeDone(ctx, k.ID) }},
-		{"Take", func(ctx context.Context, s store.Store, _ *store.Kubbi) error {
-			_, _, err := s.Take(ctx, hash("ctx"), time.Minute, 1, 1, t0)
+		{"CountUses", func(ctx context.Context, s store.Store, _ *store.Kubbi) error {
+			_, _, err := s.CountUses(ctx, hash("ctx"), time.Minute, 1, 1, t0)
 			return err
 		}},
 		{"Stats", func(ctx context.Context, s store.Store, _ *store.Kubbi) error {
@@ -118,7 +118,7 @@ var contexts = []testCase{
 			f.Errorf("api key: %v", err)
 		}
 		f.wantKey(store.APIKey{Hash: hash("there"), Owner: owner}) // not revoked
-		f.take(hash("ctx"), time.Minute, 0, 1, t0, 0, 0)
+		f.countUses(hash("ctx"), time.Minute, 0, 1, t0, 0, 0)
 		for _, c := range calls { // and with a live one every call works
 			if err := c.do(f.Context(), f.s, f.put(f.kubbi())); err != nil {
 				f.Errorf("%s: %v", c.name, err)

@@ -255,10 +255,10 @@ var quotas = []testCase{
 	}},
 }
 
-// take wants Take to count taken and give sum.
-func (f *fixture) take(bucket store.Hash, window time.Duration, n, limit int, now time.Time, taken, sum int) {
+// countUses wants CountUses to count taken and give sum.
+func (f *fixture) countUses(bucket store.Hash, window time.Duration, n, limit int, now time.Time, taken, sum int) {
 	f.Helper()
-	gotTaken, gotSum, err := f.s.Take(f.Context(), bucket, window, n, limit, now)
+	gotTaken, gotSum, err := f.s.CountUses(f.Context(), bucket, window, n, limit, now)
 	if err != nil {
 		f.Fatalf("take: %v", err)
 	}
@@ -267,44 +267,44 @@ func (f *fixture) take(bucket store.Hash, window time.Duration, n, limit int, no
 	}
 }
 
-var takes = []testCase{
+var countsUses = []testCase{
 	{"counts as many as leave the sum at or below limit", func(f *fixture) {
 		b := hash("bucket")
-		f.take(b, time.Minute, 1, 10, t0, 1, 1)
-		f.take(b, time.Minute, 6, 10, t0, 6, 7)
-		f.take(b, time.Minute, 0, 10, t0, 0, 7)
-		f.take(b, time.Minute, 5, 10, t0, 3, 10)
-		f.take(b, time.Minute, 5, 10, t0, 0, 10)
-		f.take(b, time.Minute, 5, 12, t0, 2, 12)
-		f.take(b, time.Minute, 1, 5, t0, 0, 12) // a limit that was lowered
-		f.take(hash("closed"), time.Minute, 1, 0, t0, 0, 0)
+		f.countUses(b, time.Minute, 1, 10, t0, 1, 1)
+		f.countUses(b, time.Minute, 6, 10, t0, 6, 7)
+		f.countUses(b, time.Minute, 0, 10, t0, 0, 7)
+		f.countUses(b, time.Minute, 5, 10, t0, 3, 10)
+		f.countUses(b, time.Minute, 5, 10, t0, 0, 10)
+		f.countUses(b, time.Minute, 5, 12, t0, 2, 12)
+		f.countUses(b, time.Minute, 1, 5, t0, 0, 12) // a limit that was lowered
+		f.countUses(hash("closed"), time.Minute, 1, 0, t0, 0, 0)
 	}},
 	{"windows start at multiples of their length since 1970", func(f *fixture) {
 		b := hash("bucket")
 		for i, window := range []time.Duration{time.Second, time.Minute, 7 * time.Minute, 24 * time.Hour} {
 			start := time.UnixMilli(t0.UnixMilli() / window.Milliseconds() * window.Milliseconds())
 			limit := 10 + i
-			f.take(b, window, 9, limit, start, 9, 9)
-			f.take(b, window, 9, limit, start.Add(-time.Millisecond), 9, 9)
-			f.take(b, window, 9, limit, start.Add(window-time.Millisecond), limit-9, limit)
-			f.take(b, window, 9, limit, start.Add(window), 9, 9)
-			f.take(b, window, 9, limit, start.Add(-time.Millisecond), limit-9, limit) // a clock that is behind
+			f.countUses(b, window, 9, limit, start, 9, 9)
+			f.countUses(b, window, 9, limit, start.Add(-time.Millisecond), 9, 9)
+			f.countUses(b, window, 9, limit, start.Add(window-time.Millisecond), limit-9, limit)
+			f.countUses(b, window, 9, limit, start.Add(window), 9, 9)
+			f.countUses(b, window, 9, limit, start.Add(-time.Millisecond), limit-9, limit) // a clock that is behind
 		}
 	}},
 	{"buckets are apart", func(f *fixture) {
 		a := hash("bucket")
 		b := a
 		b[31] ^= 1
-		f.take(a, time.Minute, 3, 3, t0, 3, 3)
-		f.take(b, time.Minute, 3, 3, t0, 3, 3)
+		f.countUses(a, time.Minute, 3, 3, t0, 3, 3)
+		f.countUses(b, time.Minute, 3, 3, t0, 3, 3)
 	}},
 	{"survives Close and open", func(f *fixture) {
-		f.take(hash("bucket"), time.Minute, 2, 3, t0, 2, 2)
+		f.countUses(hash("bucket"), time.Minute, 2, 3, t0, 2, 2)
 		if err := f.s.Close(); err != nil {
 			f.Fatal(err)
 		}
 		f.s = f.open(f.T)
-		f.take(hash("bucket"), time.Minute, 2, 3, t0, 1, 3)
+		f.countUses(hash("bucket"), time.Minute, 2, 3, t0, 1, 3)
 	}},
 	{"races never pass limit", func(f *fixture) {
 		stores := []store.Store{f.s, f.open(f.T)}
@@ -314,7 +314,7 @@ var takes = []testCase{
 		for i := range 32 {
 			wg.Go(func() {
 				for j := range 4 {
-					taken, sum, err := stores[i%2].Take(f.Context(), hash("bucket"), time.Minute, 1+(i+j)%3, limit, t0)
+					taken, sum, err := stores[i%2].CountUses(f.Context(), hash("bucket"), time.Minute, 1+(i+j)%3, limit, t0)
 					if err != nil {
 						f.Errorf("take: %v", err)
 						return
@@ -333,10 +333,10 @@ var takes = []testCase{
 	{"a sweep forgets windows that have ended, no others", func(f *fixture) {
 		ended, open := hash("ended"), hash("open")
 		week := at(7 * 24 * time.Hour)
-		f.take(ended, time.Minute, 3, 3, t0, 3, 3)
-		f.take(open, time.Minute, 3, 3, week, 3, 3)
+		f.countUses(ended, time.Minute, 3, 3, t0, 3, 3)
+		f.countUses(open, time.Minute, 3, 3, week, 3, 3)
 		f.sweep(week)
-		f.take(open, time.Minute, 1, 3, week, 0, 3)
-		f.take(ended, time.Minute, 1, 3, t0, 1, 1)
+		f.countUses(open, time.Minute, 1, 3, week, 0, 3)
+		f.countUses(ended, time.Minute, 1, 3, t0, 1, 1)
 	}},
 }

@@ -45,7 +45,7 @@ func Run(t *testing.T, place func(t *testing.T) Open) {
 		{"MasterKeys", masterKeys},
 		{"APIKey", apiKeys},
 		{"Notice", notices},
-		{"Take", takes},
+		{"CountUses", countsUses},
 		{"Stats", statistics},
 		{"Context", contexts},
 		{"Life", lives},

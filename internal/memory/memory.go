@@ -1,0 +1,52 @@
+// Package memory steers Go's garbage collector. All constants and calls that do so
+// are here, each with the measurement that set it (go1.26, Linux, 2 cores,
+// GOEXPERIMENT=jsonv2; the benchmark is systemtest/bench).
+package memory
+
+import (
+	"runtime"
+	"runtime/debug"
+)
+
+// SoftLimit is the heap size, in bytes, above which a stdio server collects more
+// often. Its usual work stays well below. GOMEMLIMIT overrides it.
+//
+// bench -only memory, claim of 10 MiB in the answer: peak 58 MB without the limit,
+// 50 MB with it.
+const SoftLimit = 36 << 20
+
+// SetSoftLimit sets SoftLimit.
+func SetSoftLimit() { debug.SetMemoryLimit(SoftLimit) }
+
+// relayBallast is memory that the collector counts as live. Nobody touches it, so it
+// takes no room. The heap of a busy relay has 5 MB of live data: it may grow to twice
+// the ballast before it is collected, instead of to 10 MB. A larger GOGC would also
+// let a large heap double.
+//
+// Creates and claims of 1 KB, 16 callers: an eighth less processor time, for 20 MB.
+const relayBallast = 16 << 20
+
+// HoldRelayBallast holds the ballast until release is called.
+func HoldRelayBallast() (release func()) {
+	ballast := make([]byte, relayBallast)
+	return func() { runtime.KeepAlive(ballast) }
+}
+
+// LargeMessage is the size of a message, in bytes, from which on Collect and Release
+// are worth their time.
+const LargeMessage = 4 << 20
+
+// Collect collects garbage now. It is for the moment before a large allocation, when
+// the copies that came before it are garbage.
+//
+// bench -only memory, claim of 10 MiB in the answer: peak 58 MB without it, 51 MB
+// with it. The same before a large request is parsed changed nothing.
+func Collect() { runtime.GC() }
+
+// Release collects garbage and gives free memory back to the system. A server waits
+// for most of its life.
+//
+// A stdio server that has taken a message of 10 MiB: 57 MB resident without it, 39 MB
+// with it, as before the message. bench -only sessions: 3 to 5 MB less for 1,000 idle
+// sessions.
+func Release() { debug.FreeOSMemory() }

@@ -1,0 +1,151 @@
+package kubbi
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"math"
+	"net/http"
+	"slices"
+
+	"kubbi-mcp/kubbi/api"
+)
+
+// arrival is a payload that arrives: in raw form, whose parts are still to be read once
+// each, or in JSON, which is in memory already. It is sealed if it was sealed.
+type arrival struct {
+	*Claimed
+	size int64        // of the raw parts or of the JSON, in bytes
+	end  func() error // after the parts: reads what is left, and says whether the answer ends there
+}
+
+// do makes the claim. receive gets the payload of each attempt that has one.
+func (k *claim) do(ctx context.Context, receive func(*arrival) error) error {
+	k.request.receive = func(resp *http.Response, body io.Reader) error {
+		a, err := k.read(resp, body)
+		if err != nil {
+			return err
+		}
+		a.client = k.client
+		a.Remaining, a.RemainingKnown = remaining(resp.Header.Get(api.HeaderRemainingReads), a.Burned)
+		a.Grace, a.release = k.grace(resp.Header)
+		// What was inspected need not be what was claimed.
+		if e := checkSeal(k.key, a.Metadata); e != nil {
+			return spent(e)
+		}
+		return receive(a)
+	}
+	_, _, err := do[nothing](ctx, k.client, k.request)
+	return err
+}
+
+// read reads the head of a raw answer, or all of one in JSON.
+func (k *claim) read(resp *http.Response, body io.Reader) (*arrival, error) {
+	if isRaw(resp.Header.Get("Content-Type")) {
+		const small = 32 << 10 // is read at once
+		if n := resp.ContentLength; n >= 0 && n <= small {
+			b, err := readAll(body, n, k.request.limit)
+			if err != nil {
+				return nil, err
+			}
+			body = bytes.NewReader(b)
+		}
+		return readRaw(body, k.request.limit)
+	}
+	const mayBeWhole = 8 << 20 // a larger answer is kept as it is
+	limit := min(k.request.limit, k.client.memoryLimit)
+	if k.config.within != nil && k.config.file != nil {
+		limit = max(k.memory, mayBeWhole)
+	}
+	b, err := readAll(io.LimitReader(body, limit+1), min(resp.ContentLength, limit), limit+1)
+	switch {
+	case err != nil:
+		return nil, err
+	case int64(len(b)) <= limit:
+		return readJSON(b)
+	case k.config.within != nil && k.config.file != nil:
+		return k.wholeAnswer(io.MultiReader(bytes.NewReader(b), body))
+	}
+	return nil, tooLarge(limit)
+}
+
+// readJSON reads an answer in JSON.
+func readJSON(b []byte) (*arrival, error) {
+	answer := new(api.ClaimResponse)
+	if err := decode(b, answer); err != nil {
+		return nil, err
+	}
+	if answer.Content == nil && answer.Files == nil {
+		return nil, noPayload()
+	}
+	cutClaim(answer)
+	return &arrival{
+		Claimed: &Claimed{ClaimResponse: *answer, Parts: partsOf(answer)},
+		size:    int64(len(b)),
+		end:     func() error { return nil },
+	}, nil
+}
+
+// wholeAnswer keeps an answer in JSON as it is.
+func (k *claim) wholeAnswer(body io.Reader) (*arrival, error) {
+	answer := Part{Name: AnswerName, ContentType: api.TypeJSON, Size: 1 << 20, open: func() (io.Reader, error) { return body, nil }}
+	out := &Claimed{Parts: []Part{answer}, wholeAnswer: true}
+	if k.key != nil { // what the answer itself says is checked when it is opened
+		mark, err := k.key.mark(nil, false)
+		if err != nil {
+			return nil, err
+		}
+		out.Metadata = json.RawMessage(mark)
+	}
+	return &arrival{Claimed: out, size: math.MaxInt64, end: func() error { return nil }}, nil
+}
+
+// place puts a payload into memory or into the file, and opens it if it is sealed.
+func (k *claim) place(a *arrival) (*Claimed, error) {
+	out, sealed := a.Claimed, k.key != nil && !a.wholeAnswer
+	inMemory := a.size <= k.memory
+	var err error
+	switch {
+	case !inMemory && k.config.file == nil:
+		return nil, tooLarge(k.memory)
+	case !inMemory:
+		var file PayloadFile
+		if file, err = k.config.file(); err != nil {
+			return nil, errors.Join(errNotKept, err)
+		}
+		err = out.writeTo(file)
+	case sealed && len(out.Parts) == 1:
+		if err = out.Parts[0].hold(); errors.Is(err, errNotJSON) {
+			err = cantOpen(errSealForm)
+		}
+	case !sealed:
+		err = out.Load()
+	}
+	if err == nil {
+		err = a.end()
+	}
+	if err != nil || !sealed {
+		return out, err
+	}
+	if !inMemory {
+		received := *out
+		received.Parts = slices.Clone(out.Parts)
+		out.received = &received
+	}
+	if err := k.key.openKept(out); err != nil {
+		return nil, err
+	}
+	if inMemory && out.Load() != nil {
+		return nil, cantOpen(errSealForm)
+	}
+	return out, nil
+}
+
+// noPayload is the error of a claim that counted and gave nothing.
+func noPayload() *Error {
+	e := incomplete("content and files")
+	e.Uncertain = true
+	return e
+}

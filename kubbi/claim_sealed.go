@@ -1,0 +1,185 @@
+package kubbi
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"slices"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"kubbi-mcp/kubbi/api"
+)
+
+// sealKeyFor gives the key for a claim, nil for a kubbi that is not sealed. It refuses,
+// while it costs nothing, a sealed kubbi without its key, and a key for another kubbi.
+// seen is what Inspect said; nil: the caller has not inspected.
+func (c *Client) sealKeyFor(ctx context.Context, urlOrToken string, seen *Inspected) (*sealKey, error) {
+	u, err := ParseClaimURL(urlOrToken)
+	if err != nil {
+		return nil, err
+	}
+	key, err := sealKeyOf(u.Fragment())
+	if err != nil {
+		return nil, err
+	}
+	if seen == nil {
+		seen, err = c.Inspect(ctx, urlOrToken)
+		switch {
+		case errors.Is(err, ErrGone), errors.Is(err, ErrExpired):
+			// There is nothing to spend, and a claim that repeats an earlier one
+			// may still get its payload.
+			return key, nil
+		case err != nil:
+			return nil, err
+		}
+	}
+	if e := checkSeal(key, seen.Metadata); e != nil {
+		e.Message += "; nothing was claimed"
+		return nil, e
+	}
+	return key, nil
+}
+
+// cantOpen is the error of a claim that has counted.
+func cantOpen(err error) *Error {
+	return spent(notOpened("what was claimed can't be opened: " + err.Error()))
+}
+
+// openStream opens a payload while it is received. Its parts are then those inside, to
+// be read once each, in their order, and its end says whether all was whole.
+func (k *sealKey) openStream(a *arrival) (*unsealed, error) {
+	in, _, err := k.unseal(a.Claimed)
+	if err != nil {
+		return nil, err
+	}
+	in.describe(a.Claimed)
+	a.Parts = in.Parts
+	received := a.end
+	a.end = func() error {
+		if err := in.end(); err != nil {
+			return cantOpen(in.fault())
+		}
+		return received()
+	}
+	return in, nil
+}
+
+// openKept opens a payload that can be read as often as is wanted. It reads all once, so
+// that all is known to be whole, and a part again each time it is opened: no plaintext
+// stays in memory or goes to a file.
+func (k *sealKey) openKept(out *Claimed) error {
+	in, sealed, err := k.unseal(out)
+	if err != nil {
+		return err
+	}
+	if err := in.end(); err != nil {
+		return cantOpen(in.fault())
+	}
+	in.describe(out)
+	out.Parts = in.Parts
+	at := in.opening.s.size - in.size
+	for i := range out.Parts {
+		start, size := at, out.Parts[i].Size
+		out.Parts[i].open = func() (io.Reader, error) {
+			r, err := in.opening.s.openingAt(start, sealed)
+			return io.LimitReader(r, size), err
+		}
+		at += size
+	}
+	return nil
+}
+
+// unseal reads the head in the ciphertext of a payload. It gives the part with the
+// ciphertext, too.
+func (k *sealKey) unseal(out *Claimed) (*unsealed, Part, error) {
+	if out.Files == nil || len(out.Parts) != 1 {
+		return nil, Part{}, cantOpen(errSealForm)
+	}
+	sealed := out.Parts[0]
+	r, err := sealed.open()
+	if err != nil {
+		return nil, Part{}, err
+	}
+	in, err := k.readHead(r, sealed.Size, out.Metadata)
+	if err != nil {
+		return nil, Part{}, cantOpen(err)
+	}
+	return in, sealed, nil
+}
+
+// unsealed is the raw body in a ciphertext, whose head has been read.
+type unsealed struct {
+	*arrival
+	opening *openingReader
+}
+
+// readHead reads the head in a ciphertext of size bytes. metadata is what the service
+// says it is.
+func (k *sealKey) readHead(sealed io.Reader, size int64, metadata []byte) (*unsealed, error) {
+	opening, err := k.opening(sealed, size)
+	if err != nil {
+		return nil, err
+	}
+	in := &unsealed{opening: opening}
+	if in.arrival, err = readRaw(opening, opening.s.size); err != nil || !in.valid() {
+		return nil, in.fault()
+	}
+	if !sameJSON(jsontext.Value(in.Metadata), metadata) {
+		return nil, errSealMetadata
+	}
+	return in, nil
+}
+
+var errSealMetadata = errors.New("its metadata was changed")
+
+// sameJSON reports whether two JSON values are equal, however they are written. A service
+// may write numbers in another way.
+func sameJSON(a, b jsontext.Value) bool {
+	a, b = bytes.Clone(a), bytes.Clone(b)
+	return a.Canonicalize() == nil && b.Canonicalize() == nil && bytes.Equal(a, b)
+}
+
+// fault says why reading went wrong: because of the ciphertext, or of its form.
+func (in *unsealed) fault() error {
+	if err := in.opening.err; err != nil && err != io.EOF {
+		return err
+	}
+	return errSealForm
+}
+
+// valid reports whether the head is one that a client like ours makes.
+func (in *unsealed) valid() bool {
+	if in.Files == nil {
+		return slices.Contains(api.ContentTypes, in.ContentType)
+	}
+	names := map[string]bool{}
+	for _, f := range in.Files {
+		role := ""
+		if f.Role != nil {
+			role = *f.Role
+		}
+		if fileFault(api.RawFile{Name: f.Name, ContentType: f.ContentType, Role: role, Encoding: f.Encoding}, names) != "" {
+			return false
+		}
+	}
+	return len(in.Files) > 0
+}
+
+// describe replaces what others see of the payload by what the head says.
+func (in *unsealed) describe(out *Claimed) {
+	out.Type, out.ContentType, out.FileCount, out.Metadata = "", in.ContentType, in.FileCount, in.Metadata
+	if out.Content, out.Files = nil, in.Files; in.Files != nil {
+		out.Type = api.TypePackage
+	}
+}
+
+// damage is the error of a payload that was changed on its way; nil: so far it was not,
+// or it is not sealed.
+func (in *unsealed) damage() error {
+	if in == nil || in.opening.err == nil || in.opening.err == io.EOF {
+		return nil
+	}
+	return cantOpen(in.opening.err)
+}

@@ -1,0 +1,106 @@
+package kubbi
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"slices"
+	"strings"
+
+	"kubbi-mcp/internal/content"
+	"kubbi-mcp/internal/filename"
+	"kubbi-mcp/kubbi/api"
+)
+
+// createSealed seals an upload, and makes a package of one file of it. Nothing but the
+// segment that is being sealed is in memory.
+func (c *Client) createSealed(ctx context.Context, u *upload) (*Sent, error) {
+	if err := u.checkInside(); err != nil {
+		return nil, err
+	}
+	key, err := newSealKey()
+	if err != nil {
+		return nil, err
+	}
+	text := !slices.ContainsFunc(u.contents, func(o *outgoing) bool { return o.Encoding != "" })
+	metadata, err := key.mark(u.request.Metadata, text)
+	if err != nil {
+		return nil, err
+	}
+	head := sealedHead{ContentType: u.request.ContentType, Metadata: json.RawMessage(metadata)}
+	head.ContentBytes, head.Files = u.sizes()
+	body, err := rawBody(head, u.contents)
+	if err != nil {
+		return nil, err
+	}
+	s, err := key.newSealing(body.size())
+	if err != nil {
+		return nil, err
+	}
+	file := Source{
+		Name: api.SealedName, ContentType: api.TypeSealed, Encoding: api.EncodingBase64, Size: sealedSize(s.size),
+		Open: func() (io.ReadCloser, error) { return s.open(body.open()), nil },
+	}
+	outside := *u
+	outside.contents, outside.isPackage, outside.jsonOnly = []*outgoing{{Source: file, label: "the sealed payload"}}, true, false
+	outside.request.ContentType, outside.request.Metadata = "", head.Metadata
+	sent, err := c.createAny(ctx, &outside)
+	if err != nil {
+		return nil, err
+	}
+	sent.ClaimURL = key.withKey(sent.ClaimURL)
+	sent.ContentType, sent.FileCount, sent.TotalSizeBytes = u.request.ContentType, nil, nil
+	if u.isPackage {
+		sent.FileCount, sent.TotalSizeBytes = new(len(u.contents)), new(u.size())
+	}
+	return sent, nil
+}
+
+// checkInside checks what no service can check, as it is sealed.
+func (u *upload) checkInside() error {
+	if !u.isPackage {
+		only := u.contents[0]
+		switch {
+		case !slices.Contains(api.ContentTypes, only.ContentType):
+			return invalid("content_type must be one of %s", strings.Join(api.ContentTypes, ", "))
+		case u.jsonOnly:
+			return invalid("content must be a string when content_type is %s", only.ContentType)
+		}
+		return only.checkJSON()
+	}
+	names, size := map[string]bool{}, int64(0)
+	for i, o := range u.contents {
+		if fault := fileFault(o.rawFile(), names); fault != "" {
+			return invalid("file %d %s", i+1, fault)
+		}
+		if o.Size > maxSealedPlain-size {
+			return invalid("the files have more bytes together than can be sealed")
+		}
+		size += o.Size
+	}
+	return nil
+}
+
+// fileFault says what is wrong with what is inside about a file, by the rules that a
+// relay has for files it can read; "" for nothing. A name of the API reference is
+// good even if Windows can't save it, as aux.h: another client may have sent it.
+// names are those of the files before it, folded.
+func fileFault(l api.RawFile, names map[string]bool) string {
+	switch name := filename.Fold(l.Name); {
+	case !filename.IsASCII(l.Name) && filename.Fault(l.Name, api.DefaultLimits().FileNameBytes) != "":
+		return "has no valid name"
+	case names[name]:
+		return "has the name of another one, ignoring case and Unicode form"
+	default:
+		names[name] = true
+	}
+	switch {
+	case !content.IsMediaType(l.ContentType):
+		return "has no valid content type: it is type/subtype without parameters"
+	case l.Role != "" && !slices.Contains(api.Roles, l.Role):
+		return "has a role that is not one of " + strings.Join(api.Roles, ", ")
+	case l.Encoding != "" && l.Encoding != api.EncodingBase64:
+		return "has an encoding that is not " + api.EncodingBase64
+	}
+	return ""
+}

@@ -1,0 +1,212 @@
+package kubbi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"net/http"
+	"time"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"kubbi-mcp/kubbi/api"
+)
+
+// upload is a create that is about to be made, of one content or of a package. All
+// kinds of sends end here: with a relay of ours its body is raw, with any other service
+// it is JSON.
+type upload struct {
+	request   api.CreateRequest // without contents
+	contents  []*outgoing
+	isPackage bool
+	jsonOnly  bool // no raw body can say it, so it is up to the service to refuse it
+	progress  Progress
+}
+
+// setTerms fills in what a single content and a package share. metadata is what
+// SendParams has.
+func (u *upload) setTerms(ttl time.Duration, maxRetrievals int, metadata any, notify *Notify) error {
+	if ttl == 0 {
+		ttl = DefaultTTL
+	}
+	u.request.TTLSeconds = int(math.Ceil(ttl.Seconds()))
+	if maxRetrievals != 0 {
+		u.request.MaxRetrievals = &maxRetrievals
+	}
+	u.request.Notify = notify
+	if metadata == nil {
+		return nil
+	}
+	raw, err := jsonv2.Marshal(metadata)
+	if err != nil || jsontext.Value(raw).Kind() != '{' {
+		return invalid("metadata is not a JSON object")
+	}
+	u.request.Metadata = raw
+	return nil
+}
+
+// size is how many bytes the payload has.
+func (u *upload) size() (n int64) {
+	for _, o := range u.contents {
+		n += o.Size
+	}
+	return n
+}
+
+// rawBody makes the raw body, whose form api.TypeRaw has.
+func (u *upload) rawBody() (payload, error) {
+	head := api.RawCreate{
+		ContentType: u.request.ContentType, TTLSeconds: u.request.TTLSeconds, MaxRetrievals: u.request.MaxRetrievals,
+		Metadata: u.request.Metadata, Notify: u.request.Notify,
+	}
+	head.ContentBytes, head.Files = u.sizes()
+	return rawBody(head, u.contents)
+}
+
+// sizes is what a raw head says of the contents.
+func (u *upload) sizes() (contentBytes *int64, files []api.RawFile) {
+	if !u.isPackage {
+		return &u.contents[0].Size, nil
+	}
+	for _, o := range u.contents {
+		files = append(files, o.rawFile())
+	}
+	return nil, files
+}
+
+// rawBody makes a raw body of a head, and of the contents whose sizes are in it.
+func rawBody(head any, contents []*outgoing) (payload, error) {
+	line, err := jsonv2.Marshal(head) // which escapes nothing that need not be
+	switch {
+	case err != nil:
+		return nil, invalid("the content type, or the name, type, role or encoding of a file, is not valid UTF-8")
+	case len(line) >= api.MaxRawHead:
+		return nil, invalid("the names, types and metadata have more than %d bytes together", api.MaxRawHead)
+	}
+	body := payload{{bytes: append(line, '\n')}}
+	for _, o := range contents {
+		body = append(body, piece{content: o, raw: true})
+	}
+	return body, nil
+}
+
+// jsonBody makes a body in JSON of contents, and of the members of rest, which has at
+// least one.
+func jsonBody(rest any, contents []*outgoing, isPackage bool) (payload, error) {
+	text, err := jsonv2.Marshal(rest)
+	if err != nil {
+		return nil, invalid("the content type can't be written as JSON")
+	}
+	if !isPackage {
+		body := append(payload{{bytes: []byte(`{"content":`)}}, contents[0].jsonPieces()...)
+		return append(body, piece{bytes: append([]byte{','}, text[1:]...)}), nil
+	}
+	body := payload{{bytes: []byte(`{"files":[`)}}
+	for i, o := range contents {
+		file, err := jsonv2.Marshal(struct {
+			Name        string `json:"name"`
+			ContentType string `json:"content_type"`
+			Role        string `json:"role,omitzero"`
+			Encoding    string `json:"encoding,omitzero"`
+		}{o.Name, o.ContentType, o.Role, o.Encoding})
+		if err != nil {
+			return nil, invalid("name, type, role or encoding of file %d is not valid UTF-8", i+1)
+		}
+		if i > 0 {
+			body = append(body, piece{bytes: []byte{','}})
+		}
+		body = append(body, piece{bytes: append(file[:len(file)-1], `,"content":`...)})
+		body = append(append(body, o.jsonPieces()...), piece{bytes: []byte{'}'}})
+	}
+	return append(body, piece{bytes: append([]byte(`],`), text[1:]...)}), nil
+}
+
+// jsonBody makes the body in JSON.
+func (u *upload) jsonBody() (payload, error) {
+	if !u.isPackage {
+		if err := u.contents[0].checkJSON(); err != nil {
+			return nil, err
+		}
+	}
+	return jsonBody(&u.request, u.contents, u.isPackage)
+}
+
+// create makes the upload.
+func (c *Client) create(ctx context.Context, u *upload) (*Sent, error) {
+	if _, sealed := sealOf(u.request.Metadata); sealed {
+		return nil, invalid("metadata has a member %q, as only that of a sealed kubbi may: nobody could claim it", sealMember)
+	}
+	return c.createAny(ctx, u)
+}
+
+// createAny is create also for an upload that was sealed.
+func (c *Client) createAny(ctx context.Context, u *upload) (*Sent, error) {
+	key, err := NewKey()
+	if err != nil {
+		return nil, err
+	}
+	raw := false
+	if !u.jsonOnly {
+		if raw, err = c.takesRaw(ctx, u.size()); err != nil {
+			return nil, err
+		}
+	}
+	sent, err := c.createAs(ctx, u, key, raw)
+	if fail := (*Error)(nil); raw && errors.As(err, &fail) && fail.Status == http.StatusUnsupportedMediaType {
+		c.service.raw.Store(false) // another service has come in its place
+		sent, err = c.createAs(ctx, u, key, false)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if sent.ID == "" || sent.ClaimURL == "" {
+		e := incomplete("id or claim_url")
+		e.Uncertain = true
+		return nil, e
+	}
+	if e := checkSent(sent); e != nil {
+		return nil, e
+	}
+	return sent, nil
+}
+
+func (c *Client) createAs(ctx context.Context, u *upload, key string, raw bool) (*Sent, error) {
+	var (
+		body payload
+		err  error
+	)
+	if raw {
+		body, err = u.rawBody()
+	} else {
+		body, err = u.jsonBody()
+	}
+	if err != nil {
+		return nil, err
+	}
+	sent, header, err := do[Sent](ctx, c, request{
+		method:   http.MethodPost,
+		origin:   c.base,
+		path:     api.PathKubbis,
+		shape:    api.PathKubbis,
+		producer: true,
+		key:      key,
+		body:     body,
+		rawBody:  raw,
+		sent:     u.progress,
+	})
+	if err == nil {
+		c.service.update(header)
+	}
+	return sent, err
+}
+
+// sealedHead is the head of the raw body that is sealed: an api.RawClaim without what
+// the service says. It has a copy of the metadata, with the seal.
+type sealedHead struct {
+	ContentType  string          `json:"content_type,omitzero"`
+	ContentBytes *int64          `json:"content_bytes,omitzero"` // single content
+	Files        []api.RawFile   `json:"files,omitzero"`         // package
+	Metadata     json.RawMessage `json:"metadata"`
+}

@@ -1,5 +1,0 @@
-package local
-
-import "golang.org/x/sys/windows"
-
-const errAddrInUse = windows.WSAEADDRINUSE

@@ -1,0 +1,107 @@
+package sqlite
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"sync"
+	"time"
+
+	"kubbi-mcp/internal/disk"
+	"kubbi-mcp/relay/store"
+)
+
+// A disk without a free byte must not stop claims, deletes and expiry. Four things
+// keep that promise:
+//   - Creates leave the storage reserve free, for as long as nobody else fills the disk.
+//   - The write-ahead log is made long at the start and then written over (see growWAL).
+//   - The data base keeps free pages, so that a checkpoint need not make it longer (see
+//     housekeeper).
+//   - The last process that closes the store removes the log, which is SQLite's way. For
+//     an Open on a disk that is full by then, the spare file keeps the room of a short
+//     log.
+
+// DefaultReserve is Config.Reserve if none is given.
+const DefaultReserve = 32 << 20
+
+// reserve is the storage that creates leave free.
+type reserve struct {
+	dir   string
+	bytes int64
+
+	mu     sync.Mutex
+	free   int64 // when it was read, less what was allowed since
+	read   time.Time
+	unread bool // the platform can't read it
+}
+
+// freeAge is how old the last reading of the free space may be.
+const freeAge = time.Millisecond
+
+// allow is store.ErrFull if n more bytes would leave less than the reserve.
+func (r *reserve) allow(n int64) error {
+	if r.bytes <= 0 {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.unread {
+		return nil
+	}
+	if now := time.Now(); now.Sub(r.read) > freeAge || r.free-n < r.bytes {
+		free, err := disk.Free(r.dir)
+		if errors.Is(err, errors.ErrUnsupported) {
+			r.unread = true
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+		}
+		r.free, r.read = free, now
+	}
+	if r.free-n < r.bytes {
+		return fmt.Errorf("%s: %w: %s are free and %s are kept in reserve for claims and deletes: make room on the disk of %s, no restart is needed",
+			r.dir, store.ErrFull, disk.MiB(r.free), disk.MiB(r.bytes), r.dir)
+	}
+	r.free -= n
+	return nil
+}
+
+// diskHas reports whether n bytes are free, those of the reserve included.
+func (r *reserve) diskHas(n int64) bool {
+	free, err := disk.Free(r.dir)
+	return err != nil || free > n
+}
+
+const (
+	spareBytes = 4 << 20
+	// The log that fits into the room of the spare file, and the number of its pages at
+	// which a commit checkpoints it.
+	shortWAL             = 3 << 20
+	shortCheckpointPages = 200
+)
+
+func sparePath(path string) string { return beside(path, ".spare") }
+
+// makeSpare makes the spare file, if it is missing.
+func makeSpare(path string) error {
+	name := sparePath(path)
+	if info, err := os.Stat(name); err == nil && info.Size() >= spareBytes {
+		return nil
+	}
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(make([]byte, spareBytes))
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// removeSpare makes the room of the spare file free.
+func removeSpare(path string) error {
+	if err := os.Remove(sparePath(path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}

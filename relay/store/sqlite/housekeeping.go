@@ -1,0 +1,215 @@
+package sqlite
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+)
+
+// The sizes of the files. The write-ahead log is written over and never gets shorter;
+// if slow readers have made it longer, SQLite cuts it to walBytes.
+//
+// Free pages are made when the store is idle and, if the disk is tight, after creates.
+// Otherwise creates use up free pages and make the file longer, which costs less; the
+// free space is read often enough to see the disk fill up.
+const (
+	walBytes        = 16 << 20
+	walSlack        = 1 << 20 // a log that is this much longer is cut when the store is idle
+	checkpointPages = 2000    // in the log, at which a commit checkpoints
+	cacheSize       = -4000   // KiB
+
+	minFreePages = 512
+	growPages    = 1024 // made at once
+	maxFreePages = 2048
+	vacuumPages  = 256 // given back at once
+
+	tightBytes   = 1 << 30
+	tickPause    = 250 * time.Millisecond
+	vacuumTicks  = 20 // so long must pages be free before they are given back
+	vacuumPause  = 10 * time.Millisecond
+	stretchBytes = 2 * (walBytes + spareBytes)
+)
+
+// housekeeper keeps some free pages in the data base, and gives back more than that. It
+// runs in the writer's goroutine.
+type housekeeper struct {
+	timer     *time.Timer
+	armed     bool
+	reserve   *reserve
+	busy      bool  // there was a transaction since the last tick
+	tight     bool  // there was little space on the disk at the last tick
+	free      int64 // pages, after the last transaction
+	least     int64 // of free pages since ticks began to count
+	ticks     int
+	vacuum    int64 // pages that are still to be given back
+	stretched bool  // the log has its length, and the spare file is there
+}
+
+func newHousekeeper(r *reserve) housekeeper {
+	t := time.NewTimer(time.Hour)
+	t.Stop()
+	h := housekeeper{timer: t, reserve: r}
+	h.arm(tickPause) // not at once: a command that stores one kubbi needs none of this
+	return h
+}
+
+// open prepares for a full disk at once if the disk is tight.
+func (h *housekeeper) open(w *writer, full bool) error {
+	if h.tight = !h.reserve.diskHas(tightBytes); full {
+		return w.growWAL(shortWAL)
+	}
+	if h.tight && h.reserve.diskHas(stretchBytes) {
+		h.stretched = true
+		return w.stretch()
+	}
+	return nil
+}
+
+// after follows the number of free pages after a transaction.
+func (h *housekeeper) after(w *writer) {
+	n, err := w.tx.freePages.one()
+	if err != nil {
+		return
+	}
+	h.free, h.least, h.busy = n, min(h.least, n), true
+	switch {
+	case h.tight && n < minFreePages && len(w.tx.creates) > 0:
+		h.arm(0)
+	case !h.armed:
+		h.ticks, h.least = 0, n
+		h.arm(tickPause)
+	}
+}
+
+func (h *housekeeper) arm(d time.Duration) {
+	h.armed = true
+	h.timer.Reset(d)
+}
+
+// tick is what the timer does.
+func (h *housekeeper) tick(w *writer) {
+	idle := !h.busy
+	h.busy, h.armed = false, false
+	var err error
+	if h.vacuum > 0 {
+		err = w.withLock(w.vacuum)
+	} else {
+		err = h.decide(w, idle)
+	}
+	switch {
+	case err != nil:
+		h.vacuum = 0
+		w.log.Warn("room in the store is not kept", "file", w.path, "error", explain(w.path, err))
+		h.arm(tickPause)
+	case h.vacuum > 0:
+		h.arm(vacuumPause)
+	case !idle || h.free > maxFreePages:
+		h.arm(tickPause)
+	}
+}
+
+// decide does what the disk and the number of free pages ask for.
+func (h *housekeeper) decide(w *writer, idle bool) error {
+	h.tight = !h.reserve.diskHas(tightBytes)
+	if !h.stretched && h.reserve.diskHas(stretchBytes) {
+		h.stretched = true
+		if err := w.withLock(w.stretch); err != nil {
+			return err
+		}
+	}
+	if h.ticks++; h.ticks >= vacuumTicks {
+		if h.least > maxFreePages {
+			h.vacuum = h.least - growPages
+		}
+		h.ticks, h.least = 0, h.free
+	}
+	switch {
+	case h.free < minFreePages && (idle || h.tight) && h.reserve.diskHas(2*growPages*pageSize):
+		return w.withLock(w.growFreePages)
+	case idle && h.vacuum == 0:
+		return w.withLock(w.checkpointAll)
+	}
+	return nil
+}
+
+// checkpointAll moves the log into the data base. If the log is too long, it starts the
+// log from its beginning, since SQLite cuts it only then.
+func (w *writer) checkpointAll() error {
+	if err := w.tx.checkpoint.run(); err != nil {
+		return err
+	}
+	if info, err := os.Stat(w.path + walEnding); err != nil || info.Size() <= walBytes+walSlack {
+		return nil // also if its length can't be read
+	}
+	return w.alone(w.tx.touch)
+}
+
+// growFreePages adds free pages, which are in the data base file when it returns.
+func (w *writer) growFreePages() error {
+	t := &w.tx
+	n, err := t.freePages.one()
+	if w.house.free = n; err != nil || n >= minFreePages {
+		return err
+	}
+	if err := w.alone(t.fillBallast, growPages*(pageSize-8)); err != nil {
+		return err
+	}
+	if err := w.alone(t.dropBallast); err != nil {
+		return err
+	}
+	w.house.free, err = t.freePages.one()
+	return errors.Join(err, t.checkpoint.run())
+}
+
+// vacuum gives some free pages back. The last checkpoint makes the file shorter.
+func (w *writer) vacuum() error {
+	h := &w.house
+	if err := w.alone(w.tx.vacuum); err != nil {
+		return err
+	}
+	n, err := w.tx.freePages.one()
+	if err != nil {
+		return err
+	}
+	h.free, h.least = n, min(h.least, n)
+	if h.vacuum = min(h.vacuum-vacuumPages, n-growPages); h.vacuum <= 0 {
+		return w.tx.checkpoint.run()
+	}
+	return nil
+}
+
+// alone runs a statement in a transaction of its own.
+func (w *writer) alone(s *stmt, args ...any) error {
+	return w.tx.alone(func() error { return s.run(args...) })
+}
+
+// stretch gives the log its length and makes the spare file.
+func (w *writer) stretch() error {
+	if err := w.growWAL(walBytes); err != nil {
+		return err
+	}
+	if err := makeSpare(w.path); err != nil {
+		return err
+	}
+	return w.c.exec(fmt.Sprintf("PRAGMA wal_autocheckpoint=%d", checkpointPages))
+}
+
+// growWAL makes the log n bytes long, if it is shorter. It begins a transaction that is
+// too large for the cache, so that SQLite writes it to the log, and rolls it back.
+func (w *writer) growWAL(n int64) error {
+	if info, err := os.Stat(w.path + walEnding); err == nil && info.Size() >= n {
+		return nil
+	}
+	if err := w.c.exec("PRAGMA cache_size=-100"); err != nil {
+		return err
+	}
+	err := w.tx.begin.run()
+	if err == nil {
+		err = w.tx.fillBallast.run(n + 100<<10)
+		if w.c.inTransaction() {
+			err = errors.Join(err, w.tx.rollback.run())
+		}
+	}
+	return errors.Join(err, w.c.exec(fmt.Sprintf("PRAGMA cache_size=%d", cacheSize)))
+}

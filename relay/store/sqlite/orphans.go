@@ -1,0 +1,145 @@
+package sqlite
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"kubbi-mcp/relay/store/body"
+)
+
+// orphans removes the files of wiped payloads, beside the writer, and looks for
+// orphans that ended processes have left: files and slots that belong to no row.
+type orphans struct {
+	numbers chan int64
+	gone    sync.WaitGroup
+
+	mu        sync.Mutex
+	nextFiles time.Time
+	nextSlots time.Time
+	slot      int64 // where the scan of the slots continues; 0: it is done
+}
+
+// How often files and slots are scanned, and how many slots in one sweep.
+const (
+	filesEvery = time.Minute
+	slotsEvery = time.Hour
+	slotsOnce  = 16 << 10
+)
+
+func (t *orphans) start(s *Store) {
+	t.numbers = make(chan int64, 1024)
+	t.gone.Go(func() {
+		for n := range t.numbers {
+			// Some platforms keep a file that somebody reads: a sweep tries again.
+			_ = s.files.Remove(n)
+		}
+	})
+	s.writer.removeFiles = func(numbers []int64) {
+		for _, n := range numbers {
+			select {
+			case t.numbers <- n:
+			default: // a sweep finds it
+				return
+			}
+		}
+	}
+}
+
+// end waits until all files are removed. The writer must have ended.
+func (t *orphans) end() {
+	close(t.numbers)
+	t.gone.Wait()
+}
+
+// sweep is a part of each Sweep.
+func (t *orphans) sweep(ctx context.Context, s *Store) error {
+	if !t.mu.TryLock() {
+		return nil
+	}
+	defer t.mu.Unlock()
+	now := time.Now()
+	if now.After(t.nextFiles) {
+		t.nextFiles = now.Add(filesEvery)
+		if err := t.sweepFiles(ctx, s); err != nil {
+			return explain(s.path, err)
+		}
+	}
+	if t.slot == 0 && now.After(t.nextSlots) {
+		t.slot, t.nextSlots = 1, now.Add(slotsEvery)
+	}
+	if t.slot == 0 {
+		return nil
+	}
+	return explain(s.path, t.sweepSlots(ctx, s))
+}
+
+func (t *orphans) sweepFiles(ctx context.Context, s *Store) error {
+	numbers, err := s.files.Numbers()
+	if err != nil {
+		return err
+	}
+	for _, n := range numbers {
+		wanted := func() (is bool, err error) {
+			err = s.withReader(ctx, func(q *reader) error {
+				is = false
+				return q.bodyOf.each(func() { is = !q.bodyOf.null(0) }, n)
+			})
+			return is, err
+		}
+		if is, err := wanted(); err != nil || is {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		if _, err := s.files.Sweep(n, wanted); err != nil {
+			s.log.Warn("a file of no kubbi is not removed", "file", s.path, "error", err)
+		}
+	}
+	return nil
+}
+
+// sweepSlots looks for orphans beside the writer, and checks them once more in a
+// transaction before it overwrites their slots.
+func (t *orphans) sweepSlots(ctx context.Context, s *Store) error {
+	used, next, err := s.slots.Scan(t.slot, slotsOnce)
+	if err != nil {
+		return err
+	}
+	var loose []body.Used
+	err = s.withReader(ctx, func(q *reader) error {
+		loose = nil
+		for _, u := range used {
+			slot, err := q.slotOf.one(u.Number)
+			if err != nil {
+				return err
+			}
+			if slot != u.Slot {
+				loose = append(loose, u)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if len(loose) > 0 || next == 0 {
+		o := &op{erases: len(loose) > 0, do: func(tx *tx) error {
+			for _, u := range loose {
+				if err := tx.clearUnused(u); err != nil {
+					return err
+				}
+			}
+			if next == 0 && !s.slots.Taken() {
+				return s.slots.Shrink()
+			}
+			return nil
+		}}
+		if err := s.writer.submit(ctx, o); err != nil {
+			return err
+		}
+	}
+	t.slot = next
+	return nil
+}

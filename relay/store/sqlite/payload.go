@@ -1,0 +1,145 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"slices"
+
+	"kubbi-mcp/relay/store"
+	"kubbi-mcp/relay/store/body"
+)
+
+// readPayload reads the payload of a create: into memory, or if it is too long for
+// that, into a file, which is durable when it returns.
+func (s *Store) readPayload(ctx context.Context, c *creation, payload io.Reader) (_ *body.File, err error) {
+	c.payload = slices.Grow(c.payload, 2<<10)
+	for len(c.payload) <= store.MaxInRow {
+		if len(c.payload) == cap(c.payload) {
+			c.payload = slices.Grow(c.payload, min(len(c.payload), store.MaxInRow+1-len(c.payload))+1)
+		}
+		n, err := payload.Read(c.payload[len(c.payload):min(cap(c.payload), store.MaxInRow+1)])
+		c.payload = c.payload[:len(c.payload)+n]
+		if err == io.EOF {
+			return nil, s.reserve.allow(int64(len(c.payload)))
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	file, err := s.files.Create(int64(c.row.Number))
+	if errors.Is(err, body.ErrTaken) {
+		return nil, store.ErrExists
+	}
+	if err != nil {
+		return nil, explain(s.path, err)
+	}
+	defer func() {
+		if err != nil {
+			_ = s.endFile(file, false)
+		}
+	}()
+	w := &fileWriter{ctx: ctx, s: s, f: file}
+	if _, err := w.Write(c.payload); err != nil {
+		return nil, err
+	}
+	if _, err := io.CopyBuffer(onlyWriter{w}, onlyReader{payload}, c.payload[:cap(c.payload)]); err != nil {
+		return nil, err
+	}
+	if err := file.Sync(); err != nil {
+		return nil, explain(s.path, err)
+	}
+	c.payload = c.payload[:0]
+	c.row.body = file.Size()
+	return file, nil
+}
+
+// endFile ends the writing of a payload's file, and removes it unless it is kept.
+func (s *Store) endFile(f *body.File, keep bool) error {
+	if keep {
+		return f.Close()
+	}
+	if err := f.Discard(); err != nil {
+		s.log.Warn("the file of a payload that was not stored is not removed; a sweep will try again", "error", err)
+	}
+	return nil
+}
+
+// fileWriter writes a payload's file while the storage reserve allows it.
+type fileWriter struct {
+	ctx context.Context
+	s   *Store
+	f   *body.File
+}
+
+func (w *fileWriter) Write(p []byte) (int, error) {
+	if err := w.ctx.Err(); err != nil {
+		return 0, err
+	}
+	if err := w.s.reserve.allow(int64(len(p))); err != nil {
+		return 0, err
+	}
+	n, err := w.f.Write(p)
+	return n, explain(w.s.path, err)
+}
+
+// These two make io.CopyBuffer use the buffer.
+type (
+	onlyWriter struct{ io.Writer }
+	onlyReader struct{ io.Reader }
+)
+
+// claimedPayload is what a claim gives to read. It ends with the claim's context.
+type claimedPayload struct {
+	ctx  context.Context
+	rest []byte
+	file *os.File
+	stop func() bool
+}
+
+func newPayload(ctx context.Context, sealed []byte, file *os.File) *claimedPayload {
+	p := &claimedPayload{ctx: ctx, rest: sealed, file: file}
+	if file != nil {
+		p.stop = context.AfterFunc(ctx, func() { file.Close() })
+	}
+	return p
+}
+
+func (p *claimedPayload) Read(b []byte) (int, error) {
+	if err := p.ctx.Err(); err != nil {
+		return 0, err
+	}
+	if p.file != nil {
+		return p.file.Read(b)
+	}
+	n := copy(b, p.rest)
+	p.rest = p.rest[n:]
+	if n == 0 && len(b) > 0 {
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+// WriteTo lets the platform copy a file by itself.
+func (p *claimedPayload) WriteTo(w io.Writer) (int64, error) {
+	if err := p.ctx.Err(); err != nil {
+		return 0, err
+	}
+	if p.file != nil {
+		return io.Copy(w, p.file)
+	}
+	n, err := w.Write(p.rest)
+	p.rest = p.rest[n:]
+	return int64(n), err
+}
+
+// Close frees the payload. Closing twice is no error.
+func (p *claimedPayload) Close() error {
+	p.rest = nil
+	if p.file == nil || p.stop == nil || !p.stop() {
+		return nil
+	}
+	p.stop = nil
+	return p.file.Close()
+}

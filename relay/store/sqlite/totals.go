@@ -1,0 +1,106 @@
+package sqlite
+
+import (
+	"context"
+
+	"kubbi-mcp/relay/store"
+)
+
+// The kinds of rows in the table total.
+const (
+	ownersKubbis  = 0
+	masterKeyUses = 1
+	wholeStore    = 2
+)
+
+// total is what is added to a row of the table total.
+type total struct {
+	n, active, loose         int64
+	expired, burned, deleted int64
+	bytes, notices           int64
+}
+
+// totals are what the ops of a transaction add, by row.
+type totals map[totalKey]total
+
+type totalKey struct {
+	kind int64
+	name string
+}
+
+func (ts totals) add(kind int64, name string, d total) {
+	k := totalKey{kind, name}
+	s := ts[k]
+	s.n += d.n
+	s.active += d.active
+	s.loose += d.loose
+	s.expired += d.expired
+	s.burned += d.burned
+	s.deleted += d.deleted
+	s.bytes += d.bytes
+	s.notices += d.notices
+	ts[k] = s
+}
+
+// count adds a kubbi n times, as the row says that it is. n is 1 or -1.
+func (ts totals) count(r *row, n int64) {
+	var d total
+	switch r.Status {
+	case store.Active:
+		d.active = n
+	case store.Expired:
+		d.expired = n
+	case store.Burned:
+		d.burned = n
+	case store.Deleted:
+		d.deleted = n
+	}
+	whole := d
+	if r.Sealed {
+		whole.bytes = n * r.Size
+		ts.add(masterKeyUses, r.MasterKey, total{n: n})
+	}
+	ts.add(wholeStore, "", whole)
+	d.n = n
+	if !r.quota {
+		d.loose = d.active
+	}
+	ts.add(ownersKubbis, r.Owner, d)
+}
+
+// countNotice adds n notices of a kubbi.
+func (ts totals) countNotice(masterKey string, n int64) {
+	ts.add(masterKeyUses, masterKey, total{n: n})
+	ts.add(wholeStore, "", total{notices: n})
+}
+
+// writeTotals writes what the transaction adds.
+func (t *tx) writeTotals() error {
+	for k, d := range t.totals {
+		if d == (total{}) {
+			continue
+		}
+		if err := t.addTotal.run(k.kind, k.name, d.n, d.active, d.loose, d.expired, d.burned, d.deleted, d.bytes, d.notices); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Stats counts what is in the store: see store.Store. It is never old.
+func (s *Store) Stats(ctx context.Context) (*store.Stats, error) {
+	var st store.Stats
+	err := s.read(ctx, func(r *reader) error {
+		q := r.stats
+		return q.each(func() {
+			st = store.Stats{
+				Active: int(q.int(0)), Expired: int(q.int(1)), Burned: int(q.int(2)), Deleted: int(q.int(3)),
+				Bytes: q.int(4), Notices: int(q.int(5)),
+			}
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &st, nil
+}

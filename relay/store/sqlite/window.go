@@ -1,0 +1,108 @@
+package sqlite
+
+import (
+	"context"
+	"time"
+
+	"kubbi-mcp/relay/store"
+)
+
+// checkQuota is an error if the owner's quota is used up, else it counts one more
+// kubbi of the day. It comes before the first write of an op; what it counts is
+// written with the totals.
+func (t *tx) checkQuota(owner string, q store.Quota, now store.Millis) error {
+	if q.Active > 0 {
+		active, err := t.active(owner, int64(q.Active), now)
+		if err != nil {
+			return err
+		}
+		if active >= int64(q.Active) {
+			return store.ErrActiveQuota
+		}
+	}
+	if q.Daily > 0 {
+		counted, _, err := t.countUses(store.DayWindow(owner, now), 1, int64(q.Daily))
+		if err != nil {
+			return err
+		}
+		if counted == 0 {
+			return store.ErrDailyQuota
+		}
+	}
+	return nil
+}
+
+// active is how many active kubbis an owner has. Expired ones that no sweep has seen
+// yet are subtracted only while the number is at the limit.
+func (t *tx) active(owner string, limit int64, now store.Millis) (int64, error) {
+	s := t.owned
+	var active, loose int64
+	if err := s.each(func() { active, loose = s.int(0), s.int(1) }, owner); err != nil {
+		return 0, err
+	}
+	d := t.totals[totalKey{ownersKubbis, owner}]
+	active += d.active
+	loose += d.loose
+	for _, s := range []*stmt{t.outlived, t.outlivedLoose} {
+		if active < limit || s == t.outlivedLoose && loose == 0 {
+			break
+		}
+		n, err := s.one(owner, now, active-limit+1)
+		if err != nil {
+			return 0, err
+		}
+		active -= n
+	}
+	return active, nil
+}
+
+// uses is how often a window is used: as it stands in the table, and now.
+type uses struct{ was, n int64 }
+
+// CountUses counts uses of a bucket: see store.Store.
+func (s *Store) CountUses(ctx context.Context, bucket store.Hash, length time.Duration, n, limit int, now time.Time) (counted, sum int, err error) {
+	w, err := store.NewWindow(bucket, length, store.MillisOf(now))
+	if err != nil {
+		return 0, 0, err
+	}
+	o := &struct {
+		op
+		counted, sum int64
+	}{}
+	o.do = func(t *tx) (err error) {
+		o.counted, o.sum, err = t.countUses(w, int64(n), int64(limit))
+		return err
+	}
+	if err := s.change(ctx, &o.op); err != nil {
+		return 0, 0, err
+	}
+	return int(o.counted), int(o.sum), nil
+}
+
+func (t *tx) countUses(w store.Window, n, limit int64) (counted, sum int64, err error) {
+	u := t.used[w]
+	if u == nil {
+		was, err := t.getUsed.one(w.Ends, w.Length, w.Bucket[:])
+		if err != nil {
+			return 0, 0, err
+		}
+		u = &uses{was, was}
+		t.used[w] = u
+	}
+	counted = max(0, min(n, limit-u.n))
+	u.n += counted
+	return counted, u.n, nil
+}
+
+// writeUses writes what the transaction has counted.
+func (t *tx) writeUses() error {
+	for w, u := range t.used {
+		if u.n == u.was {
+			continue
+		}
+		if err := t.setUsed.run(w.Ends, w.Length, w.Bucket[:], u.n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
