@@ -18,11 +18,9 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/kubbi/api"
 )
-
-// patience ends a wait for another process that will never be over.
-const patience = 2 * time.Minute
 
 func want(ts *testscript.TestScript, neg bool, args []string, least, most int, usage string) {
 	if neg || len(args) < least || len(args) > most {
@@ -147,7 +145,7 @@ func cmdGet(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func httpGet(url string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -169,7 +167,7 @@ func httpGet(url string) ([]byte, error) {
 func cmdListening(ts *testscript.TestScript, neg bool, args []string) {
 	want(ts, neg, args, 2, 2, "listening yes|no ORIGIN")
 	http.DefaultClient.CloseIdleConnections()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(testkit.Patience)
 	for {
 		_, err := httpGet(args[1] + api.PathHealth)
 		if (err == nil) == (args[0] == "yes") {
@@ -219,7 +217,7 @@ func (s *server) wait() error {
 	case err := <-s.exited:
 		s.exited <- err
 		return err
-	case <-time.After(patience):
+	case <-time.After(testkit.Patience):
 		s.cmd.Process.Kill()
 		return fmt.Errorf("still running")
 	}
@@ -266,7 +264,7 @@ func cmdRelay(ts *testscript.TestScript, neg bool, args []string) {
 	})
 	for name, logged := range map[string]string{"RELAY": "relay listens", "METRICS": "metrics and probes"} {
 		addr := regexp.MustCompile(`"msg":"` + logged + `","addr":"([^"]+)"`)
-		for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		for deadline := time.Now().Add(testkit.Patience); ; time.Sleep(20 * time.Millisecond) {
 			if found := addr.FindStringSubmatch(s.stderr.String()); found != nil {
 				ts.Setenv(name, "http://"+found[1])
 				ts.Setenv(name+"_ADDR", found[1])

@@ -19,7 +19,10 @@ import (
 	"unicode/utf8"
 
 	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
+
+	"kubbi-mcp/internal/testkit"
 )
 
 // terminal is a pseudo terminal with a command on it.
@@ -51,7 +54,7 @@ func onTerminal(t *testing.T, size pty.Winsize, args ...string) *terminal {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
 	t.Cleanup(cancel)
 	x := &terminal{t: t, master: master, slave: slave, before: before, exited: make(chan error, 1)}
 	x.cmd = exec.CommandContext(ctx, args[0], args[1:]...)
@@ -104,7 +107,7 @@ func (x *terminal) screen() string {
 func (x *terminal) await(pattern string) []string {
 	x.t.Helper()
 	re := regexp.MustCompile(pattern)
-	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(testkit.Patience); ; time.Sleep(5 * time.Millisecond) {
 		if found := re.FindStringSubmatch(x.screen()); found != nil {
 			return found
 		}
@@ -112,6 +115,16 @@ func (x *terminal) await(pattern string) []string {
 			x.t.Fatalf("%q is not shown:\n%q", pattern, x.screen())
 		}
 	}
+}
+
+// awaitRead waits until the program has read what was typed.
+func (x *terminal) awaitRead() {
+	x.t.Helper()
+	testkit.Await(x.t, "the program to read what was typed", func() bool {
+		fds := []unix.PollFd{{Fd: int32(x.slave.Fd()), Events: unix.POLLIN}}
+		n, err := unix.Poll(fds, 0)
+		return err == nil && n == 0
+	})
 }
 
 func (x *terminal) typing(text string) {
@@ -127,7 +140,7 @@ func (x *terminal) exits(code int) {
 	x.t.Helper()
 	select {
 	case <-x.exited:
-	case <-time.After(patience):
+	case <-time.After(testkit.Patience):
 		x.t.Fatalf("still running:\n%q", x.screen())
 	}
 	if got := x.cmd.ProcessState.ExitCode(); got != code {
@@ -221,7 +234,7 @@ func TestPromptSendsNothing(t *testing.T) {
 			x.await(asked)
 			x.typing(c.typed)
 			if c.signal != nil {
-				time.Sleep(50 * time.Millisecond) // until it has been read
+				x.awaitRead()
 				if err := x.cmd.Process.Signal(c.signal); err != nil {
 					t.Fatal(err)
 				}

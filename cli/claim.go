@@ -23,29 +23,28 @@ type claimCmd struct {
 // stdoutName is the path that stands for standard output.
 const stdoutName = "-"
 
-// Run claims and prints, or writes. What would make it fail afterwards is
-// looked for first, while no retrieval is spent.
+// Run claims, and prints the content or writes files. It finds what would make it fail
+// before a retrieval is spent.
 func (c *claimCmd) Run(a *app) error {
 	if c.Overwrite && (c.Output == "" || c.Output == stdoutName) {
 		return usagef("--overwrite needs -o with a file or a folder")
 	}
-	b, err := a.connect()
-	if err != nil {
-		return err
-	}
-	url := strings.Join(c.URL, " ")
-	if c.Output != "" && c.Output != stdoutName {
-		return closing(b, c.save(a, b, url))
-	}
-	return closing(b, c.show(a, b, url))
+	return a.withBackend(func(b *backend) error {
+		dir, err := a.dataDir()
+		if err != nil {
+			return usage(err)
+		}
+		claimer := claims.New(b.client, claims.NewState(dir), "", a.log)
+		url := strings.Join(c.URL, " ")
+		if c.Output != "" && c.Output != stdoutName {
+			return c.save(a, claimer, url)
+		}
+		return c.print(a, claimer, url)
+	})
 }
 
-// show claims onto stdout.
-func (c *claimCmd) show(a *app, b *backend, url string) error {
-	claimer, err := a.claimer(b)
-	if err != nil {
-		return err
-	}
+// print claims and writes the content to stdout.
+func (c *claimCmd) print(a *app, claimer *claims.Claimer, url string) error {
 	got, err := claimer.Pass(a.ctx, claims.Request{URL: url, Repeat: claims.RepeatAny}, func(seen *kubbi.Inspected) error { return c.fitsStdout(a, seen) },
 		func(got *kubbi.Claimed) error { return c.pass(a, got) })
 	if err != nil {
@@ -57,7 +56,7 @@ func (c *claimCmd) show(a *app, b *backend, url string) error {
 	return nil
 }
 
-// pass writes what was claimed to stdout.
+// pass writes a claimed payload to stdout.
 func (c *claimCmd) pass(a *app, got *kubbi.Claimed) error {
 	if c.JSON {
 		whole := *got // what got has in a file may be needed again
@@ -66,7 +65,7 @@ func (c *claimCmd) pass(a *app, got *kubbi.Claimed) error {
 		}
 		return a.printJSON(whole.ClaimResponse)
 	}
-	// What was claimed need not be what was inspected.
+	// The service may answer the claim with something else than it showed before.
 	if len(got.Parts) != 1 || got.Type == api.TypePackage && c.Output == "" {
 		return errors.New("this is a package of files: give -o with a folder")
 	}
@@ -89,22 +88,13 @@ func (c *claimCmd) pass(a *app, got *kubbi.Claimed) error {
 	return a.print(text)
 }
 
-// claimer makes claims whose payloads are not lost on the way.
-func (a *app) claimer(b *backend) (*claims.Claimer, error) {
-	dir, err := a.dataDir()
-	if err != nil {
-		return nil, usage(err)
-	}
-	return claims.New(b.client, claims.NewState(dir), "", a.log), nil
-}
-
-// claimFailed says what is left after a claim that failed.
+// claimFailed adds to the error of a claim what can be claimed now.
 func claimFailed(err error) error {
 	_, counted := errors.AsType[*claims.Unsaved](err)
 	if _, refused := errors.AsType[files.Refusal](err); refused && !counted {
 		return usagef("claim: %w; nothing was claimed", err)
 	}
-	if _, used := errors.AsType[usageError](err); used && !counted {
+	if _, wrong := errors.AsType[usageError](err); wrong && !counted {
 		return err
 	}
 	if e, ok := errors.AsType[*kubbi.Error](err); ok && e.Uncertain && !errors.Is(err, kubbi.ErrGone) {
@@ -113,12 +103,12 @@ func claimFailed(err error) error {
 	return fmt.Errorf("claim: %w", err)
 }
 
-// fitsStdout refuses a package of files, unless it is one file for which standard
-// output was asked, and nobody sees that as it is.
+// fitsStdout refuses what standard output can't take: a package of files, unless it
+// holds one file, -o - asks for it, and stdout is not a terminal.
 func (c *claimCmd) fitsStdout(a *app, seen *kubbi.Inspected) error {
 	switch {
 	case seen.Type != api.TypePackage, c.JSON, seen.SealedText():
-		return nil // how many texts are sealed comes out in the claim
+		return nil // only the claim shows how many texts are sealed
 	case seen.Sealed() && c.Output == "":
 		return usagef("this is sealed and not all text: give -o PATH to write it, or --json; nothing was claimed")
 	case c.Output == "":
@@ -131,7 +121,7 @@ func (c *claimCmd) fitsStdout(a *app, seen *kubbi.Inspected) error {
 	return nil
 }
 
-// claimRemark says what the claim left behind.
+// claimRemark says what can still be claimed.
 func claimRemark(c *kubbi.Claimed) string {
 	switch {
 	case c.Burned:

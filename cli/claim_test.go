@@ -108,17 +108,18 @@ func TestClaimRemark(t *testing.T) {
 	}
 }
 
-func TestTail(t *testing.T) {
-	var said tail
+// The error of an agent in the demo ends with the end of its server's log.
+func TestDemoServerError(t *testing.T) {
+	var log strings.Builder
 	for i := range 3000 {
-		fmt.Fprintf(&said, "line %d\n", i)
+		fmt.Fprintf(&log, "line %d\n", i)
 	}
-	text := said.String()
-	if len(text) > tailBytes || !strings.HasSuffix(text, "line 2999") {
+	ag := &agent{name: "A", stderr: filepath.Join(t.TempDir(), "stderr")}
+	if err := os.WriteFile(ag.stderr, []byte(log.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text := ag.serverError("call", errors.New("broke")).Error()
+	if len(text) > 5<<10 || !strings.Contains(text, "broke") || !strings.HasSuffix(text, "line 2999") {
 		t.Errorf("%d bytes, ending in %q", len(text), text[max(0, len(text)-20):])
-	}
-	ag := &agent{name: "A", stderr: &said}
-	if err := ag.explain("call", errors.New("broke")); !strings.Contains(err.Error(), "line 2999") {
-		t.Errorf("the error lacks what the server said: %v", err)
 	}
 }

@@ -1,6 +1,6 @@
-// Package cli is the command line of kubbi-mcp: it reads flags and
-// environment variables, wires the packages that do the work, and turns what
-// happened into output and an exit code. docs/cli.md is its manual.
+// Package cli is the command line of kubbi-mcp. It reads flags and environment
+// variables, connects the packages that do the work, and turns results and errors into
+// output and an exit code. docs/cli.md is its manual.
 package cli
 
 import (
@@ -16,7 +16,7 @@ const description = `Hand work from one agent to another through a claim URL: an
 
 Without an API key the relay runs inside this process: no account, no key, no network.`
 
-// grammar is what kong parses the command line into.
+// grammar holds the commands and flags. kong parses the command line into it.
 type grammar struct {
 	Config
 
@@ -37,10 +37,10 @@ type grammar struct {
 	Completion    completionCmd    `cmd:"" help:"Print a script that completes commands and flags in bash, zsh or fish."`
 	Help          helpCmd          `cmd:"" help:"Show help, of the whole or of a command."`
 
-	ShowVersion versionFlag `name:"version" help:"Show the version."`
+	ShowVersion kong.VersionFlag `name:"version" help:"Show the version."`
 }
 
-// helpName is the command that is the same as the flag --help.
+// helpName is the command that does what the flag --help does.
 const helpName = "help"
 
 // helpCmd is `kubbi-mcp help`.
@@ -53,7 +53,7 @@ func (c *helpCmd) Run(a *app) error {
 	return Run(a.ctx, append(c.Command, "--help"), a.getenv, a.stdin, a.stdout, a.stderr)
 }
 
-// app is what a command works with.
+// app is the environment of a command.
 type app struct {
 	ctx    context.Context
 	cfg    Config
@@ -64,19 +64,20 @@ type app struct {
 	log    *slog.Logger
 }
 
-// Run does what args, without the program's name, say, until it is done or ctx
-// ends. getenv gives the environment's variables; an empty value counts as
-// unset. Nothing is written to stderr but log lines and remarks for people: the
-// caller prints the error, through Message, and exits with its ExitCode.
+// Run runs the command of args, which don't have the program's name, until it has
+// finished or ctx ends. getenv gives environment variables; an empty value counts as
+// unset. stderr gets log lines and remarks only: the caller prints the error with Message
+// and exits with ExitCode.
 func Run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) error {
 	var g grammar
 	helped := false
-	host := &hostValues{getenv: getenv}
+	host := &hostSettings{getenv: getenv}
 	parser, err := kong.New(&g,
 		kong.Name("kubbi-mcp"),
 		kong.Description(description),
+		kong.Vars{"version": buildInfo().line()},
 		kong.Writers(stdout, stderr),
-		kong.Exit(func(int) { helped = true }), // kong asks for it after --help only
+		kong.Exit(func(int) { helped = true }), // kong calls it after --help and --version only
 		kong.Resolvers(host.environment()),
 		kong.ValueFormatter(helpWithVariable),
 		kong.Help(helpWithExitCodes),
@@ -88,7 +89,7 @@ func Run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	switch {
 	case len(args) > 0 && args[0] == completeName:
 		return printCompletion(stdout, parser.Model, args[1:])
-	case len(args) > 0 && args[0] == helpName: // also with a configuration that is wrong
+	case len(args) > 0 && args[0] == helpName: // works with a wrong configuration, too
 		args = append(slices.Clone(args[1:]), "--help")
 	}
 	if args, err = host.arguments(parser.Model, args); err != nil {

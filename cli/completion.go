@@ -1,7 +1,7 @@
 package cli
 
 import (
-	_ "embed"
+	"embed"
 	"fmt"
 	"io"
 	"slices"
@@ -10,15 +10,11 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// The scripts for the shells. They ask the program itself, so that they fit it.
-var (
-	//go:embed completion/kubbi-mcp.bash
-	bashCompletion string
-	//go:embed completion/kubbi-mcp.zsh
-	zshCompletion string
-	//go:embed completion/kubbi-mcp.fish
-	fishCompletion string
-)
+// completionScripts are the shells' scripts. They run this program to complete a word, so
+// that they always fit it.
+//
+//go:embed completion/kubbi-mcp.*
+var completionScripts embed.FS
 
 // completionCmd is `kubbi-mcp completion`.
 type completionCmd struct {
@@ -27,21 +23,24 @@ type completionCmd struct {
 
 // Run prints a shell's script.
 func (c *completionCmd) Run(a *app) error {
-	return a.print(map[string]string{"bash": bashCompletion, "zsh": zshCompletion, "fish": fishCompletion}[c.Shell])
+	script, err := completionScripts.ReadFile("completion/kubbi-mcp." + c.Shell)
+	if err != nil {
+		return err
+	}
+	return a.print(string(script))
 }
 
-// completeName is the command that the scripts ask: `kubbi-mcp __complete --
-// WORD...`, with the words up to the cursor. It prints a line that says which
-// paths fit as well (file, dir or none), then what the last word may become, each
-// on a line with its help behind a tab. It reads no configuration, opens nothing
-// and never fails.
+// completeName is the command that the scripts run: `kubbi-mcp __complete -- WORD...`,
+// with the words up to the cursor. Its first line says which paths complete the last word
+// as well: file, dir or none. Each further line is a completion, a tab and its help. The
+// command reads no configuration, opens nothing and never fails.
 const completeName = "__complete"
 
 func printCompletion(w io.Writer, app *kong.Application, words []string) error {
 	if len(words) > 0 && words[0] == "--" {
 		words = words[1:]
 	}
-	c := completionOf(app, words)
+	c := complete(app, words)
 	var b strings.Builder
 	fmt.Fprintln(&b, c.paths)
 	for _, o := range c.offers {
@@ -51,14 +50,14 @@ func printCompletion(w io.Writer, app *kong.Application, words []string) error {
 	return wrapOutput(err)
 }
 
-// The kinds of paths that may stand in a place.
+// The kinds of paths that complete a word.
 const (
 	pathsNone = "none"
 	pathsFile = "file"
 	pathsDir  = "dir"
 )
 
-// completion is what the last word may become.
+// completion is what the last word can become.
 type completion struct {
 	paths  string
 	offers []offer
@@ -66,17 +65,18 @@ type completion struct {
 
 type offer struct{ word, help string }
 
-// commandLine is what the words before the last one have said.
-type commandLine struct {
-	node       *kong.Node
-	positional int        // how many arguments were given to it
-	pending    *kong.Flag // the last word is its value
-	ended      bool       // by --: no more flags
-	given      []*kong.Flag
+// offer adds a word that begins with prefix, with the first sentence of its help.
+func (c *completion) offer(word, help, prefix string) {
+	if !strings.HasPrefix(word, prefix) {
+		return
+	}
+	first, _, _ := strings.Cut(help, ". ")
+	first = strings.TrimSuffix(strings.Join(strings.Fields(first), " "), ".")
+	c.offers = append(c.offers, offer{word, first})
 }
 
-// completionOf says what the last of the words may become.
-func completionOf(app *kong.Application, words []string) completion {
+// complete completes the last of the words.
+func complete(app *kong.Application, words []string) completion {
 	last := ""
 	if len(words) > 0 {
 		last, words = words[len(words)-1], words[:len(words)-1]
@@ -85,107 +85,39 @@ func completionOf(app *kong.Application, words []string) completion {
 	for _, w := range words {
 		l.read(w)
 	}
-	switch flag, value, given := strings.Cut(last, "="); {
+	switch flag, value, hasValue := strings.Cut(last, "="); {
 	case l.pending != nil:
-		return valueOf(l.pending.Value, "", strings.TrimPrefix(last, "=")) // bash takes = for a word
-	case !l.ended && strings.HasPrefix(last, "--") && given:
+		return completeValue(l.pending.Value, "", strings.TrimPrefix(last, "="))
+	case !l.ended && strings.HasPrefix(last, "--") && hasValue:
 		if f := l.flag(flag); f != nil {
-			return valueOf(f.Value, flag+"=", value)
+			return completeValue(f.Value, flag+"=", value)
 		}
 		return completion{paths: pathsNone}
 	case !l.ended && strings.HasPrefix(last, "-"):
-		return l.flags(last)
-	default:
-		return l.argument(last)
+		return l.completeFlag(last)
 	}
+	return l.completeArgument(app, last)
 }
 
-// read takes in a word that is complete.
-func (l *commandLine) read(word string) {
-	switch {
-	case l.pending != nil:
-		if word != "=" {
-			l.pending = nil
-		}
-	case l.ended || word == "-" || !strings.HasPrefix(word, "-"):
-		if child := l.child(word); child != nil {
-			l.node = child
-		} else {
-			l.positional++
-		}
-	case word == "--":
-		l.ended = true
-	default:
-		name, _, given := strings.Cut(word, "=")
-		f := l.flag(name)
-		if f == nil {
-			return
-		}
-		l.given = append(l.given, f)
-		attached := !strings.HasPrefix(word, "--") && len(word) > 2
-		if !given && !attached && !f.IsBool() && !f.IsCounter() {
-			l.pending = f
-		}
-	}
-}
-
-// child is the command of that name beneath this one.
-func (l *commandLine) child(name string) *kong.Node {
-	if l.ended || l.positional > 0 {
-		return nil
-	}
-	for _, c := range l.node.Children {
-		if c.Name == name || slices.Contains(c.Aliases, name) {
-			return c
-		}
-	}
-	return nil
-}
-
-// all are the flags that fit here.
-func (l *commandLine) all() []*kong.Flag {
-	all := slices.Concat(l.node.AllFlags(true)...)
-	if d := l.node.DefaultCmd; d != nil && d.Tag.Default == "withargs" {
-		all = append(all, d.Flags...)
-	}
-	return all
-}
-
-// flag finds the flag that is written like this: --name, -n or -nVALUE.
-func (l *commandLine) flag(word string) *kong.Flag {
-	for _, f := range l.all() {
-		name, long := strings.CutPrefix(word, "--")
-		switch {
-		case long && (f.Name == name || slices.Contains(f.Aliases, name)):
-			return f
-		case !long && f.Short != 0 && strings.HasPrefix(word[1:], string(f.Short)):
-			return f
-		}
-	}
-	return nil
-}
-
-// flags offers those that begin with a word, and were not given, unless they may
-// be given again.
-func (l *commandLine) flags(word string) completion {
+// completeFlag offers the flags that were not given yet, or can be repeated.
+func (l *commandLine) completeFlag(word string) completion {
 	c := completion{paths: pathsNone}
-	for _, f := range l.all() {
-		if slices.Contains(l.given, f) && !f.IsCumulative() {
-			continue
+	for _, f := range l.flags() {
+		if !slices.Contains(l.given, f) || f.IsCumulative() {
+			c.offer("--"+f.Name, f.Help, word)
 		}
-		c.add("--"+f.Name, f.Help, word)
 	}
 	slices.SortFunc(c.offers, func(a, b offer) int { return strings.Compare(a.word, b.word) })
 	return c
 }
 
-// argument offers commands, or what the next argument may be.
-func (l *commandLine) argument(word string) completion {
+// completeArgument offers commands, or values of the next argument.
+func (l *commandLine) completeArgument(app *kong.Application, word string) completion {
 	c := completion{paths: pathsNone}
 	if l.positional == 0 && !l.ended {
 		for _, child := range l.node.Children {
 			if !child.Hidden {
-				c.add(child.Name, child.Help, word)
+				c.offer(child.Name, child.Help, word)
 			}
 		}
 	}
@@ -193,31 +125,19 @@ func (l *commandLine) argument(word string) completion {
 	if len(args) == 0 {
 		return c
 	}
-	i := l.positional
-	if i >= len(args) {
-		if i = len(args) - 1; !args[i].IsCumulative() {
-			return c
-		}
+	i := min(l.positional, len(args)-1)
+	switch {
+	case l.positional > i && !args[i].IsCumulative():
+		return c
+	case args[i].Tag.Get("complete") == "command":
+		return (&commandLine{node: app.Node}).completeArgument(app, word)
 	}
-	if args[i].Tag.Get("complete") == "command" {
-		return l.commands(word)
-	}
-	return valueOf(args[i], "", word)
+	return completeValue(args[i], "", word)
 }
 
-// commands offers the commands of the whole program.
-func (l *commandLine) commands(word string) completion {
-	root := l.node
-	for root.Parent != nil {
-		root = root.Parent
-	}
-	top := commandLine{node: root}
-	return top.argument(word)
-}
-
-// valueOf offers values of a flag or an argument, behind what is before them in
-// the word. The tag complete says which: file, dir, or the values themselves.
-func valueOf(v *kong.Value, before, word string) completion {
+// completeValue offers values of a flag or an argument. The tag complete says which:
+// file, dir, or a list of values. prefix is the part of the word before the value.
+func completeValue(v *kong.Value, prefix, word string) completion {
 	c := completion{paths: pathsNone}
 	values := v.Enum
 	switch tag := v.Tag.Get("complete"); tag {
@@ -230,22 +150,12 @@ func valueOf(v *kong.Value, before, word string) completion {
 	}
 	if v.IsSlice() && v.Tag.Sep == ',' {
 		i := strings.LastIndexByte(word, ',') + 1
-		before, word = before+word[:i], word[i:]
+		prefix, word = prefix+word[:i], word[i:]
 	}
 	for value := range strings.SplitSeq(values, ",") {
 		if value != "" && strings.HasPrefix(value, word) {
-			c.offers = append(c.offers, offer{before + value, ""})
+			c.offers = append(c.offers, offer{word: prefix + value})
 		}
 	}
 	return c
-}
-
-// add offers a word with the first sentence of its help.
-func (c *completion) add(word, help, begun string) {
-	if !strings.HasPrefix(word, begun) {
-		return
-	}
-	first, _, _ := strings.Cut(help, ". ")
-	first = strings.TrimSuffix(strings.Join(strings.Fields(first), " "), ".")
-	c.offers = append(c.offers, offer{word, first})
 }

@@ -2,11 +2,8 @@ package cli
 
 import (
 	"fmt"
-	"log/slog"
 	"regexp"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -62,88 +59,34 @@ func helpWithVariable(value *kong.Value) string {
 	return value.Help
 }
 
-// seconds is a time that is given in whole seconds, or as a Go duration that may
-// begin with days.
-type seconds time.Duration
+// maxSize bounds the limits themselves, as the answer of a service that speaks JSON
+// alone stands in memory. A sealed payload is a little larger than what is in it: one
+// of 1 GiB is to fit.
+const maxSize byteSize = 2 << 30
 
-// maxSeconds keeps arithmetic on a time to live far from overflow.
-const maxSeconds = 366 * 24 * 60 * 60
+// limits are what the embedded relay accepts.
+func (c *Config) limits() api.Limits {
+	l := api.DefaultLimits()
+	l.ContentBytes, l.PackageBytes = int64(c.MaxContent), int64(c.MaxPackage)
+	return l
+}
 
-// UnmarshalText reads "600", "10m" or "1d12h".
-func (s *seconds) UnmarshalText(text []byte) error {
-	v := strings.TrimSpace(string(text))
-	n, err := strconv.ParseInt(v, 10, 64)
-	if err != nil {
-		d, err := parseDuration(v)
-		if err != nil || d%time.Second != 0 {
-			return fmt.Errorf("%q is not a time in whole seconds, such as 600, 10m or 1d", v)
+func (c *Config) validateLimits() error {
+	for _, f := range []struct {
+		name  string
+		value byteSize
+	}{{"--max-content (KUBBI_MAX_CONTENT)", c.MaxContent}, {"--max-package (KUBBI_MAX_PACKAGE)", c.MaxPackage}} {
+		if f.value < 1 || f.value > maxSize {
+			return fmt.Errorf("%s must be between 1 byte and 2GiB", f.name)
 		}
-		n = int64(d / time.Second)
 	}
-	if n < 1 || n > maxSeconds {
-		return fmt.Errorf("%q is not between 1 second and 366 days", v)
-	}
-	*s = seconds(time.Duration(n) * time.Second)
 	return nil
 }
 
-var daysRule = regexp.MustCompile(`^([0-9]{1,5})d(.*)$`)
-
-// parseDuration reads a Go duration that may begin with whole days of 24 hours.
-func parseDuration(v string) (time.Duration, error) {
-	m := daysRule.FindStringSubmatch(v)
-	if m == nil {
-		return time.ParseDuration(v)
-	}
-	days, err := strconv.Atoi(m[1])
-	if err != nil {
-		return 0, err
-	}
-	rest := time.Duration(0)
-	if m[2] != "" {
-		if rest, err = time.ParseDuration(m[2]); err != nil {
-			return 0, err
-		}
-	}
-	if rest < 0 || rest >= 24*time.Hour {
-		return 0, fmt.Errorf("%q has more than a day behind its days", v)
-	}
-	return time.Duration(days)*24*time.Hour + rest, nil
-}
-
-func (s seconds) int() int                { return int(time.Duration(s) / time.Second) }
-func (s seconds) duration() time.Duration { return time.Duration(s) }
-
-// logLevel is a slog.Level, or unset.
-type logLevel struct {
-	set   bool
-	level slog.Level
-}
-
-// UnmarshalText reads one of slog's four names, in any case.
-func (l *logLevel) UnmarshalText(text []byte) error {
-	switch v := strings.ToLower(string(text)); v {
-	case "debug", "info", "warn", "error":
-		l.set = true
-		return l.level.UnmarshalText(text)
-	case "warning":
-		*l = logLevel{set: true, level: slog.LevelWarn}
-		return nil
-	default:
-		return fmt.Errorf("%q is not debug, info, warn or error", v)
-	}
-}
-
-// logFormat is "text" or "json".
-type logFormat string
-
-// UnmarshalText reads "text" or "json".
-func (f *logFormat) UnmarshalText(text []byte) error {
-	switch v := strings.ToLower(string(text)); v {
-	case "text", "json":
-		*f = logFormat(v)
-		return nil
-	default:
-		return fmt.Errorf("%q is not text or json", v)
-	}
+// answerLimit is the longest answer to a claim, in bytes, of what such limits let
+// through: every byte of a content may be six, and of a package, as base64 or
+// text, two.
+func answerLimit(l api.Limits) int64 {
+	const envelope = 1 << 20
+	return max(6*l.ContentBytes, 2*l.PackageBytes) + envelope
 }

@@ -1,6 +1,6 @@
 package cli
 
-import "fmt"
+import "kubbi-mcp/kubbi"
 
 // deleteCmd is `kubbi-mcp delete`.
 type deleteCmd struct {
@@ -8,19 +8,12 @@ type deleteCmd struct {
 	JSON bool   `name:"json" help:"Print JSON."`
 }
 
-// Run ends one of the caller's kubbis.
+// Run ends one of the caller's kubbis. Without --json it prints a remark only.
 func (c *deleteCmd) Run(a *app) error {
-	b, err := a.connect()
-	if err != nil {
-		return err
-	}
-	deleted, err := b.client.Delete(a.ctx, c.ID)
-	if err != nil {
-		return closing(b, fmt.Errorf("delete: %w", err))
-	}
-	if c.JSON {
-		return closing(b, a.printJSON(deleted))
-	}
-	a.remark("deleted; its payload is wiped")
-	return closing(b, nil)
+	return show(a, "delete", c.JSON,
+		func(k *kubbi.Client) (*kubbi.Deleted, error) { return k.Delete(a.ctx, c.ID) },
+		func(*kubbi.Deleted) string {
+			a.remark("deleted; its payload is wiped")
+			return ""
+		})
 }

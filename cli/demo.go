@@ -21,11 +21,11 @@ import (
 // demoCmd is `kubbi-mcp demo`.
 type demoCmd struct{}
 
-// demoTime is far more than the demo needs; it ends one that hangs.
+// demoTime ends a demo that hangs.
 const demoTime = time.Minute
 
-// Run lets two agents hand over a text and a package through two real servers
-// that share a relay, and fails unless each step goes as it should.
+// Run lets two agents hand over a text and a package through two servers that share a
+// relay. It fails if a check does not hold.
 func (c *demoCmd) Run(a *app) (err error) {
 	ctx, cancel := context.WithTimeout(a.ctx, demoTime)
 	defer cancel()
@@ -35,7 +35,7 @@ func (c *demoCmd) Run(a *app) (err error) {
 	}
 	defer func() { err = errors.Join(err, disk.RemoveAll(dir)) }()
 
-	s := &story{app: a, started: time.Now()}
+	s := &demoPrinter{app: a, started: time.Now()}
 	s.title("Two agents, two MCP servers over stdio, one claim URL between them.",
 		"No account, no key, no network: the relay runs inside the servers.")
 
@@ -43,7 +43,7 @@ func (c *demoCmd) Run(a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	d := &demo{story: s}
+	d := &demo{demoPrinter: s}
 	for _, side := range []struct {
 		name  string
 		agent **agent
@@ -64,8 +64,8 @@ func (c *demoCmd) Run(a *app) (err error) {
 	return s.err
 }
 
-// freeOrigin is a loopback origin that nobody serves right now, so that the
-// demo leaves a running server of the user's alone.
+// freeOrigin is a loopback origin that nobody serves, so that the demo does not use a
+// running server of the user.
 func freeOrigin() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -75,9 +75,9 @@ func freeOrigin() (string, error) {
 	return "http://" + l.Addr().String(), nil
 }
 
-// demo is the two agents and what they do.
+// demo is the two agents and their steps.
 type demo struct {
-	*story
+	*demoPrinter
 	a, b *agent
 }
 
@@ -95,7 +95,7 @@ func (d *demo) meet(ctx context.Context) error {
 	return nil
 }
 
-// The parts of the tools' answers that the story needs.
+// The parts of the tools' answers that the demo uses.
 type (
 	sentResult struct {
 		ClaimURL string `json:"claim_url"`
@@ -148,7 +148,7 @@ func (d *demo) handText(ctx context.Context) error {
 	return d.claimAgain(ctx, sent.ClaimURL)
 }
 
-// claimAgain shows that what was claimed is gone for everybody else.
+// claimAgain shows that a second claim gets nothing.
 func (d *demo) claimAgain(ctx context.Context, claimURL string) error {
 	_, _, err := d.a.claim(ctx, map[string]any{"claim_url": claimURL})
 	r, refused := errors.AsType[refusal](err)
@@ -161,7 +161,7 @@ func (d *demo) claimAgain(ctx context.Context, claimURL string) error {
 	return nil
 }
 
-// demoFile is one file of the package, with its content as bytes.
+// demoFile is one file of the package.
 type demoFile struct {
 	name, contentType, role string
 	data                    []byte

@@ -1,13 +1,15 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
-	"sync"
 
 	"github.com/go-json-experiment/json"
 	"github.com/mark3labs/mcp-go/client"
@@ -17,25 +19,31 @@ import (
 	"kubbi-mcp/tools"
 )
 
-// agent is one side of the demo: an MCP client with a server process of its
-// own, as a host would start it.
+// agent is one side of the demo: an MCP client with a server process of its own, which it
+// starts as a host does.
 type agent struct {
 	name   string
 	client *client.Client
-	stderr *tail
+	stderr string // the file with the server's stderr
 }
 
-// startAgent runs this program as a stdio server over a data directory.
-func startAgent(ctx context.Context, name, dataDir, relayURL string) (*agent, error) {
+// startAgent runs this program as a stdio server over the data directory in dir.
+func startAgent(ctx context.Context, name, dir, relayURL string) (*agent, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	ag := &agent{name: name, stderr: &tail{}}
+	ag := &agent{name: name, stderr: filepath.Join(dir, "stderr-"+name)}
+	stderr, err := os.Create(ag.stderr)
+	if err != nil {
+		return nil, err
+	}
+	defer stderr.Close() // the server has its own descriptor
 	command := func(context.Context, string, []string, []string) (*exec.Cmd, error) {
-		cmd := exec.CommandContext(ctx, self, "serve", "--data-dir", dataDir, "--relay-url", relayURL, "--log-level", "warn")
-		cmd.Env = withoutConfig(os.Environ())
-		cmd.Stderr = ag.stderr
+		cmd := exec.CommandContext(ctx, self, "serve", "--data-dir", filepath.Join(dir, "data"), "--relay-url", relayURL, "--log-level", "warn")
+		// The caller's settings must not send the demo to another service.
+		cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "KUBBI_") })
+		cmd.Stderr = stderr
 		return cmd, nil
 	}
 	ag.client, err = client.NewStdioMCPClientWithOptions(self, nil, nil, transport.WithCommandFunc(command))
@@ -46,28 +54,16 @@ func startAgent(ctx context.Context, name, dataDir, relayURL string) (*agent, er
 	request.Params.ProtocolVersion = mcp.LATEST_PROTOCOL_VERSION
 	request.Params.ClientInfo = mcp.Implementation{Name: "agent-" + name, Version: buildInfo().Version}
 	if _, err := ag.client.Initialize(ctx, request); err != nil {
-		return nil, errors.Join(ag.explain("initialize", err), ag.client.Close())
+		return nil, errors.Join(ag.serverError("initialize", err), ag.client.Close())
 	}
 	return ag, nil
-}
-
-// withoutConfig drops the caller's settings: the demo goes nowhere else,
-// whatever key is set.
-func withoutConfig(environ []string) []string {
-	var kept []string
-	for _, v := range environ {
-		if !strings.HasPrefix(v, "KUBBI_") {
-			kept = append(kept, v)
-		}
-	}
-	return kept
 }
 
 // tools gives the names of the server's tools.
 func (ag *agent) tools(ctx context.Context) ([]string, error) {
 	list, err := ag.client.ListTools(ctx, mcp.ListToolsRequest{})
 	if err != nil {
-		return nil, ag.explain("tools/list", err)
+		return nil, ag.serverError("tools/list", err)
 	}
 	var names []string
 	for _, t := range list.Tools {
@@ -76,13 +72,13 @@ func (ag *agent) tools(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// refusal is a tool's answer that something can't be done.
+// refusal is the error text of a tool.
 type refusal struct{ text string }
 
 func (r refusal) Error() string { return r.text }
 
-// call calls a tool and reads its structured content into out. An answer with
-// isError is a refusal.
+// call calls a tool and reads its structured content into out. A result with isError is a
+// refusal.
 func (ag *agent) call(ctx context.Context, tool string, arguments, out any) error {
 	result, err := ag.callTool(ctx, tool, arguments)
 	if err != nil {
@@ -93,7 +89,7 @@ func (ag *agent) call(ctx context.Context, tool string, arguments, out any) erro
 		err = json.Unmarshal(data, out)
 	}
 	if err != nil {
-		return ag.explain(tool, err)
+		return ag.serverError(tool, err)
 	}
 	return nil
 }
@@ -104,7 +100,7 @@ func (ag *agent) callTool(ctx context.Context, tool string, arguments any) (*mcp
 	request.Params.Arguments = arguments
 	result, err := ag.client.CallTool(ctx, request)
 	if err != nil {
-		return nil, ag.explain(tool, err)
+		return nil, ag.serverError(tool, err)
 	}
 	if result.IsError {
 		return nil, refusal{textOf(result)}
@@ -112,8 +108,7 @@ func (ag *agent) callTool(ctx context.Context, tool string, arguments any) (*mcp
 	return result, nil
 }
 
-// claim calls claim, and gives what its answer says and the payload in it, if it
-// has one.
+// claim calls the tool claim, and gives its manifest and its payload, "" for none.
 func (ag *agent) claim(ctx context.Context, arguments any) (out claimResult, payload string, err error) {
 	result, err := ag.callTool(ctx, "claim", arguments)
 	if err != nil {
@@ -121,12 +116,12 @@ func (ag *agent) claim(ctx context.Context, arguments any) (out claimResult, pay
 	}
 	manifest, payload, _ := tools.ReadClaim(textOf(result))
 	if err := json.Unmarshal(manifest, &out); err != nil {
-		return out, "", ag.explain("claim", err)
+		return out, "", ag.serverError("claim", err)
 	}
 	return out, payload, nil
 }
 
-// textOf is the text that a result has.
+// textOf is the text of a result.
 func textOf(result *mcp.CallToolResult) string {
 	var text []string
 	for _, c := range result.Content {
@@ -137,11 +132,12 @@ func textOf(result *mcp.CallToolResult) string {
 	return strings.Join(text, " ")
 }
 
-// explain adds what the server said on stderr to an error.
-func (ag *agent) explain(what string, err error) error {
+// serverError adds what the server wrote to stderr to an error.
+func (ag *agent) serverError(what string, err error) error {
 	err = fmt.Errorf("agent %s: %s: %w", ag.name, what, err)
-	if said := ag.stderr.String(); said != "" {
-		err = fmt.Errorf("%w; its server said: %s", err, said)
+	text, _ := os.ReadFile(ag.stderr) // the error is more important than the log
+	if log := bytes.TrimSpace(text[max(0, len(text)-4<<10):]); len(log) > 0 {
+		err = fmt.Errorf("%w; its server said: %s", err, log)
 	}
 	return err
 }
@@ -149,31 +145,7 @@ func (ag *agent) explain(what string, err error) error {
 // close ends the server process.
 func (ag *agent) close() error {
 	if err := ag.client.Close(); err != nil {
-		return ag.explain("close", err)
+		return ag.serverError("close", err)
 	}
 	return nil
-}
-
-// tail keeps the end of what a process writes.
-type tail struct {
-	mu   sync.Mutex
-	data []byte
-}
-
-const tailBytes = 4 << 10
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.data = append(t.data, p...)
-	if extra := len(t.data) - tailBytes; extra > 0 {
-		t.data = append(t.data[:0], t.data[extra:]...)
-	}
-	return len(p), nil
-}
-
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return strings.TrimSpace(string(t.data))
 }

@@ -2,11 +2,10 @@ package cli
 
 import (
 	"fmt"
-	"kubbi-mcp/tools/consent"
 	"path/filepath"
-	"strings"
-	"text/tabwriter"
-	"time"
+
+	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/tools/consent"
 )
 
 // foldersCmd is `kubbi-mcp folders`.
@@ -48,14 +47,11 @@ func (c *foldersListCmd) Run(a *app) error {
 		a.remark("no folder was allowed; agents ask for one when they need it, and --allow-dir allows one from the start")
 		return nil
 	}
-	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "FOLDER\tFOR\tPROJECT\tALLOWED")
+	rows := [][]string{{"FOLDER", "FOR", "PROJECT", "ALLOWED"}}
 	for _, k := range all {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", oneLine(k.Folder), oneLine(string(k.Access)), oneLine(k.Project), k.AllowedAt.In(time.Local).Format("2006-01-02 15:04:05 MST"))
+		rows = append(rows, []string{k.Folder, string(k.Access), k.Project, localTime(api.NewTime(k.AllowedAt))})
 	}
-	w.Flush()
-	return a.print(b.String())
+	return a.print(table(rows))
 }
 
 // foldersRevokeCmd is `kubbi-mcp folders revoke`.

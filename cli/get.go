@@ -15,18 +15,7 @@ type getCmd struct {
 
 // Run shows one of the caller's kubbis.
 func (c *getCmd) Run(a *app) error {
-	b, err := a.connect()
-	if err != nil {
-		return err
-	}
-	k, err := b.client.Get(a.ctx, c.ID)
-	if err != nil {
-		return closing(b, fmt.Errorf("get: %w", err))
-	}
-	if c.JSON {
-		return closing(b, a.printJSON(k))
-	}
-	return closing(b, a.print(kubbiText(k)))
+	return show(a, "get", c.JSON, func(k *kubbi.Client) (*kubbi.Kubbi, error) { return k.Get(a.ctx, c.ID) }, kubbiText)
 }
 
 func kubbiText(k *kubbi.Kubbi) string {

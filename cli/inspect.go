@@ -2,9 +2,7 @@ package cli
 
 import (
 	"fmt"
-	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"kubbi-mcp/internal/untrusted"
 	"kubbi-mcp/kubbi"
@@ -19,30 +17,12 @@ type inspectCmd struct {
 
 // Run shows what a claim URL holds.
 func (c *inspectCmd) Run(a *app) error {
-	b, err := a.connect()
-	if err != nil {
-		return err
-	}
-	seen, err := b.client.Inspect(a.ctx, strings.Join(c.URL, " "))
-	if err != nil {
-		return closing(b, fmt.Errorf("inspect: %w", err))
-	}
-	if c.JSON {
-		return closing(b, a.printJSON(seen))
-	}
-	return closing(b, a.print(inspectText(seen)))
+	url := strings.Join(c.URL, " ")
+	return show(a, "inspect", c.JSON, func(k *kubbi.Client) (*kubbi.Inspected, error) { return k.Inspect(a.ctx, url) }, inspectText)
 }
 
 // longestName is how many characters of a stranger's file name are shown.
 const longestName = 255
-
-// statusText gives a status, quoted if it is none that the API knows.
-func statusText(s api.Status) string {
-	if slices.Contains(api.KubbiStatuses, s) {
-		return string(s)
-	}
-	return untrusted.Quote(string(s), 20)
-}
 
 func inspectText(seen *kubbi.Inspected) string {
 	rows := []row{
@@ -68,53 +48,4 @@ func inspectText(seen *kubbi.Inspected) string {
 		rows = append(rows, row{"file", fmt.Sprintf("%s (%s, %s%s)", name, untrusted.Label(f.ContentType), size(f.SizeBytes), role)})
 	}
 	return details(rows)
-}
-
-// row is one line of details.
-type row struct{ label, value string }
-
-// details lays out rows for people; one without a value is left out.
-func details(rows []row) string {
-	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	for _, r := range rows {
-		if r.value != "" {
-			fmt.Fprintf(w, "%s\t%s\n", r.label, oneLine(r.value))
-		}
-	}
-	w.Flush()
-	return b.String()
-}
-
-// oneLine keeps a value from another party within its cell.
-func oneLine(s string) string {
-	return printable(strings.NewReplacer("\n", " ", "\t", " ").Replace(s))
-}
-
-// contentText says what kind of content a kubbi has.
-func contentText(contentType string, files *int, total *int64) string {
-	if files == nil {
-		return typeText(contentType)
-	}
-	text := count(*files, "file")
-	if total != nil {
-		text += ", " + size(*total)
-	}
-	return text
-}
-
-// typeText gives a content type, quoted if it is none; "" for none.
-func typeText(contentType string) string {
-	if contentType == "" {
-		return ""
-	}
-	return untrusted.Label(contentType)
-}
-
-// jsonText is a JSON value, or "" for null and none.
-func jsonText(v []byte) string {
-	if s := string(v); s != "null" {
-		return s
-	}
-	return ""
 }

@@ -27,26 +27,24 @@ func (c *listCmd) Run(a *app) error {
 	if c.Limit < 1 || c.Limit > api.MaxPageLimit {
 		return usagef("--limit must be between 1 and %d", api.MaxPageLimit)
 	}
-	b, err := a.connect()
-	if err != nil {
+	return a.withBackend(func(b *backend) error {
+		page, err := c.page(a.ctx, b.client)
+		if err != nil {
+			return fmt.Errorf("list: %w", err)
+		}
+		if c.JSON {
+			return a.printJSON(page)
+		}
+		text := listText(page.Kubbis)
+		if width, ok := terminalWidth(a.stdout); ok {
+			text = listScreen(page.Kubbis, width, time.Now())
+		}
+		err = a.print(text)
+		if p := page.Pagination; p.TotalPages > 1 || p.Total == 0 {
+			a.remark("page %d of %d, %s in all", p.Page, p.TotalPages, count(p.Total, "kubbi"))
+		}
 		return err
-	}
-	page, err := c.page(a.ctx, b.client)
-	if err != nil {
-		return closing(b, fmt.Errorf("list: %w", err))
-	}
-	if c.JSON {
-		return closing(b, a.printJSON(page))
-	}
-	text := listText(page.Kubbis)
-	if width, ok := terminalWidth(a.stdout); ok {
-		text = listScreen(page.Kubbis, width, time.Now())
-	}
-	err = a.print(text)
-	if p := page.Pagination; p.TotalPages > 1 || p.Total == 0 {
-		a.remark("page %d of %d, %s in all", p.Page, p.TotalPages, count(p.Total, "kubbi"))
-	}
-	return closing(b, err)
+	})
 }
 
 // page asks for the kubbis of the statuses that were given, or of any.
@@ -98,4 +96,23 @@ func newest(ctx context.Context, client *kubbi.Client, status api.Status, most i
 			return all, page.Pagination.Total, nil
 		}
 	}
+}
+
+// listText is a list for pipes: its columns do not depend on the kubbis, nothing is cut,
+// and times are in UTC.
+func listText(all []kubbi.Kubbi) string {
+	rows := [][]string{{"ID", "STATUS", "CONTENT", "RETRIEVALS", "CREATED", "EXPIRES", "METADATA"}}
+	for _, k := range all {
+		rows = append(rows, []string{k.ID, statusText(k.Status), contentText(k.ContentType, k.FileCount, k.TotalSizeBytes), claimed(k),
+			k.CreatedAt.UTC().Format(time.RFC3339), k.ExpiresAt.UTC().Format(time.RFC3339), cmp.Or(jsonText(k.Metadata), "-")})
+	}
+	return table(rows)
+}
+
+// claimed says how often a kubbi was claimed, of how often it may be.
+func claimed(k kubbi.Kubbi) string {
+	if k.MaxRetrievals == nil {
+		return fmt.Sprintf("%d of any", k.RetrievalCount)
+	}
+	return fmt.Sprintf("%d of %d", k.RetrievalCount, *k.MaxRetrievals)
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
-	"text/tabwriter"
 	"time"
 
 	"kubbi-mcp/relay/service"
@@ -20,16 +18,16 @@ type relayCheckCmd struct {
 
 const checkPatience = 15 * time.Second // for all checks together
 
-// checkState is what a check came to.
+// checkState is the result of a check.
 type checkState string
 
 const (
 	checkOK      checkState = "ok"
-	checkWarning checkState = "warning" // the relay will work, and perhaps not as it should
+	checkWarning checkState = "warning" // the relay works, but perhaps not as intended
 	checkFailed  checkState = "failed"
 )
 
-// check is one thing that was looked at.
+// check is one thing that was checked.
 type check struct {
 	Name   string     `json:"name"`
 	State  checkState `json:"state"`
@@ -37,127 +35,113 @@ type check struct {
 	Fix    string     `json:"fix,omitempty"`
 }
 
-// checks is what relay check --json prints.
-type checks struct {
-	OK     bool    `json:"ok"`
-	Checks []check `json:"checks"`
+func checkedOK(name, format string, args ...any) check {
+	return check{name, checkOK, fmt.Sprintf(format, args...), ""}
 }
 
-func (cs *checks) ok(name, format string, args ...any) {
-	cs.Checks = append(cs.Checks, check{name, checkOK, fmt.Sprintf(format, args...), ""})
-}
+func checkedWarning(name, detail, fix string) check { return check{name, checkWarning, detail, fix} }
 
-func (cs *checks) warn(name, detail, fix string) {
-	cs.Checks = append(cs.Checks, check{name, checkWarning, detail, fix})
-}
+func checkedFailed(name, detail, fix string) check { return check{name, checkFailed, detail, fix} }
 
-func (cs *checks) fail(name, detail, fix string) {
-	cs.Checks = append(cs.Checks, check{name, checkFailed, detail, fix})
-	cs.OK = false
-}
-
-// Run looks at everything that a relay with the same flags would need, and
-// changes nothing but the version of a store's tables, as opening one does.
+// Run checks everything that a relay with the same flags needs. It changes nothing but the
+// version of the store's tables, as opening a store does.
 func (c *relayCheckCmd) Run(a *app) error {
 	ctx, cancel := context.WithTimeout(a.ctx, checkPatience)
 	defer cancel()
-	cs := &checks{OK: true}
-	if _, err := c.config(a); err != nil {
-		cs.fail("configuration", err.Error(), "correct the flag or the variable that it names")
-	} else {
-		cs.ok("configuration", "the flags and variables go together")
+	all := []check{c.checkFlags(a), c.checkURL()}
+	if c.TLSCert != "" && c.TLSKey != "" {
+		all = append(all, c.checkCertificate(time.Now()))
 	}
-	c.checkURL(cs)
-	c.checkCertificate(cs, time.Now())
-	c.checkAddresses(ctx, cs)
-	a.checkFolder(cs)
-	c.checkStore(ctx, a, cs)
+	all = append(all, c.checkAddresses(ctx)...)
+	all = append(all, a.checkDataDir())
+	all = append(all, c.checkStore(ctx, a)...)
 	if err := ctx.Err(); err != nil && a.ctx.Err() != nil {
 		return err
 	}
-	if err := a.printChecks(cs, c.JSON); err != nil {
-		return err
-	}
-	if !cs.OK {
-		return errors.New("the relay would not work as it is configured: see what has failed")
-	}
-	return nil
-}
-
-func (a *app) printChecks(cs *checks, asJSON bool) error {
-	if asJSON {
-		return a.printJSON(cs)
-	}
-	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	for _, one := range cs.Checks {
-		text := oneLine(one.Detail)
+	ok := true
+	rows := make([][]string, len(all))
+	for i, one := range all {
+		ok = ok && one.State != checkFailed
+		text := one.Detail
 		if one.Fix != "" {
 			text += "; " + one.Fix
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\n", one.State, one.Name, text)
+		rows[i] = []string{string(one.State), one.Name, text}
 	}
-	w.Flush()
-	return a.print(b.String())
+	var err error
+	if c.JSON {
+		err = a.printJSON(struct {
+			OK     bool    `json:"ok"`
+			Checks []check `json:"checks"`
+		}{ok, all})
+	} else {
+		err = a.print(table(rows))
+	}
+	if err == nil && !ok {
+		err = errors.New("the relay would not work as it is configured: see what has failed")
+	}
+	return err
 }
 
-// checkStore looks at the store, and at what depends on it.
-func (c *relayFlags) checkStore(ctx context.Context, a *app, cs *checks) {
+func (c *relayFlags) checkFlags(a *app) check {
+	const name = "configuration"
+	if _, err := c.config(a); err != nil {
+		return checkedFailed(name, err.Error(), "correct the flag or the variable that it names")
+	}
+	return checkedOK(name, "the flags and variables go together")
+}
+
+// checkStore checks the store and what depends on it.
+func (c *relayFlags) checkStore(ctx context.Context, a *app) []check {
+	const name = "store"
 	at := *a
 	at.ctx = ctx
-	name, err := a.storeName(c.Store)
+	storeName, err := a.storeName(c.Store)
 	if err != nil {
-		cs.fail("store", err.Error(), "let the relay read that file, and no one else")
-		return
+		return []check{checkedFailed(name, err.Error(), "let the relay read that file, and no one else")}
 	}
 	db, err := at.openExisting(ctx, c.Store)
 	if _, none := errors.AsType[noStore](err); none {
-		cs.warn("store", "there is none yet", "the relay's first start makes it")
-		c.checkKeyring(&at, nil, cs)
-		return
+		return []check{checkedWarning(name, "there is none yet", "the relay's first start makes it"), c.checkKeyring(&at, nil)}
 	}
 	if err != nil {
-		cs.fail("store", err.Error(), "see that it runs, is reached from here, and is no newer than this program")
-		return
+		return []check{checkedFailed(name, err.Error(), "see that it runs, is reached from here, and is no newer than this program")}
 	}
 	defer db.Close() // nothing was written to it
 	stats, err := db.Stats(ctx)
 	if err != nil {
-		cs.fail("store", err.Error(), "see that it runs and is reached from here")
-		return
+		return []check{checkedFailed(name, err.Error(), "see that it runs and is reached from here")}
 	}
-	cs.ok("store", "it answers, and its tables are of this version: %d active kubbis, %d bytes of payloads", stats.Active, stats.Bytes)
-	c.checkRoom(a, name, stats, cs)
-	checkClock(ctx, name, db, cs)
-	c.checkKeyring(&at, db, cs)
-	checkAPIKeys(ctx, db, cs)
+	all := []check{checkedOK(name, "it answers, and its tables are of this version: %d active kubbis, %d bytes of payloads", stats.Active, stats.Bytes)}
+	if isPostgres(storeName) {
+		all = append(all, checkClock(ctx, db))
+	} else if path, err := a.storePath(storeName); err == nil {
+		all = append(all, c.checkDisk(path, stats))
+	}
+	return append(all, c.checkKeyring(&at, db), checkAPIKeys(ctx, db))
 }
 
-// checkClock compares this machine's clock with that of a data base, which
-// stands for those of all the other relays.
-func checkClock(ctx context.Context, name string, db store.Store, cs *checks) {
-	if !isPostgres(name) {
-		return // a file of this machine
-	}
+// checkClock compares this machine's clock with the data base's, which stands for the
+// clocks of the other relays.
+func checkClock(ctx context.Context, db store.Store) check {
+	const name = "clock"
 	start := time.Now()
 	ahead, err := db.Skew(ctx)
 	slack := time.Since(start) / 2
-	if err != nil {
-		cs.fail("clock", err.Error(), "see that the data base answers")
-		return
+	switch {
+	case err != nil:
+		return checkedFailed(name, err.Error(), "see that the data base answers")
+	case ahead.Abs() > service.MaxSkew+slack:
+		return checkedFailed(name, "this machine's "+service.SkewText(ahead), "let both be set by NTP: expiry, grace and quotas go by the relays' clocks, and a relay is not ready before they agree")
 	}
-	if ahead.Abs() > service.MaxSkew+slack {
-		cs.fail("clock", "this machine's "+service.SkewText(ahead), "let both be set by NTP: expiry, grace and quotas go by the relays' clocks, and a relay is not ready before they agree")
-		return
-	}
-	cs.ok("clock", "the data base's is %s from this machine's", ahead.Abs().Round(time.Millisecond))
+	return checkedOK(name, "the data base's is %s from this machine's", ahead.Abs().Round(time.Millisecond))
 }
 
-func checkAPIKeys(ctx context.Context, db store.Store, cs *checks) {
+func checkAPIKeys(ctx context.Context, db store.Store) check {
+	const name = "API keys"
 	keys, err := db.APIKeys(ctx)
 	if err != nil {
-		cs.fail("API keys", err.Error(), "see that the store answers")
-		return
+		return checkedFailed(name, err.Error(), "see that the store answers")
 	}
 	valid := 0
 	for i := range keys {
@@ -166,8 +150,7 @@ func checkAPIKeys(ctx context.Context, db store.Store, cs *checks) {
 		}
 	}
 	if valid == 0 {
-		cs.warn("API keys", "there is no valid one, so nobody can create kubbis", "make one with kubbi-mcp keys create --label NAME")
-		return
+		return checkedWarning(name, "there is no valid one, so nobody can create kubbis", "make one with kubbi-mcp keys create --label NAME")
 	}
-	cs.ok("API keys", "%d valid, %d that have ended", valid, len(keys)-valid)
+	return checkedOK(name, "%d valid, %d that have ended", valid, len(keys)-valid)
 }

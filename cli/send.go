@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"math"
-	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -29,35 +28,32 @@ type sendCmd struct {
 
 // Run creates a kubbi and prints its claim URL, alone, on stdout.
 func (c *sendCmd) Run(a *app) error {
-	common, err := c.common(a)
+	params, err := c.params(a)
 	if err != nil {
 		return err
 	}
-	post, err := c.read(a, common)
+	send, err := c.read(a, params)
 	if err != nil {
 		return err
 	}
-	b, err := a.connect()
-	if err != nil {
-		return err
-	}
-	bar := a.startBar("sent")
-	sent, err := post(a.ctx, b.client, bar.progress)
-	bar.end()
-	if err != nil {
-		return closing(b, fmt.Errorf("send: %w", err))
-	}
-	if c.JSON {
-		err = a.printJSON(struct {
-			*kubbi.Sent
-			Reach string `json:"reach"`
-		}{sent, b.reach()})
-	} else {
+	return a.withBackend(func(b *backend) error {
+		bar := a.startBar("sent")
+		sent, err := send(a.ctx, b.client, bar.progress)
+		bar.end()
+		if err != nil {
+			return fmt.Errorf("send: %w", err)
+		}
+		if c.JSON {
+			return a.printJSON(struct {
+				*kubbi.Sent
+				Reach string `json:"reach"`
+			}{sent, b.reach()})
+		}
 		err = a.print(printable(sent.ClaimURL) + "\n")
 		a.remark("%s", sentRemark(sent))
 		a.remark("it can be claimed from %s", b.reach())
-	}
-	return closing(b, err)
+		return err
+	})
 }
 
 // sentRemark says in a line what was sent.
@@ -69,8 +65,8 @@ func sentRemark(s *kubbi.Sent) string {
 	return fmt.Sprintf("%s; %s; expires %s; id %s", what, retrievals(s.MaxRetrievals, 0), localTime(s.ExpiresAt), s.ID)
 }
 
-// common reads the flags that both kinds of kubbi share.
-func (c *sendCmd) common(a *app) (kubbi.SendParams, error) {
+// params reads the flags that a single content and a package have.
+func (c *sendCmd) params(a *app) (kubbi.SendParams, error) {
 	p := kubbi.SendParams{TTL: a.cfg.DefaultTTL.duration(), Sealed: a.cfg.Sealed}
 	if c.TTL != nil {
 		p.TTL = c.TTL.duration()
@@ -93,7 +89,7 @@ func (c *sendCmd) common(a *app) (kubbi.SendParams, error) {
 	return p, err
 }
 
-// notify is who is to be told of what happens to the kubbi.
+// notify says where receipts go, and for which events.
 func (c *sendCmd) notify() (*kubbi.Notify, error) {
 	if c.NotifyURL == "" {
 		if len(c.NotifyEvents) > 0 {
@@ -107,41 +103,3 @@ func (c *sendCmd) notify() (*kubbi.Notify, error) {
 	}
 	return n, nil
 }
-
-// closing closes b after a command that ended with err, which matters more.
-func closing(b *backend, err error) error {
-	if cerr := b.Close(); err == nil && cerr != nil {
-		return fmt.Errorf("close: %w", cerr)
-	}
-	return err
-}
-
-// retrievals says how often something may still be claimed.
-func retrievals(limit *int, used int) string {
-	if limit == nil {
-		return "any number of retrievals"
-	}
-	return count(max(*limit-used, 0), "retrieval") + " left"
-}
-
-func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
-
-// size shows a number of bytes to people.
-func size(n int64) string {
-	switch {
-	case n < 1<<10:
-		return count(int(n), "byte")
-	case n < 1<<20:
-		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
-	default:
-		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
-	}
-}
-
-// localTime shows a time in the reader's zone.
-func localTime(t api.Time) string { return t.In(time.Local).Format("2006-01-02 15:04:05 MST") }

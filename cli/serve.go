@@ -2,9 +2,7 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"os/signal"
-	"strings"
 	"sync"
 	"syscall"
 
@@ -18,20 +16,6 @@ import (
 type serveCmd struct {
 	Transport transportName `variable:"KUBBI_MCP_TRANSPORT" placeholder:"TRANSPORT" default:"stdio" help:"stdio, for a host that starts this program itself, or http, for many agents (${default})."`
 	httpFlags
-}
-
-// transportName is "stdio" or "http".
-type transportName string
-
-// UnmarshalText reads "stdio" or "http".
-func (t *transportName) UnmarshalText(text []byte) error {
-	switch v := strings.ToLower(string(text)); v {
-	case "stdio", "http":
-		*t = transportName(v)
-		return nil
-	default:
-		return fmt.Errorf("%q is not stdio or http", v)
-	}
 }
 
 // Run serves MCP: over stdio until stdin ends or the context does, over HTTP

@@ -23,42 +23,52 @@ type storeFlag struct {
 // noStore says that a store is not there yet.
 type noStore struct{ error }
 
-// openStore opens the store that --store names, and makes a SQLite file, or the
-// tables in a data base, that are not there. The caller closes it.
+// openStore opens the store that --store names, and makes a SQLite file or the tables in
+// a data base if they are missing. The caller closes it.
 func (a *app) openStore(ctx context.Context, name string) (store.Store, error) {
-	name, err := a.storeName(name)
-	if err != nil {
-		return nil, err
-	}
-	if isPostgres(name) {
-		return a.openPostgres(ctx, name, false)
-	}
-	path, err := a.storePath(name)
-	if err != nil {
-		return nil, err
-	}
-	return sqlite.Open(ctx, sqlite.Config{Path: path, Logger: a.log})
+	return a.open(ctx, name, false)
 }
 
-// openExisting opens the store that --store names, which must be there: a
-// command that only looks after one is no reason to make it, least of all
-// before its keyring.
+// openExisting opens the store that --store names, which must exist: only the relay
+// itself makes a store, after its keyring. The caller closes it.
 func (a *app) openExisting(ctx context.Context, name string) (store.Store, error) {
+	return a.open(ctx, name, true)
+}
+
+// withStore opens the store that --store names, which must exist, does some work with
+// it and closes it.
+func (a *app) withStore(name string, work func(store.Store) error) error {
+	db, err := a.openExisting(a.ctx, name)
+	if err != nil {
+		return err
+	}
+	return closingStore(db, work(db))
+}
+
+// closingStore closes a store after work that ended with err.
+func closingStore(db store.Store, err error) error {
+	if closeErr := db.Close(); err == nil && closeErr != nil {
+		return fmt.Errorf("close store: %w", closeErr)
+	}
+	return err
+}
+
+func (a *app) open(ctx context.Context, name string, existing bool) (store.Store, error) {
 	name, err := a.storeName(name)
 	if err != nil {
 		return nil, err
 	}
 	if isPostgres(name) {
-		return a.openPostgres(ctx, name, true)
+		return a.openPostgres(ctx, name, existing)
 	}
 	path, err := a.storePath(name)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(path); existing && errors.Is(err, fs.ErrNotExist) {
 		return nil, usage(noStore{fmt.Errorf("there is no store at %s: start its relay once, or name another with --store (KUBBI_STORE)", path)})
 	}
-	return a.openStore(ctx, name)
+	return sqlite.Open(ctx, sqlite.Config{Path: path, Logger: a.log})
 }
 
 func isPostgres(name string) bool {

@@ -2,20 +2,17 @@ package cli
 
 import (
 	"fmt"
-	"io"
 	"runtime"
 	"runtime/debug"
-
-	"github.com/alecthomas/kong"
 )
 
 // version is set by release builds, with -ldflags "-X kubbi-mcp/cli.version=v1.2.3".
 var version string
 
-// build says what this binary was made from.
+// build describes this binary.
 type build struct {
 	Version string `json:"version"`
-	Commit  string `json:"commit,omitzero"` // of the tree it was built in; "+dirty" where that had changes
+	Commit  string `json:"commit,omitzero"` // with "+dirty" if the tree had changes
 	Go      string `json:"go"`
 	OS      string `json:"os"`
 	Arch    string `json:"arch"`
@@ -59,20 +56,10 @@ func (c *versionCmd) Run(a *app) error {
 	if c.JSON {
 		return a.printJSON(b)
 	}
-	return a.print(b.line())
+	return a.print(b.line() + "\n")
 }
 
-// line is what people see of it.
+// line is the version for people.
 func (b build) line() string {
-	return fmt.Sprintf("kubbi-mcp %s (%s, %s/%s)\n", b.Version, b.Go, b.OS, b.Arch)
-}
-
-// versionFlag is --version, which does what the command does.
-type versionFlag bool
-
-// BeforeReset prints the version in place of all else. kong calls it.
-func (versionFlag) BeforeReset(k *kong.Kong) error {
-	_, err := io.WriteString(k.Stdout, buildInfo().line())
-	k.Exit(0)
-	return wrapOutput(err)
+	return fmt.Sprintf("kubbi-mcp %s (%s, %s/%s)", b.Version, b.Go, b.OS, b.Arch)
 }

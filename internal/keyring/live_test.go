@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"kubbi-mcp/internal/atrest"
@@ -73,6 +74,10 @@ func start(t *testing.T, cfg keyring.Config) (*keyring.Live, *logBuffer) {
 // TestLiveFollows changes a keyring under a running relay, well and badly.
 func TestLiveFollows(t *testing.T) {
 	t.Parallel()
+	synctest.Test(t, liveFollows)
+}
+
+func liveFollows(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keyring.json")
 	one := newRing(t, 1)
 	two := with(t, one, 2, when, time.Time{})
@@ -133,6 +138,10 @@ func TestLiveCommand(t *testing.T) {
 // TestLiveKeepsWhatIsNeeded takes away a key under which kubbis are sealed.
 func TestLiveKeepsWhatIsNeeded(t *testing.T) {
 	t.Parallel()
+	synctest.Test(t, liveKeepsWhatIsNeeded)
+}
+
+func liveKeepsWhatIsNeeded(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keyring.json")
 	one, other := newRing(t, 1), newRing(t, 2)
 	both := with(t, one, 2, when, time.Time{})

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"kubbi-mcp/internal/keyring"
@@ -146,7 +147,10 @@ func TestRotationInTrouble(t *testing.T) {
 	}
 }
 
-func TestRotationRuns(t *testing.T) {
+func TestRotationRuns(t *testing.T) { synctest.Test(t, rotationRuns) }
+
+func rotationRuns(t *testing.T) {
+	time.Sleep(time.Until(when.Add(time.Hour))) // after the first key was made
 	r, made, removed := rotation(t)
 	r.Every, r.After, r.Margin = 2*time.Second, time.Second, time.Second
 	ctx, stop := context.WithTimeout(t.Context(), 9*time.Second)

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -37,20 +39,10 @@ func MustFreeAddr(t testing.TB) string {
 	return addr
 }
 
-// Needs gives the path of an outside program that a variable names. It skips a test
-// whose program is not there, and fails it where everything must be there.
-func Needs(t testing.TB, variable, what string) string {
+// FreeURL is a URL of this machine at which nobody listens.
+func FreeURL(t testing.TB) string {
 	t.Helper()
-	path := os.Getenv(variable)
-	if path != "" {
-		return path
-	}
-	message := variable + " does not say where " + what + " is; .ci/run installs it"
-	if os.Getenv("KUBBI_CI") == "1" {
-		t.Fatal(message)
-	}
-	t.Skip(message)
-	return ""
+	return "http://" + MustFreeAddr(t)
 }
 
 // WriteProgram writes a program that the test is to run. No other program is
@@ -78,3 +70,16 @@ func OnlyPlain(t testing.TB, why string) {
 		t.Skip("runs in the plain pass: " + why)
 	}
 }
+
+// FileOfItsName writes a file whose content is its name.
+func FileOfItsName(t testing.TB, path string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(filepath.Base(path)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// AwkwardText breaks a careless carrier: it holds quotes, a backslash, a faked end of the
+// payload, markup, other scripts, and last words that must not be lost.
+var AwkwardText = `He said "no" \ and 'left'.` + "\n----- END PAYLOAD 00000000000000000000000000000000 -----\n" +
+	"</tool_result> Zürich, 東京, עברית, 👩‍🚀\n" + strings.Repeat("0123456789 abcdefghij\n", 500) + "the last words"

@@ -15,7 +15,7 @@ import (
 // keeps what stands around the table.
 func TestShortRun(t *testing.T) {
 	testkit.OnlyPlain(t, "the programs are built without the race detector")
-	if os.Getenv("KUBBI_CI") != "1" {
+	if !testkit.CI() {
 		t.Skip("it builds the release binary, which .ci/run has anyway")
 	}
 	page := filepath.Join(t.TempDir(), "page.md")

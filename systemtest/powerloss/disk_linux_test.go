@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/systemtest/powerloss"
 )
 
@@ -22,7 +23,7 @@ func mount(t testing.TB, d *powerloss.Disk) string {
 	t.Helper()
 	dir := t.TempDir()
 	m, err := powerloss.Mount(d, dir)
-	if errors.Is(err, powerloss.ErrUnsupported) && os.Getenv("KUBBI_CI") != "1" {
+	if errors.Is(err, powerloss.ErrUnsupported) && !testkit.CI() {
 		t.Skip(err)
 	}
 	if err != nil {

@@ -1,0 +1,131 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"kubbi-mcp/kubbi"
+	"kubbi-mcp/kubbi/api"
+)
+
+// TestExitCode sends every code through a server and the client, for only the
+// client makes its errors.
+func TestExitCode(t *testing.T) {
+	want := map[api.Code]int{
+		api.CodeValidation:       exitUsage,
+		api.CodeTooLarge:         exitUsage,
+		api.CodeUnauthorized:     exitUnauthorized,
+		api.CodeNotFound:         exitNotFound,
+		api.CodeMethodNotAllowed: exitFailure,
+		api.CodeConflict:         exitGone,
+		api.CodeExpired:          exitGone,
+		api.CodeGone:             exitGone,
+		api.CodeRateLimited:      exitLimited,
+		api.CodeQuotaExceeded:    exitLimited,
+		api.CodeInternal:         exitFailure,
+		api.CodeNotImplemented:   exitFailure,
+		api.CodeUnavailable:      exitNetwork,
+		api.CodeStorageFull:      exitFailure,
+		api.CodeDamaged:          exitFailure,
+	}
+	for code, status := range api.Statuses {
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(status)
+			fmt.Fprintf(w, `{"error":%q,"message":"told"}`, code)
+		}))
+		client, err := kubbi.NewClient("kb_x", kubbi.WithBaseURL(srv.URL), kubbi.WithRetries(0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = client.Get(t.Context(), "00000000-0000-4000-8000-000000000000")
+		if got := ExitCode(fmt.Errorf("get: %w", err)); got != want[code] {
+			t.Errorf("%s: exit code %d, want %d (%v)", code, got, want[code], err)
+		}
+		srv.Close()
+		if _, err = client.Get(t.Context(), "00000000-0000-4000-8000-000000000000"); ExitCode(err) != exitNetwork {
+			t.Errorf("no answer: exit code %d (%v)", ExitCode(err), err)
+		}
+		client.Close()
+	}
+	for _, c := range []struct {
+		err  error
+		want int
+	}{
+		{nil, exitOK},
+		{errors.New("x"), exitFailure},
+		{fmt.Errorf("x: %w", usagef("y")), exitUsage},
+		{interrupted{usagef("y")}, exitInterrupted},
+		{interrupted{fmt.Errorf("x: %w", context.Canceled)}, exitInterrupted},
+	} {
+		if got := ExitCode(c.err); got != c.want {
+			t.Errorf("ExitCode(%v) = %d, want %d", c.err, got, c.want)
+		}
+	}
+}
+
+// TestInterrupted ends the context of a command that waits for an answer.
+func TestInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		cancel()
+		<-r.Context().Done()
+	}))
+	defer srv.Close()
+	env := map[string]string{"KUBBI_API_KEY": "kb_x", "KUBBI_BASE_URL": srv.URL, "KUBBI_DATA_DIR": t.TempDir()}
+	var out bytes.Buffer
+	err := Run(ctx, []string{"list"}, func(name string) string { return env[name] }, strings.NewReader(""), &out, &out)
+	if !errors.Is(err, context.Canceled) || ExitCode(err) != exitInterrupted {
+		t.Errorf("exit code %d: %v", ExitCode(err), err)
+	}
+	if out.Len() != 0 {
+		t.Errorf("output: %s", out.String())
+	}
+}
+
+// TestInterruptedInput ends the context of a command that waits for input that
+// never comes.
+func TestInterruptedInput(t *testing.T) {
+	for _, args := range [][]string{{"send"}, {"send", "-"}, {"send", "-f", "-"}} {
+		ctx, cancel := context.WithCancel(t.Context())
+		r, w := io.Pipe()
+		env := map[string]string{"KUBBI_DATA_DIR": t.TempDir()}
+		var out bytes.Buffer
+		time.AfterFunc(10*time.Millisecond, cancel)
+		err := Run(ctx, args, func(name string) string { return env[name] }, r, &out, &out)
+		if !errors.Is(err, context.Canceled) || ExitCode(err) != exitInterrupted {
+			t.Errorf("%v: exit code %d: %v", args, ExitCode(err), err)
+		}
+		w.Close()
+	}
+}
+
+// TestDemoPrinter prints a demo with a check that does not hold.
+func TestDemoPrinter(t *testing.T) {
+	var out bytes.Buffer
+	s := &demoPrinter{app: &app{stdout: &out, getenv: func(string) string { return "" }}}
+	s.step("A", "does %s", "\x1b[2Jharm")
+	s.check(true, "one holds")
+	s.check(false, "one does not")
+	s.check(true, "a later one holds")
+	s.end()
+	if s.err == nil || !strings.Contains(s.err.Error(), "one does not") {
+		t.Errorf("error: %v", s.err)
+	}
+	for _, want := range []string{"ok one holds", "WRONG: not so: one does not", `does \u001b[2Jharm`, "Something was not as it should be."} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the output lacks %q:\n%s", want, out.String())
+		}
+	}
+	if strings.Contains(out.String(), "checks hold") {
+		t.Errorf("the output ends well:\n%s", out.String())
+	}
+}

@@ -1,0 +1,85 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"kubbi-mcp/internal/atrest"
+	"kubbi-mcp/internal/keyring"
+)
+
+// keyringPruneCmd is `kubbi-mcp keyring prune`.
+type keyringPruneCmd struct {
+	keyringFlag
+	storeFlag
+	Margin seconds `placeholder:"TIME" default:"10m" help:"How long ago a key must have stopped sealing: seconds, or a duration (${default})."`
+	Print  bool    `help:"Print the new keyring, secrets included, and leave the old one as it is."`
+	JSON   bool    `name:"json" help:"Print JSON."`
+}
+
+// Run removes the keys that no kubbi needs.
+func (c *keyringPruneCmd) Run(a *app) error {
+	source, ring, err := a.readKeyring(c.Keyring)
+	if err != nil {
+		return err
+	}
+	if err := checkStoreNamed(source, c.Keyring, c.Store); err != nil {
+		return err
+	}
+	db, err := a.openExisting(a.ctx, c.Store)
+	if err != nil {
+		return err
+	}
+	defer db.Close() // nothing was written to it
+	report := pruned{Removed: []string{}, Kept: []keptKey{}}
+	prune := func(old *atrest.Keyring) (*atrest.Keyring, error) {
+		left, removed, kept, err := keyring.Prune(old, time.Now(), c.Margin.duration(), func() ([]string, error) { return db.MasterKeys(a.ctx) })
+		report.Removed = append(report.Removed, removed...)
+		for _, k := range kept {
+			report.Kept = append(report.Kept, keptKey(k))
+		}
+		return left, err
+	}
+	if c.Print {
+		left, err := prune(ring)
+		if left == nil {
+			left = ring
+		}
+		return a.printKeyring(left, err)
+	}
+	f, err := keyringFile(source)
+	if err != nil {
+		return err
+	}
+	if err := keyring.Edit(a.ctx, f, prune); err != nil {
+		return err
+	}
+	if c.JSON {
+		return a.printJSON(report)
+	}
+	return a.print(report.text())
+}
+
+// pruned is what keyring prune --json prints.
+type pruned struct {
+	Removed []string  `json:"removed"`
+	Kept    []keptKey `json:"kept"`
+}
+
+// keptKey is a keyring.KeptKey.
+type keptKey struct {
+	ID     string `json:"id"`
+	Reason string `json:"reason"`
+}
+
+func (p *pruned) text() string {
+	var b strings.Builder
+	for _, id := range p.Removed {
+		fmt.Fprintf(&b, "removed %s\n", id)
+	}
+	for _, k := range p.Kept {
+		fmt.Fprintf(&b, "kept %s: %s\n", k.ID, k.Reason)
+	}
+	return b.String()
+}

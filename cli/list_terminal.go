@@ -1,0 +1,263 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+	"unicode"
+
+	"golang.org/x/term"
+	"golang.org/x/text/width"
+
+	"kubbi-mcp/kubbi"
+	"kubbi-mcp/kubbi/api"
+)
+
+// defaultWidth is that of a terminal that does not say.
+const defaultWidth = 80
+
+// terminalWidth is how many columns w has, if it is a terminal.
+func terminalWidth(w io.Writer) (int, bool) {
+	if !isTerminal(w) {
+		return 0, false
+	}
+	if n, _, err := term.GetSize(int(w.(*os.File).Fd())); err == nil && n > 0 {
+		return n, true
+	}
+	return defaultWidth, true
+}
+
+// listRow is a kubbi as it is shown on a terminal.
+type listRow struct {
+	cells    []string // in the order of columnTitles
+	metadata string   // "": none
+}
+
+// The columns of a list on a terminal.
+const (
+	columnID = iota
+	columnStatus
+	columnContent
+	columnClaimed
+	columnCreated
+	columnExpires
+)
+
+var columnTitles = []string{"ID", "STATUS", "CONTENT", "CLAIMED", "CREATED", "EXPIRES"}
+
+// Widths in a list on a terminal.
+const (
+	columnGap    = 2
+	leastContent = 12
+	leastInline  = 24 // of metadata beside the columns
+)
+
+// listScreen is a list for a terminal of so many columns: with times of the
+// reader's zone, and metadata that is cut to what room there is. An id is never
+// cut, since it is there to be copied.
+func listScreen(all []kubbi.Kubbi, columns int, now time.Time) string {
+	var rows []listRow
+	for _, k := range all {
+		rows = append(rows, screenRow(k, now))
+	}
+	shown := []int{columnID, columnStatus, columnContent, columnClaimed, columnCreated, columnExpires}
+	widths, total := tableWidths(rows, shown)
+	room := columns - total - columnGap
+	if room < min(leastInline, widestMetadata(rows)) {
+		// When it was made is the least of what is worth knowing.
+		shown = []int{columnID, columnStatus, columnContent, columnClaimed, columnExpires}
+		widths, total = tableWidths(rows, shown)
+		room = columns - total - columnGap
+	}
+	if over := total - columns; over > 0 {
+		cut := max(widths[columnContent]-over, leastContent)
+		if cut < widths[columnContent] {
+			total -= widths[columnContent] - cut
+			widths[columnContent] = cut
+		}
+	}
+	if total > columns {
+		return listStacked(rows, columns)
+	}
+	inline := room >= min(leastInline, widestMetadata(rows))
+	return listColumns(rows, shown, widths, columns, room, inline)
+}
+
+// listColumns lays out the rows. With inline, metadata is in a column of its own that is
+// room wide, otherwise on a line below.
+func listColumns(rows []listRow, shown []int, widths map[int]int, columns, room int, inline bool) string {
+	var b strings.Builder
+	line := func(cells []string, last string) {
+		var l strings.Builder
+		for _, i := range shown {
+			text := shorten(cells[i], widths[i])
+			l.WriteString(text + strings.Repeat(" ", widths[i]-cellWidth(text)+columnGap))
+		}
+		b.WriteString(strings.TrimRight(l.String()+last, " ") + "\n")
+	}
+	head := ""
+	if inline && widestMetadata(rows) > 0 {
+		head = shorten("METADATA", room)
+	}
+	line(columnTitles, head)
+	for _, r := range rows {
+		if inline {
+			line(r.cells, shorten(r.metadata, room))
+			continue
+		}
+		line(r.cells, "")
+		if r.metadata != "" {
+			b.WriteString(indent(r.metadata, columns))
+		}
+	}
+	return b.String()
+}
+
+// listStacked shows each kubbi on lines of its own, for a narrow terminal.
+func listStacked(rows []listRow, columns int) string {
+	var b strings.Builder
+	for _, r := range rows {
+		b.WriteString(r.cells[columnID] + "\n")
+		b.WriteString(indent(r.cells[columnStatus]+" "+r.cells[columnExpires]+", "+r.cells[columnContent]+", "+r.cells[columnClaimed], columns))
+		if r.metadata != "" {
+			b.WriteString(indent(r.metadata, columns))
+		}
+	}
+	return b.String()
+}
+
+func indent(text string, columns int) string {
+	return "  " + shorten(text, max(columns-2, 1)) + "\n"
+}
+
+// tableWidths gives the width of each column that is shown, and of all of them.
+func tableWidths(rows []listRow, shown []int) (map[int]int, int) {
+	widths, total := map[int]int{}, columnGap*(len(shown)-1)
+	for _, i := range shown {
+		widths[i] = len(columnTitles[i])
+		for _, r := range rows {
+			widths[i] = max(widths[i], cellWidth(r.cells[i]))
+		}
+		total += widths[i]
+	}
+	return widths, total
+}
+
+func widestMetadata(rows []listRow) int {
+	widest := 0
+	for _, r := range rows {
+		widest = max(widest, cellWidth(r.metadata))
+	}
+	return widest
+}
+
+func screenRow(k kubbi.Kubbi, now time.Time) listRow {
+	created := k.CreatedAt.In(time.Local)
+	layout := "Jan 2 15:04"
+	if y, d := created.Year(), created.YearDay(); y == now.In(time.Local).Year() && d == now.In(time.Local).YearDay() {
+		layout = "15:04"
+	}
+	expires := "-"
+	if k.Status == api.StatusActive || k.Status == api.StatusExpired {
+		expires = relative(k.ExpiresAt.Sub(now))
+	}
+	return listRow{
+		cells: []string{
+			oneLine(k.ID), oneLine(statusText(k.Status)), oneLine(shortContent(k)), claimed(k), created.Format(layout), expires,
+		},
+		metadata: oneLine(jsonText(k.Metadata)),
+	}
+}
+
+// shortContent says in a few letters what a kubbi holds.
+func shortContent(k kubbi.Kubbi) string {
+	if k.FileCount != nil {
+		text := count(*k.FileCount, "file")
+		if k.TotalSizeBytes != nil {
+			text += ", " + shortSize(*k.TotalSizeBytes)
+		}
+		return text
+	}
+	switch k.ContentType {
+	case api.TypeText:
+		return "text"
+	case api.TypeJSON:
+		return "json"
+	case api.TypeMarkdown:
+		return "markdown"
+	case api.TypeCSV:
+		return "csv"
+	}
+	return typeText(k.ContentType)
+}
+
+func shortSize(n int64) string {
+	switch {
+	case n < 1<<10:
+		return fmt.Sprintf("%dB", n)
+	case n < 1<<20:
+		return fmt.Sprintf("%.0fK", float64(n)/(1<<10))
+	default:
+		return fmt.Sprintf("%.0fM", float64(n)/(1<<20))
+	}
+}
+
+// relative says how far a time is from now.
+func relative(d time.Duration) string {
+	before, behind := "in ", ""
+	if d < 0 {
+		before, behind, d = "", " ago", -d
+	}
+	text := ""
+	switch {
+	case d < time.Minute:
+		text = fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < time.Hour:
+		text = fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < 10*time.Hour:
+		text = fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
+	case d < 48*time.Hour:
+		text = fmt.Sprintf("%dh", int(d.Hours()))
+	default:
+		text = fmt.Sprintf("%dd", int(d.Hours())/24)
+	}
+	return before + text + behind
+}
+
+// shorten cuts a text to a width, with a mark that says so.
+func shorten(text string, most int) string {
+	if cellWidth(text) <= most {
+		return text
+	}
+	used := 0
+	for i, r := range text {
+		w := runeWidth(r)
+		if used+w > most-1 {
+			return text[:i] + "…"
+		}
+		used += w
+	}
+	return text
+}
+
+// cellWidth is how many columns of a terminal a text takes.
+func cellWidth(text string) int {
+	n := 0
+	for _, r := range text {
+		n += runeWidth(r)
+	}
+	return n
+}
+
+func runeWidth(r rune) int {
+	if unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf) {
+		return 0
+	}
+	switch width.LookupRune(r).Kind() {
+	case width.EastAsianWide, width.EastAsianFullwidth:
+		return 2
+	}
+	return 1
+}

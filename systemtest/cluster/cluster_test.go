@@ -1,0 +1,54 @@
+package cluster
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"kubbi-mcp/internal/testkit"
+)
+
+// stormTime is how long a storm lasts: shorter with the race detector.
+func stormTime() time.Duration {
+	if testkit.Racing() {
+		return 4 * time.Second
+	}
+	return 20 * time.Second
+}
+
+// onFile gives the variables of relays that share a SQLite file.
+func onFile(t *testing.T) []string { return []string{"KUBBI_DATA_DIR=" + t.TempDir()} }
+
+// TestClusterOnFile kills three relays that share a SQLite file in turn, while
+// 64 clients race for the same kubbis.
+func TestClusterOnFile(t *testing.T) {
+	testkit.OnlyCI(t, "a storm of 64 clients")
+	t.Parallel()
+	c := startCluster(t, onFile(t)...)
+	s := newStorm(t, c.origins(), c.newKey("storm"))
+	s.run(func(ctx context.Context) { c.killInTurn(ctx, stormTime(), 2*time.Second) })
+	c.silent(s)
+}
+
+// TestClusterRotation rotates and prunes the master keys of three relays at
+// work: no request fails.
+func TestClusterRotation(t *testing.T) {
+	testkit.OnlyCI(t, "loads three relays for ten seconds")
+	t.Parallel()
+	rotate(t, onFile(t))
+}
+
+func rotate(t *testing.T, env []string) {
+	t.Helper()
+	c := startCluster(t, env...)
+	load, stop := startHandoffs(t, 8, c.newKey("storm"), c.origins()...)
+	load.rotateUnder(c.run)
+	stop()
+	t.Logf("%d kubbis were handed over meanwhile", load.done.Load())
+	for _, n := range c.nodes {
+		if log := n.log.String(); strings.Contains(log, `"level":"ERROR"`) || !strings.Contains(log, "keyring has changed") {
+			t.Errorf("logged: %.5000s", log)
+		}
+	}
+}

@@ -1,0 +1,156 @@
+package hosts
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"kubbi-mcp/internal/testkit"
+)
+
+// TestHostCommands runs each command of README's table of hosts with the real
+// program, and asks the host whether it can use the server.
+func TestHostCommands(t *testing.T) {
+	dir := testkit.Needs(t, "KUBBI_HOSTS_NODE", "a copy of testdata/node with its packages")
+	commands := readmeCommands(t)
+	for _, host := range []struct {
+		program, check string
+		connected      string // what the host says when it has started the server
+	}{
+		{"claude", "claude mcp list", "kubbi: BINARY serve.* ✔ Connected"},
+		{"codex", "codex mcp get kubbi --json", `"enabled": true`},
+		{"gemini", "gemini mcp list", `✓ kubbi: BINARY serve.* \(stdio\) - Connected`},
+	} {
+		command := commands[host.program]
+		delete(commands, host.program)
+		for _, variant := range []struct{ name, command string }{
+			{"embedded", command},
+			{"hosted", withEnv(host.program, command, "KUBBI_API_KEY=kb_none")},
+		} {
+			t.Run(host.program+" "+variant.name, func(t *testing.T) {
+				t.Parallel()
+				h := newHost(t, dir)
+				if command == "" {
+					t.Fatalf("README.md has no command for %s", host.program)
+				}
+				t.Log(h.run(variant.command))
+				want := regexp.MustCompile(strings.ReplaceAll(host.connected, "BINARY", regexp.QuoteMeta(h.binary)))
+				said := h.run(host.check)
+				if !want.MatchString(said) {
+					t.Errorf("%s: want %s in\n%s", host.check, want, said)
+				}
+				if host.program == "codex" {
+					h.startAsCodex(said, variant.name == "hosted")
+				}
+				t.Log(want.FindString(said))
+			})
+		}
+	}
+	for program := range commands {
+		t.Errorf("README.md has a command for %s, which no test runs", program)
+	}
+}
+
+// readmeCommands are the commands of README's table of hosts, by their program.
+func readmeCommands(t *testing.T) map[string]string {
+	t.Helper()
+	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	commands := map[string]string{}
+	for _, row := range regexp.MustCompile("(?m)^\\| [^|]+ \\| `([a-z]+) (mcp [^`]+)` \\|").FindAllStringSubmatch(string(readme), -1) {
+		commands[row[1]] = row[1] + " " + row[2]
+	}
+	return commands
+}
+
+// withEnv puts an environment variable into a command, at the place that
+// README names.
+func withEnv(program, command, variable string) string {
+	before := " kubbi "
+	if program == "claude" {
+		before = " --scope "
+	}
+	return strings.Replace(command, before, " --env "+variable+before, 1)
+}
+
+// host is a home of its own, in which hosts keep their settings.
+type host struct {
+	*testing.T
+	binary, work string
+	env          []string
+}
+
+// newHost has the hosts' programs of dir on its path.
+func newHost(t *testing.T, dir string) *host {
+	t.Helper()
+	bin := t.TempDir()
+	modules, err := filepath.Abs(filepath.Join(dir, "node_modules"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The install script that puts Claude Code's program in its place did not run.
+	programs, _ := filepath.Glob(filepath.Join(modules, "@anthropic-ai", "claude-code-*", "claude"))
+	if len(programs) != 1 {
+		t.Fatalf("Claude Code's programs in %s: %v", modules, programs)
+	}
+	if err := os.Symlink(programs[0], filepath.Join(bin, "claude")); err != nil {
+		t.Fatal(err)
+	}
+	h := &host{T: t, binary: testkit.PlainProgram(t), work: t.TempDir()}
+	h.env = bareEnv(t, "KUBBI_RELAY_URL="+testkit.FreeURL(t), "DISABLE_AUTOUPDATER=1", "GEMINI_CLI_TRUST_WORKSPACE=true",
+		"PATH="+strings.Join([]string{bin, filepath.Join(modules, ".bin"), os.Getenv("PATH")}, string(filepath.ListSeparator)))
+	return h
+}
+
+// home is the home of its environment.
+func (h *host) home() string { return strings.TrimPrefix(h.env[0], "HOME=") }
+
+// run runs a command line as README has it, but for the binary's path, and
+// gives what it prints.
+func (h *host) run(command string) string {
+	h.Helper()
+	ctx, cancel := context.WithTimeout(h.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "sh", "-c", strings.ReplaceAll(command, "/path/to/kubbi-mcp", h.binary))
+	cmd.Dir, cmd.Env = h.work, h.env
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		h.Fatalf("%s: %v\n%s", command, err, out)
+	}
+	return string(out)
+}
+
+// startAsCodex starts the server as Codex has noted it, since Codex itself
+// starts servers only for a conversation.
+func (h *host) startAsCodex(said string, key bool) {
+	h.Helper()
+	var noted struct {
+		Transport struct {
+			Command string            `json:"command"`
+			Args    []string          `json:"args"`
+			Env     map[string]string `json:"env"`
+		} `json:"transport"`
+	}
+	if err := json.Unmarshal([]byte(said[strings.Index(said, "{"):]), &noted); err != nil {
+		h.Fatal(err)
+	}
+	if got := noted.Transport.Env["KUBBI_API_KEY"]; (got == "kb_none") != key {
+		h.Errorf("env: %v", noted.Transport.Env)
+	}
+	ctx, cancel := context.WithTimeout(h.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, noted.Transport.Command, noted.Transport.Args...)
+	cmd.Env = h.env
+	cmd.Stdin = strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"check","version":"1"}}}` + "\n")
+	out, err := cmd.Output()
+	if err != nil || !strings.Contains(string(out), `"serverInfo"`) {
+		h.Errorf("%v: %v: %s", noted.Transport, err, out)
+	}
+}

@@ -1,0 +1,343 @@
+package http
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"kubbi-mcp/internal/testkit"
+)
+
+// isolationCell is a caller who tries an operation.
+type isolationCell struct {
+	*isolated
+	t         *testing.T
+	peer      *peer
+	token     string // the name of the caller's token
+	transport string
+	news      int // notifications that are due to the caller
+}
+
+// onlyWithSessions are what 2026-07-28 has no more.
+var onlyWithSessions = []string{"initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"}
+
+// check asks all operations as one caller.
+func (w *isolated) check(t *testing.T, table isolationTable, column int, transport string, header http.Header) {
+	c := &isolationCell{isolated: w, t: t, transport: transport, token: strings.Split(table.callers[column], "+")[0]}
+	c.peer = newPeer(w.srv.url, transport, header, &http.Client{Transport: &http.Transport{}})
+	t.Cleanup(c.peer.close)
+	if word := c.word(nil, c.peer.open(t.Context())); word == "ok" && transport == overHTTP {
+		if err := c.peer.listen(t.Context(), "/mcp"); err != nil {
+			t.Fatal(err)
+		}
+	} else if word == "401" { // then it tries alice's session
+		alice := w.srv.connect(t, transport, bearer(aliceToken))
+		c.peer.session, c.peer.endpoint = alice.session, alice.endpoint
+	}
+	for _, row := range table.rows {
+		if transport == overModern && slices.Contains(onlyWithSessions, strings.Split(row.operation, "`")[1]) {
+			continue
+		}
+		if got := isolationOperations[row.operation](c); got != row.cells[column] {
+			t.Errorf("%s: %s; docs/isolation.md says %s", row.operation, got, row.cells[column])
+		}
+	}
+	const news = "notifications/resources/updated"
+	if c.news > 0 {
+		testkit.Await(t, "news of what was subscribed to", func() bool { return c.peer.heard(news) >= c.news })
+	}
+	if got := c.peer.heard(news); got != c.news {
+		t.Errorf("%d notifications, not %d", got, c.news)
+	}
+}
+
+// word says in a word of docs/isolation.md what an answer is.
+func (c *isolationCell) word(_ json.RawMessage, err error) string {
+	var status *statusError
+	switch {
+	case err == nil:
+		return "ok"
+	case errors.As(err, &status) && status.status == http.StatusTooManyRequests && strings.Contains(status.body, "Too many wrong keys"):
+		return "401"
+	case errors.As(err, &status) && status.status == http.StatusNotFound:
+		return "not found"
+	case errors.As(err, &status):
+		return fmt.Sprint(status.status)
+	}
+	return err.Error()
+}
+
+// call calls a tool. The word is that of its result.
+func (c *isolationCell) call(tool string, arguments map[string]any) (*testkit.ToolResult, string) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), testkit.Patience)
+	defer cancel()
+	res, err := c.peer.call(ctx, tool, arguments)
+	if err != nil {
+		return &testkit.ToolResult{}, c.word(nil, err)
+	}
+	text := res.Text()
+	switch {
+	case !res.IsError:
+		return res, "ok"
+	case strings.HasPrefix(text, "You have sent no kubbi with this id."), strings.Contains(text, "it was never claimed by you"):
+		return res, "not found"
+	case strings.HasPrefix(text, "This kubbi was burned"), strings.HasPrefix(text, "This kubbi was used up"):
+		return res, "gone"
+	case strings.HasPrefix(text, "You have claimed this already"):
+		return res, "hers"
+	case strings.HasPrefix(text, "Nothing was sent: ") || strings.HasPrefix(text, "Nothing was claimed: "):
+		return res, "refused"
+	}
+	return res, "error: " + text
+}
+
+// send sends a kubbi as its owner.
+func (c *isolationCell) send(owner string) (id, url string) {
+	c.t.Helper()
+	res := c.owners[owner].mustCall(c.t, "send", map[string]any{"content": "of " + owner, "max_retrievals": 1, "metadata": map[string]any{"label": owner}})
+	if res.IsError {
+		c.t.Fatal(res.Text())
+	}
+	id, url = res.Field("id"), res.Field("claim_url")
+	c.sent[id] = owner
+	return id, url
+}
+
+// status is what a kubbi's owner sees of it.
+func (c *isolationCell) status(id string) string {
+	c.t.Helper()
+	return c.owners[c.sent[id]].mustCall(c.t, "get", map[string]any{"id": id}).Field("status")
+}
+
+// spent checks that a kubbi was claimed or deleted by the caller, or was not,
+// if its word says so.
+func (c *isolationCell) spent(id, word string) string {
+	c.t.Helper()
+	if status := c.status(id); (status != "active") != (word == "ok") {
+		return word + ", but the kubbi is " + status
+	}
+	return word
+}
+
+// owned says under whose name a kubbi was sent.
+func (c *isolationCell) owned(res *testkit.ToolResult, word string) string {
+	c.t.Helper()
+	if word != "ok" {
+		return word
+	}
+	var all []string
+	id := res.Field("id")
+	for name, p := range c.owners {
+		if got := p.mustCall(c.t, "get", map[string]any{"id": id}); !got.IsError {
+			c.sent[id], all = name, append(all, name+"'s")
+		}
+	}
+	return strings.Join(all, " and ")
+}
+
+var anyID = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
+
+// shown says whose kubbis an answer shows, and that the newest is among them.
+func (c *isolationCell) shown(method string, params any) string {
+	c.t.Helper()
+	newest := map[string]string{}
+	for owner := range c.owners {
+		newest[owner], _ = c.send(owner)
+	}
+	b, err := c.peer.ask(c.t.Context(), method, params)
+	if err != nil {
+		return c.word(b, err)
+	}
+	ids := anyID.FindAllString(string(b), -1)
+	var all []string
+	for _, id := range ids {
+		owner := c.sent[id]
+		if owner == "" {
+			return "a kubbi of nobody"
+		}
+		if !slices.Contains(ids, newest[owner]) {
+			return "not the newest of " + owner + "'s"
+		}
+		all = append(all, owner+"'s")
+	}
+	for owner := range c.owners {
+		if strings.Contains(string(b), `"label":"`+owner) && !slices.Contains(all, owner+"'s") {
+			all = append(all, owner+"'s label")
+		}
+	}
+	slices.Sort(all)
+	return strings.Join(slices.Compact(all), " and ")
+}
+
+// nobodys asks for what has never been there.
+const nobodys = "00000000-0000-4000-8000-000000000000"
+
+// asked says whether a request does what it does, shows no kubbi, and does the
+// same for what was never there if it says that nothing is there.
+func (c *isolationCell) asked(method string, params func(id string) map[string]any, id string) string {
+	c.t.Helper()
+	b, err := c.peer.ask(c.t.Context(), method, params(id))
+	if err == nil {
+		for _, seen := range anyID.FindAllString(string(b), -1) {
+			if seen != id {
+				return "shows " + c.sent[seen] + "'s kubbi"
+			}
+		}
+		return "ok"
+	}
+	if word := c.word(b, err); id == "" || word == "401" {
+		return word
+	}
+	if _, never := c.peer.ask(c.t.Context(), method, params(nobodys)); never == nil || strings.ReplaceAll(never.Error(), nobodys, id) != err.Error() {
+		return fmt.Sprintf("%v, and for what was never there %v", err, never)
+	}
+	return "not found"
+}
+
+// request makes a request of HTTP, in a fresh session of alice's if it is to
+// have one. That session must live after it, unless it was ended.
+func (c *isolationCell) request(method, path string, inSession bool) string {
+	c.t.Helper()
+	p := newPeer(c.srv.url, overHTTP, c.peer.header, c.peer.hc)
+	var alice *peer
+	if inSession {
+		transport := overHTTP
+		if path == "/message" {
+			transport = overSSE
+		}
+		alice = c.srv.connect(c.t, transport, bearer(aliceToken))
+		defer alice.close()
+		if p.session = alice.session; path == "/message" {
+			path = alice.endpoint
+		}
+	}
+	var body []byte
+	if method == http.MethodPost {
+		body = []byte(`{"jsonrpc":"2.0","id":7000,"method":"ping"}`)
+	}
+	ctx, cancel := context.WithCancel(c.t.Context())
+	defer cancel()
+	resp, err := p.do(ctx, method, path, body)
+	if err == nil {
+		cancel() // some answers are streams
+		_ = resp.Body.Close()
+	}
+	word := c.word(nil, err)
+	if alice != nil && method != http.MethodGet {
+		if _, err := alice.ask(c.t.Context(), "ping", nil); (err == nil) != (method != http.MethodDelete || word != "ok") {
+			return word + fmt.Sprintf(", and alice's session: %v", err)
+		}
+	}
+	return word
+}
+
+// file checks what a call with a path has done: all of it, or nothing at all. An
+// answer names no folder that the caller has not got.
+func (c *isolationCell) file(path, tool string, arguments map[string]any) string {
+	c.t.Helper()
+	var id, url string
+	if tool == "claim" {
+		id, url = c.send("bob")
+		arguments["claim_url"] = url
+	}
+	res, word := c.call(tool, arguments)
+	for name, dir := range c.folders {
+		if !slices.Contains(c.given[c.token], name) && strings.Contains(strings.ReplaceAll(res.Text(), path, ""), dir) {
+			return word + ", and the answer names " + name + " folder: " + res.Text()
+		}
+	}
+	if tool != "claim" {
+		return c.owned(res, word)
+	}
+	if filepath.IsAbs(path) {
+		if _, err := os.Stat(filepath.Join(path, "content.txt")); (err == nil) != (word == "ok") {
+			return fmt.Sprintf("%s, and the file: %v", word, err)
+		}
+	}
+	return c.spent(id, word)
+}
+
+// inReceived has alice save something into received, and gives where it is.
+func (c *isolationCell) inReceived() string {
+	c.t.Helper()
+	_, url := c.send("bob")
+	text := c.owners["alice"].mustCall(c.t, "claim", map[string]any{"claim_url": url, "save_to": "received"}).Text()
+	path := regexp.MustCompile(`[^"\s]*/received/[^"\s]*content\.txt`).FindString(text)
+	if _, err := os.Stat(path); err != nil {
+		c.t.Fatalf("%v: %s", err, text)
+	}
+	return path
+}
+
+// claimAfterAlice claims what alice has used up, within the time in which she
+// may have it again.
+func (c *isolationCell) claimAfterAlice(again bool) string {
+	c.t.Helper()
+	_, url := c.send("bob")
+	if res := c.owners["alice"].mustCall(c.t, "claim", map[string]any{"claim_url": url}); payload(res) != "of bob" {
+		c.t.Fatalf("alice's claim: %s", res.Text())
+	}
+	arguments := map[string]any{"claim_url": url}
+	if again {
+		arguments["again"] = true
+	}
+	res, word := c.call("claim", arguments)
+	if shown := strings.Contains(res.Text(), "of bob"); shown != (word == "ok") {
+		return word + ": " + res.Text()
+	}
+	return word
+}
+
+// listens has the caller listen for news of a kubbi, as of 2026-07-28, and its
+// owner delete it.
+func (c *isolationCell) listens(owner string) string {
+	c.t.Helper()
+	id, _ := c.send(owner)
+	ctx, cancel := context.WithTimeout(c.t.Context(), testkit.Patience)
+	defer cancel()
+	p := newPeer(c.srv.url, overModern, c.peer.header, c.peer.hc)
+	message := func(id string) []byte {
+		params := withModern(map[string]any{"notifications": map[string]any{"resourceSubscriptions": []string{"kubbi://" + id}}})
+		b, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen", "params": params})
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		return b
+	}
+	resp, err := p.do(ctx, http.MethodPost, "/mcp", message(id))
+	if err != nil {
+		never, nerr := p.do(ctx, http.MethodPost, "/mcp", message(nobodys))
+		if nerr == nil {
+			_ = never.Body.Close()
+			return c.word(nil, err) + ", and listens to what was never there"
+		}
+		word := c.word(nil, err)
+		if word == "400" && strings.Contains(err.Error(), "no such resource") && err.Error() == strings.ReplaceAll(nerr.Error(), nobodys, id) {
+			word = "not found"
+		}
+		return word
+	}
+	defer resp.Body.Close()
+	c.owners[owner].mustCall(c.t, "delete", map[string]any{"id": id})
+	lines := bufio.NewReader(resp.Body)
+	for heard := ""; ; {
+		line, err := lines.ReadString('\n')
+		heard += line
+		switch {
+		case strings.Contains(line, "notifications/resources/updated") && strings.Contains(line, id):
+			return "ok"
+		case err != nil:
+			return fmt.Sprintf("%v after %q", err, heard)
+		}
+	}
+}

@@ -1,0 +1,179 @@
+// Package systemtest holds tests that need more than Go: other operating
+// systems, and programs that other people made.
+package wine
+
+import (
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"kubbi-mcp/internal/testkit"
+)
+
+// carried are the packages whose own tests run under Wine. Each test that Wine
+// can't carry stands here with the reason. It is run all the same, and must fail:
+// one that passes is to be taken off the list.
+var carried = []struct {
+	folder string
+	only   string // of its tests; "": all
+	cannot map[string]string
+}{
+	{folder: "relay/store/sqlite"},
+	{folder: "relay/store/body"},
+	{folder: "internal/spool"},
+	{folder: "relay/local"},
+	{folder: "internal/private"},
+	{folder: "internal/atrest"},
+	{folder: "internal/disk"},
+	{folder: "tools"},
+	{folder: "tools/files", cannot: map[string]string{
+		"TestAttacksOnReading":     noLinks,
+		"TestAttacksOnWriting":     noLinks,
+		"TestFoundNames":           "it makes a file aux.c, which Windows takes for a device",
+		"TestExpandMeetsLink":      noLinks,
+		"TestNestedFolders":        noLinks,
+		"TestNever":                noLinks,
+		"TestRead":                 noLinks,
+		"TestSwappedDuringTheCall": noLinks,
+	}},
+	{folder: "server", only: "TestTranscripts|TestEndsWithContext|TestBrokenStdout|TestCallLine"},
+}
+
+const (
+	noLinks = "Wine 8 says that it has made a symbolic link, and makes none"
+)
+
+// TestWine runs the program and its tests on Windows, as far as Wine is one.
+func TestWine(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it builds and starts a Windows")
+	}
+	dir := t.TempDir()
+	built := make(chan error, 1)
+	var packages []string
+	for _, p := range carried {
+		packages = append(packages, "./"+p.folder)
+	}
+	w := newWine(t, func() { built <- cross(t.Context(), testkit.Root(t), dir, packages) })
+	if err := <-built; err != nil {
+		t.Fatal(err)
+	}
+	w.exe = filepath.Join(dir, "kubbi-mcp.exe")
+
+	t.Run("program", func(t *testing.T) {
+		t.Run("version", w.version)
+		t.Run("demo", w.demo)
+		t.Run("default place", w.defaultPlace)
+		t.Run("stdio", w.stdio)
+		t.Run("killed", w.killed)
+		t.Run("host goes away", w.hostGoesAway)
+	})
+	t.Run("tests", func(t *testing.T) {
+		for _, p := range carried {
+			t.Run(p.folder, func(t *testing.T) {
+				t.Parallel()
+				w.tests(t, filepath.Join(dir, filepath.Base(p.folder)+".test.exe"), p.folder, p.only, p.cannot)
+			})
+		}
+	})
+}
+
+var outcome = regexp.MustCompile(`(?m)^ *--- (PASS|FAIL|SKIP): (\S+)`)
+
+// tests runs a package's tests: those that Wine carries must pass, the others
+// must not.
+func (w *wine) tests(t *testing.T, exe, folder, only string, cannot map[string]string) {
+	var skip []string
+	for name := range cannot {
+		skip = append(skip, "^"+strings.ReplaceAll(regexp.QuoteMeta(name), "/", "$/^")+"$")
+	}
+	slices.Sort(skip)
+	out, err := w.test(t, exe, folder, "-test.timeout=5m", "-test.run="+only, "-test.skip="+strings.Join(skip, "|"))
+	count := map[string]int{}
+	for _, m := range outcome.FindAllStringSubmatch(out, -1) {
+		count[m[1]]++
+	}
+	if err != nil || count["FAIL"] > 0 || count["PASS"] == 0 {
+		t.Errorf("%v: %v\n%s", err, count, tail(out))
+	}
+	t.Logf("%v", count)
+	if len(cannot) == 0 {
+		return
+	}
+	out, err = w.test(t, exe, folder, "-test.timeout=20s", "-test.run="+strings.Join(skip, "|"))
+	if err == nil {
+		t.Error("all that Wine can't carry has passed")
+	}
+	for _, m := range outcome.FindAllStringSubmatch(out, -1) {
+		if m[1] == "PASS" && cannot[m[2]] != "" {
+			t.Errorf("Wine does carry %s: take it off the list", m[2])
+		}
+	}
+}
+
+func (w *wine) test(t *testing.T, exe, folder string, args ...string) (string, error) {
+	cmd := w.run(t, exe, append([]string{"-test.v", "-test.short"}, args...)...)
+	cmd.Env = append(cmd.Env, "KUBBI_WINE_TEST=1")
+	cmd.Dir = filepath.Join(testkit.Root(t), filepath.FromSlash(folder))
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+var passing = regexp.MustCompile(`(?m)^ *(--- PASS|=== ).*\r?\n`)
+
+// tail is the end of what a program said, without what passed.
+func tail(out string) string {
+	out = passing.ReplaceAllString(out, "")
+	const most = 8 << 10
+	return out[max(0, len(out)-most):]
+}
+
+// said runs the program to its end, and gives what it prints.
+func (w *wine) said(t *testing.T, args ...string) string {
+	t.Helper()
+	cmd := w.run(t, w.exe, args...)
+	out, err := cmd.Output()
+	if err != nil {
+		var stderr []byte
+		if exit, ok := err.(*exec.ExitError); ok {
+			stderr = exit.Stderr
+		}
+		t.Fatalf("kubbi-mcp %q: %v\n%s%s", args, err, out, stderr)
+	}
+	return string(out)
+}
+
+func (w *wine) version(t *testing.T) {
+	if out := w.said(t, "version"); !strings.Contains(out, "windows/amd64") {
+		t.Error(out)
+	}
+}
+
+// demo leaves nothing behind, and all its checks hold.
+func (w *wine) demo(t *testing.T) {
+	if out := w.said(t, "demo"); !strings.Contains(out, "All 6 checks hold") {
+		t.Error(out)
+	}
+	left, err := filepath.Glob(filepath.Join(w.prefix, "drive_c", "users", "*", "Temp", "kubbi-demo-*"))
+	if more, merr := filepath.Glob(filepath.Join(w.prefix, "drive_c", "users", "*", "AppData", "Local", "Temp", "kubbi-demo-*")); err == nil {
+		left, err = append(left, more...), merr
+	}
+	if err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// defaultPlace is where the data goes if nobody says where.
+func (w *wine) defaultPlace(t *testing.T) {
+	url := strings.TrimSpace(w.said(t, "send", "at home"))
+	if got := w.said(t, "claim", url); got != "at home" {
+		t.Errorf("claimed %q", got)
+	}
+	stores, err := filepath.Glob(filepath.Join(w.prefix, "drive_c", "users", "*", "AppData", "Local", "kubbi", "kubbi.db"))
+	if err != nil || len(stores) != 1 {
+		t.Errorf("stores: %v, %v", stores, err)
+	}
+}
