@@ -55,7 +55,7 @@ func (r Rules) Expand(name string, limit int) (*Expanded, error) {
 		}
 	case err != nil:
 	case e.info.IsDir():
-		err = x.folder(e, "")
+		err = x.search(e, nil, "")
 		switch {
 		case err != nil || len(x.Files) > 0:
 		case x.Hidden > 0:
@@ -94,15 +94,6 @@ type expansion struct {
 	limit int
 	seen  int  // entries
 	alike bool // names that look like a match count as one
-}
-
-// add adds a file. name is its path from where the search began.
-func (x *expansion) add(s location, name string) error {
-	if len(x.Files) == x.limit {
-		return refuse("more than %d files: send fewer, or one archive of them", x.limit)
-	}
-	x.Files = append(x.Files, foundAt(s.path(), name))
-	return nil
 }
 
 // list opens the folder of an entry and gives its names, sorted and without hidden ones.
@@ -153,24 +144,33 @@ func child(dir *os.Root, e *entry, name string) (*entry, error) {
 	return &entry{dir: dir, name: name, at: s, info: info}, nil
 }
 
-// folder adds all files in a folder. prefix is its path from where the search began.
-func (x *expansion) folder(e *entry, prefix string) error {
+// search adds the files in a folder that match a pattern, name by name. Without a pattern it
+// adds all files in it and in the folders in it. prefix is the folder's path from where the
+// search began.
+func (x *expansion) search(e *entry, pattern []string, prefix string) error {
 	dir, all, err := x.list(e)
 	if err != nil {
 		return err
 	}
 	defer dir.Close()
 	for _, d := range all {
+		if pattern != nil && !x.matches(pattern[0], d.Name()) {
+			continue
+		}
 		c, err := child(dir, e, d.Name())
 		if err != nil {
 			return err
 		}
 		name := filepath.Join(prefix, d.Name())
 		switch {
-		case c.info.IsDir():
-			err = x.folder(c, name)
-		default:
+		case pattern == nil && c.info.IsDir():
+			err = x.search(c, nil, name)
+		case pattern == nil:
 			err = x.found(c, name, "in the folder is")
+		case len(pattern) > 1 && c.info.IsDir():
+			err = x.search(c, pattern[1:], name)
+		case len(pattern) == 1 && !c.info.IsDir():
+			err = x.found(c, name, "matches, and is")
 		}
 		if err != nil {
 			return err
@@ -179,7 +179,21 @@ func (x *expansion) folder(e *entry, prefix string) error {
 	return nil
 }
 
-// found adds a file in a folder, or one that matches a pattern. how words which.
+// matches reports whether a name matches a pattern. As in every shell, only a dot matches a
+// dot at the beginning.
+func (x *expansion) matches(pattern, name string) bool {
+	if strings.HasPrefix(name, ".") && !strings.HasPrefix(pattern, ".") {
+		return false
+	}
+	if x.alike {
+		pattern, name = lookOf(pattern), lookOf(name)
+	}
+	ok, _ := path.Match(pattern, name)
+	return ok
+}
+
+// found adds a file. name is its path from where the search began, and how words how it was
+// found.
 func (x *expansion) found(e *entry, name, how string) error {
 	if e.info.Mode()&fs.ModeSymlink != 0 {
 		return refuse("%s %s a symbolic link, which is not followed from there: give the files by their own paths", quote(name), how)
@@ -187,7 +201,11 @@ func (x *expansion) found(e *entry, name, how string) error {
 	if err := x.rules.regular(e.info); err != nil {
 		return err
 	}
-	return x.add(e.at, name)
+	if len(x.Files) == x.limit {
+		return refuse("more than %d files: send fewer, or one archive of them", x.limit)
+	}
+	x.Files = append(x.Files, foundAt(e.at.path(), name))
+	return nil
 }
 
 // glob adds the files that match a location's pattern.
@@ -208,46 +226,8 @@ func (x *expansion) glob(s location) error {
 		return err
 	}
 	defer base.close()
-	return x.match(base, pattern[fixed:], "")
-}
-
-// match adds the files under a folder that match a pattern, name by name.
-func (x *expansion) match(e *entry, pattern []string, prefix string) error {
-	if !e.info.IsDir() {
+	if !base.info.IsDir() {
 		return nil
 	}
-	dir, all, err := x.list(e)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	for _, d := range all {
-		p, name := pattern[0], d.Name()
-		if x.alike {
-			p, name = lookOf(p), lookOf(name)
-		}
-		if ok, _ := path.Match(p, name); !ok {
-			continue
-		}
-		// As in every shell, only a dot matches a dot at the beginning.
-		if strings.HasPrefix(d.Name(), ".") && !strings.HasPrefix(pattern[0], ".") {
-			continue
-		}
-		c, err := child(dir, e, d.Name())
-		if err != nil {
-			return err
-		}
-		name = filepath.Join(prefix, d.Name())
-		switch {
-		case len(pattern) > 1:
-			err = x.match(c, pattern[1:], name)
-		case c.info.IsDir():
-		default:
-			err = x.found(c, name, "matches, and is")
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return x.search(base, pattern[fixed:], "")
 }
