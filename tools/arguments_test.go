@@ -18,8 +18,8 @@ import (
 
 const pngData = "iVBORw0KGgo="
 
-// TestArgumentsInOtherShapes makes calls as hosts and models write them, and looks
-// at what was stored.
+// TestArgumentsInOtherShapes makes calls as hosts and models write them, and checks what
+// was stored.
 func TestArgumentsInOtherShapes(t *testing.T) {
 	relay := relaytest.New(t)
 	c := newCaller(t, relay.APIKey, relay.URL)
@@ -102,8 +102,8 @@ func TestArgumentsInOtherShapes(t *testing.T) {
 	}
 }
 
-// direct calls a tool with the arguments as they are: mcp-go would decode them
-// before, and refuse a number that no double holds.
+// direct calls a tool with the arguments as they are. mcp-go would decode them first, and
+// refuse a number that no double holds.
 func (c *caller) direct(t *testing.T, tool, args string) *mcp.CallToolResult {
 	t.Helper()
 	var req mcp.CallToolRequest
@@ -115,8 +115,8 @@ func (c *caller) direct(t *testing.T, tool, args string) *mcp.CallToolResult {
 	return res
 }
 
-// stored claims what was sent from the relay itself, and says what it is: content
-// or files, time to live, retrievals and metadata.
+// stored claims from the relay itself, and words what it got: content or files, time to
+// live, retrievals and metadata.
 func stored(t *testing.T, relay *relaytest.Server, claimURL string) string {
 	t.Helper()
 	client, err := kubbi.NewClient("", kubbi.WithBaseURL(relay.URL))
@@ -155,8 +155,8 @@ func stored(t *testing.T, relay *relaytest.Server, claimURL string) string {
 	return b.String()
 }
 
-// TestArgumentsRefused has calls with two readings, or none: nothing is sent, and
-// the answer names the argument and the cure, and no value.
+// TestArgumentsRefused makes calls with two meanings, or none: nothing is sent, and the
+// answer names the argument and the cure, but no value.
 func TestArgumentsRefused(t *testing.T) {
 	var asked atomic.Int64
 	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
@@ -235,7 +235,7 @@ func TestArgumentsRefused(t *testing.T) {
 	}
 }
 
-// TestClaimURLsInOtherShapes gives claim and inspect what agents pass on.
+// TestClaimURLsInOtherShapes calls claim and inspect with what agents pass on.
 func TestClaimURLsInOtherShapes(t *testing.T) {
 	relay := relaytest.New(t)
 	c := newCaller(t, relay.APIKey, relay.URL)

@@ -15,7 +15,7 @@ import (
 	"kubbi-mcp/tools/claims"
 )
 
-// host is a client of a server of its own, in one session.
+// host is a client in one session, with a server of its own.
 type host struct {
 	*caller
 	saver *claims.Claimer
@@ -40,8 +40,8 @@ func newHost(t *testing.T, client *kubbi.Client, state, who string) *host {
 	return h
 }
 
-// TestAgain claims what burns, and claims it again within the grace: with again
-// and with save_to its caller gets it, and nobody else gets it at all.
+// TestAgain claims a kubbi's last retrieval, and claims it again within the grace: the
+// caller gets it with again and with save_to, and nobody else gets it.
 func TestAgain(t *testing.T) {
 	sender, _ := newSender(t)
 	for name, disk := range map[string]bool{"on disk": true, "in memory": false} {
@@ -90,10 +90,10 @@ func TestAgain(t *testing.T) {
 			} else if got := payloadOf(t, alice.call(t, "claim", again)); got != "s3cr3t" {
 				t.Fatalf("again: %q", got)
 			}
-			time.Sleep(20 * time.Millisecond) // the clock of Windows ticks seldom
-			alice.call(t, "list", `{}`)       // she has gone on
+			time.Sleep(20 * time.Millisecond) // the clock of Windows is coarse
+			alice.call(t, "list", `{}`)       // so she has read the answer
 			if res := alice.call(t, "claim", again); !res.IsError {
-				t.Errorf("after she has gone on: %s", textOf(t, res))
+				t.Errorf("after she has read the answer: %s", textOf(t, res))
 			}
 			if k, err := sender.Get(t.Context(), sent.ID); err != nil || k.RetrievalCount != 1 {
 				t.Errorf("%+v, %v", k, err)
@@ -102,8 +102,8 @@ func TestAgain(t *testing.T) {
 	}
 }
 
-// TestAnswerInAPipe ends a session after its answer was written, as a host does
-// that dies before it reads: another process of the same caller claims it.
+// TestAnswerInAPipe ends a session after its answer was written, as a host does that dies
+// before it reads: another process of the same caller can claim again.
 func TestAnswerInAPipe(t *testing.T) {
 	sender, _ := newSender(t)
 	sent, err := sender.Send(t.Context(), kubbi.SendParams{Content: "s3cr3t", MaxRetrievals: 1})
@@ -122,8 +122,8 @@ func TestAnswerInAPipe(t *testing.T) {
 	}
 }
 
-// TestAgainCountsOnce repeats a claim of what may be claimed more often: again
-// does not count, a plain claim does.
+// TestAgainCountsOnce repeats a claim of a kubbi with more retrievals: with again it does
+// not count, without it does.
 func TestAgainCountsOnce(t *testing.T) {
 	sender, _ := newSender(t)
 	sent, err := sender.Send(t.Context(), kubbi.SendParams{Content: "text", MaxRetrievals: 5})
@@ -140,8 +140,8 @@ func TestAgainCountsOnce(t *testing.T) {
 	}
 }
 
-// TestAgainWithoutGrace claims from a service that gives a payload once: a small
-// one is kept in memory until its time is over or the caller has gone on.
+// TestAgainWithoutGrace claims from a service that gives a payload once: a small one stays
+// in memory until its time is over or the caller has read the answer.
 func TestAgainWithoutGrace(t *testing.T) {
 	const inspect = `{"status":"active","content_type":"text/plain","max_retrievals":1,"retrieval_count":0,` + someTimes + `}`
 	url := service(t, inspect, `{"content":"s3cr3t","content_type":"text/plain","burned":true,`+someTimes+`}`)

@@ -12,8 +12,8 @@ import (
 	"kubbi-mcp/kubbi"
 )
 
-// A claim that is cancelled on its way (the server shuts down, say) is still
-// answered, and may have counted: its caller must learn so.
+// TestCancelledClaimSaysItMayHaveCounted cancels a claim that the service has received, as
+// a server does that shuts down. The answer must say that it may have counted.
 func TestCancelledClaimSaysItMayHaveCounted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

@@ -27,9 +27,9 @@ import (
 // liar is a relay whose inspect says that a kubbi has 10 bytes.
 type liar struct {
 	grace, pack bool
-	payload     string // JSON string's inside
-	stream      int    // instead: so many bytes
-	metadata    string // of what was sent to it
+	payload     string // the inside of a JSON string
+	stream      int    // instead of payload: how many bytes
+	metadata    string // of the last kubbi that was sent
 	claims      atomic.Int32
 	key         atomic.Value
 }
@@ -90,8 +90,8 @@ func (l *liar) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, `{"burned":true,"content":"%s","content_type":"text/plain","metadata":%s,%s}`, l.payload, metadata, liarTimes)
 }
 
-// TestLyingInspect claims what inspect says has 10 bytes and is 3 MB: nothing over
-// the limit reaches the client, and the payload can be had.
+// TestLyingInspect claims 3 MB that are 10 bytes by inspect: the client gets nothing over
+// the limit, and the payload is not lost.
 func TestLyingInspect(t *testing.T) {
 	const size = 3 << 20
 	for _, grace := range []bool{true, false} {
@@ -129,7 +129,7 @@ func TestLyingInspect(t *testing.T) {
 	}
 }
 
-// TestLyingSealed is that of a sealed kubbi: what came is not what was sealed.
+// TestLyingSealed does the same with a sealed kubbi: another payload comes.
 func TestLyingSealed(t *testing.T) {
 	l := &liar{grace: true, payload: strings.Repeat("a", 3<<20)}
 	srv := httptest.NewServer(l)
@@ -151,8 +151,8 @@ func TestLyingSealed(t *testing.T) {
 	}
 }
 
-// TestLyingMemory claims 64 MB that inspect called 10 bytes, into a process whose
-// memory must not grow by that.
+// TestLyingMemory claims 64 MB that are 10 bytes by inspect: the memory of the process must
+// not grow by that.
 func TestLyingMemory(t *testing.T) {
 	testkit.OnlyPlain(t, "memory is measured, and the race detector takes its own")
 	l := &liar{stream: 64 << 20}
@@ -168,7 +168,7 @@ func TestLyingMemory(t *testing.T) {
 	}
 }
 
-// saverReceiving is saver, with or without a folder of the server's own.
+// saverReceiving is saver with or without a folder of the server's own.
 func saverReceiving(t *testing.T, base, state, dir string, received bool) *caller {
 	t.Helper()
 	client, err := kubbi.NewClient("", kubbi.WithBaseURL(base), kubbi.WithRetries(0))

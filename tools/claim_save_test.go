@@ -70,7 +70,7 @@ func textOf(t *testing.T, res *mcp.CallToolResult) string {
 	return seen.Content[0].Text
 }
 
-// manifestOfResult reads what a claim's result says beside the payload.
+// manifestOfResult reads the manifest in a claim's result.
 func manifestOfResult(t *testing.T, res *mcp.CallToolResult) (out claimManifest) {
 	t.Helper()
 	manifest, _, _ := ReadClaim(textOf(t, res))
@@ -126,8 +126,8 @@ func namesIn(t *testing.T, dir string) []string {
 	return names
 }
 
-// service is a hosted one: it knows no keys and tells no size of a single
-// content. It gives its payload once.
+// service answers as the hosted one does: it knows no idempotency keys and does not tell
+// the size of a single content. It gives its payload once.
 func service(t *testing.T, inspect, claim string) string {
 	t.Helper()
 	given := false
@@ -150,8 +150,8 @@ func service(t *testing.T, inspect, claim string) string {
 
 const someTimes = `"metadata":null,"created_at":"2026-03-28T12:00:00.000Z","expires_at":"2036-03-28T13:00:00.000Z"`
 
-// TestUnsizedContent claims single contents of a service that does not say how
-// large they are: what is too large to be passed is in a file all the same.
+// TestUnsizedContent claims single contents from a service that does not tell their size:
+// one that is too large to be shown is in a file.
 func TestUnsizedContent(t *testing.T) {
 	const inspect = `{"status":"active","content_type":"text/plain","max_retrievals":1,"retrieval_count":0,` + someTimes + `}`
 	for name, size := range map[string]int{"small": 100, "large": 100_000} {
@@ -185,8 +185,8 @@ func TestUnsizedContent(t *testing.T) {
 	}
 }
 
-// TestUnsavedAnswerIsKept has a service that gives its payload once name a file
-// in its answer that it had not told of, and that can't be written.
+// TestUnsavedAnswerIsKept claims from a service that gives its payload once, and whose
+// answer has another file name than its inspect, which can't be written.
 func TestUnsavedAnswerIsKept(t *testing.T) {
 	answer := func(content string) string {
 		return `{"type":"kubbi_package","status":"active","file_count":1,"total_size_bytes":6,"max_retrievals":1,"retrieval_count":0,"burned":true,` + someTimes +
@@ -216,8 +216,8 @@ func TestUnsavedAnswerIsKept(t *testing.T) {
 	}
 }
 
-// TestHeldKeySurvives claims, loses the answer, and claims again in what could be
-// another process; anybody else gets nothing, and the folder tells nothing.
+// TestHeldKeySurvives claims, loses the answer, and claims again as another process does.
+// Nobody else gets the payload, and the folder tells nothing.
 func TestHeldKeySurvives(t *testing.T) {
 	sender, relay := newSender(t)
 	sent, err := sender.Send(t.Context(), kubbi.SendParams{Content: "s3cr3t", MaxRetrievals: 1})
@@ -257,9 +257,9 @@ func TestHeldKeySurvives(t *testing.T) {
 	}
 }
 
-// TestUnsavedIsClaimedAgain claims a sealed file, whose name is not known before,
-// where a file of that name is: it stays, and the same claim made again gives the
-// payload once that is out of the way.
+// TestUnsavedIsClaimedAgain claims a sealed file, whose name is not known before, into a
+// folder with a file of that name. That file stays. When it is gone, the same claim, made
+// again, saves the payload.
 func TestUnsavedIsClaimedAgain(t *testing.T) {
 	sender, relay := newSender(t)
 	sent, err := sender.SendFiles(t.Context(), kubbi.SendFilesParams{
@@ -275,7 +275,7 @@ func TestUnsavedIsClaimedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	args := fmt.Sprintf(`{"claim_url":%q,"save_to":%q}`, sent.ClaimURL, dir)
-	for range 2 { // as often as it takes
+	for range 2 {
 		c := saver(t, relay.URL, state, dir, "", nil)
 		res := c.call(t, "claim", args)
 		text := textOf(t, res)

@@ -16,9 +16,9 @@ import (
 	"kubbi-mcp/kubbi"
 )
 
-// TestUnsavedAnswerInMemory has a service give its payload once, and neither the
-// folder nor the data directory can be written then: the payload is in memory, and
-// the same claim made again saves it.
+// TestUnsavedAnswerInMemory claims from a service that gives its payload once, while neither
+// the folder nor the data directory can be written: the payload is in memory, and the same
+// claim, made again, saves it.
 func TestUnsavedAnswerInMemory(t *testing.T) {
 	state, dir := t.TempDir(), t.TempDir()
 	const head = `{"type":"kubbi_package","status":"active","file_count":1,"total_size_bytes":6,"max_retrievals":1,"retrieval_count":0,"burned":true,` + someTimes +
@@ -69,9 +69,9 @@ func TestUnsavedAnswerInMemory(t *testing.T) {
 	}
 }
 
-// TestSealedNamesOfAHostedService claims a sealed package with a name that is not
-// written, of a service that gives it once: nothing is written in the clear, and the
-// payload can be had in a folder of the server's own.
+// TestSealedNamesOfAHostedService claims a sealed package with a guarded name from a service
+// that gives it once: nothing is written in the clear, and the payload can be saved in a
+// folder of the server's own.
 func TestSealedNamesOfAHostedService(t *testing.T) {
 	sender, relay := newSender(t)
 	sent, err := sender.SendFiles(t.Context(), kubbi.SendFilesParams{

@@ -19,8 +19,8 @@ import (
 	"kubbi-mcp/tools/args"
 )
 
-// TestObserve has every call told of once, with what came of it and under the
-// tool's own name.
+// TestObserve checks that every call is reported once, with its outcome and the tool's name
+// without prefix.
 func TestObserve(t *testing.T) {
 	relay := relaytest.New(t)
 	client, err := kubbi.NewClient(relay.APIKey, kubbi.WithBaseURL(relay.URL))
@@ -70,13 +70,13 @@ func TestObserve(t *testing.T) {
 		t.Error(diff)
 	}
 	for _, c := range seen {
-		if c.Took < 0 || c.AnswerBytes <= 0 { // 0: a clock that ticks seldom
+		if c.Took < 0 || c.AnswerBytes <= 0 { // 0: a coarse clock
 			t.Errorf("got %+v", c)
 		}
 	}
 }
 
-// TestPanicIsObserved has a call that panics told of as well.
+// TestPanicIsObserved checks that a call that panics is reported too.
 func TestPanicIsObserved(t *testing.T) {
 	var seen []Call
 	cfg := Config{Observe: func(_ context.Context, c Call) { seen = append(seen, c) }}

@@ -72,8 +72,8 @@ func TestSchemasAreComplete(t *testing.T) {
 	}
 }
 
-// inferred makes all schemas from the structs. What a Go type can't say (ranges,
-// words, patterns) is added here, from the limits in kubbi/api where it has them.
+// inferred makes all schemas from the structs. It adds what a Go type can't say (ranges and
+// words), from kubbi/api if that has it.
 func inferred(t *testing.T) map[string]*jsonschema.Schema {
 	t.Helper()
 	limits := api.DefaultLimits()
@@ -154,8 +154,8 @@ func infer[T any](t *testing.T) *jsonschema.Schema {
 	return s
 }
 
-// dropNull makes a type that may be null one that may not: inputs leave an
-// optional argument out, and our lists are never null.
+// dropNull removes null from a type: an optional argument is left out, and our lists are
+// never null.
 func dropNull(s *jsonschema.Schema, drop bool) {
 	if drop && len(s.Types) == 2 && s.Types[0] == "null" {
 		s.Type, s.Types = s.Types[1], nil
@@ -182,8 +182,8 @@ func words(w ...string) []any {
 	return out
 }
 
-// TestNoBooleanSchemas refuses true in place of a property's schema: the first
-// generation of the TypeScript SDK then refuses the whole list of tools.
+// TestNoBooleanSchemas refuses a property whose schema is true: the first generation of the
+// TypeScript SDK would refuse the whole list of tools.
 func TestNoBooleanSchemas(t *testing.T) {
 	for name, s := range inferred(t) {
 		b, err := json.Marshal(s)
@@ -214,9 +214,9 @@ func noBooleanSchemas(t *testing.T, path string, schema map[string]any) {
 	}
 }
 
-// TestNoLoneWords has no argument that can be left out with one word alone: models
-// of strict hosts must give every argument, and could not say that they mean nothing.
-func TestNoLoneWords(t *testing.T) {
+// TestNoEnumOfOne refuses an optional argument with one possible value: models of strict
+// hosts must give every argument, and could not say that they mean nothing.
+func TestNoEnumOfOne(t *testing.T) {
 	for name, s := range inferred(t) {
 		if !strings.HasSuffix(name, ".input") {
 			continue

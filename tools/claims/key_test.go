@@ -8,9 +8,8 @@ import (
 
 const anyToken = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 
-// TestOneKeyAtATime gives two claims of one URL that are under way together a key
-// each, so that they count as two; the key of a process that has died is taken by
-// the next one.
+// TestOneKeyAtATime makes two claims of one URL at the same time: each has a key of its own,
+// so that they count as two. The next process takes the key of one that has died.
 func TestOneKeyAtATime(t *testing.T) {
 	state := NewState(t.TempDir())
 	s := keySet{state: state, log: slog.New(slog.DiscardHandler)}
@@ -46,9 +45,8 @@ func TestOneKeyAtATime(t *testing.T) {
 	last.drop()
 }
 
-// TestClaimWaitsForAnother has a claim of a URL wait for one that is under way in
-// the same process, as for one whose client has gone: it gets its key, on disk and
-// in memory.
+// TestClaimWaitsForAnother makes a claim while another one of the same URL is under way in
+// the process, such as one whose client has gone: it waits, and gets its key.
 func TestClaimWaitsForAnother(t *testing.T) {
 	for name, state := range map[string]*State{"on disk": NewState(t.TempDir()), "in memory": nil} {
 		t.Run(name, func(t *testing.T) {
@@ -80,11 +78,11 @@ func TestClaimWaitsForAnother(t *testing.T) {
 	}
 }
 
-// patience is how long a test waits for what must come.
+// patience is how long a test waits for something that must happen.
 const patience = time.Minute
 
-// TestGraceIsNotBegunAnew repeats a claim: the time in which it can be repeated ends
-// when that of the first claim does, since the relay counts from there.
+// TestGraceIsNotBegunAnew repeats a claim: its grace ends when that of the first claim does,
+// because the relay counts from there.
 func TestGraceIsNotBegunAnew(t *testing.T) {
 	const grace = time.Minute
 	s := keySet{}

@@ -11,8 +11,8 @@ import (
 	"kubbi-mcp/internal/flock"
 )
 
-// TestSpares has a file go from one key to another: it is nobody's meanwhile, and what
-// another process is doing is left alone.
+// TestSpares passes a file from one key to another. Meanwhile it belongs to no key, and files
+// of another process are left alone.
 func TestSpares(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("an open file can't be renamed here")
@@ -50,7 +50,7 @@ func TestSpares(t *testing.T) {
 	if all := names(); len(all) != 1 || !strings.HasPrefix(all[0], "spare-") {
 		t.Fatalf("there are %q", all)
 	}
-	again := open(theirs, "b") // it is not in the way of the key that had it
+	again := open(theirs, "b") // the spare does not block its old name
 	if got := s.take(ours.path(keysFolder, "b")); got != nil {
 		t.Errorf("a file that is another's is replaced: %v", got)
 	}

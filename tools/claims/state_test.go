@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// staged is a batch that has written a file and not named it.
+// staged is a batch that has written a file and not committed it.
 func staged(t *testing.T, dir string) *files.Batch {
 	t.Helper()
 	b, err := files.NewBatch(dir, false)
@@ -24,9 +24,9 @@ func staged(t *testing.T, dir string) *files.Batch {
 	return b
 }
 
-// TestSweepJournal has a process start while another one saves, after a third one has
-// died while it saved into the same folder: the half file of the dead one is
-// removed, and what the other one writes is not touched.
+// TestSweepJournal starts a process while a second one saves, after a third one has died
+// while it saved into the same folder: the half file of the third one is removed, and that of
+// the second one is not.
 func TestSweepJournal(t *testing.T) {
 	dir, top := t.TempDir(), t.TempDir()
 	live, dead := staged(t, dir), staged(t, dir)
@@ -59,7 +59,7 @@ func TestSweepJournal(t *testing.T) {
 	if err := os.WriteFile(own, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	half := func(id string) string { // as where no file can be without a name
+	half := func(id string) string { // as on a system that has no files without a name
 		path := filepath.Join(dir, ".kubbi-"+id+"ABCDEFGHIJ.tmp")
 		if err := os.WriteFile(path, []byte("half"), 0o600); err != nil {
 			t.Fatal(err)
@@ -88,8 +88,8 @@ func TestSweepJournal(t *testing.T) {
 	}
 }
 
-// TestSpoolOnDisk looks at the disk while an answer is received: nothing in the
-// data directory can be read, and what an older version left is gone.
+// TestSpoolOnDisk reads the disk while an answer is received: nothing in the data directory
+// is in the clear, and what an older version left is gone.
 func TestSpoolOnDisk(t *testing.T) {
 	top := t.TempDir()
 	old := filepath.Join(top, spoolFolder, "claim-1.json")

@@ -18,12 +18,12 @@ func write(t *testing.T, b *Batch, names ...string) ([]Saved, error) {
 	return b.Commit()
 }
 
-// TestAt writes one file and two to each kind of path.
-func TestAt(t *testing.T) {
+// TestNewBatchAt writes one file and two to each kind of path.
+func TestNewBatchAt(t *testing.T) {
 	for _, c := range []struct {
 		path string // in a folder with file and folder/
-		one  string // where a file a goes; "": refused
-		two  string // where a file a goes that has b beside it
+		one  string // where a goes, alone; "": refused
+		two  string // where a goes, together with b
 	}{
 		{"new", "new", "new/a"},
 		{"new/", "new/a", "new/a"},
@@ -81,8 +81,8 @@ func TestAt(t *testing.T) {
 	}
 }
 
-// TestAtNamed writes one file that has a name to paths that may be a folder's.
-func TestAtNamed(t *testing.T) {
+// TestPackageOfOneFile writes it to paths that may be a file's or a folder's.
+func TestPackageOfOneFile(t *testing.T) {
 	for path, want := range map[string]string{
 		"new": "new/a.png", "new.png": "new.png", ".new": ".new", "a.png": "a.png", "new/": "new/a.png", "there": "there",
 	} {
@@ -108,9 +108,8 @@ func TestAtNamed(t *testing.T) {
 	}
 }
 
-// TestAtLate has something appear in the place after Check: it stays, and nothing
-// else is left behind.
-func TestAtLate(t *testing.T) {
+// TestPathTakenLate makes a file at the path after Check: it stays, and nothing else is left.
+func TestPathTakenLate(t *testing.T) {
 	for _, n := range []int{1, 2} {
 		for _, overwrite := range []bool{false, true} {
 			dir := t.TempDir()
@@ -119,7 +118,7 @@ func TestAtLate(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := b.Check(nil, false); err != nil { // as for what is sealed
+			if err := b.Check(nil, false); err != nil { // as for a sealed payload
 				t.Fatal(err)
 			}
 			if err := os.WriteFile(path, []byte("kept"), 0o600); err != nil {
@@ -146,9 +145,9 @@ func TestAtLate(t *testing.T) {
 	}
 }
 
-// TestAtAgain writes the same payload twice, as a claim does that is made again
-// after its first one was cut off.
-func TestAtAgain(t *testing.T) {
+// TestPathWrittenTwice writes the same payload twice, as a claim does that was cut off and is
+// made again.
+func TestPathWrittenTwice(t *testing.T) {
 	for _, names := range [][]string{{"a"}, {"a", "b"}} {
 		path := filepath.Join(t.TempDir(), "new")
 		for range 2 {

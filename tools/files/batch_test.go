@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// holding lists a folder's files with their content; temporary ones show.
+// holding lists a folder's files with their content, temporary ones too.
 func holding(t *testing.T, dir string) string {
 	t.Helper()
 	all, err := os.ReadDir(dir)
@@ -66,8 +66,8 @@ func TestBatch(t *testing.T) {
 		}
 	}
 
-	// What is there stays, and nothing beside it is written; the same is taken
-	// for written.
+	// An existing file stays, and then nothing is written. One with the same content
+	// counts as written.
 	if _, err := save(t, dir, false, "c=three", "a=two"); err == nil || !strings.Contains(err.Error(), "there already") {
 		t.Errorf("over a file: %v", err)
 	}
@@ -85,8 +85,8 @@ func TestBatch(t *testing.T) {
 	}
 }
 
-// TestBatchThatFails leaves nothing behind when a source breaks, the caller goes
-// away, or a name is none.
+// TestBatchThatFails checks that nothing is left when a source fails, the caller has gone, or
+// a name is refused.
 func TestBatchThatFails(t *testing.T) {
 	dir := t.TempDir()
 	broken := errors.New("broken")
@@ -169,7 +169,7 @@ func TestCheckBeforeWriting(t *testing.T) {
 		if err := os.Chmod(in, 0o500); err != nil {
 			t.Fatal(err)
 		}
-		defer os.Chmod(in, 0o700) // or it can't be removed
+		defer os.Chmod(in, 0o700) // so that it can be removed
 		if err := b.Check([]string{"new"}, false); err == nil || !strings.Contains(err.Error(), "permission") {
 			t.Errorf("a folder that can't be written: %v", err)
 		}
@@ -201,7 +201,7 @@ func TestAttacksOnWriting(t *testing.T) {
 		t.Error("a folder was made outside")
 	}
 
-	// A file that is a link, or has a second name, is replaced and not written to.
+	// A link, or a file with a second name, is replaced. Nothing is written through it.
 	secret := filepath.Join(out, "secret")
 	link(t, secret, filepath.Join(in, "link"))
 	if err := os.Link(secret, filepath.Join(in, "hard")); err != nil {
@@ -217,8 +217,8 @@ func TestAttacksOnWriting(t *testing.T) {
 		t.Errorf("outside: %s", got)
 	}
 
-	// A folder that is swapped for a link after it was opened is the one that is
-	// written to, wherever it is now.
+	// A folder is replaced by a link after it was opened: the files go into the folder,
+	// wherever it is now.
 	b, err := r.NewBatch("later", false)
 	if err != nil {
 		t.Fatal(err)
@@ -239,8 +239,8 @@ func TestAttacksOnWriting(t *testing.T) {
 	}
 }
 
-// TestSwappedWhileWriting writes while the folder is swapped for links that lead
-// outside, over and over: nothing is ever written there.
+// TestSwappedWhileWriting writes while the folder is replaced again and again by links that
+// lead outside: nothing is ever written there.
 func TestSwappedWhileWriting(t *testing.T) {
 	top, r := tree(t, "in/sub/")
 	in, out := filepath.Join(top, "in"), filepath.Join(top, "out")
@@ -255,7 +255,7 @@ func TestSwappedWhileWriting(t *testing.T) {
 			default:
 			}
 			if os.Rename(sub, aside) != nil {
-				_ = os.RemoveAll(aside) // it was made anew meanwhile
+				_ = os.RemoveAll(aside) // it was made again meanwhile
 				continue
 			}
 			_ = os.Symlink([]string{"../out", out, ".."}[i%3], sub)
@@ -278,7 +278,7 @@ func TestSwappedWhileWriting(t *testing.T) {
 				written++
 			}
 		}
-		_ = b.Close() // what was staged may be gone with its folder
+		_ = b.Close() // the staged file may be gone with its folder
 	}
 	close(stop)
 	swapping.Wait()

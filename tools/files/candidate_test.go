@@ -30,8 +30,7 @@ func TestTooWide(t *testing.T) {
 	}
 }
 
-// TestCandidate finds the folder that must be allowed, and none where nobody should
-// be asked.
+// TestCandidate finds the folder that must be allowed, and none if nobody should be asked.
 func TestCandidate(t *testing.T) {
 	root, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestGuard tries names that some system takes for one that is guarded: before
-// anything is spent, and again when a file is to be written.
+// TestGuard tries names that some system treats as a guarded one: in Check, and again when a
+// file is to be written.
 func TestGuard(t *testing.T) {
 	_, r := tree(t, "in/server.key")
 	b, err := r.NewBatch(r.Folders[0].Path, true)

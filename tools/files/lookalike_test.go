@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// TestLookalikes finds the one file there is by a name that looks like its own.
+// TestLookalikes finds a file by a name that looks like its own, if there is only one.
 func TestLookalikes(t *testing.T) {
 	const shot = "Screenshot 2026-01-01 at 10.00.00\u202fAM.png"
 	top, r := tree(t, "in/"+shot, "in/cafe\u0301/re\u0301sume\u0301.txt", "in/\u00c5ngstro\u0308m.txt", "in/全角\u3000空白.txt", "in/a\u00a0b/c\u2009d.txt",
@@ -51,10 +51,10 @@ func TestLookalikes(t *testing.T) {
 			t.Errorf("%+q: %+v, %v", path, x, err)
 		}
 	}
-	// Two that look the same are named apart.
+	// The error shows how two of them differ.
 	refusedRead(t, r, "two faced.txt", `"two\u00a0faced.txt"`)
 	refusedRead(t, r, "two faced.txt", `"two\u2003faced.txt"`)
-	// What is hidden stays so by whatever name.
+	// A hidden file stays hidden by every name.
 	refusedRead(t, r, "server.k\u200dey", "--allow-hidden")
 	refusedRead(t, r, ".e\u200dnv", "--allow-hidden")
 	refusedRead(t, r, "\u00a0.env", "--allow-hidden")
@@ -75,8 +75,8 @@ func TestLookalikes(t *testing.T) {
 	}
 }
 
-// TestLookalikeFolder: an allowed folder's own name may be written otherwise, unless
-// that is another folder.
+// TestLookalikeFolder names an allowed folder by a name that looks like its own. That is
+// refused if it is another folder's.
 func TestLookalikeFolder(t *testing.T) {
 	top, _ := tree(t, "Cafe\u0301\u00a01/a.txt", "B\u00a0C/a.txt", "B C/a.txt")
 	r := Rules{Folders: []Folder{folder(t, filepath.Join(top, "Cafe\u0301\u00a01")), folder(t, filepath.Join(top, "B\u00a0C"))}}
@@ -95,7 +95,7 @@ func TestLookalikeFolder(t *testing.T) {
 	}
 }
 
-// TestFoundNames sends what a folder has, whatever it is called.
+// TestFoundNames finds files with odd names in a folder.
 func TestFoundNames(t *testing.T) {
 	top, r := tree(t, "in/src/aux.c", "in/src/con/nul.txt", "in/src/main.c", "in/src/Ünï ço\u0308dé 🎉.md")
 	if deviceOr("") == "" { // Windows has none of these

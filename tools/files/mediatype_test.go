@@ -24,7 +24,7 @@ func TestContentType(t *testing.T) {
 	}
 }
 
-// A machine's own table may take an ending for something else.
+// A machine's own table may have another type for an extension.
 func TestTextIsNoMedia(t *testing.T) {
 	for typ, want := range map[string]bool{
 		"audio/x-mod": true, "video/mp2t": true, "image/x-xpixmap": true,

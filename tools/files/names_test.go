@@ -27,8 +27,8 @@ func TestCheckName(t *testing.T) {
 	}
 }
 
-// TestSaveNames: whatever the API reference allows can be saved, and nothing that
-// leads elsewhere.
+// TestSaveNames accepts every name that the API reference allows, and none that leads
+// elsewhere.
 func TestSaveNames(t *testing.T) {
 	for _, tt := range []struct{ in, want []string }{
 		{[]string{"a.txt", "отчёт.csv"}, []string{"a.txt", "отчёт.csv"}},

@@ -23,8 +23,8 @@ func TestNative(t *testing.T) {
 	}
 }
 
-// TestReadOnWindows reads a file by each way to name it, and not by those that
-// go round the rules.
+// TestReadOnWindows reads a file by each way to name it, and refuses those that would bypass
+// the rules.
 func TestReadOnWindows(t *testing.T) {
 	top, r := tree(t, "in/a.txt", "in/.longer-than-eight/secret.txt", "in/notes of mine.txt")
 	in := filepath.Join(top, "in")
@@ -56,8 +56,8 @@ func TestReadOnWindows(t *testing.T) {
 	}
 }
 
-// TestShortNames goes by the name that MS-DOS would have for a folder: no file
-// is read by it, least of all a hidden one. A volume may have no such names.
+// TestShortNames uses the short name that MS-DOS would have for a folder: no file can be read
+// by it. Some volumes have no such names.
 func TestShortNames(t *testing.T) {
 	top, r := tree(t, "in/.longer-than-eight/secret.txt", "in/a~b/c~1.txt")
 	long, err := windows.UTF16PtrFromString(filepath.Join(top, "in", ".longer-than-eight"))

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestUnlinkableIsCopied names a file that the system does not let have a name.
-// What is in it has cost a retrieval, so it is copied.
+// TestUnlinkableIsCopied commits a file that the system refuses to link: its content is
+// copied.
 func TestUnlinkableIsCopied(t *testing.T) {
 	for _, overwrite := range []bool{false, true} {
 		dir := t.TempDir()

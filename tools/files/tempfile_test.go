@@ -9,15 +9,15 @@ import (
 	"testing"
 )
 
-// TestBatchWithAndWithoutNames writes in every way, with files that have no name
-// before Commit, where there are any, and with those that have a temporary one, and on
-// file systems with and without links. The result is the same.
+// TestBatchWithAndWithoutNames writes in every way: with files without a name before Commit,
+// where the system has them, and with temporary names, on file systems with and without
+// links. The result is the same.
 func TestBatchWithAndWithoutNames(t *testing.T) {
 	for _, lacks := range []struct{ unnamed, links bool }{{}, {unnamed: true}, {links: true}, {unnamed: true, links: true}} {
 		for name, tc := range map[string]struct {
 			there     map[string]string
 			overwrite bool
-			as        string   // of At, with as many files as there are
+			as        string   // of NewBatchAt
 			files     []string // each holds its name
 			want      string   // what is in the folder then
 			wrong     string
@@ -73,7 +73,7 @@ func TestBatchWithAndWithoutNames(t *testing.T) {
 	}
 }
 
-// TestStageThatFails leaves nothing, and neither does a batch that is closed.
+// TestStageThatFails checks that a failed Stage and a closed batch leave nothing.
 func TestStageThatFails(t *testing.T) {
 	for _, noUnnamed := range []bool{false, true} {
 		dir := t.TempDir()
