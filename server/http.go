@@ -166,7 +166,8 @@ func (h *HTTP) Serve(ctx context.Context, l net.Listener) error {
 
 // drain ends a server without cutting a call short that ends in time.
 func (h *HTTP) drain(srv *http.Server, cancel context.CancelFunc) {
-	h.log.Info("shutting down", "running_calls", h.http.Running())
+	calls, _, _ := h.http.State()
+	h.log.Info("shutting down", "running_calls", calls)
 	closed := make(chan error, 1)
 	last, end := context.WithTimeout(context.Background(), h.http.Limits().Drain+2*time.Second)
 	defer end()
@@ -192,7 +193,7 @@ const maxHeaderBytes = 32 << 10
 
 func (h *HTTP) serveHealth(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
-	if h.http.IsDraining() {
+	if _, _, draining := h.http.State(); draining {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		_, _ = w.Write([]byte(`{"status":"draining"}` + "\n"))
 		return

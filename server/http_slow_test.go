@@ -160,8 +160,8 @@ func TestHTTPLong(t *testing.T) {
 	s.hc = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}}
 	id := s.session(t)
 	resp := s.open(t.Context(), t, http.MethodGet, "/mcp", id, "")
-	if resp.StatusCode != http.StatusOK {
-		t.Fatal(resp.Status)
+	if resp.StatusCode != http.StatusOK || resp.ProtoMajor != 2 {
+		t.Fatal(resp.Proto, resp.Status)
 	}
 	lost := make(chan error, 1)
 	go func() {
@@ -225,7 +225,7 @@ func TestHTTPHeldBytes(t *testing.T) {
 		return conn
 	}
 	begin("alice")
-	until(t, func() bool { return s.h.http.HeldBytes() > size })
+	until(t, func() bool { _, held, _ := s.h.http.State(); return held > size })
 	status := func(conn net.Conn) int {
 		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 		if err != nil {

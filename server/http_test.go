@@ -227,7 +227,7 @@ func TestHTTPDrain(t *testing.T) {
 	await(t, w.began, "the first call")
 	await(t, w.began, "the second call")
 	s.stop()
-	for !s.h.http.IsDraining() {
+	for draining := false; !draining; _, _, draining = s.h.http.State() {
 		time.Sleep(time.Millisecond)
 	}
 	rec := &recorder{header: http.Header{}}
@@ -344,6 +344,12 @@ func TestHTTPClientGone(t *testing.T) {
 		})
 	}
 	s.end(t) // it would wait for calls that are still counted
+}
+
+// running is how many calls run.
+func (s *host) running() int {
+	calls, _, _ := s.h.http.State()
+	return calls
 }
 
 func (s *host) post2(t *testing.T, session, body string) {

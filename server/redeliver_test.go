@@ -50,7 +50,7 @@ func TestClaimWhoseAnswerIsLost(t *testing.T) {
 			breakOff(ctx)
 			s.burned(t, sent.ID)
 			cancel()
-			for s.h.http.Running() > 0 { // the server has noticed
+			for s.running() > 0 { // the server has noticed
 				time.Sleep(time.Millisecond)
 			}
 		})
@@ -69,7 +69,7 @@ func TestClaimWhoseAnswerIsLost(t *testing.T) {
 	}
 	// Its caller has gone on, so it is gone for that one too.
 	s.ask(t, http.MethodPost, "/mcp", session, callOf(1, "list", `{}`))
-	for s.h.http.Running() > 0 {
+	for s.running() > 0 {
 		time.Sleep(time.Millisecond)
 	}
 	if err := s.onlyCaller(t).client.Close(); err != nil { // waits for the grace to be ended

@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// window is how much of a body must come before more time is given.
+// window is how many bytes of a body must come before its deadline moves on.
 const window = 256 << 10
 
-// readBody reads a request's body whole, within the limits on its size and on
-// how long it may stand still. The bytes count as the caller's load until release.
+// readBody reads the whole body of a request, within the limits of size and time.
+// The bytes count as the caller's until release is called.
 func (e *Endpoint) readBody(w http.ResponseWriter, r *http.Request) (body []byte, release func(), p *Refusal) {
 	limits, load := &e.http.limits, &e.http.load
 	limit := limits.MaxBody
@@ -24,18 +24,18 @@ func (e *Endpoint) readBody(w http.ResponseWriter, r *http.Request) (body []byte
 	free := func() { load.release(&e.use, reserved) }
 	defer func() {
 		if p != nil {
-			free() // and the deadline stays, for what net/http reads on
+			free() // the deadline stays: net/http may read on
 			return
 		}
 		_ = rc.SetReadDeadline(time.Time{})
 		_ = rc.SetWriteDeadline(time.Now().Add(limits.StallTimeout))
 	}()
 	_ = rc.SetWriteDeadline(time.Time{}) // HTTP/2 would reset the stream while it is read
-	size := min(limit, window)           // the client's word is not worth more memory than that
+	size := min(limit, window)           // Content-Length alone is worth no more memory
 	if r.ContentLength >= 0 {
 		size = min(int(r.ContentLength), size)
 	}
-	body = make([]byte, 0, size+1) // one more, to see the end without growing
+	body = make([]byte, 0, size+1) // one byte more, to see the end without growing
 	extended := 0
 	_ = rc.SetReadDeadline(time.Now().Add(limits.StallTimeout))
 	for {
@@ -65,7 +65,7 @@ func (e *Endpoint) readBody(w http.ResponseWriter, r *http.Request) (body []byte
 	}
 }
 
-// grow makes room: twice as much, but no more than can come.
+// grow doubles the room, up to what can come.
 func grow(body []byte, limit int, length int64) []byte {
 	to := 2 * cap(body)
 	if length >= 0 {

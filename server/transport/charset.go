@@ -9,22 +9,22 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 )
 
-// utf8Mark is the byte order mark that some hosts on Windows write before their
+// utf8Mark is the byte order mark. Some hosts on Windows write it before their
 // first message.
 var utf8Mark = []byte("\xef\xbb\xbf")
 
-// withoutMark gives a message without a byte order mark before it.
+// withoutMark gives a message without the byte order mark at its start.
 func withoutMark(line []byte) []byte { return bytes.TrimPrefix(line, utf8Mark) }
 
-// isUTF16 reports whether a message is UTF-16 or UTF-32. JSON in UTF-8 holds no
-// zero byte.
+// isUTF16 reports whether a message is UTF-16 or UTF-32. JSON in UTF-8 has no zero
+// bytes.
 func isUTF16(line []byte) bool {
 	head := line[:min(len(line), 8)]
 	return bytes.HasPrefix(head, []byte("\xff\xfe")) || bytes.HasPrefix(head, []byte("\xfe\xff")) || bytes.IndexByte(head, 0) >= 0
 }
 
-// faultOfUTF16 is the answer to a message in UTF-16. Its id is found by leaving
-// out the zero bytes, which is enough for ASCII.
+// faultOfUTF16 gives the answer to a message in UTF-16. Without the zero bytes the
+// id can be read if it is ASCII.
 func faultOfUTF16(line []byte) *Error {
 	head := bytes.TrimPrefix(bytes.TrimPrefix(start(line), []byte("\xff\xfe")), []byte("\xfe\xff"))
 	return &Error{
@@ -35,7 +35,7 @@ func faultOfUTF16(line []byte) *Error {
 }
 
 // headID gives the id of a message that can't be read to its end, nil if the id
-// is not among what can be read.
+// comes too late.
 func headID(head []byte) (id jsontext.Value) {
 	headMembers(head, func(name string, v jsontext.Value) bool {
 		if name == "id" {
@@ -46,12 +46,12 @@ func headID(head []byte) (id jsontext.Value) {
 	return id
 }
 
-// faultOfText is the answer to a request that is JSON, but for a text in it that
-// is no Unicode. It says where the text is, and never what is in it.
+// faultOfText gives the answer to a request with a text that is not valid Unicode.
+// It says where the text is, and repeats nothing of it.
 func faultOfText(line []byte, err *jsontext.SyntacticError) *Error {
 	at := ""
 	for i, name := range strings.Split(strings.TrimPrefix(string(err.JSONPointer), "/"), "/") {
-		if i == 3 { // what is deeper is content
+		if i == 3 { // deeper names are content
 			break
 		}
 		if i > 0 {

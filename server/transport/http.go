@@ -11,12 +11,12 @@ import (
 type HTTPConfig struct {
 	Limits  Limits
 	Log     *slog.Logger
-	Refused func(reason string)            // is told of each refusal; nil: nobody is
-	Streams func(transport string, by int) // is told of streams that begin (1) and end (-1); nil: nobody is
+	Refused func(reason string)            // called for each refusal; may be nil
+	Streams func(transport string, by int) // called when a stream begins (1) and ends (-1); may be nil
 }
 
-// HTTP is what the HTTP transports of all callers share: limits, what runs, and
-// the end. Each caller has an Endpoint.
+// HTTP is what the HTTP transports of all callers share: the limits, the count of
+// what runs, and the end. Each caller has an Endpoint.
 type HTTP struct {
 	cfg    HTTPConfig
 	limits Limits
@@ -49,21 +49,16 @@ func NewHTTP(cfg HTTPConfig) *HTTP {
 // Limits gives the limits, none of them zero.
 func (h *HTTP) Limits() Limits { return h.limits }
 
-// Running is how many calls run.
-func (h *HTTP) Running() int { return h.load.running() }
+// State gives how many calls run, how many bytes of requests are held, and whether
+// Drain has been called.
+func (h *HTTP) State() (calls int, bytes int64, draining bool) { return h.load.state() }
 
-// IsDraining reports whether Drain has been called.
-func (h *HTTP) IsDraining() bool { return h.load.isClosed() }
-
-// HeldBytes is how many bytes of requests are held.
-func (h *HTTP) HeldBytes() int64 { return h.load.held() }
-
-// Quiet reports, once, that nothing runs or has begun since it was last called,
-// after something had.
+// Quiet reports that no call runs and that nothing has begun since it was last
+// called. It reports that once for each pause.
 func (h *HTTP) Quiet() bool { return h.load.quiet() }
 
-// cancelled is the time for calls that Drain has cancelled to say so.
-const cancelled = time.Second
+// cancelGrace is the time for calls that Drain has cancelled to answer.
+const cancelGrace = time.Second
 
 // Drain begins no more calls and waits for those that run, for as long as the
 // limits say. Then it cancels the rest, and ends all sessions and streams.
@@ -73,7 +68,7 @@ func (h *HTTP) Drain() {
 	if !h.load.close(grace) {
 		h.cfg.Log.Warn("calls are cancelled: they did not end in time", "drain", h.limits.Drain)
 		h.stopCalls()
-		last, stop := context.WithTimeout(context.Background(), cancelled)
+		last, stop := context.WithTimeout(context.Background(), cancelGrace)
 		defer stop()
 		h.load.close(last)
 	}

@@ -68,15 +68,14 @@ type load struct {
 	calls  int
 	bytes  int64
 	closed bool          // no call begins any more
-	begun  int           // calls and streams so far
-	looked int           // begun, when quiet last looked
-	freed  int           // begun, when quiet last said so
 	idle   chan struct{} // closed when no call runs any more; nil: nobody waits
 
+	begun int // calls and streams so far
+	seen  int // begun, when quiet was last called
+	freed int // begun, when quiet last reported true
 }
 
-// admit lets a call of a caller begin. The function it gives ends the call, and
-// may be called again in vain.
+// admit lets a call of a caller begin, which end ends.
 func (l *load) admit(u *use) (end func(), p *Refusal) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -91,7 +90,7 @@ func (l *load) admit(u *use) (end func(), p *Refusal) {
 	u.calls++
 	l.calls++
 	l.begun++
-	return sync.OnceFunc(func() {
+	return func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		u.calls--
@@ -99,7 +98,7 @@ func (l *load) admit(u *use) (end func(), p *Refusal) {
 			close(l.idle)
 			l.idle = nil
 		}
-	}), nil
+	}, nil
 }
 
 // streamOpened notes that a stream has begun, for quiet.
@@ -109,21 +108,21 @@ func (l *load) streamOpened() {
 	l.begun++
 }
 
-// quiet reports, once, that nothing runs or has begun since it was last asked,
-// after something had.
+// quiet reports that no call runs and that nothing has begun since it was last
+// called. It reports that once for each pause.
 func (l *load) quiet() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	quiet := l.calls == 0 && l.looked == l.begun && l.freed != l.begun
-	if l.looked = l.begun; quiet {
+	quiet := l.calls == 0 && l.seen == l.begun && l.freed != l.begun
+	if l.seen = l.begun; quiet {
 		l.freed = l.begun
 	}
 	return quiet
 }
 
-// reserve makes room for bytes of a caller's request, which release gives back.
-// One caller gets half of the room, or who sends large requests slowly would
-// keep all others out.
+// reserve takes room for bytes of a caller's request, which release gives back.
+// One caller gets half of the room at most, so that large requests that come
+// slowly don't keep the others out.
 func (l *load) reserve(u *use, n int) *Refusal {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -145,45 +144,37 @@ func (l *load) release(u *use, n int) {
 	l.bytes -= int64(n)
 }
 
-// held is how many bytes of requests are held.
-func (l *load) held() int64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.bytes
-}
-
 // Draining is the refusal of a server that has been told to stop.
 func Draining() *Refusal {
 	return Busy(http.StatusServiceUnavailable, "draining", "The server is shutting down; try again in a moment")
 }
 
-// running is how many calls run.
-func (l *load) running() int {
+// state gives how many calls run, how many bytes of requests are held, and whether
+// close has been called.
+func (l *load) state() (calls int, bytes int64, closed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.calls
+	return l.calls, l.bytes, l.closed
 }
 
-// isClosed reports whether close has been called.
 func (l *load) isClosed() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.closed
+	_, _, closed := l.state()
+	return closed
 }
 
-// close lets no call begin any more, and waits until none runs. It reports false if ctx ends first.
+// close lets no call begin any more, and waits until none runs. It reports false
+// if ctx ends first.
 func (l *load) close(ctx context.Context) bool {
 	l.mu.Lock()
 	l.closed = true
-	if l.calls == 0 {
-		l.mu.Unlock()
-		return true
-	}
-	if l.idle == nil {
+	if l.calls > 0 && l.idle == nil {
 		l.idle = make(chan struct{})
 	}
 	idle := l.idle
 	l.mu.Unlock()
+	if idle == nil {
+		return true
+	}
 	select {
 	case <-idle:
 		return true

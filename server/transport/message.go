@@ -13,16 +13,16 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 )
 
-// Limits of what is echoed to the client or kept for the time of a request.
+// Limits of what an answer repeats, or is kept for the time of a request.
 const (
 	maxID     = 1024 // bytes of an id
 	maxMethod = 256  // bytes of a method's or tool's name
 )
 
-// message is one JSON-RPC message, taken apart in a single pass. Its values are
-// parts of the line it came in.
+// message is one JSON-RPC message, read in a single pass. Its values are parts of
+// the bytes that it came in.
 type message struct {
-	line     []byte
+	line     []byte // all of it
 	jsonrpc  jsontext.Value
 	id       jsontext.Value // as it came, to be echoed exactly; nil: none
 	method   jsontext.Value
@@ -34,8 +34,8 @@ type message struct {
 	object params // of params, if it is an object
 }
 
-// params is a params object's members. Only the arguments can be long in
-// practice, and nothing but the tool that they are for needs to read them.
+// params are the members of a params object. In practice only the arguments of a
+// tool call are long, and only the tool reads them.
 type params struct {
 	arguments jsontext.Value // as it came; nil: none
 	meta      jsontext.Value
@@ -61,20 +61,20 @@ func invalidParams(id jsontext.Value, format string, args ...any) *Error {
 
 var errNotObject = errors.New("not an object")
 
-// parse takes a line apart. The error it gives is the answer to the line.
+// parse reads a message. An error is the answer to it.
 func parse(line []byte) (*message, *Error) {
 	line = withoutMark(line)
 	if isUTF16(line) {
 		return nil, faultOfUTF16(line)
 	}
-	// Repeated names are looked for where they matter, and left to the tool
-	// inside its arguments.
+	// Repeated names matter in the message and its params. Inside the arguments the
+	// tool decides.
 	m := message{line: line}
 	err := jsonv2.Unmarshal(line, &m, jsontext.AllowDuplicateNames(true))
 	var syntax *jsontext.SyntacticError
 	switch {
 	case errors.As(err, &syntax):
-		// JSON but for a text that is no Unicode still says whose request it is.
+		// If only a text is no valid Unicode, the id can be read all the same.
 		m = message{line: line}
 		if jsonv2.Unmarshal(line, &m, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) == nil {
 			return m.accept(faultOfText(line, syntax))
@@ -124,8 +124,8 @@ func (m *message) readParams(dec *jsontext.Decoder) error {
 			*into = v
 			return nil
 		}
-		// encoding/json, which mcp-go reads the rest with, ignores case: a second
-		// spelling must not get past what is checked here.
+		// mcp-go reads the rest with encoding/json, which ignores case. A second
+		// spelling must not get past these checks.
 		for k := range known {
 			if strings.EqualFold(name, k) {
 				return nil
@@ -171,8 +171,8 @@ func members(dec *jsontext.Decoder, f func(name string) error) error {
 	return err
 }
 
-// takeArguments takes the arguments of a tool call out of the message; what
-// stays is small. An absent value counts as an empty object.
+// takeArguments takes the arguments of a tool call out of the message. The rest is
+// small. Without arguments it gives an empty object.
 func (m *message) takeArguments() jsontext.Value {
 	args := m.object.arguments
 	m.object.arguments = nil
@@ -182,7 +182,7 @@ func (m *message) takeArguments() jsontext.Value {
 	return args
 }
 
-// encode writes the message for mcp-go, in one spelling.
+// encode writes the message for mcp-go, in its usual form.
 func (m *message) encode() []byte {
 	b := append([]byte(nil), `{"jsonrpc":"2.0"`...)
 	if m.id != nil {
@@ -205,7 +205,7 @@ func (m *message) encode() []byte {
 		add(`"name":`, m.object.tool)
 		add(`"arguments":`, m.object.arguments)
 		if m.object.meta != nil {
-			add(`"_meta":`, cleanMeta(m.object.meta))
+			add(`"_meta":`, readableMeta(m.object.meta))
 		}
 		add(`"requestId":`, m.object.requestID)
 		for _, o := range m.object.others {
@@ -218,8 +218,8 @@ func (m *message) encode() []byte {
 	return append(b, '}')
 }
 
-// modern reports whether the request belongs to a protocol version without an
-// initialize handshake (2026-07-28 or later), which it says in its _meta.
+// modern reports whether the _meta of a request names a protocol version without
+// an initialize handshake (2026-07-28 or later).
 func (m *message) modern() bool {
 	v := m.metaMember(mcp.MetaKeyProtocolVersion)
 	return v.Kind() == '"' && mcp.IsModernProtocol(unquote(v))
@@ -251,7 +251,7 @@ func (m *message) naming() json.RawMessage {
 	return b
 }
 
-// unquote gives a valid JSON string's text.
+// unquote gives the text of a JSON string, "" if it is not valid.
 func unquote(v jsontext.Value) string {
 	b, err := jsontext.AppendUnquote(nil, []byte(v))
 	if err != nil {
@@ -260,8 +260,8 @@ func unquote(v jsontext.Value) string {
 	return string(b)
 }
 
-// findID looks for the id of a message that was too long to keep, in its first
-// and last bytes: some hosts write it before the params, some after.
+// findID finds the id of a message that is too long, in its first and last bytes:
+// some hosts write the id before the params, some after.
 func findID(head, tail []byte) jsontext.Value {
 	var id jsontext.Value
 	found := false
@@ -292,8 +292,8 @@ func findID(head, tail []byte) jsontext.Value {
 	return usableID(bytes.TrimSpace(rest))
 }
 
-// headMembers gives the members of an object that are whole in its first bytes,
-// until f wants no more.
+// headMembers calls f for the members that are complete in the first bytes of an
+// object, until f returns false.
 func headMembers(head []byte, f func(name string, v jsontext.Value) (more bool)) {
 	dec := jsontext.NewDecoder(bytes.NewReader(head), jsontext.AllowDuplicateNames(true))
 	if tok, err := dec.ReadToken(); err != nil || tok.Kind() != '{' {
@@ -319,7 +319,7 @@ func usableID(v jsontext.Value) jsontext.Value {
 	return v.Clone()
 }
 
-// describeBytes writes a size for people.
+// describeBytes gives a size as people write it.
 func describeBytes(n int) string {
 	if n >= 1<<20 && n%(1<<20) == 0 {
 		return strconv.Itoa(n>>20) + " MiB"

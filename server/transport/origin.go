@@ -53,7 +53,7 @@ func NewWebGuard(publicURL string, hosts, origins, headers []string) (*WebGuard,
 	return g, nil
 }
 
-// hostname is the name in a Host header, in lower case.
+// hostname gives the name in a Host header, in lower case.
 func hostname(host string) string {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
@@ -69,7 +69,7 @@ func (g *WebGuard) PublicURL() string { return g.public }
 func (g *WebGuard) Check(r *http.Request) *Refusal {
 	if !g.knows(r) {
 		return Refuse(http.StatusForbidden, "host",
-			"Forbidden: the Host header names no host of this server; it can be told of one with --allow-host")
+			"Forbidden: the Host header names no host of this server; --allow-host adds one")
 	}
 	origins := r.Header.Values("Origin")
 	switch {
@@ -88,9 +88,9 @@ func (g *WebGuard) Check(r *http.Request) *Refusal {
 		"Forbidden: web pages of this origin may not call; they can be allowed with --cors-origin")
 }
 
-// knows reports whether the Host header names this server. At a loopback
-// address that is a loopback name; elsewhere an address will do as well, since
-// a page that has rebound a name is known by its name.
+// knows reports whether the Host header names this server. At a loopback address
+// only names of loopback do. Elsewhere any address does: a page that has pointed a
+// name of its own here sends that name.
 func (g *WebGuard) knows(r *http.Request) bool {
 	name := hostname(r.Host)
 	if name == "localhost" || g.hosts[name] {
@@ -124,7 +124,7 @@ func sameOrigin(text string, r *http.Request) bool {
 	return false
 }
 
-// Headers of cross-origin calls from the pages that may make them.
+// Headers for the pages that may call across origins.
 const (
 	corsMethods = "GET, POST, DELETE"
 	corsHeaders = "Accept, Authorization, Content-Type, Last-Event-ID, Mcp-Method, Mcp-Name, Mcp-Protocol-Version, " +
@@ -132,8 +132,8 @@ const (
 	corsExposed = "Mcp-Session-Id, Retry-After, WWW-Authenticate"
 )
 
-// CORS adds what a browser needs to let a page of a named origin call. It
-// reports whether that was the whole of the request.
+// CORS adds the headers with which a browser lets pages of the allowed origins
+// call. It reports whether the request was only a question about that.
 func (g *WebGuard) CORS(w http.ResponseWriter, r *http.Request) (done bool) {
 	preflight := r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != ""
 	if origin := r.Header.Get("Origin"); g.origins[origin] {

@@ -18,12 +18,12 @@ const (
 	keptChunks = 5       // 64 KiB, doubled up to 1 MiB: 1,984 KiB in all
 )
 
-// large is from how many bytes on a message is worth a collection of its own:
-// left to itself, the collector lets the heap grow to twice what is in use, which
-// for a payload of 10 MiB is several copies of it.
+// large is the size in bytes from which a message is worth a garbage collection of
+// its own. Without it the heap grows to twice what is in use, which means several
+// copies of a payload of 10 MiB.
 const large = 4 << 20
 
-// input is what the reader found: a line, or the ends of one that is too long.
+// input is a line, or the ends of a line that is too long.
 type input struct {
 	line       []byte
 	tooLong    bool
@@ -34,10 +34,10 @@ type input struct {
 type reading struct {
 	inputs chan input    // closed at the end
 	ended  chan struct{} // closed after it
-	err    error         // why it ended; to be read after that
+	err    error         // why it ended; valid once ended is closed
 }
 
-// startReader reads lines until r or ctx ends. It reads one ahead.
+// startReader reads lines until r or ctx ends. It reads one line ahead.
 func startReader(ctx context.Context, r io.Reader, max int) *reading {
 	rd := &reading{inputs: make(chan input), ended: make(chan struct{})}
 	go func() {
@@ -60,8 +60,8 @@ func startReader(ctx context.Context, r io.Reader, max int) *reading {
 	return rd
 }
 
-// lineReader reads lines of at most max bytes. What is longer is read to its
-// end and dropped, so that the line after it can be served.
+// lineReader reads lines of at most max bytes. It reads a longer line to its end and
+// drops it, so that the next one can be served.
 type lineReader struct {
 	r      *bufio.Reader
 	max    int
@@ -72,12 +72,12 @@ func newLineReader(r io.Reader, max int) *lineReader {
 	return &lineReader{r: bufio.NewReaderSize(r, readBuffer), max: max}
 }
 
-// next gives the next line, without its end. The line is the caller's to keep.
-// A last line without an end counts as one.
+// next gives the next line without its end. The caller may keep it. A last line
+// needs no end.
 //
-// A long line is gathered in chunks, of which the first are used again, and then
-// copied into a slice of its own size: growing one slice would leave more than
-// twice as much behind for the collector.
+// A long line is read into chunks and then copied into one slice of its size. The
+// first chunks are used again. A slice that grows would leave garbage of more than
+// twice the size.
 func (l *lineReader) next() (input, error) {
 	part, err := l.r.ReadSlice('\n')
 	if err == nil || err == io.EOF && len(part) > 0 {
@@ -103,19 +103,19 @@ func (l *lineReader) next() (input, error) {
 	}
 	line := bytes.Join(g.chunks, nil)
 	if len(g.chunks) > keptChunks {
-		g.chunks = slices.Clone(g.chunks[:keptChunks]) // lets go of the others
+		g.chunks = slices.Clone(g.chunks[:keptChunks]) // the others are garbage now
 	}
 	if len(g.chunks) > len(l.chunks) {
 		l.chunks = g.chunks
 	}
 	if len(line) >= large {
 		g.chunks = nil
-		runtime.GC() // or the request would run beside them
+		runtime.GC() // of the chunks, before the request runs
 	}
 	return input{line: bytes.TrimSuffix(line, []byte("\n"))}, nil
 }
 
-// gatherer gathers a long line.
+// gatherer collects the parts of a long line.
 type gatherer struct {
 	chunks, kept [][]byte
 	size         int

@@ -42,9 +42,12 @@ type Session struct {
 	used         time.Time
 }
 
-// maxNotifications is how many notifications may wait for the goroutine that
-// forwards them. mcp-go drops the others.
-const maxNotifications = 100
+// How many notifications may wait for the goroutine that takes them. mcp-go drops
+// the others.
+const (
+	maxNotifications = 100 // of a call
+	maxBroadcasts    = 16  // of a session, which is to take little memory while it is quiet
+)
 
 // newSession makes a session that ends with a context at the latest.
 func newSession(life context.Context, cfg Config, id, transport string) *Session {
@@ -140,7 +143,7 @@ func (s *Session) openStream(most int) (broadcasts <-chan mcp.JSONRPCNotificatio
 	}
 	s.streams++
 	if s.broadcasts == nil {
-		s.broadcasts = make(chan mcp.JSONRPCNotification, maxNotifications)
+		s.broadcasts = make(chan mcp.JSONRPCNotification, maxBroadcasts)
 	}
 	return s.broadcasts, true
 }

@@ -42,7 +42,7 @@ func (dispatcher) Subscriptions(*Call) []string                           { retu
 func (dispatcher) Acknowledged(*Call)                                     {}
 
 func testConfig(tools ...mcpserver.ServerTool) StdioConfig {
-	m := mcpserver.NewMCPServer("test", "1", mcpserver.WithLogging(), mcpserver.WithToolCapabilities(false))
+	m := mcpserver.NewMCPServer("test", "1", mcpserver.WithLogging(), mcpserver.WithToolCapabilities(true))
 	m.AddTools(tools...)
 	return StdioConfig{
 		Config: Config{MCP: m, Handler: dispatcher{}}, SessionID: "test", MaxMessage: 1 << 20,

@@ -9,9 +9,9 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 )
 
-// accept checks a message; text is what is wrong with its texts, if anything. A
-// notification is never answered, whatever is wrong with it: what can't be read
-// counts as missing.
+// accept validates a message. text is the error of an invalid text in it, nil if
+// there is none. A notification gets no answer, so it is never refused: a member
+// that can't be read counts as missing.
 func (m *message) accept(text *Error) (*message, *Error) {
 	notification := m.isNotification()
 	if notification {
@@ -26,13 +26,13 @@ func (m *message) accept(text *Error) (*message, *Error) {
 		fault = text
 		fault.id = m.id
 	case fault == nil && m.name == string(mcp.MethodInitialize):
-		m.cleanHello()
+		m.readableInitialize()
 	}
 	return m, fault
 }
 
-// isNotification reports whether a message is one. Some clients write a null id
-// in it.
+// isNotification reports whether a message is a notification. Some clients write
+// an id of null in it.
 func (m *message) isNotification() bool {
 	if m.method.Kind() != '"' {
 		return false
@@ -40,7 +40,7 @@ func (m *message) isNotification() bool {
 	return m.id == nil || m.id.Kind() == 'n' && strings.HasPrefix(unquote(m.method), "notifications/")
 }
 
-// cleanNotification leaves in a notification what somebody reads.
+// cleanNotification removes from a notification what nobody reads.
 func (m *message) cleanNotification() {
 	if len(m.method) > maxMethod || !m.method.IsValid() {
 		m.method = jsontext.Value(`"notifications/unknown"`)
@@ -53,7 +53,7 @@ func (m *message) cleanNotification() {
 	}
 }
 
-// check refuses what is JSON but not JSON-RPC.
+// check refuses JSON that is not JSON-RPC.
 func (m *message) check() *Error {
 	if m.id != nil {
 		if !utf8.Valid(m.id) {
@@ -99,8 +99,8 @@ func (m *message) check() *Error {
 	return nil
 }
 
-// absent reports whether a value stands for none where an object belongs: null,
-// "", or the empty list that PHP makes of an empty object.
+// absent reports whether a value in the place of an object means that there is
+// none: null, "", or the empty list that PHP writes for an empty object.
 func absent(v jsontext.Value) bool {
 	switch v.Kind() {
 	case 'n':
@@ -119,7 +119,7 @@ func (m *message) checkCall() *Error {
 		return invalidParams(m.id, `Invalid params: "name" must be the name of a tool`)
 	}
 	a := m.object.arguments
-	if a.Kind() == '"' { // some hosts send them as a text
+	if a.Kind() == '"' { // some hosts send them as a string
 		a = jsontext.Value(strings.TrimSpace(unquote(a)))
 		if len(a) > 0 && !a.IsValid(jsontext.AllowDuplicateNames(true)) {
 			return invalidParams(m.id, `Invalid params: "arguments" is a text that is no JSON object`)
