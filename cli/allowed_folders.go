@@ -22,7 +22,7 @@ func (a *app) allowFolders(rules *files.Rules, dirs []string) error {
 		if dir == "" || strings.HasPrefix(dir, "${") && strings.HasSuffix(dir, "}") {
 			continue // a setting of the host's that was left blank
 		}
-		path, err := files.Spelled(dir)
+		path, err := files.ParsePath(dir)
 		if err == nil {
 			path, err = filepath.Abs(path)
 		}

@@ -8,7 +8,7 @@ import (
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
-	"kubbi-mcp/tools"
+	"kubbi-mcp/tools/claims"
 	"kubbi-mcp/tools/files"
 )
 
@@ -34,18 +34,18 @@ func (c *claimCmd) Run(a *app) error {
 		if err != nil {
 			return usage(err)
 		}
-		saver := tools.NewSaver(b.client, tools.NewState(dir), "", a.log)
+		claimer := claims.New(b.client, claims.NewState(dir), "", a.log)
 		url := strings.Join(c.URL, " ")
 		if c.Output != "" && c.Output != stdoutName {
-			return c.save(a, saver, url)
+			return c.save(a, claimer, url)
 		}
-		return c.print(a, saver, url)
+		return c.print(a, claimer, url)
 	})
 }
 
 // print claims and writes the content to stdout.
-func (c *claimCmd) print(a *app, saver *tools.Saver, url string) error {
-	got, err := saver.Pass(a.ctx, url, func(seen *kubbi.Inspected) error { return c.fitsStdout(a, seen) },
+func (c *claimCmd) print(a *app, claimer *claims.Claimer, url string) error {
+	got, err := claimer.Pass(a.ctx, claims.Request{URL: url, Repeat: claims.RepeatAny}, func(seen *kubbi.Inspected) error { return c.fitsStdout(a, seen) },
 		func(got *kubbi.Claimed) error { return c.pass(a, got) })
 	if err != nil {
 		return claimFailed(err)
@@ -90,7 +90,7 @@ func (c *claimCmd) pass(a *app, got *kubbi.Claimed) error {
 
 // claimFailed adds to the error of a claim what can be claimed now.
 func claimFailed(err error) error {
-	_, counted := errors.AsType[*tools.Unsaved](err)
+	_, counted := errors.AsType[*claims.Unsaved](err)
 	if _, refused := errors.AsType[files.Refusal](err); refused && !counted {
 		return usagef("claim: %w; nothing was claimed", err)
 	}

@@ -4,7 +4,7 @@ import (
 	"strings"
 
 	"kubbi-mcp/kubbi/api"
-	"kubbi-mcp/tools"
+	"kubbi-mcp/tools/claims"
 	"kubbi-mcp/tools/files"
 )
 
@@ -26,12 +26,12 @@ type savedAnswer struct {
 	Expires  api.Time `json:"expires_at"`
 }
 
-// save claims into a file or a folder, as files.At says. It finds files that are there
+// save claims into a file or a folder, as files.NewBatchAt says. It finds files that are there
 // already, and paths that can't be written, before a retrieval is spent.
-func (c *claimCmd) save(a *app, saver *tools.Saver, url string) error {
+func (c *claimCmd) save(a *app, claimer *claims.Claimer, url string) error {
 	bar := a.startBar("received")
-	got, written, err := saver.Save(tools.WithProgress(a.ctx, bar.progress), url, func() (*files.Batch, error) {
-		b, err := files.At(c.Output, c.Overwrite)
+	got, written, err := claimer.Save(a.ctx, claims.Request{URL: url, Repeat: claims.RepeatAny, Progress: bar.progress}, func() (*files.Batch, error) {
+		b, err := files.NewBatchAt(c.Output, c.Overwrite)
 		if err == nil && !a.cfg.AllowHidden {
 			b.Guard("Give --allow-hidden to write it, or, if it is one file, -o with a path for it")
 		}

@@ -34,7 +34,7 @@ func (a *app) dataDir() (string, error) {
 // absolute gives the absolute path of a setting, which is a path or a file URI. No
 // shell has expanded its "~", and a host chooses the working directory of its servers.
 func absolute(path string) (string, error) {
-	path, err := files.Spelled(path)
+	path, err := files.ParsePath(path)
 	if err != nil {
 		return "", err
 	}

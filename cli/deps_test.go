@@ -11,10 +11,13 @@ import (
 // of internal/, which anything may: design.md, "Folders". Tests are free.
 var imports = map[string][]string{
 	".":                    {"cli"},
-	"cli":                  {"kubbi", "kubbi/api", "relay", "relay/local", "relay/service", "relay/store", "relay/store/postgres", "relay/store/sqlite", "relay/webhook", "server", "tools", "tools/files"},
-	"server":               {"server/transport", "tools", "tools/files", "kubbi", "kubbi/api", "schemas"},
+	"cli":                  {"kubbi", "kubbi/api", "relay", "relay/local", "relay/service", "relay/store", "relay/store/postgres", "relay/store/sqlite", "relay/webhook", "server", "tools", "tools/claims", "tools/consent", "tools/files"},
+	"server":               {"server/transport", "tools", "tools/claims", "tools/consent", "tools/files", "kubbi", "kubbi/api", "schemas"},
 	"server/transport":     {},
-	"tools":                {"tools/files", "kubbi", "kubbi/api", "schemas"},
+	"tools":                {"tools/args", "tools/claims", "tools/consent", "tools/files", "kubbi", "kubbi/api"},
+	"tools/args":           {"tools/files", "kubbi/api", "schemas"},
+	"tools/claims":         {"tools/files", "kubbi", "kubbi/api"},
+	"tools/consent":        {"tools/files"},
 	"tools/files":          {"kubbi/api"},
 	"schemas":              {},
 	"kubbi":                {"kubbi/api"},

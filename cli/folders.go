@@ -5,7 +5,7 @@ import (
 	"path/filepath"
 
 	"kubbi-mcp/kubbi/api"
-	"kubbi-mcp/tools"
+	"kubbi-mcp/tools/consent"
 )
 
 // foldersCmd is `kubbi-mcp folders`.
@@ -14,12 +14,12 @@ type foldersCmd struct {
 	Revoke foldersRevokeCmd `cmd:"" help:"Take back what was allowed. Servers that are running heed it at their next call."`
 }
 
-func (a *app) consents() (*tools.Consents, error) {
+func (a *app) consents() (*consent.Store, error) {
 	data, err := a.dataDir()
 	if err != nil {
 		return nil, usage(err)
 	}
-	return tools.NewConsents(data), nil
+	return consent.NewStore(data), nil
 }
 
 // foldersListCmd is `kubbi-mcp folders list`.
@@ -39,7 +39,7 @@ func (c *foldersListCmd) Run(a *app) error {
 	}
 	if c.JSON {
 		if all == nil {
-			all = []tools.Consent{}
+			all = []consent.Consent{}
 		}
 		return a.printJSON(map[string]any{"folders": all})
 	}
@@ -68,7 +68,7 @@ func (c *foldersRevokeCmd) Run(a *app) error {
 	if (c.Folder == "") == (!c.All && c.Project == "") {
 		return usagef("name a folder as kubbi-mcp folders list shows it, or give --project or --all")
 	}
-	if c.For != "" && c.For != string(tools.Read) && c.For != string(tools.Write) {
+	if c.For != "" && c.For != string(consent.Read) && c.For != string(consent.Write) {
 		return usagef("--for is read or write")
 	}
 	for _, path := range []*string{&c.Folder, &c.Project} {
@@ -85,7 +85,7 @@ func (c *foldersRevokeCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	revoked, err := consents.Revoke(func(k tools.Consent) bool {
+	revoked, err := consents.Revoke(func(k consent.Consent) bool {
 		return (c.Folder == "" || samePath(c.Folder, k.Folder)) &&
 			(c.Project == "" || samePath(c.Project, k.Project)) &&
 			(c.For == "" || c.For == string(k.Access))
@@ -98,7 +98,7 @@ func (c *foldersRevokeCmd) Run(a *app) error {
 	}
 	if c.JSON {
 		if revoked == nil {
-			revoked = []tools.Consent{}
+			revoked = []consent.Consent{}
 		}
 		return a.printJSON(map[string]any{"revoked": revoked})
 	}

@@ -120,7 +120,7 @@ func (a *app) folder(path string) ([]input, error) {
 	if err != nil {
 		return nil, usage(err)
 	}
-	rules := files.Rules{Folders: []files.Folder{allowed}, Hidden: a.cfg.AllowHidden, HardLinks: true, Never: []string{own}}
+	rules := files.Rules{Folders: []files.Folder{allowed}, Hidden: a.cfg.AllowHidden, HardLinks: true, Denied: []string{own}}
 	found, err := rules.Expand(dir, maxFolder)
 	if err != nil {
 		return nil, usage(err)
@@ -185,7 +185,7 @@ func (f *input) look() error {
 		return err
 	}
 	defer r.Close()
-	content, err := files.Look(f.name, r)
+	content, err := files.Detect(f.name, r)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", f.from, err)
 	}
@@ -208,7 +208,7 @@ func (f *input) settleJSON() error {
 		return fmt.Errorf("read %s: %w", f.name, err)
 	}
 	if f.notJSON != "" {
-		f.contentType = files.Untyped(f.text)
+		f.contentType = files.DefaultType(f.text)
 	}
 	return nil
 }

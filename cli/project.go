@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"kubbi-mcp/server"
-	"kubbi-mcp/tools"
+	"kubbi-mcp/tools/consent"
 	"kubbi-mcp/tools/files"
 )
 
@@ -21,7 +21,7 @@ func (a *app) addProject(cfg *server.Config) error {
 	if err != nil {
 		return usage(err)
 	}
-	cfg.Consents = tools.NewConsents(data)
+	cfg.Consents = consent.NewStore(data)
 	if dir, err := os.Getwd(); err == nil {
 		if cfg.Project, err = filepath.EvalSymlinks(dir); err != nil {
 			cfg.Project = dir

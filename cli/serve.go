@@ -8,7 +8,7 @@ import (
 
 	"kubbi-mcp/internal/memory"
 	"kubbi-mcp/server"
-	"kubbi-mcp/tools"
+	"kubbi-mcp/tools/claims"
 	"kubbi-mcp/tools/files"
 )
 
@@ -37,7 +37,7 @@ func (c *serveCmd) Run(a *app) error {
 		}
 	}()
 	if data, err := a.dataDir(); err == nil {
-		tools.NewState(data).Sweep() // what a process that was killed has left
+		claims.NewState(data).Sweep() // what a process that was killed has left
 	}
 	serve := func(ctx context.Context) error { return a.serveStdio(ctx, b) }
 	if c.Transport == "http" {
@@ -69,9 +69,9 @@ func (a *app) serverConfig() (server.Config, error) {
 		ToolPrefix: a.cfg.ToolPrefix,
 		PollEvery:  a.pollEvery(),
 		Logger:     a.log,
-		Files:      files.Rules{Hidden: a.cfg.AllowHidden, Never: []string{data}},
+		Files:      files.Rules{Hidden: a.cfg.AllowHidden, Denied: []string{data}},
 		MaxInline:  a.cfg.MaxInline,
-		State:      tools.NewState(data),
+		State:      claims.NewState(data),
 		Received:   true,
 	}, nil
 }

@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"kubbi-mcp/kubbi"
-	"kubbi-mcp/tools"
+	"kubbi-mcp/tools/claims"
 	"kubbi-mcp/tools/files"
 )
 
@@ -28,7 +28,7 @@ func TestCancelSave(t *testing.T) {
 	p := newPeer(t, Config{
 		Client: client,
 		Files:  files.Rules{Folders: []files.Folder{allowed}},
-		State:  tools.NewState(filepath.Join(t.TempDir(), "state")),
+		State:  claims.NewState(filepath.Join(t.TempDir(), "state")),
 	})
 	p.handshake(t)
 

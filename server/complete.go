@@ -72,7 +72,7 @@ func (c completer) ids(ctx context.Context, prefix string) (*mcp.Completion, err
 	for page := 1; ; page++ {
 		p, err := c.client.List(ctx, kubbi.ListParams{Page: page, Limit: api.MaxPageLimit, Anchor: anchor})
 		if err != nil {
-			return nil, errors.New(tools.Explain("list", err))
+			return nil, errors.New(tools.ErrorText("list", err))
 		}
 		anchor = p.Anchor
 		for _, k := range p.Kubbis {

@@ -13,14 +13,14 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 
 	"kubbi-mcp/server/transport"
-	"kubbi-mcp/tools"
+	"kubbi-mcp/tools/consent"
 	"kubbi-mcp/tools/files"
 )
 
 // question asks the user whether agents may use a folder.
 type question struct {
 	candidate files.Candidate
-	access    tools.Access
+	access    consent.Access
 	project   string // for which the answer counts
 	tool      string // that needs the folder
 	path      string // an argument of the tool
@@ -39,7 +39,7 @@ func (q *question) id() string {
 // form is what the user sees: the real path of the folder is on a line of its own.
 func (q *question) form() mcp.ElicitationParams {
 	what := "read the files in this folder and in those below it, and send them to others"
-	if q.access == tools.Write {
+	if q.access == consent.Write {
 		what = "save files into this folder and into those below it"
 	}
 	return mcp.ElicitationParams{
@@ -62,7 +62,7 @@ func (q *question) form() mcp.ElicitationParams {
 // folder opens the folder that was allowed, and makes it if it is missing. It fails if
 // another folder has taken its place.
 func (q *question) folder() (files.Folder, error) {
-	if q.access == tools.Write {
+	if q.access == consent.Write {
 		if err := os.MkdirAll(q.candidate.Real, 0o700); err != nil {
 			return files.Folder{}, files.Refusal(fmt.Sprintf("%q can't be made", q.candidate.Given))
 		}

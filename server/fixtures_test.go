@@ -9,7 +9,6 @@ import (
 	mcpserver "github.com/mark3labs/mcp-go/server"
 
 	"kubbi-mcp/server/transport"
-	"kubbi-mcp/tools"
 )
 
 // addFixtures adds what the conformance suite asks a server to have: tools,
@@ -61,7 +60,7 @@ func (f *fixtures) add(x fixture) {
 		schema = `{"type":"object","properties":{},"additionalProperties":false}`
 	}
 	tool := mcp.NewToolWithRawSchema(x.name, x.description, json.RawMessage(schema))
-	f.server.AddTool(tool, tools.Validated(tool, x.handle))
+	f.server.AddTool(tool, validated(tool, x.handle))
 }
 
 // result makes a handler that always answers the same.

@@ -12,6 +12,7 @@ import (
 
 	"kubbi-mcp/server/transport"
 	"kubbi-mcp/tools"
+	"kubbi-mcp/tools/consent"
 	"kubbi-mcp/tools/files"
 )
 
@@ -67,7 +68,7 @@ func (s *Server) grantFolders(ctx context.Context, req mcp.CallToolRequest, need
 		if rules.Covers(path) {
 			continue
 		}
-		candidate, ok := rules.Candidate(path, need.Access == tools.Write)
+		candidate, ok := rules.Candidate(path, need.Access == consent.Write)
 		if !ok {
 			continue // the tool's own check explains why
 		}
@@ -211,7 +212,7 @@ func (s *Server) askByAnswer(session *session, open []*question, in mcp.MultiRou
 func (s *Server) decide(session *session, p *pending, d decision) {
 	remembered := false
 	if d.allow && d.remember {
-		err := s.consents.Add(tools.Consent{Folder: p.candidate.Real, Access: p.access, Project: p.project, AllowedAt: time.Now()})
+		err := s.consents.Add(consent.Consent{Folder: p.candidate.Real, Access: p.access, Project: p.project, AllowedAt: time.Now()})
 		if err != nil {
 			s.log.Warn("the user's decision about a folder is kept for this session only", "error", err)
 		}

@@ -18,7 +18,6 @@ import (
 	"kubbi-mcp/internal/webpath"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/server/transport"
-	"kubbi-mcp/tools"
 	"kubbi-mcp/tools/files"
 )
 
@@ -71,9 +70,6 @@ func NewHTTP(cfg HTTPConfig) (*HTTP, error) {
 	}
 	if cfg.Server.Logger == nil {
 		cfg.Server.Logger = slog.New(slog.DiscardHandler)
-	}
-	if cfg.Server.Schemas == nil {
-		cfg.Server.Schemas = &tools.Schemas{} // for all callers
 	}
 	g, err := transport.NewWebGuard(cfg.PublicURL, cfg.Hosts, cfg.Origins, []string{headerAPIKey})
 	if err != nil {

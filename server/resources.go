@@ -97,7 +97,7 @@ func (s *Server) kubbiPage(ctx context.Context, cursor jsontext.Value) (number i
 	case err != nil && number > 1 && errors.Is(err, kubbi.ErrValidation):
 		return 0, nil, "", errCursor
 	case err != nil:
-		return 0, nil, "", &transport.Error{Code: mcp.INTERNAL_ERROR, Message: "The list of kubbis can't be had. " + tools.Explain("list", err)}
+		return 0, nil, "", &transport.Error{Code: mcp.INTERNAL_ERROR, Message: "The list of kubbis can't be had. " + tools.ErrorText("list", err)}
 	}
 	resources = make([]mcp.Resource, 0, len(p.Kubbis))
 	for _, k := range p.Kubbis {
@@ -143,7 +143,7 @@ func resourceOf(k kubbi.Kubbi) mcp.Resource {
 		Title:    title(k),
 		MIMEType: api.TypeJSON,
 	}
-	if text, err := tools.Describe(k); err == nil {
+	if text, err := tools.KubbiJSON(k); err == nil {
 		size := int64(len(text))
 		r.Size = &size
 	}
@@ -198,9 +198,9 @@ func (s *Server) readResource(ctx context.Context, req mcp.ReadResourceRequest) 
 	case errors.Is(err, kubbi.ErrNotFound):
 		return nil, failNotFound(ctx, req.Params.URI)
 	case err != nil:
-		return nil, errors.New(tools.Explain("get", err))
+		return nil, errors.New(tools.ErrorText("get", err))
 	}
-	text, err := tools.Describe(*k)
+	text, err := tools.KubbiJSON(*k)
 	if err != nil {
 		return nil, transport.ErrInternal
 	}

@@ -23,6 +23,8 @@ import (
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/server/transport"
 	"kubbi-mcp/tools"
+	"kubbi-mcp/tools/claims"
+	"kubbi-mcp/tools/consent"
 	"kubbi-mcp/tools/files"
 )
 
@@ -33,22 +35,21 @@ const DefaultMaxMessageBytes = transport.DefaultMaxMessageBytes
 // Config is what a Server needs. Client must be set.
 type Config struct {
 	Client          *kubbi.Client
-	Version         string          // shown to the host; "": dev
-	DefaultTTL      time.Duration   // of a kubbi sent without ttl_seconds; 0: one hour
-	Sealed          bool            // seal what is sent, unless the call says otherwise
-	ToolPrefix      string          // before the name of every tool, as kubbi_
-	MaxMessageBytes int             // of one stdio message; 0: DefaultMaxMessageBytes
-	PollEvery       time.Duration   // between polls of kubbis with subscribers; 0: one second
-	Logger          *slog.Logger    // nil: silent
-	Schemas         *tools.Schemas  // to share among servers; nil: its own
-	Files           files.Rules     // what may be sent and saved by path; the zero value: nothing
-	Consents        *tools.Consents // the other folders that the user has allowed; nil: the user is not asked
-	Project         string          // the folder that a stdio host works in, for which the user allows others
-	MaxInline       int64           // the largest answer to a claim, in bytes; 0: tools.DefaultMaxInline
-	State           *tools.State    // keeps claims under way on disk; nil: in memory
-	Received        bool            // clients are on this machine, and can read what is claimed into State's folder
-	Reach           func() string   // says from where a claim URL can be used; nil: unknown
-	TaskAfter       time.Duration   // after which a call becomes a task, if the client knows tasks; 0: five seconds
+	Version         string         // shown to the host; "": dev
+	DefaultTTL      time.Duration  // of a kubbi sent without ttl_seconds; 0: one hour
+	Sealed          bool           // seal what is sent, unless the call says otherwise
+	ToolPrefix      string         // before the name of every tool, as kubbi_
+	MaxMessageBytes int            // of one stdio message; 0: DefaultMaxMessageBytes
+	PollEvery       time.Duration  // between polls of kubbis with subscribers; 0: one second
+	Logger          *slog.Logger   // nil: silent
+	Files           files.Rules    // what may be sent and saved by path; the zero value: nothing
+	Consents        *consent.Store // the other folders that the user has allowed; nil: the user is not asked
+	Project         string         // the folder that a stdio host works in, for which the user allows others
+	MaxInline       int64          // the largest answer to a claim, in bytes; 0: tools.DefaultMaxInline
+	State           *claims.State  // keeps claims under way on disk; nil: in memory
+	Received        bool           // clients are on this machine, and can read what is claimed into State's folder
+	Reach           func() string  // says from where a claim URL can be used; nil: unknown
+	TaskAfter       time.Duration  // after which a call becomes a task, if the client knows tasks; 0: five seconds
 
 	Caller  string                           // for logs; "": the process's own user
 	Metrics *Metrics                         // nil: none
@@ -62,12 +63,12 @@ type Server struct {
 	mcp        *mcpserver.MCPServer
 	client     *kubbi.Client
 	watcher    *watcher
-	saver      *tools.Saver
+	claimer    *claims.Claimer
 	tasks      *taskStore
 	taskAfter  time.Duration
 	info       mcp.Implementation
 	files      files.Rules
-	consents   *tools.Consents
+	consents   *consent.Store
 	project    string
 	added      map[string]bool // tools that Config.Add has added
 	caller     string
@@ -104,7 +105,7 @@ func New(cfg Config) (*Server, error) {
 		consents:   cfg.Consents,
 		project:    cfg.Project,
 		watcher:    newWatcher(cfg.Client, cfg.PollEvery, log),
-		saver:      tools.NewSaver(cfg.Client, cfg.State, cfg.Caller, cfg.Logger),
+		claimer:    claims.New(cfg.Client, cfg.State, cfg.Caller, cfg.Logger),
 		tasks:      newTaskStore(cfg.taskMemory, cfg.MaxInline),
 		taskAfter:  cfg.TaskAfter,
 		info:       mcp.Implementation{Name: "kubbi-mcp", Version: cfg.Version, Title: "Kubbi", Description: description},
@@ -146,7 +147,6 @@ func New(cfg Config) (*Server, error) {
 		Sealed:     cfg.Sealed,
 		Prefix:     cfg.ToolPrefix,
 		Logger:     cfg.Logger,
-		Schemas:    cfg.Schemas,
 		Files:      cfg.Files,
 		Folders:    s.grantFolders,
 		MaxInline:  cfg.MaxInline,
@@ -154,7 +154,7 @@ func New(cfg Config) (*Server, error) {
 		State:      cfg.State,
 		Caller:     cfg.Caller,
 		Received:   cfg.Received,
-		Saver:      s.saver,
+		Claims:     s.claimer,
 		Deliver:    onWritten,
 		Peer:       peerOf,
 		Observe:    s.toolCalled,
@@ -216,7 +216,7 @@ func (s *Server) transportConfig() transport.Config {
 func (s *Server) Close() {
 	s.tasks.close()
 	s.watcher.close()
-	s.saver.Close()
+	s.claimer.Close()
 }
 
 // recovery turns a panic in a tool into an error without details. mcp-go's own

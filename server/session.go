@@ -45,6 +45,6 @@ func (h handler) SessionClosed(ts *transport.Session) {
 	if s, ok := ts.State.(*session); ok {
 		h.watcher.drop(&s.updates)
 	}
-	h.saver.SessionEnded(ts.SessionID())
+	h.claimer.SessionEnded(ts.SessionID())
 	h.metrics.sessionClosed(ts.Transport())
 }

@@ -19,7 +19,7 @@ import (
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/relay/relaytest"
-	"kubbi-mcp/tools"
+	"kubbi-mcp/tools/claims"
 	"kubbi-mcp/tools/files"
 )
 
@@ -109,7 +109,7 @@ func play(t *testing.T, ar *txtar.Archive) string {
 				t.Fatal(err)
 			}
 			cfg.Files.Folders = []files.Folder{allowed}
-			cfg.State = tools.NewState(t.TempDir())
+			cfg.State = claims.NewState(t.TempDir())
 		case isPrefix:
 			cfg.ToolPrefix = prefix
 		default:

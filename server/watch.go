@@ -95,7 +95,7 @@ func (w *watcher) subscribe(ctx context.Context, sub *subscriber, uri string) er
 	case errors.Is(err, kubbi.ErrNotFound):
 		return errNoResource
 	case err != nil:
-		return errors.New(tools.Explain("get", err))
+		return errors.New(tools.ErrorText("get", err))
 	}
 	now := stateOf(k)
 	if now.terminal() {

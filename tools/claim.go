@@ -10,6 +10,8 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 
 	"kubbi-mcp/kubbi"
+	"kubbi-mcp/tools/args"
+	"kubbi-mcp/tools/claims"
 	"kubbi-mcp/tools/files"
 )
 
@@ -26,8 +28,8 @@ type claimInput struct {
 	Again     bool   `json:"again,omitzero" jsonschema:"Repeat your own claim of a moment ago whose content did not reach you; it counts once."`
 }
 
-// The values of images. There are two, since strict hosts have a model give every
-// argument: one that can't be left out must have a value that asks for nothing.
+// The values of images. There are two, because models of strict hosts must give every
+// argument: one that can't be left out needs a value that asks for nothing.
 const (
 	imagesSave   = "save"
 	imagesInline = "inline"
@@ -41,43 +43,49 @@ func (t *toolset) claim() definition {
 		hints{readOnly: false, destructive: true, idempotent: false, openWorld: true},
 		func(ctx context.Context, in claimInput) (*mcp.CallToolResult, error) {
 			if in.Overwrite && in.SaveTo == "" {
-				return nil, argumentError("overwrite needs save_to.")
+				return nil, args.Error("overwrite needs save_to.")
 			}
+			claim := t.claimInline
 			if in.SaveTo != "" {
-				return t.claimToFolder(ctx, in)
+				claim = t.claimToFolder
 			}
-			return t.claimInline(ctx, in)
+			res, err := claim(ctx, in)
+			if errors.Is(err, claims.ErrNoRepeat) {
+				err = args.Error("again: true repeats a claim that you made a moment ago, and there is none of this claim_url: " +
+					"it was never claimed by you, or its time to be repeated is over. Leave again out to claim it.")
+			}
+			return res, err
 		})
 	d.tool.Meta = mcp.NewMetaFromMap(map[string]any{"anthropic/maxResultSizeChars": maxResultChars(t.MaxInline)})
 	return d
 }
 
-// maxResultChars is the size in characters up to which Claude Code shall show a
-// claim's result instead of writing it to a file. It takes 500,000 at most.
+// maxResultChars is up to how many characters Claude Code shall show a claim's result instead
+// of writing it to a file. It accepts 500,000 at most.
 func maxResultChars(maxInline int64) int64 {
 	const least, most = 50_000, 500_000
 	return min(max(maxInline, least), most)
 }
 
-func (in claimInput) repeats() repeats {
+func (in claimInput) request(ctx context.Context) claims.Request {
+	req := claims.Request{URL: in.ClaimURL, Progress: progressOf(ctx)}
 	switch {
 	case in.Again:
-		return repeatOnly
+		req.Repeat = claims.RepeatOnly
 	case in.SaveTo != "":
-		return repeatGiven
-	default:
-		return repeatLost
+		req.Repeat = claims.RepeatAny
 	}
+	return req
 }
 
 // claimToFolder claims into a folder.
 func (t *toolset) claimToFolder(ctx context.Context, in claimInput) (*mcp.CallToolResult, error) {
-	got, saved, err := t.saver.save(ctx, in.ClaimURL, in.repeats(), func() (*files.Batch, error) {
+	got, saved, err := t.Claims.Save(ctx, in.request(ctx), func() (*files.Batch, error) {
 		if in.SaveTo == saveReceived && t.Received {
-			return t.saver.received()
+			return t.Claims.ReceivedFolder()
 		}
 		rules := t.rules(ctx)
-		b, err := rules.Into(in.SaveTo, in.Overwrite)
+		b, err := rules.NewBatch(in.SaveTo, in.Overwrite)
 		if err == nil && t.Received && !rules.Hidden {
 			b.Guard(`Claim with save_to: "received" to have it in a folder of this server's own. ` + files.CureServer + " for this folder.")
 		}
@@ -86,42 +94,44 @@ func (t *toolset) claimToFolder(ctx context.Context, in claimInput) (*mcp.CallTo
 	if err != nil {
 		return nil, err
 	}
-	return t.savedResult(ctx, in.ClaimURL, got, saved, "")
+	return t.savedResult(ctx, in, got, saved, "")
 }
 
-// claimInline claims into the answer, or says why not while nothing is spent.
+// claimInline claims into the answer. If the payload can't be shown, it says so before
+// a retrieval is spent.
 func (t *toolset) claimInline(ctx context.Context, in claimInput) (*mcp.CallToolResult, error) {
-	images := in.Images == imagesInline
-	key, seen, err := t.saver.begin(ctx, in.ClaimURL, in.repeats())
+	claim, err := t.Claims.Begin(ctx, in.request(ctx))
 	if err != nil {
 		return nil, err
 	}
-	if key.payload != nil {
-		return t.show(ctx, in, key, key.payload)
-	}
-	sized := true
-	if seen != nil {
+	defer claim.Close()
+	images, sized := in.Images == imagesInline, true
+	if claim.Seen != nil {
 		var why obstacle
-		if why, sized = t.obstacleOf(seen, images); why != "" {
-			key.unused()
-			return t.notClaimed(ctx, seen, why)
+		if why, sized = t.obstacleOf(claim.Seen, images); why != "" {
+			claim.Cancel()
+			return t.notClaimed(ctx, claim.Seen, why)
 		}
+		sized = sized || claim.Seen.Sealed()
 	}
-	got, done, err := t.saver.within(ctx, in.ClaimURL, t.answerLimit(sized || t.State == nil || seen.Sealed()), key, seen)
-	defer done()
+	got, err := claim.Receive(ctx, t.answerLimit(sized || t.State == nil), t.MaxInline-resultOverhead)
 	if err != nil {
 		return nil, err
 	}
 	if got.InFile {
-		return t.showLarge(ctx, in, key, got)
+		return t.claimedInstead(ctx, in, claim, got, tooLarge(resultOverhead+claims.Size(got), t.MaxInline))
 	}
-	return t.show(ctx, in, key, got)
+	left := t.remaining(ctx, in.ClaimURL, got.Burned, got.Remaining, got.RemainingKnown)
+	res, why := t.shown(got, left, images, claim.Left())
+	if why != "" {
+		return t.claimedInstead(ctx, in, claim, got, why)
+	}
+	t.Deliver(ctx, claim.Shown(t.Peer(ctx).Session))
+	return res, nil
 }
 
-// answerLimit is up to which size the answer to a claim stands in memory. JSON and
-// base64 make of what may be shown no more than this, so that an answer that is
-// larger is not what inspect said. Where that said nothing, and there is a spool, all
-// that can't be shown goes there.
+// answerLimit is up to which size the answer to a claim stands in memory. If inspect
+// has told the size, the payload fits, and JSON and base64 make it no larger than this.
 func (t *toolset) answerLimit(sized bool) int64 {
 	if !sized {
 		return t.MaxInline
@@ -130,42 +140,46 @@ func (t *toolset) answerLimit(sized bool) int64 {
 	return longestEscape*t.MaxInline + besides
 }
 
-// show gives a claimed payload in the answer. What can't be shown although it
-// looked as if it could is saved, or kept for a claim with save_to.
-func (t *toolset) show(ctx context.Context, in claimInput, key *claimKey, got *kubbi.Claimed) (*mcp.CallToolResult, error) {
-	until := key.Until.Add(graceMargin)
-	if key.payload == nil {
-		until = key.graceEnds(got.Grace)
-		key.release = func() { got.ReleaseSoon(context.WithoutCancel(ctx)) }
-		if got.Grace <= 0 { // the service would not give it again
-			until, key.payload = time.Now().Add(graceUnknown), got
+// claimedInstead deals with a claimed payload that can't be shown although inspect did not
+// say so. It is saved in the server's own folder. The plaintext of a sealed kubbi goes there
+// only if the caller asks for it, so that claim waits to be repeated.
+func (t *toolset) claimedInstead(ctx context.Context, in claimInput, claim *claims.Claim, got *kubbi.Claimed, why obstacle) (*mcp.CallToolResult, error) {
+	switch {
+	case t.Received && !got.Sealed():
+		saved, err := claim.SaveReceived(ctx, got)
+		if err != nil {
+			return nil, err
 		}
+		return t.savedResult(ctx, in, got, saved, why)
+	case got.InFile:
+		return nil, claim.NotShown(string(why), got)
+	default:
+		claim.Shown(t.Peer(ctx).Session)
+		return nil, &notShown{why: why, left: claim.Left(), received: t.Received}
 	}
-	left := t.remaining(ctx, in.ClaimURL, got.Burned, got.Remaining, got.RemainingKnown)
-	res, why := t.shown(got, left, in.Images == imagesInline, time.Until(until))
-	if why != "" {
-		return t.showLess(ctx, in, key, got, until, why)
-	}
-	key.answered(t.Peer(ctx).Session, until)
-	t.Deliver(ctx, func(written bool) { t.saver.keys.settled(key, written) })
-	return res, nil
 }
 
-// showLess deals with a claimed payload that can't be shown: it is saved in the
-// server's own folder. Plaintext of a sealed kubbi goes there only when the caller
-// asks for it, so its claim waits to be repeated.
-func (t *toolset) showLess(ctx context.Context, in claimInput, key *claimKey, got *kubbi.Claimed, until time.Time, why obstacle) (*mcp.CallToolResult, error) {
-	if !t.Received || got.Sealed() {
-		key.answered(t.Peer(ctx).Session, until)
-		return nil, &notShown{why: why, left: time.Until(until), received: t.Received}
+// savedResult says where a payload was saved, and shows nothing of it. why says why it
+// was saved although nobody asked for it; "": somebody did.
+func (t *toolset) savedResult(ctx context.Context, in claimInput, got *kubbi.Claimed, saved []files.Saved, why obstacle) (*mcp.CallToolResult, error) {
+	out := manifestOf(got.ClaimResponse, t.remaining(ctx, in.ClaimURL, got.Burned, got.Remaining, got.RemainingKnown))
+	for i, f := range saved {
+		p := got.Parts[i]
+		out.Files = append(out.Files, claimedFile{
+			Name: f.Name, ContentType: p.ContentType, Role: p.Role, SizeBytes: f.Size, Path: f.Path, SHA256: f.SHA256,
+		})
 	}
-	saved, err := t.saver.saveReceived(ctx, got)
-	if err == nil {
-		key.arrived()
-		return t.savedResult(ctx, in.ClaimURL, got, saved, why)
+	manifest, err := marshal(out)
+	if err != nil {
+		return nil, fmt.Errorf("encode claim: %w", err)
 	}
-	key.lost(until)
-	return nil, &Unsaved{Err: err, Grace: time.Until(until)}
+	said := "The payload was saved, and is not shown here."
+	if why != "" {
+		said = fmt.Sprintf("The payload can't be shown: %s. It was saved in this server's own folder, where it is kept for a day.", why)
+	}
+	return textResult(
+		piece{text: fmt.Sprintf("%s\n%s %s The manifest has the path of each file:\n", claimNotice, retrievalsLeft(out), said)},
+		piece{text: string(manifest)}), nil
 }
 
 // notShown says that a claim has counted, and that its payload can be had with
@@ -178,24 +192,14 @@ type notShown struct {
 
 func (n *notShown) Error() string { return "claimed, but not shown: " + string(n.why) }
 
-// explain words it for a model.
-func (n *notShown) explain() string {
-	where := "a folder that your user allows"
-	if n.received {
-		where += ", or the word received for a folder of this server's own"
-	}
-	return fmt.Sprintf("The claim has counted, and the payload is not shown: %s. It is not lost: within %d seconds call claim again with save_to, %s; it counts once.",
-		n.why, int(n.left.Seconds()), where)
-}
-
 // obstacle says why a payload can't be given in an answer; "": it can.
 type obstacle string
 
-// obstacleOf looks for an obstacle while a claim costs nothing. It also reports
-// whether the size of the payload is known.
+// obstacleOf looks for an obstacle before a retrieval is spent. It also reports whether the
+// size of the payload is known.
 func (t *toolset) obstacleOf(seen *kubbi.Inspected, images bool) (why obstacle, sized bool) {
 	size, known := sizeOf(seen)
-	sealed := seen.Sealed() // what is in it, and how many files, is not seen yet
+	sealed := seen.Sealed() // its content, and how many files it has, are not known yet
 	need := int64(resultOverhead)
 	for _, f := range seen.Files {
 		need += fileOverhead
@@ -235,8 +239,8 @@ func sizeOf(seen *kubbi.Inspected) (int64, bool) {
 	}
 }
 
-// remaining finds out how many retrievals are left. A service that does not say
-// so with the claim itself is asked with an inspect, which is free.
+// remaining finds out how many retrievals are left. If the answer to the claim did not say so,
+// it inspects, which is free.
 func (t *toolset) remaining(ctx context.Context, claimURL string, burned bool, left *int, known bool) remaining {
 	switch {
 	case burned:
@@ -255,7 +259,7 @@ func (t *toolset) remaining(ctx context.Context, claimURL string, burned bool, l
 	}
 }
 
-// notClaimed says what there is to claim, and how. Nothing was claimed.
+// notClaimed says what there is to claim, and how.
 func (t *toolset) notClaimed(ctx context.Context, seen *kubbi.Inspected, why obstacle) (*mcp.CallToolResult, error) {
 	out := claimManifest{
 		Type:           kindOf(seen.Type),
@@ -276,10 +280,10 @@ func (t *toolset) notClaimed(ctx context.Context, seen *kubbi.Inspected, why obs
 	var b strings.Builder
 	fmt.Fprintf(&b, "Nothing was claimed, and no retrieval is spent: %s. Call claim again with save_to. %s %s Manifest:\n",
 		why, t.saveHint(ctx), inspectNotice)
-	return textResult(piece{plain: b.String()}, piece{value: manifest}), nil
+	return textResult(piece{text: b.String()}, piece{text: string(manifest)}), nil
 }
 
-// saveHint says what save_to can be.
+// saveHint says which values save_to can have.
 func (t *toolset) saveHint(ctx context.Context) string {
 	rules := t.rules(ctx)
 	switch {

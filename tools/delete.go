@@ -25,8 +25,8 @@ func (t *toolset) delete() definition {
 			if err != nil {
 				return nil, err
 			}
-			// The hosted service leaves this answer's fields open: a success is a
-			// success, whatever it says.
+			// The hosted service does not document the fields of this answer: a success
+			// is a success, whatever it says.
 			return structured(deleteOutput{ID: gone.ID, Status: cmp.Or(gone.Status, api.StatusDeleted)})
 		})
 }

@@ -11,24 +11,25 @@ import (
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/tools/args"
+	"kubbi-mcp/tools/claims"
 	"kubbi-mcp/tools/files"
 )
 
-// problem makes a result of what went wrong.
+// problem makes a result from an error.
 func problem(tool string, err error) *mcp.CallToolResult {
-	return mcp.NewToolResultError(Explain(tool, err))
+	return mcp.NewToolResultError(ErrorText(tool, err))
 }
 
-// Explain says what went wrong in a tool, or in what does the same work: what
-// happened, and what to do next. It holds no stack, key, token or payload.
-func Explain(tool string, err error) string {
-	var arg argumentError
+// ErrorText words an error for a model: what happened, and what to do next. tool is the tool
+// that does the work. The text holds no stack, key, token or payload.
+func ErrorText(tool string, err error) string {
+	var arg args.Error
 	if errors.As(err, &arg) {
 		return "Wrong arguments, nothing was done. " + string(arg) + " Correct them and call this tool again."
 	}
-	var counted interface{ explain() string } // an error of a claim that has counted
-	if errors.As(err, &counted) {
-		return counted.explain()
+	if text := afterClaim(err); text != "" {
+		return text
 	}
 	var refused files.Refusal
 	if errors.As(err, &refused) {
@@ -40,7 +41,7 @@ func Explain(tool string, err error) string {
 	}
 	var kerr *kubbi.Error
 	if errors.As(err, &kerr) {
-		return explain(tool, kerr)
+		return clientErrorText(tool, kerr)
 	}
 	switch {
 	case errors.Is(err, context.Canceled):
@@ -48,23 +49,55 @@ func Explain(tool string, err error) string {
 	case errors.Is(err, context.DeadlineExceeded):
 		return "There was no answer in time. Try again."
 	default:
-		// Its text is not ours to vouch for.
+		// Its text may hold anything.
 		return "Something went wrong inside kubbi-mcp. The log on its stderr may say more; try again, or tell your user."
 	}
 }
 
-// explain words a client error for a model: first what we say, then, behind a
-// notice, what the service said.
-func explain(tool string, e *kubbi.Error) string {
-	text := worded(tool, e)
-	if said := e.Said(); said != "" && !saysAll(tool, e) {
+// afterClaim words the errors of a claim that has counted, "" for any other.
+func afterClaim(err error) string {
+	var unsaved *claims.Unsaved
+	var hidden *notShown
+	var given *claims.AlreadyClaimed
+	switch {
+	case errors.As(err, &unsaved):
+		text := "The payload was claimed and could not be saved: " + sentence(unsaved.Err.Error())
+		if unsaved.Grace > 0 {
+			text += fmt.Sprintf(" It is not lost: it can be had for %d seconds. Mend this, or choose another folder, and claim again with the same claim_url; it counts once.", int(unsaved.Grace.Seconds()))
+		}
+		switch {
+		case unsaved.Kept != "" && unsaved.Grace > 0:
+			text += fmt.Sprintf(" The service's answer, still sealed, is in %q for a day.", unsaved.Kept)
+		case unsaved.Kept != "":
+			text += fmt.Sprintf(" It is not lost: the service's answer, JSON with the payload in it, is in %q for a day; tell your user.", unsaved.Kept)
+		}
+		return text
+	case errors.As(err, &hidden):
+		where := "a folder that your user allows"
+		if hidden.received {
+			where += ", or the word received for a folder of this server's own"
+		}
+		return fmt.Sprintf("The claim has counted, and the payload is not shown: %s. It is not lost: within %d seconds call claim again with save_to, %s; it counts once.",
+			hidden.why, int(hidden.left.Seconds()), where)
+	case errors.As(err, &given):
+		return fmt.Sprintf("You have claimed this already, and its content was in the answer to that call; it was the last retrieval. "+
+			"If that content did not reach you whole, call claim again within %d seconds with again: true, or with save_to: it counts once.", int(given.Left.Seconds()))
+	}
+	return ""
+}
+
+// clientErrorText words an error of the client: first in our words, then, after a notice, in
+// those of the service.
+func clientErrorText(tool string, e *kubbi.Error) string {
+	text := ownWords(tool, e)
+	if said := e.Said(); said != "" && !isFullyWorded(tool, e) {
 		text += " " + capital(said) + "."
 	}
 	return text
 }
 
-// saysAll reports whether our own words of an error leave nothing to be said.
-func saysAll(tool string, e *kubbi.Error) bool {
+// isFullyWorded reports whether the service's words would add nothing to ours.
+func isFullyWorded(tool string, e *kubbi.Error) bool {
 	for _, kind := range []error{kubbi.ErrExpired, kubbi.ErrNotFound, kubbi.ErrUnauthorized, kubbi.ErrRateLimited} {
 		if errors.Is(e, kind) {
 			return true
@@ -73,17 +106,17 @@ func saysAll(tool string, e *kubbi.Error) bool {
 	return e.Code == api.CodeNotImplemented || tool == "delete" && errors.Is(e, kubbi.ErrConflict)
 }
 
-// ours gives a message as a sentence if it is ours, else words that say the same
-// of any service.
-func ours(e *kubbi.Error, other string) string {
+// ownMessage gives an error's message if it is ours, else other: a stranger's words are only
+// quoted after a notice.
+func ownMessage(e *kubbi.Error, other string) string {
 	if e.Theirs() {
 		return other
 	}
 	return sentence(e.Message)
 }
 
-// worded says in our words what went wrong and what to do.
-func worded(tool string, e *kubbi.Error) string {
+// ownWords says in our words what went wrong and what to do.
+func ownWords(tool string, e *kubbi.Error) string {
 	consumer := tool == "claim" || tool == "inspect"
 	switch {
 	case errors.Is(e, kubbi.ErrOrigin):
@@ -93,10 +126,10 @@ func worded(tool string, e *kubbi.Error) string {
 	case errors.Is(e, kubbi.ErrExpired):
 		return "This kubbi has expired: its time is up and its content is wiped. Ask the sender to send it again."
 	case errors.Is(e, kubbi.ErrGone) && e.Uncertain:
-		return capital(ours(e, burnedOrDeleted)) +
+		return capital(ownMessage(e, burnedOrDeleted)) +
 			" An earlier attempt of this very call got no answer and may have used it up, so the content is lost. Ask the sender to send it again."
 	case errors.Is(e, kubbi.ErrGone):
-		return capital(ours(e, burnedOrDeleted)) + " Its content is wiped and can't be recovered. Ask the sender to send it again."
+		return capital(ownMessage(e, burnedOrDeleted)) + " Its content is wiped and can't be recovered. Ask the sender to send it again."
 	case errors.Is(e, kubbi.ErrNotFound) && consumer && len(e.Messages) > 0 && !e.Theirs():
 		return "There is no kubbi behind this claim URL. " + sentences(e.Messages)
 	case errors.Is(e, kubbi.ErrNotFound) && consumer:
@@ -106,11 +139,11 @@ func worded(tool string, e *kubbi.Error) string {
 	case errors.Is(e, kubbi.ErrConflict) && tool == "delete":
 		return "This kubbi is no longer active: it has expired, was burned by its last claim, or was deleted before. Its content is wiped already, so there is nothing left to delete."
 	case errors.Is(e, kubbi.ErrConflict):
-		return "The service reports a conflict" + because(e) + " Look at the kubbi's status with get or list before you try again."
+		return "The service reports a conflict" + reason(e) + " Look at the kubbi's status with get or list before you try again."
 	case errors.Is(e, kubbi.ErrUnauthorized):
 		return "The API key is missing, wrong, expired or revoked, so this tool can't be used. Your user must set KUBBI_API_KEY (or --api-key) to a valid key and restart kubbi-mcp; claim and inspect work without one."
 	case errors.Is(e, kubbi.ErrQuotaExceeded):
-		return "The account's quota is used up" + because(e) + " Delete kubbis that are no longer needed (list, delete), or tell your user."
+		return "The account's quota is used up" + reason(e) + " Delete kubbis that are no longer needed (list, delete), or tell your user."
 	case errors.Is(e, kubbi.ErrRateLimited):
 		return "Too many requests. " + waitFor(e.RetryAfter)
 	case errors.Is(e, kubbi.ErrValidation) && e.Theirs() && consumer:
@@ -129,12 +162,12 @@ func worded(tool string, e *kubbi.Error) string {
 		return "Nothing was stored in the data directory. " + sentences(e.Messages) +
 			" Claims and deletes still work. Tell your user; when there is room, call this tool again: no restart is needed. Another folder can be given with --data-dir (KUBBI_DATA_DIR)."
 	case e.Code == api.CodeStorageFull:
-		return "Nothing was stored. " + capital(ours(e, "The relay's disk is full.")) +
+		return "Nothing was stored. " + capital(ownMessage(e, "The relay's disk is full.")) +
 			" Claims and deletes still work. Tell your user to make room on that disk; then call this tool again. Deleting kubbis that are no longer needed (list, delete) makes room as well."
 	case e.Code == api.CodeDamaged && consumer:
 		return "This kubbi is damaged where it is kept, or somebody has changed it there, so nothing of it is given out. Ask the sender to send it again."
 	case e.Code == api.CodeDamaged:
-		return capital(ours(e, "A kubbi of yours is damaged where it is kept, or somebody has changed it there. Delete it, and send it again."))
+		return capital(ownMessage(e, "A kubbi of yours is damaged where it is kept, or somebody has changed it there. Delete it, and send it again."))
 	case (e.Code == api.CodeInternal || e.Code == api.CodeUnavailable) && len(e.Messages) > 0 && !e.Uncertain && !e.Theirs():
 		return sentences(append([]string{e.Message}, e.Messages...)) +
 			" Tell your user. When it is mended, call this tool again: no restart is needed. Another folder can be given with --data-dir (KUBBI_DATA_DIR)."
@@ -147,21 +180,21 @@ func worded(tool string, e *kubbi.Error) string {
 	case e.Code == api.CodeNotImplemented:
 		return "This service does not speak the API that kubbi-mcp needs. Your user should check --base-url (KUBBI_BASE_URL)."
 	default:
-		return fmt.Sprintf("The Kubbi service failed (HTTP status %d)%s %s", e.Status, because(e), afterNetwork(tool, e.Uncertain))
+		return fmt.Sprintf("The Kubbi service failed (HTTP status %d)%s %s", e.Status, reason(e), afterNetwork(tool, e.Uncertain))
 	}
 }
 
 const burnedOrDeleted = "This kubbi was used up by its last claim, or deleted by its sender."
 
-// because ends a sentence with a reason, if the reason is ours.
-func because(e *kubbi.Error) string {
+// reason ends a sentence with an error's message, if that is ours.
+func reason(e *kubbi.Error) string {
 	if e.Theirs() {
 		return "."
 	}
 	return ": " + sentence(e.Message)
 }
 
-// afterNetwork says what to do when it is not sure what the service has done.
+// afterNetwork says what to do if nobody knows what the service has done.
 func afterNetwork(tool string, uncertain bool) string {
 	switch {
 	case uncertain && tool == "claim":
@@ -183,7 +216,7 @@ func waitFor(d time.Duration) string {
 	return fmt.Sprintf("Wait %d seconds, then try again.", int((d+time.Second-1)/time.Second))
 }
 
-// sentences makes a text of messages.
+// sentences makes a text from messages.
 func sentences(messages []string) string {
 	var all []string
 	for _, m := range messages {
@@ -206,38 +239,3 @@ func sentence(s string) string {
 
 // capital makes a message start like a sentence.
 func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
-
-// outcome is Call's.
-func outcome(err error) string {
-	var kerr *kubbi.Error
-	var arg argumentError
-	var refused files.Refusal
-	var lost *Unsaved
-	var hidden *notShown
-	var given *alreadyGiven
-	ours := !errors.As(err, &kerr)
-	switch {
-	case err == nil:
-		return OutcomeOK
-	case errors.As(err, &lost), errors.As(err, &hidden):
-		return OutcomeUnsaved
-	case errors.As(err, &given):
-		return string(api.CodeGone)
-	case errors.As(err, &arg), errors.As(err, &refused):
-		return OutcomeBadArguments
-	case !ours && api.Statuses[kerr.Code] != 0:
-		return string(kerr.Code)
-	case errors.Is(err, kubbi.ErrOrigin):
-		return OutcomeOrigin
-	case errors.Is(err, context.Canceled):
-		return OutcomeCancelled
-	case errors.Is(err, kubbi.ErrNetwork):
-		return OutcomeNetwork
-	case errors.Is(err, context.DeadlineExceeded):
-		return OutcomeTimeout
-	case !ours:
-		return OutcomeService
-	default:
-		return OutcomeInternal
-	}
-}

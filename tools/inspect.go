@@ -2,10 +2,12 @@ package tools
 
 import (
 	"context"
+	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/mark3labs/mcp-go/mcp"
 
+	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
 )
 
@@ -85,4 +87,43 @@ func kindOf(wire string) string {
 		return kindPackage
 	}
 	return kindContent
+}
+
+// remaining says how often a kubbi can still be claimed: a number, "unlimited", or
+// "unknown" if the service did not say. The zero value is unknown.
+type remaining struct {
+	known bool
+	reads *int // nil: unlimited
+}
+
+func (r remaining) String() string {
+	switch {
+	case !r.known:
+		return "unknown"
+	case r.reads == nil:
+		return api.Unlimited
+	default:
+		return strconv.Itoa(*r.reads)
+	}
+}
+
+// MarshalJSONTo writes a number if there is one, else a word.
+func (r remaining) MarshalJSONTo(enc *jsontext.Encoder) error {
+	if r.known && r.reads != nil {
+		return enc.WriteToken(jsontext.Int(int64(*r.reads)))
+	}
+	return enc.WriteToken(jsontext.String(r.String()))
+}
+
+// remainingOf works it out from an inspect answer: nothing in a terminal status, and no
+// limit without max_retrievals.
+func remainingOf(in *kubbi.Inspected) remaining {
+	switch {
+	case in.Status != api.StatusActive:
+		return remaining{known: true, reads: new(0)}
+	case in.MaxRetrievals == nil:
+		return remaining{known: true}
+	default:
+		return remaining{known: true, reads: new(max(0, *in.MaxRetrievals-in.RetrievalCount))}
+	}
 }

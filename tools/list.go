@@ -7,14 +7,15 @@ import (
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/tools/args"
 )
 
 const listDescription = `List the kubbis you sent, newest first: ids, status, how often each was claimed. ` +
 	`Use it to find an id, or to see what still waits to be picked up. A lost claim_url can't be recovered.`
 
 type listInput struct {
-	Page  whole `json:"page,omitzero" jsonschema:"From 1."`
-	Limit whole `json:"limit,omitzero" jsonschema:"Kubbis on a page. Default 20."`
+	Page  args.Int `json:"page,omitzero" jsonschema:"From 1."`
+	Limit args.Int `json:"limit,omitzero" jsonschema:"Kubbis on a page. Default 20."`
 
 	Status api.Status `json:"status,omitzero" jsonschema:"Only these. Default: all."`
 }

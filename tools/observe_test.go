@@ -16,10 +16,11 @@ import (
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay/relaytest"
+	"kubbi-mcp/tools/args"
 )
 
-// TestObserve has every call told of once, with what came of it and under the
-// tool's own name.
+// TestObserve checks that every call is reported once, with its outcome and the tool's name
+// without prefix.
 func TestObserve(t *testing.T) {
 	relay := relaytest.New(t)
 	client, err := kubbi.NewClient(relay.APIKey, kubbi.WithBaseURL(relay.URL))
@@ -69,16 +70,16 @@ func TestObserve(t *testing.T) {
 		t.Error(diff)
 	}
 	for _, c := range seen {
-		if c.Took < 0 || c.AnswerBytes <= 0 { // 0: a clock that ticks seldom
+		if c.Took < 0 || c.AnswerBytes <= 0 { // 0: a coarse clock
 			t.Errorf("got %+v", c)
 		}
 	}
 }
 
-// TestPanicIsObserved has a call that panics told of as well.
+// TestPanicIsObserved checks that a call that panics is reported too.
 func TestPanicIsObserved(t *testing.T) {
 	var seen []Call
-	cfg := Config{Schemas: &Schemas{}, Observe: func(_ context.Context, c Call) { seen = append(seen, c) }}
+	cfg := Config{Observe: func(_ context.Context, c Call) { seen = append(seen, c) }}
 	d := define(&toolset{Config: cfg}, "list", "", "", hints{}, func(context.Context, listInput) (*mcp.CallToolResult, error) {
 		panic("x")
 	})
@@ -101,65 +102,10 @@ func TestOutcome(t *testing.T) {
 		"no code":        {&kubbi.Error{Status: 502}, OutcomeService},
 		"out of time":    {context.DeadlineExceeded, OutcomeTimeout},
 		"anything else":  {errors.New("x"), OutcomeInternal},
-		"wrong argument": {argumentError("x"), OutcomeBadArguments},
+		"wrong argument": {args.Error("x"), OutcomeBadArguments},
 	} {
 		if got := outcome(c.err); got != c.want {
 			t.Errorf("%s: got %q, want %q", name, got, c.want)
-		}
-	}
-}
-
-// TestSchemasAreShared has servers that share their schemas compile each once.
-func TestSchemasAreShared(t *testing.T) {
-	client, err := kubbi.NewClient("")
-	if err != nil {
-		t.Fatal(err)
-	}
-	shared := &Schemas{}
-	for range 2 {
-		if err := Register(mcpserver.NewMCPServer("test", "0"), Config{Client: client, Schemas: shared}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	a, err := shared.of("send")
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := shared.of("send")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if a != b {
-		t.Error("a schema is read twice")
-	}
-	if a.input.root != nil {
-		t.Error("a schema is compiled before it is needed")
-	}
-}
-
-// TestValidated checks the arguments of a tool that is not ours.
-func TestValidated(t *testing.T) {
-	tool := mcp.NewTool("add", mcp.WithNumber("a", mcp.Required()), mcp.WithObject("o", mcp.MinProperties(1)))
-	handle := Validated(tool, func(_ context.Context, req mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-		return mcp.NewToolResultText(fmt.Sprint(req.GetArguments()["a"])), nil
-	})
-	long := strings.Repeat("x", 2*viewLimit)
-	for args, want := range map[string]string{
-		`{"a":7}`:                          "7",
-		`{"a":7,"o":{"b":"` + long + `"}}`: "7", // which must not be seen as an empty object
-		`{"a":"7"}`:                        "Wrong arguments, nothing was done. a: must be number, is string. Correct them and call this tool again.",
-		`{}`:                               "Wrong arguments, nothing was done. arguments: a is required. Correct them and call this tool again.",
-		`{"a":7,"o":{}}`:                   "Wrong arguments, nothing was done. o: breaks the rule minProperties. Correct them and call this tool again.",
-	} {
-		var req mcp.CallToolRequest
-		req.Params.Arguments = json.RawMessage(args)
-		req.Params.RawArguments = json.RawMessage(args)
-		res, err := handle(t.Context(), req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := res.Content[0].(mcp.TextContent).Text; got != want {
-			t.Errorf("%.40s: got %q, want %q", args, got, want)
 		}
 	}
 }

@@ -1,11 +1,13 @@
-// Package tools holds the MCP tools: one file each with its input struct, its
-// output struct and its handler. Register is the only list of them.
+// Package tools holds the MCP tools: one file each with its input struct, its output struct
+// and its handler. Register is the only list of them.
 //
-// A tool calls the Kubbi client, touches the files that it is given by path, and
-// nothing else; where the client's requests go (the hosted service or a relay
-// inside the process) is not its concern.
-// What goes wrong is a result with isError that a model can act on; no result,
-// error or log line ever holds a key, and only send's result a claim URL.
+// A tool calls the Kubbi client and reads or writes the files that a call names, and does
+// nothing else. It does not know whether the client talks to the hosted service or to a relay
+// in this process. An error is a result with isError that a model can act on. No result, error
+// or log line holds a key, and only a result of send or send_files holds a claim URL.
+//
+// Its parts: args reads arguments, files holds the paths that a call may use, consent
+// remembers what a user has allowed, and claims claims without losing a payload.
 package tools
 
 import (
@@ -21,6 +23,8 @@ import (
 	mcpserver "github.com/mark3labs/mcp-go/server"
 
 	"kubbi-mcp/kubbi"
+	"kubbi-mcp/tools/args"
+	"kubbi-mcp/tools/claims"
 	"kubbi-mcp/tools/files"
 )
 
@@ -28,14 +32,13 @@ import (
 type Config struct {
 	Client     *kubbi.Client
 	DefaultTTL time.Duration // of a kubbi sent without ttl_seconds; 0: one hour
-	Sealed     bool          // seal what is sent without a word on that
-	Prefix     string        // put before every tool's name, as kubbi_
+	Sealed     bool          // seal what is sent, unless the call says otherwise
+	Prefix     string        // of every tool's name, such as kubbi_
 	Logger     *slog.Logger  // nil: silent
-	Schemas    *Schemas      // to share among servers; nil: its own
 
-	// Files says which files may be sent by path and where claimed ones may be
-	// saved; Folders adds those that the caller's host offers or its user allows
-	// for a call, and is asked only by calls with a path. nil: none.
+	// Files says which files may be sent by path, and where claimed ones may be saved.
+	// Folders adds the folders that the caller's host offers or its user allows for a call;
+	// only calls with a path ask it. nil: none.
 	Files   files.Rules
 	Folders func(context.Context, mcp.CallToolRequest, Need) (Grant, error)
 
@@ -44,25 +47,24 @@ type Config struct {
 	MaxInline int64
 	// State keeps claims under way on disk; nil: in memory, and then nothing can be
 	// saved by path. Caller says whose they are, where several share a state.
-	State  *State
+	State  *claims.State
 	Caller string
-	// Received says that the caller can read the state's folder for what is
-	// claimed, as it is on the same machine.
+	// Received says that the caller is on this machine, and can read the state's
+	// folder for claimed payloads.
 	Received bool
-	// Saver makes the claims; nil: one that is made of the fields above.
-	Saver *Saver
+	// Claims makes the claims; nil: a claimer made from the fields above.
+	Claims *claims.Claimer
 
-	// Reach says from where a claim URL that was made can be used; nil: nobody knows.
+	// Reach says from where a new claim URL can be used; nil: unknown.
 	Reach func() string
 
-	// Observe is told of every call when it has ended; nil: nobody.
+	// Observe is called with every call that has ended; nil: nothing is.
 	Observe func(context.Context, Call)
 
-	// Deliver is given what to do once it is known whether the answer to the
-	// call in ctx was written to the client: it calls that exactly once. nil: every
-	// answer is, at once.
+	// Deliver gets a function, and calls it exactly once, when it is known whether the
+	// answer to the call in ctx was written to the client. nil: every answer is, at once.
 	Deliver func(ctx context.Context, then func(written bool))
-	// Peer says who has made the call in ctx; nil: nobody knows.
+	// Peer says who has made the call in ctx; nil: unknown.
 	Peer func(context.Context) Peer
 }
 
@@ -76,29 +78,6 @@ type Peer struct {
 // configured otherwise. Hosts cut results above 50,000 characters or 25,000 tokens.
 const DefaultMaxInline = 32 << 10
 
-// Call is what is known of a call that has ended. It holds nothing that came
-// from outside.
-type Call struct {
-	Tool        string // without the prefix
-	Took        time.Duration
-	Outcome     string // OutcomeOK, another of these, or a code of the Kubbi API
-	AnswerBytes int    // of the content in the result
-}
-
-// Outcomes of a call that are no codes of the Kubbi API.
-const (
-	OutcomeOK           = "ok"
-	OutcomeBadArguments = "bad_arguments"  // refused before anything was sent
-	OutcomeOrigin       = "origin_refused" // the claim URL's origin is not allowed
-	OutcomeNetwork      = "network"        // no answer of the Kubbi API, or half of one
-	OutcomeService      = "service_error"  // an answer that the Kubbi API does not give
-	OutcomeUnsaved      = "unsaved"        // claimed, and could not be written to disk
-	OutcomeTimeout      = "timeout"        // the call's own time was up
-	OutcomeCancelled    = "cancelled"
-	OutcomeAsked        = "asked"    // the host or the user is asked first, and the call comes again
-	OutcomeInternal     = "internal" // a fault of ours
-)
-
 // Register adds every tool to the server.
 func Register(s *mcpserver.MCPServer, cfg Config) error {
 	if cfg.Client == nil {
@@ -109,9 +88,6 @@ func Register(s *mcpserver.MCPServer, cfg Config) error {
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
-	if cfg.Schemas == nil {
-		cfg.Schemas = &Schemas{}
 	}
 	if cfg.Reach == nil {
 		cfg.Reach = func() string { return "" }
@@ -128,11 +104,11 @@ func Register(s *mcpserver.MCPServer, cfg Config) error {
 	if cfg.MaxInline == 0 {
 		cfg.MaxInline = DefaultMaxInline
 	}
-	if cfg.Saver == nil {
-		cfg.Saver = NewSaver(cfg.Client, cfg.State, cfg.Caller, cfg.Logger)
+	if cfg.Claims == nil {
+		cfg.Claims = claims.New(cfg.Client, cfg.State, cfg.Caller, cfg.Logger)
 	}
 	cfg.Received = cfg.Received && cfg.State != nil
-	t := &toolset{Config: cfg, saver: cfg.Saver}
+	t := &toolset{cfg}
 	for _, d := range []definition{
 		t.send(), t.sendFiles(), t.inspect(), t.claim(), t.get(), t.list(), t.delete(),
 	} {
@@ -147,10 +123,7 @@ func Register(s *mcpserver.MCPServer, cfg Config) error {
 var prefixRule = regexp.MustCompile(`^[A-Za-z0-9_-]{0,32}$`)
 
 // toolset is what the handlers share.
-type toolset struct {
-	Config
-	saver *Saver
-}
+type toolset struct{ Config }
 
 // definition is one tool, ready to be added.
 type definition struct {
@@ -163,11 +136,11 @@ type definition struct {
 // defaults are never relied on.
 type hints struct{ readOnly, destructive, idempotent, openWorld bool }
 
-// define makes a tool from its parts. The handler gets arguments that match the
-// input schema, decoded; its error becomes a result with isError.
+// define makes a tool from its parts. The handler gets decoded arguments that match the input
+// schema. Its error becomes a result with isError.
 func define[In any](t *toolset, name, title, description string, h hints,
 	handle func(context.Context, In) (*mcp.CallToolResult, error)) definition {
-	schema, err := t.Schemas.of(name)
+	schema, err := args.Load(name)
 	if err != nil {
 		return definition{err: err}
 	}
@@ -175,7 +148,7 @@ func define[In any](t *toolset, name, title, description string, h hints,
 		Name:           t.Prefix + name,
 		Title:          title,
 		Description:    description,
-		RawInputSchema: schema.input.schema,
+		RawInputSchema: schema.Input.JSON,
 		Annotations: mcp.ToolAnnotation{
 			Title:           title,
 			ReadOnlyHint:    &h.readOnly,
@@ -184,20 +157,16 @@ func define[In any](t *toolset, name, title, description string, h hints,
 			OpenWorldHint:   &h.openWorld,
 		},
 	}
-	if schema.output != nil {
-		tool.RawOutputSchema = schema.output.schema
+	if schema.Output != nil {
+		tool.RawOutputSchema = schema.Output.JSON
 	}
 	call := func(ctx context.Context, req mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-		if name != "claim" && name != "inspect" { // those may belong to a claim whose answer was not seen
+		if name != "claim" && name != "inspect" { // a client that has not read a claim's answer may call these
 			peer := t.Peer(ctx)
-			t.saver.keys.goneOn(peer.Session, peer.Sent)
-		}
-		args, err := schema.input.arguments(req)
-		if err != nil {
-			return nil, err
+			t.Claims.ClientActive(peer.Session, peer.Sent)
 		}
 		var in In
-		if err := decode(args, &in); err != nil {
+		if err := schema.Input.Read(req, &in); err != nil {
 			return nil, err
 		}
 		ctx, ask, err := t.granted(ctx, req, in)
@@ -219,11 +188,11 @@ func define[In any](t *toolset, name, title, description string, h hints,
 		} else if res.NeedsInput() {
 			seen.Outcome = OutcomeAsked
 			return res, nil
-		} else if schema.output == nil {
+		} else if schema.Output == nil {
 			// The result is content alone.
-		} else if bad := schema.output.validate(jsontext.Value(res.RawStructuredContent), lenient...); bad != nil {
-			// A fault of ours, or a service that answers oddly. The result goes out
-			// all the same: it may be all that is left of a payload.
+		} else if bad := schema.Output.Check(jsontext.Value(res.RawStructuredContent)); bad != nil {
+			// A fault of ours, or an odd answer of the service. The result goes out all
+			// the same: it may be all that is left of a payload.
 			t.Logger.Error("result does not match its output schema", "tool", name)
 		}
 		seen.Outcome, seen.AnswerBytes = outcome(err), contentSize(res)

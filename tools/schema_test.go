@@ -16,6 +16,7 @@ import (
 
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/schemas"
+	"kubbi-mcp/tools/args"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files in schemas/")
@@ -71,8 +72,8 @@ func TestSchemasAreComplete(t *testing.T) {
 	}
 }
 
-// inferred makes all schemas from the structs. What a Go type can't say (ranges,
-// words, patterns) is added here, from the limits in kubbi/api where it has them.
+// inferred makes all schemas from the structs. It adds what a Go type can't say (ranges and
+// words), from kubbi/api if that has it.
 func inferred(t *testing.T) map[string]*jsonschema.Schema {
 	t.Helper()
 	limits := api.DefaultLimits()
@@ -90,7 +91,7 @@ func inferred(t *testing.T) map[string]*jsonschema.Schema {
 	sendFiles.Properties["files"].MinItems = new(1)
 	file := sendFiles.Properties["files"].Items.Properties
 	file["role"].Enum = words(api.Roles...)
-	file["encoding"].Enum = words(encodingText, api.EncodingBase64)
+	file["encoding"].Enum = words(args.EncodingText, api.EncodingBase64)
 
 	claimURL := input[claimURLInput](t)
 	claim := input[claimInput](t)
@@ -121,7 +122,7 @@ func input[T any](t *testing.T) *jsonschema.Schema {
 	s := infer[T](t)
 	walk(s, func(s *jsonschema.Schema) {
 		dropNull(s, true)
-		s.AdditionalProperties = nil // checked, and not advertised: see strict
+		s.AdditionalProperties = nil // checked, and not advertised: some hosts refuse it
 	})
 	return s
 }
@@ -139,11 +140,11 @@ func output[T any](t *testing.T) *jsonschema.Schema {
 func infer[T any](t *testing.T) *jsonschema.Schema {
 	t.Helper()
 	s, err := jsonschema.For[T](&jsonschema.ForOptions{TypeSchemas: map[reflect.Type]*jsonschema.Schema{
-		reflect.TypeFor[anyValue]():       {Type: "string"}, // see anyJSON
-		reflect.TypeFor[jsonText]():       {Type: "string"},
-		reflect.TypeFor[object]():         {Type: "string"},
+		reflect.TypeFor[args.Any]():       {Type: "string"}, // see acceptsAny in args
+		reflect.TypeFor[args.Text]():      {Type: "string"},
+		reflect.TypeFor[args.Object]():    {Type: "string"},
 		reflect.TypeFor[jsontext.Value](): {},
-		reflect.TypeFor[whole]():          {Type: "integer"},
+		reflect.TypeFor[args.Int]():       {Type: "integer"},
 		reflect.TypeFor[api.Time]():       {Type: "string", Format: "date-time"},
 		reflect.TypeFor[remaining]():      {Types: []string{"integer", "string"}},
 	}})
@@ -153,8 +154,8 @@ func infer[T any](t *testing.T) *jsonschema.Schema {
 	return s
 }
 
-// dropNull makes a type that may be null one that may not: inputs leave an
-// optional argument out, and our lists are never null.
+// dropNull removes null from a type: an optional argument is left out, and our lists are
+// never null.
 func dropNull(s *jsonschema.Schema, drop bool) {
 	if drop && len(s.Types) == 2 && s.Types[0] == "null" {
 		s.Type, s.Types = s.Types[1], nil
@@ -181,8 +182,8 @@ func words(w ...string) []any {
 	return out
 }
 
-// TestNoBooleanSchemas refuses true in place of a property's schema: the first
-// generation of the TypeScript SDK then refuses the whole list of tools.
+// TestNoBooleanSchemas refuses a property whose schema is true: the first generation of the
+// TypeScript SDK would refuse the whole list of tools.
 func TestNoBooleanSchemas(t *testing.T) {
 	for name, s := range inferred(t) {
 		b, err := json.Marshal(s)
@@ -213,9 +214,9 @@ func noBooleanSchemas(t *testing.T, path string, schema map[string]any) {
 	}
 }
 
-// TestNoLoneWords has no argument that can be left out with one word alone: models
-// of strict hosts must give every argument, and could not say that they mean nothing.
-func TestNoLoneWords(t *testing.T) {
+// TestNoEnumOfOne refuses an optional argument with one possible value: models of strict
+// hosts must give every argument, and could not say that they mean nothing.
+func TestNoEnumOfOne(t *testing.T) {
 	for name, s := range inferred(t) {
 		if !strings.HasSuffix(name, ".input") {
 			continue

@@ -23,8 +23,8 @@ import (
 	"kubbi-mcp/relay/relaytest"
 )
 
-// TestSealed hands on what is sealed from tool to tool: the claim URL keeps its
-// key, and without it a model is told what was lost and that nothing was spent.
+// TestSealed passes sealed kubbis from tool to tool: the claim URL keeps its key. Without
+// the key the answer says what is missing, and that nothing was spent.
 func TestSealed(t *testing.T) {
 	relay := relaytest.New(t)
 	c := newCaller(t, relay.APIKey, relay.URL)
@@ -83,9 +83,9 @@ func TestSealed(t *testing.T) {
 	}
 }
 
-// TestSealedForgedLeavesNothing saves what was changed or cut off at its end, when most
-// of it has been written: nothing is left of it, and the same claim gives the payload
-// once the way is clear.
+// TestSealedForgedLeavesNothing saves a payload that is changed or cut off near its end, when
+// most of it has been written: nothing is left, and the same claim gives the payload once the
+// relay is honest.
 func TestSealedForgedLeavesNothing(t *testing.T) {
 	sender, relay := newSender(t)
 	origin, err := url.Parse(relay.URL)

@@ -9,6 +9,7 @@ import (
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/tools/args"
 )
 
 const sendDescription = `Hand one text or JSON value to another agent, session, tool or person: stores it encrypted for a limited time and returns a claim_url to pass on in its place. ` +
@@ -17,23 +18,17 @@ const sendDescription = `Hand one text or JSON value to another agent, session, 
 	`A text file on this machine goes by its path, without passing through you. For binary or several files use send_files.`
 
 type sendInput struct {
-	Content       anyValue `json:"content,omitzero" jsonschema:"Text, or any JSON value. Give either content or path."`
-	Path          string   `json:"path,omitzero" jsonschema:"A text file on this machine, in a folder that the user allows."`
-	ContentType   string   `json:"content_type,omitzero" jsonschema:"Default: text/plain for a string, else application/json."`
-	TTLSeconds    whole    `json:"ttl_seconds,omitzero" jsonschema:"Seconds until it is wiped. Default 3600, unless configured otherwise."`
-	MaxRetrievals *whole   `json:"max_retrievals,omitzero" jsonschema:"How often it may be claimed; the last claim wipes it. Default: no limit."`
-	Sealed        *bool    `json:"sealed,omitzero" jsonschema:"Encrypt it end to end: only the whole claim_url, with the part after #, opens it."`
-	Metadata      object   `json:"metadata,omitzero" jsonschema:"A JSON object as text, at most 1 KB. It can be read without claiming: no secrets here."`
+	Content       args.Any    `json:"content,omitzero" jsonschema:"Text, or any JSON value. Give either content or path."`
+	Path          string      `json:"path,omitzero" jsonschema:"A text file on this machine, in a folder that the user allows."`
+	ContentType   string      `json:"content_type,omitzero" jsonschema:"Default: text/plain for a string, else application/json."`
+	TTLSeconds    args.Int    `json:"ttl_seconds,omitzero" jsonschema:"Seconds until it is wiped. Default 3600, unless configured otherwise."`
+	MaxRetrievals *args.Int   `json:"max_retrievals,omitzero" jsonschema:"How often it may be claimed; the last claim wipes it. Default: no limit."`
+	Sealed        *bool       `json:"sealed,omitzero" jsonschema:"Encrypt it end to end: only the whole claim_url, with the part after #, opens it."`
+	Metadata      args.Object `json:"metadata,omitzero" jsonschema:"A JSON object as text, at most 1 KB. It can be read without claiming: no secrets here."`
 }
 
-// anyValue is a payload of any kind, as a part of the arguments: a long one is
-// neither copied out of them nor read again (see payloadInput).
-type anyValue struct{ value jsontext.Value }
-
-// UnmarshalJSONFrom skips what decode has left in the payload's place.
-func (*anyValue) UnmarshalJSONFrom(dec *jsontext.Decoder) error { return dec.SkipValue() }
-
-func (in *sendInput) payload() (string, *anyValue) { return "content", &in.Content }
+// Payload implements args.WithPayload.
+func (in *sendInput) Payload() (string, *args.Any) { return "content", &in.Content }
 
 type sendOutput struct {
 	ID            string         `json:"id" jsonschema:"For get and delete."`
@@ -57,27 +52,27 @@ func (t *toolset) send() definition {
 		func(ctx context.Context, in sendInput) (*mcp.CallToolResult, error) {
 			params := kubbi.SendParams{
 				TTL:           t.ttl(in.TTLSeconds),
-				MaxRetrievals: in.MaxRetrievals.orZero(),
-				Metadata:      in.Metadata.orNil(),
+				MaxRetrievals: in.MaxRetrievals.OrZero(),
+				Metadata:      in.Metadata.OrNil(),
 				Sealed:        t.sealed(in.Sealed),
 				Progress:      progressOf(ctx),
 			}
-			v := in.Content.value
+			v := in.Content.Value
 			if isNull := v.Kind() == 'n'; isNull || in.Path != "" && string(v) == `""` {
-				in.Content.value = nil // hosts fill in what is left out
+				in.Content.Value = nil // some hosts fill in absent arguments
 				if isNull && in.Path == "" {
-					return nil, argumentError(`Give either content or path: null stands for no content. JSON's null is sent as the text "null" with content_type application/json.`)
+					return nil, args.Error(`Give either content or path: null stands for no content. JSON's null is sent as the text "null" with content_type application/json.`)
 				}
 			}
 			var local *localFile
 			var err error
 			switch {
-			case (in.Path == "") == (in.Content.value == nil):
-				err = argumentError("Give either content or path.")
+			case (in.Path == "") == (in.Content.Value == nil):
+				err = args.Error("Give either content or path.")
 			case in.Path != "":
 				local, err = t.contentOf(ctx, in, &params)
 			default:
-				params.Content, params.ContentType, err = payload(in.Content.value, in.ContentType)
+				params.Content, params.ContentType, err = payload(in.Content.Value, in.ContentType)
 			}
 			if err != nil {
 				return nil, err
@@ -105,8 +100,8 @@ func (t *toolset) send() definition {
 		})
 }
 
-// payload settles what is sent, and as which type. The value it gives is a
-// part of content, the JSON that a string holds, or a string that holds JSON.
+// payload gives what is sent, and its type: the content itself, the JSON that a string holds,
+// or a string that holds the JSON of a value.
 func payload(content jsontext.Value, contentType string) (jsontext.Value, string, error) {
 	isString := content.Kind() == '"'
 	switch {
@@ -117,19 +112,19 @@ func payload(content jsontext.Value, contentType string) (jsontext.Value, string
 	case contentType == api.TypeJSON && isString:
 		text, err := jsontext.AppendUnquote(nil, content)
 		if err != nil || !jsontext.Value(text).IsValid(jsontext.AllowDuplicateNames(true)) {
-			return nil, "", argumentError("content is a string given as application/json, but it does not hold valid JSON. " +
+			return nil, "", args.Error("content is a string given as application/json, but it does not hold valid JSON. " +
 				"Pass the JSON value itself, or leave content_type out to send the string as text.")
 		}
 		return text, contentType, nil
 	case contentType != api.TypeJSON && !isString:
 		// A host has parsed what a model wrote as text.
-		return quote(content), contentType, nil
+		return appendString(nil, string(content)), contentType, nil
 	default:
 		return content, contentType, nil
 	}
 }
 
-// sealed is whether to seal: as asked for, or as configured.
+// sealed says whether to seal: as the call says, or as configured.
 func (t *toolset) sealed(asked *bool) bool {
 	if asked == nil {
 		return t.Sealed
@@ -137,8 +132,8 @@ func (t *toolset) sealed(asked *bool) bool {
 	return *asked
 }
 
-// ttl is the time a new kubbi lives: as asked for, or the configured default.
-func (t *toolset) ttl(seconds whole) time.Duration {
+// ttl is how long a new kubbi lives: as the call says, or as configured.
+func (t *toolset) ttl(seconds args.Int) time.Duration {
 	if seconds == 0 {
 		return t.DefaultTTL
 	}

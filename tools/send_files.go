@@ -12,6 +12,7 @@ import (
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/tools/args"
 	"kubbi-mcp/tools/files"
 )
 
@@ -22,19 +23,19 @@ const sendFilesDescription = `Hand binary or several files to another agent, ses
 
 type sendFilesInput struct {
 	Files         []fileInput `json:"files" jsonschema:"In the recipient's order. At most 20; together 50 MiB as content, or 256 MiB by path unless configured otherwise."`
-	TTLSeconds    whole       `json:"ttl_seconds,omitzero" jsonschema:"Seconds until it is wiped. Default 3600, unless configured otherwise."`
-	MaxRetrievals *whole      `json:"max_retrievals,omitzero" jsonschema:"How often it may be claimed; the last claim wipes it. Default: no limit."`
+	TTLSeconds    args.Int    `json:"ttl_seconds,omitzero" jsonschema:"Seconds until it is wiped. Default 3600, unless configured otherwise."`
+	MaxRetrievals *args.Int   `json:"max_retrievals,omitzero" jsonschema:"How often it may be claimed; the last claim wipes it. Default: no limit."`
 	Sealed        *bool       `json:"sealed,omitzero" jsonschema:"Encrypt it end to end: only the whole claim_url, with the part after #, opens it."`
-	Metadata      object      `json:"metadata,omitzero" jsonschema:"A JSON object as text, at most 1 KB. It can be read without claiming: no secrets here."`
+	Metadata      args.Object `json:"metadata,omitzero" jsonschema:"A JSON object as text, at most 1 KB. It can be read without claiming: no secrets here."`
 }
 
 type fileInput struct {
-	Name        string   `json:"name,omitzero" jsonschema:"Without folders, in any script, unique. Required with content; with path the default is the file's own."`
-	Content     jsonText `json:"content,omitzero" jsonschema:"Its text, or its bytes in base64. Give either content or path."`
-	Path        string   `json:"path,omitzero" jsonschema:"A file on this machine, a folder for all files in it, or a pattern such as /work/logs/*.log; in a folder that the user allows."`
-	ContentType string   `json:"content_type,omitzero" jsonschema:"MIME type. Default: from name or file."`
-	Role        string   `json:"role,omitzero"`
-	Encoding    string   `json:"encoding,omitzero" jsonschema:"Of content."`
+	Name        string    `json:"name,omitzero" jsonschema:"Without folders, in any script, unique. Required with content; with path the default is the file's own."`
+	Content     args.Text `json:"content,omitzero" jsonschema:"Its text, or its bytes in base64. Give either content or path."`
+	Path        string    `json:"path,omitzero" jsonschema:"A file on this machine, a folder for all files in it, or a pattern such as /work/logs/*.log; in a folder that the user allows."`
+	ContentType string    `json:"content_type,omitzero" jsonschema:"MIME type. Default: from name or file."`
+	Role        string    `json:"role,omitzero"`
+	Encoding    string    `json:"encoding,omitzero" jsonschema:"Of content."`
 }
 
 type sendFilesOutput struct {
@@ -59,8 +60,8 @@ func (t *toolset) sendFiles() definition {
 		func(ctx context.Context, in sendFilesInput) (*mcp.CallToolResult, error) {
 			sealed := t.sealed(in.Sealed)
 			p, err := t.packageOf(ctx, in.Files)
-			if err == nil && !sealed {
-				err = p.nameFor(ctx, t.Client)
+			if err == nil && !sealed { // the service does not see sealed names
+				err = p.useServiceNames(ctx, t.Client)
 			}
 			if err != nil {
 				return nil, err
@@ -70,8 +71,8 @@ func (t *toolset) sendFiles() definition {
 				Sources:       p.sources,
 				Sealed:        sealed,
 				TTL:           t.ttl(in.TTLSeconds),
-				MaxRetrievals: in.MaxRetrievals.orZero(),
-				Metadata:      in.Metadata.orNil(),
+				MaxRetrievals: in.MaxRetrievals.OrZero(),
+				Metadata:      in.Metadata.OrNil(),
 				Progress:      progressOf(ctx),
 			})
 			if err != nil {
@@ -95,35 +96,35 @@ func (t *toolset) sendFiles() definition {
 		})
 }
 
-// outgoing is a package on its way.
+// outgoing is a package that is about to be sent.
 type outgoing struct {
 	files   []kubbi.File
-	sources []kubbi.Source // instead of files
+	sources []kubbi.Source // if there are any, there are no files
 	local   []*localFile
 	hidden  int      // left out
 	notes   []string // beside those of local
 }
 
-// settle reads a file as hosts and tools write one, and fills in its type.
-func (f *fileInput) settle() error {
-	if f.Path != "" && f.Content.text == "" {
-		f.Content.given = false // hosts fill in what is left out
+// normalize accepts a file as hosts and models write it, and fills in its type.
+func (f *fileInput) normalize() error {
+	if f.Path != "" && f.Content.String == "" {
+		f.Content.Given = false // some hosts fill in absent arguments
 	}
-	f.ContentType, f.Encoding = mediaType(f.ContentType), encodingWord(f.Encoding)
+	f.ContentType, f.Encoding = args.MediaType(f.ContentType), args.Encoding(f.Encoding)
 	switch {
-	case (f.Path == "") != f.Content.given:
-		return argumentError("give either content or path.")
-	case !f.Content.given:
+	case (f.Path == "") != f.Content.Given:
+		return args.Error("give either content or path.")
+	case !f.Content.Given:
 		return nil
 	case f.Name == "":
-		return argumentError("name is required with content.")
+		return args.Error("name is required with content.")
 	}
-	if contentType, data, ok := dataURI(f.Content.text); ok && (f.Encoding != "" || isBinary(f.ContentType) || isBinary(files.TypeByName(f.Name))) {
-		f.Encoding, f.Content.text = api.EncodingBase64, data
-		f.ContentType = cmp.Or(f.ContentType, mediaType(contentType))
+	if contentType, data, ok := args.DataURI(f.Content.String); ok && (f.Encoding != "" || isBinary(f.ContentType) || isBinary(files.TypeByName(f.Name))) {
+		f.Encoding, f.Content.String = api.EncodingBase64, data
+		f.ContentType = cmp.Or(f.ContentType, args.MediaType(contentType))
 	}
 	if f.Encoding != "" {
-		f.Content.text = plainBase64(f.Content.text)
+		f.Content.String = args.Base64(f.Content.String)
 	}
 	if f.ContentType == "" {
 		f.ContentType = files.ContentType(f.Name, f.Encoding != "")
@@ -137,8 +138,8 @@ func isBinary(t string) bool {
 		strings.HasPrefix(t, "font/") || t == "application/pdf" || t == "application/zip" || t == "application/octet-stream"
 }
 
-// packageOf gathers the files of a package. Unless all of them come with the
-// arguments they are sources, which are read while they are sent.
+// packageOf gathers the files of a package. If one of them is given by path, all are sources,
+// which are read while they are sent.
 func (t *toolset) packageOf(ctx context.Context, in []fileInput) (*outgoing, error) {
 	var out outgoing
 	byPath := slices.ContainsFunc(in, func(f fileInput) bool { return f.Path != "" })
@@ -146,19 +147,19 @@ func (t *toolset) packageOf(ctx context.Context, in []fileInput) (*outgoing, err
 	if byPath {
 		rules = t.rules(ctx) // the host may be asked for its roots
 	}
-	seen := taken{}
+	names := packageNames{}
 	for i, f := range in {
-		if err := f.settle(); err != nil {
-			return nil, argumentError(fmt.Sprintf("files.%d: %s", i, err))
+		if err := f.normalize(); err != nil {
+			return nil, args.Error(fmt.Sprintf("files.%d: %s", i, err))
 		}
-		if f.Content.given {
+		if f.Content.Given {
 			if !byPath {
-				out.files = append(out.files, kubbi.File{Name: f.Name, Content: f.Content.text, ContentType: f.ContentType, Role: f.Role, Encoding: f.Encoding})
+				out.files = append(out.files, kubbi.File{Name: f.Name, Content: f.Content.String, ContentType: f.ContentType, Role: f.Role, Encoding: f.Encoding})
 				continue
 			}
-			source, err := given(f)
+			source, err := inlineSource(f)
 			if err == nil {
-				err = seen.add(f.Name, fmt.Sprintf("files.%d", i))
+				err = names.add(f.Name, fmt.Sprintf("files.%d", i))
 			}
 			if err != nil {
 				return nil, err
@@ -172,7 +173,7 @@ func (t *toolset) packageOf(ctx context.Context, in []fileInput) (*outgoing, err
 		}
 		out.hidden += hidden
 		for _, l := range local {
-			if err := seen.addLocal(l); err != nil {
+			if err := names.addLocal(l); err != nil {
 				return nil, err
 			}
 			l.place = len(out.sources)
@@ -183,7 +184,7 @@ func (t *toolset) packageOf(ctx context.Context, in []fileInput) (*outgoing, err
 	return &out, nil
 }
 
-// sent is what the result says of the files that went by their paths.
+// sent is what the result says of the files that were sent by path.
 func (o *outgoing) sent() []sentFile {
 	var all []sentFile
 	for _, l := range o.local {

@@ -18,6 +18,7 @@ import (
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/relay/relaytest"
+	"kubbi-mcp/tools/claims"
 )
 
 // caller calls tools as a server does.
@@ -63,9 +64,9 @@ const (
 	byID     = `{"id":"00000000-0000-4000-8000-000000000000"}`
 )
 
-// TestServiceErrors has a service answer with each error that the API reference
-// documents, and with what no service should; every one must tell the model what
-// to do, and show nothing of the token, the key or a stack.
+// TestServiceErrors has a service answer with each error that the API reference documents,
+// and with what no service should send. The text must tell the model what to do, and show no
+// token, key or stack.
 func TestServiceErrors(t *testing.T) {
 	for name, tt := range map[string]struct {
 		status     int
@@ -132,8 +133,8 @@ func TestServiceErrors(t *testing.T) {
 	}
 }
 
-// hosted answers as the hosted service does: no word about what is left. The
-// look before a claim finds nothing special and is not counted.
+// hosted answers as the hosted service does: a claim does not say what is left. The inspect
+// before the claim is not counted.
 func hosted(t *testing.T, claim, inspect string) (*caller, *int) {
 	t.Helper()
 	inspections := new(int)
@@ -162,7 +163,7 @@ func hosted(t *testing.T, claim, inspect string) (*caller, *int) {
 	return newCaller(t, "", srv.URL), inspections
 }
 
-// TestRemaining asks a service that does not say what is left with a claim.
+// TestRemaining claims from a service that does not say what is left.
 func TestRemaining(t *testing.T) {
 	const times = `"metadata":null,"created_at":"2026-03-28T12:00:00.000Z","expires_at":"2026-03-28T13:00:00.000Z"`
 	const claim = `{"content":"x","content_type":"text/plain",` + times + `}`
@@ -204,8 +205,8 @@ func TestRemaining(t *testing.T) {
 	}
 }
 
-// TestHostileService claims what a service sends that means harm: names that
-// pretend to be text of ours, repeated members, base64 that is none.
+// TestHostileService claims what a malicious service sends: names that pretend to be our
+// text, repeated members, base64 that is none.
 func TestHostileService(t *testing.T) {
 	const times = `"created_at":"2026-03-28T12:00:00.000Z","expires_at":"2026-03-28T13:00:00.000Z"`
 	c, _ := hosted(t, `{"type":"kubbi_package","file_count":3,"burned":true,"metadata":["odd",{"a":1,"a":2}],`+times+`,"files":[
@@ -213,7 +214,7 @@ func TestHostileService(t *testing.T) {
 		{"name":"../../etc/passwd","content_type":"image/png","size_bytes":1,"role":null,"content":"not base64!","encoding":"base64"},
 		{"name":"c.txt","content_type":"text/plain","size_bytes":1,"content":"====","encoding":"base64"}]}`, "")
 	res := c.call(t, "claim", byToken)
-	// It can't be shown whole, so nothing of it is; it can be had again.
+	// It can't be shown whole, so nothing is shown. It can be claimed again.
 	if text := textOf(t, res); !res.IsError || c.outcome != OutcomeUnsaved || strings.Contains(text, "etc") || !strings.Contains(text, "not lost") {
 		t.Fatalf("got %+v", res)
 	}
@@ -236,18 +237,18 @@ func TestHostileService(t *testing.T) {
 	}
 }
 
-// TestOutputIsChecked has a result that its schema does not allow go out, and be
-// logged without its values.
+// TestOutputIsChecked makes a result that its schema does not allow: it goes out, and the log
+// says so without its values.
 func TestOutputIsChecked(t *testing.T) {
 	relay := relaytest.New(t)
 	c := newCaller(t, relay.APIKey, relay.URL)
 	var log bytes.Buffer
 	d := define(&toolset{Config: Config{
 		Logger:  slog.New(slog.NewTextHandler(&log, nil)),
-		Schemas: &Schemas{},
 		Observe: func(context.Context, Call) {},
 		Peer:    func(context.Context) Peer { return Peer{} },
-	}, saver: NewSaver(nil, nil, "", nil)}, "delete", "", "", hints{},
+		Claims:  claims.New(nil, nil, "", nil),
+	}}, "delete", "", "", hints{},
 		func(context.Context, idInput) (*mcp.CallToolResult, error) {
 			return structured(map[string]string{"id": "x", "secret": "s3cr3t"})
 		})
@@ -263,8 +264,7 @@ func TestOutputIsChecked(t *testing.T) {
 	}
 }
 
-// TestAppendResult compares the encoder with mcp-go's own on results of every
-// kind of block.
+// TestAppendResult compares the encoder with mcp-go's on results with every kind of block.
 func TestAppendResult(t *testing.T) {
 	relay := relaytest.New(t)
 	c := newCaller(t, relay.APIKey, relay.URL)

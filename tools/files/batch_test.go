@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// holding lists a folder's files with their content; temporary ones show.
+// holding lists a folder's files with their content, temporary ones too.
 func holding(t *testing.T, dir string) string {
 	t.Helper()
 	all, err := os.ReadDir(dir)
@@ -32,7 +32,7 @@ func holding(t *testing.T, dir string) string {
 // save writes files, given as name=content, in one batch.
 func save(t *testing.T, dir string, overwrite bool, all ...string) ([]Saved, error) {
 	t.Helper()
-	b, err := Into(dir, overwrite)
+	b, err := NewBatch(dir, overwrite)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,8 +66,8 @@ func TestBatch(t *testing.T) {
 		}
 	}
 
-	// What is there stays, and nothing beside it is written; the same is taken
-	// for written.
+	// An existing file stays, and then nothing is written. One with the same content
+	// counts as written.
 	if _, err := save(t, dir, false, "c=three", "a=two"); err == nil || !strings.Contains(err.Error(), "there already") {
 		t.Errorf("over a file: %v", err)
 	}
@@ -85,8 +85,8 @@ func TestBatch(t *testing.T) {
 	}
 }
 
-// TestBatchThatFails leaves nothing behind when a source breaks, the caller goes
-// away, or a name is none.
+// TestBatchThatFails checks that nothing is left when a source fails, the caller has gone, or
+// a name is refused.
 func TestBatchThatFails(t *testing.T) {
 	dir := t.TempDir()
 	broken := errors.New("broken")
@@ -100,7 +100,7 @@ func TestBatchThatFails(t *testing.T) {
 		"name":      func(b *Batch) error { return b.Stage(t.Context(), "../b", strings.NewReader("x")) },
 		"device":    func(b *Batch) error { return b.Stage(t.Context(), "con.txt", strings.NewReader("x")) },
 	} {
-		b, err := Into(dir, false)
+		b, err := NewBatch(dir, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -125,12 +125,12 @@ func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 func TestCheckBeforeWriting(t *testing.T) {
 	top, r := tree(t, "in/there", "in/folder/")
-	b, err := r.Into("", false)
+	b, err := r.NewBatch("", false)
 	if err == nil {
 		b.Close()
 		t.Error("an empty path is taken")
 	}
-	b, err = r.Into(filepath.Join(top, "in"), false)
+	b, err = r.NewBatch(filepath.Join(top, "in"), false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +169,7 @@ func TestCheckBeforeWriting(t *testing.T) {
 		if err := os.Chmod(in, 0o500); err != nil {
 			t.Fatal(err)
 		}
-		defer os.Chmod(in, 0o700) // or it can't be removed
+		defer os.Chmod(in, 0o700) // so that it can be removed
 		if err := b.Check([]string{"new"}, false); err == nil || !strings.Contains(err.Error(), "permission") {
 			t.Errorf("a folder that can't be written: %v", err)
 		}
@@ -187,7 +187,7 @@ func TestAttacksOnWriting(t *testing.T) {
 		"file/x": "not a folder", ".ssh": "--allow-hidden", "new/.git/hooks": "--allow-hidden", "CON": "device", "a\x00": "can't be seen",
 		"/": "outside", "~": "outside",
 	} {
-		b, err := r.Into(path, true)
+		b, err := r.NewBatch(path, true)
 		if err == nil {
 			b.Close()
 			t.Errorf("%q was opened", path)
@@ -201,7 +201,7 @@ func TestAttacksOnWriting(t *testing.T) {
 		t.Error("a folder was made outside")
 	}
 
-	// A file that is a link, or has a second name, is replaced and not written to.
+	// A link, or a file with a second name, is replaced. Nothing is written through it.
 	secret := filepath.Join(out, "secret")
 	link(t, secret, filepath.Join(in, "link"))
 	if err := os.Link(secret, filepath.Join(in, "hard")); err != nil {
@@ -217,9 +217,9 @@ func TestAttacksOnWriting(t *testing.T) {
 		t.Errorf("outside: %s", got)
 	}
 
-	// A folder that is swapped for a link after it was opened is the one that is
-	// written to, wherever it is now.
-	b, err := r.Into("later", false)
+	// A folder is replaced by a link after it was opened: the files go into the folder,
+	// wherever it is now.
+	b, err := r.NewBatch("later", false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -239,45 +239,8 @@ func TestAttacksOnWriting(t *testing.T) {
 	}
 }
 
-// TestRenameNew renames on file systems without hard links.
-func TestRenameNew(t *testing.T) {
-	dir := t.TempDir()
-	for _, name := range []string{"t", "f"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(name), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer root.Close()
-	f, err := root.Open(".")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	for _, rename := range []func(from, to string) error{
-		func(from, to string) error { return renameNoReplace(root, f, from, to) },
-		func(from, to string) error { return lookAndRename(root, from, to) },
-	} {
-		if err := rename("t", "f"); !errors.Is(err, fs.ErrExist) {
-			t.Errorf("over a file: %v", err)
-		}
-		if err := rename("t", "g"); err != nil {
-			t.Error(err)
-		}
-		if err := rename("g", "t"); err != nil {
-			t.Error(err)
-		}
-	}
-	if got := holding(t, dir); got != "f=f t=t" {
-		t.Error(got)
-	}
-}
-
-// TestSwappedWhileWriting writes while the folder is swapped for links that lead
-// outside, over and over: nothing is ever written there.
+// TestSwappedWhileWriting writes while the folder is replaced again and again by links that
+// lead outside: nothing is ever written there.
 func TestSwappedWhileWriting(t *testing.T) {
 	top, r := tree(t, "in/sub/")
 	in, out := filepath.Join(top, "in"), filepath.Join(top, "out")
@@ -292,7 +255,7 @@ func TestSwappedWhileWriting(t *testing.T) {
 			default:
 			}
 			if os.Rename(sub, aside) != nil {
-				_ = os.RemoveAll(aside) // it was made anew meanwhile
+				_ = os.RemoveAll(aside) // it was made again meanwhile
 				continue
 			}
 			_ = os.Symlink([]string{"../out", out, ".."}[i%3], sub)
@@ -306,7 +269,7 @@ func TestSwappedWhileWriting(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatalf("written %d times", written)
 		}
-		b, err := r.Into("sub", true)
+		b, err := r.NewBatch("sub", true)
 		if err != nil {
 			continue
 		}
@@ -315,7 +278,7 @@ func TestSwappedWhileWriting(t *testing.T) {
 				written++
 			}
 		}
-		_ = b.Close() // what was staged may be gone with its folder
+		_ = b.Close() // the staged file may be gone with its folder
 	}
 	close(stop)
 	swapping.Wait()

@@ -10,50 +10,15 @@ import (
 	"sync"
 )
 
-// With gives the rules with more folders, each folder once.
-func (r Rules) With(more ...Folder) Rules {
-	r.Folders = slices.Clip(r.Folders)
-	for _, f := range more {
-		if !slices.ContainsFunc(r.Folders, func(have Folder) bool { return have.real == f.real && have.Path == f.Path }) {
-			r.Folders = append(r.Folders, f)
-		}
-	}
-	return r
-}
-
-// Real is the folder's path without symbolic links.
-func (f Folder) Real() string { return f.real }
-
-// Covers reports whether a path is, by its text, in an allowed folder, so that no
-// other needs to be allowed. A relative path is always in one: see locate.
-func (r Rules) Covers(path string) bool {
-	if !filepath.IsAbs(path) {
-		return true
-	}
-	for _, f := range r.Folders {
-		if Within(path, f.Path) || Within(path, f.real) {
-			return true
-		}
-	}
-	return false
-}
-
-// Within reports whether an absolute path is that of a folder or leads into it.
-func Within(path, folder string) bool {
-	rel, err := filepath.Rel(folder, path)
-	return err == nil && filepath.IsLocal(rel)
-}
-
-// Candidate is a folder that a user could be asked to allow.
+// Candidate is a folder that a user may be asked to allow.
 type Candidate struct {
 	Given string // as the path names it
-	Real  string // without symbolic links: what the user is asked
+	Real  string // without symbolic links: the one that the user is asked about
 }
 
-// Candidate gives the smallest folder that has to be allowed so that a path can
-// be read or written. There is none for a path with no folder, for one in a folder
-// that nobody should allow in passing (a home, a system's), and for one that the
-// rules refuse in an allowed folder as well.
+// Candidate gives the smallest folder that must be allowed so that a path can be read or
+// written. There is none if nothing is at the path, if the folder is too wide to be allowed
+// just like that, or if the rules refuse the path in an allowed folder too.
 func (r Rules) Candidate(path string, write bool) (Candidate, bool) {
 	if r.checkText(path) != nil || !filepath.IsAbs(path) {
 		return Candidate{}, false
@@ -67,11 +32,11 @@ func (r Rules) Candidate(path string, write bool) (Candidate, bool) {
 	case err == nil:
 		given = filepath.Dir(given)
 	case write:
-		given, missing = existing(given)
+		given, missing = splitExisting(given)
 	case strings.ContainsAny(path, "*?["):
 		given = beforePattern(given)
 	default:
-		return Candidate{}, false // nothing is there
+		return Candidate{}, false
 	}
 	real, err := filepath.EvalSymlinks(given)
 	if err != nil {
@@ -86,24 +51,22 @@ func (r Rules) Candidate(path string, write bool) (Candidate, bool) {
 
 // mayAsk reports whether a user may be asked to allow a folder.
 func (r Rules) mayAsk(real string) bool {
-	if r.checkText(real) != nil || TooWide(real) || r.never(spot{folder: Folder{real: real}, rel: "."}) {
+	if r.checkText(real) != nil || TooWide(real) || r.denied(location{folder: Folder{real: real}, rel: "."}) {
 		return false
 	}
-	return r.Hidden || !slices.ContainsFunc(strings.FieldsFunc(real, isSeparator), hidden)
+	return r.Hidden || !slices.ContainsFunc(strings.FieldsFunc(real, isSeparator), isHidden)
 }
 
-// existing splits a path into the part that is there, and the rest.
-func existing(path string) (there, missing string) {
-	for there = path; ; {
-		if _, err := os.Lstat(there); err == nil {
-			return there, missing
+// splitExisting splits a path into the part that exists and the rest.
+func splitExisting(path string) (existing, missing string) {
+	for existing = path; ; {
+		_, err := os.Lstat(existing)
+		up := filepath.Dir(existing)
+		if err == nil || up == existing {
+			return existing, missing
 		}
-		up := filepath.Dir(there)
-		if up == there {
-			return there, missing
-		}
-		missing = filepath.Join(filepath.Base(there), missing)
-		there = up
+		missing = filepath.Join(filepath.Base(existing), missing)
+		existing = up
 	}
 }
 
@@ -119,9 +82,9 @@ func beforePattern(path string) string {
 	return path
 }
 
-// TooWide reports whether a folder, given without symbolic links, holds so much
-// that nobody should allow it in passing: a whole disk, a home or what is above
-// it, and folders of the system.
+// TooWide reports whether a folder, given without symbolic links, holds so much that nobody
+// should allow it just like that: a whole disk, a home or a folder above it, or a folder of
+// the system.
 func TooWide(real string) bool {
 	if filepath.Dir(real) == real || filepath.VolumeName(real) == real {
 		return true
@@ -153,14 +116,14 @@ func TooWide(real string) bool {
 	return slices.ContainsFunc(system, func(folder string) bool { return within(real, folder) && !inHome(real) })
 }
 
-// inHome reports whether a path is below the user's home, which may stand among
-// the system's folders.
+// inHome reports whether a path is in the user's home, which may be in a folder of the
+// system.
 func inHome(path string) bool {
 	return slices.ContainsFunc(homes(), func(home string) bool { return within(path, home) })
 }
 
-// Folders of the common systems: those that are too wide themselves, those of
-// which no part may be asked for, and the places for temporary files among these.
+// Folders of common systems: those that are too wide themselves, those of which every part
+// is, and the places for temporary files in these.
 var (
 	wholeFolders  = []string{"/home", "/Users", "/Volumes", "/mnt", "/media", "/opt", "/srv", "/private", "/var", "/var/folders", "/private/var/folders", `C:\Users`}
 	systemFolders = []string{"/etc", "/proc", "/sys", "/dev", "/boot", "/run", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/usr", "/root", "/var",
@@ -168,7 +131,7 @@ var (
 	temporary = []string{"/var/tmp", "/var/folders", "/private/var/tmp", "/private/var/folders", "/dev/shm"}
 )
 
-// homes gives the user's home, as the environment and the system name it, with and
+// homes gives the user's home, as the environment and as the system has it, with and
 // without symbolic links.
 func homes() []string {
 	var all []string
@@ -192,8 +155,8 @@ func environmentHome() string {
 	return home
 }
 
-// systemHome is the home by the system's list of users: a host may start a server
-// with another, or none, in its environment.
+// systemHome is the home in the system's list of users: a host may start a server with
+// another one in its environment, or none.
 var systemHome = sync.OnceValue(func() string {
 	u, err := user.Current()
 	if err != nil {
@@ -202,7 +165,7 @@ var systemHome = sync.OnceValue(func() string {
 	return u.HomeDir
 })
 
-// within is Within without regard to case, as some systems have it.
+// within is Within for a system that ignores case.
 func within(path, folder string) bool {
 	return Within(strings.ToLower(path), strings.ToLower(folder))
 }

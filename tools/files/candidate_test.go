@@ -30,8 +30,7 @@ func TestTooWide(t *testing.T) {
 	}
 }
 
-// TestCandidate finds the folder that must be allowed, and none where nobody should
-// be asked.
+// TestCandidate finds the folder that must be allowed, and none if nobody should be asked.
 func TestCandidate(t *testing.T) {
 	root, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {
@@ -45,7 +44,7 @@ func TestCandidate(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(root, "docs/a.txt"), []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	rules := Rules{Never: []string{filepath.Join(root, "data")}}
+	rules := Rules{Denied: []string{filepath.Join(root, "data")}}
 	for path, want := range map[string][2]string{ // to read, to write; "": nobody is asked
 		"docs/a.txt":        {"docs", ""},
 		"docs":              {"docs", "docs"},

@@ -11,14 +11,13 @@ import (
 	"strings"
 )
 
-// Found is a file that a path stands for.
+// Found is a file that Expand has found.
 type Found struct {
 	Path string // absolute
-	Name string // one that a package can have, made from the path
-	Own  string // its own name, with those of the folders from where the search began before it, joined by _
+	Name string // its name in a package
+	Own  string // its own name, after those of the folders in which the search went down, joined by _
 }
 
-// foundAt names a file by its own name, or by those from where the search began.
 func foundAt(path, name string) Found {
 	own := strings.ReplaceAll(name, string(filepath.Separator), "_")
 	return Found{Path: path, Name: PackageName(own), Own: own}
@@ -27,17 +26,16 @@ func foundAt(path, name string) Found {
 // Expanded is what a path stands for.
 type Expanded struct {
 	Files  []Found // sorted by path
-	One    bool    // the path is that of a file, and not of a folder or a pattern
-	Hidden int     // files and folders left out, since they are hidden
+	One    bool    // the path is a file's, and no folder or pattern
+	Hidden int     // files and folders that were left out because they are hidden
 }
 
-// maxEntries is how many names are looked at for one path.
+// maxEntries is how many names are read for one path.
 const maxEntries = 10_000
 
-// Expand finds the files that a path stands for: a file, the files in a folder
-// and the folders in it, or those that match a pattern of path.Match. More than
-// limit files are refused, and so is a folder with anything in it but files and
-// folders. Errors are Refusals.
+// Expand finds the files that a path stands for: one file, all files in a folder and the
+// folders in it, or those that match a pattern of path.Match. It refuses more than limit
+// files, and a folder with anything but files and folders in it. Errors are Refusals.
 func (r Rules) Expand(name string, limit int) (*Expanded, error) {
 	s, err := r.locate(name)
 	if err != nil {
@@ -57,7 +55,7 @@ func (r Rules) Expand(name string, limit int) (*Expanded, error) {
 		}
 	case err != nil:
 	case e.info.IsDir():
-		err = x.folder(e, "")
+		err = x.search(e, nil, "")
 		switch {
 		case err != nil || len(x.Files) > 0:
 		case x.Hidden > 0:
@@ -68,20 +66,20 @@ func (r Rules) Expand(name string, limit int) (*Expanded, error) {
 		e.close()
 	default:
 		x.One = true
-		x.Files = []Found{foundAt(e.spot.path(), nameOf(s, e.spot))}
+		x.Files = []Found{foundAt(e.at.path(), nameOf(s, e.at))}
 		err = r.regular(e.info)
 		e.close()
 	}
 	if err != nil {
-		return nil, explain(name, err)
+		return nil, refusalOf(name, err)
 	}
 	slices.SortFunc(x.Files, func(a, b Found) int { return strings.Compare(a.Path, b.Path) })
 	return &x.Expanded, nil
 }
 
-// nameOf gives a file's own name: that of a symbolic link, where one was given, and
-// the one that was found where what was given looks like it.
-func nameOf(given, found spot) string {
+// nameOf gives a file's own name: the given one, such as a symbolic link's, or the one
+// that was found because it looks like the given one.
+func nameOf(given, found location) string {
 	name, real := filepath.Base(given.rel), filepath.Base(found.rel)
 	if lookOf(name) == lookOf(real) {
 		return real
@@ -95,20 +93,10 @@ type expansion struct {
 	rules Rules
 	limit int
 	seen  int  // entries
-	alike bool // what looks like it matches a pattern
+	alike bool // names that look like a match count as one
 }
 
-// add takes a file that was found under a name from where the search began.
-func (x *expansion) add(s spot, name string) error {
-	if len(x.Files) == x.limit {
-		return refuse("more than %d files: send fewer, or one archive of them", x.limit)
-	}
-	x.Files = append(x.Files, foundAt(s.path(), name))
-	return nil
-}
-
-// list gives the names in an entry's folder, sorted, hidden ones left out, and
-// the folder for going further down.
+// list opens the folder of an entry and gives its names, sorted and without hidden ones.
 func (x *expansion) list(e *entry) (*os.Root, []fs.DirEntry, error) {
 	dir, err := openFolder(e.dir, e.name, e.info)
 	if err != nil {
@@ -134,9 +122,9 @@ func (x *expansion) list(e *entry) (*os.Root, []fs.DirEntry, error) {
 	slices.SortFunc(all, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 	kept := all[:0]
 	for _, d := range all {
-		s := e.spot
+		s := e.at
 		s.rel = filepath.Join(s.rel, d.Name())
-		if !x.rules.Hidden && hidden(d.Name()) || x.rules.never(s) {
+		if !x.rules.Hidden && isHidden(d.Name()) || x.rules.denied(s) {
 			x.Hidden++
 			continue
 		}
@@ -145,35 +133,44 @@ func (x *expansion) list(e *entry) (*os.Root, []fs.DirEntry, error) {
 	return dir, kept, nil
 }
 
-// child is an entry's entry.
+// child gives an entry of an entry's folder.
 func child(dir *os.Root, e *entry, name string) (*entry, error) {
 	info, err := dir.Lstat(name)
 	if err != nil {
 		return nil, err
 	}
-	s := e.spot
+	s := e.at
 	s.rel = filepath.Join(s.rel, name)
-	return &entry{dir: dir, name: name, spot: s, info: info}, nil
+	return &entry{dir: dir, name: name, at: s, info: info}, nil
 }
 
-// folder adds all files in a folder, whose path from the beginning is prefix.
-func (x *expansion) folder(e *entry, prefix string) error {
+// search adds the files in a folder that match a pattern, name by name. Without a pattern it
+// adds all files in it and in the folders in it. prefix is the folder's path from where the
+// search began.
+func (x *expansion) search(e *entry, pattern []string, prefix string) error {
 	dir, all, err := x.list(e)
 	if err != nil {
 		return err
 	}
 	defer dir.Close()
 	for _, d := range all {
+		if pattern != nil && !x.matches(pattern[0], d.Name()) {
+			continue
+		}
 		c, err := child(dir, e, d.Name())
 		if err != nil {
 			return err
 		}
 		name := filepath.Join(prefix, d.Name())
 		switch {
-		case c.info.IsDir():
-			err = x.folder(c, name)
-		default:
+		case pattern == nil && c.info.IsDir():
+			err = x.search(c, nil, name)
+		case pattern == nil:
 			err = x.found(c, name, "in the folder is")
+		case len(pattern) > 1 && c.info.IsDir():
+			err = x.search(c, pattern[1:], name)
+		case len(pattern) == 1 && !c.info.IsDir():
+			err = x.found(c, name, "matches, and is")
 		}
 		if err != nil {
 			return err
@@ -182,7 +179,21 @@ func (x *expansion) folder(e *entry, prefix string) error {
 	return nil
 }
 
-// found adds what a folder or a pattern has led to, if it is a file; how says how.
+// matches reports whether a name matches a pattern. As in every shell, only a dot matches a
+// dot at the beginning.
+func (x *expansion) matches(pattern, name string) bool {
+	if strings.HasPrefix(name, ".") && !strings.HasPrefix(pattern, ".") {
+		return false
+	}
+	if x.alike {
+		pattern, name = lookOf(pattern), lookOf(name)
+	}
+	ok, _ := path.Match(pattern, name)
+	return ok
+}
+
+// found adds a file. name is its path from where the search began, and how words how it was
+// found.
 func (x *expansion) found(e *entry, name, how string) error {
 	if e.info.Mode()&fs.ModeSymlink != 0 {
 		return refuse("%s %s a symbolic link, which is not followed from there: give the files by their own paths", quote(name), how)
@@ -190,11 +201,15 @@ func (x *expansion) found(e *entry, name, how string) error {
 	if err := x.rules.regular(e.info); err != nil {
 		return err
 	}
-	return x.add(e.spot, name)
+	if len(x.Files) == x.limit {
+		return refuse("more than %d files: send fewer, or one archive of them", x.limit)
+	}
+	x.Files = append(x.Files, foundAt(e.at.path(), name))
+	return nil
 }
 
-// glob adds the files that match a spot's pattern.
-func (x *expansion) glob(s spot) error {
+// glob adds the files that match a location's pattern.
+func (x *expansion) glob(s location) error {
 	pattern := strings.Split(filepath.ToSlash(s.rel), "/")
 	fixed := slices.IndexFunc(pattern, func(p string) bool { return strings.ContainsAny(p, "*?[") })
 	for _, p := range pattern[fixed:] {
@@ -211,46 +226,8 @@ func (x *expansion) glob(s spot) error {
 		return err
 	}
 	defer base.close()
-	return x.match(base, pattern[fixed:], "")
-}
-
-// match adds the files beneath a folder that match a pattern, name by name.
-func (x *expansion) match(e *entry, pattern []string, prefix string) error {
-	if !e.info.IsDir() {
+	if !base.info.IsDir() {
 		return nil
 	}
-	dir, all, err := x.list(e)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	for _, d := range all {
-		p, name := pattern[0], d.Name()
-		if x.alike {
-			p, name = lookOf(p), lookOf(name)
-		}
-		if ok, _ := path.Match(p, name); !ok {
-			continue
-		}
-		// A dot is matched by a dot alone, as in every shell.
-		if strings.HasPrefix(d.Name(), ".") && !strings.HasPrefix(pattern[0], ".") {
-			continue
-		}
-		c, err := child(dir, e, d.Name())
-		if err != nil {
-			return err
-		}
-		name = filepath.Join(prefix, d.Name())
-		switch {
-		case len(pattern) > 1:
-			err = x.match(c, pattern[1:], name)
-		case c.info.IsDir():
-		default:
-			err = x.found(c, name, "matches, and is")
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return x.search(base, pattern[fixed:], "")
 }

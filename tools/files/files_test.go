@@ -12,8 +12,7 @@ import (
 	"time"
 )
 
-// tree makes files under a new folder, and gives it with rules that allow its
-// subfolder "in".
+// tree makes a folder with files. The rules allow its subfolder "in".
 func tree(t *testing.T, paths ...string) (string, Rules) {
 	t.Helper()
 	top := t.TempDir()
@@ -51,8 +50,7 @@ func link(t *testing.T, target, path string) {
 	}
 }
 
-// refusedRead opens a path and expands it, and wants both refused with a word
-// that says why.
+// refusedRead opens and expands a path, and checks that both are refused for the reason.
 func refusedRead(t *testing.T, r Rules, path, why string) {
 	t.Helper()
 	f, err := r.Open(path)
@@ -73,7 +71,7 @@ func refusedRead(t *testing.T, r Rules, path, why string) {
 	}
 }
 
-// TestRead reads what may be read, by each way to name it.
+// TestRead reads allowed files by each way to name them.
 func TestRead(t *testing.T) {
 	top, r := tree(t, "in/a.txt", "in/sub/b.txt", "in/sub/deep/c.txt")
 	link(t, "sub/b.txt", filepath.Join(top, "in", "link"))
@@ -99,8 +97,8 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// deviceOr is how a device's name is refused: on Windows as such, elsewhere for
-// another reason.
+// deviceOr is the reason why a device's name is refused: on Windows as such, elsewhere
+// another one.
 func deviceOr(why string) string {
 	if runtime.GOOS == "windows" {
 		return "device"
@@ -177,8 +175,8 @@ func TestAttacksOnReading(t *testing.T) {
 	refusedRead(t, r, "relative", "leads out")
 }
 
-// TestSpelled reads paths as hosts and people write them.
-func TestSpelled(t *testing.T) {
+// TestParsePath reads paths as hosts and people write them.
+func TestParsePath(t *testing.T) {
 	top, r := tree(t, "in/a b.txt", "in/100%.txt")
 	in := filepath.Join(top, "in")
 	t.Setenv("HOME", in)
@@ -200,19 +198,19 @@ func TestSpelled(t *testing.T) {
 	}
 }
 
-// TestNever refuses our own folder, by whatever name and whatever is allowed.
-func TestNever(t *testing.T) {
+// TestDenied refuses our own folder by every name, even if it is allowed.
+func TestDenied(t *testing.T) {
 	top, r := tree(t, "in/a.txt", "in/data/api-key", "in/database")
 	data := filepath.Join(top, "in", "data")
 	link(t, data, filepath.Join(top, "moved"))
 	link(t, "data", filepath.Join(top, "in", "link"))
 	r.Hidden = true
 	for _, never := range []string{data, filepath.Join(top, "moved")} {
-		r.Never = []string{never}
+		r.Denied = []string{never}
 		for _, path := range []string{"data/api-key", "link/api-key", "./data/../data/api-key", "data", "data/*"} {
 			refusedRead(t, r, path, "")
 		}
-		if b, err := r.Into("data/new", false); err == nil {
+		if b, err := r.NewBatch("data/new", false); err == nil {
 			b.Close()
 			t.Error("saved among our own keys")
 		}
@@ -225,8 +223,8 @@ func TestNever(t *testing.T) {
 	refusedRead(t, r, filepath.Join(data, "api-key"), "keys")
 }
 
-// TestNestedFolders takes a folder inside another allowed one for what the outer
-// one makes of it, and its own name as allowed.
+// TestNestedFolders allows a folder inside another allowed one: paths are walked from the
+// outer one, and the inner one's own name counts as allowed.
 func TestNestedFolders(t *testing.T) {
 	top, _ := tree(t, "in/.config/app/a.txt", "in/.config/b.txt")
 	in, app := filepath.Join(top, "in"), filepath.Join(top, "in", ".config", "app")
@@ -246,15 +244,14 @@ func TestNestedFolders(t *testing.T) {
 	refusedRead(t, r, filepath.Join(app, "secret"), "leads out")
 }
 
-// TestSwappedDuringTheCall reads while links are put in the place of a file and
-// of a folder, and taken away, over and over: what is read is never anything but
-// the file.
+// TestSwappedDuringTheCall reads while a file and a folder are replaced by links again and
+// again: nothing but the file is ever read.
 func TestSwappedDuringTheCall(t *testing.T) {
 	top, r := tree(t, "in/sub/secret", "in/.hidden/secret")
 	in := filepath.Join(top, "in")
 	stop := make(chan struct{})
 	var swapping sync.WaitGroup
-	// Each works in the very folder that was opened before, whatever stands in its place.
+	// Each works in the folder that was opened before, whatever is in its place now.
 	open := func(folder string) *os.Root {
 		dir, err := os.OpenRoot(folder)
 		if err != nil {
@@ -281,7 +278,7 @@ func TestSwappedDuringTheCall(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				time.Sleep(time.Duration(i%4) * 100 * time.Microsecond) // now and then all is as it should be
+				time.Sleep(time.Duration(i%4) * 100 * time.Microsecond) // sometimes nothing is replaced
 			}
 		})
 	}
@@ -354,7 +351,7 @@ func TestExpand(t *testing.T) {
 	}
 }
 
-// TestExpandMeetsLink refuses a folder and a pattern with a link among the files.
+// TestExpandMeetsLink refuses a folder and a pattern if there is a link among the files.
 func TestExpandMeetsLink(t *testing.T) {
 	top, r := tree(t, "in/a.log")
 	in := filepath.Join(top, "in")

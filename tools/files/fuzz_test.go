@@ -14,9 +14,9 @@ import (
 	"kubbi-mcp/internal/untrusted"
 )
 
-// FuzzRules names files in every way: what is read is in the allowed folder and
-// is not hidden, what is refused says why on one line, and what is found has a
-// name that a package can have.
+// FuzzRules names files in every way: a file that is read is in the allowed folder and not
+// hidden, a refusal says why on one line, and a file that is found has a valid name for a
+// package.
 func FuzzRules(f *testing.F) {
 	for _, path := range []string{
 		"a.txt", "sub/b.txt", "sub/../a.txt", "../out/secret", "link", "away", "away/secret", ".env", "sub/*", "*/*.txt", "[", "**",
@@ -80,8 +80,8 @@ func checkRefusal(t *testing.T, path string, err error) {
 	}
 }
 
-// FuzzSavedNames saves under any name that is taken, and finds it again, as it was
-// written and as what looks like it.
+// FuzzSavedNames saves under every name that is accepted, and finds the file again by that
+// name and by one that looks like it.
 func FuzzSavedNames(f *testing.F) {
 	for _, name := range []string{"a.txt", "aux.h", "отчёт.csv", "caf\u00e9", "cafe\u0301", "🎉.json", "a\u200db", "notes.", "~$x", "%41", "a;b", "$HOME", "'"} {
 		f.Add(name)
@@ -97,7 +97,7 @@ func FuzzSavedNames(f *testing.F) {
 			t.Fatal(err)
 		}
 		r := Rules{Folders: []Folder{allowed}, Hidden: true}
-		b, err := r.Into(top, false)
+		b, err := r.NewBatch(top, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -114,7 +114,7 @@ func FuzzSavedNames(f *testing.F) {
 		}
 		for _, path := range []string{saved[0].Path, names[0], norm.NFC.String(names[0]), norm.NFD.String(names[0]), strings.ReplaceAll(names[0], "\u00a0", " ")} {
 			if path == "~" {
-				continue // alone, it is the user's home
+				continue // on its own it means the user's home
 			}
 			file, err := r.Open(path)
 			if err != nil {

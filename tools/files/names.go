@@ -1,19 +1,17 @@
 package files
 
 import (
-	"path"
-	"strings"
-
 	"kubbi-mcp/internal/filename"
 	"kubbi-mcp/internal/untrusted"
+	"path"
+	"strings"
 )
 
-// PackageName gives the name that a file can be sent under: its own, or one that is
-// like it and that every system can save.
+// PackageName gives the name that a file is sent under: its own, or a similar one that
+// every system can save.
 func PackageName(name string) string { return filename.Safe(name) }
 
-// CheckName refuses a name under which a claimed file is not written, since not
-// every relay checks names: one that some system can't save, on every system.
+// CheckName refuses a name that some system can't save. Not every relay checks names.
 func CheckName(name string) error {
 	if filename.Fault(name, maxName) != "" {
 		return refuse("the sender's file name %s is not one to write under", untrusted.Quote(name, untrusted.MaxQuote))
@@ -21,9 +19,9 @@ func CheckName(name string) error {
 	return nil
 }
 
-// SaveNames gives the names that the files of a package are written under: their
-// own, and instead of one that the API reference allows and Windows can't save,
-// such as aux.h, one that is like it. All others are refused.
+// SaveNames gives the names that the files of a package are written under: their own. For a
+// name that the API reference allows and Windows can't save, such as aux.h, it gives a
+// similar one. It refuses all others.
 func SaveNames(names []string) ([]string, error) {
 	out, taken := make([]string, len(names)), make(map[string]bool, len(names))
 	for i, name := range names {
@@ -49,8 +47,8 @@ func SaveNames(names []string) ([]string, error) {
 	return out, CheckNames(out)
 }
 
-// CheckNames refuses names that are not to be written under, or not beside each
-// other in a folder that takes a.txt and A.txt for one, or both Unicode forms.
+// CheckNames refuses names that CheckName refuses, and two names that are the same in a
+// folder that ignores case or Unicode forms.
 func CheckNames(names []string) error {
 	seen := make(map[string]bool, len(names))
 	for _, name := range names {

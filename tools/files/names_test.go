@@ -27,8 +27,8 @@ func TestCheckName(t *testing.T) {
 	}
 }
 
-// TestSaveNames: whatever the API reference allows can be saved, and nothing that
-// leads elsewhere.
+// TestSaveNames accepts every name that the API reference allows, and none that leads
+// elsewhere.
 func TestSaveNames(t *testing.T) {
 	for _, tt := range []struct{ in, want []string }{
 		{[]string{"a.txt", "отчёт.csv"}, []string{"a.txt", "отчёт.csv"}},
@@ -49,12 +49,12 @@ func TestSaveNames(t *testing.T) {
 
 func TestHidden(t *testing.T) {
 	for _, name := range []string{".env", ".ssh", "prod.env", "id_rsa", "ID_ED25519", "server.key", "Cert.PEM", "credentials"} {
-		if !hidden(name) {
+		if !isHidden(name) {
 			t.Errorf("%q is not hidden", name)
 		}
 	}
 	for _, name := range []string{"environment.md", "key.txt", "id_rsa.pub", "a.log", "keys"} {
-		if hidden(name) {
+		if isHidden(name) {
 			t.Errorf("%q is hidden", name)
 		}
 	}

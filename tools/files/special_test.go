@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// TestNoRegularFile refuses what only looks like a file. Nothing is ever at the
-// other end of the pipe, and the test ends all the same.
+// TestNoRegularFile refuses what only looks like a file. Nothing is at the other end of the
+// pipe, and the test must end all the same.
 func TestNoRegularFile(t *testing.T) {
 	top, r := tree(t, "in/a.txt")
 	in := filepath.Join(top, "in")
@@ -32,7 +32,7 @@ func TestNoRegularFile(t *testing.T) {
 	refusedRead(t, r, "sock", "no regular file")
 	refusedRead(t, r, "hard", "hard link")
 
-	// A pipe that took a file's place after it was looked at is not waited for.
+	// A pipe replaces a file after its Lstat: the open does not wait.
 	s, err := r.locate("a.txt")
 	if err != nil {
 		t.Fatal(err)

@@ -8,22 +8,22 @@ import (
 	"strings"
 )
 
-// maxLinks is how many symbolic links may stand on the way to a file.
+// maxLinks is how many symbolic links may be on the way to a file.
 const maxLinks = 40
 
-// entry is a name in an open folder, as it was found there.
+// entry is a name that was found in an open folder.
 type entry struct {
 	dir  *os.Root
-	name string // ".": the allowed folder itself
-	spot spot   // with no symbolic link in it
+	name string   // ".": the allowed folder itself
+	at   location // without symbolic links
 	info fs.FileInfo
 }
 
 func (e *entry) close() { e.dir.Close() }
 
-// walk goes to a spot name by name, following symbolic links by hand and only to
-// what the rules allow. Where make is set, folders that are missing are made.
-func (r Rules) walk(s spot, mkdir bool) (*entry, error) {
+// walk goes to a location name by name. It follows symbolic links itself, and only to what
+// the rules allow. With mkdir it makes missing folders.
+func (r Rules) walk(s location, mkdir bool) (*entry, error) {
 	for links := 0; ; links++ {
 		if links > maxLinks {
 			return nil, refuse("too many symbolic links")
@@ -42,10 +42,10 @@ func (r Rules) walk(s spot, mkdir bool) (*entry, error) {
 	}
 }
 
-// step walks to a spot. At a symbolic link it gives where that leads from the
-// allowed folder, in place of an entry; and so it does where a name is not there
-// and another one looks like it.
-func step(s spot, mkdir bool) (_ *entry, target string, err error) {
+// step is walk up to the first symbolic link. It then gives no entry but the link's target,
+// from the allowed folder. A missing name that looks like an existing one counts as a link
+// to it, so that all rules hold for the name that was found.
+func step(s location, mkdir bool) (_ *entry, target string, err error) {
 	dir, err := os.OpenRoot(s.folder.real)
 	if err != nil {
 		return nil, "", err
@@ -59,9 +59,7 @@ func step(s spot, mkdir bool) (_ *entry, target string, err error) {
 	for i, name := range names {
 		info, err := dir.Lstat(name)
 		if errors.Is(err, fs.ErrNotExist) && name != "." {
-			// As with a symbolic link, the way begins anew, so that all rules hold
-			// for the name that was found.
-			like, err := similar(dir, name)
+			like, err := lookalike(dir, name)
 			if err != nil {
 				return nil, "", err
 			}
@@ -91,7 +89,7 @@ func step(s spot, mkdir bool) (_ *entry, target string, err error) {
 			return nil, filepath.Join(filepath.Join(names[:i]...), link, filepath.Join(names[i+1:]...)), nil
 		}
 		if i == len(names)-1 {
-			return &entry{dir: dir, name: name, spot: s, info: info}, "", nil
+			return &entry{dir: dir, name: name, at: s, info: info}, "", nil
 		}
 		if !info.IsDir() {
 			return nil, "", refuse("%s is not a folder", quote(filepath.Join(names[:i+1]...)))
@@ -106,8 +104,7 @@ func step(s spot, mkdir bool) (_ *entry, target string, err error) {
 	panic("unreachable: a path has at least one name")
 }
 
-// openFolder opens a folder that was seen before, and no other that has taken
-// its place.
+// openFolder opens a folder that was seen before. It refuses another one in its place.
 func openFolder(dir *os.Root, name string, seen fs.FileInfo) (*os.Root, error) {
 	sub, err := dir.OpenRoot(name)
 	if err != nil {
@@ -140,31 +137,30 @@ func (r Rules) Open(path string) (*File, error) {
 	return r.open(s, path)
 }
 
-// OpenFound is Open for what Expand has found, whose path may have characters that
-// nobody would write. The rules are those of Open.
+// OpenFound is Open for a file that Expand has found. Its path may hold any character.
 func (r Rules) OpenFound(found Found) (*File, error) {
-	s, err := r.place(found.Path, found.Path)
+	s, err := r.locateParsed(found.Path, found.Path)
 	if err != nil {
 		return nil, err
 	}
 	return r.open(s, found.Path)
 }
 
-func (r Rules) open(s spot, path string) (*File, error) {
+func (r Rules) open(s location, path string) (*File, error) {
 	e, err := r.walk(s, false)
 	if err != nil {
-		return nil, explain(path, err)
+		return nil, refusalOf(path, err)
 	}
 	defer e.close()
 	f, err := r.openRegular(e)
 	if err != nil {
-		return nil, explain(path, err)
+		return nil, refusalOf(path, err)
 	}
 	return f, nil
 }
 
-// openRegular opens an entry, and never waits for what is at the other end of a
-// pipe that was put in its place.
+// openRegular opens an entry. If a pipe was put in its place, it does not wait for the
+// other end.
 func (r Rules) openRegular(e *entry) (*File, error) {
 	if err := r.regular(e.info); err != nil {
 		return nil, err
@@ -187,11 +183,11 @@ func (r Rules) openRegular(e *entry) (*File, error) {
 		f.Close()
 		return nil, err
 	}
-	return &File{File: f, Path: e.spot.path(), Info: info}, nil
+	return &File{File: f, Path: e.at.path(), Info: info}, nil
 }
 
-// regular refuses what is not an ordinary file with one name. A second name may
-// be outside the allowed folder, and the file then somebody else's business.
+// regular refuses everything but an ordinary file with one name. A second name may be
+// outside the allowed folders.
 func (r Rules) regular(info fs.FileInfo) error {
 	switch {
 	case info.IsDir():

@@ -1,0 +1,302 @@
+package tools
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/mark3labs/mcp-go/mcp"
+	mcpserver "github.com/mark3labs/mcp-go/server"
+
+	"kubbi-mcp/kubbi"
+	"kubbi-mcp/relay/relaytest"
+	"kubbi-mcp/tools/claims"
+	"kubbi-mcp/tools/files"
+)
+
+// saver is a caller who may save into dir.
+func saver(t *testing.T, base, state, dir, who string, deliver func(context.Context, func(bool))) *caller {
+	t.Helper()
+	client, err := kubbi.NewClient("", kubbi.WithBaseURL(base), kubbi.WithRetries(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	folder, err := files.NewFolder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &caller{s: mcpserver.NewMCPServer("test", "1")}
+	logger := slog.New(slog.NewTextHandler(&c.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	s := claims.NewState(state)
+	claims := claims.New(client, s, who, logger)
+	t.Cleanup(claims.Close)
+	if err := Register(c.s, Config{
+		Client:   client,
+		Logger:   logger,
+		Files:    files.Rules{Folders: []files.Folder{folder}},
+		State:    s,
+		Claims:   claims,
+		Received: true,
+		Caller:   who,
+		Deliver:  deliver,
+		Observe:  func(_ context.Context, call Call) { c.outcome = call.Outcome },
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// textOf is the text of a result's first block, as a client sees it.
+func textOf(t *testing.T, res *mcp.CallToolResult) string {
+	t.Helper()
+	b, err := AppendResult(nil, res)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var seen struct{ Content []struct{ Text string } }
+	if err := json.Unmarshal(b, &seen); err != nil || len(seen.Content) == 0 {
+		t.Fatalf("%v: %s", err, b)
+	}
+	return seen.Content[0].Text
+}
+
+// manifestOfResult reads the manifest in a claim's result.
+func manifestOfResult(t *testing.T, res *mcp.CallToolResult) (out claimManifest) {
+	t.Helper()
+	manifest, _, _ := ReadClaim(textOf(t, res))
+	var m struct {
+		Claimed bool
+		Files   []struct{ Name, Path, SHA256 string }
+	}
+	if err := json.Unmarshal(manifest, &m); err != nil {
+		t.Fatalf("%v: %+v", err, res)
+	}
+	out.Claimed = m.Claimed
+	for _, f := range m.Files {
+		out.Files = append(out.Files, claimedFile{Name: f.Name, Path: f.Path, SHA256: f.SHA256})
+	}
+	return out
+}
+
+// payloadOf is what stands between the marker lines of a claim's result.
+func payloadOf(t *testing.T, res *mcp.CallToolResult) string {
+	t.Helper()
+	_, payload, shown := ReadClaim(textOf(t, res))
+	if !shown {
+		t.Fatalf("no payload in %.700s", textOf(t, res))
+	}
+	return payload
+}
+
+// newSender gives a client of a new relay, and the relay.
+func newSender(t *testing.T) (*kubbi.Client, *relaytest.Server) {
+	t.Helper()
+	relay := relaytest.New(t)
+	c, err := kubbi.NewClient(relay.APIKey, kubbi.WithBaseURL(relay.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c, relay
+}
+
+// namesIn lists the files under a folder.
+func namesIn(t *testing.T, dir string) []string {
+	t.Helper()
+	var names []string
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			names = append(names, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+// service answers as the hosted one does: it knows no idempotency keys and does not tell
+// the size of a single content. It gives its payload once.
+func service(t *testing.T, inspect, claim string) string {
+	t.Helper()
+	given := false
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		switch {
+		case given:
+			w.WriteHeader(http.StatusGone)
+			fmt.Fprint(w, `{"error":"gone","message":"burned"}`)
+		case r.Method == http.MethodPost:
+			given = true
+			fmt.Fprint(w, claim)
+		default:
+			fmt.Fprint(w, inspect)
+		}
+	}))
+	t.Cleanup(srv.Close)
+	return srv.URL
+}
+
+const someTimes = `"metadata":null,"created_at":"2026-03-28T12:00:00.000Z","expires_at":"2036-03-28T13:00:00.000Z"`
+
+// TestUnsizedContent claims single contents from a service that does not tell their size:
+// one that is too large to be shown is in a file.
+func TestUnsizedContent(t *testing.T) {
+	const inspect = `{"status":"active","content_type":"text/plain","max_retrievals":1,"retrieval_count":0,` + someTimes + `}`
+	for name, size := range map[string]int{"small": 100, "large": 100_000} {
+		t.Run(name, func(t *testing.T) {
+			text := strings.Repeat("x\u00e4\"", size/4)
+			quoted, _ := json.Marshal(text)
+			state := t.TempDir()
+			c := saver(t, service(t, inspect, `{"content":`+string(quoted)+`,"content_type":"text/plain","burned":true,`+someTimes+`}`), state, t.TempDir(), "", nil)
+			res := c.call(t, "claim", byToken)
+			if res.IsError {
+				t.Fatalf("%+v", res)
+			}
+			left := namesIn(t, state)
+			if name == "small" {
+				if got := payloadOf(t, res); got != text || len(left) != 0 {
+					t.Errorf("%.300s, left %v", got, left)
+				}
+				return
+			}
+			out := manifestOfResult(t, res)
+			if len(out.Files) != 1 || len(left) != 1 || out.Files[0].Path != left[0] {
+				t.Fatalf("%+v, left %v", out, left)
+			}
+			if b, err := os.ReadFile(left[0]); err != nil || string(b) != text {
+				t.Errorf("kept %.100q, %v", b, err)
+			}
+			if info, err := os.Stat(left[0]); err != nil || runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+				t.Errorf("%v, %v", info.Mode(), err)
+			}
+		})
+	}
+}
+
+// TestUnsavedAnswerIsKept claims from a service that gives its payload once, and whose
+// answer has another file name than its inspect, which can't be written.
+func TestUnsavedAnswerIsKept(t *testing.T) {
+	answer := func(content string) string {
+		return `{"type":"kubbi_package","status":"active","file_count":1,"total_size_bytes":6,"max_retrievals":1,"retrieval_count":0,"burned":true,` + someTimes +
+			`,"files":[{"name":"%s","content_type":"text/plain","size_bytes":6,"role":null` + content + `}]}`
+	}
+	state, dir := t.TempDir(), t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "there.txt"), []byte("kept"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, evil := range []string{"there.txt", "../evil", `a\u202eb`} {
+		c := saver(t, service(t, fmt.Sprintf(answer(""), "good.txt"), fmt.Sprintf(answer(`,"content":"s3cr3t"`), evil)), state, dir, "", nil)
+		res := c.call(t, "claim", fmt.Sprintf(`{"claim_url":%q,"save_to":%q}`, anyToken, dir))
+		text := textOf(t, res)
+		left := namesIn(t, state)
+		if !res.IsError || c.outcome != OutcomeUnsaved || len(left) != 1 || !strings.Contains(text, strconv.Quote(left[0])) || strings.Contains(text, "s3cr3t") {
+			t.Fatalf("%s: %s, left %v", evil, text, left)
+		}
+		if b, _ := os.ReadFile(left[0]); !strings.Contains(string(b), "s3cr3t") {
+			t.Errorf("%s: the kept answer is %s", evil, b)
+		}
+		if got := namesIn(t, filepath.Dir(dir)); len(got) != len(namesIn(t, dir))+len(left) || len(namesIn(t, dir)) != 1 {
+			t.Errorf("%s: written: %v", evil, got)
+		}
+		if err := os.Remove(left[0]); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestHeldKeySurvives claims, loses the answer, and claims again as another process does.
+// Nobody else gets the payload, and the folder tells nothing.
+func TestHeldKeySurvives(t *testing.T) {
+	sender, relay := newSender(t)
+	sent, err := sender.Send(t.Context(), kubbi.SendParams{Content: "s3cr3t", MaxRetrievals: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := fmt.Sprintf(`{"claim_url":%q}`, sent.ClaimURL)
+	state := t.TempDir()
+	lost := func(_ context.Context, then func(bool)) { then(false) }
+	if res := saver(t, relay.URL, state, t.TempDir(), "alice", lost).call(t, "claim", args); res.IsError {
+		t.Fatalf("%+v", res)
+	}
+	held := namesIn(t, state)
+	if len(held) != 1 {
+		t.Fatalf("held: %v", held)
+	}
+	b, err := os.ReadFile(held[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, secret := range []string{sent.ClaimToken, `"key"`, "s3cr3t"} {
+		if strings.Contains(held[0]+string(b), secret) {
+			t.Errorf("%q is in the folder", secret)
+		}
+	}
+	if res := saver(t, relay.URL, state, t.TempDir(), "bob", nil).call(t, "claim", args); !res.IsError {
+		t.Error("another caller has claimed it")
+	}
+	if res := saver(t, relay.URL, t.TempDir(), t.TempDir(), "alice", nil).call(t, "claim", args); !res.IsError {
+		t.Error("claimed without the key")
+	}
+	if res := saver(t, relay.URL, state, t.TempDir(), "alice", nil).call(t, "claim", args); res.IsError {
+		t.Errorf("claimed again: %+v", res)
+	}
+	if k, err := sender.Get(t.Context(), sent.ID); err != nil || k.RetrievalCount != 1 {
+		t.Errorf("%+v, %v", k, err)
+	}
+}
+
+// TestUnsavedIsClaimedAgain claims a sealed file, whose name is not known before, into a
+// folder with a file of that name. That file stays. When it is gone, the same claim, made
+// again, saves the payload.
+func TestUnsavedIsClaimedAgain(t *testing.T) {
+	sender, relay := newSender(t)
+	sent, err := sender.SendFiles(t.Context(), kubbi.SendFilesParams{
+		Files:         []kubbi.File{{Name: "first.txt", Content: "1", ContentType: "text/plain"}, {Name: "report.txt", Content: "s3cr3t", ContentType: "text/plain"}},
+		MaxRetrievals: 1, Sealed: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, dir := t.TempDir(), t.TempDir()
+	there := filepath.Join(dir, "report.txt")
+	if err := os.WriteFile(there, []byte("kept"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args := fmt.Sprintf(`{"claim_url":%q,"save_to":%q}`, sent.ClaimURL, dir)
+	for range 2 {
+		c := saver(t, relay.URL, state, dir, "", nil)
+		res := c.call(t, "claim", args)
+		text := textOf(t, res)
+		if !res.IsError || c.outcome != OutcomeUnsaved || !strings.Contains(text, "claim again with the same claim_url") || strings.Contains(text, "s3cr3t") {
+			t.Fatalf("%s", text)
+		}
+		if b, err := os.ReadFile(there); err != nil || string(b) != "kept" || len(namesIn(t, dir)) != 1 {
+			t.Fatalf("in the folder: %v, %s, %v", namesIn(t, dir), b, err)
+		}
+	}
+	if err := os.Remove(there); err != nil {
+		t.Fatal(err)
+	}
+	res := saver(t, relay.URL, state, dir, "", nil).call(t, "claim", args)
+	if res.IsError || len(namesIn(t, dir)) != 2 || len(namesIn(t, state)) != 0 {
+		t.Fatalf("%+v, %v, left %v", res, namesIn(t, dir), namesIn(t, state))
+	}
+	if b, err := os.ReadFile(there); err != nil || string(b) != "s3cr3t" {
+		t.Errorf("saved %q, %v", b, err)
+	}
+	if k, err := sender.Get(t.Context(), sent.ID); err != nil || k.RetrievalCount != 1 {
+		t.Errorf("%+v, %v", k, err)
+	}
+}

@@ -1,0 +1,289 @@
+// Package claims claims kubbis so that no payload is lost on the way.
+//
+// A claim counts when the relay answers it, and the last one wipes the payload. So
+// each claim runs under an idempotency key, which is held until the payload is safe:
+// on the disk, or with a client that has read the answer. Until then the same claim,
+// made again, gets the payload again and counts once, even in another process.
+// A service that knows no such keys gives a payload once; then the payload itself is
+// kept for a minute, in memory or in a file.
+package claims
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"kubbi-mcp/internal/spool"
+	"kubbi-mcp/kubbi"
+	"kubbi-mcp/tools/files"
+)
+
+// Claimer makes the claims of one caller.
+type Claimer struct {
+	client *kubbi.Client
+	state  *State
+	keys   keySet
+	log    *slog.Logger
+}
+
+// New makes a claimer. Without a state only small payloads can be claimed, and
+// nothing is kept for another process. caller says whose claims they are, where
+// several share a state. log may be nil.
+func New(client *kubbi.Client, state *State, caller string, log *slog.Logger) *Claimer {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Claimer{client: client, state: state, keys: keySet{state: state, caller: caller, log: log, patience: Patience}, log: log}
+}
+
+// ClientActive is called when a message of a session came at a time. A client that
+// sends another message has read the answers before it, so their keys are dropped.
+func (c *Claimer) ClientActive(session string, at time.Time) { c.keys.clientActive(session, at) }
+
+// SessionEnded is called when a client has ended its session. It may not have read
+// its last answer: the next client of the same caller can have it again.
+func (c *Claimer) SessionEnded(session string) { c.keys.sessionEnded(session) }
+
+// Close leaves the keys whose answers may not have been read to other processes with
+// the same state.
+func (c *Claimer) Close() { c.keys.close() }
+
+// Request says what to claim.
+type Request struct {
+	URL      string // claim URL or token
+	Repeat   Repeat
+	Progress kubbi.Progress // nil: nobody is told
+}
+
+// Repeat says what to do if the caller has claimed the same URL a moment ago.
+type Repeat int
+
+// The values of Repeat.
+const (
+	RepeatLost Repeat = iota // repeat that claim if its answer was lost, else claim anew
+	RepeatAny                // repeat it
+	RepeatOnly               // repeat it; if there is none, refuse with ErrNoRepeat
+)
+
+// ErrNoRepeat is the error of RepeatOnly if there is no claim to repeat.
+var ErrNoRepeat = errors.New("there is no claim to repeat")
+
+// AlreadyClaimed says that the kubbi is used up, and that the caller got its payload
+// in the answer to an earlier claim.
+type AlreadyClaimed struct {
+	Left time.Duration // in which the payload can be had again
+}
+
+func (a *AlreadyClaimed) Error() string {
+	return fmt.Sprintf("claimed already; it can be had again for %d seconds", int(a.Left.Seconds()))
+}
+
+// Unsaved says that a claim has counted, that its payload could not be saved or
+// shown, and where it is now.
+type Unsaved struct {
+	Err   error
+	Grace time.Duration // in which the same claim, made again, gets it; 0: it does not
+	Kept  string        // a file with the service's answer, JSON with the payload in it; "": none
+}
+
+// Error words it for people. The process may be about to end.
+func (u *Unsaved) Error() string {
+	text := "claimed, but not saved: " + u.Err.Error()
+	switch {
+	case u.Kept != "":
+		return text + fmt.Sprintf("; it is not lost: the service's answer, JSON with the payload in it, is in %s for a day", u.Kept)
+	case u.Grace > 0:
+		return text + fmt.Sprintf("; it is not lost: claim again within %d seconds, which counts once", int(u.Grace.Seconds()))
+	}
+	return text
+}
+
+// Unwrap gives what went wrong.
+func (u *Unsaved) Unwrap() error { return u.Err }
+
+// Claim is a claim under way. Exactly one method is called that ends it: Cancel,
+// Shown, SaveReceived or NotShown; Receive ends it with an error.
+type Claim struct {
+	Request
+	Seen *kubbi.Inspected // what inspect says; nil: it repeats a claim that may have used the kubbi up
+
+	by    *Claimer
+	key   *key
+	until time.Time // after Receive: until when the payload can be had again
+	spool *spool.Spool
+}
+
+// Begin takes the key for a claim and inspects the kubbi.
+func (c *Claimer) Begin(ctx context.Context, req Request) (*Claim, error) {
+	key, err := c.keys.take(ctx, req.URL)
+	if err != nil {
+		return nil, err
+	}
+	claim := &Claim{Request: req, by: c, key: key}
+	if req.Repeat == RepeatOnly && !key.used() {
+		key.drop()
+		return nil, ErrNoRepeat
+	}
+	repeat := key.used() && (req.Repeat != RepeatLost || !key.Answered)
+	if repeat && key.payload != nil {
+		return claim, nil
+	}
+	seen, err := c.client.Inspect(ctx, req.URL)
+	gone := errors.Is(err, kubbi.ErrGone) || errors.Is(err, kubbi.ErrExpired)
+	switch {
+	case err == nil && key.used() && !repeat: // another retrieval is wanted
+		key.endGrace()
+		if err := key.renew(); err != nil {
+			return nil, err
+		}
+		claim.Seen = seen
+		return claim, nil
+	case err == nil:
+		claim.Seen = seen
+		return claim, nil
+	case gone && repeat:
+		return claim, nil
+	case gone && key.used():
+		left := time.Until(key.Until)
+		key.unused()
+		return nil, &AlreadyClaimed{Left: left}
+	default:
+		key.failed(err)
+		return nil, err
+	}
+}
+
+// Cancel ends the claim before Receive: nothing was claimed.
+func (c *Claim) Cancel() { c.key.unused() }
+
+// Close removes what Receive has stored. It does not end the claim.
+func (c *Claim) Close() {
+	if c.spool != nil {
+		c.spool.Close()
+	}
+}
+
+// Repeats reports whether the claim was made before.
+func (c *Claim) Repeats() bool { return c.key.used() }
+
+// Left is how long the payload can be had again, after Receive.
+func (c *Claim) Left() time.Duration { return time.Until(c.until) }
+
+// Receive claims a payload to show it. An answer of at most limit bytes is in memory. A
+// larger one is in a file until Close, unless it is not sealed and its content has at most
+// maxContent bytes.
+func (c *Claim) Receive(ctx context.Context, limit, maxContent int64) (*kubbi.Claimed, error) {
+	if c.key.payload != nil {
+		c.until = c.key.Until.Add(graceMargin)
+		return c.key.payload, nil
+	}
+	opts := append(c.options(), kubbi.Within(limit))
+	if c.by.state != nil {
+		opts = append(opts, kubbi.ToFile(c.openSpool))
+	}
+	got, err := c.by.client.Claim(ctx, c.URL, opts...)
+	if err != nil {
+		c.key.failed(err)
+		return nil, err
+	}
+	c.received(ctx, got)
+	if got.InFile {
+		if Size(got) > maxContent || got.Sealed() {
+			return got, nil
+		}
+		if err := got.Load(); err != nil {
+			return nil, c.unsaved(err, got, true)
+		}
+	}
+	if got.Grace <= 0 { // the service does not give it again
+		c.keepInMemory(got)
+	}
+	return got, nil
+}
+
+// received notes until when the relay gives a payload again.
+func (c *Claim) received(ctx context.Context, got *kubbi.Claimed) {
+	c.until = c.key.graceEnds(got.Grace)
+	c.key.release = func() { got.ReleaseSoon(context.WithoutCancel(ctx)) }
+}
+
+func (c *Claim) keepInMemory(got *kubbi.Claimed) {
+	c.until, c.key.payload = time.Now().Add(keptInMemory), got
+}
+
+// openSpool makes the claim's file. Only this process can read it.
+func (c *Claim) openSpool() (kubbi.PayloadFile, error) {
+	if c.spool == nil { // else this is another attempt
+		var err error
+		if c.spool, err = c.by.state.spool(); err != nil {
+			return nil, c.by.unwritable("make a spool file", err)
+		}
+	}
+	return c.spool, nil
+}
+
+// Shown ends the claim: the payload, or what is said of it, is about to be written in
+// an answer to a session. The function that it gives is called once it is known whether
+// the answer was written.
+func (c *Claim) Shown(session string) (settle func(written bool)) {
+	c.key.answered(session, c.until)
+	return func(written bool) { c.by.keys.settled(c.key, written) }
+}
+
+// NotShown ends the claim: a large payload is not shown, for the reason why. The error
+// is *Unsaved.
+func (c *Claim) NotShown(why string, got *kubbi.Claimed) error {
+	return c.unsaved(errors.New(why), got, !got.Sealed())
+}
+
+// unsaved ends the claim. It keeps the payload where it can be had again: with the
+// relay; or, if the service gives it once, as the service's answer in a file. A payload
+// that is in memory stays there. inMemory says whether one may also be put there, if the
+// file can't be written or holds a sealed answer.
+func (c *Claim) unsaved(err error, got *kubbi.Claimed, inMemory bool) *Unsaved {
+	out := &Unsaved{Err: err}
+	if got.Grace > 0 || c.key.payload != nil {
+		out.Grace = c.Left().Round(time.Second)
+		c.key.lost(c.until)
+		return out
+	}
+	kept, kerr := c.by.state.keepAnswer(got)
+	if kerr != nil {
+		c.by.log.Error("keep the answer to a claim", "error", kerr)
+	}
+	out.Kept = kept
+	if inMemory && (kerr != nil || got.Sealed()) && Size(got) <= maxHeldBytes {
+		if got.Load() == nil {
+			c.keepInMemory(got)
+			out.Grace = keptInMemory
+			c.key.lost(c.until)
+			return out
+		}
+	}
+	c.key.drop()
+	return out
+}
+
+func (c *Claim) options() []kubbi.ClaimOption {
+	opts := []kubbi.ClaimOption{kubbi.WithIdempotencyKey(c.key.Key), kubbi.HoldGrace(), kubbi.WithProgress(c.Progress)}
+	if c.Seen != nil {
+		opts = append(opts, kubbi.WithInspected(c.Seen))
+	}
+	return opts
+}
+
+// unwritable says that the data directory can't be written.
+func (c *Claimer) unwritable(what string, err error) error {
+	c.log.Error(what, "error", err)
+	return files.Refusal("the data directory can't be written: tell your user")
+}
+
+// Size is how many bytes a payload has.
+func Size(got *kubbi.Claimed) (n int64) {
+	for _, p := range got.Parts {
+		n += p.Size
+	}
+	return n
+}

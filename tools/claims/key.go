@@ -1,0 +1,232 @@
+package claims
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"time"
+
+	"kubbi-mcp/internal/flock"
+	"kubbi-mcp/kubbi"
+)
+
+// key is the idempotency key of one claim. Whoever takes it from a keySet calls exactly
+// one of answered, lost, drop, unused, failed and arrived.
+type key struct {
+	keyRecord
+
+	set     *keySet
+	hash    string   // of the claim token, and of whose key it is
+	file    *keyFile // nil: the key is in memory alone
+	entered bool     // this claim is the set's only one of the URL
+	shared  bool     // another claim of the URL is under way: this key can't be held
+
+	begun   time.Time      // when the claim under way was: the relay's grace begins no earlier
+	session string         // of the client that got the answer
+	written time.Time      // when the answer was; zero: it is not yet
+	payload *kubbi.Claimed // of a service that gives it once; nil: the relay has it
+	release func()         // ends the relay's grace; nil: nothing to end
+	expiry  *time.Timer    // while it is held
+}
+
+// keyRecord is what a key's file holds.
+type keyRecord struct {
+	Key      string    `json:"key"`
+	Until    time.Time `json:"until"`    // until when it is usable; zero: it is new
+	Answered bool      `json:"answered"` // the payload stands in an answer
+}
+
+const (
+	graceMargin  = time.Second // a key is not used so shortly before the relay's grace ends
+	graceUnknown = time.Minute // the grace of a relay whose answer was lost
+	keptInMemory = time.Minute // how long a payload is, that its service gives once
+)
+
+func tokenHash(caller, token string) string {
+	sum := sha256.Sum256([]byte("kubbi-mcp claim\x00" + caller + "\x00" + token))
+	return hex.EncodeToString(sum[:])
+}
+
+// used reports whether a claim was made under this key before. It may have counted.
+func (k *key) used() bool { return !k.Until.IsZero() }
+
+// graceEnds is when the relay forgets the key, at the earliest. Repeating a claim does
+// not begin its grace anew.
+func (k *key) graceEnds(grace time.Duration) time.Time {
+	end := k.begun.Add(grace)
+	if before := k.Until.Add(graceMargin); k.used() && before.Before(end) {
+		return before
+	}
+	return end
+}
+
+// renew makes it a new key.
+func (k *key) renew() (err error) {
+	k.keyRecord, k.payload, k.release = keyRecord{}, nil, nil
+	k.Key = kubbi.NewIdempotencyKey()
+	if k.file != nil {
+		err = k.file.write(keyRecord{Key: k.Key, Until: time.Now().Add(keysKept)})
+	}
+	if err != nil {
+		k.leave()
+		return errors.Join(err, k.closeFile())
+	}
+	return nil
+}
+
+// open opens the key's file and reads what an earlier process has left in it. If a claim
+// of the same URL is under way elsewhere, that one has the file. It may have been
+// cancelled just now, so this one waits a little, and then goes on with a key of its own.
+func (k *key) open(ctx context.Context, token string) error {
+	seal, err := sealOf(token, k.set.caller)
+	if err != nil {
+		return err
+	}
+	const pause = 20 * time.Millisecond
+	for until := time.Now().Add(k.set.patience); ; {
+		f := k.set.spares.take(k.set.state.path(keysFolder, k.hash))
+		if f == nil {
+			f, err = k.set.state.openLocked(keysFolder, k.hash)
+		}
+		if f != nil {
+			k.file = &keyFile{f, seal}
+			k.keyRecord = readRecord(f, seal)
+			return nil
+		}
+		if !errors.Is(err, flock.ErrLocked) {
+			return err
+		}
+		if k.set.state.keyRecord(k.hash, seal).Answered || !time.Now().Before(until) {
+			k.shared = true
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+// answered is called when the payload stands in an answer, before that is written: the
+// client's next call may come at once. See keySet.settled.
+func (k *key) answered(session string, until time.Time) {
+	k.Answered, k.session, k.written = true, session, time.Time{}
+	k.keep(until)
+	k.hold()
+	k.leave()
+}
+
+// lost is called when the payload has not reached the client: the next claim of the
+// same URL gets the key.
+func (k *key) lost(until time.Time) {
+	k.Answered = false
+	k.keep(until)
+	if k.file != nil && k.payload == nil {
+		_ = k.closeFile() // any process may take it
+	} else {
+		k.hold()
+	}
+	k.leave()
+}
+
+// keep notes until when the payload can be had.
+func (k *key) keep(until time.Time) {
+	k.Until = until.Add(-graceMargin)
+	if k.payload != nil {
+		k.removeFile() // the service does not know the key
+	} else if k.file != nil {
+		_ = k.file.write(k.keyRecord) // otherwise a later time stands there
+	}
+}
+
+// unused gives the key back as it was: no claim has been made.
+func (k *key) unused() {
+	switch {
+	case !k.used():
+		k.drop()
+		return
+	case k.Answered || k.payload != nil || k.file == nil:
+		k.hold()
+	default:
+		_ = k.closeFile()
+	}
+	k.leave()
+}
+
+// failed is called after a claim that gave no payload.
+func (k *key) failed(err error) {
+	e, ok := errors.AsType[*kubbi.Error](err)
+	switch {
+	case errors.Is(err, kubbi.ErrGone), errors.Is(err, kubbi.ErrExpired):
+		k.drop()
+	case ok && e.Uncertain && !k.used():
+		k.lost(time.Now().Add(graceUnknown))
+	default:
+		k.unused()
+	}
+}
+
+// arrived is called when the payload is safe.
+func (k *key) arrived() {
+	k.endGrace()
+	k.drop()
+}
+
+// endGrace tells the relay that it need not keep the payload.
+func (k *key) endGrace() {
+	if k.release != nil {
+		k.release()
+		k.release = nil
+	}
+}
+
+// drop forgets the key.
+func (k *key) drop() {
+	k.payload = nil
+	k.removeFile()
+	k.leave()
+}
+
+// hold keeps the key in the set, unless another claim of the URL is the one to be held.
+func (k *key) hold() {
+	if k.payload != nil || k.file != nil || !k.shared {
+		k.set.hold(k)
+	}
+}
+
+// leave lets the next claim of the URL begin.
+func (k *key) leave() {
+	if k.entered {
+		k.entered = false
+		k.set.leave(k.hash)
+	}
+}
+
+func (k *key) removeFile() {
+	if k.file != nil {
+		k.set.spares.put(k.file.lockedFile)
+		k.file = nil
+	}
+}
+
+func (k *key) closeFile() error {
+	if k.file == nil {
+		return nil
+	}
+	f := k.file
+	k.file = nil
+	return f.Close()
+}
+
+func (k *key) payloadSize() int {
+	if k.payload == nil {
+		return 0
+	}
+	n := len(k.payload.Content)
+	for _, f := range k.payload.Files {
+		n += len(f.Content)
+	}
+	return n
+}

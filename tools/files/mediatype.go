@@ -1,0 +1,164 @@
+package files
+
+import (
+	"bytes"
+	"io"
+	"mime"
+	"path"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/gabriel-vasile/mimetype"
+
+	"kubbi-mcp/kubbi/api"
+)
+
+// Content says what is in a file.
+type Content struct {
+	Text bool   // valid UTF-8 without a zero byte: it can be sent as it is
+	Type string // MIME type, by the file's extension, else by its content
+}
+
+// Detect finds out what is in a file. It reads r to its end, in pieces, unless it is not
+// text.
+func Detect(name string, r io.Reader) (Content, error) {
+	const head = 3072 // what tells a type; mimetype's own default
+	buf := make([]byte, 64<<10)
+	text, first, kept := true, []byte(nil), 0
+	for text || len(first) < head {
+		n, err := io.ReadFull(r, buf[kept:])
+		piece := buf[:kept+n]
+		if first == nil {
+			first = bytes.Clone(piece[:min(len(piece), head)])
+		}
+		last := err == io.EOF || err == io.ErrUnexpectedEOF
+		if err != nil && !last {
+			return Content{}, err
+		}
+		var whole int
+		whole, text = textPrefix(piece)
+		text = text && (!last || whole == len(piece))
+		if last || !text {
+			break
+		}
+		kept = copy(buf, piece[whole:])
+	}
+	return Content{Text: text, Type: typeOf(name, text, first)}, nil
+}
+
+// textPrefix gives how much of b is text, without a character that is cut at its end,
+// and whether b is text up to there.
+func textPrefix(b []byte) (int, bool) {
+	if bytes.IndexByte(b, 0) >= 0 {
+		return 0, false
+	}
+	end := len(b)
+	for i := 1; i < utf8.UTFMax && i <= len(b); i++ {
+		if c := b[len(b)-i]; utf8.RuneStart(c) {
+			if !utf8.FullRune(b[len(b)-i:]) {
+				end -= i
+			}
+			break
+		}
+	}
+	return end, utf8.Valid(b[:end])
+}
+
+// typeOf gives a file's type by its extension, else by its first bytes.
+func typeOf(name string, text bool, head []byte) string {
+	if t := TypeByName(name); t != "" && !(text && isMedia(t)) {
+		return t
+	}
+	t, _, err := mime.ParseMediaType(mimetype.Detect(head).String())
+	if err != nil || text && t == "application/octet-stream" {
+		return DefaultType(text)
+	}
+	if !text && strings.HasPrefix(t, "text/plain") {
+		return DefaultType(false)
+	}
+	return t
+}
+
+// isMedia reports whether a type is audio, video or an image, which no text is: some
+// machines' tables say that go.mod is audio.
+func isMedia(t string) bool {
+	kind, _, _ := strings.Cut(t, "/")
+	return (kind == "audio" || kind == "video" || kind == "image") && !strings.HasSuffix(t, "+xml")
+}
+
+// TypeByName gives the MIME type of a file's extension, "" if none is known.
+func TypeByName(name string) string {
+	extension := strings.ToLower(path.Ext(name))
+	if t := typesByExtension[extension]; t != "" {
+		return t
+	}
+	t, _, err := mime.ParseMediaType(mime.TypeByExtension(extension))
+	if err != nil {
+		return ""
+	}
+	return t
+}
+
+// ContentType gives the content type of a file by its name alone. binary says whether
+// its content is not text.
+func ContentType(name string, binary bool) string {
+	if t := TypeByName(name); t != "" {
+		return t
+	}
+	return DefaultType(!binary)
+}
+
+// DefaultType is the type of a file if all that is known is whether it is text.
+func DefaultType(text bool) string {
+	if !text {
+		return "application/octet-stream"
+	}
+	return api.TypeText
+}
+
+// SingleType is the type of a single content that fits a file's name. There are four.
+func SingleType(name string) string {
+	switch strings.ToLower(path.Ext(name)) {
+	case ".json":
+		return api.TypeJSON
+	case ".md", ".markdown":
+		return api.TypeMarkdown
+	case ".csv":
+		return api.TypeCSV
+	default:
+		return api.TypeText
+	}
+}
+
+// SingleName is the file name of a single content.
+func SingleName(contentType string) string {
+	switch contentType {
+	case api.TypeJSON:
+		return "content.json"
+	case api.TypeMarkdown:
+		return "content.md"
+	case api.TypeCSV:
+		return "content.csv"
+	default:
+		return "content.txt"
+	}
+}
+
+// typesByExtension are those that agents use most. They do not depend on the machine's
+// own table.
+var typesByExtension = map[string]string{
+	".txt": api.TypeText, ".log": api.TypeText, ".text": api.TypeText, ".md": api.TypeMarkdown, ".markdown": api.TypeMarkdown,
+	".csv": api.TypeCSV, ".tsv": "text/tab-separated-values", ".json": api.TypeJSON, ".map": api.TypeJSON,
+	".jsonl": "application/x-ndjson", ".ndjson": "application/x-ndjson", ".yaml": "application/yaml", ".yml": "application/yaml",
+	".toml": "application/toml", ".xml": "application/xml", ".html": "text/html", ".htm": "text/html", ".css": "text/css",
+	".js": "text/javascript", ".mjs": "text/javascript", ".cjs": "text/javascript", ".jsx": "text/javascript",
+	".ts": "text/x-typescript", ".tsx": "text/x-typescript", ".py": "text/x-python", ".go": "text/x-go", ".rs": "text/x-rust",
+	".java": "text/x-java", ".c": "text/x-c", ".h": "text/x-c", ".cc": "text/x-c++", ".cpp": "text/x-c++", ".hpp": "text/x-c++",
+	".rb": "text/x-ruby", ".sh": "text/x-shellscript", ".bash": "text/x-shellscript", ".sql": "application/sql",
+	".diff": "text/x-diff", ".patch": "text/x-diff",
+	".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif", ".webp": "image/webp", ".svg": "image/svg+xml",
+	".pdf": "application/pdf", ".zip": "application/zip", ".gz": "application/gzip", ".tgz": "application/gzip", ".tar": "application/x-tar",
+	".mp3": "audio/mpeg", ".wav": "audio/wav", ".mp4": "video/mp4",
+	".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+	".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
