@@ -15,10 +15,10 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// defaultWidth is that of a terminal that does not say.
+// defaultWidth is the width of a terminal that does not tell its own.
 const defaultWidth = 80
 
-// terminalWidth is how many columns w has, if it is a terminal.
+// terminalWidth is the number of columns of w, if w is a terminal.
 func terminalWidth(w io.Writer) (int, bool) {
 	if !isTerminal(w) {
 		return 0, false
@@ -29,10 +29,10 @@ func terminalWidth(w io.Writer) (int, bool) {
 	return defaultWidth, true
 }
 
-// listRow is a kubbi as it is shown on a terminal.
+// listRow is a kubbi on a terminal.
 type listRow struct {
 	cells    []string // in the order of columnTitles
-	metadata string   // "": none
+	metadata string   // or ""
 }
 
 // The columns of a list on a terminal.
@@ -51,12 +51,11 @@ var columnTitles = []string{"ID", "STATUS", "CONTENT", "CLAIMED", "CREATED", "EX
 const (
 	columnGap    = 2
 	leastContent = 12
-	leastInline  = 24 // of metadata beside the columns
+	leastInline  = 24 // of a metadata column
 )
 
-// listScreen is a list for a terminal of so many columns: with times of the
-// reader's zone, and metadata that is cut to what room there is. An id is never
-// cut, since it is there to be copied.
+// listScreen is a list for a terminal with that many columns. Its times are in the
+// reader's zone, and metadata is cut to fit. An id is never cut, so that it can be copied.
 func listScreen(all []kubbi.Kubbi, columns int, now time.Time) string {
 	var rows []listRow
 	for _, k := range all {
@@ -66,7 +65,7 @@ func listScreen(all []kubbi.Kubbi, columns int, now time.Time) string {
 	widths, total := tableWidths(rows, shown)
 	room := columns - total - columnGap
 	if room < min(leastInline, widestMetadata(rows)) {
-		// When it was made is the least of what is worth knowing.
+		// The time of creation is the least important column.
 		shown = []int{columnID, columnStatus, columnContent, columnClaimed, columnExpires}
 		widths, total = tableWidths(rows, shown)
 		room = columns - total - columnGap
@@ -115,7 +114,7 @@ func listColumns(rows []listRow, shown []int, widths map[int]int, columns, room 
 	return b.String()
 }
 
-// listStacked shows each kubbi on lines of its own, for a narrow terminal.
+// listStacked shows each kubbi on several lines, for a narrow terminal.
 func listStacked(rows []listRow, columns int) string {
 	var b strings.Builder
 	for _, r := range rows {
@@ -132,7 +131,7 @@ func indent(text string, columns int) string {
 	return "  " + shorten(text, max(columns-2, 1)) + "\n"
 }
 
-// tableWidths gives the width of each column that is shown, and of all of them.
+// tableWidths gives the width of each column in shown, and of all together.
 func tableWidths(rows []listRow, shown []int) (map[int]int, int) {
 	widths, total := map[int]int{}, columnGap*(len(shown)-1)
 	for _, i := range shown {
@@ -171,7 +170,7 @@ func screenRow(k kubbi.Kubbi, now time.Time) listRow {
 	}
 }
 
-// shortContent says in a few letters what a kubbi holds.
+// shortContent describes a content in a few letters.
 func shortContent(k kubbi.Kubbi) string {
 	if k.FileCount != nil {
 		text := count(*k.FileCount, "file")
@@ -204,7 +203,7 @@ func shortSize(n int64) string {
 	}
 }
 
-// relative says how far a time is from now.
+// relative shows a time by its distance from now.
 func relative(d time.Duration) string {
 	before, behind := "in ", ""
 	if d < 0 {
@@ -226,7 +225,7 @@ func relative(d time.Duration) string {
 	return before + text + behind
 }
 
-// shorten cuts a text to a width, with a mark that says so.
+// shorten cuts a text to a width. A cut text ends with an ellipsis.
 func shorten(text string, most int) string {
 	if cellWidth(text) <= most {
 		return text
@@ -242,7 +241,7 @@ func shorten(text string, most int) string {
 	return text
 }
 
-// cellWidth is how many columns of a terminal a text takes.
+// cellWidth is the width of a text on a terminal.
 func cellWidth(text string) int {
 	n := 0
 	for _, r := range text {
