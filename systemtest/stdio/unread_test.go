@@ -14,9 +14,9 @@ import (
 	"kubbi-mcp/tools"
 )
 
-// TestAnswerThatNobodyReads claims what burns in hosts that end at every moment
-// without having read the answer: the next server of the same data directory gets
-// the payload by a plain claim, and it counts once.
+// TestAnswerThatNobodyReads claims kubbis in hosts that end at different moments
+// without reading the answer. The next server of the same data directory gets the
+// payload with a plain claim, and both claims count once.
 func TestAnswerThatNobodyReads(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows has no signals; the tests under wine end processes there")
@@ -80,7 +80,7 @@ func TestAnswerThatNobodyReads(t *testing.T) {
 	}
 }
 
-// TestReceivedFolder has the server's own folder be for its owner alone.
+// TestReceivedFolder checks that only the owner can read the server's own folder.
 func TestReceivedFolder(t *testing.T) {
 	data, relay := t.TempDir(), testkit.FreeURL(t)
 	s := startIn(t, data, relay)
