@@ -47,7 +47,7 @@ func (c *listCmd) Run(a *app) error {
 	})
 }
 
-// page asks for the kubbis of the statuses that were given, or of any.
+// page gets the kubbis of the statuses in --status, or of all.
 func (c *listCmd) page(ctx context.Context, client *kubbi.Client) (*kubbi.Page, error) {
 	var statuses []api.Status
 	for _, s := range c.Status {
@@ -80,8 +80,8 @@ func (c *listCmd) page(ctx context.Context, client *kubbi.Client) (*kubbi.Page, 
 	}}, nil
 }
 
-// newest gives the newest kubbis of a status, at least most if there are so many,
-// and how many there are in all. A service takes one status at a time.
+// newest gets the newest kubbis of a status, at least most of them if there are so many,
+// and the number of all. A service lists one status at a time.
 func newest(ctx context.Context, client *kubbi.Client, status api.Status, most int) ([]kubbi.Kubbi, int, error) {
 	var all []kubbi.Kubbi
 	anchor := ""
@@ -109,7 +109,7 @@ func listText(all []kubbi.Kubbi) string {
 	return table(rows)
 }
 
-// claimed says how often a kubbi was claimed, of how often it may be.
+// claimed shows the number of retrievals and their maximum.
 func claimed(k kubbi.Kubbi) string {
 	if k.MaxRetrievals == nil {
 		return fmt.Sprintf("%d of any", k.RetrievalCount)

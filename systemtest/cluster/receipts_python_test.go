@@ -17,8 +17,8 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// TestWebhooksPython has three relays of one store tell docs/webhooks.md's lines
-// of Python, which check every receipt with the package of Standard Webhooks.
+// TestWebhooksPython has three relays of one store send receipts to the Python code of
+// docs/webhooks.md, which checks them with the package of Standard Webhooks.
 func TestWebhooksPython(t *testing.T) {
 	python := testkit.Needs(t, "KUBBI_PYTHON", "a Python with standardwebhooks")
 	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
@@ -99,7 +99,7 @@ func TestWebhooksPython(t *testing.T) {
 		t.Errorf("%d different ids, want 4", len(ids))
 	}
 
-	// It does look: a forged one is refused.
+	// The receiver refuses a forged receipt.
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader("{}"))
 	if err != nil {
 		t.Fatal(err)

@@ -18,7 +18,7 @@ import (
 // strangersKey is a key of the Kubbi API that no relay here knows.
 const strangersKey = "kb_ofAnotherServiceofAnotherServiceofAnotherSe"
 
-// isolationCallers are the columns of docs/isolation.md: what each caller sends.
+// isolationCallers are the columns of docs/isolation.md: the header of each caller.
 func isolationCallers(carolsKey string) map[string]http.Header {
 	key := func(token, key string) http.Header {
 		h := bearer(token)
@@ -39,7 +39,7 @@ func isolationCallers(carolsKey string) map[string]http.Header {
 	}
 }
 
-// isolationSetting is a server that the table holds for.
+// isolationSetting is a server for which the table holds.
 type isolationSetting struct {
 	name       string
 	embedded   bool     // the relay
@@ -47,7 +47,7 @@ type isolationSetting struct {
 	transports []string // that are tried there
 }
 
-// TestIsolation asks the running program every cell of docs/isolation.md.
+// TestIsolation checks every cell of docs/isolation.md with the running program.
 func TestIsolation(t *testing.T) {
 	t.Parallel()
 	table := readIsolation(t)
@@ -87,7 +87,7 @@ type isolationRow struct {
 	cells     []string // by caller
 }
 
-// has reports whether a row names all of some words, as code.
+// has reports whether a row names all of these words as code.
 func (t isolationTable) has(words ...string) bool {
 	return slices.ContainsFunc(t.rows, func(r isolationRow) bool {
 		for _, w := range words {
@@ -99,8 +99,7 @@ func (t isolationTable) has(words ...string) bool {
 	})
 }
 
-// readIsolation reads the table. Each of its rows must be an operation that the
-// test knows, and each operation a row.
+// readIsolation reads the table. Its rows must be the operations that the test knows.
 func readIsolation(t *testing.T) isolationTable {
 	t.Helper()
 	var table isolationTable
@@ -139,7 +138,7 @@ func readIsolation(t *testing.T) isolationTable {
 	return table
 }
 
-// isolated is a running server, whose callers must be.
+// isolated is a running server and what its callers have.
 type isolated struct {
 	t         *testing.T
 	srv       *httpServer
@@ -213,7 +212,8 @@ func newIsolated(t *testing.T, set isolationSetting) *isolated {
 	return w
 }
 
-// complete checks that the table has all that the server has.
+// complete checks that the table has every tool, prompt, resource and path of the
+// server.
 func (w *isolated) complete(table isolationTable) {
 	w.t.Helper()
 	ask := func(method string, into any) {
@@ -289,7 +289,7 @@ func (w *isolated) complete(table isolationTable) {
 		needs("subscriptions/listen", r.URITemplate)
 		needs("completion/complete", r.URITemplate)
 	}
-	// Each resource that is listed is one of the template's.
+	// Each resource in the list belongs to the template.
 	var list struct{ Resources []struct{ URI string } }
 	ask("resources/list", &list)
 	for _, r := range list.Resources {
