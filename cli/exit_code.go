@@ -9,7 +9,7 @@ import (
 	"kubbi-mcp/kubbi"
 )
 
-// The exit codes, in the order in which help and docs/cli.md list them.
+// The exit codes, in the order in which help and docs/use.md list them.
 const (
 	exitOK           = 0
 	exitFailure      = 1
@@ -53,7 +53,7 @@ type interrupted struct{ error }
 
 func (e interrupted) Unwrap() error { return e.error }
 
-// ExitCode is the exit code for what Run returned; see docs/cli.md.
+// ExitCode is the exit code for what Run returned; see docs/use.md.
 func ExitCode(err error) int {
 	if err == nil {
 		return exitOK

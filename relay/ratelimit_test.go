@@ -96,7 +96,7 @@ func TestRateWhileMinutesPass(t *testing.T) {
 	}
 }
 
-// TestRateSlack measures what docs/keys.md says: a busy node is refused early
+// TestRateSlack measures what docs/operations.md says: a busy node is refused early
 // by no more than what idle ones hold, a fiftieth of the rate each.
 func TestRateSlack(t *testing.T) {
 	overEach(t, func(t *testing.T, open opener) {

@@ -78,7 +78,7 @@ func runPage(t *testing.T, cases []pageCase) []pageAnswer {
 	return answers
 }
 
-// TestPageOpensVectors: the claim page opens what docs/sealed.md publishes.
+// TestPageOpensVectors: the claim page opens what docs/wire.md publishes.
 func TestPageOpensVectors(t *testing.T) {
 	found, err := filepath.Glob(filepath.Join("..", "..", "kubbi", "testdata", "sealed", "*.json"))
 	if err != nil || len(found) != 6 {

@@ -120,7 +120,7 @@ func (c *cluster) useUp() {
 	}
 
 	// A rate of which a node takes several at once: no more, and less only by
-	// what docs/keys.md says.
+	// what docs/operations.md says.
 	const rate, slack = 300, 2 * (300/50 - 1)
 	got := within(time.Minute, func() map[string]int { return c.crowd(8, newKey("--rate", "300"), "GET", "") })
 	if n := got[""]; n > rate || n < rate-slack || got["rate_limited"] != 8*64-n {

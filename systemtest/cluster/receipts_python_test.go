@@ -17,7 +17,7 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// TestWebhooksPython has three relays of one store tell docs/webhooks.md's lines
+// TestWebhooksPython has three relays of one store tell docs/wire.md's lines
 // of Python, which check every receipt with the package of Standard Webhooks.
 func TestWebhooksPython(t *testing.T) {
 	python := testkit.Needs(t, "KUBBI_PYTHON", "a Python with standardwebhooks")
@@ -27,7 +27,7 @@ func TestWebhooksPython(t *testing.T) {
 	key := strings.TrimSpace(string(c.run("keys", "create", "--label", "producer")))
 	secret := strings.TrimSpace(string(c.run("webhook-secret", "--api-key", key)))
 
-	receiver := exec.CommandContext(ctx, python, testkit.DocProgram(t, "webhooks.md", "python", filepath.Join("testdata", "webhooks", "check.py")))
+	receiver := exec.CommandContext(ctx, python, testkit.DocProgram(t, "Webhook receipts", "python", filepath.Join("testdata", "webhooks", "check.py")))
 	receiver.Env = append(os.Environ(), "KUBBI_WEBHOOK_SECRET="+secret, "PYTHONDONTWRITEBYTECODE=1", "PYTHONUTF8=1")
 	var stderr bytes.Buffer
 	receiver.Stderr = &stderr

@@ -8,7 +8,7 @@ import (
 	"kubbi-mcp/internal/testkit"
 )
 
-// isolationOperations are the rows of docs/isolation.md: each does as one caller
+// isolationOperations are the rows of docs/security.md: each does as one caller
 // what the row says, and gives the word for what came of it.
 var isolationOperations = rowsOf(map[string]func(*isolationCell) string{
 	"`GET /healthz`": func(c *isolationCell) string { return c.request("GET", "/healthz", false) },
