@@ -39,7 +39,7 @@ func programVariables(t *testing.T) map[string]string {
 // program reads.
 func TestDeployVariables(t *testing.T) {
 	known := programVariables(t)
-	files := []string{"../docs/self-hosting.md"}
+	files := []string{"../docs/team.md"}
 	err := filepath.WalkDir("../deploy", func(path string, d fs.DirEntry, err error) error {
 		if err == nil && d.Type().IsRegular() {
 			files = append(files, path)

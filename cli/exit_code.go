@@ -9,7 +9,7 @@ import (
 	"kubbi-mcp/kubbi"
 )
 
-// The exit codes, in the order of the help and docs/cli.md.
+// The exit codes, in the order of the help and docs/use.md.
 const (
 	exitOK           = 0
 	exitFailure      = 1
@@ -53,7 +53,7 @@ type interrupted struct{ error }
 
 func (e interrupted) Unwrap() error { return e.error }
 
-// ExitCode is the exit code for the error of Run; see docs/cli.md.
+// ExitCode is the exit code for the error of Run; see docs/use.md.
 func ExitCode(err error) int {
 	if err == nil {
 		return exitOK

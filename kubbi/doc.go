@@ -37,7 +37,7 @@
 // only in the claim URL that Send returns, after "#". No request carries that part, so
 // nobody reads the payload without the claim URL, not even the service. Claim opens it. If
 // the key is missing or belongs to another kubbi, Claim fails with [ErrSealed] before a
-// retrieval is spent. docs/sealed.md has the format.
+// retrieval is spent. docs/wire.md has the format.
 //
 // # What is promised
 //

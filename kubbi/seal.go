@@ -14,7 +14,7 @@ import (
 
 // A sealed kubbi is encrypted before it is sent. Its key is in the claim URL's fragment,
 // which no request carries. Its metadata says that it is sealed, and by which key. The
-// format is in docs/sealed.md.
+// format is in docs/wire.md.
 
 const (
 	sealVersion    = 2

@@ -52,12 +52,12 @@ type SendParams struct {
 	Metadata any
 	// Sealed encrypts the content before it is sent, so that nobody reads it
 	// without the claim URL of the answer, whose part after "#" is the key. The
-	// metadata stays readable, and gets a member "sealed". See docs/sealed.md.
+	// metadata stays readable, and gets a member "sealed". See docs/wire.md.
 	Sealed bool
 	// Notify asks a relay of ours to post signed receipts of what happens to the
 	// kubbi; nil: nobody is told. A relay whose operator has not turned that on
 	// refuses it with ErrValidation, and the hosted service does not know it. See
-	// docs/webhooks.md.
+	// docs/wire.md.
 	Notify *Notify
 	// Progress is told how much of the request has been sent; nil: nobody asks.
 	Progress Progress

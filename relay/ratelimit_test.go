@@ -96,7 +96,7 @@ func TestRateWhileMinutesPass(t *testing.T) {
 	}
 }
 
-// TestRateSlack measures what docs/keys.md promises: a busy node may be refused early by
+// TestRateSlack measures what docs/operations.md promises: a busy node may be refused early by
 // what idle nodes hold, which is at most a fiftieth of the rate each.
 func TestRateSlack(t *testing.T) {
 	overEach(t, func(t *testing.T, open opener) {

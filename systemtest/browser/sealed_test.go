@@ -79,7 +79,7 @@ func runPage(t *testing.T, cases []pageCase) []pageAnswer {
 	return answers
 }
 
-// TestPageOpensVectors opens the test vectors of docs/sealed.md.
+// TestPageOpensVectors opens the test vectors of docs/wire.md.
 func TestPageOpensVectors(t *testing.T) {
 	found, err := filepath.Glob(filepath.Join("..", "..", "kubbi", "testdata", "sealed", "*.json"))
 	if err != nil || len(found) != 6 {

@@ -119,7 +119,7 @@ func (c *cluster) useUp() {
 	}
 
 	// A node takes several requests of this rate at once. All nodes together allow no
-	// more than the rate, and less only as docs/keys.md says.
+	// more than the rate, and less only as docs/operations.md says.
 	const rate, slack = 300, 2 * (300/50 - 1)
 	got := within(time.Minute, func() map[string]int { return c.crowd(8, newKey("--rate", "300"), "GET", "") })
 	if n := got[""]; n > rate || n < rate-slack || got["rate_limited"] != 8*64-n {

@@ -88,7 +88,7 @@ systemd-analyze security --no-pager --threshold=11 --offline=true /tmp/alone.ser
 [ "$(stat -c '%a %u' deploy/secrets deploy/secrets/* deploy/secrets/keyring/* | tr '\n' ,)" = "700 0,700 10001,400 999,400 10001,600 10001," ]`,
 }
 
-// TestDeployGuide follows docs/self-hosting.md, command by command, on a machine that
+// TestDeployGuide follows docs/team.md, command by command, on a machine that
 // has just booted.
 func TestDeployGuide(t *testing.T) {
 	t.Parallel()
@@ -122,7 +122,7 @@ func TestDeployGuide(t *testing.T) {
 		script += afterwards[heading] + "\n"
 	}
 	commands := 0
-	for _, b := range blocks(t, "../../docs/self-hosting.md") {
+	for _, b := range blocks(t, "../../docs/team.md") {
 		if b.heading != heading {
 			check()
 			heading = b.heading
@@ -165,7 +165,7 @@ func TestDeployGuide(t *testing.T) {
 	if !strings.Contains(told, "through PostgreSQL") {
 		t.Error("nothing went through PostgreSQL")
 	}
-	for _, name := range regexp.MustCompile(`kubbi_relay_[a-z_]+`).FindAllString(read("../../docs/relay.md"), -1) {
+	for _, name := range regexp.MustCompile(`kubbi_relay_[a-z_]+`).FindAllString(read("../../docs/operations.md"), -1) {
 		if !strings.Contains(told, "# TYPE "+name+" ") {
 			t.Errorf("there is no metric %s", name)
 		}

@@ -48,7 +48,7 @@ func (w *isolated) check(t *testing.T, table isolationTable, column int, transpo
 			continue
 		}
 		if got := isolationOperations[row.operation](c); got != row.cells[column] {
-			t.Errorf("%s: %s; docs/isolation.md says %s", row.operation, got, row.cells[column])
+			t.Errorf("%s: %s; docs/security.md says %s", row.operation, got, row.cells[column])
 		}
 	}
 	const news = "notifications/resources/updated"
@@ -60,7 +60,7 @@ func (w *isolated) check(t *testing.T, table isolationTable, column int, transpo
 	}
 }
 
-// word is the word of docs/isolation.md for an answer.
+// word is the word of docs/security.md for an answer.
 func (c *isolationCell) word(_ json.RawMessage, err error) string {
 	var status *statusError
 	switch {

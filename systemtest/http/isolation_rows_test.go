@@ -8,7 +8,7 @@ import (
 	"kubbi-mcp/internal/testkit"
 )
 
-// isolationOperations are the rows of docs/isolation.md. Each tries an operation as one
+// isolationOperations are the rows of docs/security.md. Each tries an operation as one
 // caller, and returns the word for the result.
 var isolationOperations = rowsOf(map[string]func(*isolationCell) string{
 	"`GET /healthz`": func(c *isolationCell) string { return c.request("GET", "/healthz", false) },

@@ -18,7 +18,7 @@ import (
 // strangersKey is a key of the Kubbi API that no relay here knows.
 const strangersKey = "kb_ofAnotherServiceofAnotherServiceofAnotherSe"
 
-// isolationCallers are the columns of docs/isolation.md: the header of each caller.
+// isolationCallers are the columns of docs/security.md: the header of each caller.
 func isolationCallers(carolsKey string) map[string]http.Header {
 	key := func(token, key string) http.Header {
 		h := bearer(token)
@@ -47,7 +47,7 @@ type isolationSetting struct {
 	transports []string // that are tried there
 }
 
-// TestIsolation checks every cell of docs/isolation.md with the running program.
+// TestIsolation checks every cell of docs/security.md with the running program.
 func TestIsolation(t *testing.T) {
 	t.Parallel()
 	table := readIsolation(t)
@@ -76,7 +76,7 @@ func TestIsolation(t *testing.T) {
 	}
 }
 
-// isolationTable is the table of docs/isolation.md.
+// isolationTable is the table of docs/security.md.
 type isolationTable struct {
 	callers []string
 	rows    []isolationRow
@@ -105,7 +105,7 @@ func readIsolation(t *testing.T) isolationTable {
 	var table isolationTable
 	inside := false
 	seen := map[string]bool{}
-	for line := range strings.Lines(readPage(t, "isolation.md")) {
+	for line := range strings.Lines(readPage(t, "security.md")) {
 		if !strings.HasPrefix(line, "|") || strings.HasPrefix(line, "|-") {
 			inside = inside && strings.HasPrefix(line, "|")
 			continue
@@ -119,7 +119,7 @@ func readIsolation(t *testing.T) isolationTable {
 			inside, table.callers = true, cells[1:]
 		case inside:
 			if len(cells) != len(table.callers)+1 || isolationOperations[cells[0]] == nil || seen[cells[0]] {
-				t.Errorf("docs/isolation.md: no operation, or not once, or not a cell for each caller: %s", line)
+				t.Errorf("docs/security.md: no operation, or not once, or not a cell for each caller: %s", line)
 				continue
 			}
 			seen[cells[0]] = true
@@ -128,12 +128,12 @@ func readIsolation(t *testing.T) isolationTable {
 	}
 	for operation := range isolationOperations {
 		if !seen[operation] {
-			t.Errorf("docs/isolation.md has no row %q", operation)
+			t.Errorf("docs/security.md has no row %q", operation)
 		}
 	}
 	want := slices.Sorted(maps.Keys(isolationCallers("")))
 	if got := slices.Sorted(slices.Values(table.callers)); !slices.Equal(got, want) {
-		t.Fatalf("docs/isolation.md has the callers %q, not %q", got, want)
+		t.Fatalf("docs/security.md has the callers %q, not %q", got, want)
 	}
 	return table
 }
@@ -231,7 +231,7 @@ func (w *isolated) complete(table isolationTable) {
 	}
 	needs := func(words ...string) {
 		if !table.has(words...) {
-			w.t.Errorf("docs/isolation.md has no row for %q", words)
+			w.t.Errorf("docs/security.md has no row for %q", words)
 		}
 	}
 	var hello struct{ Capabilities map[string]any }
@@ -294,16 +294,16 @@ func (w *isolated) complete(table isolationTable) {
 	ask("resources/list", &list)
 	for _, r := range list.Resources {
 		if !strings.HasPrefix(r.URI, "kubbi://") {
-			w.t.Errorf("docs/isolation.md has no row for the resource %q", r.URI)
+			w.t.Errorf("docs/security.md has no row for the resource %q", r.URI)
 		}
 	}
-	// The server's paths are those of docs/http.md.
+	// The server's paths are those of docs/use.md.
 	routes := 0
-	for _, m := range regexp.MustCompile("(?m)^\\| `(/[^|]*) \\|").FindAllStringSubmatch(readPage(w.t, "http.md"), -1) {
+	for _, m := range regexp.MustCompile("(?m)^\\| `(/[^|]*) \\|").FindAllStringSubmatch(readPage(w.t, "use.md"), -1) {
 		for _, path := range regexp.MustCompile("/[^` ,]+").FindAllString(m[1], -1) {
 			routes++
 			if !slices.ContainsFunc(table.rows, func(r isolationRow) bool { return strings.Contains(r.operation, " "+path+"`") }) {
-				w.t.Errorf("docs/isolation.md has no row for %s", path)
+				w.t.Errorf("docs/security.md has no row for %s", path)
 			}
 		}
 	}

@@ -31,7 +31,7 @@ type sealedPart struct {
 	Base64      string `json:"base64"`
 }
 
-// TestSealedPython has the Python code of docs/sealed.md open what Go has sealed, and
+// TestSealedPython has the Python code of docs/wire.md open what Go has sealed, and
 // Go what Python has sealed, through a relay.
 func TestSealedPython(t *testing.T) {
 	python := testkit.Needs(t, "KUBBI_PYTHON", "a Python with kubbi 0.1.0 and cryptography")
@@ -63,7 +63,7 @@ func sealedElsewhere(t *testing.T, program, language, check string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(ctx, program, testkit.DocProgram(t, "sealed.md", language, filepath.Join("testdata", "sealed", check)), vectors)
+	cmd := exec.CommandContext(ctx, program, testkit.DocProgram(t, "Sealed kubbis", language, filepath.Join("testdata", "sealed", check)), vectors)
 	cmd.Env = append(os.Environ(), "KUBBI_BASE_URL="+relay.URL, "KUBBI_API_KEY="+relay.APIKey,
 		"NO_PROXY=127.0.0.1", "PYTHONDONTWRITEBYTECODE=1", "PYTHONUTF8=1")
 	cmd.Stdin = bytes.NewReader(input)
