@@ -59,11 +59,11 @@ type Call struct {
 	waiting  []func(written bool)
 }
 
-// newCall makes a call that sends what it has to say to an outbox. done may be nil.
-func (s *Session) newCall(ctx context.Context, m *message, header http.Header, out *outbox, done func()) *Call {
+// newCall makes a call that sends what it has to say to an outbox.
+func (s *Session) newCall(ctx context.Context, m *message, header http.Header, out *outbox) *Call {
 	c := &Call{
 		Session: s, ID: m.id, Method: m.name, Size: len(m.line), Came: time.Now(), Header: header, Meta: m.object.meta, Modern: m.modern(),
-		message: m, out: out, done: done,
+		message: m, out: out,
 	}
 	c.ctx, c.cancel = context.WithCancel(ctx)
 	switch mcp.MCPMethod(m.name) {

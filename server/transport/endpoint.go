@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"context"
 	"maps"
 	"net/http"
 	"slices"
@@ -123,13 +122,6 @@ func (e *Endpoint) remove(s *Session) {
 	if open || s.stateless {
 		s.close()
 	}
-}
-
-// callContext is for a call that ends with ctx, or when the server cancels all.
-func (e *Endpoint) callContext(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(e.http.calls, cancel)
-	return ctx, func() { stop(); cancel() }
 }
 
 // streamBegins notes a stream; the function it gives ends it.

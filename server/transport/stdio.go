@@ -64,6 +64,7 @@ func ServeStdio(ctx context.Context, cfg StdioConfig, stdin io.Reader, stdout io
 		return fmt.Errorf("serve stdio: %w", err)
 	}
 	defer s.close()
+	defer context.AfterFunc(ctx, s.out.close)()
 	t := &stdio{cfg: cfg, session: s, calls: semaphore.NewWeighted(maxCalls), bytes: semaphore.NewWeighted(maxCallBytes)}
 	out := startWriter(s, stdout, cancel)
 	in := startReader(ctx, stdin, cfg.MaxMessage)
@@ -182,7 +183,7 @@ func (t *stdio) requested(ctx context.Context, m *message) {
 		t.refuse(invalidRequest(m.id, "Invalid request: the first request must be initialize"))
 		return
 	}
-	c := t.session.newCall(ctx, m, nil, t.session.out, nil)
+	c := t.session.newCall(ctx, m, nil, t.session.out)
 	if !t.session.calls.add(c) {
 		c.cancel()
 		t.refuse(invalidRequest(m.id, "Invalid request: a request with this id is still running"))

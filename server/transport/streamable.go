@@ -196,15 +196,14 @@ func (e *Endpoint) sessionFor(r *http.Request, m *message) (s *Session, end func
 // serveCall answers a request: with JSON if the answer is all that there is to
 // say, else with a stream of events that ends with it.
 func (e *Endpoint) serveCall(w http.ResponseWriter, r *http.Request, s *Session, m *message) {
-	ctx, cancel := e.callContext(r.Context())
-	defer cancel()
-	if m.name == string(mcp.MethodSubscriptionsListen) { // which ends with its session
-		defer context.AfterFunc(s.life, cancel)()
-	}
-	taken, stop := context.WithCancel(r.Context()) // of the outbox
+	life, stop := context.WithCancel(r.Context())
 	defer stop()
-	box := newOutbox(taken)
-	c := s.newCall(ctx, m, r.Header, box, nil)
+	box := newOutbox(life)
+	c := s.newCall(r.Context(), m, r.Header, box)
+	defer context.AfterFunc(e.http.calls, c.cancel)()
+	if c.Listens() { // until its session ends
+		defer context.AfterFunc(s.life, c.cancel)()
+	}
 	s.calls.add(c) // of two with one id, the second can't be cancelled
 	ended := make(chan struct{})
 	go func() {
@@ -214,7 +213,7 @@ func (e *Endpoint) serveCall(w http.ResponseWriter, r *http.Request, s *Session,
 	out := newReply(w, e.http.limits.StallTimeout)
 	defer out.end()
 	e.answer(r.Context(), out, c, box)
-	cancel()
+	c.cancel()
 	stop()
 	box.close()
 	<-ended
