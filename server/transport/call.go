@@ -14,9 +14,9 @@ import (
 	"kubbi-mcp/internal/memory"
 )
 
-// Call is a request under way. mcp-go sees it as the client's session, so that
-// the notifications and requests that it causes go where its answer will go, and
-// before it.
+// Call is a request under way. mcp-go takes it for the client's session. So what
+// the call sends to the client goes to the same outbox as its answer, and before
+// the answer.
 type Call struct {
 	*Session
 	ID     jsontext.Value // as it came

@@ -100,8 +100,9 @@ func (e *Endpoint) open(transport string) *Session {
 	return s
 }
 
-// openStateless makes the session of a request that belongs to none.
-func (e *Endpoint) openStateless() *Session {
+// newStateless makes the session of a request that belongs to none. It must be
+// closed.
+func (e *Endpoint) newStateless() *Session {
 	s := newSession(e.http.life, e.cfg, uuid.NewString(), StreamableHTTP)
 	s.stateless = true
 	return s
@@ -119,7 +120,7 @@ func (e *Endpoint) remove(s *Session) {
 	_, open := e.byID[s.id]
 	delete(e.byID, s.id)
 	e.mu.Unlock()
-	if open || s.stateless {
+	if open {
 		s.close()
 	}
 }

@@ -162,8 +162,8 @@ func (e *Endpoint) sessionFor(r *http.Request, m *message) (s *Session, end func
 	id := r.Header.Get(mcpserver.HeaderKeySessionID)
 	switch {
 	case m.modern() || modernHeader(r.Header):
-		s = e.openStateless()
 		if m.name != string(mcp.MethodSubscriptionsListen) {
+			s = e.newStateless()
 			return s, s.close, nil
 		}
 		if e.http.load.isClosed() {
@@ -173,8 +173,9 @@ func (e *Endpoint) sessionFor(r *http.Request, m *message) (s *Session, end func
 		if p != nil {
 			return nil, nil, p
 		}
-		e.add(s)
-		reserved()
+		defer reserved()
+		s = e.newStateless()
+		e.add(s) // counts as one, and ends with the others
 		return s, func() { e.remove(s) }, nil
 	case m.name == string(mcp.MethodInitialize):
 		reserved, p := e.reserve()
