@@ -18,9 +18,9 @@ const (
 
 // Endpoint serves the HTTP transports to one caller, with the caller's sessions.
 type Endpoint struct {
-	http *HTTP
-	cfg  Config
-	use  use
+	http  *HTTP
+	cfg   Config
+	usage usage
 
 	mu      sync.Mutex
 	byID    map[string]*Session

@@ -72,7 +72,7 @@ func (e *Endpoint) ServeMessage(w http.ResponseWriter, r *http.Request) {
 // startCall runs a request, whose answer goes to the session's stream. It calls
 // release when the answer is written or lost.
 func (e *Endpoint) startCall(s *Session, m *message, header http.Header, release func()) *Refusal {
-	end, p := e.http.load.admit(&e.use)
+	end, p := e.http.load.admit(&e.usage)
 	if p != nil {
 		return p
 	}

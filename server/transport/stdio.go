@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"slices"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -95,6 +97,15 @@ func ServeStdio(ctx context.Context, cfg StdioConfig, stdin io.Reader, stdout io
 	}
 	return nil
 }
+
+// brokenPipe are the errors of a write to a pipe that nobody reads any more.
+var brokenPipe = func() []error {
+	if runtime.GOOS == "windows" {
+		// ERROR_BROKEN_PIPE, ERROR_NO_DATA and ERROR_PIPE_NOT_CONNECTED
+		return []error{syscall.Errno(109), syscall.Errno(232), syscall.Errno(233)}
+	}
+	return []error{syscall.EPIPE}
+}()
 
 // isClosed reports whether an error only says that the other end has gone.
 func isClosed(err error) bool {

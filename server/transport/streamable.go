@@ -87,7 +87,7 @@ func (e *Endpoint) checkStream(w http.ResponseWriter, r *http.Request) *Refusal 
 func (e *Endpoint) serveStream(w http.ResponseWriter, r *http.Request, s *Session, first string, serve func(context.Context, *reply)) {
 	out := newReply(w, e.http.limits.StallTimeout)
 	defer out.end()
-	defer context.AfterFunc(s.life, out.hurry)()
+	defer context.AfterFunc(s.life, out.endSoon)()
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(s.life, cancel)()
@@ -116,7 +116,7 @@ func (e *Endpoint) servePost(w http.ResponseWriter, r *http.Request) {
 	}
 	isCall := m.id != nil && m.method != nil
 	if isCall && m.name != string(mcp.MethodSubscriptionsListen) { // which is no call, but a stream
-		ended, p := e.http.load.admit(&e.use)
+		ended, p := e.http.load.admit(&e.usage)
 		if p != nil {
 			e.http.refuse(w, m.id, p)
 			return
@@ -251,7 +251,7 @@ func (e *Endpoint) answer(ctx context.Context, out *reply, c *Call, box *outbox)
 	}
 	if c.Listens() {
 		defer e.http.streamBegins(StreamableHTTP)()
-		defer context.AfterFunc(c.life, out.hurry)()
+		defer context.AfterFunc(c.life, out.endSoon)()
 	}
 	out.startEvents()
 	if out.event(first.text) == nil {
