@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -326,10 +327,5 @@ func (c *Call) SubscribedResources() []string { return c.cfg.Handler.Subscriptio
 
 // IsSubscribedToResource reports whether there is a subscription.
 func (c *Call) IsSubscribedToResource(uri string) bool {
-	for _, u := range c.SubscribedResources() {
-		if u == uri {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(c.SubscribedResources(), uri)
 }
