@@ -35,9 +35,9 @@ var claimOnce = onceChange + `done = (key IS NULL), due = CASE WHEN key IS NULL 
 	strings.Replace(onceRow, " AND token", " AND n = number AND token", 1) +
 	strings.NewReplacer(" secret,", " s,", " record,", " r,").Replace(columns) + ", p"
 
-// once queues the claim of a kubbi that may be claimed once, and has not been. It sets
+// queueOnce queues the claim of a kubbi that may be claimed once, and has not been. It sets
 // done to whether the kubbi is one of those; if not, nothing happens.
-func (c *claim) once(b *pgx.Batch, done *bool, inRow *[]byte) {
+func (c *claim) queueOnce(b *pgx.Batch, done *bool, inRow *[]byte) {
 	after := store.NewLife(1, store.Never)
 	after.Count(c.Now)
 	args := []any{int64(c.Token.Number), c.Token.Hash[:], after.Status, after.Retrievals, millis(after.Ended), c.Opens}
@@ -60,7 +60,7 @@ func (c *claim) once(b *pgx.Batch, done *bool, inRow *[]byte) {
 func (s *Store) claim(ctx context.Context, c *claim) error {
 	var done bool
 	var inRow []byte
-	unknown, err := s.together(ctx, c.Token.Number, func(b *pgx.Batch) { c.once(b, &done, &inRow) })
+	unknown, err := s.commitInGroup(ctx, c.Token.Number, func(b *pgx.Batch) { c.queueOnce(b, &done, &inRow) })
 	switch {
 	case err == nil && done:
 		return c.payload.add(inRow)
@@ -76,7 +76,7 @@ func (s *Store) claim(ctx context.Context, c *claim) error {
 // it.
 func (s *Store) release(ctx context.Context, token store.Token, key store.Hash, now store.Millis) error {
 	var done bool
-	unknown, err := s.together(ctx, token.Number, func(b *pgx.Batch) {
+	unknown, err := s.commitInGroup(ctx, token.Number, func(b *pgx.Batch) {
 		b.Queue(releaseOnce, int64(token.Number), token.Hash[:], key[:], store.Burned).Exec(func(tag pgconn.CommandTag) error {
 			done = tag.RowsAffected() > 0
 			return nil

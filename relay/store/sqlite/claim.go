@@ -71,7 +71,7 @@ func (c *claim) claim(t *tx) error {
 // read gets secret and payload.
 func (c *claim) read(t *tx) (err error) {
 	r := &c.row
-	if err := t.unlock(r); err != nil {
+	if err := t.loadSecret(r); err != nil {
 		return err
 	}
 	if r.body >= 0 {

@@ -81,7 +81,7 @@ func (c *creation) create(t *tx) error {
 		if err != nil {
 			return err
 		}
-		if spent, err = c.collide(t); err != nil || c.replay != nil {
+		if spent, err = c.checkConflict(t); err != nil || c.replay != nil {
 			return err
 		}
 	}
@@ -107,9 +107,9 @@ func (c *creation) create(t *tx) error {
 	return nil
 }
 
-// collide looks closer when the number or the key may be in use: it sets the replay,
+// checkConflict looks closer when the number or the key may be in use: it sets the replay,
 // or gives the row, if any, that must forget the key.
-func (c *creation) collide(t *tx) (spent *row, err error) {
+func (c *creation) checkConflict(t *tx) (spent *row, err error) {
 	if c.key != nil {
 		r := &row{}
 		switch err := r.find(t.conn, "SELECT "+columns+" FROM kubbi INDEXED BY kubbi_key WHERE key_h = ? AND key = ?", prefix(c.key.Key[:]), c.key.Key[:]); {
@@ -159,7 +159,7 @@ const forgetKey = "UPDATE kubbi SET key_h = NULL, key = NULL, key_until = NULL, 
 
 // replay is the first answer, if the request is the same.
 func (t *tx) replay(r *row, key *store.CreateKey) (*store.Replay, error) {
-	if err := t.unlock(r); err != nil {
+	if err := t.loadSecret(r); err != nil {
 		return nil, err
 	}
 	var request, answer []byte

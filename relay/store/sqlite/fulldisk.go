@@ -82,7 +82,7 @@ const (
 	shortCheckpointPages = 200
 )
 
-func sparePath(path string) string { return beside(path, ".spare") }
+func sparePath(path string) string { return sibling(path, ".spare") }
 
 // makeSpare makes the spare file, if it is missing.
 func makeSpare(path string) error {

@@ -25,7 +25,7 @@ func (s *Store) List(ctx context.Context, owner string, p store.Page, now time.T
 		kubbis := make([]store.Kubbi, len(rows))
 		for i := range rows {
 			r := &rows[i]
-			if there, err := s.unlock(r, l.now); err != nil {
+			if there, err := s.loadSecret(r, l.now); err != nil {
 				return err
 			} else if !there {
 				// It has ended since, or is damaged. A damaged or removed one is shown as it was:

@@ -11,8 +11,8 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// leave stores a notice.
-func (t *tx) leave(n *store.Notice) error {
+// putNotice stores a notice.
+func (t *tx) putNotice(n *store.Notice) error {
 	kubbi, err := json.Marshal(n.Kubbi)
 	if err != nil {
 		return err

@@ -29,9 +29,9 @@ const (
 	walEnding = "-wal"
 )
 
-// beside is the path of a file beside the data base: store.lock for store.db. It is
+// sibling is the path of a file beside the data base: store.lock for store.db. It is
 // never the data base itself.
-func beside(path, ending string) string {
+func sibling(path, ending string) string {
 	own := filepath.Ext(path)
 	if own == ending {
 		own = ""
@@ -39,9 +39,9 @@ func beside(path, ending string) string {
 	return strings.TrimSuffix(path, own) + ending
 }
 
-func slotsPath(path string) string { return beside(path, ".slots") }
+func slotsPath(path string) string { return sibling(path, ".slots") }
 
-func bodiesPath(path string) string { return beside(path, ".bodies") }
+func bodiesPath(path string) string { return sibling(path, ".bodies") }
 
 // openLocked opens the files, and makes those of a store that is new. The caller
 // holds the lock, so that of two processes one makes them.
@@ -80,7 +80,7 @@ func (s *Store) openLocked() error {
 		fmt.Sprintf("PRAGMA wal_autocheckpoint=%d", pages), fmt.Sprintf("PRAGMA journal_size_limit=%d", walBytes)); err != nil {
 		return err
 	}
-	// SQLite opens a file that it can't write for reading.
+	// SQLite opens a file that it can't write as one that it can only read.
 	if err := w.tx.alone(func() error { return nil }); err != nil {
 		return err
 	}

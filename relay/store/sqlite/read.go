@@ -50,16 +50,16 @@ func (s *Store) look(now store.Millis, find func(*row) error) (*row, error) {
 		if err := find(&r); err != nil {
 			return nil, err
 		}
-		if there, err := s.unlock(&r, now); err != nil || there {
+		if there, err := s.loadSecret(&r, now); err != nil || there {
 			return &r, err
 		}
 	}
 	return nil, fmt.Errorf("%s: %w: the secret of a kubbi is missing", s.path, store.ErrDamaged)
 }
 
-// unlock reads the secret of a row that is active now. It reports false if the slot
+// loadSecret reads the secret of a row that is active now. It reports false if the slot
 // does not hold it.
-func (s *Store) unlock(r *row, now store.Millis) (there bool, err error) {
+func (s *Store) loadSecret(r *row, now store.Millis) (there bool, err error) {
 	r.Expire(now)
 	if r.Status != store.Active {
 		return true, nil

@@ -139,7 +139,7 @@ func (t *tx) loadGraces(r *row, key store.Hash) error {
 // overwritten once that is committed.
 func (t *tx) write(r *row, now store.Millis, exact bool) (wiped bool, err error) {
 	for _, n := range r.Notices() {
-		if err := t.leave(&n); err != nil {
+		if err := t.putNotice(&n); err != nil {
 			return false, err
 		}
 	}
@@ -229,8 +229,8 @@ func (t *tx) remove(number store.Number) error {
 	return nil
 }
 
-// unlock reads the secret of a row that is not wiped.
-func (t *tx) unlock(r *row) error {
+// loadSecret reads the secret of a row that is not wiped.
+func (t *tx) loadSecret(r *row) error {
 	if !r.Sealed {
 		return nil
 	}

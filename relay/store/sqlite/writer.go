@@ -182,19 +182,6 @@ func (w *writer) gather(group []*op) []*op {
 	return group
 }
 
-// commit runs the ops whose callers still wait.
-func (w *writer) commit(group []*op) {
-	running := group[:0]
-	for _, o := range group {
-		if o.state.CompareAndSwap(opQueued, opRunning) {
-			running = append(running, o)
-		}
-	}
-	if len(running) > 0 {
-		w.locked(running)
-	}
-}
-
 // withLock runs do under the file lock.
 func (w *writer) withLock(do func() error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), lockPatience)
@@ -209,8 +196,18 @@ func (w *writer) withLock(do func() error) error {
 	return err
 }
 
-// locked runs the ops under the file lock and gives each its result.
-func (w *writer) locked(group []*op) {
+// commit runs the ops whose callers still wait, under the file lock, and gives each its
+// result.
+func (w *writer) commit(queued []*op) {
+	group := queued[:0]
+	for _, o := range queued {
+		if o.state.CompareAndSwap(opQueued, opRunning) {
+			group = append(group, o)
+		}
+	}
+	if len(group) == 0 {
+		return
+	}
 	errs := make([]error, len(group))
 	err := w.withLock(func() error {
 		err := w.transact(group, errs)
