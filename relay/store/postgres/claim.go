@@ -150,13 +150,10 @@ func (r *row) commit(ctx context.Context, q *session, now store.Millis) error {
 
 // Delete ends a kubbi: see store.Store.
 func (s *Store) Delete(ctx context.Context, owner, id string, now time.Time) (*store.Kubbi, error) {
-	u, number, err := store.ParseID(id)
-	if err != nil {
-		return nil, store.ErrNotFound
-	}
+	u, number, _ := store.ParseID(id) // 0, of a wrong id, is no kubbi's number
 	ended := store.MillisOf(now)
 	var r row
-	err = s.run(ctx, func(q *session) error {
+	err := s.run(ctx, func(q *session) error {
 		var found bool
 		b := begin()
 		r.find(b, &found, nil, lockByNumber, int64(number))

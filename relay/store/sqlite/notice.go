@@ -79,9 +79,11 @@ func (s *Store) NoticeDone(ctx context.Context, id string) error {
 
 // onNotice changes a notice that may not be there.
 func (s *Store) onNotice(ctx context.Context, id string, do func(*tx, []byte) error) error {
-	u, err := uuid.Parse(id)
-	if err != nil {
-		return nil
-	}
-	return s.change(ctx, &op{do: func(t *tx) error { return do(t, u[:]) }})
+	return s.change(ctx, &op{do: func(t *tx) error {
+		u, err := uuid.Parse(id)
+		if err != nil {
+			return nil
+		}
+		return do(t, u[:])
+	}})
 }
