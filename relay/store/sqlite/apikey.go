@@ -7,10 +7,10 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// keyColumns are an API key's beside its hash, in the order of scanKey.
+// keyColumns are the columns of an API key after its hash, in the order of scanKey.
 const keyColumns = "owner, label, created_at, expires_at, revoked_at, max_ttl, max_bytes, rate, daily, active"
 
-// scanKey reads the row a statement over hash and keyColumns stands on.
+// scanKey reads a row of hash and keyColumns.
 func scanKey(s *stmt) store.APIKey {
 	k := store.APIKey{
 		Owner:     s.text(1),

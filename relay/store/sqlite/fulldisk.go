@@ -31,7 +31,7 @@ type reserve struct {
 	bytes int64
 
 	mu     sync.Mutex
-	free   int64 // when it was read, less what was allowed since
+	free   int64 // at the time of read, minus what was allowed since
 	read   time.Time
 	unread bool // the platform can't read it
 }

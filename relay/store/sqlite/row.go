@@ -37,7 +37,7 @@ func (r *row) dueColumn() int64 {
 
 var errRow = errors.New("a row is not what this program has written")
 
-// scan reads the row that a statement over columns stands on.
+// scan reads a row of columns.
 func (r *row) scan(s *stmt) error {
 	r.Reset()
 	r.Number = store.Number(s.int(0))

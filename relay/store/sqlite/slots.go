@@ -41,7 +41,7 @@ func (w *writer) openSlots() (*body.Slots, error) {
 }
 
 // dropUnwritten removes the newest rows whose secret is not in its slot: the power was
-// lost between the two writes, and no caller was told that they are stored.
+// lost between the two writes, before the creates were acknowledged.
 func (w *writer) dropUnwritten() error {
 	t := &w.tx
 	var rows []body.Used

@@ -61,7 +61,7 @@ func (t *tx) active(owner string, limit int64, now store.Millis) (int64, error) 
 	return active, nil
 }
 
-// uses is how often a window is used: as it stands in the table, and now.
+// uses is how often a window is used: according to the table, and now.
 type uses struct{ was, n int64 }
 
 // CountUses counts uses of a bucket: see store.Store.
