@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"kubbi-mcp/internal/spool"
 	"kubbi-mcp/relay/store"
 )
 
@@ -40,10 +40,13 @@ func (s *Store) Create(ctx context.Context, k *store.Kubbi, payload io.Reader, k
 	if r.KeyUntil == store.Never {
 		key = nil
 	}
-	c := &creation{s: s, row: r, key: key, quota: quota, now: at, chunks: pieces{dir: s.tempDir}}
-	defer c.chunks.free()
-	if err := c.read(ctx, payload); err != nil {
+	c := &creation{s: s, row: r, key: key, quota: quota, now: at}
+	if c.inRow, c.large, err = readPayload(ctx, payload, k.Size, s.tempDir); err != nil {
 		return nil, err
+	}
+	if c.large != nil {
+		defer c.large.Close()
+		c.pieces = int((c.large.Len() + pieceSize - 1) / pieceSize)
 	}
 	if err := c.store(ctx); err != nil {
 		return nil, err
@@ -60,49 +63,15 @@ type creation struct {
 	now    store.Millis
 	replay *store.Replay
 	seen   seen
-	inRow  []byte // the payload, if it is not too long for the row
-	chunks pieces // else
-}
-
-// sealingRoom is roughly how much longer a small payload gets by sealing.
-const sealingRoom = 1 << 10
-
-// read reads the payload.
-func (c *creation) read(ctx context.Context, payload io.Reader) error {
-	var first bytes.Buffer
-	first.Grow(int(min(max(0, c.row.Size)+sealingRoom, store.MaxInRow)) + bytes.MinRead)
-	if _, err := first.ReadFrom(io.LimitReader(payload, store.MaxInRow+1)); err != nil {
-		return err
-	}
-	if first.Len() <= store.MaxInRow {
-		c.inRow = first.Bytes()
-		return nil
-	}
-	rest := io.MultiReader(&first, payload)
-	piece := make([]byte, pieceSize)
-	for {
-		n, err := io.ReadFull(rest, piece)
-		if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
-			return err
-		}
-		if n > 0 {
-			if err := c.chunks.add(piece[:n]); err != nil {
-				return err
-			}
-		}
-		if err != nil {
-			return nil
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-	}
+	inRow  []byte       // the payload, if it fits into the row
+	large  *spool.Spool // else
+	pieces int          // of large
 }
 
 // store stores the kubbi, in a group if it is small and has no quota.
 func (c *creation) store(ctx context.Context) error {
 	doubt := false
-	if c.quota == (store.Quota{}) && c.chunks.n == 0 {
+	if c.quota == (store.Quota{}) && c.pieces == 0 {
 		done := false
 		var err error
 		doubt, err = c.s.commitInGroup(ctx, c.row.Number, func(b *pgx.Batch) {
@@ -153,20 +122,21 @@ func (c *creation) storeAlone(ctx context.Context, q *session) error {
 // after that: only then it locks the owner's row for a short time.
 func (c *creation) try(ctx context.Context, q *session) (done bool, err error) {
 	b := begin()
-	if c.chunks.n > 0 {
+	if c.pieces > 0 {
 		if done, err := c.check(ctx, q, b); done || err != nil {
 			return done, err
 		}
 		if err := errors.Join(q.rollback(ctx), q.step(ctx, begin())); err != nil {
 			return false, err
 		}
-		for i := range c.chunks.n {
-			piece, err := c.chunks.piece(i)
-			if err != nil {
-				return false, err
+		piece := make([]byte, pieceSize)
+		for i := range c.pieces {
+			n, err := c.large.ReadAt(piece, int64(i)*pieceSize)
+			if err != nil && err != io.EOF {
+				return false, unavailable(err)
 			}
 			b := &pgx.Batch{}
-			b.Queue("INSERT INTO chunks (kubbi, ordinal, sealed) VALUES ($1, $2, $3)", int64(c.row.Number), i, piece)
+			b.Queue("INSERT INTO chunks (kubbi, ordinal, sealed) VALUES ($1, $2, $3)", int64(c.row.Number), i, piece[:n])
 			if err := q.step(ctx, b); err != nil {
 				return false, err
 			}
@@ -281,7 +251,7 @@ func (c *creation) queue(b *pgx.Batch, insert string) *pgx.QueuedQuery {
 		request, answer = c.key.Request[:], c.key.Answer
 	}
 	return b.Queue(insert, int64(r.Number), [16]byte(r.ID), r.Hash[:], r.Owner, r.MasterKey, r.Secret[:], r.ContentType, r.Package, r.FileCount,
-		r.Size, c.chunks.n, r.MaxRetrievals, millis(r.Created), millis(r.Expires), millis(r.Due),
+		r.Size, c.pieces, r.MaxRetrievals, millis(r.Created), millis(r.Expires), millis(r.Due),
 		c.keyBytes(), millis(r.KeyUntil), request, answer, r.Record, r.Notify, c.inRow)
 }
 

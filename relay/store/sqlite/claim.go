@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"time"
 
@@ -20,7 +21,11 @@ func (s *Store) Claim(ctx context.Context, token store.Token, key *store.ClaimKe
 	if err := s.change(ctx, &c.op); err != nil {
 		return nil, err
 	}
-	return c.row.Claimed(c.replay, newPayload(ctx, c.sealed, c.file)), nil
+	var file io.ReadCloser
+	if c.file != nil {
+		file = c.file
+	}
+	return c.row.Claimed(c.replay, store.NewPayload(ctx, c.sealed, file)), nil
 }
 
 // claim is a claim on its way to the writer.
