@@ -2,7 +2,8 @@
 // such as a payload that a relay or a client is receiving.
 //
 // The key is only in memory and is lost with the Spool, so nobody can read the file
-// afterwards, even if it stays.
+// afterwards, even if it stays: Windows can't remove the open file of a process that is
+// killed.
 package spool
 
 import (
@@ -14,9 +15,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"sync"
-	"time"
 )
 
 const (
@@ -25,9 +24,6 @@ const (
 	fileChunk = 32 << 10 // with NewFile
 	tagSize   = 16
 	nonceSize = 12
-	pattern   = "spool-*.tmp"
-	// leftAfter is the age from which Sweep removes a file.
-	leftAfter = 24 * time.Hour
 )
 
 var errClosed = errors.New("spool is closed")
@@ -120,7 +116,7 @@ func (s *Spool) Write(p []byte) (int, error) {
 }
 
 func (s *Spool) create() error {
-	f, err := os.CreateTemp(s.dir, pattern) // 0600
+	f, err := os.CreateTemp(s.dir, "spool-*.tmp") // 0600
 	if err != nil {
 		return fmt.Errorf("make spool: %w", err)
 	}
@@ -260,28 +256,4 @@ func (s *Spool) Close() error {
 		return fmt.Errorf("close spool: %w", err)
 	}
 	return nil
-}
-
-// Sweep removes the files that killed processes have left in a folder, on platforms
-// that can't remove an open file. It keeps files of the last day: another process may
-// use them.
-func Sweep(dir string, now time.Time) error {
-	entries, err := os.ReadDir(dir) // not Glob: the folder's name may contain [ and *
-	if err != nil {
-		return fmt.Errorf("sweep spools: %w", err)
-	}
-	var errs []error
-	for _, e := range entries {
-		if ours, _ := filepath.Match(pattern, e.Name()); !ours {
-			continue
-		}
-		name := filepath.Join(dir, e.Name())
-		if info, err := os.Lstat(name); err != nil || now.Sub(info.ModTime()) < leftAfter {
-			continue
-		}
-		if err := os.Remove(name); err != nil && !os.IsNotExist(err) {
-			errs = append(errs, fmt.Errorf("sweep spools: %w", err))
-		}
-	}
-	return errors.Join(errs...)
 }

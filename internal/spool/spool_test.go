@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"testing"
 	"testing/iotest"
-	"time"
 )
 
 func filled(t *testing.T, dir string, data []byte) *Spool {
@@ -124,29 +123,5 @@ func TestTruncate(t *testing.T) {
 	}
 	if _, err := NewFile(filepath.Join(dir, "missing")); err == nil {
 		t.Error("a file was made in a folder that is not there")
-	}
-}
-
-func TestSweep(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "[a] pattern") // which is a name, and no pattern
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for name, age := range map[string]time.Duration{"spool-1.tmp": 0, "spool-2.tmp": 2 * leftAfter, "store.db": 2 * leftAfter} {
-		name = filepath.Join(dir, name)
-		if err := os.WriteFile(name, nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chtimes(name, time.Time{}, time.Now().Add(-age)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := Sweep(dir, time.Now()); err != nil {
-		t.Fatal(err)
-	}
-	for name, want := range map[string]bool{"spool-1.tmp": true, "spool-2.tmp": false, "store.db": true} {
-		if _, err := os.Stat(filepath.Join(dir, name)); (err == nil) != want {
-			t.Errorf("%s: %v", name, err)
-		}
 	}
 }
