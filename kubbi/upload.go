@@ -133,16 +133,19 @@ func (u *upload) jsonBody() (payload, error) {
 	return jsonBody(&u.request, u.contents, u.isPackage)
 }
 
-// create makes the upload.
-func (c *Client) create(ctx context.Context, u *upload) (*Sent, error) {
-	if _, sealed := sealOf(u.request.Metadata); sealed {
+// send makes the upload, sealed or as it is.
+func (c *Client) send(ctx context.Context, u *upload, sealed bool) (*Sent, error) {
+	if sealed {
+		return c.createSealed(ctx, u)
+	}
+	if _, marked := sealOf(u.request.Metadata); marked {
 		return nil, invalid("metadata has a member %q, as only that of a sealed kubbi may: nobody could claim it", sealMember)
 	}
-	return c.createAny(ctx, u)
+	return c.create(ctx, u)
 }
 
-// createAny is create also for an upload that was sealed.
-func (c *Client) createAny(ctx context.Context, u *upload) (*Sent, error) {
+// create makes the upload.
+func (c *Client) create(ctx context.Context, u *upload) (*Sent, error) {
 	key, raw := NewIdempotencyKey(), false
 	if !u.jsonOnly {
 		var err error
