@@ -191,47 +191,38 @@ func (c *JSON) value(b byte) bool {
 	return true
 }
 
+// afterNumber says, for each state within a number, which state follows a zero, another
+// digit, a point, an e and a sign; 0: it may not stand there.
+var afterNumber = [...]struct{ zero, digit, point, e, sign state }{
+	inMinus:    {zero: inZero, digit: inInteger},
+	inZero:     {point: inPoint, e: inE},
+	inInteger:  {zero: inInteger, digit: inInteger, point: inPoint, e: inE},
+	inPoint:    {zero: inFraction, digit: inFraction},
+	inFraction: {zero: inFraction, digit: inFraction, e: inE},
+	inE:        {zero: inExponent, digit: inExponent, sign: inSign},
+	inSign:     {zero: inExponent, digit: inExponent},
+	inExponent: {zero: inExponent, digit: inExponent},
+}
+
 // digit takes a byte of a number. false means that the byte does not belong to it.
 func (c *JSON) digit(b byte) bool {
-	digit := '0' <= b && b <= '9'
-	switch c.state {
-	case inMinus:
-		c.state = inInteger
-		if b == '0' {
-			c.state = inZero
-		}
-		if !digit {
-			c.state = inMinus
-		}
-		return digit
-	case inPoint, inFraction:
-		if digit {
-			c.state = inFraction
-			return true
-		}
-	case inE, inSign, inExponent:
-		if digit {
-			c.state = inExponent
-			return true
-		}
-		if c.state == inE && (b == '+' || b == '-') {
-			c.state = inSign
-			return true
-		}
-		return false
-	case inInteger:
-		if digit {
-			return true
-		}
-	}
+	after, next := afterNumber[c.state], state(0)
 	switch {
-	case b == '.' && (c.state == inZero || c.state == inInteger):
-		c.state = inPoint
-	case (b == 'e' || b == 'E') && c.state != inPoint:
-		c.state = inE
-	default:
+	case b == '0':
+		next = after.zero
+	case '1' <= b && b <= '9':
+		next = after.digit
+	case b == '.':
+		next = after.point
+	case b == 'e' || b == 'E':
+		next = after.e
+	case b == '+' || b == '-':
+		next = after.sign
+	}
+	if next == 0 {
 		return false
 	}
+	c.state = next
 	return true
 }
 
