@@ -13,9 +13,6 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// DefaultGuessLimit is a good Config.GuessLimit where strangers can connect.
-const DefaultGuessLimit = 30
-
 // maxRacers is how many late claims of one kubbi, each under another key, an address
 // may send before they count as guesses: agents behind one address may race.
 const maxRacers = 128

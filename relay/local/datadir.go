@@ -31,9 +31,6 @@ const (
 	apiKeyName  = "api-key"
 )
 
-// ErrKeyringLost says that a store exists and its master key does not.
-var ErrKeyringLost = keyring.ErrLost
-
 // dataDir is an open data directory.
 type dataDir struct {
 	relay  *relay.Relay
@@ -109,7 +106,7 @@ func openDir(ctx context.Context, cfg Config) (_ *dataDir, err error) {
 	self := newIdentity(key)
 	rl, err := relay.New(relay.Config{
 		Store: db, Keyring: ring, Origin: cfg.Origin, TokenMark: self.mark, OwnUser: inProcess, Limits: cfg.Limits, Grace: cfg.Grace,
-		Retention: cfg.Retention, SweepEvery: cfg.SweepEvery, Now: cfg.Now, Rand: cfg.Rand, Logger: cfg.Logger,
+		Now: cfg.Now, Rand: cfg.Rand, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return nil, err
