@@ -64,7 +64,6 @@ type Relay struct {
 	mux        *http.ServeMux
 	operations map[string]Operation // by the pattern of the mux
 	keys       keyCache
-	rates      rateMeters
 	guesses    *guessLimit
 	stored     storageLimit
 	numbers    store.Numbers
