@@ -139,6 +139,10 @@ func (rl *Relay) answerError(w http.ResponseWriter, r *http.Request, err error) 
 		}
 	case fault && own && e.code != api.CodeDamaged:
 		e.message, e.messages = ownUserMessage, []string{err.Error()}
+	case e.code == api.CodeNotFound && own && rl.cfg.WhyUnknown != nil:
+		if t, ok := parseToken(r.PathValue("token")); ok {
+			e.messages = rl.cfg.WhyUnknown(r.Context(), t.text)
+		}
 	}
 	if rec, ok := w.(*recorder); ok {
 		if rec.status != 0 {

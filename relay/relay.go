@@ -50,6 +50,9 @@ type Config struct {
 	// That user may read why the store failed, with its paths; nil: nobody may.
 	OwnUser func(*http.Request) bool
 
+	// WhyUnknown explains to OwnUser why a claim token is not found; nil: no explanation.
+	WhyUnknown func(ctx context.Context, token string) []string
+
 	AccessLog bool     // log each request at info rather than debug, except those to /health
 	Observer  Observer // is called after requests and sweeps; nil: nobody
 

@@ -130,7 +130,7 @@ func (r *Relay) opened(ctx context.Context) (*dataDir, error) {
 	}
 	ctx, cancel := r.joined(ctx)
 	defer cancel()
-	o, err := openDir(ctx, r.cfg)
+	o, err := r.openDir(ctx)
 	if err != nil {
 		return nil, err
 	}
