@@ -102,7 +102,8 @@ func (r *Relay) forward(w http.ResponseWriter, req *http.Request, self identity)
 		},
 		ModifyResponse: func(resp *http.Response) error {
 			resp.Header.Del("Set-Cookie")
-			if resp.StatusCode == http.StatusNotFound || resp.StatusCode/100 == 3 { // a relay never redirects
+			// A relay never redirects. A user of this process reads here why a token is unknown.
+			if resp.StatusCode/100 == 3 || resp.StatusCode == http.StatusNotFound && inProcess(req) {
 				return errNoAnswer
 			}
 			return nil
