@@ -114,7 +114,7 @@ func (t *toolset) claimInline(ctx context.Context, in claimInput) (*mcp.CallTool
 		}
 		sized = sized || claim.Seen.Sealed()
 	}
-	got, err := claim.Receive(ctx, t.answerLimit(sized || t.State == nil), t.MaxInline-resultOverhead)
+	got, err := claim.Receive(ctx, t.answerLimit(sized || !t.Claims.OnDisk()), t.MaxInline-resultOverhead)
 	if err != nil {
 		return nil, err
 	}

@@ -38,6 +38,9 @@ func New(client *kubbi.Client, state *State, caller string, log *slog.Logger) *C
 	return &Claimer{client: client, state: state, keys: keySet{state: state, caller: caller, log: log, patience: Patience}, log: log}
 }
 
+// OnDisk reports whether the claimer has a state. Without one nothing can be saved.
+func (c *Claimer) OnDisk() bool { return c.state != nil }
+
 // ClientActive is called when a message of a session came at a time. A client that
 // sends another message has read the answers before it, so their keys are dropped.
 func (c *Claimer) ClientActive(session string, at time.Time) { c.keys.clientActive(session, at) }
@@ -115,7 +118,8 @@ type Claim struct {
 	spool *spool.Spool
 }
 
-// Begin takes the key for a claim and inspects the kubbi.
+// Begin takes the key for a claim and inspects the kubbi. With an error there is no claim to
+// end.
 func (c *Claimer) Begin(ctx context.Context, req Request) (*Claim, error) {
 	key, err := c.keys.take(ctx, req.URL)
 	if err != nil {
@@ -133,16 +137,13 @@ func (c *Claimer) Begin(ctx context.Context, req Request) (*Claim, error) {
 	seen, err := c.client.Inspect(ctx, req.URL)
 	gone := errors.Is(err, kubbi.ErrGone) || errors.Is(err, kubbi.ErrExpired)
 	switch {
-	case err == nil && key.used() && !repeat: // another retrieval is wanted
-		key.endGrace()
-		if err := key.renew(); err != nil {
-			return nil, err
-		}
-		claim.Seen = seen
-		return claim, nil
 	case err == nil:
 		claim.Seen = seen
-		return claim, nil
+		if key.used() && !repeat { // another retrieval is wanted
+			key.endGrace()
+			err = key.renew()
+		}
+		return claim, err
 	case gone && repeat:
 		return claim, nil
 	case gone && key.used():
@@ -175,20 +176,14 @@ func (c *Claim) Left() time.Duration { return time.Until(c.until) }
 // larger one is in a file until Close, unless it is not sealed and its content has at most
 // maxContent bytes.
 func (c *Claim) Receive(ctx context.Context, limit, maxContent int64) (*kubbi.Claimed, error) {
-	if c.key.payload != nil {
-		c.until = c.key.Until.Add(graceMargin)
-		return c.key.payload, nil
-	}
-	opts := append(c.options(), kubbi.Within(limit))
+	opts := []kubbi.ClaimOption{kubbi.Within(limit)}
 	if c.by.state != nil {
 		opts = append(opts, kubbi.ToFile(c.openSpool))
 	}
-	got, err := c.by.client.Claim(ctx, c.URL, opts...)
-	if err != nil {
-		c.key.failed(err)
-		return nil, err
+	got, err := c.fetch(ctx, opts...)
+	if err != nil || c.key.payload != nil {
+		return got, err
 	}
-	c.received(ctx, got)
 	if got.InFile {
 		if Size(got) > maxContent || got.Sealed() {
 			return got, nil
@@ -200,6 +195,21 @@ func (c *Claim) Receive(ctx context.Context, limit, maxContent int64) (*kubbi.Cl
 	if got.Grace <= 0 { // the service does not give it again
 		c.keepInMemory(got)
 	}
+	return got, nil
+}
+
+// fetch gives the payload that is in memory, or claims it. An error ends the claim.
+func (c *Claim) fetch(ctx context.Context, opts ...kubbi.ClaimOption) (*kubbi.Claimed, error) {
+	if c.key.payload != nil {
+		c.until = c.key.Until.Add(graceMargin)
+		return c.key.payload, nil
+	}
+	got, err := c.by.client.Claim(ctx, c.URL, append(c.options(), opts...)...)
+	if err != nil {
+		c.key.failed(err)
+		return nil, err
+	}
+	c.received(ctx, got)
 	return got, nil
 }
 
