@@ -12,7 +12,8 @@ import (
 	"github.com/creack/pty"
 )
 
-// shell finds a shell, and skips the test without it, except in CI.
+// shell gives the path of a shell. Without it the test is skipped, and fails in
+// .ci/run.
 func shell(t *testing.T, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -25,7 +26,7 @@ func shell(t *testing.T, name string) string {
 	return path
 }
 
-// script saves a shell's completion.
+// script writes a shell's completion script into a file.
 func script(t *testing.T, shell string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "kubbi-mcp."+shell)
@@ -35,8 +36,8 @@ func script(t *testing.T, shell string) string {
 	return path
 }
 
-// press types a line, the tabulator and more at a shell with completion, and
-// compares what the command printed.
+// press types a line, the tabulator and more into a shell with completion, and checks
+// what the command then prints.
 func press(x *terminal, typed, rest, want string) {
 	x.t.Helper()
 	x.typing(typed + "\t")
@@ -85,7 +86,7 @@ func TestCompletionZsh(t *testing.T) {
 	x.exits(0)
 }
 
-// TestCompletionFish asks a real fish what it would offer.
+// TestCompletionFish asks a real fish for completions.
 func TestCompletionFish(t *testing.T) {
 	fish := shell(t, "fish")
 	path := script(t, "fish")

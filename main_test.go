@@ -14,7 +14,7 @@ import (
 	"kubbi-mcp/internal/testkit"
 )
 
-// TestMain lets scripts run this very program as kubbi-mcp.
+// TestMain lets scripts run this test binary as kubbi-mcp.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"kubbi-mcp": main})
 }
@@ -68,7 +68,7 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// serves tells whether a script has a program that serves others.
+// serves tells whether a script runs a server.
 func serves(t *testing.T, env *testscript.Env) bool {
 	t.Helper()
 	name := strings.TrimPrefix(filepath.Base(env.WorkDir), "script-")

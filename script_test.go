@@ -76,9 +76,9 @@ func cmdKeyField(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Fatalf("%s has no key %q with a string %q", args[2], args[0], args[1])
 }
 
-// cmdSecretless looks for what must not be told in the standard error of the
-// last command: the token of TOKEN and URL, the key of KEY, an idempotency key,
-// and whatever ends in -secret.
+// cmdSecretless checks that the standard error of the last command holds no secrets:
+// the token of TOKEN and URL, the key of KEY, an idempotency key, and words that end in
+// -secret.
 func cmdSecretless(ts *testscript.TestScript, neg bool, args []string) {
 	want(ts, neg, args, 0, 0, "secretless")
 	text := ts.ReadFile("stderr")
@@ -99,7 +99,7 @@ func cmdSecretless(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdLives compares how long a kubbi lives with what was asked for.
+// cmdLives checks the lifetime of a kubbi.
 func cmdLives(ts *testscript.TestScript, neg bool, args []string) {
 	want(ts, neg, args, 2, 2, "lives FILE SECONDS")
 	var sent api.CreateResponse
@@ -111,7 +111,7 @@ func cmdLives(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdMode compares the permissions of files.
+// cmdMode checks the permissions of files.
 func cmdMode(ts *testscript.TestScript, neg bool, args []string) {
 	want(ts, neg, args, 2, 100, "mode OCTAL FILE...")
 	for _, name := range args[1:] {
@@ -123,7 +123,7 @@ func cmdMode(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdBytes writes a file with every value of a byte, over and over.
+// cmdBytes writes a file with every value of a byte, repeated.
 func cmdBytes(ts *testscript.TestScript, neg bool, args []string) {
 	want(ts, neg, args, 2, 2, "bytes COUNT FILE")
 	n, err := strconv.Atoi(args[0])
@@ -135,7 +135,7 @@ func cmdBytes(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), data, 0o600))
 }
 
-// cmdGet gets a URL and gives the body as standard output.
+// cmdGet gets a URL and writes the body to standard output.
 func cmdGet(ts *testscript.TestScript, neg bool, args []string) {
 	want(ts, neg, args, 1, 1, "get URL")
 	body, err := httpGet(args[0])
@@ -163,7 +163,7 @@ func httpGet(url string) ([]byte, error) {
 	return body, err
 }
 
-// cmdListening waits until a relay is served at an origin, or is not there.
+// cmdListening waits until a relay answers at an origin, or does not.
 func cmdListening(ts *testscript.TestScript, neg bool, args []string) {
 	want(ts, neg, args, 2, 2, "listening yes|no ORIGIN")
 	http.DefaultClient.CloseIdleConnections()
@@ -188,7 +188,7 @@ type server struct {
 	exited chan error
 }
 
-// logged is what a server writes while others look at it.
+// logged is the log of a running server.
 type logged struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -206,7 +206,7 @@ func (l *logged) String() string {
 	return l.b.String()
 }
 
-// end closes the server's input, as a host does, and waits for it to exit.
+// end closes the server's input, as a host does, and waits for its exit.
 func (s *server) end() error {
 	s.stdin.Close()
 	return s.wait()
@@ -225,8 +225,7 @@ func (s *server) wait() error {
 
 type serverKey string
 
-// cmdServe starts a server whose input stays open until stop, or until the
-// script ends.
+// cmdServe starts a server whose input stays open until stop or the end of the script.
 func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
 	want(ts, neg, args, 1, 100, "serve NAME FLAG...")
 	start(ts, args[0], append([]string{"serve"}, args[1:]...)...)
@@ -251,9 +250,8 @@ func start(ts *testscript.TestScript, name string, args ...string) *server {
 	return s
 }
 
-// cmdRelay starts a team's relay at a free port of this machine, and puts where
-// it is into RELAY and RELAY_ADDR, and where its metrics are into METRICS. It is stopped at the
-// end of the script.
+// cmdRelay starts a team's relay at a free port and stops it at the end of the script.
+// It sets RELAY and RELAY_ADDR to its address, and METRICS to that of its metrics.
 func cmdRelay(ts *testscript.TestScript, neg bool, args []string) {
 	want(ts, neg, args, 1, 100, "relay NAME FLAG...")
 	flags := []string{"relay", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--log-format", "json"}
@@ -277,7 +275,7 @@ func cmdRelay(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdTold compares what a server has logged with a pattern.
+// cmdTold matches a server's log with a pattern.
 func cmdTold(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: [!] told NAME PATTERN")
@@ -291,7 +289,7 @@ func cmdTold(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdStop ends a server and compares its exit code with 0.
+// cmdStop ends a server and checks that it exits with 0.
 func cmdStop(ts *testscript.TestScript, neg bool, args []string) {
 	want(ts, neg, args, 1, 1, "stop NAME")
 	s := servers(ts)[args[0]]
@@ -303,8 +301,8 @@ func cmdStop(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdInterrupt sends a server the signal of Ctrl-C, with its input still open,
-// and compares its exit code with 0.
+// cmdInterrupt sends a server the signal of Ctrl-C, with its input open, and checks
+// that it exits with 0.
 func cmdInterrupt(ts *testscript.TestScript, neg bool, args []string) {
 	want(ts, neg, args, 1, 1, "interrupt NAME")
 	s := servers(ts)[args[0]]
@@ -317,8 +315,8 @@ func cmdInterrupt(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdTerminate ends a server as a service manager does, and compares its exit
-// code with 0.
+// cmdTerminate ends a server as a service manager does, and checks that it exits with
+// 0.
 func cmdTerminate(ts *testscript.TestScript, neg bool, args []string) {
 	want(ts, neg, args, 1, 1, "terminate NAME")
 	s := servers(ts)[args[0]]

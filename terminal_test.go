@@ -38,8 +38,8 @@ type terminal struct {
 	exited chan error
 }
 
-// onTerminal starts a command with a terminal as its standard input, output and
-// error, in an environment of its own.
+// onTerminal starts a command with a terminal as standard input, output and error, in
+// an environment of its own.
 func onTerminal(t *testing.T, size pty.Winsize, args ...string) *terminal {
 	t.Helper()
 	master, slave, err := pty.Open()
@@ -96,14 +96,14 @@ func terminalEnv(t *testing.T) []string {
 
 var terminalDirs sync.Map
 
-// screen is all that was shown.
+// screen is everything that the terminal has shown.
 func (x *terminal) screen() string {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.shown.String()
 }
 
-// await waits until what is shown matches, and gives the match.
+// await waits until the screen matches, and returns the match.
 func (x *terminal) await(pattern string) []string {
 	x.t.Helper()
 	re := regexp.MustCompile(pattern)
@@ -134,8 +134,8 @@ func (x *terminal) typing(text string) {
 	}
 }
 
-// exits waits for the command's end, and compares its exit code and the
-// terminal's mode with what they should be.
+// exits waits for the end of the command, and checks its exit code and the terminal's
+// mode.
 func (x *terminal) exits(code int) {
 	x.t.Helper()
 	select {
@@ -212,8 +212,8 @@ func TestPrompt(t *testing.T) {
 	}
 }
 
-// TestPromptSendsNothing has a prompt end in other ways: nothing is sent then,
-// nothing that was typed is shown, and the terminal is as before.
+// TestPromptSendsNothing ends a prompt in other ways. Nothing is sent, no text is
+// shown, and the terminal has its mode again.
 func TestPromptSendsNothing(t *testing.T) {
 	for _, c := range []struct {
 		name, typed string
@@ -251,8 +251,8 @@ func TestPromptSendsNothing(t *testing.T) {
 	}
 }
 
-// TestPromptInSubstitution is the README's example, typed into a shell: the text
-// is neither on the screen nor in the shell's history.
+// TestPromptInSubstitution types the README's example into a shell. The text is neither
+// on the screen nor in the shell's history.
 func TestPromptInSubstitution(t *testing.T) {
 	x := onTerminal(t, wide, shell(t, "bash"), "--norc", "--noprofile", "-i")
 	x.await(`bash-\S+[#$] `)
@@ -273,7 +273,8 @@ func TestPromptInSubstitution(t *testing.T) {
 	}
 }
 
-// TestListOnTerminal looks at a list on terminals of some widths, in Japan.
+// TestListOnTerminal checks a list on terminals of several widths, in the time zone of
+// Japan.
 func TestListOnTerminal(t *testing.T) {
 	metadata := `{"from":"build 7 on the large machine", "text":"` + strings.Repeat("very ", 20) + "long \u202e\"}"
 	var sent struct {
@@ -305,8 +306,7 @@ func TestListOnTerminal(t *testing.T) {
 	x.await(`page 1 of 0, 0 kubbis in all`)
 }
 
-// TestReadmeShell runs the README's examples for the shell on a terminal, as they
-// stand there.
+// TestReadmeShell runs the README's shell examples on a terminal, unchanged.
 func TestReadmeShell(t *testing.T) {
 	bash := shell(t, "bash")
 	readme, err := os.ReadFile("README.md")

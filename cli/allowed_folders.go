@@ -12,15 +12,15 @@ import (
 	"kubbi-mcp/tools/files"
 )
 
-// allowFolders adds folders of --allow-dir to rules. One that is not there, as
-// that of a drive which is not plugged in, is left out: the server is of use
-// without it. It stays out until the next start, since what takes its place
-// meanwhile may be a link that somebody else has made.
+// allowFolders adds folders of --allow-dir to rules. It leaves out a folder that does not
+// exist, for example on a drive that is not plugged in: the server is useful without it.
+// The folder stays out until the next start, since somebody else may put a link in its
+// place.
 func (a *app) allowFolders(rules *files.Rules, dirs []string) error {
 	for _, dir := range dirs {
 		dir = strings.TrimSpace(dir)
 		if dir == "" || strings.HasPrefix(dir, "${") && strings.HasSuffix(dir, "}") {
-			continue // a setting of the host's that was left blank
+			continue // a setting that the host left blank
 		}
 		path, err := files.ParsePath(dir)
 		if err == nil {
@@ -43,10 +43,9 @@ func (a *app) allowFolders(rules *files.Rules, dirs []string) error {
 	return nil
 }
 
-// callerFolders gives what each caller over HTTP may touch. Without tokens every
-// caller is this machine's user, and has every folder. With tokens each folder is
-// given to the token it names, as alice=DIR, and a caller without a token has
-// none.
+// callerFolders gives the folders of each caller over HTTP. Without tokens every caller
+// has every folder. With tokens a folder belongs to the token that it names, as alice=DIR,
+// and a caller without a token has none.
 func (a *app) callerFolders(base files.Rules, tokens []server.Token) (others files.Rules, byName map[string]files.Rules, err error) {
 	others = base
 	if len(tokens) == 0 {
@@ -87,14 +86,14 @@ func (a *app) callerFolders(base files.Rules, tokens []server.Token) (others fil
 	return others, byName, nil
 }
 
-// splitNamed splits NAME=DIR. What stands before = in a path that begins with /,
-// ./, ~ or a drive is no name of a token.
+// splitNamed splits NAME=DIR. A path with = in it that begins with /, ./, ~ or a drive has
+// no token name before the =.
 func splitNamed(entry string) (name, dir string, ok bool) {
 	name, dir, ok = strings.Cut(strings.TrimSpace(entry), "=")
 	return name, dir, ok && server.IsTokenName(name)
 }
 
-// someNames lists names of tokens for an error.
+// someNames lists the names of some tokens for an error.
 func someNames(tokens []server.Token) string {
 	const most = 5
 	var names []string

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// TestPollEvery spares what is not on this machine.
+// TestPollEvery checks that a service on another machine is asked less often.
 func TestPollEvery(t *testing.T) {
 	for _, tt := range []struct {
 		key, base string

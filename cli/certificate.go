@@ -9,29 +9,27 @@ import (
 	"time"
 )
 
-// certificate is a TLS certificate in two PEM files, which is read anew when
-// they change.
+// certificate is a TLS certificate in two PEM files. It is read again when they change.
 type certificate struct {
 	certFile, keyFile string
 	log               *slog.Logger
 
 	mu      sync.Mutex
 	current *tls.Certificate
-	version [2]fileVersion // of what current was read from
-	looked  time.Time
+	version [2]fileVersion // of the files that current was read from
+	checked time.Time      // the last time the files were checked
 }
 
-// fileVersion tells a file's contents from earlier ones.
+// fileVersion changes when the content of a file does.
 type fileVersion struct {
 	modified time.Time
 	size     int64
 }
 
-// certificateAge is how long a certificate is used without a look at its files.
+// certificateAge is how long a certificate is used before its files are checked again.
 const certificateAge = time.Second
 
-// newCertificate reads a certificate. An error names the file, and says nothing
-// of the key.
+// newCertificate reads a certificate. Its errors name the files and hold nothing of the key.
 func newCertificate(certFile, keyFile string, log *slog.Logger) (*certificate, error) {
 	c := &certificate{certFile: certFile, keyFile: keyFile, log: log}
 	if err := c.read(); err != nil {
@@ -40,12 +38,12 @@ func newCertificate(certFile, keyFile string, log *slog.Logger) (*certificate, e
 	return c, nil
 }
 
-// get gives the certificate for a handshake, as tls.Config.GetCertificate wants
-// it. If what is in the files now can't be used, the last one that could stays.
+// get is a tls.Config.GetCertificate. If the files can't be used, it keeps the last
+// certificate.
 func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if time.Since(c.looked) >= certificateAge {
+	if time.Since(c.checked) >= certificateAge {
 		if err := c.read(); err != nil {
 			c.log.Error("the TLS certificate can't be read; the last one stays in use", "error", err)
 		}
@@ -53,9 +51,9 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return c.current, nil
 }
 
-// read reads the files if they have changed.
+// read reads the files if they have changed since the last time.
 func (c *certificate) read() error {
-	c.looked = time.Now()
+	c.checked = time.Now()
 	var version [2]fileVersion
 	for i, name := range []string{c.certFile, c.keyFile} {
 		info, err := os.Stat(name)

@@ -17,8 +17,8 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// TestHostileRelay claims from a relay that means harm: it offers names that
-// lead outside the folder, at once or only in the claim itself.
+// TestHostileRelay claims from a hostile relay. It sends names that lead outside the
+// folder, in the inspection or only in the claim.
 func TestHostileRelay(t *testing.T) {
 	const file = `{"name":%q,"content_type":"text/plain","size_bytes":4,"role":null%s}`
 	answer := func(extra string, names ...string) string {
@@ -86,7 +86,7 @@ func TestHostileRelay(t *testing.T) {
 	}
 }
 
-// TestClaimRemark reads what a person is told once a retrieval is spent.
+// TestClaimRemark checks the remark after a claim.
 func TestClaimRemark(t *testing.T) {
 	expires := api.NewTime(time.Date(2036, 1, 2, 3, 4, 5, 0, time.UTC))
 	claimed := func(burned, known bool, left *int) *kubbi.Claimed {

@@ -1,6 +1,6 @@
 // Package cli is the command line of kubbi-mcp. It reads flags and environment
 // variables, connects the packages that do the work, and turns results and errors into
-// output and an exit code. docs/cli.md is its manual.
+// output and an exit code. docs/use.md is its manual.
 package cli
 
 import (

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// completed asks as the scripts do. The last word is where the cursor is.
+// completed completes the last word, as the scripts do.
 func completed(t *testing.T, words ...string) (paths string, offers []string) {
 	t.Helper()
 	var out, errs bytes.Buffer

@@ -10,8 +10,8 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// Config holds the flags that all commands share. Each has an environment
-// variable; a flag wins over it. docs/configuration.md explains them.
+// Config holds the flags that all commands share. Each has an environment variable; a flag
+// overrides its variable. docs/configuration.md explains them.
 type Config struct {
 	APIKey      string    `group:"Configuration:" variable:"KUBBI_API_KEY" placeholder:"KEY" help:"API key of the hosted service or of a team's relay. Without one the embedded relay is used."`
 	BaseURL     string    `group:"Configuration:" variable:"KUBBI_BASE_URL" placeholder:"URL" help:"Where kubbis are created: https://api.kubbi.ai with a key, else the embedded relay."`
@@ -32,8 +32,7 @@ type Config struct {
 
 var prefixRule = regexp.MustCompile(`^[A-Za-z0-9_-]{0,32}$`)
 
-// validate finds what would only surface later, or in an error that could not
-// name the flag.
+// validate finds mistakes that other packages would find later, without the flag's name.
 func (c *Config) validate() error {
 	if i := strings.IndexFunc(c.APIKey, func(r rune) bool { return r <= ' ' || r > '~' }); i >= 0 {
 		return fmt.Errorf("--api-key (KUBBI_API_KEY) is not an API key: it holds a space or a character that a key can't have")
@@ -51,7 +50,7 @@ func (c *Config) validate() error {
 	return c.validateLimits()
 }
 
-// helpWithVariable shows a flag's environment variable behind its help.
+// helpWithVariable adds the environment variable to a flag's help.
 func helpWithVariable(value *kong.Value) string {
 	if name := value.Tag.Get("variable"); name != "" {
 		return value.Help + " [$" + name + "]"
@@ -59,12 +58,11 @@ func helpWithVariable(value *kong.Value) string {
 	return value.Help
 }
 
-// maxSize bounds the limits themselves, as the answer of a service that speaks JSON
-// alone stands in memory. A sealed payload is a little larger than what is in it: one
-// of 1 GiB is to fit.
+// maxSize bounds the limits: an answer in JSON is kept in memory. A sealed payload is a
+// little larger than its content, and one with 1 GiB of content must fit.
 const maxSize byteSize = 2 << 30
 
-// limits are what the embedded relay accepts.
+// limits are the limits of the embedded relay.
 func (c *Config) limits() api.Limits {
 	l := api.DefaultLimits()
 	l.ContentBytes, l.PackageBytes = int64(c.MaxContent), int64(c.MaxPackage)
@@ -83,9 +81,8 @@ func (c *Config) validateLimits() error {
 	return nil
 }
 
-// answerLimit is the longest answer to a claim, in bytes, of what such limits let
-// through: every byte of a content may be six, and of a package, as base64 or
-// text, two.
+// answerLimit is the length, in bytes, of the longest answer to a claim under such limits.
+// In JSON a byte of a content takes at most six, a byte of a package at most two.
 func answerLimit(l api.Limits) int64 {
 	const envelope = 1 << 20
 	return max(6*l.ContentBytes, 2*l.PackageBytes) + envelope

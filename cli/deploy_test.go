@@ -15,8 +15,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// programVariables are all environment variables that any command reads, and
-// their defaults.
+// programVariables are the environment variables of all commands and their defaults.
 func programVariables(t *testing.T) map[string]string {
 	t.Helper()
 	parser, err := kong.New(&grammar{}, kong.Writers(io.Discard, io.Discard))
@@ -36,10 +35,11 @@ func programVariables(t *testing.T) map[string]string {
 	return all
 }
 
-// TestDeployVariables keeps what is deployed from setting what nothing reads.
+// TestDeployVariables checks that the files of deploy/ set only variables that the
+// program reads.
 func TestDeployVariables(t *testing.T) {
 	known := programVariables(t)
-	files := []string{"../docs/self-hosting.md"}
+	files := []string{"../docs/team.md"}
 	err := filepath.WalkDir("../deploy", func(path string, d fs.DirEntry, err error) error {
 		if err == nil && d.Type().IsRegular() {
 			files = append(files, path)
@@ -65,7 +65,7 @@ func TestDeployVariables(t *testing.T) {
 	}
 }
 
-// stopTime is how long a stopped relay may take with nothing else said.
+// stopTime is how long a relay with default flags may take to stop.
 func stopTime(t *testing.T) time.Duration {
 	t.Helper()
 	var sum time.Duration
@@ -80,7 +80,7 @@ func stopTime(t *testing.T) time.Duration {
 	return sum
 }
 
-// TestDeployUnit looks at the systemd unit; TestDeployGuide runs it.
+// TestDeployUnit checks the systemd unit. TestDeployGuide runs it.
 func TestDeployUnit(t *testing.T) {
 	unit := readDoc(t, "deploy/kubbi-relay.service")
 	command := regexp.MustCompile(`(?m)^ExecStart=/usr/local/bin/kubbi-mcp (.+)$`).FindStringSubmatch(unit)
@@ -97,8 +97,7 @@ func TestDeployUnit(t *testing.T) {
 	}
 }
 
-// TestDeployDockerfile looks at the Dockerfile; TestDeployContainer runs what
-// it makes.
+// TestDeployDockerfile checks the Dockerfile. TestDeployContainer runs its image.
 func TestDeployDockerfile(t *testing.T) {
 	file := readDoc(t, "deploy/Dockerfile")
 	for _, name := range []string{"HEALTHCHECK", "CMD"} {
@@ -119,7 +118,7 @@ func TestDeployDockerfile(t *testing.T) {
 	if language == nil || !strings.Contains(file, " golang:"+language[1]+".") {
 		t.Errorf("the image is not built with Go %v, which go.mod wants", language)
 	}
-	// A release is built in two places, in one way.
+	// A release is built here and in .ci/run with the same flags.
 	release := readDoc(t, ".ci/run")
 	for _, flag := range []string{"CGO_ENABLED=0", "GOEXPERIMENT=jsonv2", "-trimpath", `-ldflags "-s -w -X kubbi-mcp/cli.version=`} {
 		if !strings.Contains(file, flag) || !strings.Contains(release, flag) {
@@ -131,8 +130,7 @@ func TestDeployDockerfile(t *testing.T) {
 	}
 }
 
-// TestDeployCompose looks at compose.yaml; .ci/run holds it against the schema
-// of such files.
+// TestDeployCompose checks compose.yaml. .ci/run validates it with its schema.
 func TestDeployCompose(t *testing.T) {
 	type service struct {
 		Image       string

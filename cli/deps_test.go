@@ -36,9 +36,8 @@ var imports = map[string][]string{
 // forTests are packages that only tests import.
 var forTests = []string{"relay/relaytest", "relay/store/storetest", "relay/store/postgres/pgtest", "server/conformance", "systemtest", "internal/testkit"}
 
-// TestImports keeps the client from knowing the relay, the relay from knowing the
-// client, and each layer from reaching over the one below it. A package that is in no
-// table fails.
+// TestImports checks that the client and the relay do not import each other, and that
+// each layer imports only the layer below it. A package that is in no table fails.
 func TestImports(t *testing.T) {
 	const module = "kubbi-mcp"
 	cmd := exec.Command("go", "list", "-f", "{{.ImportPath}} {{join .Imports \" \"}}", "./...")
@@ -75,7 +74,7 @@ func TestImports(t *testing.T) {
 	}
 }
 
-// own is the folder of a package of this module, "" for another's.
+// own is the folder of a package of this module, "" for other packages.
 func own(module, path string) string {
 	if path == module {
 		return "."
@@ -87,7 +86,7 @@ func own(module, path string) string {
 	return folder
 }
 
-// testModules are those that tests alone need.
+// testModules are the modules that only tests need.
 var testModules = []string{
 	"github.com/anishathalye/porcupine",
 	"github.com/creack/pty",
@@ -98,7 +97,7 @@ var testModules = []string{
 	"go.uber.org/goleak",
 }
 
-// TestProductHasNoTestModules keeps what tests need out of the program.
+// TestProductHasNoTestModules checks that the program does not depend on them.
 func TestProductHasNoTestModules(t *testing.T) {
 	cmd := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", "kubbi-mcp")
 	cmd.Dir = ".."

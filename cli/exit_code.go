@@ -9,7 +9,7 @@ import (
 	"kubbi-mcp/kubbi"
 )
 
-// The exit codes, in the order in which help and docs/cli.md list them.
+// The exit codes, in the order of the help and docs/use.md.
 const (
 	exitOK           = 0
 	exitFailure      = 1
@@ -39,7 +39,7 @@ Exit codes:
   130  interrupted
 `
 
-// usageError is the caller's fault, told before anything was done.
+// usageError is a mistake of the user, found before anything was done.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
@@ -48,12 +48,12 @@ func usage(err error) error { return usageError{err} }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// interrupted is an error met while the context was ending.
+// interrupted is an error after the context has ended.
 type interrupted struct{ error }
 
 func (e interrupted) Unwrap() error { return e.error }
 
-// ExitCode is the exit code for what Run returned; see docs/cli.md.
+// ExitCode is the exit code for the error of Run; see docs/use.md.
 func ExitCode(err error) int {
 	if err == nil {
 		return exitOK
@@ -73,7 +73,7 @@ func ExitCode(err error) int {
 		{kubbi.ErrNotFound, exitNotFound},
 		{kubbi.ErrExpired, exitGone},
 		{kubbi.ErrGone, exitGone},
-		{kubbi.ErrConflict, exitGone}, // deleting what has ended
+		{kubbi.ErrConflict, exitGone}, // the kubbi to delete has ended
 		{kubbi.ErrUnauthorized, exitUnauthorized},
 		{kubbi.ErrRateLimited, exitLimited},
 		{kubbi.ErrQuotaExceeded, exitLimited},
@@ -90,11 +90,11 @@ func ExitCode(err error) int {
 	return exitFailure
 }
 
-// Message is what a person should read about an error that Run returned.
+// Message is the text of an error of Run for a person.
 func Message(err error) string { return printable(err.Error()) }
 
-// helpWithExitCodes is kong's help, and the exit codes below that of the whole
-// program.
+// helpWithExitCodes prints kong's help. The help of the whole program ends with the exit
+// codes.
 func helpWithExitCodes(options kong.HelpOptions, ctx *kong.Context) error {
 	if err := kong.DefaultHelpPrinter(options, ctx); err != nil {
 		return err

@@ -16,7 +16,7 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// TestExitCode sends every code through a server and the client, for only the
+// TestExitCode sends every error code through a server and the client, since only the
 // client makes its errors.
 func TestExitCode(t *testing.T) {
 	want := map[api.Code]int{
@@ -72,7 +72,7 @@ func TestExitCode(t *testing.T) {
 	}
 }
 
-// TestInterrupted ends the context of a command that waits for an answer.
+// TestInterrupted cancels a command that waits for an answer.
 func TestInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -91,8 +91,7 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
-// TestInterruptedInput ends the context of a command that waits for input that
-// never comes.
+// TestInterruptedInput cancels a command that waits for input.
 func TestInterruptedInput(t *testing.T) {
 	for _, args := range [][]string{{"send"}, {"send", "-"}, {"send", "-f", "-"}} {
 		ctx, cancel := context.WithCancel(t.Context())

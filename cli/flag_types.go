@@ -14,7 +14,7 @@ import (
 // duration that may begin with days.
 type seconds time.Duration
 
-// maxSeconds keeps arithmetic on a time to live far from overflow.
+// maxSeconds keeps time arithmetic far from an overflow.
 const maxSeconds = 366 * 24 * 60 * 60
 
 // UnmarshalText reads "600", "10m" or "1d12h".
@@ -136,7 +136,7 @@ func (e expiry) after(now time.Time) time.Time {
 	return e.at
 }
 
-// byteSize is a number of bytes, also given in KiB, MiB or GiB.
+// byteSize is a number of bytes. A user may give it in KiB, MiB or GiB.
 type byteSize int64
 
 // UnmarshalText reads "1048576" or "1MiB".

@@ -11,7 +11,7 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// everySetting is each variable that the program reads, with a good value.
+// everySetting gives the flag of each variable that the program reads.
 func everySetting(t *testing.T) map[string]*kong.Flag {
 	t.Helper()
 	parser, err := kong.New(&grammar{})
@@ -31,8 +31,8 @@ func everySetting(t *testing.T) map[string]*kong.Flag {
 	return all
 }
 
-// Every setting of every command may be blank or an unfilled placeholder, in
-// the environment or on the command line, and is then as if it were not given.
+// Every setting of every command may be blank or a placeholder, in the environment or
+// on the command line. It then counts as not given.
 func TestUnfilledSettings(t *testing.T) {
 	blanks := []string{"", "  ", "\n", `""`, "''", "${}", "${NAME}", "${env:NAME}", "${input:api key}", "${user_config.dir}", "${NAME:-some default}", " \"${NAME}\"\n"}
 	for name, flag := range everySetting(t) {
@@ -70,8 +70,8 @@ func TestUnfilledSettings(t *testing.T) {
 	}
 }
 
-// A placeholder amid other text is an error, which names the setting and does
-// not quote its value.
+// A placeholder inside other text is an error that names the setting and does not quote
+// its value.
 func TestPlaceholderAmidText(t *testing.T) {
 	for name, flag := range everySetting(t) {
 		for _, value := range []string{"sec-${NAME}", "${NAME}sec", "${A}${B}"} {
@@ -153,7 +153,7 @@ func TestUnquote(t *testing.T) {
 	}
 }
 
-// What is noted before there is a log, and after, is told once.
+// A placeholder is logged once, whether it was noted before or after the log was set.
 func TestUnfilledIsTold(t *testing.T) {
 	var log bytes.Buffer
 	h := &hostSettings{getenv: func(string) string { return "${SECRET:-kb_x}" }}
@@ -165,8 +165,7 @@ func TestUnfilledIsTold(t *testing.T) {
 	}
 }
 
-// The command line as a host writes it, with each value in its place unfilled,
-// runs as without them.
+// A command line with placeholders for all values runs as without them.
 func TestUnfilledCommandLine(t *testing.T) {
 	var out, errs bytes.Buffer
 	env := map[string]string{"KUBBI_DATA_DIR": t.TempDir(), "KUBBI_API_KEY": "${KUBBI_API_KEY}", "KUBBI_MCP_TOKEN": "${TOKEN}"}

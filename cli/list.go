@@ -47,7 +47,7 @@ func (c *listCmd) Run(a *app) error {
 	})
 }
 
-// page asks for the kubbis of the statuses that were given, or of any.
+// page gets the kubbis of the statuses in --status, or of all.
 func (c *listCmd) page(ctx context.Context, client *kubbi.Client) (*kubbi.Page, error) {
 	var statuses []api.Status
 	for _, s := range c.Status {
@@ -74,23 +74,23 @@ func (c *listCmd) page(ctx context.Context, client *kubbi.Client) (*kubbi.Page, 
 		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt.Time), cmp.Compare(b.ID, a.ID))
 	})
 	from := min((c.Page-1)*c.Limit, len(all))
-	return &kubbi.Page{
+	return &kubbi.Page{ListResponse: api.ListResponse{
 		Kubbis:     append([]kubbi.Kubbi{}, all[from:min(from+c.Limit, len(all))]...),
 		Pagination: api.Pagination{Page: c.Page, Limit: c.Limit, Total: total, TotalPages: (total + c.Limit - 1) / c.Limit},
-	}, nil
+	}}, nil
 }
 
-// newest gives the newest kubbis of a status, at least most if there are so many,
-// and how many there are in all. A service takes one status at a time.
+// newest gets the newest kubbis of a status, at least most of them if there are so many,
+// and the number of all. A service lists one status at a time.
 func newest(ctx context.Context, client *kubbi.Client, status api.Status, most int) ([]kubbi.Kubbi, int, error) {
 	var all []kubbi.Kubbi
 	anchor := ""
 	for n := 1; ; n++ {
-		page, next, err := client.ListFrom(ctx, kubbi.ListParams{Page: n, Limit: api.MaxPageLimit, Status: status}, anchor)
+		page, err := client.List(ctx, kubbi.ListParams{Page: n, Limit: api.MaxPageLimit, Status: status, Anchor: anchor})
 		if err != nil {
 			return nil, 0, err
 		}
-		anchor = next
+		anchor = page.Anchor
 		all = append(all, page.Kubbis...)
 		if len(all) >= most || len(page.Kubbis) == 0 || n >= page.Pagination.TotalPages {
 			return all, page.Pagination.Total, nil
@@ -109,7 +109,7 @@ func listText(all []kubbi.Kubbi) string {
 	return table(rows)
 }
 
-// claimed says how often a kubbi was claimed, of how often it may be.
+// claimed shows the number of retrievals and their maximum.
 func claimed(k kubbi.Kubbi) string {
 	if k.MaxRetrievals == nil {
 		return fmt.Sprintf("%d of any", k.RetrievalCount)

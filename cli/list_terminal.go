@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -15,10 +16,10 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// defaultWidth is that of a terminal that does not say.
+// defaultWidth is the width of a terminal that does not tell its own.
 const defaultWidth = 80
 
-// terminalWidth is how many columns w has, if it is a terminal.
+// terminalWidth is the number of columns of w, if w is a terminal.
 func terminalWidth(w io.Writer) (int, bool) {
 	if !isTerminal(w) {
 		return 0, false
@@ -29,10 +30,10 @@ func terminalWidth(w io.Writer) (int, bool) {
 	return defaultWidth, true
 }
 
-// listRow is a kubbi as it is shown on a terminal.
+// listRow is a kubbi on a terminal.
 type listRow struct {
 	cells    []string // in the order of columnTitles
-	metadata string   // "": none
+	metadata string   // or ""
 }
 
 // The columns of a list on a terminal.
@@ -51,71 +52,64 @@ var columnTitles = []string{"ID", "STATUS", "CONTENT", "CLAIMED", "CREATED", "EX
 const (
 	columnGap    = 2
 	leastContent = 12
-	leastInline  = 24 // of metadata beside the columns
+	leastInline  = 24 // of a metadata column
 )
 
-// listScreen is a list for a terminal of so many columns: with times of the
-// reader's zone, and metadata that is cut to what room there is. An id is never
-// cut, since it is there to be copied.
+// listScreen is a list for a terminal with that many columns. Its times are in the
+// reader's zone, and metadata is cut to fit. An id is never cut, so that it can be copied.
 func listScreen(all []kubbi.Kubbi, columns int, now time.Time) string {
-	var rows []listRow
-	for _, k := range all {
-		rows = append(rows, screenRow(k, now))
+	rows := make([]listRow, len(all))
+	widestMetadata := 0
+	for i, k := range all {
+		rows[i] = screenRow(k, now)
+		widestMetadata = max(widestMetadata, cellWidth(rows[i].metadata))
 	}
+	wanted := min(leastInline, widestMetadata)
 	shown := []int{columnID, columnStatus, columnContent, columnClaimed, columnCreated, columnExpires}
-	widths, total := tableWidths(rows, shown)
-	room := columns - total - columnGap
-	if room < min(leastInline, widestMetadata(rows)) {
-		// When it was made is the least of what is worth knowing.
-		shown = []int{columnID, columnStatus, columnContent, columnClaimed, columnExpires}
-		widths, total = tableWidths(rows, shown)
-		room = columns - total - columnGap
+	widths, total := columnWidths(rows, shown)
+	if columns-total-columnGap < wanted {
+		// The time of creation is the least important column.
+		shown = slices.DeleteFunc(shown, func(c int) bool { return c == columnCreated })
+		widths, total = columnWidths(rows, shown)
 	}
 	if over := total - columns; over > 0 {
-		cut := max(widths[columnContent]-over, leastContent)
-		if cut < widths[columnContent] {
-			total -= widths[columnContent] - cut
-			widths[columnContent] = cut
-		}
+		cut := min(over, max(0, widths[columnContent]-leastContent))
+		widths[columnContent] -= cut
+		total -= cut
 	}
 	if total > columns {
 		return listStacked(rows, columns)
 	}
-	inline := room >= min(leastInline, widestMetadata(rows))
-	return listColumns(rows, shown, widths, columns, room, inline)
-}
+	room := columns - total - columnGap // for metadata
+	inline := room >= wanted
 
-// listColumns lays out the rows. With inline, metadata is in a column of its own that is
-// room wide, otherwise on a line below.
-func listColumns(rows []listRow, shown []int, widths map[int]int, columns, room int, inline bool) string {
 	var b strings.Builder
-	line := func(cells []string, last string) {
+	line := func(cells []string, metadata string) {
 		var l strings.Builder
-		for _, i := range shown {
-			text := shorten(cells[i], widths[i])
-			l.WriteString(text + strings.Repeat(" ", widths[i]-cellWidth(text)+columnGap))
+		for _, c := range shown {
+			text := shorten(cells[c], widths[c])
+			l.WriteString(text + strings.Repeat(" ", widths[c]-cellWidth(text)+columnGap))
 		}
-		b.WriteString(strings.TrimRight(l.String()+last, " ") + "\n")
-	}
-	head := ""
-	if inline && widestMetadata(rows) > 0 {
-		head = shorten("METADATA", room)
-	}
-	line(columnTitles, head)
-	for _, r := range rows {
 		if inline {
-			line(r.cells, shorten(r.metadata, room))
-			continue
+			l.WriteString(shorten(metadata, room))
 		}
-		line(r.cells, "")
-		if r.metadata != "" {
-			b.WriteString(indent(r.metadata, columns))
+		b.WriteString(strings.TrimRight(l.String(), " ") + "\n")
+		if !inline && metadata != "" {
+			b.WriteString(indent(metadata, columns))
 		}
+	}
+	title := ""
+	if inline && widestMetadata > 0 {
+		title = "METADATA"
+	}
+	line(columnTitles, title)
+	for _, r := range rows {
+		line(r.cells, r.metadata)
 	}
 	return b.String()
 }
 
-// listStacked shows each kubbi on lines of its own, for a narrow terminal.
+// listStacked shows each kubbi on several lines, for a narrow terminal.
 func listStacked(rows []listRow, columns int) string {
 	var b strings.Builder
 	for _, r := range rows {
@@ -132,31 +126,22 @@ func indent(text string, columns int) string {
 	return "  " + shorten(text, max(columns-2, 1)) + "\n"
 }
 
-// tableWidths gives the width of each column that is shown, and of all of them.
-func tableWidths(rows []listRow, shown []int) (map[int]int, int) {
-	widths, total := map[int]int{}, columnGap*(len(shown)-1)
-	for _, i := range shown {
-		widths[i] = len(columnTitles[i])
+// columnWidths gives the width of each column in shown, and of all together.
+func columnWidths(rows []listRow, shown []int) (widths []int, total int) {
+	widths, total = make([]int, len(columnTitles)), columnGap*(len(shown)-1)
+	for _, c := range shown {
+		widths[c] = len(columnTitles[c])
 		for _, r := range rows {
-			widths[i] = max(widths[i], cellWidth(r.cells[i]))
+			widths[c] = max(widths[c], cellWidth(r.cells[c]))
 		}
-		total += widths[i]
+		total += widths[c]
 	}
 	return widths, total
 }
 
-func widestMetadata(rows []listRow) int {
-	widest := 0
-	for _, r := range rows {
-		widest = max(widest, cellWidth(r.metadata))
-	}
-	return widest
-}
-
 func screenRow(k kubbi.Kubbi, now time.Time) listRow {
-	created := k.CreatedAt.In(time.Local)
-	layout := "Jan 2 15:04"
-	if y, d := created.Year(), created.YearDay(); y == now.In(time.Local).Year() && d == now.In(time.Local).YearDay() {
+	created, layout := k.CreatedAt.In(time.Local), "Jan 2 15:04"
+	if created.Format(time.DateOnly) == now.In(time.Local).Format(time.DateOnly) {
 		layout = "15:04"
 	}
 	expires := "-"
@@ -171,7 +156,7 @@ func screenRow(k kubbi.Kubbi, now time.Time) listRow {
 	}
 }
 
-// shortContent says in a few letters what a kubbi holds.
+// shortContent describes a content in a few letters.
 func shortContent(k kubbi.Kubbi) string {
 	if k.FileCount != nil {
 		text := count(*k.FileCount, "file")
@@ -204,7 +189,7 @@ func shortSize(n int64) string {
 	}
 }
 
-// relative says how far a time is from now.
+// relative shows a time by its distance from now.
 func relative(d time.Duration) string {
 	before, behind := "in ", ""
 	if d < 0 {
@@ -226,7 +211,7 @@ func relative(d time.Duration) string {
 	return before + text + behind
 }
 
-// shorten cuts a text to a width, with a mark that says so.
+// shorten cuts a text to a width. A cut text ends with an ellipsis.
 func shorten(text string, most int) string {
 	if cellWidth(text) <= most {
 		return text
@@ -242,7 +227,7 @@ func shorten(text string, most int) string {
 	return text
 }
 
-// cellWidth is how many columns of a terminal a text takes.
+// cellWidth is the width of a text on a terminal.
 func cellWidth(text string) int {
 	n := 0
 	for _, r := range text {

@@ -10,7 +10,7 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// listed are kubbis of each kind, with metadata of each kind.
+// listed are kubbis of each kind with the given metadata.
 func listed(now time.Time, metadata string) []kubbi.Kubbi {
 	made := api.NewTime(now.Add(-26 * time.Hour))
 	kubbis := []kubbi.Kubbi{
@@ -28,8 +28,8 @@ func listed(now time.Time, metadata string) []kubbi.Kubbi {
 	return kubbis
 }
 
-// TestListScreen shows lists on terminals of every width: no line is longer, no id
-// is cut, and all statuses and some of the metadata are there.
+// TestListScreen shows lists on terminals of every width. No line is wider than the
+// terminal, no id is cut, and all statuses and a part of the metadata are shown.
 func TestListScreen(t *testing.T) {
 	now := time.Date(2026, 11, 29, 12, 0, 0, 0, time.Local)
 	for name, metadata := range map[string]string{
@@ -55,7 +55,7 @@ func TestListScreen(t *testing.T) {
 	}
 }
 
-// TestListScreenShapes is how lists look at some widths.
+// TestListScreenShapes compares lists of some widths.
 func TestListScreenShapes(t *testing.T) {
 	now := time.Date(2026, 11, 29, 12, 0, 0, 0, time.Local)
 	for columns, want := range map[int]string{
@@ -85,7 +85,7 @@ ID                                    STATUS   CONTENT  CLAIMED    EXPIRES
 	}
 }
 
-// squeeze makes any number of spaces one.
+// squeeze replaces several spaces by one.
 func squeeze(text string) string {
 	var b strings.Builder
 	for line := range strings.Lines(text) {

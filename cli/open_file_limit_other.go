@@ -4,6 +4,6 @@ package cli
 
 import "math"
 
-// openFiles is how many files and connections this process may have open: here
-// the memory is what bounds them.
-func openFiles() int { return math.MaxInt }
+// openFileLimit is how many files and connections this process may open. Here only memory
+// limits them.
+func openFileLimit() int { return math.MaxInt }

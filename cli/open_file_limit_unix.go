@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openFiles is how many files and connections this process may have open. Go has
-// raised the limit to what the system allows.
-func openFiles() int {
+// openFileLimit is how many files and connections this process may open. Go has raised the
+// soft limit to the hard limit.
+func openFileLimit() int {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return math.MaxInt

@@ -16,8 +16,7 @@ import (
 	"kubbi-mcp/internal/untrusted"
 )
 
-// logger gives the logger that the flags ask for. A server tells more by
-// itself than a command whose whole story is its output.
+// logger makes the logger. By default a server logs at info, a command at warn.
 func (a *app) logger(server bool) *slog.Logger {
 	level := slog.LevelWarn
 	if server {
@@ -36,26 +35,25 @@ func (a *app) logger(server bool) *slog.Logger {
 	}))
 }
 
-// isTerminal tells whether a person reads w as it is written.
+// isTerminal tells whether w is a terminal.
 func isTerminal(w any) bool {
 	f, ok := w.(*os.File)
 	return ok && (isatty.IsTerminal(f.Fd()) || isatty.IsCygwinTerminal(f.Fd()))
 }
 
-// colour tells whether w may have colour; see no-color.org.
+// colour tells whether w takes colour; see no-color.org.
 func (a *app) colour(w io.Writer) bool {
 	return isTerminal(w) && a.getenv("NO_COLOR") == "" && a.getenv("TERM") != "dumb"
 }
 
-// remark tells a person at a terminal something that is not the output.
+// remark writes to stderr if it is a terminal: something for a person, not output.
 func (a *app) remark(format string, args ...any) {
 	if isTerminal(a.stderr) {
 		fmt.Fprintf(a.stderr, "%s\n", printable(fmt.Sprintf(format, args...)))
 	}
 }
 
-// printJSON writes v as indented JSON and a line end. What can't be seen is written
-// as an escape.
+// printJSON writes v as indented JSON and a line end. Invisible characters are escaped.
 func (a *app) printJSON(v any) error {
 	b, err := json.Marshal(v, jsontext.WithIndent("  "), jsontext.EscapeForHTML(false))
 	if err != nil {
@@ -65,7 +63,7 @@ func (a *app) printJSON(v any) error {
 	return wrapOutput(err)
 }
 
-// print writes lines for people.
+// print writes text to stdout.
 func (a *app) print(text string) error {
 	_, err := io.WriteString(a.stdout, text)
 	return wrapOutput(err)
@@ -78,9 +76,8 @@ func wrapOutput(err error) error {
 	return nil
 }
 
-// printable makes text safe to show on a terminal: what another party wrote
-// could otherwise move the cursor, change the title or hide what follows. Line
-// ends and tabs stay.
+// printable makes text from another party safe for a terminal: control characters could
+// move the cursor, change the title or hide text. Line ends and tabs stay.
 func printable(text string) string {
 	safe := func(r rune) bool {
 		switch r {

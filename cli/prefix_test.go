@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// What the tools refuse as a prefix is a usage error that names the flag, in
-// every command.
+// Each command refuses the prefixes that the tools refuse, with a usage error that
+// names the flag.
 func TestToolPrefixIsCheckedAsTheToolsDo(t *testing.T) {
 	for _, prefix := range []string{"a.b", strings.Repeat("p", 33)} {
 		var out, errs bytes.Buffer

@@ -7,18 +7,18 @@ import (
 	"time"
 )
 
-// bar shows a person at a terminal how far a transfer has come, on one line that
-// is wiped in the end. Its methods are for one goroutine at a time.
+// bar shows the progress of a transfer on one line of a terminal, which is cleared at the
+// end. Its methods must not run at the same time.
 type bar struct {
-	w     io.Writer // nil: nobody looks
+	w     io.Writer // nil if stderr is no terminal
 	verb  string
 	start time.Time
-	last  time.Time // when it was drawn
+	last  time.Time // the last time it was drawn
 }
 
 // Bounds of a bar.
 const (
-	barDelay = 500 * time.Millisecond // a transfer that ends before is not shown
+	barDelay = 500 * time.Millisecond // shorter transfers are not shown
 	barEvery = 100 * time.Millisecond
 	barWidth = 30
 )
@@ -42,7 +42,7 @@ func (b *bar) progress(done, total int64) {
 	fmt.Fprintf(b.w, "\r\x1b[K%s", barLine(b.verb, done, total, now.Sub(b.start)))
 }
 
-// end wipes the line.
+// end clears the line.
 func (b *bar) end() {
 	if b.w != nil && !b.last.IsZero() {
 		fmt.Fprint(b.w, "\r\x1b[K")

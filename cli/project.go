@@ -10,12 +10,12 @@ import (
 	"kubbi-mcp/tools/files"
 )
 
-// projectVariable is what Claude Code sets for the servers that it starts: the
-// folder that it works in.
+// projectVariable is set by Claude Code for the servers that it starts: the folder in which
+// it works.
 const projectVariable = "CLAUDE_PROJECT_DIR"
 
-// addProject allows the folder of the host's project, and has the user asked about
-// others in its name. A server that many call has no project.
+// addProject allows the folder of the host's project. The user is asked about other folders
+// in the name of this project.
 func (a *app) addProject(cfg *server.Config) error {
 	data, err := a.dataDir()
 	if err != nil {
@@ -28,7 +28,7 @@ func (a *app) addProject(cfg *server.Config) error {
 		}
 	}
 	dir := strings.TrimSpace(a.getenv(projectVariable))
-	if dir == "" || strings.Contains(dir, "${") { // which a host could not fill in
+	if dir == "" || strings.Contains(dir, "${") { // a placeholder that the host did not fill in
 		return nil
 	}
 	f, err := files.NewFolder(dir)

@@ -13,13 +13,12 @@ import (
 	"golang.org/x/term"
 )
 
-// promptText asks for a text that is not shown.
 const promptText = "Text to send (not shown; Enter ends it): "
 
-// pasteGap is after how long without another piece a paste is over.
+// pasteGap is the pause after which a paste has ended.
 const pasteGap = 50 * time.Millisecond
 
-// Escape sequences of a terminal that tells what is pasted from what is typed.
+// Escape sequences of bracketed paste, which tells pasted text from typed text.
 const (
 	pasteOn    = "\x1b[?2004h"
 	pasteOff   = "\x1b[?2004l"
@@ -27,11 +26,11 @@ const (
 	pasteEnd   = "\x1b[201~"
 )
 
-// prompt asks for a text at a terminal, once, and does not show it. The terminal
-// is as it was before when prompt returns, also when the context ends.
+// prompt asks for a text at a terminal and does not show it. It restores the terminal's
+// mode before it returns, also if the context ends.
 //
-// The terminal is in raw mode meanwhile: otherwise it would cut a line at 4095
-// bytes without a word, and Ctrl-Z would leave it to show what is typed next.
+// It uses raw mode: in line mode the terminal silently cuts a line at 4095 bytes, and
+// after Ctrl-Z it would show what is typed next.
 func (a *app) prompt(in *os.File) ([]byte, error) {
 	out := io.Writer(in)
 	if isTerminal(a.stderr) {
@@ -42,7 +41,7 @@ func (a *app) prompt(in *os.File) ([]byte, error) {
 		return nil, fmt.Errorf("hide what is typed: %w", err)
 	}
 	on, off := pasteOn, pasteOff
-	switch a.getenv("TERM") { // Windows has none, and may show the sequences
+	switch a.getenv("TERM") { // unset on Windows, which may show the sequences
 	case "", "dumb":
 		on, off = "", ""
 	}
@@ -55,8 +54,8 @@ func (a *app) prompt(in *os.File) ([]byte, error) {
 	return readHidden(a.ctx, in)
 }
 
-// readHidden reads a text from a terminal in raw mode, and nothing behind it: what
-// is typed ahead is for the shell.
+// readHidden reads a text from a terminal in raw mode, and nothing after it: what the user
+// types ahead is for the shell.
 func readHidden(ctx context.Context, in io.Reader) ([]byte, error) {
 	keys := startKeys(in)
 	defer close(keys.more)
@@ -82,10 +81,10 @@ func readHidden(ctx context.Context, in io.Reader) ([]byte, error) {
 	return text.result()
 }
 
-// keys reads a terminal, a piece at a time and when it is asked to. A read that is
-// under way can't be called off; it ends with the process.
+// keys reads a terminal piece by piece, each time it is asked to. A read that has begun
+// can't be cancelled; it ends with the process.
 type keys struct {
-	more chan struct{} // asks for a piece; closed in the end
+	more chan struct{} // asks for a piece; closed at the end
 	read chan keysRead
 }
 
@@ -106,8 +105,7 @@ func startKeys(in io.Reader) *keys {
 	return k
 }
 
-// drain takes the rest of what was pasted, until no more comes: the shell would
-// run it as commands.
+// drain reads the rest of a paste, which the shell would otherwise run as commands.
 func (k *keys) drain() {
 	for {
 		k.more <- struct{}{}
@@ -130,16 +128,16 @@ var (
 	errPromptEmpty   = usagef("nothing to send: nothing was entered")
 )
 
-// hiddenText is what is typed or pasted at a terminal in raw mode.
+// hiddenText is a text that is typed or pasted at a terminal in raw mode.
 type hiddenText struct {
 	text    []byte
-	escape  []byte // an escape sequence that is not complete yet
+	escape  []byte // the beginning of an escape sequence
 	pasting bool
 	cr      bool // the last byte was a carriage return
 	ended   bool
 }
 
-// add takes what the terminal gave.
+// add adds what was read.
 func (h *hiddenText) add(piece []byte) error {
 	for _, b := range piece {
 		cr := h.cr
@@ -147,8 +145,8 @@ func (h *hiddenText) add(piece []byte) error {
 		var err error
 		switch {
 		case h.ended:
-			// What comes in one piece was pasted, and not typed; the terminal does
-			// not mark it. End of input follows the line where a program types.
+			// More text in the same piece was pasted, at a terminal without bracketed
+			// paste. A program that types may send end of input after the line.
 			if b != '\r' && b != '\n' && b != 0 && b != 4 {
 				err = errPromptLines
 			}
@@ -174,7 +172,7 @@ func (h *hiddenText) add(piece []byte) error {
 	return nil
 }
 
-// key does what a key without a character of its own stands for.
+// key handles a key that is no character.
 func (h *hiddenText) key(b byte) error {
 	switch b {
 	case '\r', '\n', 0, 4: // Enter; Ctrl-D, which is 0 if it came before raw mode
@@ -192,8 +190,8 @@ func (h *hiddenText) key(b byte) error {
 	return nil
 }
 
-// sequence takes a byte of an escape sequence. Those around what is pasted are
-// the only ones that are expected.
+// sequence handles a byte of an escape sequence. Only those of bracketed paste are
+// expected.
 func (h *hiddenText) sequence(b byte) error {
 	h.escape = append(h.escape, b)
 	switch string(h.escape) {
@@ -209,7 +207,7 @@ func (h *hiddenText) sequence(b byte) error {
 	return nil
 }
 
-// result is the text. A line end behind a single line was only copied along.
+// result is the text, without the line end of a single line.
 func (h *hiddenText) result() ([]byte, error) {
 	text := h.text
 	if line := bytes.TrimSuffix(text, []byte("\n")); !bytes.Contains(line, []byte("\n")) {

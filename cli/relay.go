@@ -25,7 +25,7 @@ type relayCmd struct {
 	Health relayHealthCmd `cmd:"" help:"Ask the relay on this machine whether it is ready; exits 1 if not."`
 }
 
-// relayFlags are the flags of a team's relay.
+// relayFlags are the flags of a relay.
 type relayFlags struct {
 	storeFlag
 	keyringFlag
@@ -73,7 +73,7 @@ func (c *relayServeCmd) Run(a *app) (err error) {
 	if scrape != nil {
 		defer scrape.Close()
 	}
-	dir, err := a.dataDir() // where the store and the keyring are, unless flags say otherwise
+	dir, err := a.dataDir() // the default place of the store and the keyring
 	if err == nil {
 		err = private.MakeDir(dir)
 	}
@@ -108,7 +108,7 @@ func (c *relayServeCmd) Run(a *app) (err error) {
 	return nil
 }
 
-// config checks the flags and gives what they say, without what must be opened.
+// config makes the configuration from the flags, without what must be opened.
 func (c *relayFlags) config(a *app) (service.Config, error) {
 	var none service.Config
 	host, _, err := net.SplitHostPort(c.Listen)
@@ -174,7 +174,7 @@ func (c *listenFlags) scheme() string {
 	return "http"
 }
 
-// bind binds the addresses; scrape is nil if there is to be none.
+// bind binds the addresses. scrape is nil without --metrics-listen.
 func (c *relayFlags) bind(ctx context.Context) (l, scrape net.Listener, err error) {
 	if l, err = listen(ctx, c.Listen); err != nil {
 		return nil, nil, fmt.Errorf("--listen (KUBBI_RELAY_LISTEN): %w", err)
@@ -188,8 +188,8 @@ func (c *relayFlags) bind(ctx context.Context) (l, scrape net.Listener, err erro
 	return l, scrape, nil
 }
 
-// openKeyring opens the keyring, and makes one on the first run if it is to be
-// in a file. A store with kubbis in it has had a keyring before.
+// openKeyring opens the keyring. If it is a file that is missing, openKeyring makes it,
+// unless the store has kubbis: those were sealed under a keyring that is lost.
 func (c *relayFlags) openKeyring(a *app, db store.Store) (*keyring.Live, error) {
 	source, err := a.keyringSource(c.Keyring)
 	if err != nil {
@@ -218,7 +218,7 @@ func (c *relayFlags) openKeyring(a *app, db store.Store) (*keyring.Live, error) 
 	return ring, ring.CheckComplete(a.ctx, "the store")
 }
 
-// hints tells what is likely to be missing.
+// hints logs what is probably missing.
 func (c *relayFlags) hints(a *app, db store.Store) {
 	if keys, err := db.APIKeys(a.ctx); err == nil && len(keys) == 0 {
 		a.log.Warn("nobody can create kubbis yet: make an API key with kubbi-mcp keys create --label NAME, for the same store")

@@ -131,7 +131,7 @@ func (c *relayFlags) checkKeyring(a *app, db store.Store) check {
 	const name = "keyring"
 	source, err := a.keyringSource(c.Keyring)
 	if err != nil {
-		return checkedFailed(name, err.Error(), "see docs/keyring.md")
+		return checkedFailed(name, err.Error(), "see docs/operations.md")
 	}
 	cfg := keyring.Config{Source: source, Logger: a.log}
 	var needed []string

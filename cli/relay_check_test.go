@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// TestCheckCertificate judges certificates by their time and name.
+// TestCheckCertificate checks certificates by their time and name.
 func TestCheckCertificate(t *testing.T) {
 	now := time.Now()
 	const day = 24 * time.Hour

@@ -33,7 +33,7 @@ func (c *relayHealthCmd) Run(a *app) error {
 	return a.print(string(body) + "\n")
 }
 
-// askRelay asks a relay of this machine for one of its probes.
+// askRelay requests a probe of a relay on this machine.
 func askRelay(ctx context.Context, url string) (status int, body []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, healthPatience)
 	defer cancel()
@@ -42,10 +42,10 @@ func askRelay(ctx context.Context, url string) (status int, body []byte, err err
 		return 0, nil, usage(errListen)
 	}
 	client := &http.Client{
-		Transport: &http.Transport{ // no proxy stands before this machine
+		Transport: &http.Transport{ // no proxy
 			DisableKeepAlives:      true,
 			MaxResponseHeaderBytes: 16 << 10,
-			// The certificate is not for this address, and nothing secret is said.
+			// The certificate is for another name, and nothing secret is sent.
 			TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -62,7 +62,7 @@ func askRelay(ctx context.Context, url string) (status int, body []byte, err err
 	return resp.StatusCode, bytes.TrimSpace(body), nil
 }
 
-// ownAddr is where this machine reaches what listens at an address.
+// ownAddr is the address at which this machine reaches a listener.
 func ownAddr(listen string) (string, error) {
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil || port == "0" {

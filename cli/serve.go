@@ -18,11 +18,11 @@ type serveCmd struct {
 	httpFlags
 }
 
-// Run serves MCP: over stdio until stdin ends or the context does, over HTTP
-// until the context ends; and the embedded relay on loopback for as long.
+// Run serves MCP, and the embedded relay on loopback: over stdio until stdin or the
+// context ends, over HTTP until the context ends.
 func (c *serveCmd) Run(a *app) error {
-	// A host that stops reading, stderr even, must not end the process in the
-	// middle of its work: writing then fails like any other write.
+	// A host that stops reading stderr must not end the process in the middle of its
+	// work: a write then fails like any other.
 	signal.Ignore(syscall.SIGPIPE)
 	if a.getenv("GOMEMLIMIT") == "" && c.Transport == "stdio" {
 		memory.SetSoftLimit()
@@ -37,7 +37,7 @@ func (c *serveCmd) Run(a *app) error {
 		}
 	}()
 	if data, err := a.dataDir(); err == nil {
-		claims.NewState(data).Sweep() // what a process that was killed has left
+		claims.NewState(data).Sweep() // removes the leftovers of killed processes
 	}
 	serve := func(ctx context.Context) error { return a.serveStdio(ctx, b) }
 	if c.Transport == "http" {
@@ -56,7 +56,7 @@ func (c *serveCmd) Run(a *app) error {
 	return serve(ctx)
 }
 
-// serverConfig is what any Server needs. No folder is allowed yet.
+// serverConfig is the configuration of every transport. It allows no folder.
 func (a *app) serverConfig() (server.Config, error) {
 	data, err := a.dataDir()
 	if err != nil {
@@ -100,10 +100,9 @@ func (a *app) serveStdio(ctx context.Context, b *backend) error {
 	return srv.ServeStdio(ctx, a.stdin, a.stdout)
 }
 
-// serveRelay opens the embedded relay while the host is still saying hello,
-// and serves its claim URLs to curl, browsers and other SDKs. A store that
-// can't be opened is told once here, and to the model in each call that needs
-// it; a call may find it mended.
+// serveRelay opens the embedded relay while the host initializes its session, and serves
+// claim URLs to curl, browsers and other SDKs. If the store can't be opened, it logs this
+// once; each call that needs the store tries again and returns the error to the model.
 func (a *app) serveRelay(ctx context.Context, b *backend) {
 	if err := b.relay.Open(ctx); err != nil && ctx.Err() == nil {
 		a.log.Error("the embedded relay can't open its store; tools will answer with this error until that is mended", "error", err)

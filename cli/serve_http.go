@@ -29,8 +29,8 @@ type httpFlags struct {
 	Drain         time.Duration `group:"HTTP:" variable:"KUBBI_MCP_DRAIN" placeholder:"DURATION" default:"15s" help:"When stopped, let running calls go on for so long (${default})."`
 }
 
-// prepare checks the flags, binds the address, and gives what serves there: a
-// mistake must end the program before it has begun.
+// prepare checks the flags, binds the address, and returns the function that serves there,
+// so that a mistake ends the program at its start.
 func (f *httpFlags) prepare(a *app, b *backend) (serve func(context.Context) error, err error) {
 	if f.MaxConns < 0 || f.MaxBody < 1<<10 || f.MaxSessions < 1 || f.MaxCalls < 1 || f.SessionIdle <= 0 || f.Drain <= 0 {
 		return nil, usagef("--max-conns must not be below 0; --max-body must be at least 1024; --max-sessions, --max-calls, --session-idle and --drain must be above 0")
@@ -109,15 +109,15 @@ func (f *httpFlags) prepare(a *app, b *backend) (serve func(context.Context) err
 	}, nil
 }
 
-// maxConns leaves the process files to work with, however many connections come.
+// maxConns leaves half of the files that the process may open for other uses.
 func (f *httpFlags) maxConns() int {
 	if f.MaxConns > 0 {
 		return f.MaxConns
 	}
-	return max(2, min(server.DefaultMaxConns, openFiles()/2))
+	return max(2, min(server.DefaultMaxConns, openFileLimit()/2))
 }
 
-// checkAddr refuses to let just anybody on the network in.
+// checkAddr refuses an address that others can reach, unless there are tokens.
 func (f *httpFlags) checkAddr(tokens bool) error {
 	host, _, err := net.SplitHostPort(f.Addr)
 	if err != nil {
@@ -129,16 +129,15 @@ func (f *httpFlags) checkAddr(tokens bool) error {
 	return nil
 }
 
-// listen binds an address. Connections whose other end has silently gone are
-// found out within about a minute.
+// listen binds an address. Its connections end about a minute after their other end has
+// disappeared.
 func listen(ctx context.Context, addr string) (net.Listener, error) {
 	lc := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3}}
 	return lc.Listen(ctx, "tcp", addr)
 }
 
-// connectCaller gives the client for a caller: under its own key; else, in the
-// embedded relay, under a key that goes with its name; else under that of this
-// process.
+// connectCaller makes the client of a caller. Its API key is the caller's own, or, in the
+// embedded relay, one that belongs to the caller's name, or this process's.
 func (a *app) connectCaller(b *backend) func(context.Context, string, string) (*kubbi.Client, error) {
 	return func(ctx context.Context, name, apiKey string) (*kubbi.Client, error) {
 		if apiKey == "" && name != "" && b.embedded {
@@ -154,8 +153,8 @@ func (a *app) connectCaller(b *backend) func(context.Context, string, string) (*
 	}
 }
 
-// checkKeys refuses several callers who would share this process's key, and so
-// each other's kubbis.
+// checkKeys refuses several callers that would share this process's key, and with it their
+// kubbis.
 func checkKeys(tokens []server.Token) error {
 	for _, t := range tokens {
 		if t.APIKey == "" && len(tokens) > 1 {

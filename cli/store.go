@@ -15,12 +15,12 @@ import (
 	"kubbi-mcp/relay/store/sqlite"
 )
 
-// storeFlag is the flag of commands that work on a relay's store.
+// storeFlag is the flag of commands that use a relay's store.
 type storeFlag struct {
 	Store string `name:"store" variable:"KUBBI_STORE" placeholder:"STORE" help:"The relay's store: the path of a SQLite file, postgres://... of a data base, or file:PATH of a file that says which; by default kubbi.db in the data directory."`
 }
 
-// noStore says that a store is not there yet.
+// noStore is the error for a store that does not exist yet.
 type noStore struct{ error }
 
 // openStore opens the store that --store names, and makes a SQLite file or the tables in
@@ -92,10 +92,9 @@ func (a *app) openPostgres(ctx context.Context, url string, existing bool) (stor
 	return db, nil
 }
 
-// storeName gives the store that --store names, also where it names a private
-// file that holds the name: what stands on a command line or in the environment
-// is easily seen, and a data base's URL may hold a password. Its errors don't
-// quote it.
+// storeName is the value of --store, or of the private file that --store names: others can
+// see command lines and environments, and a data base's URL may hold a password. Its errors
+// don't quote the name.
 func (a *app) storeName(name string) (string, error) {
 	path, ok := strings.CutPrefix(name, "file:")
 	if !ok {
@@ -116,7 +115,7 @@ func (a *app) storeName(name string) (string, error) {
 	return name, nil
 }
 
-// storePath is the path of a SQLite store with a name that storeName gave.
+// storePath is the path of a SQLite store. name comes from storeName.
 func (a *app) storePath(name string) (string, error) {
 	if name == "" {
 		dir, err := a.dataDir()
@@ -126,7 +125,7 @@ func (a *app) storePath(name string) (string, error) {
 		return filepath.Join(dir, "kubbi.db"), nil
 	}
 	if strings.Contains(name, "://") {
-		return "", usagef("--store (KUBBI_STORE) is neither the path of a SQLite file nor a URL of PostgreSQL") // and may hold a password
+		return "", usagef("--store (KUBBI_STORE) is neither the path of a SQLite file nor a URL of PostgreSQL") // not quoted: it may hold a password
 	}
 	path, err := absolute(name)
 	if err != nil {

@@ -42,12 +42,12 @@ func details(rows []row) string {
 	return table(cells)
 }
 
-// oneLine keeps a value from another party within its cell.
+// oneLine keeps a value from another party on one line.
 func oneLine(s string) string {
 	return printable(strings.NewReplacer("\n", " ", "\t", " ").Replace(s))
 }
 
-// contentText says what kind of content a kubbi has.
+// contentText describes the content of a kubbi.
 func contentText(contentType string, files *int, total *int64) string {
 	if files == nil {
 		return typeText(contentType)
@@ -59,7 +59,7 @@ func contentText(contentType string, files *int, total *int64) string {
 	return text
 }
 
-// typeText gives a content type, quoted if it is none; "" for none.
+// typeText is a content type, quoted if it is not valid.
 func typeText(contentType string) string {
 	if contentType == "" {
 		return ""
@@ -67,7 +67,7 @@ func typeText(contentType string) string {
 	return untrusted.Label(contentType)
 }
 
-// jsonText is a JSON value, or "" for null and none.
+// jsonText is a JSON value, "" for null.
 func jsonText(v []byte) string {
 	if s := string(v); s != "null" {
 		return s
@@ -75,7 +75,7 @@ func jsonText(v []byte) string {
 	return ""
 }
 
-// statusText gives a status, quoted if it is none that the API knows.
+// statusText is a status, quoted if the API has no such status.
 func statusText(s api.Status) string {
 	if slices.Contains(api.KubbiStatuses, s) {
 		return string(s)
@@ -83,7 +83,7 @@ func statusText(s api.Status) string {
 	return untrusted.Quote(string(s), 20)
 }
 
-// retrievals says how often something may still be claimed.
+// retrievals says how many retrievals are left.
 func retrievals(limit *int, used int) string {
 	if limit == nil {
 		return "any number of retrievals"
@@ -98,7 +98,7 @@ func count(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// size shows a number of bytes to people.
+// size shows a number of bytes.
 func size(n int64) string {
 	switch {
 	case n < 1<<10:
@@ -110,5 +110,5 @@ func size(n int64) string {
 	}
 }
 
-// localTime shows a time in the reader's zone.
+// localTime shows a time in the reader's time zone.
 func localTime(t api.Time) string { return t.In(time.Local).Format("2006-01-02 15:04:05 MST") }

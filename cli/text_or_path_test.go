@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestLooksLikePath tells names of files that are not there from texts.
+// TestLooksLikePath distinguishes names of missing files from texts.
 func TestLooksLikePath(t *testing.T) {
 	for _, arg := range []string{
 		"report.mdd", "a.c", "x.7z", "song.mp3", "archive.tar.gz", ".env", "icon@2x.png", "žluť.txt", "My.Report.docx",

@@ -16,7 +16,7 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// What may be wrong with an answer's body.
+// Faults of an answer's body.
 var (
 	errTooLarge   = errors.New("the answer is larger than the limit")
 	errCutShort   = errors.New("the answer was cut short")
@@ -26,66 +26,83 @@ var (
 	errNotKept    = errors.New("the answer can't be kept")
 )
 
-// receive has f read an answer of at most limit bytes, to its end.
-func receive(resp *http.Response, limit int64, w *watch, f func(io.Reader) error) error {
-	if resp.ContentLength > limit {
-		return tooLarge(limit)
+// answerBody is the body of an answer. It ends one byte after its limit, keeps the
+// network's errors apart from those of whoever reads it, and ends with its context: what
+// the system has already received would still come.
+type answerBody struct {
+	r      io.Reader
+	watch  *watch
+	limit  int64
+	length int64    // that the server announced; -1: none
+	report Progress // nil: nobody asks
+
+	n   int64
+	err error // of the network
+}
+
+func newAnswerBody(resp *http.Response, limit int64, w *watch, report Progress) *answerBody {
+	b := &answerBody{r: resp.Body, watch: w, limit: limit, length: resp.ContentLength, report: report}
+	if report != nil {
+		report(0, max(0, b.length))
 	}
-	body := &receiving{r: resp.Body, w: w, limit: limit}
-	err := f(body)
+	return b
+}
+
+// Read implements io.Reader.
+func (b *answerBody) Read(p []byte) (int, error) {
+	left := b.limit + 1 - b.n
+	if left <= 0 {
+		return 0, io.EOF
+	}
+	if b.err = b.watch.ctx.Err(); b.err != nil {
+		return 0, b.err
+	}
+	n, err := b.r.Read(p[:min(int64(len(p)), left)])
+	b.n += int64(n)
+	b.watch.moved(n)
+	if b.report != nil && (n > 0 || err == io.EOF && b.length <= 0) {
+		total := max(0, b.length)
+		if err == io.EOF && total == 0 {
+			total = b.n // known now
+		}
+		b.report(b.n, total)
+	}
+	if err != nil && err != io.EOF {
+		b.err = err
+	}
+	return n, err
+}
+
+// use lets f read the body to its end.
+func (b *answerBody) use(f func(io.Reader) error) error {
+	if b.length > b.limit {
+		return tooLarge(b.limit)
+	}
+	err := f(b)
 	switch {
-	case body.err != nil:
-		return fmt.Errorf("%w: %w", errCutShort, quiet(body.err))
-	case body.n > limit:
-		return tooLarge(limit)
-	case errors.Is(err, io.ErrUnexpectedEOF), err == nil && resp.ContentLength > body.n:
+	case b.err != nil:
+		return fmt.Errorf("%w: %w", errCutShort, quiet(b.err))
+	case b.n > b.limit:
+		return tooLarge(b.limit)
+	case errors.Is(err, io.ErrUnexpectedEOF), err == nil && b.length > b.n:
 		return errCutShort
 	}
 	return err
 }
 
-func tooLarge(limit int64) error { return fmt.Errorf("%w of %d bytes", errTooLarge, limit) }
-
-// receiving is an answer's body. It keeps the network's errors apart from those of a
-// reader's own, and ends one byte after the limit. It ends with the context too: what
-// the system has received already would come all the same.
-type receiving struct {
-	r     io.Reader
-	w     *watch
-	n     int64
-	limit int64
-	err   error
-}
-
-// Read implements io.Reader.
-func (r *receiving) Read(p []byte) (int, error) {
-	left := r.limit + 1 - r.n
-	if left <= 0 {
-		return 0, io.EOF
-	}
-	if r.err = r.w.ctx.Err(); r.err != nil {
-		return 0, r.err
-	}
-	n, err := r.r.Read(p[:min(int64(len(p)), left)])
-	r.n += int64(n)
-	r.w.moved(n)
-	if err != nil && err != io.EOF {
-		r.err = err
-	}
-	return n, err
-}
-
-// readBody reads the whole body.
-func readBody(resp *http.Response, limit int64, w *watch) (b []byte, err error) {
-	err = receive(resp, limit, w, func(r io.Reader) (err error) {
-		b, err = readAll(r, resp.ContentLength, limit)
+// readAll reads the whole body.
+func (b *answerBody) readAll() (all []byte, err error) {
+	err = b.use(func(r io.Reader) (err error) {
+		all, err = readAll(r, b.length, b.limit)
 		return err
 	})
-	return b, err
+	return all, err
 }
 
-// readAll reads at most limit bytes to their end. size is how many there are said to
-// be; -1: that is not known.
+func tooLarge(limit int64) error { return fmt.Errorf("%w of %d bytes", errTooLarge, limit) }
+
+// readAll reads r, of at most limit bytes, to its end. size is how many bytes are
+// expected; -1: that is not known.
 func readAll(r io.Reader, size, limit int64) ([]byte, error) {
 	b := make([]byte, 0, min(max(size, 511)+1, trusted))
 	for {
@@ -105,16 +122,16 @@ func readAll(r io.Reader, size, limit int64) ([]byte, error) {
 	}
 }
 
-// trusted is how much memory is taken because somebody says that bytes will come.
+// trusted is how much memory is allocated for bytes that are only announced.
 const trusted = 16 << 20
 
-// rawCopy is up to which size a raw JSON value is copied out of an answer; a
-// larger one is a part of it.
+// rawCopy is up to which size, in bytes, a raw JSON value is copied out of an answer. A
+// larger one is a slice of it.
 const rawCopy = 4 << 10
 
-// decode reads an answer. Its errors are errEmpty, errCutShort and errNotJSON,
-// and say nothing of the body. An object in a payload may name a member twice: a claim
-// that has been counted must not fail on it.
+// decode decodes an answer in JSON. Its errors are errEmpty, errCutShort and errNotJSON,
+// and quote nothing of the body. Duplicate names are allowed: a payload may have them, and
+// a claim that has counted must not fail.
 func decode(body []byte, v any) error {
 	if len(body) == 0 {
 		return errEmpty
@@ -125,7 +142,7 @@ func decode(body []byte, v any) error {
 		case err != nil:
 			return err
 		case val.Kind() == 'n' && dec.StackPointer().LastToken() == "metadata":
-			*v = nil // as absent as it can be; a content of null is a value
+			*v = nil // as if it were absent; a content of null is a value
 		case len(val) <= rawCopy:
 			*v = append(json.RawMessage(nil), val...)
 		default:
@@ -148,7 +165,7 @@ func decode(body []byte, v any) error {
 // readError turns an answer that is not a success into an error.
 func (c *Client) readError(resp *http.Response, r request, w *watch) *Error {
 	var envelope api.ErrorBody
-	b, err := readBody(resp, errorAnswerLimit, w)
+	b, err := newAnswerBody(resp, errorAnswerLimit, w, nil).readAll()
 	if err == nil {
 		err = decode(b, &envelope)
 	}
@@ -176,8 +193,8 @@ func (c *Client) readError(resp *http.Response, r request, w *watch) *Error {
 	return e
 }
 
-// badAnswer is an answer whose body can't be used. One that was cut short is a
-// failure of the network, and worth another attempt.
+// badAnswer is the error of an answer whose body can't be used. One that was cut short is
+// a failure of the network, and worth another attempt.
 func badAnswer(status int, err error) *Error {
 	e := &Error{Status: status, Message: err.Error(), cause: err}
 	switch {

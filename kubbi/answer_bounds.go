@@ -7,8 +7,8 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// Bounds of what a service may say beside a payload, in bytes. They are looser than
-// the API's own, of 1 KB of metadata, so that no honest service meets them.
+// Bounds of what a service may say beside a payload, in bytes. They are looser than the
+// API's own limits, such as 1 KB of metadata, so that no honest service exceeds them.
 const (
 	maxMetadata = 4 << 10
 	maxLabel    = 255     // an id, a status, a content type, a role
@@ -17,12 +17,12 @@ const (
 	maxListing  = 64 << 10 // what an inspect says of all files
 )
 
-// tooMuch is the error of an answer whose parts are not what this API gives.
+// tooMuch is the error of an answer that says more than this API does.
 func tooMuch(what string) *Error {
 	return &Error{Status: http.StatusOK, Message: "the answer's " + what + " not what this API gives", cause: errNotJSON, permanent: true}
 }
 
-// isWord reports whether a text is one short word, as an id is and a status.
+// isWord reports whether a text is one short word, such as an id or a status.
 func isWord(s string) bool {
 	for _, c := range []byte(s) {
 		if c <= ' ' || c >= 0x7f || c == '"' || c == '\\' {
@@ -32,7 +32,7 @@ func isWord(s string) bool {
 	return len(s) <= maxLabel
 }
 
-// checkKubbi refuses a kubbi that no service of this API describes.
+// checkKubbi refuses what no service of this API says of a kubbi.
 func checkKubbi(k *Kubbi) *Error {
 	switch {
 	case !isWord(k.ID):
@@ -47,7 +47,7 @@ func checkKubbi(k *Kubbi) *Error {
 	return nil
 }
 
-// checkSent refuses what can't be passed on as a claim URL.
+// checkSent refuses what no service of this API answers to a create.
 func checkSent(s *Sent) *Error {
 	var e *Error
 	switch u, err := ParseClaimURL(s.ClaimURL); {
@@ -68,7 +68,7 @@ func checkSent(s *Sent) *Error {
 	return e
 }
 
-// checkInspected refuses what no service of this API says of a claim URL.
+// checkInspected refuses what no service of this API says to an inspect.
 func checkInspected(in *Inspected) *Error {
 	switch {
 	case !isWord(string(in.Status)):
@@ -90,8 +90,8 @@ func checkInspected(in *Inspected) *Error {
 	return nil
 }
 
-// cutClaim takes away what no service of this API says beside a payload. It refuses
-// nothing: the claim has counted, and the payload must not be lost.
+// cutClaim removes what no service of this API says beside a payload. It refuses nothing:
+// the claim has counted, and the payload must not be lost.
 func cutClaim(r *api.ClaimResponse) {
 	if len(r.Metadata) > maxMetadata {
 		r.Metadata = json.RawMessage(nil)

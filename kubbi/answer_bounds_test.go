@@ -39,7 +39,7 @@ func TestNoCompressedAnswers(t *testing.T) {
 			"claim":   func() error { _, err := c.Claim(t.Context(), srv.URL+"/r/"+hostileToken, looked()); return err },
 			"get":     func() error { _, err := c.Get(t.Context(), hostileID); return err },
 			"list":    func() error { _, err := c.List(t.Context(), ListParams{}); return err },
-			"spooled": func() error {
+			"file": func() error {
 				_, err := c.Claim(t.Context(), srv.URL+"/r/"+hostileToken, toFile(payloadFile(t)), looked())
 				return err
 			},

@@ -11,18 +11,18 @@ import (
 	"time"
 )
 
-// payload is a request's body in pieces, so that a large content need not be
-// copied to stand between its neighbours, nor a source be read before it is sent.
+// payload is a request's body in pieces. So a large content is not copied between its
+// neighbours, and a source is read only while it is sent.
 type payload []piece
 
-// piece is a part of a body: bytes, or a source, raw or as JSON has it.
+// piece is a part of a body: bytes or a content.
 type piece struct {
 	bytes   []byte
-	content *outgoing // read while it is sent
-	raw     bool      // as it is, and not as JSON has it
+	content *outgoing
+	raw     bool // the content goes unchanged, else as JSON has it
 }
 
-// size is the body's length; -1: not known before it has been read.
+// size is the body's length in bytes; -1: not known before it was read.
 func (p payload) size() (n int64) {
 	for _, part := range p {
 		n += int64(len(part.bytes))
@@ -41,7 +41,7 @@ func (p payload) size() (n int64) {
 	return n
 }
 
-// weight is what a Progress counts to: what is read to make the body.
+// weight is what a Progress counts to: the bytes that are read to make the body.
 func (p payload) weight() (n int64) {
 	for _, part := range p {
 		n += int64(len(part.bytes))
@@ -52,9 +52,8 @@ func (p payload) weight() (n int64) {
 	return n
 }
 
-// sending is a payload under way in one attempt. A transport may go on reading
-// after it has returned; stop puts an end to that, so that the caller has its
-// content back for good when the call returns.
+// sending is a payload in one attempt. A transport may still read after it has returned;
+// stop ends that, so that nothing reads the caller's content when the call has returned.
 type sending struct {
 	mu      sync.Mutex
 	parts   payload
@@ -73,7 +72,7 @@ func (s *sending) reader() io.ReadCloser {
 	return r
 }
 
-// stop gives the fault of a source, if it was that which ended the attempt.
+// stop ends all reading. It gives the fault of a source, if that ended the attempt.
 func (s *sending) stop() *Error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -114,12 +113,12 @@ func (r *sendingReader) Close() error {
 	return r.body.Close()
 }
 
-// payloadReader reads a payload once. Its errors are io.EOF, and an *Error for the
-// fault of a source.
+// payloadReader reads a payload once. Its errors are io.EOF, and an *Error for the fault
+// of a source.
 type payloadReader struct {
 	rest   payload
-	source *sourceReader // of rest[0]; nil: not begun, or it has none
-	done   int64         // of what came before it
+	source *contentReader // of rest[0]; nil: not begun, or bytes
+	done   int64          // of the pieces before it
 }
 
 // open gives a reader of the whole payload.
@@ -146,7 +145,7 @@ func (r *payloadReader) Read(p []byte) (int, error) {
 			continue
 		}
 		if r.source == nil {
-			r.source = &sourceReader{o: at.content, raw: at.raw}
+			r.source = &contentReader{o: at.content, raw: at.raw}
 		}
 		n, err := r.source.Read(p)
 		if err == nil {
@@ -172,7 +171,7 @@ func (r *payloadReader) Close() error {
 	return nil
 }
 
-// watch ends an attempt that stands still for a time.
+// watch ends an attempt that stalls.
 type watch struct {
 	ctx   context.Context // of the attempt
 	timer *time.Timer
@@ -181,8 +180,8 @@ type watch struct {
 	end   context.CancelCauseFunc
 }
 
-// step is how many bytes count as progress. A server that sends one byte now
-// and then does not hold a call for ever.
+// step is how many bytes count as progress, so that a server that sends a byte now and
+// then does not hold a call for ever.
 const step = 1 << 20
 
 func newWatch(ctx context.Context, after time.Duration) (context.Context, *watch) {
@@ -204,10 +203,10 @@ func (w *watch) stop() {
 	w.end(nil)
 }
 
-// stalled is the cause of an attempt that a watch has ended.
+// stalled is why a watch has ended an attempt.
 type stalled time.Duration
 
 func (s stalled) Error() string { return fmt.Sprintf("no answer within %v", time.Duration(s)) }
 
-// Is makes it a deadline like any other.
+// Is makes stalled a deadline like any other.
 func (s stalled) Is(target error) bool { return target == context.DeadlineExceeded }

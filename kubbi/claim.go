@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/google/uuid"
+
 	"kubbi-mcp/kubbi/api"
 )
 
@@ -34,10 +36,13 @@ type ClaimOption func(*claimConfig)
 // grace. It is for a caller that may still fail to keep the payload.
 func HoldGrace() ClaimOption { return func(c *claimConfig) { c.hold = true } }
 
-// WithKey makes a claim under an idempotency key of the caller's, from NewKey. If a
-// claim counted and its payload did not arrive, a claim with the same key gets the
+// WithIdempotencyKey makes a claim under a key of the caller's, from NewIdempotencyKey.
+// If a claim counted and its payload did not arrive, a claim with the same key gets the
 // payload for as long as the relay's grace lasts, and counts once.
-func WithKey(key string) ClaimOption { return func(c *claimConfig) { c.key = key } }
+func WithIdempotencyKey(key string) ClaimOption { return func(c *claimConfig) { c.key = key } }
+
+// NewIdempotencyKey makes a random key.
+func NewIdempotencyKey() string { return uuid.NewString() }
 
 // WithProgress calls f with how much of the answer has been received.
 func WithProgress(f Progress) ClaimOption { return func(c *claimConfig) { c.progress = f } }
@@ -129,9 +134,7 @@ func (c *Client) newClaim(ctx context.Context, urlOrToken string, opts []ClaimOp
 	r.path += api.SuffixClaim
 	r.shape = api.PathClaim + ":token" + api.SuffixClaim
 	if r.key = k.config.key; r.key == "" {
-		if r.key, err = NewKey(); err != nil {
-			return nil, err
-		}
+		r.key = NewIdempotencyKey()
 	}
 	k.request, k.end = r, r
 	k.request.method, k.end.method, k.end.once = http.MethodPost, http.MethodDelete, true

@@ -9,11 +9,11 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// A claim URL reaches us the way people and programs pass it on: in a sentence, a
-// Markdown or Slack link, behind a tracking query, with "%23" for "#". This file
-// finds it. The rule is: what has one reading is read, and what has two, or none,
-// is refused. An origin is never guessed: it is what the text says, and whether
-// it may be contacted is decided later, by Client.
+// People and programs pass a claim URL on in many forms: in a sentence, in a Markdown or
+// Slack link, with a tracking query behind it, with "%23" for "#". This file finds it in a
+// text. The rule: a text with one reading is read, and a text with two readings or none is
+// refused. An origin is never guessed. It is what the text says, and Client decides later
+// whether it may be contacted.
 
 // maxClaimText is the longest text, in bytes, that a claim URL is looked for in.
 const maxClaimText = 16 << 10
@@ -30,7 +30,7 @@ func find(text string) (ClaimURL, error) {
 	}
 	words := splitWords(text)
 	var found *link
-	var fault, other error // of what looks like a claim URL, and of other URLs
+	var fault, other error // of a broken claim URL, and of other URLs
 	for i, w := range words {
 		l, err := readWord(w)
 		switch {
@@ -63,17 +63,16 @@ func find(text string) (ClaimURL, error) {
 	}
 }
 
-// link is a claim URL as it was found. With an error and other it is a URL, but
-// none of a claim.
+// link is a claim URL that was found in a text.
 type link struct {
 	ClaimURL
-	short bool // dots follow it: it may be only the start of a URL
+	short bool // dots follow it, so it may be only the start of a URL
 	plain bool // nothing follows it in its word
-	other bool
+	other bool // beside an error: it is a URL, but no claim URL
 }
 
-// merge takes in another link of the same text. It reports whether both may be the
-// same: "[URL](URL)" has one twice, and "<URL|start of URL...>" may have it cut.
+// merge joins another link of the same text, and reports whether both may be the same:
+// "[URL](URL)" has it twice, and "<URL|start of URL...>" may have it cut.
 func (l *link) merge(m link) bool {
 	a, b := &l.ClaimURL, &m.ClaimURL
 	sameHost := a.origin == b.origin || a.origin.SameLoopback(b.origin) || (a.schemeGuessed || b.schemeGuessed) && a.origin.Host() == b.origin.Host()
@@ -99,13 +98,13 @@ func (l *link) merge(m link) bool {
 	return false
 }
 
-// brokenBefore reports whether the word after a link looks like its other part.
+// brokenBefore reports whether the word after a link looks like its second part.
 func (l *link) brokenBefore(next string) bool {
 	return l.plain && l.fragment == "" && len(l.token)+len(next) == wholeToken && isToken(l.token+next)
 }
 
-// splitWords cuts a text where no URL goes on: at space, at the brackets and
-// quotes that don't stand in one, and between the halves of a Markdown link.
+// splitWords cuts a text where no URL continues: at space, at brackets and quotes that no
+// URL has, and between the halves of a Markdown link.
 func splitWords(text string) []string {
 	var words []string
 	for _, w := range strings.FieldsFunc(text, func(r rune) bool {
@@ -120,8 +119,8 @@ func splitWords(text string) []string {
 	return words
 }
 
-// readWord reads a word as a claim URL. A word that is nothing of the kind gives
-// a link without a token, and no error.
+// readWord reads a word as a claim URL. A word that looks like no URL gives a link without
+// a token, and no error.
 func readWord(w string) (link, error) {
 	if len(w) > 8 && (strings.EqualFold(w[:6], "https%") || strings.EqualFold(w[:5], "http%")) {
 		if plain, err := url.PathUnescape(w); err == nil {
@@ -175,8 +174,8 @@ func isIPv6(w string) bool {
 	return ok && strings.Trim(inner, "0123456789abcdefABCDEF:.") == ""
 }
 
-// readURL reads what follows "scheme://". The host is read strictly; behind the
-// token nothing can change where the URL leads.
+// readURL reads what follows "scheme://". The host is read strictly. What follows the token
+// can't change where the URL leads. unwraps allows it to look into a Safe Link.
 func readURL(scheme, rest string, unwraps bool) (link, error) {
 	end := strings.IndexAny(rest, "/?#")
 	if end < 0 {
@@ -212,7 +211,7 @@ func readURL(scheme, rest string, unwraps bool) (link, error) {
 	if hasQuery && wrapsLink(query) {
 		return link{}, invalid("claim URL has a query string with another claim URL in it: give one of them")
 	}
-	// What may follow a URL in a text is cut off the path.
+	// Remove from the path what may follow a URL in a text.
 	path = strings.ReplaceAll(path, `\_`, "_") // as Markdown has it
 	segment := path
 	if i := strings.IndexFunc(segment, closes); i >= 0 {
@@ -236,8 +235,8 @@ func readURL(scheme, rest string, unwraps bool) (link, error) {
 	}, nil
 }
 
-// trimPunctuation takes a full stop and the like off a host that ends a word, so
-// that "see https://example.com." is a URL.
+// trimPunctuation removes a full stop and the like from a host that ends a word, so that
+// "see https://example.com." holds a URL.
 func trimPunctuation(authority string, last bool) string {
 	if last {
 		return strings.TrimRight(authority, ".,;:!?)]}'*")
@@ -245,7 +244,7 @@ func trimPunctuation(authority string, last bool) string {
 	return authority
 }
 
-// cutFragment cuts at the "#", or at what stands for it.
+// cutFragment cuts at the "#", or at its escape.
 func cutFragment(path string) (before, fragment string) {
 	before, fragment, ok := strings.Cut(path, "#")
 	if !ok {
@@ -254,8 +253,8 @@ func cutFragment(path string) (before, fragment string) {
 	return before, fragment
 }
 
-// cleanFragment gives a fragment without what was put behind it: punctuation, or a
-// tracking parameter.
+// cleanFragment removes what was put behind a fragment: punctuation, or a tracking
+// parameter.
 func cleanFragment(f string) string {
 	if strings.Contains(f, "%") {
 		if plain, err := url.PathUnescape(f); err == nil {
@@ -272,8 +271,7 @@ func cleanFragment(f string) string {
 	return f
 }
 
-// wrapsLink reports whether a claim URL may stand in a part of a URL, escaped or
-// not.
+// wrapsLink reports whether a part of a URL may hold a claim URL, escaped or not.
 func wrapsLink(s string) bool {
 	for range 3 {
 		if i := strings.Index(s, api.PathClaim); i > 0 || i == 0 && strings.Contains(s[1:], api.PathClaim) {
@@ -288,8 +286,8 @@ func wrapsLink(s string) bool {
 	return strings.Contains(s, api.PathClaim)
 }
 
-// safeLink gives the URL that a link of Outlook's Safe Links leads to. Such a link
-// has no other reading.
+// safeLink gives the URL that a link of Outlook's Safe Links leads to. Such a link has no
+// other reading.
 func safeLink(at origin.Origin, path string) string {
 	path, _, _ = strings.Cut(path, "#")
 	_, query, _ := strings.Cut(path, "?")
@@ -303,7 +301,7 @@ func safeLink(at origin.Origin, path string) string {
 	return q.Get("url")
 }
 
-// opens reports whether r may stand before a URL in a text.
+// opens reports whether r may precede a URL in a text.
 func opens(r rune) bool {
 	return strings.ContainsRune("({'*~,;:=", r) || r > unicode.MaxASCII && unicode.In(r, unicode.P, unicode.S, unicode.Cf)
 }

@@ -14,8 +14,8 @@ type Deleted = api.DeleteResponse
 // Delete ends a kubbi of the caller's and wipes its payload at once. One that
 // is no longer active is ErrConflict; other errors are those of Get.
 //
-// When an attempt got no answer and the next one meets ErrConflict, Delete
-// looks: if the kubbi is deleted, that is what was asked for, and no error.
+// If an attempt got no answer and the next one fails with ErrConflict, Delete asks for the
+// kubbi's status. If that is deleted, it is no error.
 func (c *Client) Delete(ctx context.Context, id string) (*Deleted, error) {
 	id, err := ParseID(id)
 	if err != nil {

@@ -14,21 +14,19 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
-	"github.com/google/uuid"
 
 	"kubbi-mcp/internal/dial"
 	"kubbi-mcp/internal/origin"
 	"kubbi-mcp/kubbi/api"
 )
 
-// Bounds of waiting between attempts.
 const (
-	maxBackoffs   = 8                // the longest back-off, in units of the first
-	maxRetryAfter = 30 * time.Second // of a server's Retry-After
+	maxBackoffs   = 8                // the longest wait between attempts, in units of the first
+	maxRetryAfter = 30 * time.Second // of a server's Retry-After that is followed
 	maxRedirects  = 3
 )
 
-// request is one call, whatever its number of attempts.
+// request is one call, with all its attempts.
 type request struct {
 	method   string
 	origin   origin.Origin
@@ -36,27 +34,27 @@ type request struct {
 	query    string
 	shape    string // the path as logs show it
 	producer bool   // sends the API key
-	guarded  bool   // only "*" allows the origin
+	guarded  bool   // only AnyOrigin allows the origin
 	once     bool   // no further attempts
 	token    string // the claim token in path, for redaction
 	key      string // idempotency key
 	body     payload
 	rawBody  bool  // body is raw
-	raw      bool  // the answer may be raw
+	raw      bool  // accepts a raw answer
 	limit    int64 // of the answer; 0: smallAnswerLimit
 	sent     Progress
 	received Progress
 
-	// receive reads the body of a success to its end instead of having it decoded.
-	// An *Error of its own is the call's.
+	// receive reads the body of a success, instead of decoding it. An *Error that it
+	// returns is the call's.
 	receive func(*http.Response, io.Reader) error
 }
 
 // nothing is the answer of a call whose answer has no body.
 type nothing struct{}
 
-// do makes a call and decodes its answer. It is the only way to the network.
-// The headers are those of the answer; the error is an *Error.
+// do makes a call and decodes its answer. Every request of the client is made here. The
+// header is the answer's; the error is an *Error.
 func do[Resp any](ctx context.Context, c *Client, r request) (*Resp, http.Header, error) {
 	delays := backoff.ExponentialBackOff{
 		InitialInterval:     c.backoff,
@@ -87,8 +85,8 @@ func do[Resp any](ctx context.Context, c *Client, r request) (*Resp, http.Header
 	}
 }
 
-// sleep waits, or returns why it can't: at once when the context's deadline
-// comes first.
+// sleep waits for d. If the context ends before, it returns why, at once where the
+// deadline is known to come first.
 func sleep(ctx context.Context, d time.Duration) error {
 	if end, ok := ctx.Deadline(); ok && time.Until(end) <= d {
 		return context.DeadlineExceeded
@@ -103,15 +101,15 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// mayHaveHappened reports whether the server may have carried out a request
-// that failed so: not if it never had a connection.
+// mayHaveHappened reports whether the server may have carried out a request that failed
+// with e. Without a connection it can't have.
 func mayHaveHappened(e *Error) bool {
 	var op *net.OpError
 	if errors.As(e.cause, &op) && op.Op == "dial" {
 		return false
 	}
 	return e.kind == ErrNetwork || e.Status == http.StatusBadGateway || e.Status == http.StatusGatewayTimeout ||
-		e.Status/100 == 2 // it was; only its answer is of no use
+		e.Status/100 == 2 // it was carried out, and only its answer can't be used
 }
 
 // attempt sends a request once, and follows redirects within its origin.
@@ -128,8 +126,8 @@ func attempt[Resp any](parent context.Context, c *Client, r request, n int) (_ *
 	if r.sent != nil {
 		r.sent(0, r.body.weight())
 	}
-	// The fault of a source is the call's, whatever the server made of a body
-	// that ended early.
+	// The fault of a source is the call's, whatever the server answered to a body that
+	// ended early.
 	defer func() {
 		if fault := body.stop(); fault != nil && fail != nil {
 			fail = fault
@@ -158,14 +156,12 @@ func attempt[Resp any](parent context.Context, c *Client, r request, n int) (_ *
 	if limit == 0 {
 		limit = smallAnswerLimit
 	}
-	if r.received != nil {
-		resp.Body = watchBody(resp.Body, resp.ContentLength, r.received)
-	}
+	from := newAnswerBody(resp, limit, w, r.received)
 	if r.receive != nil {
-		err = receive(resp, limit, w, func(body io.Reader) error { return r.receive(resp, body) })
+		err = from.use(func(body io.Reader) error { return r.receive(resp, body) })
 	} else {
 		var b []byte
-		if b, err = readBody(resp, limit, w); err == nil {
+		if b, err = from.readAll(); err == nil {
 			err = decode(b, out)
 		}
 	}
@@ -178,8 +174,7 @@ func attempt[Resp any](parent context.Context, c *Client, r request, n int) (_ *
 	return out, resp.Header, nil
 }
 
-// roundTrip sends one request and, if it is a GET, those that redirects within
-// its origin ask for.
+// roundTrip sends one request. If it is a GET, it follows redirects within its origin.
 func (c *Client) roundTrip(ctx context.Context, r request, body *sending) (*http.Response, *Error) {
 	rt := c.plain
 	if r.guarded {
@@ -246,13 +241,13 @@ func (c *Client) newRequest(ctx context.Context, r request, body *sending) *http
 	return req
 }
 
-// explain gives a failure its reason, where that lies on our side or in the
-// network, and takes the call's secrets out of it.
+// explain adds to a failure its reason, if that is on our side or in the network, and
+// removes the call's secrets from its text.
 func (c *Client) explain(parent, ctx context.Context, r request, e *Error) *Error {
 	e.Uncertain = r.method != http.MethodGet && mayHaveHappened(e)
 	if err := parent.Err(); err != nil && e.retryable() {
-		// Whatever came of it: a server that lost its own context to ours, as a
-		// relay in this process does, says that it is unavailable.
+		// This comes first: a relay in this process, whose context ends with ours,
+		// answers that it is unavailable.
 		end := ended(err)
 		end.Uncertain = e.Uncertain || r.method != http.MethodGet && e.Status != 0
 		return end
@@ -306,21 +301,12 @@ func (c *Client) logAttempt(ctx context.Context, r request, n, status int, took 
 	switch {
 	case fail == nil:
 	case api.Statuses[fail.Code] != 0:
-		// Not the server's own words: they may quote what was sent.
+		// The server's own text may quote what was sent.
 		attrs = append(attrs, slog.String("error", string(fail.Code)))
 	case fail.theirs:
-		attrs = append(attrs, slog.String("error", "a code that this API has not"))
+		attrs = append(attrs, slog.String("error", "a code that this API does not have"))
 	default:
 		attrs = append(attrs, slog.String("error", fail.Error()))
 	}
 	c.log.LogAttrs(ctx, slog.LevelDebug, "kubbi request", attrs...)
-}
-
-// NewKey gives the idempotency key of one call.
-func NewKey() (string, error) {
-	id, err := uuid.NewRandom()
-	if err != nil {
-		return "", fmt.Errorf("make idempotency key: %w", err)
-	}
-	return id.String(), nil
 }

@@ -1,56 +1,63 @@
-// Package kubbi is a client for the Kubbi HTTP API: it hands an ephemeral,
-// encrypted payload from one party to another through a claim URL.
+// Package kubbi is a client for the Kubbi HTTP API. It hands a payload, a text, a JSON
+// value or files, from one party to another through a claim URL, and the payload is gone
+// once it was claimed or its time has passed.
 //
 // # Which call to use
 //
-// A producer calls [Client.Send] for one text or JSON value and
-// [Client.SendFiles] for a package of files, and passes the claim URL of the
-// answer on. It looks after what it sent with [Client.Get], [Client.List],
-// [Client.All] and [Client.Delete].
+// Make one [Client] with [NewClient] and keep it. It is safe for concurrent use and holds
+// the connections. Close it at the end.
 //
-// A consumer calls [Client.Inspect], which is free, and [Client.Claim], which
-// counts as a retrieval. Both take a claim URL or a bare claim token and need
-// no API key.
+// A producer needs an API key, or a relay in its own process (kubbi-mcp/relay/local):
 //
-// # Where secrets live
+//   - [Client.Send] sends one text or JSON value, [Client.SendFiles] a package of files.
+//     Both give a [Sent], whose ClaimURL goes to the recipient.
+//   - [Client.Get], [Client.List] and [Client.All] show what was sent, without payloads.
+//     [Client.Delete] ends a kubbi early and wipes its payload.
 //
-// The API key stays in the Client and goes to the base URL's origin only. A
-// claim token is a capability: whoever holds the claim URL may claim. Neither
-// one, nor an idempotency key, nor a payload appears in an error or a log of
-// this package, at any level. A claim URL's fragment is never sent.
+// A consumer needs a claim URL or a bare claim token, and no key:
 //
-// What is sent with Sealed set is encrypted first, with a key that is nowhere but
-// in that fragment. [Client.Claim] and [Client.ClaimSpooled] open it, and refuse
-// with ErrSealed, before a retrieval is spent, a claim URL whose key is missing or
-// is not the kubbi's. docs/sealed.md has the format.
+//   - [Client.Inspect] describes the kubbi. It is free.
+//   - [Client.Claim] gives the payload, a [Claimed], in memory or in a file ([ToFile]).
+//     It counts as a retrieval.
+//   - [Client.ClaimTo] gives the payload to a function while it is received.
 //
-// # How a payload travels
+// Large contents need not be in memory: send them as a [Source], and claim them with
+// [ToFile] or [Client.ClaimTo]. All these calls work with the hosted service and with a
+// relay of ours. A relay of ours gets and gives payloads as raw bytes behind one line of
+// JSON (api.TypeRaw), any other service gets and gives JSON; the caller sees no difference.
 //
-// Between this client and a relay of ours a payload travels raw, as its bytes after
-// one line of JSON (api.TypeRaw): a [Source] is read while it is sent, and
-// [Client.ClaimTo] and [Client.ClaimSpooled] write what is claimed as it comes. With
-// any other service both speak JSON, whose answers stand in memory.
+// # Where keys live
+//
+// The API key stays in the Client and goes only to the base URL's origin, in a header. A
+// claim URL is a capability: whoever holds it may claim. Treat it as a secret. Neither API
+// keys nor claim tokens, idempotency keys or payloads appear in an error or a log of this
+// package, at any level.
+//
+// With Sealed set, a payload is encrypted before it is sent. The key is random, and is
+// only in the claim URL that Send returns, after "#". No request carries that part, so
+// nobody reads the payload without the claim URL, not even the service. Claim opens it. If
+// the key is missing or belongs to another kubbi, Claim fails with [ErrSealed] before a
+// retrieval is spent. docs/wire.md has the format.
 //
 // # What is promised
 //
-// A claim URL often comes from someone else. Only the base URL's origin,
-// https://api.kubbi.ai and the origins given with [WithAllowedOrigins] are
-// contacted; any other is refused before a connection is made. With "*" any
-// https origin goes, unless its address turns out to be a private or reserved
-// one when it is dialled. No redirect leads to another origin.
+// Claim URLs often come from strangers. The client contacts only the base URL's origin,
+// https://api.kubbi.ai and the origins of [WithAllowedOrigins]; for any other it fails
+// with [ErrOrigin] before a connection is made. [AnyOrigin] allows all https origins but
+// those whose address, when it is dialled, is private or reserved. No redirect leads to
+// another origin.
 //
-// Network failures and the statuses 502, 503 and 504 are tried again. Every
-// create and claim carries an idempotency key, the same one over its own
-// retries: a relay that honours it (ours does, the hosted service is not known
-// to) counts them once and repeats its answer, so that a lost answer is not a
-// lost payload. Once a claim's payload is in memory, the client tells the relay
-// so in the background, and the relay forgets it; [Client.Close] waits for that.
+// Network failures and the statuses 502, 503 and 504 are tried again. Every create and
+// claim carries an idempotency key, which is the same for all its attempts. A relay that
+// honours it (ours does, the hosted service is not known to) counts them once and repeats
+// its answer for a grace time, so a lost answer is not a lost payload. When the payload
+// has arrived, the client ends the grace in the background; [Client.Close] waits for that.
+// [HoldGrace] leaves that to the caller.
 //
-// Everything read has a limit, and every call ends when its context does.
+// What arrives is somebody else's data. Every answer has a limit, and every call ends when
+// its context does. Errors are of type [*Error]; match them with errors.Is against
+// [ErrGone] and its siblings. [Error.Said] marks and quotes what a service wrote.
 //
-// Errors are of type [*Error] and are matched with errors.Is against ErrGone
-// and its siblings.
-//
-// The package mirrors the vendor's API reference and the official Python SDK
-// 0.1.0; types of the wire are in kubbi/api.
+// The package follows the vendor's API reference and the official Python SDK 0.1.0. Types
+// of the wire are in kubbi-mcp/kubbi/api.
 package kubbi

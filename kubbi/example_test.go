@@ -1,9 +1,11 @@
 package kubbi_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log"
 	"os"
 	"strings"
@@ -138,6 +140,85 @@ func ExampleClient_All() {
 	// Output:
 	// active application/json
 	// active text/plain
+}
+
+// A file that is read while it is sent, and written while it is claimed: it is never in
+// memory as a whole.
+func ExampleClient_Claim_file() {
+	client, done := embedded()
+	defer done()
+	ctx := context.Background()
+
+	const size = 5 << 20
+	sent, err := client.SendFiles(ctx, kubbi.SendFilesParams{Sources: []kubbi.Source{{
+		Name: "zeros.bin", ContentType: "application/octet-stream", Encoding: "base64", Size: size,
+		Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(make([]byte, size))), nil },
+	}}})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	f, err := os.CreateTemp("", "claim-")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	got, err := client.Claim(ctx, sent.ClaimURL, kubbi.ToFile(func() (kubbi.PayloadFile, error) { return f, nil }))
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, part := range got.Parts {
+		r, err := part.Open()
+		if err != nil {
+			log.Fatal(err)
+		}
+		n, err := io.Copy(io.Discard, r)
+		fmt.Println(part.Name, n, err)
+	}
+	// Output:
+	// zeros.bin 5242880 <nil>
+}
+
+// A payload that is written somewhere while it is received. The relay keeps it until
+// Release, in case that fails.
+func ExampleClient_ClaimTo() {
+	client, done := embedded()
+	defer done()
+	ctx := context.Background()
+
+	sent, err := client.Send(ctx, kubbi.SendParams{Content: map[string]int{"answer": 42}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	got, err := client.ClaimTo(ctx, sent.ClaimURL, nil, func(c *kubbi.Claimed) error {
+		r, err := c.Parts[0].Open()
+		if err == nil {
+			_, err = io.Copy(os.Stdout, r)
+		}
+		return err
+	}, kubbi.HoldGrace())
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println()
+	fmt.Println("released:", got.Release(ctx))
+	// Output:
+	// {"answer":42}
+	// released: <nil>
+}
+
+// The claim URL in a text, without its secrets.
+func ExampleParseClaimURL() {
+	u, err := kubbi.ParseClaimURL("I left it at https://api.kubbi.ai/r/Zm9yLXRlc3RzLW9ubHktbm90LWEtc2VjcmV0LTEyMzQ, good for an hour.")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(u.Origin())
+	fmt.Println(u)
+	// Output:
+	// https://api.kubbi.ai
+	// https://api.kubbi.ai/r/[redacted]
 }
 
 // A claim URL from somebody else leads only where the user allowed it to.

@@ -7,7 +7,7 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// Kubbi is what its producer can see of a kubbi: everything but the payload.
+// Kubbi is all that its producer can see of a kubbi: everything but the payload.
 type Kubbi = api.Kubbi
 
 // Get gives the state of a kubbi of the caller's. Errors match ErrNotFound,
@@ -30,7 +30,7 @@ func (c *Client) Get(ctx context.Context, id string) (*Kubbi, error) {
 	return k, nil
 }
 
-// kubbi is a request on one kubbi of the caller's.
+// kubbi starts a request on one kubbi of the caller's.
 func (c *Client) kubbi(method, id string) (request, error) {
 	id, err := ParseID(id)
 	if err != nil {

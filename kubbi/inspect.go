@@ -8,7 +8,7 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// Inspected is what a claim URL tells before it is claimed.
+// Inspected is what a kubbi shows before it is claimed.
 type Inspected struct {
 	api.InspectResponse
 
@@ -19,10 +19,9 @@ type Inspected struct {
 	PayloadSizeKnown bool `json:"-"`
 }
 
-// Inspect looks at a kubbi through its claim URL or bare token, and counts
-// nothing. It needs no API key. Errors match ErrNotFound, ErrExpired, ErrGone,
-// ErrOrigin where the URL's origin is not allowed, ErrValidation where it is no
-// claim URL, ErrNetwork.
+// Inspect describes a kubbi by its claim URL or bare token, and counts nothing. It needs
+// no API key. Errors match ErrNotFound, ErrExpired, ErrGone, ErrNetwork, ErrOrigin if the
+// URL's origin is not allowed, and ErrValidation if it is no claim URL.
 func (c *Client) Inspect(ctx context.Context, urlOrToken string) (*Inspected, error) {
 	r, err := c.target(urlOrToken)
 	if err != nil {

@@ -31,7 +31,7 @@ func toFile(f *os.File) kubbi.ClaimOption {
 
 func payloadFile(t *testing.T) *os.File {
 	t.Helper()
-	f, err := os.OpenFile(filepath.Join(t.TempDir(), "spool"), os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(filepath.Join(t.TempDir(), "payload"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,9 +52,9 @@ func read(t *testing.T, p kubbi.Part) []byte {
 	return b
 }
 
-// TestSourcesToSpool sends files as they are read and claims them into a file,
+// TestSourcesToFile sends files as they are read and claims them into a file,
 // small and large, open and sealed.
-func TestSourcesToSpool(t *testing.T) {
+func TestSourcesToFile(t *testing.T) {
 	_, clients := start(t)
 	binary := make([]byte, 3<<20+1)
 	rand.NewChaCha8([32]byte{1}).Read(binary)
@@ -154,15 +154,12 @@ func TestCancelHalfWay(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		key, err := kubbi.NewKey()
-		if err != nil {
-			t.Fatal(err)
-		}
+		key := kubbi.NewIdempotencyKey()
 		ctx, cancel = context.WithCancel(t.Context())
-		if _, err = c.Claim(ctx, sent.ClaimURL, toFile(payloadFile(t)), kubbi.WithKey(key), kubbi.WithProgress(halfWay(cancel))); !errors.Is(err, context.Canceled) {
+		if _, err = c.Claim(ctx, sent.ClaimURL, toFile(payloadFile(t)), kubbi.WithIdempotencyKey(key), kubbi.WithProgress(halfWay(cancel))); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: claim: %v", name, err)
 		}
-		got, err := c.Claim(t.Context(), sent.ClaimURL, toFile(payloadFile(t)), kubbi.WithKey(key), kubbi.HoldGrace())
+		got, err := c.Claim(t.Context(), sent.ClaimURL, toFile(payloadFile(t)), kubbi.WithIdempotencyKey(key), kubbi.HoldGrace())
 		if err != nil || !bytes.Equal(read(t, got.Parts[0]), data) {
 			t.Fatalf("%s: claim with the same key: %v", name, err)
 		}

@@ -14,24 +14,75 @@ import (
 )
 
 // Page is one page of the caller's kubbis.
-type Page = api.ListResponse
+type Page struct {
+	api.ListResponse
 
-// ListParams says which page: Page from 1, 0 for the first; Limit kubbis on
-// each, 0 for the server's default of api.DefaultPageLimit, at most
-// api.MaxPageLimit; Status, only those kubbis, "" for all.
+	// Anchor, in the ListParams of later pages, keeps them stable while kubbis are
+	// created; "" where the server has none, such as the hosted service.
+	Anchor string `json:"-"`
+}
+
+// ListParams says which kubbis to list.
 type ListParams struct {
-	Page, Limit int
-	Status      api.Status
+	Page   int        // from 1; 0 for the first
+	Limit  int        // kubbis on each page, at most api.MaxPageLimit; 0 for the server's default of api.DefaultPageLimit
+	Status api.Status // only these kubbis; "" for all
+	Anchor string     // of an earlier page; "" for none
 }
 
 // List gives one page of the caller's kubbis, newest first. Errors match
 // ErrUnauthorized, ErrValidation, ErrNetwork.
 //
-// A server that can't filter by status, as the hosted service, is asked for all
-// kubbis, at most maxFiltered of them: more are ErrValidation.
+// A server that can't filter by status, such as the hosted service, is asked for all
+// kubbis. If there are more than 5,000, the error matches ErrValidation.
 func (c *Client) List(ctx context.Context, p ListParams) (*Page, error) {
-	page, _, err := c.ListFrom(ctx, p, "")
-	return page, err
+	query := url.Values{}
+	if p.Page != 0 {
+		query.Set("page", strconv.Itoa(p.Page))
+	}
+	if p.Limit != 0 {
+		query.Set("limit", strconv.Itoa(p.Limit))
+	}
+	if p.Anchor != "" {
+		query.Set("anchor", p.Anchor)
+	}
+	if p.Status != "" {
+		if !slices.Contains(api.KubbiStatuses, p.Status) {
+			return nil, invalid("status is active, expired, burned or deleted")
+		}
+		query.Set("status", string(p.Status))
+	}
+	page, header, err := do[api.ListResponse](ctx, c, request{
+		method:   http.MethodGet,
+		origin:   c.base,
+		path:     api.PathKubbis,
+		query:    query.Encode(),
+		shape:    api.PathKubbis,
+		producer: true,
+	})
+	// A server that does not know the parameter ignores it, or refuses it.
+	if p.Status != "" && (err == nil && header.Get(api.HeaderListStatus) != string(p.Status) || errors.Is(err, ErrValidation)) {
+		return c.filter(ctx, p)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if page.Kubbis == nil {
+		return nil, incomplete("kubbis")
+	}
+	if len(page.Kubbis) > api.MaxPageLimit {
+		return nil, tooMuch("page is longer, and so")
+	}
+	for i := range page.Kubbis {
+		if e := checkKubbi(&page.Kubbis[i]); e != nil {
+			return nil, e
+		}
+	}
+	out := &Page{ListResponse: *page}
+	if anchor := header.Get(api.HeaderListAnchor); isWord(anchor) {
+		out.Anchor = anchor
+	}
+	return out, nil
 }
 
 // maxFiltered is how many kubbis the client looks at where the server can't filter.
@@ -40,10 +91,10 @@ const maxFiltered = 5000
 // maxStale is how many pages in a row may bring nothing new.
 const maxStale = 20
 
-// All goes through all of the caller's kubbis, newest first, asking for limit
-// of them at a time (0: api.MaxPageLimit). It shows each once, and with a server
-// that knows anchors (ours) it shows the list as of its start; with another one,
-// those created meanwhile don't make it skip or repeat any. An error ends it.
+// All goes through all of the caller's kubbis, newest first. It asks for limit of them at
+// a time (0: api.MaxPageLimit) and gives each once. A relay of ours lists the kubbis of
+// the moment when All began. With another service, kubbis that are created meanwhile make
+// All neither skip nor repeat any. An error ends it.
 func (c *Client) All(ctx context.Context, limit int) iter.Seq2[Kubbi, error] {
 	if limit == 0 {
 		limit = api.MaxPageLimit
@@ -52,12 +103,12 @@ func (c *Client) All(ctx context.Context, limit int) iter.Seq2[Kubbi, error] {
 		seen := map[string]bool{}
 		anchor, stale := "", 0
 		for n := 1; ; n++ {
-			page, next, err := c.ListFrom(ctx, ListParams{Page: n, Limit: limit}, anchor)
+			page, err := c.List(ctx, ListParams{Page: n, Limit: limit, Anchor: anchor})
 			if err != nil {
 				yield(Kubbi{}, err)
 				return
 			}
-			anchor = next
+			anchor = page.Anchor
 			stale++
 			for _, k := range page.Kubbis {
 				if seen[k.ID] {
@@ -79,7 +130,7 @@ func (c *Client) All(ctx context.Context, limit int) iter.Seq2[Kubbi, error] {
 	}
 }
 
-// filter gives the page of those kubbis that have the status, from a list of all.
+// filter gives a page of the kubbis with a status, from a list of all.
 func (c *Client) filter(ctx context.Context, p ListParams) (*Page, error) {
 	p.Page, p.Limit = cmp.Or(p.Page, 1), cmp.Or(p.Limit, api.DefaultPageLimit)
 	if p.Page < 1 || p.Limit < 1 || p.Limit > api.MaxPageLimit {
@@ -100,62 +151,8 @@ func (c *Client) filter(ctx context.Context, p ListParams) (*Page, error) {
 	}
 	total := len(found)
 	from := min(total, (min(p.Page, total+1)-1)*p.Limit)
-	return &Page{
+	return &Page{ListResponse: api.ListResponse{
 		Kubbis:     append([]Kubbi{}, found[from:min(total, from+p.Limit)]...),
 		Pagination: api.Pagination{Page: p.Page, Limit: p.Limit, Total: total, TotalPages: (total + p.Limit - 1) / p.Limit},
-	}, nil
-}
-
-// ListFrom is List with the anchor that an earlier page came with, "" for none,
-// which keeps later pages stable while kubbis are created. It gives the anchor
-// for the next page, "" where the server has none, as the hosted service.
-func (c *Client) ListFrom(ctx context.Context, p ListParams, anchor string) (*Page, string, error) {
-	query := url.Values{}
-	if p.Page != 0 {
-		query.Set("page", strconv.Itoa(p.Page))
-	}
-	if p.Limit != 0 {
-		query.Set("limit", strconv.Itoa(p.Limit))
-	}
-	if anchor != "" {
-		query.Set("anchor", anchor)
-	}
-	if p.Status != "" {
-		if !slices.Contains(api.KubbiStatuses, p.Status) {
-			return nil, "", invalid("status is active, expired, burned or deleted")
-		}
-		query.Set("status", string(p.Status))
-	}
-	page, header, err := do[Page](ctx, c, request{
-		method:   http.MethodGet,
-		origin:   c.base,
-		path:     api.PathKubbis,
-		query:    query.Encode(),
-		shape:    api.PathKubbis,
-		producer: true,
-	})
-	// A server that does not know the parameter ignores it, or refuses it.
-	if p.Status != "" && (err == nil && header.Get(api.HeaderListStatus) != string(p.Status) || errors.Is(err, ErrValidation)) {
-		page, err := c.filter(ctx, p)
-		return page, "", err
-	}
-	if err != nil {
-		return nil, "", err
-	}
-	if page.Kubbis == nil {
-		return nil, "", incomplete("kubbis")
-	}
-	if len(page.Kubbis) > api.MaxPageLimit {
-		return nil, "", tooMuch("page is longer, and so")
-	}
-	for i := range page.Kubbis {
-		if e := checkKubbi(&page.Kubbis[i]); e != nil {
-			return nil, "", e
-		}
-	}
-	next := header.Get(api.HeaderListAnchor)
-	if !isWord(next) {
-		next = ""
-	}
-	return page, next, nil
+	}}, nil
 }

@@ -25,7 +25,7 @@ func toFile(f *os.File) ClaimOption {
 
 func payloadFile(t testing.TB) *os.File {
 	t.Helper()
-	f, err := os.OpenFile(filepath.Join(t.TempDir(), "spool"), os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(filepath.Join(t.TempDir(), "payload"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,8 +60,8 @@ func contents(t testing.TB, s *Claimed) (all []string) {
 	return all
 }
 
-// TestSpooledAnswers has answers of every form and order understood.
-func TestSpooledAnswers(t *testing.T) {
+// TestClaimToFile has answers of every form and order understood.
+func TestClaimToFile(t *testing.T) {
 	long := strings.Repeat("héllo \\ \"wörld\"\n", 1000)
 	quoted := strconv.QuoteToASCII(long)
 	binary := strings.Repeat("\x00\xff\x01", 5000) + "x"
@@ -115,7 +115,7 @@ func TestSpooledAnswers(t *testing.T) {
 	}
 }
 
-func TestSpooledRefuses(t *testing.T) {
+func TestClaimToFileRefuses(t *testing.T) {
 	long := strings.Repeat("payload-marker", 1000)
 	for name, tt := range map[string]struct {
 		body string
@@ -145,9 +145,9 @@ func TestSpooledRefuses(t *testing.T) {
 	}
 }
 
-// TestSpooledRetries says that an answer that was cut off is asked for again
+// TestClaimToFileRetries says that an answer that was cut off is asked for again
 // under the same key, and that nothing of the first is left in the file.
-func TestSpooledRetries(t *testing.T) {
+func TestClaimToFileRetries(t *testing.T) {
 	var s seen
 	text := strings.Repeat("x", 1<<20)
 	var progress steps
@@ -157,7 +157,7 @@ func TestSpooledRetries(t *testing.T) {
 		cut()
 	}))
 	file := payloadFile(t)
-	got, err := c.Claim(t.Context(), testToken, toFile(file), looked(), WithKey("a-key"), WithProgress(progress.report))
+	got, err := c.Claim(t.Context(), testToken, toFile(file), looked(), WithIdempotencyKey("a-key"), WithProgress(progress.report))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,9 +174,9 @@ func TestSpooledRetries(t *testing.T) {
 	}
 }
 
-// TestSpoolFails has a full disk be a fault of its own, after which the claim
+// TestPayloadFileFails has a full disk be a fault of its own, after which the claim
 // may be made again.
-func TestSpoolFails(t *testing.T) {
+func TestPayloadFileFails(t *testing.T) {
 	var n atomic.Int64
 	c, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		n.Add(1)
@@ -190,8 +190,8 @@ func TestSpoolFails(t *testing.T) {
 	}
 }
 
-// TestSpooledMemory claims more than it may hold.
-func TestSpooledMemory(t *testing.T) {
+// TestClaimToFileMemory claims more than it may hold.
+func TestClaimToFileMemory(t *testing.T) {
 	testkit.OnlyPlain(t, "memory is measured, and the race detector takes its own")
 	const size = 64 << 20
 	c, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {

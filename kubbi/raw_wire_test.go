@@ -182,7 +182,7 @@ func TestRawWire(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			check("spooled", got, contents(t, got), nil)
+			check("in a file", got, contents(t, got), nil)
 			var text bytes.Buffer
 			if err := got.WriteAnswer(&text); err != nil {
 				t.Errorf("as an answer: %v", err)
@@ -211,8 +211,8 @@ func TestRawWire(t *testing.T) {
 
 			for _, s.grace = range []string{"60", ""} {
 				var all []string
-				spools := 0
-				got, err = c.ClaimTo(t.Context(), testToken, func() (PayloadFile, error) { spools++; return payloadFile(t), nil }, func(got *Claimed) error {
+				files := 0
+				got, err = c.ClaimTo(t.Context(), testToken, func() (PayloadFile, error) { files++; return payloadFile(t), nil }, func(got *Claimed) error {
 					all = nil
 					for _, p := range got.Parts {
 						r, err := p.Open()
@@ -227,8 +227,8 @@ func TestRawWire(t *testing.T) {
 					return nil
 				}, looked(), HoldGrace())
 				check("to", got, all, err)
-				if (got.Grace > 0) != (spools == 0) {
-					t.Errorf("a grace of %v and %d spools", got.Grace, spools)
+				if (got.Grace > 0) != (files == 0) {
+					t.Errorf("a grace of %v and %d files", got.Grace, files)
 				}
 			}
 		})
@@ -247,7 +247,7 @@ func TestRawWireCut(t *testing.T) {
 				}
 				return got.Text(), nil
 			},
-			"spooled": func(opts ...ClaimOption) (string, error) {
+			"file": func(opts ...ClaimOption) (string, error) {
 				got, err := c.Claim(t.Context(), testToken, append(opts, toFile(payloadFile(t)))...)
 				if err != nil {
 					return "", err

@@ -200,7 +200,7 @@ func TestSealedRoundTrip(t *testing.T) {
 	if err != nil || len(got.Files) != len(files) {
 		t.Fatalf("claim: %v", err)
 	}
-	spooled := spool(t, c, sent.ClaimURL)
+	parts := claimParts(t, c, sent.ClaimURL)
 	for i, want := range files {
 		f, role := got.Files[i], ""
 		if f.Role != nil {
@@ -215,8 +215,8 @@ func TestSealedRoundTrip(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if f.SizeBytes != int64(len(data)) || spooled[want.Name] != string(data) {
-			t.Errorf("%s: %d bytes, want %d; spooled %.40q", f.Name, f.SizeBytes, len(data), spooled[want.Name])
+		if f.SizeBytes != int64(len(data)) || parts[want.Name] != string(data) {
+			t.Errorf("%s: %d bytes, want %d; in a file %.40q", f.Name, f.SizeBytes, len(data), parts[want.Name])
 		}
 	}
 	if err := c.Close(); err != nil {
@@ -251,10 +251,10 @@ func canonical(t *testing.T, b []byte) string {
 	return string(s)
 }
 
-// spool claims into a file and gives the parts by name.
-func spool(t *testing.T, c *kubbi.Client, claimURL string) map[string]string {
+// claimParts claims into a file and gives the parts by name.
+func claimParts(t *testing.T, c *kubbi.Client, claimURL string) map[string]string {
 	t.Helper()
-	f, err := os.Create(filepath.Join(t.TempDir(), "spool"))
+	f, err := os.Create(filepath.Join(t.TempDir(), "payload"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -292,7 +292,7 @@ func TestSealedIsNotSpent(t *testing.T) {
 	one, other, open := send(true), send(true), send(false)
 	bare, _, _ := strings.Cut(one.ClaimURL, "#")
 	key, otherKey := keyOf(t, one.ClaimURL), keyOf(t, other.ClaimURL)
-	f, err := os.Create(filepath.Join(t.TempDir(), "spool"))
+	f, err := os.Create(filepath.Join(t.TempDir(), "payload"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -310,8 +310,8 @@ func TestSealedIsNotSpent(t *testing.T) {
 		"not sealed":          {open.ClaimURL + "#k=" + key, "is not sealed"},
 	} {
 		_, err := c.Claim(ctx, tt.url)
-		_, spooledErr := c.Claim(ctx, tt.url, toFile(f))
-		for _, err := range []error{err, spooledErr} {
+		_, fileErr := c.Claim(ctx, tt.url, toFile(f))
+		for _, err := range []error{err, fileErr} {
 			var e *kubbi.Error
 			if !errors.As(err, &e) || !errors.Is(err, kubbi.ErrSealed) || !errors.Is(err, kubbi.ErrValidation) || e.Uncertain || !strings.Contains(e.Message, tt.says) || !strings.HasSuffix(e.Message, "nothing was claimed") {
 				t.Errorf("%s: %v", name, err)
@@ -325,7 +325,7 @@ func TestSealedIsNotSpent(t *testing.T) {
 		}
 	}
 	if n, err := f.Seek(0, io.SeekEnd); err != nil || n != 0 {
-		t.Errorf("something was spooled: %d bytes, %v", n, err)
+		t.Errorf("something was written: %d bytes, %v", n, err)
 	}
 	for _, sent := range []*kubbi.Sent{one, other, open} {
 		in, err := c.Inspect(ctx, sent.ClaimURL)
@@ -362,7 +362,7 @@ func TestSealedStreams(t *testing.T) {
 		if _, err := c.Claim(ctx, url); err == nil || !strings.Contains(err.Error(), "larger than the limit of 2000 bytes") {
 			t.Errorf("claim in memory: %v", err)
 		}
-		for _, p := range spool(t, c, url) {
+		for _, p := range claimParts(t, c, url) {
 			if p != text && p != "more" {
 				t.Errorf("%d bytes came, another text", len(p))
 			}
@@ -424,7 +424,7 @@ func TestSealedSendAgain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := spool(t, c, sent.ClaimURL); got["a.txt"] != text {
+		if got := claimParts(t, c, sent.ClaimURL); got["a.txt"] != text {
 			t.Errorf("%d bytes came", len(got["a.txt"]))
 		}
 	}

@@ -160,10 +160,7 @@ func testSealedTampered(t *testing.T, asJSON bool) {
 	}
 	for name, change := range changes {
 		sent := send()
-		key, err := kubbi.NewKey()
-		if err != nil {
-			t.Fatal(err)
-		}
+		key := kubbi.NewIdempotencyKey()
 		b.change.Store(&change)
 		told := []string{log.String()}
 		refused := func(how string, err error) {
@@ -175,21 +172,21 @@ func testSealedTampered(t *testing.T, asJSON bool) {
 			}
 			told = append(told, err.Error())
 		}
-		_, err = c.Claim(ctx, sent.ClaimURL, kubbi.WithKey(key))
+		_, err := c.Claim(ctx, sent.ClaimURL, kubbi.WithIdempotencyKey(key))
 		refused("in memory", err)
-		spool, err := os.Create(filepath.Join(t.TempDir(), "spool"))
+		file, err := os.Create(filepath.Join(t.TempDir(), "payload"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = c.Claim(ctx, sent.ClaimURL, toFile(spool), kubbi.WithKey(key))
-		refused("spooled", err)
-		if kept, err := os.ReadFile(spool.Name()); err != nil || bytes.Contains(kept, []byte("the-plaintext")) {
-			t.Errorf("%s: the spool has what was sealed: %v", name, err)
+		_, err = c.Claim(ctx, sent.ClaimURL, toFile(file), kubbi.WithIdempotencyKey(key))
+		refused("in a file", err)
+		if kept, err := os.ReadFile(file.Name()); err != nil || bytes.Contains(kept, []byte("the-plaintext")) {
+			t.Errorf("%s: the file has what was sealed: %v", name, err)
 		}
-		_, err = c.Claim(ctx, sent.ClaimURL, kubbi.Within(10), toFile(spool), kubbi.WithKey(key))
+		_, err = c.Claim(ctx, sent.ClaimURL, kubbi.Within(10), toFile(file), kubbi.WithIdempotencyKey(key))
 		refused("within", err)
 		var got bytes.Buffer
-		_, err = c.ClaimTo(ctx, sent.ClaimURL, func() (kubbi.PayloadFile, error) { return spool, nil }, func(s *kubbi.Claimed) error {
+		_, err = c.ClaimTo(ctx, sent.ClaimURL, func() (kubbi.PayloadFile, error) { return file, nil }, func(s *kubbi.Claimed) error {
 			for _, p := range s.Parts {
 				r, err := p.Open()
 				if err == nil {
@@ -200,12 +197,12 @@ func testSealedTampered(t *testing.T, asJSON bool) {
 				}
 			}
 			return nil
-		}, kubbi.WithKey(key))
+		}, kubbi.WithIdempotencyKey(key))
 		refused("under way", err)
 		if !strings.HasPrefix(text+"the-plaintext", got.String()) {
 			t.Errorf("%s: what is not the sender's was given", name)
 		}
-		spool.Close()
+		file.Close()
 		b.change.Store(nil)
 		for _, text := range append(told, log.String()) {
 			for _, secret := range []string{"evil", "the-plaintext", "a.txt", metadata, "somebody", keyOf(t, sent.ClaimURL)[:20]} {
@@ -214,7 +211,7 @@ func testSealedTampered(t *testing.T, asJSON bool) {
 				}
 			}
 		}
-		whole, err := c.Claim(ctx, sent.ClaimURL, kubbi.WithKey(key))
+		whole, err := c.Claim(ctx, sent.ClaimURL, kubbi.WithIdempotencyKey(key))
 		if err != nil || !whole.Burned || whole.Files[0].Content != text {
 			t.Errorf("%s: claimed again under the same key: %v", name, err)
 		}
@@ -274,7 +271,7 @@ func TestSealedSources(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := spool(t, c, sent.ClaimURL)
+	got := claimParts(t, c, sent.ClaimURL)
 	if len(got) != 3 || got["a.txt"] != "source-marker" || got["b.bin"] != binary || got["c.txt"] != "" {
 		t.Errorf("%d files, or others", len(got))
 	}
@@ -282,7 +279,7 @@ func TestSealedSources(t *testing.T) {
 	if sent, err = c.Send(t.Context(), kubbi.SendParams{Sealed: true, Source: &text}); err != nil {
 		t.Fatal(err)
 	}
-	if got := spool(t, c, sent.ClaimURL); got[""] != "one-source-marker" {
+	if got := claimParts(t, c, sent.ClaimURL); got[""] != "one-source-marker" {
 		t.Errorf("got %q", got)
 	}
 	if strings.Contains(w.text(), "source-marker") {

@@ -22,6 +22,12 @@ type Sent = api.CreateResponse
 // Notify says where receipts go, and of which events.
 type Notify = api.Notify
 
+// Progress is called with how many bytes of a payload have moved, and of how many; 0
+// where that is not known. Every attempt of a call starts at 0, and ends with done at the
+// total when all have moved. It is called from within the call, never after it has
+// returned, and must not block.
+type Progress func(done, total int64)
+
 // SendParams is a single content to send.
 type SendParams struct {
 	// Source is the content, instead of Content: a text, or one JSON value. Its
@@ -46,12 +52,12 @@ type SendParams struct {
 	Metadata any
 	// Sealed encrypts the content before it is sent, so that nobody reads it
 	// without the claim URL of the answer, whose part after "#" is the key. The
-	// metadata stays readable, and gets a member "sealed". See docs/sealed.md.
+	// metadata stays readable, and gets a member "sealed". See docs/wire.md.
 	Sealed bool
 	// Notify asks a relay of ours to post signed receipts of what happens to the
 	// kubbi; nil: nobody is told. A relay whose operator has not turned that on
 	// refuses it with ErrValidation, and the hosted service does not know it. See
-	// docs/webhooks.md.
+	// docs/wire.md.
 	Notify *Notify
 	// Progress is told how much of the request has been sent; nil: nobody asks.
 	Progress Progress

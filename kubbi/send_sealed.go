@@ -12,16 +12,13 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// createSealed seals an upload, and makes a package of one file of it. Nothing but the
-// segment that is being sealed is in memory.
+// createSealed seals an upload and sends it as a package of one file. Only the segment
+// that is being sealed is in memory.
 func (c *Client) createSealed(ctx context.Context, u *upload) (*Sent, error) {
 	if err := u.checkInside(); err != nil {
 		return nil, err
 	}
-	key, err := newSealKey()
-	if err != nil {
-		return nil, err
-	}
+	key := newSealKey()
 	text := !slices.ContainsFunc(u.contents, func(o *outgoing) bool { return o.Encoding != "" })
 	metadata, err := key.mark(u.request.Metadata, text)
 	if err != nil {
@@ -56,7 +53,7 @@ func (c *Client) createSealed(ctx context.Context, u *upload) (*Sent, error) {
 	return sent, nil
 }
 
-// checkInside checks what no service can check, as it is sealed.
+// checkInside checks what no service can check, because it is sealed.
 func (u *upload) checkInside() error {
 	if !u.isPackage {
 		only := u.contents[0]
@@ -81,10 +78,10 @@ func (u *upload) checkInside() error {
 	return nil
 }
 
-// fileFault says what is wrong with what is inside about a file, by the rules that a
-// relay has for files it can read; "" for nothing. A name of the API reference is
-// good even if Windows can't save it, as aux.h: another client may have sent it.
-// names are those of the files before it, folded.
+// fileFault says what is wrong with a sealed file, by the rules that a relay has for files
+// that it can read; "" for nothing. A name of the API reference is good even if Windows
+// can't save it, such as aux.h: another client may have sent it. names are the folded
+// names of the files before it.
 func fileFault(l api.RawFile, names map[string]bool) string {
 	switch name := filename.Fold(l.Name); {
 	case !filename.IsASCII(l.Name) && filename.Fault(l.Name, api.DefaultLimits().FileNameBytes) != "":

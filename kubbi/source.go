@@ -15,31 +15,31 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// Source is a content or a file that is read while it is sent, so that it need
-// not stand in memory.
+// Source is a content or a file that is read while it is sent, so that it need not be in
+// memory.
 type Source struct {
 	Name        string // of a file; a single content has none
 	ContentType string // of a single content: one of api.ContentTypes, empty for text/plain
 	Role        string // of a file: empty, or one of api.Roles
-	// Encoding is how it is sent: empty as text, for which its bytes must be
-	// UTF-8, or api.EncodingBase64, for a file that need not be. A single content of
-	// type application/json must be one JSON value.
+	// Encoding is empty for text, which must be UTF-8, or api.EncodingBase64 for a file
+	// of any bytes. A single content has none; of type application/json it must be one
+	// JSON value.
 	Encoding string
-	Size     int64 // how many bytes Open's reader gives
-	// Open gives the bytes as they are, from the start. It may be called again,
-	// for another attempt. Reading must not block for ever.
+	Size     int64 // in bytes, of what Open's reader gives
+	// Open gives the bytes, not encoded, from the start. It may be called again for
+	// another attempt. Reading must not block for ever.
 	Open func() (io.ReadCloser, error)
 }
 
-// sourceBuffer is how much is read of a source at once: a multiple of 3, so
-// that its base64 goes on where it ended.
+// sourceBuffer is how many bytes are read of a source at once: a multiple of 3, so that
+// pieces of base64 can be joined.
 const sourceBuffer = 48 << 10
 
 // outgoing is a single content or a file on its way into a request's body.
 type outgoing struct {
 	Source
 	label string // for errors
-	json  bool   // a JSON value: it goes into JSON as it is
+	json  bool   // a JSON value, which stands in JSON unchanged
 	sum   []byte // SHA-256 of a JSON value that was found to be one
 
 	value jsontext.Value // a single content in memory, as JSON
@@ -66,7 +66,7 @@ func (o *outgoing) jsonPieces() []piece {
 	return []piece{quote, {content: o}, quote}
 }
 
-// wireSize is how long it is in the body, quotes aside; -1 if that is not known.
+// wireSize is its length in a body in JSON, without quotes; -1: not known.
 func (o *outgoing) wireSize() int64 {
 	switch {
 	case o.json:
@@ -77,7 +77,7 @@ func (o *outgoing) wireSize() int64 {
 	return -1
 }
 
-// check finds what would only surface while the body is sent.
+// check finds early what would otherwise fail while the body is sent.
 func (o *outgoing) check() error {
 	if o.Size < 0 || o.Open == nil {
 		return invalid("%s has no size or can't be opened", o.label)
@@ -85,8 +85,8 @@ func (o *outgoing) check() error {
 	return nil
 }
 
-// checkJSON reads a JSON value once to see that it is one: as a part of a request in
-// JSON anything else could become another member of it.
+// checkJSON reads a JSON value once to see that it is one. Anything else could become
+// another member of a request in JSON.
 func (o *outgoing) checkJSON() error {
 	if !o.json || o.value != nil || o.sum != nil {
 		return nil
@@ -95,7 +95,7 @@ func (o *outgoing) checkJSON() error {
 	if err != nil {
 		return err
 	}
-	defer r.Close()
+	defer r.r.Close()
 	h := sha256.New()
 	fault, err := content.JSONFault(io.TeeReader(r, h))
 	switch {
@@ -108,8 +108,7 @@ func (o *outgoing) checkJSON() error {
 	return nil
 }
 
-// open opens the source. What reading it gives is exactly Size bytes, or an
-// error, which is an *Error.
+// open opens the source. Its reader gives exactly Size bytes, or an *Error.
 func (o *outgoing) open() (*sourceFile, error) {
 	r, err := o.Open()
 	if err != nil {
@@ -137,51 +136,45 @@ func (o *outgoing) notText() *Error {
 
 // sourceFile is an open source.
 type sourceFile struct {
-	o     *outgoing
-	r     io.ReadCloser
-	left  int64
-	hash  hash.Hash // nil: nobody asks
-	fault error
+	o    *outgoing
+	r    io.ReadCloser
+	left int64
+	hash hash.Hash // nil: not wanted
+	err  error
 }
 
-// Read implements io.Reader. The last bytes come with io.EOF, once it is known that they
-// are the last ones: with a raw body a relay that has them has all of it.
-func (f *sourceFile) Read(p []byte) (int, error) {
-	if f.fault != nil {
-		return 0, f.fault
+// Read implements io.Reader. The last bytes come with io.EOF, after a look for more: a
+// relay that has read all bytes of a raw body takes it for whole.
+func (f *sourceFile) Read(p []byte) (n int, err error) {
+	if f.err != nil {
+		return 0, f.err
 	}
-	if f.left == 0 {
-		if f.fault = f.atEnd(); f.fault == nil {
-			f.fault = io.EOF
+	if f.left > 0 {
+		n, err = f.r.Read(p[:min(int64(len(p)), f.left)])
+		f.left -= int64(n)
+		if f.hash != nil {
+			f.hash.Write(p[:n])
 		}
-		return 0, f.fault
-	}
-	n, err := f.r.Read(p[:min(int64(len(p)), f.left)])
-	f.left -= int64(n)
-	if f.hash != nil {
-		f.hash.Write(p[:n])
 	}
 	switch {
-	case err == io.EOF && f.left > 0:
-		f.fault = f.wrongSize("fewer")
-	case err != nil && err != io.EOF:
-		f.fault = f.o.failed(err)
-	}
-	switch {
-	case n > 0 && f.left == 0 && f.fault == nil:
-		if f.fault = f.atEnd(); f.fault != nil {
-			return 0, f.fault
+	case f.left == 0:
+		if f.err = f.end(); f.err != io.EOF {
+			return 0, f.err
 		}
-		f.fault = io.EOF
 		return n, io.EOF
-	case n > 0:
-		return n, nil
+	case err == io.EOF:
+		f.err = f.wrongSize("fewer")
+	case err != nil:
+		f.err = f.o.failed(err)
 	}
-	return n, f.fault
+	if n > 0 {
+		return n, nil // the error comes with the next call
+	}
+	return 0, f.err
 }
 
-// atEnd says what is wrong once all has been read.
-func (f *sourceFile) atEnd() error {
+// end gives io.EOF after the last byte, or a fault: more bytes, or other ones than before.
+func (f *sourceFile) end() error {
 	var more [1]byte
 	switch n, err := io.ReadFull(f.r, more[:]); {
 	case n > 0:
@@ -191,98 +184,90 @@ func (f *sourceFile) atEnd() error {
 	case f.hash != nil && !bytes.Equal(f.hash.Sum(nil), f.o.sum):
 		return invalid("%s has changed while it was sent", f.o.label)
 	}
-	return nil
+	return io.EOF
 }
 
 func (f *sourceFile) wrongSize(what string) *Error {
 	return invalid("%s has %s bytes than its size of %d: it has changed", f.o.label, what, f.o.Size)
 }
 
-// Close implements io.Closer.
-func (f *sourceFile) Close() error { return f.r.Close() }
-
-// sourceReader gives a source as it stands in a body.
-type sourceReader struct {
+// contentReader gives a content as it stands in a body. It opens the source when it is
+// first read.
+type contentReader struct {
 	o    *outgoing
 	raw  bool
-	file *sourceFile  // nil: not open
-	text content.Text // raw
+	file *sourceFile
+	text content.Text // checks raw text
 	in   []byte
-	n    int // bytes in in, of a rune that is not whole
-	buf  []byte
+	n    int    // bytes in in, of an incomplete rune
+	buf  []byte // encoded
 	out  []byte // of buf, not yet read
 	done int64  // bytes of the source that have been read
 	err  error
 }
 
 // Read implements io.Reader.
-func (r *sourceReader) Read(p []byte) (int, error) {
-	if r.raw && r.err == nil {
-		n := 0
-		if n, r.err = r.readRaw(p); r.err != nil {
+func (r *contentReader) Read(p []byte) (n int, err error) {
+	for len(r.out) == 0 && r.err == nil {
+		if r.file == nil {
+			if r.file, r.err = r.o.open(); r.err != nil {
+				break
+			}
+		}
+		if r.raw {
+			n, r.err = r.readRaw(p)
+		} else {
+			r.err = r.fill()
+		}
+		if r.err != nil {
 			r.close()
 		}
 		if n > 0 {
 			return n, nil
 		}
 	}
-	for len(r.out) == 0 {
-		if r.err != nil {
-			return 0, r.err
-		}
-		if r.err = r.fill(); r.err != nil {
-			r.close()
-		}
+	if len(r.out) == 0 {
+		return 0, r.err
 	}
-	n := copy(p, r.out)
+	n = copy(p, r.out)
 	r.out = r.out[n:]
 	return n, nil
 }
 
-// readRaw reads bytes as they are. A text has to be one.
-func (r *sourceReader) readRaw(p []byte) (n int, err error) {
-	if r.file == nil {
-		if r.file, err = r.o.open(); err != nil {
-			return 0, err
-		}
-	}
-	n, err = r.file.Read(p)
+// readRaw reads bytes unchanged, and checks that a text is UTF-8.
+func (r *contentReader) readRaw(p []byte) (int, error) {
+	n, err := r.file.Read(p)
 	r.done += int64(n)
-	if r.o.json || r.o.Encoding != "" {
-		return n, err
-	}
-	if r.text.Write(p[:n]) != "" || err == io.EOF && r.text.End() != "" {
+	isText := !r.o.json && r.o.Encoding == ""
+	if isText && (r.text.Write(p[:n]) != "" || err == io.EOF && r.text.End() != "") {
 		return 0, r.o.notText()
 	}
 	return n, err
 }
 
 // fill reads and encodes the next piece.
-func (r *sourceReader) fill() (err error) {
-	if r.file == nil {
-		if r.file, err = r.o.open(); err != nil {
-			return err
-		}
+func (r *contentReader) fill() error {
+	if r.in == nil {
 		r.in = make([]byte, sourceBuffer)
 	}
 	n, err := io.ReadFull(r.file, r.in[r.n:])
-	r.done += int64(n)
-	n += r.n
-	r.n = 0
-	if errors.Is(err, io.ErrUnexpectedEOF) {
+	if err == io.ErrUnexpectedEOF {
 		err = io.EOF
 	}
-	p := r.in[:n]
-	switch {
-	case err != nil && err != io.EOF:
+	if err != nil && err != io.EOF {
 		return err
+	}
+	r.done += int64(n)
+	p := r.in[:r.n+n]
+	r.n = 0
+	switch {
 	case r.o.json:
 		r.out = p
 	case r.o.Encoding == api.EncodingBase64:
 		r.buf = base64.StdEncoding.AppendEncode(r.buf[:0], p)
 		r.out = r.buf
 	default:
-		whole := n
+		whole := len(p)
 		if err == nil {
 			whole = content.WholeRunes(p)
 		}
@@ -296,14 +281,14 @@ func (r *sourceReader) fill() (err error) {
 	return err
 }
 
-func (r *sourceReader) close() {
+func (r *contentReader) close() {
 	if r.file != nil {
-		_ = r.file.Close()
+		_ = r.file.r.Close()
 		r.file = nil
 	}
 }
 
-// single gives a single content. Of a raw body the relay checks that JSON is JSON.
+// single gives a single content.
 func (s Source) single() (*outgoing, error) {
 	if s.Encoding != "" {
 		return nil, invalid("a single content has no encoding: send what is not UTF-8 as a file")

@@ -13,8 +13,8 @@ import (
 	"kubbi-mcp/internal/dial"
 )
 
-// newTransport makes the transport beneath a client: many connections to one
-// host, so that parallel calls do not queue, and HTTP/2 where it is offered.
+// newTransport makes a client's transport: with many connections to one host, so that
+// parallel calls do not queue, and with HTTP/2 where it is offered.
 func newTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
@@ -25,13 +25,13 @@ func newTransport() *http.Transport {
 		IdleConnTimeout:        90 * time.Second,
 		TLSHandshakeTimeout:    10 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
-		DisableCompression:     true, // limits are for what arrives
+		DisableCompression:     true, // limits count what arrives
 		WriteBufferSize:        32 << 10,
 		ReadBufferSize:         32 << 10,
 	}
 }
 
-// newGuardedTransport is newTransport for origins that nobody named: it dials
+// newGuardedTransport is newTransport for origins that only AnyOrigin allows. It dials
 // public addresses only, and uses no proxy.
 func newGuardedTransport() *http.Transport {
 	t := newTransport()
@@ -42,8 +42,8 @@ func newGuardedTransport() *http.Transport {
 	return t
 }
 
-// quietTransport keeps what a server sent out of net/http's errors, which
-// quote it: a broken answer may well hold the request's path.
+// quietTransport removes what a server sent from net/http's errors. They quote it, and a
+// broken answer may hold the request's path with its token.
 type quietTransport struct{ next http.RoundTripper }
 
 func (t quietTransport) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -54,7 +54,7 @@ func (t quietTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// quiet keeps an error's kind, and of its text what is ours or the system's.
+// quiet keeps the kind of an error, and only the text that is ours or the system's.
 func quiet(err error) error {
 	var (
 		op    *net.OpError
@@ -77,7 +77,7 @@ func quiet(err error) error {
 	return err
 }
 
-// worded is an error whose text may hold a stranger's words, with words of ours.
+// worded is an error with a text of ours in place of its own, which may quote a server.
 type worded struct {
 	text  string
 	cause error
@@ -87,8 +87,7 @@ func (w *worded) Error() string { return w.text }
 
 func (w *worded) Unwrap() error { return w.cause }
 
-// certificateFault says what is wrong with a certificate, and nothing of what
-// stands in it.
+// certificateFault says what is wrong with a certificate, and quotes nothing of it.
 func certificateFault(err error) string {
 	var (
 		host    x509.HostnameError

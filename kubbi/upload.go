@@ -143,12 +143,9 @@ func (c *Client) create(ctx context.Context, u *upload) (*Sent, error) {
 
 // createAny is create also for an upload that was sealed.
 func (c *Client) createAny(ctx context.Context, u *upload) (*Sent, error) {
-	key, err := NewKey()
-	if err != nil {
-		return nil, err
-	}
-	raw := false
+	key, raw := NewIdempotencyKey(), false
 	if !u.jsonOnly {
+		var err error
 		if raw, err = c.takesRaw(ctx, u.size()); err != nil {
 			return nil, err
 		}

@@ -27,7 +27,7 @@ func TestRevokedEverywhere(t *testing.T) {
 		if _, err := tm.db.RevokeAPIKey(t.Context(), relay.HashSecret(k), tm.clock.Now()); err != nil {
 			t.Fatal(err)
 		}
-		tm.clock.Advance(time.Second) // of the two that it may take
+		tm.clock.Advance(time.Second) // it may take two
 		for node := range tm.nodes {
 			for range 2 {
 				a := tm.call(node, k, "POST", api.PathKubbis, small)
@@ -57,7 +57,7 @@ func TestExpiredKey(t *testing.T) {
 	}
 }
 
-// TestRefusalsAreAlike: whoever tries keys does not learn which were there once.
+// TestRefusalsAreAlike checks that the answers do not tell which keys once existed.
 func TestRefusalsAreAlike(t *testing.T) {
 	tm := newTeam(t, 1, overSQLite(t), nil)
 	keys := []string{
@@ -79,7 +79,7 @@ func TestRefusalsAreAlike(t *testing.T) {
 	}
 }
 
-// TestSameOwner replaces a key by another of its owner.
+// TestSameOwner replaces a key by another key of the same owner.
 func TestSameOwner(t *testing.T) {
 	tm := newTeam(t, 1, overSQLite(t), nil)
 	old := tm.key("kb_old", store.APIKey{Owner: "team"})
@@ -92,8 +92,8 @@ func TestSameOwner(t *testing.T) {
 	}
 }
 
-// TestLimitsOfKeys compares what is refused because of a key with what the
-// relay itself refuses.
+// TestLimitsOfKeys compares refusals because of a key's limits with refusals because of
+// the relay's limits.
 func TestLimitsOfKeys(t *testing.T) {
 	own := api.DefaultLimits()
 	own.ContentBytes, own.PackageBytes = 1000, 2000
@@ -134,7 +134,7 @@ func TestLimitsOfKeys(t *testing.T) {
 		}
 		wantFaults(t, a, tc.want)
 	}
-	// A body that can't hold anything allowed is not read to its end.
+	// A body that is longer than any valid one is not read to its end.
 	for key, words := range map[string]string{narrow: " bytes with this API key", plain: " bytes"} {
 		a := tm.call(0, key, "POST", api.PathKubbis, content(1<<20, 60))
 		wantError(t, a, api.CodeTooLarge, "the request body must be at most ")

@@ -50,8 +50,7 @@ func exchange(b *testing.B, c *http.Client, url, auth, idem string, body []byte)
 
 var benchBody = []byte(`{"content":"` + strings.Repeat("k", 1024) + `","content_type":"text/plain","ttl_seconds":3600,"max_retrievals":1}`)
 
-// BenchmarkEcho is the yardstick of BenchmarkPair: two bare exchanges of the
-// same bodies.
+// BenchmarkEcho is the baseline of BenchmarkPair: two plain exchanges of the same bodies.
 func BenchmarkEcho(b *testing.B) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)

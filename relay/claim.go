@@ -46,22 +46,9 @@ func (rl *Relay) claim(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer c.close()
-	out := bufio.NewWriterSize(clientWriter{w}, answerBuffer)
 	switch {
 	case quality(r, api.TypeRaw) > 0:
-		head, err := c.rawHead()
-		if err != nil {
-			return err
-		}
-		h.Set("Content-Type", api.TypeRaw)
-		h.Set("Content-Length", strconv.FormatInt(int64(len(head))+c.Size, 10))
-		_, _ = out.Write(head) // Flush returns its error
-		if err := c.copy(out, c.Size); err != nil {
-			return err
-		}
-		if err := c.done(); err != nil {
-			return err
-		}
+		return c.answerRaw(w)
 	case c.Size <= maxWholeAnswer:
 		var b bytes.Buffer
 		b.Grow(int(c.Size) + int(c.Size)/2 + 1024) // base64, or a few escapes
@@ -71,11 +58,11 @@ func (rl *Relay) claim(w http.ResponseWriter, r *http.Request) error {
 		h.Set("Content-Type", "application/json")
 		writeWhole(w, http.StatusOK, b.Bytes())
 		return nil
-	default:
-		h.Set("Content-Type", "application/json")
-		if err := c.writeJSON(out); err != nil {
-			return err
-		}
+	}
+	h.Set("Content-Type", "application/json")
+	out := bufio.NewWriterSize(clientWriter{w}, answerBuffer)
+	if err := c.writeJSON(out); err != nil {
+		return err
 	}
 	return out.Flush()
 }

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/base64"
 	"errors"
@@ -37,8 +38,8 @@ func quality(r *http.Request, mediaType string) (most float64) {
 	return most
 }
 
-// rawHead is the head of an answer in api.TypeRaw. The payload follows it.
-func (c *claimed) rawHead() ([]byte, error) {
+// answerRaw answers in api.TypeRaw: a head, and the payload after it.
+func (c *claimed) answerRaw(w http.ResponseWriter) error {
 	head := api.RawClaim{
 		ContentType: c.ContentType, Files: c.Files, Metadata: []byte(c.Metadata), Burned: c.claim.Burned,
 		CreatedAt: api.NewTime(c.CreatedAt), ExpiresAt: api.NewTime(c.ExpiresAt),
@@ -48,7 +49,22 @@ func (c *claimed) rawHead() ([]byte, error) {
 	} else {
 		head.ContentBytes = &c.Size
 	}
-	return api.AppendRawHead(nil, head)
+	b, err := api.AppendRawHead(nil, head)
+	if err != nil {
+		return err
+	}
+	length := int64(len(b)) + c.Size
+	w.Header().Set("Content-Type", api.TypeRaw)
+	w.Header().Set("Content-Length", strconv.FormatInt(length, 10))
+	out := bufio.NewWriterSize(clientWriter{w}, int(min(length+1, answerBuffer)))
+	_, _ = out.Write(b) // Flush returns its error
+	if err := c.copy(out, c.Size); err != nil {
+		return err
+	}
+	if err := c.done(); err != nil {
+		return err
+	}
+	return out.Flush()
 }
 
 // writeJSON writes an api.ClaimResponse. w must keep its first error, or have none.

@@ -12,8 +12,8 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// TestLargeText sends texts whose runes stand across every border there is:
-// of sealed chunks, of pieces, and of what is answered whole.
+// TestLargeText sends texts with a rune across every border: of sealed chunks, of
+// pieces, and of the longest answer that is made whole.
 func TestLargeText(t *testing.T) {
 	r := newRig(t)
 	for _, size := range []int{48 << 10, 256 << 10, 1 << 20, 2<<20 + 7} {
@@ -30,8 +30,8 @@ func TestLargeText(t *testing.T) {
 	}
 }
 
-// TestJSON sends JSON values that a reader could change: numbers that no float64
-// holds, and names that stand twice.
+// TestJSON sends JSON values that a decoder could change: numbers that no float64 holds,
+// and names that occur twice.
 func TestJSON(t *testing.T) {
 	r := newRig(t)
 	odd := `{"n":[1e400,-0,9007199254740993,1.0],"a":1,"a":{"b":2,"b":3}}`
@@ -45,8 +45,8 @@ func TestJSON(t *testing.T) {
 	}
 }
 
-// TestLargestContent sends the content that is longest as JSON: six bytes for
-// each of its own, both ways.
+// TestLargestContent sends and claims the content that is longest as JSON: six bytes for
+// each byte.
 func TestLargestContent(t *testing.T) {
 	r := newRig(t)
 	quoted := `"content":"` + strings.Repeat(`\u0000`, int(api.DefaultLimits().ContentBytes)) + `"`

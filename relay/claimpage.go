@@ -100,7 +100,7 @@ func (rl *Relay) previewPage(w http.ResponseWriter, r *http.Request) error {
 	return writePage(w, http.StatusOK, p)
 }
 
-// sealOf reads in metadata that a kubbi is sealed: docs/sealed.md. A seal that can't
+// sealOf reads in metadata that a kubbi is sealed: docs/wire.md. A seal that can't
 // be read has version 0; nil: it is not sealed.
 func sealOf(metadata []byte) *page.Seal {
 	var m struct {

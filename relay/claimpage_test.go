@@ -36,7 +36,7 @@ const (
 
 var formKey = regexp.MustCompile(`name="key" value="([A-Za-z0-9_-]{43})"`)
 
-// wantPage checks an HTML answer and gives its text.
+// wantPage checks an HTML answer and returns its text.
 func wantPage(t testing.TB, a answer, status int, texts ...string) string {
 	t.Helper()
 	if a.status != status || a.header.Get("Content-Type") != "text/html; charset=utf-8" {
@@ -97,7 +97,7 @@ func TestPageNegotiation(t *testing.T) {
 			t.Errorf("Accept %q: %d %v, Vary %q", accept, a.status, got, a.header.Get("Vary"))
 		}
 	}
-	// Who asks for JSON gets what it always got, whatever a browser gets.
+	// A client that asks for JSON gets JSON, whatever a browser gets.
 	for _, path := range []string{"/inspect", "/claim"} {
 		if a := r.call("GET", "/r/"+noToken+path, "", "Accept", "application/json"); a.header.Get("Content-Type") != "application/json" {
 			t.Errorf("%s: %s", path, a.header.Get("Content-Type"))
@@ -115,8 +115,8 @@ func TestPageNegotiation(t *testing.T) {
 	}
 }
 
-// TestPreviewsCountNothing opens a claim URL as programs do that look at links
-// before a person does.
+// TestPreviewsCountNothing opens a claim URL as link checkers do before a person opens
+// it.
 func TestPreviewsCountNothing(t *testing.T) {
 	r := newRig(t)
 	c := r.text("x", `,"max_retrievals":1`)
@@ -183,7 +183,7 @@ func TestPageWithoutScripts(t *testing.T) {
 	}
 }
 
-// saved gives what a link of the page saves under that name.
+// saved returns what a link of the page saves under that name.
 func saved(t testing.TB, body, name string) []byte {
 	t.Helper()
 	m := regexp.MustCompile(`download="` + regexp.QuoteMeta(name) + `" href="data:application/[a-z-]+;base64,([^"]*)"`).FindStringSubmatch(body)
@@ -231,7 +231,7 @@ func TestPageNames(t *testing.T) {
 		var files []map[string]string
 		want, folds := map[string]string{}, map[string]bool{}
 		for _, name := range names {
-			if fold := filename.Fold(name); !folds[fold] { // both forms of a name can't travel together
+			if fold := filename.Fold(name); !folds[fold] { // a package can't hold both forms of a name
 				folds[fold], want[name] = true, "content of "+name
 				files = append(files, map[string]string{"name": name, "content": want[name], "content_type": "text/plain"})
 			}
@@ -280,7 +280,7 @@ func unzip(t testing.TB, b []byte) map[string]string {
 	return files
 }
 
-// TestLargeWithoutScripts: what is too large for a page is sent to be saved.
+// TestLargeWithoutScripts claims payloads that are too large for a page.
 func TestLargeWithoutScripts(t *testing.T) {
 	r := newRig(t)
 	binary, text := bytes.Repeat([]byte{0, 255, 'x'}, 1<<20), strings.Repeat("é\t", page.MaxShown/2)
@@ -327,7 +327,7 @@ func TestPageProblems(t *testing.T) {
 	}
 	wantPage(t, r.submit(live.ClaimToken, strings.Repeat("k", 256)), 400, "not allowed here")
 	wantPage(t, r.submit(live.ClaimToken, strings.Repeat("k", 5000)), 400, "not allowed here")
-	// Another site's page can't send the form, where the browser says so.
+	// A page of another site can't send the form.
 	for _, h := range [][2]string{{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Origin", "https://evil.example"}, {"Origin", "http://127.0.0.1:1"}, {"Origin", ":"}} {
 		wantPage(t, r.submit(live.ClaimToken, keyOne, h[0], h[1]), 400, "nothing was opened")
 	}
@@ -357,7 +357,7 @@ func TestPageOfFailures(t *testing.T) {
 	wantWait(t, a, "60")
 }
 
-// TestSealedPage: a sealed kubbi has a page, and no button without scripts.
+// TestSealedPage checks that a sealed kubbi has a page, and no button without scripts.
 func TestSealedPage(t *testing.T) {
 	r := newRig(t)
 	for metadata, want := range map[string]string{
@@ -375,8 +375,8 @@ func TestSealedPage(t *testing.T) {
 	}
 }
 
-// TestPageTellsNoSecrets: the log holds no token, key or payload of a page, and
-// a page no more of a kubbi than its inspect.
+// TestPageTellsNoSecrets checks that the log holds no token, key or payload of a page,
+// and that a page shows no more of a kubbi than an inspect.
 func TestPageTellsNoSecrets(t *testing.T) {
 	var logged lockedBuffer
 	r := newRig(t, relaytest.WithLogger(slog.New(slog.NewJSONHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))))

@@ -11,7 +11,7 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// TestRawBody reads raw bodies with every fault that they may have.
+// TestRawBody reads raw bodies with every fault.
 func TestRawBody(t *testing.T) {
 	limits := limits{Limits: api.DefaultLimits()}
 	limits.ContentBytes, limits.PackageBytes, limits.Files = 3*maxShort, 4*maxShort, 3
@@ -84,8 +84,8 @@ func TestRawBody(t *testing.T) {
 	}
 }
 
-// TestBodyBudget says that a body which does not fit into what is left is refused, and
-// that a short one still does.
+// TestBodyBudget sends a body that does not fit into the rest of the budget, and a short
+// one that still does.
 func TestBodyBudget(t *testing.T) {
 	rl := &Relay{bodies: newBudget(1 << 20)}
 	limits := limits{Limits: api.DefaultLimits()}

@@ -10,9 +10,9 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// foreign are requests that a page of another site has a browser send, with the
-// headers that Chromium and Firefox put there: over https and to loopback
-// addresses with Sec-Fetch-Site, over plain http without.
+// foreign are requests that a browser sends for a page of another site, with the headers
+// of Chromium and Firefox: with Sec-Fetch-Site over https and to loopback addresses,
+// without it over plain http.
 var foreign = map[string][]string{
 	"text/plain form":             {"Accept", chrome, "Content-Type", "text/plain", "Origin", "https://evil.example", "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"},
 	"multipart form":              {"Accept", chrome, "Content-Type", "multipart/form-data; boundary=x", "Origin", "https://evil.example", "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate"},
@@ -31,8 +31,8 @@ var foreign = map[string][]string{
 	"Origin that is no URL":       {"Accept", "*/*", "Origin", ":"},
 }
 
-// TestOtherSitesBurnNothing: no request of another site's page changes anything,
-// whatever its body, and whatever of the headers the browser sends.
+// TestOtherSitesBurnNothing checks that no request of another site's page changes
+// anything, with any body and any of these headers.
 func TestOtherSitesBurnNothing(t *testing.T) {
 	r := newRig(t)
 	c := r.text("x", `,"max_retrievals":1`)
@@ -54,7 +54,7 @@ func TestOtherSitesBurnNothing(t *testing.T) {
 				t.Errorf("%s, %s %s: %d %.200s", name, req.method, req.path, a.status, a.body)
 			}
 		}
-		// To look is no change: people follow links from other sites.
+		// Reading is allowed: people follow links from other sites.
 		if a := r.call("GET", "/r/"+c.ClaimToken, "", headers...); a.status != 200 {
 			t.Errorf("%s: a link to the page: %d", name, a.status)
 		}
@@ -62,7 +62,7 @@ func TestOtherSitesBurnNothing(t *testing.T) {
 			t.Fatalf("%s: %d retrievals, %s", name, k.RetrievalCount, k.Status)
 		}
 	}
-	// A program sends none of these headers, or is one that a person drives.
+	// A program sends none of these headers.
 	for _, headers := range [][]string{nil, {"Content-Type", "text/plain"}, {"Accept", firefox}, {"Referer", "https://evil.example/"}} {
 		if a := r.claim(r.text("x", "").ClaimToken, headers...); a.status != 200 {
 			t.Errorf("program with %q: %d %s", headers, a.status, a.body)
@@ -70,8 +70,8 @@ func TestOtherSitesBurnNothing(t *testing.T) {
 	}
 }
 
-// TestOwnPageBehindProxy: the claim page's requests are taken under the public
-// URL, though the proxy passes another Host on, or one without its port.
+// TestOwnPageBehindProxy checks that requests of the claim page are accepted under the
+// public URL, although the proxy sends another Host, or one without the port.
 func TestOwnPageBehindProxy(t *testing.T) {
 	const public = "https://Kubbi.Example:443"
 	tm := newTeam(t, 1, overSQLite(t), func(c *relay.Config) { c.Origin = public })
@@ -95,9 +95,9 @@ func TestOwnPageBehindProxy(t *testing.T) {
 	}
 }
 
-// TestPageNamesItself: without an Origin the page's own form could not be told
-// from another site's, where a browser sends no Sec-Fetch-Site. So the page lets
-// its browser send the origin, and never the path, which holds the token.
+// TestPageNamesItself checks that the page lets its browser send its origin, but not its
+// path, which holds the token. Without an Origin, and from a browser that sends no
+// Sec-Fetch-Site, the page's form would look like a form of another site.
 func TestPageNamesItself(t *testing.T) {
 	r := newRig(t)
 	body := wantPage(t, r.call("GET", "/r/"+r.text("x", "").ClaimToken, "", "Accept", firefox), 200)

@@ -72,7 +72,7 @@ func TestValidation(t *testing.T) {
 			wantFaults(t, r.call("POST", api.PathKubbis, tc.body), tc.want)
 		})
 	}
-	// What is just within the rules.
+	// Just within the rules.
 	for _, body := range []string{
 		`{"content":"x","content_type":"text/plain","ttl_seconds":86400,"max_retrievals":2147483647,"metadata":{"k":"` + strings.Repeat("m", 1016) + `"}}`,
 		`{"content":"x","content_type":"text/plain","ttl_seconds":60,"max_retrievals":null,"metadata":null,"files":null}`,
@@ -190,7 +190,7 @@ func TestLimits(t *testing.T) {
 	text := func(n int, s string) string {
 		return `{"content":"` + strings.Repeat(s, n) + `","content_type":"text/plain","ttl_seconds":60}`
 	}
-	// The limit is on what the text is, not on how JSON writes it.
+	// The limit counts the text, not its JSON.
 	for _, s := range []string{"a", `\u0000`, `\n`} {
 		if a := r.call("POST", api.PathKubbis, text(1000, s)); a.status != http.StatusCreated {
 			t.Errorf("1000 of %s: %s", s, a.body)
@@ -211,7 +211,7 @@ func TestLimits(t *testing.T) {
 	a := r.call("POST", api.PathKubbis, `{"content":"`+big+`"}`)
 	wantError(t, a, api.CodeTooLarge, "the request body must be at most ")
 	wantHeaders(t, api.PathKubbis, a)
-	// The same when its length is not announced.
+	// The same without a Content-Length.
 	req, err := http.NewRequest("POST", r.URL+api.PathKubbis, struct{ *strings.Reader }{strings.NewReader(`{"content":"` + big + `"}`)})
 	if err != nil {
 		t.Fatal(err)

@@ -23,7 +23,7 @@ import (
 	"kubbi-mcp/relay/store/sqlite"
 )
 
-// troubled is a real store in which some calls go wrong.
+// troubled is a real store with calls that fail.
 type troubled struct {
 	store.Store
 	inspect func() error
@@ -79,7 +79,7 @@ func (s *troubled) Sweep(ctx context.Context, now time.Time, retention time.Dura
 
 const apiKey = "kb_test"
 
-// newTroubled gives a relay over a store that may fail, and what it logs.
+// newTroubled makes a relay over a store that may fail, and its log.
 func newTroubled(t *testing.T) (*troubled, *relay.Relay, *httptest.Server, *lockedBuffer) {
 	t.Helper()
 	db, err := sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(t.TempDir(), "kubbi.db")})
@@ -147,7 +147,7 @@ func make1(t *testing.T, srv *httptest.Server, content string) api.CreateRespons
 	return c
 }
 
-// TestStoreErrors maps what a store may answer to what a client may know.
+// TestStoreErrors checks what a client reads for each error of a store.
 func TestStoreErrors(t *testing.T) {
 	s, _, srv, logged := newTroubled(t)
 	const inner = "inner-detail"
@@ -184,7 +184,7 @@ func TestStoreErrors(t *testing.T) {
 			t.Errorf("%v: Retry-After is %q", tc.err, a.header.Get("Retry-After"))
 		}
 	}
-	// Every code of the reference has the status that its table says.
+	// Every code has the status of the reference.
 	for code, status := range api.Statuses {
 		w := httptest.NewRecorder()
 		relay.WriteError(w, code, "m")
@@ -194,8 +194,8 @@ func TestStoreErrors(t *testing.T) {
 	}
 }
 
-// TestNumberInUse has a create be tried again under another number, while its payload
-// is at hand; else the client has to.
+// TestNumberInUse creates under numbers that are in use. The relay tries again if it has
+// the payload in memory; otherwise the client must.
 func TestNumberInUse(t *testing.T) {
 	s, _, srv, _ := newTroubled(t)
 	size := int64(9 << 20)
@@ -235,8 +235,8 @@ func TestNumberInUse(t *testing.T) {
 	}
 }
 
-// TestFullDisk tells whoever creates of a full disk with its figures, and its path to
-// the relay's own user alone.
+// TestFullDisk checks that every client reads the figures of a full disk, and only the
+// relay's own user its path.
 func TestFullDisk(t *testing.T) {
 	s, _, srv, logged := newTroubled(t)
 	for err, want := range map[error]string{
@@ -266,7 +266,7 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// The relay's own user is told why the store has failed, and nobody else is.
+// TestOwnUserIsTold checks that only the relay's own user reads why the store failed.
 func TestOwnUserIsTold(t *testing.T) {
 	s, rl, _, _ := newTroubled(t)
 	const inner = "inner-detail"
@@ -332,8 +332,8 @@ func TestDegraded(t *testing.T) {
 	}
 }
 
-// TestPayloadTrouble breaks a payload on its way out of the store: no answer
-// that is cut or altered may look whole.
+// TestPayloadTrouble breaks a payload on its way out of the store. No answer that is cut
+// or changed may look whole.
 func TestPayloadTrouble(t *testing.T) {
 	s, _, srv, logged := newTroubled(t)
 	long := strings.Repeat("x", 3<<20)
@@ -364,7 +364,7 @@ func TestPayloadTrouble(t *testing.T) {
 	for _, tc := range []struct {
 		name, content string
 		claim         func(*store.Claimed) error
-		begun         bool // the answer has begun when the trouble comes
+		begun         bool // the answer has begun before the fault
 		code          api.Code
 	}{
 		{"short flipped", "x", flip(12), false, api.CodeDamaged},
@@ -415,7 +415,7 @@ func TestRunSweepsUntilItsEnd(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- rl.Run(ctx) }()
-	for range 3 { // a sweep that fails is not the last
+	for range 3 { // it goes on after a sweep that fails
 		<-s.swept
 	}
 	cancel()

@@ -16,7 +16,7 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// unknownToken gives a well-formed token that no kubbi has.
+// unknownToken makes a well-formed token that no kubbi has.
 func unknownToken(i int) string {
 	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%032d", i))
 }
@@ -40,7 +40,7 @@ func TestGuessLimit(t *testing.T) {
 		t.Fatalf("claim: %d %s", a.status, a.body)
 	}
 
-	// What is no guess, however often.
+	// These are no guesses, however often they come.
 	for range 3 * limit {
 		wantError(t, tm.call(0, "", "POST", "/r/"+burned.ClaimToken+"/claim", ""), api.CodeGone, "burned")
 		wantError(t, tm.call(0, "", "POST", "/r/"+burned.ClaimToken+"/claim", "", key, keyTwo), api.CodeGone, "burned")
@@ -59,7 +59,7 @@ func TestGuessLimit(t *testing.T) {
 	if a := tm.call(0, "", "DELETE", "/r/"+unknownToken(4)+"/claim", "", key, keyTwo); a.status != http.StatusNoContent {
 		t.Errorf("release of an unknown token: %d", a.status)
 	}
-	for range 2 { // the first time it is that of a consumer who came too late
+	for range 2 { // the first may be a consumer that came too late
 		wantError(t, tm.call(0, "", "POST", "/r/"+mine.ClaimToken+"/claim", "", key, keyTwo), api.CodeGone, "burned")
 	}
 	if a := tm.call(0, "", "DELETE", "/r/"+mine.ClaimToken+"/claim", "", key, keyTwo); a.status != http.StatusNoContent {
@@ -80,8 +80,7 @@ func TestGuessLimit(t *testing.T) {
 			wantError(t, a, api.CodeRateLimited, "came from this address, and this one is wrong too; try again in 40 s")
 			wantWait(t, a, "40")
 		}
-		// Whoever has what is right is never hindered, whatever others at the same
-		// address try.
+		// A right secret always works, whatever others at the same address try.
 		for what, a := range map[string]answer{
 			"preview":         tm.call(0, "", "GET", "/r/"+live.ClaimToken, ""),
 			"inspect":         tm.call(0, "", "GET", "/r/"+live.ClaimToken+"/inspect", ""),
@@ -106,8 +105,8 @@ func TestGuessLimit(t *testing.T) {
 	wantError(t, tm.call(0, "", "GET", "/r/"+unknownToken(7), ""), api.CodeNotFound, "")
 }
 
-// TestRacersAreNoGuessers has many consumers at one address claim one kubbi, each
-// under a key of its own, and one that tries key after key.
+// TestRacersAreNoGuessers claims one kubbi from many consumers at one address, each with
+// its own key, and from one that tries key after key.
 func TestRacersAreNoGuessers(t *testing.T) {
 	tm := newTeam(t, 1, overSQLite(t), func(c *relay.Config) { c.GuessLimit = 3 })
 	k := tm.create(0, tm.key("kb_a", store.APIKey{}), strings.Replace(small, "}", `,"max_retrievals":1}`, 1))
@@ -133,8 +132,8 @@ func TestRacersAreNoGuessers(t *testing.T) {
 	}
 }
 
-// TestGuessesTakeNoWrites counts how often the store claims and releases for an
-// address that has guessed too often.
+// TestGuessesTakeNoWrites counts the store's claims and releases for an address that has
+// guessed too often.
 func TestGuessesTakeNoWrites(t *testing.T) {
 	writes := &writesCounted{}
 	tm := newTeam(t, 1, overSQLite(t), func(c *relay.Config) {
@@ -224,7 +223,7 @@ func TestGuessesOfOneAddress(t *testing.T) {
 	}
 }
 
-// TestForgedAddress has no proxy before the relay: nobody's word is taken.
+// TestForgedAddress has no proxy in front of the relay: no header is believed.
 func TestForgedAddress(t *testing.T) {
 	tm := newTeam(t, 1, overSQLite(t), func(c *relay.Config) { c.GuessLimit = 3 })
 	statuses := map[int]int{}
@@ -237,7 +236,7 @@ func TestForgedAddress(t *testing.T) {
 	}
 }
 
-// TestGuessesWithoutAddress: within the process there is nobody to keep out.
+// TestGuessesWithoutAddress checks that requests within the process have no limit.
 func TestGuessesWithoutAddress(t *testing.T) {
 	tm := newTeam(t, 1, overSQLite(t), func(c *relay.Config) {
 		c.GuessLimit, c.TrustedProxies = 3, relay.Proxies{netip.MustParsePrefix("0.0.0.0/0")}

@@ -17,7 +17,7 @@ import (
 
 var start = time.Date(2026, 3, 28, 12, 0, 0, 0, time.UTC)
 
-// rig is a relay whose clock stands still until it is put forward.
+// rig is a relay whose clock moves only by Advance.
 type rig struct {
 	*relaytest.Server
 	t testing.TB
@@ -102,8 +102,8 @@ func decode(t testing.TB, b []byte, v any) {
 	}
 }
 
-// wantJSON compares an answer with JSON to the last key, null and number, and
-// checks what every answer has.
+// wantJSON compares an answer with JSON, every key, null and number, and checks the
+// headers that every answer has.
 func wantJSON(t testing.TB, a answer, status int, want string) {
 	t.Helper()
 	if a.status != status {

@@ -74,7 +74,7 @@ func TestIdempotentClaim(t *testing.T) {
 	r.Clock.Advance(60 * time.Second)
 	wantError(t, r.claim(c.ClaimToken, key, keyOne), api.CodeGone, "burned")
 
-	// A repeated claim of several counts once, and says what was left then.
+	// A repeated claim counts once, and its answer says what was left the first time.
 	c = r.text("x", `,"max_retrievals":3`)
 	r.claim(c.ClaimToken, key, keyOne)
 	r.claim(c.ClaimToken, key, keyTwo)
@@ -132,8 +132,7 @@ func TestIdempotencyKeyFaults(t *testing.T) {
 	}
 }
 
-// TestGuessableKeys sends keys that somebody could guess, with every request that
-// takes one, and keys that nobody can.
+// TestGuessableKeys sends guessable and other keys with every request that takes one.
 func TestGuessableKeys(t *testing.T) {
 	r := newRig(t)
 	body := `{"content":"x","content_type":"text/plain","ttl_seconds":60}`
@@ -176,7 +175,7 @@ func TestGuessableKeys(t *testing.T) {
 	}
 }
 
-// TestRacingClaims lets 64 callers claim, over HTTP, what may be claimed thrice.
+// TestRacingClaims has 64 callers claim a kubbi with three retrievals over HTTP.
 func TestRacingClaims(t *testing.T) {
 	r := newRig(t)
 	c := r.text("x", `,"max_retrievals":3`)

@@ -52,9 +52,9 @@ func TestUnquote(t *testing.T) {
 	}
 }
 
-// FuzzCreateBody decodes any body: it must not panic, must not quote the body
-// in its errors, must take nothing over a limit, and what it takes of a
-// string or base64 must be what the standard decoders make of it.
+// FuzzCreateBody decodes any body. It must not panic, quote the body in an error, or
+// accept anything above a limit. Strings and base64 must decode as the standard decoders
+// decode them.
 func FuzzCreateBody(f *testing.F) {
 	for _, s := range []string{
 		`{"content":"a\u00e9\ud83d\ude00\n","content_type":"text/plain","ttl_seconds":60,"max_retrievals":1,"metadata":{"a": 1}}`,

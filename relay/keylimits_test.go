@@ -12,14 +12,14 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// tally is what a crowd of clients was answered.
+// tally counts the answers to a crowd of clients.
 type tally struct {
 	mu       sync.Mutex
 	statuses map[int]int
 	last     map[int]answer // one of each status
 }
 
-// crowd has 64 clients send rounds requests each, to nodes by chance.
+// crowd has 64 clients send rounds requests each to random nodes.
 func (tm *team) crowd(rounds int, send func(node int) answer) *tally {
 	out := &tally{statuses: map[int]int{}, last: map[int]answer{}}
 	var wg sync.WaitGroup
@@ -42,8 +42,8 @@ func (tm *team) creates(key string) func(node int) answer {
 	return func(node int) answer { return tm.call(node, key, "POST", api.PathKubbis, small) }
 }
 
-// TestDailyQuota has 64 clients create, over three nodes, what two keys of one
-// owner may.
+// TestDailyQuota has 64 clients use up the quota of two keys of one owner over three
+// nodes.
 func TestDailyQuota(t *testing.T) {
 	overEach(t, func(t *testing.T, open opener) {
 		tm := newTeam(t, 3, open, nil)
@@ -56,12 +56,12 @@ func TestDailyQuota(t *testing.T) {
 		}
 		wantError(t, got.last[429], api.CodeQuotaExceeded, "the daily quota of this API key is 50, and used up; there is room again at 2026-03-29T00:00:00Z")
 		wantWait(t, got.last[429], "43200")
-		// Reading is no creating, and other owners are not concerned.
+		// Reads and other owners do not count.
 		if a := tm.call(0, keys[0], "GET", api.PathKubbis, ""); a.status != 200 {
 			t.Errorf("list: %d %s", a.status, a.body)
 		}
 		tm.create(1, tm.key("kb_other", store.APIKey{Quota: quota}), small)
-		// What was made and has ended counts all the same; the next day is another.
+		// Kubbis that have ended count too. The next day starts at zero.
 		tm.clock.Advance(12*time.Hour - time.Millisecond)
 		wantError(t, tm.creates(keys[1])(1), api.CodeQuotaExceeded, "")
 		tm.clock.Advance(time.Millisecond)
@@ -88,11 +88,11 @@ func TestActiveQuota(t *testing.T) {
 		if refused.header.Get("Retry-After") != "" {
 			t.Errorf("Retry-After is %q, which nobody knows", refused.header.Get("Retry-After"))
 		}
-		// A repeated create is answered, though there is no room for another.
+		// A repeated create is answered although the quota is used up.
 		if a := tm.call(1, k, "POST", api.PathKubbis, small, again...); a.status != http.StatusCreated || string(a.body) != string(first.body) {
 			t.Errorf("a repeated create: %d %s", a.status, a.body)
 		}
-		// Room for one again, and for no more, whichever way it came.
+		// There is room for exactly one again, whatever made it.
 		var c api.CreateResponse
 		decode(t, first.body, &c)
 		for what, end := range map[string]func() answer{

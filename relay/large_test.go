@@ -98,7 +98,7 @@ func TestLargeFaults(t *testing.T) {
 	}
 }
 
-// total is how many kubbis there are.
+// total is the number of kubbis.
 func (r rig) total() int {
 	r.t.Helper()
 	var l api.ListResponse
@@ -106,8 +106,7 @@ func (r rig) total() int {
 	return l.Pagination.Total
 }
 
-// TestLargeCreateCancelled says that a sender who goes away half way leaves no
-// kubbi.
+// TestLargeCreateCancelled checks that a sender who goes away half way leaves no kubbi.
 func TestLargeCreateCancelled(t *testing.T) {
 	r := newRig(t)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -17,7 +17,7 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// giveRing puts a keyring into a file.
+// giveRing writes a keyring to a file.
 func giveRing(t *testing.T, file string, ring *atrest.Keyring) {
 	t.Helper()
 	text, err := ring.Encode()
@@ -29,8 +29,8 @@ func giveRing(t *testing.T, file string, ring *atrest.Keyring) {
 	}
 }
 
-// TestNodeBehind has a node that gets a new master key later than another: it
-// claims nothing that it can't open, and needs no telling once the key is there.
+// TestNodeBehind has a node that gets a new master key later than another one. It claims
+// nothing that it can't open, and finds the key by itself once it is there.
 func TestNodeBehind(t *testing.T) {
 	overEach(t, func(t *testing.T, open opener) {
 		old, err := atrest.NewKeyring(rand.Reader, start)
@@ -43,7 +43,7 @@ func TestNodeBehind(t *testing.T) {
 		}
 		logged := &lockedBuffer{}
 		var files []string
-		var rings []*keyring.Live // which nobody keeps up to date
+		var rings []*keyring.Live // they are not kept up to date
 		tm := newTeam(t, 2, open, func(cfg *relay.Config) {
 			file := filepath.Join(t.TempDir(), "keyring.json")
 			giveRing(t, file, old)

@@ -36,7 +36,7 @@ func TestRateHeaders(t *testing.T) {
 	tm.clock.Advance(17*time.Second + time.Millisecond)
 	wantRate(t, tm.lists(k)(0), policy, `"key";r=2;t=43`)
 	wantRate(t, tm.creates(k)(0), policy, `"key";r=1;t=43`)
-	// A request counts, whatever comes of it.
+	// A request counts, also if it fails.
 	a := tm.call(0, k, "POST", api.PathKubbis, `{}`)
 	wantError(t, a, api.CodeValidation, "")
 	wantRate(t, a, policy, `"key";r=0;t=43`)
@@ -52,8 +52,8 @@ func TestRateHeaders(t *testing.T) {
 	wantRate(t, tm.lists(tm.key("kb_free", store.APIKey{}))(0), "", "")
 }
 
-// TestRateOverNodes has 64 clients at three nodes spend a rate to its end: it
-// is met exactly, minute by minute.
+// TestRateOverNodes has 64 clients at three nodes use up a rate. Each minute exactly the
+// rate is served.
 func TestRateOverNodes(t *testing.T) {
 	overEach(t, func(t *testing.T, open opener) {
 		for _, rate := range []int{1, 7, 300} {
@@ -96,8 +96,8 @@ func TestRateWhileMinutesPass(t *testing.T) {
 	}
 }
 
-// TestRateSlack measures what docs/keys.md says: a busy node is refused early
-// by no more than what idle ones hold, a fiftieth of the rate each.
+// TestRateSlack measures what docs/operations.md promises: a busy node may be refused early by
+// what idle nodes hold, which is at most a fiftieth of the rate each.
 func TestRateSlack(t *testing.T) {
 	overEach(t, func(t *testing.T, open opener) {
 		tm := newTeam(t, 3, open, nil)
@@ -120,7 +120,7 @@ func TestRateSlack(t *testing.T) {
 	})
 }
 
-// taking is a real store that counts CountUses, or fails it.
+// taking is a real store that counts calls of CountUses, or lets them fail.
 type taking struct {
 	store.Store
 	calls atomic.Int64
@@ -154,8 +154,8 @@ func TestRateAsksSeldom(t *testing.T) {
 	}
 }
 
-// TestRateTrouble: while the store can't count, nothing is let through, and
-// nothing is told but the key's id.
+// TestRateTrouble checks that requests are refused while the store can't count, and that
+// the log names only the key's id.
 func TestRateTrouble(t *testing.T) {
 	var s *taking
 	logged := &lockedBuffer{}

@@ -13,7 +13,7 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// rawBody is a raw create's: its head, and the payload after it.
+// rawBody is the body of a raw create: its head, and the payload after it.
 func rawBody(t testing.TB, head api.RawCreate, payload ...string) string {
 	t.Helper()
 	b, err := api.AppendRawHead(nil, head)
@@ -137,12 +137,12 @@ func TestRawRepeated(t *testing.T) {
 		if a := r.call("DELETE", "/r/"+c.ClaimToken+"/claim", "", key, keyOne); a.status != http.StatusNoContent {
 			t.Errorf("%s: release: %d", name, a.status)
 		}
-		// The payload is wiped: nothing tells the claim token any more.
+		// The payload is wiped, and with it the claim token.
 		wantError(t, r.call("POST", api.PathKubbis, body, "Content-Type", api.TypeRaw, key, name), api.CodeGone, "burned")
 	}
 }
 
-// TestRawNegotiation says who gets a raw answer, and where it is offered.
+// TestRawNegotiation checks who gets a raw answer, and where raw bodies are offered.
 func TestRawNegotiation(t *testing.T) {
 	r := newRig(t)
 	c := r.text("x", "")

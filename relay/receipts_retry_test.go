@@ -33,8 +33,8 @@ func (tm *team) claimed(node int, url string) api.CreateResponse {
 	return c
 }
 
-// claimedTimes creates a kubbi and has all nodes claim it, n times together, so
-// that there are as many notices.
+// claimedTimes creates a kubbi and claims it n times at all nodes, so that there are n
+// notices.
 func (tm *team) claimedTimes(n int, url string) {
 	tm.t.Helper()
 	c := tm.create(0, producerKey, tellBody(url, "}"))
@@ -45,7 +45,7 @@ func (tm *team) claimedTimes(n int, url string) {
 	}
 }
 
-// notDue says that after d no notice is due yet.
+// notDue checks that after d no notice is due yet.
 func (tm *team) notDue(d time.Duration) {
 	tm.t.Helper()
 	got, err := tm.db.Notices(tm.t.Context(), tm.clock.Now().Add(d), 0, 1)
@@ -54,7 +54,7 @@ func (tm *team) notDue(d time.Duration) {
 	}
 }
 
-// TestReceiptsAreTriedAgain has a receiver that fails to its last attempt.
+// TestReceiptsAreTriedAgain has a receiver that fails in every attempt.
 func TestReceiptsAreTriedAgain(t *testing.T) {
 	overEach(t, func(t *testing.T, open opener) {
 		rc := newReceiver(t, func(http.Header, *http.Request) int { return http.StatusInternalServerError })
@@ -89,7 +89,7 @@ func TestReceiptsAreTriedAgain(t *testing.T) {
 	})
 }
 
-// TestReceiverIsMinded has answers that are more than a failure.
+// TestReceiverIsMinded has receivers whose answers decide what comes next.
 func TestReceiverIsMinded(t *testing.T) {
 	elsewhere := newReceiver(t, nil)
 	for name, tc := range map[string]struct {
@@ -136,9 +136,8 @@ func TestReceiverIsMinded(t *testing.T) {
 	}
 }
 
-// TestSlowReceiver has one receiver hang with more notices than there are
-// attempts at a time. Others are told meanwhile, and the end of the relay waits
-// for neither.
+// TestSlowReceiver has one receiver hang, with more notices than attempts may run at the
+// same time. Other receivers get theirs, and the relay stops without waiting.
 func TestSlowReceiver(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
@@ -164,11 +163,11 @@ func TestSlowReceiver(t *testing.T) {
 		t.Errorf("%s", got.body)
 	}
 	seen.wait(t, webhook.Delivered, 1)
-	slow.none() // no third one beside the two
+	slow.none() // no third attempt beside the two
 	stop()
 	close(release)
 
-	// What was cut off, and what had not begun, is due for another at once.
+	// Notices whose attempt was cut off or had not started are due for another node at once.
 	tm.run(tm.relays[1])
 	for range n {
 		slow.next(producerKey)
@@ -178,7 +177,7 @@ func TestSlowReceiver(t *testing.T) {
 	slow.none()
 }
 
-// TestBacklog has more notices of one host than are kept in hand.
+// TestBacklog has more notices of one host than the outbox holds.
 func TestBacklog(t *testing.T) {
 	overEach(t, func(t *testing.T, open opener) {
 		rc := newReceiver(t, nil)
@@ -200,8 +199,8 @@ func TestBacklog(t *testing.T) {
 	})
 }
 
-// TestBacklogOfSlowReceiver has more notices of a receiver that hangs than are
-// kept in hand. Another is told all the same.
+// TestBacklogOfSlowReceiver has more notices of a receiver that hangs than the outbox
+// holds. Another receiver still gets its receipt.
 func TestBacklogOfSlowReceiver(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
@@ -227,7 +226,7 @@ func TestBacklogOfSlowReceiver(t *testing.T) {
 	tm.waitNotices(n)
 }
 
-// forgetful is the store of a node that dies between a post and its being kept.
+// forgetful is the store of a node that dies after a post, before its result is stored.
 type forgetful struct{ store.Store }
 
 func (forgetful) NoticeDone(context.Context, string) error { return store.ErrUnavailable }
@@ -259,8 +258,8 @@ func TestLostBetweenPostAndDone(t *testing.T) {
 	})
 }
 
-// TestNameLeadsElsewhere has a name that leads to an address that may be told,
-// and then to one that may not.
+// TestNameLeadsElsewhere has a name that resolves to an allowed address, and then to
+// another one.
 func TestNameLeadsElsewhere(t *testing.T) {
 	rc := newReceiver(t, nil)
 	rc.Config.SetKeepAlivesEnabled(false)
@@ -295,7 +294,7 @@ func TestNameLeadsElsewhere(t *testing.T) {
 		cfg.Notify.Resolver = resolver
 	})
 	tm.run(tm.relays...)
-	const name = "example.com" // which the receiver has a certificate for
+	const name = "example.com" // the receiver has a certificate for it
 	tm.claimed(0, "https://"+name+port+"/")
 	rc.next(producerKey)
 	inner.Store(true)
@@ -308,7 +307,7 @@ func TestNameLeadsElsewhere(t *testing.T) {
 		t.Errorf("logged: %s", out)
 	}
 	inner.Store(false)
-	// Over plain http as well, for this address is allowed by name of the operator.
+	// Plain http works too, because the operator has allowed this address.
 	plain := httptest.NewServer(rc.Config.Handler)
 	t.Cleanup(plain.Close)
 	tm.claimed(0, strings.Replace(plain.URL, "127.0.0.1", name, 1))
@@ -341,8 +340,8 @@ func resolverOf(t *testing.T, addr func() netip.Addr) *net.Resolver {
 	}}
 }
 
-// dnsAnswer answers a question for an IPv4 address with addr, and any other with
-// nothing (RFC 1035).
+// dnsAnswer answers a question for an IPv4 address with addr, and every other question
+// with nothing (RFC 1035).
 func dnsAnswer(query []byte, addr netip.Addr) []byte {
 	const header = 12
 	end := header
@@ -363,8 +362,8 @@ func dnsAnswer(query []byte, addr netip.Addr) []byte {
 	return out
 }
 
-// TestNotifySecrets looks for the target and its secret in the store's files
-// and in what was logged.
+// TestNotifySecrets looks for the target and its secret in the store's files and in the
+// log.
 func TestNotifySecrets(t *testing.T) {
 	rc := newReceiver(t, func(http.Header, *http.Request) int { return http.StatusInternalServerError })
 	dir := t.TempDir()

@@ -24,8 +24,8 @@ import (
 // notifyPatience ends a wait for a receipt that will never come.
 const notifyPatience = 30 * time.Second
 
-// receiver takes receipts over TLS. It answers 204 unless answers says otherwise,
-// which may set headers.
+// receiver takes receipts over TLS. It answers 204, or what answers returns, which may
+// set headers.
 type receiver struct {
 	*httptest.Server
 	t   testing.TB
@@ -83,8 +83,8 @@ func (rc *receiver) next(apiKey string) receipt {
 	}
 }
 
-// none says that no receipt is there, which is sure only where something else
-// has been waited for.
+// none checks that no receipt is there. That is sure only if the test has waited for
+// something else.
 func (rc *receiver) none() {
 	rc.t.Helper()
 	select {
@@ -94,7 +94,7 @@ func (rc *receiver) none() {
 	}
 }
 
-// outcomes counts what came of attempts.
+// outcomes counts the outcomes of attempts.
 type outcomes struct {
 	mu sync.Mutex
 	n  map[webhook.Outcome]int
@@ -109,7 +109,7 @@ func (o *outcomes) observe(what webhook.Outcome) {
 	o.n[what]++
 }
 
-// wait waits until there are so many.
+// wait waits for n outcomes of a kind.
 func (o *outcomes) wait(t testing.TB, what webhook.Outcome, n int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), notifyPatience)
@@ -129,7 +129,7 @@ func (o *outcomes) wait(t testing.TB, what webhook.Outcome, n int) {
 	}
 }
 
-// telling is options by which a receiver on loopback may be told.
+// telling makes options that allow receivers on loopback.
 func telling(o *outcomes, receivers ...*receiver) *webhook.Options {
 	options := &webhook.Options{
 		Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, RootCAs: x509.NewCertPool(),
@@ -141,7 +141,7 @@ func telling(o *outcomes, receivers ...*receiver) *webhook.Options {
 	return options
 }
 
-// run has relays deliver, until the test ends or stop is called, which waits.
+// run has relays deliver until the test ends or stop is called. stop waits for them.
 func (tm *team) run(relays ...*relay.Relay) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -157,7 +157,7 @@ func (tm *team) run(relays ...*relay.Relay) (stop func()) {
 	return stop
 }
 
-// telling is a create body with x_notify.
+// tellBody is a create body with x_notify.
 func tellBody(url, more string) string {
 	return `{"content":"p4yload","content_type":"text/plain","ttl_seconds":3600,"metadata":{"m":"m3ta"},"x_notify":{"notify_url":"` + url + `"` + more + `}`
 }
@@ -171,7 +171,7 @@ func newTelling(t testing.TB, n int, open opener, change func(*relay.Config)) *t
 	return tm
 }
 
-// TestReceipts has every event told: what is said of it, and by which headers.
+// TestReceipts checks the body and the headers of the receipt of every event.
 func TestReceipts(t *testing.T) {
 	overEach(t, func(t *testing.T, open opener) {
 		rc := newReceiver(t, nil)
@@ -208,7 +208,7 @@ func TestReceipts(t *testing.T) {
 		}
 		seen.wait(t, webhook.Delivered, 3)
 		first, second := rc.next(producerKey), rc.next(producerKey)
-		if first.Type == "kubbi.burned" { // of two at once, either may come first
+		if first.Type == "kubbi.burned" { // two that are sent together may come in any order
 			first, second = second, first
 		}
 		if first.Type != "kubbi.claimed" || second.Type != "kubbi.burned" || second.Data.Status != api.StatusBurned || second.Data.RetrievalCount != 2 {
@@ -222,7 +222,7 @@ func TestReceipts(t *testing.T) {
 		is(c, "deleted", "deleted", 0, "null", text)
 
 		c = tm.create(0, producerKey, `{"files":[{"name":"a","content":"xyz","content_type":"text/plain"}],"ttl_seconds":3600,"x_notify":{"notify_url":"`+rc.URL+`"}}`)
-		seen.wait(t, webhook.Delivered, 4) // else its lease ends as the clock goes on
+		seen.wait(t, webhook.Delivered, 4) // or its lease ends when the clock moves
 		tm.clock.Advance(time.Hour)
 		if _, err := tm.relays[0].Sweep(t.Context()); err != nil {
 			t.Fatal(err)
@@ -233,7 +233,7 @@ func TestReceipts(t *testing.T) {
 	})
 }
 
-// TestReceiptsAskedFor has some events told only, and those of one kubbi only.
+// TestReceiptsAskedFor asks for receipts of some events of one kubbi.
 func TestReceiptsAskedFor(t *testing.T) {
 	rc := newReceiver(t, nil)
 	var seen outcomes
@@ -271,7 +271,7 @@ func (tm *team) waitNotices(n int) {
 	}
 }
 
-// TestNotifyFaults says what is wrong with x_notify, in a body of either size.
+// TestNotifyFaults sends faulty x_notify in small and large bodies.
 func TestNotifyFaults(t *testing.T) {
 	on := newTelling(t, 1, overSQLite(t), func(cfg *relay.Config) { cfg.Notify = &webhook.Options{} })
 	off := newTelling(t, 1, overSQLite(t), nil)

@@ -40,8 +40,7 @@ func sampleKubbi(t *testing.T) (*Relay, *atrest.Keyring, *store.Kubbi, record) {
 	return rl, ring, k, r
 }
 
-// TestRecord opens a record, and then with every field of its row changed that it is
-// sealed to.
+// TestRecord opens a record, and then with each field changed that it is bound to.
 func TestRecord(t *testing.T) {
 	_, ring, k, r := sampleKubbi(t)
 	o, err := open(ring, k)
@@ -84,7 +83,7 @@ func TestRecord(t *testing.T) {
 	}
 }
 
-// FuzzDecodeRecord reads anything as a record: what it takes must come back the same.
+// FuzzDecodeRecord reads any bytes as a record. A record that it accepts must come back the same.
 func FuzzDecodeRecord(f *testing.F) {
 	for _, r := range []record{{}, {Metadata: []byte("{}"), Files: []api.RawFile{{Name: "a", ContentType: "b/c", Role: "data", Encoding: "base64", SizeBytes: 1 << 40}}}} {
 		b, err := r.encode()

@@ -211,7 +211,7 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
-// wantHeaders checks the headers that answers of a path have, errors too.
+// wantHeaders checks the headers that all answers of a path have, also errors.
 func wantHeaders(t testing.TB, path string, a answer) {
 	t.Helper()
 	version := ""

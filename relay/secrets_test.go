@@ -39,8 +39,8 @@ func (b *lockedBuffer) String() string {
 	return b.b.String()
 }
 
-// TestLogsTellNothing drives every route, well and badly, and greps what was
-// logged at debug level.
+// TestLogsTellNothing sends right and wrong requests to every route, and searches the log
+// of debug level.
 func TestLogsTellNothing(t *testing.T) {
 	var logged lockedBuffer
 	r := newRig(t, relaytest.WithLogger(slog.New(slog.NewJSONHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))))
@@ -86,9 +86,8 @@ func TestLogsTellNothing(t *testing.T) {
 	}
 }
 
-// TestWiping looks in the data directory's files for what opens a kubbi, its secret,
-// before and after each way in which it may end; payload and metadata never stand
-// there in clear.
+// TestWiping searches the data directory's files for the secret that opens a kubbi, before
+// and after each way to end. Payload and metadata are never there in clear.
 func TestWiping(t *testing.T) {
 	r := newRig(t)
 	const marker, meta = "w1ped-payload-marker", "w1ped-metadata-marker"
@@ -133,7 +132,7 @@ func TestWiping(t *testing.T) {
 	}
 }
 
-// secretIn gives the secret of a kubbi that the data directory's store holds.
+// secretIn reads the secret of a kubbi in the data directory's store.
 func secretIn(t *testing.T, dir, id string, now time.Time) []byte {
 	t.Helper()
 	db, err := sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(dir, "kubbi.db")})

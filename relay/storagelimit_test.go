@@ -12,7 +12,7 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// TestMaxStorage fills a relay and makes room in it again.
+// TestMaxStorage fills a relay, and creates again after a delete.
 func TestMaxStorage(t *testing.T) {
 	overEach(t, func(t *testing.T, open opener) {
 		tm := newTeam(t, 1, open, func(c *relay.Config) { c.MaxStorage = 1000 })
@@ -36,7 +36,7 @@ func TestMaxStorage(t *testing.T) {
 		}
 		tm.clock.Advance(time.Second)
 		tm.create(0, key, body(500))
-		// What the store says it holds may be some seconds old, by a clock of its own.
+		// The store's figure may be some seconds old by its own clock.
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		for ctx.Err() == nil {

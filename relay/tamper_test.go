@@ -17,14 +17,14 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// harmless are the columns of a kubbi's row that may change what is told, and the
-// members of an answer that may differ then: docs/security.md, "Who writes the data
-// base". All others must change nothing, or be refused.
+// harmless are the columns of a kubbi's row that may change an answer, and the members of
+// the answer that may differ: docs/security.md, "Who writes the data base". A change of
+// any other column must have no effect or be refused.
 var harmless = map[string][]string{
-	// An end that did not come is told, and nothing of the payload or the record.
+	// The answer tells of an end that did not happen, and nothing of payload and record.
 	"status":     {"status", "metadata"},
 	"expires_at": {"status", "metadata", "expires_at"},
-	// Retrievals, and whether one is another's repetition.
+	// Retrievals, and whether a claim is a repeated one.
 	"retrievals":   {"retrieval_count", "remaining_reads", "burned"},
 	"first_at":     {"first_retrieved_at"},
 	"last_at":      {"last_retrieved_at"},
@@ -33,7 +33,7 @@ var harmless = map[string][]string{
 	"grace_number": {"burned"},
 }
 
-// rows is a second hand in the data base of a relay.
+// rows changes the data base of a relay behind its back.
 type rows struct {
 	t *testing.T
 	c *zombie.Conn
@@ -61,7 +61,7 @@ func (r rows) exec(sql string, args ...any) {
 	}
 }
 
-// value gives a column of a row: nil, int64, string or []byte.
+// value reads a column of a row: nil, int64, string or []byte.
 func (r rows) value(column string, number int64) (v any) {
 	r.t.Helper()
 	err := sqlitex.Execute(r.c, "SELECT "+column+" FROM kubbi WHERE number = ?", &sqlitex.ExecOptions{Args: []any{number}, ResultFunc: func(s *zombie.Stmt) error {
@@ -95,7 +95,7 @@ func (r rows) columns() (names []string) {
 	return names
 }
 
-// others are values that a column might have in place of one.
+// others makes other values for a column.
 func others(v, ofAnother any) []any {
 	out := []any{nil, ofAnother}
 	switch v := v.(type) {
@@ -116,8 +116,8 @@ func others(v, ofAnother any) []any {
 	return out
 }
 
-// TestTamperedRows changes every column of the rows of a package and of a content,
-// one at a time: what is answered then is what was stored, or a refusal.
+// TestTamperedRows changes every column of the rows of a package and of a content, one at
+// a time. The answer must be what was stored, or a refusal.
 func TestTamperedRows(t *testing.T) {
 	testkit.OnlyPlain(t, "one request at a time")
 	r := newRig(t)
@@ -184,7 +184,7 @@ func TestTamperedRows(t *testing.T) {
 					got := tree(t, a.body)
 					if read == "create again" && a.status == 201 && got.(map[string]any)["id"] != c.ID {
 						db.exec("DELETE FROM kubbi WHERE number = ?", numberIn(t, got.(map[string]any)["claim_token"].(string)))
-						continue // the first one is not known any more: this is a new one
+						continue // the first create is not recognised: this is a new kubbi
 					}
 					if read == "list" && listedID(got) != c.ID {
 						continue // it is not in the list any more
@@ -218,8 +218,8 @@ func listedID(list any) any {
 	return kubbis[0].(map[string]any)["id"]
 }
 
-// without leaves members out of an answer, and of the items of a list; a list's
-// total is none of a kubbi's own.
+// without leaves out members of an answer and of the items of a list. The total of a list
+// is no member of a kubbi.
 func without(v any, members []string) any {
 	m, ok := v.(map[string]any)
 	if !ok {

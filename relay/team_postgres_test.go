@@ -22,8 +22,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// overPostgres gives an opener of a new data base, and skips the test where no
-// server is installed.
+// overPostgres makes an opener of a new data base. It skips the test if no server is
+// installed.
 func overPostgres(t testing.TB) opener {
 	url, temp := cluster.Database(t), t.TempDir()
 	return func() (store.Store, error) {

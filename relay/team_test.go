@@ -17,21 +17,21 @@ import (
 	"kubbi-mcp/relay/store/sqlite"
 )
 
-// team is some relays that serve one store, as the nodes of a service do: each
-// has opened it by itself. Their clock stands still.
+// team is a group of relays that serve one store, like the nodes of a service. Each has
+// opened the store itself. Their clock moves only by Advance.
 type team struct {
 	t     testing.TB
 	clock *relaytest.Clock
-	db    store.Store // another opening of it
+	db    store.Store // opened once more
 	nodes []*httptest.Server
 
-	relays []*relay.Relay // of the nodes; nobody has called Run
+	relays []*relay.Relay // of the nodes; Run is not called
 }
 
 // opener opens a store once more.
 type opener func() (store.Store, error)
 
-// overSQLite gives an opener of a new file.
+// overSQLite makes an opener of a new file.
 func overSQLite(t testing.TB) opener {
 	path := filepath.Join(t.TempDir(), "kubbi.db")
 	return func() (store.Store, error) { return sqlite.Open(t.Context(), sqlite.Config{Path: path}) }
@@ -43,8 +43,8 @@ func overEach(t *testing.T, test func(t *testing.T, open opener)) {
 	t.Run("postgres", func(t *testing.T) { test(t, overPostgres(t)) })
 }
 
-// newTeam starts n relays over one store. change, if there is one, is given the
-// configuration of each before it starts.
+// newTeam starts n relays over one store. change may change the configuration of each
+// before it starts.
 func newTeam(t testing.TB, n int, open opener, change func(*relay.Config)) *team {
 	t.Helper()
 	ring, err := atrest.NewKeyring(zeros{}, start)
@@ -81,7 +81,7 @@ func newTeam(t testing.TB, n int, open opener, change func(*relay.Config)) *team
 	return tm
 }
 
-// key makes an API key, which has an owner of its own unless k says whose it is.
+// key makes an API key with an owner of its own, unless k names one.
 func (tm *team) key(text string, k store.APIKey) string {
 	tm.t.Helper()
 	k.Hash, k.CreatedAt = relay.HashSecret(text), start

@@ -12,16 +12,16 @@ import (
 	"kubbi-mcp/server/transport"
 )
 
-// Bounds of the keys of the Kubbi API that callers bring.
+// Limits of the keys of the Kubbi API that callers send.
 const (
-	maxChecking  = 16               // strangers' keys that are being tried at once
-	maxWrongKeys = 20               // in a minute from one source; below what a relay takes of this server's address
-	keyValid     = time.Minute      // for how long a caller's own key is taken as valid, or wrong, once it was
-	keyPatience  = 10 * time.Second // with the Kubbi API, for trying a key
+	maxKeyChecks    = 16               // of unknown keys, at the same time
+	maxWrongKeys    = 20               // a minute from one source; fewer than a relay accepts from this server
+	keyCheckTTL     = time.Minute      // for how long the result of a check counts
+	keyCheckTimeout = 10 * time.Second // for the answer of the Kubbi API
 )
 
-// keySource is where keys of the Kubbi API come from: a token, or without one an
-// address. So those without a token can't use up what those with one may do.
+// keySource is the source of unknown keys: a token, or an address if there is no token.
+// So callers without a token can't use up the limit of callers with one.
 type keySource struct {
 	token   string
 	address netip.Prefix
@@ -34,8 +34,8 @@ func sourceOf(id identity, peer string) keySource {
 	return keySource{address: networkOf(peer)}
 }
 
-// networkOf is what counts as one address of a connection's other end. It is not
-// valid for what is no address, as that of a Unix socket.
+// networkOf gives the network that counts as one address. It is not valid if peer is
+// no IP address, as for a Unix socket.
 func networkOf(peer string) netip.Prefix {
 	at, err := netip.ParseAddrPort(peer)
 	if err != nil {
@@ -54,21 +54,20 @@ func tooManyKeys(wait time.Duration) *transport.Refusal {
 	return p
 }
 
-// tryStranger tries the key of somebody who was not known before. However many
-// they are, they do not keep callers who are known from being served. A source of
-// many wrong keys has no more of them tried, since to the Kubbi API they all come
-// from this server.
-func (cs *callers) tryStranger(ctx context.Context, c *caller, from keySource) *transport.Refusal {
+// checkUnknownKey checks the key of a new caller. A few checks run at the same time, so
+// unknown keys can't keep the server busy. A source of many wrong keys is refused, since
+// to the Kubbi API all of them come from this server.
+func (cs *callers) checkUnknownKey(ctx context.Context, c *caller, from keySource) *transport.Refusal {
 	select {
-	case cs.checking <- struct{}{}:
-		defer func() { <-cs.checking }()
-		// Counted before it is tried: those that are under way count as well.
-		if wait := cs.wrong.Miss(from, time.Now()); wait > 0 {
+	case cs.checks <- struct{}{}:
+		defer func() { <-cs.checks }()
+		// It counts as wrong while it is checked, so that parallel checks count.
+		if wait := cs.wrongKeys.Miss(from, time.Now()); wait > 0 {
 			return tooManyKeys(wait)
 		}
-		p, wrong := cs.try(ctx, c)
+		p, wrong := cs.checkKey(ctx, c)
 		if !wrong {
-			cs.wrong.Undo(from)
+			cs.wrongKeys.Undo(from)
 		}
 		return p
 	default:
@@ -76,19 +75,19 @@ func (cs *callers) tryStranger(ctx context.Context, c *caller, from keySource) *
 	}
 }
 
-// try tries a caller's own key. wrong says whether the Kubbi API may count it as
-// a guess.
-func (cs *callers) try(ctx context.Context, c *caller) (p *transport.Refusal, wrong bool) {
-	ctx, cancel := context.WithTimeout(ctx, keyPatience)
+// checkKey checks a caller's own key with the Kubbi API. wrong says whether the Kubbi
+// API may count it as a guess.
+func (cs *callers) checkKey(ctx context.Context, c *caller) (p *transport.Refusal, wrong bool) {
+	ctx, cancel := context.WithTimeout(ctx, keyCheckTimeout)
 	defer cancel()
 	_, err := c.client.List(ctx, kubbi.ListParams{Limit: 1})
 	c.mu.Lock()
-	c.trying = false
+	c.checking = false
 	switch {
 	case err == nil:
-		c.checked = time.Now()
+		c.validAt = time.Now()
 	case errors.Is(err, kubbi.ErrUnauthorized):
-		c.refused = time.Now()
+		c.wrongAt = time.Now()
 	}
 	c.mu.Unlock()
 	switch {
@@ -102,22 +101,22 @@ func (cs *callers) try(ctx context.Context, c *caller) (p *transport.Refusal, wr
 	}
 }
 
-// mustCheck reports whether a caller's own key must be tried anew, to one of
-// those who ask while that is so.
-func (c *caller) mustCheck() bool {
+// mustCheckKey reports whether a caller's own key must be checked again. It says so to
+// one request; the others go on meanwhile.
+func (c *caller) mustCheckKey() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.trying || time.Since(c.checked) <= keyValid {
+	if c.checking || time.Since(c.validAt) <= keyCheckTTL {
 		return false
 	}
-	c.trying = true
+	c.checking = true
 	return true
 }
 
-// isRefused reports whether a caller's own key was seen to be wrong of late, as
-// one that was revoked.
-func (c *caller) isRefused() bool {
+// hasWrongKey reports whether the last check, a short time ago, found a caller's own
+// key wrong, for instance because it was revoked.
+func (c *caller) hasWrongKey() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.refused.After(c.checked) && time.Since(c.refused) <= keyValid
+	return c.wrongAt.After(c.validAt) && time.Since(c.wrongAt) <= keyCheckTTL
 }

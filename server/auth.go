@@ -50,6 +50,12 @@ type identity struct {
 	ownKey bool   // the key came with the request
 }
 
+// caller identifies the caller that an identity belongs to.
+func (id identity) caller() string {
+	hash := sha256.Sum256([]byte(id.apiKey))
+	return id.name + "\x00" + string(hash[:])
+}
+
 // identify finds out who sends a request. Where tokens are configured, a key of the
 // Kubbi API does not replace one, since anyone may have a key. HTTPConfig.OwnKeys
 // changes that. A token that is given must be right.

@@ -18,33 +18,34 @@ import (
 	"kubbi-mcp/server/transport"
 )
 
-// Bounds of the callers that are known at once.
 const (
-	maxCallers = 1024
-	quietFor   = time.Second // without calls, before memory is given back
+	maxCallers   = 1024        // in memory at the same time
+	releaseAfter = time.Second // without calls, free memory goes back to the system
 )
 
-// caller is one of those who call: a token, a key of the Kubbi API, or the two
-// together. All that is its own hangs on it.
+// caller is an HTTP client: a token, a key of the Kubbi API, or a token and a key. It
+// has a Server of its own.
 type caller struct {
 	server   *Server
-	token    string // the name of its token; "": it has none
+	token    string // name of the token; "": none
 	client   *kubbi.Client
 	endpoint *transport.Endpoint
 
-	mu      sync.Mutex
-	used    time.Time
-	checked time.Time // when its own key was last seen to be valid
-	refused time.Time // when it was last seen to be wrong
-	trying  bool      // that key, anew
-	serving int       // requests
+	mu       sync.Mutex
+	used     time.Time // end of the last request
+	requests int       // under way
+
+	// Of the caller's own key:
+	validAt  time.Time // when a check last found it valid
+	wrongAt  time.Time // when a check last found it wrong
+	checking bool
 }
 
-// callers are those that have called of late.
+// callers are the callers that have sent a request lately.
 type callers struct {
-	h        *HTTP
-	checking chan struct{} // holds one for each stranger's key that is being tried
-	wrong    *misslimit.Limiter[keySource]
+	h         *HTTP
+	checks    chan struct{} // holds an item for each unknown key that is being checked
+	wrongKeys *misslimit.Limiter[keySource]
 
 	mu     sync.Mutex
 	byID   map[string]*caller
@@ -52,18 +53,18 @@ type callers struct {
 }
 
 func newCallers(h *HTTP) *callers {
-	return &callers{h: h, byID: map[string]*caller{}, checking: make(chan struct{}, maxChecking), wrong: misslimit.New[keySource](maxWrongKeys)}
+	return &callers{h: h, byID: map[string]*caller{}, checks: make(chan struct{}, maxKeyChecks), wrongKeys: misslimit.New[keySource](maxWrongKeys)}
 }
 
-// forCaller wraps a handler that needs to know who calls.
-func (h *HTTP) forCaller(next func(http.ResponseWriter, *http.Request, *caller)) http.HandlerFunc {
+// forCaller gives a handler the caller of each request.
+func (h *HTTP) forCaller(serve func(*caller, http.ResponseWriter, *http.Request)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		id, p := h.identify(r)
 		if p == nil {
 			var c *caller
 			if c, p = h.callers.get(r.Context(), id, r.RemoteAddr); p == nil {
-				defer c.done()
-				next(w, r, c)
+				defer c.endRequest()
+				serve(c, w, r)
 				return
 			}
 		}
@@ -71,7 +72,7 @@ func (h *HTTP) forCaller(next func(http.ResponseWriter, *http.Request, *caller))
 	}
 }
 
-// refuseCaller refuses a request because of who makes it.
+// refuseCaller refuses a request because of who sends it.
 func (h *HTTP) refuseCaller(w http.ResponseWriter, r *http.Request, p *transport.Refusal) {
 	if p.Status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", h.challenge(r, p))
@@ -79,55 +80,58 @@ func (h *HTTP) refuseCaller(w http.ResponseWriter, r *http.Request, p *transport
 	h.http.Refuse(w, p)
 }
 
-// get finds the caller of an identity, or makes it, for the time of a request:
-// done ends that. peer is the address that the request comes from.
+// get gives the caller with an identity for one request, which endRequest ends. A
+// caller that is new is made, after its own key was checked. peer is the address that
+// the request comes from.
 func (cs *callers) get(ctx context.Context, id identity, peer string) (*caller, *transport.Refusal) {
-	hash := sha256.Sum256([]byte(id.apiKey))
-	key := id.name + "\x00" + string(hash[:])
 	cs.mu.Lock()
-	c := cs.byID[key]
+	c := cs.byID[id.caller()]
 	if c != nil {
-		c.begin()
+		c.beginRequest()
 	}
 	cs.mu.Unlock()
-	if c == nil {
-		from := sourceOf(id, peer)
-		if id.ownKey {
-			if wait := cs.wrong.Wait(from, time.Now()); wait > 0 {
-				return nil, tooManyKeys(wait)
-			}
-		}
-		made, p := cs.make(ctx, id, hash)
-		if p != nil {
-			return nil, p
-		}
-		if id.ownKey {
-			if p := cs.tryStranger(ctx, made, from); p != nil {
-				made.close()
-				return nil, p
-			}
-		}
-		return cs.put(key, made)
-	}
-	if id.ownKey && c.isRefused() {
-		c.done()
+	switch {
+	case c == nil:
+		return cs.add(ctx, id, peer)
+	case id.ownKey && c.hasWrongKey():
+		c.endRequest()
 		return nil, wrongKey()
-	}
-	if id.ownKey && c.mustCheck() {
-		if p, _ := cs.try(ctx, c); p != nil {
-			c.done()
+	case id.ownKey && c.mustCheckKey():
+		if p, _ := cs.checkKey(ctx, c); p != nil {
+			c.endRequest()
 			return nil, p
 		}
 	}
 	return c, nil
 }
 
-// make makes the caller of an identity.
-func (cs *callers) make(ctx context.Context, id identity, hash [sha256.Size]byte) (*caller, *transport.Refusal) {
+// add makes the caller with an identity, checks its own key and adds it.
+func (cs *callers) add(ctx context.Context, id identity, peer string) (*caller, *transport.Refusal) {
+	from := sourceOf(id, peer)
+	if id.ownKey {
+		if wait := cs.wrongKeys.Wait(from, time.Now()); wait > 0 {
+			return nil, tooManyKeys(wait)
+		}
+	}
+	c, p := cs.make(ctx, id)
+	if p != nil {
+		return nil, p
+	}
+	if id.ownKey {
+		if p := cs.checkUnknownKey(ctx, c, from); p != nil {
+			c.close()
+			return nil, p
+		}
+	}
+	return cs.put(id.caller(), c)
+}
+
+// make makes the caller with an identity.
+func (cs *callers) make(ctx context.Context, id identity) (*caller, *transport.Refusal) {
 	h := cs.h
 	name := id.name
 	if id.ownKey {
-		// Enough of it to tell keys apart, and of no use to anybody.
+		hash := sha256.Sum256([]byte(id.apiKey)) // its first bytes tell keys apart in logs
 		name = "key:" + hex.EncodeToString(hash[:4])
 		if id.name != "" {
 			name = id.name + "/" + name
@@ -139,12 +143,12 @@ func (cs *callers) make(ctx context.Context, id identity, hash [sha256.Size]byte
 		return nil, transport.Busy(http.StatusServiceUnavailable, "unavailable", "The Kubbi API can't be used at the moment; the server's log says why")
 	}
 	cfg := h.cfg.Server
-	cfg.Client, cfg.Caller, cfg.Metrics, cfg.taskMemory = client, name, h.cfg.Metrics, &h.taskMemory
+	cfg.Client, cfg.Caller, cfg.Metrics, cfg.taskMemory = client, name, h.cfg.Metrics, h.taskMemory
 	if rules, ok := h.cfg.Files[id.name]; ok && id.name != "" {
 		cfg.Files = rules
 	}
 	if len(h.cfg.Tokens) > 0 && id.name == "" {
-		cfg.Received = false // a stranger fills no folder of ours either
+		cfg.Received = false // who has no token saves nothing on this machine
 	}
 	s, err := New(cfg)
 	if err != nil {
@@ -154,19 +158,19 @@ func (cs *callers) make(ctx context.Context, id identity, hash [sha256.Size]byte
 	return &caller{server: s, token: id.name, client: client, endpoint: h.http.NewEndpoint(s.transportConfig())}, nil
 }
 
-// put notes a new caller, unless another request was first. Where there are too
-// many, one that has nothing under way makes room.
+// put adds a new caller, unless another request has added it before. If there are too
+// many callers, it removes the one that has been idle for the longest time.
 func (cs *callers) put(key string, made *caller) (*caller, *transport.Refusal) {
 	cs.mu.Lock()
 	c := cs.byID[key]
-	var gone *caller
+	var evicted *caller
 	var p *transport.Refusal
 	switch {
 	case cs.closed:
 		p = transport.Draining()
 	case c != nil:
 	case len(cs.byID) >= maxCallers:
-		if gone = cs.evict(); gone == nil {
+		if evicted = cs.evict(); evicted == nil {
 			p = transport.Busy(http.StatusServiceUnavailable, "overloaded", "The server has as many callers as it can; try again later")
 			break
 		}
@@ -176,19 +180,20 @@ func (cs *callers) put(key string, made *caller) (*caller, *transport.Refusal) {
 		cs.byID[key] = c
 	}
 	if p == nil {
-		c.begin()
+		c.beginRequest()
 	}
 	cs.mu.Unlock()
 	if c != made || p != nil {
 		made.close()
 	}
-	if gone != nil {
-		gone.close()
+	if evicted != nil {
+		evicted.close()
 	}
 	return c, p
 }
 
-// evict takes out the caller who has had nothing under way for the longest.
+// evict removes the caller that has been idle for the longest time, and returns it.
+// It returns nil if none is idle. The caller holds mu.
 func (cs *callers) evict() *caller {
 	var oldest *caller
 	var since time.Time
@@ -202,44 +207,44 @@ func (cs *callers) evict() *caller {
 	return oldest
 }
 
-// sweep drops sessions and callers that have gone idle, and gives memory back to
-// the system when all is quiet, until ctx ends.
+// sweep removes idle sessions and callers, and releases free memory when no call runs,
+// until ctx ends.
 func (cs *callers) sweep(ctx context.Context) {
 	idle := cs.h.http.Limits().SessionIdle
-	tick := time.NewTicker(max(idle/4, 10*time.Millisecond))
-	defer tick.Stop()
-	rest := time.NewTicker(quietFor)
-	defer rest.Stop()
+	sweep := time.NewTicker(max(idle/4, 10*time.Millisecond))
+	defer sweep.Stop()
+	release := time.NewTicker(releaseAfter)
+	defer release.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-rest.C:
+		case <-release.C:
 			if cs.h.http.Quiet() {
 				memory.Release()
 			}
-			continue
-		case <-tick.C:
+		case <-sweep.C:
+			cs.removeIdle(time.Now().Add(-idle))
 		}
-		before := time.Now().Add(-idle)
-		var gone []*caller
-		cs.mu.Lock()
-		all := make([]*caller, 0, len(cs.byID))
-		for key, c := range cs.byID {
-			if used, ok := c.idleSince(); ok && used.Before(before) {
-				delete(cs.byID, key)
-				gone = append(gone, c)
-				continue
-			}
-			all = append(all, c)
+	}
+}
+
+// removeIdle removes the sessions and callers that were last used before a time.
+func (cs *callers) removeIdle(before time.Time) {
+	for _, c := range cs.all() {
+		c.endpoint.DropIdle(before)
+	}
+	var idle []*caller
+	cs.mu.Lock()
+	for key, c := range cs.byID {
+		if used, ok := c.idleSince(); ok && used.Before(before) {
+			delete(cs.byID, key)
+			idle = append(idle, c)
 		}
-		cs.mu.Unlock()
-		for _, c := range all {
-			c.endpoint.DropIdle(before)
-		}
-		for _, c := range gone {
-			c.close()
-		}
+	}
+	cs.mu.Unlock()
+	for _, c := range idle {
+		c.close()
 	}
 }
 
@@ -249,7 +254,7 @@ func (cs *callers) all() []*caller {
 	return slices.Collect(maps.Values(cs.byID))
 }
 
-// close forgets all callers.
+// close removes all callers. No request is served any more.
 func (cs *callers) close() error {
 	all := cs.all()
 	cs.mu.Lock()
@@ -263,28 +268,28 @@ func (cs *callers) close() error {
 	return errors.Join(errs...)
 }
 
-func (c *caller) begin() {
+func (c *caller) beginRequest() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.serving++
+	c.requests++
 }
 
-// done ends what get began.
-func (c *caller) done() {
+func (c *caller) endRequest() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.serving--
+	c.requests--
 	c.used = time.Now()
 }
 
-// idleSince reports since when nothing of a caller is under way, if so.
-func (c *caller) idleSince() (time.Time, bool) {
+// idleSince gives the end of the last request. ok says that the caller is idle: it has
+// no request, session or task.
+func (c *caller) idleSince() (since time.Time, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.used, c.serving == 0 && c.endpoint.Sessions() == 0 && c.server.tasks.isEmpty()
+	return c.used, c.requests == 0 && c.endpoint.Sessions() == 0 && c.server.tasks.isEmpty()
 }
 
-// close ends what a caller has open. Nothing of it is being served any more.
+// close ends a caller's sessions and its Server. The caller has no request any more.
 func (c *caller) close() error {
 	c.endpoint.Close()
 	c.server.Close()

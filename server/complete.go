@@ -70,11 +70,11 @@ func (c completer) ids(ctx context.Context, prefix string) (*mcp.Completion, err
 	out := &mcp.Completion{Values: []string{}}
 	anchor := ""
 	for page := 1; ; page++ {
-		p, next, err := c.client.ListFrom(ctx, kubbi.ListParams{Page: page, Limit: api.MaxPageLimit}, anchor)
+		p, err := c.client.List(ctx, kubbi.ListParams{Page: page, Limit: api.MaxPageLimit, Anchor: anchor})
 		if err != nil {
 			return nil, errors.New(tools.ErrorText("list", err))
 		}
-		anchor = next
+		anchor = p.Anchor
 		for _, k := range p.Kubbis {
 			if _, ok := idOf(kubbiScheme + k.ID); !ok || !strings.HasPrefix(k.ID, prefix) {
 				continue

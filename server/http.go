@@ -12,7 +12,9 @@ import (
 	"net/netip"
 	"time"
 
-	"kubbi-mcp/internal/share"
+	"golang.org/x/sync/semaphore"
+
+	"kubbi-mcp/internal/clientlimit"
 	"kubbi-mcp/internal/webpath"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/server/transport"
@@ -21,36 +23,35 @@ import (
 
 // HTTPConfig is what an HTTP needs. Connect must be set.
 type HTTPConfig struct {
-	// Server is what each caller's Server is made with; Client and Caller are
-	// set anew for each.
+	// Server is the configuration of each caller's Server. Client and Caller are set
+	// for each of them.
 	Server Config
 
-	// Connect gives the client that acts for a caller, which is asked for once
-	// and closed when the caller is forgotten.
+	// Connect gives the client that acts for a caller. It is called once for a caller,
+	// and the client is closed when the caller has been idle for long.
 	Connect func(ctx context.Context, name, apiKey string) (*kubbi.Client, error)
 
-	Tokens  []Token                // who may call; none: whoever can connect
-	OwnKeys bool                   // with Tokens: a valid key of the Kubbi API is as good as a token, but for the metrics
-	Files   map[string]files.Rules // what callers with a token may touch, by its name; else Server.Files
+	Tokens  []Token                // who may call; none: everybody who can connect
+	OwnKeys bool                   // with Tokens: a valid key of the Kubbi API replaces a token, except for the metrics
+	Files   map[string]files.Rules // which files callers may use, by the name of their token; else Server.Files
 
-	PublicURL   string   // under which callers know the server, as https://kubbi.example.com; "": as they say in Host
-	Hosts       []string // names that Host may have, beside this machine's own
-	Origins     []string // web pages that may call, as https://app.example.com
+	PublicURL   string   // under which callers know the server, as https://kubbi.example.com; "": the Host header says
+	Hosts       []string // names that the Host header may have, in addition to those of this machine
+	Origins     []string // of web pages that may call, as https://app.example.com
 	Limits      HTTPLimits
 	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error) // nil: plain HTTP
 	Metrics     *Metrics
 }
 
-// HTTPLimits bounds what callers may take. A zero field has the default.
+// HTTPLimits are the limits of callers. A zero field means the default.
 type HTTPLimits = transport.Limits
 
-// DefaultMaxConns is HTTPLimits.MaxConns, unless it is given.
+// DefaultMaxConns is the default of HTTPLimits.MaxConns.
 const DefaultMaxConns = transport.DefaultMaxConns
 
-// HTTP serves MCP to many callers at once: streamable HTTP at /mcp, the older
-// SSE transport at /sse and /message, and beside them /healthz and /metrics.
-// Each caller has a Server of its own, so that nothing of one is in another's
-// reach.
+// HTTP serves MCP to many callers: streamable HTTP at /mcp, the older SSE transport at
+// /sse and /message. It also serves /healthz and /metrics. Each caller has a Server of
+// its own, so no caller reaches what belongs to another.
 type HTTP struct {
 	cfg     HTTPConfig
 	log     *slog.Logger
@@ -59,10 +60,10 @@ type HTTP struct {
 	callers *callers
 	mux     *http.ServeMux
 
-	taskMemory taskMemory // of all callers together
+	taskMemory *semaphore.Weighted // of the tasks of all callers
 }
 
-// NewHTTP makes an HTTP. It opens nothing and connects to nothing.
+// NewHTTP makes an HTTP. It opens no file and no connection.
 func NewHTTP(cfg HTTPConfig) (*HTTP, error) {
 	if cfg.Connect == nil {
 		return nil, errors.New("new HTTP server: no Connect")
@@ -74,7 +75,7 @@ func NewHTTP(cfg HTTPConfig) (*HTTP, error) {
 	if err != nil {
 		return nil, fmt.Errorf("new HTTP server: %w", err)
 	}
-	h := &HTTP{cfg: cfg, log: cfg.Server.Logger, guard: g}
+	h := &HTTP{cfg: cfg, log: cfg.Server.Logger, guard: g, taskMemory: newTaskMemory()}
 	h.http = transport.NewHTTP(transport.HTTPConfig{
 		Limits: cfg.Limits, Log: cfg.Server.Logger, Refused: cfg.Metrics.refused, Streams: cfg.Metrics.streamsChanged,
 	})
@@ -85,10 +86,10 @@ func NewHTTP(cfg HTTPConfig) (*HTTP, error) {
 
 func (h *HTTP) routes() *http.ServeMux {
 	mux := http.NewServeMux()
-	for _, slash := range []string{"", "/{$}"} { // some hosts put one at the end
-		mux.HandleFunc("/mcp"+slash, h.forCaller(serveStreamable))
-		mux.HandleFunc("GET /sse"+slash, h.forCaller(serveSSE))
-		mux.HandleFunc("POST /message"+slash, h.forCaller(serveMessage))
+	for _, slash := range []string{"", "/{$}"} { // some hosts add one
+		mux.HandleFunc("/mcp"+slash, h.forCaller((*caller).serveStreamable))
+		mux.HandleFunc("GET /sse"+slash, h.forCaller((*caller).serveSSE))
+		mux.HandleFunc("POST /message"+slash, h.forCaller((*caller).serveMessage))
 		mux.HandleFunc("GET /metrics"+slash, h.forCaller(h.serveMetrics))
 		mux.HandleFunc("GET /healthz"+slash, h.serveHealth)
 	}
@@ -114,10 +115,9 @@ func (h *HTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.mux.ServeHTTP(w, r)
 }
 
-// Serve answers on a listener until ctx ends. Then it drains: it takes no new
-// connections and calls, lets running calls answer for as long as Drain says,
-// cancels the rest, and ends the streams. It returns nil after that, and closes
-// the listener in any case.
+// Serve serves a listener until ctx ends, and closes it. At the end it takes no new
+// connections and calls, gives running calls the time that HTTPLimits.Drain says,
+// cancels the others, ends the streams, and returns nil.
 func (h *HTTP) Serve(ctx context.Context, l net.Listener) error {
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -139,9 +139,9 @@ func (h *HTTP) Serve(ctx context.Context, l net.Listener) error {
 		defer close(sweeping)
 		h.callers.sweep(base)
 	}()
-	l = share.NewListener(l, share.Config{
-		Most: limits.MaxConns, PerSource: max(1, limits.MaxConns/2),
-		Source:  func(a net.Addr) netip.Prefix { return networkOf(a.String()) },
+	l = clientlimit.NewListener(l, clientlimit.Config{
+		Connections: limits.MaxConns, PerClient: max(1, limits.MaxConns/2),
+		Client:  func(a net.Addr) netip.Prefix { return networkOf(a.String()) },
 		Refused: func() { h.cfg.Metrics.refused("too_many_connections") },
 	})
 	served := make(chan error, 1)
@@ -164,7 +164,7 @@ func (h *HTTP) Serve(ctx context.Context, l net.Listener) error {
 	return errors.Join(err, h.callers.close())
 }
 
-// drain ends a server without cutting a call short that ends in time.
+// drain shuts a server down. Calls that end in time are answered.
 func (h *HTTP) drain(srv *http.Server, cancel context.CancelFunc) {
 	calls, _, _ := h.http.State()
 	h.log.Info("shutting down", "running_calls", calls)
@@ -175,21 +175,20 @@ func (h *HTTP) drain(srv *http.Server, cancel context.CancelFunc) {
 	h.http.Drain()
 	cancel()
 	if err := <-closed; err != nil {
-		_ = srv.Close() // clients that read nothing
+		_ = srv.Close() // some clients don't read
 	}
 }
 
-func serveStreamable(w http.ResponseWriter, r *http.Request, c *caller) {
+func (c *caller) serveStreamable(w http.ResponseWriter, r *http.Request) {
 	c.endpoint.ServeStreamable(w, r)
 }
-func serveSSE(w http.ResponseWriter, r *http.Request, c *caller)     { c.endpoint.ServeSSE(w, r) }
-func serveMessage(w http.ResponseWriter, r *http.Request, c *caller) { c.endpoint.ServeMessage(w, r) }
+func (c *caller) serveSSE(w http.ResponseWriter, r *http.Request)     { c.endpoint.ServeSSE(w, r) }
+func (c *caller) serveMessage(w http.ResponseWriter, r *http.Request) { c.endpoint.ServeMessage(w, r) }
 
-// maxStreamsPerConn bounds the requests on one connection of HTTP/2.
-const maxStreamsPerConn = 100
-
-// maxHeaderBytes bounds a request's headers.
-const maxHeaderBytes = 32 << 10
+const (
+	maxStreamsPerConn = 100      // requests on one connection of HTTP/2
+	maxHeaderBytes    = 32 << 10 // of a request
+)
 
 func (h *HTTP) serveHealth(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
@@ -201,9 +200,9 @@ func (h *HTTP) serveHealth(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write([]byte(`{"status":"ok"}` + "\n"))
 }
 
-// serveMetrics answers with the numbers of all callers together. Where tokens are
-// configured, they are not for somebody who has none.
-func (h *HTTP) serveMetrics(w http.ResponseWriter, r *http.Request, c *caller) {
+// serveMetrics serves the metrics of all callers. Where tokens are configured, a caller
+// needs one.
+func (h *HTTP) serveMetrics(c *caller, w http.ResponseWriter, r *http.Request) {
 	if len(h.cfg.Tokens) > 0 && c.token == "" {
 		h.refuseCaller(w, r, unauthorized("The metrics are those of all callers, and need a token: Authorization: Bearer TOKEN"))
 		return

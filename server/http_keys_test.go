@@ -65,20 +65,20 @@ func TestHTTPKeyIsTriedAgain(t *testing.T) {
 		t.Fatalf("status %d, the key was tried %d times", got, known.Load())
 	}
 	var all sync.WaitGroup
-	for i := range maxChecking {
+	for i := range maxKeyChecks {
 		all.Go(func() { initialized(fmt.Sprintf("kb_stranger_%d", i)) })
 	}
-	until(t, func() bool { return strange.Load() == maxChecking })
+	until(t, func() bool { return strange.Load() == maxKeyChecks })
 	if got := initialized("kb_stranger"); got != http.StatusServiceUnavailable {
 		t.Errorf("one stranger more: %d", got)
 	}
 	for _, c := range h.callers.all() {
 		c.mu.Lock()
-		c.checked = time.Now().Add(-2 * keyValid)
+		c.validAt = time.Now().Add(-2 * keyCheckTTL)
 		c.mu.Unlock()
 	}
 	var mine sync.WaitGroup
-	for range 2 * maxChecking {
+	for range 2 * maxKeyChecks {
 		mine.Go(func() {
 			if got := initialized("kb_known"); got != http.StatusOK {
 				t.Errorf("status %d", got)

@@ -111,7 +111,7 @@ func TestHTTPWrongKeysAreLimited(t *testing.T) {
 	revoked.Store(true)
 	for _, c := range h.callers.all() {
 		c.mu.Lock()
-		c.checked = c.checked.Add(-2 * keyValid)
+		c.validAt = c.validAt.Add(-2 * keyCheckTTL)
 		c.mu.Unlock()
 	}
 	for range 50 {

@@ -11,8 +11,8 @@ import (
 	"kubbi-mcp/tools"
 )
 
-// Metrics counts what callers do, for Prometheus. All Servers of a process share
-// one. A nil one counts nothing. No label holds anything that came from outside.
+// Metrics are metrics for Prometheus. All Servers of a process share them. Nil counts
+// nothing. No label contains anything that came from outside.
 type Metrics struct {
 	calls        *prometheus.CounterVec
 	durations    *prometheus.HistogramVec
@@ -24,10 +24,9 @@ type Metrics struct {
 	handler      http.Handler
 }
 
-// Bounds of reading the metrics.
 const (
-	maxScrapes     = 4
-	scrapePatience = 10 * time.Second
+	maxScrapes    = 4 // at the same time
+	scrapeTimeout = 10 * time.Second
 )
 
 // NewMetrics makes metrics that start at zero.
@@ -53,7 +52,7 @@ func NewMetrics(version string) *Metrics {
 	}
 	build := gauge("kubbi_mcp_build_info", "1, with the version that runs.", "version")
 	build.WithLabelValues(version).Set(1)
-	for _, reason := range refusalReasons() { // so that a first one shows as a rise
+	for _, reason := range refusalReasons() { // at zero, so that the first one is an increase
 		m.refusals.WithLabelValues(reason)
 	}
 	registry := prometheus.NewRegistry()
@@ -64,7 +63,7 @@ func NewMetrics(version string) *Metrics {
 	)
 	m.handler = promhttp.HandlerFor(registry, promhttp.HandlerOpts{
 		MaxRequestsInFlight: maxScrapes,
-		Timeout:             scrapePatience,
+		Timeout:             scrapeTimeout,
 	})
 	return m
 }
@@ -77,7 +76,7 @@ func refusalReasons() []string {
 	}
 }
 
-// Handler serves the metrics as Prometheus reads them, to a few at once.
+// Handler serves the metrics in the format of Prometheus.
 func (m *Metrics) Handler() http.Handler {
 	if m == nil {
 		return http.NotFoundHandler()

@@ -23,8 +23,8 @@ import (
 	"kubbi-mcp/tools"
 )
 
-// A kubbi that the caller has sent is a resource: what get says of it, never
-// its content or its claim URL.
+// A kubbi that the caller has sent is a resource. It shows what the tool get shows,
+// never the content or the claim URL.
 const (
 	kubbiScheme   = "kubbi://"
 	kubbiTemplate = kubbiScheme + "{id}"
@@ -32,15 +32,15 @@ const (
 
 var errNoResource = errors.New("no such resource: a kubbi that you have sent is kubbi:// and its id, as send, send_files or list give it")
 
-// idOf gives the id in a kubbi's URI.
+// idOf gives the id in a kubbi's URI. It accepts one spelling only, since a notification
+// must have the URI of the subscription.
 func idOf(uri string) (id string, ok bool) {
 	id, ok = strings.CutPrefix(uri, kubbiScheme)
-	// The one spelling that the API gives: news of a kubbi must name the URI that was subscribed to.
 	return id, ok && len(id) == 36 && uuid.Validate(id) == nil && strings.ToLower(id) == id
 }
 
-// addResources adds the template of kubbis. Their list is another one for each
-// caller, so mcp-go can't have it: listResources adds it.
+// addResources adds the template of kubbis. mcp-go keeps one list for all callers, so
+// listResources lists them.
 func (s *Server) addResources(hooks *mcpserver.Hooks) {
 	hooks.AddBeforeListResources(withoutCursor)
 	hooks.AddOnError(explainNotFound)
@@ -56,8 +56,8 @@ func (s *Server) addResources(hooks *mcpserver.Hooks) {
 // of ours.
 func withoutCursor(_ context.Context, _ any, req *mcp.ListResourcesRequest) { req.Params.Cursor = "" }
 
-// listResources answers resources/list: with the resources that mcp-go knows on the
-// first page, and behind them a page of the caller's kubbis.
+// listResources answers resources/list with a page of the caller's kubbis. On the first
+// page the resources that mcp-go knows come before them.
 func (s *Server) listResources(ctx context.Context, c *transport.Call) mcp.JSONRPCMessage {
 	number, resources, next, err := s.kubbiPage(ctx, c.Param("cursor"))
 	if err != nil {
@@ -92,7 +92,7 @@ func (s *Server) kubbiPage(ctx context.Context, cursor jsontext.Value) (number i
 	if !ok {
 		return 0, nil, "", errCursor
 	}
-	p, anchor, err := s.client.ListFrom(ctx, kubbi.ListParams{Page: number, Limit: api.MaxPageLimit}, anchor)
+	p, err := s.client.List(ctx, kubbi.ListParams{Page: number, Limit: api.MaxPageLimit, Anchor: anchor})
 	switch {
 	case err != nil && number > 1 && errors.Is(err, kubbi.ErrValidation):
 		return 0, nil, "", errCursor
@@ -106,7 +106,7 @@ func (s *Server) kubbiPage(ctx context.Context, cursor jsontext.Value) (number i
 		}
 	}
 	if number < p.Pagination.TotalPages && len(p.Kubbis) > 0 {
-		next = formatCursor(number+1, anchor)
+		next = formatCursor(number+1, p.Anchor)
 	}
 	return number, resources, next, nil
 }
@@ -114,8 +114,8 @@ func (s *Server) kubbiPage(ctx context.Context, cursor jsontext.Value) (number i
 // errCursor is the answer to a cursor that no list has given.
 var errCursor = &transport.Error{Code: mcp.INVALID_PARAMS, Message: "Invalid params: cursor must be the nextCursor of an earlier resources/list"}
 
-// formatCursor writes where a list goes on: a page, and the anchor that keeps it
-// what it was.
+// formatCursor makes the cursor of a page. The anchor keeps the pages as they were when
+// the list began.
 func formatCursor(page int, anchor string) mcp.Cursor {
 	return mcp.Cursor(base64.RawURLEncoding.EncodeToString([]byte(strconv.Itoa(page) + " " + anchor)))
 }
@@ -135,7 +135,7 @@ func parseCursor(c mcp.Cursor) (page int, anchor string, ok bool) {
 	return page, anchor, found && err == nil && page > 1
 }
 
-// resourceOf shows a kubbi in the list.
+// resourceOf describes a kubbi in the list.
 func resourceOf(k kubbi.Kubbi) mcp.Resource {
 	r := mcp.Resource{
 		URI:      kubbiScheme + k.ID,
@@ -151,8 +151,8 @@ func resourceOf(k kubbi.Kubbi) mcp.Resource {
 	return r
 }
 
-// title says in a few words what a kubbi is and how it stands. A service's words
-// are not among them.
+// title says in a few words what a kubbi is, and its status. It contains no text that
+// came from a service.
 func title(k kubbi.Kubbi) string {
 	what := "content of another type"
 	switch {
@@ -174,8 +174,8 @@ func title(k kubbi.Kubbi) string {
 	return fmt.Sprintf("%s, %s, claimed %s", what, status, claims)
 }
 
-// lastModified is when a kubbi last changed, as far as the API says: not when
-// it was deleted.
+// lastModified is the time of a kubbi's last change. The API does not say when it was
+// deleted.
 func lastModified(k kubbi.Kubbi) time.Time {
 	at := k.CreatedAt.Time
 	if k.LastRetrievedAt != nil {

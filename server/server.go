@@ -18,6 +18,7 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 	mcpserver "github.com/mark3labs/mcp-go/server"
+	"golang.org/x/sync/semaphore"
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/server/transport"
@@ -54,7 +55,7 @@ type Config struct {
 	Metrics *Metrics                         // nil: none
 	Add     func(*mcpserver.MCPServer) error // adds other tools, such as the fixtures of a conformance suite
 
-	taskMemory *taskMemory // of all callers together; nil: this one's alone
+	taskMemory *semaphore.Weighted // of the tasks of all callers; nil: this Server has its own
 }
 
 // Server is the MCP server. One can serve any number of transports.
@@ -117,7 +118,7 @@ func New(cfg Config) (*Server, error) {
 		writeGrace: 100 * time.Millisecond,
 	}
 	if s.taskAfter == 0 {
-		s.taskAfter = taskAfter
+		s.taskAfter = defaultTaskAfter
 	}
 	hooks := &mcpserver.Hooks{}
 	hooks.AddAfterInitialize(withoutTasks)

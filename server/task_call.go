@@ -21,6 +21,7 @@ func (s *Server) asTask(next mcpserver.ToolHandlerFunc) mcpserver.ToolHandlerFun
 		if info == nil || !info.Modern || !declaresTasks(info.ClientCapabilities) {
 			return next(ctx, req)
 		}
+		_, size := originOf(ctx)
 		// The call may outlive its request.
 		d := &delivery{}
 		callCtx, cancel := context.WithCancel(context.WithValue(context.WithoutCancel(ctx), deliveryKey{}, d))
@@ -37,7 +38,7 @@ func (s *Server) asTask(next mcpserver.ToolHandlerFunc) mcpserver.ToolHandlerFun
 		case o = <-ended:
 		case <-timer.C:
 			if unlink() { // else the request was cancelled
-				if t := s.tasks.begin(d, cancel); t != nil {
+				if t := s.tasks.begin(d, cancel, size); t != nil {
 					go s.runTask(callCtx, t, next, req, ended)
 					return created(s.tasks.state(t)), nil
 				}

@@ -75,7 +75,7 @@ func (s *Server) answerTask(ctx context.Context, c *transport.Call) (any, *trans
 		}
 		s.tasks.update(t, answers)
 	case methodTasksCancel:
-		s.tasks.stop(t)
+		s.tasks.cancelTask(t)
 	}
 	return mcp.Result{ResultType: mcp.ResultTypeComplete, Meta: s.identity()}, nil
 }

@@ -9,28 +9,31 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/mark3labs/mcp-go/mcp"
+	"golang.org/x/sync/semaphore"
 
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/server/transport"
 	"kubbi-mcp/tools"
 )
 
-// Tasks are an extension of protocol version 2026-07-28 (SEP-2663). A tool call
-// that takes long is answered with the id of a task, and the client asks for the
-// result with tasks/get. mcp-go has only the tasks of 2025-11-25
+// Tasks are an extension of protocol version 2026-07-28 (SEP-2663): a tool call that
+// takes long is answered with the id of a task, and the client fetches the result with
+// tasks/get. mcp-go has only the tasks of 2025-11-25
 // (https://github.com/mark3labs/mcp-go/issues/980).
 const (
 	tasksExtension = "io.modelcontextprotocol/tasks"
 
-	taskAfter    = 5 * time.Second  // a call that runs longer becomes a task
-	taskTTL      = 15 * time.Minute // for how long a task can be asked for
-	taskResultIn = 5 * time.Minute  // how much of that remains at least when it ends
-	maxTaskTime  = time.Hour        // of a call that does not end
-	taskPoll     = time.Second      // how often a client should ask
+	defaultTaskAfter = 5 * time.Second  // a call that runs longer becomes a task
+	taskTTL          = 15 * time.Minute // from the creation of a task
+	taskResultTTL    = 5 * time.Minute  // from its end, at least
+	maxTaskTime      = time.Hour        // of a call that does not end
+	taskPollInterval = time.Second
 
-	maxTaskBytes    = 64 << 20  // of the results of all callers, half of it for one
-	leastTaskResult = 256 << 10 // bytes that are reserved for a result until it is there
-	mostTaskResult  = 8 << 20
+	maxTasks        = 1000      // of one caller
+	maxTaskMemory   = 64 << 20  // bytes of all callers' tasks, half of them for one caller
+	taskOverhead    = 1 << 10   // bytes of a task, without its result
+	minTaskReserved = 256 << 10 // bytes for the result of a running task
+	maxTaskReserved = 8 << 20
 )
 
 type taskStatus string
@@ -47,27 +50,23 @@ func (s taskStatus) terminal() bool {
 	return s == taskCompleted || s == taskFailed || s == taskCancelled
 }
 
-// task is a tool call that goes on after the client has got its id.
+// task is a tool call that goes on after its request was answered.
 type task struct {
 	id       string
 	created  time.Time
 	cancel   context.CancelFunc // of the call
 	delivery *delivery          // of the result
 
-	// What follows belongs to the store.
+	// The store's mu guards these.
 	status    taskStatus
 	updated   time.Time
 	expires   time.Time
 	expiry    *time.Timer
-	size      int64            // bytes that are reserved
+	memory    int64            // bytes that are reserved
 	result    json.RawMessage  // of a completed task
-	err       *transport.Error // of a failed one
-	cancelled bool             // by the client; the call may end otherwise
-
-	rounds   int                // how often it has asked the client for something
-	asked    mcp.InputRequests  // not answered yet
-	answers  mcp.InputResponses // to what was asked, by the call's own names
-	answered chan struct{}      // closed when nothing is asked any more
+	err       *transport.Error // of a failed task
+	cancelled bool             // the client has cancelled it; the call may still complete
+	input     taskRequests
 }
 
 // taskState is a task as the client sees it.
@@ -85,83 +84,79 @@ type taskState struct {
 	Error          *transport.Error  `json:"error,omitempty"`
 }
 
-// taskMemory bounds the bytes of the results of all callers' tasks.
-type taskMemory struct {
-	mu   sync.Mutex
-	used int64
-}
-
-// reserve takes bytes, if there are so many.
-func (m *taskMemory) reserve(n int64) (ok bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.used+n > maxTaskBytes {
-		return false
-	}
-	m.used += n
-	return true
-}
-
-// change notes that a result takes more or less than was reserved for it.
-func (m *taskMemory) change(n int64) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.used += n
-}
-
-// taskStore holds the tasks of one caller. No other caller has a way to it.
+// taskStore holds the tasks of one caller. No other caller can reach it.
 type taskStore struct {
-	memory  *taskMemory
-	reserve int64 // bytes for a result that is not there yet
+	own      *semaphore.Weighted // bytes of this caller
+	shared   *semaphore.Weighted // bytes of all callers
+	reserved int64               // for a result
 
-	mu      sync.Mutex
-	byID    map[string]*task
-	bytes   int64
-	closed  bool
-	running sync.WaitGroup
+	running sync.WaitGroup // calls
+
+	mu     sync.Mutex
+	byID   map[string]*task
+	closed bool
 }
 
-// newTaskStore makes a store. maxInline is the largest payload in an answer.
-func newTaskStore(memory *taskMemory, maxInline int64) *taskStore {
-	if memory == nil {
-		memory = &taskMemory{}
+func newTaskMemory() *semaphore.Weighted { return semaphore.NewWeighted(maxTaskMemory) }
+
+// newTaskStore makes a store. maxInline is the largest payload in an answer, in bytes.
+func newTaskStore(shared *semaphore.Weighted, maxInline int64) *taskStore {
+	if shared == nil {
+		shared = newTaskMemory()
 	}
 	if maxInline == 0 {
 		maxInline = tools.DefaultMaxInline
 	}
-	return &taskStore{memory: memory, reserve: min(max(leastTaskResult, 2*maxInline), mostTaskResult), byID: map[string]*task{}}
+	return &taskStore{
+		own: semaphore.NewWeighted(maxTaskMemory / 2), shared: shared,
+		reserved: min(max(minTaskReserved, 2*maxInline), maxTaskReserved),
+		byID:     map[string]*task{},
+	}
 }
 
-// begin makes a task of a call, nil if there is no room for its result. The caller
-// must end it with finish.
-func (ts *taskStore) begin(d *delivery, cancel context.CancelFunc) *task {
+// begin makes a task of a call whose message has size bytes. The caller must end it with
+// finish. It returns nil if there is no room.
+func (ts *taskStore) begin(d *delivery, cancel context.CancelFunc, size int) *task {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	if ts.closed || ts.bytes+ts.reserve > maxTaskBytes/2 || !ts.memory.reserve(ts.reserve) {
+	memory := ts.reserved + int64(size)
+	if ts.closed || len(ts.byID) >= maxTasks || !ts.own.TryAcquire(memory) {
+		return nil
+	}
+	if !ts.shared.TryAcquire(memory) {
+		ts.own.Release(memory)
 		return nil
 	}
 	now := time.Now()
 	t := &task{id: uuid.NewString(), created: now, updated: now, expires: now.Add(taskTTL),
-		cancel: cancel, delivery: d, status: taskWorking, size: ts.reserve}
+		cancel: cancel, delivery: d, status: taskWorking, memory: memory}
 	t.expiry = time.AfterFunc(taskTTL, func() { ts.expire(t) })
-	ts.bytes += t.size
 	ts.byID[t.id] = t
 	ts.running.Add(1)
 	return t
 }
 
-// resize changes what a task takes of the memory. The store is locked.
-func (ts *taskStore) resize(t *task, size int64) {
-	ts.bytes += size - t.size
-	ts.memory.change(size - t.size)
-	t.size = size
+// shrink releases the memory of a task above some bytes. The caller holds mu.
+func (ts *taskStore) shrink(t *task, bytes int64) {
+	if rest := t.memory - bytes; rest > 0 {
+		t.memory = bytes
+		ts.own.Release(rest)
+		ts.shared.Release(rest)
+	}
 }
 
-// finish notes what has become of a task. A call that ended although it was
-// cancelled keeps its result.
+// finish ends a task. If the call has completed although the client has cancelled it,
+// the result counts.
 func (ts *taskStore) finish(t *task, result json.RawMessage, isError bool, err *transport.Error) {
 	defer ts.running.Done()
 	defer t.cancel()
+	if !ts.setOutcome(t, result, isError, err) {
+		t.delivery.settle(false)
+	}
+}
+
+// setOutcome reports whether there is a result that the client can fetch.
+func (ts *taskStore) setOutcome(t *task, result json.RawMessage, isError bool, err *transport.Error) bool {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	switch {
@@ -172,75 +167,84 @@ func (ts *taskStore) finish(t *task, result json.RawMessage, isError bool, err *
 	default:
 		t.status, t.result = taskCompleted, result
 	}
-	t.updated, t.asked = time.Now(), nil
+	t.updated, t.input.open = time.Now(), nil
 	if ts.byID[t.id] != t { // it has expired
-		t.result = nil
-		go t.delivery.settle(false)
-		return
+		ts.shrink(t, 0)
+		return false
 	}
-	ts.resize(t, int64(len(t.result)))
-	if t.status != taskCompleted {
-		go t.delivery.settle(false)
+	ts.shrink(t, taskOverhead+int64(len(t.result)))
+	if time.Until(t.expires) < taskResultTTL {
+		t.expires = time.Now().Add(taskResultTTL)
+		t.expiry.Reset(taskResultTTL)
 	}
-	if rest := time.Until(t.expires); rest < taskResultIn {
-		t.expires = time.Now().Add(taskResultIn)
-		t.expiry.Reset(taskResultIn)
-	}
+	return t.status == taskCompleted
 }
 
-// expire removes a task whose time is up. One that works gets more, up to
-// maxTaskTime.
+// expire removes a task at the end of its time. A call that still works gets more time,
+// up to maxTaskTime.
 func (ts *taskStore) expire(t *task) {
 	ts.mu.Lock()
-	defer ts.mu.Unlock()
 	if time.Until(t.expires) > 0 || ts.byID[t.id] != t {
-		return // finish was faster
+		ts.mu.Unlock()
+		return // it has finished a moment ago
 	}
 	if t.status == taskWorking && time.Since(t.created) < maxTaskTime {
 		t.expires = time.Now().Add(taskTTL)
 		t.expiry.Reset(taskTTL)
+		ts.mu.Unlock()
 		return
 	}
 	ts.remove(t)
+	ts.mu.Unlock()
+	t.end()
 }
 
-// remove forgets a task. The store is locked.
+// remove removes a task. The caller holds mu, and calls end after that.
 func (ts *taskStore) remove(t *task) {
 	delete(ts.byID, t.id)
 	t.expiry.Stop()
-	t.cancel()
-	ts.resize(t, 0)
 	if t.status.terminal() {
-		go t.delivery.settle(false) // unless it was fetched
+		ts.shrink(t, 0) // else when the call has ended
 	}
+}
+
+// end cancels the call of a task that was removed. A result that nobody has fetched is
+// lost.
+func (t *task) end() {
+	t.cancel()
+	t.delivery.settle(false)
 }
 
 // close cancels all tasks, and waits until their calls have ended.
 func (ts *taskStore) close() {
 	ts.mu.Lock()
 	ts.closed = true
-	for t := range maps.Values(ts.byID) {
+	all := maps.Clone(ts.byID)
+	for _, t := range all {
 		ts.remove(t)
 	}
 	ts.mu.Unlock()
+	for _, t := range all {
+		t.end()
+	}
 	ts.running.Wait()
 }
 
-// isEmpty reports whether there is no task that a client may ask for.
+// isEmpty reports whether there is no task that the client can ask for.
 func (ts *taskStore) isEmpty() bool {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	return len(ts.byID) == 0
 }
 
-// find gives a task, nil if there is none with that id.
+// find gives the task with an id, nil if there is none.
 func (ts *taskStore) find(id string) *task {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	return ts.byID[id]
 }
 
-// state is the answer to tasks/get.
+// state is what tasks/get answers.
 func (ts *taskStore) state(t *task) *taskState {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
@@ -251,15 +255,15 @@ func (ts *taskStore) state(t *task) *taskState {
 		CreatedAt:      t.created.UTC().Format(api.TimeLayout),
 		LastUpdatedAt:  t.updated.UTC().Format(api.TimeLayout),
 		TTLMs:          t.expires.Sub(t.created).Milliseconds(),
-		PollIntervalMs: taskPoll.Milliseconds(),
-		InputRequests:  maps.Clone(t.asked),
+		PollIntervalMs: taskPollInterval.Milliseconds(),
+		InputRequests:  maps.Clone(t.input.open),
 		Result:         t.result,
 		Error:          t.err,
 	}
 }
 
-// stop cancels a task for the client. One that has ended stays as it is.
-func (ts *taskStore) stop(t *task) {
+// cancelTask cancels a task for the client. A task that has ended stays as it is.
+func (ts *taskStore) cancelTask(t *task) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	if !t.status.terminal() {

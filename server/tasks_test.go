@@ -276,9 +276,9 @@ func TestCallIsNoTask(t *testing.T) {
 // that call goes on as any other, and each that ends makes room.
 func TestTasksHaveRoom(t *testing.T) {
 	goOn := make(chan struct{})
-	memory := &taskMemory{}
+	memory := newTaskMemory()
 	s, p := newTaskServer(t, Config{Add: addWait(goOn, make(chan struct{}, 1)), taskMemory: memory})
-	if !memory.reserve(maxTaskBytes - s.tasks.reserve) {
+	if !memory.TryAcquire(maxTaskMemory - s.tasks.reserved - 1<<10) {
 		t.Fatal("no room")
 	}
 	id := p.askTask(t, taskCall("wait", `{}`)).Result.TaskID
@@ -295,19 +295,22 @@ func TestTasksHaveRoom(t *testing.T) {
 		t.Errorf("the call without room: %+v", a)
 	}
 	p.awaitTask(t, id)
-	if left := maxTaskBytes - memory.used; left < s.tasks.reserve/2 {
-		t.Errorf("the result of a task that has ended takes %d bytes", s.tasks.reserve-left)
+	if !memory.TryAcquire(s.tasks.reserved / 2) {
+		t.Error("the result of a task that has ended takes as much as was reserved")
 	}
 
-	other := newTaskStore(&taskMemory{}, 0)
+	other := newTaskStore(nil, 0)
 	made := 0
-	for ; made < maxTaskBytes; made++ {
-		if other.begin(&delivery{}, func() {}) == nil {
+	for ; made < maxTasks; made++ {
+		if other.begin(&delivery{}, func() {}, 0) == nil {
 			break
 		}
 	}
-	if want := maxTaskBytes / 2 / leastTaskResult; made != want {
-		t.Errorf("one caller may have %d tasks, not %d", made, want)
+	if want := maxTaskMemory / 2 / minTaskReserved; made != want {
+		t.Errorf("one caller may have %d running tasks, not %d", made, want)
+	}
+	if newTaskStore(nil, 0).begin(&delivery{}, func() {}, maxTaskMemory/2) != nil {
+		t.Error("the arguments of a call don't count")
 	}
 }
 
@@ -315,10 +318,10 @@ func TestTasksHaveRoom(t *testing.T) {
 func TestTaskExpires(t *testing.T) {
 	ts := newTaskStore(nil, 0)
 	begin := func() (*task, chan bool) {
-		settled := make(chan bool, 1)
+		settled := make(chan bool, 2)
 		r := &delivery{}
 		r.waiting = []func(bool){func(written bool) { settled <- written }}
-		return ts.begin(r, func() {}), settled
+		return ts.begin(r, func() {}, 0), settled
 	}
 	over := func(task *task) {
 		ts.mu.Lock()
@@ -347,11 +350,13 @@ func TestTaskExpires(t *testing.T) {
 		t.Error("a call that hangs is kept")
 	}
 	ts.finish(hangs, json.RawMessage(`{}`), false, nil)
-	if <-settled || ts.bytes != 0 || ts.memory.used != 0 {
-		t.Errorf("%d bytes, %d of all, are left", ts.bytes, ts.memory.used)
+	if <-settled || !ts.own.TryAcquire(maxTaskMemory/2) || !ts.shared.TryAcquire(maxTaskMemory) {
+		t.Error("what has expired takes memory")
 	}
+	ts.own.Release(maxTaskMemory / 2)
+	ts.shared.Release(maxTaskMemory)
 	ts.close()
-	if ts.begin(&delivery{}, func() {}) != nil {
+	if ts.begin(&delivery{}, func() {}, 0) != nil {
 		t.Error("a task begins after the end")
 	}
 }

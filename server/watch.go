@@ -290,11 +290,11 @@ func (w *watcher) poll(ctx context.Context) error {
 	left := w.watched()
 	anchor := ""
 	for page := 1; len(left) > 1; page++ {
-		p, next, err := w.client.ListFrom(ctx, kubbi.ListParams{Page: page, Limit: api.MaxPageLimit}, anchor)
+		p, err := w.client.List(ctx, kubbi.ListParams{Page: page, Limit: api.MaxPageLimit, Anchor: anchor})
 		if err != nil {
 			return err
 		}
-		anchor = next
+		anchor = p.Anchor
 		for i := range p.Kubbis {
 			if k := left[p.Kubbis[i].ID]; k != nil {
 				delete(left, k.id)

@@ -21,7 +21,7 @@ import (
 
 var when = time.Date(2026, 3, 28, 12, 0, 0, 0, time.UTC)
 
-// random gives the same bytes on every run.
+// random returns the same bytes on every run.
 func random(seed byte) *rand.ChaCha8 { return rand.NewChaCha8([32]byte{seed}) }
 
 func bytesOf(seed byte, n int) []byte {
@@ -72,7 +72,7 @@ func seal(t testing.TB, k *atrest.Key, b atrest.Binding, plain []byte) []byte {
 	return sealed
 }
 
-// open opens sealed bytes, and gives nothing that did not open to its end.
+// open opens sealed bytes, and returns nothing unless they open to their end.
 func open(k *atrest.Key, b atrest.Binding, sealed []byte) ([]byte, error) {
 	o, err := k.Open(b, bytes.NewReader(sealed))
 	if err != nil {
@@ -148,8 +148,8 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// TestSealRefuses says that a plaintext that is not as its binding says, or whose
-// end is an error, is never sealed to its end.
+// TestSealRefuses checks that a plaintext is never sealed to its end if it does not fit its
+// binding or ends with an error.
 func TestSealRefuses(t *testing.T) {
 	k := keyOf(t, newRing(t, 1), "token")
 	boom := errors.New("boom")
@@ -197,7 +197,7 @@ func mustSeal(t *testing.T, k *atrest.Key, size int, plain io.Reader) *atrest.Se
 	return s
 }
 
-// TestTampering changes sealed chunks in every way a store might.
+// TestTampering changes sealed chunks in all ways.
 func TestTampering(t *testing.T) {
 	k := keyOf(t, newRing(t, 1), "token")
 	const size = 2*atrest.ChunkSize + 100
@@ -247,7 +247,7 @@ func TestTampering(t *testing.T) {
 	}
 }
 
-// TestBinding opens a payload under bindings and keys that differ by one thing.
+// TestBinding opens a payload under bindings and keys that differ in one thing.
 func TestBinding(t *testing.T) {
 	ring := newRing(t, 1)
 	id := ring.Sealing(when)
@@ -282,8 +282,8 @@ func TestBinding(t *testing.T) {
 	}
 }
 
-// TestOpenerStaysFailed says that nothing opens after an error, and that an error of
-// the store's is told from one of the sealed bytes.
+// TestOpenerStaysFailed checks that nothing opens after an error, and that an error of
+// the store differs from one of the sealed bytes.
 func TestOpenerStaysFailed(t *testing.T) {
 	k := keyOf(t, newRing(t, 1), "token")
 	boom := errors.New("boom")
@@ -326,7 +326,7 @@ func TestKeyring(t *testing.T) {
 	if _, err := one.With(random(1), when, time.Time{}); err == nil {
 		t.Error("the same key twice")
 	}
-	// What the old key sealed opens after a rotation, and not after it has gone.
+	// Bytes sealed by the old key open after a rotation, but not after its removal.
 	b := bindingOf(3)
 	sealed := seal(t, keyOf(t, one, "token"), b, []byte("abc"))
 	if got, err := open(purposeKey(t, two, one.Sealing(when), secret, "token", atrest.Payload), b, sealed); err != nil || string(got) != "abc" {
@@ -409,7 +409,7 @@ func secretOf(t *testing.T, text []byte) string {
 	return f.Keys[0].Secret
 }
 
-// TestNothingShowsSecrets prints keys and errors in every way at hand.
+// TestNothingShowsSecrets prints keys and errors in all ways.
 func TestNothingShowsSecrets(t *testing.T) {
 	ring := newRing(t, 1)
 	text, err := ring.Encode()

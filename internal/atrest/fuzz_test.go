@@ -8,9 +8,8 @@ import (
 	"kubbi-mcp/internal/atrest"
 )
 
-// FuzzOpen opens sealed bytes that were flipped, cut, extended or made up:
-// nothing but what was sealed may open, and no error may tell
-// anything of the input.
+// FuzzOpen opens sealed bytes that were flipped, cut, extended or made up. Only unchanged
+// bytes may open, and no error may reveal the input.
 func FuzzOpen(f *testing.F) {
 	key := keyOf(f, newRing(f, 1), "token")
 	plain := []byte("the quick brown fox jumps over the lazy dog")
@@ -53,8 +52,8 @@ func FuzzOpen(f *testing.F) {
 	})
 }
 
-// FuzzParseKeyring reads anything as a keyring: it must not panic, and what
-// it takes must come back the same.
+// FuzzParseKeyring parses any bytes as a keyring: it must not panic, and an accepted
+// keyring must encode to the same.
 func FuzzParseKeyring(f *testing.F) {
 	good, err := newRing(f, 1).Encode()
 	if err != nil {

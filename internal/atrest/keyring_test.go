@@ -10,7 +10,7 @@ import (
 	"kubbi-mcp/internal/atrest"
 )
 
-// TestKeyringOverTime asks which key seals, before and after each has its time.
+// TestKeyringOverTime checks which key seals, before and after the time of each.
 func TestKeyringOverTime(t *testing.T) {
 	at := func(minutes int) time.Time { return when.Add(time.Duration(minutes) * time.Minute) }
 	add := func(r *atrest.Keyring, seed byte, from time.Time) *atrest.Keyring {
@@ -60,7 +60,7 @@ func TestKeyringOverTime(t *testing.T) {
 	}
 }
 
-// TestKeyringFile is the file byte for byte, with and without a time to begin.
+// TestKeyringFile checks the file byte for byte, with and without a time to begin.
 func TestKeyringFile(t *testing.T) {
 	one := newRing(t, 1)
 	two, err := one.With(random(2), when.Add(time.Hour), when.Add(time.Hour+time.Minute+time.Millisecond))

@@ -19,8 +19,8 @@ import (
 
 var update = flag.Bool("update", false, "write testdata/vectors.json anew")
 
-// vector is a sealing whose every input is written down. Plaintexts longer
-// than a few bytes are a byte repeated, and their chunks are known by SHA-256.
+// vector is a sealing with all its inputs. Plaintexts longer than a few bytes are one
+// byte repeated, and their chunks are given by SHA-256.
 type vector struct {
 	Name      string `json:"name"`
 	Keyring   string `json:"keyring"` // JSON of Encode
@@ -42,8 +42,8 @@ func (v vector) binding(t *testing.T) atrest.Binding {
 	return atrest.Binding{Size: int64(v.Size), Data: unhex(t, v.Data)}
 }
 
-// TestVectors opens and seals what testdata holds, and builds all of it a
-// second time from the package comment with nothing but HMAC and AES-GCM.
+// TestVectors opens and seals the vectors of testdata, and seals them a second time as
+// the package comment says, with HMAC and AES-GCM alone.
 func TestVectors(t *testing.T) {
 	const file = "testdata/vectors.json"
 	if *update {

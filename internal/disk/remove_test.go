@@ -23,8 +23,8 @@ func folder(t *testing.T) string {
 	return dir
 }
 
-// TestRemove removes by the call that Go uses and by the older one: both remove a
-// file and an empty folder, and leave a full one.
+// TestRemove tests the call that Go uses and the older one: both remove a file and an
+// empty folder, and leave a folder with files.
 func TestRemove(t *testing.T) {
 	for how, remove := range map[string]func(*os.Root, string) error{"Remove": Remove, "older": removeOlder} {
 		t.Run(how, func(t *testing.T) {

@@ -39,7 +39,7 @@ func TestMake(t *testing.T) {
 	}
 }
 
-// TestEditsLoseNoKey rotates from many sides at once.
+// TestEditsLoseNoKey rotates from many goroutines at once.
 func TestEditsLoseNoKey(t *testing.T) {
 	f := keyring.File(filepath.Join(t.TempDir(), "keyring.json"))
 	if err := keyring.Make(f, rand.Reader, when); err != nil {
@@ -66,8 +66,8 @@ func TestEditsLoseNoKey(t *testing.T) {
 	}
 }
 
-// TestPrune has keys in every state: the reasons are those of each, by the
-// letters of their names in the order of the ring.
+// TestPrune has keys in every state. The letters are the names of the keys, in the order
+// of the ring.
 func TestPrune(t *testing.T) {
 	at := func(d time.Duration) time.Time { return when.Add(d) }
 	ring := newRing(t, 'a')                                        // a: seals from the start

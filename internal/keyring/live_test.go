@@ -20,7 +20,7 @@ import (
 	"kubbi-mcp/internal/keyring"
 )
 
-// logBuffer is what a logger writes to from many goroutines.
+// logBuffer is a buffer for a logger of many goroutines.
 type logBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -38,7 +38,7 @@ func (b *logBuffer) String() string {
 	return b.b.String()
 }
 
-// secrets gives the secrets of a keyring as they stand in its file.
+// secrets are the secrets of a keyring as in its file.
 func secrets(t *testing.T, ring *atrest.Keyring) (out []string) {
 	t.Helper()
 	for _, m := range regexp.MustCompile(`"secret": "([^"]+)"`).FindAllSubmatch(encode(t, ring), -1) {
@@ -71,7 +71,7 @@ func start(t *testing.T, cfg keyring.Config) (*keyring.Live, *logBuffer) {
 	return l, log
 }
 
-// TestLiveFollows changes a keyring under a running relay, well and badly.
+// TestLiveFollows changes a keyring under a running relay, with and without errors.
 func TestLiveFollows(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, liveFollows)
@@ -135,7 +135,7 @@ func TestLiveCommand(t *testing.T) {
 	}
 }
 
-// TestLiveKeepsWhatIsNeeded takes away a key under which kubbis are sealed.
+// TestLiveKeepsWhatIsNeeded removes a key under which kubbis are sealed.
 func TestLiveKeepsWhatIsNeeded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, liveKeepsWhatIsNeeded)
@@ -182,8 +182,8 @@ func liveKeepsWhatIsNeeded(t *testing.T) {
 	}
 }
 
-// TestReloadSeesWhatWasThere asks from many sides at once, now and again: each
-// gets what the source held when it asked, and the source is read a few times.
+// TestReloadSeesWhatWasThere reloads from many goroutines at once, several times: each
+// gets what the source held when it called, and the source is read a few times.
 func TestReloadSeesWhatWasThere(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -18,7 +18,7 @@ import (
 	"kubbi-mcp/internal/keyring"
 )
 
-// rotation rotates a new file each hour. made and removed are what it was told.
+// rotation rotates a new file each hour. made and removed are the arguments of its calls.
 func rotation(t *testing.T) (r *keyring.Rotation, made, removed *[]string) {
 	t.Helper()
 	f := keyring.File(filepath.Join(t.TempDir(), "keyring.json"))
@@ -56,7 +56,7 @@ func step(t *testing.T, r *keyring.Rotation, now time.Time) {
 	}
 }
 
-// TestRotationByTheClock makes a key an hour, and lets go of what nobody needs.
+// TestRotationByTheClock makes a key each hour, and removes keys that nobody needs.
 func TestRotationByTheClock(t *testing.T) {
 	r, made, removed := rotation(t)
 	needed := []string{}
@@ -93,12 +93,12 @@ func TestRotationByTheClock(t *testing.T) {
 	if !slices.Equal(*removed, []string{first}) || !slices.Equal(ids(t, r.File), *made) {
 		t.Errorf("removed %v, left %v", *removed, ids(t, r.File))
 	}
-	// Hours that nobody was awake in are not made up for.
+	// Hours in which no process ran get no keys later.
 	step(t, r, hour.Add(5*time.Hour+30*time.Minute))
 	if len(*made) != 2 || len(ids(t, r.File)) != 2 {
 		t.Errorf("made %v, left %v", *made, ids(t, r.File))
 	}
-	// Nor does a clock that was set back make one.
+	// A clock that was set back makes no key either.
 	step(t, r, hour.Add(3*time.Hour))
 	if len(*made) != 2 {
 		t.Errorf("made %v", *made)
@@ -118,7 +118,7 @@ func TestRotationsAtOnce(t *testing.T) {
 	}
 }
 
-// TestRotationInTrouble neither loses a key nor stops making them.
+// TestRotationInTrouble checks that failures lose no key and stop no rotation.
 func TestRotationInTrouble(t *testing.T) {
 	r, made, removed := rotation(t)
 	down := errors.New("the store is down")

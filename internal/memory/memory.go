@@ -40,7 +40,7 @@ const LargeMessage = 4 << 20
 // the copies that came before it are garbage.
 //
 // bench -only memory, claim of 10 MiB in the answer: peak 58 MB without it, 51 MB
-// with it. The same before a large request is parsed changed nothing.
+// with it. The same before a large request was parsed changed nothing.
 func Collect() { runtime.GC() }
 
 // Release collects garbage and gives free memory back to the system. A server waits

@@ -1,7 +1,7 @@
-// Package misslimit limits how often one source may ask for a secret that does
-// not exist. The answer to a right secret never depends on it: the caller looks
-// the secret up first, and limits only what missed. A secret of 256 random bits
-// needs no lock-out, and a lock-out could be used against those who have one.
+// Package misslimit limits how often one source may try a secret that does not exist.
+// The caller looks the secret up first, and limits only misses. So a right secret is
+// always answered, and nobody can lock out those who have one. Secrets of 256 random
+// bits need no lock-out.
 package misslimit
 
 import (
@@ -11,11 +11,12 @@ import (
 	"time"
 )
 
-// Window begins with a source's first miss. Its misses are forgotten when it ends.
+// Window starts with a source's first miss. When it ends, the source's misses are
+// forgotten.
 const Window = time.Minute
 
-// MaxSources is how many sources are remembered at most. The one whose window is
-// the oldest is forgotten first.
+// MaxSources is how many sources are remembered. Above that, the source with the oldest
+// window is forgotten.
 const MaxSources = 64 << 10
 
 // Limiter counts the misses of each source. It may be used by several goroutines.
@@ -33,17 +34,17 @@ type misses[S comparable] struct {
 	n      int
 }
 
-// over says whether a source's window has ended, or was in a time to come before
-// the clock was put back.
+// over reports whether a source's window has ended. A window in the future, because the
+// clock was put back, has ended too.
 func (m *misses[S]) over(now time.Time) bool {
 	age := now.Sub(m.first)
 	return age < 0 || age >= Window
 }
 
-// New makes a limiter of so many misses in a window; 0 and less for any number.
+// New makes a limiter of so many misses in a window; zero or less: any number.
 func New[S comparable](limit int) *Limiter[S] { return &Limiter[S]{limit: limit} }
 
-// Wait gives the time until a source may miss again, 0 if it may now.
+// Wait is the time until a source may miss again, 0 if it may now.
 func (l *Limiter[S]) Wait(source S, now time.Time) time.Duration {
 	if l.limit <= 0 {
 		return 0
@@ -65,8 +66,8 @@ func (l *Limiter[S]) wait(source S, now time.Time) time.Duration {
 	return m.first.Add(Window).Sub(now)
 }
 
-// Miss counts a miss. If the source has reached its limit before, it counts
-// nothing and gives the time until the source may miss again.
+// Miss counts a miss and returns 0. If the source has already reached its limit, nothing
+// is counted, and Miss returns the time until the source may miss again.
 func (l *Limiter[S]) Miss(source S, now time.Time) time.Duration {
 	if l.limit <= 0 {
 		return 0
@@ -96,7 +97,7 @@ func (l *Limiter[S]) Miss(source S, now time.Time) time.Duration {
 	return 0
 }
 
-// Undo takes back what Miss has counted, for a caller that counts before it looks.
+// Undo reverses a Miss, for a caller that counts before it looks the secret up.
 func (l *Limiter[S]) Undo(source S) {
 	if l.limit <= 0 {
 		return
@@ -116,8 +117,9 @@ func (l *Limiter[S]) forget(e *list.Element) {
 	l.oldest.Remove(e)
 }
 
-// Network is what counts as one address: whoever has an IPv6 address has all of
-// its /64. It is not valid for an address that is not.
+// Network is what counts as one source: an IPv4 address, or the /64 of an IPv6 address,
+// since a client with one address has all of its /64. An address that is not valid has
+// no valid network.
 func Network(a netip.Addr) netip.Prefix {
 	a = a.Unmap().WithZone("")
 	bits := a.BitLen()

@@ -1,5 +1,5 @@
-// Package private reads and writes small files that hold secrets: readable by
-// their owner alone, whole and durable.
+// Package private reads and writes small files with secrets. Only their owner can read
+// them, and a write replaces the whole file, durably.
 package private
 
 import (
@@ -17,15 +17,15 @@ import (
 
 const maxFile = 1 << 20 // bytes
 
-// MakeDir makes a directory, and those above it, that its owner alone may use, and
-// makes their names durable.
+// MakeDir makes a directory, and those above it, that only its owner can use, and makes
+// their names durable.
 func MakeDir(dir string) error { return makeDir(dir) }
 
-// Read reads a file of at most 1 MiB, and refuses one that others may read. A
-// file of root's may be read by a group of ours: secret managers that mount
-// files into a container hand them out so.
+// Read reads a file of at most 1 MiB, and refuses one that others can read. If root owns
+// the file, one of our groups may read it: secret managers mount files into containers
+// like that.
 func Read(path string) ([]byte, error) {
-	info, err := os.Stat(path) // to open a pipe may take for ever
+	info, err := os.Stat(path) // opening a pipe may block for ever
 	if err != nil {
 		return nil, err
 	}
@@ -53,16 +53,16 @@ func Read(path string) ([]byte, error) {
 	return b, nil
 }
 
-// Create makes a private file of data, whole and durable, unless there is
-// one by the time it is ready, and gives what the file holds then: of several
-// processes that do so at once, all get the same.
+// Create makes a private, durable file of data, unless the file exists by the time data
+// is written, and returns the content of the file. Several processes that create the
+// file at once all get the same content.
 func Create(path string, data []byte) ([]byte, error) {
 	temp, err := write(path, data)
 	if err != nil {
 		return nil, err
 	}
-	defer os.Remove(temp) // of no more use, whatever came of it
-	// Unlike a rename, a link never replaces what is there.
+	defer os.Remove(temp) // not needed any more
+	// Unlike a rename, a link never replaces a file.
 	if err := os.Link(temp, path); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
@@ -72,12 +72,12 @@ func Create(path string, data []byte) ([]byte, error) {
 	return Read(path)
 }
 
-// Edit replaces what a file holds by what edit makes of it, whole and durable,
-// unless edit gives an error or nil. Several that edit one file do so one after
-// the other; a lock file beside it, which stays, sees to that. The file keeps
-// its owner: an administrator may edit that of a service.
+// Edit replaces the content of a file by the result of edit, durably, unless edit
+// returns an error or nil. A lock file beside it, which stays, makes several edits of
+// one file wait for each other. The file keeps its owner: an administrator may edit the
+// file of a service.
 func Edit(ctx context.Context, path string, edit func([]byte) ([]byte, error)) (err error) {
-	// A name that leads elsewhere goes on doing so.
+	// A symbolic link stays one.
 	if path, err = filepath.EvalSymlinks(path); err != nil {
 		return err
 	}
@@ -117,7 +117,7 @@ func Edit(ctx context.Context, path string, edit func([]byte) ([]byte, error)) (
 	return disk.SyncFolder(filepath.Dir(path))
 }
 
-// write makes a durable temporary file beside path, and gives its name.
+// write makes a durable temporary file beside path, and returns its name.
 func write(path string, data []byte) (name string, err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp") // 0600
 	if err != nil {

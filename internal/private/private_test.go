@@ -16,7 +16,7 @@ import (
 	"kubbi-mcp/internal/private"
 )
 
-// made gives a private file of that content.
+// made makes a private file of that content.
 func made(t *testing.T, content string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "secret")
@@ -34,12 +34,12 @@ func TestCreateNeverReplaces(t *testing.T) {
 	onlyFiles(t, path)
 }
 
-// TestEditsLoseNothing counts in a file from many sides at once, through a
-// link to it.
+// TestEditsLoseNothing counts in a file from many goroutines at once, through a link to
+// it.
 func TestEditsLoseNothing(t *testing.T) {
 	path := made(t, "0")
 	link := path
-	if runtime.GOOS != "windows" { // where not everybody may make links
+	if runtime.GOOS != "windows" { // where only some users can make links
 		link = filepath.Join(filepath.Dir(path), "link")
 		if err := os.Symlink("secret", link); err != nil {
 			t.Fatal(err)

@@ -12,7 +12,7 @@ import (
 	"kubbi-mcp/internal/disk"
 )
 
-// forbidden gives the permissions that a file must not grant.
+// forbidden are the permissions that a file must not grant.
 func forbidden(info fs.FileInfo) fs.FileMode {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid == 0 && os.Geteuid() != 0 {
 		return 0o037
@@ -20,7 +20,7 @@ func forbidden(info fs.FileInfo) fs.FileMode {
 	return 0o077
 }
 
-// giveTo gives a file that we made to the owner of another, if that is not us.
+// giveTo gives a file of ours to the owner of another file.
 func giveTo(other fs.FileInfo, name string) error {
 	st, ok := other.Sys().(*syscall.Stat_t)
 	if !ok || int(st.Uid) == os.Geteuid() {
@@ -38,8 +38,8 @@ func makeDir(dir string) error {
 		return err
 	}
 	for _, d := range made {
-		// A parent that we may not read cannot be synced: nothing is lost but what
-		// the file system does not promise by itself.
+		// A parent that we can't read can't be synced. Most file systems write it soon
+		// anyway.
 		if err := disk.SyncFolder(filepath.Dir(d)); err != nil && !errors.Is(err, fs.ErrPermission) {
 			return err
 		}
@@ -47,7 +47,7 @@ func makeDir(dir string) error {
 	return nil
 }
 
-// missing gives the directories that are not there, of dir and those above it.
+// missing returns which of dir and the directories above it do not exist.
 func missing(dir string) (dirs []string, err error) {
 	for dir = filepath.Clean(dir); ; dir = filepath.Dir(dir) {
 		_, err := os.Stat(dir)

@@ -10,17 +10,16 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// forbidden gives the permissions that a file must not grant: here its access
-// list, which a mode does not show, says who may read it.
+// forbidden are the permissions that a file must not grant: none here, since the access
+// list, not the mode, says who can read the file.
 func forbidden(fs.FileInfo) fs.FileMode { return 0 }
 
-// giveTo does nothing: what is made in a directory gets the directory's access list.
+// giveTo does nothing: a new file gets the access list of its directory.
 func giveTo(fs.FileInfo, string) error { return nil }
 
-// makeDir makes a directory that this user, administrators and the system may
-// use, and what is made in it gets the same access list. Without one of its own
-// it would get that of the folder it is in, which at the root of a drive lets
-// every user read it.
+// makeDir makes a directory that only this user, administrators and the system can use;
+// files in it get the same access list. Otherwise it would get the access list of its
+// parent, which at the root of a drive lets every user read it.
 func makeDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -45,15 +44,14 @@ func makeDir(dir string) error {
 	return nil
 }
 
-// patience is how long a file may be in the way because another process has it
-// open: for as long as it takes to read it, or as a virus scanner looks at it.
+// patience is how long another process may have a file open: the time to read it, or
+// for a virus scanner to check it.
 const patience = 2 * time.Second
 
-// rename replaces a file. Windows replaces none that is open, so a reader holds
-// that up for a moment.
+// rename replaces a file. Windows can't replace an open file, so a reader delays it.
 func rename(from, to string) error { return retried(func() error { return os.Rename(from, to) }) }
 
-// open opens a file, also one that is being replaced.
+// open opens a file, also while it is being replaced.
 func open(path string) (f *os.File, err error) {
 	err = retried(func() error {
 		f, err = os.Open(path)

@@ -68,7 +68,7 @@ func TestEditKeepsTheOwner(t *testing.T) {
 	}
 }
 
-// TestReadOfRoots reads, as somebody else, what root hands out to a group.
+// TestReadOfRoots reads, as another user, a file of root that a group may read.
 func TestReadOfRoots(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can become somebody else")

@@ -1,8 +1,8 @@
-// Package spool keeps what is too large for memory in a file for a while, such
-// as a payload on its way in or out of a relay, or of a client.
+// Package spool keeps bytes that are too many for memory in an encrypted temporary file,
+// such as a payload that a relay or a client is receiving.
 //
-// Only ciphertext is written, under a key that is in memory alone and goes with
-// the Spool: whatever becomes of the file, nobody can read it afterwards.
+// The key is only in memory and is lost with the Spool, so nobody can read the file
+// afterwards, even if it stays.
 package spool
 
 import (
@@ -21,18 +21,18 @@ import (
 
 const (
 	chunkSize = 256 << 10
-	fileChunk = 32 << 10 // of NewFile
+	fileChunk = 32 << 10 // with NewFile
 	tagSize   = 16
 	nonceSize = 12
 	pattern   = "spool-*.tmp"
-	// leftAfter is the age at which a file is nobody's any more.
+	// leftAfter is the age from which Sweep removes a file.
 	leftAfter = 24 * time.Hour
 )
 
 var errClosed = errors.New("spool is closed")
 
-// Spool takes bytes and gives them back. Write it first, then read it, as often
-// as you like; one goroutine at a time. Close may be called by another.
+// Spool stores bytes. Write it first, then read it as often as you like, one goroutine
+// at a time. Another goroutine may call Close.
 type Spool struct {
 	dir  string
 	aead cipher.AEAD
@@ -40,17 +40,17 @@ type Spool struct {
 	chunkSize int
 
 	mu     sync.Mutex
-	file   *os.File // nil: all is in tail
+	file   *os.File // nil: everything is in tail
 	closed bool
 	chunks int64 // in file
 	tail   []byte
 	sealed []byte
-	plain  []byte // chunk number cached
+	plain  []byte // the chunk with the number cached
 	cached int64
 }
 
-// New makes a spool in a folder; "": that of the system's temporary files. There is no
-// file before it is needed: up to 256 KiB stay in memory.
+// New makes a spool in a folder; "": the system's folder for temporary files. It makes
+// the file when it needs one: up to 256 KiB stay in memory.
 func New(dir string) (*Spool, error) {
 	if dir == "" {
 		dir = os.TempDir()
@@ -62,8 +62,8 @@ func New(dir string) (*Spool, error) {
 	return &Spool{dir: dir, aead: aead, chunkSize: chunkSize, cached: -1}, nil
 }
 
-// NewFile is New with the file made at once, and up to 32 KiB in memory: for a caller
-// who wants to know early that it can't be made, or written.
+// NewFile makes a spool with its file, so that the caller knows early if that fails. Up
+// to 32 KiB stay in memory.
 func NewFile(dir string) (*Spool, error) {
 	s, err := New(dir)
 	if err != nil {
@@ -85,7 +85,7 @@ func newKey() (cipher.AEAD, error) {
 	return cipher.NewGCM(block)
 }
 
-// nonce is that of a chunk. No chunk is ever written twice.
+// nonce is the nonce of a chunk. Each chunk is written once.
 func nonce(chunk int64) []byte {
 	var n [nonceSize]byte
 	binary.BigEndian.PutUint64(n[nonceSize-8:], uint64(chunk))
@@ -122,14 +122,14 @@ func (s *Spool) create() error {
 	if err != nil {
 		return fmt.Errorf("make spool: %w", err)
 	}
-	// Where that can be done, the file has no name while it is used, and
-	// nothing is left of it even when the process is killed.
+	// If the platform can remove an open file, nothing is left even if the process is
+	// killed.
 	_ = os.Remove(f.Name())
 	s.file = f
 	return nil
 }
 
-// Truncate forgets what was written, under a new key. The size must be 0.
+// Truncate drops everything that was written, and makes a new key. The size must be 0.
 func (s *Spool) Truncate(size int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -139,7 +139,7 @@ func (s *Spool) Truncate(size int64) error {
 	if size != 0 {
 		return errors.New("a spool is truncated to nothing only")
 	}
-	aead, err := newKey() // the numbers of the chunks begin anew
+	aead, err := newKey() // since the numbers of the chunks start again
 	if err != nil {
 		return fmt.Errorf("truncate spool: %w", err)
 	}
@@ -241,18 +241,18 @@ func (s *Spool) Close() error {
 		return nil
 	}
 	err := s.file.Close()
-	_ = os.Remove(s.file.Name()) // where it could not be removed while open
+	_ = os.Remove(s.file.Name()) // if it could not be removed while open
 	if err != nil {
 		return fmt.Errorf("close spool: %w", err)
 	}
 	return nil
 }
 
-// Sweep removes what processes that were killed have left in a folder, where a
-// file in use can't be removed. It leaves files of the last day alone: they may
-// be in use by another process.
+// Sweep removes the files that killed processes have left in a folder, on platforms
+// that can't remove an open file. It keeps files of the last day: another process may
+// use them.
 func Sweep(dir string, now time.Time) error {
-	entries, err := os.ReadDir(dir) // and no pattern: the folder's name may hold [ and *
+	entries, err := os.ReadDir(dir) // not Glob: the folder's name may contain [ and *
 	if err != nil {
 		return fmt.Errorf("sweep spools: %w", err)
 	}

@@ -65,8 +65,8 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// TestFile says that the file holds nothing readable, and that one which was
-// changed is not read.
+// TestFile checks that the file holds nothing readable, and that a changed file is not
+// read.
 func TestFile(t *testing.T) {
 	data := bytes.Repeat([]byte("the quick brown fox "), 1<<16)
 	s := filled(t, t.TempDir(), data)
@@ -93,7 +93,7 @@ func TestFile(t *testing.T) {
 	}
 }
 
-// TestTruncate writes a spool anew, as a further attempt of a claim does.
+// TestTruncate writes a spool again, like the next attempt of a claim.
 func TestTruncate(t *testing.T) {
 	dir := t.TempDir()
 	s, err := NewFile(dir)

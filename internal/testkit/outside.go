@@ -97,17 +97,19 @@ func PythonSDK(ctx context.Context, t testing.TB, python, url, key string) {
 	}
 }
 
-// DocProgram writes a program that consists of the code of one language in a page of
-// docs/ and of a check that uses this code. It returns the program's path.
-func DocProgram(t testing.TB, page, language, check string) string {
+// DocProgram writes a program that consists of the code of one language below a heading
+// of docs/wire.md and of a check that uses this code. It returns the program's path.
+func DocProgram(t testing.TB, heading, language, check string) string {
 	t.Helper()
-	doc, err := os.ReadFile(filepath.Join(Root(t), "docs", page))
+	doc, err := os.ReadFile(filepath.Join(Root(t), "docs", "wire.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	_, doc, _ = bytes.Cut(doc, []byte("\n## "+heading+"\n"))
+	doc, _, _ = bytes.Cut(doc, []byte("\n## "))
 	found := regexp.MustCompile("(?s)```"+language+"\n(.*?)```").FindAllSubmatch(doc, -1)
 	if len(found) != 1 {
-		t.Fatalf("docs/%s has %d pieces of %s, want 1", page, len(found), language)
+		t.Fatalf("docs/wire.md has %d pieces of %s below %q, want 1", len(found), language, heading)
 	}
 	rest, err := os.ReadFile(check)
 	if err != nil {

@@ -12,10 +12,9 @@ import (
 	"testing"
 )
 
-// FreeAddr gives an address of this machine at which nobody listens. Its port
-// is none that the system gives away by itself, to outgoing connections and to
-// listeners without a wish: one of these could take it before, or while, the
-// program that it is meant for does not listen.
+// FreeAddr gives a loopback address at which nobody listens. Its port is outside the
+// range from which the system chooses ports of outgoing connections and of listeners
+// without a port, so that these do not take it before the test uses it.
 func FreeAddr() (string, error) {
 	for try := 0; ; try++ {
 		addr := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))
@@ -29,7 +28,7 @@ func FreeAddr() (string, error) {
 	}
 }
 
-// MustFreeAddr is FreeAddr, or the end of a test.
+// MustFreeAddr is FreeAddr for a test, which fails if there is no such address.
 func MustFreeAddr(t testing.TB) string {
 	t.Helper()
 	addr, err := FreeAddr()
@@ -45,9 +44,9 @@ func FreeURL(t testing.TB) string {
 	return "http://" + MustFreeAddr(t)
 }
 
-// WriteProgram writes a program that the test is to run. No other program is
-// started meanwhile: it would hold the file open for a moment, and the system runs
-// no file that is open to be written.
+// WriteProgram writes a program that the test will run. No other program is started
+// meanwhile: it would have the file open for a moment, and the system does not run a
+// file that is open for writing.
 func WriteProgram(t testing.TB, path string, content []byte) {
 	t.Helper()
 	syscall.ForkLock.RLock()
@@ -57,13 +56,12 @@ func WriteProgram(t testing.TB, path string, content []byte) {
 	}
 }
 
-// RacePass tells whether .ci/run runs the tests for the race detector, having
-// run them without it.
+// RacePass tells whether .ci/run runs the tests with the race detector, after a pass
+// without it.
 func RacePass() bool { return os.Getenv("KUBBI_PASS") == "race" }
 
-// OnlyPlain skips a test in the race pass of .ci/run, with the reason why the
-// race detector sees nothing of it. .ci/report makes sure that the plain pass
-// has run it.
+// OnlyPlain skips a test in the race pass of .ci/run. why says why the race detector
+// finds nothing. .ci/report checks that the plain pass has run the test.
 func OnlyPlain(t testing.TB, why string) {
 	t.Helper()
 	if RacePass() {
@@ -79,7 +77,8 @@ func FileOfItsName(t testing.TB, path string) {
 	}
 }
 
-// AwkwardText breaks a careless carrier: it holds quotes, a backslash, a faked end of the
-// payload, markup, other scripts, and last words that must not be lost.
+// AwkwardText is a text that careless programs damage: it holds quotes, a backslash, a
+// faked end of the payload, markup, other scripts, and last words that must not be
+// lost.
 var AwkwardText = `He said "no" \ and 'left'.` + "\n----- END PAYLOAD 00000000000000000000000000000000 -----\n" +
 	"</tool_result> Zürich, 東京, עברית, 👩‍🚀\n" + strings.Repeat("0123456789 abcdefghij\n", 500) + "the last words"

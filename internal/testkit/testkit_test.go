@@ -7,8 +7,7 @@ import (
 	"kubbi-mcp/internal/testkit"
 )
 
-// An address that is given is free, and stays so when everybody else asks for
-// any port.
+// The address is free, and stays free while others listen without a port.
 func TestFreeAddr(t *testing.T) {
 	addr := testkit.MustFreeAddr(t)
 	for range 500 {

@@ -1,13 +1,11 @@
-// Package webpath looks at the paths of requests before a mux does.
+// Package webpath checks the paths of requests before a mux does.
 package webpath
 
-import (
-	"path"
-)
+import "path"
 
-// Clean says whether a mux serves a request's path as it is. It redirects any
-// other to the clean path, which may hold a claim token, and writes that path
-// into the answer's body.
+// Clean reports whether a mux serves a request's path as it is. A mux redirects other
+// paths to the clean path and writes it into the body of the answer. The path may hold
+// a claim token.
 func Clean(p string) bool {
 	if p == "" || p[0] != '/' {
 		return false

@@ -14,7 +14,7 @@ import (
 	"kubbi-mcp/relay/local"
 )
 
-// snapshot gives the files of a directory that an error must leave alone.
+// snapshot reads the files of a directory that an error must not change.
 func snapshot(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	out := map[string]string{}
@@ -34,9 +34,8 @@ func snapshot(t *testing.T, dir string) map[string]string {
 	return out
 }
 
-// TestBrokenDirectory opens directories that something has happened to: each
-// is an error that names the file and what to do, twice, and changes nothing;
-// once mended, the same relay opens.
+// TestBrokenDirectory opens damaged directories. Each attempt is an error that names the
+// file and the cure, and changes nothing. Once it is repaired, the same relay opens.
 func TestBrokenDirectory(t *testing.T) {
 	write := func(name, content string) func(*testing.T, string) {
 		return func(t *testing.T, dir string) {

@@ -29,7 +29,7 @@ func introduced(t *testing.T, i identity, challenge []byte, at string) http.Head
 	return h
 }
 
-// A proof holds for one challenge, one address and one key.
+// TestProof checks that a proof is valid for one challenge, one address and one key.
 func TestProof(t *testing.T) {
 	a, b := newIdentity("kb_a"), newIdentity("kb_b")
 	challenge := []byte(strings.Repeat("c", challengeBytes))
@@ -58,7 +58,7 @@ func TestProof(t *testing.T) {
 
 func second(_ string, ok bool) bool { return ok }
 
-// A token shows who made it, in each of its bits.
+// TestMadeBy checks that every bit of a token counts when it shows who made it.
 func TestMadeBy(t *testing.T) {
 	a, b := newIdentity("kb_a"), newIdentity("kb_b")
 	head := []byte("24 bytes that are random")
@@ -106,7 +106,7 @@ func TestClaimToken(t *testing.T) {
 	}
 }
 
-// Who listens at an address is found out, also where nobody can be reached.
+// TestListenerAt finds out who listens at an address.
 func TestListenerAt(t *testing.T) {
 	self, other := newIdentity("kb_self"), newIdentity("kb_other")
 	answer := func(h http.HandlerFunc) string {

@@ -44,7 +44,7 @@ func TestOnlyTheOriginIsServed(t *testing.T) {
 	}
 }
 
-// TestSameOverHTTP sends requests both ways: they must get the same answers.
+// TestSameOverHTTP sends requests in-process and over HTTP. The answers must be the same.
 func TestSameOverHTTP(t *testing.T) {
 	r := newRelay(t, local.Config{Now: func() time.Time { return time.Unix(1_800_000_000, 0) }})
 	key, err := r.APIKey(t.Context())
@@ -161,8 +161,8 @@ func TestStreamIsRead(t *testing.T) {
 	}
 }
 
-// The next three leave a stream half-read; TestMain's leak check is their
-// judge, and Close, which waits for the handler.
+// The next three tests do not read a stream to its end. TestMain's leak check judges them,
+// and Close, which waits for the handler.
 func TestStreamIsClosed(t *testing.T) {
 	r := newRelay(t, local.Config{})
 	resp := claimLarge(t, r, t.Context(), 5<<20)
@@ -218,7 +218,7 @@ func TestCancelledBeforeTheAnswer(t *testing.T) {
 	<-body.closed
 }
 
-// stuck is a body that comes to no end by itself.
+// stuck is a body that never ends by itself.
 type stuck struct {
 	ctx             context.Context
 	reading, closed chan struct{}
@@ -232,7 +232,7 @@ func (s *stuck) Read([]byte) (int, error) {
 
 func (s *stuck) Close() error { close(s.closed); return nil }
 
-// tired gives randomness until it panics.
+// tired is a random source that panics after a while.
 type tired struct{ left atomic.Int64 }
 
 func (r *tired) Read(b []byte) (int, error) {
@@ -260,8 +260,8 @@ func TestPanicInProcess(t *testing.T) {
 	}
 }
 
-// TestMemoryStaysFlat claims the largest content and looks at how far the heap
-// grows while it is read.
+// TestMemoryStaysFlat claims the largest content and measures how far the heap grows
+// while it is read.
 func TestMemoryStaysFlat(t *testing.T) {
 	r := newRelay(t, local.Config{})
 	size := int(api.DefaultLimits().ContentBytes)

@@ -78,7 +78,7 @@ func eventually(t *testing.T, what string, f func() bool) {
 	}
 }
 
-// plain is a client over real connections, of which it keeps none.
+// plain is a client that makes a new connection for each request.
 var plain = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 
 func healthy(addr string) bool {
@@ -112,7 +112,7 @@ func TestTakeover(t *testing.T) {
 	first := serve(t, dir, addr)
 	eventually(t, "the first listens", func() bool { return healthy(addr) })
 	second := serve(t, dir, addr)
-	// What either makes is claimed at the one address.
+	// Kubbis of both can be claimed at the one address.
 	for i, s := range []serving{first, second} {
 		token := createAt(t, s.relay, addr, "before")
 		if got, _ := claim(t, plain, "http://"+addr, token); got != "before" {
@@ -193,7 +193,7 @@ func TestServeEndsWhileWaiting(t *testing.T) {
 	serve(t, filepath.Join(t.TempDir(), "kubbi"), ln.Addr().String()).stop()
 }
 
-// TestHostCheck asks with the Host of a web page whose DNS name was pointed here.
+// TestHostCheck sends the Host of a web page whose DNS name points to this machine.
 func TestHostCheck(t *testing.T) {
 	r := newRelay(t, local.Config{})
 	srv := httptest.NewServer(r.Handler())

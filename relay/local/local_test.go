@@ -21,7 +21,7 @@ import (
 	"kubbi-mcp/relay/local"
 )
 
-// childEnv names a data directory that a child process is to open.
+// childEnv names the data directory that a child process opens.
 const childEnv = "KUBBI_LOCAL_TEST_DIR"
 
 func TestMain(m *testing.M) {
@@ -81,7 +81,7 @@ func newRelay(t *testing.T, cfg local.Config) *local.Relay {
 	return r
 }
 
-// elsewhere is a transport for requests that are not the relay's.
+// elsewhere is the transport for requests to other origins.
 type elsewhere struct{}
 
 var errElsewhere = errors.New("sent elsewhere")
@@ -123,7 +123,7 @@ func mustCreate(t *testing.T, r *local.Relay, content string) api.CreateResponse
 	return c
 }
 
-// claim gives the content of a kubbi.
+// claim returns the content of a kubbi.
 func claim(t *testing.T, c *http.Client, base, token string) (string, int) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, base+"/r/"+token+"/claim", nil)

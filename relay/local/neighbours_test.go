@@ -59,8 +59,8 @@ func createOnceAt(t *testing.T, r *local.Relay, addr, content string) string {
 	return token[:43]
 }
 
-// neighbours are the relays of data directories of their own at one address, of
-// which the first has it.
+// neighbours starts relays of different data directories at one address. The first one
+// gets it.
 func neighbours(t *testing.T, n int) (addr string, all []serving) {
 	t.Helper()
 	addr = testkit.MustFreeAddr(t)
@@ -76,8 +76,8 @@ func neighbours(t *testing.T, n int) (addr string, all []serving) {
 	return addr, all
 }
 
-// A claim URL of any data directory on the machine can be claimed by the processes
-// of every other one, and by curl, whoever has the address; and it counts once.
+// TestNeighbours checks that a claim URL of any data directory on the machine can be
+// claimed by processes of the others and by curl, whoever has the address, and once.
 func TestNeighbours(t *testing.T) {
 	addr, all := neighbours(t, 3)
 	asking := map[string]*http.Client{"curl": plain}
@@ -96,7 +96,7 @@ func TestNeighbours(t *testing.T) {
 					t.Fatalf("%s: %d %s", content, status, body)
 				}
 			}
-			// An answer that is lost is had again under its key, and by nobody else.
+			// A lost answer is given again for its key only.
 			for range 2 {
 				if status, body := ask(t, c, "POST", base+"/claim", "", api.HeaderIdempotencyKey, keyK); status != 200 || !strings.Contains(body, content) {
 					t.Fatalf("%s: %d %s", content, status, body)
@@ -120,7 +120,7 @@ func TestNeighbours(t *testing.T) {
 	}
 }
 
-// Of many that race through different processes, one claims.
+// TestNeighboursRace claims one kubbi through different processes: one succeeds.
 func TestNeighboursRace(t *testing.T) {
 	addr, all := neighbours(t, 2)
 	token := createOnceAt(t, all[1].relay, addr, "for one")
@@ -142,7 +142,7 @@ func TestNeighboursRace(t *testing.T) {
 	}
 }
 
-// A browser at the address gets a neighbour's page, whose button works.
+// TestNeighboursPage opens the page of a neighbour's kubbi and presses its button.
 func TestNeighboursPage(t *testing.T) {
 	addr, all := neighbours(t, 2)
 	base := "http://" + addr + "/r/" + createOnceAt(t, all[1].relay, addr, "in a browser")
@@ -163,7 +163,7 @@ func TestNeighboursPage(t *testing.T) {
 	}
 }
 
-// A large payload is passed on whole.
+// TestNeighboursLarge claims a large payload of a neighbour.
 func TestNeighboursLarge(t *testing.T) {
 	addr, all := neighbours(t, 2)
 	content := strings.Repeat("0123456789abcdef", 1<<16)
@@ -173,8 +173,8 @@ func TestNeighboursLarge(t *testing.T) {
 	}
 }
 
-// When the one that has the address goes, another takes it, and leaves its spare
-// port. Processes of one directory share such a port.
+// TestNeighboursTakeOver ends the process that has the address. Another one takes it and
+// leaves its spare port. Processes of one directory share a spare port.
 func TestNeighboursTakeOver(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "kubbi")
 	addr, all := neighbours(t, 1)
@@ -199,11 +199,11 @@ func TestNeighboursTakeOver(t *testing.T) {
 	}
 }
 
-// A program that only says that it is a neighbour, with another's words even, is
-// shown no token, and never an API key.
+// TestImpostor has programs that claim to be a neighbour, even with a neighbour's own
+// answers. They never get a token or an API key.
 func TestImpostor(t *testing.T) {
 	spareOf := testkit.MustFreeAddr(t)
-	genuine := httptest.NewServer(nil) // only its address counts
+	genuine := httptest.NewServer(nil) // only its address is used
 	genuine.Close()
 	victim := newRelay(t, local.Config{Dir: filepath.Join(t.TempDir(), "victim"), Origin: "http://" + spareOf})
 	at := httptest.NewServer(victim.Handler())
@@ -268,8 +268,8 @@ func TestImpostor(t *testing.T) {
 	}
 }
 
-// A claim that counted at a neighbour whose answer was lost is had again under its
-// key, and is nobody else's.
+// TestNeighbourLosesTheAnswer loses the answer of a claim that has counted. It is given
+// again for its key only.
 func TestNeighbourLosesTheAnswer(t *testing.T) {
 	addr := testkit.MustFreeAddr(t)
 	maker := newRelay(t, local.Config{Dir: filepath.Join(t.TempDir(), "maker"), Origin: "http://" + addr})
@@ -314,7 +314,7 @@ func TestNeighbourLosesTheAnswer(t *testing.T) {
 	}
 }
 
-// What one relay passes on to another, that one does not pass on.
+// TestForwardedOnce checks that a forwarded request is not forwarded again.
 func TestForwardedOnce(t *testing.T) {
 	addr, all := neighbours(t, 2)
 	token := createOnceAt(t, all[1].relay, addr, "x")
@@ -328,8 +328,8 @@ func TestForwardedOnce(t *testing.T) {
 	}
 }
 
-// A dead claim URL is told apart from one that was made elsewhere, and for that
-// the answer says how two machines share a relay.
+// TestDeadOrFromElsewhere checks that the answer tells a dead claim URL from one that was
+// made elsewhere, and then says how two machines share a relay.
 func TestDeadOrFromElsewhere(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	r := newRelay(t, local.Config{Dir: filepath.Join(t.TempDir(), "kubbi"), Now: func() time.Time { return now }})

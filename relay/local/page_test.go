@@ -12,8 +12,8 @@ import (
 	"kubbi-mcp/relay/local"
 )
 
-// TestPageWhenNothingOpens: a person hears in a person's words that the relay
-// can't open its directory, a program hears it in JSON.
+// TestPageWhenNothingOpens has a relay that can't open its directory. A browser gets a
+// page that says so, a program gets JSON.
 func TestPageWhenNothingOpens(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {

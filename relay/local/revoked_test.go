@@ -14,7 +14,7 @@ import (
 	"kubbi-mcp/relay/store/sqlite"
 )
 
-// TestOwnKeyRevoked revokes the directory's own key beneath a relay that runs.
+// TestOwnKeyRevoked revokes the directory's own key while the relay runs.
 func TestOwnKeyRevoked(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "kubbi")
 	clock := relaytest.StoppedAt(time.Now())

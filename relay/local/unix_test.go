@@ -61,7 +61,7 @@ func TestFirstRunIsPrivate(t *testing.T) {
 	}
 }
 
-// TestReadOnlyDirectory opens a directory as somebody who may not write there.
+// TestReadOnlyDirectory opens a directory as a user who may not write there.
 func TestReadOnlyDirectory(t *testing.T) {
 	base, err := os.MkdirTemp("", "kubbi-read-only")
 	if err != nil {
@@ -75,8 +75,8 @@ func TestReadOnlyDirectory(t *testing.T) {
 	if err := os.Chmod(base, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	// Root may write anywhere: its child is nobody, and runs a copy of this
-	// program that nobody may run.
+	// Root may write anywhere. So its child runs as the user "nobody", from a copy of this
+	// program that this user may run.
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	if os.Geteuid() == 0 {
 		program, err := os.ReadFile(os.Args[0])

@@ -14,8 +14,7 @@ import (
 	"kubbi-mcp/internal/filename"
 )
 
-// Elements and attributes of our own pages. No other may come of what a sender
-// wrote.
+// Elements and attributes of our own pages. A sender's text must not make others.
 var (
 	ownElements = strings.Fields("html head meta link title style body header svg path span main section h1 h2 p dl div dt dd time ul li bdi code strong " +
 		"form input button article a pre details summary img footer script")
@@ -23,9 +22,9 @@ var (
 		"autocomplete type value dir download alt src open aria-label datetime data-left data-expires data-sealed data-version data-kid data-files")
 )
 
-// FuzzPages writes pages of what a sender may choose, and parses them as a
-// browser does: they hold our own elements and no other, nothing that runs or
-// leads elsewhere, nothing that can't be seen, and the payload as it was sent.
+// FuzzPages writes pages of whatever a sender may send, and parses them as a browser
+// does. They must hold only our own elements, nothing that runs or links elsewhere, no
+// invisible characters, and the payload as it was sent.
 func FuzzPages(f *testing.F) {
 	const evil = "</pre></title></style></script><script>alert(1)</script><img src=x onerror=alert(1)>\u202e\u2066\x00\u009b\U000e0041\r\n\r"
 	for _, data := range []string{
@@ -39,7 +38,7 @@ func FuzzPages(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, name, contentType, role string, data []byte, kid string, single bool) {
 		for _, s := range []*string{&name, &contentType, &role, &kid} {
-			*s = strings.ToValidUTF8(*s, "?") // as JSON is
+			*s = strings.ToValidUTF8(*s, "?") // like JSON
 		}
 		item := Item{Name: name, ContentType: contentType, Role: role, Data: data}
 		opened := Payload{Package: !single, Items: []Item{item, {Name: "b", ContentType: "text/plain"}}, CreatedAt: now, ExpiresAt: now}
@@ -119,8 +118,7 @@ func checkPage(t *testing.T, p interface{ Write(io.Writer) error }, k *Kubbi, fi
 	}
 }
 
-// newlines is for what HTML makes of them, which is nothing here: a name has
-// none but in this test.
+// newlines writes line breaks as HTML reads them. Only this test has them in names.
 func newlines(s string) string { return strings.ReplaceAll(s, "\r\n", "\n") }
 
 func textIn(n *html.Node) string {
@@ -161,8 +159,8 @@ func checkAttributes(t *testing.T, n *html.Node, saved *[]string) {
 	}
 }
 
-// checkSeen looks for characters that can't be seen, but for those that belong
-// to what stands before them.
+// checkSeen looks for invisible characters that do not belong to the character before
+// them.
 func checkSeen(t *testing.T, text string) {
 	t.Helper()
 	if _, masked := mask(text); masked {

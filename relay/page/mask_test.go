@@ -10,8 +10,8 @@ import (
 	"unicode"
 )
 
-// TestUnseenIsShown: every character that can't be seen is shown, but for those
-// that a script or an emoji needs.
+// TestUnseenIsShown checks that every invisible character is shown, except those that a
+// script or an emoji needs.
 func TestUnseenIsShown(t *testing.T) {
 	for r := rune(0x80); r <= unicode.MaxRune; r++ {
 		if unicode.Is(unicode.Cf, r) && !unicode.Is(unicode.Prepended_Concatenation_Mark, r) {
@@ -40,8 +40,8 @@ func TestUnseenIsShown(t *testing.T) {
 	}
 }
 
-// TestScriptShowsTheSame: the page's script and the page without scripts show the
-// same of every character, behind one that it may belong to and behind others.
+// TestScriptShowsTheSame checks that the page's script and the page without scripts show
+// every character alike, after one that it may belong to and after others.
 func TestScriptShowsTheSame(t *testing.T) {
 	node, err := exec.LookPath("node")
 	if err != nil {

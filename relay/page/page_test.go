@@ -14,8 +14,8 @@ import (
 
 var now = time.Date(2026, 3, 28, 12, 0, 0, 0, time.UTC)
 
-// written gives a page, and checks that its policy allows what is in it and no
-// more: one style and, where there is a button, one script.
+// written writes a page, and checks that its policy allows what is in it and no more: one
+// style, and one script if there is a button.
 func written(t *testing.T, p interface {
 	SetHeaders(http.Header)
 	Write(io.Writer) error
@@ -83,7 +83,7 @@ func TestProblemWords(t *testing.T) {
 	}
 }
 
-// TestHostile: nothing of a payload becomes a part of the page.
+// TestHostile checks that no part of a payload becomes a part of the page.
 func TestHostile(t *testing.T) {
 	const evil = "</pre></style></script><script>alert(1)</script><img src=x onerror=alert(1)>\u202e\u2066\u0000\u009b\U000e0041\r\n\r"
 	o := Payload{Package: true, CreatedAt: now, ExpiresAt: now, Items: []Item{

@@ -37,9 +37,6 @@ func WithLimits(l api.Limits) Option { return func(o *options) { o.cfg.Limits = 
 // WithGrace sets how long a create or claim may be repeated; negative: not at all.
 func WithGrace(d time.Duration) Option { return func(o *options) { o.cfg.Grace = d } }
 
-// WithRetention sets how long a tombstone stays.
-func WithRetention(d time.Duration) Option { return func(o *options) { o.cfg.Retention = d } }
-
 // WithLogger sets where the relay logs; without it nothing is logged.
 func WithLogger(l *slog.Logger) Option { return func(o *options) { o.cfg.Logger = l } }
 
@@ -92,7 +89,7 @@ func New(t testing.TB, opts ...Option) *Server {
 	return &Server{URL: o.cfg.Origin, APIKey: key, Dir: o.cfg.Dir, Clock: o.clock, Local: r}
 }
 
-// Sweep makes the relay do now what time has brought.
+// Sweep sweeps the relay now.
 func (s *Server) Sweep(t testing.TB) {
 	t.Helper()
 	if err := s.Local.Sweep(t.Context()); err != nil {
@@ -100,18 +97,18 @@ func (s *Server) Sweep(t testing.TB) {
 	}
 }
 
-// Clock is a clock that a test may put forward. Its zero value runs with the
-// machine's; one from StoppedAt moves by Advance alone.
+// Clock is a clock that a test can move forward. Its zero value runs with the machine's
+// clock; a clock from StoppedAt moves only by Advance.
 type Clock struct {
 	mu      sync.Mutex
 	stopped time.Time
 	ahead   time.Duration
 }
 
-// StoppedAt gives a clock that stands at t.
+// StoppedAt makes a clock that stands still at t.
 func StoppedAt(t time.Time) *Clock { return &Clock{stopped: t} }
 
-// Now is the time that the relay goes by.
+// Now is the time for the relay.
 func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -121,7 +118,7 @@ func (c *Clock) Now() time.Time {
 	return time.Now().Add(c.ahead)
 }
 
-// Advance puts the clock forward.
+// Advance moves the clock forward.
 func (c *Clock) Advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -16,8 +16,8 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// TestTooManyRequests refuses what is above the limit in a way that clients
-// know, and serves again when there is room.
+// TestTooManyRequests sends more requests than the limit. They are refused in a way that
+// clients know, and served again when there is room.
 func TestTooManyRequests(t *testing.T) {
 	s := serve(t, func(c *Config) { c.Limits.Requests = 1 })
 	body, begun, finish := slowBody()
@@ -51,8 +51,8 @@ func TestTooManyRequests(t *testing.T) {
 	}
 }
 
-// TestTooManyConnections closes what is above the limit, and takes others when
-// one has gone.
+// TestTooManyConnections opens more connections than the limit. They are closed, and
+// accepted again when one has ended.
 func TestTooManyConnections(t *testing.T) {
 	s := serve(t, func(c *Config) { c.Limits.Connections, c.Limits.PerAddress = 2, 2 })
 	dial := func() net.Conn {
@@ -82,8 +82,8 @@ func TestTooManyConnections(t *testing.T) {
 	until(t, "served again", func() bool { return served(dial()) })
 }
 
-// TestSlowClients ends a connection that stands still, and not one that is slow
-// and moves: whatever its request's size, by what has come.
+// TestSlowClients checks that a connection is ended if it stands still, and not if it is
+// slow and moves, whatever the size of its request.
 func TestSlowClients(t *testing.T) {
 	const stall, rate = 600 * time.Millisecond, 20_000
 	s := serve(t, func(c *Config) { c.Limits.Header, c.Limits.Stall, c.Limits.MinRate = stall, stall, rate })
@@ -115,8 +115,7 @@ func TestSlowClients(t *testing.T) {
 		}
 	}
 
-	// One that moves and is too slow is told so: to stand still is not its only way
-	// to hold a place.
+	// A client that moves too slowly gets an answer that says so.
 	trickle := open(post(100_000) + `{"content":"`)
 	refused := make(chan error, 1)
 	go func() {
@@ -138,7 +137,7 @@ func TestSlowClients(t *testing.T) {
 		}
 	}
 
-	// In all it takes several times as long as one that stands still may.
+	// Together it takes several times as long as standing still may.
 	body := strings.Replace(small, "p4yload", strings.Repeat("x", 150_000), 1)
 	c := open(post(len(body)))
 	for piece := []byte(body); len(piece) > 0; {

@@ -12,7 +12,7 @@ import (
 	"kubbi-mcp/relay"
 )
 
-// TestMetrics counts what was done, and nothing of what was sent shows.
+// TestMetrics checks that the metrics count requests and show nothing that was sent.
 func TestMetrics(t *testing.T) {
 	s := serve(t, nil)
 	const marker = "from-outside"

@@ -10,8 +10,9 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// TestPathsAreNotRedirected: a path that a mux would clean, and redirect with the
-// token in the answer's body, is answered 404 and kept by no cache, at every listener.
+// TestPathsAreNotRedirected sends paths that a mux would clean and redirect, with the
+// token in the body of the answer. They are answered 404 without caching, at every
+// listener.
 func TestPathsAreNotRedirected(t *testing.T) {
 	s := serve(t, nil)
 	status, body := s.call("POST", s.url+api.PathKubbis, `{"content":"x","content_type":"text/plain","ttl_seconds":60}`)

@@ -21,8 +21,8 @@ import (
 	"sync"
 	"time"
 
+	"kubbi-mcp/internal/clientlimit"
 	"kubbi-mcp/internal/keyring"
-	"kubbi-mcp/internal/share"
 	"kubbi-mcp/internal/webpath"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay"
@@ -40,7 +40,7 @@ type Config struct {
 // Limits bounds what clients may use. A zero field has the default.
 type Limits struct {
 	Connections int           // open at the same time; 4,096
-	PerAddress  int           // of these, from one address or IPv6 /64 that is no trusted proxy; a quarter: see share.Of
+	PerAddress  int           // of these, from one address or IPv6 /64 that is no trusted proxy; a quarter: see clientlimit.Share
 	Requests    int           // running at the same time; 512, and a quarter from one address, like connections
 	Header      time.Duration // for the headers of a request; 10 s
 	Stall       time.Duration // for a body or an answer, in addition to its time at MinRate; 30 s
@@ -52,7 +52,7 @@ type Limits struct {
 
 func (l Limits) withDefaults() Limits {
 	set(&l.Connections, 4096)
-	set(&l.PerAddress, share.Of(l.Connections))
+	set(&l.PerAddress, clientlimit.Share(l.Connections))
 	set(&l.Requests, 512)
 	set(&l.Header, 10*time.Second)
 	set(&l.Stall, 30*time.Second)
@@ -153,9 +153,9 @@ func (s *Service) Serve(ctx context.Context, l, scrape net.Listener) error {
 	}
 	srv := s.clientServer(life)
 	// A trusted proxy has no limit of its own, because many clients share it.
-	clients := share.NewListener(l, share.Config{
-		Most: s.cfg.Limits.Connections, PerSource: s.cfg.Limits.PerAddress,
-		Source: s.cfg.Relay.TrustedProxies.Source, Refused: s.metrics.refusedConnection,
+	clients := clientlimit.NewListener(l, clientlimit.Config{
+		Connections: s.cfg.Limits.Connections, PerClient: s.cfg.Limits.PerAddress,
+		Client: s.cfg.Relay.TrustedProxies.Source, Refused: s.metrics.refusedConnection,
 	})
 	serve(srv, clients, srv.TLSConfig != nil)
 	var err error
@@ -172,15 +172,15 @@ func (s *Service) Serve(ctx context.Context, l, scrape net.Listener) error {
 // limited bounds the requests that run at the same time, in all and from one address.
 // Other requests are told to try again, which every client of the API does by itself.
 func (s *Service) limited(next http.Handler) http.Handler {
-	shares := share.NewCounter(share.Of(s.cfg.Limits.Requests))
+	clients := clientlimit.NewCounter(clientlimit.Share(s.cfg.Limits.Requests))
 	proxies := s.cfg.Relay.TrustedProxies
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		source := proxies.SourceOf(r)
-		if !shares.Take(source) {
+		if !clients.Acquire(source) {
 			s.refuseRequest(w)
 			return
 		}
-		defer shares.Give(source)
+		defer clients.Release(source)
 		select {
 		case s.running <- struct{}{}:
 			defer func() { <-s.running }()

@@ -23,7 +23,7 @@ import (
 	"kubbi-mcp/relay/store/sqlite"
 )
 
-// patience ends a wait that will never be over.
+// patience ends a wait that would never end.
 const patience = time.Minute
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -61,8 +61,7 @@ func (l *lines) String() string {
 	return l.b.String()
 }
 
-// serve starts a service over a new store. change, if there is one, is given its
-// configuration first.
+// serve starts a service over a new store. change may change its configuration first.
 func serve(t *testing.T, change func(*Config)) *served {
 	t.Helper()
 	ctx := t.Context()
@@ -118,7 +117,7 @@ func listen(t *testing.T) net.Listener {
 	return l
 }
 
-// wait waits for the service to end, and wants it to end well.
+// wait waits for the service to end without an error.
 func (s *served) wait() {
 	s.t.Helper()
 	select {

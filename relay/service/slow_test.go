@@ -16,8 +16,8 @@ import (
 	"kubbi-mcp/relay/page"
 )
 
-// TestSlowReadersHoldLittle: clients that claim and read nothing hold a bounded
-// part of the answer in memory each, however large it is, as JSON and as pages.
+// TestSlowReadersHoldLittle has clients that claim and read nothing. Each of them uses a
+// bounded part of memory, however large the answer is.
 func TestSlowReadersHoldLittle(t *testing.T) {
 	const readers = 24
 	random := make([]byte, 3<<20)
@@ -73,8 +73,8 @@ func TestSlowReadersHoldLittle(t *testing.T) {
 	}
 }
 
-// TestSlowWritersHoldLittle: clients that stop in the middle of a large raw body hold a
-// few buffers each.
+// TestSlowWritersHoldLittle has clients that stop in the middle of a large raw body. Each
+// of them uses a few buffers.
 func TestSlowWritersHoldLittle(t *testing.T) {
 	const writers = 24
 	s := serve(t, nil)
@@ -105,8 +105,8 @@ func TestSlowWritersHoldLittle(t *testing.T) {
 	}
 }
 
-// TestNothingRead: a client that reads nothing of a large page has the time of a
-// piece, and not of the page.
+// TestNothingRead has a client that reads nothing of a large page. It gets the time of a
+// piece, not of the whole page.
 func TestNothingRead(t *testing.T) {
 	s := serve(t, func(c *Config) { c.Limits.Stall, c.Limits.MinRate = 300*time.Millisecond, 256<<10 }) // 40 s for the page
 	content := strings.Repeat("x", page.MaxShown-1)
@@ -131,7 +131,7 @@ func TestNothingRead(t *testing.T) {
 	}
 }
 
-// heap is what is live, in bytes.
+// heap is the live heap in bytes.
 func heap() int64 {
 	runtime.GC()
 	runtime.GC()

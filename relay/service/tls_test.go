@@ -19,8 +19,8 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// TestTLS serves HTTP/2 over TLS: many requests on one connection, each with its
-// own pace, and none of it in the clear.
+// TestTLS serves HTTP/2 over TLS: many requests on one connection, each at its own pace,
+// and nothing in plain text.
 func TestTLS(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -50,7 +50,7 @@ func TestTLS(t *testing.T) {
 	s.client = &http.Client{Transport: transport}
 	url := strings.Replace(s.url, "http:", "https:", 1)
 
-	// One that stands still is ended, and takes no other with it.
+	// A request that stands still is ended, and no other request with it.
 	still, w := io.Pipe()
 	defer w.Close()
 	ended := make(chan struct{})
@@ -67,7 +67,7 @@ func TestTLS(t *testing.T) {
 	for range 20 {
 		others.Go(func() {
 			r, w := io.Pipe()
-			go func() { // slow, and longer than one that stands still may be
+			go func() { // slow, and longer than standing still may be
 				for _, piece := range []string{small[:10], small[10:20], small[20:30], small[30:40], small[40:50], small[50:]} {
 					time.Sleep(stall / 4)
 					_, _ = io.WriteString(w, piece)
@@ -92,7 +92,7 @@ func TestTLS(t *testing.T) {
 		t.Error("one that stands still is not ended")
 	}
 
-	// The answer to a large claim comes whole.
+	// The answer to a large claim is whole.
 	content := strings.Repeat("x", 5<<20)
 	status, text := s.call("POST", url+api.PathKubbis, strings.Replace(small, "p4yload", content, 1))
 	if status != http.StatusCreated {

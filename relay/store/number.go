@@ -40,7 +40,7 @@ func (n Number) ID(random io.Reader) (string, error) {
 	}
 	binary.BigEndian.PutUint64(u[:8], uint64(n))
 	low := u[7] & 0xf
-	// The version stands between milliseconds and fraction, the variant after it.
+	// The version is between milliseconds and fraction, the variant after the fraction.
 	u[7] = u[6]<<4 | u[7]>>4
 	u[6] = 0x70 | u[6]>>4
 	u[8] = 0x80 | low<<2 | u[8]&3
@@ -49,8 +49,8 @@ func (n Number) ID(random io.Reader) (string, error) {
 
 var errID = errors.New("kubbi id is not a UUID of version 7 in lower case")
 
-// ParseID reads Kubbi.ID and gives the number that it carries. Every spelling but
-// the one that Number.ID gives is an error.
+// ParseID parses a Kubbi.ID and returns the number that it carries. Every spelling
+// other than that of Number.ID is an error.
 func ParseID(id string) (uuid.UUID, Number, error) {
 	u, err := uuid.Parse(id)
 	if err != nil || u.String() != id || u[6]>>4 != 7 || u[8]>>6 != 2 {
@@ -67,15 +67,15 @@ func ParseID(id string) (uuid.UUID, Number, error) {
 	return u, n, nil
 }
 
-// Numbers makes numbers, each above the one before it. Its zero value is ready,
-// and many goroutines may use it.
+// Numbers makes numbers, each above the one before it. Its zero value is ready to use by
+// many goroutines.
 type Numbers struct {
 	mu   sync.Mutex
 	last Number
 }
 
-// Next gives a number for now, with its last bits from random: those of two
-// processes are hardly ever the same, and Create finds it where they are.
+// Next returns a number for now, with its last bits from random. Two processes hardly
+// ever get the same number; if they do, Create is ErrExists.
 func (s *Numbers) Next(now time.Time, random io.Reader) (Number, error) {
 	var b [1]byte
 	if _, err := io.ReadFull(random, b[:]); err != nil {

@@ -13,7 +13,7 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// TestSign is the vector that the specification's own libraries are tested with.
+// TestSign signs the test vector of the specification's own libraries.
 func TestSign(t *testing.T) {
 	got, err := sign("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", []byte(`{"test": 2432232314}`))
 	if want := "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="; err != nil || got != want {
@@ -36,7 +36,7 @@ func TestNextWait(t *testing.T) {
 	if wait, ok := nextWait(len(waits)+1, age, 0); ok {
 		t.Errorf("after the last attempt: %v", wait)
 	}
-	// Handed out often, but not long ago: it was not tried as often.
+	// Leased often in a short time: it was not tried as often.
 	for _, tc := range []struct {
 		attempts int
 		age      time.Duration
@@ -87,7 +87,7 @@ func TestFault(t *testing.T) {
 		{"https://example.com", "", ""},
 		{"HTTPS://example.com:8443/", "", ""},
 		{"https://1.1.1.1/", "", ""},
-		{"http://example.com/", "be https", ""}, // where it leads shows later
+		{"http://example.com/", "be https", ""}, // its address is checked later
 		{"http://10.1.2.3/", "be https", ""},
 		{"https://10.1.2.3/", "private or reserved", ""},
 		{"https://[::ffff:10.1.2.3]/", "private or reserved", ""},
@@ -134,8 +134,8 @@ func TestReasonQuotesNothing(t *testing.T) {
 	}
 }
 
-// TestPlainHTTPStaysInside has plain http to the public internet refused before
-// anything is sent, wherever a name led.
+// TestPlainHTTPStaysInside checks that plain http to the public internet is refused before
+// anything is sent.
 func TestPlainHTTPStaysInside(t *testing.T) {
 	s := New(Config{Options: Options{Allow: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}})
 	for url, client := range map[string]*http.Client{

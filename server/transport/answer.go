@@ -4,10 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"runtime"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/mark3labs/mcp-go/mcp"
+
+	"kubbi-mcp/internal/memory"
 )
 
 // Error is a JSON-RPC error, as the answer to a request.
@@ -64,8 +65,8 @@ func (c *Call) encodeResult(result any) ([]byte, error) {
 	switch r := result.(type) {
 	case Result:
 		size := r.Size() + len(c.ID)
-		if size >= large {
-			runtime.GC() // of what brought the payload here
+		if size >= memory.LargeMessage {
+			memory.Collect() // the copies of the payload that came before this one
 		}
 		return r.AppendTo(appendHead(make([]byte, 0, size), c.ID, "result"))
 	case mcp.SubscriptionsListenResult:

@@ -10,6 +10,8 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/mark3labs/mcp-go/mcp"
+
+	"kubbi-mcp/internal/memory"
 )
 
 // Call is a request under way. mcp-go sees it as the client's session, so that
@@ -78,7 +80,7 @@ func (c *Call) run() {
 	defer c.cancel()
 	text := c.handle()
 	c.flushNotifications(true)
-	c.large = max(c.Size, len(text)) >= large
+	c.large = max(c.Size, len(text)) >= memory.LargeMessage
 	// The client may use the id again as soon as it has the answer.
 	if wanted := c.calls.remove(c); !wanted || !c.out.put(outMessage{text: text, answer: c}) {
 		c.settle(false)

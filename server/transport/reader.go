@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"runtime"
 	"slices"
 )
 
@@ -17,11 +16,6 @@ const (
 	keptEnds   = 4 << 10 // of a line that is too long, at each end
 	keptChunks = 5       // 64 KiB, doubled up to 1 MiB: 1,984 KiB in all
 )
-
-// large is the size in bytes from which a message is worth a garbage collection of
-// its own. Without it the heap grows to twice what is in use, which means several
-// copies of a payload of 10 MiB.
-const large = 4 << 20
 
 // input is a line, or the ends of a line that is too long.
 type input struct {
@@ -107,10 +101,6 @@ func (l *lineReader) next() (input, error) {
 	}
 	if len(g.chunks) > len(l.chunks) {
 		l.chunks = g.chunks
-	}
-	if len(line) >= large {
-		g.chunks = nil
-		runtime.GC() // of the chunks, before the request runs
 	}
 	return input{line: bytes.TrimSuffix(line, []byte("\n"))}, nil
 }

@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime/debug"
 	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"golang.org/x/sync/semaphore"
+
+	"kubbi-mcp/internal/memory"
 )
 
 // StdioConfig is what ServeStdio needs.
@@ -134,10 +135,8 @@ func (t *stdio) start(ctx context.Context, c *Call) {
 	}
 	t.running.Add(1)
 	c.done = func() {
-		// A server spends its life waiting: the system gets back what a large call has
-		// used.
 		if t.running.Add(-1) == 0 && c.large {
-			debug.FreeOSMemory()
+			memory.Release()
 		}
 		t.bytes.Release(size)
 		t.calls.Release(1)

@@ -16,9 +16,9 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// TestOtherSitesInChromium: pages of another site burn nothing at a team's relay
-// and at an embedded one, and the claim page's own button works at both, with
-// scripts and without. Chromium sends no Sec-Fetch-Site to the first, since plain
+// TestOtherSitesInChromium opens pages of another site, which can't claim at a team's
+// relay or an embedded one. The button of the claim page works at both, with and
+// without scripts. Chromium sends no Sec-Fetch-Site to the team's relay, since plain
 // http at a name is no secure context.
 func TestOtherSitesInChromium(t *testing.T) {
 	t.Parallel()

@@ -1,3 +1,4 @@
+// Package browser tests the claim page: in Chromium, and its code in Node.js.
 package browser
 
 import (
@@ -44,9 +45,9 @@ func findChromium(t *testing.T) string {
 	return testkit.Needs(t, "KUBBI_CHROMIUM", "Chromium")
 }
 
-// TestClaimPage opens claim URLs in Chromium, as people do: what each state
-// shows, what is copied and saved, that the policy holds, and that nothing
-// hinders people who can't see or use a mouse.
+// TestClaimPage opens claim URLs in Chromium, as people do. It checks what each state
+// shows, what is copied and saved, that the content security policy holds, and that
+// people can use the page without seeing it or without a mouse.
 func TestClaimPage(t *testing.T) {
 	t.Parallel()
 	testkit.OnlyPlain(t, "one browser, and one request at a time")
@@ -133,8 +134,8 @@ func unzipped(t *testing.T, path string) map[string]string {
 	return files
 }
 
-// What is sent. The text has what may deceive: HTML, and characters that turn
-// others around.
+// The content. The text holds what may deceive: HTML, and characters that reverse the
+// order of others.
 const (
 	pageText = "The door code is 4711.\n\n<img src=x onerror=alert(1)> & \"quotes\"\nžluťoučký kůň 🐎\nphoto_\u202egnp.exe\n"
 	pageJSON = `{"order":20260328,"price":1.50,"big":12345678901234567890,"paid":true,"note":null,"lines":[{"name":"Tea, \"green\"","count":2},{"name":"Cups","count":4}],"empty":{}}`
@@ -173,8 +174,8 @@ func largeFile() kubbi.File {
 	return kubbi.File{Name: "large.bin", Content: base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{0, 1, 255}, 1<<21)), ContentType: "application/octet-stream", Encoding: api.EncodingBase64}
 }
 
-// pageSite stands before a relay: it keeps all that the browser sends, makes
-// kubbis for the check, and spoils answers where it was told to.
+// pageSite is a proxy before a relay. It records all requests of the browser, makes
+// kubbis for the check, and damages answers on request.
 type pageSite struct {
 	t      *testing.T
 	ctx    context.Context
@@ -207,7 +208,7 @@ func newPageSite(ctx context.Context, t *testing.T) *pageSite {
 	return s
 }
 
-// ServeHTTP makes a kubbi at /make/KIND, and passes all else on.
+// ServeHTTP makes a kubbi at /make/KIND, and passes all other requests on.
 func (s *pageSite) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if kind, ok := strings.CutPrefix(r.URL.Path, "/make/"); ok {
 		claimURL, err := s.make(kind)
@@ -247,7 +248,7 @@ func (s *pageSite) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header()[name] = values
 	}
 	w.WriteHeader(rec.Code)
-	// The 60th character of the content is of its first segment.
+	// The 60th character of the content is in its first segment.
 	body := rec.Body.Bytes()
 	body[bytes.Index(body, []byte(`"content":"`))+60] ^= 1
 	_, _ = w.Write(body)

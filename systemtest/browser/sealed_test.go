@@ -24,7 +24,8 @@ import (
 	"kubbi-mcp/internal/testkit"
 )
 
-// pageCase is what the claim page's code is to open, or JSON it is to read.
+// pageCase is an input for the claim page's code: a sealed answer to open, or JSON to
+// read.
 type pageCase struct {
 	Key    string `json:"key,omitempty"`
 	KID    string `json:"kid,omitempty"`
@@ -49,7 +50,7 @@ type pageAnswer struct {
 	Name     bool         `json:"name"`
 }
 
-// runPage gives cases to the claim page's code, in Node.js.
+// runPage runs the claim page's code on the cases, in Node.js.
 func runPage(t *testing.T, cases []pageCase) []pageAnswer {
 	t.Helper()
 	node := testkit.NeedsNode(t)
@@ -78,7 +79,7 @@ func runPage(t *testing.T, cases []pageCase) []pageAnswer {
 	return answers
 }
 
-// TestPageOpensVectors: the claim page opens what docs/sealed.md publishes.
+// TestPageOpensVectors opens the test vectors of docs/wire.md.
 func TestPageOpensVectors(t *testing.T) {
 	found, err := filepath.Glob(filepath.Join("..", "..", "kubbi", "testdata", "sealed", "*.json"))
 	if err != nil || len(found) != 6 {
@@ -110,7 +111,8 @@ func TestPageOpensVectors(t *testing.T) {
 	}
 }
 
-// TestPageKnowsNames: the claim page has the rule for names that the client has.
+// TestPageKnowsNames checks that the claim page has the same rule for names as the
+// client.
 func TestPageKnowsNames(t *testing.T) {
 	b, err := os.ReadFile(filepath.Join("..", "..", "internal", "filename", "testdata", "names.json"))
 	if err != nil {
@@ -139,8 +141,8 @@ func TestPageKnowsNames(t *testing.T) {
 	}
 }
 
-// TestPageRefusesOtherForms: the claim page opens nothing that the Go client does not
-// open, however well it is encrypted.
+// TestPageRefusesOtherForms checks that the claim page opens nothing that the Go client
+// refuses, even if its encryption is valid.
 func TestPageRefusesOtherForms(t *testing.T) {
 	key := make([]byte, 32)
 	sum := sha256.Sum256(append([]byte("kubbi-sealed-2-kid:"), key...))
@@ -246,7 +248,7 @@ func TestPageRefusesOtherForms(t *testing.T) {
 	}
 }
 
-// TestPageReadsJSON: the claim page keeps JSON as it was written.
+// TestPageReadsJSON checks that the claim page keeps JSON as it was written.
 func TestPageReadsJSON(t *testing.T) {
 	texts := []string{`null`, `-1.50e+10`, `"a\"b\\"`, `[]`, `{}`, `[1,[2,{"a":{}}],"]"]`, `{"a":1.0,"b":[true,null],"":"}{\\\"","c":{"d":"é🐎"}}`, `12345678901234567890`, `{"a":1,"a":2}`, `[ 1 , { "x" : [ ] } ]`}
 	var cases []pageCase

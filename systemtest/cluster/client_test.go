@@ -24,7 +24,7 @@ import (
 // attemptTime is how long a client waits for an answer.
 const attemptTime = 20 * time.Second
 
-// outcomes counts what became of the requests of many clients.
+// outcomes counts the results of the requests of many clients.
 type outcomes struct {
 	answered    atomic.Int64 // by the relay, with success or an error of the API
 	claims      atomic.Int64 // of these, claims with a payload
@@ -69,8 +69,8 @@ func (k *stormKubbi) record(client int, q asked, a answer, from, to time.Duratio
 	k.history = append(k.history, op)
 }
 
-// stormClient is one of many clients. It asks a node of its choice each time,
-// and keeps a record of every request, also of those that it repeats.
+// stormClient is one of many clients. It sends each request to a random node, and
+// records every request, also repeated ones.
 type stormClient struct {
 	*storm
 	id   int
@@ -82,17 +82,17 @@ func (s *storm) client(id int) *stormClient {
 	return &stormClient{storm: s, id: id, rand: rand.New(rand.NewPCG(s.seed, uint64(id))), http: http.Client{Transport: s.transport}}
 }
 
-// reply is an answer, read whole.
+// reply is an answer with its whole body.
 type reply struct {
 	status int
 	header http.Header
 	body   []byte
 }
 
-// errRefused says that a request was not sent.
+// errRefused is the error for a request that was not sent.
 var errRefused = errors.New("no connection")
 
-// send sends a request once, to a node of the client's choice.
+// send sends a request once, to a random node.
 func (c *stormClient) send(ctx context.Context, method, path, key string, body []byte) (reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, attemptTime)
 	defer cancel()
@@ -105,7 +105,8 @@ func (c *stormClient) send(ctx context.Context, method, path, key string, body [
 		req.Header.Set("Authorization", "Bearer "+c.apiKey)
 	}
 	if key != "" {
-		// Spelt so, net/http does not know it, and repeats nothing unseen.
+		// net/http does not know this spelling, so that it does not repeat the request
+		// by itself.
 		req.Header[strings.ToLower(api.HeaderIdempotencyKey)] = []string{key}
 	}
 	resp, err := c.http.Do(req)
@@ -121,8 +122,8 @@ func (c *stormClient) send(ctx context.Context, method, path, key string, body [
 	return reply{resp.StatusCode, resp.Header, b}, err
 }
 
-// try sends a request once, and tells whether it was answered, and if not,
-// whether it may have happened.
+// try sends a request once. It returns whether it was answered, and whether the node
+// may have received it.
 func (c *stormClient) try(ctx context.Context, method, path, key string, body []byte) (r reply, answered, sent bool) {
 	r, err := c.send(ctx, method, path, key, body)
 	switch {
@@ -149,8 +150,8 @@ func (c *stormClient) try(ctx context.Context, method, path, key string, body []
 	return r, true, true
 }
 
-// ask sends a request about a kubbi until it is answered, as clients do that
-// can; others, that send it once only, may be left without.
+// ask sends a request about a kubbi until it is answered. With once, it sends the
+// request only once and may get no answer.
 func (c *stormClient) ask(ctx context.Context, k *stormKubbi, verb verb, key int, once bool) (a answer, answered bool) {
 	q := asked{verb: verb, key: key, max: k.max}
 	method, path, header := http.MethodPost, api.PathClaim+k.token+api.SuffixClaim, ""
@@ -186,8 +187,7 @@ func (c *stormClient) ask(ctx context.Context, k *stormKubbi, verb verb, key int
 	}
 }
 
-// pause waits before a request is repeated, and tells whether there is time for
-// that.
+// pause waits before a request is repeated. It reports whether there is time for that.
 func (c *stormClient) pause(ctx context.Context, sent bool) bool {
 	wait := 5 * time.Millisecond // another node may be there
 	if sent {
@@ -201,8 +201,8 @@ func (c *stormClient) pause(ctx context.Context, sent bool) bool {
 	}
 }
 
-// create makes a kubbi. With a key it goes on until it is answered; without, it
-// gives up when it is not, and nobody knows.
+// create makes a kubbi. With a key it repeats the request until it is answered. Without
+// a key it gives up, and nobody knows whether the kubbi exists.
 func (c *stormClient) create(ctx context.Context, number, max int, keyed bool) (*stormKubbi, bool) {
 	request := api.CreateRequest{
 		ContentType: api.TypeText, TTLSeconds: 3600,
@@ -238,8 +238,7 @@ func (c *stormClient) create(ctx context.Context, number, max int, keyed bool) (
 	}
 }
 
-// read understands the answer to a request about a kubbi, and checks the
-// payload.
+// read parses the answer to a request about a kubbi, and checks the payload.
 func (c *stormClient) read(k *stormKubbi, q asked, r reply) answer {
 	wrong := func() answer {
 		c.t.Errorf("%s: status %d, %.300s", q.verb, r.status, r.body)
@@ -295,7 +294,7 @@ func (c *stormClient) read(k *stormKubbi, q asked, r reply) answer {
 	return answer{}
 }
 
-// fault reads an error answer.
+// fault parses an error answer.
 func fault(r reply) (api.Code, string) {
 	var body api.ErrorBody
 	if err := json.Unmarshal(r.body, &body); err != nil {
@@ -304,8 +303,8 @@ func fault(r reply) (api.Code, string) {
 	return body.Error, body.Message
 }
 
-// payload is the content of a create: mostly small, now and then too large to
-// be answered in one piece.
+// payload is the content of a create: mostly small, sometimes too large for an answer
+// in one piece.
 func payload(number int) string {
 	size := 100 + number*37%4000
 	if number%16 == 0 {

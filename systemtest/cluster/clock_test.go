@@ -19,8 +19,8 @@ import (
 	"kubbi-mcp/relay/store/postgres/pgtest"
 )
 
-// TestRelayCheckOnPostgres looks at a data base whose URL is in a file, before
-// and after a relay has made its tables.
+// TestRelayCheckOnPostgres checks a data base whose URL is in a file, before and after
+// a relay has made its tables.
 func TestRelayCheckOnPostgres(t *testing.T) {
 	url := pgtest.New(t).Database(t)
 	dir := t.TempDir()
@@ -56,8 +56,8 @@ func TestRelayCheckOnPostgres(t *testing.T) {
 	checked("ok       store           it answers", "ok       clock           the data base's is ")
 }
 
-// TestSkewedClock has a data base whose clock is not the relays': check says so, and
-// a relay is not ready until they agree.
+// TestSkewedClock uses a data base whose clock differs from the relays'. relay check
+// says so, and a relay is not ready until the clocks agree.
 func TestSkewedClock(t *testing.T) {
 	t.Parallel()
 	pg := pgtest.New(t)

@@ -1,3 +1,5 @@
+// Package cluster tests several relays over one store, while they and the store are
+// killed.
 package cluster
 
 import (

@@ -17,12 +17,10 @@ import (
 	"kubbi-mcp/relay/store/postgres/pgtest"
 )
 
-// TestClusterPostgresDiskFull fills the disks of the data base, and makes room
-// again: first the one of its tables, so that they can't grow, then the one of
-// its log, so that the server ends. Each has a disk of its own: on a shared one
-// it is a matter of luck which of the two fails first. Nor does the server
-// start again by itself, as under Patroni: whether it then finds enough room is
-// a matter of luck, too.
+// TestClusterPostgresDiskFull fills the disks of the data base and frees them again:
+// first the disk of its tables, so that they can't grow, then the disk of its log, so
+// that the server ends. With one disk, either could fail first. The server does not
+// restart by itself, as under Patroni, since it might not find enough space.
 func TestClusterPostgresDiskFull(t *testing.T) {
 	testkit.OnlyCI(t, "fills two disks")
 	t.Parallel()
@@ -45,7 +43,7 @@ func TestClusterPostgresDiskFull(t *testing.T) {
 		mustExec(ctx, t, conn, "CREATE TABLE ballast (t text)")
 		ballast := filepath.Join(tables, "ballast")
 		pgtest.Fill(t, ballast)
-		// Incompressible, so that 200 kB are 200 kB.
+		// Random bytes, which PostgreSQL can't compress.
 		err := until(ctx, conn, "INSERT INTO ballast SELECT string_agg(md5(random()::text), '') FROM generate_series(1, 6000)")
 		if refused := new(pgconn.PgError); !errors.As(err, &refused) || refused.Code != "53100" {
 			t.Fatalf("a table that can't grow: %v", err)
@@ -92,7 +90,7 @@ func mustExec(ctx context.Context, t *testing.T, conn *pgx.Conn, sql string) {
 	}
 }
 
-// until runs a statement again and again until it fails.
+// until repeats a statement until it fails.
 func until(ctx context.Context, conn *pgx.Conn, sql string) error {
 	ctx, cancel := context.WithTimeout(ctx, stepTime)
 	defer cancel()
@@ -103,7 +101,7 @@ func until(ctx context.Context, conn *pgx.Conn, sql string) error {
 	}
 }
 
-// room makes room again, and starts the server if it has ended.
+// room frees disk space, and starts the server if it has ended.
 func room(t *testing.T, pg *pgtest.Cluster, ballast string) {
 	t.Helper()
 	if err := errors.Join(os.Remove(ballast), pg.Revive()); err != nil {

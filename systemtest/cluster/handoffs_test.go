@@ -18,9 +18,9 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// handoffs is a load on the nodes of a relay under which nothing may fail:
-// kubbis are created at one node and claimed at another, and some are kept for
-// later. No request is repeated.
+// handoffs is a load on the nodes of a relay under which no request may fail. Kubbis
+// are created at one node and claimed at another, and some are kept for later. No
+// request is repeated.
 type handoffs struct {
 	t       *testing.T
 	origins []string
@@ -32,8 +32,8 @@ type handoffs struct {
 	kept map[string]string // claim tokens of kubbis that live, and their contents
 }
 
-// startHandoffs has that many goroutines hand over kubbis until stop is called
-// or the test ends.
+// startHandoffs starts goroutines that hand over kubbis until stop is called or the
+// test ends.
 func startHandoffs(t *testing.T, workers int, apiKey string, origins ...string) (h *handoffs, stop func()) {
 	t.Helper()
 	transport := &http.Transport{MaxIdleConnsPerHost: workers}
@@ -56,8 +56,8 @@ func startHandoffs(t *testing.T, workers int, apiKey string, origins ...string) 
 	return h, stop
 }
 
-// handOver creates a kubbi, and claims it unless it is one to keep. It is not
-// ended in the middle: what was begun must come to a good end.
+// handOver creates a kubbi and claims it, unless it is one to keep. It is not
+// cancelled: each handover must succeed.
 func (h *handoffs) handOver(worker, n int) {
 	content := fmt.Sprintf("%d of worker %d, %s", n, worker, strings.Repeat("x", n%5*1000))
 	body := fmt.Sprintf(`{"content":%q,"content_type":"text/plain","ttl_seconds":3600,"max_retrievals":1}`, content)
@@ -88,7 +88,7 @@ func (h *handoffs) claim(node int, token, content string) bool {
 	return true
 }
 
-// claimKept claims what was kept so far, and gives how much that was.
+// claimKept claims the kubbis that were kept, and returns their number.
 func (h *handoffs) claimKept() int {
 	h.mu.Lock()
 	kept := h.kept
@@ -102,7 +102,7 @@ func (h *handoffs) claimKept() int {
 	return len(kept)
 }
 
-// call posts to one of the nodes and reads a good answer.
+// call posts to one of the nodes and reads the answer, which must be a success.
 func (h *handoffs) call(node int, path, body string, status int, into any) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(h.t.Context()), testkit.Patience)
 	defer cancel()
@@ -131,12 +131,9 @@ func (h *handoffs) call(node int, path, body string, status int, into any) bool 
 	return true
 }
 
-// rotateUnder rotates a keyring five times under the load, and prunes it until
-// only the last key is left. run runs kubbi-mcp with further arguments, which
-// name keyring and store, and gives its standard output.
-//
-// Kubbis that are under an old key keep it; once they have been claimed it
-// goes. Those under the last key open at the end.
+// rotateUnder rotates a keyring five times under the load, and prunes it until only the
+// last key is left. A key stays while kubbis are sealed under it. run runs kubbi-mcp
+// and returns its standard output.
 func (h *handoffs) rotateUnder(run func(args ...string) []byte) {
 	h.t.Helper()
 	keys := func() (ids []string, sealing string, needed bool) {
@@ -157,8 +154,8 @@ func (h *handoffs) rotateUnder(run func(args ...string) []byte) {
 	}
 	var removed []string
 	prune := func() (kept map[string]string) {
-		// Short beside the default, and long beside the second in which a relay
-		// takes up a key.
+		// 6 s is much shorter than the default, and much longer than the second in
+		// which a relay reads a new key.
 		var report struct {
 			Removed []string
 			Kept    []struct{ ID, Reason string }

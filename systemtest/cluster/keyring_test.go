@@ -14,8 +14,7 @@ import (
 	"kubbi-mcp/relay/relaytest"
 )
 
-// TestRotationUnderLoad is a rotation as an operator does it: the relay is at
-// work, and is told nothing.
+// TestRotationUnderLoad rotates keys as an operator does, while the relay works.
 func TestRotationUnderLoad(t *testing.T) {
 	testkit.OnlyCI(t, "loads a relay for ten seconds")
 	t.Parallel()

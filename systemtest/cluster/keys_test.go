@@ -22,8 +22,7 @@ func (c *cluster) newKey(label string, flags ...string) string {
 	return strings.TrimSpace(string(c.run(append([]string{"keys", "create", "--label", label}, flags...)...)))
 }
 
-// status sends a request with an API key, and gives the status and the code of
-// the answer.
+// status sends a request with an API key, and returns the status and the error code.
 func (c *cluster) status(n *node, key, method, body string) (int, string) {
 	ctx, cancel := context.WithTimeout(c.t.Context(), testkit.Patience)
 	defer cancel()
@@ -51,8 +50,8 @@ func (c *cluster) status(n *node, key, method, body string) (int, string) {
 	return resp.StatusCode, ""
 }
 
-// crowd has 64 clients send rounds requests each, to nodes by chance, and
-// counts the codes of the answers, "" for a success.
+// crowd has 64 clients send some requests each to random nodes. It counts the error
+// codes, "" for a success.
 func (c *cluster) crowd(rounds int, key, method, body string) map[string]int {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
@@ -74,8 +73,8 @@ func (c *cluster) crowd(rounds int, key, method, body string) map[string]int {
 	return codes
 }
 
-// within runs f until it has begun and ended in one window of the clock, and
-// gives what it gave then.
+// within runs f until it begins and ends in the same window of the clock, and returns
+// its result.
 func within(window time.Duration, f func() map[string]int) map[string]int {
 	for {
 		begun := time.Now().Truncate(window)
@@ -92,8 +91,8 @@ func TestClusterKeys(t *testing.T) {
 	startCluster(t, onFile(t)...).useUp()
 }
 
-// useUp has 64 clients use up quotas and rates of keys, and revokes a key that
-// all nodes have in use.
+// useUp has 64 clients use up quotas and rates of keys, and revokes a key that all
+// nodes use.
 func (c *cluster) useUp() {
 	t := c.t
 	const small = `{"content":"x","content_type":"text/plain","ttl_seconds":3600}`
@@ -119,8 +118,8 @@ func (c *cluster) useUp() {
 		}
 	}
 
-	// A rate of which a node takes several at once: no more, and less only by
-	// what docs/keys.md says.
+	// A node takes several requests of this rate at once. All nodes together allow no
+	// more than the rate, and less only as docs/operations.md says.
 	const rate, slack = 300, 2 * (300/50 - 1)
 	got := within(time.Minute, func() map[string]int { return c.crowd(8, newKey("--rate", "300"), "GET", "") })
 	if n := got[""]; n > rate || n < rate-slack || got["rate_limited"] != 8*64-n {
@@ -128,7 +127,8 @@ func (c *cluster) useUp() {
 	}
 	t.Logf("a rate of %d: %d", rate, got[""])
 
-	// Revoked while it is in use: what is sent 2 seconds later is refused.
+	// A key is revoked while it is in use. Requests that are sent 2 seconds later are
+	// refused.
 	key := c.newKey("to be revoked")
 	keys = append(keys, key)
 	var mu sync.Mutex
@@ -176,7 +176,7 @@ func (c *cluster) useUp() {
 	}
 }
 
-// TestClusterGuesses tries claim tokens at relays behind a proxy on this machine.
+// TestClusterGuesses guesses claim tokens at relays behind a proxy.
 func TestClusterGuesses(t *testing.T) {
 	c := startCluster(t, append(onFile(t), "KUBBI_RELAY_GUESS_LIMIT=3", "KUBBI_RELAY_TRUSTED_PROXIES=192.0.2.1,127.0.0.0/8")...)
 	guess := func(n *node, from string) int {

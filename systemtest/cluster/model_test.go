@@ -15,7 +15,7 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// What a client may ask of one kubbi.
+// The requests about a kubbi.
 type verb string
 
 const (
@@ -25,22 +25,22 @@ const (
 	deleting   verb = "delete"
 	releasing  verb = "release"
 
-	// ending is no request: when it happens all that was answered has happened.
+	// ending is no request. When it happens, all answered requests have happened.
 	ending verb = "end"
 )
 
-// asked is one request about a kubbi, as it was sent once.
+// asked is one request about a kubbi, sent once.
 type asked struct {
 	verb verb
 	key  int // which idempotency key; 0: none
 	max  int // the kubbi's max_retrievals; 0: unlimited
 
-	// late is a request without an answer in a history that ends: where it would
-	// change nothing it need not be tried, for it may happen after the end.
+	// late is a request without an answer, in a history with an ending. The checker
+	// need not try it where it changes nothing, since it may happen after the ending.
 	late bool
 }
 
-// answer is what came back.
+// answer is the answer to a request.
 type answer struct {
 	lost   bool       // nothing, or 503: it may have happened, or happen yet
 	status api.Status // active: it was done; else why not, or what get saw
@@ -50,9 +50,9 @@ type answer struct {
 	taken map[int]int // lost claim: the numbers that it can't have had, with the keys that can; 0: none
 }
 
-// kubbiState is a kubbi as the API promises it: so many retrievals, and the
-// keys whose claims get the same answer again. The tests' grace outlasts them,
-// so that a key is held until it is released.
+// kubbiState is a kubbi as the API promises it: its retrievals, and the keys whose
+// claims get the same answer again. The grace is longer than the tests, so that a key
+// is held until it is released.
 type kubbiState struct {
 	count   int
 	deleted bool
@@ -70,7 +70,7 @@ func (s kubbiState) status(max int) api.Status {
 	return api.StatusActive
 }
 
-// number gives which retrieval the claim with a held key was.
+// number is the number of the retrieval that a held key made.
 func (s kubbiState) number(key int) (int, bool) {
 	_, rest, ok := strings.Cut(s.held, heldKey(key))
 	text, _, _ := strings.Cut(rest, " ")
@@ -94,7 +94,7 @@ func (s kubbiState) release(key int) kubbiState {
 	return s
 }
 
-// step does a request to a kubbi, and tells whether its answer can be that.
+// step applies a request, and tells whether the answer is possible.
 func (s kubbiState) step(q asked, a answer) (bool, kubbiState) {
 	if q.late {
 		if s.ended {
@@ -170,11 +170,11 @@ var kubbiModel = porcupine.Model{
 	DescribeState: func(state any) string { return fmt.Sprintf("%+v", state.(kubbiState)) },
 }
 
-// never is when a request whose answer was lost has happened at the latest.
+// never is the latest time at which a request without an answer has happened.
 const never = math.MaxInt64
 
-// linearizable checks the history of one kubbi, and keeps a picture of it if it
-// can't have happened.
+// linearizable checks the history of one kubbi. It keeps a picture of an impossible
+// history.
 func linearizable(t *testing.T, name string, history []porcupine.Operation, patience time.Duration) {
 	t.Helper()
 	result, info := porcupine.CheckOperationsVerbose(kubbiModel, thin(history), patience)
@@ -192,7 +192,7 @@ func linearizable(t *testing.T, name string, history []porcupine.Operation, pati
 	t.Errorf("the history of %s, %d requests long: %s; see %s", name, len(history), result, f.Name())
 }
 
-// The check finds what it is there to find.
+// The check finds faulty histories.
 func TestClusterModel(t *testing.T) {
 	ask := func(max int) func(verb, int, int64, int64, answer) porcupine.Operation {
 		return func(v verb, key int, from, to int64, a answer) porcupine.Operation {

@@ -14,8 +14,7 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// node is a relay as a process, which may be killed and started again at the
-// same address.
+// node is a relay process, which can be killed and started again at the same address.
 type node struct {
 	addr   string
 	log    *testkit.Log
@@ -30,14 +29,15 @@ type cluster struct {
 	nodes []*node
 }
 
-// startCluster starts three relays with these variables and an address each.
-// They are stopped at the end of the test, and must end well.
+// startCluster starts three relays with these variables, and stops them at the end of
+// the test. They must exit with 0.
 func startCluster(t *testing.T, env ...string) *cluster {
 	t.Helper()
 	home := t.TempDir()
 	c := &cluster{t: t}
 	c.env = testkit.Environ()
-	// A storm's clients repeat claims that came too late, which a relay takes for guesses.
+	// The clients of a storm repeat claims, some of which come too late. A relay would
+	// count these as guesses.
 	c.env = append(append(append(c.env, "KUBBI_RELAY_GUESS_LIMIT=0"), env...), "HOME="+home, "XDG_DATA_HOME="+home, "KUBBI_RELAY_GRACE=1h") // outlasts the test
 	t.Cleanup(c.stop)
 	for range 3 { // all at once, as after a loss of power
@@ -51,8 +51,8 @@ func startCluster(t *testing.T, env ...string) *cluster {
 	return c
 }
 
-// run runs a command of kubbi-mcp beside the nodes, and gives its standard
-// output.
+// run runs a command of kubbi-mcp with the environment of the nodes, and returns its
+// standard output.
 func (c *cluster) run(args ...string) []byte {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.t.Context(), testkit.Patience)
@@ -75,7 +75,7 @@ func (c *cluster) command(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// origins are where the nodes are.
+// origins are the origins of the nodes.
 func (c *cluster) origins() (all []string) {
 	for _, n := range c.nodes {
 		all = append(all, "http://"+n.addr)
@@ -115,8 +115,8 @@ func (c *cluster) kill(ctx context.Context, n *node) {
 	c.ready(ctx, n)
 }
 
-// killInTurn kills one node after another, about every so often, and starts
-// each again at once.
+// killInTurn kills one node after another and starts it again, for the time d, about
+// once in every.
 func (c *cluster) killInTurn(ctx context.Context, d, every time.Duration) {
 	c.t.Helper()
 	kills, end := 0, time.Now().Add(d)
@@ -131,7 +131,7 @@ func (c *cluster) killInTurn(ctx context.Context, d, every time.Duration) {
 	c.t.Logf("%d kills in %v", kills, d)
 }
 
-// stop ends the nodes as an operator does, and looks for crashes in their logs.
+// stop ends the nodes with SIGTERM, and searches their logs for crashes.
 func (c *cluster) stop() {
 	for _, n := range c.nodes {
 		_ = n.cmd.Process.Signal(syscall.SIGTERM)
@@ -154,7 +154,7 @@ func (c *cluster) stop() {
 	}
 }
 
-// silent checks that the nodes' logs hold none of a storm's secrets.
+// silent checks that the nodes' logs hold no secrets of a storm.
 func (c *cluster) silent(s *storm) {
 	c.t.Helper()
 	secrets := []string{s.apiKey, s.keyText(0)[:len(s.keyText(0))-1]}

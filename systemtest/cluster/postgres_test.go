@@ -16,8 +16,7 @@ import (
 	"kubbi-mcp/relay/store/postgres/pgtest"
 )
 
-// inDatabase gives the variables of relays that share a new data base, and a
-// keyring.
+// inDatabase gives the variables of relays that share a new data base and a keyring.
 func inDatabase(t *testing.T, pg *pgtest.Cluster) []string {
 	t.Helper()
 	return append(onFile(t), "KUBBI_STORE="+pg.Database(t))
@@ -34,8 +33,8 @@ func TestClusterOnPostgres(t *testing.T) {
 	c.silent(s)
 }
 
-// TestClusterPostgresRestarts ends the data base's server in the middle of it
-// all, as a crash does, and as an operator does.
+// TestClusterPostgresRestarts stops the server of the data base during a storm, as a
+// crash does and as an operator does.
 func TestClusterPostgresRestarts(t *testing.T) {
 	testkit.OnlyCI(t, "loads three relays for seconds")
 	t.Parallel()
@@ -51,7 +50,7 @@ func TestClusterPostgresRestarts(t *testing.T) {
 				}
 			}
 		}
-		// And for longer than a relay waits for it.
+		// The server stays away for longer than a relay waits for it.
 		s.claimsOn(ctx)
 		if err := pg.Down(syscall.SIGQUIT); err != nil {
 			t.Fatal(err)
@@ -67,8 +66,8 @@ func TestClusterPostgresRestarts(t *testing.T) {
 	c.silent(s)
 }
 
-// TestClusterPostgresConnectionsCut cuts the relays' connections to their data
-// base, again and again.
+// TestClusterPostgresConnectionsCut cuts the relays' connections to their data base
+// again and again.
 func TestClusterPostgresConnectionsCut(t *testing.T) {
 	testkit.OnlyCI(t, "loads three relays for seconds")
 	t.Parallel()
@@ -88,18 +87,17 @@ func TestClusterPostgresConnectionsCut(t *testing.T) {
 	c.silent(s)
 }
 
-// stepTime is how long a storm waits for one thing to happen. A store that is
-// down for good must fail a test soon.
+// stepTime is how long a storm waits for one event. It is shorter than the patience of
+// other tests, so that a test fails soon if the store never comes back.
 const stepTime = time.Minute
 
-// claimsOn waits until the clients have claimed for some more time.
+// claimsOn waits until the clients have claimed more kubbis.
 func (s *storm) claimsOn(ctx context.Context) {
 	s.t.Helper()
 	s.grows(ctx, "claims", s.claims.Load, 50)
 }
 
-// sees503 waits until clients have been told that the relay can't reach its
-// store.
+// sees503 waits until clients get 503, because the relay can't reach its store.
 func (s *storm) sees503(ctx context.Context) {
 	s.t.Helper()
 	s.grows(ctx, "503s", s.unavailable.Load, 50)
@@ -118,15 +116,13 @@ func (s *storm) grows(ctx context.Context, what string, count func() int64, by i
 	}
 }
 
-// unready waits until every node says that it lives, and should be sent no
-// requests.
+// unready waits until every node is alive and not ready.
 func (c *cluster) unready(ctx context.Context) {
 	c.t.Helper()
 	c.all(ctx, map[string]int{"/livez": http.StatusOK, "/readyz": http.StatusServiceUnavailable, api.PathHealth: http.StatusServiceUnavailable})
 }
 
-// recovered waits until every node is ready, and checks that it is the one that
-// was started.
+// recovered waits until every node is ready, and checks that no node has ended.
 func (c *cluster) recovered(ctx context.Context) {
 	c.t.Helper()
 	c.all(ctx, map[string]int{"/livez": http.StatusOK, "/readyz": http.StatusOK, api.PathHealth: http.StatusOK})
@@ -159,7 +155,7 @@ func (c *cluster) all(ctx context.Context, statuses map[string]int) {
 	wg.Wait()
 }
 
-// get gives the status of an answer, 0 if there is none, and takes a moment.
+// get gives the status of an answer, 0 if there is none, after a short pause.
 func get(ctx context.Context, url string) int {
 	select {
 	case <-ctx.Done():

@@ -11,8 +11,8 @@ import (
 	"kubbi-mcp/internal/testkit"
 )
 
-// roundRobin is a plain proxy before the nodes of a cluster: each request goes
-// to the next one.
+// roundRobin is a proxy before the nodes of a cluster. It sends each request to the
+// next node.
 type roundRobin struct {
 	*httptest.Server
 	nodes atomic.Pointer[[]*url.URL] // set before the first request
@@ -45,8 +45,7 @@ func (p *roundRobin) before(t *testing.T, c *cluster) {
 	p.nodes.Store(&nodes)
 }
 
-// TestClusterPythonSDK has the official Python SDK work with three relays
-// behind a proxy as if they were one.
+// TestClusterPythonSDK uses three relays behind a proxy with the official Python SDK.
 func TestClusterPythonSDK(t *testing.T) {
 	t.Parallel()
 	python := testkit.Needs(t, "KUBBI_PYTHON", "a Python with kubbi 0.1.0")

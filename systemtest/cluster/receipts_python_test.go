@@ -17,8 +17,8 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// TestWebhooksPython has three relays of one store tell docs/webhooks.md's lines
-// of Python, which check every receipt with the package of Standard Webhooks.
+// TestWebhooksPython has three relays of one store send receipts to the Python code of
+// docs/wire.md, which checks them with the package of Standard Webhooks.
 func TestWebhooksPython(t *testing.T) {
 	python := testkit.Needs(t, "KUBBI_PYTHON", "a Python with standardwebhooks")
 	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
@@ -27,7 +27,7 @@ func TestWebhooksPython(t *testing.T) {
 	key := strings.TrimSpace(string(c.run("keys", "create", "--label", "producer")))
 	secret := strings.TrimSpace(string(c.run("webhook-secret", "--api-key", key)))
 
-	receiver := exec.CommandContext(ctx, python, testkit.DocProgram(t, "webhooks.md", "python", filepath.Join("testdata", "webhooks", "check.py")))
+	receiver := exec.CommandContext(ctx, python, testkit.DocProgram(t, "Webhook receipts", "python", filepath.Join("testdata", "webhooks", "check.py")))
 	receiver.Env = append(os.Environ(), "KUBBI_WEBHOOK_SECRET="+secret, "PYTHONDONTWRITEBYTECODE=1", "PYTHONUTF8=1")
 	var stderr bytes.Buffer
 	receiver.Stderr = &stderr
@@ -99,7 +99,7 @@ func TestWebhooksPython(t *testing.T) {
 		t.Errorf("%d different ids, want 4", len(ids))
 	}
 
-	// It does look: a forged one is refused.
+	// The receiver refuses a forged receipt.
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader("{}"))
 	if err != nil {
 		t.Fatal(err)

@@ -19,9 +19,9 @@ import (
 	"kubbi-mcp/relay/webhook"
 )
 
-// TestReceiptOutlivesKill kills a relay with -9 while a receiver has its receipt
-// and has not answered. Another relay, whose clock says that the lease has
-// ended, delivers it again: with the same id and body.
+// TestReceiptOutlivesKill kills a relay with -9 while a receiver has a receipt and has
+// not answered. Another relay, whose clock is after the end of the lease, delivers the
+// receipt again, with the same id and body.
 func TestReceiptOutlivesKill(t *testing.T) {
 	type post struct{ id, body string }
 	posts, hold := make(chan post, 10), make(chan struct{})

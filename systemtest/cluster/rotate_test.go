@@ -11,16 +11,16 @@ import (
 	"kubbi-mcp/internal/testkit"
 )
 
-// TestClusterRotatesByTheClock has two processes rotate the keyring that three
-// relays share, every few seconds, while kubbis are handed over.
+// TestClusterRotatesByTheClock has two processes rotate the keyring of three relays
+// every few seconds, while kubbis are handed over.
 func TestClusterRotatesByTheClock(t *testing.T) {
 	testkit.OnlyCI(t, "waits for several rotations by the clock")
 	t.Parallel()
 	startCluster(t, onFile(t)...).rotateByTheClock()
 }
 
-// rotateByTheClock lets no request fail, no kubbi that lives lose its key, and no
-// key stay that nothing needs.
+// rotateByTheClock checks that no request fails, that no active kubbi loses its key,
+// and that keys which nothing needs are removed.
 func (c *cluster) rotateByTheClock() {
 	t := c.t
 	load, stop := startHandoffs(t, 4, c.newKey("load"), c.origins()...)
@@ -57,7 +57,7 @@ func (c *cluster) rotateByTheClock() {
 	t.Logf("%d keys made, %d removed, %d kubbis handed over, %d kept to the end", len(made), len(removed), load.done.Load(), kept)
 }
 
-// rotator is a keyring rotate --every as a process.
+// rotator is a process of keyring rotate --every.
 type rotator struct {
 	cmd            *exec.Cmd
 	stdout, stderr testkit.Log
@@ -76,7 +76,7 @@ func (c *cluster) rotate() *rotator {
 
 func (r *rotator) said() string { return r.stdout.String() }
 
-// end interrupts it. It must end well, and have had nothing to complain of.
+// end interrupts the process, which must exit with 0 and log nothing.
 func (r *rotator) end(t *testing.T) {
 	t.Helper()
 	if err := r.cmd.Process.Signal(os.Interrupt); err != nil {

@@ -24,13 +24,13 @@ const (
 	stormSlots   = 12 // kubbis that are raced for at the same time
 	stormUses    = 60 // requests after which another kubbi takes a slot
 
-	// Claims of an unlimited kubbi are not numbered, so that every order of those
-	// at the same time must be tried: few clients are after one.
+	// Claims of an unlimited kubbi have no numbers, so that the checker tries every
+	// order of concurrent claims. Few clients use such a kubbi.
 	unlimitedSlot, unlimitedUsers = stormSlots - 1, 4
 )
 
-// storm is a race of many clients for the same kubbis, while something is done
-// to the nodes or to their store.
+// storm is a race of many clients for the same kubbis, during a disturbance of the
+// nodes or their store.
 type storm struct {
 	outcomes
 	t         *testing.T
@@ -67,8 +67,8 @@ func (s *storm) keyText(key int) string {
 	return fmt.Sprintf("storm-of-many-clients-%x-%d", s.seed, key)
 }
 
-// run has the clients race for as long as disturb does what it does, looks at
-// everything when it is quiet again, and checks the history.
+// run lets the clients race while disturb runs, then inspects every kubbi and checks
+// the history.
 func (s *storm) run(disturb func(ctx context.Context)) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), 2*testkit.Patience)
@@ -97,7 +97,7 @@ func (s *storm) run(disturb func(ctx context.Context)) {
 		&s.outcomes, float64(claims)/took.Seconds())
 }
 
-// turn does one thing to a kubbi that others are after, too.
+// turn makes one request about a kubbi that other clients use, too.
 func (c *stormClient) turn(ctx context.Context) {
 	slot := 0 // every fourth client is after the same
 	if c.rand.IntN(4) > 0 {
@@ -127,13 +127,14 @@ func (c *stormClient) turn(ctx context.Context) {
 	case n < 99:
 		c.ask(ctx, k, deleting, 0, false)
 	default:
-		// A stranger's key is no claim's.
+		// A release with another client's key.
 		c.ask(ctx, k, releasing, c.newKey(), true)
 	}
 }
 
-// claimAndRelease claims as our client does: with one key until there is an
-// answer, which some ask for again, and most let go in the end.
+// claimAndRelease claims as our client does: it repeats the claim with one key until it
+// is answered. Some claims are then repeated once more, and most are released at the
+// end.
 func (c *stormClient) claimAndRelease(ctx context.Context, k *stormKubbi) {
 	key := c.newKey()
 	for {
@@ -152,8 +153,8 @@ func (c *stormClient) claimAndRelease(ctx context.Context, k *stormKubbi) {
 
 func (s *storm) newKey() int { return int(s.keys.Add(1)) }
 
-// use gives the kubbi of a slot, another one when it was used enough. nil: there
-// is none yet.
+// use gives the kubbi of a slot, and replaces one that was used enough. It is nil if
+// there is none yet.
 func (c *stormClient) use(ctx context.Context, slot int) *stormKubbi {
 	c.mu.Lock()
 	k := c.slots[slot]
@@ -185,8 +186,8 @@ func (c *stormClient) use(ctx context.Context, slot int) *stormKubbi {
 	return made
 }
 
-// audit looks at every kubbi when nobody else does: in its owner's list, and
-// what is left of it.
+// audit checks every kubbi after the race: in its owner's list, and its remaining
+// retrievals.
 func (s *storm) audit(ctx context.Context) {
 	s.t.Helper()
 	c := s.client(stormClients)
@@ -221,7 +222,8 @@ func (s *storm) audit(ctx context.Context) {
 		}
 		c.ask(ctx, k, inspecting, 0, false)
 	}
-	// What is left was never acknowledged: each at most once, and never claimed.
+	// The other kubbis in the list had no answer to their create. Each is there at most
+	// once and was never claimed.
 	for _, k := range listed {
 		var metadata struct{ N int }
 		if err := json.Unmarshal(k.Metadata, &metadata); err != nil || !s.unsure[metadata.N] || k.RetrievalCount != 0 {
@@ -231,8 +233,8 @@ func (s *storm) audit(ctx context.Context) {
 	}
 }
 
-// check checks the history of every kubbi, and that it would have seen one
-// delivered once too often.
+// check checks the history of every kubbi, and that the check would find one retrieval
+// too many.
 func (s *storm) check() {
 	s.t.Helper()
 	begun, longest := time.Now(), time.Duration(0)

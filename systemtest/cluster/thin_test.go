@@ -12,15 +12,15 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// thin leaves out of the history of a kubbi what the rest implies, and notes
-// what it excludes, so that the checker has less to try: the number of orders
-// grows with the power of what happens at the same time.
+// thin removes from the history of a kubbi what the rest implies, so that the checker
+// has fewer orders to try: their number grows exponentially with the number of
+// concurrent requests.
 func thin(history []porcupine.Operation) []porcupine.Operation {
 	return thinLate(thinLooks(thinLost(thinKeys(thinTaken(history)))))
 }
 
-// thinLate marks the end of what was answered, so that what was lost need not be
-// tried at each place where it changes nothing.
+// thinLate adds an ending after all answered requests, so that the checker need not try
+// a lost request everywhere.
 func thinLate(history []porcupine.Operation) (out []porcupine.Operation) {
 	var end int64
 	for _, op := range history {
@@ -35,8 +35,8 @@ func thinLate(history []porcupine.Operation) (out []porcupine.Operation) {
 	return append(out, porcupine.Operation{Input: asked{verb: ending}, Output: answer{}, Call: end + 1, Return: end + 2})
 }
 
-// thinKeys forgets keys that one claim only was sent with, and leaves out
-// releases after which no claim can see that the key is gone.
+// thinKeys removes the keys that only one claim has, and releases after which no claim
+// has the key.
 func thinKeys(history []porcupine.Operation) (out []porcupine.Operation) {
 	claims, until := map[int]int{}, map[int]int64{}
 	for _, op := range history {
@@ -59,9 +59,9 @@ func thinKeys(history []porcupine.Operation) (out []porcupine.Operation) {
 	return out
 }
 
-// thinLost leaves out what was lost and changes nothing: looks, deletes but the
-// first, and of claims with one key all but as many as can count, which is one,
-// and one more for each time that the key was let go.
+// thinLost removes lost requests that change nothing: inspections, all deletes but one,
+// and claims with the same key beyond those that can count: one, and one for each
+// release of the key.
 func thinLost(history []porcupine.Operation) []porcupine.Operation {
 	count, deletes := map[int]int{}, 1
 	for _, op := range history {
@@ -86,8 +86,8 @@ func thinLost(history []porcupine.Operation) []porcupine.Operation {
 	})
 }
 
-// thinTaken tells each claim that was lost which numbers others have had, and
-// leaves it out if that are all.
+// thinTaken gives each lost claim the numbers that other claims have, and removes it if
+// no number is left.
 func thinTaken(history []porcupine.Operation) (out []porcupine.Operation) {
 	taken, total := map[int]int{}, math.MaxInt
 	for _, op := range history {
@@ -121,7 +121,7 @@ func thinTaken(history []porcupine.Operation) (out []porcupine.Operation) {
 	return out
 }
 
-// look is what a request saw that changed nothing.
+// look is the answer to a request that changed nothing.
 type look struct {
 	status api.Status
 	number int // -1: not said
@@ -138,9 +138,9 @@ func lookOf(op porcupine.Operation) (look, bool) {
 	return look{a.status, -1}, a.status != api.StatusActive
 }
 
-// thinLooks leaves out looks that saw what others saw. A kubbi is so from one
-// time until another: it must have begun before the first of them was answered,
-// and not ended before the last was asked. These two are kept.
+// thinLooks removes looks that saw the same as others. The state that they saw began
+// before the first of their answers and ended after the last of their requests. It
+// keeps these two.
 func thinLooks(history []porcupine.Operation) []porcupine.Operation {
 	type pair struct{ first, last int }
 	kept := map[look]pair{}
@@ -169,7 +169,7 @@ func thinLooks(history []porcupine.Operation) []porcupine.Operation {
 	return out
 }
 
-// What is left out changes no verdict.
+// Thinning does not change the verdict.
 func TestClusterThin(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	legal, shorter := 0, 0
@@ -194,8 +194,8 @@ func TestClusterThin(t *testing.T) {
 	}
 }
 
-// randomHistory has a kubbi asked in some order, and keeps what it answered,
-// but for some answers that are lost, and at times one that is not true.
+// randomHistory makes a history of a kubbi in random order. Some answers are lost, and
+// sometimes one is wrong.
 func randomHistory(r *rand.Rand) (out []porcupine.Operation) {
 	limit := []int{0, 1, 2, 4}[r.IntN(4)]
 	verbs := []verb{claiming, claiming, claiming, inspecting, getting, deleting, releasing}
@@ -227,7 +227,7 @@ func randomHistory(r *rand.Rand) (out []porcupine.Operation) {
 	return out
 }
 
-// answer asks a kubbi.
+// answer gives the right answer to a request.
 func (s kubbiState) answer(q asked) (answer, kubbiState) {
 	for _, status := range []api.Status{api.StatusActive, api.StatusBurned, api.StatusDeleted} {
 		for number := range 12 {

@@ -15,8 +15,8 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// TestDeployContainer runs what deploy/Dockerfile makes where a container
-// engine would: read-only, as its user, with only the volume to write in.
+// TestDeployContainer runs the image of deploy/Dockerfile as a container engine would:
+// read-only, as its user, with one writable volume.
 func TestDeployContainer(t *testing.T) {
 	t.Parallel()
 	needsRoot(t, "/usr/bin/unshare", "/usr/sbin/chroot", "/usr/bin/tar", "/etc/ssl/certs/ca-certificates.crt")
@@ -95,8 +95,8 @@ func TestDeployContainer(t *testing.T) {
 	}
 }
 
-// handOver sends a file to a relay and claims it, as two agents on machines of
-// their own.
+// handOver sends a file to a relay and claims it, as two agents on different machines
+// do.
 func handOver(ctx context.Context, t *testing.T, binary, origin, key string) {
 	t.Helper()
 	content := bytes.Repeat([]byte("a line of text\n"), 100_000) // too large for memory alone

@@ -1,3 +1,5 @@
+// Package deploy runs the container image, and follows the self-hosting guide under
+// systemd.
 package deploy
 
 import (
@@ -16,14 +18,14 @@ import (
 	"kubbi-mcp/internal/testkit"
 )
 
-// block is a piece of code in a manual.
+// block is a code block of a page.
 type block struct {
 	line              int
 	heading, language string
 	text              string
 }
 
-// blocks gives the pieces of code in a manual, in their order.
+// blocks gives the code blocks of a page in their order.
 func blocks(t *testing.T, path string) []block {
 	t.Helper()
 	b, err := os.ReadFile(path)
@@ -52,7 +54,8 @@ func blocks(t *testing.T, path string) []block {
 	return all
 }
 
-// afterwards is what must be true when the commands below a heading are done.
+// afterwards holds, by heading, checks that must succeed after the commands below this
+// heading.
 var afterwards = map[string]string{
 	"Start it": `
 [ "$(systemctl is-active kubbi-relay)" = active ]
@@ -85,8 +88,8 @@ systemd-analyze security --no-pager --threshold=11 --offline=true /tmp/alone.ser
 [ "$(stat -c '%a %u' deploy/secrets deploy/secrets/* deploy/secrets/keyring/* | tr '\n' ,)" = "700 0,700 10001,400 999,400 10001,600 10001," ]`,
 }
 
-// TestDeployGuide follows docs/self-hosting.md, command by command, on a machine
-// that has just been booted.
+// TestDeployGuide follows docs/team.md, command by command, on a machine that
+// has just booted.
 func TestDeployGuide(t *testing.T) {
 	t.Parallel()
 	needsRoot(t, "/lib/systemd/systemd", "/usr/bin/unshare", "/usr/bin/setpriv", "/usr/bin/openssl", "/usr/bin/curl", "/usr/bin/sqlite3", "/usr/sbin/nginx", "/usr/lib/postgresql")
@@ -119,7 +122,7 @@ func TestDeployGuide(t *testing.T) {
 		script += afterwards[heading] + "\n"
 	}
 	commands := 0
-	for _, b := range blocks(t, "../../docs/self-hosting.md") {
+	for _, b := range blocks(t, "../../docs/team.md") {
 		if b.heading != heading {
 			check()
 			heading = b.heading
@@ -162,7 +165,7 @@ func TestDeployGuide(t *testing.T) {
 	if !strings.Contains(told, "through PostgreSQL") {
 		t.Error("nothing went through PostgreSQL")
 	}
-	for _, name := range regexp.MustCompile(`kubbi_relay_[a-z_]+`).FindAllString(read("../../docs/relay.md"), -1) {
+	for _, name := range regexp.MustCompile(`kubbi_relay_[a-z_]+`).FindAllString(read("../../docs/operations.md"), -1) {
 		if !strings.Contains(told, "# TYPE "+name+" ") {
 			t.Errorf("there is no metric %s", name)
 		}

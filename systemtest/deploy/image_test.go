@@ -14,9 +14,8 @@ import (
 	"kubbi-mcp/internal/testkit"
 )
 
-// image is what deploy/Dockerfile makes, as far as a machine without a
-// container engine can have it: the root folder of its last stage, and how a
-// process is started in it.
+// image is what deploy/Dockerfile makes, as far as this is possible without a container
+// engine: the root folder of its last stage, and how its process is started.
 type image struct {
 	root       string
 	env        []string
@@ -27,7 +26,7 @@ type image struct {
 	volume     string
 }
 
-// instruction is one of a Dockerfile.
+// instruction is an instruction of a Dockerfile.
 type instruction struct{ name, rest string }
 
 func readDockerfile(t *testing.T) []instruction {
@@ -47,9 +46,9 @@ func readDockerfile(t *testing.T) []instruction {
 	return all
 }
 
-// buildImage does what each instruction says. The build stage is this machine:
-// its RUN that builds is run as it stands, on the files that the build context
-// would hold, with /out elsewhere.
+// buildImage executes the instructions. This machine is the build stage: the RUN that
+// builds runs unchanged on the files of the build context, with another folder for
+// /out.
 func buildImage(t *testing.T) image {
 	t.Helper()
 	testkit.OnlyPlain(t, "the program is built without the race detector")
@@ -96,7 +95,7 @@ func buildImage(t *testing.T) image {
 	return img
 }
 
-// copy does a COPY of the last stage; those of the build stage are the context.
+// copy executes a COPY of the last stage.
 func (img image) copy(t *testing.T, rest, out string) {
 	t.Helper()
 	var owner string
@@ -127,7 +126,7 @@ func (img image) copy(t *testing.T, rest, out string) {
 	}
 }
 
-// buildContext copies what deploy/Dockerfile.dockerignore lets into a build.
+// buildContext copies the files that deploy/Dockerfile.dockerignore lets into a build.
 func buildContext(t *testing.T) string {
 	t.Helper()
 	b, err := os.ReadFile("../../deploy/Dockerfile.dockerignore")
@@ -170,9 +169,9 @@ func words(t *testing.T, list string) []string {
 	return all
 }
 
-// command starts a process as an engine with --read-only does: as the image's
-// user, in a root folder where only the volume may be written. There is less
-// than an engine gives: no /tmp, no /proc, no /dev.
+// command starts a process as an engine with --read-only does: as the image's user, in
+// a root folder where only the volume can be written. There is no /tmp, /proc or /dev,
+// which an engine would add.
 func (img image) command(t *testing.T, volume string, args ...string) *exec.Cmd {
 	t.Helper()
 	script := `
@@ -188,7 +187,7 @@ exec /usr/sbin/chroot --userspec="$user" "$root" "$@"`
 	return cmd
 }
 
-// needsRoot skips a test that takes a system apart to run something in it.
+// needsRoot skips a test that needs root and these programs.
 func needsRoot(t *testing.T, programs ...string) {
 	t.Helper()
 	missing := ""

@@ -13,7 +13,7 @@ import (
 	"kubbi-mcp/internal/testkit"
 )
 
-// TestHostCommands runs each command of README's table of hosts with the real
+// TestHostCommands runs each command of the README's table of hosts with the real
 // program, and asks the host whether it can use the server.
 func TestHostCommands(t *testing.T) {
 	dir := testkit.Needs(t, "KUBBI_HOSTS_NODE", "a copy of testdata/node with its packages")
@@ -56,7 +56,7 @@ func TestHostCommands(t *testing.T) {
 	}
 }
 
-// readmeCommands are the commands of README's table of hosts, by their program.
+// readmeCommands are the commands of the README's table of hosts, by program.
 func readmeCommands(t *testing.T) map[string]string {
 	t.Helper()
 	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
@@ -70,8 +70,8 @@ func readmeCommands(t *testing.T) map[string]string {
 	return commands
 }
 
-// withEnv puts an environment variable into a command, at the place that
-// README names.
+// withEnv adds an environment variable to a command, at the place that the README
+// names.
 func withEnv(program, command, variable string) string {
 	before := " kubbi "
 	if program == "claude" {
@@ -80,14 +80,14 @@ func withEnv(program, command, variable string) string {
 	return strings.Replace(command, before, " --env "+variable+before, 1)
 }
 
-// host is a home of its own, in which hosts keep their settings.
+// host is a home folder in which hosts keep their settings.
 type host struct {
 	*testing.T
 	binary, work string
 	env          []string
 }
 
-// newHost has the hosts' programs of dir on its path.
+// newHost has the hosts' programs in dir on its path.
 func newHost(t *testing.T, dir string) *host {
 	t.Helper()
 	bin := t.TempDir()
@@ -95,7 +95,8 @@ func newHost(t *testing.T, dir string) *host {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The install script that puts Claude Code's program in its place did not run.
+	// npm did not run the install script of Claude Code, which puts its program in
+	// place.
 	programs, _ := filepath.Glob(filepath.Join(modules, "@anthropic-ai", "claude-code-*", "claude"))
 	if len(programs) != 1 {
 		t.Fatalf("Claude Code's programs in %s: %v", modules, programs)
@@ -109,11 +110,11 @@ func newHost(t *testing.T, dir string) *host {
 	return h
 }
 
-// home is the home of its environment.
+// home is the home folder of the environment.
 func (h *host) home() string { return strings.TrimPrefix(h.env[0], "HOME=") }
 
-// run runs a command line as README has it, but for the binary's path, and
-// gives what it prints.
+// run runs a command line of the README with the path of our program, and returns its
+// output.
 func (h *host) run(command string) string {
 	h.Helper()
 	ctx, cancel := context.WithTimeout(h.Context(), patience)
@@ -127,7 +128,7 @@ func (h *host) run(command string) string {
 	return string(out)
 }
 
-// startAsCodex starts the server as Codex has noted it, since Codex itself
+// startAsCodex starts the server with the command in Codex's settings, since Codex
 // starts servers only for a conversation.
 func (h *host) startAsCodex(said string, key bool) {
 	h.Helper()

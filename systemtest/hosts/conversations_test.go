@@ -15,8 +15,8 @@ import (
 	"kubbi-mcp/internal/testkit"
 )
 
-// TestHostConversations runs whole conversations of real hosts, in which a
-// scripted model uses our tools, and looks at what the host gives the model.
+// TestHostConversations runs whole conversations of real hosts. A scripted model uses
+// our tools, and the test checks what the host gives the model.
 func TestHostConversations(t *testing.T) {
 	dir := testkit.Needs(t, "KUBBI_HOSTS_NODE", "a copy of testdata/node with its packages")
 	for _, c := range []struct {
@@ -52,9 +52,8 @@ func TestHostConversations(t *testing.T) {
 	}
 }
 
-// TestCodexCutsResults has a claim whose result the host cuts, as Codex does
-// above some 12,000 bytes for a model that it does not know. The model can have
-// the payload again.
+// TestCodexCutsResults claims a payload whose result Codex cuts: above about 12,000
+// bytes, for a model that Codex does not know. The model can get the payload again.
 func TestCodexCutsResults(t *testing.T) {
 	dir := testkit.Needs(t, "KUBBI_HOSTS_NODE", "a copy of testdata/node with its packages")
 	h := newHost(t, dir)
@@ -82,8 +81,8 @@ func (h *host) claude(url string) []string {
 
 func (h *host) codex(url string) []string { return h.codexWith(url, "gpt-5.5") }
 
-// codexWith takes the model's name, by which Codex decides how much of a result
-// the model gets.
+// codexWith is a conversation in Codex with a model. The model's name decides how much
+// of a result Codex passes on.
 func (h *host) codexWith(url, model string) []string {
 	provider := "model_providers.script={name=\"script\",base_url=\"" + url + "/v1\",wire_api=\"responses\"}"
 	return []string{"codex", "exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox",
@@ -101,7 +100,7 @@ func (h *host) gemini(url string) []string {
 	if err := json.Unmarshal(b, &settings); err != nil {
 		h.Fatal(err)
 	}
-	// A person picks this in a menu at the first start.
+	// A user selects this in a menu at the first start.
 	settings["security"] = object{"auth": object{"selectedType": "gemini-api-key"}}
 	if err := os.WriteFile(path, mustJSON(settings), 0o600); err != nil {
 		h.Fatal(err)
@@ -109,7 +108,7 @@ func (h *host) gemini(url string) []string {
 	return []string{"gemini", "-m", "gemini-2.5-flash", "--approval-mode", "yolo", "-p", "go"}
 }
 
-// conversation is a host in the middle of a talk with the model.
+// conversation is a host during a conversation with the model.
 type conversation struct {
 	model  *scriptedModel
 	ctx    context.Context
@@ -119,13 +118,13 @@ type conversation struct {
 	output *bytes.Buffer
 }
 
-// talk starts the host and waits until it asks the model for the first time.
+// talk starts the host and waits for its first request to the model.
 func (h *host) talk(model *scriptedModel, prefix string, line []string) *conversation {
 	h.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	cmd := exec.CommandContext(ctx, "sh", append([]string{"-c", `exec "$@"`, "sh"}, line...)...)
 	cmd.Dir, cmd.Env = h.work, h.env
-	// A host ends its own processes when it is asked to end, not when it is killed.
+	// A host ends its own processes only if it is asked to end, not if it is killed.
 	cmd.Cancel, cmd.WaitDelay = func() error { return cmd.Process.Signal(os.Interrupt) }, 10*time.Second
 	c := &conversation{model: model, prefix: prefix, output: new(bytes.Buffer)}
 	cmd.Stdout, cmd.Stderr = c.output, c.output
@@ -150,9 +149,9 @@ func (h *host) talk(model *scriptedModel, prefix string, line []string) *convers
 	return c
 }
 
-// load waits until the host offers our tools. Some hosts begin to talk before
-// they have started their servers, and some want the model to search for tools.
-// No two calls are alike: a host ends a conversation that goes in circles.
+// load waits until the host offers our tools. Some hosts start a conversation before
+// their servers, and some want the model to search for tools. Each call differs from
+// the last, since a host ends a conversation with repeated calls.
 func (c *conversation) load(t *testing.T, meanwhile func(try int) toolCall) {
 	t.Helper()
 	for try := 0; len(c.tools(t)) == 0; try++ {
@@ -187,7 +186,7 @@ func (c *conversation) call(t *testing.T, tool string, arguments map[string]any)
 	return *now.result
 }
 
-// end lets the model say its last words, and the host end.
+// end ends the conversation and waits for the host to exit.
 func (c *conversation) end(t *testing.T) {
 	t.Helper()
 	c.model.say(c.ctx, t, toolCall{})

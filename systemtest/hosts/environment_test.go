@@ -1,3 +1,5 @@
+// Package hosts uses the program in agent frameworks and in hosts such as Claude Code,
+// unmodified.
 package hosts
 
 import (
@@ -6,12 +8,11 @@ import (
 	"time"
 )
 
-// patience ends a wait for another process that will never be over.
+// patience is how long a test waits for a host, which starts slowly.
 const patience = 5 * time.Minute
 
-// bareEnv is an environment with the variables given and no others of this
-// process but PATH: no key, no proxy and no host's settings reach what runs in
-// it. Its home is new.
+// bareEnv is an environment with a new home, these variables and the PATH of this
+// process only: without keys, proxies and settings of hosts.
 func bareEnv(t *testing.T, variables ...string) []string {
 	t.Helper()
 	env := append([]string{"HOME=" + t.TempDir(), "NO_PROXY=127.0.0.1", "NO_COLOR=1"}, variables...)

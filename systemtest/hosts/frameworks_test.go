@@ -14,8 +14,8 @@ import (
 	"kubbi-mcp/internal/testkit"
 )
 
-// TestFrameworks lets each agent framework use the server as its documents say,
-// and looks at what the framework would give a model.
+// TestFrameworks uses the server with each agent framework, as its documentation says,
+// and checks what the framework gives a model.
 func TestFrameworks(t *testing.T) {
 	for _, f := range []struct {
 		name, script string
@@ -60,15 +60,15 @@ func TestFrameworks(t *testing.T) {
 	}
 }
 
-// framework is a process that calls our tools through a framework. What it
-// reads and writes stands in testdata/python/host.py.
+// framework is a process that calls our tools through a framework.
+// testdata/python/host.py describes its input and output.
 type framework struct {
 	in     io.Writer
 	out    *bufio.Reader
 	stderr *bytes.Buffer
 }
 
-// startFramework runs a script until the test has ended.
+// startFramework runs a script until the end of the test.
 func startFramework(t *testing.T, program, script, allowed string, variables ...string) *framework {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// scriptedModel answers a host in place of a model's API, on loopback. The
-// test says which tool it calls next, and gets what the host then sends it.
+// scriptedModel is a loopback server in place of a model's API. The test says which
+// tool the model calls next, and gets what the host then sends.
 type scriptedModel struct {
 	url   string
 	api   modelAPI
@@ -22,19 +22,19 @@ type scriptedModel struct {
 	last  string // id of the latest call; only the handler of the conversation uses it
 }
 
-// toolCall is what the model says. An empty one ends the conversation.
+// toolCall is the answer of the model. An empty one ends the conversation.
 type toolCall struct {
 	tool      string
 	arguments json.RawMessage
 }
 
-// turn is a request for the model's next words.
+// turn is a request of the host for the model's next answer.
 type turn struct {
 	tools  []string // on offer
 	result *shown   // of the latest call, none at the start
 }
 
-// modelAPI is how one vendor's API puts a conversation.
+// modelAPI is the API of a vendor.
 type modelAPI interface {
 	// read gives the turn of a request's body, with the result of the call id.
 	read(body []byte, id string) (turn, error)
@@ -42,7 +42,7 @@ type modelAPI interface {
 	events(id string, call toolCall) []string
 }
 
-// startModel serves until the test has ended.
+// startModel serves until the end of the test.
 func startModel(t *testing.T, api modelAPI) *scriptedModel {
 	m := &scriptedModel{api: api, calls: make(chan toolCall), turns: make(chan turn)}
 	server := httptest.NewServer(m)
@@ -66,7 +66,8 @@ func (m *scriptedModel) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var call toolCall
-	// Hosts also ask for a title and the like, without tools: that is answered at once.
+	// Hosts also ask for a title and the like, without tools. These requests are
+	// answered at once.
 	if len(now.tools) > 0 {
 		select {
 		case m.turns <- now:
@@ -123,7 +124,7 @@ func mustJSON(v any) []byte {
 
 type object = map[string]any
 
-// anthropicAPI is that of Claude Code.
+// anthropicAPI is the API that Claude Code uses.
 type anthropicAPI struct{}
 
 func (anthropicAPI) read(body []byte, id string) (turn, error) {
@@ -177,8 +178,8 @@ func (anthropicAPI) events(id string, call toolCall) []string {
 	return events
 }
 
-// openAIAPI is the Responses API of Codex, which has MCP tools in a namespace,
-// and for most models only after a search.
+// openAIAPI is the Responses API that Codex uses. It has MCP tools in a namespace, and
+// for most models only after a search.
 type openAIAPI struct{}
 
 const (
@@ -242,7 +243,7 @@ func (openAIAPI) events(id string, call toolCall) []string {
 	}
 }
 
-// geminiAPI is that of Gemini CLI.
+// geminiAPI is the API that Gemini CLI uses.
 type geminiAPI struct{}
 
 func (geminiAPI) read(body []byte, id string) (turn, error) {
@@ -305,8 +306,7 @@ func (geminiAPI) events(_ string, call toolCall) []string {
 	}))}
 }
 
-// blockText is a text, or the text of a list of blocks; other blocks show as
-// their JSON.
+// blockText is a text, or the text of a list of blocks. Other blocks are shown as JSON.
 func blockText(raw json.RawMessage) string {
 	var text string
 	if json.Unmarshal(raw, &text) == nil {

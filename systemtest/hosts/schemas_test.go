@@ -12,8 +12,8 @@ import (
 	"kubbi-mcp/internal/testkit"
 )
 
-// TestSchemas puts our tools' input schemas through the converters that stand
-// between a tool list and a model's API.
+// TestSchemas converts our tools' input schemas with the converters that frameworks use
+// before a model's API.
 func TestSchemas(t *testing.T) {
 	dir := testkit.Needs(t, "KUBBI_HOSTS_PYTHON", "a folder with the virtual environments mcp1 and mcp2")
 	for environment, converters := range map[string][]string{

@@ -14,13 +14,14 @@ import (
 	"kubbi-mcp/internal/testkit"
 )
 
-// What tools/list may cost a model, in tokens of o200k: every conversation pays it.
+// The largest tools/list, in tokens of o200k. Every conversation has it in its context.
 const (
 	mostTokens        = 4000
 	mostWithoutOutput = 1900 // many hosts show a model no output schemas
 )
 
-// TestToolListTokens counts with a real tokenizer what the real binary answers.
+// TestToolListTokens counts the tokens of the program's tools/list with a real
+// tokenizer.
 func TestToolListTokens(t *testing.T) {
 	modules := testkit.Needs(t, "KUBBI_TOKENIZER", "gpt-tokenizer")
 	list := toolList(t)
@@ -50,7 +51,7 @@ func TestToolListTokens(t *testing.T) {
 	}
 }
 
-// toolList is the result of tools/list, as the binary answers it over stdio.
+// toolList is the result of tools/list over stdio.
 func toolList(t *testing.T) json.RawMessage {
 	t.Helper()
 	dir := t.TempDir()

@@ -17,11 +17,11 @@ import (
 	"kubbi-mcp/internal/testkit"
 )
 
-// exact holds numbers that no double holds, and one name twice: a parser on
-// the way would change it.
+// exact holds numbers that are no doubles, and one name twice. A parser on the way
+// would change it.
 const exact = `{"n": 9007199254740993, "zero": -0.0, "big": 1e400, "twice": 1, "twice": 2, "text": "ü"}`
 
-// picture starts as a PNG does, and its bytes are not UTF-8.
+// picture has the start of a PNG, and bytes that are not UTF-8.
 var picture = func() []byte {
 	sum := sha512.Sum512([]byte("kubbi"))
 	return append([]byte("\x89PNG\r\n\x1a\n"), bytes.Repeat(sum[:], 40)...)
@@ -57,7 +57,7 @@ type handoffs struct {
 	allowed string
 }
 
-// useTools is what every framework and host must get done.
+// useTools is what every framework and host must be able to do.
 func useTools(t *testing.T, f caller, allowed string) {
 	h := handoffs{t, f, allowed}
 	if got := f.tools(t); !slices.Equal(got, toolNames) {
@@ -72,7 +72,7 @@ func useTools(t *testing.T, f caller, allowed string) {
 	h.claimPicture()
 }
 
-// useImages has a picture that the model itself asks to see.
+// useImages claims a picture that the model asks to see.
 func useImages(t *testing.T, f caller, allowed string) {
 	var b bytes.Buffer
 	if err := png.Encode(&b, image.NewGray(image.Rect(0, 0, 40, 30))); err != nil {
@@ -118,9 +118,9 @@ func (h handoffs) claimFiles() {
 	h.Log("claim of files: both whole")
 }
 
-// claimFilled gives every argument that has an empty value, as models do that may
-// leave out none: under a strict schema, and in smolagents. Some hosts check a
-// call against the schema themselves, so that no value breaks its enums.
+// claimFilled gives every argument, with an empty value where possible. Models do this
+// if they may omit none: under a strict schema, and in smolagents. Some hosts check a
+// call against the schema, so that the values must be in its enums.
 func (h handoffs) claimFilled() {
 	h.Helper()
 	sent := h.send("send_files", map[string]any{
@@ -136,8 +136,8 @@ func (h handoffs) claimFilled() {
 	h.Log("with every argument given, even if empty: whole")
 }
 
-// claimLong has texts around the limit of what is shown inline: each comes whole,
-// or nothing is spent.
+// claimLong claims texts around the inline limit. Each text arrives whole, or no
+// retrieval is spent.
 func (h handoffs) claimLong() {
 	h.Helper()
 	for _, size := range []int{24_000, 30_000, 36_000, 60_000} {
@@ -157,7 +157,7 @@ func (h handoffs) claimLong() {
 	}
 }
 
-// digits is a text of a size that does not repeat itself, in lines.
+// digits is a text of that size without repetitions, in lines.
 func digits(size int) string {
 	var b strings.Builder
 	for i := 0; b.Len() < size; i++ {
@@ -167,8 +167,8 @@ func digits(size int) string {
 	return b.String()[:size]
 }
 
-// claimPicture has a package that can't be shown as text: it is not claimed
-// inline, nor into a folder that is not allowed, and then into one that is.
+// claimPicture claims a package that can't be shown as text. It is not claimed inline
+// or into a forbidden folder, and then into an allowed one.
 func (h handoffs) claimPicture() {
 	h.Helper()
 	h.write("chart.png", picture)
@@ -206,7 +206,7 @@ func (h handoffs) claimPicture() {
 	h.Log("claim to the server's own folder: the file, and its path in the text")
 }
 
-// good makes a call that must succeed, and gives what a model would get.
+// good makes a call that must succeed, and returns what a model gets.
 func (h handoffs) good(tool string, arguments map[string]any) string {
 	h.Helper()
 	got := h.f.call(h.T, tool, arguments)
@@ -216,8 +216,8 @@ func (h handoffs) good(tool string, arguments map[string]any) string {
 	return got.Text
 }
 
-// refused makes a call that must fail with these words, and says how the
-// framework shows it.
+// refused makes a call that must fail with these words, and says how the framework
+// marks it.
 func (h handoffs) refused(tool string, arguments map[string]any, words ...string) string {
 	h.Helper()
 	got := h.f.call(h.T, tool, arguments)
@@ -231,7 +231,7 @@ func (h handoffs) refused(tool string, arguments map[string]any, words ...string
 	return "marked as an error"
 }
 
-// send makes a kubbi of one retrieval.
+// send makes a kubbi with one retrieval.
 func (h handoffs) send(tool string, arguments map[string]any) string {
 	h.Helper()
 	arguments["max_retrievals"] = 1

@@ -18,7 +18,7 @@ import (
 	"kubbi-mcp/internal/testkit"
 )
 
-// dial opens a connection that has no client's manners.
+// dial opens a raw TCP connection.
 func (s *httpServer) dial(t *testing.T) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
@@ -30,7 +30,7 @@ func (s *httpServer) dial(t *testing.T) net.Conn {
 	return conn
 }
 
-// raw sends bytes and gives the statuses of the answers, up to so many.
+// raw sends bytes and returns the statuses of at most that many answers.
 func (s *httpServer) raw(t *testing.T, text string, most int) []int {
 	t.Helper()
 	conn := s.dial(t)
@@ -57,7 +57,7 @@ func message(lines, body string) string {
 	return fmt.Sprintf("POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n%sContent-Length: %d\r\n\r\n%s", lines, len(body), body)
 }
 
-// TestGarbage sends what is no request, or one of a strange kind.
+// TestGarbage sends invalid and unusual requests.
 func TestGarbage(t *testing.T) {
 	t.Parallel()
 	s := startHTTP(t, "--max-body", "100000")
@@ -144,7 +144,7 @@ func TestGarbage(t *testing.T) {
 			}
 		}
 	}
-	// What is deep, or odd, inside of a call's arguments.
+	// Deep or unusual values in a call's arguments.
 	p := s.connect(t, overHTTP, nil)
 	for _, arguments := range []string{
 		`{"content":` + deep(9000) + `}`, `{"content":"x","metadata":` + deep(9000) + `}`, `{"content":"\u0000"}`,
@@ -163,7 +163,7 @@ func TestGarbage(t *testing.T) {
 	}
 }
 
-// standstill is a Kubbi API that lists nothing until it is let go.
+// standstill is a Kubbi API whose lists block until release.
 type standstill struct {
 	*httptest.Server
 	letGo   func()
@@ -193,7 +193,7 @@ func newStandstill(t *testing.T) *standstill {
 	return s
 }
 
-// TestTooMuch has callers take more than their share.
+// TestTooMuch has callers use more than their share of sessions, streams and calls.
 func TestTooMuch(t *testing.T) {
 	t.Parallel()
 	api := newStandstill(t)
@@ -229,7 +229,7 @@ func TestTooMuch(t *testing.T) {
 	tooMany("sessions", token(0), "")
 	again := []*peer{s.connect(t, overHTTP, token(1))} // which is no concern of others
 
-	// Streams of one session.
+	// Too many streams in one session.
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	for i := range 10 {
@@ -244,7 +244,7 @@ func TestTooMuch(t *testing.T) {
 	}
 	cancel()
 
-	// A session that ends makes room, of either kind.
+	// After the end of a session, over either transport, another one fits.
 	if _, err := peers[0].do(t.Context(), http.MethodDelete, "/mcp", nil); err != nil {
 		t.Error(err)
 	}
@@ -258,7 +258,7 @@ func TestTooMuch(t *testing.T) {
 	})
 	tooMany("sessions", token(0), "")
 
-	// Calls: three of each caller, twelve of all.
+	// Three calls of each caller run at once, twelve of all callers.
 	var calls sync.WaitGroup
 	list := func(p *peer) {
 		calls.Go(func() {

@@ -30,8 +30,8 @@ func tokenFile(t *testing.T, lines ...string) string {
 
 func bearer(token string) http.Header { return headers("Authorization", "Bearer "+token) }
 
-// TestCallersAreApart has two callers of one server, who share its embedded
-// relay, try everything on each other's kubbis.
+// TestCallersAreApart has two callers of one server, who share its embedded relay, try
+// every operation on each other's kubbis.
 func TestCallersAreApart(t *testing.T) {
 	t.Parallel()
 	for _, transport := range []string{overHTTP, overSSE} {
@@ -43,8 +43,8 @@ func TestCallersAreApart(t *testing.T) {
 	}
 }
 
-// TestOwnKeys has callers bring keys of the Kubbi API, with and without a
-// token beside, where --allow-own-keys lets them.
+// TestOwnKeys has callers send API keys of their own, with and without a token, to a
+// server with --allow-own-keys.
 func TestOwnKeys(t *testing.T) {
 	t.Parallel()
 	relay := relaytest.New(t)
@@ -99,7 +99,7 @@ func TestOwnKeys(t *testing.T) {
 	secretless(t, s, append(keys, aliceToken, bobToken, unknown)...)
 }
 
-// secretless looks for secrets in a server's log.
+// secretless checks that a server's log holds no secrets.
 func secretless(t *testing.T, s *httpServer, secrets ...string) {
 	t.Helper()
 	log := s.log.String()
@@ -113,8 +113,8 @@ func secretless(t *testing.T, s *httpServer, secrets ...string) {
 	}
 }
 
-// apart checks that what one caller has is out of another's reach, and that
-// claim URLs still do what they are for.
+// apart checks that one caller can't reach the other's kubbis, and that claim URLs work
+// for both.
 func apart(t *testing.T, alice, bob *peer) {
 	t.Helper()
 	const news = "notifications/resources/updated"
@@ -182,7 +182,7 @@ func apart(t *testing.T, alice, bob *peer) {
 	}
 	foreignSession(t, alice, bob)
 
-	// A claim URL works for whoever has it, and only its sender is told.
+	// A claim URL works for everybody who has it. Only its sender gets receipts.
 	if _, err := alice.ask(t.Context(), "resources/subscribe", map[string]any{"uri": "kubbi://" + sent.Field("id")}); err != nil {
 		t.Errorf("alice's subscription: %v", err)
 	}
@@ -205,8 +205,8 @@ func apart(t *testing.T, alice, bob *peer) {
 	}
 }
 
-// foreignSession has one caller use the other's session, and a session where
-// it does not belong.
+// foreignSession has one caller use the other's session, and a session of another
+// transport.
 func foreignSession(t *testing.T, alice, bob *peer) {
 	t.Helper()
 	ping := []byte(`{"jsonrpc":"2.0","id":1,"method":"ping"}`)

@@ -13,9 +13,9 @@ import (
 	"kubbi-mcp/internal/testkit"
 )
 
-// TestConnectionsHaveShares has one address open all the connections that it can,
-// and say half a line on each. Another address is served meanwhile, and the first
-// one again once they are closed.
+// TestConnectionsHaveShares has one address open as many connections as it can, with
+// half a line on each. Another address is served meanwhile. The first address is served
+// again after it has closed them.
 func TestConnectionsHaveShares(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {

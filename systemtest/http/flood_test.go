@@ -12,7 +12,7 @@ import (
 	"kubbi-mcp/internal/testkit"
 )
 
-// reset ends a connection without a word of parting.
+// reset closes a connection with RST.
 func reset(conn net.Conn) {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)
@@ -20,7 +20,7 @@ func reset(conn net.Conn) {
 	conn.Close()
 }
 
-// silent opens connections on which nothing more will come.
+// silent opens connections that send nothing more.
 func (s *httpServer) silent(t *testing.T) []net.Conn {
 	t.Helper()
 	var conns []net.Conn
@@ -43,13 +43,13 @@ func (s *httpServer) silent(t *testing.T) []net.Conn {
 	return conns
 }
 
-// TestSilence opens a thousand connections that say nothing, or not all.
+// TestSilence opens a thousand connections that send nothing, or half a request.
 func TestSilence(t *testing.T) {
 	t.Parallel()
 	s := startHTTP(t)
 	before := s.baseline(t, nil)
 	conns := s.silent(t)
-	// Nearly all of them: the server ends some while others are being opened.
+	// Not all: the server closes some while others are opened.
 	testkit.Await(t, "so many connections", func() bool { return s.descriptors() >= before.descriptors+len(conns)/2 || s.descriptors() == 0 })
 	s.serves(t, nil)
 	for i, conn := range conns {
@@ -62,7 +62,7 @@ func TestSilence(t *testing.T) {
 	s.recovers(t, before, nil)
 }
 
-// TestVanished has clients go, with calls running and streams open.
+// TestVanished has clients disappear while they have calls and streams.
 func TestVanished(t *testing.T) {
 	t.Parallel()
 	api := newStandstill(t)
@@ -114,7 +114,7 @@ func TestVanished(t *testing.T) {
 	s.recovers(t, before, bearer(aliceToken))
 }
 
-// TestUnread has a client claim over SSE and read nothing of what it gets.
+// TestUnread has a client claim over SSE and read nothing of the answer.
 func TestUnread(t *testing.T) {
 	t.Parallel()
 	s := startHTTP(t, "--max-inline", "1048576", "--auth-token-file", tokenFile(t, "alice "+aliceToken, "bob "+bobToken))
@@ -155,7 +155,7 @@ func TestUnread(t *testing.T) {
 	s.serves(t, bearer(aliceToken))
 }
 
-// TestStopped stops a server that has all kinds of clients that will not go.
+// TestStopped stops a server while its clients stay connected in every way.
 func TestStopped(t *testing.T) {
 	t.Parallel()
 	api := newStandstill(t)

@@ -17,7 +17,7 @@ import (
 	"kubbi-mcp/internal/testkit"
 )
 
-// isolationCell is a caller who tries an operation.
+// isolationCell is one cell of the table: a caller tries an operation.
 type isolationCell struct {
 	*isolated
 	t         *testing.T
@@ -27,10 +27,10 @@ type isolationCell struct {
 	news      int // notifications that are due to the caller
 }
 
-// onlyWithSessions are what 2026-07-28 has no more.
+// onlyWithSessions are the operations that version 2026-07-28 does not have.
 var onlyWithSessions = []string{"initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"}
 
-// check asks all operations as one caller.
+// check tries all operations as one caller.
 func (w *isolated) check(t *testing.T, table isolationTable, column int, transport string, header http.Header) {
 	c := &isolationCell{isolated: w, t: t, transport: transport, token: strings.Split(table.callers[column], "+")[0]}
 	c.peer = newPeer(w.srv.url, transport, header, &http.Client{Transport: &http.Transport{}})
@@ -48,7 +48,7 @@ func (w *isolated) check(t *testing.T, table isolationTable, column int, transpo
 			continue
 		}
 		if got := isolationOperations[row.operation](c); got != row.cells[column] {
-			t.Errorf("%s: %s; docs/isolation.md says %s", row.operation, got, row.cells[column])
+			t.Errorf("%s: %s; docs/security.md says %s", row.operation, got, row.cells[column])
 		}
 	}
 	const news = "notifications/resources/updated"
@@ -60,7 +60,7 @@ func (w *isolated) check(t *testing.T, table isolationTable, column int, transpo
 	}
 }
 
-// word says in a word of docs/isolation.md what an answer is.
+// word is the word of docs/security.md for an answer.
 func (c *isolationCell) word(_ json.RawMessage, err error) string {
 	var status *statusError
 	switch {
@@ -76,7 +76,7 @@ func (c *isolationCell) word(_ json.RawMessage, err error) string {
 	return err.Error()
 }
 
-// call calls a tool. The word is that of its result.
+// call calls a tool, and returns the word for its result.
 func (c *isolationCell) call(tool string, arguments map[string]any) (*testkit.ToolResult, string) {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.t.Context(), testkit.Patience)
@@ -101,7 +101,7 @@ func (c *isolationCell) call(tool string, arguments map[string]any) (*testkit.To
 	return res, "error: " + text
 }
 
-// send sends a kubbi as its owner.
+// send creates a kubbi of an owner.
 func (c *isolationCell) send(owner string) (id, url string) {
 	c.t.Helper()
 	res := c.owners[owner].mustCall(c.t, "send", map[string]any{"content": "of " + owner, "max_retrievals": 1, "metadata": map[string]any{"label": owner}})
@@ -113,14 +113,14 @@ func (c *isolationCell) send(owner string) (id, url string) {
 	return id, url
 }
 
-// status is what a kubbi's owner sees of it.
+// status is the status of a kubbi as its owner sees it.
 func (c *isolationCell) status(id string) string {
 	c.t.Helper()
 	return c.owners[c.sent[id]].mustCall(c.t, "get", map[string]any{"id": id}).Field("status")
 }
 
-// spent checks that a kubbi was claimed or deleted by the caller, or was not,
-// if its word says so.
+// spent checks, by the word, that the caller has claimed or deleted a kubbi, or has
+// not.
 func (c *isolationCell) spent(id, word string) string {
 	c.t.Helper()
 	if status := c.status(id); (status != "active") != (word == "ok") {
@@ -129,7 +129,7 @@ func (c *isolationCell) spent(id, word string) string {
 	return word
 }
 
-// owned says under whose name a kubbi was sent.
+// owned says which owner a new kubbi has.
 func (c *isolationCell) owned(res *testkit.ToolResult, word string) string {
 	c.t.Helper()
 	if word != "ok" {
@@ -147,7 +147,7 @@ func (c *isolationCell) owned(res *testkit.ToolResult, word string) string {
 
 var anyID = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
 
-// shown says whose kubbis an answer shows, and that the newest is among them.
+// shown says whose kubbis an answer shows, and checks that the newest is one of them.
 func (c *isolationCell) shown(method string, params any) string {
 	c.t.Helper()
 	newest := map[string]string{}
@@ -179,11 +179,12 @@ func (c *isolationCell) shown(method string, params any) string {
 	return strings.Join(slices.Compact(all), " and ")
 }
 
-// nobodys asks for what has never been there.
+// nobodys is the id of a kubbi that never existed.
 const nobodys = "00000000-0000-4000-8000-000000000000"
 
-// asked says whether a request does what it does, shows no kubbi, and does the
-// same for what was never there if it says that nothing is there.
+// asked makes a request and checks that it has its effect and shows no kubbi. If the
+// answer is "not found", it checks that the answer for an id that never existed is the
+// same.
 func (c *isolationCell) asked(method string, params func(id string) map[string]any, id string) string {
 	c.t.Helper()
 	b, err := c.peer.ask(c.t.Context(), method, params(id))
@@ -204,8 +205,8 @@ func (c *isolationCell) asked(method string, params func(id string) map[string]a
 	return "not found"
 }
 
-// request makes a request of HTTP, in a fresh session of alice's if it is to
-// have one. That session must live after it, unless it was ended.
+// request makes an HTTP request, in a new session of alice's if inSession. The session
+// must exist afterwards, unless the request ended it.
 func (c *isolationCell) request(method, path string, inSession bool) string {
 	c.t.Helper()
 	p := newPeer(c.srv.url, overHTTP, c.peer.header, c.peer.hc)
@@ -241,8 +242,8 @@ func (c *isolationCell) request(method, path string, inSession bool) string {
 	return word
 }
 
-// file checks what a call with a path has done: all of it, or nothing at all. An
-// answer names no folder that the caller has not got.
+// file checks that a call with a path has its whole effect or none. The answer must not
+// name a folder that the caller does not have.
 func (c *isolationCell) file(path, tool string, arguments map[string]any) string {
 	c.t.Helper()
 	var id, url string
@@ -267,7 +268,7 @@ func (c *isolationCell) file(path, tool string, arguments map[string]any) string
 	return c.spent(id, word)
 }
 
-// inReceived has alice save something into received, and gives where it is.
+// inReceived has alice save a payload into received, and returns the path.
 func (c *isolationCell) inReceived() string {
 	c.t.Helper()
 	_, url := c.send("bob")
@@ -279,8 +280,8 @@ func (c *isolationCell) inReceived() string {
 	return path
 }
 
-// claimAfterAlice claims what alice has used up, within the time in which she
-// may have it again.
+// claimAfterAlice claims a kubbi that alice has used up, within the time in which alice
+// may claim it again.
 func (c *isolationCell) claimAfterAlice(again bool) string {
 	c.t.Helper()
 	_, url := c.send("bob")
@@ -298,8 +299,8 @@ func (c *isolationCell) claimAfterAlice(again bool) string {
 	return word
 }
 
-// listens has the caller listen for news of a kubbi, as of 2026-07-28, and its
-// owner delete it.
+// listens has the caller listen for updates of a kubbi, by version 2026-07-28, and the
+// owner delete the kubbi.
 func (c *isolationCell) listens(owner string) string {
 	c.t.Helper()
 	id, _ := c.send(owner)

@@ -8,8 +8,8 @@ import (
 	"kubbi-mcp/internal/testkit"
 )
 
-// isolationOperations are the rows of docs/isolation.md: each does as one caller
-// what the row says, and gives the word for what came of it.
+// isolationOperations are the rows of docs/security.md. Each tries an operation as one
+// caller, and returns the word for the result.
 var isolationOperations = rowsOf(map[string]func(*isolationCell) string{
 	"`GET /healthz`": func(c *isolationCell) string { return c.request("GET", "/healthz", false) },
 	"`GET /.well-known/oauth-protected-resource/mcp`": func(c *isolationCell) string {
@@ -93,7 +93,7 @@ var isolationOperations = rowsOf(map[string]func(*isolationCell) string{
 	},
 })
 
-// rowsOf adds the rows that there are for each owner and for each folder.
+// rowsOf adds the rows for each owner and for each folder.
 func rowsOf(rows map[string]func(*isolationCell) string) map[string]func(*isolationCell) string {
 	byID := func(id string) map[string]any { return map[string]any{"id": id} }
 	byURI := func(id string) map[string]any { return map[string]any{"uri": "kubbi://" + id} }
@@ -161,7 +161,7 @@ func rowsOf(rows map[string]func(*isolationCell) string) map[string]func(*isolat
 	return rows
 }
 
-// asks makes a row of a request that shows nobody's kubbi.
+// asks makes a row of a request that shows no kubbis.
 func asks(method string, params map[string]any) func(*isolationCell) string {
 	return func(c *isolationCell) string {
 		return c.asked(method, func(string) map[string]any { return params }, "")

@@ -18,7 +18,7 @@ import (
 // strangersKey is a key of the Kubbi API that no relay here knows.
 const strangersKey = "kb_ofAnotherServiceofAnotherServiceofAnotherSe"
 
-// isolationCallers are the columns of docs/isolation.md: what each caller sends.
+// isolationCallers are the columns of docs/security.md: the header of each caller.
 func isolationCallers(carolsKey string) map[string]http.Header {
 	key := func(token, key string) http.Header {
 		h := bearer(token)
@@ -39,7 +39,7 @@ func isolationCallers(carolsKey string) map[string]http.Header {
 	}
 }
 
-// isolationSetting is a server that the table holds for.
+// isolationSetting is a server for which the table holds.
 type isolationSetting struct {
 	name       string
 	embedded   bool     // the relay
@@ -47,7 +47,7 @@ type isolationSetting struct {
 	transports []string // that are tried there
 }
 
-// TestIsolation asks the running program every cell of docs/isolation.md.
+// TestIsolation checks every cell of docs/security.md with the running program.
 func TestIsolation(t *testing.T) {
 	t.Parallel()
 	table := readIsolation(t)
@@ -76,7 +76,7 @@ func TestIsolation(t *testing.T) {
 	}
 }
 
-// isolationTable is the table of docs/isolation.md.
+// isolationTable is the table of docs/security.md.
 type isolationTable struct {
 	callers []string
 	rows    []isolationRow
@@ -87,7 +87,7 @@ type isolationRow struct {
 	cells     []string // by caller
 }
 
-// has reports whether a row names all of some words, as code.
+// has reports whether a row names all of these words as code.
 func (t isolationTable) has(words ...string) bool {
 	return slices.ContainsFunc(t.rows, func(r isolationRow) bool {
 		for _, w := range words {
@@ -99,14 +99,13 @@ func (t isolationTable) has(words ...string) bool {
 	})
 }
 
-// readIsolation reads the table. Each of its rows must be an operation that the
-// test knows, and each operation a row.
+// readIsolation reads the table. Its rows must be the operations that the test knows.
 func readIsolation(t *testing.T) isolationTable {
 	t.Helper()
 	var table isolationTable
 	inside := false
 	seen := map[string]bool{}
-	for line := range strings.Lines(readPage(t, "isolation.md")) {
+	for line := range strings.Lines(readPage(t, "security.md")) {
 		if !strings.HasPrefix(line, "|") || strings.HasPrefix(line, "|-") {
 			inside = inside && strings.HasPrefix(line, "|")
 			continue
@@ -120,7 +119,7 @@ func readIsolation(t *testing.T) isolationTable {
 			inside, table.callers = true, cells[1:]
 		case inside:
 			if len(cells) != len(table.callers)+1 || isolationOperations[cells[0]] == nil || seen[cells[0]] {
-				t.Errorf("docs/isolation.md: no operation, or not once, or not a cell for each caller: %s", line)
+				t.Errorf("docs/security.md: no operation, or not once, or not a cell for each caller: %s", line)
 				continue
 			}
 			seen[cells[0]] = true
@@ -129,17 +128,17 @@ func readIsolation(t *testing.T) isolationTable {
 	}
 	for operation := range isolationOperations {
 		if !seen[operation] {
-			t.Errorf("docs/isolation.md has no row %q", operation)
+			t.Errorf("docs/security.md has no row %q", operation)
 		}
 	}
 	want := slices.Sorted(maps.Keys(isolationCallers("")))
 	if got := slices.Sorted(slices.Values(table.callers)); !slices.Equal(got, want) {
-		t.Fatalf("docs/isolation.md has the callers %q, not %q", got, want)
+		t.Fatalf("docs/security.md has the callers %q, not %q", got, want)
 	}
 	return table
 }
 
-// isolated is a running server, whose callers must be.
+// isolated is a running server and what its callers have.
 type isolated struct {
 	t         *testing.T
 	srv       *httpServer
@@ -213,7 +212,8 @@ func newIsolated(t *testing.T, set isolationSetting) *isolated {
 	return w
 }
 
-// complete checks that the table has all that the server has.
+// complete checks that the table has every tool, prompt, resource and path of the
+// server.
 func (w *isolated) complete(table isolationTable) {
 	w.t.Helper()
 	ask := func(method string, into any) {
@@ -231,7 +231,7 @@ func (w *isolated) complete(table isolationTable) {
 	}
 	needs := func(words ...string) {
 		if !table.has(words...) {
-			w.t.Errorf("docs/isolation.md has no row for %q", words)
+			w.t.Errorf("docs/security.md has no row for %q", words)
 		}
 	}
 	var hello struct{ Capabilities map[string]any }
@@ -289,21 +289,21 @@ func (w *isolated) complete(table isolationTable) {
 		needs("subscriptions/listen", r.URITemplate)
 		needs("completion/complete", r.URITemplate)
 	}
-	// Each resource that is listed is one of the template's.
+	// Each resource in the list belongs to the template.
 	var list struct{ Resources []struct{ URI string } }
 	ask("resources/list", &list)
 	for _, r := range list.Resources {
 		if !strings.HasPrefix(r.URI, "kubbi://") {
-			w.t.Errorf("docs/isolation.md has no row for the resource %q", r.URI)
+			w.t.Errorf("docs/security.md has no row for the resource %q", r.URI)
 		}
 	}
-	// The server's paths are those of docs/http.md.
+	// The server's paths are those of docs/use.md.
 	routes := 0
-	for _, m := range regexp.MustCompile("(?m)^\\| `(/[^|]*) \\|").FindAllStringSubmatch(readPage(w.t, "http.md"), -1) {
+	for _, m := range regexp.MustCompile("(?m)^\\| `(/[^|]*) \\|").FindAllStringSubmatch(readPage(w.t, "use.md"), -1) {
 		for _, path := range regexp.MustCompile("/[^` ,]+").FindAllString(m[1], -1) {
 			routes++
 			if !slices.ContainsFunc(table.rows, func(r isolationRow) bool { return strings.Contains(r.operation, " "+path+"`") }) {
-				w.t.Errorf("docs/isolation.md has no row for %s", path)
+				w.t.Errorf("docs/security.md has no row for %s", path)
 			}
 		}
 	}

@@ -11,8 +11,8 @@ import (
 	"kubbi-mcp/internal/testkit"
 )
 
-// teamRelay starts `kubbi-mcp relay` with its own limits. It gives its origin and
-// what makes API keys there.
+// teamRelay starts `kubbi-mcp relay` with its default limits. It returns its origin and
+// a function that makes API keys.
 func teamRelay(t *testing.T) (url string, newKey func(label string) string) {
 	t.Helper()
 	path := testkit.Program(t)
@@ -36,7 +36,7 @@ func teamRelay(t *testing.T) (url string, newKey func(label string) string) {
 	}
 }
 
-// ask makes a request to a relay and gives the answer's status.
+// ask makes a request to a relay and returns the status.
 func ask(t *testing.T, method, url string, header http.Header) int {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, url, nil)
@@ -54,9 +54,9 @@ func ask(t *testing.T, method, url string, header http.Header) int {
 	return resp.StatusCode
 }
 
-// TestNoRemoteOffSwitch has strangers guess keys at an MCP server and tokens at
-// its relay, from the very address that the server's users have. Nobody who has
-// what is right is kept from anything.
+// TestNoRemoteOffSwitch has strangers guess keys at an MCP server and tokens at its
+// relay, from the same address as the server's users. Users with valid keys and tokens
+// are always served.
 func TestNoRemoteOffSwitch(t *testing.T) {
 	t.Parallel()
 	relay, newKey := teamRelay(t)
@@ -84,7 +84,7 @@ func TestNoRemoteOffSwitch(t *testing.T) {
 		works(s, fmt.Sprintf("after wrong keys, %v", more))
 	}
 
-	// The same at the relay alone, and by every route.
+	// The same at the relay itself, on every route.
 	s := startHTTP(t, "--base-url", relay, "--auth-token-file", tokens)
 	alice := s.connect(t, overHTTP, bearer(aliceToken))
 	url := alice.mustCall(t, "send", map[string]any{"content": "x", "max_retrievals": 1}).Field("claim_url")
@@ -122,7 +122,7 @@ func TestNoRemoteOffSwitch(t *testing.T) {
 	}
 }
 
-// TestReleasesAreGuesses has a stranger try tokens by DELETE alone.
+// TestReleasesAreGuesses has a stranger guess tokens with DELETE only.
 func TestReleasesAreGuesses(t *testing.T) {
 	t.Parallel()
 	relay, _ := teamRelay(t)
@@ -135,8 +135,8 @@ func TestReleasesAreGuesses(t *testing.T) {
 	}
 }
 
-// TestGuessableIdempotencyKeys has two consumers claim under the same poor key:
-// neither may get what the other has burned.
+// TestGuessableIdempotencyKeys has two consumers claim with the same weak key: neither
+// gets what the other has burned.
 func TestGuessableIdempotencyKeys(t *testing.T) {
 	t.Parallel()
 	relay, newKey := teamRelay(t)

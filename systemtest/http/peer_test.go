@@ -18,15 +18,14 @@ import (
 	"kubbi-mcp/tools"
 )
 
-// The transports that a peer speaks.
+// The transports of a peer.
 const (
 	overHTTP   = "streamable HTTP"
 	overSSE    = "SSE"
 	overModern = "streamable HTTP of 2026-07-28" // without sessions
 )
 
-// peer is a client of a server: as plain as can be, so that a test sees what
-// is on the wire.
+// peer is a minimal client, so that a test sees what is on the wire.
 type peer struct {
 	url       string
 	transport string
@@ -53,7 +52,7 @@ type rpcReply struct {
 	}
 }
 
-// statusError is an answer of HTTP that is none of MCP.
+// statusError is an HTTP answer that is no MCP message.
 type statusError struct {
 	status int
 	body   string
@@ -61,7 +60,7 @@ type statusError struct {
 
 func (e *statusError) Error() string { return fmt.Sprintf("status %d: %.300s", e.status, e.body) }
 
-// connect opens a session, which the end of the test closes.
+// connect opens a session and closes it at the end of the test.
 func (s *httpServer) connect(t *testing.T, transport string, header http.Header) *peer {
 	t.Helper()
 	p := newPeer(s.url, transport, header, &http.Client{Transport: &http.Transport{}})
@@ -76,7 +75,7 @@ func newPeer(url, transport string, header http.Header, hc *http.Client) *peer {
 	return &peer{url: url, transport: transport, header: header, hc: hc, waiting: map[int]chan rpcReply{}, end: func() {}}
 }
 
-// open opens a session: of SSE, until ctx ends.
+// open opens a session. Over SSE the session ends with ctx.
 func (p *peer) open(ctx context.Context) error {
 	p.session = ""
 	if p.transport == overModern {
@@ -104,8 +103,8 @@ func (p *peer) close() {
 	p.hc.CloseIdleConnections()
 }
 
-// listen opens a stream and reads it until ctx ends or close is called. It
-// returns when the stream is there.
+// listen opens a stream, and returns when it is open. It reads the stream until ctx
+// ends or close is called.
 func (p *peer) listen(ctx context.Context, path string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	resp, err := p.do(ctx, http.MethodGet, path, nil)
@@ -132,7 +131,7 @@ func (p *peer) listen(ctx context.Context, path string) error {
 	}
 }
 
-// read takes the events of a stream.
+// read reads the events of a stream.
 func (p *peer) read(stream io.Reader, endpoint chan<- string) {
 	lines := bufio.NewReader(stream)
 	for {
@@ -216,7 +215,7 @@ func (p *peer) do(ctx context.Context, method, path string, body []byte) (*http.
 
 const modernVersion = "2026-07-28"
 
-// withModern adds what a request of that version says of itself.
+// withModern adds the metadata of a request of that version.
 func withModern(params any) any {
 	with := map[string]any{}
 	if given, ok := params.(map[string]any); ok {
@@ -226,7 +225,7 @@ func withModern(params any) any {
 	return with
 }
 
-// setModern sets the headers that go with a message of that version.
+// setModern sets the headers of a message of that version.
 func setModern(h http.Header, message []byte) {
 	var m struct {
 		Method string
@@ -251,7 +250,7 @@ func (p *peer) notify(ctx context.Context, method string, params any) error {
 	return err
 }
 
-// post sends a message and gives what the answer says.
+// post sends a message and returns the body of the answer.
 func (p *peer) post(ctx context.Context, message []byte) ([]byte, error) {
 	path := "/mcp"
 	if p.transport == overSSE {
@@ -272,8 +271,7 @@ func (p *peer) post(ctx context.Context, message []byte) ([]byte, error) {
 	return b, nil
 }
 
-// ask makes a request of MCP and gives its result. An error of MCP is one of
-// its own here.
+// ask makes an MCP request and returns its result. A JSON-RPC error becomes a Go error.
 func (p *peer) ask(ctx context.Context, method string, params any) (json.RawMessage, error) {
 	p.mu.Lock()
 	p.id++
@@ -360,7 +358,7 @@ func (p *peer) mustCall(t *testing.T, tool string, arguments any) *testkit.ToolR
 	return res
 }
 
-// payload is what a claim's result shows of its payload.
+// payload is the payload in the result of a claim.
 func payload(r *testkit.ToolResult) string {
 	_, payload, _ := tools.ReadClaim(r.Text())
 	return payload

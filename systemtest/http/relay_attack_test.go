@@ -14,8 +14,8 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// TestRelayUnderAttack sends to a relay as a process what a hostile client sends:
-// paths that a mux would redirect, and as many connections as it can.
+// TestRelayUnderAttack sends to a relay process what a hostile client may send: paths
+// that a mux would redirect, and as many connections as it can open.
 func TestRelayUnderAttack(t *testing.T) {
 	t.Parallel()
 	testkit.OnlyPlain(t, "another process")

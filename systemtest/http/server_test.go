@@ -1,3 +1,4 @@
+// Package http tests the MCP server over HTTP as a process: callers, attacks and load.
 package http
 
 import (
@@ -18,7 +19,7 @@ import (
 	"kubbi-mcp/internal/testkit"
 )
 
-// httpServer is a kubbi-mcp that serves MCP over HTTP, as a process.
+// httpServer is a kubbi-mcp process that serves MCP over HTTP.
 type httpServer struct {
 	url    string // its origin
 	cmd    *exec.Cmd
@@ -34,7 +35,7 @@ func command(ctx context.Context, t *testing.T, args ...string) *exec.Cmd {
 		"--relay-url", testkit.FreeURL(t), "--log-format", "json", "--log-level", "debug"}, args...)...)
 }
 
-// startHTTP starts a server, which the end of the test stops. It must end well.
+// startHTTP starts a server and stops it at the end of the test. It must exit with 0.
 func startHTTP(t *testing.T, args ...string) *httpServer {
 	t.Helper()
 	s := launchHTTP(t, command(context.Background(), t, args...))
@@ -42,7 +43,7 @@ func startHTTP(t *testing.T, args ...string) *httpServer {
 	return s
 }
 
-// launchHTTP starts a server and waits until it says where it listens.
+// launchHTTP starts a server and waits until its log names its address.
 func launchHTTP(t *testing.T, cmd *exec.Cmd) *httpServer {
 	t.Helper()
 	s := &httpServer{cmd: cmd, log: &testkit.Log{}, exited: make(chan struct{})}
@@ -71,7 +72,7 @@ func launchHTTP(t *testing.T, cmd *exec.Cmd) *httpServer {
 	return s
 }
 
-// stop ends a server with SIGTERM, and may be called again.
+// stop ends a server with SIGTERM. It may be called several times.
 func (s *httpServer) stop(t *testing.T) {
 	t.Helper()
 	_ = s.cmd.Process.Signal(syscall.SIGTERM)
@@ -86,8 +87,8 @@ func (s *httpServer) stop(t *testing.T) {
 	}
 }
 
-// descriptors counts the server's open files and sockets; 0 where that can't be
-// seen.
+// descriptors counts the server's open files and sockets. It is 0 on systems that don't
+// show them.
 func (s *httpServer) descriptors() int {
 	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", s.cmd.Process.Pid))
 	if err != nil {
@@ -96,11 +97,10 @@ func (s *httpServer) descriptors() int {
 	return len(entries)
 }
 
-// footprint is what a server holds.
+// footprint is what a server uses.
 type footprint struct{ descriptors, goroutines int }
 
-// footprint looks what the server holds, beside the connection that it is asked
-// on.
+// footprint measures what the server uses besides the connection of this request.
 func (s *httpServer) footprint(t *testing.T, header http.Header) footprint {
 	t.Helper()
 	_, body := s.request(t, http.MethodGet, "/metrics", header, "")
@@ -112,15 +112,14 @@ func (s *httpServer) footprint(t *testing.T, header http.Header) footprint {
 	return footprint{s.descriptors(), n}
 }
 
-// baseline is what the server holds once it has served a caller.
+// baseline is the footprint of the server after it has served a caller.
 func (s *httpServer) baseline(t *testing.T, header http.Header) footprint {
 	t.Helper()
 	s.serves(t, header)
 	return s.footprint(t, header)
 }
 
-// serves checks that calls are answered; by the Kubbi API even, where it is not
-// one of the test's own.
+// serves checks that the server answers calls, also those that need the Kubbi API.
 func (s *httpServer) serves(t *testing.T, header http.Header) {
 	t.Helper()
 	p := s.connect(t, overHTTP, header)
@@ -131,7 +130,7 @@ func (s *httpServer) serves(t *testing.T, header http.Header) {
 	}
 }
 
-// recovers checks that an attack has left nothing behind, and calls are served.
+// recovers checks that the server uses no more than before an attack, and serves calls.
 func (s *httpServer) recovers(t *testing.T, before footprint, header http.Header) {
 	t.Helper()
 	s.serves(t, header)
@@ -140,7 +139,7 @@ func (s *httpServer) recovers(t *testing.T, before footprint, header http.Header
 	defer cancel()
 	for {
 		now = s.footprint(t, header)
-		// Give or take a connection.
+		// A few connections more are normal.
 		if now.descriptors <= before.descriptors+2 && now.goroutines <= before.goroutines+4 {
 			return
 		}
@@ -152,7 +151,7 @@ func (s *httpServer) recovers(t *testing.T, before footprint, header http.Header
 	}
 }
 
-// request makes a request to the server and reads the answer whole.
+// request makes a request to the server and reads the whole answer.
 func (s *httpServer) request(t *testing.T, method, path string, header http.Header, body string) (*http.Response, string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)

@@ -15,13 +15,13 @@ import (
 	"kubbi-mcp/internal/testkit"
 )
 
-// crowd is how many agents there are; half of them send, and the others claim.
+// crowd is the number of agents. Half of them send, the others claim.
 const crowd = 200
 
 // handoff is a kubbi on its way from one agent to another.
 type handoff struct{ url, content string }
 
-// tally is what the agents of a crowd have done.
+// tally counts the work of a crowd.
 type tally struct {
 	sent, claimed, calls atomic.Int64
 	failed               atomic.Int64 // times that an agent saw an error, and tried again
@@ -36,7 +36,7 @@ func soakFor() time.Duration {
 	return time.Minute
 }
 
-// agent is one of a crowd. It opens a session again when it has lost it.
+// agent is one agent of a crowd. It opens a new session after it has lost one.
 type agent struct {
 	t       *testing.T
 	number  int
@@ -48,7 +48,7 @@ type agent struct {
 	tally   *tally
 }
 
-// call calls a tool, once. An error is one that an agent sees.
+// call calls a tool once. It returns the errors that an agent sees.
 func (a *agent) call(ctx context.Context, tool string, arguments map[string]any) (*testkit.ToolResult, error) {
 	if a.peer == nil {
 		transport := overHTTP
@@ -70,7 +70,7 @@ func (a *agent) call(ctx context.Context, tool string, arguments map[string]any)
 	return res, err
 }
 
-// leave ends the session, as good clients do; one that is lost can't be ended.
+// leave ends the session, as good clients do. A lost session can't be ended.
 func (a *agent) leave() {
 	if a.peer == nil {
 		return
@@ -86,8 +86,8 @@ func (a *agent) leave() {
 	a.peer = nil
 }
 
-// again waits a little before another try, and reports false if there shall be
-// none.
+// again waits a little before another try. It reports false if there must be no other
+// try.
 func (a *agent) again(ctx context.Context, err error) bool {
 	if ctx.Err() != nil {
 		return false
@@ -105,7 +105,7 @@ func (a *agent) again(ctx context.Context, err error) bool {
 	}
 }
 
-// send sends until it is time to stop.
+// send sends kubbis until the end of the soak.
 func (a *agent) send(ctx, until context.Context, to chan<- handoff) {
 	defer a.leave()
 	random := make([]byte, 480)
@@ -131,7 +131,7 @@ func (a *agent) send(ctx, until context.Context, to chan<- handoff) {
 	}
 }
 
-// claim claims all that is sent.
+// claim claims everything that is sent.
 func (a *agent) claim(ctx context.Context, from <-chan handoff) {
 	defer a.leave()
 	n := 0
@@ -156,8 +156,8 @@ func (a *agent) claim(ctx context.Context, from <-chan handoff) {
 			break
 		}
 		if n++; n%32 == 0 {
-			// After a restart its caller may be given what it was given before, for its
-			// grace, since nobody knows whether that was read.
+			// After a restart a caller may get the same payload again, for the grace:
+			// nobody knows whether it read the first answer.
 			if res, err := a.call(ctx, "claim", map[string]any{"claim_url": h.url}); err == nil && !res.IsError && (!a.patient || payload(res) != h.content) {
 				a.t.Error("a kubbi that burned was claimed again")
 			}
@@ -165,8 +165,8 @@ func (a *agent) claim(ctx context.Context, from <-chan handoff) {
 	}
 }
 
-// work lets a crowd work while meanwhile runs, which takes at least the time that
-// it is given.
+// work lets a crowd work while meanwhile runs. meanwhile must run until its context
+// ends.
 func work(t *testing.T, url string, patient bool, meanwhile func(enough context.Context)) *tally {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), soakFor()+testkit.Patience)
@@ -218,8 +218,7 @@ func TestSoak(t *testing.T) {
 	s.recovers(t, before, nil)
 }
 
-// TestSoakRestarts has them do so while the server is stopped and started again
-// under them.
+// TestSoakRestarts does the same while the server is restarted.
 func TestSoakRestarts(t *testing.T) {
 	testkit.OnlyCI(t, "a crowd of 200 agents")
 	t.Parallel()

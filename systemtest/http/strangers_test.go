@@ -12,8 +12,8 @@ import (
 	"kubbi-mcp/relay/relaytest"
 )
 
-// TestStrangersKeyIsNoToken has somebody with a valid key of the same Kubbi API,
-// and no token, try to get in and at the folders.
+// TestStrangersKeyIsNoToken has a stranger with a valid key of the same Kubbi API, and
+// without a token, try to call the server and to use its folders.
 func TestStrangersKeyIsNoToken(t *testing.T) {
 	t.Parallel()
 	relay := relaytest.New(t)
@@ -96,8 +96,8 @@ func TestStrangersKeyIsNoToken(t *testing.T) {
 	}
 }
 
-// TestFoldersWithoutTokens has everybody on this machine use a folder, where no
-// token is configured.
+// TestFoldersWithoutTokens has several callers on this machine use a folder of a server
+// without tokens.
 func TestFoldersWithoutTokens(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -91,7 +91,7 @@ func TestTLS(t *testing.T) {
 	if _, err := tls.Dial("tcp", strings.TrimPrefix(s.url, "https://"), &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11}); err == nil {
 		t.Error("TLS 1.1 will do")
 	}
-	// Who speaks plain HTTP is told so, and gets nothing.
+	// A client that speaks plain HTTP is told so.
 	if resp, err := http.Get("http" + strings.TrimPrefix(s.url, "https") + "/healthz"); err != nil || resp.StatusCode != http.StatusBadRequest {
 		t.Errorf("plain HTTP: %v, %v", resp, err)
 	} else {

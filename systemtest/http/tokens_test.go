@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// unauthorized checks that a request is refused, and that the refusal leads to
-// what the server says of itself.
+// unauthorized checks that a request is refused, and that the refusal names the
+// metadata of the protected resource.
 func unauthorized(t *testing.T, s *httpServer, path string, header http.Header) {
 	t.Helper()
 	method := http.MethodGet
@@ -46,7 +46,7 @@ func unauthorized(t *testing.T, s *httpServer, path string, header http.Header) 
 	}
 }
 
-// TestTokens tries wrong tokens of all kinds.
+// TestTokens tries many kinds of wrong tokens.
 func TestTokens(t *testing.T) {
 	t.Parallel()
 	s := startHTTP(t, "--auth-token-file", tokenFile(t, "alice "+aliceToken, "bob "+bobToken))
@@ -94,7 +94,7 @@ func TestTokens(t *testing.T) {
 	secretless(t, s, aliceToken, bobToken, wrong)
 }
 
-// TestStartRefused starts servers that would let in whom they should not.
+// TestStartRefused starts servers with settings that would let strangers in.
 func TestStartRefused(t *testing.T) {
 	t.Parallel()
 	open := tokenFile(t, "alice "+aliceToken)

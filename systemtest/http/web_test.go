@@ -13,13 +13,13 @@ const (
 	webInit = `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"test","version":"1"}}}`
 )
 
-// paths are all that a page could try to reach, and with which method.
+// paths are the paths and methods that a web page could request.
 var paths = map[string]string{
 	"/mcp": http.MethodPost, "/sse": http.MethodGet, "/message?sessionId=x": http.MethodPost, "/metrics": http.MethodGet,
 	"/healthz": http.MethodGet, "/.well-known/oauth-protected-resource": http.MethodGet, "/": http.MethodGet,
 }
 
-// crossOrigin gives the headers of an answer that let pages read it.
+// crossOrigin gives the headers of an answer that let web pages read it.
 func crossOrigin(resp *http.Response) []string {
 	var names []string
 	for name := range maps.Keys(resp.Header) {
@@ -30,7 +30,7 @@ func crossOrigin(resp *http.Response) []string {
 	return names
 }
 
-// TestRebinding calls a server at a loopback address under names of others.
+// TestRebinding calls a server at a loopback address under other host names.
 func TestRebinding(t *testing.T) {
 	t.Parallel()
 	s := startHTTP(t)
@@ -60,7 +60,7 @@ func TestRebinding(t *testing.T) {
 	}
 }
 
-// TestForeignOrigin calls as pages of other sites do, with no origin allowed.
+// TestForeignOrigin calls as web pages of other sites do. No origin is allowed.
 func TestForeignOrigin(t *testing.T) {
 	t.Parallel()
 	s := startHTTP(t)
@@ -108,7 +108,8 @@ func TestForeignOrigin(t *testing.T) {
 	}
 }
 
-// TestCORS calls as pages of a named origin do, and of those that look like it.
+// TestCORS calls as web pages of an allowed origin do, and of origins that look like
+// it.
 func TestCORS(t *testing.T) {
 	t.Parallel()
 	const page = "https://app.example.com"
@@ -148,7 +149,7 @@ func TestCORS(t *testing.T) {
 			!strings.Contains(resp.Header.Get("Access-Control-Expose-Headers"), "Mcp-Session-Id") || !strings.Contains(resp.Header.Get("Vary"), "Origin") {
 			t.Errorf("%s: %s, %v, %s", path, resp.Status, resp.Header, body)
 		}
-		// Who is not a page gets nothing for pages.
+		// A caller that is no web page gets no CORS headers.
 		h.Del("Origin")
 		if resp, _ := s.request(t, paths[path], path, h, webInit); len(crossOrigin(resp)) > 0 {
 			t.Errorf("%s without an origin: %v", path, resp.Header)
@@ -160,7 +161,7 @@ func TestCORS(t *testing.T) {
 	}
 }
 
-// TestPublicURL calls a server behind a proxy, under the names it was given.
+// TestPublicURL calls a server behind a proxy under its public names.
 func TestPublicURL(t *testing.T) {
 	t.Parallel()
 	s := startHTTP(t, "--public-url", "https://kubbi.example.com", "--allow-host", "proxy.internal", "--auth-token-file", tokenFile(t, "alice "+aliceToken))

@@ -7,8 +7,7 @@ import (
 	"kubbi-mcp/server/conformance"
 )
 
-// TestConformance runs the scenarios that need no fixtures against the binary
-// as it is.
+// TestConformance runs the scenarios that need no fixtures against the program itself.
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	suite := conformance.Open(t, "../../docs/conformance.md")

@@ -62,7 +62,7 @@ type goClient struct {
 	session *mcp.ClientSession
 }
 
-// useEverything calls every tool, and expects of each what it is there for.
+// useEverything calls every tool and checks its answer.
 func (c *goClient) useEverything(ctx context.Context) {
 	t := c.t
 	t.Helper()
@@ -145,7 +145,7 @@ func (c *goClient) useEverything(ctx context.Context) {
 	}
 }
 
-// claimed is what a claim says beside its payload.
+// claimed is the manifest of a claim.
 type claimed struct {
 	Claimed, Burned bool
 	Files           []struct{ Name, Path string }
@@ -165,7 +165,7 @@ func (c *goClient) claim(ctx context.Context, args map[string]any) (claimed, str
 	return out, payload
 }
 
-// call calls a tool that must succeed, and reads its structured content.
+// call calls a tool, which must succeed, and reads its structured content.
 func call[Out any](ctx context.Context, c *goClient, tool string, args map[string]any) Out {
 	c.t.Helper()
 	var out Out

@@ -38,7 +38,8 @@ func TestInspector(t *testing.T) {
 	})
 }
 
-// inspector runs the Inspector's command line, one connection each time.
+// inspector runs the Inspector's command line. Each command has a connection of its
+// own.
 type inspector struct {
 	t         *testing.T
 	bin, home string
@@ -79,8 +80,8 @@ func (in *inspector) useTools() {
 	if _, payload, _ := tools.ReadClaim(text); claimed.IsError || payload != `{"from":"the Inspector","n":[1,2]}` {
 		t.Errorf("claim: %+v", claimed)
 	}
-	// The next call is another session's. It may be given what this one was given, as
-	// nobody knows whether that was read, but it counts once.
+	// The next call has another session. It may get the same payload again, since
+	// nobody knows whether the first answer was read, but both count once.
 	in.call("claim", "claim_url="+claimURL)
 	id, _ := sent.Structured["id"].(string)
 	if got := in.call("get", "id="+id); got.Structured["status"] != "burned" || got.Structured["retrieval_count"] != 1.0 {
@@ -99,8 +100,8 @@ func (in *inspector) call(tool string, arguments ...string) testkit.ToolResult {
 	return result
 }
 
-// run reads what the Inspector prints into out. It exits with 5 where a tool
-// answers with an error, which is an answer all the same.
+// run reads the output of the Inspector. The Inspector exits with 5 if a tool returns
+// an error, which is a valid answer.
 func (in *inspector) run(out any, args ...string) {
 	in.t.Helper()
 	ctx, cancel := context.WithTimeout(in.t.Context(), testkit.Patience)

@@ -1,3 +1,5 @@
+// Package outside uses the program with other people's clients and with the MCP
+// conformance suite.
 package outside
 
 import (

@@ -18,7 +18,7 @@ import (
 	"kubbi-mcp/relay/relaytest"
 )
 
-// sealedClaim is a sealed kubbi of a relay, and what its opener must find.
+// sealedClaim is a sealed kubbi and its content.
 type sealedClaim struct {
 	ClaimURL string       `json:"claim_url"`
 	Inside   []sealedPart `json:"inside"`
@@ -31,14 +31,14 @@ type sealedPart struct {
 	Base64      string `json:"base64"`
 }
 
-// TestSealedPython has docs/sealed.md's lines of Python open what Go sealed, and
-// Go what Python sealed, by way of a relay.
+// TestSealedPython has the Python code of docs/wire.md open what Go has sealed, and
+// Go what Python has sealed, through a relay.
 func TestSealedPython(t *testing.T) {
 	python := testkit.Needs(t, "KUBBI_PYTHON", "a Python with kubbi 0.1.0 and cryptography")
 	sealedElsewhere(t, python, "python", "check.py")
 }
 
-// TestSealedNode does the same with the lines of JavaScript.
+// TestSealedNode does the same with the JavaScript code.
 func TestSealedNode(t *testing.T) {
 	node := testkit.NeedsNode(t)
 	sealedElsewhere(t, node, "javascript", "check.mjs")
@@ -63,7 +63,7 @@ func sealedElsewhere(t *testing.T, program, language, check string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(ctx, program, testkit.DocProgram(t, "sealed.md", language, filepath.Join("testdata", "sealed", check)), vectors)
+	cmd := exec.CommandContext(ctx, program, testkit.DocProgram(t, "Sealed kubbis", language, filepath.Join("testdata", "sealed", check)), vectors)
 	cmd.Env = append(os.Environ(), "KUBBI_BASE_URL="+relay.URL, "KUBBI_API_KEY="+relay.APIKey,
 		"NO_PROXY=127.0.0.1", "PYTHONDONTWRITEBYTECODE=1", "PYTHONUTF8=1")
 	cmd.Stdin = bytes.NewReader(input)
@@ -89,7 +89,7 @@ func sealedElsewhere(t *testing.T, program, language, check string) {
 	}
 }
 
-// sealHere sends one of each kind.
+// sealHere sends a sealed kubbi of each kind.
 func sealHere(ctx context.Context, t *testing.T, client *kubbi.Client) []sealedClaim {
 	t.Helper()
 	var claims []sealedClaim

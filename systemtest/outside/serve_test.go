@@ -12,13 +12,13 @@ import (
 	"kubbi-mcp/internal/testkit"
 )
 
-// serveHTTP runs `serve --transport http` until the test has ended, and gives
-// its origin.
+// serveHTTP runs `serve --transport http` until the end of the test, and returns its
+// origin.
 func serveHTTP(t *testing.T, binary string) string {
 	t.Helper()
 	url := testkit.FreeURL(t)
-	// Not the test's own context: that ends before the server is told to. Nor
-	// has it a limit: a test may take longer than one wait of it.
+	// Not the test's own context, which ends before the server is stopped. It has no
+	// deadline, since a test may take long.
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, binary, "serve", "--transport", "http", "--addr", strings.TrimPrefix(url, "http://"))
 	cmd.Env = append(os.Environ(), ownStore(t)...)
@@ -34,7 +34,7 @@ func serveHTTP(t *testing.T, binary string) string {
 	t.Cleanup(func() {
 		cancel()
 		<-ended
-		// The context's end is what Wait reports, whatever the exit code.
+		// Wait reports the end of the context, whatever the exit code is.
 		if code := cmd.ProcessState.ExitCode(); code != 0 {
 			t.Errorf("serve ended with %d\n%s", code, stderr.String())
 		}

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestConsentIsNeverAsked is about folders that no user should be asked for.
+// TestConsentIsNeverAsked tries folders about which the user must not be asked.
 func TestConsentIsNeverAsked(t *testing.T) {
 	onBothVersions(t, func(t *testing.T, modern bool) {
 		p := newConsentPlace(t)
@@ -53,8 +53,8 @@ func TestConsentIsNeverAsked(t *testing.T) {
 	})
 }
 
-// TestConsentAboutALink shows the folder that a link leads to, and refuses one that
-// is put there while the user thinks.
+// TestConsentAboutALink shows the user the target of a link, and refuses a link that
+// appears while the user is asked.
 func TestConsentAboutALink(t *testing.T) {
 	onBothVersions(t, func(t *testing.T, modern bool) {
 		p := newConsentPlace(t)
@@ -96,7 +96,7 @@ func TestConsentAboutALink(t *testing.T) {
 	})
 }
 
-// TestForgedConsent gives the answer to a question that was not asked.
+// TestForgedConsent sends an answer to a question that the server did not ask.
 func TestForgedConsent(t *testing.T) {
 	p := newConsentPlace(t)
 	path, other := p.folder(t, "docs"), p.folder(t, "other")
@@ -104,7 +104,7 @@ func TestForgedConsent(t *testing.T) {
 	if ok, text := h.call("send", map[string]any{"path": other}); !ok {
 		t.Fatal(text)
 	}
-	// What the host says for one folder is not for another: the arguments have changed.
+	// An answer for one folder does not count for another: the arguments have changed.
 	asking := func(path, more string) consentMessage {
 		h.send(`{"jsonrpc":"2.0","id":"f","method":"tools/call","params":{"name":"send","arguments":{"path":` + fmt.Sprintf("%q", path) + `}` + more +
 			`,"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":` + withForms + `}}}`)
@@ -132,7 +132,7 @@ func TestForgedConsent(t *testing.T) {
 	}
 }
 
-// TestQuestionsAtOnce has an agent call for many folders at once: its user sees a few
+// TestQuestionsAtOnce has an agent call for many folders at once. The user sees few
 // questions, and one for each folder.
 func TestQuestionsAtOnce(t *testing.T) {
 	p := newConsentPlace(t)

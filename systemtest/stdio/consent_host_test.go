@@ -15,8 +15,8 @@ import (
 	"kubbi-mcp/internal/testkit"
 )
 
-// consentHost is an MCP host of one protocol version that has started the program
-// in a project, with a user who answers its questions.
+// consentHost is an MCP host of one protocol version. It starts the program in a
+// project, and its user answers questions.
 type consentHost struct {
 	t      *testing.T
 	modern bool
@@ -27,12 +27,13 @@ type consentHost struct {
 	log    testkit.Log
 	id     int
 
-	// answer gives the result of a request of the server's; nil: none is given.
+	// answer gives the result of a request of the server. If it is nil, the host does
+	// not answer.
 	answer func(method string, params json.RawMessage) any
 	asked  []string // methods, and the messages of forms
 }
 
-// consentPlace is where such hosts start the program.
+// consentPlace holds the folders in which such hosts start the program.
 type consentPlace struct {
 	home, data, project, relay string
 	env                        []string
@@ -53,8 +54,8 @@ func newConsentPlace(t *testing.T) consentPlace {
 	return p
 }
 
-// folder makes a folder with a text file in it, beside the project, and gives the
-// file's path.
+// folder makes a folder with a text file beside the project, and returns the path of
+// the file.
 func (p consentPlace) folder(t *testing.T, name string) string {
 	t.Helper()
 	dir := filepath.Join(filepath.Dir(p.project), name)
@@ -82,7 +83,7 @@ func (p consentPlace) command(t *testing.T, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// start starts the program, for a client with the given capabilities.
+// start starts the program for a client with these capabilities.
 func (p consentPlace) start(t *testing.T, modern bool, caps string, answer func(method string, params json.RawMessage) any) *consentHost {
 	t.Helper()
 	h := &consentHost{t: t, modern: modern, caps: caps, answer: answer, lines: make(chan string, 100), cmd: p.command(t, "serve")}
@@ -167,7 +168,7 @@ func (h *consentHost) receive() consentMessage {
 	}
 }
 
-// note takes down what is asked, and gives the answer.
+// note records a request and returns its answer.
 func (h *consentHost) note(method string, params json.RawMessage) any {
 	var form struct{ Message string }
 	_ = json.Unmarshal(params, &form)
@@ -175,7 +176,7 @@ func (h *consentHost) note(method string, params json.RawMessage) any {
 	return h.answer(method, params)
 }
 
-// call calls a tool, and answers what the server asks meanwhile.
+// call calls a tool, and answers the requests of the server meanwhile.
 func (h *consentHost) call(tool string, args map[string]any) (ok bool, text string) {
 	h.t.Helper()
 	extra := map[string]any{}
@@ -236,7 +237,7 @@ func (h *consentHost) reply(id json.RawMessage, result any) {
 	h.send(string(b))
 }
 
-// wantAsked compares how often the server has asked since the last look.
+// wantAsked checks how often the server has asked since the last check.
 func (h *consentHost) wantAsked(n int, what string) {
 	h.t.Helper()
 	if len(h.asked) != n {
@@ -269,7 +270,8 @@ func says(action string) func(string, json.RawMessage) any {
 	}
 }
 
-// onBothVersions runs a test for the versions with a handshake and without.
+// onBothVersions runs a test for a protocol version with a handshake and for one
+// without.
 func onBothVersions(t *testing.T, test func(t *testing.T, modern bool)) {
 	t.Run("handshake", func(t *testing.T) { t.Parallel(); test(t, false) })
 	t.Run("2026-07-28", func(t *testing.T) { t.Parallel(); test(t, true) })

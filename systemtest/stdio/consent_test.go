@@ -13,7 +13,7 @@ import (
 	"kubbi-mcp/internal/testkit"
 )
 
-// TestRootsInEveryVersion sends and saves in the folders that a host offers.
+// TestRootsInEveryVersion sends from and saves into folders that a host offers.
 func TestRootsInEveryVersion(t *testing.T) {
 	onBothVersions(t, func(t *testing.T, modern bool) {
 		p := newConsentPlace(t)
@@ -37,8 +37,8 @@ func TestRootsInEveryVersion(t *testing.T) {
 	})
 }
 
-// TestConsentAccepted asks once, and remembers the answer for its access and
-// project, also in another process, until it is revoked.
+// TestConsentAccepted asks once. The answer counts for its access and project, also in
+// another process, until it is revoked.
 func TestConsentAccepted(t *testing.T) {
 	onBothVersions(t, func(t *testing.T, modern bool) {
 		p := newConsentPlace(t)
@@ -108,7 +108,8 @@ func TestConsentAccepted(t *testing.T) {
 	})
 }
 
-// TestConsentRefused asks once in a session about what the user does not allow.
+// TestConsentRefused asks once in a session about a folder that the user does not
+// allow.
 func TestConsentRefused(t *testing.T) {
 	answers := map[string]func(string, json.RawMessage) any{
 		"decline": says("decline"), "cancel": says("cancel"), "odd": says("perhaps"),
@@ -144,7 +145,7 @@ func TestConsentRefused(t *testing.T) {
 	})
 }
 
-// TestConsentForTheSession keeps an answer that is not to be remembered in memory.
+// TestConsentForTheSession keeps an answer for one session in memory only.
 func TestConsentForTheSession(t *testing.T) {
 	onBothVersions(t, func(t *testing.T, modern bool) {
 		p := newConsentPlace(t)
@@ -165,8 +166,8 @@ func TestConsentForTheSession(t *testing.T) {
 	})
 }
 
-// TestConsentToWrite saves into a folder that does not exist yet, which is what the
-// user is asked about, and not the one above it.
+// TestConsentToWrite saves into a folder that does not exist yet. The user is asked
+// about this folder, not about its parent.
 func TestConsentToWrite(t *testing.T) {
 	onBothVersions(t, func(t *testing.T, modern bool) {
 		p := newConsentPlace(t)
@@ -193,8 +194,8 @@ func TestConsentToWrite(t *testing.T) {
 	})
 }
 
-// TestSilentHost offers roots and does not say which: that costs its wait once, and
-// an answer that comes late still counts.
+// TestSilentHost offers roots and does not list them. The server waits for the list
+// once, and a late list still counts.
 func TestSilentHost(t *testing.T) {
 	p := newConsentPlace(t)
 	path := p.folder(t, "docs")
@@ -228,7 +229,7 @@ func TestSilentHost(t *testing.T) {
 	}
 }
 
-// TestLateConsent says yes after the host has given up the call.
+// TestLateConsent accepts after the host has cancelled the call.
 func TestLateConsent(t *testing.T) {
 	p := newConsentPlace(t)
 	path := p.folder(t, "docs")
@@ -250,8 +251,8 @@ func TestLateConsent(t *testing.T) {
 	h.wantAsked(0, "a folder that was allowed late")
 }
 
-// TestFormsThatFail has a host that answers the question with an error: it is asked
-// once, and the refusal says what the user can do.
+// TestFormsThatFail has a host answer the question with an error. The server asks once,
+// and the refusal says what the user can do.
 func TestFormsThatFail(t *testing.T) {
 	p := newConsentPlace(t)
 	h := p.start(t, false, withForms, nil)
@@ -267,8 +268,8 @@ func TestFormsThatFail(t *testing.T) {
 	h.wantAsked(0, "a host that does not ask")
 }
 
-// TestRootsBeforeForms asks the host first, and the user only about what the roots
-// do not hold.
+// TestRootsBeforeForms asks the host for its roots first, and the user only about
+// folders outside them.
 func TestRootsBeforeForms(t *testing.T) {
 	onBothVersions(t, func(t *testing.T, modern bool) {
 		p := newConsentPlace(t)
@@ -292,8 +293,8 @@ func TestRootsBeforeForms(t *testing.T) {
 	})
 }
 
-// TestProjectOfClaudeCode opens the folder that Claude Code names, without asking
-// anybody; but never a home.
+// TestProjectOfClaudeCode allows the folder that Claude Code names without a question,
+// but never a home folder.
 func TestProjectOfClaudeCode(t *testing.T) {
 	p := newConsentPlace(t)
 	path := p.folder(t, "app")

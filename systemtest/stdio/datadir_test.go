@@ -11,8 +11,8 @@ import (
 	"kubbi-mcp/internal/testkit"
 )
 
-// A data directory can have any name that a folder can: an agent sends, the
-// server is killed, and from the shell all is there and works.
+// A data directory can have every name that a folder can have: an agent sends, the
+// server is killed, and the shell finds everything.
 func TestDataDirAnywhere(t *testing.T) {
 	testkit.OnlyPlain(t, "one request at a time, in many processes")
 	names := []string{"Library/Application Support", "a+b &c=d;e", "100%25 #1 %41", "[a] {b} ~ $HOME `x` 'y'", "Данные/データ 👩‍💻/été"}
@@ -92,8 +92,8 @@ func TestDataDirDefault(t *testing.T) {
 	}
 }
 
-// What is wrong with the data directory reaches the agent in words, with the
-// cure, and a call works as soon as it is mended.
+// The agent gets an error in words, with the cure, if the data directory can't be used.
+// A call works as soon as the directory is repaired.
 func TestDataDirTroubleIsTold(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("needs a shell that limits the size of files")

@@ -11,8 +11,8 @@ import (
 	"kubbi-mcp/internal/testkit"
 )
 
-// feed gives a server all of its input at once, and gives the ids that it
-// answers and all that it has written.
+// feed gives a server all its input at once. It returns the ids of the answers and the
+// whole output.
 func feed(t *testing.T, input []byte) (ids []string, out string) {
 	t.Helper()
 	path := testkit.Program(t)
@@ -45,7 +45,7 @@ func TestInputOfWindowsHosts(t *testing.T) {
 	}
 }
 
-// TestInputInUTF16 expects one error for each message, under its id.
+// TestInputInUTF16 expects one error for each message, with its id.
 func TestInputInUTF16(t *testing.T) {
 	var input []byte
 	for _, c := range utf16.Encode([]rune("\ufeff" + helloLine + "\r\n" + `{"jsonrpc":"2.0","id":"b","method":"ping"}` + "\r\n")) {

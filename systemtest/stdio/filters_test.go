@@ -15,8 +15,8 @@ import (
 	"kubbi-mcp/tools"
 )
 
-// filters are what hosts pass on of a tool's result to their models, each seen in
-// a real host or framework. An error is that of a host that fails.
+// filters are the parts of a tool result that hosts pass on to their models. Each was
+// seen in a real host or framework. An error stands for a host that fails.
 var filters = map[string]func(rawResult) (string, error){
 	"structured content, if it is there": func(r rawResult) (string, error) {
 		if r.Structured != nil {
@@ -38,7 +38,7 @@ var filters = map[string]func(rawResult) (string, error){
 		return texts(r), nil
 	},
 	"cut at 50,000 characters": func(r rawResult) (string, error) {
-		// Some cut the text, some the JSON around it: both must hold.
+		// Some hosts cut the text, some the JSON around it. Both must fit.
 		if utf8.RuneCount(r.json) > 50_000 {
 			return "", nil
 		}
@@ -92,8 +92,7 @@ func depth(v []byte) int {
 	}
 }
 
-// payloads are of every kind: what is sent, and the texts or files that must
-// arrive.
+// filterPayload is a payload: what is sent, and the texts or files that must arrive.
 type filterPayload struct {
 	tool, arguments string
 	inline          []string          // what a model must see, whole
@@ -130,9 +129,9 @@ func filterPayloads() map[string]filterPayload {
 	}
 }
 
-// TestNothingBurnsUnseen claims each kind of payload, which can be claimed once,
-// in a host of each kind: the model sees it whole, or it stands whole in a file
-// that the model is told of, or nothing is spent and save_to gets it.
+// TestNothingBurnsUnseen claims each kind of payload, which can be claimed once, in
+// each kind of host. The model sees the whole payload, or its text names a file with
+// the whole payload, or no retrieval is spent and save_to gets the payload.
 func TestNothingBurnsUnseen(t *testing.T) {
 	data, relay := t.TempDir(), testkit.FreeURL(t)
 	sender, claimer := startIn(t, data, relay), startIn(t, data, relay)
@@ -172,7 +171,7 @@ func TestNothingBurnsUnseen(t *testing.T) {
 	}
 }
 
-// TestImagesInline claims a picture into the answer of a host that shows images.
+// TestImagesInline claims a picture into the answer, for a host that shows images.
 func TestImagesInline(t *testing.T) {
 	data, relay := t.TempDir(), testkit.FreeURL(t)
 	s := startIn(t, data, relay)
@@ -183,7 +182,7 @@ func TestImagesInline(t *testing.T) {
 	if res.IsError || len(res.Content) != 2 || res.Content[1].Type != "image" || res.Content[1].Data != want || res.Content[1].MIMEType != "image/png" {
 		t.Errorf("claimed %.500s", res.json)
 	}
-	// Bytes that are no image of their type would fail a conversation.
+	// Bytes that are no image of their type would break a conversation.
 	fake := s.sent(t, "send_files", `{"files":[{"name":"fake.png","content":"AAECAw==","encoding":"base64"}],"max_retrievals":1}`)
 	res = s.callRaw(t, "claim", fmt.Sprintf(`{"claim_url":%q,"images":"inline"}`, fake))
 	saved := savedFiles(t, texts(res))
@@ -201,7 +200,7 @@ func (p filterPayload) shownIn(seen string) bool {
 	return len(p.inline) > 0
 }
 
-// savedFiles reads from a claim's text where its files were saved.
+// savedFiles gives the paths of the saved files in a claim's text.
 func savedFiles(t *testing.T, text string) map[string]string {
 	t.Helper()
 	manifest, _, _ := tools.ReadClaim(text)

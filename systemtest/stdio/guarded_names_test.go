@@ -11,15 +11,15 @@ import (
 	"kubbi-mcp/internal/testkit"
 )
 
-// guardedNames are those that a sender may give its files, and under which
-// nothing is written into a user's folder.
+// guardedNames are names that a sender may use, and under which nothing is written into
+// a user's folder.
 var guardedNames = []string{
 	"server.key", "SERVER.KEY", "prod.env", "id_rsa", "Id_Rsa", "credentials.json", "ca.pem", "vault.kdbx",
 	"CLAUDE.md", "claude.MD", "AGENTS.md", "GEMINI.md", "mcp.json", "GNUmakefile", "conftest.py", "desktop.ini", "invoice.url",
 	"CLAU\u200dDE.md", "server.k\u200dey", "ＣＬＡＵＤＥ.md", "id_r\u017fa", "server.\u212aey",
 }
 
-// packageOf is a call's arguments that send one file, to be claimed once.
+// packageOf is the arguments of a call that sends one file, with one retrieval.
 func packageOf(t *testing.T, name string, sealed bool) string {
 	t.Helper()
 	b, err := json.Marshal(map[string]any{
@@ -32,9 +32,9 @@ func packageOf(t *testing.T, name string, sealed bool) string {
 	return string(b)
 }
 
-// TestGuardedNamesAreNotWritten has a sender name its file like a store of keys, or
-// like a file that acts alone: neither is created or replaced in an allowed folder,
-// and the payload can still be had.
+// TestGuardedNamesAreNotWritten has a sender use the name of a key store, or of a file
+// that programs act on. Such a file is neither created nor replaced in an allowed
+// folder, and the payload can still be claimed.
 func TestGuardedNamesAreNotWritten(t *testing.T) {
 	data, dir := t.TempDir(), t.TempDir()
 	relayURL := "http://" + testkit.MustFreeAddr(t)
@@ -71,7 +71,7 @@ func TestGuardedNamesAreNotWritten(t *testing.T) {
 			})
 		}
 	}
-	// What its user runs by its name is an ordinary file.
+	// A file that a user runs by its name is an ordinary file.
 	for _, name := range []string{"package.json", "Makefile", "key.txt", "README.md", "draft~1.txt"} {
 		url := s.sent(t, "send_files", packageOf(t, name, false))
 		if res := s.callRaw(t, "claim", fmt.Sprintf(`{"claim_url":%q,"save_to":%q}`, url, dir)); res.IsError {
@@ -88,8 +88,8 @@ func TestGuardedNamesAreNotWritten(t *testing.T) {
 	}
 }
 
-// TestShellGuardsNames claims on the command line: names that a sender chose are
-// held to the same rule, and a path that the user typed is his own wish.
+// TestShellGuardsNames claims on the command line. Names that a sender chose follow the
+// same rule; a path that the user typed does not.
 func TestShellGuardsNames(t *testing.T) {
 	data, dir := t.TempDir(), t.TempDir()
 	relayURL := "http://" + testkit.MustFreeAddr(t)

@@ -23,7 +23,7 @@ import (
 	"kubbi-mcp/relay/relaytest"
 )
 
-// newFile makes a file of random bytes, and gives its path and checksum.
+// newFile makes a file of random bytes, and returns its path and checksum.
 func newFile(t *testing.T, size int) (path string, data []byte, sum string) {
 	t.Helper()
 	data = make([]byte, size)
@@ -48,8 +48,8 @@ func checksum(t *testing.T, path string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// TestLargeFileBetweenAgents hands 64 MiB by path from one agent to another. No
-// part of it is in what either of them was sent or has said.
+// TestLargeFileBetweenAgents hands over 64 MiB by path. No part of the file is in the
+// messages of either agent.
 func TestLargeFileBetweenAgents(t *testing.T) {
 	path, data, sum := newFile(t, 64<<20)
 	shared, into, relay := t.TempDir(), t.TempDir(), testkit.FreeURL(t)
@@ -92,8 +92,8 @@ func TestLargeFileBetweenAgents(t *testing.T) {
 	}
 }
 
-// stalling passes requests on to a relay; of the first claim's answer it passes
-// a part, says so, and then nothing.
+// stalling is a proxy of a relay. It passes on a part of the first claim's answer,
+// reports this and then stops.
 type stalling struct {
 	relay *httputil.ReverseProxy
 	part  chan struct{} // closed when the part has been passed
@@ -126,9 +126,8 @@ func (p *partWriter) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// TestFaultsWhileSaving breaks a claim that burns at each place where it can
-// break. Afterwards the payload is whole on the disk, by the same claim made
-// again, and was counted once.
+// TestFaultsWhileSaving breaks the last claim of a kubbi at each place where it can
+// break. The same claim, repeated, writes the whole payload, and counts once.
 func TestFaultsWhileSaving(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("needs a shell that limits the size of files")
@@ -136,7 +135,8 @@ func TestFaultsWhileSaving(t *testing.T) {
 	path, _, sum := newFile(t, 8<<20)
 	for name, fault := range map[string]func(t *testing.T, start func(shell string, more ...string) *session, claim map[string]any, s *stalling){
 		"the disk is full": func(t *testing.T, start func(string, ...string) *session, claim map[string]any, _ *stalling) {
-			// In blocks of 512 bytes or of 1024, as shells have it: less than all.
+			// Shells count blocks of 512 or 1024 bytes: both limits are below the size
+			// of the file.
 			r := start("ulimit -f 4000;").call(t, "claim", claim)
 			if !r.IsError || !strings.Contains(r.Content[0].Text, "claim again") {
 				t.Errorf("%+v", r)

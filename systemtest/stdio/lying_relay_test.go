@@ -16,9 +16,8 @@ import (
 	"kubbi-mcp/internal/testkit"
 )
 
-// TestLyingRelay has the binary claim from a relay that says 10 bytes and sends 3 MB,
-// then 64 MB: neither reaches the client nor stands in the binary's memory, and both
-// are on its disk.
+// TestLyingRelay has the program claim from a relay that announces 10 bytes and sends 3
+// MB, then 64 MB. Both go to the disk, and neither to the client or into memory.
 func TestLyingRelay(t *testing.T) {
 	const times = `"metadata":null,"max_retrievals":1,"retrieval_count":0,"created_at":"2026-03-28T12:00:00.000Z","expires_at":"2036-03-28T12:00:00.000Z"`
 	block := bytes.Repeat([]byte("lies"), 256<<10)

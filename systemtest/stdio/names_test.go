@@ -51,7 +51,7 @@ func sendByTool(t *testing.T, s *session, tool string, args map[string]any) sent
 
 func (r *sentResult) text() string { return r.Content[0].Text }
 
-// nameTable reads the names that kubbi/api tests its rule with.
+// nameTable reads the names with which internal/filename tests its rule.
 func nameTable(t *testing.T) (good, bad []string) {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join("..", "..", "internal", "filename", "testdata", "names.json"))
@@ -71,7 +71,7 @@ func nameTable(t *testing.T) (good, bad []string) {
 	return table.Good, bad
 }
 
-// TestNamesArrive sends files of every script by path, by their own paths and by
+// TestNamesArrive sends files with names of every script, by their own paths and by
 // their folder's, and saves them under the same names.
 func TestNamesArrive(t *testing.T) {
 	good, _ := nameTable(t)
@@ -98,7 +98,7 @@ func TestNamesArrive(t *testing.T) {
 		for how, r := range map[string]sentResult{"path": byPath, "folder": byFolder} {
 			twins := len(r.StructuredContent.Notes) > 0
 			if r.IsError {
-				// Both forms of one name can't travel together under their own.
+				// Both Unicode forms of one name can't be in one package.
 				if how == "path" && strings.Contains(r.text(), "same name") {
 					continue
 				}
@@ -118,8 +118,8 @@ func TestNamesArrive(t *testing.T) {
 	}
 }
 
-// TestNamesRefused: a name that some system can't save is refused when it is sent,
-// with one that would do, sealed or not; a file of a folder goes under that.
+// TestNamesRefused sends names that some systems can't save, sealed or not. They are
+// refused with a name that would do; a file of a folder gets that name.
 func TestNamesRefused(t *testing.T) {
 	_, bad := nameTable(t)
 	top := t.TempDir()
@@ -171,12 +171,12 @@ func TestNamesRefused(t *testing.T) {
 	}
 }
 
-// TestNamesThatOthersSend: what the hosted service may hold, and Windows can't save,
-// is saved under a name that is like it.
+// TestNamesThatOthersSend saves files whose names Windows can't have, and which the
+// hosted service accepts, under similar names.
 func TestNamesThatOthersSend(t *testing.T) {
 	hosted := hostedService(t)
 	body := `{"files":[{"name":"aux.h","content":"1","content_type":"text/plain"},{"name":"aux_.h","content":"2","content_type":"text/plain"},{"name":"notes.","content":"3","content_type":"text/plain"}],"ttl_seconds":600,"max_retrievals":1}`
-	// Our relay refuses that, as every sender should hear of it.
+	// Our relay refuses such names, so that the sender sees the error.
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, hosted.relay.URL+"/api/v1/kubbis", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
@@ -212,8 +212,8 @@ func TestNamesThatOthersSend(t *testing.T) {
 	}
 }
 
-// hosted is a service that takes names as the hosted one does: a relay of ours
-// behind a proxy that refuses others and takes away what only we say.
+// hosted stands for the hosted service: a relay behind a proxy that refuses names which
+// the hosted service refuses, and removes what only our relay says.
 type hosted struct {
 	*httptest.Server
 	relay *relaytest.Server
@@ -260,8 +260,8 @@ func hostedService(t *testing.T) *hosted {
 	return &hosted{srv, relay}
 }
 
-// TestNamesAtTheHostedService: a service that takes ASCII names only gets those, by
-// path and as content, sealed or not, and the sender is told.
+// TestNamesAtTheHostedService sends to a service that takes ASCII names only. It gets
+// ASCII names, by path and as content, sealed or not, and the sender is told.
 func TestNamesAtTheHostedService(t *testing.T) {
 	h := hostedService(t)
 	top := t.TempDir()
@@ -318,8 +318,8 @@ func TestNamesAtTheHostedService(t *testing.T) {
 	}
 }
 
-// TestJSONThatIsNotStrict: a file that is called .json goes as what it is, and
-// arrives byte by byte.
+// TestJSONThatIsNotStrict sends files called .json that are not valid JSON. They are
+// sent with another type and arrive unchanged.
 func TestJSONThatIsNotStrict(t *testing.T) {
 	top := t.TempDir()
 	s := start(t, "", "--data-dir", filepath.Join(top, "data"), "--relay-url", testkit.FreeURL(t), "--allow-dir", top)
@@ -365,8 +365,8 @@ func TestJSONThatIsNotStrict(t *testing.T) {
 	}
 }
 
-// TestAllowedFolders takes --allow-dir as hosts and people write it, and does
-// without one that is not there.
+// TestAllowedFolders gives --allow-dir as hosts and people write it. A folder that does
+// not exist is left out.
 func TestAllowedFolders(t *testing.T) {
 	top := t.TempDir()
 	home := filepath.Join(top, "home")

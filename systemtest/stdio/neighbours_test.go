@@ -16,7 +16,7 @@ import (
 	"kubbi-mcp/internal/testkit"
 )
 
-// reachOf sends over stdio and gives the claim URL, and from where it works.
+// reachOf sends over stdio. It returns the claim URL and from where it works.
 func reachOf(t *testing.T, s *session, args map[string]any) (claimURL, reach string) {
 	t.Helper()
 	s.send(t, callLine(t, "send", args))
@@ -35,9 +35,8 @@ func reachOf(t *testing.T, s *session, args map[string]any) (claimURL, reach str
 	return answer.Result.StructuredContent.ClaimURL, answer.Result.StructuredContent.Reach
 }
 
-// Hosts that were given different data directories, and so can't share a store,
-// hand over to each other all the same, whoever of them was started first, and
-// after that one was killed.
+// Hosts with different data directories can't share a store. They still hand over to
+// each other, whichever was started first, also after that one was killed.
 func TestHostsWithDataDirsOfTheirOwn(t *testing.T) {
 	url := testkit.FreeURL(t)
 	var hosts []*session
@@ -84,8 +83,8 @@ func waitLog(t *testing.T, s *session, text string) {
 	}
 }
 
-// An agent that was given a claim URL of another machine is told what it is, and
-// how machines share; one whose kubbi is dead is told that.
+// An agent with a claim URL of another machine is told so, and how machines share a
+// relay. If the kubbi has ended, the agent is told that.
 func TestClaimURLOfAnotherMachine(t *testing.T) {
 	const at = "http://127.0.0.1:"
 	url := testkit.FreeURL(t)
@@ -108,8 +107,8 @@ func TestClaimURLOfAnotherMachine(t *testing.T) {
 	}
 }
 
-// A stranger at the address is shown nothing but a look at /health, and the send
-// says that curl won't get there.
+// Another program at the address gets a request for /health only, and send says that
+// curl can't claim.
 func TestStrangerAtTheAddress(t *testing.T) {
 	var mu sync.Mutex
 	var seen []string
@@ -145,8 +144,7 @@ func TestStrangerAtTheAddress(t *testing.T) {
 	}
 }
 
-// A team's relay that has the very address of the embedded one is asked where the
-// user has allowed it.
+// A team's relay at the address of the embedded one is used if the user has allowed it.
 func TestTeamsRelayAtTheAddress(t *testing.T) {
 	url := testkit.FreeURL(t)
 	dir := filepath.Join(t.TempDir(), "team")
@@ -194,7 +192,7 @@ func TestTeamsRelayAtTheAddress(t *testing.T) {
 	}
 }
 
-// A host whose kubbis are created elsewhere says where that is.
+// A host whose kubbis are created at another service says where they can be claimed.
 func TestReachOfATeamsRelay(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -1,3 +1,5 @@
+// Package stdio tests the MCP server over stdio as a process: files, names, consent,
+// and hosts that end.
 package stdio
 
 import (
@@ -73,7 +75,7 @@ func (s *session) kill() {
 	_ = s.cmd.Wait()
 }
 
-// end closes stdin, as a host does that goes away, and waits for the process.
+// end closes stdin, as a host does that exits, and waits for the process.
 func (s *session) end() {
 	s.stdin.Close()
 	_ = s.cmd.Wait()
@@ -104,8 +106,8 @@ type pathResult struct {
 	StructuredContent pathAnswer
 }
 
-// pathAnswer is what such a tool answers: as structured content, or in the text
-// of a claim.
+// pathAnswer is the answer of such a tool, in its structured content or in the text of
+// a claim.
 type pathAnswer struct {
 	ClaimURL string `json:"claim_url"`
 	Claimed  bool
@@ -147,7 +149,7 @@ func (s *session) ask(t *testing.T, tool, arguments string) {
 	s.send(t, fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":%q,"arguments":%s}}`, s.ids, tool, arguments))
 }
 
-// callRaw calls a tool, and gives its result as it stands on the wire.
+// callRaw calls a tool and returns its result as it is on the wire.
 func (s *session) callRaw(t *testing.T, tool, arguments string) rawResult {
 	t.Helper()
 	s.ask(t, tool, arguments)
@@ -171,7 +173,7 @@ type rawResult struct {
 
 type block struct{ Type, Text, Data, MIMEType string }
 
-// sent sends, and gives the claim URL. It can be claimed once.
+// sent sends a kubbi that can be claimed once, and returns its claim URL.
 func (s *session) sent(t *testing.T, tool, arguments string) string {
 	t.Helper()
 	res := s.callRaw(t, tool, arguments)

@@ -14,18 +14,18 @@ import (
 	"kubbi-mcp/internal/testkit"
 )
 
-// winePatience ends a wait for something under Wine that will never be over.
+// winePatience is how long a test waits for a program under Wine.
 const winePatience = 6 * time.Minute
 
-// wine is a Windows of our own: Debian's Wine over a folder, without a display,
-// and with the one DLL that Go needs and Wine 8 lacks.
+// wine is a Windows for tests: Debian's Wine over a folder, without a display, and with
+// the DLL that Go needs and Wine 8 lacks.
 type wine struct {
 	program string
 	prefix  string
 	exe     string // our program
 }
 
-// found gives the first program of those that there is.
+// found gives the first of these programs that exists.
 func found(programs ...string) string {
 	for _, p := range programs {
 		if path, err := exec.LookPath(p); err == nil {
@@ -35,8 +35,7 @@ func found(programs ...string) string {
 	return ""
 }
 
-// newWine makes a Windows, and calls meanwhile at the same time. Where Wine or the compiler
-// for it is missing, the test is skipped, and fails where everything must be there.
+// newWine makes a Windows, and runs meanwhile at the same time.
 func newWine(t *testing.T, meanwhile func()) *wine {
 	t.Helper()
 	testkit.OnlyPlain(t, "the program is built without the race detector")
@@ -49,13 +48,13 @@ func newWine(t *testing.T, meanwhile func()) *wine {
 	go meanwhile()
 	w.prefix = t.TempDir()
 	t.Cleanup(func() {
-		// Ends what still runs in this prefix, and no other.
+		// Ends the programs of this prefix, and no others.
 		if err := w.host(server, "-k").Run(); err != nil {
 			t.Logf("end of wineserver: %v", err)
 		}
 		_ = w.host(server, "-w").Run() // until all have ended
 	})
-	// Neither gets a pipe of ours: what they leave running would keep it open.
+	// They get no pipe: the processes that they start would keep it open.
 	if err := w.host(server, "-p").Run(); err != nil {
 		t.Fatalf("wineserver: %v", err)
 	}
@@ -82,7 +81,7 @@ func (w *wine) host(program string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// run is a Windows program. Killing it is killing its process.
+// run is a Windows program. The process can be killed.
 func (w *wine) run(t *testing.T, program string, args ...string) *exec.Cmd {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), winePatience)
@@ -94,7 +93,7 @@ func (w *wine) run(t *testing.T, program string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// path is where this machine has a path of drive C.
+// path is the path of a file of drive C on this machine.
 func (w *wine) path(windows string) string {
 	rest, ok := strings.CutPrefix(windows, `C:\`)
 	if !ok {

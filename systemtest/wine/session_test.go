@@ -29,7 +29,7 @@ type session struct {
 	id     int
 }
 
-// lockedBuffer is written by one goroutine and read by another.
+// lockedBuffer is a buffer for two goroutines.
 type lockedBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -47,7 +47,7 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// serve starts a server, and shakes hands with it.
+// serve starts a server and initializes the session.
 func (w *wine) serve(t *testing.T, args ...string) *session {
 	t.Helper()
 	s := &session{cmd: w.run(t, w.exe, append([]string{"serve"}, args...)...), stderr: &lockedBuffer{}}
@@ -74,7 +74,7 @@ func (w *wine) serve(t *testing.T, args ...string) *session {
 	return s
 }
 
-// write writes a line as programs on Windows often end it.
+// write writes a line that ends as Windows programs often end it.
 func (s *session) write(t *testing.T, message map[string]any) {
 	t.Helper()
 	line, err := json.Marshal(message)
@@ -142,7 +142,7 @@ func (s *session) call(t *testing.T, tool string, arguments map[string]any) answ
 	return a
 }
 
-// good is a call that must succeed.
+// good makes a call that must succeed.
 func (s *session) good(t *testing.T, tool string, arguments map[string]any) answer {
 	t.Helper()
 	a := s.call(t, tool, arguments)
@@ -152,7 +152,7 @@ func (s *session) good(t *testing.T, tool string, arguments map[string]any) answ
 	return a
 }
 
-// refused is a call that must not.
+// refused makes a call that must fail.
 func (s *session) refused(t *testing.T, tool string, arguments map[string]any, why string) {
 	t.Helper()
 	if a := s.call(t, tool, arguments); !a.failed || !strings.Contains(a.text, why) {
@@ -160,7 +160,7 @@ func (s *session) refused(t *testing.T, tool string, arguments map[string]any, w
 	}
 }
 
-// end closes stdin, as a host does, and wants a normal end.
+// end closes stdin, as a host does. The process must exit with 0.
 func (s *session) end(t *testing.T) {
 	t.Helper()
 	s.stdin.Close()
@@ -169,9 +169,9 @@ func (s *session) end(t *testing.T) {
 	}
 }
 
-// stdio is two hosts with a server each, which share a data directory whose name
-// has a space and letters that are not in ASCII. Files go by path, and what must
-// not be touched is refused.
+// stdio uses two hosts with a server each, which share a data directory with a space
+// and non-ASCII letters in its name. Files are sent and saved by path, and forbidden
+// paths are refused.
 func (w *wine) stdio(t *testing.T) {
 	data, url, folder := `C:\Jörg Müller\kubbi data`, testkit.FreeURL(t), `C:\work\čaj`
 	if err := os.MkdirAll(filepath.Join(w.path(folder), "logs"), 0o700); err != nil {
@@ -196,12 +196,12 @@ func (w *wine) stdio(t *testing.T) {
 	}
 	a.refused(t, "claim", map[string]any{"claim_url": sent.claimURL}, "burned")
 
-	// The forms of a path that a host on Windows may give.
+	// The forms of paths that a host on Windows may use.
 	slashes := filepath.ToSlash(strings.ReplaceAll(folder, `\`, "/"))
 	for _, path := range []string{folder + `\notes.txt`, slashes + "/notes.txt", "notes.txt", "NOTES.TXT", `.\notes.txt`, "/c" + slashes[2:] + "/notes.txt"} {
 		a.good(t, "send", map[string]any{"path": path})
 	}
-	// Claimed into folders that are not there yet, by the other server.
+	// The other server claims into folders that do not exist yet.
 	for i, file := range []map[string]any{{"path": folder + `\notes.txt`}, {"path": `logs\*.log`}, {"path": "logs"}} {
 		sent := a.good(t, "send_files", map[string]any{"files": []any{file}, "max_retrievals": 1})
 		to := fmt.Sprintf(`%s\got %d`, folder, i)
@@ -212,7 +212,7 @@ func (w *wine) stdio(t *testing.T) {
 		}
 		holds(t, w.path(to), want)
 	}
-	// Over a file that is there: not without overwrite.
+	// A file that exists is not overwritten by default.
 	sent = a.good(t, "send_files", map[string]any{"files": []any{map[string]any{"name": "notes.txt", "content": "new"}}, "max_retrievals": 1})
 	b.refused(t, "claim", map[string]any{"claim_url": sent.claimURL, "save_to": folder + `\got 0`}, "overwrite")
 	b.good(t, "claim", map[string]any{"claim_url": sent.claimURL, "save_to": folder + `\got 0`, "overwrite": true})
@@ -230,7 +230,7 @@ func (w *wine) stdio(t *testing.T) {
 		b.refused(t, "claim", map[string]any{"claim_url": sent.claimURL, "save_to": path}, "")
 	}
 
-	// The embedded relay answers on loopback, and goes on in the other process.
+	// The embedded relay answers on loopback, and the other process takes over.
 	body := func() string {
 		resp, err := http.Post(sent.claimURL+"/claim", "application/json", http.NoBody)
 		if err != nil {
@@ -257,7 +257,7 @@ func (w *wine) stdio(t *testing.T) {
 	}
 }
 
-// holds checks what files a folder holds.
+// holds checks the files of a folder.
 func holds(t *testing.T, dir string, want map[string]string) {
 	t.Helper()
 	all, err := os.ReadDir(dir)
@@ -278,8 +278,8 @@ func holds(t *testing.T, dir string, want map[string]string) {
 	}
 }
 
-// killed ends a server the hard way, in the middle of its work. What it had
-// acknowledged is there for the next one.
+// killed kills a server during its work. The next server has everything that the first
+// has acknowledged.
 func (w *wine) killed(t *testing.T) {
 	args := []string{"--data-dir", `C:\killed`, "--relay-url", testkit.FreeURL(t)}
 	first := w.serve(t, args...)
@@ -304,7 +304,7 @@ func (w *wine) killed(t *testing.T) {
 	next.end(t)
 }
 
-// hostGoesAway closes the pipe that the server writes to. That is a normal end.
+// hostGoesAway closes the pipe to which the server writes. The server must exit with 0.
 func (w *wine) hostGoesAway(t *testing.T) {
 	s := w.serve(t, "--data-dir", `C:\away`, "--relay-url", testkit.FreeURL(t))
 	s.stdout.Close()

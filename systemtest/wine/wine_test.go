@@ -1,5 +1,5 @@
-// Package systemtest holds tests that need more than Go: other operating
-// systems, and programs that other people made.
+// Package wine runs the Windows program, and tests of packages that touch the system,
+// under Wine.
 package wine
 
 import (
@@ -13,9 +13,9 @@ import (
 	"kubbi-mcp/internal/testkit"
 )
 
-// carried are the packages whose own tests run under Wine. Each test that Wine
-// can't carry stands here with the reason. It is run all the same, and must fail:
-// one that passes is to be taken off the list.
+// carried are the packages whose own tests run under Wine. cannot lists the tests that
+// can't pass there, with the reason. They are run as well and must fail, so that the
+// list stays true.
 var carried = []struct {
 	folder string
 	only   string // of its tests; "": all
@@ -83,8 +83,7 @@ func TestWine(t *testing.T) {
 
 var outcome = regexp.MustCompile(`(?m)^ *--- (PASS|FAIL|SKIP): (\S+)`)
 
-// tests runs a package's tests: those that Wine carries must pass, the others
-// must not.
+// tests runs a package's tests. Those in cannot must fail, all others must pass.
 func (w *wine) tests(t *testing.T, exe, folder, only string, cannot map[string]string) {
 	var skip []string
 	for name := range cannot {
@@ -124,14 +123,14 @@ func (w *wine) test(t *testing.T, exe, folder string, args ...string) (string, e
 
 var passing = regexp.MustCompile(`(?m)^ *(--- PASS|=== ).*\r?\n`)
 
-// tail is the end of what a program said, without what passed.
+// tail is the end of an output, without tests that passed.
 func tail(out string) string {
 	out = passing.ReplaceAllString(out, "")
 	const most = 8 << 10
 	return out[max(0, len(out)-most):]
 }
 
-// said runs the program to its end, and gives what it prints.
+// said runs the program to its end, and returns its output.
 func (w *wine) said(t *testing.T, args ...string) string {
 	t.Helper()
 	cmd := w.run(t, w.exe, args...)
@@ -152,7 +151,7 @@ func (w *wine) version(t *testing.T) {
 	}
 }
 
-// demo leaves nothing behind, and all its checks hold.
+// demo checks that the demo succeeds and leaves nothing behind.
 func (w *wine) demo(t *testing.T) {
 	if out := w.said(t, "demo"); !strings.Contains(out, "All 6 checks hold") {
 		t.Error(out)
@@ -166,7 +165,7 @@ func (w *wine) demo(t *testing.T) {
 	}
 }
 
-// defaultPlace is where the data goes if nobody says where.
+// defaultPlace checks the default data directory.
 func (w *wine) defaultPlace(t *testing.T) {
 	url := strings.TrimSpace(w.said(t, "send", "at home"))
 	if got := w.said(t, "claim", url); got != "at home" {

@@ -277,7 +277,7 @@ func (c *Claim) unsaved(err error, got *kubbi.Claimed, inMemory bool) *Unsaved {
 }
 
 func (c *Claim) options() []kubbi.ClaimOption {
-	opts := []kubbi.ClaimOption{kubbi.WithKey(c.key.Key), kubbi.HoldGrace(), kubbi.WithProgress(c.Progress)}
+	opts := []kubbi.ClaimOption{kubbi.WithIdempotencyKey(c.key.Key), kubbi.HoldGrace(), kubbi.WithProgress(c.Progress)}
 	if c.Seen != nil {
 		opts = append(opts, kubbi.WithInspected(c.Seen))
 	}

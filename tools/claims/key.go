@@ -61,7 +61,8 @@ func (k *key) graceEnds(grace time.Duration) time.Time {
 // renew makes it a new key.
 func (k *key) renew() (err error) {
 	k.keyRecord, k.payload, k.release = keyRecord{}, nil, nil
-	if k.Key, err = kubbi.NewKey(); err == nil && k.file != nil {
+	k.Key = kubbi.NewIdempotencyKey()
+	if k.file != nil {
 		err = k.file.write(keyRecord{Key: k.Key, Until: time.Now().Add(keysKept)})
 	}
 	if err != nil {

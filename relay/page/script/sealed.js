@@ -1,4 +1,4 @@
-// Sealed kubbis, as docs/sealed.md has them: format 2. Nothing but that one form is
+// Sealed kubbis, as docs/wire.md has them: format 2. Nothing but that one form is
 // opened, and the key goes nowhere.
 
 // Refusal is an error whose message is for the person.

@@ -46,14 +46,14 @@ func secret(number int64) (s body.Secret) {
 	return s
 }
 
-// take is a transaction that takes slots for numbers.
-func take(t *testing.T, s *body.Slots, numbers ...int64) []int64 {
+// allocate is a transaction that allocates slots for numbers.
+func allocate(t *testing.T, s *body.Slots, numbers ...int64) []int64 {
 	t.Helper()
 	s.Begin()
 	var slots []int64
 	for _, n := range numbers {
 		sec := secret(n)
-		slot, err := s.Take(n, &sec)
+		slot, err := s.Allocate(n, &sec)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -77,8 +77,8 @@ func there(t *testing.T, s *body.Slots, slot, number int64) bool {
 	return there
 }
 
-// No slot is given twice while it is in use, through several lengths of the file and
-// several laps; what is freed is used again.
+// No slot is allocated twice while it is in use, while the file grows and in several rounds
+// through it. Free slots are used again.
 func TestSlots(t *testing.T) {
 	path, s := fresh(t)
 	used := map[int64]int64{} // number by slot
@@ -89,7 +89,7 @@ func TestSlots(t *testing.T) {
 			numbers = append(numbers, next)
 			next++
 		}
-		for i, slot := range take(t, s, numbers...) {
+		for i, slot := range allocate(t, s, numbers...) {
 			if n, twice := used[slot]; twice {
 				t.Fatalf("slot %d of %d is given to %d", slot, n, numbers[i])
 			}
@@ -151,12 +151,12 @@ func TestSlots(t *testing.T) {
 	if after, err := os.Stat(path); err != nil || after.Size() >= info.Size() {
 		t.Errorf("the file has %d bytes after it was emptied, %d before, error %v", after.Size(), info.Size(), err)
 	}
-	if slots := take(t, s, next, next+1); !there(t, s, slots[0], next) || !there(t, s, slots[1], next+1) {
+	if slots := allocate(t, s, next, next+1); !there(t, s, slots[0], next) || !there(t, s, slots[1], next+1) {
 		t.Error("nothing is kept after the file was made shorter")
 	}
 }
 
-// A transaction that fails leaves nothing.
+// A failed transaction leaves nothing.
 func TestUndo(t *testing.T) {
 	path, s := fresh(t)
 	before, err := os.ReadFile(path)
@@ -166,15 +166,15 @@ func TestUndo(t *testing.T) {
 	s.Begin()
 	for n := range int64(100) {
 		sec := secret(n + 1)
-		slot, err := s.Take(n+1, &sec)
+		slot, err := s.Allocate(n+1, &sec)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, there, err := s.ReadTaken(slot, n+1); err != nil || !there || got != sec {
-			t.Fatalf("taken: %v, %v", there, err)
+		if got, there, err := s.ReadAllocated(slot, n+1); err != nil || !there || got != sec {
+			t.Fatalf("allocated: %v, %v", there, err)
 		}
 		if n == 50 {
-			s.Untake()
+			s.Unallocate()
 		}
 	}
 	if err := errors.Join(s.Write(), s.Undo()); err != nil {
@@ -188,7 +188,7 @@ func TestUndo(t *testing.T) {
 // A slot is cleared only for the kubbi that has it.
 func TestClearAnothers(t *testing.T) {
 	_, s := fresh(t)
-	slots := take(t, s, 5)
+	slots := allocate(t, s, 5)
 	for _, c := range [][2]int64{{slots[0], 6}, {slots[0], 0}, {0, 5}, {-1, 5}, {1 << 50, 5}, {slots[0] + 1, 5}} {
 		if err := s.Clear(c[0], c[1]); err != nil {
 			t.Error(err)
@@ -220,19 +220,20 @@ func TestOpenSlots(t *testing.T) {
 
 const childEnv = "KUBBI_BODY_CHILD"
 
-// TestMain makes the binary a process that takes slots under a lock.
+// TestMain runs the test binary as a process that allocates slots under a lock, if childEnv
+// is set.
 func TestMain(m *testing.M) {
 	dir := os.Getenv(childEnv)
 	if dir == "" {
 		os.Exit(m.Run())
 	}
-	if err := taker(dir, os.Args[1]); err != nil {
+	if err := allocator(dir, os.Args[1]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func taker(dir, first string) error {
+func allocator(dir, first string) error {
 	s, err := body.OpenSlots(filepath.Join(dir, "slots"), id)
 	if err != nil {
 		return err
@@ -252,7 +253,7 @@ func taker(dir, first string) error {
 		s.Begin()
 		for range 20 {
 			sec := secret(n)
-			slot, err := s.Take(n, &sec)
+			slot, err := s.Allocate(n, &sec)
 			if err != nil {
 				return err
 			}
@@ -266,7 +267,7 @@ func taker(dir, first string) error {
 	return nil
 }
 
-// Two processes never have the same slot.
+// Two processes never allocate the same slot.
 func TestProcesses(t *testing.T) {
 	path, s := fresh(t)
 	exe, err := os.Executable()
@@ -314,7 +315,7 @@ func TestFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.Create(7); !errors.Is(err, body.ErrTaken) {
+	if _, err := f.Create(7); !errors.Is(err, body.ErrExists) {
 		t.Errorf("twice: %v", err)
 	}
 	if _, err := io.WriteString(w, "sealed"); err != nil {

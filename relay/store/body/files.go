@@ -17,8 +17,8 @@ import (
 
 // The errors of Files, matched with errors.Is.
 var (
-	ErrTaken = errors.New("a payload with that number is there")
-	ErrShort = errors.New("the file of the payload is missing or too short")
+	ErrExists = errors.New("a payload with that number is there")
+	ErrShort  = errors.New("the file of the payload is missing or too short")
 )
 
 // Files is a folder with a file for each large payload, named after its number.
@@ -51,11 +51,11 @@ type File struct {
 // with 512 KiB 466 and 2.4.
 const flushBytes = 512 << 10
 
-// Create makes the file of a payload. If it exists, that is ErrTaken.
+// Create makes the file of a payload. If it exists, that is ErrExists.
 func (f *Files) Create(number int64) (*File, error) {
 	file, err := os.OpenFile(f.path(number), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		return nil, ErrTaken
+		return nil, ErrExists
 	}
 	if err != nil {
 		return nil, err

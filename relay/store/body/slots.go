@@ -2,7 +2,7 @@
 // kubbis, and one file for each large sealed payload.
 //
 // Processes share both. Only a process that holds the lock of the data base's writers
-// takes or clears slots; anybody reads them. The process that makes a payload's file
+// allocates or clears slots; anybody reads them. The process that makes a payload's file
 // keeps it locked until the payload's row is there, so that no sweep removes it.
 package body
 
@@ -43,22 +43,22 @@ var magic = []byte("kubbislots 1\n\x00\x00\x00")
 
 // Slots is a flat file of secrets. Slot 0 is its header; a slot of zeros is free.
 //
-// Begin, Take, Write, Undo, Clear and Shrink need the lock, and one goroutine at a
+// Begin, Allocate, Write, Undo, Clear and Shrink need the lock, and one goroutine at a
 // time; Read and Sync need neither.
 type Slots struct {
 	f    *os.File
-	next int64 // where Take continues to look
+	next int64 // where Allocate continues to look
 	seen int64 // free slots in this round through the file
 
-	block   []byte // the slots that Take has read, from blockAt on
-	blockAt int64
-	taken   []taken // since Begin
-	written bool    // taken is in the file
-	buf     []byte
-	dirty   atomic.Bool // something was written since the last Sync began
+	block     []byte // the slots that Allocate has read, from blockAt on
+	blockAt   int64
+	allocated []allocation // since Begin
+	written   bool         // allocated is in the file
+	buf       []byte
+	dirty     atomic.Bool // something was written since the last Sync began
 }
 
-type taken struct {
+type allocation struct {
 	slot   int64
 	record [slotBytes]byte
 }
@@ -106,28 +106,28 @@ func OpenSlots(path string, id ID) (*Slots, error) {
 // Close closes the file.
 func (s *Slots) Close() error { return s.f.Close() }
 
-// Begin starts a transaction: it reads again what other processes have taken since.
+// Begin starts a transaction: it reads again what other processes have allocated since.
 func (s *Slots) Begin() {
 	s.block = s.block[:0]
-	s.taken = s.taken[:0]
+	s.allocated = s.allocated[:0]
 	s.written = false
 }
 
-// Take gives a free slot to a kubbi. Write writes its secret there.
-func (s *Slots) Take(number int64, secret *Secret) (int64, error) {
+// Allocate gives a free slot to a kubbi. Write writes its secret there.
+func (s *Slots) Allocate(number int64, secret *Secret) (int64, error) {
 	slot, err := s.free()
 	if err != nil {
-		return 0, fmt.Errorf("take a slot: %w", err)
+		return 0, fmt.Errorf("allocate a slot: %w", err)
 	}
-	t := taken{slot: slot}
+	t := allocation{slot: slot}
 	binary.BigEndian.PutUint64(t.record[:], uint64(number))
 	copy(t.record[8:], secret[:])
-	s.taken = append(s.taken, t)
+	s.allocated = append(s.allocated, t)
 	return slot, nil
 }
 
-// Untake takes the last Take back.
-func (s *Slots) Untake() { s.taken = s.taken[:len(s.taken)-1] }
+// Unallocate takes the last Allocate back.
+func (s *Slots) Unallocate() { s.allocated = s.allocated[:len(s.allocated)-1] }
 
 // free finds a free slot from next on, round and round the file. The file grows when
 // fewer than one slot in four was free in a round.
@@ -174,8 +174,8 @@ func (s *Slots) load() error {
 	}
 	// Slots of this transaction are not free, even if they are not written yet.
 	if !s.written {
-		for i := range s.taken {
-			if at := s.taken[i].slot - s.blockAt; at >= 0 && at < int64(len(s.block))/slotBytes {
+		for i := range s.allocated {
+			if at := s.allocated[i].slot - s.blockAt; at >= 0 && at < int64(len(s.block))/slotBytes {
 				s.block[at*slotBytes] = 1
 			}
 		}
@@ -201,13 +201,13 @@ func (s *Slots) grow(size int64) error {
 	return s.f.Sync()
 }
 
-// Write writes the secrets of all slots that were taken since Begin.
+// Write writes the secrets of all slots that were allocated since Begin.
 func (s *Slots) Write() error {
-	if len(s.taken) == 0 {
+	if len(s.allocated) == 0 {
 		return nil
 	}
 	s.written = true
-	return s.put(func(t *taken) []byte { return t.record[:] })
+	return s.put(func(t *allocation) []byte { return t.record[:] })
 }
 
 // Undo takes back what Write did, when the transaction has failed.
@@ -217,19 +217,19 @@ func (s *Slots) Undo() error {
 	}
 	var none [slotBytes]byte
 	s.written = false
-	err := s.put(func(*taken) []byte { return none[:] })
+	err := s.put(func(*allocation) []byte { return none[:] })
 	s.Begin()
 	return err
 }
 
 // put writes slots; neighbours in one write.
-func (s *Slots) put(record func(*taken) []byte) error {
+func (s *Slots) put(record func(*allocation) []byte) error {
 	s.dirty.Store(true)
-	for i := 0; i < len(s.taken); {
-		first := s.taken[i].slot
+	for i := 0; i < len(s.allocated); {
+		first := s.allocated[i].slot
 		s.buf = s.buf[:0]
-		for ; i < len(s.taken) && s.taken[i].slot == first+int64(len(s.buf)/slotBytes); i++ {
-			s.buf = append(s.buf, record(&s.taken[i])...)
+		for ; i < len(s.allocated) && s.allocated[i].slot == first+int64(len(s.buf)/slotBytes); i++ {
+			s.buf = append(s.buf, record(&s.allocated[i])...)
 		}
 		if _, err := s.f.WriteAt(s.buf, first*slotBytes); err != nil {
 			return err
@@ -238,8 +238,8 @@ func (s *Slots) put(record func(*taken) []byte) error {
 	return nil
 }
 
-// Taken reports whether slots were taken since Begin.
-func (s *Slots) Taken() bool { return len(s.taken) > 0 }
+// Allocated reports whether slots were allocated since Begin.
+func (s *Slots) Allocated() bool { return len(s.allocated) > 0 }
 
 // slot reads a slot, zeros if there is none.
 func (s *Slots) slot(slot int64) (b [slotBytes]byte, err error) {
@@ -266,11 +266,11 @@ func (s *Slots) Read(slot, number int64) (secret Secret, there bool, err error) 
 	return Secret(b[8:]), true, nil
 }
 
-// ReadTaken is Read within the transaction that may have taken the slot.
-func (s *Slots) ReadTaken(slot, number int64) (Secret, bool, error) {
+// ReadAllocated is Read within the transaction that may have allocated the slot.
+func (s *Slots) ReadAllocated(slot, number int64) (Secret, bool, error) {
 	if !s.written {
-		for i := range s.taken {
-			if t := &s.taken[i]; t.slot == slot && numberOf(t.record[:]) == number {
+		for i := range s.allocated {
+			if t := &s.allocated[i]; t.slot == slot && numberOf(t.record[:]) == number {
 				return Secret(t.record[8:]), true, nil
 			}
 		}

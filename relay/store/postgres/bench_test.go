@@ -15,7 +15,7 @@ import (
 	"kubbi-mcp/relay/store/postgres/pgtest"
 )
 
-// Each benchmark stores 1 KB payloads for 16 callers, fsync and all.
+// Each benchmark stores 1 KB payloads for 16 callers, with all syncs.
 
 func openBench(b *testing.B) *postgres.Store {
 	b.Helper()

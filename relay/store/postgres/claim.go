@@ -22,7 +22,7 @@ func (s *Store) Claim(ctx context.Context, token store.Token, key *store.ClaimKe
 		return nil, err
 	}
 	defer s.calls.Leave()
-	c := &claim{ClaimRequest: store.NewClaimRequest(token, key, opens, now), payload: &claimedPayload{dir: s.tempDir}}
+	c := &claim{ClaimRequest: store.NewClaimRequest(token, key, opens, now), payload: &claimedPayload{pieces: pieces{dir: s.tempDir}}}
 	if err := s.claim(ctx, c); err != nil {
 		_ = c.payload.Close()
 		return nil, err
@@ -39,7 +39,7 @@ type claim struct {
 }
 
 func (c *claim) claim(ctx context.Context, q *session) error {
-	c.payload.reset() // of an attempt before
+	c.payload.free() // of an attempt before
 	r := &c.row
 	var found bool
 	var inRow []byte

@@ -1,7 +1,9 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -18,14 +20,13 @@ const insertKubbi = `INSERT INTO kubbis (number, id, token, owner, master_key, s
 	status, retrievals, done, grace_more)
 	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, 0, 0, false, false)`
 
-// unlessThere lets insertKubbi store nothing where number or key is in use.
+// unlessThere makes insertKubbi store nothing if number or key is in use.
 const unlessThere = " ON CONFLICT DO NOTHING"
 
-const insertChunk = "INSERT INTO chunks (kubbi, ordinal, sealed) VALUES ($1, $2, $3)"
-
-// Create stores a kubbi: see store.Store. A small one without a quota is one
-// statement, committed with those of other calls (see groups). The chunks of a large
-// one are sent first, in a transaction that locks nothing until the kubbi comes last.
+// Create stores a kubbi: see store.Store. It reads the payload completely, so that it
+// can try again from the start, and so that no slow caller occupies a connection. A
+// small kubbi without a quota is one statement, committed with those of other calls (see
+// groups).
 func (s *Store) Create(ctx context.Context, k *store.Kubbi, payload io.Reader, key *store.CreateKey, quota store.Quota, now time.Time) (*store.Replay, error) {
 	if err := s.calls.Enter(ctx); err != nil {
 		return nil, err
@@ -39,9 +40,12 @@ func (s *Store) Create(ctx context.Context, k *store.Kubbi, payload io.Reader, k
 	if r.KeyUntil == store.Never {
 		key = nil
 	}
-	c := &creation{s: s, row: r, key: key, quota: quota, now: at}
-	c.read.from = payload
-	if err := c.deliver(ctx); err != nil {
+	c := &creation{s: s, row: r, key: key, quota: quota, now: at, chunks: pieces{dir: s.tempDir}}
+	defer c.chunks.free()
+	if err := c.read(ctx, payload); err != nil {
+		return nil, err
+	}
+	if err := c.store(ctx); err != nil {
 		return nil, err
 	}
 	return c.replay, nil
@@ -56,30 +60,51 @@ type creation struct {
 	now    store.Millis
 	replay *store.Replay
 	seen   seen
-
-	read   pieceReader
-	last   []byte   // the last piece
-	pieces int      // rows of chunks; 0: last goes into the row
-	tx     *session // of a payload of more than a piece: all but the last are sent
+	inRow  []byte // the payload, if it is not too long for the row
+	chunks pieces // else
 }
 
 // sealingRoom is roughly how much longer a small payload gets by sealing.
 const sealingRoom = 1 << 10
 
-// deliver reads the payload and stores it.
-func (c *creation) deliver(ctx context.Context) (err error) {
-	if c.last, err = c.read.next(c.row.Size + sealingRoom); err != nil {
+// read reads the payload.
+func (c *creation) read(ctx context.Context, payload io.Reader) error {
+	var first bytes.Buffer
+	first.Grow(int(min(max(0, c.row.Size)+sealingRoom, store.MaxInRow)) + bytes.MinRead)
+	if _, err := first.ReadFrom(io.LimitReader(payload, store.MaxInRow+1)); err != nil {
 		return err
 	}
-	if !c.read.ended() {
-		return c.large(ctx)
+	if first.Len() <= store.MaxInRow {
+		c.inRow = first.Bytes()
+		return nil
 	}
-	if len(c.last) > store.MaxInRow {
-		c.pieces = 1
+	rest := io.MultiReader(&first, payload)
+	piece := make([]byte, pieceSize)
+	for {
+		n, err := io.ReadFull(rest, piece)
+		if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+			return err
+		}
+		if n > 0 {
+			if err := c.chunks.add(piece[:n]); err != nil {
+				return err
+			}
+		}
+		if err != nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 	}
+}
+
+// store stores the kubbi, in a group if it is small and has no quota.
+func (c *creation) store(ctx context.Context) error {
 	doubt := false
-	if c.quota == (store.Quota{}) && c.pieces == 0 {
+	if c.quota == (store.Quota{}) && c.chunks.n == 0 {
 		done := false
+		var err error
 		doubt, err = c.s.together(ctx, c.row.Number, func(b *pgx.Batch) {
 			c.queue(b, insertKubbi+unlessThere).Exec(func(tag pgconn.CommandTag) error {
 				done = tag.RowsAffected() > 0
@@ -93,19 +118,7 @@ func (c *creation) deliver(ctx context.Context) (err error) {
 			return ctx.Err()
 		}
 	}
-	return c.s.runIn(ctx, doubt, func(q *session) error { return c.full(q, c.small(ctx, q)) })
-}
-
-// small stores a payload that is all in last.
-func (c *creation) small(ctx context.Context, q *session) error {
-	if c.quota == (store.Quota{}) && c.pieces > 0 && !q.doubt {
-		var b pgx.Batch
-		c.queue(&b, insertKubbi)
-		if err := q.apply(ctx, &b); !violates(err) {
-			return err
-		}
-	}
-	return c.careful(ctx, q)
+	return c.s.runIn(ctx, doubt, func(q *session) error { return c.full(q, c.careful(ctx, q)) })
 }
 
 // full makes the error of a full disk store.ErrFull, unless an attempt before may have
@@ -124,14 +137,11 @@ const attempts = 10
 // careful checks before it stores: what may be there already, and the quota.
 func (c *creation) careful(ctx context.Context, q *session) error {
 	for range attempts {
-		done, err := c.look(ctx, q, begin())
-		if done || err != nil {
+		done, err := c.try(ctx, q)
+		if done || !isDuplicate(err) {
 			return err
 		}
-		if err = c.put(ctx, q); !violates(err) {
-			return err
-		}
-		// Someone was faster: look again.
+		// Another create was faster: look again.
 		if err := q.rollback(ctx); err != nil {
 			return err
 		}
@@ -139,12 +149,41 @@ func (c *creation) careful(ctx context.Context, q *session) error {
 	return fmt.Errorf("%w: others create and remove the same", store.ErrUnavailable)
 }
 
+// try is one attempt of careful. It looks before it sends a large payload, and again
+// after that: only then it locks the owner's row for a short time.
+func (c *creation) try(ctx context.Context, q *session) (done bool, err error) {
+	b := begin()
+	if c.chunks.n > 0 {
+		if done, err := c.look(ctx, q, b); done || err != nil {
+			return done, err
+		}
+		if err := errors.Join(q.rollback(ctx), q.step(ctx, begin())); err != nil {
+			return false, err
+		}
+		for i := range c.chunks.n {
+			piece, err := c.chunks.piece(i)
+			if err != nil {
+				return false, err
+			}
+			b := &pgx.Batch{}
+			b.Queue("INSERT INTO chunks (kubbi, ordinal, sealed) VALUES ($1, $2, $3)", int64(c.row.Number), i, piece)
+			if err := q.step(ctx, b); err != nil {
+				return false, err
+			}
+		}
+		b = &pgx.Batch{}
+	}
+	if done, err := c.look(ctx, q, b); done || err != nil {
+		return done, err
+	}
+	return false, c.put(ctx, q)
+}
+
 // seen is what look has found.
 type seen struct {
 	mine   bool // an attempt before has stored the kubbi
 	exists bool // another kubbi has the number
-	keyed  bool // another kubbi has the key, in its grace
-	reused bool // that was another request
+	reused bool // another kubbi has the key, in its grace, of another request
 	forget bool // another kubbi must forget the key, whose grace has ended
 	replay *store.Replay
 }
@@ -186,8 +225,6 @@ func (c *creation) look(ctx context.Context, q *session, b *pgx.Batch) (done boo
 	switch {
 	case c.seen.mine:
 		return true, nil
-	case c.seen.keyed && !c.read.ended():
-		return false, nil // nobody knows yet which request it is
 	case c.seen.replay != nil:
 		c.replay = c.seen.replay
 		return true, nil
@@ -213,7 +250,7 @@ func (c *creation) see(r *store.Row, doubt bool, request, answer []byte) {
 	case sameKey && r.KeyUntil > c.now:
 		var err error
 		c.seen.replay, err = r.Replay(c.key, request, answer)
-		c.seen.keyed, c.seen.reused = true, err != nil
+		c.seen.reused = err != nil
 	default:
 		c.seen.exists = c.seen.exists || sameNumber
 		c.seen.forget = c.seen.forget || sameKey
@@ -236,21 +273,16 @@ func (c *creation) put(ctx context.Context, q *session) error {
 	return q.commit(ctx, &b)
 }
 
-// queue queues the last piece and, by a statement, the kubbi.
+// queue queues the kubbi.
 func (c *creation) queue(b *pgx.Batch, insert string) *pgx.QueuedQuery {
 	r := c.row
-	var request, answer, inRow []byte
+	var request, answer []byte
 	if c.key != nil {
 		request, answer = c.key.Request[:], c.key.Answer
 	}
-	if c.pieces > 0 {
-		b.Queue(insertChunk, int64(r.Number), c.pieces-1, c.last)
-	} else if inRow = c.last; inRow == nil {
-		inRow = []byte{}
-	}
 	return b.Queue(insert, int64(r.Number), [16]byte(r.ID), r.Hash[:], r.Owner, r.MasterKey, r.Secret[:], r.ContentType, r.Package, r.FileCount,
-		r.Size, c.pieces, r.MaxRetrievals, millis(r.Created), millis(r.Expires), millis(r.Due),
-		c.keyBytes(), millis(r.KeyUntil), request, answer, r.Record, r.Notify, inRow)
+		r.Size, c.chunks.n, r.MaxRetrievals, millis(r.Created), millis(r.Expires), millis(r.Due),
+		c.keyBytes(), millis(r.KeyUntil), request, answer, r.Record, r.Notify, c.inRow)
 }
 
 func (c *creation) keyBytes() []byte {

@@ -21,13 +21,12 @@ var (
 )
 
 var (
-	errLost    = fmt.Errorf("%w: its payload is not all there", store.ErrDamaged)
-	errGone    = errors.New("the kubbi that had the key is gone")
+	errLost    = fmt.Errorf("%w: its payload is not complete", store.ErrDamaged)
 	errAborted = errors.New("the server rolled back what it was told to commit")
 	errStep    = errors.New("no answer in time")
 )
 
-// serverError is what a server said, without what it may have quoted.
+// serverError is an error of the server, without the values that it may quote.
 type serverError struct{ code, message string }
 
 func (e *serverError) Error() string {
@@ -37,22 +36,22 @@ func (e *serverError) Error() string {
 	return fmt.Sprintf("postgres: %s (SQLSTATE %s)", e.message, e.code)
 }
 
-// serverErrorOf is what a server said, nil if err is not that.
+// serverErrorOf is the server's error in err, nil if there is none.
 func serverErrorOf(err error) *serverError {
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {
 		return nil
 	}
 	e := &serverError{code: pg.Code}
-	if speaksOfServer(pg.Code) {
+	if quotesNothing(pg.Code) {
 		e.message = pg.Message
 	}
 	return e
 }
 
-// explain turns an error of pgx into one that may be shown: what fails for a
-// while is store.ErrUnavailable, and nothing in it is a caller's. Errors that
-// are not pgx's stay as they are.
+// explain turns an error of pgx into one that may be shown: it contains no values of
+// callers, and is store.ErrUnavailable if a retry may help. Other errors stay as they
+// are.
 func explain(err error) error {
 	var pg *pgconn.PgError
 	var conn *pgconn.ConnectError
@@ -61,12 +60,12 @@ func explain(err error) error {
 		return err
 	case errors.As(err, &pg):
 		e := serverErrorOf(err)
-		if passes(pg.Code) {
+		if mayPass(pg.Code) {
 			return fmt.Errorf("%w: %w", store.ErrUnavailable, e)
 		}
 		return e
 	case errors.As(err, &conn):
-		// Its text names host, user and data base.
+		// Its text contains host, user and data base.
 		return fmt.Errorf("%w: connect: %w", store.ErrUnavailable, cause(conn))
 	case broken(err):
 		return fmt.Errorf("%w: connection lost: %w", store.ErrUnavailable, cause(err))
@@ -74,7 +73,7 @@ func explain(err error) error {
 	return err
 }
 
-// cause is the innermost error that says something of the network.
+// cause is the innermost error about the network.
 func cause(err error) error {
 	var op *net.OpError
 	if errors.As(err, &op) {
@@ -82,23 +81,23 @@ func cause(err error) error {
 	}
 	for _, e := range []error{io.ErrUnexpectedEOF, io.EOF, errStep, context.DeadlineExceeded} {
 		if errors.Is(err, e) {
-			// The context's error stands for the end of a caller's context, which this is not.
+			// Only its text: a context's error would mean that the caller's context has ended.
 			return errors.New(e.Error())
 		}
 	}
-	if strings.Contains(err.Error(), "read only connection") { // pgconn has no value for it
+	if strings.Contains(err.Error(), "read only connection") { // pgconn has no error value for this
 		return errors.New("the server is read only")
 	}
 	return errors.New("closed")
 }
 
-// readOnly tells whether a server refuses to write, as a standby does.
+// readOnly reports whether a server refuses to write, as a standby does.
 func readOnly(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && pg.Code == "25006"
 }
 
-// broken tells whether an error is that of a connection.
+// broken reports whether an error is one of the connection.
 func broken(err error) bool {
 	var n net.Error
 	return errors.As(err, &n) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
@@ -106,9 +105,9 @@ func broken(err error) bool {
 		errors.Is(err, pgx.ErrTxClosed) || strings.Contains(err.Error(), "conn closed")
 }
 
-// speaksOfServer tells whether a message of that SQLSTATE can hold no value of
-// a caller's.
-func speaksOfServer(code string) bool {
+// quotesNothing reports whether a message with that SQLSTATE can't contain a caller's
+// value.
+func quotesNothing(code string) bool {
 	switch code[:min(2, len(code))] {
 	case "08", "25", "28", "3D", "40", "42", "53", "55", "57", "58", "XX":
 		return true
@@ -116,9 +115,9 @@ func speaksOfServer(code string) bool {
 	return false
 }
 
-// passes tells whether a SQLSTATE is that of a trouble that may pass by itself,
-// or by an operator's doing.
-func passes(code string) bool {
+// mayPass reports whether a SQLSTATE is a failure that may pass by itself, or that an
+// operator can end.
+func mayPass(code string) bool {
 	switch code {
 	case "25006", // read only: a standby, after a failover
 		"25P03", // idle in a transaction
@@ -131,7 +130,7 @@ func passes(code string) bool {
 	case "08", // connection
 		"40", // serialization, deadlock
 		"53", // too many connections, disk full, out of memory
-		"55", // in use, lock not got
+		"55", // in use, lock not available
 		"57", // shut down, cancelled
 		"58": // its files
 		return true
@@ -139,8 +138,8 @@ func passes(code string) bool {
 	return false
 }
 
-// violates tells whether an error says that a value is in use already.
-func violates(err error) bool {
+// isDuplicate reports whether an error says that a unique value is in use.
+func isDuplicate(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && pg.Code == "23505"
 }

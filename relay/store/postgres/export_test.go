@@ -2,7 +2,7 @@ package postgres
 
 import "testing"
 
-// Setting is a setting of a connection that calls use.
+// Setting reads a setting of a connection of the pool.
 func (s *Store) Setting(t testing.TB, name string) (value string) {
 	t.Helper()
 	if err := s.pool.QueryRow(t.Context(), "SHOW "+name).Scan(&value); err != nil {
@@ -20,7 +20,7 @@ func (s *Store) Count(t testing.TB, table string) (n int) {
 	return n
 }
 
-// Set changes a setting of a connection that calls use.
+// Set changes a setting of a connection of the pool.
 func (s *Store) Set(t testing.TB, name, value string) {
 	t.Helper()
 	if _, err := s.pool.Exec(t.Context(), "SET "+name+" = "+value); err != nil {

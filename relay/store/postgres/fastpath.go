@@ -56,7 +56,7 @@ func (c *claim) once(b *pgx.Batch, done *bool, inRow *[]byte) {
 	})
 }
 
-// claim claims a kubbi, with others if it is small and claimed once.
+// claim claims a kubbi, in a group if it is small and may be claimed once.
 func (s *Store) claim(ctx context.Context, c *claim) error {
 	var done bool
 	var inRow []byte
@@ -72,8 +72,8 @@ func (s *Store) claim(ctx context.Context, c *claim) error {
 	return s.runIn(ctx, unknown, func(q *session) error { return c.claim(ctx, q) })
 }
 
-// release releases a kubbi, with others if it has burned and no other key has
-// claimed it.
+// release releases a kubbi, in a group if it has burned and no other key has claimed
+// it.
 func (s *Store) release(ctx context.Context, token store.Token, key store.Hash, now store.Millis) error {
 	var done bool
 	unknown, err := s.together(ctx, token.Number, func(b *pgx.Batch) {

@@ -30,7 +30,7 @@ func TestServerRestarts(t *testing.T) {
 	l.finish(t)
 }
 
-// TestServerStaysDown has calls end in time, and work again without a new Store.
+// TestServerStaysDown checks that calls end in time, and work again without a new Store.
 func TestServerStaysDown(t *testing.T) {
 	own := pgtest.New(t)
 	s := openStore(t, own.Database(t))
@@ -69,8 +69,8 @@ func TestConnectionsAreCut(t *testing.T) {
 	l.finish(t)
 }
 
-// TestServerIsReadOnly has a server that refuses to write, as a standby does that
-// connections still lead to after a failover: those must not be used again.
+// TestServerIsReadOnly has a server that refuses to write, like a standby to which
+// connections still lead after a failover. They must not be used again.
 func TestServerIsReadOnly(t *testing.T) {
 	own := pgtest.New(t)
 	url := own.Database(t)

@@ -12,9 +12,8 @@ import (
 	"kubbi-mcp/relay/store/postgres/pgtest"
 )
 
-// TestDiskIsFull gives the server a small disk of its own, and fills it twice:
-// a server that can't write its log crashes, and may stay down until somebody
-// starts it again.
+// TestDiskIsFull gives the server a small disk, and fills it twice. A server that can't
+// write its log crashes, and may stay down until it is started again.
 func TestDiskIsFull(t *testing.T) {
 	disk := pgtest.SmallDisk(t, "96m")
 	own := &pgtest.Cluster{Dir: disk, Settings: []string{"fsync = on", "min_wal_size = 32MB", "max_wal_size = 32MB", "checkpoint_timeout = 30s"}}
@@ -42,7 +41,7 @@ func TestDiskIsFull(t *testing.T) {
 	l.finish(t)
 }
 
-// TestCreateOnAFullDisk has a server whose tables have no room, while its log has.
+// TestCreateOnAFullDisk has a server with a full disk for its tables, but not for its log.
 func TestCreateOnAFullDisk(t *testing.T) {
 	disk, logDir := pgtest.SmallDisk(t, "64m"), pgtest.SmallDisk(t, "128m")
 	own := &pgtest.Cluster{Dir: disk, LogDir: logDir, Settings: []string{"min_wal_size = 32MB", "max_wal_size = 32MB"}}
@@ -60,7 +59,7 @@ func TestCreateOnAFullDisk(t *testing.T) {
 	pgtest.Fill(t, ballast)
 	for _, size := range []int{60_000, 900_000, 3 << 20} {
 		start, refused := time.Now(), error(nil)
-		for range 100 { // pages that are free already are filled first
+		for range 100 { // free pages are filled first
 			if _, refused = s.Create(t.Context(), newKubbi("team", 1), payloadOf(make([]byte, size)), nil, store.Quota{}, t0); refused != nil {
 				break
 			}

@@ -12,18 +12,18 @@ import (
 )
 
 const (
-	// groupsAtOnce is how many groups are under way: while one waits for the
-	// disk, another is executed.
+	// groupsAtOnce is how many groups run at once: while one waits for the disk, another
+	// executes.
 	groupsAtOnce = 4
 	maxGroup     = 64
-	// groupLocks is how long a group waits for a lock that somebody has on one
-	// kubbi, at the cost of all others.
+	// groupLocks is how long a group waits for a locked row, which delays the whole
+	// group.
 	groupLocks = "250ms"
 )
 
-// groups commits what several callers ask for at the same time in one transaction:
-// the server waits for its disk once for all of them. A job is one statement, and
-// either all of a group are committed or none is.
+// groups commits the jobs of several callers in one transaction (group commit): the
+// server waits for its disk once for all of them. A job is one statement; either all
+// jobs of a group are committed or none.
 type groups struct {
 	mu      sync.Mutex
 	waiting []*job
@@ -36,16 +36,16 @@ type job struct {
 	number store.Number
 	queue  func(*pgx.Batch)
 
-	done    chan struct{} // closed once the following is set
+	done    chan struct{} // closed after the fields below are set
 	err     error
 	unknown bool // see session
 }
 
-// together has a statement committed with those of others. After an error that
-// leaves unknown false nothing was committed, and the fault may be another's.
+// together commits a statement with those of others. After an error with unknown false
+// nothing was committed, and another job may be the cause.
 //
-// A job that is being sent is waited for, whatever becomes of ctx: what it sends
-// is the caller's.
+// When the job is being sent, it waits for the result even if ctx ends: the statement
+// uses the caller's memory.
 func (s *Store) together(ctx context.Context, number store.Number, queue func(*pgx.Batch)) (unknown bool, err error) {
 	j := &job{number: number, queue: queue, done: make(chan struct{})}
 	g := &s.groups
@@ -67,7 +67,7 @@ func (s *Store) together(ctx context.Context, number store.Number, queue func(*p
 	return j.unknown, j.err
 }
 
-// withdraw takes back a job that is not yet being sent.
+// withdraw removes a job that is not being sent yet.
 func (g *groups) withdraw(j *job) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -79,7 +79,7 @@ func (g *groups) withdraw(j *job) bool {
 	return true
 }
 
-// next takes the jobs of the next group, or ends a run.
+// next takes the jobs of the next group, or none if nobody waits.
 func (g *groups) next() []*job {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -105,7 +105,7 @@ func (s *Store) commitGroups() {
 }
 
 func (s *Store) commitGroup(jobs []*job) (unknown bool, err error) {
-	ctx := context.Background() // nobody's: acquire and step set an end
+	ctx := context.Background() // acquire and step set an end
 	q, err := s.acquire(ctx)
 	if err != nil {
 		return false, err
@@ -117,7 +117,7 @@ func (s *Store) commitGroup(jobs []*job) (unknown bool, err error) {
 		err = q.apply(ctx, &b)
 		return q.unknown, err
 	}
-	// All take their locks in one order, so that no groups wait for each other.
+	// All groups take locks in the same order, so that there is no deadlock.
 	slices.SortFunc(jobs, func(a, b *job) int { return cmp.Compare(a.number, b.number) })
 	b := begin()
 	b.Queue("SET LOCAL lock_timeout = '" + groupLocks + "'")

@@ -15,8 +15,8 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// TestOneIsLocked has somebody hold the row of one kubbi: those that are claimed
-// at the same time are not held up for long, and it is claimed in the end.
+// TestOneIsLocked locks the row of one kubbi: claims of others at the same time wait only
+// a short time, and the kubbi is claimed in the end.
 func TestOneIsLocked(t *testing.T) {
 	url := cluster.Schema(t)
 	s := openStore(t, url)
@@ -70,8 +70,8 @@ func TestOneIsLocked(t *testing.T) {
 	all.Wait()
 }
 
-// TestOneIsThere has creates at once of which some repeat others: these are told so,
-// and the others are stored once.
+// TestOneIsThere has creates at once, some of which repeat others: these get the right
+// answer, and the others are stored once.
 func TestOneIsThere(t *testing.T) {
 	url := cluster.Schema(t)
 	s := openStore(t, url)
@@ -109,7 +109,7 @@ func TestOneIsThere(t *testing.T) {
 	}
 }
 
-// TestCallerLeaves has callers end their contexts while they wait for others.
+// TestCallerLeaves ends the contexts of callers while they wait for a group.
 func TestCallerLeaves(t *testing.T) {
 	s := openStore(t, cluster.Schema(t))
 	load := startLoad(t, 1000, s)

@@ -16,11 +16,11 @@ import (
 	"kubbi-mcp/relay/store/postgres"
 )
 
-// readsOf is how often kubbi n of a load may be claimed: half of them once, as
-// most kubbis are.
+// readsOf is how often kubbi n of a load may be claimed. Half of them may be claimed
+// once, like most kubbis.
 func readsOf(n int) int { return 1 + n/2%2*2 }
 
-// load is callers at work on a store, and what they were told.
+// load is a set of callers of a store, and their results.
 type load struct {
 	nodes   []*postgres.Store
 	payload []byte
@@ -30,18 +30,18 @@ type load struct {
 	mu       sync.Mutex
 	made     []*handed
 	failures int
-	full     int     // creates that said so
+	full     int     // creates with ErrFull
 	strange  []error // other than store.ErrUnavailable
 }
 
-// handed is a kubbi and what was said of it.
+// handed is a kubbi and the results of its claims.
 type handed struct {
 	k       *store.Kubbi
 	numbers map[int]int // of the claims that succeeded
-	lost    int         // claims without a key of which nobody knows
+	lost    int         // claims without a key with an unknown result
 }
 
-// startLoad has callers create and claim, with keys and without, until finish.
+// startLoad starts callers that create and claim, with and without keys, until finish.
 func startLoad(t *testing.T, size int, nodes ...*postgres.Store) *load {
 	ctx, stop := context.WithCancel(t.Context())
 	l := &load{nodes: nodes, payload: bytes.Repeat([]byte{7}, size), stop: stop}
@@ -58,7 +58,7 @@ func startLoad(t *testing.T, size int, nodes ...*postgres.Store) *load {
 
 func (l *load) node(n int) *postgres.Store { return l.nodes[n%len(l.nodes)] }
 
-// ok counts a failure and tells whether there was none.
+// ok counts a failure, and reports whether there was none.
 func (l *load) ok(err error) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -87,7 +87,7 @@ func (l *load) done() int {
 	return len(l.made)
 }
 
-// handoff makes a kubbi, and claims it less often than it may be, but once.
+// handoff makes a kubbi, and claims it until one claim is left.
 func (l *load) handoff(ctx context.Context, n int) {
 	h := &handed{k: newKubbi("team", readsOf(n)), numbers: map[int]int{}}
 	var key *store.CreateKey
@@ -113,7 +113,7 @@ func (l *load) handoff(ctx context.Context, n int) {
 		}
 		h.numbers[c.Number]++
 		if key != nil && n%3 == 0 {
-			// What comes of it is seen when nobody may repeat the claim.
+			// finish sees the result, since no claim can be repeated.
 			released := l.node(n).Release(ctx, h.k.Token, key.Key, t0)
 			if l.ok(released) && c.Burned {
 				if _, err := l.node(n).Claim(ctx, h.k.Token, key, nil, t0); !errors.Is(err, store.ErrBurned) {
@@ -132,7 +132,7 @@ func (l *load) handoff(ctx context.Context, n int) {
 	l.made = append(l.made, h)
 }
 
-// finish stops the callers and holds the store to what it has told them.
+// finish stops the callers, and checks the store against the results that they got.
 func (l *load) finish(t *testing.T) {
 	t.Helper()
 	before := l.done()

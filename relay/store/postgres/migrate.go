@@ -25,8 +25,8 @@ var migrations embed.FS
 const (
 	// schemaVersion is the newest migration's number.
 	schemaVersion = 2
-	// oldVersion is that of a schema whose kubbis this program can't open. Its API
-	// keys it takes over.
+	// oldVersion is a schema whose kubbis this program can't open. It takes over the API
+	// keys.
 	oldVersion   = 1
 	versionTable = "kubbi_schema"
 	// migratePatience ends the wait for another node that migrates.
@@ -43,9 +43,9 @@ func migrate(ctx context.Context, cfg *pgx.ConnConfig, existing bool, log *slog.
 		if err == nil {
 			return nil
 		}
-		// Nodes that start together may trip over each other before the lock is
-		// there, and the data base may be starting too.
-		again := violates(err) || alreadyThere(err)
+		// Nodes that start together may conflict before the lock exists, and the data base
+		// may be starting as well.
+		again := isDuplicate(err) || alreadyThere(err)
 		err = explain(err)
 		if !again && (!errors.Is(err, store.ErrUnavailable) || time.Now().After(end)) {
 			return err
@@ -85,8 +85,8 @@ func tryMigrate(ctx context.Context, cfg *pgx.ConnConfig, existing bool, log *sl
 	if existing {
 		return ErrNoTables
 	}
-	// The lock is one on a row, since advisory locks are none in some data
-	// bases. It ends with the connection, whatever becomes of this process.
+	// The lock is a row lock, since some data bases have no advisory locks. It ends with
+	// the connection, even if this process is killed.
 	if _, err := conn.Exec(ctx, "CREATE TABLE IF NOT EXISTS kubbi_migration (id integer PRIMARY KEY)"); err != nil {
 		return err
 	}
@@ -144,7 +144,7 @@ func hasTable(ctx context.Context, q querier, name string) (there bool, err erro
 	return there, err
 }
 
-// schemaOf is the data base's schema version: 0 for a fresh one.
+// schemaOf is the data base's schema version, 0 for a new one.
 func schemaOf(ctx context.Context, q querier) (version int64, err error) {
 	there, err := hasTable(ctx, q, versionTable)
 	if err != nil || !there {
@@ -177,8 +177,8 @@ func up(ctx context.Context, db *sql.DB, log *slog.Logger) error {
 	return nil
 }
 
-// tune sets what only PostgreSQL itself has and needs: ciphertext does not
-// compress, and what is wiped is to be gone from the files soon.
+// tune sets what only PostgreSQL itself has: no compression, since ciphertext does not
+// compress, and frequent vacuums, so that wiped rows soon leave the files.
 func tune(ctx context.Context, db *sql.DB) error {
 	var version string
 	if err := db.QueryRowContext(ctx, "SELECT version()").Scan(&version); err != nil {

@@ -13,7 +13,7 @@ import (
 	"kubbi-mcp/relay/store/postgres"
 )
 
-// version1 makes the tables as the version before had them.
+// version1 makes the tables of the version before.
 func version1(t *testing.T) (url string) {
 	t.Helper()
 	url = cluster.Schema(t)
@@ -67,8 +67,8 @@ func TestOldStore(t *testing.T) {
 	openStore(t, url) // again
 }
 
-// TestOldKubbis has a store with kubbis in it that can't be opened: it is left
-// alone until they are given up, as the error says how.
+// TestOldKubbis has an old store with kubbis that can't be opened: Open leaves it alone
+// until the user does what the error says to give them up.
 func TestOldKubbis(t *testing.T) {
 	url := version1(t)
 	kubbi1(t, url, "00000000-0000-4000-8000-000000000001", "true")

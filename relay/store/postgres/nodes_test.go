@@ -112,7 +112,7 @@ func run(t testing.TB, url, sql string) {
 	}
 }
 
-// TestAsynchronousServer has a server that would lose what it has acknowledged.
+// TestAsynchronousServer has a server that would lose acknowledged changes.
 func TestAsynchronousServer(t *testing.T) {
 	url := cluster.Database(t)
 	name := url[strings.LastIndex(url, "/")+1 : strings.Index(url, "?")]
@@ -123,8 +123,8 @@ func TestAsynchronousServer(t *testing.T) {
 	}
 }
 
-// TestListsWhileNodesCreate begins lists while other nodes create and sweep:
-// what is on the pages of one must not change while it is read.
+// TestListsWhileNodesCreate reads lists while other nodes create and sweep: the pages of
+// a list must not change while it is read.
 func TestListsWhileNodesCreate(t *testing.T) {
 	url := cluster.Schema(t)
 	nodes := []*postgres.Store{openStore(t, url), openStore(t, url), openStore(t, url)}
@@ -177,8 +177,8 @@ func TestListsWhileNodesCreate(t *testing.T) {
 	wg.Wait()
 }
 
-// TestKeyOfLargeCreates races large payloads, which are sent before it is known
-// whose key it is.
+// TestKeyOfLargeCreates races large payloads with one key: they are sent before it is
+// known which create gets the key.
 func TestKeyOfLargeCreates(t *testing.T) {
 	url := cluster.Schema(t)
 	nodes := []*postgres.Store{openStore(t, url), openStore(t, url)}
@@ -211,8 +211,8 @@ func TestKeyOfLargeCreates(t *testing.T) {
 	}
 }
 
-// TestPieces has payloads whose ends fall on those of pieces, from readers that
-// give their last bytes with io.EOF, and one byte at a time.
+// TestPieces has payloads that end where a piece ends, from readers that return their
+// last bytes with io.EOF, and one byte at a time.
 func TestPieces(t *testing.T) {
 	s := openStore(t, cluster.Schema(t))
 	whole := make([]byte, 6<<20)
@@ -240,7 +240,7 @@ func TestPieces(t *testing.T) {
 	}
 }
 
-// TestMissingPayload has rows that somebody else took from a store.
+// TestMissingPayload removes rows of payloads beside the store.
 func TestMissingPayload(t *testing.T) {
 	url := cluster.Schema(t)
 	s := openStore(t, url)
@@ -261,7 +261,7 @@ func TestMissingPayload(t *testing.T) {
 	}
 }
 
-// TestWipe looks into the tables for what a wipe must not leave.
+// TestWipe checks that a wipe leaves nothing in the tables.
 func TestWipe(t *testing.T) {
 	url := cluster.Schema(t)
 	s := openStore(t, url)
@@ -303,7 +303,7 @@ func TestWipe(t *testing.T) {
 	}
 }
 
-// TestErrorsQuoteNothing has a server complain of a value.
+// TestErrorsQuoteNothing causes an error of the server that quotes a value.
 func TestErrorsQuoteNothing(t *testing.T) {
 	s := openStore(t, cluster.Schema(t))
 	err := s.PutAPIKey(t.Context(), store.APIKey{Hash: randomHash(), Owner: "team", Label: "geheim\x00", CreatedAt: t0})

@@ -4,54 +4,54 @@
 // is tested with PostgreSQL itself.
 //
 // Open makes the tables or brings them up to date; nodes may start together. A
-// change is durable when its call returns: a connection whose
-// synchronous_commit is off sets it on.
+// change is durable when its call returns: if synchronous_commit is off, every
+// connection sets it on.
 //
-// # What is tried again
+// # Retries
 //
-// A call survives a data base that restarts or fails over for a few seconds:
-// it is made again, from its start, within its context. A transaction that
-// certainly was not committed may always be made again. Where the connection
-// was lost while it was being committed nobody knows, and the repeat has to
-// find out: a create finds its own id and token, a delete its own time, a claim
-// with a key its grace (it then says Replay); a release, a sweep, a notice and
-// an API key come out the same twice. Take may count twice what it answers
-// once, which errs on the safe side of its limit. Only a claim without a key
-// can't find out: it is store.ErrUnavailable, and may have counted.
+// A call survives a data base that restarts or fails over for a few seconds: the store
+// tries it again from its start, within its context. It may always try a transaction
+// again that certainly was not committed. If the connection was lost during the commit,
+// the result is unknown, and the retry must find it: a create finds its own id and
+// token, a delete its own time, a claim with a key its grace (it then says Replay); a
+// release, a sweep, a notice and an API key give the same result twice. CountUses may
+// count uses twice that it returns once, which never passes its limit. Only a claim
+// without a key can't find out: it is store.ErrUnavailable, and may have counted.
 //
-// Small creates, first claims and releases that come at the same time are committed
-// in one transaction, up to 64 of them. If it is lost while it is being committed,
-// each of them is in doubt as above. If it fails otherwise, each is made by itself,
-// so that none fails for another's sake; that is also the way of whatever is out
-// of the ordinary: a key that was used before, a quota, a large payload, a notice.
+// Small creates, first claims and releases that come at the same time are committed in
+// one transaction, up to 64 of them (group commit). If its connection is lost during the
+// commit, the result of each is unknown as above. If it fails otherwise, each is tried
+// alone, so that none fails because of another. Unusual calls are made alone from the
+// start: a key that was used before, a quota, a large payload, a notice.
 //
-// # What remains of what is wiped
+// A claim counts in store.Row.Claim, between the row lock and the commit of claim.claim,
+// or in the single statement of claimOnce.
 //
-// A wipe overwrites the kubbi's secret, and with it whatever is derived from it,
-// in the transaction that sets the status. But the files are PostgreSQL's. The
-// row as it was before, secret included, stays in its table's file until a
-// vacuum has run and the page is written again: kubbis is vacuumed once fifty and
-// a hundredth of its rows are dead, chunks once fifty are, each within
-// autovacuum_naptime (a minute by default); VACUUM does it at any time. It stays
-// in the write-ahead log, and in the archives, replicas and backups made of it,
-// until those are recycled or deleted.
+// # What remains after a wipe
 //
-// With such a copy, the master key AND the claim URL somebody could open the
-// payload; with copy and master key, the record: names of files and metadata.
-// The store alone opens nothing. What bounds it is the master key: once it is
-// pruned, no copy opens anywhere, whoever has kept what. `keyring rotate --every
-// 1h` makes a new one each hour and prunes those that no kubbi needs. SQLite's
-// store, whose files are its own, forgets within a second.
+// A wipe overwrites the kubbi's secret in the transaction that sets the status. But
+// PostgreSQL writes the files. The old version of the row, with the secret, stays in the
+// table's file until a vacuum has run and the page is written again: kubbis is vacuumed
+// when fifty and a hundredth of its rows are dead, chunks when fifty are, both within
+// autovacuum_naptime (a minute by default); VACUUM does it at any time. It also stays in
+// the write-ahead log, and in archives, replicas and backups of it, until those are
+// recycled or deleted.
+//
+// With such a copy, the master key AND the claim URL somebody could open the payload;
+// with copy and master key, the record: file names and metadata. The store alone opens
+// nothing. The master key limits this: when it is pruned, no copy opens anywhere.
+// `keyring rotate --every 1h` makes a new master key each hour and prunes those that no
+// kubbi needs. The SQLite store, which writes its files itself, forgets within a second.
 //
 // # Rows
 //
-// A kubbi is found by its number, the primary key; id and hash of the token are
-// compared with the row. A payload of up to store.MaxInRow is in the row, a
-// larger one in rows of 1 MiB of chunks. It is read into memory, above 4 MiB into
-// a spool, before the claim is counted, since it may be wiped when that is done.
+// The primary key is the kubbi's number; id and hash of the token are compared with the
+// row. A payload of up to store.MaxInRow is in the row, a larger one in rows of 1 MiB of
+// the table chunks. A claim reads it completely before it counts, since the payload may
+// be wiped after that: into memory, above 4 MiB into a temporary file.
 //
-// The tables of version 1 are left alone, but for its API keys, which are taken
-// over. Where it has kubbis that are not wiped, Open is ErrOlder.
+// Open leaves the tables of version 1 alone, except that it takes over their API keys.
+// If they have kubbis that are not wiped, that is store.ErrOlder.
 package postgres
 
 import (
@@ -69,13 +69,13 @@ import (
 )
 
 const (
-	// stepPatience ends a round trip whose caller has set no earlier end.
+	// stepPatience ends a round trip, if the context does not end it earlier.
 	stepPatience = 15 * time.Second
-	// connPatience ends the wait for a connection, which may be a new one.
+	// connPatience ends the wait for a connection, also for a new one.
 	connPatience   = 5 * time.Second
 	pingPatience   = 500 * time.Millisecond
 	defaultConns   = 16
-	idleInTransact = "30s" // locks of a node that has vanished end then at last
+	idleInTransact = "30s" // ends the locks of a node that has vanished
 )
 
 // Config says where a store is. Only URL is needed.
@@ -83,7 +83,7 @@ type Config struct {
 	URL      string       // postgres://user:password@host:port/database?sslmode=..., or the key=value form
 	Logger   *slog.Logger // nil: nothing is logged
 	MaxConns int          // at most so many connections; 0: the URL's pool_max_conns, else 16
-	TempDir  string       // for payloads above 4 MiB while they are claimed; "": the system's
+	TempDir  string       // for payloads above 4 MiB on their way; "": the system's
 	Existing bool         // if there are no tables yet, Open makes none: ErrNoTables
 }
 
@@ -122,7 +122,7 @@ func open(ctx context.Context, cfg Config) (*Store, error) {
 		pc.ConnConfig.ConnectTimeout = connPatience
 	}
 	if pc.ConnConfig.ValidateConnect == nil {
-		// What a standby says may be old.
+		// A standby may give old answers.
 		pc.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
 	if err := migrate(ctx, pc.ConnConfig, cfg.Existing, log); err != nil {
@@ -148,8 +148,8 @@ func open(ctx context.Context, cfg Config) (*Store, error) {
 	return s, nil
 }
 
-// hasPoolSize tells whether a valid URL says how many connections there may be:
-// pgx fills in a default of its own, and does not tell.
+// hasPoolSize reports whether a valid URL sets the number of connections. pgx does not
+// show whether the number is its own default.
 func hasPoolSize(u string) bool {
 	c, err := pgconn.ParseConfig(u)
 	return err == nil && c.RuntimeParams["pool_max_conns"] != ""
@@ -158,7 +158,7 @@ func hasPoolSize(u string) bool {
 // prepareConn makes a new connection keep a Store's promises.
 func prepareConn(ctx context.Context, c *pgx.Conn) error {
 	var sync string
-	// Other products don't have these settings, nor what they would be needed for.
+	// Other products don't have these settings, and don't need them.
 	err := ignorable(c.QueryRow(ctx, "SHOW synchronous_commit").Scan(&sync))
 	if err == nil && sync == "off" {
 		_, err = c.Exec(ctx, "SET synchronous_commit = on")
@@ -170,7 +170,7 @@ func prepareConn(ctx context.Context, c *pgx.Conn) error {
 	return ignorable(err)
 }
 
-// ignorable drops a complaint of the server.
+// ignorable drops an error of the server that leaves the connection usable.
 func ignorable(err error) error {
 	var e *pgconn.PgError
 	if errors.As(err, &e) && e.Severity == "ERROR" {

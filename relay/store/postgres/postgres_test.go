@@ -12,7 +12,7 @@ import (
 	"kubbi-mcp/relay/store/storetest"
 )
 
-// cluster is the one of all tests that do it no harm.
+// cluster is shared by all tests that do not stop it.
 var cluster pgtest.Cluster
 
 func TestMain(m *testing.M) {

@@ -52,6 +52,9 @@ func (s *Store) runFor(ctx context.Context, patience time.Duration, doubt bool, 
 	end := time.Now().Add(patience)
 	for pause := firstPause; ; pause = min(2*pause, maxPause) {
 		unknown, err := s.attempt(ctx, doubt, do)
+		if unknown && !doubt { // the next attempts must find out, however long this one took
+			end = time.Now().Add(patience)
+		}
 		doubt = doubt || unknown
 		if err == nil {
 			return nil

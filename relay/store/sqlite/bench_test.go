@@ -18,7 +18,7 @@ import (
 	"kubbi-mcp/relay/store/sqlite"
 )
 
-// Each benchmark stores 1 KB payloads for 16 callers, fsync and all.
+// Each benchmark stores 1 KB payloads for 16 callers, with all syncs.
 
 func openBench(b *testing.B) *sqlite.Store {
 	b.Helper()

@@ -25,8 +25,8 @@ import (
 	"kubbi-mcp/relay/store/sqlite"
 )
 
-// childEnv makes the test binary one of the programs below. Its value is the
-// program's name, a space, and the store's path.
+// childEnv makes the test binary run one of the programs below. Its value is the
+// program's name, a space, and the path of the store.
 const childEnv = "KUBBI_STORE_CHILD"
 
 func TestMain(m *testing.M) {
@@ -81,8 +81,8 @@ func childOpen(path string, _ []string) error {
 	return s.Close()
 }
 
-// childRace claims the kubbi of the token in args[0] 32 times at once, as soon
-// as stdin ends, and prints how often it succeeded.
+// childRace claims the kubbi of the token in args[0] 32 times at once when stdin ends,
+// and prints how many claims succeeded.
 func childRace(path string, args []string) error {
 	ctx := context.Background()
 	token, err := parseToken(args[0])
@@ -123,15 +123,15 @@ func childRace(path string, args []string) error {
 	return s.Close()
 }
 
-// event is a line of childStream: what is about to be done, or is done.
+// event is a line of childStream: a step before or after it is done.
 type event struct {
 	Event string // "created", "claiming", "claimed", "releasing", "released"
 	Token string
 	Key   string // of the claim, empty for one without
 }
 
-// childStream creates and claims until it is killed, in several goroutines,
-// and tells of each step on stdout. args[0] is written into every payload.
+// childStream creates and claims until it is killed, in several goroutines, and prints
+// each step. args[0] is written into every payload.
 func childStream(path string, args []string) error {
 	ctx := context.Background()
 	s, err := sqlite.Open(ctx, sqlite.Config{Path: path})

@@ -244,7 +244,7 @@ func (s *stmt) bytes(i int) []byte {
 	return b
 }
 
-// into copies a value of a known length, and tells whether it has that length.
+// into copies a value of a known length, and reports whether it has that length.
 func (s *stmt) into(i int, b []byte) bool {
 	return s.p.ColumnLen(i) == len(b) && s.p.ColumnBytes(i, b) == len(b)
 }

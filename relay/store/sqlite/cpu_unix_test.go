@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cpu is the processor time this process has used: unlike operations per
-// second it does not depend on how busy disk and machine are.
+// cpu is the processor time that this process has used. Unlike operations per second it
+// does not depend on the load of disk and machine.
 func cpu(b *testing.B) time.Duration {
 	b.Helper()
 	var u unix.Rusage

@@ -5,7 +5,6 @@ import (
 	"time"
 )
 
-// childFull needs a limit on the size of files, which Windows has not.
 var childFull func(path string, args []string) error
 
 // cpu is not known here.

@@ -84,12 +84,12 @@ func (c *creation) create(t *tx) error {
 			return err
 		}
 	}
-	slot, err := t.slots.Take(int64(r.Number), (*[32]byte)(&r.Secret))
+	slot, err := t.slots.Allocate(int64(r.Number), (*[32]byte)(&r.Secret))
 	if err != nil {
 		return err
 	}
 	if err := t.checkQuota(r.Owner, c.quota, c.now); err != nil {
-		t.slots.Untake()
+		t.slots.Unallocate()
 		return err
 	}
 	if spent != nil {

@@ -62,7 +62,7 @@ func (e *eraser) list(t *tx) error {
 // it.
 func (e *eraser) begin(w *writer) chan error {
 	e.syncing = len(e.unsynced)
-	if e.syncing == 0 && !w.slots.Taken() {
+	if e.syncing == 0 && !w.slots.Allocated() {
 		return nil
 	}
 	synced := make(chan error, 1)

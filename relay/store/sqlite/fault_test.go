@@ -17,7 +17,7 @@ import (
 	"kubbi-mcp/relay/store/sqlite"
 )
 
-// rawConn is a connection behind the store's back.
+// rawConn is a connection beside the store.
 func rawConn(t *testing.T, path string) *engine.Conn {
 	t.Helper()
 	c, err := engine.OpenConn(path, engine.OpenReadWrite|engine.OpenCreate)
@@ -37,7 +37,7 @@ func execute(t *testing.T, c *engine.Conn, statements ...string) {
 	}
 }
 
-// execSQL changes a file behind the store's back.
+// execSQL changes the data base beside the store.
 func execSQL(t *testing.T, path string, statements ...string) {
 	t.Helper()
 	c, err := engine.OpenConn(path, engine.OpenReadWrite|engine.OpenCreate)
@@ -54,7 +54,7 @@ func execTransient(c *engine.Conn, statement string) error {
 	return sqlitex.ExecuteTransient(c, statement, nil)
 }
 
-// queryInt asks behind the store's back.
+// queryInt reads an integer beside the store.
 func queryInt(t *testing.T, path, query string) (n int64) {
 	t.Helper()
 	if err := sqlitex.ExecuteTransient(rawConn(t, path), query, &sqlitex.ExecOptions{ResultFunc: func(s *engine.Stmt) error {
@@ -85,8 +85,8 @@ func filled(t *testing.T, n int) (string, []*store.Kubbi) {
 	return path, all
 }
 
-// openFails wants Open to fail with an error that names the file, and to leave
-// the file as it is.
+// openFails checks that Open fails with an error that names the file, and leaves the file
+// as it is.
 func openFails(t *testing.T, path string, want error, words ...string) {
 	t.Helper()
 	before, err := os.ReadFile(path)
@@ -157,8 +157,7 @@ func TestOpenNoDirectory(t *testing.T) {
 	}
 }
 
-// Damage that is only met later is told the same way, and only by the calls
-// that meet it.
+// Damage that is found later gives the same error, and only in the calls that find it.
 func TestDamageMetLater(t *testing.T) {
 	path, all := filled(t, 500)
 	f, err := os.OpenFile(path, os.O_RDWR, 0)

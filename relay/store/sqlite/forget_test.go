@@ -49,8 +49,8 @@ func put(t *testing.T, s store.Store, k *store.Kubbi, size int) *store.Kubbi {
 	return k
 }
 
-// However a kubbi ends, no file holds its secret a second later, and after a delete
-// none does when that returns.
+// A second after the end of a kubbi no file holds its secret; after a delete no file
+// holds it when the delete returns.
 func TestSecretIsForgotten(t *testing.T) {
 	path := storePath(t)
 	s := openStore(t, path)
@@ -85,8 +85,7 @@ func TestSecretIsForgotten(t *testing.T) {
 	}
 }
 
-// What a process that was killed had committed, but not overwritten, the next Open
-// overwrites.
+// If a process is killed between commit and overwriting, the next Open overwrites.
 func TestKilledBeforeOverwriting(t *testing.T) {
 	path := storePath(t)
 	s := openStore(t, path)
@@ -98,7 +97,7 @@ func TestKilledBeforeOverwriting(t *testing.T) {
 	used := queryInt(t, path, fmt.Sprintf("SELECT slot FROM kubbi WHERE number = %d", other.Token.Number))
 	execSQL(t, path,
 		fmt.Sprintf("UPDATE kubbi SET slot = NULL, status = 3, ended_at = 1, record = NULL WHERE number = %d", k.Token.Number),
-		// A list that names a slot in use as well, as a damaged one might.
+		// The list also contains a slot in use, as a damaged list might.
 		fmt.Sprintf("INSERT INTO wiped VALUES (7, x'%016x%016x%016x%016x0102')", slot, int64(k.Token.Number), used, int64(other.Token.Number)))
 	s = openStore(t, path)
 	if found := holds(t, path, k.Secret[:]); found != nil {
@@ -115,8 +114,7 @@ func TestKilledBeforeOverwriting(t *testing.T) {
 	}
 }
 
-// Slots and files that no row leads to go with a sweep; one of a create that is under
-// way does not.
+// A sweep removes slots and files of no row, but not those of a running create.
 func TestOrphans(t *testing.T) {
 	path := storePath(t)
 	s := openStore(t, path)
@@ -175,7 +173,7 @@ type readerFunc func([]byte) (int, error)
 
 func (r readerFunc) Read(p []byte) (int, error) { return r(p) }
 
-// A payload, or a secret, that is missing is ErrDamaged, and nothing is counted.
+// A missing payload or secret is ErrDamaged, and nothing is counted.
 func TestMissingParts(t *testing.T) {
 	path := storePath(t)
 	s := openStore(t, path)
@@ -221,7 +219,7 @@ func TestMissingParts(t *testing.T) {
 	}
 }
 
-// Whatever a row says, no call panics, and a sweep goes on.
+// No row makes a call panic or a sweep stop.
 func TestTamperedRows(t *testing.T) {
 	path := storePath(t)
 	s := openStore(t, path)
@@ -252,8 +250,8 @@ func TestTamperedRows(t *testing.T) {
 	}
 }
 
-// A store of the version before, under its own name, hands over its API keys; under
-// the new one's it is refused.
+// Open takes over the API keys of a store of the version before that has its own name,
+// and refuses one that has the name of the new store.
 func TestOldStore(t *testing.T) {
 	dir := t.TempDir()
 	old := filepath.Join(dir, "store.db")
@@ -282,7 +280,7 @@ func TestOldStore(t *testing.T) {
 	openFails(t, old, store.ErrOlder, "older version", "kubbi.db")
 }
 
-// tamper changes a row behind the store's back; what the schema refuses stays.
+// tamper changes a row beside the store. If the schema refuses that, the row stays.
 func tamper(t *testing.T, path, statement string) {
 	t.Helper()
 	c := rawConn(t, path)

@@ -77,8 +77,8 @@ func fillDisk(t *testing.T, path string) {
 	_ = f.Sync()
 }
 
-// On a disk without a free byte only creates fail, and they say why; when there is
-// room again they go on.
+// On a disk without a free byte only creates fail, and their error says why. When there
+// is space again, they succeed.
 func TestFullDisk(t *testing.T) {
 	testkit.OnlyPlain(t, "the disk is tested, and one disk after the other")
 	for name, mount := range smallDisks {

@@ -22,12 +22,11 @@ const (
 	minFreePages = 512
 	growPages    = 1024 // made at once
 	maxFreePages = 2048
-	vacuumPages  = 256 // given back at once
+	vacuumPages  = 512 // given back at once, so that others need not wait long
 
 	tightBytes   = 1 << 30
 	tickPause    = 250 * time.Millisecond
 	vacuumTicks  = 20 // so long must pages be free before they are given back
-	vacuumPause  = 10 * time.Millisecond
 	stretchBytes = 2 * (walBytes + spareBytes)
 )
 
@@ -40,10 +39,9 @@ type housekeeper struct {
 	busy      bool  // there was a transaction since the last tick
 	tight     bool  // there was little space on the disk at the last tick
 	free      int64 // pages, after the last transaction
-	least     int64 // of free pages since ticks began to count
+	least     int64 // the least of free since ticks began to count
 	ticks     int
-	vacuum    int64 // pages that are still to be given back
-	stretched bool  // the log has its length, and the spare file is there
+	stretched bool // the log has its length, and the spare file is there
 }
 
 func newHousekeeper(r *reserve) housekeeper {
@@ -87,48 +85,39 @@ func (h *housekeeper) arm(d time.Duration) {
 	h.timer.Reset(d)
 }
 
-// tick is what the timer does.
+// tick is what the timer does: at most one piece of work.
 func (h *housekeeper) tick(w *writer) {
 	idle := !h.busy
 	h.busy, h.armed = false, false
-	var err error
-	if h.vacuum > 0 {
-		err = w.withLock(w.vacuum)
-	} else {
-		err = h.decide(w, idle)
+	if work := h.work(w, idle); work != nil {
+		if err := w.withLock(work); err != nil {
+			w.log.Warn("room in the store is not kept", "file", w.path, "error", explain(w.path, err))
+			h.busy = true
+		}
 	}
-	switch {
-	case err != nil:
-		h.vacuum = 0
-		w.log.Warn("room in the store is not kept", "file", w.path, "error", explain(w.path, err))
-		h.arm(tickPause)
-	case h.vacuum > 0:
-		h.arm(vacuumPause)
-	case !idle || h.free > maxFreePages:
+	if !idle || h.busy || h.free > maxFreePages {
 		h.arm(tickPause)
 	}
 }
 
-// decide does what the disk and the number of free pages ask for.
-func (h *housekeeper) decide(w *writer, idle bool) error {
+// work is what the disk and the number of free pages ask for, nil if nothing.
+func (h *housekeeper) work(w *writer, idle bool) func() error {
 	h.tight = !h.reserve.diskHas(tightBytes)
-	if !h.stretched && h.reserve.diskHas(stretchBytes) {
-		h.stretched = true
-		if err := w.withLock(w.stretch); err != nil {
-			return err
-		}
-	}
-	if h.ticks++; h.ticks >= vacuumTicks {
-		if h.least > maxFreePages {
-			h.vacuum = h.least - growPages
-		}
+	h.ticks++
+	switch {
+	case !h.stretched && h.reserve.diskHas(stretchBytes):
+		h.stretched, h.busy = true, true
+		return w.stretch
+	case h.free < minFreePages && (idle || h.tight) && h.reserve.diskHas(2*growPages*pageSize):
+		return w.growFreePages
+	case h.ticks >= vacuumTicks && h.least > maxFreePages:
+		h.busy = true
+		return w.vacuum
+	case h.ticks >= vacuumTicks:
 		h.ticks, h.least = 0, h.free
 	}
-	switch {
-	case h.free < minFreePages && (idle || h.tight) && h.reserve.diskHas(2*growPages*pageSize):
-		return w.withLock(w.growFreePages)
-	case idle && h.vacuum == 0:
-		return w.withLock(w.checkpointAll)
+	if idle {
+		return w.checkpointAll
 	}
 	return nil
 }
@@ -162,21 +151,18 @@ func (w *writer) growFreePages() error {
 	return errors.Join(err, t.checkpoint.run())
 }
 
-// vacuum gives some free pages back. The last checkpoint makes the file shorter.
+// vacuum gives some free pages back. A checkpoint after the last step makes the file
+// shorter.
 func (w *writer) vacuum() error {
-	h := &w.house
 	if err := w.alone(w.tx.vacuum); err != nil {
 		return err
 	}
 	n, err := w.tx.freePages.one()
-	if err != nil {
-		return err
+	w.house.free, w.house.least = n, n
+	if err == nil && n <= maxFreePages {
+		err = w.tx.checkpoint.run()
 	}
-	h.free, h.least = n, min(h.least, n)
-	if h.vacuum = min(h.vacuum-vacuumPages, n-growPages); h.vacuum <= 0 {
-		return w.tx.checkpoint.run()
-	}
-	return nil
+	return err
 }
 
 // alone runs a statement in a transaction of its own.

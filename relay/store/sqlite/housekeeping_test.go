@@ -11,7 +11,7 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// folderBytes is how much the files beside path take.
+// folderBytes is the size of all files beside path.
 func folderBytes(t *testing.T, path string) (n int64) {
 	t.Helper()
 	err := filepath.WalkDir(filepath.Dir(path), func(_ string, d fs.DirEntry, err error) error {
@@ -36,8 +36,8 @@ func folderBytes(t *testing.T, path string) (n int64) {
 	return n
 }
 
-// What is freed goes back to the file system soon, though the tombstones stay.
-func TestRoomGoesBack(t *testing.T) {
+// Free pages go back to the file system soon, although the tombstones stay.
+func TestFreePagesAreGivenBack(t *testing.T) {
 	path := storePath(t)
 	s := openStore(t, path)
 	var wg sync.WaitGroup

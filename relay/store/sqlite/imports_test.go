@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// No code of the project goes round the engine's own interface: none imports unsafe,
-// and of modernc.org/sqlite only its root, for one setting (see fdatasync).
+// The project uses SQLite only by its interface: no code imports unsafe, nor a package
+// of modernc.org other than modernc.org/sqlite, for one setting (see fdatasync).
 func TestImports(t *testing.T) {
 	root := filepath.Join("..", "..", "..")
 	files := 0

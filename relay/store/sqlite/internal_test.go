@@ -15,8 +15,8 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// A lock that somebody else holds is waited for until the context ends; the
-// wait that is left behind serves the next one.
+// acquire waits for a held lock until the context ends; the next acquire uses the lock
+// call that still runs.
 func TestFileLock(t *testing.T) {
 	path := t.TempDir() + "/store.db"
 	var locks [2]*fileLock
@@ -67,8 +67,8 @@ func TestFileLock(t *testing.T) {
 	third.close()
 }
 
-// A lock that is got when nobody waits for it any more is not kept: the process
-// may have nothing to write for hours.
+// A lock that is granted when nobody waits any more is unlocked: the process may have
+// nothing to write for hours.
 func TestFileLockTooLate(t *testing.T) {
 	path := t.TempDir() + "/store.db"
 	var locks [2]*fileLock

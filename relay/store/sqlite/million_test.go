@@ -14,8 +14,8 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// The last page of a long list costs hardly more than the first: it is walked to
-// from its own end. The rows are written behind the store's back, which is a minute
+// The last page of a long list costs hardly more than the first, since the list is read
+// from its nearer end. The test writes the rows beside the store, which is a minute
 // faster than one by one.
 func TestLastPage(t *testing.T) {
 	testkit.OnlyPlain(t, "one request at a time")

@@ -131,7 +131,7 @@ func (t *orphans) sweepSlots(ctx context.Context, s *Store) error {
 					return err
 				}
 			}
-			if next == 0 && !s.slots.Taken() {
+			if next == 0 && !s.slots.Allocated() {
 				return s.slots.Shrink()
 			}
 			return nil

@@ -29,7 +29,7 @@ func (s *Store) readPayload(ctx context.Context, c *creation, payload io.Reader)
 		}
 	}
 	file, err := s.files.Create(int64(c.row.Number))
-	if errors.Is(err, body.ErrTaken) {
+	if errors.Is(err, body.ErrExists) {
 		return nil, store.ErrExists
 	}
 	if err != nil {

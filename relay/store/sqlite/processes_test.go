@@ -79,7 +79,7 @@ func TestProcessesRace(t *testing.T) {
 	}
 }
 
-// Several processes open a file that is not there yet.
+// Several processes open a file that does not exist yet.
 func TestProcessesOpenFresh(t *testing.T) {
 	for range 5 {
 		path := storePath(t)
@@ -104,8 +104,8 @@ func TestProcessesOpenFresh(t *testing.T) {
 	}
 }
 
-// killed reports whether a child was killed, and did not end by itself: on Windows
-// the exit code alone tells.
+// killed reports whether a child was killed and did not end by itself. On Windows only
+// the exit code shows it.
 func killed(p *os.ProcessState) bool {
 	if runtime.GOOS == "windows" {
 		return p.ExitCode() == 1
@@ -113,15 +113,15 @@ func killed(p *os.ProcessState) bool {
 	return !p.Exited()
 }
 
-// Processes are killed in the middle of creates, claims and releases. What was
-// acknowledged holds, nothing is claimed twice, and the store opens.
+// Processes are killed in the middle of creates, claims and releases. All acknowledged
+// changes are there, nothing is claimed twice, and the store opens.
 func TestKill(t *testing.T) {
 	rounds := 36
 	if testing.Short() {
 		rounds = 9
 	}
 	path := storePath(t)
-	sure, open := 0, 0 // steps that were acknowledged, and that were under way
+	sure, open := 0, 0 // acknowledged steps, and unfinished ones
 	for range rounds {
 		outs := make([]bytes.Buffer, 2)
 		cmds := make([]*exec.Cmd, len(outs))
@@ -257,9 +257,8 @@ func BenchmarkProcesses(b *testing.B) {
 	b.ReportMetric(float64(took[len(took)-1])/1000, "max-ms")
 }
 
-// Opening the store twice in one process must not cost the first one its
-// locks: another process that opens and closes it would then remove the
-// write-ahead log under it.
+// When a process opens the store twice, the first one must keep its locks. Otherwise
+// another process that opens and closes the store would remove the write-ahead log.
 func TestSecondOpenKeepsLocks(t *testing.T) {
 	path := storePath(t)
 	s := openStore(t, path)
@@ -283,8 +282,8 @@ func TestSecondOpenKeepsLocks(t *testing.T) {
 	}
 }
 
-// A program that does not know the lock file holds the data base: a call ends
-// with its context, and the store works again when that program is done.
+// A program that ignores the lock file locks the data base: calls end with their
+// contexts, and the store works again after that program.
 func TestForeignLock(t *testing.T) {
 	path := storePath(t)
 	s := openStore(t, path)

@@ -221,7 +221,7 @@ func (t *tx) unlock(r *row) error {
 	if !r.Sealed {
 		return nil
 	}
-	secret, there, err := t.slots.ReadTaken(r.slot, int64(r.Number))
+	secret, there, err := t.slots.ReadAllocated(r.slot, int64(r.Number))
 	if err == nil && !there {
 		err = fmt.Errorf("%w: the secret of kubbi %s is missing", store.ErrDamaged, r.ID)
 	}

@@ -3,7 +3,7 @@ CREATE TABLE kubbi (
     number         INTEGER PRIMARY KEY, -- store.Number: ordered by the time of creation
     due            INTEGER NOT NULL,    -- no later than this a sweep must look at it; a tombstone: ended_at - 2^62
     status         INTEGER NOT NULL,
-    slot           INTEGER,             -- where the secret stands; NULL: it is wiped
+    slot           INTEGER,             -- of the secret in the file of slots; NULL: wiped
     retrievals     INTEGER NOT NULL,
     first_at       INTEGER,
     last_at        INTEGER,
@@ -40,13 +40,13 @@ CREATE INDEX kubbi_key ON kubbi (key_h) WHERE key_h IS NOT NULL;
 CREATE INDEX kubbi_quota ON kubbi (owner, expires_at) WHERE quota = 1 AND status = 0;
 
 -- Sealed payloads that are in no file. They have a table of their own since SQLite
--- gives back the room of a row that is deleted, not of one that gets shorter.
+-- frees the pages of a row that is deleted, not of one that gets shorter.
 CREATE TABLE payload (
     number INTEGER PRIMARY KEY,
     sealed BLOB NOT NULL
 );
 
--- Claim keys that found kubbi.grace_key taken.
+-- Claim keys for which kubbi.grace_key was in use.
 CREATE TABLE grace (
     kubbi  INTEGER NOT NULL,
     key    BLOB NOT NULL,
@@ -82,7 +82,7 @@ CREATE TABLE total (
 ) WITHOUT ROWID;
 INSERT INTO total VALUES (2, '', 0, 0, 0, 0, 0, 0, 0, 0);
 
--- What somebody is to be told of. kubbi is JSON.
+-- The outbox of notices. kubbi is the JSON of store.Kubbi.
 CREATE TABLE notice (
     seq        INTEGER PRIMARY KEY,
     id         BLOB NOT NULL UNIQUE,
@@ -95,7 +95,7 @@ CREATE TABLE notice (
 );
 CREATE INDEX notice_due ON notice (due);
 
--- Uses of what a bucket names, in the window of that length that ends then.
+-- Uses of a bucket in the window of that length that ends then.
 CREATE TABLE used (
     ends   INTEGER NOT NULL,
     length INTEGER NOT NULL,
@@ -118,11 +118,11 @@ CREATE TABLE api_key (
     active     INTEGER NOT NULL
 ) WITHOUT ROWID;
 
--- What belongs to this store beside the data base, in its only row.
+-- The files beside the data base, in the only row.
 CREATE TABLE beside (
-    id    BLOB NOT NULL,   -- stands in the file of slots as well
+    id    BLOB NOT NULL,   -- also in the file of slots
     slots INTEGER NOT NULL -- 1: that file has been made
 );
 
--- Room that is made and let go again.
+-- Rows that are added and removed again, to make free pages.
 CREATE TABLE ballast (b BLOB NOT NULL);

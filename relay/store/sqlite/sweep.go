@@ -61,7 +61,7 @@ func (b *sweepOp) sweep(t *tx) error {
 			b.Pieces++
 		}
 	}
-	// A kubbi that is claimed all day must not gather a day's keys.
+	// Otherwise a kubbi that is claimed all day would collect the keys of a day.
 	for _, s := range []struct {
 		drop   *stmt
 		before store.Millis

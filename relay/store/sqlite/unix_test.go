@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// What the user may not write to is left alone. Root may write everywhere, so
-// as root the test runs as nobody.
+// Open leaves files alone that the user can't write. Root can write everything, so as
+// root the test runs as nobody.
 func TestReadOnly(t *testing.T) {
 	base, err := os.MkdirTemp("", "kubbi-store-")
 	if err != nil {
@@ -90,7 +90,7 @@ func TestReadOnly(t *testing.T) {
 	}
 }
 
-// Nobody but the user reads what the store writes.
+// Only the user can read what the store writes.
 func TestModes(t *testing.T) {
 	path := storePath(t)
 	old := syscall.Umask(0)

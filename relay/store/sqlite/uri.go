@@ -36,13 +36,13 @@ func uriOn(goos, path string) string {
 			path = "/" + path // SQLite takes it off again before a drive letter
 		}
 	}
-	// The authority is empty, so that a share's name is a part of the path.
+	// The authority is empty, so that the name of a share is part of the path.
 	return "file://" + escaped(path)
 }
 
 // escaped writes every byte that has a meaning in a URI as %XX, also in the value
-// of a parameter. net/url does not fit: SQLite reads a "+" as itself and ends a
-// value at "&", which url.QueryEscape and url.PathEscape don't go by.
+// of a parameter. net/url does not fit: SQLite reads a "+" as itself and ends a value
+// at "&"; url.QueryEscape and url.PathEscape follow other rules.
 func escaped(s string) string {
 	const hex = "0123456789ABCDEF"
 	var b strings.Builder

@@ -38,8 +38,8 @@ func TestURI(t *testing.T) {
 	}
 }
 
-// A store can be made and opened again wherever a folder can be, under each
-// name that a file can have, and stands there and nowhere else.
+// A store can be made and opened again in a folder with any name, under any file name,
+// and makes files only there.
 func TestOpenAnywhere(t *testing.T) {
 	names := oddNames
 	if runtime.GOOS != "windows" { // which has no such names
@@ -97,8 +97,7 @@ func TestLockPath(t *testing.T) {
 	}
 }
 
-// The longest path that SQLite takes is taken, and for a longer one the error
-// names the cure.
+// The longest path of SQLite works, and the error for a longer one names the cure.
 func TestLongestPath(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("the system decides there")

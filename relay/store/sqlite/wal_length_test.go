@@ -11,8 +11,8 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// A log that a slow reader has made long is cut once the store is idle.
-func TestLongLogIsCut(t *testing.T) {
+// When the store is idle, it cuts a log that a slow reader has made long.
+func TestLongWALIsCut(t *testing.T) {
 	path := storePath(t)
 	s := openStore(t, path)
 	reader, err := sqlite.OpenConn(path, sqlite.OpenReadOnly)

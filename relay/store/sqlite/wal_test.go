@@ -12,8 +12,7 @@ import (
 	"kubbi-mcp/relay/store/sqlite"
 )
 
-// leftRunning is a copy of the files of a store that is at work, as a process that
-// is killed leaves them.
+// leftRunning copies the files of an open store, as a killed process leaves them.
 func leftRunning(t *testing.T, n int) (string, []*store.Kubbi) {
 	t.Helper()
 	path := storePath(t)
@@ -36,7 +35,7 @@ func leftRunning(t *testing.T, n int) (string, []*store.Kubbi) {
 	return filepath.Join(copied, "kubbi.db"), all
 }
 
-// A byte that flips in the log must not take what follows away without a word.
+// A changed byte in the log must not silently drop the changes after it.
 func TestDamagedLog(t *testing.T) {
 	path, all := leftRunning(t, 30)
 	whole, err := os.ReadFile(path + "-wal")
@@ -65,7 +64,7 @@ func TestDamagedLog(t *testing.T) {
 	}
 }
 
-// What was not acknowledged, at the end of the log, is no damage.
+// An unfinished transaction at the end of the log is no damage.
 func TestTornLog(t *testing.T) {
 	path, all := leftRunning(t, 30)
 	whole, err := os.ReadFile(path + "-wal")
@@ -86,8 +85,8 @@ func TestTornLog(t *testing.T) {
 	}
 }
 
-// A data base, or the file of its secrets, that is not there while the rest is, is a
-// loss, and nothing new is begun beside what is left.
+// If the data base or the file of secrets is missing while the rest is there, it is lost,
+// and Open makes nothing new beside the rest.
 func TestLost(t *testing.T) {
 	for name, left := range map[string]string{"kubbi.db": "kubbi.slots", "kubbi.slots": "kubbi.db"} {
 		path, _ := leftRunning(t, 1)
@@ -109,7 +108,7 @@ func TestLost(t *testing.T) {
 			t.Errorf("%s was made again", name)
 		}
 	}
-	// The slots of another store are not this one's.
+	// The slots of another store are refused.
 	path, _ := leftRunning(t, 1)
 	other, _ := leftRunning(t, 1)
 	b, err := os.ReadFile(strings.TrimSuffix(other, ".db") + ".slots")

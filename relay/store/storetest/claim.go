@@ -228,7 +228,7 @@ var claimKeys = []testCase{
 	{"replay counts nothing and is the same", func(f *fixture) {
 		k := f.put(f.kubbi(packaged, limit(3)))
 		first, _ := f.claim(k, claimKey("a"), at(time.Second))
-		f.claim(k, nil, at(2*time.Second)) // others go on counting
+		f.claim(k, nil, at(2*time.Second)) // other claims still count
 		second, got := f.claim(k, claimKey("a"), at(3*time.Second))
 		f.same("replay", first.Kubbi, second.Kubbi)
 		if got != sealed(k) || second.Number != 1 || second.Burned || !second.Replay {
@@ -322,7 +322,7 @@ var claimKeys = []testCase{
 				f.Errorf("key %d: number %d, burned %v, replay %v, payload %q", i, c.Number, c.Burned, c.Replay, got)
 			}
 		}
-		for i := range keys { // key i's grace ends at i*10s + grace
+		for i := range keys { // the grace of key i ends at i*10s + grace
 			now := at(time.Duration(i)*10*time.Second + grace)
 			if swept := f.sweep(now); (swept.Wiped == 1) != (i == n-1) {
 				f.Errorf("sweep at the end of grace %d: %+v", i, swept)
@@ -427,7 +427,7 @@ var releases = []testCase{
 		f.release(k, keys[2], at(3*time.Second))
 		f.release(k, keys[0], at(3*time.Second))
 		f.claimFails(k, claimKey("x"), at(4*time.Second), store.ErrOtherKey)
-		f.claim(k, keys[1], at(4*time.Second)) // however often another was wrong
+		f.claim(k, keys[1], at(4*time.Second)) // however many wrong keys came before
 		f.claimFailsNot(k, claimKey("x"), at(grace+time.Second), store.ErrOtherKey)
 		f.release(k, claimKey("x"), at(grace+time.Second))
 

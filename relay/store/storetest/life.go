@@ -10,7 +10,7 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// call is every call of a Store, made on a kubbi that is there.
+// call is a call of a Store on an existing kubbi.
 type call struct {
 	name string
 	do   func(ctx context.Context, s store.Store, k *store.Kubbi) error
@@ -119,7 +119,7 @@ var contexts = []testCase{
 		}
 		f.wantKey(store.APIKey{Hash: hash("there"), Owner: owner}) // not revoked
 		f.countUses(hash("ctx"), time.Minute, 0, 1, t0, 0, 0)
-		for _, c := range calls { // and with a live one every call works
+		for _, c := range calls { // with a context that has not ended every call works
 			if err := c.do(f.Context(), f.s, f.put(f.kubbi())); err != nil {
 				f.Errorf("%s: %v", c.name, err)
 			}
@@ -178,7 +178,7 @@ var contexts = []testCase{
 		}
 		wg.Wait()
 		f.s.Ping(f.Context())
-		// What was cut off may still be on its way: a claim after it sees it.
+		// A call whose context has ended may still run: a claim after it sees its result.
 		var last *store.Claimed
 		for {
 			c, err := f.s.Claim(f.Context(), k.Token, nil, nil, t0)

@@ -102,7 +102,7 @@ func ids(kubbis []store.Kubbi) []string {
 	return out
 }
 
-// pages reads all pages with one anchor; between, if not nil, is called after each.
+// pages reads all pages with one anchor. It calls between, if not nil, after each page.
 func (f *fixture) pages(size int, between func(page int)) []string {
 	f.Helper()
 	got := []string{}
@@ -294,7 +294,7 @@ var lists = []testCase{
 		}
 	}},
 	{"stable under removals", func(f *fixture) {
-		// Of every three, one is gone after the first page.
+		// After the first page one kubbi in three is removed.
 		var all []string
 		removed := map[string]bool{}
 		for i := range 24 {

@@ -11,7 +11,7 @@ import (
 
 const lease = 30 * time.Second
 
-// told makes k one whose producer is to be told.
+// told gives k a Notify.
 func told(k *store.Kubbi) { k.Notify = []byte("sealed address \x00 of " + k.ID) }
 
 func (f *fixture) notices(now time.Time, limit int) []store.Notice {
@@ -23,8 +23,8 @@ func (f *fixture) notices(now time.Time, limit int) []store.Notice {
 	return got
 }
 
-// wantNotices takes all notices that are due and wants them to be of these
-// events, in any order, each of k as it is now.
+// wantNotices leases all due notices, and checks that they are of these events, in any
+// order, each with k as it is now.
 func (f *fixture) wantNotices(now time.Time, k *store.Kubbi, attempts int, events map[store.Event]time.Time) []store.Notice {
 	f.Helper()
 	got := f.notices(now, 100)
@@ -209,7 +209,7 @@ var notices = []testCase{
 				f.wantNotices(now.Add(due), &c.Kubbi, 4, claimed)
 				break
 			}
-			// Due again, but taken by the next attempt of this test.
+			// It is due again, and leased by the next attempt of this test.
 			if err := f.s.NoticeLater(f.Context(), n.ID, at(time.Duration(attempt+1)*24*time.Hour)); err != nil {
 				f.Fatal(err)
 			}
@@ -281,7 +281,7 @@ var notices = []testCase{
 		var wg sync.WaitGroup
 		for i := range 8 {
 			wg.Go(func() {
-				for range n { // a store that hands one out again and again would never end
+				for range n { // ends with a store that always returns the same notice
 					got, err := stores[i%2].Notices(f.Context(), at(time.Second), lease, 7)
 					if err != nil {
 						f.Errorf("notices: %v", err)

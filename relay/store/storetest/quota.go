@@ -10,7 +10,7 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// under creates k at now under a quota.
+// under creates k under a quota at now.
 func (f *fixture) under(q store.Quota, k *store.Kubbi, now time.Time) error {
 	f.Helper()
 	replay, err := f.s.Create(f.Context(), k, bytesOf(sealed(k)), nil, q, now)
@@ -20,7 +20,7 @@ func (f *fixture) under(q store.Quota, k *store.Kubbi, now time.Time) error {
 	return err
 }
 
-// fits wants a quota to have room for exactly n more.
+// fits checks that a quota allows exactly n more.
 func (f *fixture) fits(q store.Quota, n int, now time.Time, full error, change ...func(*store.Kubbi)) {
 	f.Helper()
 	for i := range n {
@@ -152,7 +152,7 @@ var quotas = []testCase{
 		if err := f.under(q, first, t0); err != nil {
 			f.Fatal(err)
 		}
-		for range 3 { // refused for the one quota, it does not use up the other
+		for range 3 { // a create that one quota refuses does not count for the other
 			if err := f.under(store.Quota{Daily: 2, Active: 1}, f.kubbi(), t0); !errors.Is(err, store.ErrActiveQuota) {
 				f.Errorf("error %v", err)
 			}
@@ -173,7 +173,7 @@ var quotas = []testCase{
 			}
 			f.same("replay", &store.Replay{Kubbi: *k, Answer: key.Answer}, got)
 		}
-		// Nor does it count.
+		// It does not count either.
 		f.fits(store.Quota{Daily: 2, Active: 2}, 1, at(time.Second), store.ErrActiveQuota)
 	}},
 	{"a large payload is under the quota too", func(f *fixture) {
@@ -189,7 +189,7 @@ var quotas = []testCase{
 		stores := []store.Store{f.s, f.open(f.T)}
 		for i, q := range []store.Quota{{Active: 10}, {Daily: 10}, {Daily: 10, Active: 40}, {Daily: 40, Active: 10}} {
 			own := fmt.Sprint("racer ", i)
-			// Some have expired and are not swept: each of them makes room once.
+			// Some have expired and are not swept: each frees its place once.
 			if q.Active == 10 {
 				for range 4 {
 					if err := f.under(q, f.kubbi(func(k *store.Kubbi) { k.Owner, k.ExpiresAt = own, at(time.Second) }), t0); err != nil {
@@ -255,7 +255,7 @@ var quotas = []testCase{
 	}},
 }
 
-// countUses wants CountUses to count taken and give sum.
+// countUses checks that CountUses counts taken and returns sum.
 func (f *fixture) countUses(bucket store.Hash, window time.Duration, n, limit int, now time.Time, taken, sum int) {
 	f.Helper()
 	gotTaken, gotSum, err := f.s.CountUses(f.Context(), bucket, window, n, limit, now)

@@ -9,8 +9,7 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// stats wants the statistics to be these, or to become so: they may be a few
-// seconds old.
+// stats checks the statistics. It waits, since they may be a few seconds old.
 func (f *fixture) stats(what string, want store.Stats) {
 	f.Helper()
 	ctx, cancel := context.WithTimeout(f.Context(), 10*time.Second)

@@ -1,6 +1,6 @@
 // Package storetest is the conformance suite of store.Store: it has a case for
-// every sentence of the interface's comments. A backend's whole test is a call
-// of Run and what only that backend can do.
+// every sentence of the interface's comments. A backend's tests are a call of Run and
+// tests of what only that backend can do.
 package storetest
 
 import (
@@ -19,13 +19,12 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// Open opens a Store on a place that a test has to itself. Called again, before
-// or after Close, it opens another Store on the same data. It closes what it
-// opened when the test ends.
+// Open opens a Store on a place that only this test uses. Called again, before or after
+// Close, it opens another Store on the same data. It closes its Stores when the test
+// ends.
 type Open func(t *testing.T) store.Store
 
-// Run runs the suite. place is called once for each test and gives an empty
-// place.
+// Run runs the suite. It calls place once for each test, which returns an empty place.
 func Run(t *testing.T, place func(t *testing.T) Open) {
 	for _, group := range []struct {
 		name  string
@@ -88,13 +87,13 @@ var t0 = time.Date(2026, 3, 28, 12, 0, 0, 0, time.UTC)
 
 func at(d time.Duration) time.Time { return t0.Add(d) }
 
-// hash gives a different Hash for every name.
+// hash is a different Hash for every name.
 func hash(name string, n ...int) store.Hash {
 	return sha256.Sum256(fmt.Appendf(nil, "%s %v", name, n))
 }
 
-// kubbi is a single content by owner, made at t0, that no other kubbi of the
-// test is like.
+// kubbi is a single content by owner, made at t0, different from all other kubbis of the
+// test.
 func (f *fixture) kubbi(change ...func(*store.Kubbi)) *store.Kubbi {
 	f.n++
 	k := &store.Kubbi{
@@ -142,8 +141,8 @@ func packaged(k *store.Kubbi) {
 // bytesOf is a payload.
 func bytesOf(payload string) io.Reader { return strings.NewReader(payload) }
 
-// large is a payload that does not stand in a row: of n bytes, none of its 4 KiB
-// like another.
+// large is a payload of n bytes that is too long for a row. No two blocks of 4 KiB are
+// equal.
 func large(n int) string {
 	b := make([]byte, n)
 	for i := range b {
@@ -152,7 +151,7 @@ func large(n int) string {
 	return string(b)
 }
 
-// readerFunc is a payload whose Read a test decides.
+// readerFunc is a payload with a Read of the test.
 type readerFunc func(p []byte) (int, error)
 
 func (r readerFunc) Read(p []byte) (int, error) { return r(p) }
@@ -186,7 +185,7 @@ func claimKey(name string) *store.ClaimKey {
 	return &store.ClaimKey{Key: hash("claim " + name), Grace: grace}
 }
 
-// claim claims, wants success, and reads the payload.
+// claim claims successfully, and reads the payload.
 func (f *fixture) claim(k *store.Kubbi, key *store.ClaimKey, now time.Time) (*store.Claimed, string) {
 	f.Helper()
 	c, err := f.s.Claim(f.Context(), k.Token, key, nil, now)
@@ -196,7 +195,7 @@ func (f *fixture) claim(k *store.Kubbi, key *store.ClaimKey, now time.Time) (*st
 	return c, f.payload(c)
 }
 
-// payload reads what a claim gave.
+// payload reads the payload of a claim.
 func (f *fixture) payload(c *store.Claimed) string {
 	f.Helper()
 	b, err := io.ReadAll(c.Payload)
@@ -209,7 +208,7 @@ func (f *fixture) payload(c *store.Claimed) string {
 	return string(b)
 }
 
-// claimFails wants a claim to fail with an error.
+// claimFails checks that a claim fails with an error.
 func (f *fixture) claimFails(k *store.Kubbi, key *store.ClaimKey, now time.Time, want error) {
 	f.Helper()
 	if c, err := f.s.Claim(f.Context(), k.Token, key, nil, now); !errors.Is(err, want) || c != nil {
@@ -217,7 +216,7 @@ func (f *fixture) claimFails(k *store.Kubbi, key *store.ClaimKey, now time.Time,
 	}
 }
 
-// claimFailsNot wants a claim to fail, and not with an error.
+// claimFailsNot checks that a claim fails, but not with an error.
 func (f *fixture) claimFailsNot(k *store.Kubbi, key *store.ClaimKey, now time.Time, not error) {
 	f.Helper()
 	if c, err := f.s.Claim(f.Context(), k.Token, key, nil, now); err == nil || errors.Is(err, not) || c != nil {
@@ -225,7 +224,7 @@ func (f *fixture) claimFailsNot(k *store.Kubbi, key *store.ClaimKey, now time.Ti
 	}
 }
 
-// releaseFails wants a release to fail with an error.
+// releaseFails checks that a release fails with an error.
 func (f *fixture) releaseFails(k *store.Kubbi, key *store.ClaimKey, now time.Time, want error) {
 	f.Helper()
 	if err := f.s.Release(f.Context(), k.Token, key.Key, now); !errors.Is(err, want) {
@@ -297,7 +296,7 @@ func (f *fixture) masterKeys(want ...string) {
 	}
 }
 
-// tombstone is k as it ends.
+// tombstone is k after its end.
 func tombstone(k *store.Kubbi, status store.Status, ended time.Time) *store.Kubbi {
 	dead := *k
 	dead.Secret, dead.Record = store.Secret{}, nil

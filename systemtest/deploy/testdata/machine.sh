@@ -1,4 +1,4 @@
-# What docs/self-hosting.md takes for granted, on the machine that boot.sh has
+# What docs/team.md takes for granted, on the machine that boot.sh has
 # booted. Its commands follow below this in one script.
 set -euo pipefail
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8

@@ -1,4 +1,4 @@
-# The other way to have TLS that docs/self-hosting.md shows: nginx before a
+# The other way to have TLS that docs/team.md shows: nginx before a
 # relay, with the manual's settings for both.
 systemctl stop kubbi-relay
 cat >/tmp/nginx.conf <<'END'

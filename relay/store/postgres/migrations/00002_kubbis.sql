@@ -53,7 +53,7 @@ CREATE TABLE chunks (
     PRIMARY KEY (kubbi, ordinal)
 );
 
--- Claim keys that found kubbis.grace_key taken.
+-- Claim keys for which kubbis.grace_key was in use.
 CREATE TABLE graces (
     kubbi  bigint NOT NULL,
     key    bytea NOT NULL,
@@ -68,7 +68,7 @@ CREATE INDEX graces_until ON graces (until);
 -- owner come one after the other.
 CREATE TABLE owners (name text PRIMARY KEY);
 
--- What somebody is to be told of. kubbi is JSON.
+-- The outbox of notices. kubbi is the JSON of store.Kubbi.
 CREATE TABLE notices (
     id         uuid PRIMARY KEY,
     due        bigint NOT NULL,
@@ -80,13 +80,13 @@ CREATE TABLE notices (
 );
 CREATE INDEX notices_due ON notices (due, at);
 
--- Uses of what a bucket names, in the window of that length that ends then.
+-- Uses of a bucket in the window of that length that ends then.
 CREATE TABLE uses (
     ends   bigint NOT NULL,
     length bigint NOT NULL,
     bucket bytea NOT NULL,
     n      bigint NOT NULL,
-    taken  bigint NOT NULL,   -- by the last Take, for its answer
+    taken  bigint NOT NULL,   -- by the last CountUses, for its answer
     PRIMARY KEY (ends, length, bucket)
 );
 

@@ -2,6 +2,5 @@ package pgtest
 
 import "syscall"
 
-// endWithParent has the server end, orderly and at once, when a test binary
-// was killed.
+// endWithParent ends the server, orderly and at once, when the test binary is killed.
 func endWithParent(attr *syscall.SysProcAttr) { attr.Pdeathsig = syscall.SIGINT }

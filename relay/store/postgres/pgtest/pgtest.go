@@ -1,12 +1,10 @@
 //go:build unix
 
-// Package pgtest runs a PostgreSQL server for tests: a temporary cluster that
-// is gone afterwards.
+// Package pgtest runs a PostgreSQL server for tests: a temporary cluster.
 //
-// The server's programs are looked for in the folder that KUBBI_POSTGRES names,
-// in Debian's places and in PATH. Where there are none the test is skipped, and
-// fails if KUBBI_CI is 1. Since the server refuses to run as root, root runs it
-// as the user postgres or nobody.
+// It finds the server's programs in the folder KUBBI_POSTGRES, in Debian's folders or in
+// PATH. If there are none, the test is skipped, or fails if KUBBI_CI is 1. The server
+// refuses to run as root, so root runs it as the user postgres or nobody.
 package pgtest
 
 import (
@@ -36,29 +34,28 @@ const (
 	patience  = time.Minute
 )
 
-// Cluster is a server. Its zero value is one that Database starts when it is
-// first needed; Stop then ends it, which belongs into TestMain.
+// Cluster is a server. Database starts the zero value when it is first needed; TestMain
+// must then call Stop.
 type Cluster struct {
-	// Settings are added to postgresql.conf, as "name = value". Without any the
-	// server does not wait for its disk, which a server that is killed, unlike
-	// a machine, does not notice.
+	// Settings are added to postgresql.conf, as "name = value". Without any, the
+	// server does not sync: after a kill of the server, unlike a loss of power, nothing
+	// is lost.
 	Settings []string
-	// Dir, if not empty, is where the data go: an empty folder that any user may
-	// write to. Else it is a temporary one.
+	// Dir, if not empty, is the folder for the data: empty, and any user may write to
+	// it. Otherwise it is a temporary folder.
 	Dir string
-	// LogDir, if not empty, is where the write-ahead log goes, as Dir is for the
-	// data. Else it is beside them.
+	// LogDir, if not empty, is such a folder for the write-ahead log.
 	LogDir string
 
 	once      sync.Once
-	trouble   string // why it can't run
-	missing   bool   // there is no server
+	trouble   string // why the server can't run
+	missing   bool   // no server is installed
 	bin, dir  string
 	logDir    string // empty: the log is in dir
 	addr      string
 	cred      *syscall.Credential
-	mu        sync.Mutex // guards what follows
-	databases int        // made so far, and schemas
+	mu        sync.Mutex // guards the fields below
+	databases int        // and schemas, made so far
 	server    *exec.Cmd
 	gone      chan struct{} // closed when server has ended
 }
@@ -76,8 +73,8 @@ func New(t testing.TB, settings ...string) *Cluster {
 	return c
 }
 
-// Database makes an empty data base and gives its URL. It skips the test where
-// no server is installed.
+// Database makes an empty data base and returns its URL. It skips the test if no server
+// is installed.
 func (c *Cluster) Database(t testing.TB) string {
 	t.Helper()
 	c.start(t)
@@ -89,8 +86,8 @@ func (c *Cluster) Database(t testing.TB) string {
 	return c.url(name)
 }
 
-// Schema is Database for a test that does not mind to share its data base with
-// others: it makes an empty schema, which takes a tenth of the time.
+// Schema is Database for a test that can share its data base with others: it makes an
+// empty schema, which takes a tenth of the time.
 func (c *Cluster) Schema(t testing.TB) string {
 	t.Helper()
 	c.start(t)
@@ -102,7 +99,7 @@ func (c *Cluster) Schema(t testing.TB) string {
 	return c.url("postgres") + "&search_path=" + name
 }
 
-// Exec runs a statement as a superuser, in no test's data base.
+// Exec runs a statement as a superuser, in a data base of no test.
 func (c *Cluster) Exec(t testing.TB, sql string, args ...any) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
@@ -117,7 +114,7 @@ func (c *Cluster) Exec(t testing.TB, sql string, args ...any) {
 	}
 }
 
-// Terminate cuts all connections to data bases of tests.
+// Terminate ends all connections to data bases of tests.
 func (c *Cluster) Terminate(t testing.TB) {
 	t.Helper()
 	c.Exec(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname LIKE 'test%' AND pid <> pg_backend_pid()")
@@ -127,8 +124,8 @@ func (c *Cluster) url(database string) string {
 	return fmt.Sprintf("postgres://%s@%s/%s?sslmode=disable", superuser, c.addr, database)
 }
 
-// Empty is Database for a program that is no test: an error says that no
-// server is installed, too.
+// Empty is Database for a program that is no test: it returns an error if no server is
+// installed.
 func (c *Cluster) Empty(ctx context.Context, name string) (url string, err error) {
 	if c.once.Do(c.tryMake); c.trouble != "" {
 		return "", errors.New(c.trouble)
@@ -209,7 +206,7 @@ func (c *Cluster) make() (err error) {
 	return c.Up()
 }
 
-// folder makes a temporary folder of the server's in parent.
+// folder makes a temporary folder in parent that the server owns.
 func (c *Cluster) folder(parent string) (string, error) {
 	dir, err := os.MkdirTemp(parent, "kubbi-postgres-")
 	if err != nil {
@@ -250,7 +247,7 @@ func (c *Cluster) Up() error {
 
 var errEnded = errors.New("postgres ended")
 
-// await waits until the server answers, or is an errEnded.
+// await waits until the server answers. If the server ends, that is errEnded.
 func (c *Cluster) await(gone <-chan struct{}) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -269,15 +266,15 @@ func (c *Cluster) await(gone <-chan struct{}) error {
 	}
 }
 
-// Ended gives a channel that is closed when the server that runs now has ended.
+// Ended returns a channel that is closed when the running server has ended.
 func (c *Cluster) Ended() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.gone
 }
 
-// Revive starts a server that has ended by itself, as a crash that it could not
-// recover from makes it, and waits for one that has not.
+// Revive starts a server that has ended by itself, as after a crash that it could not
+// recover from. If the server still runs, it waits until it answers.
 func (c *Cluster) Revive() error {
 	err := c.await(c.Ended())
 	if errors.Is(err, errEnded) {
@@ -286,7 +283,7 @@ func (c *Cluster) Revive() error {
 	return err
 }
 
-// Down ends the server: SIGQUIT at once, as a crash does, SIGINT orderly.
+// Down ends the server: SIGQUIT like a crash, SIGINT orderly.
 func (c *Cluster) Down(sig syscall.Signal) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -311,8 +308,8 @@ func (c *Cluster) Down(sig syscall.Signal) error {
 	return nil
 }
 
-// Stop ends the server and removes its files. It may be called twice, and
-// where nothing was started.
+// Stop ends the server and removes its files. It may be called twice, and without a
+// start.
 func (c *Cluster) Stop() error {
 	err := c.Down(syscall.SIGQUIT)
 	for _, dir := range []string{c.dir, c.logDir} {
@@ -327,12 +324,12 @@ func (c *Cluster) command(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(filepath.Join(c.bin, name), args...)
 	cmd.Dir = c.dir
 	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "TZ=UTC")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: c.cred, Setpgid: true} // a Ctrl-C is for the test
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: c.cred, Setpgid: true} // so that Ctrl-C reaches only the test
 	endWithParent(cmd.SysProcAttr)
 	return cmd
 }
 
-// find is the folder of the server's programs.
+// find returns the folder of the server's programs.
 func find() (string, error) {
 	if dir := os.Getenv("KUBBI_POSTGRES"); dir != "" {
 		return dir, nil
@@ -350,7 +347,7 @@ func find() (string, error) {
 	return "", fmt.Errorf("no PostgreSQL server is installed (Debian: postgresql), nor does KUBBI_POSTGRES say where its programs are")
 }
 
-// unprivileged is whom the server runs as, nil for this user.
+// unprivileged is the user that runs the server, nil for this user.
 func unprivileged() (*syscall.Credential, error) {
 	if os.Getuid() != 0 {
 		return nil, nil

@@ -1,4 +1,4 @@
-# Runs the receiver of docs/webhooks.md, which stands above, on a free port. It
+# Runs the receiver of docs/wire.md, which stands above, on a free port. It
 # prints the port, and then every receipt that it has found genuine, until
 # standard input ends.
 import json

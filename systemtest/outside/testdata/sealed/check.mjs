@@ -1,4 +1,4 @@
-// Opens and makes sealed kubbis with the lines of docs/sealed.md, which the test
+// Opens and makes sealed kubbis with the lines of docs/wire.md, which the test
 // puts before these, and with nothing but Node.js. Its use is check.py's.
 import assert from "node:assert/strict";
 import { createCipheriv, randomBytes } from "node:crypto";

@@ -1,4 +1,4 @@
-# Opens and makes sealed kubbis with the lines of docs/sealed.md, which the test
+# Opens and makes sealed kubbis with the lines of docs/wire.md, which the test
 # puts before these, with Tink's own library, and with the official Python SDK:
 #
 #   python check.py VECTORS < claims.json

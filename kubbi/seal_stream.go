@@ -14,16 +14,16 @@ import (
 )
 
 // A sealed payload is one ciphertext of Tink's streaming AEAD AES256-GCM-HKDF with
-// segments of 64 KiB: a header, and segments that are opened one by one. The nonce
-// of a segment has its number and says whether it is the last, so segments can't be
-// swapped, dropped or cut off. The key of the segments is derived from the key in
-// the claim URL, the header's salt and the associated data, which binds the
-// ciphertext to this format and to the key's id.
+// segments of 64 KiB: a header, and segments that are opened one by one. The nonce of a
+// segment has its number and says whether it is the last, so segments can't be swapped,
+// dropped or cut off. The key of the segments is derived from the key in the claim URL,
+// the header's salt and the associated data, which binds the ciphertext to this format
+// and to the key's id.
 //
-// Tink's own code for it is only in the tests. It opens a ciphertext from its
-// beginning alone, where files of a package are read from the middle; it draws a
-// salt for each ciphertext, where a further attempt to send has to give the same
-// bytes; and it brings protocol buffers along.
+// Tink's own code is used only in the tests. It opens a ciphertext only from its
+// beginning, but files of a package are read from the middle. It draws a new salt for
+// each ciphertext, but a further attempt to send must give the same bytes. And it needs
+// protocol buffers.
 
 const (
 	sealSegment   = 64 << 10 // bytes of a segment, with its tag
@@ -50,7 +50,7 @@ func segmentsOf(size int64) int64 {
 // sealedSize is how many bytes a ciphertext has whose plaintext has size bytes.
 func sealedSize(size int64) int64 { return sealHeaderLen + size + segmentsOf(size)*sealTag }
 
-// plainSize is the reverse of sealedSize; -1: no ciphertext has that size.
+// plainSize is the inverse of sealedSize; -1: no ciphertext has that size.
 func plainSize(sealed int64) int64 {
 	size := sealed - sealHeaderLen - (sealed+sealSegment-1)/sealSegment*sealTag
 	if size < 0 || size > maxSealedPlain || sealedSize(size) != sealed {
@@ -62,7 +62,7 @@ func plainSize(sealed int64) int64 {
 // plainStart is where segment n begins in the plaintext.
 func plainStart(n int64) int64 { return max(0, n*sealPlainSegment-sealHeaderLen) }
 
-// segments are those of one ciphertext.
+// segments are the segments of one ciphertext.
 type segments struct {
 	gcm    cipher.AEAD
 	prefix [sealPrefix]byte
@@ -83,7 +83,7 @@ func (k *sealKey) segments(header *[sealHeaderLen]byte, size int64) (*segments, 
 	return &segments{gcm: gcm, prefix: [sealPrefix]byte(header[1+sealSalt:]), size: size}, err
 }
 
-// nonce is that of segment n.
+// nonce is the nonce of segment n.
 func (s *segments) nonce(n int64) []byte {
 	b := binary.BigEndian.AppendUint32(append(make([]byte, 0, 12), s.prefix[:]...), uint32(n))
 	if n == segmentsOf(s.size)-1 {
@@ -92,16 +92,16 @@ func (s *segments) nonce(n int64) []byte {
 	return append(b, 0)
 }
 
-// length is how many bytes of the plaintext segment n has.
+// length is how many bytes of plaintext segment n has.
 func (s *segments) length(n int64) int { return int(min(s.size, plainStart(n+1)) - plainStart(n)) }
 
-// buffer has room for each segment and its tag.
+// buffer makes a buffer for any segment and its tag.
 func (s *segments) buffer() []byte { return make([]byte, min(s.size+sealTag, sealSegment)) }
 
-// sealing makes one ciphertext, and makes it again for each attempt to send it: an
-// idempotency key stands for one body. Should the plaintext be another one then,
-// nothing of it may be encrypted under the nonces of before. So the tags of all
-// segments are kept, 16 bytes each, and a segment with another tag is not given away.
+// sealing makes one ciphertext, and makes it again for each attempt to send it, since an
+// idempotency key stands for one body. If the plaintext has changed by then, nothing of it
+// may be sent under the same nonces. So the tags of all segments are kept, 16 bytes each,
+// and a segment with another tag is not given out.
 type sealing struct {
 	*segments
 	header [sealHeaderLen]byte
@@ -117,22 +117,20 @@ func (k *sealKey) newSealing(size int64) (*sealing, error) {
 	}
 	s := new(sealing)
 	s.header[0] = sealHeaderLen
-	_, err := rand.Read(s.header[1:])
-	if err == nil {
-		s.segments, err = k.segments(&s.header, size)
-	}
-	if err != nil {
+	_, _ = rand.Read(s.header[1:]) // never fails
+	var err error
+	if s.segments, err = k.segments(&s.header, size); err != nil {
 		return nil, fmt.Errorf("seal: %w", err)
 	}
 	return s, nil
 }
 
-// open gives the ciphertext of a plaintext, which is read meanwhile.
+// open gives the ciphertext of a plaintext, which is read at the same time.
 func (s *sealing) open(plain io.ReadCloser) io.ReadCloser {
 	return &sealingReader{s: s, plain: plain, out: s.header[:], buf: s.buffer()}
 }
 
-// errSealChanged is of a plaintext that is not the one of before.
+// errSealChanged says that the plaintext of an attempt is not that of the one before.
 var errSealChanged = errors.New("it has changed while it was sent")
 
 func sealChanged() *Error {
@@ -188,7 +186,7 @@ func (r *sealingReader) seal() ([]byte, error) {
 	return out, nil
 }
 
-// same reports whether a segment has the tag that it had before, if there was one.
+// same reports whether a segment has the tag that it had in an earlier attempt, if any.
 func (s *sealing) same(n int64, tag [sealTag]byte) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -202,14 +200,14 @@ func (s *sealing) same(n int64, tag [sealTag]byte) bool {
 // Close implements io.Closer.
 func (r *sealingReader) Close() error { return r.plain.Close() }
 
-// What may be wrong with what is sealed. The words say nothing of it.
+// Faults of a sealed payload. Their texts reveal nothing of it.
 var (
 	errSealForm   = errors.New("it does not have the form of a sealed payload")
 	errSealForged = errors.New("it was changed or cut off, or is sealed with another key")
 )
 
-// openingReader opens one segment after the other. It gives nothing of a segment
-// that does not open, and io.EOF only after the last one.
+// openingReader opens one segment after the other. It gives nothing of a segment that does
+// not open, and io.EOF only after the last one.
 type openingReader struct {
 	s      *segments
 	sealed io.Reader
@@ -219,7 +217,7 @@ type openingReader struct {
 	err    error
 }
 
-// readHeader reads a ciphertext's header; size is that of the ciphertext.
+// readHeader reads the header of a ciphertext of size bytes.
 func (k *sealKey) readHeader(sealed io.Reader, size int64) (*segments, error) {
 	plain := plainSize(size)
 	if plain < 0 {
@@ -235,7 +233,7 @@ func (k *sealKey) readHeader(sealed io.Reader, size int64) (*segments, error) {
 	return k.segments(&header, plain)
 }
 
-// opening reads the header of a ciphertext that has size bytes, and opens it.
+// opening reads the header of a ciphertext of size bytes, and gives its plaintext.
 func (k *sealKey) opening(sealed io.Reader, size int64) (*openingReader, error) {
 	s, err := k.readHeader(sealed, size)
 	if err != nil {
@@ -244,7 +242,7 @@ func (k *sealKey) opening(sealed io.Reader, size int64) (*openingReader, error) 
 	return &openingReader{s: s, sealed: sealed, buf: s.buffer()}, nil
 }
 
-// openingAt gives the plaintext from a place on. The ciphertext's reader must be an
+// openingAt gives the plaintext from an offset on. The ciphertext's reader must be an
 // io.Seeker.
 func (s *segments) openingAt(at int64, ciphertext Part) (io.Reader, error) {
 	sealed, err := ciphertext.open()
@@ -290,7 +288,7 @@ func (r *openingReader) open() ([]byte, error) {
 	return out, nil
 }
 
-// cutOff tells the end of a ciphertext from an error of what it is read from.
+// cutOff gives the error for a ciphertext that ends early, or the error of its reader.
 func cutOff(err error) error {
 	if err == io.EOF || err == io.ErrUnexpectedEOF {
 		return errSealForged

@@ -14,16 +14,16 @@ import (
 	"kubbi-mcp/relay"
 )
 
-// TestShareOfAnAddress: an address that opens all the connections it can, and
-// sends nothing, does not keep others out. A trusted proxy has no share.
-func TestShareOfAnAddress(t *testing.T) {
+// TestConnectionsOfAnAddress has an address that opens as many connections as it can and
+// sends nothing. It does not keep others out. A trusted proxy has no limit of its own.
+func TestConnectionsOfAnAddress(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("needs more than one loopback address")
 	}
 	const most = 40
 	for name, tc := range map[string]struct {
 		proxies []string
-		open    int // of the one address, in the end
+		open    int // from the one address, at the end
 	}{
 		"a client": {nil, most / 4}, "a trusted proxy": {[]string{"127.0.0.1"}, most},
 	} {
@@ -90,16 +90,16 @@ func TestShares(t *testing.T) {
 	}
 }
 
-// TestShareOfRequests: an address whose requests stand still does not take all
-// that may run, whether it comes by itself or through a trusted proxy.
-func TestShareOfRequests(t *testing.T) {
+// TestRequestsOfAnAddress has an address whose requests stand still. It does not use up all
+// running requests, whether it comes directly or through a trusted proxy.
+func TestRequestsOfAnAddress(t *testing.T) {
 	const most, key = 40, "k-0123456789abcdefghijklmn"
 	proxies, err := relay.ParseProxies([]string{"127.0.0.1"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := serve(t, func(c *Config) { c.Limits.Requests, c.Relay.TrustedProxies = most, proxies })
-	// send begins a claim page's form, and keeps the end of its body back.
+	// send sends the form of a claim page without the end of its body.
 	send := func(client string) (*bufio.Reader, net.Conn) {
 		c, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
 		if err != nil {

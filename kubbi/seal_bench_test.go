@@ -29,11 +29,11 @@ func BenchmarkSealed(b *testing.B) {
 	defer c.Close()
 	data := make([]byte, 64<<20)
 	rand.NewChaCha8([32]byte{1}).Read(data)
-	spool, err := os.Create(filepath.Join(b.TempDir(), "spool"))
+	file, err := os.Create(filepath.Join(b.TempDir(), "payload"))
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer spool.Close()
+	defer file.Close()
 	source := kubbi.Source{Name: "data.bin", ContentType: "application/octet-stream", Encoding: api.EncodingBase64, Size: int64(len(data)),
 		Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil }}
 	send := func(sealed bool) string {
@@ -53,8 +53,8 @@ func BenchmarkSealed(b *testing.B) {
 		}
 		return err
 	}
-	spooled := func(url string) {
-		got, err := c.Claim(b.Context(), url, toFile(spool))
+	toFileOnDisk := func(url string) {
+		got, err := c.Claim(b.Context(), url, toFile(file))
 		if err == nil {
 			err = read(got)
 		}
@@ -78,7 +78,7 @@ func BenchmarkSealed(b *testing.B) {
 	}
 	for b.Loop() {
 		for _, sealed := range []bool{false, true} {
-			for claim, claimIt := range map[string]func(string){"spooled": spooled, "claim": underWay} {
+			for claim, claimIt := range map[string]func(string){"claim-to-file": toFileOnDisk, "claim": underWay} {
 				var url string
 				timed("send", sealed, func() { url = send(sealed) })
 				timed(claim, sealed, func() { claimIt(url) })
@@ -90,7 +90,7 @@ func BenchmarkSealed(b *testing.B) {
 		slices.Sort(all)
 		return all[len(all)/2].Seconds()
 	}
-	for _, what := range []string{"send", "claim", "spooled"} {
+	for _, what := range []string{"send", "claim", "claim-to-file"} {
 		b.ReportMetric(float64(source.Size)/1e6/median(what), what+"-MB/s")
 		b.ReportMetric(float64(source.Size)/1e6/median(what+"-sealed"), what+"-sealed-MB/s")
 		b.ReportMetric(median(what+"-sealed")/median(what), what+"-times")

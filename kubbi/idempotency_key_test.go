@@ -21,13 +21,10 @@ func TestClaimAgainUnderItsKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := kubbi.NewKey()
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := kubbi.NewIdempotencyKey()
 	var got *kubbi.Claimed
 	for range 2 {
-		if got, err = c.Claim(t.Context(), sent.ClaimURL, kubbi.WithKey(key), kubbi.HoldGrace()); err != nil {
+		if got, err = c.Claim(t.Context(), sent.ClaimURL, kubbi.WithIdempotencyKey(key), kubbi.HoldGrace()); err != nil {
 			t.Fatal(err)
 		}
 		if got.Text() != "once" || !got.Burned || got.Grace <= 0 {
@@ -41,7 +38,7 @@ func TestClaimAgainUnderItsKey(t *testing.T) {
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Claim(t.Context(), sent.ClaimURL, kubbi.WithKey(key)); !errors.Is(err, kubbi.ErrGone) {
+	if _, err := c.Claim(t.Context(), sent.ClaimURL, kubbi.WithIdempotencyKey(key)); !errors.Is(err, kubbi.ErrGone) {
 		t.Errorf("after the grace: %v", err)
 	}
 	k, err := c.Get(t.Context(), sent.ID)

@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
-	"fmt"
 	"strings"
 
 	jsonv2 "github.com/go-json-experiment/json"
@@ -13,41 +12,39 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// A sealed kubbi is encrypted before it is sent. Its key stands in the claim
-// URL's fragment, which no request carries; its metadata says that it is sealed,
-// and by which key. The format is in docs/sealed.md.
+// A sealed kubbi is encrypted before it is sent. Its key is in the claim URL's fragment,
+// which no request carries. Its metadata says that it is sealed, and by which key. The
+// format is in docs/wire.md.
 
 const (
 	sealVersion    = 2
 	sealMember     = "sealed" // of the metadata
 	fragmentPrefix = "k="
-	keyIDLabel     = "kubbi-sealed-2-kid:" // a hash with it is of no use for anything else
+	keyIDLabel     = "kubbi-sealed-2-kid:" // no other hash begins with it
 	keyIDLength    = 16                    // characters, 96 bits
 )
 
 // sealKey is the key of one sealed kubbi.
 type sealKey [32]byte
 
-func newSealKey() (*sealKey, error) {
+func newSealKey() *sealKey {
 	k := new(sealKey)
-	if _, err := rand.Read(k[:]); err != nil {
-		return nil, fmt.Errorf("make key: %w", err)
-	}
-	return k, nil
+	_, _ = rand.Read(k[:]) // never fails
+	return k
 }
 
-// fragment is what stands after "#" in the claim URL.
+// fragment is what follows "#" in the claim URL.
 func (k *sealKey) fragment() string {
 	return fragmentPrefix + base64.RawURLEncoding.EncodeToString(k[:])
 }
 
-// id tells keys apart and gives nothing of them away.
+// id tells keys apart. It reveals nothing of the key.
 func (k *sealKey) id() string {
 	h := sha256.Sum256(append([]byte(keyIDLabel), k[:]...))
 	return base64.RawURLEncoding.EncodeToString(h[:])[:keyIDLength]
 }
 
-// withKey gives a claim URL with the key, and with nothing else after "#".
+// withKey gives a claim URL with the key, and nothing else, after "#".
 func (k *sealKey) withKey(claimURL string) string {
 	url, _, _ := strings.Cut(claimURL, "#")
 	return url + "#" + k.fragment()
@@ -68,7 +65,7 @@ func sealKeyOf(fragment string) (*sealKey, error) {
 	return k, nil
 }
 
-// seal is what the metadata says of a sealed kubbi.
+// seal is the member of the metadata that describes a sealed kubbi.
 type seal struct {
 	V    int    `json:"v"`
 	KID  string `json:"kid"`
@@ -95,7 +92,7 @@ func (k *sealKey) mark(metadata []byte, text bool) (jsontext.Value, error) {
 	return append(append(s[:len(s)-1], ','), metadata[1:]...), nil
 }
 
-// sealOf finds the seal in metadata. One that can't be read has version 0.
+// sealOf finds the seal in metadata. A seal that can't be read has version 0.
 func sealOf(metadata []byte) (s seal, sealed bool) {
 	var m struct {
 		Sealed jsontext.Value `json:"sealed"`
@@ -130,9 +127,9 @@ func (c *Claimed) Sealed() bool {
 	return sealed
 }
 
-// checkSeal says whether the key, nil for none, is the one for a kubbi with this
-// metadata. A kubbi that is not sealed has none: where the sender gave a key,
-// somebody may have put another kubbi in the place of the sealed one.
+// checkSeal checks that the key, nil for none, belongs to a kubbi with this metadata. A
+// key for a kubbi that is not sealed is refused: somebody may have put another kubbi in
+// the place of the sealed one.
 func checkSeal(key *sealKey, metadata []byte) *Error {
 	s, sealed := sealOf(metadata)
 	switch {
@@ -150,14 +147,13 @@ func checkSeal(key *sealKey, metadata []byte) *Error {
 	return nil
 }
 
-// notOpened is an error found before a claim has counted.
+// notOpened is the error of a claim that is refused before it counts.
 func notOpened(message string) *Error {
 	return &Error{Code: api.CodeValidation, Message: message, kind: ErrSealed, permanent: true}
 }
 
-// spent says of a claim that has counted why it gave nothing. The relay keeps
-// the payload for the claim's grace: what was changed on its way here may be
-// whole the next time.
+// spent makes e the error of a claim that has counted. A relay keeps the payload for the
+// claim's grace: a payload that was changed on its way may arrive whole the next time.
 func spent(e *Error) *Error {
 	e.Message += "; the claim has counted, and only a relay that keeps the payload for its grace time gives it to the same claim again"
 	e.Code, e.Uncertain = "", true

@@ -1,4 +1,4 @@
-package share
+package clientlimit
 
 import (
 	"net/netip"
@@ -7,10 +7,10 @@ import (
 	"kubbi-mcp/internal/misslimit"
 )
 
-// TestListenerCounts: a /64 counts as one, what is no address has no share but
-// counts in all, and nothing is kept of those that have gone.
+// TestListenerCounts counts a /64 as one client. What is no address has no limit of its
+// own but counts in all. Closed connections leave nothing behind.
 func TestListenerCounts(t *testing.T) {
-	l := NewListener(nil, Config{Most: 7, PerSource: 2})
+	l := NewListener(nil, Config{Connections: 7, PerClient: 2})
 	var taken []netip.Prefix
 	for _, tc := range []struct {
 		ip string
@@ -21,7 +21,7 @@ func TestListenerCounts(t *testing.T) {
 	} {
 		ip, _ := netip.ParseAddr(tc.ip)
 		source := misslimit.Network(ip)
-		ok := l.take(source)
+		ok := l.acquire(source)
 		if ok != tc.ok {
 			t.Errorf("%q: taken %v", tc.ip, ok)
 		}
@@ -30,9 +30,9 @@ func TestListenerCounts(t *testing.T) {
 		}
 	}
 	for _, source := range taken {
-		l.give(source)
+		l.release(source)
 	}
-	if l.open != 0 || len(l.sources.of) != 0 {
-		t.Errorf("%d are open, of %v", l.open, l.sources.of)
+	if l.open != 0 || len(l.clients.open) != 0 {
+		t.Errorf("%d are open, of %v", l.open, l.clients.open)
 	}
 }
