@@ -141,6 +141,10 @@ func (s *Server) askByRequest(ctx context.Context, session *session, open []*que
 		if err != nil {
 			return err
 		}
+		if first && s.allowed(session, q) { // the user has answered since this call looked
+			session.consents.decided(p, decision{allow: true}, true)
+			continue
+		}
 		if first {
 			answers := session.Request(mcp.MethodElicitationCreate, q.form())
 			go func() { // until the user answers or the session ends
