@@ -112,10 +112,10 @@ type Claim struct {
 	Request
 	Seen *kubbi.Inspected // what inspect says; nil: it repeats a claim that may have used the kubbi up
 
-	by    *Claimer
-	key   *key
-	until time.Time // after Receive: until when the payload can be had again
-	spool *spool.Spool
+	claimer *Claimer
+	key     *key
+	until   time.Time // after Receive: until when the payload can be had again
+	spool   *spool.Spool
 }
 
 // Begin takes the key for a claim and inspects the kubbi. With an error there is no claim to
@@ -125,7 +125,7 @@ func (c *Claimer) Begin(ctx context.Context, req Request) (*Claim, error) {
 	if err != nil {
 		return nil, err
 	}
-	claim := &Claim{Request: req, by: c, key: key}
+	claim := &Claim{Request: req, claimer: c, key: key}
 	if req.Repeat == RepeatOnly && !key.used() {
 		key.drop()
 		return nil, ErrNoRepeat
@@ -177,7 +177,7 @@ func (c *Claim) Left() time.Duration { return time.Until(c.until) }
 // maxContent bytes.
 func (c *Claim) Receive(ctx context.Context, limit, maxContent int64) (*kubbi.Claimed, error) {
 	opts := []kubbi.ClaimOption{kubbi.Within(limit)}
-	if c.by.state != nil {
+	if c.claimer.state != nil {
 		opts = append(opts, kubbi.ToFile(c.openSpool))
 	}
 	got, err := c.fetch(ctx, opts...)
@@ -204,7 +204,7 @@ func (c *Claim) fetch(ctx context.Context, opts ...kubbi.ClaimOption) (*kubbi.Cl
 		c.until = c.key.Until.Add(graceMargin)
 		return c.key.payload, nil
 	}
-	got, err := c.by.client.Claim(ctx, c.URL, append(c.options(), opts...)...)
+	got, err := c.claimer.client.Claim(ctx, c.URL, append(c.options(), opts...)...)
 	if err != nil {
 		c.key.failed(err)
 		return nil, err
@@ -227,8 +227,8 @@ func (c *Claim) keepInMemory(got *kubbi.Claimed) {
 func (c *Claim) openSpool() (kubbi.PayloadFile, error) {
 	if c.spool == nil { // else this is another attempt
 		var err error
-		if c.spool, err = c.by.state.spool(); err != nil {
-			return nil, c.by.unwritable("make a spool file", err)
+		if c.spool, err = c.claimer.state.spool(); err != nil {
+			return nil, c.claimer.unwritable("make a spool file", err)
 		}
 	}
 	return c.spool, nil
@@ -239,7 +239,7 @@ func (c *Claim) openSpool() (kubbi.PayloadFile, error) {
 // the answer was written.
 func (c *Claim) Shown(session string) (settle func(written bool)) {
 	c.key.answered(session, c.until)
-	return func(written bool) { c.by.keys.settled(c.key, written) }
+	return func(written bool) { c.claimer.keys.settled(c.key, written) }
 }
 
 // NotShown ends the claim: a large payload is not shown, for the reason why. The error
@@ -259,9 +259,9 @@ func (c *Claim) unsaved(err error, got *kubbi.Claimed, inMemory bool) *Unsaved {
 		c.key.lost(c.until)
 		return out
 	}
-	kept, kerr := c.by.state.keepAnswer(got)
+	kept, kerr := c.claimer.state.keepAnswer(got)
 	if kerr != nil {
-		c.by.log.Error("keep the answer to a claim", "error", kerr)
+		c.claimer.log.Error("keep the answer to a claim", "error", kerr)
 	}
 	out.Kept = kept
 	if inMemory && (kerr != nil || got.Sealed()) && Size(got) <= maxHeldBytes {
