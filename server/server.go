@@ -151,8 +151,6 @@ func New(cfg Config) (*Server, error) {
 		Folders:    s.grantFolders,
 		MaxInline:  cfg.MaxInline,
 		Reach:      cfg.Reach,
-		State:      cfg.State,
-		Caller:     cfg.Caller,
 		Received:   cfg.Received,
 		Claims:     s.claimer,
 		Deliver:    onWritten,

@@ -114,17 +114,17 @@ func (t *toolset) claimInline(ctx context.Context, in claimInput) (*mcp.CallTool
 		}
 		sized = sized || claim.Seen.Sealed()
 	}
-	got, err := claim.Receive(ctx, t.answerLimit(sized || t.State == nil), t.MaxInline-resultOverhead)
+	got, err := claim.Receive(ctx, t.answerLimit(sized || !t.Claims.OnDisk()), t.MaxInline-resultOverhead)
 	if err != nil {
 		return nil, err
 	}
 	if got.InFile {
-		return t.claimedInstead(ctx, in, claim, got, tooLarge(resultOverhead+claims.Size(got), t.MaxInline))
+		return t.saveInstead(ctx, in, claim, got, tooLarge(resultOverhead+claims.Size(got), t.MaxInline))
 	}
 	left := t.remaining(ctx, in.ClaimURL, got.Burned, got.Remaining, got.RemainingKnown)
 	res, why := t.shown(got, left, images, claim.Left())
 	if why != "" {
-		return t.claimedInstead(ctx, in, claim, got, why)
+		return t.saveInstead(ctx, in, claim, got, why)
 	}
 	t.Deliver(ctx, claim.Shown(t.Peer(ctx).Session))
 	return res, nil
@@ -140,10 +140,10 @@ func (t *toolset) answerLimit(sized bool) int64 {
 	return longestEscape*t.MaxInline + besides
 }
 
-// claimedInstead deals with a claimed payload that can't be shown although inspect did not
+// saveInstead deals with a claimed payload that can't be shown although inspect did not
 // say so. It is saved in the server's own folder. The plaintext of a sealed kubbi goes there
 // only if the caller asks for it, so that claim waits to be repeated.
-func (t *toolset) claimedInstead(ctx context.Context, in claimInput, claim *claims.Claim, got *kubbi.Claimed, why obstacle) (*mcp.CallToolResult, error) {
+func (t *toolset) saveInstead(ctx context.Context, in claimInput, claim *claims.Claim, got *kubbi.Claimed, why obstacle) (*mcp.CallToolResult, error) {
 	switch {
 	case t.Received && !got.Sealed():
 		saved, err := claim.SaveReceived(ctx, got)

@@ -31,7 +31,7 @@ func newHost(t *testing.T, client *kubbi.Client, state, who string) *host {
 	h.saver = claims.New(client, s, who, nil)
 	t.Cleanup(h.saver.Close)
 	if err := Register(h.s, Config{
-		Client: client, State: s, Received: true, Caller: who, Claims: h.saver,
+		Client: client, Received: true, Claims: h.saver,
 		Peer:    func(context.Context) Peer { return Peer{Session: "one", Sent: time.Now()} },
 		Observe: func(_ context.Context, call Call) { h.outcome = call.Outcome },
 	}); err != nil {

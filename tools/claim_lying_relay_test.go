@@ -182,7 +182,7 @@ func saverReceiving(t *testing.T, base, state, dir string, received bool) *calle
 	}
 	c := &caller{s: mcpserver.NewMCPServer("test", "1")}
 	if err := Register(c.s, Config{
-		Client: client, Files: files.Rules{Folders: []files.Folder{folder}}, State: claims.NewState(state), Received: received,
+		Client: client, Files: files.Rules{Folders: []files.Folder{folder}}, Claims: claims.New(client, claims.NewState(state), "", nil), Received: received,
 		Observe: func(_ context.Context, call Call) { c.outcome = call.Outcome },
 	}); err != nil {
 		t.Fatal(err)

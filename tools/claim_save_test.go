@@ -44,10 +44,8 @@ func saver(t *testing.T, base, state, dir, who string, deliver func(context.Cont
 		Client:   client,
 		Logger:   logger,
 		Files:    files.Rules{Folders: []files.Folder{folder}},
-		State:    s,
 		Claims:   claims,
 		Received: true,
-		Caller:   who,
 		Deliver:  deliver,
 		Observe:  func(_ context.Context, call Call) { c.outcome = call.Outcome },
 	}); err != nil {

@@ -45,15 +45,11 @@ type Config struct {
 	// MaxInline is the largest answer to a claim, in bytes as the client gets them;
 	// 0: DefaultMaxInline.
 	MaxInline int64
-	// State keeps claims under way on disk; nil: in memory, and then nothing can be
-	// saved by path. Caller says whose they are, where several share a state.
-	State  *claims.State
-	Caller string
-	// Received says that the caller is on this machine, and can read the state's
-	// folder for claimed payloads.
-	Received bool
-	// Claims makes the claims; nil: a claimer made from the fields above.
+	// Claims makes the claims; nil: a claimer in memory, and then nothing can be saved.
 	Claims *claims.Claimer
+	// Received says that the caller is on this machine, and can read the claimer's folder
+	// for received payloads.
+	Received bool
 
 	// Reach says from where a new claim URL can be used; nil: unknown.
 	Reach func() string
@@ -105,9 +101,9 @@ func Register(s *mcpserver.MCPServer, cfg Config) error {
 		cfg.MaxInline = DefaultMaxInline
 	}
 	if cfg.Claims == nil {
-		cfg.Claims = claims.New(cfg.Client, cfg.State, cfg.Caller, cfg.Logger)
+		cfg.Claims = claims.New(cfg.Client, nil, "", cfg.Logger)
 	}
-	cfg.Received = cfg.Received && cfg.State != nil
+	cfg.Received = cfg.Received && cfg.Claims.OnDisk()
 	t := &toolset{cfg}
 	for _, d := range []definition{
 		t.send(), t.sendFiles(), t.inspect(), t.claim(), t.get(), t.list(), t.delete(),

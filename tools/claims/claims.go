@@ -38,6 +38,9 @@ func New(client *kubbi.Client, state *State, caller string, log *slog.Logger) *C
 	return &Claimer{client: client, state: state, keys: keySet{state: state, caller: caller, log: log, patience: Patience}, log: log}
 }
 
+// OnDisk reports whether the claimer has a state. Without one nothing can be saved.
+func (c *Claimer) OnDisk() bool { return c.state != nil }
+
 // ClientActive is called when a message of a session came at a time. A client that
 // sends another message has read the answers before it, so their keys are dropped.
 func (c *Claimer) ClientActive(session string, at time.Time) { c.keys.clientActive(session, at) }
@@ -109,19 +112,20 @@ type Claim struct {
 	Request
 	Seen *kubbi.Inspected // what inspect says; nil: it repeats a claim that may have used the kubbi up
 
-	by    *Claimer
-	key   *key
-	until time.Time // after Receive: until when the payload can be had again
-	spool *spool.Spool
+	claimer *Claimer
+	key     *key
+	until   time.Time // after Receive: until when the payload can be had again
+	spool   *spool.Spool
 }
 
-// Begin takes the key for a claim and inspects the kubbi.
+// Begin takes the key for a claim and inspects the kubbi. With an error there is no claim to
+// end.
 func (c *Claimer) Begin(ctx context.Context, req Request) (*Claim, error) {
 	key, err := c.keys.take(ctx, req.URL)
 	if err != nil {
 		return nil, err
 	}
-	claim := &Claim{Request: req, by: c, key: key}
+	claim := &Claim{Request: req, claimer: c, key: key}
 	if req.Repeat == RepeatOnly && !key.used() {
 		key.drop()
 		return nil, ErrNoRepeat
@@ -133,16 +137,13 @@ func (c *Claimer) Begin(ctx context.Context, req Request) (*Claim, error) {
 	seen, err := c.client.Inspect(ctx, req.URL)
 	gone := errors.Is(err, kubbi.ErrGone) || errors.Is(err, kubbi.ErrExpired)
 	switch {
-	case err == nil && key.used() && !repeat: // another retrieval is wanted
-		key.endGrace()
-		if err := key.renew(); err != nil {
-			return nil, err
-		}
-		claim.Seen = seen
-		return claim, nil
 	case err == nil:
 		claim.Seen = seen
-		return claim, nil
+		if key.used() && !repeat { // another retrieval is wanted
+			key.endGrace()
+			err = key.renew()
+		}
+		return claim, err
 	case gone && repeat:
 		return claim, nil
 	case gone && key.used():
@@ -175,20 +176,14 @@ func (c *Claim) Left() time.Duration { return time.Until(c.until) }
 // larger one is in a file until Close, unless it is not sealed and its content has at most
 // maxContent bytes.
 func (c *Claim) Receive(ctx context.Context, limit, maxContent int64) (*kubbi.Claimed, error) {
-	if c.key.payload != nil {
-		c.until = c.key.Until.Add(graceMargin)
-		return c.key.payload, nil
-	}
-	opts := append(c.options(), kubbi.Within(limit))
-	if c.by.state != nil {
+	opts := []kubbi.ClaimOption{kubbi.Within(limit)}
+	if c.claimer.state != nil {
 		opts = append(opts, kubbi.ToFile(c.openSpool))
 	}
-	got, err := c.by.client.Claim(ctx, c.URL, opts...)
-	if err != nil {
-		c.key.failed(err)
-		return nil, err
+	got, err := c.fetch(ctx, opts...)
+	if err != nil || c.key.payload != nil {
+		return got, err
 	}
-	c.received(ctx, got)
 	if got.InFile {
 		if Size(got) > maxContent || got.Sealed() {
 			return got, nil
@@ -200,6 +195,21 @@ func (c *Claim) Receive(ctx context.Context, limit, maxContent int64) (*kubbi.Cl
 	if got.Grace <= 0 { // the service does not give it again
 		c.keepInMemory(got)
 	}
+	return got, nil
+}
+
+// fetch gives the payload that is in memory, or claims it. An error ends the claim.
+func (c *Claim) fetch(ctx context.Context, opts ...kubbi.ClaimOption) (*kubbi.Claimed, error) {
+	if c.key.payload != nil {
+		c.until = c.key.Until.Add(graceMargin)
+		return c.key.payload, nil
+	}
+	got, err := c.claimer.client.Claim(ctx, c.URL, append(c.options(), opts...)...)
+	if err != nil {
+		c.key.failed(err)
+		return nil, err
+	}
+	c.received(ctx, got)
 	return got, nil
 }
 
@@ -217,8 +227,8 @@ func (c *Claim) keepInMemory(got *kubbi.Claimed) {
 func (c *Claim) openSpool() (kubbi.PayloadFile, error) {
 	if c.spool == nil { // else this is another attempt
 		var err error
-		if c.spool, err = c.by.state.spool(); err != nil {
-			return nil, c.by.unwritable("make a spool file", err)
+		if c.spool, err = c.claimer.state.spool(); err != nil {
+			return nil, c.claimer.unwritable("make a spool file", err)
 		}
 	}
 	return c.spool, nil
@@ -229,7 +239,7 @@ func (c *Claim) openSpool() (kubbi.PayloadFile, error) {
 // the answer was written.
 func (c *Claim) Shown(session string) (settle func(written bool)) {
 	c.key.answered(session, c.until)
-	return func(written bool) { c.by.keys.settled(c.key, written) }
+	return func(written bool) { c.claimer.keys.settled(c.key, written) }
 }
 
 // NotShown ends the claim: a large payload is not shown, for the reason why. The error
@@ -249,9 +259,9 @@ func (c *Claim) unsaved(err error, got *kubbi.Claimed, inMemory bool) *Unsaved {
 		c.key.lost(c.until)
 		return out
 	}
-	kept, kerr := c.by.state.keepAnswer(got)
+	kept, kerr := c.claimer.state.keepAnswer(got)
 	if kerr != nil {
-		c.by.log.Error("keep the answer to a claim", "error", kerr)
+		c.claimer.log.Error("keep the answer to a claim", "error", kerr)
 	}
 	out.Kept = kept
 	if inMemory && (kerr != nil || got.Sealed()) && Size(got) <= maxHeldBytes {

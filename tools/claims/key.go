@@ -1,13 +1,11 @@
 package claims
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"time"
 
-	"kubbi-mcp/internal/flock"
 	"kubbi-mcp/kubbi"
 )
 
@@ -16,11 +14,10 @@ import (
 type key struct {
 	keyRecord
 
-	set     *keySet
-	hash    string   // of the claim token, and of whose key it is
-	file    *keyFile // nil: the key is in memory alone
-	entered bool     // this claim is the set's only one of the URL
-	shared  bool     // another claim of the URL is under way: this key can't be held
+	set   *keySet
+	hash  string   // of the claim token, and of whose key it is
+	file  *keyFile // nil: the key is in memory alone
+	owner bool     // no other claim of the URL is under way, so this key can be held
 
 	begun   time.Time      // when the claim under way was: the relay's grace begins no earlier
 	session string         // of the client that got the answer
@@ -73,40 +70,6 @@ func (k *key) renew() (err error) {
 		return errors.Join(err, k.closeFile())
 	}
 	return nil
-}
-
-// open opens the key's file and reads what an earlier process has left in it. If a claim
-// of the same URL is under way elsewhere, that one has the file. It may have been
-// cancelled just now, so this one waits a little, and then goes on with a key of its own.
-func (k *key) open(ctx context.Context, token string) error {
-	seal, err := sealOf(token, k.set.caller)
-	if err != nil {
-		return err
-	}
-	const pause = 20 * time.Millisecond
-	for until := time.Now().Add(k.set.patience); ; {
-		f := k.set.spares.take(k.set.state.path(keysFolder, k.hash))
-		if f == nil {
-			f, err = k.set.state.openLocked(keysFolder, k.hash)
-		}
-		if f != nil {
-			k.file = &keyFile{f, seal}
-			k.keyRecord = readRecord(f, seal)
-			return nil
-		}
-		if !errors.Is(err, flock.ErrLocked) {
-			return err
-		}
-		if k.set.state.keyRecord(k.hash, seal).Answered || !time.Now().Before(until) {
-			k.shared = true
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(pause):
-		}
-	}
 }
 
 // answered is called when the payload stands in an answer, before that is written: the
@@ -189,17 +152,17 @@ func (k *key) drop() {
 	k.leave()
 }
 
-// hold keeps the key in the set, unless another claim of the URL is the one to be held.
+// hold keeps the key in the set, unless another claim of the URL has the one to be held.
 func (k *key) hold() {
-	if k.payload != nil || k.file != nil || !k.shared {
+	if k.payload != nil || k.owner {
 		k.set.hold(k)
 	}
 }
 
 // leave lets the next claim of the URL begin.
 func (k *key) leave() {
-	if k.entered {
-		k.entered = false
+	if k.owner {
+		k.owner = false
 		k.set.leave(k.hash)
 	}
 }

@@ -68,6 +68,9 @@ func readRecord(f io.ReaderAt, seal cipher.AEAD) (r keyRecord) {
 
 // keyRecord reads the record of a key that another claim has.
 func (s *State) keyRecord(hash string, seal cipher.AEAD) keyRecord {
+	if s == nil {
+		return keyRecord{}
+	}
 	f, err := os.Open(s.path(keysFolder, hash))
 	if err != nil {
 		return keyRecord{}

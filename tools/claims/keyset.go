@@ -2,11 +2,13 @@ package claims
 
 import (
 	"context"
+	"crypto/cipher"
 	"errors"
 	"log/slog"
 	"sync"
 	"time"
 
+	"kubbi-mcp/internal/flock"
 	"kubbi-mcp/kubbi"
 )
 
@@ -29,9 +31,9 @@ type keySet struct {
 	spares spares
 
 	mu       sync.Mutex
-	underWay map[string]chan struct{} // by hash: claims under way; closed at their end
-	held     map[string]*key          // by hash: keys of claims whose answer may not have been read
-	size     int                      // bytes of the payloads in held
+	underWay map[string]bool // by hash: claims under way
+	held     map[string]*key // by hash: keys of claims whose answer may not have been read
+	size     int             // bytes of the payloads in held
 }
 
 // Limits of what is held.
@@ -40,80 +42,84 @@ const (
 	maxHeldBytes = 16 << 20 // payloads of services that give them once
 )
 
-// take gives the key for a claim: the one that is held for its URL, or a new one.
+// take gives the key for a claim: the one that is held for its URL, or a new one. If another
+// claim of the URL is under way, in this process or another, take waits a little, and then
+// gives a new key that can't be held.
 func (s *keySet) take(ctx context.Context, claimURL string) (*key, error) {
 	u, err := kubbi.ParseClaimURL(claimURL)
 	if err != nil {
 		return nil, err
 	}
-	hash := tokenHash(s.caller, u.Token())
-	k, entered, err := s.enter(ctx, hash)
+	seal, err := sealOf(u.Token(), s.caller)
 	if err != nil {
 		return nil, err
 	}
-	if k != nil {
-		k.begun = time.Now()
-		return k, nil
-	}
-	k = &key{hash: hash, set: s, entered: entered, shared: !entered, begun: time.Now()}
-	if entered && s.state != nil {
-		if err := k.open(ctx, u.Token()); ctx.Err() != nil {
-			k.leave()
-			return nil, errors.Join(ctx.Err(), k.closeFile())
-		} else if err != nil {
-			s.log.Warn("a claim's key can't be kept on disk", "error", err)
+	hash := tokenHash(s.caller, u.Token())
+	const pause = 20 * time.Millisecond
+	for until := time.Now().Add(s.patience); ; {
+		k := s.tryTake(hash, seal)
+		if k == nil && (s.state.keyRecord(hash, seal).Answered || !time.Now().Before(until)) {
+			k = &key{set: s, hash: hash}
 		}
-	}
-	k.Answered = false // the process that gave the payload is gone, or has the file
-	if time.Now().Before(k.Until) {
-		return k, nil
-	}
-	return k, k.renew()
-}
-
-// enter begins a claim and takes the key that is held for its URL, nil if there is none.
-// It waits for a claim of the same URL in this process. If that takes too long, entered
-// is false.
-func (s *keySet) enter(ctx context.Context, hash string) (k *key, entered bool, err error) {
-	timer := time.NewTimer(s.patience)
-	defer timer.Stop()
-	for {
-		k, over := s.tryEnter(hash)
-		if over == nil {
-			return k, true, nil
+		if k != nil {
+			k.begun = time.Now()
+			if k.begun.Before(k.Until) {
+				return k, nil
+			}
+			return k, k.renew()
 		}
 		select {
-		case <-over:
 		case <-ctx.Done():
-			return nil, false, ctx.Err()
-		case <-timer.C:
-			return nil, false, nil
+			return nil, ctx.Err()
+		case <-time.After(pause):
 		}
 	}
 }
 
-// tryEnter is enter without waiting. over is closed when the claim under way has ended.
-func (s *keySet) tryEnter(hash string) (k *key, over <-chan struct{}) {
+// tryTake is take without waiting. It gives nil if another claim of the URL is under way.
+func (s *keySet) tryTake(hash string, seal cipher.AEAD) *key {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if over := s.underWay[hash]; over != nil {
-		return nil, over
-	}
-	if s.underWay == nil {
-		s.underWay = map[string]chan struct{}{}
-	}
-	s.underWay[hash] = make(chan struct{})
-	if k = s.held[hash]; k != nil {
+	k := s.held[hash]
+	switch {
+	case s.underWay[hash]:
+		s.mu.Unlock()
+		return nil
+	case k != nil:
 		s.remove(k)
-		k.entered = true
+	case s.underWay == nil:
+		s.underWay = map[string]bool{}
 	}
-	return k, nil
+	s.underWay[hash] = true
+	s.mu.Unlock()
+	if k != nil {
+		k.owner = true
+		return k
+	}
+	k = &key{set: s, hash: hash, owner: true}
+	if s.state == nil {
+		return k
+	}
+	f, err := s.spares.take(s.state.path(keysFolder, hash)), error(nil)
+	if f == nil {
+		f, err = s.state.openLocked(keysFolder, hash)
+	}
+	switch {
+	case errors.Is(err, flock.ErrLocked):
+		k.leave()
+		return nil
+	case err != nil:
+		s.log.Warn("a claim's key can't be kept on disk", "error", err)
+	default:
+		k.file = &keyFile{f, seal}
+		k.keyRecord = readRecord(f, seal)
+		k.Answered = false // the process that gave the payload is gone
+	}
+	return k
 }
 
 func (s *keySet) leave(hash string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	close(s.underWay[hash])
 	delete(s.underWay, hash)
 }
 

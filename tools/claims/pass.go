@@ -23,21 +23,15 @@ func (c *Claimer) Pass(ctx context.Context, req Request, check func(*kubbi.Inspe
 			return nil, err
 		}
 	}
-	got := claim.key.payload
-	if got != nil {
-		claim.until = claim.key.Until.Add(graceMargin)
-	} else {
-		opts := claim.options()
-		if c.state != nil {
-			if _, err := claim.openSpool(); err == nil { // else the payload is in memory
-				opts = append(opts, kubbi.ToFile(claim.openSpool))
-			}
+	var opts []kubbi.ClaimOption
+	if c.state != nil {
+		if _, err := claim.openSpool(); err == nil { // else the payload is in memory
+			opts = append(opts, kubbi.ToFile(claim.openSpool))
 		}
-		if got, err = c.client.Claim(ctx, req.URL, opts...); err != nil {
-			claim.key.failed(err)
-			return nil, err
-		}
-		claim.received(ctx, got)
+	}
+	got, err := claim.fetch(ctx, opts...)
+	if err != nil {
+		return nil, err
 	}
 	if err := write(got); err != nil {
 		onDisk := claim.key.file != nil

@@ -71,7 +71,7 @@ func (c *Claim) stageInto(ctx context.Context, batch *files.Batch) (*kubbi.Claim
 		c.until = c.key.Until.Add(graceMargin)
 		return got, stage(ctx, batch, got)
 	}
-	if c.by.state == nil {
+	if c.claimer.state == nil {
 		c.Cancel()
 		return nil, files.Refusal("this server has no data directory to receive it in")
 	}
@@ -79,7 +79,7 @@ func (c *Claim) stageInto(ctx context.Context, batch *files.Batch) (*kubbi.Claim
 		c.Cancel()
 		return nil, err
 	}
-	got, err := c.by.client.ClaimTo(ctx, c.URL, c.openSpool, func(got *kubbi.Claimed) error {
+	got, err := c.claimer.client.ClaimTo(ctx, c.URL, c.openSpool, func(got *kubbi.Claimed) error {
 		return stage(ctx, batch, got)
 	}, c.options()...)
 	if got == nil {
@@ -93,7 +93,7 @@ func (c *Claim) stageInto(ctx context.Context, batch *files.Batch) (*kubbi.Claim
 // SaveReceived ends the claim: it writes the payload into a folder of the server's own.
 // Errors are *Unsaved.
 func (c *Claim) SaveReceived(ctx context.Context, got *kubbi.Claimed) ([]files.Saved, error) {
-	batch, closeBatch, err := c.by.openBatch(c.by.ReceivedFolder)
+	batch, closeBatch, err := c.claimer.openBatch(c.claimer.ReceivedFolder)
 	if err != nil {
 		return nil, c.unsaved(err, got, true)
 	}

@@ -127,12 +127,11 @@ func (b *Batch) Check(names []string, again bool) error {
 		}
 	}
 	b.sweep()
-	temp := b.tempName()
-	f, err := b.create(temp)
+	f, temp, err := b.begin()
 	if err != nil {
 		return refusalOf(b.path, err)
 	}
-	return errors.Join(f.Close(), disk.Remove(b.dir, temp))
+	return b.discard(&staged{file: f, temp: temp})
 }
 
 func (b *Batch) file(name string) string { return filepath.Join(b.path, name) }

@@ -6,10 +6,10 @@ import (
 	"mime"
 	"path"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/gabriel-vasile/mimetype"
 
+	"kubbi-mcp/internal/content"
 	"kubbi-mcp/kubbi/api"
 )
 
@@ -22,46 +22,27 @@ type Content struct {
 // Detect finds out what is in a file. It reads r to its end, in pieces, unless it is not
 // text.
 func Detect(name string, r io.Reader) (Content, error) {
-	const head = 3072 // what tells a type; mimetype's own default
+	const headSize = 3072 // what tells a type; mimetype's own default
+	var utf8 content.Text
+	var head []byte
 	buf := make([]byte, 64<<10)
-	text, first, kept := true, []byte(nil), 0
-	for text || len(first) < head {
-		n, err := io.ReadFull(r, buf[kept:])
-		piece := buf[:kept+n]
-		if first == nil {
-			first = bytes.Clone(piece[:min(len(piece), head)])
-		}
-		last := err == io.EOF || err == io.ErrUnexpectedEOF
+	for {
+		n, err := io.ReadFull(r, buf)
+		piece, last := buf[:n], err == io.EOF || err == io.ErrUnexpectedEOF
 		if err != nil && !last {
 			return Content{}, err
 		}
-		var whole int
-		whole, text = textPrefix(piece)
-		text = text && (!last || whole == len(piece))
+		if head == nil {
+			head = bytes.Clone(piece[:min(n, headSize)])
+		}
+		text := bytes.IndexByte(piece, 0) < 0 && utf8.Write(piece) == ""
+		if last {
+			text = text && utf8.End() == ""
+		}
 		if last || !text {
-			break
-		}
-		kept = copy(buf, piece[whole:])
-	}
-	return Content{Text: text, Type: typeOf(name, text, first)}, nil
-}
-
-// textPrefix gives how much of b is text, without a character that is cut at its end,
-// and whether b is text up to there.
-func textPrefix(b []byte) (int, bool) {
-	if bytes.IndexByte(b, 0) >= 0 {
-		return 0, false
-	}
-	end := len(b)
-	for i := 1; i < utf8.UTFMax && i <= len(b); i++ {
-		if c := b[len(b)-i]; utf8.RuneStart(c) {
-			if !utf8.FullRune(b[len(b)-i:]) {
-				end -= i
-			}
-			break
+			return Content{Text: text, Type: typeOf(name, text, head)}, nil
 		}
 	}
-	return end, utf8.Valid(b[:end])
 }
 
 // typeOf gives a file's type by its extension, else by its first bytes.

@@ -1,6 +1,9 @@
 package files
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestContentType(t *testing.T) {
 	for _, tt := range []struct {
@@ -37,6 +40,29 @@ func TestTextIsNoMedia(t *testing.T) {
 	for name, want := range map[string]string{"go.mod": "text/plain", "a.svg": "image/svg+xml"} {
 		if got := typeOf(name, true, []byte("module m\n")); got != want {
 			t.Errorf("typeOf(%q) of text = %q, want %q", name, got, want)
+		}
+	}
+}
+
+// TestDetect reads files of more than one piece, with characters that lie across the border of
+// two pieces.
+func TestDetect(t *testing.T) {
+	long := strings.Repeat("€", 50_000) // of three bytes each
+	for name, tt := range map[string]struct {
+		file, content string
+		want          Content
+	}{
+		"empty":           {"a", "", Content{true, "text/plain"}},
+		"text":            {"a", long, Content{true, "text/plain"}},
+		"text by name":    {"a.md", "x" + long, Content{true, "text/markdown"}},
+		"a cut character": {"a", long[:len(long)-1], Content{false, "application/octet-stream"}},
+		"not UTF-8":       {"a", "x\xff" + long, Content{false, "application/octet-stream"}},
+		"a zero byte":     {"a", long + "\x00", Content{false, "application/octet-stream"}},
+		"an image":        {"a", "\x89PNG\r\n\x1a\n\x00\x00", Content{false, "image/png"}},
+	} {
+		got, err := Detect(tt.file, strings.NewReader(tt.content))
+		if err != nil || got != tt.want {
+			t.Errorf("%s: %+v, %v, want %+v", name, got, err, tt.want)
 		}
 	}
 }

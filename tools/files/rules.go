@@ -99,8 +99,7 @@ func (r Rules) locateParsed(given, path string) (location, error) {
 	var found *location
 	for _, f := range r.Folders {
 		for _, base := range []string{f.Path, f.real} {
-			rel, err := filepath.Rel(base, path)
-			if err == nil && filepath.IsLocal(rel) && (found == nil || len(f.real) < len(found.folder.real)) {
+			if rel, ok := relIn(base, path); ok && (found == nil || len(f.real) < len(found.folder.real)) {
 				found = &location{folder: f, rel: rel}
 			}
 		}
@@ -149,7 +148,7 @@ func (r Rules) checkHidden(s location) error {
 	}
 	rel := s.rel
 	for _, f := range r.Folders {
-		if inner, err := filepath.Rel(f.real, s.path()); err == nil && filepath.IsLocal(inner) && len(inner) < len(rel) {
+		if inner, ok := relIn(f.real, s.path()); ok && len(inner) < len(rel) {
 			rel = inner
 		}
 	}
@@ -167,7 +166,7 @@ func (r Rules) denied(s location) bool {
 		if resolved, err := filepath.EvalSymlinks(dir); err == nil {
 			dir = resolved
 		}
-		if rel, err := filepath.Rel(dir, s.path()); err == nil && filepath.IsLocal(rel) {
+		if Within(s.path(), dir) {
 			return true
 		}
 	}
@@ -221,6 +220,12 @@ func (r Rules) Covers(path string) bool {
 
 // Within reports whether an absolute path is a folder's or leads into it.
 func Within(path, folder string) bool {
+	_, ok := relIn(folder, path)
+	return ok
+}
+
+// relIn gives a path as it is from a folder, if it is in it.
+func relIn(folder, path string) (rel string, ok bool) {
 	rel, err := filepath.Rel(folder, path)
-	return err == nil && filepath.IsLocal(rel)
+	return rel, err == nil && filepath.IsLocal(rel)
 }
