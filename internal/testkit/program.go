@@ -19,12 +19,10 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// Program builds kubbi-mcp and returns its path. The program has the race detector
-// if the test has it. All test binaries share one file in the user's cache folder,
-// so that the linker runs once for all packages.
+// Program builds kubbi-mcp and returns its path.
 func Program(t testing.TB) string {
 	t.Helper()
-	path, err := program()
+	path, err := BuildProgram()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +37,10 @@ func PlainProgram(t testing.TB) string {
 	return Program(t)
 }
 
-var program = sync.OnceValues(func() (string, error) {
+// BuildProgram builds kubbi-mcp and returns its path. The program has the race detector
+// if the test has it. All test binaries share one file in the user's cache folder, so
+// that the linker runs once for all packages.
+var BuildProgram = sync.OnceValues(func() (string, error) {
 	root, err := findRoot()
 	if err != nil {
 		return "", err
