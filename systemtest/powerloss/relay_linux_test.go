@@ -36,7 +36,7 @@ func startRelay(ctx context.Context, dir, key string, flags ...string) (*relay, 
 	if err != nil {
 		return nil, err
 	}
-	r := &relay{dir: dir, url: "http://" + addr, key: key, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}, Timeout: 30 * time.Second}}
+	r := &relay{dir: dir, url: "http://" + addr, key: key, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}, Timeout: testkit.Patience}}
 	r.cmd = exec.Command(binary, append([]string{"relay", "--data-dir", dir, "--listen", addr, "--guess-limit", "0",
 		"--no-access-log", "--log-format", "json", "--lame-duck", "0"}, flags...)...)
 	r.cmd.Env, r.cmd.Stderr = testkit.Environ(), &r.stderr
