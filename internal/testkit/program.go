@@ -38,16 +38,18 @@ func PlainProgram(t testing.TB) string {
 }
 
 // BuildProgram builds kubbi-mcp and returns its path. The program has the race detector
-// if the test has it. All test binaries share one file in the user's cache folder, so
-// that the linker runs once for all packages.
+// if the test has it. All test binaries of a checkout share one file in the user's
+// cache folder, or in KUBBI_TEST_CACHE, so that the linker runs once for all packages.
 var BuildProgram = sync.OnceValues(func() (string, error) {
 	root, err := findRoot()
 	if err != nil {
 		return "", err
 	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", err
+	cache := os.Getenv("KUBBI_TEST_CACHE")
+	if cache == "" {
+		if cache, err = os.UserCacheDir(); err != nil {
+			return "", err
+		}
 	}
 	dir := filepath.Join(cache, "kubbi-mcp-test", fmt.Sprintf("%x", sha256.Sum256([]byte(root)))[:16])
 	args := []string{"build"}
