@@ -154,15 +154,8 @@ func (c *relayFlags) config(a *app) (service.Config, error) {
 	if c.Notify || len(allowed) > 0 {
 		cfg.Relay.Notify = &webhook.Options{Allow: allowed}
 	}
-	if (c.TLSCert == "") != (c.TLSKey == "") {
-		return none, errors.New("--tls-cert and --tls-key go together")
-	}
-	if c.TLSCert != "" {
-		cert, err := newCertificate(c.TLSCert, c.TLSKey, a.log)
-		if err != nil {
-			return none, err
-		}
-		cfg.Certificate = cert.get
+	if cfg.Certificate, err = a.certificate(c.TLSCert, c.TLSKey); err != nil {
+		return none, err
 	}
 	return cfg, nil
 }
