@@ -78,6 +78,10 @@ var isolationOperations = rowsOf(map[string]func(*isolationCell) string{
 			return map[string]any{"name": "receipt", "arguments": map[string]any{"id": id}}
 		}, id)
 	},
+	"`tasks/get` of alice's task":    func(c *isolationCell) string { return c.onTask("tasks/get") },
+	"`tasks/update` of alice's task": func(c *isolationCell) string { return c.onTask("tasks/update") },
+	"`tasks/cancel` of alice's task": func(c *isolationCell) string { return c.onTask("tasks/cancel") },
+
 	"`resources/unsubscribe`, of one's own": asks("resources/unsubscribe", map[string]any{"uri": "kubbi://" + nobodys}),
 
 	"`send` with `path`, a link in the shared folder to alice's file": func(c *isolationCell) string {
