@@ -194,8 +194,7 @@ func TestRefusalReasons(t *testing.T) {
 // TestNoMetrics checks that nil counts nothing and serves nothing.
 func TestNoMetrics(t *testing.T) {
 	var m *Metrics
-	m.sessionOpened("http")
-	m.sessionClosed("http")
+	m.sessionsChanged("http", 1)
 	m.streamsChanged("http", 1)
 	m.refused("host")
 	m.called("http", 1, unknownTool)
