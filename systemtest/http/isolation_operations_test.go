@@ -379,30 +379,31 @@ func (c *isolationCell) alice() *peer {
 	return newPeer(c.srv.url, overModern, bearer(aliceToken), c.peer.hc)
 }
 
-// onTask makes a request about a task of alice's. Whatever another caller does, the
+// onTask makes all requests about a task of alice's. Whatever another caller does, the
 // task is not cancelled.
-func (c *isolationCell) onTask(method string) string {
+func (c *isolationCell) onTask() string {
 	c.t.Helper()
-	id := ""
-	if c.caller == "alice" {
+	id := c.task
+	if id == "" || c.caller == "alice" { // who cancels hers
 		id = c.newTask()
-	} else {
-		if c.task == "" {
-			c.task = c.newTask()
-		}
-		id = c.task
+	}
+	if c.caller != "alice" {
+		c.task = id
 	}
 	params := func(id string) map[string]any {
 		return withTasks(map[string]any{"taskId": id, "inputResponses": map[string]any{}})
 	}
-	word := c.asked(method, params, id)
+	var words []string
+	for _, method := range onlyModern {
+		words = append(words, c.asked(method, params, id))
+	}
 	b, err := c.alice().ask(c.t.Context(), "tasks/get", params(id))
 	var task struct{ Status string }
 	if err == nil {
 		err = json.Unmarshal(b, &task)
 	}
-	if err != nil || task.Status == "cancelled" && word != "ok" {
-		return fmt.Sprintf("%s, and the task is %s, %v", word, task.Status, err)
+	if words = slices.Compact(words); len(words) > 1 || err != nil || task.Status == "cancelled" && c.caller != "alice" {
+		return fmt.Sprintf("%q, and the task is %s, %v", words, task.Status, err)
 	}
-	return word
+	return words[0]
 }

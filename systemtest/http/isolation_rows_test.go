@@ -78,9 +78,7 @@ var isolationOperations = rowsOf(map[string]func(*isolationCell) string{
 			return map[string]any{"name": "receipt", "arguments": map[string]any{"id": id}}
 		}, id)
 	},
-	"`tasks/get` of alice's task":    func(c *isolationCell) string { return c.onTask("tasks/get") },
-	"`tasks/update` of alice's task": func(c *isolationCell) string { return c.onTask("tasks/update") },
-	"`tasks/cancel` of alice's task": func(c *isolationCell) string { return c.onTask("tasks/cancel") },
+	"`tasks/get`, `tasks/update` and `tasks/cancel` of alice's task": (*isolationCell).onTask,
 
 	"`resources/unsubscribe`, of one's own": asks("resources/unsubscribe", map[string]any{"uri": "kubbi://" + nobodys}),
 
