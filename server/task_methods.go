@@ -101,10 +101,3 @@ func stringOf(v []byte) string {
 	_ = json.Unmarshal(v, &s)
 	return s
 }
-
-// identity is the _meta of a result: it names the server, as mcp-go's results do.
-func (s *Server) identity() *mcp.Meta {
-	meta := &mcp.Meta{}
-	meta.SetServerInfo(s.info)
-	return meta
-}
