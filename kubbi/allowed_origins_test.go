@@ -63,8 +63,8 @@ func TestAllowedOrigins(t *testing.T) {
 	}
 }
 
-// A claim URL without a scheme, or with another name of this machine, leads to the
-// one allowed origin that it can mean, and to no other.
+// A claim URL without a scheme, or with another name of this machine, leads to the only
+// allowed origin that it can mean.
 func TestResolvedOrigin(t *testing.T) {
 	for _, tt := range []struct{ allowed, in, origin string }{
 		{"http://relay.lan:8080", "relay.lan:8080/r/" + testToken, "http://relay.lan:8080"},
@@ -88,7 +88,7 @@ func TestResolvedOrigin(t *testing.T) {
 	}
 }
 
-// A refused origin is not so much as connected to.
+// No connection is made to a refused origin.
 func TestRefusedBeforeConnection(t *testing.T) {
 	var conns atomic.Int64
 	srv := httptest.NewUnstartedServer(http.NotFoundHandler())

@@ -21,7 +21,7 @@ const (
 
 const someTimes = `"created_at":"2026-03-28T12:00:00.000Z","expires_at":"2036-03-28T12:00:00.000Z"`
 
-// TestNoCompressedAnswers has a service send 100 KB of gzip that stand for 100 MB.
+// TestNoCompressedAnswers asks a service that sends 100 KB of gzip for 100 MB.
 func TestNoCompressedAnswers(t *testing.T) {
 	var bomb bytes.Buffer
 	z := gzip.NewWriter(&bomb)
@@ -56,7 +56,7 @@ func TestNoCompressedAnswers(t *testing.T) {
 	}
 }
 
-// TestTooMuchBesideThePayload has a service say more than the API allows.
+// TestTooMuchBesideThePayload asks a service that says more than the API allows.
 func TestTooMuchBesideThePayload(t *testing.T) {
 	long := strings.Repeat("a", 8<<10)
 	for name, body := range map[string]string{
@@ -97,7 +97,7 @@ func TestTooMuchBesideThePayload(t *testing.T) {
 	}
 }
 
-// TestEndlessAnswers has a service send bodies and headers without an end.
+// TestEndlessAnswers asks a service that sends endless bodies and headers.
 func TestEndlessAnswers(t *testing.T) {
 	endless := func(w http.ResponseWriter, status int) {
 		w.WriteHeader(status)
@@ -127,7 +127,7 @@ func TestEndlessAnswers(t *testing.T) {
 	}
 }
 
-// TestClaimWithin counts what arrives, whatever was said before.
+// TestClaimWithin: the size that arrives decides, whatever the service said before.
 func TestClaimWithin(t *testing.T) {
 	size := 0
 	raw := false

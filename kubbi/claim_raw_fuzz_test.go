@@ -11,8 +11,8 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// FuzzRawBody has a raw body say the same in memory and part by part, and nothing that
-// is not in it. What is taken can be written as JSON.
+// FuzzRawBody: a raw body gives the same in memory and part by part, and only what is in
+// it. What is accepted can be written as JSON.
 func FuzzRawBody(f *testing.F) {
 	for _, s := range []string{
 		`{"content_type":"text/plain","content_bytes":6,"metadata":{"a":1}}` + "\nhéllo",

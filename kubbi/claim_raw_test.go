@@ -79,8 +79,8 @@ func TestRawBody(t *testing.T) {
 	}
 }
 
-// TestRawBodyRefused has what is no raw body refused, with no room taken for bytes
-// that are only said to come.
+// TestRawBodyRefused: what is no raw body is refused, and no memory is allocated for bytes
+// that are only announced.
 func TestRawBodyRefused(t *testing.T) {
 	for name, tt := range map[string]struct {
 		body string

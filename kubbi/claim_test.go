@@ -53,8 +53,7 @@ func TestRemaining(t *testing.T) {
 	}
 }
 
-// What is claimed is what the server wrote, to the byte; what it left open
-// stays open.
+// A claim gives what the server wrote, to the byte, and makes up nothing that is absent.
 func TestClaimContent(t *testing.T) {
 	big := `{"a": [` + strings.Repeat(`1e999 , `, 2000) + `1]}`
 	for name, tt := range map[string]struct{ body, content, text string }{
@@ -110,8 +109,8 @@ func TestClaimPackage(t *testing.T) {
 	}
 }
 
-// A claim that ends in "gone" after an attempt without an answer says that it
-// may have been its own doing; one that was told so at once does not.
+// A claim that ends in "gone" after an attempt without an answer says that it may have
+// caused that itself. A claim whose first answer is "gone" does not.
 func TestUncertainClaim(t *testing.T) {
 	for name, f := range failures() {
 		gone := func(w http.ResponseWriter, _ *http.Request) { refuse(w, api.CodeGone, "burned") }

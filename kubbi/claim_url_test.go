@@ -150,7 +150,7 @@ func TestClaimURLIsRedacted(t *testing.T) {
 	}
 }
 
-// What is sent is the plain form, whatever the claim URL looked like.
+// The request has the plain form of the claim URL, however it was written.
 func TestSentPath(t *testing.T) {
 	var s seen
 	c, srv := serve(t, func(w http.ResponseWriter, r *http.Request) {

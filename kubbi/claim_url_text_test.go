@@ -14,7 +14,7 @@ const (
 	plainHost = "api.kubbi.ai/r/" + testToken
 )
 
-// TestFindClaimURL has claim URLs as mail, chat, people and models pass them on.
+// TestFindClaimURL finds claim URLs as mail, chat, people and models pass them on.
 func TestFindClaimURL(t *testing.T) {
 	for in, want := range map[string]string{
 		// Punctuation and brackets of a text.
@@ -70,7 +70,7 @@ func TestFindClaimURL(t *testing.T) {
 	}
 }
 
-// TestFindClaimURLRefuses has texts with two readings, or none.
+// TestFindClaimURLRefuses: texts with two readings or none are refused.
 func TestFindClaimURLRefuses(t *testing.T) {
 	for in, says := range map[string]string{
 		testURL + " and " + otherURL: "two", "[" + testURL + "](" + otherURL + ")": "two", "<" + testURL + "|" + otherURL + ">": "two",

@@ -39,8 +39,7 @@ func TestNewClient(t *testing.T) {
 	}
 }
 
-// Producer calls carry the key, to the base URL and in one header; without a
-// key they carry none.
+// Producer calls send the key to the base URL, in one header. Without a key they send none.
 func TestAuthorization(t *testing.T) {
 	var s seen
 	c, srv := serve(t, failing(&s, 0, nil), WithUserAgent("kubbi-mcp/1.2.3"))
@@ -79,7 +78,7 @@ func TestAuthorization(t *testing.T) {
 	}
 }
 
-// An id that is none is not sent: it may be a claim URL given by mistake.
+// What is no id is not sent: it may be a claim URL.
 func TestIDs(t *testing.T) {
 	var s seen
 	c, _ := serve(t, failing(&s, 0, nil))
@@ -97,8 +96,7 @@ func TestIDs(t *testing.T) {
 	}
 }
 
-// Everything that is logged, at every level and on every path through the
-// client, is free of tokens, keys and payloads.
+// No token, key or payload is logged, at any level and on any path through the client.
 func TestLogsHoldNoSecrets(t *testing.T) {
 	const payload, key, metadata = "payload-marker", "kb_key-marker", "metadata-marker"
 	l, logged := logger()

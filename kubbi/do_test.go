@@ -39,7 +39,7 @@ func failing(s *seen, n int, f http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// failures are those worth another attempt.
+// failures are the failures that are worth another attempt.
 func failures() map[string]http.HandlerFunc {
 	status := func(code int) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
@@ -67,7 +67,7 @@ func hijack(raw string) http.HandlerFunc {
 	}
 }
 
-// calls are all that a client can be asked for.
+// calls are all calls of a client.
 func calls(c *Client) map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"Send": func(ctx context.Context) error { _, err := c.Send(ctx, SendParams{Content: "hello"}); return err },
@@ -148,7 +148,7 @@ func TestNotRetried(t *testing.T) {
 	}
 }
 
-// Creates and claims carry a version 4 UUID of their own, other calls none.
+// Creates and claims send a new version 4 UUID, other calls none.
 func TestIdempotencyKeys(t *testing.T) {
 	var s seen
 	c, _ := serve(t, failing(&s, 0, nil))
@@ -193,7 +193,7 @@ func TestRetryAfterHeader(t *testing.T) {
 	}
 }
 
-// The server's Retry-After is waited for, and shown.
+// The client waits as long as the server's Retry-After says, and shows it.
 func TestRetryAfterIsHonoured(t *testing.T) {
 	var s seen
 	c, _ := serve(t, failing(&s, 1, func(w http.ResponseWriter, _ *http.Request) {
@@ -218,8 +218,8 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 	}
 }
 
-// A wait that would outlast the context's deadline is not begun; one that the
-// context's end meets is broken off. Both give the last answer and the reason.
+// A wait that would outlast the context's deadline does not begin. A wait ends with its
+// context. Both give the last answer and the reason.
 func TestWaitingEndsWithContext(t *testing.T) {
 	var s seen
 	log, logged := logger()
@@ -253,8 +253,8 @@ func TestWaitingEndsWithContext(t *testing.T) {
 	}
 }
 
-// The timeout is one of standing still: it ends an attempt, which is then
-// tried again, and does not end one that moves.
+// The timeout ends an attempt that stalls, which is then tried again. It does not end an
+// attempt that makes progress.
 func TestTimeout(t *testing.T) {
 	var s seen
 	c, _ := serve(t, failing(&s, 1, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }), WithTimeout(50*time.Millisecond))

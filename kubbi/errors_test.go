@@ -25,7 +25,7 @@ func wantOnly(t *testing.T, err, want error) {
 	}
 }
 
-// Every code of the wire means on the far side what it meant on the near one.
+// Every code of the wire means the same to the client as to the server.
 func TestErrorVocabulary(t *testing.T) {
 	want := map[api.Code]error{
 		api.CodeValidation:       ErrValidation,
@@ -75,8 +75,8 @@ func TestErrorVocabulary(t *testing.T) {
 	}
 }
 
-// An answer that is not the API's keeps its status, says what was wrong, and
-// shows nothing of itself.
+// An answer that is not the API's gives an error with its status and the fault, which quotes
+// nothing of it.
 func TestForeignAnswers(t *testing.T) {
 	const marker = "marker-of-the-body"
 	tests := []struct {
@@ -125,7 +125,7 @@ func TestForeignAnswers(t *testing.T) {
 	}
 }
 
-// A server's own words are shown without secrets, control characters, or end.
+// A server's text is shown without secrets and control characters, and cut short.
 func TestServerTextIsCleaned(t *testing.T) {
 	c, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		text := "no " + testToken + " for " + r.Header.Get(api.HeaderIdempotencyKey) + "\x1b[31m\u202e" + strings.Repeat("é", 300)
@@ -148,8 +148,7 @@ func TestServerTextIsCleaned(t *testing.T) {
 	}
 }
 
-// An answer that is not even HTTP, and one that quotes the request, show
-// nothing of themselves.
+// Errors quote nothing of an answer that is not HTTP, or that quotes the request.
 func TestBrokenHTTP(t *testing.T) {
 	for name, raw := range map[string]string{
 		"status line": "/r/" + testToken + " is not HTTP\r\n\r\n",

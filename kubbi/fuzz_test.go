@@ -91,8 +91,8 @@ func FuzzParseClaimURL(f *testing.F) {
 	})
 }
 
-// FuzzDecodeClaim: no answer makes the client panic, and what it takes for a
-// payload is JSON that the server wrote.
+// FuzzDecodeClaim: no answer makes the client panic, and a payload is JSON that the server
+// wrote.
 func FuzzDecodeClaim(f *testing.F) {
 	for _, s := range []string{
 		`{"content":"x","content_type":"text/plain","metadata":null,"burned":true,"created_at":"2026-03-28T12:00:00.000Z","expires_at":"2026-03-28T13:00:00.000Z"}`,

@@ -25,8 +25,8 @@ func graceful(s *seen, end http.HandlerFunc) http.HandlerFunc {
 
 func noContent(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }
 
-// A claim whose answer tells of a grace ends it with the claim's own key, once
-// the payload is there, without the caller waiting; Close waits.
+// A claim whose answer has a grace ends it, with the claim's own key, when the payload is
+// there. The caller does not wait for that; Close does.
 func TestClaimEndsGrace(t *testing.T) {
 	var s seen
 	block := make(chan struct{})
@@ -58,8 +58,8 @@ func TestClaimEndsGrace(t *testing.T) {
 	}
 }
 
-// Ending a grace is one try (net/http itself makes a second one where a kept
-// connection turns out to be closed), whose failure is nobody's concern.
+// The client tries once to end a grace, and ignores a failure. (net/http itself tries again
+// on a kept connection that turns out to be closed.)
 func TestClaimGraceEndFails(t *testing.T) {
 	for name, f := range failures() {
 		var s seen
@@ -76,7 +76,7 @@ func TestClaimGraceEndFails(t *testing.T) {
 	}
 }
 
-// Without a whole payload the grace stays open: the next attempt needs it.
+// The grace is not ended without a whole payload: the next attempt needs it.
 func TestClaimKeepsGraceUntilDecoded(t *testing.T) {
 	for name, body := range map[string]string{
 		"cut":        "{\"content\":",
@@ -130,7 +130,7 @@ func TestHoldGrace(t *testing.T) {
 	}
 }
 
-// A server that knows no grace is not asked to end one.
+// A server without graces is not asked to end one.
 func TestNoGrace(t *testing.T) {
 	for _, header := range []string{"", "0", "-1", "x", "9999999999"} {
 		var s seen
@@ -159,8 +159,8 @@ func TestNoGrace(t *testing.T) {
 	}
 }
 
-// The number of graces being ended at once is bounded; a claim beyond it does
-// not wait.
+// The number of graces that are being ended at once is bounded. A claim beyond it does not
+// wait.
 func TestGraceEndsAreBounded(t *testing.T) {
 	var s seen
 	block := make(chan struct{})

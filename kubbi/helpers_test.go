@@ -25,8 +25,8 @@ const testToken = "Zm9yLXRlc3RzLW9ubHktbm90LWEtc2VjcmV0LTEyMzQ"
 
 const testID = "6f1f6f0e-3c1b-4d6f-9d5e-0c6b1c2d3e4f"
 
-// newTest makes a client of a test server that waits a millisecond where
-// others wait a second.
+// newTest makes a client of a test server. It waits a millisecond where others wait a
+// second.
 func newTest(t testing.TB, url string, opts ...Option) *Client {
 	t.Helper()
 	c, err := NewClient("kb_test-key", append([]Option{WithBaseURL(url)}, opts...)...)
@@ -98,8 +98,7 @@ var (
 	okClaim   = api.ClaimResponse{Content: json.RawMessage(`"hello"`), ContentType: api.TypeText}
 )
 
-// looked is what a test of the claim itself claims with: the inspect before it
-// is none of its business.
+// looked lets a test claim without an inspect before it.
 func looked() ClaimOption { return WithInspected(new(Inspected)) }
 
 func asError(t testing.TB, err error) *Error {

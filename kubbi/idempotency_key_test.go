@@ -8,8 +8,8 @@ import (
 	"kubbi-mcp/relay/relaytest"
 )
 
-// TestClaimAgainUnderItsKey claims a payload that burns, and claims it again
-// under the same key, as somebody does whose first answer went astray.
+// TestClaimAgainUnderItsKey claims a payload that burns, and claims it again under the same
+// key, as after a lost answer.
 func TestClaimAgainUnderItsKey(t *testing.T) {
 	relay := relaytest.New(t)
 	c, err := kubbi.NewClient(relay.APIKey, kubbi.WithBaseURL(relay.URL))

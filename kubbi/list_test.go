@@ -15,8 +15,8 @@ import (
 
 func kubbiID(n int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", n) }
 
-// lister has a list of kubbis, newest first, to which grow are added after
-// every page. With anchors it shows the list as of the first page.
+// lister has a list of kubbis, newest first, and adds grow kubbis after every page. With
+// anchors it shows the list as it was at the first page.
 type lister struct {
 	seen
 	total, grow int
@@ -87,7 +87,7 @@ func TestAll(t *testing.T) {
 	}
 }
 
-// A service that knows no status, or refuses the parameter, is asked for all.
+// A service that ignores or refuses the status parameter is asked for all kubbis.
 func TestListOfOneStatusElsewhere(t *testing.T) {
 	ctx := context.Background()
 	for name, refuses := range map[string]bool{"ignores it": false, "refuses it": true} {
@@ -183,7 +183,7 @@ func TestListQuery(t *testing.T) {
 	}
 }
 
-// A delete that meets a conflict after an attempt without an answer looks.
+// A delete that fails with a conflict after an attempt without an answer asks for the status.
 func TestDeleteAfterLostAnswer(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -219,7 +219,7 @@ func TestDeleteAfterLostAnswer(t *testing.T) {
 	}
 }
 
-// The reference leaves a delete's answer open.
+// The reference does not say what a delete answers.
 func TestDeleteAnswer(t *testing.T) {
 	for _, body := range []string{`{}`, `{"message":"done"}`, `{"id":"` + testID + `","status":"deleted"}`} {
 		c, _ := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(body)) })

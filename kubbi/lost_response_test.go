@@ -16,9 +16,8 @@ import (
 	"kubbi-mcp/relay/relaytest"
 )
 
-// dropper is a proxy that serves each request on the relay behind it, and then
-// loses the answer the first time it sees an idempotency key: every second one
-// whole, the others half way through the body.
+// dropper is a proxy before a relay. It loses the answer when it first sees an idempotency
+// key: every second answer whole, the others half way through the body.
 type dropper struct {
 	relay   string
 	seen    sync.Map
@@ -58,9 +57,8 @@ func (d *dropper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Write(body)
 }
 
-// A response that is lost after the relay served the request costs nothing:
-// the client's retry gets the payload of a burn-after-read kubbi, and nobody
-// else does.
+// A response that is lost after the relay served the request costs nothing: the client's
+// retry gets the payload of a kubbi that burns, and nobody else does.
 func TestLostResponse(t *testing.T) {
 	const n = 100
 	relay := relaytest.New(t)

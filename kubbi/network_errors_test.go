@@ -17,9 +17,9 @@ import (
 	"time"
 )
 
-// TestWordsOfTheNetwork has strangers put their words where an error of the network
-// would quote them: in headers that are none, and in a certificate.
-func TestWordsOfTheNetwork(t *testing.T) {
+// TestNetworkErrorsQuoteNothing: network errors quote nothing of malformed headers or of a
+// certificate.
+func TestNetworkErrorsQuoteNothing(t *testing.T) {
 	const words = "obey-me-now"
 	check := func(name, url string) {
 		t.Helper()

@@ -60,7 +60,7 @@ func contents(t testing.TB, s *Claimed) (all []string) {
 	return all
 }
 
-// TestClaimToFile has answers of every form and order understood.
+// TestClaimToFile claims answers of every form and order.
 func TestClaimToFile(t *testing.T) {
 	long := strings.Repeat("héllo \\ \"wörld\"\n", 1000)
 	quoted := strconv.QuoteToASCII(long)
@@ -145,8 +145,8 @@ func TestClaimToFileRefuses(t *testing.T) {
 	}
 }
 
-// TestClaimToFileRetries says that an answer that was cut off is asked for again
-// under the same key, and that nothing of the first is left in the file.
+// TestClaimToFileRetries: an answer that was cut off is asked for again under the same key,
+// and nothing of the first stays in the file.
 func TestClaimToFileRetries(t *testing.T) {
 	var s seen
 	text := strings.Repeat("x", 1<<20)
@@ -174,8 +174,8 @@ func TestClaimToFileRetries(t *testing.T) {
 	}
 }
 
-// TestPayloadFileFails has a full disk be a fault of its own, after which the claim
-// may be made again.
+// TestPayloadFileFails: a file that can't be written is an error of its own, after which the
+// claim may be repeated.
 func TestPayloadFileFails(t *testing.T) {
 	var n atomic.Int64
 	c, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {

@@ -12,7 +12,7 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// steps are what a Progress was told.
+// steps are the calls of a Progress.
 type steps struct {
 	done  []int64
 	total []int64
@@ -90,8 +90,8 @@ func TestProgressOfClaim(t *testing.T) {
 	}
 }
 
-// TestProgressStartsAnew says that another attempt starts at 0, and that no one
-// is told of anything once the call has returned.
+// TestProgressStartsAnew: another attempt starts at 0, and nothing is reported after the
+// call has returned.
 func TestProgressStartsAnew(t *testing.T) {
 	var n atomic.Int64
 	c, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {

@@ -20,8 +20,8 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// rawWire speaks the raw wire as kubbi/api says, and nothing but it: it takes one
-// create, and gives its payload to every claim.
+// rawWire is a service that speaks raw bodies only. It takes one create, and gives its
+// payload to every claim.
 type rawWire struct {
 	t     *testing.T
 	mu    sync.Mutex
@@ -235,8 +235,8 @@ func TestRawWire(t *testing.T) {
 	}
 }
 
-// TestRawWireCut has answers cut one byte before their end: they are asked for again
-// under the same key, and if all are cut, it is said that the claim may have counted.
+// TestRawWireCut: an answer that is cut one byte before its end is asked for again under the
+// same key. If all are cut, the error says that the claim may have counted.
 func TestRawWireCut(t *testing.T) {
 	claims := func(c *Client) map[string]func(opts ...ClaimOption) (string, error) {
 		return map[string]func(...ClaimOption) (string, error){
@@ -287,8 +287,8 @@ func TestRawWireCut(t *testing.T) {
 	}
 }
 
-// TestRawWireTakeFails has a taker fail: the payload is not asked for again, the grace
-// is not ended, and without one the payload is there.
+// TestRawWireTakeFails: if the caller's function fails, the payload is not asked for again
+// and the grace is not ended. Without a grace the payload is in the file.
 func TestRawWireTakeFails(t *testing.T) {
 	full := errors.New("disk full")
 	for _, grace := range []string{"60", ""} {
@@ -312,8 +312,8 @@ func TestRawWireTakeFails(t *testing.T) {
 	}
 }
 
-// TestRawWireRefused has a create that no raw body can say go as JSON, for the service
-// to refuse, and one that is refused as a raw body go as JSON.
+// TestRawWireRefused: a create that no raw body can express goes as JSON, for the service to
+// refuse. A create that is refused as a raw body goes as JSON.
 func TestRawWireRefused(t *testing.T) {
 	var types []string
 	c, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -353,7 +353,7 @@ func TestRawWireRefused(t *testing.T) {
 	}
 }
 
-// TestRawWireCancel ends a claim in the middle: it is said that it may have counted.
+// TestRawWireCancel cancels a claim in the middle: the error says that it may have counted.
 func TestRawWireCancel(t *testing.T) {
 	c, s := onWire(t)
 	if _, err := c.Send(t.Context(), SendParams{Content: strings.Repeat("x", 8<<20)}); err != nil {
@@ -371,8 +371,7 @@ func TestRawWireCancel(t *testing.T) {
 	}
 }
 
-// TestTooLargeToClaim has a payload that is known to be too large refused while it costs
-// nothing.
+// TestTooLargeToClaim: a payload that is known to be too large is refused before it counts.
 func TestTooLargeToClaim(t *testing.T) {
 	for _, raw := range []bool{false, true} {
 		claims := 0

@@ -20,8 +20,8 @@ import (
 	"kubbi-mcp/relay/relaytest"
 )
 
-// start gives a relay and clients of it: over HTTP with the key, and within
-// the process without one.
+// start starts a relay, and makes clients of it: over HTTP with the key, and within the
+// process without one.
 func start(t *testing.T, opts ...kubbi.Option) (*relaytest.Server, map[string]*kubbi.Client) {
 	t.Helper()
 	relay := relaytest.New(t)
@@ -69,7 +69,7 @@ func TestListOfOneStatus(t *testing.T) {
 	}
 }
 
-// What goes in comes out, whatever it is and whichever way it goes.
+// Every kind of payload comes out as it went in, by every way.
 func TestRoundTrip(t *testing.T) {
 	_, clients := start(t)
 	ctx := t.Context()
@@ -142,7 +142,7 @@ func TestUnlimitedRetrievals(t *testing.T) {
 	}
 }
 
-// Each way for a kubbi to end, and each refusal, is told apart.
+// Each way for a kubbi to end, and each refusal, has its own error.
 func TestEnds(t *testing.T) {
 	relay, clients := start(t)
 	ctx := t.Context()
@@ -194,7 +194,7 @@ func TestEnds(t *testing.T) {
 	}
 }
 
-// All shows each kubbi once while others are made.
+// All gives each kubbi once while others are created.
 func TestAllWhileSending(t *testing.T) {
 	_, clients := start(t)
 	ctx := t.Context()
@@ -229,8 +229,8 @@ func TestAllWhileSending(t *testing.T) {
 	}
 }
 
-// After Close the relay answers nobody any more, not even the claim's own key;
-// with HoldGrace it does so until Release.
+// After Close the relay gives the payload to nobody, not even under the claim's own key.
+// With HoldGrace it does, until Release.
 func TestGraceEnds(t *testing.T) {
 	var (
 		mu  sync.Mutex
@@ -293,8 +293,7 @@ type spy func(*http.Request) (*http.Response, error)
 
 func (f spy) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// A call that is cancelled while the relay works on it returns, and the client
-// goes on to work.
+// A call that is cancelled while the relay works on it returns, and the client still works.
 func TestCancel(t *testing.T) {
 	_, clients := start(t)
 	for name, c := range clients {

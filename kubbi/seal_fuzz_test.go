@@ -8,8 +8,7 @@ import (
 	"testing"
 )
 
-// sealWith seals with a header that is always the same, as in every process of the
-// fuzzer.
+// sealWith seals with a fixed header, so that all processes of the fuzzer agree.
 func sealWith(t testing.TB, key *sealKey, plain []byte) []byte {
 	t.Helper()
 	s := &sealing{header: [sealHeaderLen]byte{sealHeaderLen, 1, 2, 3}}
@@ -24,9 +23,9 @@ func sealWith(t testing.TB, key *sealKey, plain []byte) []byte {
 	return out
 }
 
-// FuzzOpenSealed: only what was sealed with the key opens with it, and opens to the
-// same; and whatever somebody with the key has sealed, nothing makes the opener panic,
-// and all its ways of opening agree.
+// FuzzOpenSealed: a ciphertext that was not made with the key does not open, and one that
+// was gives its plaintext. Nothing that somebody with the key seals makes the opener panic,
+// and all ways of opening agree.
 func FuzzOpenSealed(f *testing.F) {
 	key := testKey(1)
 	m, err := key.mark(nil, false)

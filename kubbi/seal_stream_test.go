@@ -84,7 +84,7 @@ func noise(n int) []byte {
 	return b
 }
 
-// TestSealedIsTinks: Tink opens what is sealed here, and the other way round.
+// TestSealedIsTinks: Tink opens what is sealed here, and the reverse.
 func TestSealedIsTinks(t *testing.T) {
 	key := testKey(1)
 	for _, size := range edges {
@@ -132,8 +132,8 @@ func TestSealedFromTheMiddle(t *testing.T) {
 	}
 }
 
-// TestSealedForged: whatever was changed, nothing is given of a segment that is not
-// the sender's, and the end of what was cut off is no end.
+// TestSealedForged: after any change, no byte is given of a segment that is not the sender's,
+// and a ciphertext that was cut off has no valid end.
 func TestSealedForged(t *testing.T) {
 	key := testKey(1)
 	plain := noise(3*sealSegment + 1000)
@@ -223,8 +223,8 @@ func TestSealedOtherLabel(t *testing.T) {
 	}
 }
 
-// TestSealedAgain: a further attempt gives the same bytes, and if the plaintext is
-// not the same any more, nothing that was not given before.
+// TestSealedAgain: a further attempt gives the same bytes. If the plaintext has changed, it
+// gives nothing new.
 func TestSealedAgain(t *testing.T) {
 	key := testKey(1)
 	plain := noise(3*sealSegment + 9)
@@ -258,7 +258,7 @@ func TestSealedAgain(t *testing.T) {
 	}
 }
 
-// TestSealedSourceFails: an error of what is read is told as it is.
+// TestSealedSourceFails: an error of the source is passed on.
 func TestSealedSourceFails(t *testing.T) {
 	key := testKey(1)
 	broken := iotest.ErrReader(io.ErrClosedPipe)

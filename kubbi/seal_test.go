@@ -120,8 +120,8 @@ func readPart(p Part) ([]byte, error) {
 	return io.ReadAll(r)
 }
 
-// TestOpenClaimRefuses: what opens but is not what a sender with a client like ours
-// seals is refused, and nothing of it is shown.
+// TestOpenClaimRefuses: a ciphertext that opens, but to something that no client like ours
+// seals, is refused, and nothing of it is shown.
 func TestOpenClaimRefuses(t *testing.T) {
 	key := testKey(1)
 	m, err := markAny(key, map[string]string{"from": "me"})

@@ -20,8 +20,8 @@ import (
 
 var update = flag.Bool("update", false, "make the vectors in testdata/sealed anew")
 
-// sealedVector is a sealed kubbi that anybody can try to open: what a claim of
-// it answers, and what is inside.
+// sealedVector is a sealed kubbi that anybody can try to open: the answer to its claim, and
+// what is inside.
 type sealedVector struct {
 	ClaimURL string            `json:"claim_url"`
 	Key      string            `json:"key"` // hexadecimal

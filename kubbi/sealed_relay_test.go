@@ -111,8 +111,8 @@ func stored(t *testing.T, dir string) string {
 	return all.String()
 }
 
-// What is sealed comes out as it went in, and neither it nor its key is in a
-// byte of the traffic, of the logs or of the relay's files.
+// A sealed payload comes out as it went in, and neither it nor its key is in the traffic, in
+// the logs or in the relay's files.
 func TestSealedRoundTrip(t *testing.T) {
 	relay, c, w, log := tappedRelay(t)
 	ctx := t.Context()
@@ -278,7 +278,7 @@ func claimParts(t *testing.T, c *kubbi.Client, claimURL string) map[string]strin
 	return parts
 }
 
-// Without the right key nothing is spent, whoever asks and however.
+// Without the right key no retrieval is spent, by any call.
 func TestSealedIsNotSpent(t *testing.T) {
 	_, c, _, log := tappedRelay(t)
 	ctx := t.Context()
@@ -344,7 +344,7 @@ func TestSealedIsNotSpent(t *testing.T) {
 	}
 }
 
-// What is larger than an answer in memory may be is opened as a stream.
+// A payload that is too large for memory is opened as a stream.
 func TestSealedStreams(t *testing.T) {
 	const limit = 2000
 	_, c, _, _ := tappedRelay(t, kubbi.WithMemoryLimit(limit))
@@ -386,8 +386,8 @@ func TestSealedStreams(t *testing.T) {
 	}
 }
 
-// A send whose answer is lost is sent again: under its idempotency key the relay wants
-// the same bytes, and makes one kubbi.
+// A send whose answer is lost is sent again. Under its idempotency key the relay expects the
+// same bytes, and makes one kubbi.
 func TestSealedSendAgain(t *testing.T) {
 	var lose atomic.Int32
 	_, c, _, _ := tappedRelay(t, kubbi.WithMiddleware(func(next http.RoundTripper) http.RoundTripper {

@@ -83,7 +83,7 @@ func (b *between) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// What was changed on its way is refused and shows nothing. The claim has
+// A payload that was changed on its way is refused, and nothing of it is shown. The claim has
 // counted; the relay keeps the payload for the same claim.
 func TestSealedTampered(t *testing.T) {
 	testkit.OnlyPlain(t, "one request at a time")
@@ -218,7 +218,7 @@ func testSealedTampered(t *testing.T, asJSON bool) {
 	}
 }
 
-// A fragment is not sent, not even where a redirect leads.
+// A fragment is never sent, not even after a redirect.
 func TestFragmentIsNeverSent(t *testing.T) {
 	const key = "k=QEFCQ0RFRkdISUpLTE1OT1BRUlNUVVZXWFlaW1xdXl8"
 	token := strings.Repeat("t", 43)
@@ -255,8 +255,7 @@ func TestFragmentIsNeverSent(t *testing.T) {
 	}
 }
 
-// Sources are sealed as what they hold, and of one that is other than it says no kubbi
-// is made.
+// Sources are sealed. A source that is not what it says makes no kubbi.
 func TestSealedSources(t *testing.T) {
 	_, c, w, _ := tappedRelay(t)
 	source := func(name, data string, size int, encoding string) kubbi.Source {

@@ -2,10 +2,13 @@ package kubbi
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -86,11 +89,17 @@ func (p SendParams) outgoing() (*outgoing, error) {
 	case p.Source != nil:
 		return p.Source.single()
 	}
+	out := &outgoing{label: "content", Source: Source{ContentType: p.ContentType}}
+	if text, ok := p.Content.(string); ok && p.ContentType != api.TypeJSON && utf8.ValidString(text) {
+		out.text, out.ContentType, out.Size = &text, cmp.Or(p.ContentType, api.TypeText), int64(len(text))
+		out.Open = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil }
+		return out, nil
+	}
 	value, err := encodeContent(p.Content)
 	if err != nil {
 		return nil, err
 	}
-	out := &outgoing{label: "content", value: value, Source: Source{ContentType: p.ContentType}}
+	out.value = value
 	if out.ContentType == "" {
 		out.ContentType = api.TypeJSON
 		if value.Kind() == '"' {

@@ -145,7 +145,7 @@ func TestSendFilesBody(t *testing.T) {
 	}
 }
 
-// A large raw content is sent, and a large claimed one read, without a copy.
+// A large content is sent and claimed without a copy.
 func TestLargeContentIsNotCopied(t *testing.T) {
 	const size = 8 << 20
 	content := json.RawMessage(`"` + strings.Repeat("x", size) + `"`)

@@ -43,7 +43,7 @@ type outgoing struct {
 	sum   []byte // SHA-256 of a JSON value that was found to be one
 
 	value jsontext.Value // a single content in memory, as JSON
-	text  *string        // the content of a file in memory, as its Encoding has it
+	text  *string        // a content in memory, as its Encoding has it
 }
 
 // rawFile is what a raw head says of a file.

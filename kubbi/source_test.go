@@ -34,7 +34,7 @@ type counted struct {
 
 func (c *counted) Close() error { c.open.Add(-1); return nil }
 
-// TestSourceBody has the body of a source be what the same content makes.
+// TestSourceBody: a source makes the same body as the same content in memory.
 func TestSourceBody(t *testing.T) {
 	texts := map[string]string{
 		"short":  "héllo\n\"x\"\u2028",
@@ -142,8 +142,8 @@ func TestSourceJSON(t *testing.T) {
 	}
 }
 
-// TestSourceFaults has a source that is not what it was said to be end the
-// call, with no whole request sent and no second attempt.
+// TestSourceFaults: a source that is not what it says ends the call, without a whole request
+// and without a second attempt.
 func TestSourceFaults(t *testing.T) {
 	const marker = "payload-marker"
 	var open atomic.Int64

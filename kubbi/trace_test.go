@@ -13,8 +13,7 @@ const (
 	testParent  = "00-" + testTraceID + "-00f067aa0ba902b7-01"
 )
 
-// TestTraceOnTheWire has the origins that may know a trace get it with every
-// attempt, and no other.
+// TestTraceOnTheWire: only the named origins receive a trace, with every attempt.
 func TestTraceOnTheWire(t *testing.T) {
 	var base, own, stranger seen
 	handler := func(s *seen) http.HandlerFunc {
@@ -66,7 +65,7 @@ func TestTraceOnTheWire(t *testing.T) {
 	}
 }
 
-// TestTraceIsChecked has a trace that is not valid go nowhere.
+// TestTraceIsChecked: a trace that is not valid is not sent.
 func TestTraceIsChecked(t *testing.T) {
 	for name, tt := range map[string]struct {
 		trace         Trace

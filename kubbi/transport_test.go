@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// With "*", an inner address is refused before anything reaches it, whether
-// the claim URL holds it or a name leads to it, and whatever proxy is set.
+// With "*", a private address is refused before anything reaches it, whether it is in the
+// claim URL or a name resolves to it, and whatever proxy is set.
 func TestAnyOriginIsGuarded(t *testing.T) {
 	var conns atomic.Int64
 	srv := httptest.NewUnstartedServer(http.NotFoundHandler())
@@ -48,8 +48,8 @@ func TestAnyOriginIsGuarded(t *testing.T) {
 	}
 }
 
-// A replaced transport can't check addresses, so "*" is refused with it; a
-// middleware has the checks beneath it.
+// A replaced transport can't check addresses, so it is refused together with "*". A
+// middleware keeps the checks.
 func TestAnyOriginNeedsOwnTransport(t *testing.T) {
 	if _, err := NewClient("", WithTransport(http.DefaultTransport), WithAllowedOrigins(AnyOrigin)); err == nil || !strings.Contains(err.Error(), "WithMiddleware") {
 		t.Errorf("any origin: %v", err)
@@ -72,8 +72,8 @@ type roundTripFunc func(*http.Request) (*http.Response, error)
 
 func (f roundTripFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// A round tripper's own error is shown, for it may say what to do, but without
-// the secrets it quotes; and it stays the cause where it holds none.
+// A round tripper's own error is shown, since it may say what to do, but without secrets. It
+// stays the cause if it holds none.
 func TestRoundTripperError(t *testing.T) {
 	own := errors.New(`open store "/data/kubbi.db": made by a newer version`)
 	fail := func(err error) Option {
@@ -92,8 +92,7 @@ func TestRoundTripperError(t *testing.T) {
 	}
 }
 
-// A transport that reads on after it has returned does not see the content
-// that the caller has got back.
+// A transport that still reads after it has returned does not see the caller's content.
 func TestContentIsReturned(t *testing.T) {
 	var body io.ReadCloser
 	c := newTest(t, "http://127.0.0.1:7117", WithRetries(0), WithTransport(roundTripFunc(func(r *http.Request) (*http.Response, error) {

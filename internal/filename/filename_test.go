@@ -12,9 +12,8 @@ import (
 
 const limit = MaxBytes
 
-// nameTable is testdata/names.json, which the tests of the claim page's script
-// and of saved files read as well: names that are sent as they are, and others
-// with those that would do.
+// nameTable is testdata/names.json: good names, and bad names with the names that would do.
+// The tests of the claim page's script and of saved files read it, too.
 type nameTable struct {
 	Good []string
 	Bad  []struct{ Name, Instead string }
@@ -43,8 +42,8 @@ func TestGoodNames(t *testing.T) {
 	}
 }
 
-// TestBadNames has names that some system can't save or show, and those that
-// would do.
+// TestBadNames: names that some system can't save or show are refused, with a name that would
+// do.
 func TestBadNames(t *testing.T) {
 	bad := map[string]string{
 		"\xff": "_", "a\xffb.txt": "a_b.txt",
@@ -72,8 +71,8 @@ func TestBadNames(t *testing.T) {
 	}
 }
 
-// TestFold has pairs that macOS, Windows or a folder of Linux that ignores
-// case takes for one name, and pairs that none does.
+// TestFold folds pairs that macOS, Windows or a folder of Linux that ignores case takes for
+// one name, and pairs that none does.
 func TestFold(t *testing.T) {
 	for _, pair := range [][2]string{
 		{"a.txt", "A.TXT"}, {"caf\u00e9", "cafe\u0301"}, {"CAF\u00c9", "cafe\u0301"}, {"Ångström", "A\u030angstro\u0308m"}, {"отчёт", "ОТЧЁТ"}, {"ΣΑΣ", "σας"},
