@@ -31,7 +31,7 @@ var (
 // the system has already received would still come.
 type answerBody struct {
 	r      io.Reader
-	watch  *watch
+	stall  *stallTimer
 	limit  int64
 	length int64    // that the server announced; -1: none
 	report Progress // nil: nobody asks
@@ -40,8 +40,8 @@ type answerBody struct {
 	err error // of the network
 }
 
-func newAnswerBody(resp *http.Response, limit int64, w *watch, report Progress) *answerBody {
-	b := &answerBody{r: resp.Body, watch: w, limit: limit, length: resp.ContentLength, report: report}
+func newAnswerBody(resp *http.Response, limit int64, stall *stallTimer, report Progress) *answerBody {
+	b := &answerBody{r: resp.Body, stall: stall, limit: limit, length: resp.ContentLength, report: report}
 	if report != nil {
 		report(0, max(0, b.length))
 	}
@@ -54,12 +54,12 @@ func (b *answerBody) Read(p []byte) (int, error) {
 	if left <= 0 {
 		return 0, io.EOF
 	}
-	if b.err = b.watch.ctx.Err(); b.err != nil {
+	if b.err = b.stall.ctx.Err(); b.err != nil {
 		return 0, b.err
 	}
 	n, err := b.r.Read(p[:min(int64(len(p)), left)])
 	b.n += int64(n)
-	b.watch.moved(n)
+	b.stall.moved(n)
 	if b.report != nil && (n > 0 || err == io.EOF && b.length <= 0) {
 		total := max(0, b.length)
 		if err == io.EOF && total == 0 {
@@ -163,9 +163,9 @@ func decode(body []byte, v any) error {
 }
 
 // readError turns an answer that is not a success into an error.
-func (c *Client) readError(resp *http.Response, r request, w *watch) *Error {
+func (c *Client) readError(resp *http.Response, r request, stall *stallTimer) *Error {
 	var envelope api.ErrorBody
-	b, err := newAnswerBody(resp, errorAnswerLimit, w, nil).readAll()
+	b, err := newAnswerBody(resp, errorAnswerLimit, stall, nil).readAll()
 	if err == nil {
 		err = decode(b, &envelope)
 	}

@@ -32,16 +32,16 @@ func isWord(s string) bool {
 	return len(s) <= maxLabel
 }
 
-// checkKubbi refuses what no service of this API says of a kubbi.
-func checkKubbi(k *Kubbi) *Error {
+// checkFields refuses what no service of this API says of any kubbi.
+func checkFields(id string, status api.Status, contentType string, metadata []byte) *Error {
 	switch {
-	case !isWord(k.ID):
+	case !isWord(id):
 		return tooMuch("id is")
-	case !isWord(string(k.Status)):
+	case !isWord(string(status)):
 		return tooMuch("status is")
-	case len(k.ContentType) > maxLabel:
+	case len(contentType) > maxLabel:
 		return tooMuch("content type is")
-	case len(k.Metadata) > maxMetadata:
+	case len(metadata) > maxMetadata:
 		return tooMuch("metadata is")
 	}
 	return nil
@@ -49,18 +49,12 @@ func checkKubbi(k *Kubbi) *Error {
 
 // checkSent refuses what no service of this API answers to a create.
 func checkSent(s *Sent) *Error {
-	var e *Error
+	e := checkFields(s.ID, s.Status, s.ContentType, s.Metadata)
 	switch u, err := ParseClaimURL(s.ClaimURL); {
-	case !isWord(s.ID):
-		e = tooMuch("id is")
 	case len(s.ClaimURL) > maxClaimURL, err != nil, u.bare() || u.URL() != s.ClaimURL:
 		e = tooMuch("claim URL is")
-	case !isWord(s.ClaimToken), !isWord(string(s.Status)):
-		e = tooMuch("token or status is")
-	case len(s.ContentType) > maxLabel:
-		e = tooMuch("content type is")
-	case len(s.Metadata) > maxMetadata:
-		e = tooMuch("metadata is")
+	case !isWord(s.ClaimToken):
+		e = tooMuch("token is")
 	}
 	if e != nil {
 		e.Uncertain = true
@@ -70,13 +64,8 @@ func checkSent(s *Sent) *Error {
 
 // checkInspected refuses what no service of this API says to an inspect.
 func checkInspected(in *Inspected) *Error {
-	switch {
-	case !isWord(string(in.Status)):
-		return tooMuch("status is")
-	case len(in.ContentType) > maxLabel:
-		return tooMuch("content type is")
-	case len(in.Metadata) > maxMetadata:
-		return tooMuch("metadata is")
+	if e := checkFields(in.KubbiID, in.Status, in.ContentType, in.Metadata); e != nil {
+		return e
 	}
 	listing := 0
 	for _, f := range in.Files {
@@ -96,25 +85,12 @@ func cutClaim(r *api.ClaimResponse) {
 	if len(r.Metadata) > maxMetadata {
 		r.Metadata = json.RawMessage(nil)
 	}
-	r.ContentType = cutText(r.ContentType, maxLabel)
+	cut := func(s string) string { return s[:min(len(s), maxLabel)] }
+	r.ContentType = cut(r.ContentType)
 	for i := range r.Files {
 		f := &r.Files[i]
-		f.ContentType = cutText(f.ContentType, maxLabel)
-		f.Role = cutRole(f.Role)
+		if f.ContentType = cut(f.ContentType); f.Role != nil {
+			f.Role = new(cut(*f.Role))
+		}
 	}
-}
-
-func cutRole(role *string) *string {
-	if role == nil || len(*role) <= maxLabel {
-		return role
-	}
-	short := cutText(*role, maxLabel)
-	return &short
-}
-
-func cutText(s string, most int) string {
-	if len(s) <= most {
-		return s
-	}
-	return s[:most]
 }

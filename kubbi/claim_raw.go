@@ -19,13 +19,13 @@ var errNotRaw = errors.New("the answer is not a payload of the kind this API giv
 
 // rawReader reads the parts of a raw body, in their order, each once.
 type rawReader struct {
-	body  bodyReader
+	body  byteReader
 	sizes []int64 // of the parts
 	next  int     // part to be opened
 	left  int64   // bytes of the part before next
 }
 
-type bodyReader interface {
+type byteReader interface {
 	io.Reader
 	io.ByteReader
 }
@@ -35,7 +35,7 @@ type bodyReader interface {
 // errNotRaw.
 func readRaw(r io.Reader, limit int64) (*arrival, error) {
 	in := new(rawReader)
-	if body, ok := r.(bodyReader); ok {
+	if body, ok := r.(byteReader); ok {
 		in.body = body
 	} else {
 		in.body = bufio.NewReader(r)

@@ -13,8 +13,8 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// arrival is a payload that arrives: in raw form, whose parts are still to be read once
-// each, or in JSON, which is in memory already. It is sealed if it was sealed.
+// arrival is a payload that arrives. The parts of a raw one are still to be read, once
+// each. One in JSON is in memory already. A sealed payload is not opened yet.
 type arrival struct {
 	*Claimed
 	size int64        // of the raw parts or of the JSON, in bytes
@@ -54,10 +54,10 @@ func (k *claim) read(resp *http.Response, body io.Reader) (*arrival, error) {
 		}
 		return readRaw(body, k.request.limit)
 	}
-	const mayBeWhole = 8 << 20 // a larger answer is kept as it is
+	const maxDecoded = 8 << 20 // bytes; with Within and ToFile, a larger answer is kept as it is
 	limit := min(k.request.limit, k.client.memoryLimit)
 	if k.config.within != nil && k.config.file != nil {
-		limit = max(k.memory, mayBeWhole)
+		limit = max(k.memory, maxDecoded)
 	}
 	b, err := readAll(io.LimitReader(body, limit+1), min(resp.ContentLength, limit), limit+1)
 	switch {
@@ -92,7 +92,7 @@ func readJSON(b []byte) (*arrival, error) {
 func (k *claim) wholeAnswer(body io.Reader) (*arrival, error) {
 	answer := Part{Name: AnswerName, ContentType: api.TypeJSON, Size: 1 << 20, open: func() (io.Reader, error) { return body, nil }}
 	out := &Claimed{Parts: []Part{answer}, wholeAnswer: true}
-	if k.key != nil { // what the answer itself says is checked when it is opened
+	if k.key != nil { // the answer's own seal is not read, so take the expected one
 		mark, err := k.key.mark(nil, false)
 		if err != nil {
 			return nil, err
@@ -104,32 +104,14 @@ func (k *claim) wholeAnswer(body io.Reader) (*arrival, error) {
 
 // place puts a payload into memory or into the file, and opens it if it is sealed.
 func (k *claim) place(a *arrival) (*Claimed, error) {
-	out, sealed := a.Claimed, k.key != nil && !a.wholeAnswer
-	inMemory := a.size <= k.memory
-	var err error
-	switch {
-	case !inMemory && k.config.file == nil:
-		return nil, tooLarge(k.memory)
-	case !inMemory:
-		var file PayloadFile
-		if file, err = k.config.file(); err != nil {
-			return nil, errors.Join(errNotKept, err)
-		}
-		err = out.writeTo(file)
-	case sealed && len(out.Parts) == 1:
-		if err = out.Parts[0].hold(); errors.Is(err, errNotJSON) {
-			err = cantOpen(errSealForm)
-		}
-	case !sealed:
-		err = out.Load()
+	out, sealed, toFile := a.Claimed, k.key != nil && !a.wholeAnswer, a.size > k.memory
+	if err := k.fetch(out, sealed, toFile); err != nil {
+		return nil, err
 	}
-	if err == nil {
-		err = a.end()
-	}
-	if err != nil || !sealed {
+	if err := a.end(); err != nil || !sealed {
 		return out, err
 	}
-	if !inMemory {
+	if toFile {
 		received := *out
 		received.Parts = slices.Clone(out.Parts)
 		out.received = &received
@@ -137,10 +119,33 @@ func (k *claim) place(a *arrival) (*Claimed, error) {
 	if err := k.key.openKept(out); err != nil {
 		return nil, err
 	}
-	if inMemory && out.Load() != nil {
+	if !toFile && out.Load() != nil {
 		return nil, cantOpen(errSealForm)
 	}
 	return out, nil
+}
+
+// fetch reads the parts of a payload, as they come, into memory or into the file.
+func (k *claim) fetch(out *Claimed, sealed, toFile bool) error {
+	switch {
+	case toFile && k.config.file == nil:
+		return tooLarge(k.memory)
+	case toFile:
+		file, err := k.config.file()
+		if err != nil {
+			return errors.Join(errNotKept, err)
+		}
+		return out.writeTo(file)
+	case !sealed:
+		return out.Load()
+	case len(out.Parts) == 1:
+		err := out.Parts[0].hold()
+		if errors.Is(err, errNotJSON) {
+			return cantOpen(errSealForm)
+		}
+		return err
+	}
+	return cantOpen(errSealForm)
 }
 
 // noPayload is the error of a claim that counted and gave nothing.

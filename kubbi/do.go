@@ -38,7 +38,7 @@ type request struct {
 	once     bool   // no further attempts
 	token    string // the claim token in path, for redaction
 	key      string // idempotency key
-	body     payload
+	body     requestBody
 	rawBody  bool  // body is raw
 	raw      bool  // accepts a raw answer
 	limit    int64 // of the answer; 0: smallAnswerLimit
@@ -120,9 +120,9 @@ func attempt[Resp any](parent context.Context, c *Client, r request, n int) (_ *
 	if err := parent.Err(); err != nil {
 		return nil, nil, ended(err)
 	}
-	ctx, w := newWatch(parent, c.timeout)
-	defer w.stop()
-	body := &sending{parts: r.body, watch: w, report: r.sent}
+	ctx, stall := newStallTimer(parent, c.timeout)
+	defer stall.stop()
+	body := &sending{parts: r.body, stall: stall, report: r.sent}
 	if r.sent != nil {
 		r.sent(0, r.body.weight())
 	}
@@ -144,7 +144,7 @@ func attempt[Resp any](parent context.Context, c *Client, r request, n int) (_ *
 		return nil, nil, c.explain(parent, ctx, r, badAnswer(status, errCompressed))
 	}
 	if status < 200 || status > 299 {
-		fail = c.readError(resp, r, w)
+		fail = c.readError(resp, r, stall)
 		return nil, nil, c.explain(parent, ctx, r, fail)
 	}
 	out := new(Resp)
@@ -156,7 +156,7 @@ func attempt[Resp any](parent context.Context, c *Client, r request, n int) (_ *
 	if limit == 0 {
 		limit = smallAnswerLimit
 	}
-	from := newAnswerBody(resp, limit, w, r.received)
+	from := newAnswerBody(resp, limit, stall, r.received)
 	if r.receive != nil {
 		err = from.use(func(body io.Reader) error { return r.receive(resp, body) })
 	} else {

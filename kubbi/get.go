@@ -24,7 +24,7 @@ func (c *Client) Get(ctx context.Context, id string) (*Kubbi, error) {
 	if k.ID == "" || k.Status == "" {
 		return nil, incomplete("id or status")
 	}
-	if e := checkKubbi(k); e != nil {
+	if e := checkFields(k.ID, k.Status, k.ContentType, k.Metadata); e != nil {
 		return nil, e
 	}
 	return k, nil

@@ -73,8 +73,8 @@ func (c *Client) List(ctx context.Context, p ListParams) (*Page, error) {
 	if len(page.Kubbis) > api.MaxPageLimit {
 		return nil, tooMuch("page is longer, and so")
 	}
-	for i := range page.Kubbis {
-		if e := checkKubbi(&page.Kubbis[i]); e != nil {
+	for _, k := range page.Kubbis {
+		if e := checkFields(k.ID, k.Status, k.ContentType, k.Metadata); e != nil {
 			return nil, e
 		}
 	}

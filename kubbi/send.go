@@ -13,13 +13,13 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// DefaultTTL is how long a kubbi lives when its sender says nothing.
+// DefaultTTL is how long a kubbi lives if its sender sets no TTL.
 const DefaultTTL = time.Hour
 
-// Sent answers Send and SendFiles. Its ClaimURL and ClaimToken are secrets.
+// Sent is the answer to Send and SendFiles. Its ClaimURL and ClaimToken are secrets.
 type Sent = api.CreateResponse
 
-// Notify says where receipts go, and of which events.
+// Notify says where receipts go, and for which events.
 type Notify = api.Notify
 
 // Progress is called with how many bytes of a payload have moved, and of how many; 0
@@ -30,36 +30,35 @@ type Progress func(done, total int64)
 
 // SendParams is a single content to send.
 type SendParams struct {
-	// Source is the content, instead of Content: a text, or one JSON value. Its
-	// own ContentType counts.
+	// Source is the content, in place of Content: a text, or one JSON value. It has its
+	// own ContentType.
 	Source *Source
 	// Content is any JSON value. A string is sent as text. A jsontext.Value or
-	// json.RawMessage goes out as it is, without a copy, and must not be
-	// changed before Send returns. Anything else is encoded by the rules of
-	// go-json-experiment/json (encoding/json/v2). Bytes are refused: give text
-	// as a string, and binary data to SendFiles.
+	// json.RawMessage is sent unchanged, without a copy, and must not be changed before
+	// Send returns. Anything else is encoded by the rules of go-json-experiment/json
+	// (encoding/json/v2). Bytes are refused: give text as a string, and binary data to
+	// SendFiles.
 	Content any
 	// ContentType is one of api.ContentTypes; empty: text/plain for a string,
 	// else application/json.
 	ContentType string
 	// TTL is rounded up to whole seconds; 0: DefaultTTL.
 	TTL time.Duration
-	// MaxRetrievals is how many claims succeed; 0: unlimited until the TTL
-	// passes. 1 suits a secret.
+	// MaxRetrievals is how many claims succeed; 0: unlimited until the TTL passes. Use 1
+	// for a secret.
 	MaxRetrievals int
-	// Metadata is nil, or what encodes to a JSON object; every holder of the
-	// claim URL can read it without claiming.
+	// Metadata is nil, or a value that encodes to a JSON object. Every holder of the claim
+	// URL can read it without claiming.
 	Metadata any
-	// Sealed encrypts the content before it is sent, so that nobody reads it
-	// without the claim URL of the answer, whose part after "#" is the key. The
-	// metadata stays readable, and gets a member "sealed". See docs/wire.md.
+	// Sealed encrypts the content before it is sent, so that nobody reads it without the
+	// claim URL of the answer, whose part after "#" is the key. The metadata stays
+	// readable, and gets a member "sealed". See docs/wire.md.
 	Sealed bool
-	// Notify asks a relay of ours to post signed receipts of what happens to the
-	// kubbi; nil: nobody is told. A relay whose operator has not turned that on
-	// refuses it with ErrValidation, and the hosted service does not know it. See
-	// docs/wire.md.
+	// Notify asks a relay of ours to post signed receipts of what happens to the kubbi;
+	// nil: no receipts. A relay whose operator has not turned receipts on refuses it with
+	// ErrValidation. The hosted service does not know it. See docs/wire.md.
 	Notify *Notify
-	// Progress is told how much of the request has been sent; nil: nobody asks.
+	// Progress is called with how much of the request has been sent; it may be nil.
 	Progress Progress
 }
 
@@ -76,10 +75,7 @@ func (c *Client) Send(ctx context.Context, p SendParams) (*Sent, error) {
 	if err := u.setTerms(p.TTL, p.MaxRetrievals, p.Metadata, p.Notify); err != nil {
 		return nil, err
 	}
-	if p.Sealed {
-		return c.createSealed(ctx, u)
-	}
-	return c.create(ctx, u)
+	return c.send(ctx, u, p.Sealed)
 }
 
 // outgoing gives the content, whichever way it was given.

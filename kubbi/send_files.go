@@ -15,10 +15,10 @@ import (
 // api.EncodingBase64.
 type File = api.FileRequest
 
-// SendFilesParams is a package of files to send. TTL, MaxRetrievals, Metadata,
-// Sealed, Notify and Progress are those of SendParams. Sealed hides the names, types,
-// roles, sizes and number of the files as well, but not the size of all together. Names
-// are sent as they are; the hosted service takes those of FileNames.
+// SendFilesParams is a package of files to send. TTL, MaxRetrievals, Metadata, Sealed,
+// Notify and Progress are as in SendParams. Sealed also hides the names, types, roles,
+// sizes and number of the files, but not their total size. Names are sent unchanged; the
+// hosted service takes only those that FileNames gives.
 type SendFilesParams struct {
 	Files         []File
 	Sources       []Source // instead of Files
@@ -30,8 +30,7 @@ type SendFilesParams struct {
 	Progress      Progress
 }
 
-// SendFiles creates a kubbi of several files and gives its claim URL. Errors
-// are those of Send.
+// SendFiles creates a kubbi of files and gives its claim URL. Errors are those of Send.
 func (c *Client) SendFiles(ctx context.Context, p SendFilesParams) (*Sent, error) {
 	if len(p.Sources) > 0 && len(p.Files) > 0 {
 		return nil, invalid("files are given twice: as themselves and as sources")
@@ -64,10 +63,7 @@ func (c *Client) SendFiles(ctx context.Context, p SendFilesParams) (*Sent, error
 	if err := u.setTerms(p.TTL, p.MaxRetrievals, p.Metadata, p.Notify); err != nil {
 		return nil, err
 	}
-	if p.Sealed {
-		return c.createSealed(ctx, u)
-	}
-	return c.create(ctx, u)
+	return c.send(ctx, u, p.Sealed)
 }
 
 // fileInMemory is a file whose content is in memory.

@@ -41,7 +41,7 @@ func (c *Client) createSealed(ctx context.Context, u *upload) (*Sent, error) {
 	outside := *u
 	outside.contents, outside.isPackage, outside.jsonOnly = []*outgoing{{Source: file, label: "the sealed payload"}}, true, false
 	outside.request.ContentType, outside.request.Metadata = "", head.Metadata
-	sent, err := c.createAny(ctx, &outside)
+	sent, err := c.create(ctx, &outside)
 	if err != nil {
 		return nil, err
 	}

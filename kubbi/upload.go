@@ -56,7 +56,7 @@ func (u *upload) size() (n int64) {
 }
 
 // rawBody makes the raw body, whose form api.TypeRaw has.
-func (u *upload) rawBody() (payload, error) {
+func (u *upload) rawBody() (requestBody, error) {
 	head := api.RawCreate{
 		ContentType: u.request.ContentType, TTLSeconds: u.request.TTLSeconds, MaxRetrievals: u.request.MaxRetrievals,
 		Metadata: u.request.Metadata, Notify: u.request.Notify,
@@ -77,7 +77,7 @@ func (u *upload) sizes() (contentBytes *int64, files []api.RawFile) {
 }
 
 // rawBody makes a raw body of a head, and of the contents whose sizes are in it.
-func rawBody(head any, contents []*outgoing) (payload, error) {
+func rawBody(head any, contents []*outgoing) (requestBody, error) {
 	line, err := jsonv2.Marshal(head) // which escapes nothing that need not be
 	switch {
 	case err != nil:
@@ -85,7 +85,7 @@ func rawBody(head any, contents []*outgoing) (payload, error) {
 	case len(line) >= api.MaxRawHead:
 		return nil, invalid("the names, types and metadata have more than %d bytes together", api.MaxRawHead)
 	}
-	body := payload{{bytes: append(line, '\n')}}
+	body := requestBody{{bytes: append(line, '\n')}}
 	for _, o := range contents {
 		body = append(body, piece{content: o, raw: true})
 	}
@@ -94,16 +94,16 @@ func rawBody(head any, contents []*outgoing) (payload, error) {
 
 // jsonBody makes a body in JSON of contents, and of the members of rest, which has at
 // least one.
-func jsonBody(rest any, contents []*outgoing, isPackage bool) (payload, error) {
+func jsonBody(rest any, contents []*outgoing, isPackage bool) (requestBody, error) {
 	text, err := jsonv2.Marshal(rest)
 	if err != nil {
 		return nil, invalid("the content type can't be written as JSON")
 	}
 	if !isPackage {
-		body := append(payload{{bytes: []byte(`{"content":`)}}, contents[0].jsonPieces()...)
+		body := append(requestBody{{bytes: []byte(`{"content":`)}}, contents[0].jsonPieces()...)
 		return append(body, piece{bytes: append([]byte{','}, text[1:]...)}), nil
 	}
-	body := payload{{bytes: []byte(`{"files":[`)}}
+	body := requestBody{{bytes: []byte(`{"files":[`)}}
 	for i, o := range contents {
 		file, err := jsonv2.Marshal(struct {
 			Name        string `json:"name"`
@@ -124,7 +124,7 @@ func jsonBody(rest any, contents []*outgoing, isPackage bool) (payload, error) {
 }
 
 // jsonBody makes the body in JSON.
-func (u *upload) jsonBody() (payload, error) {
+func (u *upload) jsonBody() (requestBody, error) {
 	if !u.isPackage {
 		if err := u.contents[0].checkJSON(); err != nil {
 			return nil, err
@@ -133,16 +133,19 @@ func (u *upload) jsonBody() (payload, error) {
 	return jsonBody(&u.request, u.contents, u.isPackage)
 }
 
-// create makes the upload.
-func (c *Client) create(ctx context.Context, u *upload) (*Sent, error) {
-	if _, sealed := sealOf(u.request.Metadata); sealed {
+// send makes the upload, sealed or as it is.
+func (c *Client) send(ctx context.Context, u *upload, sealed bool) (*Sent, error) {
+	if sealed {
+		return c.createSealed(ctx, u)
+	}
+	if _, marked := sealOf(u.request.Metadata); marked {
 		return nil, invalid("metadata has a member %q, as only that of a sealed kubbi may: nobody could claim it", sealMember)
 	}
-	return c.createAny(ctx, u)
+	return c.create(ctx, u)
 }
 
-// createAny is create also for an upload that was sealed.
-func (c *Client) createAny(ctx context.Context, u *upload) (*Sent, error) {
+// create makes the upload.
+func (c *Client) create(ctx context.Context, u *upload) (*Sent, error) {
 	key, raw := NewIdempotencyKey(), false
 	if !u.jsonOnly {
 		var err error
@@ -171,7 +174,7 @@ func (c *Client) createAny(ctx context.Context, u *upload) (*Sent, error) {
 
 func (c *Client) createAs(ctx context.Context, u *upload, key string, raw bool) (*Sent, error) {
 	var (
-		body payload
+		body requestBody
 		err  error
 	)
 	if raw {

@@ -1,15 +1,14 @@
-// Package content checks a payload's content while it comes in pieces, and holds
-// none of it.
+// Package content checks what a payload's content is said to be: UTF-8 text, JSON, a media
+// type. It checks content that comes in pieces, and holds none of it in memory.
 package content
 
 import "unicode/utf8"
 
-// Check tells whether content is what it is said to be. A fault begins with a verb,
-// and quotes nothing; "" is none.
+// Check checks content. A fault begins with a verb and quotes nothing; "" means no fault.
 type Check interface {
 	// Write checks the next piece.
 	Write(p []byte) (fault string)
-	// End says whether the content may end here.
+	// End checks that the content may end here.
 	End() (fault string)
 }
 
@@ -24,9 +23,9 @@ func (Bytes) End() string { return "" }
 
 const notUTF8 = "must be valid UTF-8"
 
-// Text checks a text, which must be UTF-8. Its zero value is ready.
+// Text checks that content is UTF-8. Its zero value is ready.
 type Text struct {
-	cut [utf8.UTFMax]byte // a rune that the last piece has cut
+	cut [utf8.UTFMax]byte // the start of a rune, at the end of the last piece
 	n   int               // bytes of cut
 }
 
@@ -61,7 +60,7 @@ func (c *Text) End() string {
 	return ""
 }
 
-// WholeRunes is the length of the longest beginning of p that cuts no rune.
+// WholeRunes is the length of the longest prefix of p that cuts no rune.
 func WholeRunes(p []byte) int {
 	for i := 1; i <= min(len(p), utf8.UTFMax); i++ {
 		if start := len(p) - i; utf8.RuneStart(p[start]) {

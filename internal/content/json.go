@@ -5,22 +5,21 @@ import (
 	"strings"
 )
 
-// maxDepth is how deep arrays and objects may stand in each other, as jsontext
-// has it.
+// maxDepth is how deep arrays and objects may be nested: jsontext's limit.
 const maxDepth = 10000
 
-// JSON checks a JSON text as jsontext takes it, but for names that stand twice. It
-// holds nothing of the text but how deep it is: a decoder would hold a whole string.
-// Its zero value is ready.
+// JSON checks that content is one JSON value, by jsontext's rules except that duplicate
+// names are allowed. It holds only the nesting; a decoder would hold a whole string. Its
+// zero value is ready.
 type JSON struct {
 	text  Text
 	state state
-	open  []byte // the closing brackets that are to come
+	open  []byte // the closing brackets that are expected
 	name  bool   // the string is a member's name
-	word  string // what is to come of true, false or null
-	hex   int    // digits to come
-	unit  uint16 // of \u
-	high  bool   // the first half of a surrogate pair came
+	word  string // the rest of true, false or null that is expected
+	hex   int    // digits of \u that are expected
+	unit  uint16 // UTF-16 unit of \u so far
+	high  bool   // after the first half of a surrogate pair
 	n     int64
 }
 
@@ -28,9 +27,9 @@ type state int8
 
 const (
 	wantValue   state = iota
-	wantElement       // or the end of an array that has none yet
+	wantElement       // or the end of an empty array
 	wantName
-	wantMember // or the end of an object that has none yet
+	wantMember // or the end of an empty object
 	wantColon
 	wantMore // a comma, or an end
 	inString
@@ -87,12 +86,12 @@ func (c *JSON) End() string {
 	return ""
 }
 
-// number says whether a number may end here.
+// number reports whether a number may end here.
 func (c *JSON) number() bool {
 	return c.state == inZero || c.state == inInteger || c.state == inFraction || c.state == inExponent
 }
 
-// next takes a byte.
+// next takes a byte. It reports whether the byte may stand there, as all functions below.
 func (c *JSON) next(b byte) bool {
 	switch c.state {
 	case inString, inEscape, inHex, wantLow, wantLowU:
@@ -121,7 +120,7 @@ func (c *JSON) next(b byte) bool {
 	return c.outside(b)
 }
 
-// outside takes a byte that stands in no string, word or number.
+// outside takes a byte that is in no string, word or number.
 func (c *JSON) outside(b byte) bool {
 	switch c.state {
 	case wantValue:
@@ -192,47 +191,38 @@ func (c *JSON) value(b byte) bool {
 	return true
 }
 
-// digit takes a byte of a number; false is one that does not belong to it.
+// afterNumber says, for each state within a number, which state follows a zero, another
+// digit, a point, an e and a sign; 0: it may not stand there.
+var afterNumber = [...]struct{ zero, digit, point, e, sign state }{
+	inMinus:    {zero: inZero, digit: inInteger},
+	inZero:     {point: inPoint, e: inE},
+	inInteger:  {zero: inInteger, digit: inInteger, point: inPoint, e: inE},
+	inPoint:    {zero: inFraction, digit: inFraction},
+	inFraction: {zero: inFraction, digit: inFraction, e: inE},
+	inE:        {zero: inExponent, digit: inExponent, sign: inSign},
+	inSign:     {zero: inExponent, digit: inExponent},
+	inExponent: {zero: inExponent, digit: inExponent},
+}
+
+// digit takes a byte of a number. false means that the byte does not belong to it.
 func (c *JSON) digit(b byte) bool {
-	digit := '0' <= b && b <= '9'
-	switch c.state {
-	case inMinus:
-		c.state = inInteger
-		if b == '0' {
-			c.state = inZero
-		}
-		if !digit {
-			c.state = inMinus
-		}
-		return digit
-	case inPoint, inFraction:
-		if digit {
-			c.state = inFraction
-			return true
-		}
-	case inE, inSign, inExponent:
-		if digit {
-			c.state = inExponent
-			return true
-		}
-		if c.state == inE && (b == '+' || b == '-') {
-			c.state = inSign
-			return true
-		}
-		return false
-	case inInteger:
-		if digit {
-			return true
-		}
-	}
+	after, next := afterNumber[c.state], state(0)
 	switch {
-	case b == '.' && (c.state == inZero || c.state == inInteger):
-		c.state = inPoint
-	case (b == 'e' || b == 'E') && c.state != inPoint:
-		c.state = inE
-	default:
+	case b == '0':
+		next = after.zero
+	case '1' <= b && b <= '9':
+		next = after.digit
+	case b == '.':
+		next = after.point
+	case b == 'e' || b == 'E':
+		next = after.e
+	case b == '+' || b == '-':
+		next = after.sign
+	}
+	if next == 0 {
 		return false
 	}
+	c.state = next
 	return true
 }
 

@@ -1,5 +1,5 @@
-// Package dial keeps a program that connects where others tell it to away from
-// addresses that are not the public internet's. Client and relay share it.
+// Package dial keeps a program that connects to where strangers tell it to from addresses
+// that are not on the public internet. Client and relay share it.
 package dial
 
 import (
@@ -11,18 +11,17 @@ import (
 	"time"
 )
 
-// ErrAddress is why a dial was refused.
+// ErrAddress is the error of a dial that was refused.
 var ErrAddress = errors.New("the address is not one that may be dialled")
 
-// NewDialer gives a dialer without a guard.
+// NewDialer makes a dialer without a guard.
 func NewDialer() *net.Dialer {
 	return &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 }
 
-// Guard makes a dialer refuse, with ErrAddress, what may says no to, Public for
-// instance. It looks behind name resolution, so that a name that points to an
-// inner address is refused as well. A proxy, which would resolve the name
-// elsewhere, must not be used with it.
+// Guard makes a dialer refuse, with ErrAddress, every address that may, such as Public, does
+// not allow. It checks after name resolution, so a name that points to a private address is
+// refused too. It must not be used with a proxy, which would resolve the name elsewhere.
 func Guard(d *net.Dialer, may func(netip.Addr) bool) {
 	d.Control = func(_, address string, _ syscall.RawConn) error {
 		ap, err := netip.ParseAddrPort(address)
@@ -33,9 +32,9 @@ func Guard(d *net.Dialer, may func(netip.Addr) bool) {
 	}
 }
 
-// reserved are the address blocks that are not the public internet, or reach
-// another block through translation: IANA's special-purpose registries, and
-// the address of one cloud's metadata service that lies outside them.
+// reserved are the address blocks that are not on the public internet, or lead to another
+// block by translation: those of IANA's special-purpose registries, and the address of one
+// cloud's metadata service, which is outside them.
 func reserved() []netip.Prefix {
 	var ps []netip.Prefix
 	for s := range strings.FieldsSeq(`
@@ -48,8 +47,8 @@ func reserved() []netip.Prefix {
 	return ps
 }
 
-// Public reports whether a belongs to the public internet. Forms of IPv6 that
-// carry an IPv4 address (mapped, NAT64, 6to4, Teredo) never do.
+// Public reports whether a is on the public internet. An IPv6 address that carries an IPv4
+// address (mapped, NAT64, 6to4, Teredo) never is.
 func Public(a netip.Addr) bool {
 	if !a.IsValid() || a.Zone() != "" {
 		return false

@@ -143,6 +143,20 @@ func (l *Live) Missing(ctx context.Context) ([]string, error) {
 	return missing, nil
 }
 
+// CheckComplete is nil if the keyring has every key that the store of that name needs,
+// else an ErrLost that names the missing ones.
+func (l *Live) CheckComplete(ctx context.Context, store string) error {
+	missing, err := l.Missing(ctx)
+	if err != nil {
+		return err
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("%w: %s has no key %s, under which kubbis in %s are sealed; restore it from a backup, or move both away to start afresh",
+			ErrLost, l.cfg.Source, strings.Join(missing, " "), store)
+	}
+	return nil
+}
+
 // update reads the source, and takes up what it holds.
 func (l *Live) update(ctx context.Context) error {
 	text, ring, err := read(ctx, l.cfg.Source)

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"kubbi-mcp/internal/atrest"
-	"kubbi-mcp/internal/private"
 )
 
 // How often Run reads a source.
@@ -43,13 +42,13 @@ func Parse(name string, getenv func(string) string) (Source, error) {
 	switch {
 	case found && kind == "env":
 		if !variable.MatchString(rest) {
-			return nil, errors.New("env: is to be followed by the name of a variable, of letters, digits and _")
+			return nil, errors.New("env: must be followed by the name of a variable, of letters, digits and _")
 		}
 		return Env{Name: rest, Getenv: getenv}, nil
 	case found && kind == "command":
 		words := strings.Fields(rest)
 		if len(words) == 0 {
-			return nil, errors.New("command: is to be followed by a program")
+			return nil, errors.New("command: must be followed by a program")
 		}
 		return Command(words), nil
 	case found && kind == "file":
@@ -94,13 +93,6 @@ func parse(text []byte) (*atrest.Keyring, error) {
 	}
 	return atrest.ParseKeyring(text)
 }
-
-// File is the path of a private file.
-type File string
-
-func (f File) String() string                       { return string(f) }
-func (f File) every() time.Duration                 { return fileEvery }
-func (f File) text(context.Context) ([]byte, error) { return private.Read(string(f)) }
 
 // Env is an environment variable. What it holds does not change while a
 // program runs.

@@ -2,7 +2,8 @@
 // such as a payload that a relay or a client is receiving.
 //
 // The key is only in memory and is lost with the Spool, so nobody can read the file
-// afterwards, even if it stays.
+// afterwards, even if it stays: Windows can't remove the open file of a process that is
+// killed.
 package spool
 
 import (
@@ -14,19 +15,15 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"sync"
-	"time"
 )
 
 const (
 	chunkSize = 256 << 10
+	maxMemory = 4 << 20
 	fileChunk = 32 << 10 // with NewFile
 	tagSize   = 16
 	nonceSize = 12
-	pattern   = "spool-*.tmp"
-	// leftAfter is the age from which Sweep removes a file.
-	leftAfter = 24 * time.Hour
 )
 
 var errClosed = errors.New("spool is closed")
@@ -37,20 +34,21 @@ type Spool struct {
 	dir  string
 	aead cipher.AEAD
 
-	chunkSize int
+	chunkSize, maxMemory int
 
 	mu     sync.Mutex
-	file   *os.File // nil: everything is in tail
+	memory [][]byte // the first chunks
+	file   *os.File // the other chunks
 	closed bool
-	chunks int64 // in file
-	tail   []byte
+	chunks int64  // in memory and file
+	tail   []byte // what follows, up to a chunk
 	sealed []byte
 	plain  []byte // the chunk with the number cached
 	cached int64
 }
 
 // New makes a spool in a folder; "": the system's folder for temporary files. It makes
-// the file when it needs one: up to 256 KiB stay in memory.
+// the file when it needs one: up to 4 MiB stay in memory.
 func New(dir string) (*Spool, error) {
 	if dir == "" {
 		dir = os.TempDir()
@@ -59,7 +57,7 @@ func New(dir string) (*Spool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make spool: %w", err)
 	}
-	return &Spool{dir: dir, aead: aead, chunkSize: chunkSize, cached: -1}, nil
+	return &Spool{dir: dir, aead: aead, chunkSize: chunkSize, maxMemory: maxMemory, cached: -1}, nil
 }
 
 // NewFile makes a spool with its file, so that the caller knows early if that fails. Up
@@ -69,7 +67,7 @@ func NewFile(dir string) (*Spool, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.chunkSize = fileChunk
+	s.chunkSize, s.maxMemory = fileChunk, 0
 	return s, s.create()
 }
 
@@ -118,7 +116,7 @@ func (s *Spool) Write(p []byte) (int, error) {
 }
 
 func (s *Spool) create() error {
-	f, err := os.CreateTemp(s.dir, pattern) // 0600
+	f, err := os.CreateTemp(s.dir, "spool-*.tmp") // 0600
 	if err != nil {
 		return fmt.Errorf("make spool: %w", err)
 	}
@@ -148,24 +146,34 @@ func (s *Spool) Truncate(size int64) error {
 			return fmt.Errorf("truncate spool: %w", err)
 		}
 	}
-	s.aead, s.chunks, s.tail, s.cached = aead, 0, s.tail[:0], -1
+	s.aead, s.memory, s.chunks, s.tail, s.cached = aead, nil, 0, s.tail[:0], -1
 	return nil
 }
 
-// spill moves the tail, a whole chunk, to the file.
+// spill moves the tail, a whole chunk, to memory or to the file.
 func (s *Spool) spill() error {
+	if (len(s.memory)+1)*s.chunkSize < s.maxMemory {
+		s.memory, s.tail = append(s.memory, s.tail), nil
+		s.chunks++
+		return nil
+	}
 	if s.file == nil {
 		if err := s.create(); err != nil {
 			return err
 		}
 	}
 	s.sealed = s.aead.Seal(s.sealed[:0], nonce(s.chunks), s.tail, nil)
-	if _, err := s.file.WriteAt(s.sealed, s.chunks*int64(s.chunkSize+tagSize)); err != nil {
+	if _, err := s.file.WriteAt(s.sealed, s.place(s.chunks)); err != nil {
 		return fmt.Errorf("write spool: %w", err)
 	}
 	s.chunks++
 	s.tail = s.tail[:0]
 	return nil
+}
+
+// place is where a chunk is in the file.
+func (s *Spool) place(chunk int64) int64 {
+	return (chunk - int64(len(s.memory))) * int64(s.chunkSize+tagSize)
 }
 
 // Len is how many bytes were written.
@@ -206,6 +214,8 @@ func (s *Spool) chunk(n int64) ([]byte, error) {
 		return s.tail, nil
 	case n > s.chunks:
 		return nil, io.EOF
+	case n < int64(len(s.memory)):
+		return s.memory[n], nil
 	case n == s.cached:
 		return s.plain, nil
 	}
@@ -214,7 +224,7 @@ func (s *Spool) chunk(n int64) ([]byte, error) {
 	}
 	s.cached = -1
 	b := s.plain[:s.chunkSize+tagSize]
-	if _, err := s.file.ReadAt(b, n*int64(s.chunkSize+tagSize)); err != nil {
+	if _, err := s.file.ReadAt(b, s.place(n)); err != nil {
 		return nil, fmt.Errorf("read spool: %w", err)
 	}
 	plain, err := s.aead.Open(b[:0], nonce(n), b, nil)
@@ -236,7 +246,7 @@ func (s *Spool) Close() error {
 		return nil
 	}
 	s.closed = true
-	s.tail, s.plain, s.sealed = nil, nil, nil
+	s.memory, s.tail, s.plain, s.sealed = nil, nil, nil, nil
 	if s.file == nil {
 		return nil
 	}
@@ -246,28 +256,4 @@ func (s *Spool) Close() error {
 		return fmt.Errorf("close spool: %w", err)
 	}
 	return nil
-}
-
-// Sweep removes the files that killed processes have left in a folder, on platforms
-// that can't remove an open file. It keeps files of the last day: another process may
-// use them.
-func Sweep(dir string, now time.Time) error {
-	entries, err := os.ReadDir(dir) // not Glob: the folder's name may contain [ and *
-	if err != nil {
-		return fmt.Errorf("sweep spools: %w", err)
-	}
-	var errs []error
-	for _, e := range entries {
-		if ours, _ := filepath.Match(pattern, e.Name()); !ours {
-			continue
-		}
-		name := filepath.Join(dir, e.Name())
-		if info, err := os.Lstat(name); err != nil || now.Sub(info.ModTime()) < leftAfter {
-			continue
-		}
-		if err := os.Remove(name); err != nil && !os.IsNotExist(err) {
-			errs = append(errs, fmt.Errorf("sweep spools: %w", err))
-		}
-	}
-	return errors.Join(errs...)
 }

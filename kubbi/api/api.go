@@ -9,7 +9,7 @@ package api
 // Version is what every /api/v1 response carries in HeaderVersion.
 const Version = "v1"
 
-// Paths of the API. A claim token or a kubbi id is appended to the last three.
+// Paths of the API. The last two are followed by a kubbi id or a claim token.
 const (
 	PathHealth = "/health"         // GET
 	PathKubbis = "/api/v1/kubbis"  // POST creates, GET lists
@@ -24,7 +24,7 @@ const (
 )
 
 // Headers. The first two are the vendor's and the IETF draft's; those that
-// start with Kubbi- are extensions of our relay, absent from the hosted service.
+// start with Kubbi- are extensions of our relay, which the hosted service does not have.
 const (
 	HeaderVersion        = "API-Version"
 	HeaderIdempotencyKey = "Idempotency-Key"
@@ -98,7 +98,7 @@ const EncodingBase64 = "base64"
 // TypePackage is the type field of a package's inspect and claim.
 const TypePackage = "kubbi_package"
 
-// KeyPrefix starts every API key.
+// KeyPrefix begins every API key of our relay.
 const KeyPrefix = "kb_"
 
 // Paging of lists.
@@ -107,7 +107,7 @@ const (
 	MaxPageLimit     = 100
 )
 
-// Limits are what a relay accepts. The zero value accepts nothing: start from
+// Limits are what a relay accepts. The zero value accepts nothing: begin with
 // DefaultLimits.
 type Limits struct {
 	ContentBytes    int64 // a single content: a text's UTF-8 bytes, a JSON value's serialized bytes
@@ -121,7 +121,7 @@ type Limits struct {
 	MaxRetrievalCap int // the largest max_retrievals
 }
 
-// DefaultLimits are those of a relay that is told no others.
+// DefaultLimits are the limits of a relay that sets no others.
 func DefaultLimits() Limits {
 	return Limits{
 		ContentBytes:    10 << 20,

@@ -2,9 +2,9 @@ package api
 
 import "encoding/json"
 
-// In the bodies below a field with omitzero belongs to one of the two kinds of
-// kubbi only (single content or package); every other field is always there,
-// null where it has no value.
+// In the bodies below, a field with omitzero belongs only to one of the two kinds of kubbi,
+// single content or package. Every other field is always there, null where it has no
+// value.
 
 // CreateRequest is the body of POST /api/v1/kubbis: exactly one of Content and
 // Files.
@@ -15,7 +15,7 @@ type CreateRequest struct {
 	TTLSeconds    int             `json:"ttl_seconds"`
 	MaxRetrievals *int            `json:"max_retrievals,omitzero"` // nil: unlimited until the TTL passes
 	Metadata      json.RawMessage `json:"metadata,omitzero"`       // a JSON object
-	Notify        *Notify         `json:"x_notify,omitzero"`       // who is told of what happens to it; nil: nobody
+	Notify        *Notify         `json:"x_notify,omitzero"`       // where receipts go; nil: none are sent
 }
 
 // FileRequest is one file of a package.

@@ -5,8 +5,8 @@ import "net/http"
 // Code is the machine-readable word of an error answer.
 type Code string
 
-// The codes of the API reference, and five of our relay's own, where the reference
-// names none: CodeTooLarge and those after it.
+// The codes of the API reference, and, from CodeTooLarge on, five of our relay's own where
+// the reference has none.
 const (
 	CodeValidation       Code = "validation_error"
 	CodeUnauthorized     Code = "unauthorized"

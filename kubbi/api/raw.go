@@ -8,28 +8,27 @@ import (
 	"io"
 )
 
-// TypeRaw is the media type in which our client and our relay exchange payloads:
-// an extension, absent from the hosted service. A body is a head, which is a JSON
-// object on one line that ends with "\n", and after it the bytes of the content, or
-// of all files in their order, with nothing between them. The head says how many
-// bytes each has. A body that is shorter or longer than that is refused.
+// TypeRaw is the media type in which our client and our relay exchange payloads: an
+// extension, which the hosted service does not have. A body is a head, a JSON object on
+// one line that ends with "\n", and after it the bytes of the content, or of all files in
+// their order, with nothing between them. The head says how many bytes each has. A body
+// that is shorter or longer is refused.
 //
-// A create in it has TypeRaw as Content-Type and RawCreate as head; its answer is
-// JSON. A claim whose Accept header names it gets RawClaim as head. Errors are JSON.
-// A text is its UTF-8, a JSON content its JSON text, and a file its bytes, also where
-// it says base64: that is only how others get it in JSON.
+// A raw create has TypeRaw as Content-Type and RawCreate as head; its answer is JSON. A
+// claim whose Accept header names TypeRaw gets RawClaim as head. Errors are JSON. A text
+// is its UTF-8, a JSON content its JSON text, and a file its bytes. An encoding of base64
+// only says how others get the file in JSON.
 const TypeRaw = "application/vnd.kubbi.raw"
 
-// TypeSealed is the media type of a sealed payload, and SealedName the name of the
-// one file that it is, as others see it.
+// TypeSealed is the media type of a sealed payload, and SealedName the name of the one
+// file that others see.
 const (
 	TypeSealed = "application/vnd.kubbi.sealed"
 	SealedName = "sealed"
 )
 
-// HeaderAcceptPost is on the answers to GET /health and to creates, as W3C's Linked
-// Data Platform has it: the media types that a create may have. One that names
-// TypeRaw comes from a relay of ours.
+// HeaderAcceptPost is on the answers to GET /health and to creates, as W3C's Linked Data
+// Platform has it: the media types that a create may have. A relay of ours names TypeRaw.
 const HeaderAcceptPost = "Accept-Post"
 
 // MaxRawHead is the longest head, in bytes, with its line end.
@@ -81,8 +80,8 @@ func AppendRawHead(dst []byte, head any) ([]byte, error) {
 
 var errRawHead = fmt.Errorf("the head of a raw body is not one line of at most %d bytes", MaxRawHead)
 
-// ReadRawHead reads the line of a head, without its end, and leaves body at the
-// payload's first byte. A body that has no such line is an error.
+// ReadRawHead reads the line of a head, without its end, and leaves body at the payload's
+// first byte. A body without such a line is an error.
 func ReadRawHead(body io.ByteReader) ([]byte, error) {
 	var line bytes.Buffer
 	for {

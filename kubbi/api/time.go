@@ -11,7 +11,7 @@ const TimeLayout = "2006-01-02T15:04:05.000Z"
 // Time is a time as the API writes it: UTC, cut to the millisecond.
 type Time struct{ time.Time }
 
-// NewTime gives t as the API shows it.
+// NewTime gives t in the form of the API.
 func NewTime(t time.Time) Time { return Time{t.UTC().Truncate(time.Millisecond)} }
 
 // OptionalTime gives nil, which is null on the wire, for the zero time.

@@ -6,13 +6,13 @@ import (
 	"encoding/base64"
 )
 
-// Event is what a producer may be told of: something that happened to its kubbi.
+// Event is something that happened to a kubbi, of which its producer may get a receipt.
 type Event string
 
 // The events.
 const (
 	EventClaimed Event = "claimed" // a retrieval was counted
-	EventBurned  Event = "burned"  // it was the last one: told after EventClaimed
+	EventBurned  Event = "burned"  // it was the last one; follows EventClaimed
 	EventExpired Event = "expired" // its TTL has passed
 	EventDeleted Event = "deleted" // by its producer
 )
@@ -20,25 +20,25 @@ const (
 // Events are all events, in the order in which messages name them.
 var Events = []Event{EventClaimed, EventBurned, EventExpired, EventDeleted}
 
-// MaxNotifyURL is the longest notify_url, in bytes.
+// MaxNotifyURL is how long a notify_url may be, in bytes.
 const MaxNotifyURL = 2048
 
-// Notify asks for webhook receipts: an extension of our relay, absent from the
-// hosted service.
+// Notify asks for webhook receipts: an extension of our relay, which the hosted service
+// does not have.
 type Notify struct {
 	URL    string  `json:"notify_url"`
 	Events []Event `json:"events,omitzero"` // nil: all
 }
 
-// Headers of a receipt, as the Standard Webhooks specification 1.0.0 has them:
-// signed is id, timestamp and body with a full stop between each two.
+// Headers of a receipt, as the Standard Webhooks specification 1.0.0 has them. The
+// signature is of id, timestamp and body, joined by full stops.
 const (
 	HeaderWebhookID        = "webhook-id"        // a UUID; the same in every attempt
 	HeaderWebhookTimestamp = "webhook-timestamp" // of the attempt, in seconds since 1970
 	HeaderWebhookSignature = "webhook-signature" // v1, and HMAC-SHA256 in base64
 )
 
-// ReceiptPrefix, with an Event after it, is the type of a Receipt.
+// ReceiptPrefix and an Event make the type of a Receipt.
 const ReceiptPrefix = "kubbi."
 
 // Receipt is the body that is posted to a notify_url. It holds no secret: no
@@ -62,10 +62,10 @@ type ReceiptKubbi struct {
 	ExpiresAt      Time   `json:"expires_at"`
 }
 
-// WebhookSecret is what the receipts of kubbis created with an API key are
-// signed with, in the form that Standard Webhooks libraries take: whsec_ and
-// the base64 of HKDF-SHA256 of the key's text, without salt, with the info
-// "kubbi-mcp/webhook/1", 32 bytes. The API key can't be got back from it.
+// WebhookSecret derives the secret that signs the receipts of kubbis created with an API
+// key, in the form that Standard Webhooks libraries take: whsec_ and the base64 of
+// HKDF-SHA256 of the key's text, without salt, with the info "kubbi-mcp/webhook/1", 32
+// bytes. The API key can't be derived from it.
 func WebhookSecret(apiKey string) (string, error) {
 	secret, err := hkdf.Key(sha256.New, []byte(apiKey), nil, "kubbi-mcp/webhook/1", 32)
 	if err != nil {
@@ -74,5 +74,5 @@ func WebhookSecret(apiKey string) (string, error) {
 	return WebhookSecretPrefix + base64.StdEncoding.EncodeToString(secret), nil
 }
 
-// WebhookSecretPrefix starts every secret of receipts.
+// WebhookSecretPrefix begins every such secret.
 const WebhookSecretPrefix = "whsec_"

@@ -11,10 +11,10 @@ import (
 	"github.com/google/uuid"
 )
 
-// Row is a kubbi as backends keep it, without its payload. Its methods decide what
-// becomes of a kubbi, once for all backends: a backend locks and reads a row, calls
-// Claim, Release, Delete or Sweep, then Finish, and writes the row back together with
-// its Notices, all in one transaction.
+// Row is a kubbi as backends keep it, without its payload. Its methods decide the life of
+// a kubbi, once for all backends: a backend locks and reads a row, calls Claim, Release,
+// Delete or Sweep, then Finish, and writes the row back together with its Notices, all in
+// one transaction.
 type Row struct {
 	Life
 	Number                        Number

@@ -282,7 +282,7 @@ type Store interface {
 	// A quota that is used up is ErrDailyQuota or ErrActiveQuota, and nothing
 	// is stored. However many creates of an owner race, on however many nodes,
 	// no more succeed than its quota allows; the day is that of now. A
-	// replay is answered whatever the quota. Active counts all active kubbis
+	// replay is answered even if a quota is used up. Active counts all active kubbis
 	// of the owner, Daily those of the day that were created under a Daily.
 	//
 	// When less storage is left than the store keeps in reserve for claims,
@@ -307,8 +307,7 @@ type Store interface {
 	// Replays do not prolong the grace. The payload of a burned or expired
 	// kubbi is wiped when its last open grace ends, by Release or by Sweep.
 	//
-	// A kubbi whose MasterKey is not among opens is ErrMasterKey; nil stands
-	// for all keys.
+	// A kubbi whose MasterKey is not in opens is ErrMasterKey; nil means all keys.
 	//
 	// The other errors are Inspect's, and a failed claim counts nothing; if the
 	// payload is missing, it is ErrDamaged. If the kubbi has ended while the grace of
@@ -340,7 +339,7 @@ type Store interface {
 	// status now.
 	List(ctx context.Context, owner string, p Page, now time.Time) (*Listed, error)
 
-	// Delete ends the owner's active kubbi, wipes it at once whatever grace is
+	// Delete ends the owner's active kubbi, wipes it at once even if a grace is
 	// open, and returns it as Deleted. One that is not active is ErrExpired,
 	// ErrBurned or ErrDeleted; none, or someone else's, is ErrNotFound. If it
 	// has Notify, an EventDeleted notice is left.

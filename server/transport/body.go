@@ -21,7 +21,7 @@ func (e *Endpoint) readBody(w http.ResponseWriter, r *http.Request) (body []byte
 	}
 	rc := http.NewResponseController(w)
 	reserved := 0
-	free := func() { load.release(&e.use, reserved) }
+	free := func() { load.release(&e.usage, reserved) }
 	defer func() {
 		if p != nil {
 			free() // the deadline stays: net/http may read on
@@ -40,7 +40,7 @@ func (e *Endpoint) readBody(w http.ResponseWriter, r *http.Request) (body []byte
 	_ = rc.SetReadDeadline(time.Now().Add(limits.StallTimeout))
 	for {
 		if cap(body) > reserved {
-			if p := load.reserve(&e.use, cap(body)-reserved); p != nil {
+			if p := load.reserve(&e.usage, cap(body)-reserved); p != nil {
 				return nil, nil, p
 			}
 			reserved = cap(body)

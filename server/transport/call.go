@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,9 +15,9 @@ import (
 	"kubbi-mcp/internal/memory"
 )
 
-// Call is a request under way. mcp-go sees it as the client's session, so that
-// the notifications and requests that it causes go where its answer will go, and
-// before it.
+// Call is a request under way. mcp-go takes it for the client's session. So what
+// the call sends to the client goes to the same outbox as its answer, and before
+// the answer.
 type Call struct {
 	*Session
 	ID     jsontext.Value // as it came
@@ -59,11 +60,11 @@ type Call struct {
 	waiting  []func(written bool)
 }
 
-// newCall makes a call that sends what it has to say to an outbox. done may be nil.
-func (s *Session) newCall(ctx context.Context, m *message, header http.Header, out *outbox, done func()) *Call {
+// newCall makes a call that sends what it has to say to an outbox.
+func (s *Session) newCall(ctx context.Context, m *message, header http.Header, out *outbox) *Call {
 	c := &Call{
 		Session: s, ID: m.id, Method: m.name, Size: len(m.line), Came: time.Now(), Header: header, Meta: m.object.meta, Modern: m.modern(),
-		message: m, out: out, done: done,
+		message: m, out: out,
 	}
 	c.ctx, c.cancel = context.WithCancel(ctx)
 	switch mcp.MCPMethod(m.name) {
@@ -326,10 +327,5 @@ func (c *Call) SubscribedResources() []string { return c.cfg.Handler.Subscriptio
 
 // IsSubscribedToResource reports whether there is a subscription.
 func (c *Call) IsSubscribedToResource(uri string) bool {
-	for _, u := range c.SubscribedResources() {
-		if u == uri {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(c.SubscribedResources(), uri)
 }

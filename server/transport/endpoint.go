@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"context"
 	"maps"
 	"net/http"
 	"slices"
@@ -19,9 +18,9 @@ const (
 
 // Endpoint serves the HTTP transports to one caller, with the caller's sessions.
 type Endpoint struct {
-	http *HTTP
-	cfg  Config
-	use  use
+	http  *HTTP
+	cfg   Config
+	usage usage
 
 	mu      sync.Mutex
 	byID    map[string]*Session
@@ -101,8 +100,9 @@ func (e *Endpoint) open(transport string) *Session {
 	return s
 }
 
-// openStateless makes the session of a request that belongs to none.
-func (e *Endpoint) openStateless() *Session {
+// newStateless makes the session of a request that belongs to none. It must be
+// closed.
+func (e *Endpoint) newStateless() *Session {
 	s := newSession(e.http.life, e.cfg, uuid.NewString(), StreamableHTTP)
 	s.stateless = true
 	return s
@@ -120,16 +120,9 @@ func (e *Endpoint) remove(s *Session) {
 	_, open := e.byID[s.id]
 	delete(e.byID, s.id)
 	e.mu.Unlock()
-	if open || s.stateless {
+	if open {
 		s.close()
 	}
-}
-
-// callContext is for a call that ends with ctx, or when the server cancels all.
-func (e *Endpoint) callContext(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(e.http.calls, cancel)
-	return ctx, func() { stop(); cancel() }
 }
 
 // streamBegins notes a stream; the function it gives ends it.

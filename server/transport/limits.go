@@ -54,8 +54,8 @@ func setDefault[T int | int64 | time.Duration](v *T, to T) {
 	}
 }
 
-// use is what one caller takes of the load.
-type use struct {
+// usage is what one caller takes of the load.
+type usage struct {
 	calls int
 	bytes int64 // of requests
 }
@@ -76,7 +76,7 @@ type load struct {
 }
 
 // admit lets a call of a caller begin, which end ends.
-func (l *load) admit(u *use) (end func(), p *Refusal) {
+func (l *load) admit(u *usage) (end func(), p *Refusal) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
@@ -123,7 +123,7 @@ func (l *load) quiet() bool {
 // reserve takes room for bytes of a caller's request, which release gives back.
 // One caller gets half of the room at most, so that large requests that come
 // slowly don't keep the others out.
-func (l *load) reserve(u *use, n int) *Refusal {
+func (l *load) reserve(u *usage, n int) *Refusal {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch most := l.limits.MaxTotalBytes; {
@@ -137,7 +137,7 @@ func (l *load) reserve(u *use, n int) *Refusal {
 	return nil
 }
 
-func (l *load) release(u *use, n int) {
+func (l *load) release(u *usage, n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	u.bytes -= int64(n)

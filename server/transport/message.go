@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 
@@ -296,20 +297,13 @@ func findID(head, tail []byte) jsontext.Value {
 // object, until f returns false.
 func headMembers(head []byte, f func(name string, v jsontext.Value) (more bool)) {
 	dec := jsontext.NewDecoder(bytes.NewReader(head), jsontext.AllowDuplicateNames(true))
-	if tok, err := dec.ReadToken(); err != nil || tok.Kind() != '{' {
-		return
-	}
-	for {
-		tok, err := dec.ReadToken()
-		if err != nil || tok.Kind() != '"' {
-			return
-		}
-		name := tok.String()
+	_ = members(dec, func(name string) error {
 		v, err := dec.ReadValue()
-		if err != nil || !f(name, v) {
-			return
+		if err == nil && !f(name, v) {
+			err = io.EOF // it is enough
 		}
-	}
+		return err
+	})
 }
 
 func usableID(v jsontext.Value) jsontext.Value {

@@ -16,7 +16,7 @@ const (
 // outbox is an ordered queue of messages to one client. Whoever has a connection
 // to the client takes from it.
 type outbox struct {
-	life  context.Context // of the outbox
+	life  context.Context
 	room  *semaphore.Weighted
 	ready chan struct{} // holds one while there may be something to take
 
@@ -33,11 +33,10 @@ type outMessage struct {
 	uri    string // of a resource that has changed; "": it is no update
 }
 
-// newOutbox makes an outbox, which is closed with the end of its life.
+// newOutbox makes an outbox. When its life has ended, nobody waits for room any
+// more, and it must be closed.
 func newOutbox(life context.Context) *outbox {
-	o := &outbox{life: life, room: semaphore.NewWeighted(maxQueued), ready: make(chan struct{}, 1)}
-	context.AfterFunc(life, o.close)
-	return o
+	return &outbox{life: life, room: semaphore.NewWeighted(maxQueued), ready: make(chan struct{}, 1)}
 }
 
 // put adds a message, and waits until there is room for it. It reports false if

@@ -94,6 +94,7 @@ func TestOutboxClosed(t *testing.T) {
 	put := make(chan bool, 1)
 	go func() { put <- o.put(outMessage{text: []byte("waits")}) }()
 	cancel()
+	o.close()
 	if await(t, lost, "the loss") {
 		t.Error("it was not written")
 	}

@@ -17,16 +17,16 @@ type reply struct {
 	stall   time.Duration
 
 	mu    sync.Mutex
-	last  time.Time // for all writes; zero: there is none
-	ended bool      // w may be used no more
+	last  time.Time // deadline of all writes; zero: none
+	ended bool      // w must not be used any more
 }
 
 const (
-	piece     = 256 << 10   // is written under one deadline
-	lastWrite = time.Second // for what is being written when a stream ends
+	piece     = 256 << 10   // bytes are written under one deadline
+	lastWrite = time.Second // is the time for what is being written when a stream ends
 )
 
-// newReply makes a reply that may stay quiet for as long as it likes.
+// newReply makes a reply without a time limit between writes.
 func newReply(w http.ResponseWriter, stall time.Duration) *reply {
 	r := &reply{w: w, control: http.NewResponseController(w), stall: stall}
 	// HTTP/2 resets a stream at its deadlines, whether it waits for one or not.
@@ -35,7 +35,7 @@ func newReply(w http.ResponseWriter, stall time.Duration) *reply {
 	return r
 }
 
-// write writes b and sees to it that it goes out.
+// write writes b and flushes it.
 func (r *reply) write(b []byte) error {
 	for len(b) > 0 {
 		n := min(len(b), piece)
@@ -63,8 +63,8 @@ func (r *reply) deadline(t time.Time) {
 	_ = r.control.SetWriteDeadline(t)
 }
 
-// hurry sets the time for all writes, also those under way.
-func (r *reply) hurry() {
+// endSoon gives all writes lastWrite to end, also one under way.
+func (r *reply) endSoon() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.ended && r.last.IsZero() {
@@ -73,9 +73,9 @@ func (r *reply) hurry() {
 	}
 }
 
-// end lets net/http write the end of the answer, in a time.
+// end lets net/http write the end of the answer, within lastWrite.
 func (r *reply) end() {
-	r.hurry()
+	r.endSoon()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ended = true
@@ -94,9 +94,10 @@ func (r *reply) event(text []byte) error {
 	return r.write(b)
 }
 
-// stream writes as events what comes into an outbox, and broadcasts, until ctx
-// ends, the client does not take a piece in time, or an answer was written that
-// is the last. While it is quiet it writes comments, which clients ignore.
+// stream writes the messages of an outbox, and broadcasts, as events. It ends with
+// ctx, when the client does not take a piece in time, and with lastAnswer after the
+// first answer. While there is nothing to write it writes comments, which clients
+// ignore.
 func (r *reply) stream(ctx context.Context, out *outbox, broadcasts <-chan mcp.JSONRPCNotification, beat time.Duration, lastAnswer bool) {
 	ticker := time.NewTicker(beat)
 	defer ticker.Stop()

@@ -69,6 +69,7 @@ func (s *Session) open() error {
 // close ends a session, its streams and its calls.
 func (s *Session) close() {
 	s.end()
+	s.out.close()
 	if !s.stateless {
 		s.cfg.MCP.UnregisterSession(context.WithoutCancel(s.life), s.id)
 		s.cfg.Handler.SessionClosed(s)

@@ -69,16 +69,16 @@ func (e *Endpoint) ServeMessage(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusAccepted)
 }
 
-// startCall runs a request, whose answer goes to the session's stream. released
-// is called when that is written or lost.
+// startCall runs a request, whose answer goes to the session's stream. It calls
+// release when the answer is written or lost.
 func (e *Endpoint) startCall(s *Session, m *message, header http.Header, release func()) *Refusal {
-	end, p := e.http.load.admit(&e.use)
+	end, p := e.http.load.admit(&e.usage)
 	if p != nil {
 		return p
 	}
-	ctx, cancel := e.callContext(s.life)
-	done := func() { cancel(); end(); release(); s.pending.Add(-1) }
-	c := s.newCall(ctx, m, header, s.out, done)
+	c := s.newCall(s.life, m, header, s.out)
+	stop := context.AfterFunc(e.http.calls, c.cancel)
+	c.done = func() { stop(); end(); release(); s.pending.Add(-1) }
 	switch {
 	case s.pending.Add(1) > maxPending:
 		p = Busy(http.StatusTooManyRequests, "too_many_calls", "Too many requests of this session are running; try again when one has ended")
@@ -88,9 +88,9 @@ func (e *Endpoint) startCall(s *Session, m *message, header http.Header, release
 		go c.run()
 		return nil
 	}
-	s.pending.Add(-1)
+	stop()
 	c.cancel()
-	cancel()
 	end()
+	s.pending.Add(-1)
 	return p
 }

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"slices"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -57,15 +59,16 @@ type stdio struct {
 // SIGPIPE, or the runtime ends the process first.
 func ServeStdio(ctx context.Context, cfg StdioConfig, stdin io.Reader, stdout io.Writer) error {
 	cfg.Config = cfg.withDefaults()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	s := newSession(ctx, cfg.Config, cfg.SessionID, Stdio)
+	ctx = s.life
 	if err := s.open(); err != nil {
+		s.end()
 		return fmt.Errorf("serve stdio: %w", err)
 	}
 	defer s.close()
+	defer context.AfterFunc(ctx, s.out.close)()
 	t := &stdio{cfg: cfg, session: s, calls: semaphore.NewWeighted(maxCalls), bytes: semaphore.NewWeighted(maxCallBytes)}
-	out := startWriter(s, stdout, cancel)
+	last, written := startWriter(s, stdout)
 	in := startReader(ctx, stdin, cfg.MaxMessage)
 
 	ended := t.loop(ctx, in.inputs)
@@ -79,21 +82,31 @@ func ServeStdio(ctx context.Context, cfg StdioConfig, stdin io.Reader, stdout io
 		cfg.Log.Warn("calls did not end when they were cancelled", "calls", n)
 	}
 	if ended {
-		out.finish(ctx, cfg.StopGrace)
+		close(last)
+		_ = awaitWriter(ctx, written, cfg.StopGrace)
 	}
-	cancel()
-	out.wait(context.Background(), cfg.WriteGrace)
+	s.end()
+	failed := awaitWriter(context.Background(), written, cfg.WriteGrace)
 	if ended || unblock(stdin) {
 		<-in.ended
 	}
-	if err := out.err(); err != nil && !isClosed(err) {
-		return fmt.Errorf("serve stdio: write: %w", err)
+	if failed != nil && !isClosed(failed) {
+		return fmt.Errorf("serve stdio: write: %w", failed)
 	}
 	if ended && in.err != nil && in.err != io.EOF && !isClosed(in.err) {
 		return fmt.Errorf("serve stdio: read: %w", in.err)
 	}
 	return nil
 }
+
+// brokenPipe are the errors of a write to a pipe that nobody reads any more.
+var brokenPipe = func() []error {
+	if runtime.GOOS == "windows" {
+		// ERROR_BROKEN_PIPE, ERROR_NO_DATA and ERROR_PIPE_NOT_CONNECTED
+		return []error{syscall.Errno(109), syscall.Errno(232), syscall.Errno(233)}
+	}
+	return []error{syscall.EPIPE}
+}()
 
 // isClosed reports whether an error only says that the other end has gone.
 func isClosed(err error) bool {
@@ -182,7 +195,7 @@ func (t *stdio) requested(ctx context.Context, m *message) {
 		t.refuse(invalidRequest(m.id, "Invalid request: the first request must be initialize"))
 		return
 	}
-	c := t.session.newCall(ctx, m, nil, t.session.out, nil)
+	c := t.session.newCall(ctx, m, nil, t.session.out)
 	if !t.session.calls.add(c) {
 		c.cancel()
 		t.refuse(invalidRequest(m.id, "Invalid request: a request with this id is still running"))
@@ -222,45 +235,43 @@ func blank(line []byte) bool {
 	return true
 }
 
-// lineWriter writes the messages of a session's outbox, each in one Write. It has
-// a goroutine of its own, so that a client that reads nothing can't hold up the
-// end of anything else.
-type lineWriter struct {
-	session *Session
-	stdout  io.Writer
-	last    chan struct{} // closed when no more messages come
-	ended   chan struct{} // closed when the goroutine has ended
-	failed  atomic.Pointer[error]
-}
-
-// startWriter starts a writer that ends with the session, after finish, or when a
-// write fails: then it calls broken.
-func startWriter(s *Session, stdout io.Writer, broken func()) *lineWriter {
-	w := &lineWriter{session: s, stdout: stdout, last: make(chan struct{}), ended: make(chan struct{})}
+// startWriter writes the messages of a session's outbox, each in one Write, until the
+// session ends, a write fails, or all is written after last was closed. Then written
+// holds the error. A write has a goroutine of its own, so that a client that reads
+// nothing can't hold up the end of anything else.
+func startWriter(s *Session, stdout io.Writer) (last chan<- struct{}, written chan error) {
+	finish, written := make(chan struct{}), make(chan error, 1)
 	broadcasts, _ := s.openStream(1)
 	go func() {
-		defer close(w.ended)
 		defer s.closeStream()
-		if err := w.run(broadcasts); err != nil {
-			w.failed.Store(&err)
-			broken()
+		err := writeLines(s, stdout, broadcasts, finish)
+		if err != nil {
+			s.end()
 		}
+		written <- err
 	}()
-	return w
+	return finish, written
 }
 
-func (w *lineWriter) run(broadcasts <-chan mcp.JSONRPCNotification) (err error) {
+func writeLines(s *Session, stdout io.Writer, broadcasts <-chan mcp.JSONRPCNotification, finish <-chan struct{}) (err error) {
+	next := func() (more bool) {
+		m, more := s.out.take()
+		if more {
+			_, err = stdout.Write(m.text)
+			m.done(err == nil)
+		}
+		return more && err == nil
+	}
 	for err == nil {
 		select {
-		case <-w.session.life.Done():
+		case <-s.life.Done():
 			return nil
-		case <-w.session.out.ready:
-			_, err = w.writeNext()
+		case <-s.out.ready:
+			next()
 		case n := <-broadcasts:
-			_, err = w.stdout.Write(encodeNotification(n))
-		case <-w.last:
-			for more := true; more && err == nil; {
-				more, err = w.writeNext()
+			_, err = stdout.Write(encodeNotification(n))
+		case <-finish:
+			for next() {
 			}
 			return err
 		}
@@ -268,39 +279,15 @@ func (w *lineWriter) run(broadcasts <-chan mcp.JSONRPCNotification) (err error) 
 	return err
 }
 
-// writeNext writes the next message of the outbox. It reports whether there was
-// one.
-func (w *lineWriter) writeNext() (more bool, err error) {
-	m, more := w.session.out.take()
-	if more {
-		_, err = w.stdout.Write(m.text)
-		m.done(err == nil)
-	}
-	return more, err
-}
-
-// finish waits until all that is in the outbox is written, ctx ends, or the time
-// is up.
-func (w *lineWriter) finish(ctx context.Context, grace time.Duration) {
-	close(w.last)
-	w.wait(ctx, grace)
-}
-
-// wait waits for the goroutine, which ends with the session unless the client
-// does not take what is being written.
-func (w *lineWriter) wait(ctx context.Context, grace time.Duration) {
+// awaitWriter gives the error of a writer that ends before ctx does and in time.
+func awaitWriter(ctx context.Context, written chan error, grace time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, grace)
 	defer cancel()
 	select {
-	case <-w.ended:
+	case err := <-written:
+		written <- err // for the next one who waits
+		return err
 	case <-ctx.Done():
+		return nil
 	}
-}
-
-// err is why writing has failed, nil if it has not.
-func (w *lineWriter) err() error {
-	if e := w.failed.Load(); e != nil {
-		return *e
-	}
-	return nil
 }

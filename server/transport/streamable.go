@@ -87,7 +87,7 @@ func (e *Endpoint) checkStream(w http.ResponseWriter, r *http.Request) *Refusal 
 func (e *Endpoint) serveStream(w http.ResponseWriter, r *http.Request, s *Session, first string, serve func(context.Context, *reply)) {
 	out := newReply(w, e.http.limits.StallTimeout)
 	defer out.end()
-	defer context.AfterFunc(s.life, out.hurry)()
+	defer context.AfterFunc(s.life, out.endSoon)()
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(s.life, cancel)()
@@ -116,7 +116,7 @@ func (e *Endpoint) servePost(w http.ResponseWriter, r *http.Request) {
 	}
 	isCall := m.id != nil && m.method != nil
 	if isCall && m.name != string(mcp.MethodSubscriptionsListen) { // which is no call, but a stream
-		ended, p := e.http.load.admit(&e.use)
+		ended, p := e.http.load.admit(&e.usage)
 		if p != nil {
 			e.http.refuse(w, m.id, p)
 			return
@@ -162,8 +162,8 @@ func (e *Endpoint) sessionFor(r *http.Request, m *message) (s *Session, end func
 	id := r.Header.Get(mcpserver.HeaderKeySessionID)
 	switch {
 	case m.modern() || modernHeader(r.Header):
-		s = e.openStateless()
 		if m.name != string(mcp.MethodSubscriptionsListen) {
+			s = e.newStateless()
 			return s, s.close, nil
 		}
 		if e.http.load.isClosed() {
@@ -173,8 +173,9 @@ func (e *Endpoint) sessionFor(r *http.Request, m *message) (s *Session, end func
 		if p != nil {
 			return nil, nil, p
 		}
-		e.add(s)
-		reserved()
+		defer reserved()
+		s = e.newStateless()
+		e.add(s) // counts as one, and ends with the others
 		return s, func() { e.remove(s) }, nil
 	case m.name == string(mcp.MethodInitialize):
 		reserved, p := e.reserve()
@@ -196,15 +197,14 @@ func (e *Endpoint) sessionFor(r *http.Request, m *message) (s *Session, end func
 // serveCall answers a request: with JSON if the answer is all that there is to
 // say, else with a stream of events that ends with it.
 func (e *Endpoint) serveCall(w http.ResponseWriter, r *http.Request, s *Session, m *message) {
-	ctx, cancel := e.callContext(r.Context())
-	defer cancel()
-	if m.name == string(mcp.MethodSubscriptionsListen) { // which ends with its session
-		defer context.AfterFunc(s.life, cancel)()
-	}
-	taken, stop := context.WithCancel(r.Context()) // of the outbox
+	life, stop := context.WithCancel(r.Context())
 	defer stop()
-	box := newOutbox(taken)
-	c := s.newCall(ctx, m, r.Header, box, nil)
+	box := newOutbox(life)
+	c := s.newCall(r.Context(), m, r.Header, box)
+	defer context.AfterFunc(e.http.calls, c.cancel)()
+	if c.Listens() { // until its session ends
+		defer context.AfterFunc(s.life, c.cancel)()
+	}
 	s.calls.add(c) // of two with one id, the second can't be cancelled
 	ended := make(chan struct{})
 	go func() {
@@ -214,7 +214,7 @@ func (e *Endpoint) serveCall(w http.ResponseWriter, r *http.Request, s *Session,
 	out := newReply(w, e.http.limits.StallTimeout)
 	defer out.end()
 	e.answer(r.Context(), out, c, box)
-	cancel()
+	c.cancel()
 	stop()
 	box.close()
 	<-ended
@@ -251,7 +251,7 @@ func (e *Endpoint) answer(ctx context.Context, out *reply, c *Call, box *outbox)
 	}
 	if c.Listens() {
 		defer e.http.streamBegins(StreamableHTTP)()
-		defer context.AfterFunc(c.life, out.hurry)()
+		defer context.AfterFunc(c.life, out.endSoon)()
 	}
 	out.startEvents()
 	if out.event(first.text) == nil {

@@ -162,7 +162,7 @@ func (f *Files) Sweep(number int64, wanted func() (bool, error)) (bool, error) {
 	if err == nil && !keep {
 		keep, err = wanted()
 	}
-	// A row may still come if its caller has gone, and nobody was told that it is stored.
+	// If the caller has gone, its row may still come; but it is not acknowledged.
 	if err = errors.Join(err, file.Close()); err != nil || keep {
 		return false, err
 	}

@@ -2,10 +2,12 @@ package postgres
 
 import (
 	"context"
+	"io"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"kubbi-mcp/internal/spool"
 	"kubbi-mcp/relay/store"
 )
 
@@ -22,29 +24,41 @@ func (s *Store) Claim(ctx context.Context, token store.Token, key *store.ClaimKe
 		return nil, err
 	}
 	defer s.calls.Leave()
-	c := &claim{ClaimRequest: store.NewClaimRequest(token, key, opens, now), payload: &claimedPayload{pieces: pieces{dir: s.tempDir}}}
+	c := &claim{ClaimRequest: store.NewClaimRequest(token, key, opens, now), tempDir: s.tempDir}
 	if err := s.claim(ctx, c); err != nil {
-		_ = c.payload.Close()
+		c.free()
 		return nil, err
 	}
-	c.payload.until(ctx)
-	return c.row.Claimed(c.replay, c.payload), nil
+	var file io.ReadCloser
+	if c.large != nil {
+		file = newSpoolReader(c.large)
+	}
+	return c.row.Claimed(c.replay, store.NewPayload(ctx, c.inRow, file)), nil
 }
 
 type claim struct {
 	store.ClaimRequest
+	tempDir string
 	row     row // as the answer has it
 	replay  bool
-	payload *claimedPayload
+	inRow   []byte       // the payload
+	large   *spool.Spool // or, if it is not in the row
+}
+
+// free drops the payload.
+func (c *claim) free() {
+	if c.large != nil {
+		_ = c.large.Close() // it has no name
+	}
+	c.inRow, c.large = nil, nil
 }
 
 func (c *claim) claim(ctx context.Context, q *session) error {
-	c.payload.free() // of an attempt before
+	c.free() // of an attempt before
 	r := &c.row
 	var found bool
-	var inRow []byte
 	b := begin()
-	r.find(b, &found, []any{&inRow}, lockForClaim, int64(c.Token.Number))
+	r.find(b, &found, []any{&c.inRow}, lockForClaim, int64(c.Token.Number))
 	if err := q.step(ctx, b); err != nil {
 		return err
 	}
@@ -62,7 +76,7 @@ func (c *claim) claim(ctx context.Context, q *session) error {
 	if c.replay, err = r.Claim(&c.ClaimRequest); err != nil {
 		return err
 	}
-	if err := c.fetch(ctx, q, inRow); err != nil || c.replay {
+	if err := c.fetch(ctx, q); err != nil || c.replay {
 		return err
 	}
 	after := *r // the answer keeps Secret and Record
@@ -75,15 +89,21 @@ func (c *claim) claim(ctx context.Context, q *session) error {
 // chunksAtOnce is how many chunks are asked for at once: each answer has a time limit.
 const chunksAtOnce = 16
 
-// fetch keeps the payload: that of the row, or the chunks, which it reads.
-func (c *claim) fetch(ctx context.Context, q *session, inRow []byte) error {
+// fetch reads a large payload completely, since it may be wiped once the claim has
+// counted. The claim's caller does not read it from the data base: a slow caller would
+// occupy a connection, and keep vacuum from removing what was wiped since.
+func (c *claim) fetch(ctx context.Context, q *session) (err error) {
 	r := &c.row
 	if r.pieces == 0 {
-		if inRow == nil {
+		if c.inRow == nil {
 			return errLost
 		}
-		return c.payload.add(inRow)
+		return nil
 	}
+	if c.large, err = spool.New(c.tempDir); err != nil {
+		return unavailable(err)
+	}
+	read := 0
 	for from := 0; from < r.pieces; from += chunksAtOnce {
 		var b pgx.Batch
 		b.Queue("SELECT sealed FROM chunks WHERE kubbi = $1 AND ordinal >= $2 AND ordinal < $3 ORDER BY ordinal",
@@ -92,19 +112,20 @@ func (c *claim) fetch(ctx context.Context, q *session, inRow []byte) error {
 			for rows.Next() {
 				// After an error the rest of the answer must still be read.
 				if failed == nil {
-					failed = c.payload.add(rows.RawValues()[0])
+					_, failed = c.large.Write(rows.RawValues()[0])
 				}
+				read++
 			}
 			if err := rows.Err(); err != nil {
 				return err
 			}
-			return failed
+			return unavailable(failed)
 		})
 		if err := q.step(ctx, &b); err != nil {
 			return err
 		}
 	}
-	if c.payload.n != r.pieces {
+	if read != r.pieces {
 		return errLost
 	}
 	return nil
@@ -150,13 +171,10 @@ func (r *row) commit(ctx context.Context, q *session, now store.Millis) error {
 
 // Delete ends a kubbi: see store.Store.
 func (s *Store) Delete(ctx context.Context, owner, id string, now time.Time) (*store.Kubbi, error) {
-	u, number, err := store.ParseID(id)
-	if err != nil {
-		return nil, store.ErrNotFound
-	}
+	u, number, _ := store.ParseID(id) // 0, of a wrong id, is no kubbi's number
 	ended := store.MillisOf(now)
 	var r row
-	err = s.run(ctx, func(q *session) error {
+	err := s.run(ctx, func(q *session) error {
 		var found bool
 		b := begin()
 		r.find(b, &found, nil, lockByNumber, int64(number))

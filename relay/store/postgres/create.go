@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"kubbi-mcp/internal/spool"
 	"kubbi-mcp/relay/store"
 )
 
@@ -40,10 +40,13 @@ func (s *Store) Create(ctx context.Context, k *store.Kubbi, payload io.Reader, k
 	if r.KeyUntil == store.Never {
 		key = nil
 	}
-	c := &creation{s: s, row: r, key: key, quota: quota, now: at, chunks: pieces{dir: s.tempDir}}
-	defer c.chunks.free()
-	if err := c.read(ctx, payload); err != nil {
+	c := &creation{s: s, row: r, key: key, quota: quota, now: at}
+	if c.inRow, c.large, err = readPayload(ctx, payload, k.Size, s.tempDir); err != nil {
 		return nil, err
+	}
+	if c.large != nil {
+		defer c.large.Close()
+		c.pieces = int((c.large.Len() + pieceSize - 1) / pieceSize)
 	}
 	if err := c.store(ctx); err != nil {
 		return nil, err
@@ -60,52 +63,18 @@ type creation struct {
 	now    store.Millis
 	replay *store.Replay
 	seen   seen
-	inRow  []byte // the payload, if it is not too long for the row
-	chunks pieces // else
-}
-
-// sealingRoom is roughly how much longer a small payload gets by sealing.
-const sealingRoom = 1 << 10
-
-// read reads the payload.
-func (c *creation) read(ctx context.Context, payload io.Reader) error {
-	var first bytes.Buffer
-	first.Grow(int(min(max(0, c.row.Size)+sealingRoom, store.MaxInRow)) + bytes.MinRead)
-	if _, err := first.ReadFrom(io.LimitReader(payload, store.MaxInRow+1)); err != nil {
-		return err
-	}
-	if first.Len() <= store.MaxInRow {
-		c.inRow = first.Bytes()
-		return nil
-	}
-	rest := io.MultiReader(&first, payload)
-	piece := make([]byte, pieceSize)
-	for {
-		n, err := io.ReadFull(rest, piece)
-		if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
-			return err
-		}
-		if n > 0 {
-			if err := c.chunks.add(piece[:n]); err != nil {
-				return err
-			}
-		}
-		if err != nil {
-			return nil
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-	}
+	inRow  []byte       // the payload, if it fits into the row
+	large  *spool.Spool // else
+	pieces int          // of large
 }
 
 // store stores the kubbi, in a group if it is small and has no quota.
 func (c *creation) store(ctx context.Context) error {
 	doubt := false
-	if c.quota == (store.Quota{}) && c.chunks.n == 0 {
+	if c.quota == (store.Quota{}) && c.pieces == 0 {
 		done := false
 		var err error
-		doubt, err = c.s.together(ctx, c.row.Number, func(b *pgx.Batch) {
+		doubt, err = c.s.commitInGroup(ctx, c.row.Number, func(b *pgx.Batch) {
 			c.queue(b, insertKubbi+unlessThere).Exec(func(tag pgconn.CommandTag) error {
 				done = tag.RowsAffected() > 0
 				return nil
@@ -118,12 +87,12 @@ func (c *creation) store(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-	return c.s.runIn(ctx, doubt, func(q *session) error { return c.full(q, c.careful(ctx, q)) })
+	return c.s.runIn(ctx, doubt, func(q *session) error { return c.explainFull(q, c.storeAlone(ctx, q)) })
 }
 
-// full makes the error of a full disk store.ErrFull, unless an attempt before may have
+// explainFull makes the error of a full disk store.ErrFull, unless an attempt before may have
 // stored the kubbi.
-func (c *creation) full(q *session, err error) error {
+func (c *creation) explainFull(q *session, err error) error {
 	if isFull(err) && !q.doubt {
 		return fmt.Errorf("%w: the disk of the data base is full: %w", store.ErrFull, serverErrorOf(err))
 	}
@@ -134,8 +103,8 @@ func (c *creation) full(q *session, err error) error {
 // its number or key.
 const attempts = 10
 
-// careful checks before it stores: what may be there already, and the quota.
-func (c *creation) careful(ctx context.Context, q *session) error {
+// storeAlone checks before it stores: what may be there already, and the quota.
+func (c *creation) storeAlone(ctx context.Context, q *session) error {
 	for range attempts {
 		done, err := c.try(ctx, q)
 		if done || !isDuplicate(err) {
@@ -149,37 +118,38 @@ func (c *creation) careful(ctx context.Context, q *session) error {
 	return fmt.Errorf("%w: others create and remove the same", store.ErrUnavailable)
 }
 
-// try is one attempt of careful. It looks before it sends a large payload, and again
+// try is one attempt of storeAlone. It looks before it sends a large payload, and again
 // after that: only then it locks the owner's row for a short time.
 func (c *creation) try(ctx context.Context, q *session) (done bool, err error) {
 	b := begin()
-	if c.chunks.n > 0 {
-		if done, err := c.look(ctx, q, b); done || err != nil {
+	if c.pieces > 0 {
+		if done, err := c.check(ctx, q, b); done || err != nil {
 			return done, err
 		}
 		if err := errors.Join(q.rollback(ctx), q.step(ctx, begin())); err != nil {
 			return false, err
 		}
-		for i := range c.chunks.n {
-			piece, err := c.chunks.piece(i)
-			if err != nil {
-				return false, err
+		piece := make([]byte, pieceSize)
+		for i := range c.pieces {
+			n, err := c.large.ReadAt(piece, int64(i)*pieceSize)
+			if err != nil && err != io.EOF {
+				return false, unavailable(err)
 			}
 			b := &pgx.Batch{}
-			b.Queue("INSERT INTO chunks (kubbi, ordinal, sealed) VALUES ($1, $2, $3)", int64(c.row.Number), i, piece)
+			b.Queue("INSERT INTO chunks (kubbi, ordinal, sealed) VALUES ($1, $2, $3)", int64(c.row.Number), i, piece[:n])
 			if err := q.step(ctx, b); err != nil {
 				return false, err
 			}
 		}
 		b = &pgx.Batch{}
 	}
-	if done, err := c.look(ctx, q, b); done || err != nil {
+	if done, err := c.check(ctx, q, b); done || err != nil {
 		return done, err
 	}
-	return false, c.put(ctx, q)
+	return false, c.insert(ctx, q)
 }
 
-// seen is what look has found.
+// seen is what check has found.
 type seen struct {
 	mine   bool // an attempt before has stored the kubbi
 	exists bool // another kubbi has the number
@@ -188,10 +158,10 @@ type seen struct {
 	replay *store.Replay
 }
 
-// look checks whether the kubbi may be stored, by a batch that begins a transaction or
+// check finds out whether the kubbi may be stored, by a batch that begins a transaction or
 // goes on with one. done means that there is nothing left to store. With a quota it
 // leaves the owner's row locked.
-func (c *creation) look(ctx context.Context, q *session, b *pgx.Batch) (done bool, err error) {
+func (c *creation) check(ctx context.Context, q *session, b *pgx.Batch) (done bool, err error) {
 	c.seen = seen{}
 	if c.quota != (store.Quota{}) {
 		b.Queue("INSERT INTO owners (name) VALUES ($1) ON CONFLICT (name) DO NOTHING", c.row.Owner)
@@ -205,7 +175,7 @@ func (c *creation) look(ctx context.Context, q *session, b *pgx.Batch) (done boo
 				if err := r.scan(rows, &request, &answer); err != nil {
 					return err
 				}
-				c.see(&r.Row, q.doubt, request, answer)
+				c.checkRow(&r.Row, q.doubt, request, answer)
 			}
 			return rows.Err()
 		})
@@ -240,8 +210,8 @@ func (c *creation) look(ctx context.Context, q *session, b *pgx.Batch) (done boo
 	return false, nil
 }
 
-// see looks at a kubbi that has the number or the key.
-func (c *creation) see(r *store.Row, doubt bool, request, answer []byte) {
+// checkRow looks at a kubbi that has the number or the key.
+func (c *creation) checkRow(r *store.Row, doubt bool, request, answer []byte) {
 	sameNumber := r.Number == c.row.Number
 	sameKey := c.key != nil && r.KeyUntil != store.Never && r.CreateKey == c.key.Key
 	switch {
@@ -257,8 +227,8 @@ func (c *creation) see(r *store.Row, doubt bool, request, answer []byte) {
 	}
 }
 
-// put stores the kubbi after look, and commits.
-func (c *creation) put(ctx context.Context, q *session) error {
+// insert stores the kubbi after check, and commits.
+func (c *creation) insert(ctx context.Context, q *session) error {
 	var b pgx.Batch
 	if c.seen.forget {
 		b.Queue("UPDATE kubbis SET key = NULL, key_until = NULL, key_request = NULL, key_answer = NULL WHERE key = $1 AND key_until <= $2",
@@ -281,7 +251,7 @@ func (c *creation) queue(b *pgx.Batch, insert string) *pgx.QueuedQuery {
 		request, answer = c.key.Request[:], c.key.Answer
 	}
 	return b.Queue(insert, int64(r.Number), [16]byte(r.ID), r.Hash[:], r.Owner, r.MasterKey, r.Secret[:], r.ContentType, r.Package, r.FileCount,
-		r.Size, c.chunks.n, r.MaxRetrievals, millis(r.Created), millis(r.Expires), millis(r.Due),
+		r.Size, c.pieces, r.MaxRetrievals, millis(r.Created), millis(r.Expires), millis(r.Due),
 		c.keyBytes(), millis(r.KeyUntil), request, answer, r.Record, r.Notify, c.inRow)
 }
 

@@ -35,9 +35,9 @@ var claimOnce = onceChange + `done = (key IS NULL), due = CASE WHEN key IS NULL 
 	strings.Replace(onceRow, " AND token", " AND n = number AND token", 1) +
 	strings.NewReplacer(" secret,", " s,", " record,", " r,").Replace(columns) + ", p"
 
-// once queues the claim of a kubbi that may be claimed once, and has not been. It sets
+// queueOnce queues the claim of a kubbi that may be claimed once, and has not been. It sets
 // done to whether the kubbi is one of those; if not, nothing happens.
-func (c *claim) once(b *pgx.Batch, done *bool, inRow *[]byte) {
+func (c *claim) queueOnce(b *pgx.Batch, done *bool) {
 	after := store.NewLife(1, store.Never)
 	after.Count(c.Now)
 	args := []any{int64(c.Token.Number), c.Token.Hash[:], after.Status, after.Retrievals, millis(after.Ended), c.Opens}
@@ -47,7 +47,7 @@ func (c *claim) once(b *pgx.Batch, done *bool, inRow *[]byte) {
 		args = append(args, c.Key.Key[:], millis(c.Grace(after.Retrievals).Until))
 	}
 	b.Queue(sql, args...).QueryRow(func(res pgx.Row) error {
-		err := c.row.scan(res, inRow)
+		err := c.row.scan(res, &c.inRow)
 		*done = err == nil
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
@@ -59,11 +59,10 @@ func (c *claim) once(b *pgx.Batch, done *bool, inRow *[]byte) {
 // claim claims a kubbi, in a group if it is small and may be claimed once.
 func (s *Store) claim(ctx context.Context, c *claim) error {
 	var done bool
-	var inRow []byte
-	unknown, err := s.together(ctx, c.Token.Number, func(b *pgx.Batch) { c.once(b, &done, &inRow) })
+	unknown, err := s.commitInGroup(ctx, c.Token.Number, func(b *pgx.Batch) { c.queueOnce(b, &done) })
 	switch {
 	case err == nil && done:
-		return c.payload.add(inRow)
+		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case unknown && c.Key == nil:
@@ -76,7 +75,7 @@ func (s *Store) claim(ctx context.Context, c *claim) error {
 // it.
 func (s *Store) release(ctx context.Context, token store.Token, key store.Hash, now store.Millis) error {
 	var done bool
-	unknown, err := s.together(ctx, token.Number, func(b *pgx.Batch) {
+	unknown, err := s.commitInGroup(ctx, token.Number, func(b *pgx.Batch) {
 		b.Queue(releaseOnce, int64(token.Number), token.Hash[:], key[:], store.Burned).Exec(func(tag pgconn.CommandTag) error {
 			done = tag.RowsAffected() > 0
 			return nil

@@ -41,12 +41,12 @@ type job struct {
 	unknown bool // see session
 }
 
-// together commits a statement with those of others. After an error with unknown false
+// commitInGroup commits a statement with those of others. After an error with unknown false
 // nothing was committed, and another job may be the cause.
 //
 // When the job is being sent, it waits for the result even if ctx ends: the statement
 // uses the caller's memory.
-func (s *Store) together(ctx context.Context, number store.Number, queue func(*pgx.Batch)) (unknown bool, err error) {
+func (s *Store) commitInGroup(ctx context.Context, number store.Number, queue func(*pgx.Batch)) (unknown bool, err error) {
 	j := &job{number: number, queue: queue, done: make(chan struct{})}
 	g := &s.groups
 	g.mu.Lock()

@@ -58,11 +58,11 @@ func (s *Store) NoticeDone(ctx context.Context, id string) error {
 }
 
 func (s *Store) onNotice(ctx context.Context, id, sql string, args ...any) error {
-	u, err := uuid.Parse(id)
-	if err != nil {
-		return nil
-	}
 	return s.run(ctx, func(q *session) error {
+		u, err := uuid.Parse(id)
+		if err != nil {
+			return nil
+		}
 		var b pgx.Batch
 		b.Queue(sql, append([]any{[16]byte(u)}, args...)...)
 		return q.apply(ctx, &b)

@@ -43,10 +43,7 @@ func (s *Store) Inspect(ctx context.Context, token store.Token, now time.Time) (
 
 // Get gives an owner's kubbi: see store.Store.
 func (s *Store) Get(ctx context.Context, owner, id string, now time.Time) (*store.Kubbi, error) {
-	u, number, err := store.ParseID(id)
-	if err != nil {
-		return nil, store.ErrNotFound
-	}
+	u, number, _ := store.ParseID(id) // 0, of a wrong id, is no kubbi's number
 	r, err := s.one(ctx, number, now)
 	if err == nil && (r.Owner != owner || r.ID != u) {
 		err = store.ErrNotFound
@@ -103,6 +100,10 @@ type statsCache struct {
 // it gives the same answer for twenty times as long as that took, but at least for a
 // quarter of a second and at most for half a minute.
 func (s *Store) Stats(ctx context.Context) (*store.Stats, error) {
+	if err := s.calls.Enter(ctx); err != nil { // also where the last answer is good
+		return nil, err
+	}
+	s.calls.Leave()
 	c := &s.stats
 	select {
 	case c.busy <- struct{}{}:

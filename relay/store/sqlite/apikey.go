@@ -7,10 +7,10 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// keyColumns are an API key's beside its hash, in the order of scanKey.
+// keyColumns are the columns of an API key after its hash, in the order of scanKey.
 const keyColumns = "owner, label, created_at, expires_at, revoked_at, max_ttl, max_bytes, rate, daily, active"
 
-// scanKey reads the row a statement over hash and keyColumns stands on.
+// scanKey reads a row of hash and keyColumns.
 func scanKey(s *stmt) store.APIKey {
 	k := store.APIKey{
 		Owner:     s.text(1),
@@ -30,7 +30,8 @@ func scanKey(s *stmt) store.APIKey {
 // PutAPIKey stores a producer's key: see store.Store.
 func (s *Store) PutAPIKey(ctx context.Context, k store.APIKey) error {
 	return s.change(ctx, &op{do: func(t *tx) error {
-		return t.putAPIKey.run(k.Hash[:], k.Owner, k.Label, store.MillisOf(k.CreatedAt), store.MillisOf(k.ExpiresAt), store.MillisOf(k.RevokedAt),
+		return t.exec("INSERT OR IGNORE INTO api_key (hash, "+keyColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			k.Hash[:], k.Owner, k.Label, store.MillisOf(k.CreatedAt), store.MillisOf(k.ExpiresAt), store.MillisOf(k.RevokedAt),
 			k.MaxTTL.Milliseconds(), k.MaxBytes, k.Rate, k.Quota.Daily, k.Quota.Active)
 	}})
 }
@@ -38,16 +39,16 @@ func (s *Store) PutAPIKey(ctx context.Context, k store.APIKey) error {
 // APIKey gives a producer's key: see store.Store.
 func (s *Store) APIKey(ctx context.Context, hash store.Hash) (*store.APIKey, error) {
 	var k *store.APIKey
-	err := s.read(ctx, func(r *reader) error {
-		return r.apiKey.each(func() { k = new(scanKey(r.apiKey)) }, hash[:])
+	err := s.read(ctx, func(c *conn) error {
+		return c.rows("SELECT hash, "+keyColumns+" FROM api_key WHERE hash = ?", func(s *stmt) { k = new(scanKey(s)) }, hash[:])
 	})
 	return found(k, err)
 }
 
 // APIKeys gives all keys: see store.Store.
 func (s *Store) APIKeys(ctx context.Context) (keys []store.APIKey, err error) {
-	err = s.read(ctx, func(r *reader) error {
-		return r.apiKeys.each(func() { keys = append(keys, scanKey(r.apiKeys)) })
+	err = s.read(ctx, func(c *conn) error {
+		return c.rows("SELECT hash, "+keyColumns+" FROM api_key ORDER BY created_at, hash", func(s *stmt) { keys = append(keys, scanKey(s)) })
 	})
 	return keys, err
 }
@@ -60,7 +61,8 @@ func (s *Store) RevokeAPIKey(ctx context.Context, hash store.Hash, now time.Time
 	}{}
 	o.do = func(t *tx) error {
 		o.key = nil
-		return t.revoke.each(func() { o.key = new(scanKey(t.revoke)) }, store.MillisOf(now), hash[:])
+		return t.rows("UPDATE api_key SET revoked_at = ifnull(revoked_at, ?) WHERE hash = ? RETURNING hash, "+keyColumns,
+			func(s *stmt) { o.key = new(scanKey(s)) }, store.MillisOf(now), hash[:])
 	}
 	if err := s.change(ctx, &o.op); err != nil {
 		return nil, err

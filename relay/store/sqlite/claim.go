@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"time"
 
@@ -20,7 +21,11 @@ func (s *Store) Claim(ctx context.Context, token store.Token, key *store.ClaimKe
 	if err := s.change(ctx, &c.op); err != nil {
 		return nil, err
 	}
-	return c.row.Claimed(c.replay, newPayload(ctx, c.sealed, c.file)), nil
+	var file io.ReadCloser
+	if c.file != nil {
+		file = c.file
+	}
+	return c.row.Claimed(c.replay, store.NewPayload(ctx, c.sealed, file)), nil
 }
 
 // claim is a claim on its way to the writer.
@@ -45,7 +50,7 @@ func (c *claim) close() {
 func (c *claim) claim(t *tx) error {
 	c.close()
 	r := &c.row
-	if err := r.byToken(t.byNumber, c.Token); err != nil {
+	if err := r.byToken(t.conn, c.Token); err != nil {
 		return err
 	}
 	var key store.Hash
@@ -71,7 +76,7 @@ func (c *claim) claim(t *tx) error {
 // read gets secret and payload.
 func (c *claim) read(t *tx) (err error) {
 	r := &c.row
-	if err := t.unlock(r); err != nil {
+	if err := t.loadSecret(r); err != nil {
 		return err
 	}
 	if r.body >= 0 {
@@ -81,16 +86,13 @@ func (c *claim) read(t *tx) (err error) {
 		}
 		return err
 	}
-	s := t.payload
-	ok, err := s.first(r.Number)
-	if err != nil {
+	c.sealed = nil
+	if err := t.rows("SELECT sealed FROM payload WHERE number = ?", func(s *stmt) { c.sealed = s.bytes(0) }, r.Number); err != nil {
 		return err
 	}
-	if !ok {
+	if c.sealed == nil {
 		return fmt.Errorf("%w: the payload of kubbi %s is missing", store.ErrDamaged, r.ID)
 	}
-	c.sealed = s.bytes(0)
-	s.reset()
 	return nil
 }
 
@@ -99,7 +101,7 @@ func (s *Store) Release(ctx context.Context, token store.Token, key store.Hash, 
 	at := store.MillisOf(now)
 	return s.change(ctx, &op{do: func(t *tx) error {
 		var r row
-		if err := r.byToken(t.byNumber, token); err != nil {
+		if err := r.byToken(t.conn, token); err != nil {
 			return err
 		}
 		if err := t.loadGraces(&r, key); err != nil {
@@ -123,7 +125,7 @@ func (s *Store) Delete(ctx context.Context, owner, id string, now time.Time) (*s
 	d.erases = true
 	d.do = func(t *tx) error {
 		r := &d.row
-		if err := r.byID(t.byNumber, owner, id); err != nil {
+		if err := r.byID(t.conn, owner, id); err != nil {
 			return err
 		}
 		if err := r.Delete(at); err != nil {

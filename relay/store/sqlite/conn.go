@@ -13,7 +13,10 @@ import (
 )
 
 // conn is one connection to the data base, for one goroutine at a time.
-type conn struct{ *sqlite.Conn }
+type conn struct {
+	*sqlite.Conn
+	stmts map[string]*stmt // by SQL
+}
 
 // engineError is a failure that SQLite reported.
 type engineError struct{ err error }
@@ -52,29 +55,42 @@ func openConn(path string, create bool) (*conn, error) {
 		return nil, explain(path, engine(err))
 	}
 	c.SetBusyTimeout(busy5s)
-	return &conn{c}, nil
+	return &conn{c, map[string]*stmt{}}, nil
 }
 
 func (c *conn) close() { _ = c.Close() }
 
-// query runs a statement and calls do on every row.
-func (c *conn) query(sql string, do func(*stmt), args ...any) error {
-	p, _, err := c.PrepareTransient(sql)
-	if err != nil {
-		return engine(fmt.Errorf("%w: %s", err, sql))
+// rows runs a statement and calls do on every row. It prepares each statement once.
+func (c *conn) rows(sql string, do func(*stmt), args ...any) error {
+	s := c.stmts[sql]
+	if s == nil {
+		p, err := c.Prepare(sql)
+		if err != nil {
+			return engine(fmt.Errorf("%w: %s", err, sql))
+		}
+		s = &stmt{p}
+		c.stmts[sql] = s
 	}
-	s := &stmt{p}
-	err = s.each(func() { do(s) }, args...)
-	if ferr := p.Finalize(); err == nil {
-		err = engine(ferr)
+	s.bind(args)
+	for {
+		row, err := s.p.Step()
+		switch {
+		case err != nil:
+			return engine(err)
+		case !row:
+			return engine(s.p.Reset())
+		}
+		do(s)
 	}
-	return err
 }
 
-// exec runs statements whose rows are not wanted.
-func (c *conn) exec(statements ...string) error {
+// exec runs a statement whose rows are not wanted.
+func (c *conn) exec(sql string, args ...any) error { return c.rows(sql, func(*stmt) {}, args...) }
+
+// execAll runs statements without parameters.
+func (c *conn) execAll(statements ...string) error {
 	for _, sql := range statements {
-		if err := c.query(sql, func(*stmt) {}); err != nil {
+		if err := c.exec(sql); err != nil {
 			return err
 		}
 	}
@@ -82,8 +98,8 @@ func (c *conn) exec(statements ...string) error {
 }
 
 // number is the integer of a statement with one row, 0 without rows.
-func (c *conn) number(sql string) (n int64, err error) {
-	err = c.query(sql, func(s *stmt) { n = s.int(0) })
+func (c *conn) number(sql string, args ...any) (n int64, err error) {
+	err = c.rows(sql, func(s *stmt) { n = s.int(0) }, args...)
 	return n, err
 }
 
@@ -106,30 +122,10 @@ func (c *conn) transaction(do func() error) error {
 // failures.
 func (c *conn) inTransaction() bool { return !c.AutocommitEnabled() }
 
-// named is a variable for a statement, and the statement's text.
-type named struct {
-	to  **stmt
-	sql string
-}
-
-// prepare prepares statements that live as long as the connection.
-func (c *conn) prepare(all []named) error {
-	for _, n := range all {
-		p, err := c.Prepare(n.sql)
-		if err != nil {
-			return engine(err)
-		}
-		*n.to = &stmt{p}
-	}
-	return nil
-}
-
-// stmt is a prepared statement. It is reset when it has given its last row, has
-// failed, or reset is called; its parameters keep their values. The methods that run
-// it set its first parameters from args.
+// stmt is a prepared statement on a row.
 type stmt struct{ p *sqlite.Stmt }
 
-// bind sets parameters. store.Never, a nil []byte and nil are NULL.
+// bind sets the parameters. store.Never, a nil []byte and nil are NULL.
 func (s *stmt) bind(args []any) {
 	for i, v := range args {
 		i++
@@ -166,53 +162,6 @@ func (s *stmt) bind(args []any) {
 			panic(fmt.Sprintf("sqlite: no parameter can be a %T", v))
 		}
 	}
-}
-
-// first goes to the first row, and reports whether there is one. It must be reset
-// then.
-func (s *stmt) first(args ...any) (bool, error) {
-	s.bind(args)
-	return s.step()
-}
-
-// step goes to the next row, and reports whether there is one.
-func (s *stmt) step() (bool, error) {
-	row, err := s.p.Step()
-	if err != nil {
-		return false, engine(err)
-	}
-	if !row {
-		return false, engine(s.p.Reset())
-	}
-	return true, nil
-}
-
-// reset ends a statement with rows that are not wanted.
-func (s *stmt) reset() { _ = s.p.Reset() }
-
-// run ignores all rows.
-func (s *stmt) run(args ...any) error { return s.each(func() {}, args...) }
-
-// each calls do on every row.
-func (s *stmt) each(do func(), args ...any) error {
-	s.bind(args)
-	for {
-		row, err := s.step()
-		if err != nil || !row {
-			return err
-		}
-		do()
-	}
-}
-
-// one is the integer of a statement with at most one row, 0 without rows.
-func (s *stmt) one(args ...any) (n int64, err error) {
-	row, err := s.first(args...)
-	if err != nil || !row {
-		return 0, err
-	}
-	defer s.reset()
-	return s.int(0), nil
 }
 
 func (s *stmt) int(i int) int64 { return s.p.ColumnInt64(i) }

@@ -76,11 +76,12 @@ func (c *creation) create(t *tx) error {
 	if c.key != nil {
 		keyPrefix = prefix(c.key.Key[:])
 	}
-	if inUse, err := t.inUse.one(r.Number, keyPrefix); err != nil || inUse != 0 {
+	if inUse, err := t.number("SELECT EXISTS (SELECT 1 FROM kubbi WHERE number = ?) OR EXISTS (SELECT 1 FROM kubbi INDEXED BY kubbi_key WHERE key_h = ?)",
+		r.Number, keyPrefix); err != nil || inUse != 0 {
 		if err != nil {
 			return err
 		}
-		if spent, err = c.collide(t); err != nil || c.replay != nil {
+		if spent, err = c.checkConflict(t); err != nil || c.replay != nil {
 			return err
 		}
 	}
@@ -93,7 +94,7 @@ func (c *creation) create(t *tx) error {
 		return err
 	}
 	if spent != nil {
-		if err := t.forgetKey.run(spent.Number); err != nil {
+		if err := t.exec(forgetKey, spent.Number); err != nil {
 			return err
 		}
 	}
@@ -106,12 +107,12 @@ func (c *creation) create(t *tx) error {
 	return nil
 }
 
-// collide looks closer when the number or the key may be in use: it sets the replay,
+// checkConflict looks closer when the number or the key may be in use: it sets the replay,
 // or gives the row, if any, that must forget the key.
-func (c *creation) collide(t *tx) (spent *row, err error) {
+func (c *creation) checkConflict(t *tx) (spent *row, err error) {
 	if c.key != nil {
 		r := &row{}
-		switch err := r.find(t.byKey, prefix(c.key.Key[:]), c.key.Key[:]); {
+		switch err := r.find(t.conn, "SELECT "+columns+" FROM kubbi INDEXED BY kubbi_key WHERE key_h = ? AND key = ?", prefix(c.key.Key[:]), c.key.Key[:]); {
 		case err == nil && r.KeyUntil > c.now:
 			c.replay, err = t.replay(r, c.key)
 			return nil, err
@@ -121,7 +122,7 @@ func (c *creation) collide(t *tx) (spent *row, err error) {
 			return nil, err
 		}
 	}
-	switch err := new(row).find(t.byNumber, c.row.Number); {
+	switch err := new(row).byNumber(t.conn, c.row.Number); {
 	case errors.Is(err, store.ErrNotFound):
 		return spent, nil
 	case err == nil || errors.Is(err, store.ErrDamaged):
@@ -141,27 +142,30 @@ func (c *creation) insert(t *tx) error {
 	if r.body >= 0 {
 		size = r.body
 	}
-	err := t.insert.run(r.Number, r.Due, r.slot, r.Created, r.Expires, r.MaxRetrievals, r.Package, r.FileCount, r.Size, r.quota,
+	err := t.exec(`INSERT INTO kubbi (number, due, status, slot, retrievals, grace_more, created_at, expires_at, max_retrievals, package,
+		file_count, size, quota, hash, id, owner, master_key, content_type, key_h, key, key_until, key_request, key_answer,
+		notify, record, body)
+		VALUES (?, ?, 0, ?, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		r.Number, r.Due, r.slot, r.Created, r.Expires, r.MaxRetrievals, r.Package, r.FileCount, r.Size, r.quota,
 		r.Hash[:], r.ID[:], r.Owner, r.MasterKey, r.ContentType, keyPrefix, key, r.KeyUntil, request, answer, r.Notify, r.Record, size)
 	if err != nil || r.body >= 0 {
 		return err
 	}
-	return t.putPayload.run(r.Number, c.payload)
+	return t.exec("INSERT OR REPLACE INTO payload (number, sealed) VALUES (?, ?)", r.Number, c.payload)
 }
+
+// forgetKey forgets a create key.
+const forgetKey = "UPDATE kubbi SET key_h = NULL, key = NULL, key_until = NULL, key_request = NULL, key_answer = NULL WHERE number = ?"
 
 // replay is the first answer, if the request is the same.
 func (t *tx) replay(r *row, key *store.CreateKey) (*store.Replay, error) {
-	if err := t.unlock(r); err != nil {
+	if err := t.loadSecret(r); err != nil {
 		return nil, err
 	}
-	s := t.keyAnswer
-	ok, err := s.first(r.Number)
-	if err != nil {
+	var request, answer []byte
+	if err := t.rows("SELECT key_request, key_answer FROM kubbi WHERE number = ?",
+		func(s *stmt) { request, answer = s.bytes(0), s.bytes(1) }, r.Number); err != nil {
 		return nil, err
 	}
-	if !ok {
-		return nil, store.ErrNotFound
-	}
-	defer s.reset()
-	return r.Replay(key, s.bytes(0), s.bytes(1))
+	return r.Replay(key, request, answer)
 }

@@ -40,7 +40,7 @@ func newEraser() eraser {
 func (e *eraser) list(t *tx) error {
 	e.listed, e.dropping = 0, 0
 	for _, seq := range e.synced {
-		if err := t.dropWiped.run(seq); err != nil {
+		if err := t.exec("DELETE FROM wiped WHERE seq = ?", seq); err != nil {
 			return err
 		}
 	}
@@ -55,7 +55,7 @@ func (e *eraser) list(t *tx) error {
 	}
 	// Random: if a number was used again, the process that had it before could drop it.
 	e.listed = rand.Int64()
-	return t.putWiped.run(e.listed, b)
+	return t.exec("INSERT INTO wiped (seq, slots) VALUES (?, ?)", e.listed, b)
 }
 
 // begin starts a sync beside the commit, if there is something to sync. end waits for
@@ -147,13 +147,13 @@ func (e *eraser) adopt(w *writer) error {
 	t := &w.tx
 	var seqs []int64
 	var slots []body.Used
-	err := t.allWiped.each(func() {
-		seq := t.allWiped.int(0)
+	err := t.rows("SELECT seq, slots FROM wiped", func(s *stmt) {
+		seq := s.int(0)
 		if slices.Contains(e.unsynced, seq) || slices.Contains(e.synced, seq) {
 			return
 		}
 		seqs = append(seqs, seq)
-		for b := t.allWiped.bytes(1); len(b) >= 16; b = b[16:] {
+		for b := s.bytes(1); len(b) >= 16; b = b[16:] {
 			slots = append(slots, body.Used{Slot: int64(binary.BigEndian.Uint64(b)), Number: int64(binary.BigEndian.Uint64(b[8:]))})
 		}
 	})
@@ -171,9 +171,11 @@ func (e *eraser) adopt(w *writer) error {
 	return nil
 }
 
+const slotOf = "SELECT slot FROM kubbi WHERE number = ?"
+
 // clearUnused overwrites a slot, unless it is that of a row.
 func (t *tx) clearUnused(u body.Used) error {
-	slot, err := t.slotOf.one(u.Number)
+	slot, err := t.number(slotOf, u.Number)
 	if err != nil || slot == u.Slot {
 		return err
 	}

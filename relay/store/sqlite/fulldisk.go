@@ -31,7 +31,7 @@ type reserve struct {
 	bytes int64
 
 	mu     sync.Mutex
-	free   int64 // when it was read, less what was allowed since
+	free   int64 // at the time of read, minus what was allowed since
 	read   time.Time
 	unread bool // the platform can't read it
 }
@@ -82,7 +82,7 @@ const (
 	shortCheckpointPages = 200
 )
 
-func sparePath(path string) string { return beside(path, ".spare") }
+func sparePath(path string) string { return sibling(path, ".spare") }
 
 // makeSpare makes the spare file, if it is missing.
 func makeSpare(path string) error {

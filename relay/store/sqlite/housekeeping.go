@@ -30,6 +30,12 @@ const (
 	stretchBytes = 2 * (walBytes + spareBytes)
 )
 
+const (
+	freePages   = "PRAGMA freelist_count"
+	checkpoint  = "PRAGMA wal_checkpoint(PASSIVE)"
+	fillBallast = "INSERT INTO ballast VALUES (zeroblob(?))"
+)
+
 // housekeeper keeps some free pages in the data base, and gives back more than that. It
 // runs in the writer's goroutine.
 type housekeeper struct {
@@ -66,7 +72,7 @@ func (h *housekeeper) open(w *writer, full bool) error {
 
 // after follows the number of free pages after a transaction.
 func (h *housekeeper) after(w *writer) {
-	n, err := w.tx.freePages.one()
+	n, err := w.tx.number(freePages)
 	if err != nil {
 		return
 	}
@@ -125,49 +131,49 @@ func (h *housekeeper) work(w *writer, idle bool) func() error {
 // checkpointAll moves the log into the data base. If the log is too long, it starts the
 // log from its beginning, since SQLite cuts it only then.
 func (w *writer) checkpointAll() error {
-	if err := w.tx.checkpoint.run(); err != nil {
+	if err := w.tx.exec(checkpoint); err != nil {
 		return err
 	}
 	if info, err := os.Stat(w.path + walEnding); err != nil || info.Size() <= walBytes+walSlack {
 		return nil // also if its length can't be read
 	}
-	return w.alone(w.tx.touch)
+	return w.alone("UPDATE beside SET slots = slots")
 }
 
 // growFreePages adds free pages, which are in the data base file when it returns.
 func (w *writer) growFreePages() error {
 	t := &w.tx
-	n, err := t.freePages.one()
+	n, err := t.number(freePages)
 	if w.house.free = n; err != nil || n >= minFreePages {
 		return err
 	}
-	if err := w.alone(t.fillBallast, growPages*(pageSize-8)); err != nil {
+	if err := w.alone(fillBallast, growPages*(pageSize-8)); err != nil {
 		return err
 	}
-	if err := w.alone(t.dropBallast); err != nil {
+	if err := w.alone("DELETE FROM ballast"); err != nil {
 		return err
 	}
-	w.house.free, err = t.freePages.one()
-	return errors.Join(err, t.checkpoint.run())
+	w.house.free, err = t.number(freePages)
+	return errors.Join(err, t.exec(checkpoint))
 }
 
 // vacuum gives some free pages back. A checkpoint after the last step makes the file
 // shorter.
 func (w *writer) vacuum() error {
-	if err := w.alone(w.tx.vacuum); err != nil {
+	if err := w.alone(fmt.Sprintf("PRAGMA incremental_vacuum(%d)", vacuumPages)); err != nil {
 		return err
 	}
-	n, err := w.tx.freePages.one()
+	n, err := w.tx.number(freePages)
 	w.house.free, w.house.least = n, n
 	if err == nil && n <= maxFreePages {
-		err = w.tx.checkpoint.run()
+		err = w.tx.exec(checkpoint)
 	}
 	return err
 }
 
 // alone runs a statement in a transaction of its own.
-func (w *writer) alone(s *stmt, args ...any) error {
-	return w.tx.alone(func() error { return s.run(args...) })
+func (w *writer) alone(sql string, args ...any) error {
+	return w.tx.alone(func() error { return w.tx.exec(sql, args...) })
 }
 
 // stretch gives the log its length and makes the spare file.
@@ -178,7 +184,7 @@ func (w *writer) stretch() error {
 	if err := makeSpare(w.path); err != nil {
 		return err
 	}
-	return w.c.exec(fmt.Sprintf("PRAGMA wal_autocheckpoint=%d", checkpointPages))
+	return w.tx.exec(fmt.Sprintf("PRAGMA wal_autocheckpoint=%d", checkpointPages))
 }
 
 // growWAL makes the log n bytes long, if it is shorter. It begins a transaction that is
@@ -187,15 +193,15 @@ func (w *writer) growWAL(n int64) error {
 	if info, err := os.Stat(w.path + walEnding); err == nil && info.Size() >= n {
 		return nil
 	}
-	if err := w.c.exec("PRAGMA cache_size=-100"); err != nil {
+	if err := w.tx.exec("PRAGMA cache_size=-100"); err != nil {
 		return err
 	}
-	err := w.tx.begin.run()
+	err := w.tx.exec("BEGIN IMMEDIATE")
 	if err == nil {
-		err = w.tx.fillBallast.run(n + 100<<10)
-		if w.c.inTransaction() {
-			err = errors.Join(err, w.tx.rollback.run())
+		err = w.tx.exec(fillBallast, n+100<<10)
+		if w.tx.inTransaction() {
+			err = errors.Join(err, w.tx.exec("ROLLBACK"))
 		}
 	}
-	return errors.Join(err, w.c.exec(fmt.Sprintf("PRAGMA cache_size=%d", cacheSize)))
+	return errors.Join(err, w.tx.exec(fmt.Sprintf("PRAGMA cache_size=%d", cacheSize)))
 }

@@ -13,8 +13,8 @@ import (
 // List gives a page of an owner's kubbis: see store.Store. It walks to the page in an
 // index, from the nearer end of the list.
 func (s *Store) List(ctx context.Context, owner string, p store.Page, now time.Time) (listed *store.Listed, err error) {
-	err = s.read(ctx, func(q *reader) error {
-		l := &lister{q: q, owner: owner, status: -1, now: store.MillisOf(now)}
+	err = s.read(ctx, func(c *conn) error {
+		l := &lister{c: c, owner: owner, status: -1, now: store.MillisOf(now)}
 		if p.Status != nil {
 			l.status = *p.Status
 		}
@@ -25,12 +25,12 @@ func (s *Store) List(ctx context.Context, owner string, p store.Page, now time.T
 		kubbis := make([]store.Kubbi, len(rows))
 		for i := range rows {
 			r := &rows[i]
-			if there, err := s.unlock(r, l.now); err != nil {
+			if there, err := s.loadSecret(r, l.now); err != nil {
 				return err
 			} else if !there {
 				// It has ended since, or is damaged. A damaged or removed one is shown as it was:
 				// the others must be shown.
-				switch fresh, err := s.look(q, l.now, func(fresh *row) error { return fresh.find(q.byNumber, r.Number) }); {
+				switch fresh, err := s.look(l.now, func(fresh *row) error { return fresh.byNumber(c, r.Number) }); {
 				case err == nil:
 					r = fresh
 				case !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrDamaged):
@@ -47,7 +47,7 @@ func (s *Store) List(ctx context.Context, owner string, p store.Page, now time.T
 
 // lister reads one page.
 type lister struct {
-	q      *reader
+	c      *conn
 	owner  string
 	status store.Status // -1: any
 	now    store.Millis
@@ -55,22 +55,23 @@ type lister struct {
 
 // page reads a page in one snapshot.
 func (l *lister) page(p store.Page) (rows []row, newest store.Number, total int, err error) {
-	if err := l.q.begin.run(); err != nil {
+	if err := l.c.exec("BEGIN"); err != nil {
 		return nil, 0, 0, err
 	}
-	defer func() { err = errors.Join(err, l.q.end.run()) }()
+	defer func() { err = errors.Join(err, l.c.exec("COMMIT")) }()
 	n, err := l.total()
 	if err != nil {
 		return nil, 0, 0, err
 	}
 	if newest = p.Anchor.Newest; newest == 0 {
-		last, err := l.q.newest.one(l.owner)
+		last, err := l.c.number("SELECT max(number) FROM kubbi INDEXED BY kubbi_owner WHERE owner = ?", l.owner)
 		if err != nil {
 			return nil, 0, 0, err
 		}
 		newest = store.Number(last) + 1
 	} else {
-		newer, err := l.q.newer.one(l.owner, newest, l.status, l.now)
+		newer, err := l.c.number("SELECT count(*) FROM kubbi INDEXED BY kubbi_owner WHERE owner = ?1 AND number >= ?2"+ofStatus,
+			l.owner, newest, l.status, l.now)
 		if err != nil {
 			return nil, 0, 0, err
 		}
@@ -83,14 +84,19 @@ func (l *lister) page(p store.Page) (rows []row, newest store.Number, total int,
 	return rows, newest, total, err
 }
 
+// ofStatus selects kubbis of the status ?3, or any for -1. An active kubbi that has
+// expired counts as such before a sweep has seen it.
+const ofStatus = " AND (?3 = -1 OR CASE WHEN status = 0 AND expires_at <= ?4 THEN 1 ELSE status END = ?3)"
+
 // rows reads the rows of a range. It leaves out damaged rows, so that the others are
 // shown.
 func (l *lister) rows(r store.Range) (rows []row, err error) {
-	s := l.q.newestFirst
+	order := " DESC"
 	if r.OldestFirst {
-		s = l.q.oldestFirst
+		order = ""
 	}
-	err = s.each(func() {
+	err = l.c.rows("SELECT "+columns+" FROM kubbi INDEXED BY kubbi_owner WHERE owner = ?1 AND number < ?2"+ofStatus+
+		" ORDER BY number"+order+" LIMIT ?5 OFFSET ?6", func(s *stmt) {
 		var found row
 		if found.scan(s) == nil {
 			rows = append(rows, found)
@@ -103,11 +109,9 @@ func (l *lister) rows(r store.Range) (rows []row, err error) {
 }
 
 // total is how many kubbis of the status the owner has.
-func (l *lister) total() (int64, error) {
-	s := l.q.total
-	var n int64
+func (l *lister) total() (n int64, err error) {
 	var of [4]int64
-	if err := s.each(func() {
+	if err := l.c.rows("SELECT n, active, expired, burned, deleted FROM total WHERE kind = 0 AND name = ?", func(s *stmt) {
 		n = s.int(0)
 		for i := range of {
 			of[i] = s.int(1 + i)
@@ -119,7 +123,8 @@ func (l *lister) total() (int64, error) {
 		return 0, nil
 	}
 	if l.status == store.Active || l.status == store.Expired {
-		late, err := l.q.unswept.one(l.owner, l.now)
+		late, err := l.c.number(`SELECT count(*) FROM kubbi INDEXED BY kubbi_due
+			WHERE due BETWEEN 0 AND ?2 AND owner = ?1 AND status = 0 AND expires_at <= ?2`, l.owner, l.now)
 		if err != nil {
 			return 0, err
 		}

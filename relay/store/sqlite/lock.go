@@ -33,7 +33,7 @@ type fileLock struct {
 }
 
 // lockPath is store.lock for store.db, and never the store itself.
-func lockPath(path string) string { return beside(path, ".lock") }
+func lockPath(path string) string { return sibling(path, ".lock") }
 
 // openLock makes or opens the lock file of the store at path. It stays empty
 // and is never removed.

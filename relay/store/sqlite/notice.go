@@ -11,15 +11,16 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// leave stores a notice.
-func (t *tx) leave(n *store.Notice) error {
+// putNotice stores a notice.
+func (t *tx) putNotice(n *store.Notice) error {
 	kubbi, err := json.Marshal(n.Kubbi)
 	if err != nil {
 		return err
 	}
 	id, at := uuid.MustParse(n.ID), store.MillisOf(n.At)
 	t.totals.countNotice(n.Kubbi.MasterKey, 1)
-	return t.putNotice.run(id[:], at, n.Event, at, n.Kubbi.MasterKey, kubbi)
+	return t.exec("INSERT INTO notice (id, due, event, at, attempts, master_key, kubbi) VALUES (?, ?, ?, ?, 0, ?, ?)",
+		id[:], at, n.Event, at, n.Kubbi.MasterKey, kubbi)
 }
 
 // Notices hands out notices: see store.Store.
@@ -39,9 +40,8 @@ func (s *Store) Notices(ctx context.Context, now time.Time, lease time.Duration,
 }
 
 func (t *tx) lease(now, until store.Millis, limit int) (found []store.Notice, err error) {
-	s := t.dueNotices
 	var seqs []int64
-	if err := s.each(func() {
+	if err := t.rows("SELECT seq, id, event, at, attempts, kubbi FROM notice INDEXED BY notice_due WHERE due <= ? ORDER BY due, seq LIMIT ?", func(s *stmt) {
 		seqs = append(seqs, s.int(0))
 		n := store.Notice{Event: store.Event(s.int(2)), At: s.time(3).Time(), Attempts: int(s.int(4)) + 1}
 		var id uuid.UUID
@@ -54,7 +54,7 @@ func (t *tx) lease(now, until store.Millis, limit int) (found []store.Notice, er
 		return nil, err
 	}
 	for _, seq := range seqs {
-		if err := t.leaseNotice.run(until, seq); err != nil {
+		if err := t.exec("UPDATE notice SET due = ?, attempts = attempts + 1 WHERE seq = ?", until, seq); err != nil {
 			return nil, err
 		}
 	}
@@ -65,21 +65,25 @@ func (t *tx) lease(now, until store.Millis, limit int) (found []store.Notice, er
 
 // NoticeLater puts a notice off: see store.Store.
 func (s *Store) NoticeLater(ctx context.Context, id string, due time.Time) error {
-	return s.onNotice(ctx, id, func(t *tx, id []byte) error { return t.postpone.run(store.MillisOf(due), id) })
+	return s.onNotice(ctx, id, func(t *tx, id []byte) error {
+		return t.exec("UPDATE notice SET due = ? WHERE id = ?", store.MillisOf(due), id)
+	})
 }
 
 // NoticeDone removes a notice: see store.Store.
 func (s *Store) NoticeDone(ctx context.Context, id string) error {
 	return s.onNotice(ctx, id, func(t *tx, id []byte) error {
-		return t.dropNotice.each(func() { t.totals.countNotice(t.dropNotice.text(0), -1) }, id)
+		return t.rows("DELETE FROM notice WHERE id = ? RETURNING master_key", func(s *stmt) { t.totals.countNotice(s.text(0), -1) }, id)
 	})
 }
 
 // onNotice changes a notice that may not be there.
 func (s *Store) onNotice(ctx context.Context, id string, do func(*tx, []byte) error) error {
-	u, err := uuid.Parse(id)
-	if err != nil {
-		return nil
-	}
-	return s.change(ctx, &op{do: func(t *tx) error { return do(t, u[:]) }})
+	return s.change(ctx, &op{do: func(t *tx) error {
+		u, err := uuid.Parse(id)
+		if err != nil {
+			return nil
+		}
+		return do(t, u[:])
+	}})
 }

@@ -35,11 +35,11 @@ func (c *conn) takeOverKeys(path string) (n int, err error) {
 		limits = "NULL, 0, 0, 0, 0, 0"
 	}
 	var failed error
-	err = from.query("SELECT hash, owner, label, created_at, revoked_at, "+limits+" FROM api_key", func(s *stmt) {
+	err = from.rows("SELECT hash, owner, label, created_at, revoked_at, "+limits+" FROM api_key", func(s *stmt) {
 		n++
-		if err := c.query(`INSERT OR IGNORE INTO api_key
+		if err := c.exec(`INSERT OR IGNORE INTO api_key
 			(hash, owner, label, created_at, revoked_at, expires_at, max_ttl, max_bytes, rate, daily, active) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			func(*stmt) {}, s.bytes(0), s.text(1), s.text(2), s.time(3), s.time(4), s.time(5), s.int(6), s.int(7), s.int(8), s.int(9), s.int(10)); err != nil {
+			s.bytes(0), s.text(1), s.text(2), s.time(3), s.time(4), s.time(5), s.int(6), s.int(7), s.int(8), s.int(9), s.int(10)); err != nil {
 			failed = err
 		}
 	})

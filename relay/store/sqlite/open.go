@@ -29,9 +29,9 @@ const (
 	walEnding = "-wal"
 )
 
-// beside is the path of a file beside the data base: store.lock for store.db. It is
+// sibling is the path of a file beside the data base: store.lock for store.db. It is
 // never the data base itself.
-func beside(path, ending string) string {
+func sibling(path, ending string) string {
 	own := filepath.Ext(path)
 	if own == ending {
 		own = ""
@@ -39,9 +39,9 @@ func beside(path, ending string) string {
 	return strings.TrimSuffix(path, own) + ending
 }
 
-func slotsPath(path string) string { return beside(path, ".slots") }
+func slotsPath(path string) string { return sibling(path, ".slots") }
 
-func bodiesPath(path string) string { return beside(path, ".bodies") }
+func bodiesPath(path string) string { return sibling(path, ".bodies") }
 
 // openLocked opens the files, and makes those of a store that is new. The caller
 // holds the lock, so that of two processes one makes them.
@@ -64,9 +64,11 @@ func (s *Store) openLocked() error {
 			return err
 		}
 	}
-	if w.c, err = openConn(s.path, fresh); err != nil {
+	c, err := openConn(s.path, fresh)
+	if err != nil {
 		return err
 	}
+	w.tx = newTx(c)
 	version, err := w.schema()
 	if err == nil && version == 0 {
 		err = w.make()
@@ -74,14 +76,11 @@ func (s *Store) openLocked() error {
 	if err != nil {
 		return err
 	}
-	if err := w.c.exec("PRAGMA synchronous=FULL", "PRAGMA fullfsync=ON", "PRAGMA temp_store=MEMORY", fmt.Sprintf("PRAGMA cache_size=%d", cacheSize),
+	if err := c.execAll("PRAGMA synchronous=FULL", "PRAGMA fullfsync=ON", "PRAGMA temp_store=MEMORY", fmt.Sprintf("PRAGMA cache_size=%d", cacheSize),
 		fmt.Sprintf("PRAGMA wal_autocheckpoint=%d", pages), fmt.Sprintf("PRAGMA journal_size_limit=%d", walBytes)); err != nil {
 		return err
 	}
-	if err := w.tx.prepare(w.c); err != nil {
-		return err
-	}
-	// SQLite opens a file that it can't write for reading.
+	// SQLite opens a file that it can't write as one that it can only read.
 	if err := w.tx.alone(func() error { return nil }); err != nil {
 		return err
 	}
@@ -136,18 +135,18 @@ func lost(path, gone, there string) error {
 
 // schema is the schema version of the file, 0 for a new file.
 func (w *writer) schema() (int64, error) {
-	version, err := w.c.number("PRAGMA user_version")
+	version, err := w.tx.number("PRAGMA user_version")
 	if err != nil {
 		return 0, err
 	}
-	app, err := w.c.number("PRAGMA application_id")
+	app, err := w.tx.number("PRAGMA application_id")
 	if err != nil {
 		return 0, err
 	}
 	if version == schemaVersion && app == applicationID {
 		return version, nil
 	}
-	tables, err := w.c.number("SELECT count(*) FROM sqlite_master")
+	tables, err := w.tx.number("SELECT count(*) FROM sqlite_master")
 	if err != nil {
 		return 0, err
 	}
@@ -166,11 +165,11 @@ func (w *writer) schema() (int64, error) {
 
 // make makes the tables of a new file.
 func (w *writer) make() error {
-	if err := w.c.exec(fmt.Sprintf("PRAGMA page_size=%d", pageSize), "PRAGMA auto_vacuum=INCREMENTAL", fmt.Sprintf("PRAGMA application_id=%d", applicationID)); err != nil {
+	if err := w.tx.execAll(fmt.Sprintf("PRAGMA page_size=%d", pageSize), "PRAGMA auto_vacuum=INCREMENTAL", fmt.Sprintf("PRAGMA application_id=%d", applicationID)); err != nil {
 		return err
 	}
 	mode := ""
-	if err := w.c.query("PRAGMA journal_mode=WAL", func(s *stmt) { mode = s.text(0) }); err != nil {
+	if err := w.tx.rows("PRAGMA journal_mode=WAL", func(s *stmt) { mode = s.text(0) }); err != nil {
 		return err
 	}
 	if mode != "wal" {
@@ -181,14 +180,14 @@ func (w *writer) make() error {
 		return err
 	}
 	keys := 0
-	err := w.c.transaction(func() (err error) {
-		if err := engine(sqlitex.ExecuteScript(w.c.Conn, schema, nil)); err != nil {
+	err := w.tx.transaction(func() (err error) {
+		if err := engine(sqlitex.ExecuteScript(w.tx.Conn, schema, nil)); err != nil {
 			return err
 		}
-		if keys, err = w.c.takeOverKeys(w.path); err != nil {
+		if keys, err = w.tx.takeOverKeys(w.path); err != nil {
 			return err
 		}
-		return w.c.exec(fmt.Sprintf("INSERT INTO beside VALUES (x'%x', 0)", id), fmt.Sprintf("PRAGMA user_version=%d", schemaVersion))
+		return w.tx.execAll(fmt.Sprintf("INSERT INTO beside VALUES (x'%x', 0)", id), fmt.Sprintf("PRAGMA user_version=%d", schemaVersion))
 	})
 	if err == nil && keys > 0 {
 		w.log.Warn("an older store is beside the new one: its API keys are taken over, its kubbis can't be read by this version and are left alone",

@@ -81,9 +81,9 @@ func (t *orphans) sweepFiles(ctx context.Context, s *Store) error {
 	}
 	for _, n := range numbers {
 		wanted := func() (is bool, err error) {
-			err = s.withReader(ctx, func(q *reader) error {
+			err = s.withReader(ctx, func(c *conn) error {
 				is = false
-				return q.bodyOf.each(func() { is = !q.bodyOf.null(0) }, n)
+				return c.rows("SELECT body FROM kubbi WHERE number = ?", func(s *stmt) { is = !s.null(0) }, n)
 			})
 			return is, err
 		}
@@ -108,10 +108,10 @@ func (t *orphans) sweepSlots(ctx context.Context, s *Store) error {
 		return err
 	}
 	var loose []body.Used
-	err = s.withReader(ctx, func(q *reader) error {
+	err = s.withReader(ctx, func(c *conn) error {
 		loose = nil
 		for _, u := range used {
-			slot, err := q.slotOf.one(u.Number)
+			slot, err := c.number(slotOf, u.Number)
 			if err != nil {
 				return err
 			}

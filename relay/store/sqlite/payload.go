@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"os"
 	"slices"
 
 	"kubbi-mcp/relay/store"
@@ -89,57 +88,3 @@ type (
 	onlyWriter struct{ io.Writer }
 	onlyReader struct{ io.Reader }
 )
-
-// claimedPayload is what a claim gives to read. It ends with the claim's context.
-type claimedPayload struct {
-	ctx  context.Context
-	rest []byte
-	file *os.File
-	stop func() bool
-}
-
-func newPayload(ctx context.Context, sealed []byte, file *os.File) *claimedPayload {
-	p := &claimedPayload{ctx: ctx, rest: sealed, file: file}
-	if file != nil {
-		p.stop = context.AfterFunc(ctx, func() { file.Close() })
-	}
-	return p
-}
-
-func (p *claimedPayload) Read(b []byte) (int, error) {
-	if err := p.ctx.Err(); err != nil {
-		return 0, err
-	}
-	if p.file != nil {
-		return p.file.Read(b)
-	}
-	n := copy(b, p.rest)
-	p.rest = p.rest[n:]
-	if n == 0 && len(b) > 0 {
-		return 0, io.EOF
-	}
-	return n, nil
-}
-
-// WriteTo lets the platform copy a file by itself.
-func (p *claimedPayload) WriteTo(w io.Writer) (int64, error) {
-	if err := p.ctx.Err(); err != nil {
-		return 0, err
-	}
-	if p.file != nil {
-		return io.Copy(w, p.file)
-	}
-	n, err := w.Write(p.rest)
-	p.rest = p.rest[n:]
-	return int64(n), err
-}
-
-// Close frees the payload. Closing twice is no error.
-func (p *claimedPayload) Close() error {
-	p.rest = nil
-	if p.file == nil || p.stop == nil || !p.stop() {
-		return nil
-	}
-	p.stop = nil
-	return p.file.Close()
-}

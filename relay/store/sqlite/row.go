@@ -37,7 +37,7 @@ func (r *row) dueColumn() int64 {
 
 var errRow = errors.New("a row is not what this program has written")
 
-// scan reads the row that a statement over columns stands on.
+// scan reads a row of columns.
 func (r *row) scan(s *stmt) error {
 	r.Reset()
 	r.Number = store.Number(s.int(0))
@@ -86,21 +86,22 @@ func (r *row) scan(s *stmt) error {
 }
 
 // find reads the row that a statement over columns finds.
-func (r *row) find(s *stmt, args ...any) error {
-	ok, err := s.first(args...)
-	if err != nil {
+func (r *row) find(c *conn, sql string, args ...any) error {
+	found := store.ErrNotFound
+	if err := c.rows(sql, func(s *stmt) { found = r.scan(s) }, args...); err != nil {
 		return err
 	}
-	if !ok {
-		return store.ErrNotFound
-	}
-	defer s.reset()
-	return r.scan(s)
+	return found
+}
+
+// byNumber reads the row with a number.
+func (r *row) byNumber(c *conn, n store.Number) error {
+	return r.find(c, "SELECT "+columns+" FROM kubbi WHERE number = ?", n)
 }
 
 // byToken reads the row of a token.
-func (r *row) byToken(byNumber *stmt, t store.Token) error {
-	err := r.find(byNumber, t.Number)
+func (r *row) byToken(c *conn, t store.Token) error {
+	err := r.byNumber(c, t.Number)
 	if err == nil && !r.Is(t) {
 		err = store.ErrNotFound
 	}
@@ -108,12 +109,12 @@ func (r *row) byToken(byNumber *stmt, t store.Token) error {
 }
 
 // byID reads the owner's row with an id.
-func (r *row) byID(byNumber *stmt, owner, id string) error {
+func (r *row) byID(c *conn, owner, id string) error {
 	u, n, err := store.ParseID(id)
 	if err != nil {
 		return store.ErrNotFound
 	}
-	err = r.find(byNumber, n)
+	err = r.byNumber(c, n)
 	if err == nil && (r.ID != u || r.Owner != owner) {
 		err = store.ErrNotFound
 	}
@@ -126,8 +127,8 @@ func (t *tx) loadGraces(r *row, key store.Hash) error {
 	if !g.More {
 		return nil
 	}
-	s := t.graces
-	return s.each(func() {
+	return t.rows(`SELECT max(until) FILTER (WHERE key <> ?2), max(until) FILTER (WHERE key = ?2),
+		max(number) FILTER (WHERE key = ?2), max(at) FILTER (WHERE key = ?2) FROM grace WHERE kubbi = ?1`, func(s *stmt) {
 		g.Others = s.time(0)
 		g.Mine = store.Grace{Until: s.time(1), Number: int(s.int(2)), At: s.time(3)}
 	}, r.Number, key[:])
@@ -138,15 +139,16 @@ func (t *tx) loadGraces(r *row, key store.Hash) error {
 // overwritten once that is committed.
 func (t *tx) write(r *row, now store.Millis, exact bool) (wiped bool, err error) {
 	for _, n := range r.Notices() {
-		if err := t.leave(&n); err != nil {
+		if err := t.putNotice(&n); err != nil {
 			return false, err
 		}
 	}
 	if g := &r.Graces; g.Changed {
 		if g.Mine.Until == store.Never {
-			err = t.dropGrace.run(r.Number, g.MineKey[:])
+			err = t.exec("DELETE FROM grace WHERE kubbi = ? AND key = ?", r.Number, g.MineKey[:])
 		} else {
-			err = t.putGrace.run(r.Number, g.MineKey[:], g.Mine.Until, g.Mine.Number, g.Mine.At)
+			err = t.exec("INSERT OR REPLACE INTO grace (kubbi, key, until, number, at) VALUES (?, ?, ?, ?, ?)",
+				r.Number, g.MineKey[:], g.Mine.Until, g.Mine.Number, g.Mine.At)
 		}
 		if err != nil {
 			return false, err
@@ -169,7 +171,7 @@ func (t *tx) write(r *row, now store.Millis, exact bool) (wiped bool, err error)
 		t.totals.count(r, 1)
 	}
 	if due := r.dueColumn(); due != was.dueColumn() {
-		err = t.setDue.run(due, r.Number)
+		err = t.exec("UPDATE kubbi SET due = ? WHERE number = ?", due, r.Number)
 	}
 	return wiped, err
 }
@@ -183,41 +185,52 @@ func (t *tx) save(r *row) error {
 	} else {
 		key, number = r.Graces.Key[:], grace.Number
 	}
-	return t.saveRow.run(r.Status, r.Retrievals, r.First, r.Last, r.Ended, key, grace.Until, number, grace.At, r.Graces.More, r.Number)
+	return t.exec(`UPDATE kubbi SET status = ?, retrievals = ?, first_at = ?, last_at = ?, ended_at = ?,
+		grace_key = ?, grace_until = ?, grace_number = ?, grace_at = ?, grace_more = ? WHERE number = ?`,
+		r.Status, r.Retrievals, r.First, r.Last, r.Ended, key, grace.Until, number, grace.At, r.Graces.More, r.Number)
 }
 
 // wipe makes a tombstone of a row.
 func (t *tx) wipe(r *row, graces bool) error {
 	if graces {
-		if err := t.dropGraces.run(r.Number); err != nil {
+		if err := t.exec(dropGraces, r.Number); err != nil {
 			return err
 		}
 	}
-	if err := t.wipeRow.run(r.Status, r.Retrievals, r.First, r.Last, r.Ended, r.Number); err != nil {
+	if err := t.exec(`UPDATE kubbi SET status = ?, retrievals = ?, first_at = ?, last_at = ?, ended_at = ?,
+		grace_key = NULL, grace_until = NULL, grace_number = NULL, grace_at = NULL, grace_more = 0,
+		slot = NULL, notify = NULL, record = NULL, body = NULL WHERE number = ?`,
+		r.Status, r.Retrievals, r.First, r.Last, r.Ended, r.Number); err != nil {
 		return err
 	}
 	t.wiped = append(t.wiped, body.Used{Slot: r.slot, Number: int64(r.Number)})
 	if r.body >= 0 {
 		t.bodies = append(t.bodies, int64(r.Number))
-	} else if err := t.dropPayload.run(r.Number); err != nil {
+	} else if err := t.exec(dropPayload, r.Number); err != nil {
 		return err
 	}
 	r.slot, r.body = 0, -1
 	return nil
 }
 
+const (
+	dropRow     = "DELETE FROM kubbi WHERE number = ?"
+	dropPayload = "DELETE FROM payload WHERE number = ?"
+	dropGraces  = "DELETE FROM grace WHERE kubbi = ?"
+)
+
 // remove removes a row and what belongs to it in other tables.
 func (t *tx) remove(number store.Number) error {
-	for _, s := range []*stmt{t.dropRow, t.dropPayload, t.dropGraces} {
-		if err := s.run(number); err != nil {
+	for _, sql := range []string{dropRow, dropPayload, dropGraces} {
+		if err := t.exec(sql, number); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// unlock reads the secret of a row that is not wiped.
-func (t *tx) unlock(r *row) error {
+// loadSecret reads the secret of a row that is not wiped.
+func (t *tx) loadSecret(r *row) error {
 	if !r.Sealed {
 		return nil
 	}

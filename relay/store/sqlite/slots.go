@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 
+	"kubbi-mcp/relay/store"
 	"kubbi-mcp/relay/store/body"
 )
 
@@ -14,7 +15,7 @@ func (w *writer) openSlots() (*body.Slots, error) {
 	path := slotsPath(w.path)
 	var id body.ID
 	there, made := false, false
-	err := w.c.query("SELECT id, slots FROM beside", func(s *stmt) { there, made = s.into(0, id[:]), s.int(1) != 0 })
+	err := w.tx.rows("SELECT id, slots FROM beside", func(s *stmt) { there, made = s.into(0, id[:]), s.int(1) != 0 })
 	if err != nil {
 		return nil, err
 	}
@@ -25,7 +26,7 @@ func (w *writer) openSlots() (*body.Slots, error) {
 		if err := body.CreateSlots(path, id); err != nil {
 			return nil, err
 		}
-		if err := w.c.exec("UPDATE beside SET slots = 1"); err != nil {
+		if err := w.tx.exec("UPDATE beside SET slots = 1"); err != nil {
 			return nil, err
 		}
 	}
@@ -40,12 +41,12 @@ func (w *writer) openSlots() (*body.Slots, error) {
 }
 
 // dropUnwritten removes the newest rows whose secret is not in its slot: the power was
-// lost between the two writes, and no caller was told that they are stored.
+// lost between the two writes, before the creates were acknowledged.
 func (w *writer) dropUnwritten() error {
 	t := &w.tx
 	var rows []body.Used
-	if err := t.newest.each(func() {
-		rows = append(rows, body.Used{Number: t.newest.int(0), Slot: t.newest.int(1)})
+	if err := t.rows("SELECT number, slot FROM (SELECT number, slot FROM kubbi ORDER BY number DESC LIMIT 1024) WHERE slot IS NOT NULL", func(s *stmt) {
+		rows = append(rows, body.Used{Number: s.int(0), Slot: s.int(1)})
 	}); err != nil {
 		return err
 	}
@@ -70,7 +71,7 @@ func (w *writer) dropUnwritten() error {
 	err := t.alone(func() error {
 		for _, g := range gone {
 			var r row
-			if err := r.find(t.byNumber, g.Number); err != nil {
+			if err := r.byNumber(t.conn, store.Number(g.Number)); err != nil {
 				return err
 			}
 			if err := t.remove(r.Number); err != nil {
@@ -78,7 +79,7 @@ func (w *writer) dropUnwritten() error {
 			}
 			t.totals.count(&r, -1)
 		}
-		return t.writeTotals()
+		return nil
 	})
 	if err == nil {
 		w.log.Warn("kubbis that were not acknowledged before a loss of power are removed", "file", w.path, "kubbis", len(gone))

@@ -56,7 +56,7 @@ type Store struct {
 	path    string
 	log     *slog.Logger
 	writer  writer
-	readers chan *reader // nil for one that is not opened yet
+	readers chan *conn // nil for one that is not opened yet
 	slots   *body.Slots
 	files   *body.Files
 	reserve reserve
@@ -134,7 +134,7 @@ func open(ctx context.Context, cfg Config) (_ *Store, err error) {
 		return nil, explain(path, err)
 	}
 	n := min(max(2, runtime.GOMAXPROCS(0)), 8)
-	s.readers = make(chan *reader, n)
+	s.readers = make(chan *conn, n)
 	for range n {
 		s.readers <- nil
 	}
@@ -145,8 +145,8 @@ func open(ctx context.Context, cfg Config) (_ *Store, err error) {
 
 // release closes the files.
 func (s *Store) release() {
-	if s.writer.c != nil {
-		s.writer.c.close()
+	if s.writer.tx.conn != nil {
+		s.writer.tx.close()
 	}
 	if s.slots != nil {
 		s.slots.Close()
@@ -171,8 +171,8 @@ func (s *Store) Close() error {
 		<-s.writer.gone
 		s.orphans.end()
 		for range cap(s.readers) {
-			if q := <-s.readers; q != nil {
-				q.c.close()
+			if c := <-s.readers; c != nil {
+				c.close()
 			}
 		}
 		s.release()

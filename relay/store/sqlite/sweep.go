@@ -51,7 +51,8 @@ func (b *sweepOp) sweep(t *tx) error {
 		{-1 << 63, int64(b.EndedBefore) - 1 - tombstone, b.remove},
 	} {
 		var numbers []store.Number
-		if err := t.due.each(func() { numbers = append(numbers, store.Number(t.due.int(0))) }, work.from, work.to, b.Left()); err != nil {
+		if err := t.rows("SELECT number FROM kubbi INDEXED BY kubbi_due WHERE due BETWEEN ? AND ? ORDER BY due LIMIT ?",
+			func(s *stmt) { numbers = append(numbers, store.Number(s.int(0))) }, work.from, work.to, b.Left()); err != nil {
 			return err
 		}
 		for _, n := range numbers {
@@ -62,14 +63,19 @@ func (b *sweepOp) sweep(t *tx) error {
 		}
 	}
 	// Otherwise a kubbi that is claimed all day would collect the keys of a day.
-	for _, s := range []struct {
-		drop   *stmt
+	for _, drop := range []struct {
+		sql    string
 		before store.Millis
-	}{{t.dropOldGraces, b.Now}, {t.dropOldUses, b.WindowsBefore}} {
-		if err := s.drop.run(s.before, b.Left()); err != nil {
+	}{
+		{`DELETE FROM grace WHERE (kubbi, key) IN
+			(SELECT kubbi, key FROM grace INDEXED BY grace_until WHERE until <= ? ORDER BY until LIMIT ?)`, b.Now},
+		{`DELETE FROM used WHERE (ends, length, bucket) IN
+			(SELECT ends, length, bucket FROM used WHERE ends <= ? ORDER BY ends LIMIT ?)`, b.WindowsBefore},
+	} {
+		if err := t.exec(drop.sql, drop.before, b.Left()); err != nil {
 			return err
 		}
-		b.Pieces += t.c.Changes()
+		b.Pieces += t.Changes()
 	}
 	return nil
 }
@@ -77,14 +83,14 @@ func (b *sweepOp) sweep(t *tx) error {
 // visit does for a kubbi what is due.
 func (b *sweepOp) visit(t *tx, n store.Number) error {
 	var r row
-	if err := r.find(t.byNumber, n); err != nil {
+	if err := r.byNumber(t.conn, n); err != nil {
 		return b.damaged(t, n, err)
 	}
 	if err := t.loadGraces(&r, store.Hash{}); err != nil {
 		return err
 	}
 	if r.Sweep(b.Now) {
-		if err := t.forgetKey.run(n); err != nil {
+		if err := t.exec(forgetKey, n); err != nil {
 			return err
 		}
 	}
@@ -98,12 +104,12 @@ func (b *sweepOp) visit(t *tx, n store.Number) error {
 // remove removes a tombstone.
 func (b *sweepOp) remove(t *tx, n store.Number) error {
 	var r row
-	if err := r.find(t.byNumber, n); err != nil {
+	if err := r.byNumber(t.conn, n); err != nil {
 		return b.damaged(t, n, err)
 	}
 	t.totals.count(&r, -1)
 	b.Swept.Removed++
-	return t.dropRow.run(n)
+	return t.exec(dropRow, n)
 }
 
 // damaged removes a row that is not what this program has written, so that it

@@ -74,13 +74,18 @@ func (ts totals) countNotice(masterKey string, n int64) {
 	ts.add(wholeStore, "", total{notices: n})
 }
 
+const addTotal = `INSERT INTO total (kind, name, n, active, loose, expired, burned, deleted, bytes, notices)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n, active = active + excluded.active,
+	loose = loose + excluded.loose, expired = expired + excluded.expired, burned = burned + excluded.burned,
+	deleted = deleted + excluded.deleted, bytes = bytes + excluded.bytes, notices = notices + excluded.notices`
+
 // writeTotals writes what the transaction adds.
 func (t *tx) writeTotals() error {
 	for k, d := range t.totals {
 		if d == (total{}) {
 			continue
 		}
-		if err := t.addTotal.run(k.kind, k.name, d.n, d.active, d.loose, d.expired, d.burned, d.deleted, d.bytes, d.notices); err != nil {
+		if err := t.exec(addTotal, k.kind, k.name, d.n, d.active, d.loose, d.expired, d.burned, d.deleted, d.bytes, d.notices); err != nil {
 			return err
 		}
 	}
@@ -90,12 +95,11 @@ func (t *tx) writeTotals() error {
 // Stats counts what is in the store: see store.Store. It is never old.
 func (s *Store) Stats(ctx context.Context) (*store.Stats, error) {
 	var st store.Stats
-	err := s.read(ctx, func(r *reader) error {
-		q := r.stats
-		return q.each(func() {
+	err := s.read(ctx, func(c *conn) error {
+		return c.rows("SELECT active, expired, burned, deleted, bytes, notices FROM total WHERE kind = 2 AND name = ''", func(s *stmt) {
 			st = store.Stats{
-				Active: int(q.int(0)), Expired: int(q.int(1)), Burned: int(q.int(2)), Deleted: int(q.int(3)),
-				Bytes: q.int(4), Notices: int(q.int(5)),
+				Active: int(s.int(0)), Expired: int(s.int(1)), Burned: int(s.int(2)), Deleted: int(s.int(3)),
+				Bytes: s.int(4), Notices: int(s.int(5)),
 			}
 		})
 	})

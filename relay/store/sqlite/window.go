@@ -35,19 +35,24 @@ func (t *tx) checkQuota(owner string, q store.Quota, now store.Millis) error {
 // active is how many active kubbis an owner has. Expired ones that no sweep has seen
 // yet are subtracted only while the number is at the limit.
 func (t *tx) active(owner string, limit int64, now store.Millis) (int64, error) {
-	s := t.owned
 	var active, loose int64
-	if err := s.each(func() { active, loose = s.int(0), s.int(1) }, owner); err != nil {
+	if err := t.rows("SELECT active, loose FROM total WHERE kind = 0 AND name = ?",
+		func(s *stmt) { active, loose = s.int(0), s.int(1) }, owner); err != nil {
 		return 0, err
 	}
 	d := t.totals[totalKey{ownersKubbis, owner}]
 	active += d.active
 	loose += d.loose
-	for _, s := range []*stmt{t.outlived, t.outlivedLoose} {
-		if active < limit || s == t.outlivedLoose && loose == 0 {
+	for i, sql := range []string{
+		`SELECT count(*) FROM (SELECT 1 FROM kubbi INDEXED BY kubbi_quota
+			WHERE owner = ?1 AND expires_at <= ?2 AND quota = 1 AND status = 0 LIMIT ?3)`,
+		`SELECT count(*) FROM (SELECT 1 FROM kubbi INDEXED BY kubbi_due
+			WHERE owner = ?1 AND due BETWEEN 0 AND ?2 AND expires_at <= ?2 AND quota = 0 AND status = 0 LIMIT ?3)`,
+	} {
+		if active < limit || i == 1 && loose == 0 {
 			break
 		}
-		n, err := s.one(owner, now, active-limit+1)
+		n, err := t.number(sql, owner, now, active-limit+1)
 		if err != nil {
 			return 0, err
 		}
@@ -56,7 +61,7 @@ func (t *tx) active(owner string, limit int64, now store.Millis) (int64, error) 
 	return active, nil
 }
 
-// uses is how often a window is used: as it stands in the table, and now.
+// uses is how often a window is used: according to the table, and now.
 type uses struct{ was, n int64 }
 
 // CountUses counts uses of a bucket: see store.Store.
@@ -82,7 +87,7 @@ func (s *Store) CountUses(ctx context.Context, bucket store.Hash, length time.Du
 func (t *tx) countUses(w store.Window, n, limit int64) (counted, sum int64, err error) {
 	u := t.used[w]
 	if u == nil {
-		was, err := t.getUsed.one(w.Ends, w.Length, w.Bucket[:])
+		was, err := t.number("SELECT n FROM used WHERE ends = ? AND length = ? AND bucket = ?", w.Ends, w.Length, w.Bucket[:])
 		if err != nil {
 			return 0, 0, err
 		}
@@ -100,7 +105,7 @@ func (t *tx) writeUses() error {
 		if u.n == u.was {
 			continue
 		}
-		if err := t.setUsed.run(w.Ends, w.Length, w.Bucket[:], u.n); err != nil {
+		if err := t.exec("INSERT OR REPLACE INTO used (ends, length, bucket, n) VALUES (?, ?, ?, ?)", w.Ends, w.Length, w.Bucket[:], u.n); err != nil {
 			return err
 		}
 	}

@@ -63,7 +63,6 @@ func (o *op) finish(err error) {
 // for all (group commit).
 type writer struct {
 	path  string
-	c     *conn
 	tx    tx
 	lock  *fileLock
 	slots *body.Slots
@@ -183,19 +182,6 @@ func (w *writer) gather(group []*op) []*op {
 	return group
 }
 
-// commit runs the ops whose callers still wait.
-func (w *writer) commit(group []*op) {
-	running := group[:0]
-	for _, o := range group {
-		if o.state.CompareAndSwap(opQueued, opRunning) {
-			running = append(running, o)
-		}
-	}
-	if len(running) > 0 {
-		w.locked(running)
-	}
-}
-
 // withLock runs do under the file lock.
 func (w *writer) withLock(do func() error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), lockPatience)
@@ -210,8 +196,18 @@ func (w *writer) withLock(do func() error) error {
 	return err
 }
 
-// locked runs the ops under the file lock and gives each its result.
-func (w *writer) locked(group []*op) {
+// commit runs the ops whose callers still wait, under the file lock, and gives each its
+// result.
+func (w *writer) commit(queued []*op) {
+	group := queued[:0]
+	for _, o := range queued {
+		if o.state.CompareAndSwap(opQueued, opRunning) {
+			group = append(group, o)
+		}
+	}
+	if len(group) == 0 {
+		return
+	}
 	errs := make([]error, len(group))
 	err := w.withLock(func() error {
 		err := w.transact(group, errs)
@@ -266,7 +262,7 @@ var errNotBegun = errors.New("no transaction")
 // overwritten after the commit.
 func (w *writer) transact(group []*op, errs []error) (err error) {
 	t := &w.tx
-	if err := t.begin.run(); err != nil {
+	if err := t.exec("BEGIN IMMEDIATE"); err != nil {
 		return errors.Join(errNotBegun, err)
 	}
 	t.start()
@@ -274,8 +270,8 @@ func (w *writer) transact(group []*op, errs []error) (err error) {
 		if err == nil {
 			return
 		}
-		if w.c.inTransaction() {
-			err = errors.Join(err, t.rollback.run())
+		if t.inTransaction() {
+			err = errors.Join(err, t.exec("ROLLBACK"))
 		}
 		err = errors.Join(err, w.slots.Undo())
 	}()
@@ -283,7 +279,7 @@ func (w *writer) transact(group []*op, errs []error) (err error) {
 		if errs[i] = o.ctx.Err(); errs[i] == nil {
 			errs[i] = o.do(t)
 		}
-		if fatal(errs[i]) || !w.c.inTransaction() {
+		if fatal(errs[i]) || !t.inTransaction() {
 			return fmt.Errorf("write: %w", errs[i])
 		}
 	}
@@ -297,7 +293,7 @@ func (w *writer) transact(group []*op, errs []error) (err error) {
 		return err
 	}
 	synced := w.erase.begin(w)
-	err = t.commit.run()
+	err = t.exec("COMMIT")
 	if serr := w.erase.end(synced); err == nil && serr != nil && len(t.creates) > 0 {
 		w.undoCreates(group, errs, serr)
 	}
@@ -320,7 +316,7 @@ func (w *writer) undoCreates(group []*op, errs []error, cause error) {
 			}
 			t.totals.count(&c.row, -1)
 		}
-		return t.writeTotals()
+		return nil
 	})
 	if err = errors.Join(err, w.slots.Undo()); err != nil {
 		w.log.Error("kubbis that were not stored are not removed; they can't be claimed", "file", w.path, "error", err)

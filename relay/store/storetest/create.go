@@ -33,7 +33,7 @@ var creates = []testCase{
 		}
 	}},
 	{"largest record, and a sealed address to notify", func(f *fixture) {
-		k := f.put(f.kubbi(told, func(k *store.Kubbi) { k.Record = []byte(large(store.MaxRecord)) }))
+		k := f.put(f.kubbi(notified, func(k *store.Kubbi) { k.Record = []byte(large(store.MaxRecord)) }))
 		f.same("get", k, f.get(k, t0))
 	}},
 	{"arbitrary bytes of any length", func(f *fixture) {

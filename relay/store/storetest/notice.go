@@ -11,8 +11,8 @@ import (
 
 const lease = 30 * time.Second
 
-// told gives k a Notify.
-func told(k *store.Kubbi) { k.Notify = []byte("sealed address \x00 of " + k.ID) }
+// notified gives k a Notify.
+func notified(k *store.Kubbi) { k.Notify = []byte("sealed address \x00 of " + k.ID) }
 
 func (f *fixture) notices(now time.Time, limit int) []store.Notice {
 	f.Helper()
@@ -59,7 +59,7 @@ func (f *fixture) done(notices ...store.Notice) {
 
 var notices = []testCase{
 	{"Notify is kept while the kubbi is active", func(f *fixture) {
-		k := f.put(f.kubbi(told, packaged, limit(2)))
+		k := f.put(f.kubbi(notified, packaged, limit(2)))
 		f.same("get", k, f.get(k, t0))
 		got, err := f.s.Inspect(f.Context(), k.Token, t0)
 		if err != nil {
@@ -71,19 +71,19 @@ var notices = []testCase{
 		c, _ = f.claim(k, claimKey("a"), t0)
 		f.same("replayed", k.Notify, c.Notify)
 		for _, e := range ends {
-			k := f.put(f.kubbi(told, limit(2)))
+			k := f.put(f.kubbi(notified, limit(2)))
 			ended := e.end(f, k)
 			if got := f.get(k, ended); got.Notify != nil {
 				f.Errorf("%s: %q", e.name, got.Notify)
 			}
 		}
-		k = f.put(f.kubbi(told, limit(1)))
+		k = f.put(f.kubbi(notified, limit(1)))
 		f.claim(k, claimKey("a"), t0)
 		if got := f.get(k, t0); got.Notify != nil {
 			f.Errorf("in the grace: %q", got.Notify)
 		}
 	}},
-	{"nobody is told without Notify", func(f *fixture) {
+	{"nobody is notified without Notify", func(f *fixture) {
 		for _, e := range ends {
 			e.end(f, f.put(f.kubbi(limit(2))))
 		}
@@ -91,7 +91,7 @@ var notices = []testCase{
 	}},
 	{"a counted claim, once", func(f *fixture) {
 		for name, key := range map[string]*store.ClaimKey{"without a key": nil, "with one": claimKey("a")} {
-			k := f.put(f.kubbi(told, packaged, limit(3)))
+			k := f.put(f.kubbi(notified, packaged, limit(3)))
 			f.wantNotices(t0, k, 1, nil)
 			c, _ := f.claim(k, key, at(time.Second))
 			if key != nil {
@@ -107,7 +107,7 @@ var notices = []testCase{
 	}},
 	{"the last claim also burned it", func(f *fixture) {
 		for _, key := range []*store.ClaimKey{nil, claimKey("a")} {
-			k := f.put(f.kubbi(told, limit(1)))
+			k := f.put(f.kubbi(notified, limit(1)))
 			c, _ := f.claim(k, key, at(time.Second))
 			f.claimFails(k, nil, at(time.Second), store.ErrBurned)
 			want := c.Kubbi
@@ -120,7 +120,7 @@ var notices = []testCase{
 		}
 	}},
 	{"deleted", func(f *fixture) {
-		k := f.put(f.kubbi(told, packaged))
+		k := f.put(f.kubbi(notified, packaged))
 		want := *f.delete(k, at(time.Second))
 		want.Notify = k.Notify
 		if _, err := f.s.Delete(f.Context(), owner, k.ID, at(time.Second)); err == nil {
@@ -129,7 +129,7 @@ var notices = []testCase{
 		f.wantNotices(at(time.Second), &want, 1, map[store.Event]time.Time{store.EventDeleted: at(time.Second)})
 	}},
 	{"expired, once a sweep has seen it, as of ExpiresAt", func(f *fixture) {
-		k := f.put(f.kubbi(told, packaged))
+		k := f.put(f.kubbi(notified, packaged))
 		f.claimFails(k, nil, at(ttl), store.ErrExpired)
 		f.wantNotices(at(ttl), k, 1, nil)
 		f.sweep(at(ttl + time.Hour))
@@ -141,7 +141,7 @@ var notices = []testCase{
 	}},
 	{"expired, once, when a grace outlasts it", func(f *fixture) {
 		for _, release := range []bool{false, true} {
-			k := f.put(f.kubbi(told))
+			k := f.put(f.kubbi(notified))
 			f.claim(k, claimKey("a"), at(ttl-time.Second))
 			f.done(f.notices(at(ttl-time.Second), 100)...)
 			if release {
@@ -157,7 +157,7 @@ var notices = []testCase{
 	{"many sweeps leave one of each", func(f *fixture) {
 		const n = 40
 		for range n {
-			f.put(f.kubbi(told))
+			f.put(f.kubbi(notified))
 		}
 		other := f.open(f.T)
 		var wg sync.WaitGroup
@@ -178,7 +178,7 @@ var notices = []testCase{
 		}
 	}},
 	{"a leased one is not due before the lease ends, then it is again", func(f *fixture) {
-		k := f.put(f.kubbi(told))
+		k := f.put(f.kubbi(notified))
 		c, _ := f.claim(k, nil, t0)
 		claimed := map[store.Event]time.Time{store.EventClaimed: t0}
 		first := f.wantNotices(at(time.Second), &c.Kubbi, 1, claimed)
@@ -195,7 +195,7 @@ var notices = []testCase{
 		}
 	}},
 	{"one that was put off is due at its time", func(f *fixture) {
-		k := f.put(f.kubbi(told))
+		k := f.put(f.kubbi(notified))
 		c, _ := f.claim(k, nil, t0)
 		claimed := map[store.Event]time.Time{store.EventClaimed: t0}
 		for attempt, due := range []time.Duration{time.Hour, 2 * time.Second, 48 * time.Hour} {
@@ -216,13 +216,13 @@ var notices = []testCase{
 		}
 	}},
 	{"one that is done is gone", func(f *fixture) {
-		k := f.put(f.kubbi(told))
+		k := f.put(f.kubbi(notified))
 		f.claim(k, nil, t0)
 		f.done(f.notices(t0, 1)...)
 		f.wantNotices(at(100*retain), k, 1, nil)
 	}},
 	{"of what is not there is no error", func(f *fixture) {
-		k := f.put(f.kubbi(told))
+		k := f.put(f.kubbi(notified))
 		f.claim(k, nil, t0)
 		got := f.notices(t0, 1)
 		f.done(got...)
@@ -237,7 +237,7 @@ var notices = []testCase{
 	{"at most limit, oldest first", func(f *fixture) {
 		const n = 7
 		for i := range n {
-			f.claim(f.put(f.kubbi(told)), nil, at(time.Duration((i*3)%n)*time.Second))
+			f.claim(f.put(f.kubbi(notified)), nil, at(time.Duration((i*3)%n)*time.Second))
 		}
 		if got := f.notices(at(time.Minute), 0); len(got) != 0 {
 			f.Errorf("limit 0: %d notices", len(got))
@@ -257,7 +257,7 @@ var notices = []testCase{
 		}
 	}},
 	{"outlive the kubbi's tombstone, Close and open", func(f *fixture) {
-		k := f.put(f.kubbi(told, packaged))
+		k := f.put(f.kubbi(notified, packaged))
 		want := *f.delete(k, t0)
 		want.Notify = k.Notify
 		if got := f.sweep(at(2 * retain)); got.Removed != 1 {
@@ -273,7 +273,7 @@ var notices = []testCase{
 	{"none is handed out twice, however many ask", func(f *fixture) {
 		const n = 60
 		for range n {
-			f.claim(f.put(f.kubbi(told)), nil, t0)
+			f.claim(f.put(f.kubbi(notified)), nil, t0)
 		}
 		stores := []store.Store{f.s, f.open(f.T)}
 		var mu sync.Mutex

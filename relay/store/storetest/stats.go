@@ -35,7 +35,7 @@ var statistics = []testCase{
 		f.stats("at first", store.Stats{})
 		sized := func(n int64) func(*store.Kubbi) { return func(k *store.Kubbi) { k.Size = n } }
 		a := f.put(f.kubbi(sized(1000), limit(2)))
-		b := f.put(f.kubbi(sized(200), limit(1), told))
+		b := f.put(f.kubbi(sized(200), limit(1), notified))
 		c := f.put(f.kubbi(sized(30), packaged))
 		d := f.put(f.kubbi(sized(4), func(k *store.Kubbi) { k.Owner = other }))
 		f.stats("created", store.Stats{Active: 4, Bytes: 1234})
@@ -54,7 +54,7 @@ var statistics = []testCase{
 		f.release(b, claimKey("a"), t0)
 		f.stats("released", store.Stats{Active: 2, Burned: 2, Bytes: 34, Notices: 2})
 		f.done(f.notices(t0, 1)...)
-		f.stats("told", store.Stats{Active: 2, Burned: 2, Bytes: 34, Notices: 1})
+		f.stats("notified", store.Stats{Active: 2, Burned: 2, Bytes: 34, Notices: 1})
 		f.done(f.notices(at(time.Minute), 1)...)
 
 		f.delete(d, t0)

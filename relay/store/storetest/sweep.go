@@ -231,7 +231,7 @@ var masterKeys = []testCase{
 		f.masterKeys("key-1")
 	}},
 	{"a waiting notice's counts until it is done", func(f *fixture) {
-		k := f.put(f.kubbi(told, limit(1)))
+		k := f.put(f.kubbi(notified, limit(1)))
 		f.claim(k, nil, t0)
 		f.masterKeys("key-1")
 		for _, n := range f.notices(t0, 10) {

@@ -1,19 +1,15 @@
 package kubbi
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"io"
 	"slices"
 	"sync"
-	"sync/atomic"
-	"time"
 )
 
-// payload is a request's body in pieces. So a large content is not copied between its
+// requestBody is the body of a request, in pieces: a large content is not copied between its
 // neighbours, and a source is read only while it is sent.
-type payload []piece
+type requestBody []piece
 
 // piece is a part of a body: bytes or a content.
 type piece struct {
@@ -23,7 +19,7 @@ type piece struct {
 }
 
 // size is the body's length in bytes; -1: not known before it was read.
-func (p payload) size() (n int64) {
+func (p requestBody) size() (n int64) {
 	for _, part := range p {
 		n += int64(len(part.bytes))
 		if part.content == nil {
@@ -42,7 +38,7 @@ func (p payload) size() (n int64) {
 }
 
 // weight is what a Progress counts to: the bytes that are read to make the body.
-func (p payload) weight() (n int64) {
+func (p requestBody) weight() (n int64) {
 	for _, part := range p {
 		n += int64(len(part.bytes))
 		if part.content != nil {
@@ -52,15 +48,15 @@ func (p payload) weight() (n int64) {
 	return n
 }
 
-// sending is a payload in one attempt. A transport may still read after it has returned;
+// sending is a request body in one attempt. A transport may still read after it has returned;
 // stop ends that, so that nothing reads the caller's content when the call has returned.
 type sending struct {
 	mu      sync.Mutex
-	parts   payload
+	parts   requestBody
 	stopped bool
 	readers []*sendingReader
 	fault   *Error // of a source
-	watch   *watch
+	stall   *stallTimer
 	report  Progress // nil: nobody asks
 }
 
@@ -86,7 +82,7 @@ func (s *sending) stop() *Error {
 
 type sendingReader struct {
 	s    *sending
-	body *payloadReader
+	body *requestBodyReader
 }
 
 func (r *sendingReader) Read(p []byte) (int, error) {
@@ -100,7 +96,7 @@ func (r *sendingReader) Read(p []byte) (int, error) {
 		errors.As(err, &r.s.fault)
 		return 0, err
 	}
-	r.s.watch.moved(n)
+	r.s.stall.moved(n)
 	if r.s.report != nil {
 		r.s.report(r.body.read(), r.s.parts.weight())
 	}
@@ -113,19 +109,19 @@ func (r *sendingReader) Close() error {
 	return r.body.Close()
 }
 
-// payloadReader reads a payload once. Its errors are io.EOF, and an *Error for the fault
+// requestBodyReader reads a request body once. Its errors are io.EOF, and an *Error for the fault
 // of a source.
-type payloadReader struct {
-	rest   payload
+type requestBodyReader struct {
+	rest   requestBody
 	source *contentReader // of rest[0]; nil: not begun, or bytes
 	done   int64          // of the pieces before it
 }
 
-// open gives a reader of the whole payload.
-func (p payload) open() *payloadReader { return &payloadReader{rest: slices.Clone(p)} }
+// open gives a reader of the whole body.
+func (p requestBody) open() *requestBodyReader { return &requestBodyReader{rest: slices.Clone(p)} }
 
 // read is how much was read, as weight counts it.
-func (r *payloadReader) read() int64 {
+func (r *requestBodyReader) read() int64 {
 	if r.source != nil {
 		return r.done + r.source.done
 	}
@@ -133,7 +129,7 @@ func (r *payloadReader) read() int64 {
 }
 
 // Read implements io.Reader.
-func (r *payloadReader) Read(p []byte) (int, error) {
+func (r *requestBodyReader) Read(p []byte) (int, error) {
 	for ; len(r.rest) > 0; r.rest = r.rest[1:] {
 		at := &r.rest[0]
 		if at.content == nil {
@@ -164,49 +160,9 @@ func (r *payloadReader) Read(p []byte) (int, error) {
 }
 
 // Close closes the source that is being read.
-func (r *payloadReader) Close() error {
+func (r *requestBodyReader) Close() error {
 	if r.source != nil {
 		r.source.close()
 	}
 	return nil
 }
-
-// watch ends an attempt that stalls.
-type watch struct {
-	ctx   context.Context // of the attempt
-	timer *time.Timer
-	after time.Duration
-	bytes atomic.Int64
-	end   context.CancelCauseFunc
-}
-
-// step is how many bytes count as progress, so that a server that sends a byte now and
-// then does not hold a call for ever.
-const step = 1 << 20
-
-func newWatch(ctx context.Context, after time.Duration) (context.Context, *watch) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	w := &watch{ctx: ctx, after: after, end: cancel}
-	w.timer = time.AfterFunc(after, func() { cancel(stalled(after)) })
-	return ctx, w
-}
-
-func (w *watch) moved(n int) {
-	total := w.bytes.Add(int64(n))
-	if total/step != (total-int64(n))/step {
-		w.timer.Reset(w.after)
-	}
-}
-
-func (w *watch) stop() {
-	w.timer.Stop()
-	w.end(nil)
-}
-
-// stalled is why a watch has ended an attempt.
-type stalled time.Duration
-
-func (s stalled) Error() string { return fmt.Sprintf("no answer within %v", time.Duration(s)) }
-
-// Is makes stalled a deadline like any other.
-func (s stalled) Is(target error) bool { return target == context.DeadlineExceeded }

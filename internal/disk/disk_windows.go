@@ -2,11 +2,25 @@ package disk
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 
 	"golang.org/x/sys/windows"
 )
+
+// Free is how many bytes this user can still write to the file system of a folder.
+func Free(dir string) (int64, error) {
+	path, err := windows.UTF16PtrFromString(dir)
+	if err != nil {
+		return 0, err
+	}
+	var free uint64
+	if err := windows.GetDiskFreeSpaceEx(path, &free, nil, nil); err != nil {
+		return 0, fmt.Errorf("ask for the free space of %s: %w", dir, err)
+	}
+	return int64(free), nil
+}
 
 // unsupported reports whether an error says that the file system does not know
 // the call.
@@ -22,7 +36,7 @@ func removeOlder(root *os.Root, name string) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	// Closing does not say what came of it. A folder with something in it stays.
+	// Close does not report the result. A folder that is not empty stays.
 	info, err := root.Lstat(name)
 	switch {
 	case err == nil && info.IsDir():

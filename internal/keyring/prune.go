@@ -1,57 +1,18 @@
 package keyring
 
 import (
-	"context"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
 
 	"kubbi-mcp/internal/atrest"
-	"kubbi-mcp/internal/private"
 )
 
 // DefaultMargin is how long a key should be out of use before it is removed. A node
 // takes up a new key, and finishes what it was sealing under the last one, in much less
 // time.
 const DefaultMargin = 10 * time.Minute
-
-// Make makes a keyring file with one new key, unless there is a file by then.
-func Make(f File, random io.Reader, now time.Time) error {
-	ring, err := atrest.NewKeyring(random, now)
-	if err != nil {
-		return err
-	}
-	text, err := ring.Encode()
-	if err != nil {
-		return err
-	}
-	if _, err := private.Create(string(f), text); err != nil {
-		return fmt.Errorf("make keyring: %w", err)
-	}
-	return nil
-}
-
-// Edit replaces the keyring in a file by the result of change, unless that is nil or
-// an error. Running relays take it up within two seconds. Edits at the same time are
-// done one after the other.
-func Edit(ctx context.Context, f File, change func(*atrest.Keyring) (*atrest.Keyring, error)) error {
-	err := private.Edit(ctx, string(f), func(text []byte) ([]byte, error) {
-		ring, err := parse(text)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", f, err)
-		}
-		if ring, err = change(ring); err != nil || ring == nil {
-			return nil, err
-		}
-		return ring.Encode()
-	})
-	if err != nil {
-		return fmt.Errorf("change keyring: %w", err)
-	}
-	return nil
-}
 
 // State is what a key is for at a time.
 type State string

@@ -1,0 +1,48 @@
+package kubbi
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+)
+
+// stallTimer ends an attempt that stalls.
+type stallTimer struct {
+	ctx   context.Context // of the attempt
+	timer *time.Timer
+	after time.Duration
+	bytes atomic.Int64
+	end   context.CancelCauseFunc
+}
+
+// step is how many bytes count as progress, so that a server that sends a byte now and
+// then does not hold a call for ever.
+const step = 1 << 20
+
+func newStallTimer(ctx context.Context, after time.Duration) (context.Context, *stallTimer) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	s := &stallTimer{ctx: ctx, after: after, end: cancel}
+	s.timer = time.AfterFunc(after, func() { cancel(stalled(after)) })
+	return ctx, s
+}
+
+func (s *stallTimer) moved(n int) {
+	total := s.bytes.Add(int64(n))
+	if total/step != (total-int64(n))/step {
+		s.timer.Reset(s.after)
+	}
+}
+
+func (s *stallTimer) stop() {
+	s.timer.Stop()
+	s.end(nil)
+}
+
+// stalled is why a stallTimer has ended an attempt.
+type stalled time.Duration
+
+func (s stalled) Error() string { return fmt.Sprintf("no answer within %v", time.Duration(s)) }
+
+// Is makes stalled a deadline like any other.
+func (s stalled) Is(target error) bool { return target == context.DeadlineExceeded }
