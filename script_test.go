@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -12,7 +11,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -184,26 +182,8 @@ func cmdListening(ts *testscript.TestScript, neg bool, args []string) {
 type server struct {
 	cmd    *exec.Cmd
 	stdin  io.Closer
-	stderr logged
+	stderr testkit.Log
 	exited chan error
-}
-
-// logged is the log of a running server.
-type logged struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // end closes the server's input, as a host does, and waits for its exit.

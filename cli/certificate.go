@@ -2,6 +2,7 @@ package cli
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -29,17 +30,22 @@ type fileVersion struct {
 // certificateAge is how long a certificate is used before its files are checked again.
 const certificateAge = time.Second
 
-// newCertificate reads a certificate. Its errors name the files and hold nothing of the key.
-func newCertificate(certFile, keyFile string, log *slog.Logger) (*certificate, error) {
-	c := &certificate{certFile: certFile, keyFile: keyFile, log: log}
-	if err := c.read(); err != nil {
-		return nil, err
+// certificate reads the certificate of --tls-cert and --tls-key for
+// tls.Config.GetCertificate, nil without these flags. Its errors name the files and hold
+// nothing of the key.
+func (a *app) certificate(certFile, keyFile string) (func(*tls.ClientHelloInfo) (*tls.Certificate, error), error) {
+	if certFile == "" && keyFile == "" {
+		return nil, nil
 	}
-	return c, nil
+	if certFile == "" || keyFile == "" {
+		return nil, errors.New("--tls-cert and --tls-key go together")
+	}
+	c := &certificate{certFile: certFile, keyFile: keyFile, log: a.log}
+	return c.get, c.read()
 }
 
-// get is a tls.Config.GetCertificate. If the files can't be used, it keeps the last
-// certificate.
+// get gives the certificate. If the files can't be used now, it gives the last one that
+// could.
 func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -6,9 +6,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"image"
-	"image/color"
-	"image/png"
 	"net"
 	"os"
 	"strings"
@@ -165,47 +162,29 @@ func (d *demo) claimAgain(ctx context.Context, claimURL string) error {
 type demoFile struct {
 	name, contentType, role string
 	data                    []byte
-	binary                  bool
 }
 
-func demoFiles() ([]demoFile, error) {
-	chart, err := demoChart()
-	return []demoFile{
-		{"instructions.md", "text/markdown", "instructions", []byte("# Review\n\nCheck the three slowest steps, then answer with a verdict.\n"), false},
-		{"timings.csv", "text/csv", "data", []byte("step,ms\nclone,812\nbuild,20417\ntest,61290\n"), false},
-		{"chart.png", "image/png", "attachment", chart, true},
-	}, err
-}
-
-// demoChart draws the timings as three bars.
-func demoChart() ([]byte, error) {
-	img := image.NewPaletted(image.Rect(0, 0, 64, 24), color.Palette{color.White, color.RGBA{0x2f, 0x6f, 0xde, 0xff}})
-	for i, width := range []int{2, 20, 60} {
-		for y := i*8 + 1; y < i*8+7; y++ {
-			for x := range width {
-				img.SetColorIndex(x, y, 1)
-			}
-		}
-	}
-	var b bytes.Buffer
-	err := png.Encode(&b, img)
-	return b.Bytes(), err
-}
+// demoChart is a picture of the timings as three bars: PNG in base64.
+const demoChart = "iVBORw0KGgoAAAANSUhEUgAAAEAAAAAYAQMAAABwemkHAAAABlBMVEX///8vb97l3VoYAAAAIklEQVR4nGKAgwNkMTDB//8fyGBgMwcMPpDGgAFAAAAA//+AJkWLvrKIjwAAAABJRU5ErkJggg=="
 
 func (d *demo) handPackage(ctx context.Context) error {
-	files, err := demoFiles()
+	chart, err := base64.StdEncoding.DecodeString(demoChart)
 	if err != nil {
 		return err
+	}
+	files := []demoFile{
+		{"instructions.md", "text/markdown", "instructions", []byte("# Review\n\nCheck the three slowest steps, then answer with a verdict.\n")},
+		{"timings.csv", "text/csv", "data", []byte("step,ms\nclone,812\nbuild,20417\ntest,61290\n")},
+		{"chart.png", "image/png", "attachment", chart},
 	}
 	var arguments []map[string]any
 	var lines []string
 	var total int64
 	for _, f := range files {
-		m := map[string]any{"name": f.name, "content_type": f.contentType, "role": f.role, "content": string(f.data)}
-		if f.binary {
-			m["content"], m["encoding"] = base64.StdEncoding.EncodeToString(f.data), api.EncodingBase64
-		}
-		arguments = append(arguments, m)
+		arguments = append(arguments, map[string]any{
+			"name": f.name, "content_type": f.contentType, "role": f.role,
+			"content": base64.StdEncoding.EncodeToString(f.data), "encoding": api.EncodingBase64,
+		})
 		lines = append(lines, fmt.Sprintf("%-16s %-14s %s", f.name, f.contentType, size(int64(len(f.data)))))
 		total += int64(len(f.data))
 	}

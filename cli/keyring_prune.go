@@ -32,13 +32,11 @@ func (c *keyringPruneCmd) Run(a *app) error {
 		return err
 	}
 	defer db.Close() // nothing was written to it
-	report := pruned{Removed: []string{}, Kept: []keptKey{}}
+	report := pruned{Removed: []string{}, Kept: []keyring.KeptKey{}}
 	prune := func(old *atrest.Keyring) (*atrest.Keyring, error) {
 		left, removed, kept, err := keyring.Prune(old, time.Now(), c.Margin.duration(), func() ([]string, error) { return db.MasterKeys(a.ctx) })
 		report.Removed = append(report.Removed, removed...)
-		for _, k := range kept {
-			report.Kept = append(report.Kept, keptKey(k))
-		}
+		report.Kept = append(report.Kept, kept...)
 		return left, err
 	}
 	if c.Print {
@@ -63,14 +61,8 @@ func (c *keyringPruneCmd) Run(a *app) error {
 
 // pruned is what keyring prune --json prints.
 type pruned struct {
-	Removed []string  `json:"removed"`
-	Kept    []keptKey `json:"kept"`
-}
-
-// keptKey is a keyring.KeptKey.
-type keptKey struct {
-	ID     string `json:"id"`
-	Reason string `json:"reason"`
+	Removed []string          `json:"removed"`
+	Kept    []keyring.KeptKey `json:"kept"`
 }
 
 func (p *pruned) text() string {

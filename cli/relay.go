@@ -121,11 +121,11 @@ func (c *relayFlags) config(a *app) (service.Config, error) {
 	if c.Grace < 0 || c.Retention <= 0 || c.GuessLimit < 0 || c.MaxConns < 1 || c.MaxRequests < 1 || c.LameDuck < 0 || c.Drain <= 0 {
 		return none, errors.New("--retention, --max-conns, --max-requests and --drain must be above 0; --grace, --guess-limit and --lame-duck must not be below")
 	}
-	proxies, err := relay.ParseProxies(c.TrustedProxy)
+	proxies, err := relay.ParsePrefixes(c.TrustedProxy)
 	if err != nil {
 		return none, fmt.Errorf("--trusted-proxy (KUBBI_RELAY_TRUSTED_PROXIES): %w", err)
 	}
-	allowed, err := relay.ParseProxies(c.NotifyAllow)
+	allowed, err := relay.ParsePrefixes(c.NotifyAllow)
 	if err != nil {
 		return none, fmt.Errorf("--notify-allow (KUBBI_RELAY_NOTIFY_ALLOW): %w", err)
 	}
@@ -154,15 +154,8 @@ func (c *relayFlags) config(a *app) (service.Config, error) {
 	if c.Notify || len(allowed) > 0 {
 		cfg.Relay.Notify = &webhook.Options{Allow: allowed}
 	}
-	if (c.TLSCert == "") != (c.TLSKey == "") {
-		return none, errors.New("--tls-cert and --tls-key go together")
-	}
-	if c.TLSCert != "" {
-		cert, err := newCertificate(c.TLSCert, c.TLSKey, a.log)
-		if err != nil {
-			return none, err
-		}
-		cfg.Certificate = cert.get
+	if cfg.Certificate, err = a.certificate(c.TLSCert, c.TLSKey); err != nil {
+		return none, err
 	}
 	return cfg, nil
 }

@@ -76,15 +76,8 @@ func (f *httpFlags) prepare(a *app, b *backend) (serve func(context.Context) err
 		},
 		Metrics: server.NewMetrics(buildInfo().Version),
 	}
-	if f.TLSCert != "" || f.TLSKey != "" {
-		if f.TLSCert == "" || f.TLSKey == "" {
-			return nil, usagef("--tls-cert and --tls-key go together")
-		}
-		cert, err := newCertificate(f.TLSCert, f.TLSKey, a.log)
-		if err != nil {
-			return nil, usage(err)
-		}
-		cfg.Certificate = cert.get
+	if cfg.Certificate, err = a.certificate(f.TLSCert, f.TLSKey); err != nil {
+		return nil, usage(err)
 	}
 	srv, err := server.NewHTTP(cfg)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -51,8 +52,8 @@ func (rl *Relay) producer(h http.Header, r *http.Request) (*store.APIKey, error)
 	if err != nil {
 		return nil, err
 	}
-	r.SetPathValue(keyIDValue, KeyID(k.Hash))
-	return k, rl.countRequest(r.Context(), h, k)
+	r.SetPathValue(keyIDValue, KeyID(k.key.Hash))
+	return k.key, rl.countRequest(r.Context(), h, k)
 }
 
 // bearer is the text of a request's API key.
@@ -64,59 +65,67 @@ func bearer(r *http.Request) string {
 // validKey looks up a key by its hash. A key that is unknown, expired or revoked is
 // store.ErrNotFound; an unknown one counts as a guess, unless this relay has met it
 // before.
-func (rl *Relay) validKey(r *http.Request, hash store.Hash) (*store.APIKey, error) {
+func (rl *Relay) validKey(r *http.Request, hash store.Hash) (cachedKey, error) {
 	now := rl.now()
 	k, fresh := rl.keys.get(hash, now)
 	if !fresh {
-		known := k != nil
-		var err error
-		if k, err = rl.cfg.Store.APIKey(r.Context(), hash); err != nil {
+		read, err := rl.cfg.Store.APIKey(r.Context(), hash)
+		if err != nil {
 			if errors.Is(err, store.ErrNotFound) {
 				rl.keys.remove(hash)
-				if !known {
+				if k.key == nil {
 					err = rl.missed(rl.source(r), err)
 				}
 			}
-			return nil, err
+			return cachedKey{}, err
 		}
-		rl.keys.put(k, now)
+		k = rl.keys.put(read, now)
 	}
-	if !k.Valid(now) {
-		return nil, store.ErrNotFound
+	if !k.key.Valid(now) {
+		return cachedKey{}, store.ErrNotFound
 	}
 	return k, nil
 }
 
-// keyCache remembers API keys. For keyCacheTime it answers for the store, so that a
-// stream of creates does not read the same key again and again. After that it only
-// remembers that the key was there.
+// keyCache remembers the API keys of recent requests. For keyCacheTime it answers for
+// the store, so that a stream of creates does not read the same key again and again.
 type keyCache struct {
 	mu sync.Mutex
 	m  map[store.Hash]cachedKey
 }
 
 type cachedKey struct {
-	key *store.APIKey // read-only
-	at  time.Time
+	key  *store.APIKey // read-only
+	at   time.Time     // when it was read
+	rate *rateMeter
 }
 
-// get returns the key as it was last read, nil if it never was. If fresh is false,
-// the store must be asked again.
-func (c *keyCache) get(h store.Hash, now time.Time) (k *store.APIKey, fresh bool) {
+// get returns a key as it was last read, or zero. If fresh is false, the store must be
+// asked again.
+func (c *keyCache) get(h store.Hash, now time.Time) (k cachedKey, fresh bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	seen := c.m[h]
-	age := now.Sub(seen.at)
-	return seen.key, seen.key != nil && age >= 0 && age < keyCacheTime
+	k = c.m[h]
+	age := now.Sub(k.at)
+	return k, k.key != nil && age >= 0 && age < keyCacheTime
 }
 
-func (c *keyCache) put(k *store.APIKey, now time.Time) {
+// put remembers a key that was read now.
+func (c *keyCache) put(k *store.APIKey, now time.Time) cachedKey {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, seen := c.m[k.Hash]; c.m == nil || !seen && len(c.m) >= keyCacheSize {
-		c.m = map[store.Hash]cachedKey{}
+	old, known := c.m[k.Hash]
+	if !known {
+		old.rate = newRateMeter()
+		if len(c.m) >= keyCacheSize {
+			maps.DeleteFunc(c.m, func(_ store.Hash, k cachedKey) bool { return now.Sub(k.at) >= rateWindow })
+		}
+		if c.m == nil || len(c.m) >= keyCacheSize {
+			c.m = map[store.Hash]cachedKey{}
+		}
 	}
-	c.m[k.Hash] = cachedKey{k, now}
+	c.m[k.Hash] = cachedKey{k, now, old.rate}
+	return c.m[k.Hash]
 }
 
 func (c *keyCache) remove(h store.Hash) {

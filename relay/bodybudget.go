@@ -6,8 +6,10 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// DefaultBodyBudget is Config.BodyBudget where it is zero, in bytes.
-const DefaultBodyBudget = 256 << 20
+const (
+	maxBodies = 256 << 20 // bytes that create bodies in JSON may use at the same time
+	maxPages  = 48 << 20  // bytes that pages with payloads may use at the same time
+)
 
 // budget bounds how much memory all requests of a relay use for payloads at the same
 // time. A request that does not fit is refused and does not wait.

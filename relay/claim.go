@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/netip"
 	"strconv"
 	"time"
 
@@ -16,16 +15,9 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// claimRequest is a consumer's request that may change a kubbi.
-type claimRequest struct {
-	token          token
-	idempotencyKey string       // empty: none
-	from           netip.Prefix // not valid: from within the process
-}
-
-func (rl *Relay) readClaim(r *http.Request) (req claimRequest, err error) {
-	req.from = rl.source(r)
-	if req.token, err = pathToken(r); err != nil {
+// readClaim decodes a request that may change a kubbi.
+func (rl *Relay) readClaim(h http.Header, r *http.Request) (req consumerRequest, err error) {
+	if req, err = rl.readToken(h, r); err != nil {
 		return req, err
 	}
 	req.idempotencyKey, err = rl.idempotencyKey(r)
@@ -77,7 +69,7 @@ type claimed struct {
 // claimPayload claims a kubbi and sets the headers of the answer. The caller closes
 // the result.
 func (rl *Relay) claimPayload(h http.Header, r *http.Request) (*claimed, error) {
-	req, err := rl.readClaim(r)
+	req, err := rl.readClaim(h, r)
 	if err != nil {
 		return nil, err
 	}
@@ -177,7 +169,7 @@ func (c clientWriter) Write(b []byte) (int, error) {
 // release answers DELETE /r/:token/claim, a route of our own: the client has received
 // the payload of the claim with that key, and the grace may end.
 func (rl *Relay) release(w http.ResponseWriter, r *http.Request) error {
-	req, err := rl.readClaim(r)
+	req, err := rl.readClaim(w.Header(), r)
 	if err != nil {
 		return err
 	}

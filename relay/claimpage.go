@@ -19,10 +19,7 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-const (
-	maxForm  = 4 << 10  // bytes of the body of the claim page's form
-	maxPages = 48 << 20 // bytes that pages with payloads may use at the same time
-)
+const maxForm = 4 << 10 // bytes of the body of the claim page's form
 
 // orPage answers a browser with a page, and every other client with api.
 func orPage(page, api handler) handler {

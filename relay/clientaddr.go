@@ -14,9 +14,9 @@ import (
 // headers are believed when they name the client of a request.
 type Proxies []netip.Prefix
 
-// ParseProxies reads addresses and prefixes, as 10.0.0.7 or 2001:db8::/48.
-func ParseProxies(texts []string) (Proxies, error) {
-	var p Proxies
+// ParsePrefixes reads addresses and prefixes, such as 10.0.0.7 or 2001:db8::/48.
+func ParsePrefixes(texts []string) ([]netip.Prefix, error) {
+	var p []netip.Prefix
 	for _, text := range texts {
 		prefix, err := netip.ParsePrefix(text)
 		if err != nil {

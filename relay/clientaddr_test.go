@@ -9,7 +9,7 @@ import (
 )
 
 func TestClientAddress(t *testing.T) {
-	proxies, err := relay.ParseProxies([]string{"10.0.0.0/8", "192.0.2.1", "2001:db8:1::/48"})
+	proxies, err := relay.ParsePrefixes([]string{"10.0.0.0/8", "192.0.2.1", "2001:db8:1::/48"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,12 +52,12 @@ func TestClientAddress(t *testing.T) {
 		if tc.forwarded != "" {
 			r.Header["Forwarded"] = []string{tc.forwarded}
 		}
-		if got := proxies.Client(r).String(); got != tc.want {
+		if got := relay.Proxies(proxies).Client(r).String(); got != tc.want {
 			t.Errorf("%s: %s, want %s", tc.name, got, tc.want)
 		}
 	}
 	for _, text := range []string{"", "x", "10.0.0.0/33", "proxy.example", "fe80::1%eth0", "::ffff:10.0.0.1", "::ffff:10.0.0.0/104"} {
-		if p, err := relay.ParseProxies([]string{text}); err == nil {
+		if p, err := relay.ParsePrefixes([]string{text}); err == nil {
 			t.Errorf("%q is taken for %v", text, p)
 		}
 	}

@@ -69,8 +69,8 @@ const (
 	damagedMessage     = " is damaged in the relay's store, or somebody has changed it there, so nothing of it is given out; "
 )
 
-// answers maps errors to what the client reads. The first that matches counts.
-var answers = []struct {
+// errorAnswers maps errors to what the client reads. The first that matches counts.
+var errorAnswers = []struct {
 	is      error
 	code    api.Code
 	message string
@@ -96,7 +96,7 @@ func forClient(err error) (e apiError, fault bool) {
 	if known, ok := errors.AsType[*apiError](err); ok {
 		return *known, known.cause != nil
 	}
-	for _, a := range answers {
+	for _, a := range errorAnswers {
 		if errors.Is(err, a.is) {
 			return apiError{code: a.code, message: a.message}, a.fault
 		}
@@ -139,6 +139,10 @@ func (rl *Relay) answerError(w http.ResponseWriter, r *http.Request, err error) 
 		}
 	case fault && own && e.code != api.CodeDamaged:
 		e.message, e.messages = ownUserMessage, []string{err.Error()}
+	case e.code == api.CodeNotFound && own && rl.cfg.WhyUnknown != nil:
+		if t, ok := parseToken(r.PathValue("token")); ok {
+			e.messages = rl.cfg.WhyUnknown(r.Context(), t.text)
+		}
 	}
 	if rec, ok := w.(*recorder); ok {
 		if rec.status != 0 {

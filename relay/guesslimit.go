@@ -13,9 +13,6 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// DefaultGuessLimit is a good Config.GuessLimit where strangers can connect.
-const DefaultGuessLimit = 30
-
 // maxRacers is how many late claims of one kubbi, each under another key, an address
 // may send before they count as guesses: agents behind one address may race.
 const maxRacers = 128
@@ -59,7 +56,7 @@ func (rl *Relay) source(r *http.Request) netip.Prefix {
 //
 // write takes the store's write lock. For an address with too many guesses the token
 // is read first, so that its further guesses do not take the lock.
-func (rl *Relay) limitGuesses(ctx context.Context, req claimRequest, write func() error) error {
+func (rl *Relay) limitGuesses(ctx context.Context, req consumerRequest, write func() error) error {
 	if req.from.IsValid() && rl.guesses.misses.Wait(req.from, rl.now()) > 0 {
 		if _, err := rl.cfg.Store.Inspect(ctx, req.token.key(), rl.now()); errors.Is(err, store.ErrNotFound) {
 			return rl.missed(req.from, err)
@@ -73,7 +70,7 @@ func (rl *Relay) limitGuesses(ctx context.Context, req claimRequest, write func(
 }
 
 // isGuess counts a wrong idempotency key and reports whether it is a guess.
-func (g *guessLimit) isGuess(req claimRequest, now time.Time) bool {
+func (g *guessLimit) isGuess(req consumerRequest, now time.Time) bool {
 	again := g.repeated.Miss(wrongKey{req.from, HashSecret(req.token.text + " " + req.idempotencyKey)}, now) > 0
 	return again || g.late.Miss(lateClaimer{req.from, req.token.key().Hash}, now) > 0
 }

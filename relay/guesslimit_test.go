@@ -174,7 +174,7 @@ const (
 
 func TestGuessesOfOneAddress(t *testing.T) {
 	const limit = 3
-	behind, err := relay.ParseProxies([]string{"127.0.0.1"})
+	behind, err := relay.ParsePrefixes([]string{"127.0.0.1"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,13 +11,15 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// tokenRequest is a consumer's request that changes nothing.
-type tokenRequest struct {
-	token token
-	from  netip.Prefix // not valid: from within the process
+// consumerRequest is a request with a claim token.
+type consumerRequest struct {
+	token          token
+	idempotencyKey string       // empty: none
+	from           netip.Prefix // not valid: from within the process
 }
 
-func (rl *Relay) readToken(_ http.Header, r *http.Request) (req tokenRequest, err error) {
+// readToken decodes a request that changes nothing.
+func (rl *Relay) readToken(_ http.Header, r *http.Request) (req consumerRequest, err error) {
 	req.from = rl.source(r)
 	req.token, err = pathToken(r)
 	return req, err
@@ -25,7 +27,7 @@ func (rl *Relay) readToken(_ http.Header, r *http.Request) (req tokenRequest, er
 
 // look finds the active kubbi of a claim token and opens its record. Nothing is
 // counted, except a guess.
-func (rl *Relay) look(ctx context.Context, req tokenRequest) (*opened, error) {
+func (rl *Relay) look(ctx context.Context, req consumerRequest) (*opened, error) {
 	k, err := rl.cfg.Store.Inspect(ctx, req.token.key(), rl.now())
 	if errors.Is(err, store.ErrNotFound) {
 		err = rl.missed(req.from, err)
@@ -37,7 +39,7 @@ func (rl *Relay) look(ctx context.Context, req tokenRequest) (*opened, error) {
 }
 
 // inspect answers GET /r/:token/inspect.
-func (rl *Relay) inspect(ctx context.Context, h http.Header, req tokenRequest) (resp api.InspectResponse, err error) {
+func (rl *Relay) inspect(ctx context.Context, h http.Header, req consumerRequest) (resp api.InspectResponse, err error) {
 	k, err := rl.look(ctx, req)
 	if err != nil {
 		return resp, err
@@ -62,7 +64,7 @@ func (rl *Relay) inspect(ctx context.Context, h http.Header, req tokenRequest) (
 }
 
 // preview answers GET /r/:token: what inspect says, and how to claim.
-func (rl *Relay) preview(ctx context.Context, h http.Header, req tokenRequest) (api.InspectResponse, error) {
+func (rl *Relay) preview(ctx context.Context, h http.Header, req consumerRequest) (api.InspectResponse, error) {
 	resp, err := rl.inspect(ctx, h, req)
 	if err != nil {
 		return resp, err

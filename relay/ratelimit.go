@@ -4,9 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"maps"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -17,17 +15,17 @@ import (
 const (
 	rateWindow = time.Minute // of store.APIKey.Rate; it starts with a minute of the clock
 	batchPart  = 50          // a node takes at most this part of a key's rate at once
-	maxMeters  = 1024        // above this number, meters of past minutes are removed
 )
 
 // countRequest counts a producer's request against its key's rate, or refuses it. It
 // tells in h how much of the rate is left: the RateLimit fields of
 // draft-ietf-httpapi-ratelimit-headers.
-func (rl *Relay) countRequest(ctx context.Context, h http.Header, k *store.APIKey) error {
+func (rl *Relay) countRequest(ctx context.Context, h http.Header, c cachedKey) error {
+	k := c.key
 	if k.Rate <= 0 {
 		return nil
 	}
-	left, now, err := rl.rates.meter(k.Hash, rl.now()).use(ctx, rl, k)
+	left, now, err := c.rate.use(ctx, rl, k)
 	if err != nil {
 		return err
 	}
@@ -39,29 +37,6 @@ func (rl *Relay) countRequest(ctx context.Context, h http.Header, k *store.APIKe
 			"the rate of this API key is %d a minute, and used up; try again in %d s", k.Rate, seconds(wait)))
 	}
 	return nil
-}
-
-// rateMeters holds the meters of the keys in use.
-type rateMeters struct {
-	mu sync.Mutex
-	m  map[store.Hash]*rateMeter
-}
-
-func (ms *rateMeters) meter(h store.Hash, now time.Time) *rateMeter {
-	ms.mu.Lock()
-	defer ms.mu.Unlock()
-	if m, ok := ms.m[h]; ok {
-		return m
-	}
-	if len(ms.m) >= maxMeters {
-		maps.DeleteFunc(ms.m, func(_ store.Hash, m *rateMeter) bool { return m.idle(now) })
-	}
-	if ms.m == nil {
-		ms.m = map[store.Hash]*rateMeter{}
-	}
-	m := &rateMeter{lock: make(chan struct{}, 1)}
-	ms.m[h] = m
-	return m
 }
 
 // rateMeter spends this node's part of a key's rate. It takes several uses at a time
@@ -76,16 +51,7 @@ type rateMeter struct {
 	sum    int           // uses that all nodes had taken when the store was last asked
 }
 
-// idle reports whether the meter can be forgotten.
-func (m *rateMeter) idle(now time.Time) bool {
-	select {
-	case m.lock <- struct{}{}:
-		defer func() { <-m.lock }()
-		return m.waiting.Load() == 0 && !m.window.Equal(now.Truncate(rateWindow))
-	default:
-		return false
-	}
-}
+func newRateMeter() *rateMeter { return &rateMeter{lock: make(chan struct{}, 1)} }
 
 // use spends one use of the current minute. It returns what is left of the rate as far
 // as this node knows, or -1 if nothing was left.

@@ -135,25 +135,14 @@ func receiptOf(n *store.Notice) *api.Receipt {
 	k := &n.Kubbi
 	count, size := packageOf(k)
 	return &api.Receipt{
-		Type: api.ReceiptPrefix + string(eventOf(n.Event)), Timestamp: api.NewTime(n.At),
+		// The events of store and api have the same order.
+		Type: api.ReceiptPrefix + string(api.Events[n.Event]), Timestamp: api.NewTime(n.At),
 		Data: api.ReceiptKubbi{
 			ID: k.ID, Status: statusOf(k), ContentType: k.ContentType, FileCount: count, TotalSizeBytes: size,
 			MaxRetrievals: optional(k.MaxRetrievals), RetrievalCount: k.Retrievals,
 			CreatedAt: api.NewTime(k.CreatedAt), ExpiresAt: api.NewTime(k.ExpiresAt),
 		},
 	}
-}
-
-func eventOf(e store.Event) api.Event {
-	switch e {
-	case store.EventBurned:
-		return api.EventBurned
-	case store.EventExpired:
-		return api.EventExpired
-	case store.EventDeleted:
-		return api.EventDeleted
-	}
-	return api.EventClaimed
 }
 
 // wakeSender has new notices delivered at once.

@@ -23,13 +23,6 @@ import (
 	"kubbi-mcp/relay/webhook"
 )
 
-// The defaults of Config.
-const (
-	DefaultGrace      = 60 * time.Second
-	DefaultRetention  = 24 * time.Hour
-	DefaultSweepEvery = 15 * time.Second
-)
-
 // Config configures a relay. Store, Keyring and Origin are required.
 type Config struct {
 	Store   store.Store // the caller closes it, after the last request and Run
@@ -37,9 +30,9 @@ type Config struct {
 	Origin  string      // scheme and host of claim URLs, such as http://127.0.0.1:7117
 
 	Limits     api.Limits    // zero: api.DefaultLimits
-	Grace      time.Duration // how long a create or claim with an idempotency key may be repeated; zero: DefaultGrace, negative: never
-	Retention  time.Duration // how long a tombstone stays; zero: DefaultRetention
-	SweepEvery time.Duration // longest time between two sweeps of Run; zero or less: DefaultSweepEvery
+	Grace      time.Duration // how long a create or claim with an idempotency key may be repeated; zero: 1 min, negative: never
+	Retention  time.Duration // how long a tombstone stays; zero: 24 h
+	SweepEvery time.Duration // longest time between two sweeps of Run; zero or less: 15 s
 
 	MaxStorage int64 // bytes of payloads in the store above which creates are refused; zero: no limit. Relays of one store may pass it by what they accept within seconds
 
@@ -47,8 +40,6 @@ type Config struct {
 	TrustedProxies Proxies // reverse proxies whose headers tell a request's address; zero: none
 
 	Notify *webhook.Options // where producers may have webhook receipts sent; nil: nowhere, and asking for them is a fault
-
-	BodyBudget int64 // bytes of bodies in JSON that all requests together may hold in memory; a create above it is told to try again; zero: DefaultBodyBudget
 
 	// TokenMark computes the last bytes of a claim token from the bytes before them,
 	// so that others can see which relay made it: 128 random bits are left. nil: the
@@ -58,6 +49,9 @@ type Config struct {
 	// OwnUser reports whether a request comes from the user of this relay's data.
 	// That user may read why the store failed, with its paths; nil: nobody may.
 	OwnUser func(*http.Request) bool
+
+	// WhyUnknown explains to OwnUser why a claim token is not found; nil: no explanation.
+	WhyUnknown func(ctx context.Context, token string) []string
 
 	AccessLog bool     // log each request at info rather than debug, except those to /health
 	Observer  Observer // is called after requests and sweeps; nil: nobody
@@ -73,7 +67,6 @@ type Relay struct {
 	mux        *http.ServeMux
 	operations map[string]Operation // by the pattern of the mux
 	keys       keyCache
-	rates      rateMeters
 	guesses    *guessLimit
 	stored     storageLimit
 	numbers    store.Numbers
@@ -100,16 +93,13 @@ func New(cfg Config) (*Relay, error) {
 		cfg.Limits = api.DefaultLimits()
 	}
 	if cfg.Grace == 0 {
-		cfg.Grace = DefaultGrace
+		cfg.Grace = time.Minute
 	}
 	if cfg.Retention == 0 {
-		cfg.Retention = DefaultRetention
+		cfg.Retention = 24 * time.Hour
 	}
 	if cfg.SweepEvery <= 0 {
-		cfg.SweepEvery = DefaultSweepEvery
-	}
-	if cfg.BodyBudget <= 0 {
-		cfg.BodyBudget = DefaultBodyBudget
+		cfg.SweepEvery = 15 * time.Second
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -122,7 +112,7 @@ func New(cfg Config) (*Relay, error) {
 	}
 	rl := &Relay{
 		cfg: cfg, origin: o.String(), guesses: newGuessLimit(cfg.GuessLimit),
-		bodies: newBudget(cfg.BodyBudget), pages: newBudget(min(cfg.BodyBudget, maxPages)),
+		bodies: newBudget(maxBodies), pages: newBudget(maxPages),
 	}
 	if cfg.Notify != nil {
 		rl.sender = webhook.New(webhook.Config{Options: *cfg.Notify, Store: cfg.Store, Open: rl.openNotice, Now: rl.now, Logger: cfg.Logger})

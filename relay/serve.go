@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"time"
@@ -111,10 +112,7 @@ func (rl *Relay) recovered(rec *recorder, r *http.Request, p any) {
 		return
 	}
 	what := "panic"
-	if err, ok := p.(interface {
-		error
-		RuntimeError()
-	}); ok {
+	if err, ok := p.(runtime.Error); ok {
 		what = err.Error()
 	}
 	rl.cfg.Logger.LogAttrs(r.Context(), slog.LevelError, "handler panicked",

@@ -8,20 +8,15 @@ import (
 	"kubbi-mcp/schemas"
 )
 
-// What the tool inspect needs.
 func ExampleInput() {
-	text, err := schemas.Input("inspect")
+	b, err := schemas.Input("inspect")
 	if err != nil {
 		log.Fatal(err)
 	}
-	var schema struct {
-		Type     string
-		Required []string
-	}
-	if err := json.Unmarshal(text, &schema); err != nil {
+	var schema struct{ Required []string }
+	if err := json.Unmarshal(b, &schema); err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(schema.Type, schema.Required)
-	// Output:
-	// object [claim_url]
+	fmt.Println(schema.Required)
+	// Output: [claim_url]
 }

@@ -96,7 +96,7 @@ func (cs *callers) checkKey(ctx context.Context, c *caller) (p *transport.Refusa
 	case errors.Is(err, kubbi.ErrUnauthorized):
 		return wrongKey(), true
 	default:
-		cs.h.log.Warn("check a caller's key", "caller", c.server.caller, "error", err)
+		cs.h.log.Warn("check a caller's key", "caller", c.server.cfg.Caller, "error", err)
 		return transport.Busy(http.StatusServiceUnavailable, "unavailable", "The key can't be checked at the moment: the Kubbi API does not answer"), errors.Is(err, kubbi.ErrRateLimited)
 	}
 }

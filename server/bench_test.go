@@ -86,8 +86,8 @@ func callLine(tool, args string) string {
 	return `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"` + tool + `","arguments":` + args + "}}\n"
 }
 
-// embedded gives a client of an embedded relay that it reaches in-process, as in
-// the real program.
+// embedded gives a client of an embedded relay in the same process, as in the real
+// program.
 func embedded(b *testing.B) *kubbi.Client {
 	b.Helper()
 	relay := relaytest.New(b)
@@ -99,8 +99,8 @@ func embedded(b *testing.B) *kubbi.Client {
 	return c
 }
 
-// BenchmarkClientSend1KB is a send without MCP around it: what stdio adds is the
-// difference to BenchmarkStdioSend1KB.
+// BenchmarkClientSend1KB sends without MCP. The difference to BenchmarkStdioSend1KB is
+// what stdio costs.
 func BenchmarkClientSend1KB(b *testing.B) {
 	c := embedded(b)
 	for b.Loop() {
@@ -110,7 +110,7 @@ func BenchmarkClientSend1KB(b *testing.B) {
 	}
 }
 
-// BenchmarkClientClaim1KB is a claim without MCP around it.
+// BenchmarkClientClaim1KB claims without MCP.
 func BenchmarkClientClaim1KB(b *testing.B) {
 	c := embedded(b)
 	sent, err := c.Send(b.Context(), kubbi.SendParams{Content: text(1 << 10)})
@@ -167,8 +167,8 @@ func BenchmarkStdioClaim1KB(b *testing.B)   { benchmarkClaim(b, 1<<10) }
 func BenchmarkStdioClaim1MB(b *testing.B)   { benchmarkClaim(b, 1<<20) }
 func BenchmarkStdioClaim10MiB(b *testing.B) { benchmarkClaim(b, 10<<20) }
 
-// benchmarkEcho is what to compare with: mcp-go out of the box, with a tool that
-// gives its argument back.
+// benchmarkEcho is for comparison: mcp-go's own server, with a tool that returns its
+// argument.
 func benchmarkEcho(b *testing.B, n int) {
 	s := mcpserver.NewMCPServer("echo", "1", mcpserver.WithToolCapabilities(false))
 	s.AddTool(mcp.NewTool("echo", mcp.WithString("content", mcp.Required())), func(_ context.Context, r mcp.CallToolRequest) (*mcp.CallToolResult, error) {

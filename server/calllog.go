@@ -31,20 +31,20 @@ func (s *Server) toolCalled(ctx context.Context, c tools.Call) {
 // outside is in it, except sizes and the trace id, which is hexadecimal.
 func (s *Server) logCall(ctx context.Context, c tools.Call) {
 	transport, size := originOf(ctx)
-	s.metrics.called(transport, size, c)
-	if !s.log.Enabled(ctx, slog.LevelInfo) {
+	s.cfg.Metrics.called(transport, size, c)
+	if !s.cfg.Logger.Enabled(ctx, slog.LevelInfo) {
 		return
 	}
 	attrs := []slog.Attr{slog.String("tool", c.Tool), slog.String("transport", transport)}
-	if s.caller != "" {
-		attrs = append(attrs, slog.String("caller", s.caller))
+	if s.cfg.Caller != "" {
+		attrs = append(attrs, slog.String("caller", s.cfg.Caller))
 	}
 	attrs = append(attrs,
 		slog.Duration("duration", c.Took),
 		slog.Int("request_bytes", size),
 		slog.Int("answer_bytes", c.AnswerBytes),
 		slog.String("outcome", c.Outcome))
-	s.log.LogAttrs(ctx, slog.LevelInfo, "tool call", withTraceID(ctx, attrs)...)
+	s.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "tool call", withTraceID(ctx, attrs)...)
 }
 
 // sendLogMessage logs a call to the client, if the client wants log messages. It
@@ -82,11 +82,11 @@ func (s *Server) addLogHooks(hooks *mcpserver.Hooks) {
 // logRequest logs a request that was served, and not the text of its error, which may
 // quote what was sent. The method is a known one: others are refused before.
 func (s *Server) logRequest(ctx context.Context, method mcp.MCPMethod, ok bool) {
-	if method == mcp.MethodToolsCall || !s.log.Enabled(ctx, slog.LevelDebug) {
+	if method == mcp.MethodToolsCall || !s.cfg.Logger.Enabled(ctx, slog.LevelDebug) {
 		return
 	}
 	transport, _ := originOf(ctx)
-	s.log.LogAttrs(ctx, slog.LevelDebug, "request served", withTraceID(ctx, []slog.Attr{
+	s.cfg.Logger.LogAttrs(ctx, slog.LevelDebug, "request served", withTraceID(ctx, []slog.Attr{
 		slog.String("method", string(method)), slog.String("transport", transport), slog.Bool("ok", ok),
 	})...)
 }

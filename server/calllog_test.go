@@ -46,7 +46,8 @@ func jsonLogger(log io.Writer, level slog.Level) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: level}))
 }
 
-// TestCallLine has every call on stdio leave one line with just these keys.
+// TestCallLine checks that every call over stdio writes one log line with exactly these
+// keys.
 func TestCallLine(t *testing.T) {
 	var log syncBuffer
 	c, _ := newClient(t)
@@ -64,7 +65,7 @@ func TestCallLine(t *testing.T) {
 		call("kubbi_claim", `{"claim_url":"`+strings.Repeat("A", 43)+`"}`, ""),
 		call("a-tool-that-is-not-there", `{}`, ""),
 	}
-	// Of a version without a handshake, which mcp-go serves.
+	// In a version without a handshake, where mcp-go serves the call.
 	modern := `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"not-there-either","arguments":{},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"t","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}}}`
 	p.send(t, modern)
 	p.receive(t)
@@ -105,8 +106,8 @@ func TestCallLine(t *testing.T) {
 	}
 }
 
-// TestOtherMethodsAreLogged has what is no tool call seen at debug level.
-func TestOtherMethodsAreLogged(t *testing.T) {
+// TestRequestsAreLogged checks that other requests are logged at debug level.
+func TestRequestsAreLogged(t *testing.T) {
 	var log syncBuffer
 	c, _ := newClient(t)
 	p := newPeer(t, Config{Client: c, Logger: jsonLogger(&log, slog.LevelDebug)})
@@ -221,8 +222,8 @@ func callOverSSE(t *testing.T, url, tool, args, more string) {
 	data()
 }
 
-// TestCallLineOverHTTP has the other transports log as stdio does, with the
-// trace that the request belongs to.
+// TestCallLineOverHTTP checks that the other transports log as stdio does, with the
+// trace id of the request.
 func TestCallLineOverHTTP(t *testing.T) {
 	var log syncBuffer
 	srv := observedHTTP(t, Config{Logger: jsonLogger(&log, slog.LevelInfo)}, nil)

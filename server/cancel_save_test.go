@@ -15,9 +15,8 @@ import (
 	"kubbi-mcp/tools/files"
 )
 
-// TestCancelSave cancels a claim that saves a large payload, as soon as it says
-// that it moves: no part of a file is left, and the payload is there for another
-// claim.
+// TestCancelSave cancels a claim that saves a large payload, after its first progress
+// notification. No part of a file is left, and the payload can be claimed again.
 func TestCancelSave(t *testing.T) {
 	client, _ := newClient(t)
 	dir := t.TempDir()

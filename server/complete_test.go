@@ -8,8 +8,8 @@ import (
 	"kubbi-mcp/kubbi"
 )
 
-// TestCompleteMany completes the ids of more kubbis than an answer holds.
-func TestCompleteMany(t *testing.T) {
+// TestCompletionIsLimited completes an id that more kubbis match than an answer may have.
+func TestCompletionIsLimited(t *testing.T) {
 	c, _ := newClient(t)
 	const n = maxCompletions + 30
 	var sent []*kubbi.Sent // newest first

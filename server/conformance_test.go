@@ -12,8 +12,8 @@ import (
 	"kubbi-mcp/server/conformance"
 )
 
-// TestConformance runs every server scenario of the official suite against our
-// HTTP server, which has the suite's fixtures beside our own tools.
+// TestConformance runs every server scenario of the official suite against our HTTP
+// server, which also has the suite's fixtures.
 func TestConformance(t *testing.T) {
 	suite := conformance.Open(t, "../docs/conformance.md")
 	url := serveFixtures(t)
@@ -36,7 +36,7 @@ func TestConformance(t *testing.T) {
 	suite.EveryExclusion(t)
 }
 
-// serveFixtures serves until the test has ended, and gives the endpoint.
+// serveFixtures serves until the test ends, and returns the endpoint.
 func serveFixtures(t *testing.T) string {
 	t.Helper()
 	relay := relaytest.New(t)

@@ -14,8 +14,8 @@ import (
 	"kubbi-mcp/server"
 )
 
-// TestFaultOverHTTP gives the reason of ours for which a request has failed,
-// under the request's id, where mcp-go would say something else.
+// TestFaultOverHTTP checks that a request fails with our error and under its own id,
+// where mcp-go has another error.
 func TestFaultOverHTTP(t *testing.T) {
 	relay := relaytest.New(t)
 	h, err := server.NewHTTP(server.HTTPConfig{

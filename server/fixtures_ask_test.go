@@ -15,9 +15,8 @@ import (
 	mcpserver "github.com/mark3labs/mcp-go/server"
 )
 
-// asking are the tools that send the client a request of their own, as the
-// protocol versions with sessions have it. What is asked by an answer, mcp-go
-// turns into such a request for them.
+// asking are the tools that send requests to the client, as in the protocol versions
+// with sessions. In these versions mcp-go makes such requests of an answer that asks.
 func (f *fixtures) asking() []fixture {
 	return []fixture{
 		{name: "test_sampling", description: "Asks the client's model.",
@@ -99,8 +98,8 @@ func askFor(message, field, kind string) mcp.ElicitationParams {
 		`{"type":"object","properties":{%q:{"type":%q}},"required":[%[1]q]}`, field, kind))}
 }
 
-// inputRequired are the tools that ask by their answer and are called again
-// with what they asked for, as protocol version 2026-07-28 has it.
+// inputRequired are the tools whose answer asks the client, and which the client calls
+// again with its answers, as in protocol version 2026-07-28.
 func (f *fixtures) inputRequired() []fixture {
 	return []fixture{
 		{name: "test_input_required_result_elicitation", description: "Asks the user.",
@@ -143,11 +142,11 @@ func (f *fixtures) inputRequired() []fixture {
 	}
 }
 
-// errState is a state that the client has not got from us.
+// errState is the error for a state that does not come from us.
 var errState = errors.New("this request state is not one that the server has given out")
 
-// ask makes a handler that asks until everything is answered. What the client
-// has to keep is sealed; "" is nothing.
+// ask makes a handler that asks until everything is answered. The client keeps the state
+// in sealed form; "" means no state.
 func (f *fixtures) ask(state string, what func(*mcpserver.InputRequestBuilder)) mcpserver.ToolHandlerFunc {
 	return func(_ context.Context, req mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		if given := req.Params.RequestState; given != "" || state != "" && len(req.Params.InputResponses) > 0 {
@@ -174,7 +173,7 @@ func (f *fixtures) ask(state string, what func(*mcpserver.InputRequestBuilder)) 
 	}
 }
 
-// answerTo gives the client's answer to what it was asked under an id.
+// answerTo gives the client's answer to the request with an id.
 func answerTo(request mcp.InputRequest, id string, answers mcp.InputResponses) (string, bool) {
 	switch request.Method {
 	case mcp.MethodElicitationCreate:
@@ -218,7 +217,7 @@ func newStateKey() []byte {
 	return key
 }
 
-// seal makes a state that the client can keep, but not change.
+// seal makes a state that the client can't change.
 func (f *fixtures) seal(state string) string {
 	mac := hmac.New(sha256.New, f.key)
 	mac.Write([]byte(state))

@@ -11,10 +11,10 @@ import (
 	"kubbi-mcp/server/transport"
 )
 
-// pause is the suite's, between notifications.
+// pause is the time between notifications that the suite requires.
 const pause = 50 * time.Millisecond
 
-// notifying are the tools that tell the client something before they answer.
+// notifying are the tools that send notifications before they answer.
 func (f *fixtures) notifying() []fixture {
 	return []fixture{
 		{name: "test_tool_with_logging", description: "Logs as it runs.", handle: f.logs},
@@ -65,11 +65,10 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// errFailed stands for the error that a call was failed with.
+// errFailed is returned after Call.Fail, whose error is the answer.
 var errFailed = errors.New("failed")
 
-// stateless are the tools for what protocol version 2026-07-28 has instead of
-// sessions.
+// stateless are the tools for what replaces sessions in protocol version 2026-07-28.
 func (f *fixtures) stateless() []fixture {
 	return []fixture{
 		{name: "test_missing_capability", description: "Needs a client that can sample.",
@@ -102,7 +101,7 @@ func (f *fixtures) stateless() []fixture {
 	}
 }
 
-// capabilities are those that the client declares in a request.
+// capabilities gives the capabilities that the client declares in a request.
 func capabilities(ctx context.Context) mcp.ClientCapabilities {
 	if info := mcpserver.RequestProtocolInfoFromContext(ctx); info != nil && info.ClientCapabilities != nil {
 		return *info.ClientCapabilities

@@ -39,7 +39,7 @@ func (f *fixtures) addResources() {
 		})
 }
 
-// resource makes a handler that always gives the same.
+// resource makes a handler that always returns the same contents.
 func resource(c mcp.ResourceContents) mcpserver.ResourceHandlerFunc {
 	return func(context.Context, mcp.ReadResourceRequest) ([]mcp.ResourceContents, error) {
 		return []mcp.ResourceContents{c}, nil

@@ -12,7 +12,7 @@ import (
 	"kubbi-mcp/server/transport"
 )
 
-// Of the suite's tools, those that take long become tasks after fixtureTaskAfter.
+// A call of a fixture becomes a task after fixtureTaskAfter.
 const (
 	fixtureTaskAfter = 50 * time.Millisecond
 	fixtureTakesLong = 4 * fixtureTaskAfter

@@ -11,8 +11,8 @@ import (
 	"kubbi-mcp/server/transport"
 )
 
-// addFixtures adds what the conformance suite asks a server to have: tools,
-// resources and prompts of its own, and the capabilities to go with them.
+// addFixtures adds what the conformance suite requires of a server: certain tools,
+// resources, prompts and capabilities.
 func addFixtures(s *mcpserver.MCPServer) error {
 	for _, add := range []mcpserver.ServerOption{
 		mcpserver.WithToolCapabilities(true),
@@ -43,7 +43,7 @@ func addFixtures(s *mcpserver.MCPServer) error {
 // fixtures are what the handlers share.
 type fixtures struct {
 	server *mcpserver.MCPServer
-	key    []byte // of what the client is given to keep
+	key    []byte // for states that the client keeps
 }
 
 // fixture is one of the suite's tools.
@@ -53,7 +53,7 @@ type fixture struct {
 	handle            mcpserver.ToolHandlerFunc
 }
 
-// add adds a tool behind the same check of its arguments as ours have.
+// add adds a tool, with the same check of arguments as our own tools.
 func (f *fixtures) add(x fixture) {
 	schema := x.schema
 	if schema == "" {
@@ -63,14 +63,14 @@ func (f *fixtures) add(x fixture) {
 	f.server.AddTool(tool, validated(tool, x.handle))
 }
 
-// result makes a handler that always answers the same.
+// result makes a handler that always returns the same content.
 func result(content ...mcp.Content) mcpserver.ToolHandlerFunc {
 	return func(context.Context, mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		return &mcp.CallToolResult{Content: content}, nil
 	}
 }
 
-// contents are the tools for the kinds of content, and for arguments.
+// contents are the tools for kinds of content and for arguments.
 func (f *fixtures) contents() []fixture {
 	return []fixture{
 		{name: "test_simple_text", description: "Gives a text.",
@@ -127,7 +127,7 @@ func (f *fixtures) checkHeaders(ctx context.Context, req mcp.CallToolRequest) (*
 	return mcp.NewToolResultText("The header matches the argument."), nil
 }
 
-// schema202012 is the suite's, to the letter.
+// schema202012 is exactly the schema that the suite requires.
 const schema202012 = `{
 	"$schema": "https://json-schema.org/draft/2020-12/schema",
 	"type": "object",

@@ -55,11 +55,11 @@ func (s *Server) grantFolders(ctx context.Context, req mcp.CallToolRequest, need
 		return tools.Grant{Ask: mcpserver.NewInputRequestBuilder(askedState).Roots(rootsID).ToolResult()}, nil
 	}
 	g := tools.Grant{Folders: offered}
-	if s.consents == nil {
+	if s.cfg.Consents == nil {
 		return g, nil
 	}
-	rules := s.files.With(offered...)
-	project := s.project
+	rules := s.cfg.Files.With(offered...)
+	project := s.cfg.Project
 	if len(offered) > 0 {
 		project = offered[0].Real()
 	}
@@ -115,9 +115,9 @@ func (s *Server) allowed(session *session, q *question) bool {
 	if session.consents.isAllowed(q) {
 		return true
 	}
-	ok, err := s.consents.Allows(q.candidate.Real, q.access, q.project)
+	ok, err := s.cfg.Consents.Allows(q.candidate.Real, q.access, q.project)
 	if err != nil {
-		s.log.Warn("the folders that the user has allowed can't be read", "error", err)
+		s.cfg.Logger.Warn("the folders that the user has allowed can't be read", "error", err)
 	}
 	return ok
 }
@@ -216,16 +216,16 @@ func (s *Server) askByAnswer(session *session, open []*question, in mcp.MultiRou
 func (s *Server) decide(session *session, p *pending, d decision) {
 	remembered := false
 	if d.allow && d.remember {
-		err := s.consents.Add(consent.Consent{Folder: p.candidate.Real, Access: p.access, Project: p.project, AllowedAt: time.Now()})
+		err := s.cfg.Consents.Add(consent.Consent{Folder: p.candidate.Real, Access: p.access, Project: p.project, AllowedAt: time.Now()})
 		if err != nil {
-			s.log.Warn("the user's decision about a folder is kept for this session only", "error", err)
+			s.cfg.Logger.Warn("the user's decision about a folder is kept for this session only", "error", err)
 		}
 		remembered = err == nil
 	}
 	if d.failed {
-		s.log.Warn("the host declares forms for its user and answers with an error; it is not asked any more")
+		s.cfg.Logger.Warn("the host declares forms for its user and answers with an error; it is not asked any more")
 	} else {
-		s.log.Info("the user was asked about a folder", "access", string(p.access), "allowed", d.allow, "remembered", remembered)
+		s.cfg.Logger.Info("the user was asked about a folder", "access", string(p.access), "allowed", d.allow, "remembered", remembered)
 	}
 	session.consents.decided(p, d, remembered)
 }

@@ -18,8 +18,8 @@ import (
 	"kubbi-mcp/relay/local"
 )
 
-// BenchmarkHTTP calls tools over streamable HTTP from 32 connections, and an
-// echo tool of a bare mcp-go server beside them.
+// BenchmarkHTTP calls tools over streamable HTTP from 32 connections, and for comparison
+// an echo tool of mcp-go's own server.
 func BenchmarkHTTP(b *testing.B) {
 	payload := strings.Repeat("x", 1<<10)
 	b.Run("echo", func(b *testing.B) {

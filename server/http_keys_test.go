@@ -15,10 +15,9 @@ import (
 	"kubbi-mcp/kubbi"
 )
 
-// TestHTTPKeyIsTriedAgain has a caller's own key tried anew while strangers
-// keep the server busy with keys of their own: that is done once, beside them,
-// and holds up none of the caller's requests.
-func TestHTTPKeyIsTriedAgain(t *testing.T) {
+// TestHTTPKeyIsCheckedAgain checks that a caller's own key is checked again while unknown
+// keys use all checks: it is checked once, and the caller's requests don't wait.
+func TestHTTPKeyIsCheckedAgain(t *testing.T) {
 	var strange, known atomic.Int64
 	let := make(chan struct{})
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestPathsAreNotRedirected: what a mux would redirect, with the path and query in
-// the answer's body, is answered 404.
+// TestPathsAreNotRedirected checks that the answer is 404 where a mux would redirect,
+// with the path and query in the body.
 func TestPathsAreNotRedirected(t *testing.T) {
 	s := newHost(t, HTTPConfig{})
 	s.hc.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }

@@ -20,7 +20,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// slow are limits that a test can wait for.
+// slow are limits with times that a test can wait for.
 func slow() HTTPLimits {
 	return HTTPLimits{
 		HeaderTimeout: 300 * time.Millisecond, StallTimeout: 400 * time.Millisecond, IdleTimeout: 300 * time.Millisecond,
@@ -28,7 +28,7 @@ func slow() HTTPLimits {
 	}
 }
 
-// TestHTTPSlowRequests sends requests that never become whole.
+// TestHTTPSlowRequests sends requests that never become complete.
 func TestHTTPSlowRequests(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	t.Cleanup(func() { goleak.VerifyNone(t, before) })
@@ -93,9 +93,9 @@ func TestHTTPSlowRequests(t *testing.T) {
 	}
 }
 
-// TestHTTPUnread opens streams that nobody reads, until what is sent on them
-// has nowhere to go.
-func TestHTTPUnread(t *testing.T) {
+// TestHTTPStreamNotRead opens streams and does not read them, until the server can't write any
+// more.
+func TestHTTPStreamNotRead(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	t.Cleanup(func() { goleak.VerifyNone(t, before) })
 	s := newHost(t, HTTPConfig{Limits: slow()})
@@ -117,7 +117,7 @@ func TestHTTPUnread(t *testing.T) {
 			endpoint = strings.TrimSpace(data)
 		}
 	}
-	// Each answer tells all that was asked, and the socket takes only so much.
+	// Each answer repeats what was sent, until the socket is full.
 	for id := 1; ; id++ {
 		status, answer := s.ask(t, http.MethodPost, endpoint, "", fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"tools/list"}`, id))
 		if status == http.StatusNotFound || status == http.StatusTooManyRequests {
@@ -127,7 +127,7 @@ func TestHTTPUnread(t *testing.T) {
 			t.Fatalf("%d: %s", status, answer)
 		}
 	}
-	// Its one session is free again, once the server has given the client up.
+	// The one session that is allowed is free again after the server has dropped the client.
 	deadline := time.Now().Add(patience)
 	for {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -148,13 +148,12 @@ func TestHTTPUnread(t *testing.T) {
 	}
 }
 
-// TestHTTPLong does over TLS, by the protocol that the client likes best, what
-// takes longer than anything may stand still: a call, and a stream with little
-// to say.
-func TestHTTPLong(t *testing.T) {
+// TestHTTPLongCall makes a call and opens a quiet stream that last longer than the stall
+// timeout, over TLS with the protocol that the client prefers.
+func TestHTTPLongCall(t *testing.T) {
 	w := newWaiting()
 	limits := slow()
-	limits.Heartbeat = 350 * time.Millisecond // nearly the time in which a write must be done
+	limits.Heartbeat = 350 * time.Millisecond // nearly the stall timeout
 	s := newHost(t, HTTPConfig{Limits: limits, Server: Config{Add: w.add}, Certificate: selfSigned(t)})
 	s.url = "https" + strings.TrimPrefix(s.url, "http")
 	s.hc = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}}
@@ -200,9 +199,9 @@ func selfSigned(t *testing.T) func(*tls.ClientHelloInfo) (*tls.Certificate, erro
 	return func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert, nil }
 }
 
-// TestHTTPHeldBytes has one caller send large requests slowly, and another one
-// at once.
-func TestHTTPHeldBytes(t *testing.T) {
+// TestHTTPRequestBytesLimit lets one caller send large requests slowly, while another caller
+// sends one fast.
+func TestHTTPRequestBytesLimit(t *testing.T) {
 	var tokens []Token
 	for _, name := range []string{"alice", "bob"} {
 		token, err := NewToken(name, name+"-0123456789abcdef", "")
@@ -239,7 +238,7 @@ func TestHTTPHeldBytes(t *testing.T) {
 	}
 	bob := begin("bob")
 	fmt.Fprint(bob, strings.Repeat(" ", 1000))
-	if got := status(bob); got != http.StatusBadRequest { // blanks are no message, but all were read
+	if got := status(bob); got != http.StatusBadRequest { // blanks are no message, but the server has read all of them
 		t.Errorf("bob's: %d", got)
 	}
 }

@@ -21,7 +21,7 @@ import (
 	"kubbi-mcp/kubbi"
 )
 
-// host is an HTTP at work, and the client of one who calls it.
+// host is a running HTTP server and a client of it.
 type host struct {
 	h   *HTTP
 	url string
@@ -32,7 +32,7 @@ type host struct {
 	done   chan error // Serve's result
 }
 
-// newHost serves MCP over HTTP until the test ends, towards a real relay.
+// newHost serves MCP over HTTP until the test ends. It uses a real relay.
 func newHost(t *testing.T, cfg HTTPConfig) *host {
 	t.Helper()
 	client, relay := newClient(t)
@@ -60,7 +60,7 @@ func newHost(t *testing.T, cfg HTTPConfig) *host {
 	return s
 }
 
-// end stops the server, and may be called again in vain.
+// end stops the server. It may be called several times.
 func (s *host) end(t *testing.T) {
 	t.Helper()
 	s.stop()
@@ -180,7 +180,7 @@ func callOf(id int, tool, args string) string {
 	return fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":%q,"arguments":%s}}`, id, tool, args)
 }
 
-// waiting is a tool that runs until it is let go or cancelled.
+// waiting is a tool that runs until the test ends the call or it is cancelled.
 type waiting struct {
 	began chan struct{}
 	goOn  chan struct{}
@@ -206,8 +206,8 @@ func (w *waiting) add(s *mcpserver.MCPServer) error {
 	return nil
 }
 
-// TestHTTPDrain stops a server while calls run on both transports: they answer,
-// the streams end after that, and nothing new begins.
+// TestHTTPDrain stops a server while calls run on both transports: they are answered,
+// then the streams end, and nothing new begins.
 func TestHTTPDrain(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	t.Cleanup(func() { goleak.VerifyNone(t, before) }) // after all others
@@ -262,7 +262,7 @@ func TestHTTPDrain(t *testing.T) {
 	}
 }
 
-// recorder is an http.ResponseWriter that is nobody's connection.
+// recorder is an http.ResponseWriter without a connection.
 type recorder struct {
 	header http.Header
 	status int
@@ -273,7 +273,7 @@ func (r *recorder) Header() http.Header         { return r.header }
 func (r *recorder) WriteHeader(status int)      { r.status = status }
 func (r *recorder) Write(b []byte) (int, error) { return r.body.Write(b) }
 
-// TestHTTPDrainEnds cancels calls that go on after the grace.
+// TestHTTPDrainEnds checks that calls which run longer than Drain are cancelled.
 func TestHTTPDrainEnds(t *testing.T) {
 	w := newWaiting()
 	s := newHost(t, HTTPConfig{Server: Config{Add: w.add}, Limits: HTTPLimits{Drain: 50 * time.Millisecond}})
@@ -292,8 +292,8 @@ func TestHTTPDrainEnds(t *testing.T) {
 	s.end(t)
 }
 
-// TestHTTPClientGone cancels the calls of a client that has gone, on both
-// transports, and those that it cancels itself.
+// TestHTTPClientGone checks on both transports that calls are cancelled when their client
+// has gone or cancels them.
 func TestHTTPClientGone(t *testing.T) {
 	w := newWaiting()
 	s := newHost(t, HTTPConfig{Server: Config{Add: w.add}})
@@ -343,7 +343,7 @@ func TestHTTPClientGone(t *testing.T) {
 			}
 		})
 	}
-	s.end(t) // it would wait for calls that are still counted
+	s.end(t) // would wait for calls that still count as running
 }
 
 // running is how many calls run.
@@ -359,7 +359,7 @@ func (s *host) post2(t *testing.T, session, body string) {
 	}
 }
 
-// TestHTTPIdleSessions drops sessions that nobody uses, and no others.
+// TestHTTPIdleSessions checks that idle sessions are dropped, and no others.
 func TestHTTPIdleSessions(t *testing.T) {
 	s := newHost(t, HTTPConfig{Limits: HTTPLimits{SessionIdle: 300 * time.Millisecond}})
 	idle, streaming := s.session(t), s.session(t)
@@ -391,8 +391,8 @@ func (s *host) onlyCaller(t *testing.T) *caller {
 	return all[0]
 }
 
-// TestHTTPNotificationsStayApart has two calls of a session report progress at
-// once, while it has a stream for notifications: each on its own answer.
+// TestHTTPNotificationsStayApart checks that two calls of a session, which also has a
+// stream, get their progress notifications each with its own answer.
 func TestHTTPNotificationsStayApart(t *testing.T) {
 	add := func(m *mcpserver.MCPServer) error {
 		m.AddTool(mcp.NewTool("steps"), func(ctx context.Context, r mcp.CallToolRequest) (*mcp.CallToolResult, error) {
@@ -450,7 +450,7 @@ func TestHTTPNotificationsStayApart(t *testing.T) {
 	}
 }
 
-// TestHTTPPanic answers a call whose tool panics without what it panicked with.
+// TestHTTPPanic checks that the answer to a call that panics has no details.
 func TestHTTPPanic(t *testing.T) {
 	add := func(m *mcpserver.MCPServer) error {
 		m.AddTool(mcp.NewTool("panic"), func(context.Context, mcp.CallToolRequest) (*mcp.CallToolResult, error) { panic("a secret") })

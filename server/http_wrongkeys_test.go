@@ -14,9 +14,8 @@ import (
 	"kubbi-mcp/kubbi"
 )
 
-// TestHTTPWrongKeysAreLimited has a stranger send wrong keys, one after the other
-// and at once: the Kubbi API sees only so many of them, and callers who are known,
-// or have a token, are not hindered.
+// TestHTTPWrongKeysAreLimited sends many wrong keys, in sequence and in parallel: few of
+// them reach the Kubbi API, and known callers and callers with a token are served.
 func TestHTTPWrongKeysAreLimited(t *testing.T) {
 	const wrong = `{"error":"unauthorized","message":"no"}`
 	var tried atomic.Int64
@@ -106,7 +105,7 @@ func TestHTTPWrongKeysAreLimited(t *testing.T) {
 			t.Errorf("%s: %s", what, resp.Status)
 		}
 	}
-	// A key that is known, and then revoked, is asked about once in a while only.
+	// A known key that is revoked is checked once in a minute only.
 	before := tried.Load()
 	revoked.Store(true)
 	for _, c := range h.callers.all() {

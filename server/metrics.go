@@ -95,15 +95,10 @@ func (m *Metrics) called(transport string, size int, c tools.Call) {
 	m.answerBytes.WithLabelValues(transport).Add(float64(c.AnswerBytes))
 }
 
-func (m *Metrics) sessionOpened(transport string) {
+// sessionsChanged counts sessions that begin (1) or end (-1).
+func (m *Metrics) sessionsChanged(transport string, by int) {
 	if m != nil {
-		m.sessions.WithLabelValues(transport).Inc()
-	}
-}
-
-func (m *Metrics) sessionClosed(transport string) {
-	if m != nil {
-		m.sessions.WithLabelValues(transport).Dec()
+		m.sessions.WithLabelValues(transport).Add(float64(by))
 	}
 }
 

@@ -28,8 +28,8 @@ func scrape(t *testing.T, m *Metrics) string {
 	return w.Body.String()
 }
 
-// counted gives the metrics of our own that are not zero, but for times and the
-// sizes of answers, which differ from run to run.
+// counted gives our own metrics that are not zero, without times and the sizes of
+// answers, which differ from run to run.
 func counted(text string) []string {
 	var all []string
 	for line := range strings.Lines(text) {
@@ -43,7 +43,7 @@ func counted(text string) []string {
 	return all
 }
 
-// TestMetrics has known calls counted, over every transport.
+// TestMetrics checks that calls are counted over every transport.
 func TestMetrics(t *testing.T) {
 	m := NewMetrics("1.2.3")
 	c, _ := newClient(t)
@@ -87,7 +87,7 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// TestMetricsOverHTTP has them at /metrics, with calls, sessions and refusals.
+// TestMetricsOverHTTP reads calls, sessions and refusals from /metrics.
 func TestMetricsOverHTTP(t *testing.T) {
 	m := NewMetrics("1.2.3")
 	srv := observedHTTP(t, Config{}, m)
@@ -115,9 +115,9 @@ func TestMetricsOverHTTP(t *testing.T) {
 	}
 }
 
-// TestNoSecretsWhereOneReads has neither logs nor metrics hold a payload, a
-// token, a key or a trace's state, whatever transport they came over.
-func TestNoSecretsWhereOneReads(t *testing.T) {
+// TestNoSecretsInLogsAndMetrics checks on each transport that logs and metrics contain no
+// payload, token, key or trace state.
+func TestNoSecretsInLogsAndMetrics(t *testing.T) {
 	const payload, state = "a-payload-that-nobody-may-see", "a-state-that-nobody-may-see"
 	var log syncBuffer
 	logger := jsonLogger(&log, slog.LevelDebug)
@@ -156,8 +156,7 @@ func TestNoSecretsWhereOneReads(t *testing.T) {
 	}
 }
 
-// TestRefusalReasons looks for the reasons in the code: each shows from the
-// start, and there is none that can't come.
+// TestRefusalReasons compares the reasons with those in the code.
 func TestRefusalReasons(t *testing.T) {
 	files, err := filepath.Glob("*.go")
 	if err != nil {
@@ -192,11 +191,10 @@ func TestRefusalReasons(t *testing.T) {
 	}
 }
 
-// TestNoMetrics has nil count nothing and serve nothing.
+// TestNoMetrics checks that nil counts nothing and serves nothing.
 func TestNoMetrics(t *testing.T) {
 	var m *Metrics
-	m.sessionOpened("http")
-	m.sessionClosed("http")
+	m.sessionsChanged("http", 1)
 	m.streamsChanged("http", 1)
 	m.refused("host")
 	m.called("http", 1, unknownTool)

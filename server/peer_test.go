@@ -14,7 +14,7 @@ import (
 	"kubbi-mcp/tools"
 )
 
-// patience is how long a test waits for what must come.
+// patience is how long a test waits for something that must happen.
 const patience = 60 * time.Second
 
 // peer is the client's end of a server that serves stdio over pipes.
@@ -142,7 +142,7 @@ type result struct {
 	}
 }
 
-// payload is what a claim's result shows of its payload, in its only block.
+// payload is the payload in a claim's result, which has one block.
 func (r result) payload(t testing.TB) string {
 	t.Helper()
 	if len(r.Result.Content) != 1 || r.Result.StructuredContent != nil {
@@ -189,7 +189,7 @@ func (p *peer) wait(t testing.TB) {
 	}
 }
 
-// unusedOrigin is where nothing listens.
+// unusedOrigin gives an origin where nothing listens.
 func unusedOrigin(t testing.TB) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

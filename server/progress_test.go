@@ -23,7 +23,7 @@ type told struct {
 	}
 }
 
-// wantProgress wants a payload's way from its start to its end, ever further.
+// wantProgress checks that progress begins at 0, increases and ends with the total.
 func wantProgress(t *testing.T, notes []string, token string, atLeast int64) {
 	t.Helper()
 	last, total := int64(-1), int64(0)
@@ -46,7 +46,8 @@ func callWith(tool, args, meta string) string {
 	return fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":%q,"arguments":%s,"_meta":{%s}}}`, tool, args, meta)
 }
 
-// TestProgress follows payloads both ways, for who asks alone.
+// TestProgress checks the progress of sends and claims, which only a client that asks
+// for it gets.
 func TestProgress(t *testing.T) {
 	overEach(t, func(t *testing.T, c *client) {
 		const size = 2 << 20
@@ -80,8 +81,8 @@ func TestProgress(t *testing.T) {
 	})
 }
 
-// TestProgressOfTheNewest is progress in the version without a handshake.
-func TestProgressOfTheNewest(t *testing.T) {
+// TestProgressWithoutHandshake checks progress in the version without a handshake.
+func TestProgressWithoutHandshake(t *testing.T) {
 	c, _ := newClient(t)
 	p := newPeer(t, Config{Client: c, MaxInline: 10 << 20})
 	p.send(t, callWith("send", `{"content":"`+strings.Repeat("x", 1<<20)+`"}`, modern[len(`"_meta":{`):len(modern)-1]+`,"progressToken":"t"`))
@@ -94,7 +95,7 @@ func TestProgressOfTheNewest(t *testing.T) {
 	p.hangUp(t)
 }
 
-// channelSession is a session of which only the notifications are looked at.
+// channelSession is a session that keeps its notifications.
 type channelSession chan mcp.JSONRPCNotification
 
 func (channelSession) Initialize()                                           {}
@@ -102,8 +103,8 @@ func (channelSession) Initialized() bool                                     { r
 func (channelSession) SessionID() string                                     { return "1" }
 func (s channelSession) NotificationChannel() chan<- mcp.JSONRPCNotification { return s }
 
-// TestProgressIsRare lets a payload move in many small steps.
-func TestProgressIsRare(t *testing.T) {
+// TestProgressIsThrottled checks that many small steps cause few notifications.
+func TestProgressIsThrottled(t *testing.T) {
 	c, _ := newClient(t)
 	s, err := New(Config{Client: c})
 	if err != nil {
@@ -124,9 +125,9 @@ func TestProgressIsRare(t *testing.T) {
 	}
 }
 
-// TestLogToTheClient logs calls to who has asked for it, and nothing of what
-// they were about.
-func TestLogToTheClient(t *testing.T) {
+// TestLogMessages checks that a client which asks for log messages gets one for each
+// call, without content.
+func TestLogMessages(t *testing.T) {
 	overEach(t, func(t *testing.T, c *client) {
 		const nobodys = `{"id":"00000000-0000-4000-8000-000000000000"}`
 		call := func(tool, args string) []string {
@@ -180,9 +181,9 @@ func TestLogToTheClient(t *testing.T) {
 	})
 }
 
-// TestLogOfTheNewest sets the level with each request, as the version without a
-// handshake does.
-func TestLogOfTheNewest(t *testing.T) {
+// TestLogLevelWithoutHandshake sets the level in each request, as in the version without a
+// handshake.
+func TestLogLevelWithoutHandshake(t *testing.T) {
 	c, _ := newClient(t)
 	p := newPeer(t, Config{Client: c})
 	meta := modern[len(`"_meta":{`) : len(modern)-1]
@@ -203,8 +204,8 @@ func TestLogOfTheNewest(t *testing.T) {
 	p.hangUp(t)
 }
 
-// TestLogWithoutAClient is a call whose client takes no notifications.
-func TestLogWithoutAClient(t *testing.T) {
+// TestLogMessageNotTaken makes a call for a client that takes no notifications.
+func TestLogMessageNotTaken(t *testing.T) {
 	c, _ := newClient(t)
 	s, err := New(Config{Client: c})
 	if err != nil {

@@ -15,12 +15,12 @@ import (
 	"kubbi-mcp/kubbi"
 )
 
-// client is one that speaks MCP to a server, over any transport.
+// client is an MCP client over one of the transports.
 type client struct {
 	kubbi *kubbi.Client // of the same producer
-	// ask sends a request and gives what came until its answer, and the answer.
+	// ask sends a request. It returns the notifications before the answer, and the answer.
 	ask func(t *testing.T, line string) (notes []string, answer string)
-	// note gives the next notification that belongs to no request.
+	// note returns the next notification that belongs to no request.
 	note func(t *testing.T) string
 }
 
@@ -104,8 +104,8 @@ func updated(id string) string {
 	return `{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"kubbi://` + id + `"}}`
 }
 
-// TestReceiptsOverEach subscribes to two kubbis and hears of their claims; of
-// the one no more after it has unsubscribed.
+// TestReceiptsOverEach subscribes to two kubbis and gets notifications of their claims,
+// for one of them only until it unsubscribes.
 func TestReceiptsOverEach(t *testing.T) {
 	overEach(t, func(t *testing.T, c *client) {
 		stays, goes := send(t, c.kubbi, 3), send(t, c.kubbi, 3)
@@ -135,7 +135,7 @@ func TestReceiptsOverEach(t *testing.T) {
 	})
 }
 
-// modern is what a request of the newest version says of itself.
+// modern is the _meta of a request of the newest version.
 const modern = `"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}`
 
 func listen(id, uri string) string {
@@ -153,8 +153,8 @@ func wantAck(t *testing.T, got, id, uri string) {
 	}
 }
 
-// TestListenOverStdio opens two streams for one kubbi on one connection, and
-// ends the one. A kubbi that has ended already is told of after the
+// TestListenOverStdio opens two streams for one kubbi on one connection, and ends one of
+// them. The notification of a kubbi that has ended already comes after the
 // acknowledgement.
 func TestListenOverStdio(t *testing.T) {
 	c, _ := newClient(t)
@@ -218,7 +218,7 @@ func TestListenOverStdio(t *testing.T) {
 	p.wait(t)
 }
 
-// TestListenOverHTTP listens on a stream of its own, which leaves nothing behind.
+// TestListenOverHTTP listens on a stream, which leaves nothing behind.
 func TestListenOverHTTP(t *testing.T) {
 	h := newHost(t, HTTPConfig{Server: Config{PollEvery: pollEvery}})
 	k := send(t, h.client, 1)
@@ -254,7 +254,7 @@ func TestListenOverHTTP(t *testing.T) {
 	until(t, func() bool { return !w.running() })
 }
 
-// TestListenOverSSE keeps a stream's news apart from the session's own.
+// TestListenOverSSE keeps the notifications of a stream apart from the session's.
 func TestListenOverSSE(t *testing.T) {
 	h := newHost(t, HTTPConfig{Server: Config{PollEvery: pollEvery}})
 	endpoint, stream := h.sse(t.Context(), t)
@@ -280,8 +280,8 @@ func TestListenOverSSE(t *testing.T) {
 	}
 }
 
-// TestManyReceipts has more news at once than a session takes; a client that
-// reads slowly gets them all.
+// TestManyReceipts causes more notifications than a session can buffer. A client that
+// reads slowly gets all of them.
 func TestManyReceipts(t *testing.T) {
 	c, _ := newClient(t)
 	s, err := New(Config{Client: c, PollEvery: pollEvery})
@@ -323,7 +323,7 @@ func TestManyReceipts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	until(t, func() bool { return !s.watcher.running() }) // all is told, and nothing read
+	until(t, func() bool { return !s.watcher.running() }) // all is sent, and nothing read
 	var got []string
 	for range n {
 		var m struct{ Params struct{ URI string } }

@@ -11,10 +11,9 @@ import (
 	"kubbi-mcp/kubbi"
 )
 
-// TestClaimWhoseAnswerIsLost claims a payload that burns, and breaks off before
-// the answer is there; claimed again, the same caller gets it all the same, and
-// nobody else does.
-func TestClaimWhoseAnswerIsLost(t *testing.T) {
+// TestClaimWithLostAnswer claims a payload that burns, and disconnects before the
+// answer is there. The same caller can claim it again, nobody else can.
+func TestClaimWithLostAnswer(t *testing.T) {
 	s := newHost(t, HTTPConfig{Server: Config{MaxInline: 64 << 20}})
 	payload := strings.Repeat("0123456789abcdef", 9<<16) // more than any buffer on the way
 	sent, err := s.client.Send(t.Context(), kubbi.SendParams{Content: payload, MaxRetrievals: 1})
@@ -34,7 +33,7 @@ func TestClaimWhoseAnswerIsLost(t *testing.T) {
 		"streamable HTTP, by way of mcp-go": func(ctx context.Context) {
 			body := strings.Replace(callOf(1, "claim", args), `"name"`, `"_meta":{"progressToken":1},"name"`, 1)
 			resp := s.open(ctx, t, http.MethodPost, "/mcp", s.session(t), body)
-			head := make([]byte, 100) // of the first word on how far it is
+			head := make([]byte, 100) // of the first progress notification
 			if _, err := resp.Body.Read(head); err != nil || !strings.Contains(string(head), "notifications/progress") {
 				t.Errorf("%s, %v", head, err)
 			}
@@ -67,12 +66,12 @@ func TestClaimWhoseAnswerIsLost(t *testing.T) {
 	if k, err := s.client.Get(t.Context(), sent.ID); err != nil || k.RetrievalCount != 1 {
 		t.Errorf("%+v, %v", k, err)
 	}
-	// Its caller has gone on, so it is gone for that one too.
+	// The caller has made another call, so it is gone for this caller too.
 	s.ask(t, http.MethodPost, "/mcp", session, callOf(1, "list", `{}`))
 	for s.running() > 0 {
 		time.Sleep(time.Millisecond)
 	}
-	if err := s.onlyCaller(t).client.Close(); err != nil { // waits for the grace to be ended
+	if err := s.onlyCaller(t).client.Close(); err != nil { // waits until the grace has ended
 		t.Fatal(err)
 	}
 	_, answer = s.ask(t, http.MethodPost, "/mcp", s.session(t), callOf(1, "claim", args))
@@ -81,7 +80,7 @@ func TestClaimWhoseAnswerIsLost(t *testing.T) {
 	}
 }
 
-// burned waits until a kubbi's payload has been given away.
+// burned waits until a kubbi is burned.
 func (s *host) burned(t *testing.T, id string) {
 	t.Helper()
 	for {

@@ -92,7 +92,7 @@ func (s *Server) kubbiPage(ctx context.Context, cursor jsontext.Value) (number i
 	if !ok {
 		return 0, nil, "", errCursor
 	}
-	p, err := s.client.List(ctx, kubbi.ListParams{Page: number, Limit: api.MaxPageLimit, Anchor: anchor})
+	p, err := s.cfg.Client.List(ctx, kubbi.ListParams{Page: number, Limit: api.MaxPageLimit, Anchor: anchor})
 	switch {
 	case err != nil && number > 1 && errors.Is(err, kubbi.ErrValidation):
 		return 0, nil, "", errCursor
@@ -193,7 +193,7 @@ func (s *Server) readResource(ctx context.Context, req mcp.ReadResourceRequest) 
 	if !ok {
 		return nil, failNotFound(ctx, req.Params.URI)
 	}
-	k, err := s.client.Get(ctx, id)
+	k, err := s.cfg.Client.Get(ctx, id)
 	switch {
 	case errors.Is(err, kubbi.ErrNotFound):
 		return nil, failNotFound(ctx, req.Params.URI)

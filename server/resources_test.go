@@ -24,8 +24,8 @@ type listed struct {
 	}
 }
 
-// TestResourcePages goes through the list while it grows: page by page it is what
-// it was at its start, behind what others have registered.
+// TestResourcePages reads the list while it grows: the pages are those of the list's
+// beginning, after the resources that Config.Add has added.
 func TestResourcePages(t *testing.T) {
 	c, _ := newClient(t)
 	p := newPeer(t, Config{Client: c, Add: func(s *mcpserver.MCPServer) error {
@@ -77,8 +77,8 @@ func TestResourcePages(t *testing.T) {
 	p.hangUp(t)
 }
 
-// TestResourcesOverEach says what is wrong over each transport, and never gives
-// an empty list for a failure.
+// TestResourcesOverEach checks the errors on each transport. A failure is never an empty
+// list.
 func TestResourcesOverEach(t *testing.T) {
 	overEach(t, func(t *testing.T, c *client) {
 		k := send(t, c.kubbi, 1)
@@ -102,7 +102,7 @@ func TestResourcesOverEach(t *testing.T) {
 	})
 }
 
-// TestResourcesWithoutTheService fails over HTTP as clearly as over stdio.
+// TestResourcesWithoutTheService checks the errors over HTTP when the relay is down.
 func TestResourcesWithoutTheService(t *testing.T) {
 	h, err := NewHTTP(HTTPConfig{Connect: func(context.Context, string, string) (*kubbi.Client, error) {
 		return kubbi.NewClient("", kubbi.WithBaseURL(unusedOrigin(t)), kubbi.WithRetries(0))
@@ -135,7 +135,7 @@ func TestResourcesWithoutTheService(t *testing.T) {
 	}
 }
 
-// TestCursor reads what it writes, and little else.
+// TestCursor checks that only cursors of our own are read.
 func TestCursor(t *testing.T) {
 	for _, anchor := range []string{"", "123", "a b"} {
 		if page, got, ok := parseCursor(formatCursor(7, anchor)); page != 7 || got != anchor || !ok {

@@ -96,7 +96,7 @@ func (s *Server) updateRoots(ctx context.Context, session *session) {
 		s.setRoots(r, a)
 	case <-ctx.Done():
 	case <-timer.C:
-		s.log.Warn("the client offers roots but does not list them in time; the call goes on without them", "waited", rootsTimeout)
+		s.cfg.Logger.Warn("the client offers roots but does not list them in time; the call goes on without them", "waited", rootsTimeout)
 		r.late = answers
 	}
 }
@@ -107,7 +107,7 @@ func (s *Server) rootsByAnswer(r *roots, in mcp.MultiRoundTripParams) (folders [
 	if list := mcpserver.RootsResponse(in.InputResponses, rootsID); list != nil {
 		folders, err := s.rootFolders(*list)
 		if err != nil {
-			s.log.Warn("the client's roots are not known", "error", err)
+			s.cfg.Logger.Warn("the client's roots are not known", "error", err)
 		}
 		r.folders, r.known, r.knownAt, r.ignored = folders, err == nil, time.Now(), 0
 		return folders, false
@@ -133,7 +133,7 @@ func (s *Server) setRoots(r *roots, a transport.ClientAnswer) bool {
 		r.folders, err = s.rootFolders(list)
 	}
 	if err != nil {
-		s.log.Warn("the client's roots are not known", "error", err)
+		s.cfg.Logger.Warn("the client's roots are not known", "error", err)
 	}
 	r.known = err == nil
 	return r.known
@@ -153,7 +153,7 @@ func (s *Server) rootFolders(list mcp.ListRootsResult) ([]files.Folder, error) {
 			}
 		}
 		if err != nil {
-			s.log.Warn("a root of the client can't be used", "error", err)
+			s.cfg.Logger.Warn("a root of the client can't be used", "error", err)
 		}
 	}
 	return folders, nil

@@ -12,7 +12,7 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 )
 
-// withRoots says hello as a client that has roots, or as one that does not.
+// withRoots does the handshake of a client with or without roots.
 func withRoots(t *testing.T, p *peer, has bool) {
 	t.Helper()
 	hello := initialize
@@ -56,8 +56,8 @@ func (p *peer) offer(t *testing.T, id string, uris ...string) {
 	p.send(t, string(b))
 }
 
-// TestRoots lets an agent send files from the folders that its host offers, as
-// long as it offers them.
+// TestRoots checks that an agent can send files from the folders that its host offers,
+// as long as the host offers them.
 func TestRoots(t *testing.T) {
 	c, _ := newClient(t)
 	first, second := filepath.Join(t.TempDir(), "mine & 100%"), t.TempDir()
@@ -79,7 +79,7 @@ func TestRoots(t *testing.T) {
 	if r := parseResult(t, p.receive(t)); r.Result.IsError {
 		t.Fatalf("from a root: %+v", r.Result)
 	}
-	p.send(t, call(second)) // what was heard is remembered
+	p.send(t, call(second)) // the answer is cached
 	if r := parseResult(t, p.receive(t)); !r.Result.IsError || !strings.Contains(r.Result.Content[0].Text, first) {
 		t.Errorf("from elsewhere: %+v", r.Result)
 	}
@@ -97,7 +97,7 @@ func TestRoots(t *testing.T) {
 		t.Errorf("from a new root: %+v", r.Result)
 	}
 
-	// An error is no root, and is not remembered.
+	// An error means no roots, and is not cached.
 	p.send(t, `{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}`)
 	p.send(t, call(second))
 	p.send(t, fmt.Sprintf(`{"jsonrpc":"2.0","id":%q,"error":{"code":-32603,"message":"no"}}`, p.asked(t)))
@@ -112,8 +112,8 @@ func TestRoots(t *testing.T) {
 	p.hangUp(t)
 }
 
-// TestNoRoots asks nobody who has not said that it has roots, and nobody for what
-// needs no path.
+// TestNoRoots checks that a client without roots is not asked, and that no client is
+// asked for a call without a path.
 func TestNoRoots(t *testing.T) {
 	c, _ := newClient(t)
 	p := newPeer(t, Config{Client: c})

@@ -37,7 +37,7 @@ func (h handler) SessionOpened(ts *transport.Session) {
 	s := &session{Session: ts}
 	s.updates.send = ts.ResourceUpdated
 	ts.State = s
-	h.metrics.sessionOpened(ts.Transport())
+	h.cfg.Metrics.sessionsChanged(ts.Transport(), 1)
 }
 
 // SessionClosed implements transport.Handler.
@@ -46,5 +46,5 @@ func (h handler) SessionClosed(ts *transport.Session) {
 		h.watcher.drop(&s.updates)
 	}
 	h.claimer.SessionEnded(ts.SessionID())
-	h.metrics.sessionClosed(ts.Transport())
+	h.cfg.Metrics.sessionsChanged(ts.Transport(), -1)
 }

@@ -10,12 +10,11 @@ import (
 	"testing"
 )
 
-// wire is a client that sends raw messages over one transport, after its
-// handshake.
+// wire is a client that sends raw messages over one transport, after the handshake.
 type wire interface {
-	// ask sends a message that has an answer, and gives that.
+	// ask sends a message and returns the answer.
 	ask(t *testing.T, message string) string
-	// tell sends a message that must have none.
+	// tell sends a message that must have no answer.
 	tell(t *testing.T, message string)
 }
 
@@ -107,9 +106,9 @@ func onEveryWire(t *testing.T, test func(t *testing.T, w wire)) {
 
 const half = `\ud83d`
 
-// TestShapesAnswered sends requests in odd shapes, and expects a result or an
-// error under their own ids.
-func TestShapesAnswered(t *testing.T) {
+// TestOddRequests sends unusual requests, and expects a result or an error under
+// their own ids.
+func TestOddRequests(t *testing.T) {
 	call := func(id, args string) string {
 		return `{"jsonrpc":"2.0","id":` + id + `,"method":"tools/call","params":{"name":"send","arguments":` + args + `}}`
 	}
@@ -171,7 +170,7 @@ func TestShapesAnswered(t *testing.T) {
 	onEveryWire(t, func(t *testing.T, w wire) {
 		for name, s := range shapes {
 			if _, tested := w.(stdioWire); !tested && (name == "CRLF" || strings.HasPrefix(name, "UTF-16")) {
-				continue // lines are of stdio alone
+				continue // only stdio has lines
 			}
 			answer := w.ask(t, s.message)
 			var got struct {
@@ -217,9 +216,8 @@ func wide(s string) string {
 	return b.String()
 }
 
-// TestShapesSilent sends notifications of all kinds, none of which may be
-// answered.
-func TestShapesSilent(t *testing.T) {
+// TestNotificationsGetNoAnswer sends notifications of all kinds. None may be answered.
+func TestNotificationsGetNoAnswer(t *testing.T) {
 	onEveryWire(t, func(t *testing.T, w wire) {
 		for i, n := range []string{
 			`{"jsonrpc":"2.0","method":"notifications/initialized","params":null}`,
@@ -257,7 +255,7 @@ func TestShapesSilent(t *testing.T) {
 	})
 }
 
-// TestOddHello says hello in the odd ways of some clients; each is served.
+// TestOddHello sends the unusual initialize requests of some clients. All are served.
 func TestOddHello(t *testing.T) {
 	h := newHost(t, HTTPConfig{})
 	for _, params := range []string{
@@ -307,7 +305,7 @@ func TestOddHello(t *testing.T) {
 	}
 }
 
-// TestOddMeta calls in the odd ways of clients without a handshake.
+// TestOddMeta sends the unusual _meta of clients without a handshake.
 func TestOddMeta(t *testing.T) {
 	for meta, served := range map[string]bool{
 		`"io.modelcontextprotocol/clientCapabilities":{}`:                                                    true,
@@ -331,7 +329,7 @@ func TestOddMeta(t *testing.T) {
 	}
 }
 
-// TestEndpointsWithASlash reaches each endpoint with a slash at its end as well.
+// TestEndpointsWithASlash checks that each endpoint may have a slash at the end.
 func TestEndpointsWithASlash(t *testing.T) {
 	s := newHost(t, HTTPConfig{})
 	if status, answer := s.ask(t, http.MethodPost, "/mcp/", "", initialize); status != http.StatusOK {
@@ -352,8 +350,8 @@ func TestEndpointsWithASlash(t *testing.T) {
 	}
 }
 
-// TestContentIsKept sends and claims content that no reader of ours may touch, on
-// every transport and in both kinds of protocol versions.
+// TestContentIsKept sends and claims content that must arrive unchanged, on every
+// transport, with and without a handshake.
 func TestContentIsKept(t *testing.T) {
 	const modern = `,"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},"io.modelcontextprotocol/clientInfo":{"name":"new","version":"1"}}`
 	deep := strings.Repeat(`[`, 500) + `-0` + strings.Repeat(`]`, 500)

@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// hanging is a service that keeps every request until its client goes away.
+// hanging is a service that does not answer until the client has gone.
 type hanging struct {
 	client  *kubbi.Client
 	started chan string   // a request's path
@@ -62,8 +62,8 @@ func await[T any](t *testing.T, c <-chan T, what string) T {
 
 const hangingCall = `{"jsonrpc":"2.0","id":"h","method":"tools/call","params":{"name":"send","arguments":{"content":"x"}}}`
 
-// TestCancelReachesTheRequest cancels a call and expects its HTTP request to
-// end, no answer to it, and its id to be free again.
+// TestCancelReachesTheRequest cancels a call: its HTTP request ends, it gets no answer,
+// and its id is free again.
 func TestCancelReachesTheRequest(t *testing.T) {
 	h := newHanging(t)
 	p := newPeer(t, Config{Client: h.client})
@@ -82,8 +82,8 @@ func TestCancelReachesTheRequest(t *testing.T) {
 	p.hangUp(t)
 }
 
-// untilFree waits until an id is free again: the answer to a cancelled call,
-// which would tell, is never sent.
+// untilFree waits until an id is free again. A cancelled call gets no answer that would
+// show it.
 func (p *peer) untilFree(t *testing.T, id string) {
 	t.Helper()
 	deadline := time.Now().Add(patience)
@@ -113,8 +113,7 @@ func TestDuplicateID(t *testing.T) {
 // maxCalls is how many calls run at once over stdio.
 const maxCalls = 64
 
-// TestParallel keeps as many calls running as there may be, and expects one more
-// to wait for its turn.
+// TestParallel runs as many calls as are allowed. One more waits.
 func TestParallel(t *testing.T) {
 	h := newHanging(t)
 	p := newPeer(t, Config{Client: h.client})
@@ -135,7 +134,7 @@ func TestParallel(t *testing.T) {
 	select {
 	case <-h.started:
 		t.Error("more calls run at once than may")
-	case <-time.After(50 * time.Millisecond): // would do no harm if it were too short
+	case <-time.After(50 * time.Millisecond): // the test passes if this is too short
 	}
 	p.cancel()
 	for range maxCalls {
@@ -144,7 +143,7 @@ func TestParallel(t *testing.T) {
 	await(t, sent, "the end of stdin")
 }
 
-// TestCallsInParallel sends and claims through many calls at once.
+// TestCallsInParallel sends and claims in many calls at the same time.
 func TestCallsInParallel(t *testing.T) {
 	c, _ := newClient(t)
 	p := newPeer(t, Config{Client: c})
@@ -179,8 +178,8 @@ func TestCallsInParallel(t *testing.T) {
 	p.hangUp(t)
 }
 
-// TestHangUpInMidCall closes stdin while calls run: those that end in time are
-// answered, the others are cancelled.
+// TestHangUpInMidCall closes stdin while calls run: calls that end in time are answered,
+// the others are cancelled.
 func TestHangUpInMidCall(t *testing.T) {
 	h := newHanging(t)
 	s, err := New(Config{Client: h.client})
@@ -200,7 +199,7 @@ func TestHangUpInMidCall(t *testing.T) {
 	p.wait(t)
 }
 
-// TestPipedInput sends everything at once and hangs up, as printf in a pipe does.
+// TestPipedInput sends everything at once and closes stdin, as printf in a pipe does.
 func TestPipedInput(t *testing.T) {
 	c, _ := newClient(t)
 	s, err := New(Config{Client: c})
@@ -228,7 +227,7 @@ func TestPipedInput(t *testing.T) {
 	}
 }
 
-// TestLongMessages sends what is about as long as it may be, and what is longer.
+// TestLongMessages sends messages around the longest length.
 func TestLongMessages(t *testing.T) {
 	c, _ := newClient(t)
 	p := newPeer(t, Config{Client: c, MaxMessageBytes: 60 << 20})
@@ -257,7 +256,7 @@ func TestLongMessages(t *testing.T) {
 	p.hangUp(t)
 }
 
-// TestLargeClaim gets payloads back as they were sent, of every kind.
+// TestLargeClaim claims large payloads of every kind unchanged.
 func TestLargeClaim(t *testing.T) {
 	c, _ := newClient(t)
 	p := newPeer(t, Config{Client: c, MaxInline: 10 << 20})
@@ -280,8 +279,8 @@ func TestLargeClaim(t *testing.T) {
 	p.hangUp(t)
 }
 
-// TestPanic expects a panic in a tool to be an error without details, in the
-// answer and, as far as its value goes, in the log.
+// TestPanic checks that a panic in a tool is answered without details, and that the log
+// does not show the panic's value.
 func TestPanic(t *testing.T) {
 	c, _ := newClient(t)
 	var log syncBuffer
@@ -310,7 +309,7 @@ func TestPanic(t *testing.T) {
 	}
 }
 
-// TestNotifications passes the server's own notifications on.
+// TestNotifications checks that the server's own notifications reach the client.
 func TestNotifications(t *testing.T) {
 	c, _ := newClient(t)
 	s, err := New(Config{Client: c})
@@ -328,8 +327,7 @@ func TestNotifications(t *testing.T) {
 	p.hangUp(t)
 }
 
-// TestOtherTransports calls a tool through mcp-go alone, as a transport without
-// our loop does.
+// TestOtherTransports calls a tool through mcp-go alone, without a transport of ours.
 func TestOtherTransports(t *testing.T) {
 	c, _ := newClient(t)
 	s, err := New(Config{Client: c})
@@ -350,8 +348,8 @@ func TestOtherTransports(t *testing.T) {
 	}
 }
 
-// TestNoSecretsInLog does everything once at debug level and looks for what must
-// not be there.
+// TestNoSecretsInLog makes every call once at debug level and searches the log for
+// secrets.
 func TestNoSecretsInLog(t *testing.T) {
 	var log syncBuffer
 	logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))

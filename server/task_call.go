@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"encoding/json"
-	"maps"
 	"sync"
 	"time"
 
@@ -31,7 +30,7 @@ func (s *Server) asTask(next mcpserver.ToolHandlerFunc) mcpserver.ToolHandlerFun
 			res, err := next(callCtx, req)
 			ended <- toolOutcome{res, err}
 		}()
-		timer := time.NewTimer(s.taskAfter)
+		timer := time.NewTimer(s.cfg.TaskAfter)
 		defer timer.Stop()
 		var o toolOutcome
 		select {
@@ -160,11 +159,4 @@ func (d *delivery) settle(written bool) {
 // declaresTasks reports whether a client says in its request that it knows tasks.
 func declaresTasks(c *mcp.ClientCapabilities) bool {
 	return c != nil && c.Extensions[tasksExtension] != nil
-}
-
-// withoutTasks removes the extension from the handshake of older versions, whose
-// tasks are of another kind.
-func withoutTasks(_ context.Context, _ any, _ *mcp.InitializeRequest, res *mcp.InitializeResult) {
-	res.Capabilities.Extensions = maps.Clone(res.Capabilities.Extensions)
-	delete(res.Capabilities.Extensions, tasksExtension)
 }

@@ -24,7 +24,7 @@ var errNeedsTasks = &transport.Error{
 }
 
 var (
-	errNoTask     = &transport.Error{Code: mcp.INVALID_PARAMS, Message: "Invalid params: no task has this taskId; it may have expired"}
+	errNoTask     = &transport.Error{Code: mcp.INVALID_PARAMS, Message: "Invalid params: no task has this taskId; if it has expired, make the call again"}
 	errTaskHeader = &transport.Error{Code: mcp.HEADER_MISMATCH, Message: mcp.HeaderName + ": the header must be the taskId of the message"}
 	errTaskInput  = &transport.Error{Code: mcp.INVALID_PARAMS, Message: "Invalid params: inputResponses must be an object with the answers to the task's inputRequests"}
 )
@@ -100,11 +100,4 @@ func stringOf(v []byte) string {
 	var s string
 	_ = json.Unmarshal(v, &s)
 	return s
-}
-
-// identity is the _meta of a result: it names the server, as mcp-go's results do.
-func (s *Server) identity() *mcp.Meta {
-	meta := &mcp.Meta{}
-	meta.SetServerInfo(s.info)
-	return meta
 }

@@ -17,7 +17,7 @@ import (
 	"kubbi-mcp/server/transport"
 )
 
-// withTasks is what a request says of a client that knows tasks.
+// withTasks is the _meta of a client that knows tasks.
 const withTasks = `"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{"extensions":{"io.modelcontextprotocol/tasks":{}}}}`
 
 func taskCall(tool, args string) string {
@@ -118,9 +118,8 @@ func newTaskServer(t *testing.T, cfg Config) (*Server, *peer) {
 	return s, connect(t, s)
 }
 
-// TestTaskOfClaim claims what burns, in a call that becomes a task. The key of the
-// claim is held until the client has fetched the result, whatever else it does, and
-// no longer.
+// TestTaskOfClaim claims a payload that burns, in a call that becomes a task. The key of
+// the claim is held until the client has fetched the result, and no longer.
 func TestTaskOfClaim(t *testing.T) {
 	for _, fetched := range []bool{false, true} {
 		t.Run(fmt.Sprintf("fetched %v", fetched), func(t *testing.T) {
@@ -170,8 +169,8 @@ func TestTaskOfClaim(t *testing.T) {
 	}
 }
 
-// TestTaskIsOfOneCaller has a caller ask for, answer and cancel the task of another,
-// and get what it would get if there were none.
+// TestTaskIsOfOneCaller checks that a caller who asks for, answers or cancels the task of
+// another caller gets the same answer as for a task that does not exist.
 func TestTaskIsOfOneCaller(t *testing.T) {
 	goOn, cancelled := make(chan struct{}), make(chan struct{}, 1)
 	alice, err := NewToken("alice", "alice-0123456789abcdef", "")
@@ -253,7 +252,7 @@ func TestTaskIsCancelled(t *testing.T) {
 	}
 }
 
-// TestCallIsNoTask calls what takes long as clients that know no tasks.
+// TestCallIsNoTask makes a long call as clients that know no tasks.
 func TestCallIsNoTask(t *testing.T) {
 	for name, message := range map[string]string{
 		"older version":    callOf(1, "wait", `{}`),
@@ -272,8 +271,8 @@ func TestCallIsNoTask(t *testing.T) {
 	}
 }
 
-// TestTasksHaveRoom makes tasks until there is no room for the result of one more:
-// that call goes on as any other, and each that ends makes room.
+// TestTasksHaveRoom makes tasks until there is no room for one more: that call is
+// answered without a task. A task that ends makes room.
 func TestTasksHaveRoom(t *testing.T) {
 	goOn := make(chan struct{})
 	memory := newTaskMemory()
@@ -314,7 +313,7 @@ func TestTasksHaveRoom(t *testing.T) {
 	}
 }
 
-// TestTaskExpires lets the time of tasks be up.
+// TestTaskExpires checks what happens at the end of a task's time.
 func TestTaskExpires(t *testing.T) {
 	ts := newTaskStore(nil, 0)
 	begin := func() (*task, chan bool) {

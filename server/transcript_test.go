@@ -36,8 +36,8 @@ var update = flag.Bool("update", false, "rewrite the transcripts in testdata")
 //	option: prefix P  (tools are named with the prefix P)
 //	option: folder    (files may be sent and saved by path, in ${folder})
 //
-// Files of the archive beside "in" and "out" are in that folder. A line "show P"
-// in "in" gives what the folder holds at P: content, or names.
+// The other files of the archive are in that folder. A line "show P" in "in" shows what
+// is at P in the folder: the content of a file or the names in a folder.
 //
 // In the file "in", a line that starts with # is a comment, one that starts with
 // "advance" moves the relay's clock; every other line is sent as it is, with
@@ -157,7 +157,7 @@ func play(t *testing.T, ar *txtar.Archive) string {
 		out.WriteString(comparable(t, answer, relay.URL, base))
 	}
 	s.hangUp(t)
-	if log.String() != "" { // as when a result does not match its output schema
+	if log.String() != "" { // for instance, a result does not match its output schema
 		t.Errorf("logged: %s", log.String())
 	}
 	return out.String()

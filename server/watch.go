@@ -68,9 +68,6 @@ type subscriber struct {
 }
 
 func newWatcher(client *kubbi.Client, every time.Duration, log *slog.Logger) *watcher {
-	if every == 0 {
-		every = time.Second
-	}
 	return &watcher{client: client, every: every, log: log, wake: make(chan struct{}, 1), kubbis: map[string]*watchedKubbi{}}
 }
 

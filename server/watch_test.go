@@ -17,7 +17,7 @@ import (
 	"kubbi-mcp/relay/relaytest"
 )
 
-// news is a subscriber that keeps what it is told.
+// news is a subscriber that keeps its notifications.
 type news struct {
 	subscriber
 	told chan string
@@ -76,7 +76,7 @@ func claim(t testing.TB, c *kubbi.Client, url string) {
 	}
 }
 
-// until waits for what must become true.
+// until waits until something is true.
 func until(t testing.TB, done func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -100,8 +100,8 @@ func (w *watcher) running() bool {
 	return w.cancel != nil
 }
 
-// TestReceipts goes through all that can happen to a kubbi. After its end there
-// is nothing more to tell, and nobody watches.
+// TestReceipts checks the notification of everything that can happen to a kubbi. After
+// its end the polling ends.
 func TestReceipts(t *testing.T) {
 	c, relay := newClient(t)
 	w := newTestWatcher(t, c, silent())
@@ -141,9 +141,9 @@ func TestReceipts(t *testing.T) {
 	}
 }
 
-// TestReceiptOfWhatHasEnded tells of a kubbi whose recipient was faster than the
-// subscription, once.
-func TestReceiptOfWhatHasEnded(t *testing.T) {
+// TestSubscribeToEndedKubbi subscribes to a kubbi that has ended: there is one
+// notification.
+func TestSubscribeToEndedKubbi(t *testing.T) {
 	c, _ := newClient(t)
 	w := newTestWatcher(t, c, silent())
 	k := send(t, c, 1)
@@ -159,8 +159,8 @@ func TestReceiptOfWhatHasEnded(t *testing.T) {
 	}
 }
 
-// TestReceiptFromAnotherProcess has two relays share a store. The claim comes
-// through the one, its news through the other.
+// TestReceiptFromAnotherProcess has two relays with one store. A claim at one of them is
+// seen at the other.
 func TestReceiptFromAnotherProcess(t *testing.T) {
 	dir := t.TempDir()
 	var clients [2]*kubbi.Client
@@ -197,9 +197,8 @@ func TestReceiptFromAnotherProcess(t *testing.T) {
 	p.hangUp(t)
 }
 
-// TestWatchesMany watches kubbis on several pages of the list, with requests
-// that don't grow with their number.
-func TestWatchesMany(t *testing.T) {
+// TestPollManyKubbis polls kubbis on several pages of the list, with few requests.
+func TestPollManyKubbis(t *testing.T) {
 	var lists, gets atomic.Int64
 	count := kubbi.WithMiddleware(func(next http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(r *http.Request) (*http.Response, error) {
@@ -278,9 +277,9 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// TestWatchesThroughAnOutage claims while the relay can't be reached. The log
-// says so once, and once that it can.
-func TestWatchesThroughAnOutage(t *testing.T) {
+// TestPollThroughOutage claims while the relay can't be reached. The log has one
+// line about the outage, and one about its end.
+func TestPollThroughOutage(t *testing.T) {
 	var down atomic.Bool
 	var failed atomic.Int64
 	cut := kubbi.WithMiddleware(func(next http.RoundTripper) http.RoundTripper {
@@ -310,7 +309,7 @@ func TestWatchesThroughAnOutage(t *testing.T) {
 	down.Store(true)
 	claim(t, other, k.ClaimURL)
 	until(t, func() bool {
-		w.changed() // must not get around the pause
+		w.changed() // must not shorten the pause
 		return failed.Load() >= 3
 	})
 	n.wantNoMore(t)
@@ -348,7 +347,8 @@ func TestPause(t *testing.T) {
 	}
 }
 
-// TestSubscribeRefuses says why, and leaves nothing behind.
+// TestSubscribeRefuses checks why subscriptions are refused, and that nothing is left of
+// them.
 func TestSubscribeRefuses(t *testing.T) {
 	c, relay := newClient(t)
 	key, err := relay.Local.CallerKey(t.Context(), "somebody else")
@@ -408,8 +408,8 @@ func TestSubscribeRefuses(t *testing.T) {
 	}
 }
 
-// TestHeldNews come when they are released.
-func TestHeldNews(t *testing.T) {
+// TestPausedSubscriber checks that a paused subscriber is notified later.
+func TestPausedSubscriber(t *testing.T) {
 	c, _ := newClient(t)
 	w := newTestWatcher(t, c, silent())
 	held, free := newNews(), newNews()
@@ -433,8 +433,8 @@ func TestHeldNews(t *testing.T) {
 	}
 }
 
-// TestWatchesInParallel is for the race detector, and leaves no goroutine.
-func TestWatchesInParallel(t *testing.T) {
+// TestSubscribeInParallel is for the race detector. It must leave no goroutine.
+func TestSubscribeInParallel(t *testing.T) {
 	c, _ := newClient(t)
 	w := newTestWatcher(t, c, silent())
 	k := send(t, c, 0)

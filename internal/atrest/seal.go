@@ -150,7 +150,7 @@ func (o *Opener) Read(p []byte) (int, error) {
 }
 
 // Next returns some of the plaintext, at least a byte and at most n, valid until the
-// next call. Its errors are those of Read.
+// next call. With n 0 it only opens the next chunk. Its errors are those of Read.
 func (o *Opener) Next(n int64) ([]byte, error) {
 	for len(o.ready) == 0 {
 		if o.err != nil {

@@ -18,25 +18,8 @@ import (
 
 	"kubbi-mcp/internal/atrest"
 	"kubbi-mcp/internal/keyring"
+	"kubbi-mcp/internal/testkit"
 )
-
-// logBuffer is a buffer for a logger of many goroutines.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
 
 // secrets are the secrets of a keyring as in its file.
 func secrets(t *testing.T, ring *atrest.Keyring) (out []string) {
@@ -51,9 +34,9 @@ func secrets(t *testing.T, ring *atrest.Keyring) (out []string) {
 }
 
 // start opens a keyring and keeps it up to date until the test ends.
-func start(t *testing.T, cfg keyring.Config) (*keyring.Live, *logBuffer) {
+func start(t *testing.T, cfg keyring.Config) (*keyring.Live, *testkit.Log) {
 	t.Helper()
-	log := &logBuffer{}
+	log := &testkit.Log{}
 	cfg.Logger = slog.New(slog.NewTextHandler(log, nil))
 	l, err := keyring.Open(t.Context(), cfg)
 	if err != nil {

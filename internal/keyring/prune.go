@@ -61,8 +61,8 @@ func Uses(ring *atrest.Keyring, now time.Time) []Use {
 
 // KeptKey is a key that Prune did not remove, and why.
 type KeptKey struct {
-	ID     string
-	Reason string
+	ID     string `json:"id"`
+	Reason string `json:"reason"`
 }
 
 // Prune returns a keyring without the keys that nothing needs any more: those that

@@ -47,6 +47,6 @@ func Collect() { runtime.GC() }
 // for most of its life.
 //
 // A stdio server that has taken a message of 10 MiB: 57 MB resident without it, 39 MB
-// with it, as before the message. bench -only sessions: 3 to 5 MB less for 1,000 idle
-// sessions.
+// with it, as before the message. bench -only sessions, 1,000 idle sessions over HTTP: 48
+// MB without it, 42 MB with it; over SSE 78 and 72 MB.
 func Release() { debug.FreeOSMemory() }

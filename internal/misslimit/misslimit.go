@@ -15,9 +15,9 @@ import (
 // forgotten.
 const Window = time.Minute
 
-// MaxSources is how many sources are remembered. Above that, the source with the oldest
+// maxSources is how many sources are remembered. Above that, the source with the oldest
 // window is forgotten.
-const MaxSources = 64 << 10
+const maxSources = 64 << 10
 
 // Limiter counts the misses of each source. It may be used by several goroutines.
 type Limiter[S comparable] struct {
@@ -87,7 +87,7 @@ func (l *Limiter[S]) Miss(source S, now time.Time) time.Duration {
 		}
 		l.forget(e)
 	}
-	if l.oldest.Len() >= MaxSources {
+	if l.oldest.Len() >= maxSources {
 		l.forget(l.oldest.Front())
 	}
 	if l.of == nil {

@@ -71,11 +71,11 @@ func TestRacingMisses(t *testing.T) {
 func TestSourcesAreBounded(t *testing.T) {
 	l := New[int](2)
 	now := time.Now()
-	for i := range MaxSources + 10 {
+	for i := range maxSources + 10 {
 		l.Miss(i, now)
 		l.Miss(i, now)
 	}
-	if len(l.of) != MaxSources || l.oldest.Len() != MaxSources {
+	if len(l.of) != maxSources || l.oldest.Len() != maxSources {
 		t.Errorf("%d and %d sources are remembered", len(l.of), l.oldest.Len())
 	}
 	if l.Wait(9, now) != 0 || l.Wait(10, now) != Window {

@@ -19,12 +19,10 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// Program builds kubbi-mcp and returns its path. The program has the race detector
-// if the test has it. All test binaries share one file in the user's cache folder,
-// so that the linker runs once for all packages.
+// Program builds kubbi-mcp and returns its path.
 func Program(t testing.TB) string {
 	t.Helper()
-	path, err := program()
+	path, err := BuildProgram()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,14 +37,19 @@ func PlainProgram(t testing.TB) string {
 	return Program(t)
 }
 
-var program = sync.OnceValues(func() (string, error) {
+// BuildProgram builds kubbi-mcp and returns its path. The program has the race detector
+// if the test has it. All test binaries of a checkout share one file in the user's
+// cache folder, or in KUBBI_TEST_CACHE, so that the linker runs once for all packages.
+var BuildProgram = sync.OnceValues(func() (string, error) {
 	root, err := findRoot()
 	if err != nil {
 		return "", err
 	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", err
+	cache := os.Getenv("KUBBI_TEST_CACHE")
+	if cache == "" {
+		if cache, err = os.UserCacheDir(); err != nil {
+			return "", err
+		}
 	}
 	dir := filepath.Join(cache, "kubbi-mcp-test", fmt.Sprintf("%x", sha256.Sum256([]byte(root)))[:16])
 	args := []string{"build"}

@@ -2,6 +2,10 @@ package testkit_test
 
 import (
 	"net"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
 	"testing"
 
 	"kubbi-mcp/internal/testkit"
@@ -30,5 +34,61 @@ func TestRacePass(t *testing.T) {
 		if got := testkit.RacePass(); got != want {
 			t.Errorf("KUBBI_PASS=%s: %v, want %v", pass, got, want)
 		}
+	}
+}
+
+// outcome is a test that records its end, since .ci/report allows no skipped test.
+type outcome struct {
+	testing.TB
+	skipped, failed bool
+}
+
+func (o *outcome) Helper()              {}
+func (o *outcome) Skip(...any)          { o.skipped = true; runtime.Goexit() }
+func (o *outcome) Skipf(string, ...any) { o.Skip() }
+func (o *outcome) Fatal(...any)         { o.failed = true; runtime.Goexit() }
+
+func outcomeOf(t *testing.T, test func(testing.TB)) outcome {
+	o := &outcome{TB: t}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		test(o)
+	}()
+	<-ended
+	return *o
+}
+
+// Where KUBBI_CI is 1, long tests run and tests without their programs fail. Elsewhere
+// both are skipped.
+func TestCI(t *testing.T) {
+	for _, ci := range []string{"", "0", "1"} {
+		t.Setenv("KUBBI_CI", ci)
+		if o := outcomeOf(t, func(tb testing.TB) { testkit.OnlyCI(tb, "long") }); o.failed || o.skipped == (ci == "1") {
+			t.Errorf("KUBBI_CI=%s: a long test: %+v", ci, o)
+		}
+		o := outcomeOf(t, func(tb testing.TB) { testkit.Needs(tb, "KUBBI_NO_SUCH_PROGRAM", "nothing") })
+		if o.failed != (ci == "1") || o.skipped == (ci == "1") {
+			t.Errorf("KUBBI_CI=%s: without its program: %+v", ci, o)
+		}
+	}
+}
+
+// The environment of a program holds none of the settings of the tests' caller.
+func TestEnviron(t *testing.T) {
+	t.Setenv("KUBBI_API_KEY", "kb_x")
+	t.Setenv("TESTKIT_OTHER", "y")
+	env := testkit.Environ()
+	if slices.Contains(env, "KUBBI_API_KEY=kb_x") || !slices.Contains(env, "TESTKIT_OTHER=y") {
+		t.Errorf("%q", env)
+	}
+}
+
+// All tests of a module use one file, which is the program.
+func TestProgram(t *testing.T) {
+	path := testkit.Program(t)
+	out, stderr, err := testkit.Run(t, nil, "version")
+	if err != nil || !strings.HasPrefix(out, "kubbi-mcp ") || !filepath.IsAbs(path) {
+		t.Errorf("%s: %q, %v\n%s", path, out, err, stderr)
 	}
 }

@@ -31,9 +31,6 @@ const (
 	apiKeyName  = "api-key"
 )
 
-// ErrKeyringLost says that a store exists and its master key does not.
-var ErrKeyringLost = keyring.ErrLost
-
 // dataDir is an open data directory.
 type dataDir struct {
 	relay  *relay.Relay
@@ -70,7 +67,8 @@ func makeDir(dir string) error {
 
 // openDir opens a data directory, and makes what is missing on the first run.
 // Many processes may do so at the same time.
-func openDir(ctx context.Context, cfg Config) (_ *dataDir, err error) {
+func (r *Relay) openDir(ctx context.Context) (_ *dataDir, err error) {
+	cfg := r.cfg
 	if err := makeDir(cfg.Dir); err != nil {
 		return nil, fmt.Errorf("open data directory: %w", err)
 	}
@@ -108,8 +106,10 @@ func openDir(ctx context.Context, cfg Config) (_ *dataDir, err error) {
 	}
 	self := newIdentity(key)
 	rl, err := relay.New(relay.Config{
-		Store: db, Keyring: ring, Origin: cfg.Origin, TokenMark: self.mark, OwnUser: inProcess, Limits: cfg.Limits, Grace: cfg.Grace,
-		Retention: cfg.Retention, SweepEvery: cfg.SweepEvery, Now: cfg.Now, Rand: cfg.Rand, Logger: cfg.Logger,
+		Store: db, Keyring: ring, Origin: cfg.Origin, TokenMark: self.mark, OwnUser: inProcess,
+		WhyUnknown: func(ctx context.Context, token string) []string { return r.whyUnknown(ctx, self, token) },
+		Limits:     cfg.Limits, Grace: cfg.Grace,
+		Now: cfg.Now, Rand: cfg.Rand, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return nil, err

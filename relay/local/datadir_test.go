@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"kubbi-mcp/internal/keyring"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay/local"
 )
@@ -72,8 +73,8 @@ func TestBrokenDirectory(t *testing.T) {
 		want []string
 		is   error
 	}{
-		{"keyring lost", remove("keyring.json"), []string{"keyring.json is missing", "restore it from a backup", "kubbi.db"}, local.ErrKeyringLost},
-		{"another keyring", write("keyring.json", string(otherRing)), []string{"keyring.json has no key", "restore it from a backup", "kubbi.db"}, local.ErrKeyringLost},
+		{"keyring lost", remove("keyring.json"), []string{"keyring.json is missing", "restore it from a backup", "kubbi.db"}, keyring.ErrLost},
+		{"another keyring", write("keyring.json", string(otherRing)), []string{"keyring.json has no key", "restore it from a backup", "kubbi.db"}, keyring.ErrLost},
 		{"keyring emptied", write("keyring.json", ""), []string{"keyring.json", "not valid JSON", "restore it from a backup"}, nil},
 		{"keyring of a newer version", write("keyring.json", `{"version":2}`), []string{"keyring.json", "version 2"}, nil},
 		{"keyring too large", write("keyring.json", strings.Repeat(" ", 2<<20)), []string{"keyring.json is larger than"}, nil},

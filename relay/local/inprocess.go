@@ -1,7 +1,6 @@
 package local
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,10 +15,6 @@ import (
 	"kubbi-mcp/relay"
 	"kubbi-mcp/relay/store"
 )
-
-// maxBuffered is the longest answer that is handed over whole, in bytes. A longer one
-// is a stream.
-const maxBuffered = 64 << 10
 
 // RoundTripper makes a transport that serves requests to the relay's Origin within
 // this process, with the same handler as over HTTP. All other requests go to next. The
@@ -46,7 +41,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, ErrClosed
 	}
 	ctx, cancel := t.relay.joined(req.Context())
-	w := &answer{ctx: ctx, cancel: cancel, req: req, header: http.Header{}, ready: make(chan result, 1)}
+	w := &answer{ctx: ctx, cancel: cancel, req: req, header: http.Header{}, begun: make(chan *http.Response, 1)}
 	go func() {
 		defer t.relay.calls.Done()
 		if req.Body != nil {
@@ -90,10 +85,6 @@ func (t *transport) serve(w *answer, req *http.Request) {
 		in.Header.Set("Authorization", "Bearer "+o.apiKey)
 	}
 	t.relay.handler.ServeHTTP(w, in)
-	if token := claimToken(in.URL.Path); token != "" && w.status == http.StatusNotFound && w.pipe == nil {
-		w.forget()
-		relay.WriteError(w, api.CodeNotFound, "no such kubbi", t.relay.whyUnknown(w.ctx, o.self, token)...)
-	}
 }
 
 // inProcessAddr is the remote address of a request from this process. No connection
@@ -108,73 +99,56 @@ func (r *Relay) owns(u *url.URL) bool {
 	return err == nil && o == r.origin
 }
 
-// answer is the http.ResponseWriter of one call. It hands a short answer to the client
-// whole. A longer answer is a stream, and the handler waits for the client to read it.
+// answer is the http.ResponseWriter of one call. The body is a pipe: the handler waits
+// until the client reads it.
 type answer struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	req    *http.Request
-	ready  chan result // gets one result
+	begun  chan *http.Response // gets the answer once it begins; closed if there is none
 
 	// Only the handler's goroutine uses these.
 	header http.Header
-	status int
-	sent   http.Header // header as it was when the status was written
-	buf    []byte
-	pipe   *io.PipeWriter // set once the answer is a stream
-}
-
-type result struct {
-	resp *http.Response
-	err  error
+	pipe   *io.PipeWriter // nil: not begun
 }
 
 func (w *answer) Header() http.Header { return w.header }
 
 func (w *answer) WriteHeader(status int) {
-	if w.status == 0 {
-		w.status, w.sent = status, w.header.Clone()
+	if w.pipe != nil {
+		return
+	}
+	r, pipe := io.Pipe()
+	w.pipe = pipe
+	context.AfterFunc(w.ctx, func() { pipe.CloseWithError(w.ctx.Err()) })
+	length := int64(-1)
+	if n, err := strconv.ParseInt(w.header.Get("Content-Length"), 10, 64); err == nil {
+		length = n
+	}
+	w.begun <- &http.Response{
+		Status:     fmt.Sprintf("%d %s", status, http.StatusText(status)),
+		StatusCode: status,
+		Proto:      "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: w.header.Clone(), Body: &answerBody{r, w.cancel}, ContentLength: length, Request: w.req,
 	}
 }
 
 func (w *answer) Write(b []byte) (int, error) {
 	w.WriteHeader(http.StatusOK)
-	if w.req.Method == http.MethodHead {
+	if w.req.Method == http.MethodHead || len(b) == 0 {
 		return len(b), nil
 	}
-	if w.pipe == nil {
-		if len(w.buf)+len(b) <= maxBuffered {
-			w.buf = append(w.buf, b...)
-			return len(b), nil
-		}
-		r, pw := io.Pipe()
-		w.pipe = pw
-		context.AfterFunc(w.ctx, func() { pw.CloseWithError(w.ctx.Err()) })
-		w.ready <- result{resp: w.response(&stream{r, w.cancel}, -1)}
-		if _, err := pw.Write(w.buf); err != nil {
-			return 0, err
-		}
-		w.buf = nil
-	}
 	return w.pipe.Write(b)
-}
-
-// forget drops an answer of which nothing was handed over.
-func (w *answer) forget() {
-	w.status, w.sent, w.buf = 0, nil, nil
-	w.header.Del("Content-Length")
 }
 
 // finish ends the answer when the handler has returned, or panicked.
 func (w *answer) finish(panicked any) {
 	switch {
-	case w.pipe == nil && panicked == nil:
-		w.WriteHeader(http.StatusOK)
-		w.ready <- result{resp: w.response(io.NopCloser(bytes.NewReader(w.buf)), int64(len(w.buf)))}
-	case w.pipe == nil:
-		w.ready <- result{err: io.ErrUnexpectedEOF}
 	case panicked == nil:
+		w.WriteHeader(http.StatusOK)
 		w.pipe.Close()
+	case w.pipe == nil:
+		close(w.begun)
 	case w.ctx.Err() != nil: // the reason of the panic
 		w.pipe.CloseWithError(w.ctx.Err())
 	default:
@@ -183,46 +157,42 @@ func (w *answer) finish(panicked any) {
 	w.cancel() // the pipe keeps its first error
 }
 
-func (w *answer) response(body io.ReadCloser, length int64) *http.Response {
-	if n, err := strconv.ParseInt(w.sent.Get("Content-Length"), 10, 64); err == nil {
-		length = n
-	}
-	return &http.Response{
-		Status:     fmt.Sprintf("%d %s", w.status, http.StatusText(w.status)),
-		StatusCode: w.status,
-		Proto:      "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: w.sent, Body: body, ContentLength: length, Request: w.req,
-	}
-}
-
-// wait returns the answer once it is whole or a stream. A cancelled request gets no
-// answer, whatever the handler wrote about a body that ended early.
+// wait returns the answer once it begins. A cancelled request gets no answer, whatever
+// the handler wrote about a body that ended early.
 func (w *answer) wait() (*http.Response, error) {
-	r := result{err: ErrClosed}
+	var resp *http.Response
+	closed := false
 	select {
-	case r = <-w.ready:
+	case resp = <-w.begun:
 	case <-w.ctx.Done():
 		select {
-		case r = <-w.ready: // finish cancels too
+		case resp = <-w.begun: // finish cancels too
 		default:
+			closed = true
 		}
 	}
-	if err := w.req.Context().Err(); err != nil {
-		if r.resp != nil {
-			r.resp.Body.Close()
+	err := w.req.Context().Err()
+	switch {
+	case err != nil:
+		if resp != nil {
+			resp.Body.Close()
 		}
 		return nil, err
+	case closed:
+		return nil, ErrClosed
+	case resp == nil:
+		return nil, io.ErrUnexpectedEOF
 	}
-	return r.resp, r.err
+	return resp, nil
 }
 
-// stream is the body of a long answer. Closing it ends the handler.
-type stream struct {
+// answerBody is the body of an answer. Closing it ends the handler.
+type answerBody struct {
 	*io.PipeReader
 	cancel context.CancelFunc
 }
 
-func (s *stream) Close() error {
-	s.cancel()
-	return s.PipeReader.Close()
+func (b *answerBody) Close() error {
+	b.cancel()
+	return b.PipeReader.Close()
 }

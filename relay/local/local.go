@@ -47,13 +47,11 @@ type Config struct {
 	// were not made here.
 	TrustAddress bool
 
-	Limits     api.Limits
-	Grace      time.Duration
-	Retention  time.Duration
-	SweepEvery time.Duration
-	Now        func() time.Time
-	Rand       io.Reader
-	Logger     *slog.Logger
+	Limits api.Limits
+	Grace  time.Duration
+	Now    func() time.Time
+	Rand   io.Reader
+	Logger *slog.Logger
 }
 
 // ErrClosed is the error of a call after Close.
@@ -132,7 +130,7 @@ func (r *Relay) opened(ctx context.Context) (*dataDir, error) {
 	}
 	ctx, cancel := r.joined(ctx)
 	defer cancel()
-	o, err := openDir(ctx, r.cfg)
+	o, err := r.openDir(ctx)
 	if err != nil {
 		return nil, err
 	}

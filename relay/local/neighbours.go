@@ -73,10 +73,10 @@ const headerForwarded = "Kubbi-Relay-Forwarded"
 // API key.
 var forwardedHeaders = []string{"Accept", "Content-Type", "Origin", "Sec-Fetch-Site", "User-Agent", api.HeaderIdempotencyKey}
 
-var errRedirect = errors.New("a relay never redirects")
+var errNoAnswer = errors.New("the other relay does not know the token")
 
 // forward passes a request about a claim URL that was not made here on to the relay
-// that has it. It returns false if there is no such relay: then nothing was answered.
+// that has it. It returns false if no relay has it: then nothing was answered.
 func (r *Relay) forward(w http.ResponseWriter, req *http.Request, self identity) (answered bool) {
 	token := claimToken(req.URL.Path)
 	if token == "" || madeBy(self.public, token) || req.Header.Get(headerForwarded) != "" {
@@ -102,13 +102,14 @@ func (r *Relay) forward(w http.ResponseWriter, req *http.Request, self identity)
 		},
 		ModifyResponse: func(resp *http.Response) error {
 			resp.Header.Del("Set-Cookie")
-			if resp.StatusCode/100 == 3 {
-				return errRedirect
+			// A relay never redirects. A user of this process reads here why a token is unknown.
+			if resp.StatusCode/100 == 3 || resp.StatusCode == http.StatusNotFound && inProcess(req) {
+				return errNoAnswer
 			}
 			return nil
 		},
 		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) {
-			if answered = !errors.Is(err, errRedirect); answered {
+			if answered = !errors.Is(err, errNoAnswer); answered {
 				// A claim may have counted. The client sees that there was no answer, and
 				// tries again with its key.
 				panic(http.ErrAbortHandler)

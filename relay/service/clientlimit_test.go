@@ -28,7 +28,7 @@ func TestConnectionsOfAnAddress(t *testing.T) {
 		"a client": {nil, most / 4}, "a trusted proxy": {[]string{"127.0.0.1"}, most},
 	} {
 		t.Run(name, func(t *testing.T) {
-			proxies, err := relay.ParseProxies(tc.proxies)
+			proxies, err := relay.ParsePrefixes(tc.proxies)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -94,7 +94,7 @@ func TestShares(t *testing.T) {
 // running requests, whether it comes directly or through a trusted proxy.
 func TestRequestsOfAnAddress(t *testing.T) {
 	const most, key = 40, "k-0123456789abcdefghijklmn"
-	proxies, err := relay.ParseProxies([]string{"127.0.0.1"})
+	proxies, err := relay.ParsePrefixes([]string{"127.0.0.1"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -123,7 +123,6 @@ func New(cfg Config) (*Service, error) {
 // closes the listeners.
 func (s *Service) Serve(ctx context.Context, l, scrape net.Listener) error {
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
-	defer end()
 	var working sync.WaitGroup
 	defer working.Wait()
 	defer end()

@@ -19,9 +19,6 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// DefaultPoll is Options.Poll where it is zero.
-const DefaultPoll = time.Second
-
 // Options are what an operator decides. The zero value posts to https on the
 // public internet.
 type Options struct {
@@ -33,7 +30,7 @@ type Options struct {
 	// Resolver resolves the names of receivers; nil: the system's.
 	Resolver *net.Resolver
 	// Poll is about how often the store is read if no event of this node requires it
-	// earlier; zero: DefaultPoll.
+	// earlier; zero: 1 s.
 	Poll time.Duration
 	// Observe is called after every attempt, by many goroutines; nil: it is not.
 	Observe func(Outcome)
@@ -70,7 +67,7 @@ type Sender struct {
 // New makes a Sender.
 func New(cfg Config) *Sender {
 	if cfg.Poll <= 0 {
-		cfg.Poll = DefaultPoll
+		cfg.Poll = time.Second
 	}
 	if cfg.Observe == nil {
 		cfg.Observe = func(Outcome) {}

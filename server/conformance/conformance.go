@@ -1,6 +1,6 @@
-// Package conformance runs the official MCP conformance suite against a server
-// and holds what it finds against the exclusions in docs/conformance.md: what
-// fails must be listed there, and what is listed there must fail.
+// Package conformance runs the official MCP conformance suite against a server and
+// compares the findings with the exclusions in docs/conformance.md: a check that fails
+// must be listed there, and a check that is listed there must fail.
 package conformance
 
 import (
@@ -18,20 +18,20 @@ import (
 	"time"
 )
 
-// patience ends a run that never will.
-const patience = 2 * time.Minute
+// runTimeout is for one run of the suite.
+const runTimeout = 2 * time.Minute
 
-// Releases of the suite that are run.
+// Releases of the suite.
 const (
 	Release = "0.1.16"
 	Preview = "0.2.0-alpha.12" // knows protocol version 2026-07-28, and extensions
 )
 
-// Suite is the suite with a Node.js that can run it.
+// Suite is an installed suite, and Node.js to run it.
 type Suite struct {
 	dir        string // node_modules
 	exclusions []exclusion
-	judged     map[string]bool // scenarios and their releases
+	judged     map[string]bool // scenario and release of what was run
 }
 
 // Run is one run of the suite.
@@ -39,8 +39,8 @@ type Run struct {
 	Release   string
 	URL       string   // of the server's streamable HTTP endpoint
 	Version   string   // of the protocol; "": each scenario's own choice
-	Scenarios []string // nil: all that there are for Version
-	Fewest    int      // scenarios that there must be, so that none is lost; 0: as many as named
+	Scenarios []string // nil: all scenarios of Version
+	Fewest    int      // scenarios that must run, so that none is lost; 0: those that are named
 }
 
 // check is one finding of the suite.
@@ -51,9 +51,8 @@ type check struct {
 	Details json.RawMessage `json:"details"`
 }
 
-// Open finds the suite where KUBBI_CONFORMANCE says. A test without it is
-// skipped, and fails where everything must be there. docs is the path of the
-// page that lists the exclusions.
+// Open opens the suite in the folder KUBBI_CONFORMANCE. Without it the test is skipped,
+// or fails if KUBBI_CI is set. docs is the path of the page with the exclusions.
 func Open(t *testing.T, docs string) *Suite {
 	t.Helper()
 	dir := os.Getenv("KUBBI_CONFORMANCE")
@@ -91,10 +90,11 @@ func (s *Suite) Run(t *testing.T, r Run) {
 	}
 }
 
-// results runs the suite and reads what it leaves: a folder for each scenario.
+// results runs the suite and reads the results that it writes: a folder for each
+// scenario.
 func (s *Suite) results(t *testing.T, r Run, what ...string) map[string][]check {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), runTimeout)
 	defer cancel()
 	out := t.TempDir()
 	args := append([]string{filepath.Join(s.dir, "conformance-"+r.Release, "dist", "index.js"), "server", "--url", r.URL, "-o", out}, what...)
@@ -105,7 +105,7 @@ func (s *Suite) results(t *testing.T, r Run, what ...string) map[string][]check 
 	cmd.Env = append(os.Environ(), "NO_PROXY=127.0.0.1", "NO_COLOR=1")
 	var printed bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &printed, &printed
-	err := cmd.Run() // fails when a check does, which is for judge to see
+	err := cmd.Run() // fails if a check fails; judge looks at that
 	folders, globErr := filepath.Glob(filepath.Join(out, "server-*", "checks.json"))
 	if globErr != nil {
 		t.Fatal(globErr)
@@ -129,15 +129,15 @@ func (s *Suite) results(t *testing.T, r Run, what ...string) map[string][]check 
 	return found
 }
 
-// stamp is the time in the name of a scenario's folder.
+// stamp matches the time in the name of a scenario's folder.
 var stamp = regexp.MustCompile(`-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-\d+Z$`)
 
-// wire is the check of every message against the protocol's schema, which every
-// scenario of a preview has and which alone proves nothing.
+// wire is the check of all messages against the protocol's schema. Every scenario of
+// the preview has it; alone it proves nothing.
 const wire = "wire-schema-valid"
 
-// judge fails a scenario that does worse than docs/conformance.md says, or
-// better.
+// judge fails the test if a scenario has other results than docs/conformance.md says:
+// worse or better ones.
 func (s *Suite) judge(t *testing.T, r Run, scenario string, checks []check) {
 	t.Helper()
 	s.judged[scenario+" "+r.Release] = true

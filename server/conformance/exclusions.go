@@ -6,15 +6,14 @@ import (
 	"testing"
 )
 
-// exclusion is a line of the table in docs/conformance.md: its first three
-// cells.
+// exclusion is a row of the table in docs/conformance.md.
 type exclusion struct {
 	scenario string
-	check    string // an id, nothing, or everything
+	check    string // the id of a check, nothing or everything
 	releases []string
 }
 
-// Stand in the place of a check's id.
+// Instead of the id of a check.
 const (
 	nothing    = "none" // the scenario checks nothing
 	everything = "all"  // every check of the scenario may fail
@@ -37,7 +36,7 @@ func parseExclusions(page string) []exclusion {
 	return all
 }
 
-// exclusionsOf gives what is excluded of a scenario.
+// exclusionsOf gives the checks of a scenario that are excluded.
 func (s *Suite) exclusionsOf(scenario, release string) []string {
 	var ids []string
 	for _, e := range s.exclusions {
@@ -48,7 +47,7 @@ func (s *Suite) exclusionsOf(scenario, release string) []string {
 	return ids
 }
 
-// covers finds which of the excluded checks a check is.
+// covers finds the exclusion that a check belongs to.
 func covers(excluded []string, check string) (string, bool) {
 	for _, id := range excluded {
 		if id == check || id == everything && check != wire {
@@ -58,8 +57,8 @@ func covers(excluded []string, check string) (string, bool) {
 	return "", false
 }
 
-// EveryExclusion fails a test that has run everything for exclusions of what
-// there is not.
+// EveryExclusion fails the test, which must have run everything, if an exclusion names
+// a scenario that was not run.
 func (s *Suite) EveryExclusion(t *testing.T) {
 	t.Helper()
 	for _, e := range s.exclusions {

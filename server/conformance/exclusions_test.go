@@ -6,8 +6,7 @@ import (
 	"testing"
 )
 
-// TestExclusions reads the page as it is: a line that can't be read would
-// exclude nothing, or give no reason.
+// TestExclusions checks that all rows of the page can be read, and give a reason.
 func TestExclusions(t *testing.T) {
 	b, err := os.ReadFile("../../docs/conformance.md")
 	if err != nil {

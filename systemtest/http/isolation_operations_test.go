@@ -22,6 +22,7 @@ type isolationCell struct {
 	*isolated
 	t         *testing.T
 	peer      *peer
+	caller    string // the column
 	token     string // the name of the caller's token
 	transport string
 	news      int // notifications that are due to the caller
@@ -30,9 +31,12 @@ type isolationCell struct {
 // onlyWithSessions are the operations that version 2026-07-28 does not have.
 var onlyWithSessions = []string{"initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"}
 
+// onlyModern are the operations that older versions do not have.
+var onlyModern = []string{"tasks/get", "tasks/update", "tasks/cancel"}
+
 // check tries all operations as one caller.
 func (w *isolated) check(t *testing.T, table isolationTable, column int, transport string, header http.Header) {
-	c := &isolationCell{isolated: w, t: t, transport: transport, token: strings.Split(table.callers[column], "+")[0]}
+	c := &isolationCell{isolated: w, t: t, transport: transport, caller: table.callers[column], token: strings.Split(table.callers[column], "+")[0]}
 	c.peer = newPeer(w.srv.url, transport, header, &http.Client{Transport: &http.Transport{}})
 	t.Cleanup(c.peer.close)
 	if word := c.word(nil, c.peer.open(t.Context())); word == "ok" && transport == overHTTP {
@@ -44,7 +48,8 @@ func (w *isolated) check(t *testing.T, table isolationTable, column int, transpo
 		c.peer.session, c.peer.endpoint = alice.session, alice.endpoint
 	}
 	for _, row := range table.rows {
-		if transport == overModern && slices.Contains(onlyWithSessions, strings.Split(row.operation, "`")[1]) {
+		method := strings.Split(row.operation, "`")[1]
+		if transport == overModern && slices.Contains(onlyWithSessions, method) || transport != overModern && slices.Contains(onlyModern, method) {
 			continue
 		}
 		if got := isolationOperations[row.operation](c); got != row.cells[column] {
@@ -341,4 +346,64 @@ func (c *isolationCell) listens(owner string) string {
 			return fmt.Sprintf("%v after %q", err, heard)
 		}
 	}
+}
+
+// withTasks adds to params that the client knows tasks.
+func withTasks(params map[string]any) map[string]any {
+	params["_meta"] = map[string]any{
+		"io.modelcontextprotocol/protocolVersion": modernVersion,
+		"io.modelcontextprotocol/clientCapabilities": map[string]any{
+			"extensions": map[string]any{"io.modelcontextprotocol/tasks": map[string]any{}},
+		},
+	}
+	return params
+}
+
+// newTask has alice claim from a server that does not answer, which becomes a task.
+func (c *isolationCell) newTask() string {
+	c.t.Helper()
+	params := map[string]any{"name": "claim", "arguments": map[string]any{"claim_url": c.hanging + "/r/" + strings.Repeat("x", 43)}}
+	b, err := c.alice().ask(c.t.Context(), "tools/call", withTasks(params))
+	var created struct{ TaskID string }
+	if err == nil {
+		err = json.Unmarshal(b, &created)
+	}
+	if err != nil || created.TaskID == "" {
+		c.t.Fatalf("no task: %s, %v", b, err)
+	}
+	return created.TaskID
+}
+
+// alice is alice, in the version that has tasks.
+func (c *isolationCell) alice() *peer {
+	return newPeer(c.srv.url, overModern, bearer(aliceToken), c.peer.hc)
+}
+
+// onTask makes all requests about a task of alice's. Whatever another caller does, the
+// task is not cancelled.
+func (c *isolationCell) onTask() string {
+	c.t.Helper()
+	id := c.task
+	if id == "" || c.caller == "alice" { // who cancels hers
+		id = c.newTask()
+	}
+	if c.caller != "alice" {
+		c.task = id
+	}
+	params := func(id string) map[string]any {
+		return withTasks(map[string]any{"taskId": id, "inputResponses": map[string]any{}})
+	}
+	var words []string
+	for _, method := range onlyModern {
+		words = append(words, c.asked(method, params, id))
+	}
+	b, err := c.alice().ask(c.t.Context(), "tasks/get", params(id))
+	var task struct{ Status string }
+	if err == nil {
+		err = json.Unmarshal(b, &task)
+	}
+	if words = slices.Compact(words); len(words) > 1 || err != nil || task.Status == "cancelled" && c.caller != "alice" {
+		return fmt.Sprintf("%q, and the task is %s, %v", words, task.Status, err)
+	}
+	return words[0]
 }

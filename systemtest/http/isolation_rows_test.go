@@ -78,6 +78,8 @@ var isolationOperations = rowsOf(map[string]func(*isolationCell) string{
 			return map[string]any{"name": "receipt", "arguments": map[string]any{"id": id}}
 		}, id)
 	},
+	"`tasks/get`, `tasks/update` and `tasks/cancel` of alice's task": (*isolationCell).onTask,
+
 	"`resources/unsubscribe`, of one's own": asks("resources/unsubscribe", map[string]any{"uri": "kubbi://" + nobodys}),
 
 	"`send` with `path`, a link in the shared folder to alice's file": func(c *isolationCell) string {

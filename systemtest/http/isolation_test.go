@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -147,6 +148,8 @@ type isolated struct {
 	sent      map[string]string   // whose each kubbi is, by its id
 	folders   map[string]string   // by name: alice's, bob's, shared, nobody's
 	given     map[string][]string // names of folders, by the token's name
+	hanging   string              // an origin that does not answer
+	task      string              // of alice's
 }
 
 // newIsolated starts a server.
@@ -185,7 +188,16 @@ func newIsolated(t *testing.T, set isolationSetting) *isolated {
 		lines[0] += " " + keys[0]
 		lines[1] += " " + keys[1]
 		w.carolsKey = keys[2]
-		args = append(args, "--base-url", relay.URL)
+		ended := make(chan struct{})
+		hanging := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			select {
+			case <-r.Context().Done():
+			case <-ended:
+			}
+		}))
+		t.Cleanup(func() { close(ended); hanging.Close() })
+		w.hanging = hanging.URL
+		args = append(args, "--base-url", relay.URL, "--allow-origin", relay.URL, "--allow-origin", hanging.URL)
 	}
 	if set.ownKeys {
 		args = append(args, "--allow-own-keys")

@@ -221,6 +221,9 @@ func withModern(params any) any {
 	if given, ok := params.(map[string]any); ok {
 		maps.Copy(with, given)
 	}
+	if with["_meta"] != nil {
+		return with
+	}
 	with["_meta"] = map[string]any{"io.modelcontextprotocol/protocolVersion": modernVersion, "io.modelcontextprotocol/clientCapabilities": map[string]any{}}
 	return with
 }
@@ -229,14 +232,14 @@ func withModern(params any) any {
 func setModern(h http.Header, message []byte) {
 	var m struct {
 		Method string
-		Params struct{ Name, URI string }
+		Params struct{ Name, URI, TaskID string }
 	}
 	if json.Unmarshal(message, &m) != nil {
 		return
 	}
 	h.Set("Mcp-Protocol-Version", modernVersion)
 	h.Set("Mcp-Method", m.Method)
-	if name := m.Params.Name + m.Params.URI; name != "" {
+	if name := m.Params.Name + m.Params.URI + m.Params.TaskID; name != "" {
 		h.Set("Mcp-Name", name)
 	}
 }

@@ -32,7 +32,7 @@ func TestAttacker(t *testing.T) {
 	t.Parallel()
 	testkit.OnlyPlain(t, "the relays are other processes")
 	dir := t.TempDir()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
 	l := startLoad(ctx, t, dir, "--grace", attackGrace.String())
 	machine := watchStalls(ctx)

@@ -32,11 +32,12 @@ const (
 // TestPowerLoss takes the power from two relays at work, a hundred times. A
 // fresh relay on what the disk still holds must know all that was acknowledged.
 func TestPowerLoss(t *testing.T) {
+	testkit.OnlyCI(t, "cuts the power of two relays a hundred times")
 	t.Parallel()
 	testkit.OnlyPlain(t, "the relays are other processes")
 	d := powerloss.New(powerloss.Options{})
 	dir := filepath.Join(mount(t, d), "data")
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
 	l := startLoad(ctx, t, dir)
 	machine := watchStalls(ctx)
@@ -313,11 +314,11 @@ func onDisk(ctx context.Context, d *powerloss.Disk, key string, use func(*relay)
 		return errors.Join(err, os.Remove(dir))
 	}
 	defer func() {
-		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), testkit.Patience)
 		defer cancel()
 		err = errors.Join(err, m.Unmount(end), os.Remove(dir))
 	}()
-	start, cancel := context.WithTimeout(ctx, 30*time.Second)
+	start, cancel := context.WithTimeout(ctx, testkit.Patience)
 	defer cancel()
 	r, err := startRelay(start, filepath.Join(dir, "data"), key)
 	if err != nil {

@@ -8,43 +8,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
-	"sync"
-	"testing"
 	"time"
 
 	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/kubbi/api"
 )
-
-// binDir is where built puts the program; empty: nowhere yet.
-var binDir string
-
-// built is the program as a user builds it, made once for all tests.
-var built = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "powerloss-bin-")
-	if err != nil {
-		return "", err
-	}
-	binDir = dir
-	path := filepath.Join(dir, "kubbi-mcp")
-	out, err := exec.Command("go", "build", "-o", path, "kubbi-mcp").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return path, nil
-})
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if binDir != "" {
-		os.RemoveAll(binDir)
-	}
-	os.Exit(code)
-}
 
 // relay is a relay process, and a client of it.
 type relay struct {
@@ -56,20 +26,9 @@ type relay struct {
 	http   *http.Client
 }
 
-// environment is ours without what configures the program.
-func environment() []string {
-	var env []string
-	for _, v := range os.Environ() {
-		if !strings.HasPrefix(v, "KUBBI_") {
-			env = append(env, v)
-		}
-	}
-	return env
-}
-
 // startRelay starts a relay on a data directory and waits until it is ready.
 func startRelay(ctx context.Context, dir, key string, flags ...string) (*relay, error) {
-	binary, err := built()
+	binary, err := testkit.BuildProgram()
 	if err != nil {
 		return nil, err
 	}
@@ -77,10 +36,10 @@ func startRelay(ctx context.Context, dir, key string, flags ...string) (*relay, 
 	if err != nil {
 		return nil, err
 	}
-	r := &relay{dir: dir, url: "http://" + addr, key: key, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}, Timeout: 30 * time.Second}}
+	r := &relay{dir: dir, url: "http://" + addr, key: key, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}, Timeout: testkit.Patience}}
 	r.cmd = exec.Command(binary, append([]string{"relay", "--data-dir", dir, "--listen", addr, "--guess-limit", "0",
 		"--no-access-log", "--log-format", "json", "--lame-duck", "0"}, flags...)...)
-	r.cmd.Env, r.cmd.Stderr = environment(), &r.stderr
+	r.cmd.Env, r.cmd.Stderr = testkit.Environ(), &r.stderr
 	r.cmd.Stdout = &r.stderr
 	if err := r.cmd.Start(); err != nil {
 		return nil, err
@@ -125,12 +84,12 @@ func (r *relay) kill() (complaints []string) {
 
 // makeKey makes an API key with the command line.
 func makeKey(ctx context.Context, dir string) (string, error) {
-	binary, err := built()
+	binary, err := testkit.BuildProgram()
 	if err != nil {
 		return "", err
 	}
 	cmd := exec.CommandContext(ctx, binary, "keys", "create", "--label", "test", "--data-dir", dir)
-	cmd.Env = environment()
+	cmd.Env = testkit.Environ()
 	out, err := cmd.Output()
 	if err != nil {
 		return "", fmt.Errorf("keys create: %w", err)

@@ -15,7 +15,7 @@ import (
 )
 
 // winePatience is how long a test waits for a program under Wine.
-const winePatience = 6 * time.Minute
+const winePatience = 15 * time.Minute
 
 // wine is a Windows for tests: Debian's Wine over a folder, without a display, and with
 // the DLL that Go needs and Wine 8 lacks.

@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -25,32 +24,14 @@ type session struct {
 	stdin  io.WriteCloser
 	stdout *os.File
 	lines  *bufio.Reader
-	stderr *lockedBuffer
+	stderr *testkit.Log
 	id     int
-}
-
-// lockedBuffer is a buffer for two goroutines.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // serve starts a server and initializes the session.
 func (w *wine) serve(t *testing.T, args ...string) *session {
 	t.Helper()
-	s := &session{cmd: w.run(t, w.exe, append([]string{"serve"}, args...)...), stderr: &lockedBuffer{}}
+	s := &session{cmd: w.run(t, w.exe, append([]string{"serve"}, args...)...), stderr: &testkit.Log{}}
 	s.cmd.Stderr = s.stderr
 	var err error
 	if s.stdin, err = s.cmd.StdinPipe(); err != nil {

@@ -90,7 +90,7 @@ func (w *wine) tests(t *testing.T, exe, folder, only string, cannot map[string]s
 		skip = append(skip, "^"+strings.ReplaceAll(regexp.QuoteMeta(name), "/", "$/^")+"$")
 	}
 	slices.Sort(skip)
-	out, err := w.test(t, exe, folder, "-test.timeout=5m", "-test.run="+only, "-test.skip="+strings.Join(skip, "|"))
+	out, err := w.test(t, exe, folder, "-test.timeout=12m", "-test.run="+only, "-test.skip="+strings.Join(skip, "|"))
 	count := map[string]int{}
 	for _, m := range outcome.FindAllStringSubmatch(out, -1) {
 		count[m[1]]++

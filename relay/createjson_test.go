@@ -11,32 +11,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"kubbi-mcp/kubbi/api"
-	"kubbi-mcp/relay/store"
 )
-
-func TestKeyCache(t *testing.T) {
-	var c keyCache
-	now := time.Now()
-	h := store.Hash{1}
-	if k, _ := c.get(h, now); k != nil {
-		t.Error("an empty cache has a key")
-	}
-	c.put(&store.APIKey{Hash: h, Owner: "o"}, now)
-	for _, tc := range []struct {
-		after time.Duration
-		want  bool
-	}{{0, true}, {keyCacheTime - 1, true}, {keyCacheTime, false}, {-1, false}} {
-		if k, fresh := c.get(h, now.Add(tc.after)); fresh != tc.want || k == nil || k.Owner != "o" {
-			t.Errorf("after %v: %v, fresh is %v", tc.after, k, fresh)
-		}
-	}
-	for i := range 3 * keyCacheSize {
-		c.put(&store.APIKey{Hash: store.Hash{byte(i), byte(i >> 8), 2}}, now)
-	}
-	if len(c.m) > keyCacheSize {
-		t.Errorf("the cache holds %d keys", len(c.m))
-	}
-}
 
 func TestUnquote(t *testing.T) {
 	for _, in := range []string{
