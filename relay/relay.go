@@ -5,6 +5,13 @@
 // A relay keeps little state of its own: API keys for a second, a few requests of
 // each key's rate, and the wrong tokens and keys of each address. So any number of
 // relays may serve one store.
+//
+// routes.go lists every route, and serve.go is what all requests pass. Each operation
+// has a file of its name: create, claim, inspect, list, get and delete. A create body is
+// read in createbody.go, decoded in createjson.go and validated in draft.go; the answer
+// to a claim is written in claimanswer.go, or as a page in claimpage.go. errors.go says
+// what a client reads for each error. The limits are in ratelimit.go, guesslimit.go,
+// storagelimit.go, keylimits.go and bodybudget.go.
 package relay
 
 import (

@@ -126,6 +126,14 @@ func NewClaimRequest(token Token, key *ClaimKey, opens []string, now time.Time) 
 	return ClaimRequest{Token: token, Key: key, Opens: opens, Now: MillisOf(now)}
 }
 
+// KeyHash is the hash of the key, zero without a key: that of no key.
+func (c *ClaimRequest) KeyHash() (key Hash) {
+	if c.Key != nil {
+		key = c.Key.Key
+	}
+	return key
+}
+
 // Grace is what is kept of the claim once it is counted as that retrieval.
 func (c *ClaimRequest) Grace(number int) Grace {
 	return Grace{Until: c.Now.After(c.Key.Grace), Number: number, At: c.Now}

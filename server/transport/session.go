@@ -10,8 +10,8 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 )
 
-// Session is a client's session on one of the transports. mcp-go knows it by
-// this type, and its requests as a Call each.
+// Session is a client's session on one of the transports. It is what mcp-go knows as
+// a session too; in a request mcp-go sees the Call in its place.
 type Session struct {
 	// State is what the Handler keeps of the session. SessionOpened sets it.
 	State any
@@ -62,8 +62,11 @@ func newSession(life context.Context, cfg Config, id, transport string) *Session
 
 // open makes a session known to mcp-go and the Handler.
 func (s *Session) open() error {
+	if err := s.cfg.MCP.RegisterSession(s.life, s); err != nil {
+		return err
+	}
 	s.cfg.Handler.SessionOpened(s)
-	return s.cfg.MCP.RegisterSession(s.life, s)
+	return nil
 }
 
 // close ends a session, its streams and its calls.

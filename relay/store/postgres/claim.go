@@ -65,11 +65,7 @@ func (c *claim) claim(ctx context.Context, q *session) error {
 	if !found || !r.Is(c.Token) {
 		return store.ErrNotFound
 	}
-	var key store.Hash
-	if c.Key != nil {
-		key = c.Key.Key
-	}
-	if err := q.loadGraces(ctx, r, key); err != nil {
+	if err := q.loadGraces(ctx, r, c.KeyHash()); err != nil {
 		return err
 	}
 	var err error

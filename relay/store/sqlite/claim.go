@@ -53,11 +53,7 @@ func (c *claim) claim(t *tx) error {
 	if err := r.byToken(t.conn, c.Token); err != nil {
 		return err
 	}
-	var key store.Hash
-	if c.Key != nil {
-		key = c.Key.Key
-	}
-	if err := t.loadGraces(r, key); err != nil {
+	if err := t.loadGraces(r, c.KeyHash()); err != nil {
 		return err
 	}
 	var err error
