@@ -119,6 +119,7 @@ func others(v, ofAnother any) []any {
 // TestTamperedRows changes every column of the rows of a package and of a content, one at
 // a time. The answer must be what was stored, or a refusal.
 func TestTamperedRows(t *testing.T) {
+	t.Parallel()
 	testkit.OnlyPlain(t, "one request at a time")
 	r := newRig(t)
 	const more = `"ttl_seconds":3600,"max_retrievals":3,"metadata":{"k":"v"}}`

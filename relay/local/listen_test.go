@@ -138,6 +138,7 @@ func TestTakeover(t *testing.T) {
 }
 
 func TestStranger(t *testing.T) {
+	t.Parallel()
 	for name, handler := range map[string]http.HandlerFunc{
 		"a web server": func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello") },
 		"one that says it is a relay": func(w http.ResponseWriter, _ *http.Request) {

@@ -176,6 +176,7 @@ func TestNeighboursLarge(t *testing.T) {
 // TestNeighboursTakeOver ends the process that has the address. Another one takes it and
 // leaves its spare port. Processes of one directory share a spare port.
 func TestNeighboursTakeOver(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "kubbi")
 	addr, all := neighbours(t, 1)
 	second := serve(t, dir, addr)
@@ -202,6 +203,7 @@ func TestNeighboursTakeOver(t *testing.T) {
 // TestImpostor has programs that claim to be a neighbour, even with a neighbour's own
 // answers. They never get a token or an API key.
 func TestImpostor(t *testing.T) {
+	t.Parallel()
 	spareOf := testkit.MustFreeAddr(t)
 	genuine := httptest.NewServer(nil) // only its address is used
 	genuine.Close()
