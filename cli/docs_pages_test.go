@@ -174,6 +174,28 @@ func TestFuzzTargets(t *testing.T) {
 	}
 }
 
+// TestWineNamesRealTests finds every test that systemtest/wine picks or leaves out by
+// its name. A test that was renamed or has moved would be lost there in silence.
+func TestWineNamesRealTests(t *testing.T) {
+	tests := testFunctions(t)
+	var folder string
+	names := 0
+	for line := range strings.Lines(readDoc(t, "systemtest/wine/wine_test.go")) {
+		if m := regexp.MustCompile(`{folder: "([a-z/]+)"`).FindStringSubmatch(line); m != nil {
+			folder = m[1]
+		}
+		for _, m := range regexp.MustCompile(`["|](Test\w+)`).FindAllStringSubmatch(line, -1) {
+			names++
+			if !slices.Contains(tests[folder], m[1]) {
+				t.Errorf("systemtest/wine names %s of %s, and there is no such test", m[1], folder)
+			}
+		}
+	}
+	if names < 10 {
+		t.Errorf("only %d names of tests", names)
+	}
+}
+
 // TestPagesNameRealPaths finds every path of the tree that a page names as code,
 // and what a row of CONTRIBUTING.md's map names in its file.
 func TestPagesNameRealPaths(t *testing.T) {

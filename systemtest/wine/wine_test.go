@@ -29,17 +29,21 @@ var carried = []struct {
 	{folder: "internal/atrest"},
 	{folder: "internal/disk"},
 	{folder: "tools"},
+	{folder: "tools/args"},
+	{folder: "tools/claims"},
+	{folder: "tools/consent"},
 	{folder: "tools/files", cannot: map[string]string{
 		"TestAttacksOnReading":     noLinks,
 		"TestAttacksOnWriting":     noLinks,
+		"TestDenied":               noLinks,
 		"TestFoundNames":           "it makes a file aux.c, which Windows takes for a device",
 		"TestExpandMeetsLink":      noLinks,
 		"TestNestedFolders":        noLinks,
-		"TestNever":                noLinks,
 		"TestRead":                 noLinks,
 		"TestSwappedDuringTheCall": noLinks,
 	}},
-	{folder: "server", only: "TestTranscripts|TestEndsWithContext|TestBrokenStdout|TestCallLine"},
+	{folder: "server", only: "TestTranscripts|TestCallLine"},
+	{folder: "server/transport", only: "TestEndsWithContext|TestBrokenStdout"},
 }
 
 const (
