@@ -86,6 +86,10 @@ type attackTally struct {
 	Slack                  time.Duration // the worst that the machine added to the second
 }
 
+// mostYoung is how many new kubbis the attacker opens in one copy. Each costs a search
+// through all that is new. Without a bound a slow search would leave more to the next.
+const mostYoung = 64
+
 // aims are the kubbis that the attacker looks at in one copy.
 type aims struct {
 	young  []*record // made since the copy before, and active
@@ -120,7 +124,9 @@ func aim(all []*record, grace time.Duration, before, at, done time.Time, slack t
 			c.ended = append(c.ended, r)
 		case k.unsure || later.unsure || later.removed || later.burned() || r.expires.Before(done):
 		case k.history()[0].begin.After(before):
-			c.young = append(c.young, r)
+			if len(c.young) < mostYoung {
+				c.young = append(c.young, r)
+			}
 		case len(c.active) < 50:
 			c.active = append(c.active, r)
 		}
