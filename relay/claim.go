@@ -131,10 +131,20 @@ func openClaimed(ring *atrest.Keyring, counted *store.Claimed, t token) (*claime
 	return c, nil
 }
 
-// copy copies the next bytes of the payload.
+// copy copies the next bytes of the payload, in pieces, from the memory that they were
+// opened in.
 func (c *claimed) copy(w io.Writer, size int64) error {
-	_, err := io.CopyN(w, c.plain, size)
-	return c.fault(err)
+	for size > 0 {
+		b, err := c.plain.Next(min(size, answerBuffer))
+		if err == nil {
+			_, err = w.Write(b)
+		}
+		if err != nil {
+			return c.fault(err)
+		}
+		size -= int64(len(b))
+	}
+	return nil
 }
 
 // done checks that the payload was whole and has no more bytes.

@@ -49,23 +49,20 @@ func decodeCreate(body []byte, maxFiles int) (*createMembers, error) {
 		}
 		return nil, invalid(syntaxFault(body, d.err))
 	}
-	d.object(map[string]func(){
-		"content": d.value(&c.content), "content_bytes": d.value(&c.contentBytes), "content_type": d.value(&c.contentType),
-		"ttl_seconds": d.value(&c.ttl), "max_retrievals": d.value(&c.maxRetrievals),
-		"metadata": d.strictValue(&c.metadata), "x_notify": d.strictValue(&c.notify),
-		"files": func() {
-			if c.files = d.dec.PeekKind(); c.files != '[' {
-				d.skip()
-				return
-			}
-			d.array(func() {
-				if c.fileCount++; c.fileCount > maxFiles+1 {
-					d.skip()
-					return
-				}
-				c.file = append(c.file, d.file())
-			})
-		},
+	d.object(map[string]*span{
+		"content": &c.content, "content_bytes": &c.contentBytes, "content_type": &c.contentType,
+		"ttl_seconds": &c.ttl, "max_retrievals": &c.maxRetrievals,
+	}, func(name string) {
+		switch name {
+		case "metadata":
+			d.strictValue(&c.metadata)
+		case "x_notify":
+			d.strictValue(&c.notify)
+		case "files":
+			d.files(&c, maxFiles)
+		default:
+			d.skip()
+		}
 	})
 	if d.err == nil {
 		if _, err := d.dec.ReadToken(); err == nil {
@@ -87,16 +84,32 @@ type decoder struct {
 	err  error
 }
 
+func (d *decoder) files(c *createMembers, most int) {
+	if c.files = d.dec.PeekKind(); c.files != '[' {
+		d.skip()
+		return
+	}
+	d.token()
+	for d.err == nil && d.dec.PeekKind() != ']' {
+		if c.fileCount++; c.fileCount > most+1 {
+			d.skip()
+		} else {
+			c.file = append(c.file, d.file())
+		}
+	}
+	d.token()
+}
+
 func (d *decoder) file() fileMembers {
 	f := fileMembers{kind: d.dec.PeekKind()}
 	if f.kind != '{' {
 		d.skip()
 		return f
 	}
-	d.object(map[string]func(){
-		"name": d.value(&f.name), "content": d.value(&f.content), "size_bytes": d.value(&f.size),
-		"content_type": d.value(&f.contentType), "role": d.value(&f.role), "encoding": d.value(&f.encoding),
-	})
+	d.object(map[string]*span{
+		"name": &f.name, "content": &f.content, "size_bytes": &f.size,
+		"content_type": &f.contentType, "role": &f.role, "encoding": &f.encoding,
+	}, func(string) { d.skip() })
 	return f
 }
 
@@ -113,31 +126,26 @@ func (d *decoder) skip() {
 	}
 }
 
-// value makes a function that notes in s where the next value is.
-func (d *decoder) value(s *span) func() {
-	return func() {
-		v, err := d.dec.ReadValue()
-		if err != nil {
-			d.err = err
-			return
-		}
-		end := int(d.dec.InputOffset())
-		*s = span{end - len(v), end}
+// value notes in s where the next value is.
+func (d *decoder) value(s *span) {
+	v, err := d.dec.ReadValue()
+	if err != nil {
+		d.err = err
+		return
 	}
+	end := int(d.dec.InputOffset())
+	*s = span{end - len(v), end}
 }
 
 // strictValue is value, and refuses a name that occurs twice inside the value.
-func (d *decoder) strictValue(s *span) func() {
-	value := d.value(s)
-	return func() {
-		if value(); d.err == nil && !s.in(d.body).IsValid() {
-			d.duplicateName()
-		}
+func (d *decoder) strictValue(s *span) {
+	if d.value(s); d.err == nil && !s.in(d.body).IsValid() {
+		d.duplicateName()
 	}
 }
 
-// object reads an object, and calls the function of each member that it knows.
-func (d *decoder) object(members map[string]func()) {
+// object reads an object: the values of members, and the others by a function.
+func (d *decoder) object(members map[string]*span, other func(name string)) {
 	d.token()
 	seen := map[string]bool{}
 	for d.err == nil && d.dec.PeekKind() != '}' {
@@ -153,10 +161,10 @@ func (d *decoder) object(members map[string]func()) {
 		if len(n) <= maxMember && len(seen) < maxMember { // no known member is beyond that
 			seen[n] = true
 		}
-		if read, known := members[n]; known {
-			read()
+		if s := members[n]; s != nil {
+			d.value(s)
 		} else {
-			d.skip()
+			other(n)
 		}
 	}
 	d.token()
@@ -168,14 +176,6 @@ const maxMember = 64
 
 func (d *decoder) duplicateName() {
 	d.err = &jsontext.SyntacticError{ByteOffset: d.dec.InputOffset(), Err: jsontext.ErrDuplicateName}
-}
-
-func (d *decoder) array(element func()) {
-	d.token()
-	for d.err == nil && d.dec.PeekKind() != ']' {
-		element()
-	}
-	d.token()
 }
 
 // syntaxFault says what is wrong with a body that is not JSON. It does not quote the

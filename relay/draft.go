@@ -1,10 +1,10 @@
 package relay
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"math"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,11 +36,8 @@ func (d *draft) payload() io.Reader {
 	if d.stream != nil {
 		return d.stream
 	}
-	readers := make([]io.Reader, len(d.inMemory))
-	for i, b := range d.inMemory {
-		readers[i] = bytes.NewReader(b)
-	}
-	return io.MultiReader(readers...)
+	b := net.Buffers(slices.Clone(d.inMemory))
+	return &b
 }
 
 // close reads the rest of a stream: a client that is still sending reads no answer.

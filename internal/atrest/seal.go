@@ -1,7 +1,6 @@
 package atrest
 
 import (
-	"bytes"
 	"crypto/cipher"
 	"encoding/binary"
 	"errors"
@@ -107,14 +106,17 @@ func ended(r io.Reader, more error) error {
 
 // SealBytes seals a plaintext in memory.
 func (k *Key) SealBytes(random io.Reader, data, plain []byte) ([]byte, error) {
-	size := int64(len(plain))
-	s, err := k.Seal(random, Binding{Size: size, Data: data}, bytes.NewReader(plain))
-	if err != nil {
-		return nil, err
+	b := Binding{Size: int64(len(plain)), Data: data}
+	sealed := append(make([]byte, 0, SealedSize(b.Size)), format)
+	s := k.stream(b)
+	if _, err := io.ReadFull(random, s.nonce[:prefixSize]); err != nil {
+		return nil, fmt.Errorf("seal: read nonce: %w", err)
 	}
-	sealed := make([]byte, SealedSize(size))
-	if _, err := io.ReadFull(s, sealed); err != nil {
-		return nil, err
+	sealed = append(sealed, s.nonce[:prefixSize]...)
+	for !s.done {
+		n := min(len(plain), ChunkSize)
+		sealed = s.aead.Seal(sealed, s.step(), plain[:n], s.data)
+		plain = plain[n:]
 	}
 	return sealed, nil
 }
@@ -218,17 +220,21 @@ func (o *Opener) open() ([]byte, error) {
 
 // OpenBytes opens sealed bytes in memory.
 func (k *Key) OpenBytes(data, sealed []byte) ([]byte, error) {
-	size := plainSize(int64(len(sealed)))
-	o, err := k.Open(Binding{Size: size, Data: data}, bytes.NewReader(sealed))
-	if err != nil {
-		return nil, err
-	}
-	plain := make([]byte, size)
-	if _, err := io.ReadFull(o, plain); err != nil {
+	b := Binding{Size: plainSize(int64(len(sealed))), Data: data}
+	if !b.valid() || SealedSize(b.Size) != int64(len(sealed)) || sealed[0] != format {
 		return nil, ErrOpen
 	}
-	if err := o.Done(); err != nil {
-		return nil, err
+	s := k.stream(b)
+	copy(s.nonce[:prefixSize], sealed[1:])
+	sealed = sealed[headerSize:]
+	plain := make([]byte, 0, b.Size)
+	for !s.done {
+		n := min(len(sealed), ChunkSize+tagSize)
+		var err error
+		if plain, err = s.aead.Open(plain, s.step(), sealed[:n], s.data); err != nil {
+			return nil, ErrOpen
+		}
+		sealed = sealed[n:]
 	}
 	return plain, nil
 }

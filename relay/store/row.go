@@ -38,18 +38,18 @@ type Row struct {
 
 // NewRow is the row of a kubbi that is created. A create key without a grace of at
 // least a millisecond counts as none: KeyUntil is Never then.
-func NewRow(k *Kubbi, key *CreateKey, now Millis) (*Row, error) {
+func NewRow(k *Kubbi, key *CreateKey, now Millis) (Row, error) {
 	id, n, err := ParseID(k.ID)
 	if err != nil {
-		return nil, err
+		return Row{}, err
 	}
 	if n != k.Token.Number {
-		return nil, fmt.Errorf("%w: the id does not carry the token's number", ErrExists)
+		return Row{}, fmt.Errorf("%w: the id does not carry the token's number", ErrExists)
 	}
 	if len(k.Record) > MaxRecord {
-		return nil, fmt.Errorf("record of %d bytes is longer than %d", len(k.Record), MaxRecord)
+		return Row{}, fmt.Errorf("record of %d bytes is longer than %d", len(k.Record), MaxRecord)
 	}
-	r := &Row{
+	r := Row{
 		Life:   NewLife(k.MaxRetrievals, MillisOf(k.ExpiresAt)),
 		Number: n, ID: id, Hash: k.Token.Hash, Owner: k.Owner, MasterKey: k.MasterKey, ContentType: k.ContentType,
 		Package: k.Package, FileCount: k.FileCount, Size: k.Size, Created: MillisOf(k.CreatedAt),

@@ -57,7 +57,7 @@ func (s *Store) Create(ctx context.Context, k *store.Kubbi, payload io.Reader, k
 // creation is a create.
 type creation struct {
 	s      *Store
-	row    *store.Row
+	row    store.Row
 	key    *store.CreateKey // nil: without
 	quota  store.Quota
 	now    store.Millis
@@ -245,7 +245,7 @@ func (c *creation) insert(ctx context.Context, q *session) error {
 
 // queue queues the kubbi.
 func (c *creation) queue(b *pgx.Batch, insert string) *pgx.QueuedQuery {
-	r := c.row
+	r := &c.row
 	var request, answer []byte
 	if c.key != nil {
 		request, answer = c.key.Request[:], c.key.Answer

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"sync"
 	"time"
 
@@ -159,7 +160,8 @@ func (s *stmt) bind(args []any) {
 		case nil:
 			s.p.BindNull(i)
 		default:
-			panic(fmt.Sprintf("sqlite: no parameter can be a %T", v))
+			// fmt would move the parameters of every call to the heap.
+			panic("sqlite: no parameter can be a " + reflect.TypeOf(v).String())
 		}
 	}
 }
@@ -201,8 +203,8 @@ func (s *stmt) into(i int, b []byte) bool {
 // fatal reports whether an error is a failure of the data base, not an answer like
 // ErrNotFound. The transaction that it happened in can't be trusted.
 func fatal(err error) bool {
-	var e *engineError
-	return errors.As(err, &e)
+	_, is := errors.AsType[*engineError](err)
+	return is
 }
 
 const busy5s = 5 * time.Second

@@ -39,7 +39,7 @@ func (s *Store) Create(ctx context.Context, k *store.Kubbi, payload io.Reader, k
 		return nil, err
 	}
 	c := creations.Get().(*creation)
-	*c = creation{row: row{Row: *r, body: -1, quota: quota.Active > 0}, quota: quota, now: at, payload: c.payload[:0]}
+	*c = creation{row: row{Row: r, body: -1, quota: quota.Active > 0}, quota: quota, now: at, payload: c.payload[:0]}
 	file, err := s.readPayload(ctx, c, payload)
 	if err != nil {
 		return nil, err

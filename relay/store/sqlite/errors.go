@@ -29,15 +29,15 @@ var (
 // into one that says what is wrong and what to do. It returns every other error as it
 // is.
 func explain(path string, err error) error {
-	var e *engineError
-	if !errors.As(err, &e) {
-		var file *fs.PathError
+	e, ok := errors.AsType[*engineError](err)
+	if !ok {
+		_, file := errors.AsType[*fs.PathError](err)
 		switch {
 		case isFull(err):
 			return full(path, err)
-		case errors.As(err, &file) && errors.Is(err, fs.ErrPermission):
+		case file && errors.Is(err, fs.ErrPermission):
 			return readOnly(path, err)
-		case errors.As(err, &file):
+		case file:
 			return fmt.Errorf("%s: %w: check the disk it is on: %w", path, store.ErrUnavailable, err)
 		}
 		return err
