@@ -1,5 +1,5 @@
-// Command kubbi-mcp hands work from one agent to another: an MCP server over
-// stdio, and the same from the shell. README.md says how to start.
+// Command kubbi-mcp hands work from one agent to another. It is an MCP server, the same
+// tools from the shell, and a relay for a team. README.md says how to start.
 package main
 
 import (
@@ -14,7 +14,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// A second signal ends the process the hard way, whatever it is waiting for.
+	// A second signal ends the process at once.
 	context.AfterFunc(ctx, stop)
 
 	err := cli.Run(ctx, os.Args[1:], os.Getenv, os.Stdin, os.Stdout, os.Stderr)

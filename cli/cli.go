@@ -12,7 +12,7 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-const description = `Hand work from one agent to another through a claim URL: an MCP server over stdio, and the same from the shell.
+const description = `Hand work from one agent to another through a claim URL: an MCP server, and the same tools from the shell.
 
 Without an API key the relay runs inside this process: no account, no key, no network.`
 
@@ -20,7 +20,7 @@ Without an API key the relay runs inside this process: no account, no key, no ne
 type grammar struct {
 	Config
 
-	Serve         serveCmd         `cmd:"" default:"1" help:"Serve MCP over stdio. This is what runs when no command is given."`
+	Serve         serveCmd         `cmd:"" default:"1" help:"Serve MCP over stdio, or over HTTP. This is what runs when no command is given."`
 	Demo          demoCmd          `cmd:"" help:"Watch two agents hand over a text and a package of files."`
 	Send          sendCmd          `cmd:"" help:"Create a kubbi from a text, files, folders or standard input; prints its claim URL."`
 	Inspect       inspectCmd       `cmd:"" help:"Show what a claim URL holds, without spending a retrieval."`

@@ -2,12 +2,12 @@ package cli
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/alecthomas/kong"
 
 	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/tools"
 )
 
 // Config holds the flags that all commands share. Each has an environment variable; a flag
@@ -30,8 +30,6 @@ type Config struct {
 	LogFormat   logFormat `complete:"text,json" group:"Configuration:" variable:"KUBBI_LOG_FORMAT" placeholder:"FORMAT" default:"text" help:"text or json (${default}). Logs go to standard error."`
 }
 
-var prefixRule = regexp.MustCompile(`^[A-Za-z0-9_-]{0,32}$`)
-
 // validate finds mistakes that other packages would find later, without the flag's name.
 func (c *Config) validate() error {
 	if i := strings.IndexFunc(c.APIKey, func(r rune) bool { return r <= ' ' || r > '~' }); i >= 0 {
@@ -44,7 +42,7 @@ func (c *Config) validate() error {
 	if c.MaxInline < 1 {
 		return fmt.Errorf("--max-inline (KUBBI_MAX_INLINE) must be at least 1 byte")
 	}
-	if !prefixRule.MatchString(c.ToolPrefix) {
+	if !tools.IsPrefix(c.ToolPrefix) {
 		return fmt.Errorf("--tool-prefix (KUBBI_TOOL_PREFIX) may hold at most 32 letters, digits, and _ -")
 	}
 	return c.validateLimits()

@@ -154,7 +154,7 @@ func TestUnquote(t *testing.T) {
 }
 
 // A placeholder is logged once, whether it was noted before or after the log was set.
-func TestUnfilledIsTold(t *testing.T) {
+func TestUnfilledIsLogged(t *testing.T) {
 	var log bytes.Buffer
 	h := &hostSettings{getenv: func(string) string { return "${SECRET:-kb_x}" }}
 	_ = h.get("A")

@@ -80,8 +80,8 @@ func wrapOutput(err error) error {
 // move the cursor, change the title or hide text. Line ends and tabs stay.
 func printable(text string) string {
 	safe := func(r rune) bool {
-		switch r {
-		case '\n', '\t', '\u200c', '\u200d', '\u180e', '\ufe0e', '\ufe0f': // the last five are parts of letters and emoji in names
+		// Joiners and the two selectors are parts of letters and emoji in names.
+		if untrusted.IsJoiner(r) || r == '\n' || r == '\t' || r == '\ufe0e' || r == '\ufe0f' {
 			return true
 		}
 		return (unicode.IsPrint(r) || unicode.Is(unicode.Zs, r)) && !untrusted.Invisible(r)

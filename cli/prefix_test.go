@@ -6,9 +6,8 @@ import (
 	"testing"
 )
 
-// Each command refuses the prefixes that the tools refuse, with a usage error that
-// names the flag.
-func TestToolPrefixIsCheckedAsTheToolsDo(t *testing.T) {
+// A prefix that the tools refuse is a usage error that names the flag.
+func TestToolPrefix(t *testing.T) {
 	for _, prefix := range []string{"a.b", strings.Repeat("p", 33)} {
 		var out, errs bytes.Buffer
 		getenv := func(name string) string {

@@ -74,8 +74,9 @@ func refused(format string, args ...any) *Error {
 	return &Error{Message: fmt.Sprintf(format, args...), kind: ErrOrigin, permanent: true}
 }
 
-// target gives the start of a request to where a claim URL or bare token leads. An
-// origin that is not allowed is an error that matches ErrOrigin.
+// target gives the start of a request for a claim URL or bare token. Every inspect and
+// claim calls it before it opens a connection. It returns an error that matches ErrOrigin
+// if the claim URL's origin is not allowed.
 func (c *Client) target(urlOrToken string) (request, error) {
 	u, err := ParseClaimURL(urlOrToken)
 	if err != nil {

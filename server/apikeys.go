@@ -14,9 +14,9 @@ import (
 
 // Limits of the keys of the Kubbi API that callers send.
 const (
-	maxKeyChecks    = 16               // of unknown keys, at the same time
-	maxWrongKeys    = 20               // a minute from one source; fewer than a relay accepts from this server
-	keyCheckTTL     = time.Minute      // for how long the result of a check counts
+	maxKeyChecks    = 16               // checks of unknown keys at the same time
+	maxWrongKeys    = 20               // from one source in a minute; a relay accepts more from this server
+	keyCheckTTL     = time.Minute      // how long the result of a check counts
 	keyCheckTimeout = 10 * time.Second // for the answer of the Kubbi API
 )
 
@@ -101,8 +101,8 @@ func (cs *callers) checkKey(ctx context.Context, c *caller) (p *transport.Refusa
 	}
 }
 
-// mustCheckKey reports whether a caller's own key must be checked again. It says so to
-// one request; the others go on meanwhile.
+// mustCheckKey reports whether a caller's own key must be checked again. It returns true
+// to one request; other requests go on meanwhile.
 func (c *caller) mustCheckKey() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -13,10 +13,10 @@ import (
 	"kubbi-mcp/server/transport"
 )
 
-// Token lets a caller in under a name.
+// Token lets a caller call the server, under a name.
 type Token struct {
 	Name   string // for logs, and to keep callers apart
-	APIKey string // of the Kubbi API; "": what Connect makes of the name
+	APIKey string // of the Kubbi API; "": Connect chooses by the name
 
 	hash [sha256.Size]byte
 }
@@ -50,8 +50,8 @@ type identity struct {
 	ownKey bool   // the key came with the request
 }
 
-// caller identifies the caller that an identity belongs to.
-func (id identity) caller() string {
+// key is the same for all requests of one caller.
+func (id identity) key() string {
 	hash := sha256.Sum256([]byte(id.apiKey))
 	return id.name + "\x00" + string(hash[:])
 }

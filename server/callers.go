@@ -80,12 +80,12 @@ func (h *HTTP) refuseCaller(w http.ResponseWriter, r *http.Request, p *transport
 	h.http.Refuse(w, p)
 }
 
-// get gives the caller with an identity for one request, which endRequest ends. A
-// caller that is new is made, after its own key was checked. peer is the address that
-// the request comes from.
+// get gives the caller with an identity for one request, which endRequest ends. It makes
+// a new caller if there is none. It checks the caller's own key unless that was done a
+// short time ago. peer is the address that the request comes from.
 func (cs *callers) get(ctx context.Context, id identity, peer string) (*caller, *transport.Refusal) {
 	cs.mu.Lock()
-	c := cs.byID[id.caller()]
+	c := cs.byID[id.key()]
 	if c != nil {
 		c.beginRequest()
 	}
@@ -123,7 +123,7 @@ func (cs *callers) add(ctx context.Context, id identity, peer string) (*caller, 
 			return nil, p
 		}
 	}
-	return cs.put(id.caller(), c)
+	return cs.put(id.key(), c)
 }
 
 // make makes the caller with an identity.
@@ -148,7 +148,7 @@ func (cs *callers) make(ctx context.Context, id identity) (*caller, *transport.R
 		cfg.Files = rules
 	}
 	if len(h.cfg.Tokens) > 0 && id.name == "" {
-		cfg.Received = false // who has no token saves nothing on this machine
+		cfg.Received = false // a caller without a token saves nothing on this machine
 	}
 	s, err := New(cfg)
 	if err != nil {
@@ -158,8 +158,8 @@ func (cs *callers) make(ctx context.Context, id identity) (*caller, *transport.R
 	return &caller{server: s, token: id.name, client: client, endpoint: h.http.NewEndpoint(s.transportConfig())}, nil
 }
 
-// put adds a new caller, unless another request has added it before. If there are too
-// many callers, it removes the one that has been idle for the longest time.
+// put adds a new caller. If another request has added it meanwhile, put gives that one. If
+// there are too many callers, it removes the one that has been idle for the longest time.
 func (cs *callers) put(key string, made *caller) (*caller, *transport.Refusal) {
 	cs.mu.Lock()
 	c := cs.byID[key]

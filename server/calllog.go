@@ -79,8 +79,8 @@ func (s *Server) addLogHooks(hooks *mcpserver.Hooks) {
 	})
 }
 
-// logRequest logs a request that was served, and not the text of its error, which may
-// quote what was sent. The method is a known one: others are refused before.
+// logRequest logs a request that was served. It leaves out the text of an error, which
+// may quote what the client sent. The method is known: unknown methods were refused.
 func (s *Server) logRequest(ctx context.Context, method mcp.MCPMethod, ok bool) {
 	if method == mcp.MethodToolsCall || !s.cfg.Logger.Enabled(ctx, slog.LevelDebug) {
 		return

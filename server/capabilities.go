@@ -33,7 +33,7 @@ func (s *Server) newMCPServer(hooks *mcpserver.Hooks) *mcpserver.MCPServer {
 		mcpserver.WithExtensions(map[string]any{tasksExtension: struct{}{}}),
 		mcpserver.WithHooks(hooks),
 		mcpserver.WithToolHandlerMiddleware(s.asTask),
-		mcpserver.WithToolHandlerMiddleware(s.recovery), // callTool has this one and the next, too
+		mcpserver.WithToolHandlerMiddleware(s.recovery), // callTool calls this one and the next itself
 		mcpserver.WithToolHandlerMiddleware(s.withProgress),
 	)...)
 }
@@ -61,8 +61,8 @@ func cacheHints() []mcpserver.ServerOption {
 	return hints
 }
 
-// identity is the _meta of a result: it names the server, as mcp-go's results do.
-func (s *Server) identity() *mcp.Meta {
+// serverMeta is the _meta of a result. It names the server, as mcp-go's results do.
+func (s *Server) serverMeta() *mcp.Meta {
 	meta := &mcp.Meta{}
 	meta.SetServerInfo(mcp.Implementation{Name: serverName, Version: s.cfg.Version, Title: serverTitle, Description: description})
 	return meta

@@ -21,9 +21,9 @@ import (
 type question struct {
 	candidate files.Candidate
 	access    consent.Access
-	project   string // for which the answer counts
-	tool      string // that needs the folder
-	path      string // an argument of the tool
+	project   string // the answer counts for this project only
+	tool      string // the tool that needs the folder
+	path      string // the tool's argument
 }
 
 // key identifies what the user decides about.
@@ -118,7 +118,8 @@ type pending struct {
 	overdue  atomic.Bool   // a call has waited for the answer and given up
 }
 
-// timeout is how long a call waits for the answer. Only the first call waits.
+// timeout is how long a call waits for the answer. Once a call has waited in vain, others
+// don't wait.
 func (p *pending) timeout() time.Duration {
 	if p.overdue.Load() {
 		return 0
@@ -175,8 +176,8 @@ func (c *consentRequests) join(q *question) (p *pending, first bool, err error) 
 	return c.insert(q), true, nil
 }
 
-// add adds a question that the answer to a call asks. Each call asks again, since the
-// answer may be lost.
+// add adds a question that is asked in the answer to a call. Each call asks again, since
+// the client may not have got the answer.
 func (c *consentRequests) add(q *question) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -209,7 +210,7 @@ func (c *consentRequests) insert(q *question) *pending {
 	return p
 }
 
-// take removes a pending question, nil if it was not asked.
+// take removes a pending question and returns it, nil if there is none.
 func (c *consentRequests) take(q *question) *pending {
 	c.mu.Lock()
 	defer c.mu.Unlock()

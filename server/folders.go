@@ -18,7 +18,7 @@ import (
 
 // abilities says what the client of a call can be asked for, and how.
 type abilities struct {
-	modern bool // by the answer to the call, as since 2026-07-28; else by a request
+	modern bool // ask in the answer to the call (protocol version 2026-07-28 and later); else with a request
 	roots  bool
 	forms  bool // elicitation
 }
@@ -36,8 +36,8 @@ func abilitiesOf(ctx context.Context, session *session) abilities {
 	return abilities{modern: modern, roots: c.Roots != nil, forms: forms}
 }
 
-// maxQuestions is how many folders the user is asked about for one call, and in
-// versions before 2026-07-28 at the same time.
+// maxQuestions is how many folders the user is asked about for one call. Before protocol
+// version 2026-07-28 it is also how many questions of a session may be open.
 const maxQuestions = 3
 
 // grantFolders says which folders a call may use in addition to those of the
@@ -122,12 +122,12 @@ func (s *Server) allowed(session *session, q *question) bool {
 	return ok
 }
 
-// askedState is the request state of an answer that asks. A call that is repeated has
-// it, a new call does not.
+// askedState is the requestState of an answer that asks the client. The client sends it
+// when it repeats the call; a new call has none.
 const askedState = "kubbi-folders"
 
-// consentTimeout is how long a call waits for the user. Hosts give a call a minute. A
-// later answer counts for the next call.
+// consentTimeout is how long a call waits for the user. Hosts give up on a call after a
+// minute. An answer that comes later counts for the next call.
 const consentTimeout = 50 * time.Second
 
 // errNotAsked means that the host has answered with an error instead of asking.
@@ -178,15 +178,15 @@ func (s *Server) askByRequest(ctx context.Context, session *session, open []*que
 	return nil
 }
 
-// askByAnswer gives an answer that asks the user about folders, nil if the user has
-// allowed all of them.
+// askByAnswer gives the answer to the call that asks the user about folders. It returns
+// nil if the user has allowed all of them.
 func (s *Server) askByAnswer(session *session, open []*question, in mcp.MultiRoundTripParams) (*mcp.CallToolResult, error) {
 	b := mcpserver.NewInputRequestBuilder(askedState)
 	asked := false
 	for _, q := range open {
 		id := "folder-" + q.id()
 		if answer, ok := mcpserver.InputResponse(in.InputResponses, id); ok {
-			p := session.consents.take(q) // an answer to what was not asked does not count
+			p := session.consents.take(q) // an answer without a question does not count
 			if p == nil {
 				return nil, q.refused()
 			}

@@ -70,7 +70,7 @@ func (s *Server) callTool(ctx context.Context, c *transport.Call) mcp.JSONRPCMes
 	return mcp.NewJSONRPCResultResponse(mcp.NewRequestId(nil), toolResult{res})
 }
 
-// toolResult is a tool's result, which tools writes faster than encoding/json.
+// toolResult is a tool's result. Package tools encodes it faster than encoding/json.
 type toolResult struct{ *mcp.CallToolResult }
 
 // Size implements transport.Result.
@@ -81,8 +81,9 @@ func (r toolResult) AppendTo(dst []byte) ([]byte, error) {
 	return tools.AppendResult(dst, r.CallToolResult)
 }
 
-// Subscribe implements transport.Handler: it subscribes to a kubbi of the caller, or
-// to a resource that Config.Add has added, which notifies of its changes itself.
+// Subscribe implements transport.Handler. It subscribes to a kubbi of the caller, or to a
+// resource that Config.Add has added. The code that added a resource notifies of its
+// changes.
 func (h handler) Subscribe(ctx context.Context, c *transport.Call, uri string) error {
 	sub := subscriberOf(c)
 	if sub == nil {
@@ -139,16 +140,16 @@ func subscriberOf(c *transport.Call) *subscriber {
 	return sub
 }
 
-// onWritten has a function called when it is known whether the result of the call in
-// ctx was written to the client. The result of a task is written with the answer to a
-// later request.
+// onWritten calls a function when it is known whether the result of the call in ctx was
+// written to the client. The result of a task is written with the answer to a later
+// request.
 func onWritten(ctx context.Context, then func(written bool)) {
 	if d := deliveryOf(ctx); d != nil {
-		d.onWritten(then)
+		d.OnWritten(then)
 	} else if c := transport.CallOf(ctx); c != nil {
 		c.OnWritten(then)
 	} else {
-		then(true) // nobody will say
+		then(true) // nobody else will call it
 	}
 }
 
@@ -166,8 +167,8 @@ func setArguments(req *mcp.CallToolRequest, args []byte) {
 	req.Params.RawArguments = json.RawMessage(args)
 }
 
-// putArgumentsBack gives a tool call its arguments, which are not in the message that
-// mcp-go gets.
+// putArgumentsBack gives a tool call its arguments. Call.Dispatch leaves them out of the
+// message for mcp-go.
 func putArgumentsBack(ctx context.Context, _ any, req *mcp.CallToolRequest) {
 	if c := transport.CallOf(ctx); c != nil {
 		setArguments(req, c.Arguments)

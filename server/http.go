@@ -31,11 +31,11 @@ type HTTPConfig struct {
 	// and the client is closed when the caller has been idle for long.
 	Connect func(ctx context.Context, name, apiKey string) (*kubbi.Client, error)
 
-	Tokens  []Token                // who may call; none: everybody who can connect
+	Tokens  []Token                // of the callers; none: anybody who can connect may call
 	OwnKeys bool                   // with Tokens: a valid key of the Kubbi API replaces a token, except for the metrics
 	Files   map[string]files.Rules // which files callers may use, by the name of their token; else Server.Files
 
-	PublicURL   string   // under which callers know the server, as https://kubbi.example.com; "": the Host header says
+	PublicURL   string   // the server's URL as callers know it, as https://kubbi.example.com; "": made from the Host header
 	Hosts       []string // names that the Host header may have, in addition to those of this machine
 	Origins     []string // of web pages that may call, as https://app.example.com
 	Limits      HTTPLimits

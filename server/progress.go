@@ -37,8 +37,8 @@ type progress struct {
 	sent time.Time
 }
 
-// report is a kubbi.Progress. It always notifies of the start and the end. When a
-// call is tried again, it waits until more bytes are moved than before.
+// report is a kubbi.Progress. It always notifies of the start and the end. When the client
+// retries a request, report is silent until more bytes are moved than before.
 func (p *progress) report(done, total int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -51,6 +51,6 @@ func (p *progress) report(done, total int64) {
 	if total > 0 {
 		params["total"] = total
 	}
-	// An error means that the client does not take it, which is no reason to fail.
+	// An error means that the client takes no notifications. The call goes on.
 	_ = p.server.SendNotificationToClient(p.ctx, string(mcp.MethodNotificationProgress), params)
 }

@@ -104,9 +104,9 @@ func updated(id string) string {
 	return `{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"kubbi://` + id + `"}}`
 }
 
-// TestReceiptsOverEach subscribes to two kubbis and gets notifications of their claims,
+// TestReceiptsOverEachTransport subscribes to two kubbis and gets notifications of their claims,
 // for one of them only until it unsubscribes.
-func TestReceiptsOverEach(t *testing.T) {
+func TestReceiptsOverEachTransport(t *testing.T) {
 	overEach(t, func(t *testing.T, c *client) {
 		stays, goes := send(t, c.kubbi, 3), send(t, c.kubbi, 3)
 		subscribe := func(method, id string) {

@@ -207,9 +207,9 @@ func (s *Server) readResource(ctx context.Context, req mcp.ReadResourceRequest) 
 	return []mcp.ResourceContents{mcp.TextResourceContents{URI: req.Params.URI, MIMEType: api.TypeJSON, Text: string(text)}}, nil
 }
 
-// failNotFound answers the call in ctx: there is no resource with this URI. mcp-go
-// would make an internal error of it. The answer repeats the URI unless that may be a
-// claim URL.
+// failNotFound makes the call in ctx fail: there is no resource with this URI. mcp-go
+// would answer with an internal error. The answer repeats the URI unless it may be a claim
+// URL.
 func failNotFound(ctx context.Context, uri string) error {
 	e := &transport.Error{Code: mcp.RESOURCE_NOT_FOUND, Message: errNoResource.Error()}
 	if mcpserver.IsModernRequest(ctx) {
@@ -224,7 +224,7 @@ func failNotFound(ctx context.Context, uri string) error {
 	return errNoResource
 }
 
-// explainNotFound words mcp-go's error about a resource that does not exist.
+// explainNotFound replaces mcp-go's error about a resource that does not exist.
 func explainNotFound(ctx context.Context, _ any, _ mcp.MCPMethod, message any, err error) {
 	if req, ok := message.(*mcp.ReadResourceRequest); ok && errors.Is(err, mcpserver.ErrResourceNotFound) {
 		_ = failNotFound(ctx, req.Params.URI)

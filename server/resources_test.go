@@ -77,9 +77,9 @@ func TestResourcePages(t *testing.T) {
 	p.hangUp(t)
 }
 
-// TestResourcesOverEach checks the errors on each transport. A failure is never an empty
+// TestResourcesOverEachTransport checks the errors on each transport. A failure is never an empty
 // list.
-func TestResourcesOverEach(t *testing.T) {
+func TestResourcesOverEachTransport(t *testing.T) {
 	overEach(t, func(t *testing.T, c *client) {
 		k := send(t, c.kubbi, 1)
 		for _, tt := range []struct{ method, params, want string }{

@@ -33,10 +33,10 @@ const rootsID = "roots"
 type roots struct {
 	changes atomic.Int64 // notifications of changes so far
 
-	mu      sync.Mutex // one call asks the client, the others wait for the answer
+	mu      sync.Mutex // held by the call that asks the client, so that others wait for the answer
 	folders []files.Folder
 	known   bool
-	asOf    int64                         // changes, when the client was asked
+	asOf    int64                         // the value of changes when the client was asked
 	late    <-chan transport.ClientAnswer // an answer that did not come in time
 
 	// Since 2026-07-28:

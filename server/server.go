@@ -45,10 +45,10 @@ type Config struct {
 	Logger          *slog.Logger   // nil: silent
 	Files           files.Rules    // what may be sent and saved by path; the zero value: nothing
 	Consents        *consent.Store // the other folders that the user has allowed; nil: the user is not asked
-	Project         string         // the folder that a stdio host works in, for which the user allows others
+	Project         string         // the folder that a stdio host works in; consents of the user count for it
 	MaxInline       int64          // the largest answer to a claim, in bytes; 0: tools.DefaultMaxInline
 	State           *claims.State  // keeps claims under way on disk; nil: in memory
-	Received        bool           // clients are on this machine, and can read what is claimed into State's folder
+	Received        bool           // clients are on this machine, so a claim may save into State's folder
 	Reach           func() string  // says from where a claim URL can be used; nil: unknown
 	TaskAfter       time.Duration  // after which a call becomes a task, if the client knows tasks; 0: five seconds
 

@@ -255,8 +255,8 @@ func TestNotificationsGetNoAnswer(t *testing.T) {
 	})
 }
 
-// TestOddHello sends the unusual initialize requests of some clients. All are served.
-func TestOddHello(t *testing.T) {
+// TestOddInitialize sends the unusual initialize requests of some clients. All are served.
+func TestOddInitialize(t *testing.T) {
 	h := newHost(t, HTTPConfig{})
 	for _, params := range []string{
 		`{"protocolVersion":"2025-06-18","capabilities":{}}`,

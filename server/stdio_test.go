@@ -178,9 +178,9 @@ func TestCallsInParallel(t *testing.T) {
 	p.hangUp(t)
 }
 
-// TestHangUpInMidCall closes stdin while calls run: calls that end in time are answered,
+// TestStdinClosedDuringCalls closes stdin while calls run: calls that end in time are answered,
 // the others are cancelled.
-func TestHangUpInMidCall(t *testing.T) {
+func TestStdinClosedDuringCalls(t *testing.T) {
 	h := newHanging(t)
 	s, err := New(Config{Client: h.client})
 	if err != nil {
@@ -327,8 +327,8 @@ func TestNotifications(t *testing.T) {
 	p.hangUp(t)
 }
 
-// TestOtherTransports calls a tool through mcp-go alone, without a transport of ours.
-func TestOtherTransports(t *testing.T) {
+// TestWithoutTransport calls a tool through mcp-go alone, without a transport of ours.
+func TestWithoutTransport(t *testing.T) {
 	c, _ := newClient(t)
 	s, err := New(Config{Client: c})
 	if err != nil {

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"encoding/json"
-	"sync"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -22,7 +21,7 @@ func (s *Server) asTask(next mcpserver.ToolHandlerFunc) mcpserver.ToolHandlerFun
 		}
 		_, size := originOf(ctx)
 		// The call may outlive its request.
-		d := &delivery{}
+		d := &transport.Delivery{}
 		callCtx, cancel := context.WithCancel(context.WithValue(context.WithoutCancel(ctx), deliveryKey{}, d))
 		unlink := context.AfterFunc(ctx, cancel)
 		ended := make(chan toolOutcome, 1)
@@ -47,7 +46,7 @@ func (s *Server) asTask(next mcpserver.ToolHandlerFunc) mcpserver.ToolHandlerFun
 		}
 		unlink()
 		cancel()
-		onWritten(ctx, d.settle)
+		onWritten(ctx, d.Settle)
 		return o.result, o.err
 	}
 }
@@ -113,47 +112,12 @@ func (o toolOutcome) encode() (json.RawMessage, error) {
 	return b, nil
 }
 
-// delivery is what waits until the result of a call was written to the client.
-type delivery struct {
-	mu      sync.Mutex
-	waiting []func(written bool)
-	settled bool
-	written bool
-}
-
 type deliveryKey struct{}
 
 // deliveryOf gives the delivery of the call in ctx, nil if the Call itself has it.
-func deliveryOf(ctx context.Context) *delivery {
-	d, _ := ctx.Value(deliveryKey{}).(*delivery)
+func deliveryOf(ctx context.Context) *transport.Delivery {
+	d, _ := ctx.Value(deliveryKey{}).(*transport.Delivery)
 	return d
-}
-
-func (d *delivery) onWritten(then func(written bool)) {
-	d.mu.Lock()
-	if !d.settled {
-		d.waiting = append(d.waiting, then)
-		d.mu.Unlock()
-		return
-	}
-	d.mu.Unlock()
-	then(d.written)
-}
-
-// settle says whether the result was written to the client. Only the first call
-// counts.
-func (d *delivery) settle(written bool) {
-	d.mu.Lock()
-	if d.settled {
-		d.mu.Unlock()
-		return
-	}
-	waiting := d.waiting
-	d.settled, d.written, d.waiting = true, written, nil
-	d.mu.Unlock()
-	for _, then := range waiting {
-		then(written)
-	}
 }
 
 // declaresTasks reports whether a client says in its request that it knows tasks.

@@ -11,7 +11,7 @@ import (
 
 // taskRequests are the requests of a task to its client.
 type taskRequests struct {
-	rounds   int                // how often the tool has asked
+	rounds   int                // how many times the tool has asked
 	open     mcp.InputRequests  // without an answer, by the key that the client sees
 	answers  mcp.InputResponses // of this round, by the name that the tool has given
 	answered chan struct{}      // closed when none is open any more

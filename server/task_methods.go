@@ -62,11 +62,11 @@ func (s *Server) answerTask(ctx context.Context, c *transport.Call) (any, *trans
 		if state.Status == taskCompleted {
 			c.OnWritten(func(written bool) {
 				if written { // else the client may ask again
-					t.delivery.settle(true)
+					t.delivery.Settle(true)
 				}
 			})
 		}
-		state.Meta = s.identity()
+		state.Meta = s.serverMeta()
 		return state, nil
 	case methodTasksUpdate:
 		var answers mcp.InputResponses
@@ -77,7 +77,7 @@ func (s *Server) answerTask(ctx context.Context, c *transport.Call) (any, *trans
 	case methodTasksCancel:
 		s.tasks.cancelTask(t)
 	}
-	return mcp.Result{ResultType: mcp.ResultTypeComplete, Meta: s.identity()}, nil
+	return mcp.Result{ResultType: mcp.ResultTypeComplete, Meta: s.serverMeta()}, nil
 }
 
 // listensToTasks reports whether a subscriptions/listen request asks for

@@ -54,8 +54,8 @@ func (s taskStatus) terminal() bool {
 type task struct {
 	id       string
 	created  time.Time
-	cancel   context.CancelFunc // of the call
-	delivery *delivery          // of the result
+	cancel   context.CancelFunc  // of the call
+	delivery *transport.Delivery // of the result
 
 	// The store's mu guards these.
 	status    taskStatus
@@ -116,7 +116,7 @@ func newTaskStore(shared *semaphore.Weighted, maxInline int64) *taskStore {
 
 // begin makes a task of a call whose message has size bytes. The caller must end it with
 // finish. It returns nil if there is no room.
-func (ts *taskStore) begin(d *delivery, cancel context.CancelFunc, size int) *task {
+func (ts *taskStore) begin(d *transport.Delivery, cancel context.CancelFunc, size int) *task {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	memory := ts.reserved + int64(size)
@@ -151,7 +151,7 @@ func (ts *taskStore) finish(t *task, result json.RawMessage, isError bool, err *
 	defer ts.running.Done()
 	defer t.cancel()
 	if !ts.setOutcome(t, result, isError, err) {
-		t.delivery.settle(false)
+		t.delivery.Settle(false)
 	}
 }
 
@@ -168,7 +168,7 @@ func (ts *taskStore) setOutcome(t *task, result json.RawMessage, isError bool, e
 		t.status, t.result = taskCompleted, result
 	}
 	t.updated, t.input.open = time.Now(), nil
-	if ts.byID[t.id] != t { // it has expired
+	if ts.byID[t.id] != t { // the task has expired
 		ts.shrink(t, 0)
 		return false
 	}
@@ -212,7 +212,7 @@ func (ts *taskStore) remove(t *task) {
 // lost.
 func (t *task) end() {
 	t.cancel()
-	t.delivery.settle(false)
+	t.delivery.Settle(false)
 }
 
 // close cancels all tasks, and waits until their calls have ended.

@@ -144,11 +144,15 @@ func TestTaskOfClaim(t *testing.T) {
 				until(t, func() bool { return s.tasks.state(s.tasks.find(created.TaskID)).Status == taskCompleted })
 			} else {
 				got := p.awaitTask(t, created.TaskID)
-				r := s.tasks.find(created.TaskID).delivery
+				settled := make(chan bool, 1)
+				s.tasks.find(created.TaskID).delivery.OnWritten(func(written bool) { settled <- written })
 				until(t, func() bool { // the server knows that the answer was written
-					r.mu.Lock()
-					defer r.mu.Unlock()
-					return r.settled && r.written
+					select {
+					case written := <-settled:
+						return written
+					default:
+						return false
+					}
 				})
 				if r := parseResult(t, []byte(`{"result":`+string(got.Result.Result)+`}`)); r.payload(t) != "seen once" {
 					t.Fatalf("%+v", got)
@@ -301,14 +305,14 @@ func TestTasksHaveRoom(t *testing.T) {
 	other := newTaskStore(nil, 0)
 	made := 0
 	for ; made < maxTasks; made++ {
-		if other.begin(&delivery{}, func() {}, 0) == nil {
+		if other.begin(&transport.Delivery{}, func() {}, 0) == nil {
 			break
 		}
 	}
 	if want := maxTaskMemory / 2 / minTaskReserved; made != want {
 		t.Errorf("one caller may have %d running tasks, not %d", made, want)
 	}
-	if newTaskStore(nil, 0).begin(&delivery{}, func() {}, maxTaskMemory/2) != nil {
+	if newTaskStore(nil, 0).begin(&transport.Delivery{}, func() {}, maxTaskMemory/2) != nil {
 		t.Error("the arguments of a call don't count")
 	}
 }
@@ -318,9 +322,9 @@ func TestTaskExpires(t *testing.T) {
 	ts := newTaskStore(nil, 0)
 	begin := func() (*task, chan bool) {
 		settled := make(chan bool, 2)
-		r := &delivery{}
-		r.waiting = []func(bool){func(written bool) { settled <- written }}
-		return ts.begin(r, func() {}, 0), settled
+		d := &transport.Delivery{}
+		d.OnWritten(func(written bool) { settled <- written })
+		return ts.begin(d, func() {}, 0), settled
 	}
 	over := func(task *task) {
 		ts.mu.Lock()
@@ -355,7 +359,7 @@ func TestTaskExpires(t *testing.T) {
 	ts.own.Release(maxTaskMemory / 2)
 	ts.shared.Release(maxTaskMemory)
 	ts.close()
-	if ts.begin(&delivery{}, func() {}, 0) != nil {
+	if ts.begin(&transport.Delivery{}, func() {}, 0) != nil {
 		t.Error("a task begins after the end")
 	}
 }

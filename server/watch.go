@@ -43,7 +43,7 @@ type watcher struct {
 type watchedKubbi struct {
 	id          string
 	seen        state
-	subscribers map[*subscriber]bool // true: has not been notified of the state seen last
+	subscribers map[*subscriber]bool // true: not notified yet of the state in seen
 }
 
 // state is the part of a kubbi whose changes are notified.
@@ -122,7 +122,7 @@ func (w *watcher) add(sub *subscriber, id string, now state) error {
 	if w.closed || sub.dropped {
 		return errEnded
 	}
-	sub.note(kubbiScheme + id)
+	sub.addURI(kubbiScheme + id)
 	k := w.kubbis[id]
 	if k == nil {
 		k = &watchedKubbi{id: id, seen: now, subscribers: map[*subscriber]bool{}}
@@ -137,7 +137,7 @@ func (w *watcher) add(sub *subscriber, id string, now state) error {
 	return nil
 }
 
-func (s *subscriber) note(uri string) {
+func (s *subscriber) addURI(uri string) {
 	if s.uris == nil {
 		s.uris = map[string]bool{}
 	}
@@ -150,7 +150,7 @@ func (w *watcher) addOther(sub *subscriber, uri string) error {
 	if err == nil {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		sub.note(uri)
+		sub.addURI(uri)
 	}
 	return err
 }
@@ -162,8 +162,8 @@ func (w *watcher) unsubscribe(sub *subscriber, uri string) {
 	w.remove(sub, uri)
 }
 
-// drop ends all subscriptions of a subscriber for good, including one that is
-// being made.
+// drop ends all subscriptions of a subscriber, also one that is being made. The
+// subscriber can't subscribe again.
 func (w *watcher) drop(sub *subscriber) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -199,8 +199,8 @@ func (w *watcher) subscriptions(sub *subscriber) []string {
 	return slices.Collect(maps.Keys(sub.uris))
 }
 
-// pauseSubscriber stops or resumes the notifications of a subscriber. The next poll
-// after that notifies it of what it has missed.
+// pauseSubscriber stops or resumes the notifications of a subscriber. The first poll
+// after they resume notifies it of the changes meanwhile.
 func (w *watcher) pauseSubscriber(sub *subscriber, paused bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -279,8 +279,8 @@ func (w *watcher) pause(failed int, err error) time.Duration {
 	return pause
 }
 
-// poll looks at every watched kubbi once. It reads pages of the list, newest first,
-// for as long as that takes fewer requests than one for each kubbi that is left.
+// poll gets the state of every watched kubbi. It reads pages of the list, newest first,
+// while that needs fewer requests than a get for each kubbi that is left.
 func (w *watcher) poll(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
 	defer cancel()

@@ -322,7 +322,7 @@ func TestPollThroughOutage(t *testing.T) {
 	}
 }
 
-func TestPause(t *testing.T) {
+func TestPauseBetweenPolls(t *testing.T) {
 	w := newWatcher(nil, time.Second, nil)
 	busy := func(after time.Duration) error {
 		return fmt.Errorf("poll: %w", &kubbi.Error{Status: 429, RetryAfter: after})

@@ -28,8 +28,8 @@ type claimInput struct {
 	Again     bool   `json:"again,omitzero" jsonschema:"Repeat your own claim of a moment ago whose content did not reach you; it counts once."`
 }
 
-// The values of images. There are two, because models of strict hosts must give every
-// argument: one that can't be left out needs a value that asks for nothing.
+// The values of images. Strict hosts make a model give every argument. So there is a value
+// that means the same as leaving images out: save.
 const (
 	imagesSave   = "save"
 	imagesInline = "inline"
@@ -60,8 +60,8 @@ func (t *toolset) claim() definition {
 	return d
 }
 
-// maxResultChars is up to how many characters Claude Code shall show a claim's result instead
-// of writing it to a file. It accepts 500,000 at most.
+// maxResultChars tells Claude Code how many characters of a claim's result to show. It writes
+// a longer result to a file. It accepts 500,000 at most.
 func maxResultChars(maxInline int64) int64 {
 	const least, most = 50_000, 500_000
 	return min(max(maxInline, least), most)
@@ -130,8 +130,9 @@ func (t *toolset) claimInline(ctx context.Context, in claimInput) (*mcp.CallTool
 	return res, nil
 }
 
-// answerLimit is up to which size the answer to a claim stands in memory. If inspect
-// has told the size, the payload fits, and JSON and base64 make it no larger than this.
+// answerLimit is the longest answer to a claim, in bytes, that is kept in memory. If the
+// payload's size is known from inspect, the payload fits into a result, and JSON and base64
+// make the answer no longer than this.
 func (t *toolset) answerLimit(sized bool) int64 {
 	if !sized {
 		return t.MaxInline
@@ -140,9 +141,9 @@ func (t *toolset) answerLimit(sized bool) int64 {
 	return longestEscape*t.MaxInline + besides
 }
 
-// saveInstead deals with a claimed payload that can't be shown although inspect did not
-// say so. It is saved in the server's own folder. The plaintext of a sealed kubbi goes there
-// only if the caller asks for it, so that claim waits to be repeated.
+// saveInstead handles a claimed payload that can't be shown, which inspect could not tell. It
+// saves the payload in the server's own folder. It does not save the plaintext of a sealed
+// kubbi there, unless the caller asks for that: it keeps the claim ready to be repeated.
 func (t *toolset) saveInstead(ctx context.Context, in claimInput, claim *claims.Claim, got *kubbi.Claimed, why obstacle) (*mcp.CallToolResult, error) {
 	switch {
 	case t.Received && !got.Sealed():
@@ -159,8 +160,8 @@ func (t *toolset) saveInstead(ctx context.Context, in claimInput, claim *claims.
 	}
 }
 
-// savedResult says where a payload was saved, and shows nothing of it. why says why it
-// was saved although nobody asked for it; "": somebody did.
+// savedResult says where a payload was saved, and shows nothing of it. why says why it was
+// saved although the call has no save_to; "": the call has save_to.
 func (t *toolset) savedResult(ctx context.Context, in claimInput, got *kubbi.Claimed, saved []files.Saved, why obstacle) (*mcp.CallToolResult, error) {
 	out := manifestOf(got.ClaimResponse, t.remaining(ctx, in.ClaimURL, got.Burned, got.Remaining, got.RemainingKnown))
 	for i, f := range saved {
@@ -182,8 +183,8 @@ func (t *toolset) savedResult(ctx context.Context, in claimInput, got *kubbi.Cla
 		piece{text: string(manifest)}), nil
 }
 
-// notShown says that a claim has counted, and that its payload can be had with
-// save_to alone.
+// notShown says that a claim has counted, and that only a claim with save_to gets its
+// payload.
 type notShown struct {
 	why      obstacle
 	left     time.Duration

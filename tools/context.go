@@ -83,8 +83,8 @@ func (t *toolset) rules(ctx context.Context) files.Rules {
 
 type progressKey struct{}
 
-// WithProgress gives a call's context in which report is called with how much of the
-// payload has been sent or received.
+// WithProgress gives a context for a call that reports its progress: report gets the bytes of
+// the payload that were sent or received.
 func WithProgress(ctx context.Context, report kubbi.Progress) context.Context {
 	return context.WithValue(ctx, progressKey{}, report)
 }

@@ -115,8 +115,8 @@ func (r remaining) MarshalJSONTo(enc *jsontext.Encoder) error {
 	return enc.WriteToken(jsontext.String(r.String()))
 }
 
-// remainingOf works it out from an inspect answer: nothing in a terminal status, and no
-// limit without max_retrievals.
+// remainingOf gives what an inspect answer says: none in a terminal status, and no limit
+// without max_retrievals.
 func remainingOf(in *kubbi.Inspected) remaining {
 	switch {
 	case in.Status != api.StatusActive:

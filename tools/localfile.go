@@ -34,7 +34,7 @@ type localFile struct {
 
 	rules files.Rules
 	info  os.FileInfo
-	sum   hash.Hash // of what the last attempt has read
+	sum   hash.Hash // of the bytes that the last attempt has read
 }
 
 // detect opens a file and finds out what is in it.
@@ -195,7 +195,7 @@ func (l *localFile) correctJSON() error {
 	return err
 }
 
-// mustBeJSON refuses a file that shall be sent as JSON and is not.
+// mustBeJSON refuses a file that should be sent as JSON but is not JSON.
 func (l *localFile) mustBeJSON() error {
 	why, err := l.notJSON()
 	if err == nil && why != "" {

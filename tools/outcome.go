@@ -3,12 +3,13 @@ package tools
 import (
 	"context"
 	"errors"
+	"time"
+
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/tools/args"
 	"kubbi-mcp/tools/claims"
 	"kubbi-mcp/tools/files"
-	"time"
 )
 
 // Call describes a call that has ended. It holds nothing that came from outside.

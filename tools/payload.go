@@ -40,7 +40,7 @@ const (
 	fileOverhead   = 300  // a file's line, and its place in the manifest
 )
 
-// claimManifest is what a result says of a claim, apart from the payload.
+// claimManifest is what a result says about a claim, apart from the payload.
 type claimManifest struct {
 	Claimed        bool           `json:"claimed"`
 	Type           string         `json:"type"` // content or package
@@ -78,8 +78,8 @@ func manifestOf(got api.ClaimResponse, left remaining) claimManifest {
 	}
 }
 
-// shown makes the result that shows a claimed payload, which can be had again for a time. If
-// the payload is not what inspect said it is, shown gives an obstacle instead.
+// shown makes the result that shows a claimed payload. again is how long the claim can be
+// repeated. If the payload is not what inspect said it is, shown gives an obstacle instead.
 func (t *toolset) shown(got *kubbi.Claimed, left remaining, images bool, again time.Duration) (*mcp.CallToolResult, obstacle) {
 	out := manifestOf(got.ClaimResponse, left)
 	mark := marker()
@@ -259,7 +259,8 @@ func holdsImage(f api.ClaimedFile) bool {
 	return err == nil && http.DetectContentType(b) == mediaTypeOf(f.ContentType)
 }
 
-// heading words what the manifest says, and how to read what follows.
+// heading is the text before the manifest: the notice, the retrievals that are left, and how
+// to read the payload.
 func heading(out claimManifest, again time.Duration) string {
 	var b strings.Builder
 	b.WriteString(claimNotice)

@@ -54,11 +54,12 @@ type Config struct {
 	// Reach says from where a new claim URL can be used; nil: unknown.
 	Reach func() string
 
-	// Observe is called with every call that has ended; nil: nothing is.
+	// Observe is called with every call that has ended; nil: it is not called.
 	Observe func(context.Context, Call)
 
 	// Deliver gets a function, and calls it exactly once, when it is known whether the
-	// answer to the call in ctx was written to the client. nil: every answer is, at once.
+	// answer to the call in ctx was written to the client. nil: every answer counts as
+	// written at once.
 	Deliver func(ctx context.Context, then func(written bool))
 	// Peer says who has made the call in ctx; nil: unknown.
 	Peer func(context.Context) Peer
@@ -79,7 +80,7 @@ func Register(s *mcpserver.MCPServer, cfg Config) error {
 	if cfg.Client == nil {
 		return errors.New("register tools: no client")
 	}
-	if !prefixRule.MatchString(cfg.Prefix) {
+	if !IsPrefix(cfg.Prefix) {
 		return fmt.Errorf("register tools: prefix %q: only letters, digits, underscore and hyphen, at most 32", cfg.Prefix)
 	}
 	if cfg.Logger == nil {
@@ -117,6 +118,9 @@ func Register(s *mcpserver.MCPServer, cfg Config) error {
 }
 
 var prefixRule = regexp.MustCompile(`^[A-Za-z0-9_-]{0,32}$`)
+
+// IsPrefix reports whether the names of the tools can have this prefix.
+func IsPrefix(prefix string) bool { return prefixRule.MatchString(prefix) }
 
 // toolset is what the handlers share.
 type toolset struct{ Config }
@@ -173,7 +177,7 @@ func define[In any](t *toolset, name, title, description string, h hints,
 	}
 	return definition{tool: tool, handle: func(ctx context.Context, req mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		start := time.Now()
-		seen := Call{Tool: name, Outcome: OutcomeInternal} // what a panic leaves
+		seen := Call{Tool: name, Outcome: OutcomeInternal} // stays after a panic
 		defer func() {
 			seen.Took = time.Since(start)
 			t.Observe(ctx, seen)
@@ -187,8 +191,8 @@ func define[In any](t *toolset, name, title, description string, h hints,
 		} else if schema.Output == nil {
 			// The result is content alone.
 		} else if bad := schema.Output.Check(jsontext.Value(res.RawStructuredContent)); bad != nil {
-			// A fault of ours, or an odd answer of the service. The result goes out all
-			// the same: it may be all that is left of a payload.
+			// A fault of ours, or an odd answer of the service. The result is returned
+			// anyway: it may be the only copy of a payload.
 			t.Logger.Error("result does not match its output schema", "tool", name)
 		}
 		seen.Outcome, seen.AnswerBytes = outcome(err), contentSize(res)

@@ -3,11 +3,12 @@ package tools
 import (
 	"encoding/json"
 	"fmt"
-	"kubbi-mcp/internal/untrusted"
 
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/mark3labs/mcp-go/mcp"
+
+	"kubbi-mcp/internal/untrusted"
 )
 
 // textBlock is a text content block that is made of pieces.

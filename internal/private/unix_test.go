@@ -5,12 +5,13 @@ package private_test
 import (
 	"errors"
 	"io/fs"
-	"kubbi-mcp/internal/private"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"kubbi-mcp/internal/private"
 )
 
 func TestReadRefuses(t *testing.T) {

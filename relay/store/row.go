@@ -166,7 +166,7 @@ func (r *Row) Claim(c *ClaimRequest) (replay bool, err error) {
 	if !opens {
 		return false, ErrMasterKey
 	}
-	r.Count(c.Now)
+	r.Count(c.Now) // The claim counts, as soon as the backend has committed the row.
 	r.Events = append(r.Events, EventClaimed)
 	if r.Status == Burned {
 		r.Events = append(r.Events, EventBurned)
@@ -230,7 +230,8 @@ func (r *Row) Sweep(now Millis) (keyForgotten bool) {
 }
 
 // Finish wipes a row whose secret nothing needs any more, sets when a sweep must look
-// at it next, and reports whether it wiped it.
+// at it next, and reports whether it wiped it. All keys of the payload are derived from
+// the secret: once the backend has overwritten it, nobody can open the payload.
 //
 // A Due that is too early does no harm, so it only becomes later if exact is set:
 // most claims and releases then write no index.

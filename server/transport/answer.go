@@ -26,7 +26,7 @@ func (e *Error) Error() string { return e.Message }
 // ErrInternal is all that a client learns of a panic.
 var ErrInternal = errors.New("internal error")
 
-// Result is a result that writes itself. Other results are for encoding/json.
+// Result is a result with an encoder of its own. encoding/json encodes other results.
 type Result interface {
 	Size() int // about, in bytes
 	AppendTo(dst []byte) ([]byte, error)
@@ -46,8 +46,7 @@ func (c *Call) encodeAnswer(resp mcp.JSONRPCMessage) []byte {
 	case mcp.JSONRPCError:
 		e := Error{Code: r.Error.Code, Message: r.Error.Message, Data: r.Error.Data}
 		if e.Code == mcp.INVALID_REQUEST {
-			// The message is a valid request: parse has seen to that. What mcp-go
-			// could not read is its params.
+			// parse has accepted the request, so mcp-go could not read its params.
 			e.Code, e.Message = mcp.INVALID_PARAMS, "Invalid params for "+c.Method
 		}
 		return c.encodeFault(e)
@@ -66,11 +65,11 @@ func (c *Call) encodeResult(result any) ([]byte, error) {
 	case Result:
 		size := r.Size() + len(c.ID)
 		if size >= memory.LargeMessage {
-			memory.Collect() // the copies of the payload that came before this one
+			memory.Collect() // earlier copies of the payload
 		}
 		return r.AppendTo(appendHead(make([]byte, 0, size), c.ID, "result"))
 	case mcp.SubscriptionsListenResult:
-		if meta := r.EnsureResultMeta(); meta != nil { // which names the id that mcp-go has seen
+		if meta := r.EnsureResultMeta(); meta != nil { // it has the id that mcp-go got
 			meta.SetSubscriptionID(json.RawMessage(c.ID))
 		}
 	}
@@ -81,13 +80,13 @@ func (c *Call) encodeResult(result any) ([]byte, error) {
 // encodeError writes an error answer.
 func encodeError(e *Error) []byte {
 	b, err := json.Marshal(e)
-	if err != nil { // the data, which is mcp-go's
+	if err != nil { // only mcp-go's data can fail
 		b = fmt.Appendf(nil, `{"code":%d,"message":"internal error"}`, mcp.INTERNAL_ERROR)
 	}
 	return append(append(appendHead(nil, e.id, "error"), b...), "}\n"...)
 }
 
-// encodeNotification writes a notification, nothing if it can't be written.
+// encodeNotification encodes a notification. It returns nil if that fails.
 func encodeNotification(n mcp.JSONRPCNotification) []byte {
 	b, err := json.Marshal(n)
 	if err != nil {

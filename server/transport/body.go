@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// window is how many bytes of a body must come before its deadline moves on.
+// window is how many bytes of a body must arrive before its deadline is extended.
 const window = 256 << 10
 
 // readBody reads the whole body of a request, within the limits of size and time.
@@ -24,14 +24,14 @@ func (e *Endpoint) readBody(w http.ResponseWriter, r *http.Request) (body []byte
 	free := func() { load.release(&e.usage, reserved) }
 	defer func() {
 		if p != nil {
-			free() // the deadline stays: net/http may read on
+			free() // the deadline stays, since net/http may read the rest
 			return
 		}
 		_ = rc.SetReadDeadline(time.Time{})
 		_ = rc.SetWriteDeadline(time.Now().Add(limits.StallTimeout))
 	}()
 	_ = rc.SetWriteDeadline(time.Time{}) // HTTP/2 would reset the stream while it is read
-	size := min(limit, window)           // Content-Length alone is worth no more memory
+	size := min(limit, window)           // a large Content-Length alone gets no more memory
 	if r.ContentLength >= 0 {
 		size = min(int(r.ContentLength), size)
 	}
@@ -65,7 +65,7 @@ func (e *Endpoint) readBody(w http.ResponseWriter, r *http.Request) (body []byte
 	}
 }
 
-// grow doubles the room, up to what can come.
+// grow doubles the capacity, up to the most bytes that can arrive.
 func grow(body []byte, limit int, length int64) []byte {
 	to := 2 * cap(body)
 	if length >= 0 {

@@ -41,8 +41,8 @@ type Call struct {
 	out      *outbox
 	ctx      context.Context // of the call
 	cancel   context.CancelFunc
-	done     func() // the call has been answered, or can't be
-	large    bool   // it or its answer
+	done     func() // called when the answer was written or is lost
+	large    bool   // the request or its answer is large
 	code     int    // of the error that it is answered with; 0: none
 	unwanted bool   // the client has cancelled it and takes no answer
 	listenAs string // the id at mcp-go of a subscriptions/listen request
@@ -53,14 +53,12 @@ type Call struct {
 	fault    *Error
 	filter   mcp.SubscriptionFilter
 	notes    chan mcp.JSONRPCNotification // nil: nobody has asked for it
-	forwards chan chan struct{}           // has all notes forwarded, then closes what it is given; nil: none are
+	forwards chan chan struct{}           // forward closes a channel sent here once all notes are forwarded; nil: forward does not run
 	handled  bool                         // later notes are dropped
-	settled  bool                         // it is known whether the answer was written
-	written  bool
-	waiting  []func(written bool)
+	delivery Delivery                     // of the answer
 }
 
-// newCall makes a call that sends what it has to say to an outbox.
+// newCall makes a call. Its answer and notifications go to out.
 func (s *Session) newCall(ctx context.Context, m *message, header http.Header, out *outbox) *Call {
 	c := &Call{
 		Session: s, ID: m.id, Method: m.name, Size: len(m.line), Came: time.Now(), Header: header, Meta: m.object.meta, Modern: m.modern(),
@@ -131,7 +129,7 @@ func CallOf(ctx context.Context) *Call {
 	return c
 }
 
-// Fail has the call answered with an error, whatever Handle gives.
+// Fail makes e the answer to the call, whatever Handle returns.
 func (c *Call) Fail(e *Error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -151,28 +149,13 @@ func (c *Call) Param(name string) jsontext.Value {
 	return nil
 }
 
-// OnWritten has a function called when it is known whether the answer was
-// written to the client: at once if it is known already.
-func (c *Call) OnWritten(then func(written bool)) {
-	c.mu.Lock()
-	if !c.settled {
-		c.waiting = append(c.waiting, then)
-		c.mu.Unlock()
-		return
-	}
-	c.mu.Unlock()
-	then(c.written)
-}
+// OnWritten calls a function when it is known whether the answer was written to
+// the client: at once if it is known already.
+func (c *Call) OnWritten(then func(written bool)) { c.delivery.OnWritten(then) }
 
 // settle ends the call: the answer was written to the client, or is lost.
 func (c *Call) settle(written bool) {
-	c.mu.Lock()
-	waiting := c.waiting
-	c.settled, c.written, c.waiting = true, written, nil
-	c.mu.Unlock()
-	for _, then := range waiting {
-		then(written)
-	}
+	c.delivery.Settle(written)
 	if c.done != nil {
 		c.done()
 	}
@@ -256,8 +239,8 @@ func (c *Call) flushNotifications(last bool) {
 	}
 }
 
-// SessionID is the session's, but for a subscriptions/listen request: mcp-go
-// knows that as one of its own.
+// SessionID is the session's. A subscriptions/listen request has an id of its own:
+// mcp-go registers it as another session.
 func (c *Call) SessionID() string {
 	if c.listenAs != "" {
 		return c.listenAs
@@ -265,8 +248,8 @@ func (c *Call) SessionID() string {
 	return c.Session.SessionID()
 }
 
-// Initialize notes that the client has introduced itself. A modern request
-// introduces the client for itself alone.
+// Initialize notes that the client has introduced itself. With a modern request that
+// counts for the request only.
 func (c *Call) Initialize() {
 	if !c.Modern {
 		c.Session.Initialize()
@@ -293,8 +276,8 @@ func (c *Call) SubscriptionFilter() (f mcp.SubscriptionFilter, listens bool) {
 // Listens reports whether this is a subscriptions/listen request.
 func (c *Call) Listens() bool { return c.listenAs != "" }
 
-// ResourceUpdated tells the client that a resource has changed: on the stream of
-// a subscriptions/listen request, which it names, or on the session's.
+// ResourceUpdated notifies the client that a resource has changed. The notification
+// of a subscriptions/listen request goes to its own stream and names the request.
 func (c *Call) ResourceUpdated(uri string) {
 	if c.listenAs == "" {
 		c.Session.ResourceUpdated(uri)

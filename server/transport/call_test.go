@@ -14,7 +14,7 @@ import (
 	mcpserver "github.com/mark3labs/mcp-go/server"
 )
 
-// What mcp-go finds in the session of a request.
+// The interfaces that mcp-go looks for in the session of a request.
 var (
 	_ mcpserver.SessionWithLogging                  = (*Call)(nil)
 	_ mcpserver.SessionWithClientInfo               = (*Call)(nil)
@@ -27,7 +27,7 @@ var (
 	_ mcpserver.SessionWithSampling                 = (*Call)(nil)
 )
 
-// tool makes a tool that calls f with what sends a notification.
+// tool makes a tool that calls f. notify sends a notification.
 func tool(name string, f func(ctx context.Context, notify func(i int) error) (string, error)) mcpserver.ServerTool {
 	return mcpserver.ServerTool{Tool: mcp.NewTool(name), Handler: func(ctx context.Context, _ mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		text, err := f(ctx, func(i int) error {
@@ -40,7 +40,7 @@ func tool(name string, f func(ctx context.Context, notify func(i int) error) (st
 	}}
 }
 
-// lines plays messages over stdio, and gives what comes back by line.
+// lines sends messages over stdio, and gives the lines that come back.
 func lines(t *testing.T, cfg StdioConfig, messages ...string) []string {
 	t.Helper()
 	var out bytes.Buffer
@@ -53,8 +53,8 @@ func lines(t *testing.T, cfg StdioConfig, messages ...string) []string {
 
 const callIt = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"it"}}`
 
-// TestNotificationsComeBeforeTheAnswer has a tool send as many as may wait, and
-// answer at once.
+// TestNotificationsComeBeforeTheAnswer calls a tool that sends as many notifications as
+// may wait, and answers at once.
 func TestNotificationsComeBeforeTheAnswer(t *testing.T) {
 	for range 50 {
 		got := lines(t, testConfig(tool("it", func(_ context.Context, notify func(int) error) (string, error) {
@@ -76,7 +76,7 @@ func TestNotificationsComeBeforeTheAnswer(t *testing.T) {
 	}
 }
 
-// TestLateNotification comes after the answer, and is dropped.
+// TestLateNotification sends a notification after the answer. It is dropped.
 func TestLateNotification(t *testing.T) {
 	answered, sent := make(chan struct{}), make(chan error, 1)
 	got := lines(t, testConfig(tool("it", func(ctx context.Context, notify func(int) error) (string, error) {
@@ -95,8 +95,8 @@ func TestLateNotification(t *testing.T) {
 	}
 }
 
-// TestRequestComesAfterNotifications has a tool send notifications and then ask
-// the client, in its name and in that of the session.
+// TestRequestComesAfterNotifications calls a tool that sends notifications and then asks
+// the client, through the call and through the session.
 func TestRequestComesAfterNotifications(t *testing.T) {
 	cfg := testConfig(tool("it", func(ctx context.Context, notify func(int) error) (string, error) {
 		for i := range 10 {
@@ -147,7 +147,7 @@ func TestRequestComesAfterNotifications(t *testing.T) {
 	}
 }
 
-// TestAnswerToNoRequest is not taken for one to ours.
+// TestAnswerToNoRequest sends answers to requests that were not made. They are ignored.
 func TestAnswerToNoRequest(t *testing.T) {
 	var r clientRequests
 	answers := make(chan ClientAnswer, 1)
@@ -177,7 +177,7 @@ func TestAnswerToNoRequest(t *testing.T) {
 	}
 }
 
-// TestTooManyClientRequests refuses what would wait beside too many others.
+// TestTooManyClientRequests makes more requests to the client than may wait.
 func TestTooManyClientRequests(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

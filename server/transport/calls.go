@@ -2,7 +2,7 @@ package transport
 
 import "sync"
 
-// calls are the requests of a session under way, by their raw id.
+// calls are the running requests of a session, by their raw id.
 type calls struct {
 	mu   sync.Mutex
 	byID map[string]*Call
@@ -35,7 +35,7 @@ func (c *calls) isFree(id []byte) bool {
 func (c *calls) remove(k *Call) (wanted bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.byID[string(k.ID)] == k { // another one may have the id
+	if c.byID[string(k.ID)] == k { // another call may have the id
 		delete(c.byID, string(k.ID))
 	}
 	return !k.unwanted
@@ -51,12 +51,12 @@ func (c *calls) cancel(id string, unwanted bool) {
 	}
 }
 
-// cancelAll ends all calls, or those that listen alone.
-func (c *calls) cancelAll(listening bool) {
+// cancelAll cancels all calls, or only subscriptions/listen requests.
+func (c *calls) cancelAll(onlyListens bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, k := range c.byID {
-		if !listening || k.Listens() {
+		if !onlyListens || k.Listens() {
 			k.cancel()
 		}
 	}

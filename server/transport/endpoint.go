@@ -24,7 +24,7 @@ type Endpoint struct {
 
 	mu      sync.Mutex
 	byID    map[string]*Session
-	opening int // sessions that may yet be opened
+	opening int // sessions with reserved room that are not open yet
 }
 
 // NewEndpoint makes the endpoint of one more caller.
@@ -100,8 +100,8 @@ func (e *Endpoint) open(transport string) *Session {
 	return s
 }
 
-// newStateless makes the session of a request that belongs to none. It must be
-// closed.
+// newStateless makes the session of a single request of a protocol version without
+// sessions. It must be closed.
 func (e *Endpoint) newStateless() *Session {
 	s := newSession(e.http.life, e.cfg, uuid.NewString(), StreamableHTTP)
 	s.stateless = true
@@ -114,7 +114,7 @@ func (e *Endpoint) add(s *Session) {
 	e.byID[s.id] = s
 }
 
-// remove ends a session. One that is not open is no error.
+// remove ends a session. It does nothing if the session has ended already.
 func (e *Endpoint) remove(s *Session) {
 	e.mu.Lock()
 	_, open := e.byID[s.id]
@@ -125,7 +125,7 @@ func (e *Endpoint) remove(s *Session) {
 	}
 }
 
-// streamBegins notes a stream; the function it gives ends it.
+// streamBegins counts a stream until ends is called.
 func (h *HTTP) streamBegins(transport string) (ends func()) {
 	h.load.streamOpened()
 	h.cfg.Streams(transport, 1)

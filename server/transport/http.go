@@ -15,8 +15,8 @@ type HTTPConfig struct {
 	Streams func(transport string, by int) // called when a stream begins (1) and ends (-1); may be nil
 }
 
-// HTTP is what the HTTP transports of all callers share: the limits, the count of
-// what runs, and the end. Each caller has an Endpoint.
+// HTTP is what the HTTP transports of all callers share: the limits, the load and the
+// shutdown. Each caller has an Endpoint.
 type HTTP struct {
 	cfg    HTTPConfig
 	limits Limits
@@ -53,15 +53,15 @@ func (h *HTTP) Limits() Limits { return h.limits }
 // Drain has been called.
 func (h *HTTP) State() (calls int, bytes int64, draining bool) { return h.load.state() }
 
-// Quiet reports that no call runs and that nothing has begun since it was last
-// called. It reports that once for each pause.
+// Quiet reports whether no call runs and no call or stream has begun since Quiet was
+// last called. It returns true once in each pause.
 func (h *HTTP) Quiet() bool { return h.load.quiet() }
 
 // cancelGrace is the time for calls that Drain has cancelled to answer.
 const cancelGrace = time.Second
 
-// Drain begins no more calls and waits for those that run, for as long as the
-// limits say. Then it cancels the rest, and ends all sessions and streams.
+// Drain refuses new calls and waits for those that run, for Limits.Drain at most. Then it
+// cancels the rest, and ends all sessions and streams.
 func (h *HTTP) Drain() {
 	grace, stop := context.WithTimeout(context.Background(), h.limits.Drain)
 	defer stop()

@@ -116,7 +116,7 @@ var notifying = tool("it", func(_ context.Context, notify func(int) error) (stri
 	return "done", nil
 })
 
-// TestHTTPOrder has a call send notifications and answer at once.
+// TestHTTPOrder calls a tool that sends notifications and answers at once.
 func TestHTTPOrder(t *testing.T) {
 	overBoth(t, func(t *testing.T, http2 bool) {
 		s := serve(t, http2, Limits{}, notifying)
@@ -144,7 +144,7 @@ func TestHTTPOrder(t *testing.T) {
 	})
 }
 
-// TestHTTPSlowReader has a call send more than a client reads, which then stalls.
+// TestHTTPSlowReader calls a tool that sends more than the client reads before it stalls.
 func TestHTTPSlowReader(t *testing.T) {
 	overBoth(t, func(t *testing.T, http2 bool) {
 		ended := make(chan bool, 1)
@@ -171,8 +171,8 @@ func TestHTTPSlowReader(t *testing.T) {
 	})
 }
 
-// TestUpdatesWaitForAStream tells a client what has changed when it has opened a
-// stream, and again on the next one if the first has ended.
+// TestUpdatesWaitForAStream changes a resource while its session has no stream. The update
+// comes once, on the next stream.
 func TestUpdatesWaitForAStream(t *testing.T) {
 	overBoth(t, func(t *testing.T, http2 bool) {
 		s := serve(t, http2, Limits{})
@@ -197,8 +197,8 @@ func TestUpdatesWaitForAStream(t *testing.T) {
 	})
 }
 
-// TestBroadcastOnOneStream sends a session's broadcast on one of its streams only,
-// and drops it where there is none.
+// TestBroadcastOnOneStream sends broadcasts to a session. Each comes on one of its streams
+// only, and is dropped if there is none.
 func TestBroadcastOnOneStream(t *testing.T) {
 	s := serve(t, false, Limits{})
 	id := s.session(t)
@@ -232,8 +232,8 @@ func TestBroadcastOnOneStream(t *testing.T) {
 	}
 }
 
-// TestListen tags what a subscriptions/listen stream carries with the request's
-// id, exactly as it came, and ends it with an answer when the server does.
+// TestListen makes a subscriptions/listen request. The notifications of its stream have the
+// request's id, exactly as it came, and the stream ends with an answer when the server ends.
 func TestListen(t *testing.T) {
 	overBoth(t, func(t *testing.T, http2 bool) {
 		s := serve(t, http2, Limits{MaxSessions: 1})
@@ -289,8 +289,8 @@ func TestInitializeThatFails(t *testing.T) {
 	}
 }
 
-// TestVersionHeaders refuses versions that there are not, and headers that differ
-// from the message.
+// TestVersionHeaders sends versions that do not exist, and headers that contradict the
+// message. They are refused.
 func TestVersionHeaders(t *testing.T) {
 	s := serve(t, false, Limits{})
 	id := s.session(t)

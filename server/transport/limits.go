@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// Limits bounds what clients over HTTP may take. A zero field has the default.
+// Limits are the limits of clients over HTTP. A zero field means the default, which
+// each comment ends with.
 type Limits struct {
 	MaxConns      int           // connections open at once, half of them from one address or IPv6 /64; 8,192
 	MaxBody       int           // bytes of a request; 72 MiB, the largest package in base64
@@ -20,7 +21,7 @@ type Limits struct {
 	StallTimeout  time.Duration // in which a body or an answer must have moved on; 30 s
 	IdleTimeout   time.Duration // of a connection between requests; 2 min
 	Heartbeat     time.Duration // between comments on a quiet stream; 25 s
-	Drain         time.Duration // for running calls, once the server is told to stop; 15 s
+	Drain         time.Duration // for running calls when the server shuts down; 15 s
 }
 
 const (
@@ -54,13 +55,13 @@ func setDefault[T int | int64 | time.Duration](v *T, to T) {
 	}
 }
 
-// usage is what one caller takes of the load.
+// usage is one caller's part of the load.
 type usage struct {
 	calls int
 	bytes int64 // of requests
 }
 
-// load is what runs at once, of all callers and of each.
+// load counts the calls that run and the bytes of their requests.
 type load struct {
 	limits Limits
 
@@ -71,8 +72,8 @@ type load struct {
 	idle   chan struct{} // closed when no call runs any more; nil: nobody waits
 
 	begun int // calls and streams so far
-	seen  int // begun, when quiet was last called
-	freed int // begun, when quiet last reported true
+	seen  int // the value of begun when quiet was last called
+	freed int // the value of begun when quiet last returned true
 }
 
 // admit lets a call of a caller begin, which end ends.
@@ -108,8 +109,7 @@ func (l *load) streamOpened() {
 	l.begun++
 }
 
-// quiet reports that no call runs and that nothing has begun since it was last
-// called. It reports that once for each pause.
+// quiet does what HTTP.Quiet describes.
 func (l *load) quiet() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -144,7 +144,7 @@ func (l *load) release(u *usage, n int) {
 	l.bytes -= int64(n)
 }
 
-// Draining is the refusal of a server that has been told to stop.
+// Draining is the refusal of a server that is shutting down.
 func Draining() *Refusal {
 	return Busy(http.StatusServiceUnavailable, "draining", "The server is shutting down; try again in a moment")
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 )
 
-// Limits of what an answer repeats, or is kept for the time of a request.
+// Limits of values that an answer repeats, or that are kept while a request runs.
 const (
 	maxID     = 1024 // bytes of an id
 	maxMethod = 256  // bytes of a method's or tool's name
@@ -97,7 +97,7 @@ func (m *message) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return members(dec, func(name string) error {
 		if name == "params" && dec.PeekKind() == '{' {
 			m.repeated = m.repeated || m.params != nil
-			m.params = jsontext.Value("{}") // there are some; m.object has them
+			m.params = jsontext.Value("{}") // the members are in m.object
 			return m.readParams(dec)
 		}
 		if name == "result" || name == "error" {
@@ -234,8 +234,8 @@ func (m *message) metaMember(name string) jsontext.Value {
 	return meta[name]
 }
 
-// naming gives the params that headers repeat.
-func (m *message) naming() json.RawMessage {
+// paramsInHeaders gives the params that the headers must repeat.
+func (m *message) paramsInHeaders() json.RawMessage {
 	named := map[string]jsontext.Value{}
 	if m.object.tool != nil {
 		named["name"] = m.object.tool

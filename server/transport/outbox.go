@@ -9,16 +9,16 @@ import (
 
 // Limits of an outbox, in bytes.
 const (
-	maxQueued  = 1 << 20   // messages; one alone may be larger
-	maxUpdates = 128 << 10 // updates of resources, about 1,000; the oldest are dropped
+	maxQueued  = 1 << 20   // of messages; a single one may be larger
+	maxUpdates = 128 << 10 // of resource updates, about 1,000; the oldest are dropped
 )
 
-// outbox is an ordered queue of messages to one client. Whoever has a connection
-// to the client takes from it.
+// outbox is an ordered queue of messages to one client. Each connection to the client
+// takes messages from it.
 type outbox struct {
 	life  context.Context
 	room  *semaphore.Weighted
-	ready chan struct{} // holds one while there may be something to take
+	ready chan struct{} // holds an item while there may be a message to take
 
 	mu      sync.Mutex
 	closed  bool
@@ -29,12 +29,12 @@ type outbox struct {
 // outMessage is a message in an outbox.
 type outMessage struct {
 	text   []byte
-	answer *Call  // whose answer it is; nil: of none
-	uri    string // of a resource that has changed; "": it is no update
+	answer *Call  // the call that it answers; nil: it is no answer
+	uri    string // the resource that has changed; "": it is no update
 }
 
-// newOutbox makes an outbox. When its life has ended, nobody waits for room any
-// more, and it must be closed.
+// newOutbox makes an outbox. put waits for room only until life ends. After that the
+// outbox must be closed.
 func newOutbox(life context.Context) *outbox {
 	return &outbox{life: life, room: semaphore.NewWeighted(maxQueued), ready: make(chan struct{}, 1)}
 }
@@ -80,7 +80,7 @@ func (o *outbox) update(uri string, text []byte) {
 	o.wake()
 }
 
-// take takes the next message out.
+// take removes and returns the next message.
 func (o *outbox) take() (m outMessage, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -101,7 +101,7 @@ func (o *outbox) take() (m outMessage, ok bool) {
 	return m, true
 }
 
-// close drops what nobody has taken: an answer counts as lost.
+// close drops the messages that are left. Answers among them count as lost.
 func (o *outbox) close() {
 	o.mu.Lock()
 	o.closed = true
@@ -122,7 +122,7 @@ func (o *outbox) wake() {
 
 func weight(m outMessage) int64 { return int64(min(len(m.text), maxQueued)) }
 
-// done says whether a message was written to the client.
+// done notes whether the message was written to the client.
 func (m outMessage) done(written bool) {
 	if m.answer != nil {
 		m.answer.settle(written)

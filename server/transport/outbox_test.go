@@ -39,7 +39,7 @@ func TestOutboxOrder(t *testing.T) {
 	}
 }
 
-// TestOutboxDropsOldUpdates has more updates wait than there is room for.
+// TestOutboxDropsOldUpdates puts in more updates than there is room for.
 func TestOutboxDropsOldUpdates(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -59,8 +59,8 @@ func TestOutboxDropsOldUpdates(t *testing.T) {
 	}
 }
 
-// TestOutboxWaitsForRoom has a message wait until another was taken, but lets one
-// through that is larger than the outbox.
+// TestOutboxWaitsForRoom puts in a message that waits until another was taken, and one
+// that is larger than the outbox.
 func TestOutboxWaitsForRoom(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

@@ -8,8 +8,8 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 )
 
-// readableInitialize leaves in an initialize request what mcp-go can read. A client
-// that says something odd about itself is served all the same.
+// readableInitialize removes from an initialize request what mcp-go can't read, so that
+// a wrong detail about the client does not fail the request.
 func (m *message) readableInitialize() {
 	var kept []member
 	for _, o := range m.object.others {
@@ -62,9 +62,9 @@ func readableMeta(v jsontext.Value) jsontext.Value {
 	})
 }
 
-// readable gives an object with the members that encoding/json can read into a T.
-// fix may give another value for a member; nil: none. A value that is no object
-// becomes an empty one.
+// readable gives the members of an object that encoding/json can read into a T. fix may
+// replace a member's value; it may be nil. A value that is no object becomes an empty
+// object.
 func readable[T any](v jsontext.Value, fix func(name string, value jsontext.Value) jsontext.Value) jsontext.Value {
 	twice := jsontext.AllowDuplicateNames(true)
 	clean := map[string]jsontext.Value{}

@@ -16,9 +16,9 @@ type Refusal struct {
 	Reason  string // for metrics
 	Message string
 	Data    any
-	Retry   time.Duration // when it is worth another try; 0: never
+	Retry   time.Duration // after which a retry may succeed; 0: never
 
-	Challenge string // more of WWW-Authenticate, of a 401
+	Challenge string // the end of the WWW-Authenticate header of a 401
 }
 
 // Refuse makes a refusal.
@@ -26,12 +26,12 @@ func Refuse(status int, reason, message string) *Refusal {
 	return &Refusal{Status: status, Reason: reason, Message: message}
 }
 
-// Busy makes the refusal of a limit that will give way.
+// Busy makes a refusal that does not last: a retry in a second may succeed.
 func Busy(status int, reason, message string) *Refusal {
 	return &Refusal{Status: status, Code: codeBusy, Reason: reason, Message: message, Retry: time.Second}
 }
 
-// codeBusy is of the range that JSON-RPC leaves to servers.
+// codeBusy is in the range that JSON-RPC leaves to servers.
 const codeBusy = -32000
 
 // Refuse answers with a refusal as a JSON-RPC error, which MCP clients show.

@@ -9,8 +9,8 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 )
 
-// reply is the answer to an HTTP request, on its way to a client that may not
-// read it: each piece must be taken within a time. One goroutine writes it.
+// reply writes the answer to an HTTP request. Each piece has a deadline, since the
+// client may not read. One goroutine writes.
 type reply struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
@@ -22,8 +22,8 @@ type reply struct {
 }
 
 const (
-	piece     = 256 << 10   // bytes are written under one deadline
-	lastWrite = time.Second // is the time for what is being written when a stream ends
+	piece     = 256 << 10   // bytes that are written under one deadline
+	lastWrite = time.Second // for a write under way when the stream ends
 )
 
 // newReply makes a reply without a time limit between writes.
@@ -63,7 +63,7 @@ func (r *reply) deadline(t time.Time) {
 	_ = r.control.SetWriteDeadline(t)
 }
 
-// endSoon gives all writes lastWrite to end, also one under way.
+// endSoon makes all writes end within lastWrite, also one under way.
 func (r *reply) endSoon() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -94,10 +94,9 @@ func (r *reply) event(text []byte) error {
 	return r.write(b)
 }
 
-// stream writes the messages of an outbox, and broadcasts, as events. It ends with
-// ctx, when the client does not take a piece in time, and with lastAnswer after the
-// first answer. While there is nothing to write it writes comments, which clients
-// ignore.
+// stream writes the messages of an outbox, and broadcasts, as events. It ends when ctx
+// ends, when a write fails or takes too long, and after the first answer if lastAnswer is
+// set. In a pause it writes comments, which clients ignore, at intervals of beat.
 func (r *reply) stream(ctx context.Context, out *outbox, broadcasts <-chan mcp.JSONRPCNotification, beat time.Duration, lastAnswer bool) {
 	ticker := time.NewTicker(beat)
 	defer ticker.Stop()

@@ -10,8 +10,8 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 )
 
-// Session is a client's session on one of the transports. It is what mcp-go knows as
-// a session too; in a request mcp-go sees the Call in its place.
+// Session is a client's session on one of the transports. mcp-go uses it as its own
+// session too; within a request mcp-go uses the Call instead.
 type Session struct {
 	// State is what the Handler keeps of the session. SessionOpened sets it.
 	State any
@@ -46,7 +46,7 @@ type Session struct {
 // the others.
 const (
 	maxNotifications = 100 // of a call
-	maxBroadcasts    = 16  // of a session, which is to take little memory while it is quiet
+	maxBroadcasts    = 16  // of a session; few, since a quiet session should take little memory
 )
 
 // newSession makes a session that ends with a context at the latest.
@@ -137,8 +137,8 @@ func (s *Session) NotificationChannel() chan<- mcp.JSONRPCNotification {
 	return s.broadcasts
 }
 
-// openStream counts one more stream to the client, and gives what it carries
-// beside the outbox. It reports false if there are too many.
+// openStream counts one more stream to the client, and gives the broadcasts, which the
+// stream must carry in addition to the outbox. ok is false if there are too many streams.
 func (s *Session) openStream(most int) (broadcasts <-chan mcp.JSONRPCNotification, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -5,9 +5,8 @@ import (
 	"net/http"
 )
 
-// ServeSSE opens a session of the SSE transport and serves its stream. That
-// carries the path to post to, all answers, and notifications. The session ends
-// with it.
+// ServeSSE opens a session of the SSE transport and serves its stream. The stream carries
+// the path to post to, all answers and notifications. The session ends with the stream.
 func (e *Endpoint) ServeSSE(w http.ResponseWriter, r *http.Request) {
 	if p := e.checkStream(w, r); p != nil {
 		e.http.Refuse(w, p)
@@ -46,7 +45,7 @@ func (e *Endpoint) ServeMessage(w http.ResponseWriter, r *http.Request) {
 	case fault != nil:
 		defer release()
 		e.http.cfg.Refused("bad_request")
-		// The client waits for its answer on the stream, if it knows the request.
+		// If the request's id is known, the client waits for the answer on the stream.
 		if fault.id == nil || !s.calls.isFree(fault.id) || !s.out.put(outMessage{text: encodeError(fault)}) {
 			e.http.refuse(w, fault.id, &Refusal{Status: http.StatusBadRequest, Code: fault.Code, Reason: "bad_request", Message: fault.Message})
 			return

@@ -38,25 +38,23 @@ const (
 type stdio struct {
 	cfg     StdioConfig
 	session *Session
-	calls   *semaphore.Weighted // how many more may run
-	bytes   *semaphore.Weighted // how many more of them there may be
+	calls   *semaphore.Weighted // calls that may run
+	bytes   *semaphore.Weighted // bytes of their messages
 	running atomic.Int64
 }
 
-// ServeStdio serves MCP on a pair of streams, one JSON-RPC message a line, until
-// stdin ends or ctx does; both are a normal end, as is a stdout that nobody
-// reads any more. It writes nothing but protocol to stdout, each message in one
-// Write.
+// ServeStdio serves MCP on a pair of streams, one JSON-RPC message a line. It returns nil
+// when stdin or ctx has ended, or when nobody reads stdout any more. It writes only MCP
+// messages to stdout, each in one Write.
 //
-// Requests run in parallel, and a request that the client cancels has its
-// context cancelled. When stdin ends, running calls get EOFGrace to answer, since
-// a host may send its requests all at once and close; then they are cancelled.
+// Requests run in parallel. If the client cancels a request, its context is cancelled.
+// When stdin ends, running calls may answer within EOFGrace, since a host may send all its
+// requests and close stdin at once. Then they are cancelled, and get StopGrace to end.
 //
-// It takes stdin over: when ctx ends during a read, a deadline or closing stdin
-// ends the read, if stdin has either. Where it has none that works (a terminal,
-// say) the goroutine that reads stays behind until the read returns, as a rule
-// with the process. A caller who passes the process's own stdout should ignore
-// SIGPIPE, or the runtime ends the process first.
+// If ctx ends during a read, ServeStdio ends the read with a deadline, or by closing
+// stdin. If neither works, as with a terminal, the goroutine that reads stays until the
+// read returns, usually until the process ends. A caller who passes the process's own
+// stdout should ignore SIGPIPE, or the runtime ends the process first.
 func ServeStdio(ctx context.Context, cfg StdioConfig, stdin io.Reader, stdout io.Writer) error {
 	cfg.Config = cfg.withDefaults()
 	s := newSession(ctx, cfg.Config, cfg.SessionID, Stdio)
@@ -114,7 +112,7 @@ func isClosed(err error) bool {
 		errors.Is(err, io.ErrClosedPipe) || errors.Is(err, os.ErrClosed)
 }
 
-// loop serves what comes in until there is no more (true) or ctx ends (false).
+// loop serves messages until stdin ends (true) or ctx ends (false).
 func (t *stdio) loop(ctx context.Context, inputs <-chan input) bool {
 	for {
 		select {
@@ -129,7 +127,7 @@ func (t *stdio) loop(ctx context.Context, inputs <-chan input) bool {
 	}
 }
 
-// wait waits for running calls: until there are none, ctx ends, or the time is up.
+// wait waits until no call runs, ctx ends, or the grace is over.
 func (t *stdio) wait(ctx context.Context, grace time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, grace)
 	defer cancel()
@@ -187,8 +185,8 @@ func (t *stdio) serve(ctx context.Context, in input) {
 
 func (t *stdio) refuse(e *Error) { t.session.out.put(outMessage{text: encodeError(e)}) }
 
-// requested serves a request: the handshake in its turn, since what follows
-// depends on it, everything else on a goroutine of its own.
+// requested serves a request. initialize and ping are answered before the next message
+// is read, since later messages depend on the handshake. Other requests get a goroutine.
 func (t *stdio) requested(ctx context.Context, m *message) {
 	first := m.name == string(mcp.MethodInitialize) || m.name == string(mcp.MethodPing)
 	if !first && !t.session.Initialized() && !m.modern() {
@@ -279,13 +277,14 @@ func writeLines(s *Session, stdout io.Writer, broadcasts <-chan mcp.JSONRPCNotif
 	return err
 }
 
-// awaitWriter gives the error of a writer that ends before ctx does and in time.
+// awaitWriter waits for the writer and gives its error. It returns nil if ctx or the grace
+// ends first.
 func awaitWriter(ctx context.Context, written chan error, grace time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, grace)
 	defer cancel()
 	select {
 	case err := <-written:
-		written <- err // for the next one who waits
+		written <- err // for the next call
 		return err
 	case <-ctx.Done():
 		return nil

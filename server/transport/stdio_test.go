@@ -36,8 +36,8 @@ func TestBrokenStdout(t *testing.T) {
 	}
 }
 
-// TestEndsWithContext ends while stdin is open and nothing comes in, over the
-// kinds of stdin that there are.
+// TestEndsWithContext ends the context while stdin is open and silent, with each kind of
+// stdin.
 func TestEndsWithContext(t *testing.T) {
 	cfg := testConfig()
 	pipe, w := io.Pipe()
@@ -61,7 +61,7 @@ func TestEndsWithContext(t *testing.T) {
 	}
 }
 
-// TestClientThatReadsNothing must not keep the server from ending.
+// TestClientThatReadsNothing ends a server whose client reads nothing.
 func TestClientThatReadsNothing(t *testing.T) {
 	cfg := testConfig()
 	stdin, in := io.Pipe()

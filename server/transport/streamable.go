@@ -11,7 +11,7 @@ import (
 	mcpserver "github.com/mark3labs/mcp-go/server"
 )
 
-// ServeStreamable serves the one path of streamable HTTP.
+// ServeStreamable serves streamable HTTP, which has one path.
 func (e *Endpoint) ServeStreamable(w http.ResponseWriter, r *http.Request) {
 	version := r.Header.Get(mcp.HeaderProtocolVersion)
 	switch modern := mcp.IsModernProtocol(version); {
@@ -38,8 +38,8 @@ func (e *Endpoint) ServeStreamable(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serveGet serves a stream of what belongs to no request of a session, until the
-// client leaves, the session ends or the server does.
+// serveGet serves a stream of a session's messages that belong to no request, until the
+// client leaves, the session ends or the server shuts down.
 func (e *Endpoint) serveGet(w http.ResponseWriter, r *http.Request) {
 	id := r.Header.Get(mcpserver.HeaderKeySessionID)
 	s := e.session(id, StreamableHTTP)
@@ -67,8 +67,8 @@ func (e *Endpoint) serveGet(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// maxStreamBody is how many bytes of a body a request for a stream may have, which
-// needs none.
+// maxStreamBody is the limit of a body, in bytes, in a request for a stream, which needs
+// no body.
 const maxStreamBody = 64 << 10
 
 // checkStream refuses a stream that must not begin.
@@ -76,7 +76,7 @@ func (e *Endpoint) checkStream(w http.ResponseWriter, r *http.Request) *Refusal 
 	if e.http.load.isClosed() {
 		return Draining()
 	}
-	// While there is more of a body, net/http does not see the client leave.
+	// Until the body is read, net/http does not notice that the client has left.
 	if _, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, maxStreamBody)); err != nil {
 		return unreadable(err)
 	}
@@ -115,7 +115,7 @@ func (e *Endpoint) servePost(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	isCall := m.id != nil && m.method != nil
-	if isCall && m.name != string(mcp.MethodSubscriptionsListen) { // which is no call, but a stream
+	if isCall && m.name != string(mcp.MethodSubscriptionsListen) { // a stream, which counts as no call
 		ended, p := e.http.load.admit(&e.usage)
 		if p != nil {
 			e.http.refuse(w, m.id, p)
@@ -143,9 +143,9 @@ func (e *Endpoint) servePost(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusAccepted)
 }
 
-// statusOf is the HTTP status of an answer to a message that can't be served. In a
-// session it is 200 where the request is known by its id: some clients look at no
-// body of an error, and would wait for their answer until its time is up.
+// statusOf is the HTTP status of an answer to a message that can't be served. In a session
+// it is 200 if the request's id is known: some clients don't read the body of an error
+// status, and would wait for the answer until their timeout.
 func (e *Endpoint) statusOf(r *http.Request, fault *Error) int {
 	if fault.id != nil && !modernHeader(r.Header) && e.Has(r.Header.Get(mcpserver.HeaderKeySessionID)) {
 		return http.StatusOK
@@ -153,8 +153,8 @@ func (e *Endpoint) statusOf(r *http.Request, fault *Error) int {
 	return http.StatusBadRequest
 }
 
-// sessionFor gives the session that a message belongs to, or opens it. end ends the
-// use of it.
+// sessionFor gives the session that a message belongs to, or opens one. end must be
+// called after use.
 func (e *Endpoint) sessionFor(r *http.Request, m *message) (s *Session, end func(), p *Refusal) {
 	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
 		return nil, nil, Refuse(http.StatusBadRequest, "bad_request", "Invalid request: the Content-Type must be application/json")
@@ -175,7 +175,7 @@ func (e *Endpoint) sessionFor(r *http.Request, m *message) (s *Session, end func
 		}
 		defer reserved()
 		s = e.newStateless()
-		e.add(s) // counts as one, and ends with the others
+		e.add(s) // it counts as a session, and Close ends it
 		return s, func() { e.remove(s) }, nil
 	case m.name == string(mcp.MethodInitialize):
 		reserved, p := e.reserve()
@@ -194,8 +194,8 @@ func (e *Endpoint) sessionFor(r *http.Request, m *message) (s *Session, end func
 	return s, s.beginRequest(), nil
 }
 
-// serveCall answers a request: with JSON if the answer is all that there is to
-// say, else with a stream of events that ends with it.
+// serveCall answers a request: with JSON if the answer is the first message, else with a
+// stream of events that ends with the answer.
 func (e *Endpoint) serveCall(w http.ResponseWriter, r *http.Request, s *Session, m *message) {
 	life, stop := context.WithCancel(r.Context())
 	defer stop()
@@ -205,7 +205,7 @@ func (e *Endpoint) serveCall(w http.ResponseWriter, r *http.Request, s *Session,
 	if c.Listens() { // until its session ends
 		defer context.AfterFunc(s.life, c.cancel)()
 	}
-	s.calls.add(c) // of two with one id, the second can't be cancelled
+	s.calls.add(c) // if a running call has the same id, this one can't be cancelled
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -223,7 +223,7 @@ func (e *Endpoint) serveCall(w http.ResponseWriter, r *http.Request, s *Session,
 	}
 }
 
-// answer writes what a call has to say.
+// answer writes the notifications and the answer of a call.
 func (e *Endpoint) answer(ctx context.Context, out *reply, c *Call, box *outbox) {
 	select {
 	case <-ctx.Done():
@@ -232,7 +232,7 @@ func (e *Endpoint) answer(ctx context.Context, out *reply, c *Call, box *outbox)
 	}
 	first, ok := box.take()
 	if !ok {
-		return // it was closed
+		return // the outbox was closed
 	}
 	if first.answer != nil {
 		header := out.w.Header()

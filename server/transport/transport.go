@@ -1,8 +1,7 @@
-// Package transport carries MCP between clients and a server, over stdio,
-// streamable HTTP and SSE. All three read messages in one way, keep one kind of
-// Session, run each request as a Call, and send what it has to say through an
-// ordered outbox. What a request means is for mcp-go's HandleMessage and a
-// Handler.
+// Package transport carries MCP between clients and a server, over stdio, streamable HTTP
+// and SSE. All three read messages in the same way, keep a Session for each client, run
+// each request as a Call, and send its answer and notifications through an ordered outbox.
+// mcp-go's HandleMessage and a Handler decide what a request means.
 package transport
 
 import (
@@ -44,15 +43,18 @@ type Handler interface {
 	Handle(ctx context.Context, c *Call) mcp.JSONRPCMessage
 
 	// SessionOpened is called before the first request of a session, and
-	// SessionClosed after the session has ended; neither for a request of a
-	// protocol version without sessions.
+	// SessionClosed after the session has ended. Neither is called for requests of
+	// protocol versions without sessions.
 	SessionOpened(s *Session)
 	SessionClosed(s *Session)
 
-	// Subscribe has Call.ResourceUpdated or Session.ResourceUpdated called when
-	// a resource changes. It may call Call.Fail to say why it can't.
+	// Subscribe subscribes to a resource: when it changes, the Handler calls
+	// Call.ResourceUpdated or Session.ResourceUpdated. On an error the Handler may
+	// call Call.Fail with the answer.
 	Subscribe(ctx context.Context, c *Call, uri string) error
+	// Unsubscribe ends a subscription. Without one it does nothing.
 	Unsubscribe(c *Call, uri string)
+	// Subscriptions gives the URIs of the subscriptions.
 	Subscriptions(c *Call) []string
 	// Acknowledged is called when a subscriptions/listen request has been
 	// acknowledged. Its stream must carry no update before that.

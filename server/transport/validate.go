@@ -40,7 +40,7 @@ func (m *message) isNotification() bool {
 	return m.id == nil || m.id.Kind() == 'n' && strings.HasPrefix(unquote(m.method), "notifications/")
 }
 
-// cleanNotification removes from a notification what nobody reads.
+// cleanNotification removes from a notification everything that is not used.
 func (m *message) cleanNotification() {
 	if len(m.method) > maxMethod || !m.method.IsValid() {
 		m.method = jsontext.Value(`"notifications/unknown"`)

@@ -12,8 +12,8 @@ func modernHeader(h http.Header) bool {
 	return mcp.IsModernProtocol(h.Get(mcp.HeaderProtocolVersion))
 }
 
-// knownVersion reports whether a header names a version that there is. Clients
-// of the oldest ones send none.
+// knownVersion reports whether a header names a version that exists. Clients of the oldest
+// versions send no header.
 func knownVersion(v string) bool { return v == "" || mcp.IsValidProtocolVersion(v) }
 
 func unknownVersion(v string) *Refusal {
@@ -21,8 +21,8 @@ func unknownVersion(v string) *Refusal {
 	return &Refusal{Status: http.StatusBadRequest, Code: e.Code, Reason: "bad_request", Message: e.Message, Data: e.Data}
 }
 
-// checkVersion refuses a message of streamable HTTP whose headers name a version
-// that there is not, or do not fit the message (SEP-2243, SEP-2575).
+// checkVersion refuses a message of streamable HTTP if its headers name a version that
+// does not exist, or contradict the message (SEP-2243, SEP-2575).
 func checkVersion(h http.Header, m *message) *Refusal {
 	header, meta := h.Get(mcp.HeaderProtocolVersion), ""
 	if v := m.metaMember(mcp.MetaKeyProtocolVersion); v.Kind() == '"' {
@@ -53,7 +53,7 @@ func checkVersion(h http.Header, m *message) *Refusal {
 	case !mcp.IsValidProtocolVersion(meta):
 		return unknownVersion(meta)
 	}
-	if err := mcp.ValidateStandardHeaders(h.Get, meta, mcp.MCPMethod(m.name), m.naming()); err != nil {
+	if err := mcp.ValidateStandardHeaders(h.Get, meta, mcp.MCPMethod(m.name), m.paramsInHeaders()); err != nil {
 		return refuse(mcp.HEADER_MISMATCH, err.Error())
 	}
 	return nil

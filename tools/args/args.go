@@ -31,8 +31,8 @@ type WithPayload interface {
 }
 
 // Read checks the arguments of a call against the schema and decodes them into a
-// struct. Arguments that break the schema are first brought into its shape, where
-// they have one meaning.
+// struct. If arguments break the schema and have a single meaning, Read brings them into
+// its shape and checks them again. It refuses all others with an Error.
 func (s *Schema) Read(req mcp.CallToolRequest, into any) error {
 	args, err := s.arguments(req)
 	if err != nil {

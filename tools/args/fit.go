@@ -29,8 +29,8 @@ var hostNames = []string{
 	"cancellationtoken", "toolcontext", "requestid", "progresstoken", "signal", // AutoGen, ADK, SDKs
 }
 
-// fit brings arguments into the shape of the schema. What has no single meaning
-// stays as it is; Check then reports it.
+// fit brings arguments into the shape of the schema. A value without a single meaning
+// stays as it is, and Check then reports it.
 func (s *Schema) fit(args jsontext.Value) (jsontext.Value, error) {
 	args = bytes.TrimSpace(args)
 	switch args.Kind() {
@@ -201,8 +201,8 @@ func (s *Schema) fitScalar(text string, v jsontext.Value) jsontext.Value {
 	return v
 }
 
-// unwrapClaimURL accepts the objects in which agents pass a claim URL on, where
-// such an object stands in place of the arguments.
+// unwrapClaimURL accepts the objects in which agents pass a claim URL on, if such an
+// object is given instead of the arguments.
 func (s *Schema) unwrapClaimURL(args jsontext.Value) jsontext.Value {
 	if s.members["claim_url"] == nil {
 		return args
@@ -230,7 +230,7 @@ func shortText(v jsontext.Value) (string, bool) {
 	return string(bytes.TrimSpace(text)), err == nil
 }
 
-// jsonIn gives the object or list whose JSON text a string is.
+// jsonIn gives the object or list that a string holds as JSON text.
 func jsonIn(v jsontext.Value) (jsontext.Value, bool) {
 	if v.Kind() != '"' {
 		return nil, false

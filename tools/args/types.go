@@ -69,7 +69,7 @@ func (o *Object) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 		return nil
 	}
 	if v.Kind() == '[' && len(bytes.TrimSpace(v[1:len(v)-1])) == 0 {
-		return nil // PHP writes an empty object so
+		return nil // PHP writes an empty object as []
 	}
 	if text, ok := jsonIn(v); ok {
 		v = text

@@ -45,19 +45,19 @@ func (c *Claimer) OnDisk() bool { return c.state != nil }
 // sends another message has read the answers before it, so their keys are dropped.
 func (c *Claimer) ClientActive(session string, at time.Time) { c.keys.clientActive(session, at) }
 
-// SessionEnded is called when a client has ended its session. It may not have read
-// its last answer: the next client of the same caller can have it again.
+// SessionEnded is called when a client has ended its session. The client may not have read
+// its last answer. So the next client of the same caller can repeat the claim.
 func (c *Claimer) SessionEnded(session string) { c.keys.sessionEnded(session) }
 
-// Close leaves the keys whose answers may not have been read to other processes with
-// the same state.
+// Close gives up the keys. Another process with the same state can use those whose answers
+// may not have been read.
 func (c *Claimer) Close() { c.keys.close() }
 
 // Request says what to claim.
 type Request struct {
 	URL      string // claim URL or token
 	Repeat   Repeat
-	Progress kubbi.Progress // nil: nobody is told
+	Progress kubbi.Progress // nil: progress is not reported
 }
 
 // Repeat says what to do if the caller has claimed the same URL a moment ago.
@@ -76,22 +76,22 @@ var ErrNoRepeat = errors.New("there is no claim to repeat")
 // AlreadyClaimed says that the kubbi is used up, and that the caller got its payload
 // in the answer to an earlier claim.
 type AlreadyClaimed struct {
-	Left time.Duration // in which the payload can be had again
+	Left time.Duration // how long the claim can be repeated
 }
 
 func (a *AlreadyClaimed) Error() string {
 	return fmt.Sprintf("claimed already; it can be had again for %d seconds", int(a.Left.Seconds()))
 }
 
-// Unsaved says that a claim has counted, that its payload could not be saved or
-// shown, and where it is now.
+// Unsaved says that a claim has counted, that its payload could not be saved or shown,
+// and where the payload is now.
 type Unsaved struct {
 	Err   error
-	Grace time.Duration // in which the same claim, made again, gets it; 0: it does not
+	Grace time.Duration // how long a repeated claim gets it; 0: it does not
 	Kept  string        // a file with the service's answer, JSON with the payload in it; "": none
 }
 
-// Error words it for people. The process may be about to end.
+// Error gives a text for people.
 func (u *Unsaved) Error() string {
 	text := "claimed, but not saved: " + u.Err.Error()
 	switch {
@@ -106,15 +106,15 @@ func (u *Unsaved) Error() string {
 // Unwrap gives what went wrong.
 func (u *Unsaved) Unwrap() error { return u.Err }
 
-// Claim is a claim under way. Exactly one method is called that ends it: Cancel,
-// Shown, SaveReceived or NotShown; Receive ends it with an error.
+// Claim is a claim under way. The caller must end it with exactly one of Cancel, Shown,
+// SaveReceived and NotShown. An error of Receive has ended it.
 type Claim struct {
 	Request
 	Seen *kubbi.Inspected // what inspect says; nil: it repeats a claim that may have used the kubbi up
 
 	claimer *Claimer
 	key     *key
-	until   time.Time // after Receive: until when the payload can be had again
+	until   time.Time // after Receive: the end of the time to repeat the claim
 	spool   *spool.Spool
 }
 
@@ -169,7 +169,7 @@ func (c *Claim) Close() {
 // Repeats reports whether the claim was made before.
 func (c *Claim) Repeats() bool { return c.key.used() }
 
-// Left is how long the payload can be had again, after Receive.
+// Left is how long the claim can be repeated. It is known after Receive.
 func (c *Claim) Left() time.Duration { return time.Until(c.until) }
 
 // Receive claims a payload to show it. An answer of at most limit bytes is in memory. A
@@ -213,7 +213,7 @@ func (c *Claim) fetch(ctx context.Context, opts ...kubbi.ClaimOption) (*kubbi.Cl
 	return got, nil
 }
 
-// received notes until when the relay gives a payload again.
+// received notes how long the relay gives the payload again.
 func (c *Claim) received(ctx context.Context, got *kubbi.Claimed) {
 	c.until = c.key.graceEnds(got.Grace)
 	c.key.release = func() { got.ReleaseSoon(context.WithoutCancel(ctx)) }
@@ -234,9 +234,9 @@ func (c *Claim) openSpool() (kubbi.PayloadFile, error) {
 	return c.spool, nil
 }
 
-// Shown ends the claim: the payload, or what is said of it, is about to be written in
-// an answer to a session. The function that it gives is called once it is known whether
-// the answer was written.
+// Shown ends the claim: the payload, or an error about it, is about to be written in an
+// answer to a session. The caller calls settle once it is known whether the answer was
+// written.
 func (c *Claim) Shown(session string) (settle func(written bool)) {
 	c.key.answered(session, c.until)
 	return func(written bool) { c.claimer.keys.settled(c.key, written) }
@@ -248,10 +248,10 @@ func (c *Claim) NotShown(why string, got *kubbi.Claimed) error {
 	return c.unsaved(errors.New(why), got, !got.Sealed())
 }
 
-// unsaved ends the claim. It keeps the payload where it can be had again: with the
-// relay; or, if the service gives it once, as the service's answer in a file. A payload
-// that is in memory stays there. inMemory says whether one may also be put there, if the
-// file can't be written or holds a sealed answer.
+// unsaved ends the claim, and keeps the payload. If the relay gives it again, the key is
+// kept. If the service gives a payload once, its answer is kept in a file. A payload that is
+// in memory stays there. inMemory allows to put it there, if the file can't be written or
+// holds a sealed answer.
 func (c *Claim) unsaved(err error, got *kubbi.Claimed, inMemory bool) *Unsaved {
 	out := &Unsaved{Err: err}
 	if got.Grace > 0 || c.key.payload != nil {

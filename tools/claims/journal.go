@@ -26,7 +26,8 @@ type journalEntry struct {
 
 const maxJournalEntry = 64 << 10 // bytes
 
-// journal notes a save until ended is called, which is after the batch was closed.
+// journal records a save. ended removes the record; it is called after the batch was
+// closed.
 func (s *State) journal(b *files.Batch) (ended func(), err error) {
 	folder, err := filepath.Abs(b.Folder())
 	if err != nil {
@@ -38,7 +39,7 @@ func (s *State) journal(b *files.Batch) (ended func(), err error) {
 	}
 	s.sweepJournal() // a server may run for weeks
 	f, err := s.openLocked(journalFolder, b.ID())
-	for try := 0; errors.Is(err, flock.ErrLocked) && try < 100; try++ { // a process that starts looks at it
+	for try := 0; errors.Is(err, flock.ErrLocked) && try < 100; try++ { // another process, which starts, is reading it
 		time.Sleep(5 * time.Millisecond)
 		f, err = s.openLocked(journalFolder, b.ID())
 	}

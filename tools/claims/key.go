@@ -9,8 +9,8 @@ import (
 	"kubbi-mcp/kubbi"
 )
 
-// key is the idempotency key of one claim. Whoever takes it from a keySet calls exactly
-// one of answered, lost, drop, unused, failed and arrived.
+// key is the idempotency key of one claim. The claim that takes it from a keySet calls
+// exactly one of answered, lost, drop, unused, failed and arrived.
 type key struct {
 	keyRecord
 
@@ -19,9 +19,9 @@ type key struct {
 	file  *keyFile // nil: the key is in memory alone
 	owner bool     // no other claim of the URL is under way, so this key can be held
 
-	begun   time.Time      // when the claim under way was: the relay's grace begins no earlier
+	begun   time.Time      // when the running claim began; the relay's grace begins no earlier
 	session string         // of the client that got the answer
-	written time.Time      // when the answer was; zero: it is not yet
+	written time.Time      // when the answer was written; zero: not yet
 	payload *kubbi.Claimed // of a service that gives it once; nil: the relay has it
 	release func()         // ends the relay's grace; nil: nothing to end
 	expiry  *time.Timer    // while it is held
@@ -31,13 +31,13 @@ type key struct {
 type keyRecord struct {
 	Key      string    `json:"key"`
 	Until    time.Time `json:"until"`    // until when it is usable; zero: it is new
-	Answered bool      `json:"answered"` // the payload stands in an answer
+	Answered bool      `json:"answered"` // the payload is in an answer
 }
 
 const (
-	graceMargin  = time.Second // a key is not used so shortly before the relay's grace ends
+	graceMargin  = time.Second // a key is not used in the last second of the relay's grace
 	graceUnknown = time.Minute // the grace of a relay whose answer was lost
-	keptInMemory = time.Minute // how long a payload is, that its service gives once
+	keptInMemory = time.Minute // how long a payload is kept that its service gives once
 )
 
 func tokenHash(caller, token string) string {
@@ -72,8 +72,8 @@ func (k *key) renew() (err error) {
 	return nil
 }
 
-// answered is called when the payload stands in an answer, before that is written: the
-// client's next call may come at once. See keySet.settled.
+// answered is called when the payload is in an answer, before the answer is written, since
+// the client's next call may come at once. See keySet.settled.
 func (k *key) answered(session string, until time.Time) {
 	k.Answered, k.session, k.written = true, session, time.Time{}
 	k.keep(until)
@@ -94,13 +94,13 @@ func (k *key) lost(until time.Time) {
 	k.leave()
 }
 
-// keep notes until when the payload can be had.
+// keep notes how long the claim can be repeated.
 func (k *key) keep(until time.Time) {
 	k.Until = until.Add(-graceMargin)
 	if k.payload != nil {
 		k.removeFile() // the service does not know the key
 	} else if k.file != nil {
-		_ = k.file.write(k.keyRecord) // otherwise a later time stands there
+		_ = k.file.write(k.keyRecord) // if this fails, the file has a later time
 	}
 }
 
@@ -152,7 +152,8 @@ func (k *key) drop() {
 	k.leave()
 }
 
-// hold keeps the key in the set, unless another claim of the URL has the one to be held.
+// hold keeps the key in the set. A key without a payload is kept only if no other claim of
+// the URL is under way.
 func (k *key) hold() {
 	if k.payload != nil || k.owner {
 		k.set.hold(k)

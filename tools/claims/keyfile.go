@@ -23,7 +23,7 @@ type keyFile struct {
 	seal cipher.AEAD
 }
 
-// sealOf makes what a key's file is encrypted with.
+// sealOf makes the cipher of a key's file.
 func sealOf(token, caller string) (cipher.AEAD, error) {
 	secret, err := hkdf.Key(sha256.New, []byte(token), []byte(caller), "kubbi-mcp held key v1", 32)
 	if err != nil {
@@ -36,8 +36,8 @@ func sealOf(token, caller string) (cipher.AEAD, error) {
 	return cipher.NewGCMWithRandomNonce(block)
 }
 
-// recordSize is how many bytes a record has before it is encrypted. All have the same
-// size, so that writing one over another is one step.
+// recordSize is the size of a record, in bytes, before it is encrypted. All records have the
+// same size, so that one write replaces another.
 const recordSize = 192
 
 func (f *keyFile) write(r keyRecord) error {
@@ -66,7 +66,7 @@ func readRecord(f io.ReaderAt, seal cipher.AEAD) (r keyRecord) {
 	return r
 }
 
-// keyRecord reads the record of a key that another claim has.
+// keyRecord reads the record of a key that another claim uses.
 func (s *State) keyRecord(hash string, seal cipher.AEAD) keyRecord {
 	if s == nil {
 		return keyRecord{}
@@ -86,7 +86,7 @@ func (s *State) keyRecord(hash string, seal cipher.AEAD) keyRecord {
 type spares struct {
 	mu    sync.Mutex
 	files []*lockedFile
-	begun bool // there was a first one
+	begun bool // a file was dropped before
 	ended bool
 	idle  *time.Timer // removes them
 }

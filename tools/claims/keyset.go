@@ -123,14 +123,14 @@ func (s *keySet) leave(hash string) {
 	delete(s.underWay, hash)
 }
 
-// remove takes a key out of those that are held. The caller has locked mu.
+// remove removes a key from held. The caller has locked mu.
 func (s *keySet) remove(k *key) {
 	k.expiry.Stop()
 	delete(s.held, k.hash)
 	s.size -= k.payloadSize()
 }
 
-// hold keeps a key until its time is over. If there are too many, the oldest ones go.
+// hold keeps a key until its time is over. If there are too many, it drops the oldest.
 func (s *keySet) hold(k *key) {
 	var gone []*key
 	s.mu.Lock()
@@ -211,8 +211,9 @@ func (s *keySet) clientActive(session string, at time.Time) {
 	}
 }
 
-// sessionEnded makes the keys of a session usable again: its last answer may still stand
-// in a pipe. Until the grace is over, the next claim of the same caller gets the payload.
+// sessionEnded makes the keys of a session usable again, since its client may not have read
+// the last answer. Until the grace is over, the next claim of the same caller gets the
+// payload.
 func (s *keySet) sessionEnded(session string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

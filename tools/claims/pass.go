@@ -6,11 +6,11 @@ import (
 	"kubbi-mcp/kubbi"
 )
 
-// Pass claims and calls write with the payload, which it passes on to standard output,
-// say. check may refuse before a retrieval is spent; it is not called for a repeated
-// claim that may have used the kubbi up. If write fails, or the process ends while it
-// writes, the payload can be claimed again. Errors are those of Begin, of
-// kubbi.Client.Claim and of check, and *Unsaved with that of write.
+// Pass claims and calls write with the payload. write passes it on, for example to
+// standard output. check may refuse before a retrieval is spent; it is not called for a
+// repeated claim that may have used the kubbi up. If write fails, or the process ends
+// meanwhile, the payload can be claimed again. Errors are those of Begin, of
+// kubbi.Client.Claim and of check, and *Unsaved with the error of write.
 func (c *Claimer) Pass(ctx context.Context, req Request, check func(*kubbi.Inspected) error, write func(*kubbi.Claimed) error) (*kubbi.Claimed, error) {
 	claim, err := c.Begin(ctx, req)
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"kubbi-mcp/tools/files"
 )
 
-// Save claims into the batch that open gives, and commits it. It calls open once there
-// is something to claim, and finds what it can find before a retrieval is spent.
+// Save claims into the batch that open gives, and commits it. It calls open after inspect,
+// and looks for errors before it spends a retrieval.
 // Errors are those of Begin, of kubbi.Client.Claim, of open and of files.Batch.Check,
 // and *Unsaved after a claim that has counted.
 func (c *Claimer) Save(ctx context.Context, req Request, open func() (*files.Batch, error)) (*kubbi.Claimed, []files.Saved, error) {
@@ -43,7 +43,7 @@ func (c *Claimer) Save(ctx context.Context, req Request, open func() (*files.Bat
 	return got, saved, nil
 }
 
-// check finds out whether what inspect names can be written.
+// check finds out whether the files that inspect names can be written.
 func check(batch *files.Batch, claim *Claim) error {
 	var names []string // those of a sealed payload are not known yet
 	if seen := claim.Seen; seen != nil && !seen.Sealed() {
@@ -63,9 +63,9 @@ func check(batch *files.Batch, claim *Claim) error {
 	return batch.Check(names, claim.Repeats())
 }
 
-// stageInto claims into a batch, as the payload comes. What a service gives once goes
-// to a spool first. Without a payload the claim has ended; with one and an error it
-// has counted.
+// stageInto claims and writes the payload into a batch while it arrives. A payload that the
+// service gives once goes to a spool first. If stageInto returns no payload, the claim has
+// ended. If it returns a payload and an error, the claim has counted.
 func (c *Claim) stageInto(ctx context.Context, batch *files.Batch) (*kubbi.Claimed, error) {
 	if got := c.key.payload; got != nil {
 		c.until = c.key.Until.Add(graceMargin)
@@ -122,8 +122,8 @@ func (c *Claimer) ReceivedFolder() (*files.Batch, error) {
 	return files.NewBatch(dir, false)
 }
 
-// openBatch opens a batch and notes it in the journal, in case this process dies. The
-// function beside the batch closes it.
+// openBatch opens a batch and records it in the journal, in case this process dies. The
+// function that it returns closes the batch.
 func (c *Claimer) openBatch(open func() (*files.Batch, error)) (*files.Batch, func(), error) {
 	batch, err := open()
 	if err != nil || c.state == nil {
@@ -170,7 +170,7 @@ func stage(ctx context.Context, batch *files.Batch, got *kubbi.Claimed) error {
 	return nil
 }
 
-// commit gives the files their names. What it says of each has the sender's name.
+// commit gives the files their names. Its results have the sender's names.
 func commit(batch *files.Batch, got *kubbi.Claimed) ([]files.Saved, error) {
 	saved, err := batch.Commit()
 	for i, name := range partNames(got)[:len(saved)] {

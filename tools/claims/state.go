@@ -73,8 +73,8 @@ func (s *State) Sweep() {
 	}
 }
 
-// sweep removes from a folder what was last changed longer ago than kept. What can't be
-// removed now is tried at the next start.
+// sweep removes from a folder everything that was last changed longer ago than kept. The
+// next start tries again what can't be removed now.
 func (s *State) sweep(folder string, kept time.Duration) {
 	all, err := os.ReadDir(s.path(folder))
 	if err != nil {

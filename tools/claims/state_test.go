@@ -3,11 +3,12 @@ package claims
 import (
 	"context"
 	"encoding/json"
-	"kubbi-mcp/tools/files"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"kubbi-mcp/tools/files"
 )
 
 // staged is a batch that has written a file and not committed it.

@@ -76,7 +76,7 @@ func (r Rules) NewBatch(folder string, overwrite bool) (*Batch, error) {
 	return &Batch{dir: dir, path: e.at.path(), id: newID(), overwrite: overwrite, guarded: !r.Hidden, cure: CureServer + "."}, nil
 }
 
-// Guard has the batch refuse the names that CheckGuarded refuses, with an error that says
+// Guard makes the batch refuse the names that CheckGuarded refuses, with an error that says
 // cure. A batch of Rules does so from the beginning, unless they allow hidden names.
 func (b *Batch) Guard(cure string) { b.guarded, b.cure = true, cure }
 
@@ -94,8 +94,8 @@ func (b *Batch) CheckGuarded(names []string) error {
 	return nil
 }
 
-// Check finds out whether files of these names can be written. If it was tried before, as
-// again says, existing files may be the result; Commit knows.
+// Check finds out whether files of these names can be written. again says that the claim is
+// repeated: then existing files may come from the first attempt, which Commit finds out.
 func (b *Batch) Check(names []string, again bool) error {
 	if err := CheckNames(names); err != nil {
 		return err
@@ -136,8 +136,8 @@ func (b *Batch) Check(names []string, again bool) error {
 
 func (b *Batch) file(name string) string { return filepath.Join(b.path, name) }
 
-// Stage writes a file. It does not wait for the disk, so that the sender need not either;
-// Commit does.
+// Stage writes a file. It does not wait for the disk, which would hold up the transfer.
+// Commit waits.
 func (b *Batch) Stage(ctx context.Context, name string, r io.Reader) error {
 	if err := CheckName(name); err != nil {
 		return err
@@ -163,7 +163,7 @@ func (b *Batch) Stage(ctx context.Context, name string, r io.Reader) error {
 	return nil
 }
 
-// fill copies r to its end, and has the disk begin meanwhile.
+// fill copies r to its end, and lets the disk begin to write meanwhile.
 func fill(f *os.File, r io.Reader) (int64, error) {
 	const piece = 8 << 20
 	for size := int64(0); ; {
@@ -289,7 +289,7 @@ func (b *Batch) name(s *staged) (fresh bool, err error) {
 	return true, nil
 }
 
-// exists deals with a file whose name is taken, which is no error if that file has the
+// exists handles a file whose name is taken. That is no error if the existing file has the
 // same content.
 func (b *Batch) exists(s *staged) error {
 	if b.holds(s) {

@@ -21,10 +21,10 @@ func NewBatch(folder string, overwrite bool) (*Batch, error) {
 	return &Batch{dir: dir, path: folder, id: newID(), overwrite: overwrite}, nil
 }
 
-// NewBatchAt begins a batch for a path that a user has named, which need not say whether
-// it is a file or a folder. An existing folder is one, and so is a path that ends with a
-// separator. Any other path becomes the file, if one is written, or a new folder with the
-// files, if there are several. A package of one file goes into a new folder too, unless
+// NewBatchAt begins a batch for a path that a user has named, of a file or a folder. The
+// files go into an existing folder, or into one whose path ends with a separator. Any other
+// path becomes the file, if one is written, or a new folder with the files, if there are
+// several. A package of one file goes into a new folder too, unless
 // the path looks like a file's: its last name has a dot or is the file's own. Folders
 // above it are made if they are missing.
 func NewBatchAt(path string, overwrite bool) (*Batch, error) {

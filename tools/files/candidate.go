@@ -17,8 +17,8 @@ type Candidate struct {
 }
 
 // Candidate gives the smallest folder that must be allowed so that a path can be read or
-// written. There is none if nothing is at the path, if the folder is too wide to be allowed
-// just like that, or if the rules refuse the path in an allowed folder too.
+// written. There is none if nothing is at the path, if the folder is too wide to ask about,
+// or if the rules refuse the path in an allowed folder too.
 func (r Rules) Candidate(path string, write bool) (Candidate, bool) {
 	if r.checkText(path) != nil || !filepath.IsAbs(path) {
 		return Candidate{}, false
@@ -122,8 +122,9 @@ func inHome(path string) bool {
 	return slices.ContainsFunc(homes(), func(home string) bool { return within(path, home) })
 }
 
-// Folders of common systems: those that are too wide themselves, those of which every part
-// is, and the places for temporary files in these.
+// Folders of common systems. wholeFolders are too wide, but a folder in them may be allowed.
+// systemFolders are too wide with all that is in them, except temporary, the places for
+// temporary files.
 var (
 	wholeFolders  = []string{"/home", "/Users", "/Volumes", "/mnt", "/media", "/opt", "/srv", "/private", "/var", "/var/folders", "/private/var/folders", `C:\Users`}
 	systemFolders = []string{"/etc", "/proc", "/sys", "/dev", "/boot", "/run", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/usr", "/root", "/var",

@@ -15,7 +15,7 @@ import (
 type Found struct {
 	Path string // absolute
 	Name string // its name in a package
-	Own  string // its own name, after those of the folders in which the search went down, joined by _
+	Own  string // its own name, after the names of the folders between the path and the file, joined by _
 }
 
 func foundAt(path, name string) Found {

@@ -31,8 +31,8 @@ func quote(path string) string {
 	return fmt.Sprintf("%q", path)
 }
 
-// refusalOf words an error of the file system. It shows the path as it was given, and not
-// the parts that the system adds.
+// refusalOf makes a Refusal from an error of the file system. It shows the path as it was
+// given, and not the parts that the system adds.
 func refusalOf(path string, err error) error {
 	var refusal Refusal
 	if errors.As(err, &refusal) {

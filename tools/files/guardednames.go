@@ -1,12 +1,13 @@
 package files
 
 import (
-	"kubbi-mcp/internal/filename"
 	"path/filepath"
 	"strings"
 	"unicode"
 
 	"golang.org/x/text/unicode/norm"
+
+	"kubbi-mcp/internal/filename"
 )
 
 // CureServer says who can allow a guarded name.

@@ -1,10 +1,11 @@
 package files
 
 import (
-	"kubbi-mcp/internal/filename"
-	"kubbi-mcp/internal/untrusted"
 	"path"
 	"strings"
+
+	"kubbi-mcp/internal/filename"
+	"kubbi-mcp/internal/untrusted"
 )
 
 // PackageName gives the name that a file is sent under: its own, or a similar one that

@@ -2,14 +2,15 @@ package files
 
 import (
 	"fmt"
-	"kubbi-mcp/internal/filename"
-	"kubbi-mcp/internal/untrusted"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"kubbi-mcp/internal/filename"
+	"kubbi-mcp/internal/untrusted"
 )
 
 // Bounds of a path, in bytes.
@@ -173,7 +174,7 @@ func (r Rules) denied(s location) bool {
 	return false
 }
 
-// Allowed words which folders are allowed.
+// Allowed says which folders are allowed, or how to allow one.
 func (r Rules) Allowed() string {
 	missing := ""
 	if len(r.Missing) > 0 {

@@ -131,7 +131,7 @@ func (b *Batch) discard(s *staged) error {
 	return err
 }
 
-// tempKept is how old a temporary file is that belongs to nobody any more.
+// tempKept is the age from which a temporary file counts as left over.
 const tempKept = 24 * time.Hour
 
 // sweep removes what killed processes have left in the folder.

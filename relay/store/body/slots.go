@@ -279,7 +279,8 @@ func (s *Slots) ReadAllocated(slot, number int64) (Secret, bool, error) {
 }
 
 // Clear overwrites the slot of a kubbi with zeros, if it is still that kubbi's. Sync
-// makes that durable.
+// makes that durable. All keys of the kubbi's payload are derived from the secret in the
+// slot, so after that nobody can open any copy of the payload.
 func (s *Slots) Clear(slot, number int64) error {
 	b, err := s.slot(slot)
 	if err != nil || zero(b[:]) || numberOf(b[:]) != number {

@@ -76,6 +76,7 @@ func (c *claim) claim(ctx context.Context, q *session) error {
 		return err
 	}
 	after := *r // the answer keeps Secret and Record
+	// The claim counts once this is committed.
 	if err = after.commit(ctx, q, c.Now); err != nil && q.unknown && c.Key == nil {
 		return final{err} // a repeat could not find out whether it was counted
 	}

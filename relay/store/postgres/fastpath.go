@@ -29,7 +29,9 @@ const (
 		AND NOT grace_more AND pieces = 0`
 )
 
-// claimOnce wipes as well. It returns secret, record and payload as they were before.
+// claimOnce is the claim without a key. It counts and wipes in one statement, and returns
+// secret, record and payload as they were before. claimOnceKeyed only counts, since the
+// key may claim again.
 var claimOnce = onceChange + `done = (key IS NULL), due = CASE WHEN key IS NULL THEN $5 ELSE due END, ` + wiped +
 	` FROM (SELECT number AS n, secret AS s, record AS r, payload AS p FROM kubbis WHERE number = $1) AS before` +
 	strings.Replace(onceRow, " AND token", " AND n = number AND token", 1) +

@@ -94,7 +94,9 @@ func (q *session) loadGraces(ctx context.Context, r *row, key store.Hash) error 
 	return q.step(ctx, &b)
 }
 
-// wiped are the columns that a wipe overwrites.
+// wiped are the columns that a wipe overwrites. All keys of the payload are derived from
+// the secret, so after that nobody can open the payload with what the table holds. The
+// package comment says what remains in PostgreSQL's files, and for how long.
 const wiped = `secret = NULL, record = NULL, notify = NULL, payload = NULL, pieces = 0,
 	grace_key = NULL, grace_until = NULL, grace_number = NULL, grace_at = NULL, grace_more = false`
 

@@ -65,6 +65,7 @@ func (c *claim) claim(t *tx) error {
 		return err
 	}
 	after := *r // the answer keeps Secret and Record
+	// The claim counts once the writer has committed this.
 	_, err = t.write(&after, c.Now, false)
 	return err
 }

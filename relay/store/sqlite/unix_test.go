@@ -4,13 +4,14 @@ package sqlite_test
 
 import (
 	"bytes"
-	"kubbi-mcp/internal/testkit"
-	"kubbi-mcp/relay/store"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"kubbi-mcp/internal/testkit"
+	"kubbi-mcp/relay/store"
 )
 
 // Open leaves files alone that the user can't write. Root can write everything, so as

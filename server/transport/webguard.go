@@ -11,13 +11,13 @@ import (
 	"kubbi-mcp/internal/origin"
 )
 
-// WebGuard keeps web pages away from the server: those that point a name of their
-// own at its address (DNS rebinding), and those that call across sites.
+// WebGuard refuses requests of foreign web pages: of pages whose own name points at this
+// server's address (DNS rebinding), and of pages that call across sites.
 type WebGuard struct {
 	public  string // origin; "": none
 	hosts   map[string]bool
 	origins map[string]bool
-	headers string // that pages may send
+	headers string // headers that pages may send
 }
 
 // NewWebGuard makes a guard. publicURL is the origin under which clients know the
@@ -88,9 +88,9 @@ func (g *WebGuard) Check(r *http.Request) *Refusal {
 		"Forbidden: web pages of this origin may not call; they can be allowed with --cors-origin")
 }
 
-// knows reports whether the Host header names this server. At a loopback address
-// only names of loopback do. Elsewhere any address does: a page that has pointed a
-// name of its own here sends that name.
+// knows reports whether the Host header has a name of this server or an IP address. If the
+// request came in at a loopback address, the IP address must be one too. A page that uses
+// DNS rebinding sends its own name, never an address.
 func (g *WebGuard) knows(r *http.Request) bool {
 	name := hostname(r.Host)
 	if name == "localhost" || g.hosts[name] {
@@ -132,8 +132,8 @@ const (
 	corsExposed = "Mcp-Session-Id, Retry-After, WWW-Authenticate"
 )
 
-// CORS adds the headers with which a browser lets pages of the allowed origins
-// call. It reports whether the request was only a question about that.
+// CORS adds the headers that let a browser's pages of the allowed origins call. done
+// is true for a preflight request, which CORS has answered.
 func (g *WebGuard) CORS(w http.ResponseWriter, r *http.Request) (done bool) {
 	preflight := r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != ""
 	if origin := r.Header.Get("Origin"); g.origins[origin] {
