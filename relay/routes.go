@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"kubbi-mcp/internal/webpath"
+	"kubbi-mcp/internal/httpguard"
 	"kubbi-mcp/kubbi/api"
 )
 
@@ -117,5 +117,5 @@ func apiVersion(path string) (string, bool) {
 // muxPath reports whether the mux serves a request's path as it is. It redirects
 // every other path, and the redirect would repeat the claim token.
 func muxPath(r *http.Request) bool {
-	return r.Method != http.MethodConnect && webpath.Clean(r.URL.Path)
+	return r.Method != http.MethodConnect && httpguard.CleanPath(r.URL.Path)
 }

@@ -14,8 +14,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
-	"kubbi-mcp/internal/clientlimit"
-	"kubbi-mcp/internal/webpath"
+	"kubbi-mcp/internal/httpguard"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/server/transport"
 	"kubbi-mcp/tools/files"
@@ -108,7 +107,7 @@ func (h *HTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if h.guard.CORS(w, r) {
 		return
 	}
-	if !webpath.Clean(r.URL.Path) {
+	if !httpguard.CleanPath(r.URL.Path) {
 		h.http.Refuse(w, transport.Refuse(http.StatusNotFound, "path", "No such path: MCP is at /mcp"))
 		return
 	}
@@ -139,7 +138,7 @@ func (h *HTTP) Serve(ctx context.Context, l net.Listener) error {
 		defer close(sweeping)
 		h.callers.sweep(base)
 	}()
-	l = clientlimit.NewListener(l, clientlimit.Config{
+	l = httpguard.NewListener(l, httpguard.Config{
 		Connections: limits.MaxConns, PerClient: max(1, limits.MaxConns/2),
 		Client:  func(a net.Addr) netip.Prefix { return networkOf(a.String()) },
 		Refused: func() { h.cfg.Metrics.refused("too_many_connections") },

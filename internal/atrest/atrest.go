@@ -1,5 +1,5 @@
 // Package atrest seals what a relay stores and opens it again. It turns bytes into
-// bytes, and knows neither a store nor HTTP.
+// bytes, and has nothing to do with stores or HTTP.
 //
 // The keys of a kubbi are derived from a master key and the kubbi's secret, 32 random
 // bytes that are overwritten when the kubbi is wiped: from then on nobody can open
@@ -18,7 +18,7 @@
 //	id     = hex(SHA-256("kubbi-mcp/atrest/1/id" || master)[:8])
 //	info   = "kubbi-mcp/atrest/2/" || purpose
 //	key    = HKDF-Expand(SHA-256, master, info || "/" || secret || context, 32)
-//	         and of a payload, where context is the claim token,
+//	         for a payload, where context is the claim token, this is instead
 //	         HKDF(SHA-256, HKDF-Expand(SHA-256, master, info || "/" || secret, 32), token, info, 32)
 //	nonce  = prefix[7] || uint32(counter) || last[1]
 //	aad    = 0x02 || uint64(size) || data
@@ -26,8 +26,8 @@
 //	chunk n, n > 0 =                   AES-256-GCM(key, nonce, aad, plaintext)
 //
 // A sealed stream is its chunks with nothing between them. Integers are
-// big-endian; size is that of the whole plaintext. Chunks before the last hold
-// exactly ChunkSize bytes of plaintext; an empty plaintext is one chunk of none.
+// big-endian. size is the length of the whole plaintext. Chunks before the last hold
+// exactly ChunkSize bytes of plaintext. An empty plaintext has one chunk of 0 bytes.
 package atrest
 
 import (
@@ -49,11 +49,11 @@ const (
 	secretSize = 32
 )
 
-// ErrOpen says that sealed bytes were not sealed like this under that key and binding:
-// they were altered, moved, cut, extended, or sealed for something else.
+// ErrOpen says that sealed bytes do not open under this key and binding: they were
+// altered, moved, cut or extended, or sealed under another key or binding.
 var ErrOpen = errors.New("sealed bytes do not open")
 
-// ErrUnknownKey says that a keyring has no master key of the wanted id.
+// ErrUnknownKey says that a keyring has no master key with the given id.
 var ErrUnknownKey = errors.New("master key is not in the keyring")
 
 // Purpose is what a key is for. Keys of different purposes are different.
@@ -64,7 +64,7 @@ const (
 	Payload Purpose = "payload" // context: the raw bytes of a claim token
 	Record  Purpose = "record"  // no context
 	Answer  Purpose = "answer"  // context: an idempotency key
-	Notify  Purpose = "notify"  // context: the id of a kubbi; no secret
+	Notify  Purpose = "notify"  // context: the id of a kubbi; its key does not depend on the secret
 )
 
 // Binding is what a sealed plaintext is bound to: it opens only with the same one.
@@ -73,7 +73,6 @@ type Binding struct {
 	Data []byte // anything else
 }
 
-// chunks is the number of chunks.
 func (b Binding) chunks() int64 { return max(1, (b.Size+ChunkSize-1)/ChunkSize) }
 
 func (b Binding) valid() bool { return b.Size >= 0 && b.chunks() <= 1<<32-1 }
@@ -86,7 +85,7 @@ func (b Binding) data() []byte {
 	return append(out, b.Data...)
 }
 
-// SealedSize is the size of a sealed plaintext of that size, in bytes.
+// SealedSize is how many bytes a plaintext of size bytes has when it is sealed.
 func SealedSize(size int64) int64 {
 	return headerSize + size + Binding{Size: size}.chunks()*tagSize
 }

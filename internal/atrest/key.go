@@ -12,14 +12,14 @@ import (
 	"sync"
 )
 
-// macs are HMACs under one master key, kept for use again.
+// macs is a pool of HMACs under one master key.
 type macs struct{ pool sync.Pool }
 
 func newMACs(master []byte) *macs {
 	return &macs{sync.Pool{New: func() any { return hmac.New(sha256.New, master) }}}
 }
 
-// expand is HKDF-Expand to one block; no key here needs more.
+// expand is HKDF-Expand with an output of one block, which is enough for every key here.
 func (m *macs) expand(info ...[]byte) (key [sha256.Size]byte) {
 	mac, _ := m.pool.Get().(hash.Hash)
 	defer m.pool.Put(mac)
@@ -32,9 +32,9 @@ func (m *macs) expand(info ...[]byte) (key [sha256.Size]byte) {
 	return key
 }
 
-// Key derives a key of the kubbi with that secret from the master key with that id. The
-// Purpose says what context is, and whether there is a secret. A missing id is
-// ErrUnknownKey.
+// Key derives a key of one kubbi from the master key with that id and the kubbi's secret.
+// The comments of the purposes say what context is, and which purpose has no secret. The
+// error for an unknown id is ErrUnknownKey.
 func (r *Keyring) Key(id string, secret []byte, p Purpose, context []byte) (*Key, error) {
 	m := r.find(id)
 	if m == nil {

@@ -17,8 +17,8 @@ import (
 // Keyring holds a relay's master keys, oldest first. It never changes, so many
 // goroutines may use it; With and Without return a new one.
 //
-// A key may have a time from which it seals, so that every relay that shares
-// the keyring has the key before the first kubbi needs it.
+// A key may start to seal at a later time. So every relay that shares the keyring has
+// the key before the first kubbi needs it.
 //
 // Formatting, logging or marshalling a Keyring shows the ids of its keys and
 // nothing else: only Encode shows the secrets.
@@ -126,8 +126,8 @@ func (r *Keyring) Encode() ([]byte, error) {
 	return append(b, '\n'), nil
 }
 
-// Sealing is the id of the key that seals at a time: the last one whose time has come,
-// or the oldest if there is none. It is empty for an empty keyring.
+// Sealing returns the id of the key that seals at a time: the newest key whose time has
+// come, or the oldest key if there is none. It returns "" for an empty keyring.
 func (r *Keyring) Sealing(now time.Time) string {
 	if r == nil || len(r.keys) == 0 {
 		return ""

@@ -23,9 +23,9 @@ type Sealer struct {
 	err    error
 }
 
-// Seal seals plain, which must be b.Size bytes and then io.EOF. The nonce prefix comes
-// from random. The last chunk is sealed only after plain has ended, so that an error at
-// its end is an error of the whole.
+// Seal seals plain, which must give b.Size bytes and then io.EOF. The nonce prefix comes
+// from random. The last chunk is sealed only after plain has ended: if plain fails at its
+// end, the sealed bytes are never complete.
 func (k *Key) Seal(random io.Reader, b Binding, plain io.Reader) (*Sealer, error) {
 	if !b.valid() {
 		return nil, errBinding
@@ -37,8 +37,8 @@ func (k *Key) Seal(random io.Reader, b Binding, plain io.Reader) (*Sealer, error
 	return &Sealer{stream: s, plain: plain, left: b.Size}, nil
 }
 
-// Read implements io.Reader. It returns an error of the plaintext as it is; if the
-// plaintext ends too early, that is io.ErrUnexpectedEOF.
+// Read implements io.Reader. It returns an error of the plaintext's reader as it is, and
+// io.ErrUnexpectedEOF if the plaintext ends too early.
 func (s *Sealer) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -53,7 +53,7 @@ func (s *Sealer) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// next seals a chunk.
+// next seals the next chunk.
 func (s *Sealer) next() error {
 	if s.err != nil {
 		return s.err
@@ -91,7 +91,7 @@ func (s *Sealer) read(chunk []byte) error {
 	return ended(s.plain, errLonger)
 }
 
-// ended returns the error more if r has not ended.
+// ended checks that r has ended. If r has more bytes, it returns the error more.
 func ended(r io.Reader, more error) error {
 	var next [1]byte
 	switch _, err := io.ReadFull(r, next[:]); err {
@@ -133,7 +133,7 @@ type Opener struct {
 	err    error
 }
 
-// Open opens sealed, to its end.
+// Open opens sealed, which must end after the last chunk.
 func (k *Key) Open(b Binding, sealed io.Reader) (*Opener, error) {
 	if !b.valid() {
 		return nil, ErrOpen
@@ -151,8 +151,9 @@ func (o *Opener) Read(p []byte) (int, error) {
 	return copy(p, b), err
 }
 
-// Next returns some of the plaintext, at least a byte and at most n, valid until the
-// next call. With n 0 it only opens the next chunk. Its errors are those of Read.
+// Next returns the next piece of the plaintext: at least one byte and at most n, valid
+// until the next call. If n is 0, it opens the next chunk and returns no bytes. Its
+// errors are those of Read.
 func (o *Opener) Next(n int64) ([]byte, error) {
 	for len(o.ready) == 0 {
 		if o.err != nil {
@@ -168,8 +169,8 @@ func (o *Opener) Next(n int64) ([]byte, error) {
 	return b, nil
 }
 
-// Done returns nil if the plaintext was whole and has been read to its end. If there is
-// more of it, that is ErrOpen.
+// Done returns nil if the plaintext was whole and has been read to its end, and ErrOpen
+// if bytes are left.
 func (o *Opener) Done() error {
 	switch _, err := o.Next(1); err {
 	case io.EOF:
@@ -181,7 +182,7 @@ func (o *Opener) Done() error {
 	}
 }
 
-// open opens a chunk in place.
+// open reads and opens the next chunk in place.
 func (o *Opener) open() ([]byte, error) {
 	if o.stream.done {
 		return nil, io.EOF
@@ -239,8 +240,8 @@ func (k *Key) OpenBytes(data, sealed []byte) ([]byte, error) {
 	return plain, nil
 }
 
-// plainSize is the size of the plaintext of that many sealed bytes, negative if there
-// is none.
+// plainSize is the inverse of SealedSize. It is negative if no plaintext has that sealed
+// size.
 func plainSize(sealed int64) int64 {
 	const chunk = ChunkSize + tagSize
 	n := sealed - headerSize

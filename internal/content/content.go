@@ -1,18 +1,20 @@
-// Package content checks what a payload's content is said to be: UTF-8 text, JSON, a media
-// type. It checks content that comes in pieces, and holds none of it in memory.
+// Package content checks that a payload is what its sender says: UTF-8 text or one JSON
+// value. It reads the payload in pieces and keeps none of it in memory. It also checks the
+// form of media types.
 package content
 
 import "unicode/utf8"
 
-// Check checks content. A fault begins with a verb and quotes nothing; "" means no fault.
+// Check checks content that comes in pieces. A fault says what is wrong: it begins with a
+// verb and does not quote the content. "" means no fault.
 type Check interface {
 	// Write checks the next piece.
 	Write(p []byte) (fault string)
-	// End checks that the content may end here.
+	// End checks the end of the content.
 	End() (fault string)
 }
 
-// Bytes checks content that may be anything.
+// Bytes is the Check for content that may be anything. It finds no faults.
 type Bytes struct{}
 
 // Write implements Check.
@@ -25,8 +27,8 @@ const notUTF8 = "must be valid UTF-8"
 
 // Text checks that content is UTF-8. Its zero value is ready.
 type Text struct {
-	cut [utf8.UTFMax]byte // the start of a rune, at the end of the last piece
-	n   int               // bytes of cut
+	cut [utf8.UTFMax]byte // the incomplete rune at the end of the last piece
+	n   int               // its bytes
 }
 
 // Write implements Check.
@@ -60,7 +62,7 @@ func (c *Text) End() string {
 	return ""
 }
 
-// WholeRunes is the length of the longest prefix of p that cuts no rune.
+// WholeRunes is the length of p without an incomplete rune at its end.
 func WholeRunes(p []byte) int {
 	for i := 1; i <= min(len(p), utf8.UTFMax); i++ {
 		if start := len(p) - i; utf8.RuneStart(p[start]) {

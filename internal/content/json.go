@@ -9,8 +9,8 @@ import (
 const maxDepth = 10000
 
 // JSON checks that content is one JSON value, by jsontext's rules except that duplicate
-// names are allowed. It holds only the nesting; a decoder would hold a whole string. Its
-// zero value is ready.
+// names are allowed. It keeps only the open brackets in memory, where a decoder would keep
+// a whole string. Its zero value is ready.
 type JSON struct {
 	text  Text
 	state state
@@ -20,7 +20,7 @@ type JSON struct {
 	hex   int    // digits of \u that are expected
 	unit  uint16 // UTF-16 unit of \u so far
 	high  bool   // after the first half of a surrogate pair
-	n     int64
+	n     int64  // valid bytes so far
 }
 
 type state int8
@@ -80,18 +80,19 @@ func (c *JSON) End() string {
 	if fault := c.text.End(); fault != "" {
 		return fault
 	}
-	if !c.number() && c.state != wantMore || len(c.open) > 0 {
+	if !c.numberMayEnd() && c.state != wantMore || len(c.open) > 0 {
 		return "must be valid JSON, and ends early"
 	}
 	return ""
 }
 
-// number reports whether a number may end here.
-func (c *JSON) number() bool {
+// numberMayEnd reports whether a number may end here.
+func (c *JSON) numberMayEnd() bool {
 	return c.state == inZero || c.state == inInteger || c.state == inFraction || c.state == inExponent
 }
 
-// next takes a byte. It reports whether the byte may stand there, as all functions below.
+// next reads one byte and reports whether the byte is valid at this place. So do the
+// methods below.
 func (c *JSON) next(b byte) bool {
 	switch c.state {
 	case inString, inEscape, inHex, wantLow, wantLowU:
@@ -109,7 +110,7 @@ func (c *JSON) next(b byte) bool {
 		if c.digit(b) {
 			return true
 		}
-		if !c.number() {
+		if !c.numberMayEnd() {
 			return false
 		}
 		c.state = wantMore
@@ -120,25 +121,25 @@ func (c *JSON) next(b byte) bool {
 	return c.outside(b)
 }
 
-// outside takes a byte that is in no string, word or number.
+// outside reads a byte outside strings, words and numbers.
 func (c *JSON) outside(b byte) bool {
 	switch c.state {
 	case wantValue:
 		return c.value(b)
 	case wantElement:
-		return b == ']' && c.closes(b) || c.value(b)
+		return b == ']' && c.closeBracket(b) || c.value(b)
 	case wantName, wantMember:
 		if b == '"' {
 			c.state, c.name = inString, true
 			return true
 		}
-		return c.state == wantMember && c.closes(b)
+		return c.state == wantMember && c.closeBracket(b)
 	case wantColon:
 		c.state = wantValue
 		return b == ':'
 	case wantMore:
 		if b != ',' {
-			return c.closes(b)
+			return c.closeBracket(b)
 		}
 		if len(c.open) == 0 {
 			return false
@@ -152,8 +153,8 @@ func (c *JSON) outside(b byte) bool {
 	return false
 }
 
-// closes takes the end of an array or object.
-func (c *JSON) closes(b byte) bool {
+// closeBracket reads the end of an array or object.
+func (c *JSON) closeBracket(b byte) bool {
 	last := len(c.open) - 1
 	if last < 0 || c.open[last] != b {
 		return false
@@ -162,7 +163,7 @@ func (c *JSON) closes(b byte) bool {
 	return true
 }
 
-// value takes a value's first byte.
+// value reads a value's first byte.
 func (c *JSON) value(b byte) bool {
 	switch {
 	case b == '{':
@@ -191,8 +192,8 @@ func (c *JSON) value(b byte) bool {
 	return true
 }
 
-// afterNumber says, for each state within a number, which state follows a zero, another
-// digit, a point, an e and a sign; 0: it may not stand there.
+// afterNumber holds, for each state within a number, the state after a zero, another
+// digit, a point, an e and a sign. 0 means that the byte is not valid there.
 var afterNumber = [...]struct{ zero, digit, point, e, sign state }{
 	inMinus:    {zero: inZero, digit: inInteger},
 	inZero:     {point: inPoint, e: inE},
@@ -204,7 +205,8 @@ var afterNumber = [...]struct{ zero, digit, point, e, sign state }{
 	inExponent: {zero: inExponent, digit: inExponent},
 }
 
-// digit takes a byte of a number. false means that the byte does not belong to it.
+// digit reads a byte of a number. It returns false if the byte does not belong to the
+// number.
 func (c *JSON) digit(b byte) bool {
 	after, next := afterNumber[c.state], state(0)
 	switch {
@@ -226,7 +228,7 @@ func (c *JSON) digit(b byte) bool {
 	return true
 }
 
-// inside takes a byte of a string.
+// inside reads a byte of a string.
 func (c *JSON) inside(b byte) bool {
 	switch c.state {
 	case inString:

@@ -5,9 +5,9 @@ import (
 	"io"
 )
 
-// JSONFault reads r to its end or to the first fault, and says in words that follow
-// "it" why it is not one JSON value in UTF-8; "" if it is one. It quotes nothing of r.
-// The error is one of reading.
+// JSONFault reads r to its end or to the first fault, and says why r is not one JSON value
+// in UTF-8. The text begins with a verb, as in "the file " + fault, and does not quote r. It
+// is "" if r is one JSON value. err is an error of the reader.
 func JSONFault(r io.Reader) (fault string, err error) {
 	const mark = "\ufeff"
 	start := make([]byte, len(mark))

@@ -1,5 +1,5 @@
-// Package dial keeps a program that connects to where strangers tell it to from addresses
-// that are not on the public internet. Client and relay share it.
+// Package dial makes dialers that refuse addresses outside the public internet. They are
+// for connections whose target comes from a stranger: claim URLs and webhooks.
 package dial
 
 import (
@@ -14,27 +14,28 @@ import (
 // ErrAddress is the error of a dial that was refused.
 var ErrAddress = errors.New("the address is not one that may be dialled")
 
-// NewDialer makes a dialer without a guard.
+// NewDialer makes a dialer that allows every address.
 func NewDialer() *net.Dialer {
 	return &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 }
 
-// Guard makes a dialer refuse, with ErrAddress, every address that may, such as Public, does
-// not allow. It checks after name resolution, so a name that points to a private address is
-// refused too. It must not be used with a proxy, which would resolve the name elsewhere.
-func Guard(d *net.Dialer, may func(netip.Addr) bool) {
+// Guard makes a dialer refuse, with ErrAddress, every address for which allowed, such as
+// Public, is false. It checks after name resolution, so a name that points to a private
+// address is refused too. It must not be used with a proxy, which would resolve the name
+// elsewhere.
+func Guard(d *net.Dialer, allowed func(netip.Addr) bool) {
 	d.Control = func(_, address string, _ syscall.RawConn) error {
 		ap, err := netip.ParseAddrPort(address)
-		if err != nil || !may(ap.Addr()) {
+		if err != nil || !allowed(ap.Addr()) {
 			return ErrAddress
 		}
 		return nil
 	}
 }
 
-// reserved are the address blocks that are not on the public internet, or lead to another
-// block by translation: those of IANA's special-purpose registries, and the address of one
-// cloud's metadata service, which is outside them.
+// reserved lists the address blocks that are not on the public internet, or that are
+// translated to other blocks. It has those of IANA's special-purpose registries, and the
+// address of one cloud's metadata service, which is in none of them.
 func reserved() []netip.Prefix {
 	var ps []netip.Prefix
 	for s := range strings.FieldsSeq(`

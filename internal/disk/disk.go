@@ -1,6 +1,6 @@
-// Package disk asks the file system for what package os has no call for: free
-// space, syncs that cost less, and removals on a Windows file system that lacks
-// the call that package os uses.
+// Package disk has what package os lacks for files: the free space of a disk, cheaper
+// syncs, the sync of a folder, and removals on Windows file systems where those of package
+// os fail.
 package disk
 
 import (
@@ -19,8 +19,8 @@ func MiB(n int64) string {
 	return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
 }
 
-// SyncFolder makes the names in a folder durable: files that were made, renamed
-// or removed. Windows does that by itself.
+// SyncFolder makes changes of the names in a folder durable: files that were created,
+// renamed or removed. Windows does that by itself.
 func SyncFolder(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil

@@ -22,12 +22,12 @@ func Free(dir string) (int64, error) {
 	return int64(free), nil
 }
 
-// unsupported reports whether an error says that the file system does not know
-// the call.
+// unsupported reports whether an error says that the file system does not support the
+// call.
 func unsupported(err error) bool { return errors.Is(err, windows.ERROR_INVALID_FUNCTION) }
 
 // removeOlder removes a name as Windows did before it had POSIX semantics: the name
-// goes when the last handle to it is closed, this one or another's.
+// disappears when the last handle to it is closed, in this process or another.
 func removeOlder(root *os.Root, name string) error {
 	f, err := root.OpenFile(name, os.O_RDONLY|windows.FILE_FLAG_DELETE_ON_CLOSE|windows.FILE_FLAG_OPEN_REPARSE_POINT, 0)
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 )
 
 // Since Go 1.26 os.Root.Remove and os.RemoveAll delete with POSIX semantics. A
-// Windows file system that lacks them should answer with one of three codes, and
-// Go falls back to the older call. Some, and Wine 8, answer
+// Windows file system without these semantics should answer with one of three codes;
+// then Go uses the older call. Some file systems, and Wine 8, answer
 // ERROR_INVALID_FUNCTION ("Incorrect function") instead, and nothing is removed.
 
 // Remove removes a file or an empty folder of a root. Its errors are those of

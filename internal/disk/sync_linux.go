@@ -8,9 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Sync makes the bytes of a file durable. Its size and times may be lost where
-// they are not needed to read the bytes: the file system then writes no journal
-// for the times.
+// Sync makes the bytes of a file durable, and its size if the bytes need it. It does not
+// sync the file's times, which saves the file system a write to its journal.
 func Sync(f *os.File) error {
 	for {
 		err := unix.Fdatasync(int(f.Fd()))
@@ -23,9 +22,9 @@ func Sync(f *os.File) error {
 	}
 }
 
-// WriteBehind starts to write n bytes of a file, from an offset on, to the disk,
-// and waits for those before the offset. So the sync of a large file has little
-// left to do, and other syncs wait less for it. Errors show in that sync.
+// WriteBehind starts to write n bytes of a file to the disk, beginning at an offset, and
+// waits until the bytes before the offset are written. So the sync of a large file has
+// little left to do, and other syncs wait less for it. That sync also reports the errors.
 func WriteBehind(f *os.File, from, n int64) {
 	fd := int(f.Fd())
 	_ = unix.SyncFileRange(fd, from, n, unix.SYNC_FILE_RANGE_WRITE)

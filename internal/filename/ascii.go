@@ -14,17 +14,18 @@ import (
 
 var ascii = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$`)
 
-// IsASCII reports whether a name is one that the API reference has: it starts with a
-// letter or a digit of ASCII, and holds only these and . _ -, no two dots in a row,
-// and at most 255 bytes. Every service takes such a name.
+// IsASCII reports whether the API reference allows a name: the name starts with an ASCII
+// letter or digit, has only ASCII letters, digits and . _ -, has no two dots in a row, and
+// is at most 255 bytes long. Every service accepts such a name.
 func IsASCII(name string) bool { return ascii.MatchString(name) && !strings.Contains(name, "..") }
 
-// ToASCII gives the names under which the files of a package go to a service that
-// takes ASCII names only. A name that it takes stays. In any other name accents are
-// removed, and each run of what then is not ASCII becomes _. If a letter was lost, or
-// the name is taken, a part of the name's checksum follows, so that two names stay
-// two, in this package and in the folder of a recipient of several. The same name of a
-// package's only file becomes the same name each time.
+// ToASCII gives the names under which the files of a package are sent to a service that
+// accepts ASCII names only. A name that the service accepts stays as it is. In any other
+// name, accents are removed and each remaining run of characters outside ASCII becomes _.
+// If a letter was lost, or the name is already used, a part of the name's checksum is
+// added. So different names stay different, in this package and in a recipient's folder
+// with several packages. The name of a package's only file is always changed in the same
+// way.
 func ToASCII(names []string) []string {
 	out := make([]string, len(names))
 	taken := make(map[string]bool, len(names))
@@ -54,10 +55,10 @@ func ToASCII(names []string) []string {
 	return out
 }
 
-// asciiEnding is an ending that stays.
+// asciiEnding matches a file name extension that is kept.
 var asciiEnding = regexp.MustCompile(`^\.[A-Za-z0-9][A-Za-z0-9_-]{0,15}$`)
 
-// asciiParts gives what stays of a name, and whether a letter or a sign was lost.
+// asciiParts gives the ASCII form of a name, and whether a letter or a sign was lost.
 func asciiParts(name string) (stem, ending string, lost bool) {
 	var b strings.Builder
 	for _, c := range norm.NFD.String(name) {
@@ -86,7 +87,8 @@ func asciiParts(name string) (stem, ending string, lost bool) {
 	return name, ending, lost
 }
 
-// withSum puts a name together, no longer than one may be and no device's.
+// withSum joins the parts of a name. The result has at most MaxBytes and is not the name of
+// a device.
 func withSum(stem, sum, ending string) string {
 	if sum != "" {
 		sum = "-" + sum

@@ -1,6 +1,6 @@
 // Package filename has the rules for the names of files in a package: which names are
-// good, which one to send in place of a bad one, and which two names some system takes
-// for one.
+// valid, which name replaces an invalid one, and which names are the same file on some
+// system.
 package filename
 
 import (
@@ -17,24 +17,24 @@ import (
 )
 
 // MaxBytes is how many bytes of UTF-8 a file's name may have on Linux and on macOS.
-// Windows counts UTF-16 units instead, of which 255 bytes hold no more.
+// Windows allows 255 UTF-16 units, and 255 bytes are never more units than that.
 const MaxBytes = 255
 
-// Fault says what is wrong with the name of a file in a package, of at most limit
-// bytes, and which name would do; "" for nothing.
+// Fault says what is wrong with the name of a file in a package, and suggests another
+// name. It returns "" for a valid name of at most limit bytes.
 //
-// A good name is one that Linux, macOS and Windows can all save, and that shows what
-// it is: letters, marks and digits of every script, emoji, spaces inside, and all
-// punctuation but untrusted.Reserved. Neither Unicode form is preferred. Refused are
-// invisible characters, except joiners and variation selectors in their places; a dot,
-// a space or a hyphen at the beginning; a dot or a space at the end; two dots in a row;
-// and the names of devices on Windows, such as aux.h.
+// Linux, macOS and Windows can all save a valid name, and nothing in it is hidden. It may
+// have letters, marks and digits of every script, emoji, spaces inside, and all punctuation
+// except untrusted.Reserved, in either Unicode form. It must not have invisible characters,
+// except joiners and variation selectors in their places; a dot, a space or a hyphen at the
+// beginning; a dot or a space at the end; or two dots in a row. It must not be the name of
+// a device on Windows, such as aux.h.
 //
-// The API reference has only the names of IsASCII. More is an extension of our relay,
-// which api.HeaderFileNames announces.
+// The API reference allows only the names of IsASCII. All others are an extension of our
+// relay, which announces it in api.HeaderFileNames.
 func Fault(name string, limit int) string {
 	why := fault(name, limit)
-	if why == "" || name == "" || len(name) > 4*limit || !utf8.ValidString(name) { // nobody meant that as a name
+	if why == "" || name == "" || len(name) > 4*limit || !utf8.ValidString(name) { // it was hardly meant to be a name
 		return why
 	}
 	return fmt.Sprintf(`%s: send it as "%s", for example`, why, safe(name, limit))
@@ -71,8 +71,8 @@ func fault(name string, limit int) string {
 	return ""
 }
 
-// Safe gives the name that a file can be sent under: its own if Fault finds nothing
-// wrong with it, else one that is like it and keeps its ending.
+// Safe gives a valid name for a file: the name itself if Fault finds nothing wrong with
+// it, else a similar name with the same extension.
 func Safe(name string) string { return safe(name, MaxBytes) }
 
 func safe(name string, limit int) string {
@@ -105,7 +105,7 @@ func safe(name string, limit int) string {
 	return name
 }
 
-// trim removes what a name may not begin or end with.
+// trim removes characters that are not allowed at the beginning or end of a name.
 func trim(name string) string {
 	name = strings.TrimLeftFunc(name, func(r rune) bool {
 		return r == '.' || r == '-' || untrusted.IsBlank(r) || untrusted.IsJoiner(r) || unicode.Is(unicode.M, r)
@@ -113,7 +113,7 @@ func trim(name string) string {
 	return strings.TrimRightFunc(name, func(r rune) bool { return r == '.' || untrusted.IsBlank(r) || untrusted.IsJoiner(r) })
 }
 
-// shorten cuts a name's stem, so that its ending stays.
+// shorten cuts a name to limit bytes and keeps its extension.
 func shorten(name string, limit int) string {
 	const longestEnding = 32
 	ending := ""
@@ -131,8 +131,8 @@ func shorten(name string, limit int) string {
 	return trim(stem) + ending
 }
 
-// Fold gives the same text for two names that some file system takes for
-// one: they differ only in case, in their Unicode form, or in joiners.
+// Fold gives the same text for two names that are the same file on some system: names
+// that differ only in case, in their Unicode form, or in joiners.
 func Fold(name string) string {
 	if strings.IndexFunc(name, func(c rune) bool { return c >= utf8.RuneSelf }) < 0 {
 		return strings.ToUpper(name) // as below, and faster
@@ -146,8 +146,8 @@ func Fold(name string) string {
 	return norm.NFD.String(strings.Map(smallestCase, cases.Fold().String(norm.NFD.String(name))))
 }
 
-// smallestCase gives one character for all that differ in case alone: x/text folds
-// the two cases of Cherokee into each other.
+// smallestCase gives the same character for all that differ only in case. It is needed
+// since x/text folds each of the two cases of Cherokee into the other.
 func smallestCase(c rune) rune {
 	smallest := c
 	for other := unicode.SimpleFold(c); other != c; other = unicode.SimpleFold(other) {
@@ -156,7 +156,7 @@ func smallestCase(c rune) rune {
 	return smallest
 }
 
-// IsDevice reports whether Windows takes a name for a device, whatever its ending.
+// IsDevice reports whether a name, with any extension, is a device on Windows.
 func IsDevice(name string) bool {
 	stem, _ := cutStem(name)
 	stem = strings.ToUpper(strings.TrimRight(stem, " "))

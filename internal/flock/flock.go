@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// ErrLocked is Try's error when somebody else holds the lock.
+// ErrLocked is the error of Try when the file is locked already.
 var ErrLocked = errors.New("locked")
 
-// Poll locks the file once nobody else holds it, or returns ctx's error. It tries
-// every 20 ms: good for a lock that is rarely held.
+// Poll waits until it has locked the file, or until ctx ends, whose error it then returns.
+// It tries every 20 ms, so it is for locks that are rarely held.
 func Poll(ctx context.Context, f *os.File) error {
 	for {
 		err := Try(f)

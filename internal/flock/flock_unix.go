@@ -12,7 +12,7 @@ import (
 // Try locks the file, or returns ErrLocked at once.
 func Try(f *os.File) error { return flock(f, unix.LOCK_EX|unix.LOCK_NB) }
 
-// Block waits until it has locked the file. Nothing ends it early.
+// Block waits until it has locked the file. The wait can't be cancelled.
 func Block(f *os.File) error { return flock(f, unix.LOCK_EX) }
 
 // Unlock ends the lock.

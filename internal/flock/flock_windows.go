@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// region is the byte that is locked. Windows lets nobody else read or write what is
-// locked, so it lies far behind the end of every file.
+// region is the byte that is locked. On Windows other processes can't read or write a
+// locked byte, so this one is far behind the end of every file.
 func region() *windows.Overlapped { return &windows.Overlapped{OffsetHigh: 1 << 30} }
 
 // Try locks the file, or returns ErrLocked at once.
@@ -20,7 +20,7 @@ func Try(f *os.File) error {
 	return err
 }
 
-// Block waits until it has locked the file. Nothing ends it early.
+// Block waits until it has locked the file. The wait can't be cancelled.
 func Block(f *os.File) error { return lock(f, 0) }
 
 func lock(f *os.File, flags uint32) error {

@@ -10,15 +10,15 @@ import (
 
 const (
 	commandTime = 10 * time.Second // in which a command must end
-	maxOutput   = 64 << 10         // bytes of a command's standard output
-	maxRemark   = 500              // bytes of a failed command's standard error, quoted in the error
+	maxStdout   = 64 << 10         // bytes of a command's standard output
+	maxStderr   = 500              // bytes of a failed command's standard error that its error quotes
 )
 
-// Command is a program and its arguments, run without a shell. What it writes
-// to standard output is the keyring, and is never shown.
+// Command is a program and its arguments, which run without a shell. The program writes
+// the keyring to standard output. That output is never shown.
 type Command []string
 
-// String omits the arguments: one may be a password.
+// String leaves out the arguments, since one may be a password.
 func (c Command) String() string { return "command:" + c[0] }
 
 func (c Command) every() time.Duration { return commandEvery }
@@ -27,10 +27,10 @@ func (c Command) text(ctx context.Context) ([]byte, error) {
 	limited, cancel := context.WithTimeout(ctx, commandTime)
 	defer cancel()
 	cmd := exec.CommandContext(limited, c[0], c[1:]...)
-	out := &capture{max: maxOutput, tooLong: fmt.Errorf("gave more than %d bytes", maxOutput)}
-	said := &capture{max: maxRemark}
-	cmd.Stdout, cmd.Stderr = out, said
-	cmd.WaitDelay = time.Second // a child of its own may keep the pipes open
+	stdout := &capture{max: maxStdout, tooLong: fmt.Errorf("gave more than %d bytes", maxStdout)}
+	stderr := &capture{max: maxStderr}
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	cmd.WaitDelay = time.Second // a child process of the command may keep the pipes open
 	inGroup(cmd)
 	err := cmd.Run()
 	switch {
@@ -38,12 +38,12 @@ func (c Command) text(ctx context.Context) ([]byte, error) {
 		return nil, ctx.Err()
 	case limited.Err() != nil:
 		err = fmt.Errorf("did not end within %v", commandTime)
-	case len(out.b) > maxOutput:
-		err = out.tooLong
+	case len(stdout.b) > maxStdout:
+		err = stdout.tooLong
 	case err == nil:
-		return out.b, nil
+		return stdout.b, nil
 	}
-	if text := strings.TrimSpace(strings.ToValidUTF8(string(said.b), "")); text != "" {
+	if text := strings.TrimSpace(strings.ToValidUTF8(string(stderr.b), "")); text != "" {
 		err = fmt.Errorf("%w: %s", err, text)
 	}
 	return nil, fmt.Errorf("%s: %w", c, err)

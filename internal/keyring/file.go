@@ -12,14 +12,14 @@ import (
 	"kubbi-mcp/internal/private"
 )
 
-// File is the path of a private file.
+// File is the path of a keyring file, which only its owner can read.
 type File string
 
 func (f File) String() string                       { return string(f) }
 func (f File) every() time.Duration                 { return fileEvery }
 func (f File) text(context.Context) ([]byte, error) { return private.Read(string(f)) }
 
-// Make makes a keyring file with one new key, unless there is a file by then.
+// Make makes a keyring file with one new key. It leaves an existing file as it is.
 func Make(f File, random io.Reader, now time.Time) error {
 	ring, err := atrest.NewKeyring(random, now)
 	if err != nil {
@@ -35,9 +35,9 @@ func Make(f File, random io.Reader, now time.Time) error {
 	return nil
 }
 
-// Edit replaces the keyring in a file by the result of change, unless that is nil or
-// an error. Running relays take it up within two seconds. Edits at the same time are
-// done one after the other.
+// Edit replaces the keyring in a file by the result of change, unless change returns nil
+// or an error. Running relays use the new keyring within two seconds. Concurrent edits run
+// one after the other.
 func Edit(ctx context.Context, f File, change func(*atrest.Keyring) (*atrest.Keyring, error)) error {
 	err := private.Edit(ctx, string(f), func(text []byte) ([]byte, error) {
 		ring, err := parse(text)
@@ -58,9 +58,9 @@ func Edit(ctx context.Context, f File, change func(*atrest.Keyring) (*atrest.Key
 // ErrLost says that there is a store, but not its master key.
 var ErrLost = errors.New("master key of the store is lost")
 
-// MakeIfMissing makes a keyring file if it is missing, and reports whether it did. If
-// used reports that the store of that name was used before, there was a file once: then
-// it makes none, since a new key opens no payload, and the error is ErrLost. Many
+// MakeIfMissing makes a keyring file if it is missing, and reports whether it did. If used
+// reports that the store with that name was used before, the file was lost. Then
+// MakeIfMissing makes no file, since a new key opens no payload, and returns ErrLost. Many
 // processes may call it at once.
 func MakeIfMissing(ctx context.Context, f File, used func() (bool, error), store string, random io.Reader, now time.Time) (made bool, err error) {
 	_, err = Read(ctx, f)

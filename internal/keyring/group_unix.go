@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// inGroup makes the end of a command end all its children as well.
+// inGroup makes a cancelled command end together with all its children.
 func inGroup(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }

@@ -2,5 +2,5 @@ package keyring
 
 import "os/exec"
 
-// inGroup does nothing here: only the command itself is ended.
+// inGroup does nothing on Windows: only the command itself is killed.
 func inGroup(*exec.Cmd) {}

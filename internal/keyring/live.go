@@ -1,6 +1,6 @@
 // Package keyring keeps a relay's master keys: it reads them from a file, an
-// environment variable or a command's output, takes up changes while the relay
-// runs, and says which keys may go.
+// environment variable or a command's output, follows changes while the relay runs, and
+// rotates and prunes the keys.
 package keyring
 
 import (
@@ -19,16 +19,16 @@ import (
 
 const (
 	minGap    = time.Second     // between two reads of a source
-	needsTime = 5 * time.Second // for the store to say which keys it needs
-	logAgain  = time.Minute     // before the same failure is logged once more
+	needsTime = 5 * time.Second // time limit of Config.Needs
+	logAgain  = time.Minute     // before the same failure is logged again
 )
 
 // Config is what a live keyring needs. Source must be given.
 type Config struct {
 	Source Source
 
-	// Needs gives the ids of the keys that the store's kubbis are sealed under:
-	// a keyring that lacks one of them is not taken up. nil: not asked.
+	// Needs gives the ids of the keys that the store's kubbis are sealed under. A new
+	// keyring without one of them is refused. nil: no check.
 	Needs func(context.Context) ([]string, error)
 
 	Every  time.Duration // between two reads by Run; zero: the default of the source
@@ -41,7 +41,7 @@ type Live struct {
 	cfg  Config
 	ring atomic.Pointer[atrest.Keyring]
 
-	reading chan struct{} // holds a token while nobody reads; guards the fields below
+	reading chan struct{} // holds a token while no read runs; guards the fields below; nil: fixed
 	text    []byte        // what the source held when Current was read
 	tried   time.Time     // when the last read began
 	read    time.Time     // when the last complete read began
@@ -67,7 +67,7 @@ func Open(ctx context.Context, cfg Config) (*Live, error) {
 	return l, nil
 }
 
-// Fixed is a keyring that never changes.
+// Fixed makes a Live keyring that never changes.
 func Fixed(ring *atrest.Keyring) *Live {
 	l := &Live{}
 	l.ring.Store(ring)
@@ -93,10 +93,10 @@ func (l *Live) Run(ctx context.Context) error {
 	return nil
 }
 
-// Reload returns when a read of the source that began after the call has ended, with
-// its result. However many callers there are, one at a time reads the source, at most
-// once a second. If the read fails, or the keyring lacks a key that is needed, Current
-// stays as it is, and the failure is logged.
+// Reload reads the source and returns the result. The read begins after the call, and
+// concurrent callers may share it: one caller at a time reads the source, at most once a
+// second. If the read fails, or the new keyring lacks a key that is needed, Current stays
+// as it is and the failure is logged.
 func (l *Live) Reload(ctx context.Context) error {
 	if l.reading == nil {
 		return ctx.Err() // fixed
@@ -119,7 +119,7 @@ func (l *Live) Reload(ctx context.Context) error {
 	l.tried = time.Now()
 	err := l.update(ctx)
 	if ctx.Err() != nil {
-		return ctx.Err() // says nothing of the source
+		return ctx.Err() // the result says nothing about the source
 	}
 	l.log(ctx, err)
 	l.read, l.err = l.tried, err
@@ -143,8 +143,8 @@ func (l *Live) Missing(ctx context.Context) ([]string, error) {
 	return missing, nil
 }
 
-// CheckComplete is nil if the keyring has every key that the store of that name needs,
-// else an ErrLost that names the missing ones.
+// CheckComplete returns nil if the keyring has every key that the store with that name
+// needs. Otherwise the error is ErrLost and names the missing keys.
 func (l *Live) CheckComplete(ctx context.Context, store string) error {
 	missing, err := l.Missing(ctx)
 	if err != nil {
@@ -157,7 +157,7 @@ func (l *Live) CheckComplete(ctx context.Context, store string) error {
 	return nil
 }
 
-// update reads the source, and takes up what it holds.
+// update reads the source and makes its keyring the current one.
 func (l *Live) update(ctx context.Context) error {
 	text, ring, err := read(ctx, l.cfg.Source)
 	if err != nil || bytes.Equal(text, l.text) {
@@ -173,7 +173,7 @@ func (l *Live) update(ctx context.Context) error {
 	return nil
 }
 
-// checkLost is an error if a new keyring lacks a key of Current that is needed.
+// checkLost returns an error if a new keyring lacks a key of Current that the store needs.
 func (l *Live) checkLost(ctx context.Context, ring *atrest.Keyring) error {
 	gone := slices.DeleteFunc(l.Current().IDs(), ring.Has)
 	if len(gone) == 0 || l.cfg.Needs == nil {
@@ -193,7 +193,7 @@ func (l *Live) checkLost(ctx context.Context, ring *atrest.Keyring) error {
 	return nil
 }
 
-// log logs a failure once, again every minute while it lasts, and its end.
+// log logs a failure once, again every minute while it lasts, and when it is over.
 func (l *Live) log(ctx context.Context, err error) {
 	switch {
 	case err == nil && l.err != nil:

@@ -9,12 +9,11 @@ import (
 	"kubbi-mcp/internal/atrest"
 )
 
-// DefaultMargin is how long a key should be out of use before it is removed. A node
-// takes up a new key, and finishes what it was sealing under the last one, in much less
-// time.
+// DefaultMargin is how long ago a key should have stopped sealing before it is removed. A
+// node needs much less time to read a new key and to finish creates under the old one.
 const DefaultMargin = 10 * time.Minute
 
-// State is what a key is for at a time.
+// State says what a key is used for at a time.
 type State string
 
 // The states.
@@ -24,14 +23,14 @@ const (
 	Opening State = "opening" // opens what it has sealed before
 )
 
-// Use is a key and what it is for.
+// Use is a key and what it is used for.
 type Use struct {
 	atrest.KeyInfo
 	State   State
 	Stopped time.Time // when it stopped sealing; zero unless Opening
 }
 
-// Uses lists what the keys of a keyring are for at a time, oldest first.
+// Uses lists the keys of a keyring and their states at a time, oldest key first.
 func Uses(ring *atrest.Keyring, now time.Time) []Use {
 	keys := ring.Keys()
 	uses := make([]Use, len(keys))
@@ -65,11 +64,12 @@ type KeptKey struct {
 	Reason string `json:"reason"`
 }
 
-// Prune returns a keyring without the keys that nothing needs any more: those that
-// stopped sealing longer than margin before now and that needs does not name. needs
-// asks the store after now: by then the store has the kubbis that were sealed under the
-// old key as the next key took over. If there is nothing to remove, pruned is nil. A
-// store that names missing keys probably belongs to another relay, which is an error.
+// Prune returns a keyring without the keys that nothing needs any more: those that stopped
+// sealing longer than margin before now and that needs does not name. Prune calls needs,
+// which asks the store, after now. So the answer includes kubbis that were still being
+// created under an old key when the next key took over. If there is nothing to remove,
+// pruned is nil. If the store needs keys that are not in the keyring, it probably belongs
+// to another relay, and Prune returns an error.
 func Prune(ring *atrest.Keyring, now time.Time, margin time.Duration, needs func() ([]string, error)) (pruned *atrest.Keyring, removed []string, kept []KeptKey, err error) {
 	needed, err := needs()
 	if err != nil {

@@ -12,17 +12,17 @@ import (
 )
 
 const (
-	pruneEvery = time.Minute      // between two questions to the store which keys it needs
+	pruneEvery = time.Minute      // between two calls of Needs
 	failedWait = 10 * time.Second // before a failed step is tried again
 )
 
-// Rotation changes the keys of a file by the clock: in each period of Every it makes one
-// key, however many Rotations of the file run, and it removes keys that nothing needs any
-// more. All fields but Logger must be given.
+// Rotation changes the keys of a file by the clock. It makes one key in each period of
+// Every, even if several Rotations of the file run, and removes keys that nothing needs any
+// more. All fields except Logger are required.
 type Rotation struct {
 	File   File
 	Every  time.Duration // in whole seconds; periods start at multiples of it since 1970
-	After  time.Duration // until a new key seals; less than Every
+	After  time.Duration // from the making of a key until it seals; less than Every
 	Margin time.Duration // see Prune
 	Needs  func(context.Context) ([]string, error)
 	Random io.Reader
@@ -54,7 +54,7 @@ func (r *Rotation) Run(ctx context.Context) error {
 	}
 }
 
-// Step makes a key unless the period of now has one, and removes keys.
+// Step makes a key unless the current period has one, and prunes the keyring.
 func (r *Rotation) Step(ctx context.Context, now time.Time) error {
 	return errors.Join(r.rotate(ctx, now), r.prune(ctx, now))
 }
@@ -65,7 +65,7 @@ func (r *Rotation) period(t time.Time) time.Time {
 	return time.Unix(t.Unix()-t.Unix()%every, 0)
 }
 
-// due reports whether no key was made in the period of now or later.
+// due reports whether a key is missing for the period of now.
 func (r *Rotation) due(ring *atrest.Keyring, now time.Time) bool {
 	start := r.period(now)
 	return !slices.ContainsFunc(ring.Keys(), func(k atrest.KeyInfo) bool { return !k.CreatedAt.Before(start) })
@@ -78,7 +78,7 @@ func (r *Rotation) rotate(ctx context.Context, now time.Time) error {
 	}
 	var made *atrest.Keyring
 	err = Edit(ctx, r.File, func(old *atrest.Keyring) (_ *atrest.Keyring, err error) {
-		if !r.due(old, now) { // another was faster
+		if !r.due(old, now) { // another process was faster
 			return nil, nil
 		}
 		made, err = old.With(r.Random, now, now.Add(r.After))

@@ -19,13 +19,13 @@ const (
 	commandEvery = time.Minute
 )
 
-// Source is where a keyring is kept: a File, Env or Command. Its String names
-// it in errors and logs, and holds no secret.
+// Source is where a keyring is kept: a File, Env or Command. String is its name in errors
+// and logs, without secrets.
 type Source interface {
 	fmt.Stringer
 	// text returns what the source holds: the JSON of a keyring, or its base64.
 	text(ctx context.Context) ([]byte, error)
-	// every is how often to read the source again; 0: it can't change.
+	// every is the time between two reads of the source; 0: it can't change.
 	every() time.Duration
 }
 
@@ -81,8 +81,8 @@ func read(ctx context.Context, s Source) ([]byte, *atrest.Keyring, error) {
 	return text, ring, nil
 }
 
-// parse parses the JSON of a keyring, or its base64 in any alphabet and with any
-// spaces, for places that can't hold JSON.
+// parse parses the JSON of a keyring. For places that can't hold JSON it also takes the
+// base64 of that JSON, in either alphabet and with or without spaces and padding.
 func parse(text []byte) (*atrest.Keyring, error) {
 	if b := bytes.TrimSpace(text); len(b) > 0 && b[0] != '{' {
 		b = bytes.TrimRight(bytes.Join(bytes.Fields(b), nil), "=")

@@ -1,5 +1,5 @@
-// Package memory steers Go's garbage collector. All constants and calls that do so
-// are here, each with the measurement that set it (go1.26, Linux, 2 cores,
+// Package memory tunes Go's garbage collector. All constants and calls that do so are
+// here, each with the measurement that justifies it (go1.26, Linux, 2 cores,
 // GOEXPERIMENT=jsonv2; the benchmark is systemtest/bench).
 package memory
 
@@ -18,10 +18,10 @@ const SoftLimit = 36 << 20
 // SetSoftLimit sets SoftLimit.
 func SetSoftLimit() { debug.SetMemoryLimit(SoftLimit) }
 
-// relayBallast is memory that the collector counts as live. Nobody touches it, so it
-// takes no room. The heap of a busy relay has 5 MB of live data: it may grow to twice
-// the ballast before it is collected, instead of to 10 MB. A larger GOGC would also
-// let a large heap double.
+// relayBallast is the size of memory that the collector counts as live. The program never
+// touches it, so the system gives it no pages. A busy relay has 5 MB of live data. With the
+// ballast its heap may grow to twice the ballast before a collection, not only to 10 MB. A
+// larger GOGC would do the same, but also let a large heap double.
 //
 // Creates and claims of 1 KB, 16 callers: an eighth less processor time, for 20 MB.
 const relayBallast = 16 << 20
@@ -32,8 +32,8 @@ func HoldRelayBallast() (release func()) {
 	return func() { runtime.KeepAlive(ballast) }
 }
 
-// LargeMessage is the size of a message, in bytes, from which on Collect and Release
-// are worth their time.
+// LargeMessage is the size of a message, in bytes, above which Collect and Release are
+// worth their time.
 const LargeMessage = 4 << 20
 
 // Collect collects garbage now. It is for the moment before a large allocation, when
@@ -43,8 +43,8 @@ const LargeMessage = 4 << 20
 // with it. The same before a large request was parsed changed nothing.
 func Collect() { runtime.GC() }
 
-// Release collects garbage and gives free memory back to the system. A server waits
-// for most of its life.
+// Release collects garbage and gives free memory back to the system, since a server is
+// idle most of the time.
 //
 // A stdio server that has taken a message of 10 MiB: 57 MB resident without it, 39 MB
 // with it, as before the message. bench -only sessions, 1,000 idle sessions over HTTP: 48

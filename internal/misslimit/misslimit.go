@@ -1,7 +1,7 @@
-// Package misslimit limits how often one source may try a secret that does not exist.
-// The caller looks the secret up first, and limits only misses. So a right secret is
-// always answered, and nobody can lock out those who have one. Secrets of 256 random
-// bits need no lock-out.
+// Package misslimit is a rate limit for guesses: for requests whose secret does not exist.
+// The caller looks up the secret first and limits only misses. So a request with a valid
+// secret is always served, and nobody can lock out its owner. Secrets of 256 random bits
+// need no lock-out.
 package misslimit
 
 import (
@@ -15,17 +15,17 @@ import (
 // forgotten.
 const Window = time.Minute
 
-// maxSources is how many sources are remembered. Above that, the source with the oldest
-// window is forgotten.
+// maxSources is how many sources a Limiter remembers. Above that it forgets the source
+// with the oldest window.
 const maxSources = 64 << 10
 
 // Limiter counts the misses of each source. It may be used by several goroutines.
 type Limiter[S comparable] struct {
 	limit int
 
-	mu     sync.Mutex
-	of     map[S]*list.Element
-	oldest list.List // of *misses[S], by the time of the first
+	mu      sync.Mutex
+	sources map[S]*list.Element // of order
+	order   list.List           // of *misses[S], oldest window first
 }
 
 type misses[S comparable] struct {
@@ -34,17 +34,18 @@ type misses[S comparable] struct {
 	n      int
 }
 
-// over reports whether a source's window has ended. A window in the future, because the
-// clock was put back, has ended too.
-func (m *misses[S]) over(now time.Time) bool {
+// ended reports whether a source's window has ended. A window that starts in the future,
+// because the clock was set back, counts as ended.
+func (m *misses[S]) ended(now time.Time) bool {
 	age := now.Sub(m.first)
 	return age < 0 || age >= Window
 }
 
-// New makes a limiter of so many misses in a window; zero or less: any number.
+// New makes a limiter that allows limit misses of a source in a window; zero or less: no
+// limit.
 func New[S comparable](limit int) *Limiter[S] { return &Limiter[S]{limit: limit} }
 
-// Wait is the time until a source may miss again, 0 if it may now.
+// Wait is the time until a source may miss again; 0: now.
 func (l *Limiter[S]) Wait(source S, now time.Time) time.Duration {
 	if l.limit <= 0 {
 		return 0
@@ -55,12 +56,12 @@ func (l *Limiter[S]) Wait(source S, now time.Time) time.Duration {
 }
 
 func (l *Limiter[S]) wait(source S, now time.Time) time.Duration {
-	e, ok := l.of[source]
+	e, ok := l.sources[source]
 	if !ok {
 		return 0
 	}
 	m := e.Value.(*misses[S])
-	if m.n < l.limit || m.over(now) {
+	if m.n < l.limit || m.ended(now) {
 		return 0
 	}
 	return m.first.Add(Window).Sub(now)
@@ -77,23 +78,23 @@ func (l *Limiter[S]) Miss(source S, now time.Time) time.Duration {
 	if wait := l.wait(source, now); wait > 0 {
 		return wait
 	}
-	for e := l.oldest.Front(); e != nil && e.Value.(*misses[S]).over(now); e = l.oldest.Front() {
+	for e := l.order.Front(); e != nil && e.Value.(*misses[S]).ended(now); e = l.order.Front() {
 		l.forget(e)
 	}
-	if e, ok := l.of[source]; ok {
-		if m := e.Value.(*misses[S]); !m.over(now) {
+	if e, ok := l.sources[source]; ok {
+		if m := e.Value.(*misses[S]); !m.ended(now) {
 			m.n++
 			return 0
 		}
 		l.forget(e)
 	}
-	if l.oldest.Len() >= maxSources {
-		l.forget(l.oldest.Front())
+	if l.order.Len() >= maxSources {
+		l.forget(l.order.Front())
 	}
-	if l.of == nil {
-		l.of = map[S]*list.Element{}
+	if l.sources == nil {
+		l.sources = map[S]*list.Element{}
 	}
-	l.of[source] = l.oldest.PushBack(&misses[S]{source: source, first: now, n: 1})
+	l.sources[source] = l.order.PushBack(&misses[S]{source: source, first: now, n: 1})
 	return 0
 }
 
@@ -104,7 +105,7 @@ func (l *Limiter[S]) Undo(source S) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if e, ok := l.of[source]; ok {
+	if e, ok := l.sources[source]; ok {
 		m := e.Value.(*misses[S])
 		if m.n--; m.n <= 0 {
 			l.forget(e)
@@ -113,13 +114,13 @@ func (l *Limiter[S]) Undo(source S) {
 }
 
 func (l *Limiter[S]) forget(e *list.Element) {
-	delete(l.of, e.Value.(*misses[S]).source)
-	l.oldest.Remove(e)
+	delete(l.sources, e.Value.(*misses[S]).source)
+	l.order.Remove(e)
 }
 
-// Network is what counts as one source: an IPv4 address, or the /64 of an IPv6 address,
-// since a client with one address has all of its /64. An address that is not valid has
-// no valid network.
+// Network gives the network that counts as one source: an IPv4 address, or the /64 of an
+// IPv6 address, since a client can usually use its whole /64. The network of an invalid
+// address is invalid.
 func Network(a netip.Addr) netip.Prefix {
 	a = a.Unmap().WithZone("")
 	bits := a.BitLen()

@@ -37,7 +37,7 @@ func TestMisses(t *testing.T) {
 	if u.Miss("a", now) != 0 || u.Wait("a", now) == 0 {
 		t.Error("the limit is not reached")
 	}
-	if u.Undo("a"); u.Miss("a", now) != 0 || len(u.of) != 1 {
+	if u.Undo("a"); u.Miss("a", now) != 0 || len(u.sources) != 1 {
 		t.Error("what was taken back counts")
 	}
 	none := New[string](0)
@@ -75,8 +75,8 @@ func TestSourcesAreBounded(t *testing.T) {
 		l.Miss(i, now)
 		l.Miss(i, now)
 	}
-	if len(l.of) != maxSources || l.oldest.Len() != maxSources {
-		t.Errorf("%d and %d sources are remembered", len(l.of), l.oldest.Len())
+	if len(l.sources) != maxSources || l.order.Len() != maxSources {
+		t.Errorf("%d and %d sources are remembered", len(l.sources), l.order.Len())
 	}
 	if l.Wait(9, now) != 0 || l.Wait(10, now) != Window {
 		t.Error("not the oldest were forgotten")
@@ -88,8 +88,8 @@ func TestSourcesAreBounded(t *testing.T) {
 		t.Error("a repeated miss has made a source younger")
 	}
 	l.Miss(1, now.Add(Window))
-	if len(l.of) != 1 || l.oldest.Len() != 1 {
-		t.Errorf("%d sources are remembered when their time has passed", len(l.of))
+	if len(l.sources) != 1 || l.order.Len() != 1 {
+		t.Errorf("%d sources are remembered when their time has passed", len(l.sources))
 	}
 }
 

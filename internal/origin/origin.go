@@ -1,12 +1,9 @@
-// Package origin is the one place where origins, such as https://api.kubbi.ai or
-// http://127.0.0.1:7117, are read. Client, relay, MCP server and command line share
-// it, so that all of them mean the same by one text.
-//
-// What it gives:
+// Package origin parses origins, such as https://api.kubbi.ai or http://127.0.0.1:7117.
+// Client, relay, MCP server and command line share it, so that all of them read an origin
+// in the same way.
 //
 //   - [Parse] reads an origin from a flag, a variable or an Origin header.
-//   - [New] makes one of a scheme and a host with an optional port, as a Host header
-//     has it.
+//   - [New] makes an origin from a scheme and the value of a Host header.
 //   - [FromURL] gives the origin of a URL.
 //   - [Origin] is a value in normal form: two origins are the same if they are == .
 //     Its zero value is no origin. String prints it as browsers do, without the
@@ -20,8 +17,8 @@
 // a last label that some resolvers read as a number are refused. User names, paths
 // other than "/", query strings and fragments are refused too.
 //
-// Every error starts with a verb and repeats nothing of the text, which may hold a
-// secret: the caller puts a name before it, as in fmt.Errorf("base URL %w", err).
+// Every error starts with a verb, so that the caller can put a name before it, as in
+// fmt.Errorf("base URL %w", err). An error never quotes the text, which may hold a secret.
 package origin
 
 import (
@@ -65,7 +62,7 @@ func FromURL(u *url.URL) (Origin, error) {
 
 var errUser = errors.New("has a user name before its host")
 
-// New makes an origin of a scheme and host or host:port.
+// New makes an origin from a scheme and a host or host:port.
 func New(scheme, authority string) (Origin, error) {
 	o := Origin{scheme: strings.ToLower(scheme)}
 	if o.scheme != "https" && o.scheme != "http" {
@@ -101,8 +98,8 @@ func New(scheme, authority string) (Origin, error) {
 	return o, nil
 }
 
-// validHost reports whether host is a DNS name in lower case or an IPv4 address in
-// its usual form. Short and octal forms, which some resolvers read as addresses
+// validHost reports whether host is a DNS name in lower case or an IPv4 address of four
+// decimal numbers. Short and octal forms, which some resolvers read as addresses
 // (127.1, 0x7f.0.0.1), are neither.
 func validHost(host string) bool {
 	if len(host) > 253 {
@@ -174,8 +171,8 @@ func LoopbackHost(host string) bool {
 	return strings.EqualFold(host, "localhost") || err == nil && addr.Unmap().IsLoopback()
 }
 
-// SameLoopback reports whether both are http on the same port of this machine, under
-// one of the names that stand for each other: 127.0.0.1, localhost and [::1].
+// SameLoopback reports whether both are http on the same port of this machine. The hosts
+// 127.0.0.1, localhost and [::1] count as the same.
 func (o Origin) SameLoopback(other Origin) bool {
 	usual := func(host string) bool { return host == "127.0.0.1" || host == "localhost" || host == "::1" }
 	return o.scheme == "http" && other.scheme == "http" && o.port == other.port && usual(o.host) && usual(other.host)

@@ -1,5 +1,5 @@
-// Package private reads and writes small files with secrets. Only their owner can read
-// them, and a write replaces the whole file, durably.
+// Package private reads and writes small files with secrets. Only the owner can read such
+// a file. A write replaces the whole file and is durable.
 package private
 
 import (
@@ -17,13 +17,13 @@ import (
 
 const maxFile = 1 << 20 // bytes
 
-// MakeDir makes a directory, and those above it, that only its owner can use, and makes
-// their names durable.
+// MakeDir makes a directory that only its owner can use, and missing directories above
+// it. Their names are durable when it returns.
 func MakeDir(dir string) error { return makeDir(dir) }
 
-// Read reads a file of at most 1 MiB, and refuses one that others can read. If root owns
-// the file, one of our groups may read it: secret managers mount files into containers
-// like that.
+// Read reads a file of at most 1 MiB, and refuses a file that others can read. If root
+// owns the file, its group may read it too: secret managers mount files into containers in
+// this way.
 func Read(path string) ([]byte, error) {
 	info, err := os.Stat(path) // opening a pipe may block for ever
 	if err != nil {
@@ -53,9 +53,9 @@ func Read(path string) ([]byte, error) {
 	return b, nil
 }
 
-// Create makes a private, durable file of data, unless the file exists by the time data
-// is written, and returns the content of the file. Several processes that create the
-// file at once all get the same content.
+// Create makes a private, durable file with data, unless the file exists. It returns the
+// content of the file. Processes that create the file at the same time all get the same
+// content.
 func Create(path string, data []byte) ([]byte, error) {
 	temp, err := write(path, data)
 	if err != nil {
@@ -72,10 +72,10 @@ func Create(path string, data []byte) ([]byte, error) {
 	return Read(path)
 }
 
-// Edit replaces the content of a file by the result of edit, durably, unless edit
-// returns an error or nil. A lock file beside it, which stays, makes several edits of
-// one file wait for each other. The file keeps its owner: an administrator may edit the
-// file of a service.
+// Edit durably replaces the content of a file by the result of edit, unless edit returns
+// an error or nil. Concurrent edits of one file run one after the other; their lock file
+// stays beside the file. The file keeps its owner, since an administrator may edit the file
+// of a service.
 func Edit(ctx context.Context, path string, edit func([]byte) ([]byte, error)) (err error) {
 	// A symbolic link stays one.
 	if path, err = filepath.EvalSymlinks(path); err != nil {

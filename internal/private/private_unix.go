@@ -20,7 +20,7 @@ func forbidden(info fs.FileInfo) fs.FileMode {
 	return 0o077
 }
 
-// giveTo gives a file of ours to the owner of another file.
+// giveTo makes the owner of another file the owner of the named file.
 func giveTo(other fs.FileInfo, name string) error {
 	st, ok := other.Sys().(*syscall.Stat_t)
 	if !ok || int(st.Uid) == os.Geteuid() {

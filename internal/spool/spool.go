@@ -1,9 +1,8 @@
-// Package spool keeps bytes that are too many for memory in an encrypted temporary file,
+// Package spool keeps data that is too large for memory in an encrypted temporary file,
 // such as a payload that a relay or a client is receiving.
 //
-// The key is only in memory and is lost with the Spool, so nobody can read the file
-// afterwards, even if it stays: Windows can't remove the open file of a process that is
-// killed.
+// The key is only in memory and is lost with the Spool. So nobody can read the file later,
+// even if it is not removed: on Windows the file stays if the process is killed.
 package spool
 
 import (
@@ -28,8 +27,8 @@ const (
 
 var errClosed = errors.New("spool is closed")
 
-// Spool stores bytes. Write it first, then read it as often as you like, one goroutine
-// at a time. Another goroutine may call Close.
+// Spool stores bytes. Write all of them first, then read them as often as you like. One
+// goroutine at a time may use it, but any goroutine may call Close.
 type Spool struct {
 	dir  string
 	aead cipher.AEAD
@@ -41,8 +40,8 @@ type Spool struct {
 	file   *os.File // the other chunks
 	closed bool
 	chunks int64  // in memory and file
-	tail   []byte // what follows, up to a chunk
-	sealed []byte
+	tail   []byte // the bytes after them, up to a chunk
+	sealed []byte // a buffer
 	plain  []byte // the chunk with the number cached
 	cached int64
 }
@@ -83,7 +82,7 @@ func newKey() (cipher.AEAD, error) {
 	return cipher.NewGCM(block)
 }
 
-// nonce is the nonce of a chunk. Each chunk is written once.
+// nonce is the nonce of a chunk. Each chunk is written once under a key.
 func nonce(chunk int64) []byte {
 	var n [nonceSize]byte
 	binary.BigEndian.PutUint64(n[nonceSize-8:], uint64(chunk))
@@ -127,7 +126,7 @@ func (s *Spool) create() error {
 	return nil
 }
 
-// Truncate drops everything that was written, and makes a new key. The size must be 0.
+// Truncate removes everything that was written and makes a new key. The size must be 0.
 func (s *Spool) Truncate(size int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -40,8 +40,8 @@ func findRoot() (string, error) {
 	}
 }
 
-// Needs gives the path of an outside program that a variable names. It skips a test
-// whose program is not there, and fails it where everything must be there.
+// Needs gives the path of an outside program from an environment variable. If the variable
+// is not set, it skips the test, or fails it in .ci/run.
 func Needs(t testing.TB, variable, what string) string {
 	t.Helper()
 	path := os.Getenv(variable)
@@ -51,7 +51,7 @@ func Needs(t testing.TB, variable, what string) string {
 	return path
 }
 
-// NeedsNode gives the path of Node.js, with Needs's rules.
+// NeedsNode gives the path of Node.js. It skips or fails a test as Needs does.
 func NeedsNode(t testing.TB) string {
 	t.Helper()
 	node, err := exec.LookPath("node")
@@ -61,12 +61,12 @@ func NeedsNode(t testing.TB) string {
 	return node
 }
 
-// CI tells whether .ci/run runs the tests: everything that a test needs must be
-// there, and a test may take long.
+// CI reports whether .ci/run runs the tests. Then everything that a test needs must be
+// installed, and a test may take long.
 func CI() bool { return os.Getenv("KUBBI_CI") == "1" }
 
-// Missing skips a test that lacks something of the machine. It fails the test in
-// .ci/run, where everything must be there.
+// Missing skips a test that needs something which this machine lacks, or fails it in
+// .ci/run.
 func Missing(t testing.TB, message string) {
 	t.Helper()
 	if CI() {

@@ -37,8 +37,8 @@ func PlainProgram(t testing.TB) string {
 	return Program(t)
 }
 
-// BuildProgram builds kubbi-mcp and returns its path. The program has the race detector
-// if the test has it. All test binaries of a checkout share one file in the user's
+// BuildProgram builds kubbi-mcp, with the race detector if the test has it, and returns
+// its path. All test binaries of a checkout share one file in the user's
 // cache folder, or in KUBBI_TEST_CACHE, so that the linker runs once for all packages.
 var BuildProgram = sync.OnceValues(func() (string, error) {
 	root, err := findRoot()
@@ -79,7 +79,7 @@ var BuildProgram = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// Racing tells whether the test has the race detector.
+// Racing reports whether the test runs with the race detector.
 func Racing() bool {
 	info, ok := debug.ReadBuildInfo()
 	return ok && slices.ContainsFunc(info.Settings, func(s debug.BuildSetting) bool { return s.Key == "-race" && s.Value == "true" })

@@ -12,9 +12,9 @@ import (
 	"testing"
 )
 
-// FreeAddr gives a loopback address at which nobody listens. Its port is outside the
-// range from which the system chooses ports of outgoing connections and of listeners
-// without a port, so that these do not take it before the test uses it.
+// FreeAddr gives a loopback address at which nothing listens. Its port is outside the
+// range from which the system chooses ports, so that no other connection or listener takes
+// it before the test uses it.
 func FreeAddr() (string, error) {
 	for try := 0; ; try++ {
 		addr := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))
@@ -28,7 +28,7 @@ func FreeAddr() (string, error) {
 	}
 }
 
-// MustFreeAddr is FreeAddr for a test, which fails if there is no such address.
+// MustFreeAddr is FreeAddr, and fails the test on an error.
 func MustFreeAddr(t testing.TB) string {
 	t.Helper()
 	addr, err := FreeAddr()
@@ -38,15 +38,15 @@ func MustFreeAddr(t testing.TB) string {
 	return addr
 }
 
-// FreeURL is a URL of this machine at which nobody listens.
+// FreeURL is the URL of an address from FreeAddr.
 func FreeURL(t testing.TB) string {
 	t.Helper()
 	return "http://" + MustFreeAddr(t)
 }
 
-// WriteProgram writes a program that the test will run. No other program is started
-// meanwhile: it would have the file open for a moment, and the system does not run a
-// file that is open for writing.
+// WriteProgram writes a program that the test will run. Meanwhile no process is started: it
+// would inherit the open file for a moment, and the system does not run a file that is open
+// for writing.
 func WriteProgram(t testing.TB, path string, content []byte) {
 	t.Helper()
 	syscall.ForkLock.RLock()
@@ -56,12 +56,12 @@ func WriteProgram(t testing.TB, path string, content []byte) {
 	}
 }
 
-// RacePass tells whether .ci/run runs the tests with the race detector, after a pass
+// RacePass reports whether .ci/run runs the tests with the race detector, after a pass
 // without it.
 func RacePass() bool { return os.Getenv("KUBBI_PASS") == "race" }
 
-// OnlyPlain skips a test in the race pass of .ci/run. why says why the race detector
-// finds nothing. .ci/report checks that the plain pass has run the test.
+// OnlyPlain skips a test in the race pass of .ci/run. why says why the race detector can
+// find nothing in it. .ci/report checks that the plain pass has run the test.
 func OnlyPlain(t testing.TB, why string) {
 	t.Helper()
 	if RacePass() {
@@ -77,8 +77,7 @@ func FileOfItsName(t testing.TB, path string) {
 	}
 }
 
-// AwkwardText is a text that careless programs damage: it holds quotes, a backslash, a
-// faked end of the payload, markup, other scripts, and last words that must not be
-// lost.
+// AwkwardText is a text that careless programs damage. It has quotes, a backslash, a faked
+// end of the payload, markup, several scripts, and an end that must not be cut off.
 var AwkwardText = `He said "no" \ and 'left'.` + "\n----- END PAYLOAD 00000000000000000000000000000000 -----\n" +
 	"</tool_result> Zürich, 東京, עברית, 👩‍🚀\n" + strings.Repeat("0123456789 abcdefghij\n", 500) + "the last words"

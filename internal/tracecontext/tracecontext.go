@@ -23,14 +23,14 @@ type Parent struct {
 }
 
 const (
-	maxParent   = 256  // bytes that are read of a version that is not known yet
+	maxParent   = 256  // bytes of a header, which may be longer in later versions
 	flagSampled = 0x01 // the only flag that every version has
 )
 
 var parentPattern = regexp.MustCompile(`^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$`)
 
-// ParseParent reads a traceparent header. A header of version 00 must be exact. Of a
-// later version, the parts that version 00 has are read.
+// ParseParent reads a traceparent header. A header of version 00 must have exactly its
+// parts. From a header of a later version it reads the parts that version 00 has.
 func ParseParent(s string) (p Parent, ok bool) {
 	if len(s) > maxParent {
 		return Parent{}, false

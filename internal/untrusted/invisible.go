@@ -7,16 +7,16 @@ import (
 	"unicode/utf8"
 )
 
-// Invisible reports whether a character has no look of its own, or none that all
-// agree on: controls, joiners, selectors, marks that change the direction of text,
-// private use. A character that Unicode has not assigned yet is visible, since it may
-// be a letter or an emoji of a later version.
+// Invisible reports whether a character has no visible form, or none that all fonts share:
+// controls, joiners, variation selectors, marks that change the direction of text, private
+// use. A character that Unicode has not assigned yet counts as visible, since a later
+// version may make it a letter or an emoji.
 func Invisible(r rune) bool {
 	switch {
 	case r < utf8.RuneSelf:
 		return unicode.IsControl(r)
 	case unicode.Is(unicode.Prepended_Concatenation_Mark, r):
-		return false // signs of Arabic and others: Cf, and visible
+		return false // signs of Arabic and others, which are visible although they are Cf
 	case r&0xfffe == 0xfffe, r >= 0xfdd0 && r <= 0xfdef: // noncharacters
 		return true
 	}
@@ -24,8 +24,7 @@ func Invisible(r rune) bool {
 		unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point)
 }
 
-// HasInvisible reports whether a text has an invisible character, by the rules of
-// Characters.
+// HasInvisible reports whether a text has a character that Characters calls invisible.
 func HasInvisible(text string) bool {
 	for _, visible := range Characters(text) {
 		if !visible {
@@ -35,13 +34,13 @@ func HasInvisible(text string) bool {
 	return false
 }
 
-// Characters goes through a text and says of each character whether it is visible.
-// A joiner or variation selector in its place, behind what it joins or selects, is
-// visible. It is never in its place at the beginning, or behind one of Reserved. The
-// flags of England, Scotland and Wales, U+1F3F4 and tags, are one character.
+// Characters iterates over the characters of a text and says for each whether it is
+// visible. A joiner or variation selector counts as visible if it follows a character that
+// it can join or select: never at the beginning, and never after one of Reserved. The flags
+// of England, Scotland and Wales (U+1F3F4 and tags) are one character.
 func Characters(text string) iter.Seq2[string, bool] {
 	const (
-		nothing = iota // that a joiner or selector may follow
+		nothing = iota // no joiner or selector may follow
 		character
 		selector
 		joiner
@@ -77,8 +76,8 @@ func Characters(text string) iter.Seq2[string, bool] {
 // Reserved are the characters that Windows allows in no file name.
 const Reserved = `/\:*?"<>|`
 
-// IsJoiner reports whether a character joins or parts the letters around it, as
-// Persian, the scripts of India, Mongolian and emoji need it.
+// IsJoiner reports whether a character joins or separates the letters around it. Persian,
+// the scripts of India, Mongolian and emoji need such characters.
 func IsJoiner(r rune) bool { return r == '\u200c' || r == '\u200d' || r == '\u180e' }
 
 // IsBlank reports whether a character is a space of any kind.
@@ -91,8 +90,8 @@ const BlackFlag = '\U0001F3F4'
 // between BlackFlag and the tag that ends it.
 func IsTag(r rune) bool { return r >= 0xe0020 && r <= 0xe007e }
 
-// lenFlagTags gives the length of the tags that s begins with, if the last one ends a
-// flag, else 0.
+// lenFlagTags gives the length of the tags at the beginning of s. It is 0 if they do not
+// end a flag.
 func lenFlagTags(s string) int {
 	const mostTags = 8
 	size := 0

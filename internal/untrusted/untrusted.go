@@ -1,6 +1,6 @@
-// Package untrusted shows text that somebody else wrote: a service's error, a file's
-// name, metadata. What it gives stands on one line, hides no characters and ends where
-// its quotes end, so that a reader, a model above all, can tell it from our own words.
+// Package untrusted formats text that somebody else wrote: a service's error, a file's
+// name, metadata. The result is on one line, hides no characters and ends where its quotes
+// end. So a reader, above all a model, can tell it from our own words.
 package untrusted
 
 import (
@@ -17,8 +17,8 @@ import (
 // MaxQuote is how many characters of a service's text are shown.
 const MaxQuote = 200
 
-// Line gives a text on one line: without invisible characters, with each run of
-// controls and blanks as one space, and cut to max characters.
+// Line gives a text on one line. It removes invisible characters, replaces each run of
+// controls and blanks by one space, and cuts the text to max characters.
 func Line(text string, max int) string {
 	var b strings.Builder
 	n, blank := 0, false
@@ -51,8 +51,8 @@ func Quote(text string, max int) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(Line(text, max)) + `"`
 }
 
-// EscapeJSON writes every invisible character in valid JSON as an escape. The value
-// stays the same, and its reader sees all of it.
+// EscapeJSON replaces every invisible character in valid JSON by its escape. The value stays
+// the same, and a reader sees all of it.
 func EscapeJSON(value []byte) []byte {
 	// In valid JSON a control character is white space.
 	hidden := func(r rune) bool { return r >= utf8.RuneSelf && Invisible(r) }
@@ -76,8 +76,8 @@ func EscapeJSON(value []byte) []byte {
 
 var shortMediaType = regexp.MustCompile(`^[A-Za-z0-9+.-]{1,20}/[A-Za-z0-9+.-]{1,80}$`)
 
-// Label gives a content type, status or role for use in a sentence: unchanged if it is
-// one of known or a short media type, else quoted.
+// Label gives a content type, status or role for use in a sentence. It is unchanged if it
+// is one of known or a short media type, and quoted otherwise.
 func Label(text string, known ...string) string {
 	if slices.Contains(known, text) || shortMediaType.MatchString(text) {
 		return text

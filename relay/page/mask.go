@@ -46,7 +46,7 @@ func hidden(r rune) bool { return r != '\n' && r != '\t' && untrusted.Invisible(
 func stays(before, r rune) bool {
 	const arabic = 0x600 // no script below it needs a joiner
 	switch {
-	case r == '\u200c', r == '\u200d', r == '\u180e':
+	case untrusted.IsJoiner(r):
 		return before >= arabic && (!hidden(before) || unicode.Is(unicode.Variation_Selector, before))
 	case unicode.Is(unicode.Variation_Selector, r):
 		return (before >= arabic || strings.ContainsRune("0123456789#*©®", before)) && !hidden(before)

@@ -21,9 +21,8 @@ import (
 	"sync"
 	"time"
 
-	"kubbi-mcp/internal/clientlimit"
+	"kubbi-mcp/internal/httpguard"
 	"kubbi-mcp/internal/keyring"
-	"kubbi-mcp/internal/webpath"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay"
 )
@@ -40,7 +39,7 @@ type Config struct {
 // Limits bounds what clients may use. A zero field has the default.
 type Limits struct {
 	Connections int           // open at the same time; 4,096
-	PerAddress  int           // of these, from one address or IPv6 /64 that is no trusted proxy; a quarter: see clientlimit.Share
+	PerAddress  int           // of these, from one address or IPv6 /64 that is no trusted proxy; a quarter: see httpguard.Share
 	Requests    int           // running at the same time; 512, and a quarter from one address, like connections
 	Header      time.Duration // for the headers of a request; 10 s
 	Stall       time.Duration // for a body or an answer, in addition to its time at MinRate; 30 s
@@ -52,7 +51,7 @@ type Limits struct {
 
 func (l Limits) withDefaults() Limits {
 	set(&l.Connections, 4096)
-	set(&l.PerAddress, clientlimit.Share(l.Connections))
+	set(&l.PerAddress, httpguard.Share(l.Connections))
 	set(&l.Requests, 512)
 	set(&l.Header, 10*time.Second)
 	set(&l.Stall, 30*time.Second)
@@ -152,7 +151,7 @@ func (s *Service) Serve(ctx context.Context, l, scrape net.Listener) error {
 	}
 	srv := s.clientServer(life)
 	// A trusted proxy has no limit of its own, because many clients share it.
-	clients := clientlimit.NewListener(l, clientlimit.Config{
+	clients := httpguard.NewListener(l, httpguard.Config{
 		Connections: s.cfg.Limits.Connections, PerClient: s.cfg.Limits.PerAddress,
 		Client: s.cfg.Relay.TrustedProxies.Source, Refused: s.metrics.refusedConnection,
 	})
@@ -171,7 +170,7 @@ func (s *Service) Serve(ctx context.Context, l, scrape net.Listener) error {
 // limited bounds the requests that run at the same time, in all and from one address.
 // Other requests are told to try again, which every client of the API does by itself.
 func (s *Service) limited(next http.Handler) http.Handler {
-	clients := clientlimit.NewCounter(clientlimit.Share(s.cfg.Limits.Requests))
+	clients := httpguard.NewCounter(httpguard.Share(s.cfg.Limits.Requests))
 	proxies := s.cfg.Relay.TrustedProxies
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		source := proxies.SourceOf(r)
@@ -235,7 +234,7 @@ func (s *Service) scrapeServer(life context.Context) *http.Server {
 // path.
 func onlyClean(mux *http.ServeMux, other http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if webpath.Clean(r.URL.Path) {
+		if httpguard.CleanPath(r.URL.Path) {
 			mux.ServeHTTP(w, r)
 		} else {
 			other.ServeHTTP(w, r)

@@ -72,7 +72,7 @@ func (m *metrics) counting(db store.Store) store.Store { return &countedStore{db
 
 // storeCalls are the calls that are counted.
 func storeCalls() []string {
-	return []string{"create", "inspect", "claim", "release", "get", "list", "delete", "sweep", "take", "api_key", "notices", "ping"}
+	return []string{"create", "inspect", "claim", "release", "get", "list", "delete", "sweep", "count_uses", "api_key", "notices", "ping"}
 }
 
 func (c *countedStore) count(call string, err error) {
@@ -149,7 +149,7 @@ func (c *countedStore) Sweep(ctx context.Context, now time.Time, retention time.
 
 func (c *countedStore) CountUses(ctx context.Context, bucket store.Hash, window time.Duration, n, limit int, now time.Time) (taken, sum int, err error) {
 	taken, sum, err = c.Store.CountUses(ctx, bucket, window, n, limit, now)
-	c.count("take", err)
+	c.count("count_uses", err)
 	return taken, sum, err
 }
 

@@ -1,4 +1,4 @@
-package webpath_test
+package httpguard_test
 
 import (
 	"net/http"
@@ -6,11 +6,11 @@ import (
 	"net/url"
 	"testing"
 
-	"kubbi-mcp/internal/webpath"
+	"kubbi-mcp/internal/httpguard"
 )
 
-// FuzzClean: a mux redirects no path that is clean, however it is written.
-func FuzzClean(f *testing.F) {
+// FuzzCleanPath: a mux redirects no path that is clean, however it is written.
+func FuzzCleanPath(f *testing.F) {
 	for _, p := range []string{"", "/", "//", "*", "/r/x", "//r/x", "/r//x", "/r/x/", "/r/./x", "/r/../x", "/%2fr/x", "/r/%2e%2e/x", "/r/x/..", "r/x", "/..."} {
 		f.Add(p)
 	}
@@ -20,7 +20,7 @@ func FuzzClean(f *testing.F) {
 	mux.HandleFunc("/", func(http.ResponseWriter, *http.Request) {})
 	f.Fuzz(func(t *testing.T, p string) {
 		u, err := url.ParseRequestURI(p)
-		if err != nil || u.Host != "" || !webpath.Clean(u.Path) {
+		if err != nil || u.Host != "" || !httpguard.CleanPath(u.Path) {
 			return
 		}
 		r := httptest.NewRequest(http.MethodGet, "/", nil)

@@ -1,8 +1,11 @@
-// Package clientlimit bounds how many connections or requests are open at the same
-// time, in all and from one client, so that one client can't shut out all others. A
-// client is an address, or the /64 of an IPv6 address. A source that is not valid, such
+// Package httpguard protects the HTTP servers of this program. A [Listener] and a [Counter]
+// limit how many connections or requests are open at the same time, in all and for one
+// client, so that one client can't shut out all others. [CleanPath] recognises the paths
+// that a mux would redirect.
+//
+// A client is an address, or the /64 of an IPv6 address. A source that is not valid, such
 // as a proxy that many clients share, has no limit of its own.
-package clientlimit
+package httpguard
 
 import (
 	"net/netip"
@@ -39,7 +42,7 @@ func (c *Counter) Acquire(client netip.Prefix) bool {
 	return true
 }
 
-// Release ends what Acquire has counted.
+// Release ends one connection or request that Acquire has counted.
 func (c *Counter) Release(client netip.Prefix) {
 	if !client.IsValid() {
 		return

@@ -1,4 +1,4 @@
-package clientlimit
+package httpguard
 
 import (
 	"net"
