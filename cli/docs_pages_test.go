@@ -230,7 +230,7 @@ func TestPagesNameRealPaths(t *testing.T) {
 	}
 
 	answers := 0
-	row := regexp.MustCompile("(?m)^\\| (\\d+) \\|[^|]*\\| ([^|]+) \\|([^|]*)\\|")
+	row := regexp.MustCompile(`(?m)^\| (\d+) \|[^|]*\| ([^|]+) \|([^|]*)\|`)
 	questions := map[string]bool{}
 	for _, m := range row.FindAllStringSubmatch(readDoc(t, "CONTRIBUTING.md"), -1) {
 		questions[m[1]] = true

@@ -133,7 +133,7 @@ func (h *HTTP) publicURL(r *http.Request) string {
 
 // serveMetadata answers with protected resource metadata (RFC 9728), which the MCP
 // specification requires. The list of authorization servers must not be empty: it
-// names this server, since whoever runs it hands out the tokens.
+// names this server, since the people who run it give out the tokens.
 func (h *HTTP) serveMetadata(w http.ResponseWriter, r *http.Request) {
 	endpoint := r.PathValue("endpoint")
 	switch endpoint {

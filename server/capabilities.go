@@ -15,7 +15,7 @@ const (
 	description = "Hands content from one agent to another through short-lived, encrypted claim URLs."
 )
 
-// newMCPServer makes mcp-go's server, with the capabilities of ours.
+// newMCPServer makes mcp-go's server, with this server's capabilities.
 func (s *Server) newMCPServer(hooks *mcpserver.Hooks) *mcpserver.MCPServer {
 	hooks.AddAfterInitialize(withoutTasks)
 	complete := completer{s.cfg.Client}

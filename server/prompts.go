@@ -89,8 +89,7 @@ func pickup(prefix string) mcpserver.PromptHandlerFunc {
 	}
 }
 
-// onlyClaimURL gives the claim URL in a text that somebody passed on, without the
-// rest of the text.
+// onlyClaimURL gives the claim URL in a text, without the rest of the text.
 func onlyClaimURL(text string) string {
 	u, err := kubbi.ParseClaimURL(text)
 	if err != nil {

@@ -52,8 +52,8 @@ func (s *Server) addResources(hooks *mcpserver.Hooks) {
 	), s.readResource)
 }
 
-// withoutCursor makes mcp-go list its own resources from the start: a cursor is one
-// of ours.
+// withoutCursor makes mcp-go list its own resources from the start. The cursor is for
+// listResources.
 func withoutCursor(_ context.Context, _ any, req *mcp.ListResourcesRequest) { req.Params.Cursor = "" }
 
 // listResources answers resources/list with a page of the caller's kubbis. On the first

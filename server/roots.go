@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -145,7 +143,7 @@ func (s *Server) rootFolders(list mcp.ListRootsResult) ([]files.Folder, error) {
 	}
 	var folders []files.Folder
 	for _, root := range list.Roots {
-		path, err := filePath(root.URI)
+		path, err := rootPath(root.URI)
 		if err == nil {
 			var f files.Folder
 			if f, err = files.NewFolder(path); err == nil {
@@ -159,18 +157,12 @@ func (s *Server) rootFolders(list mcp.ListRootsResult) ([]files.Folder, error) {
 	return folders, nil
 }
 
-// filePath gives the path in a file URI.
-func filePath(uri string) (string, error) {
-	u, err := url.Parse(uri)
-	switch {
-	case err != nil || u.Opaque != "":
-		return "", errors.New("it is no file URI")
-	case u.Scheme != "file" || u.Host != "" && u.Host != "localhost" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		return "", errors.New("it is no URI of a file on this machine")
+// rootPath gives the path in a root's URI. Windows also has paths to other machines, which
+// are refused.
+func rootPath(uri string) (string, error) {
+	path, err := files.PathFromURI(uri)
+	if err == nil && strings.HasPrefix(path, `\\`) {
+		err = errors.New("it is no URI of a file on this machine")
 	}
-	path := u.Path
-	if runtime.GOOS == "windows" {
-		path = strings.TrimPrefix(path, "/")
-	}
-	return path, nil
+	return path, err
 }

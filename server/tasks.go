@@ -50,7 +50,7 @@ func (s taskStatus) terminal() bool {
 	return s == taskCompleted || s == taskFailed || s == taskCancelled
 }
 
-// task is a tool call that goes on after its request was answered.
+// task is a tool call that still runs after its request was answered.
 type task struct {
 	id       string
 	created  time.Time
@@ -208,8 +208,7 @@ func (ts *taskStore) remove(t *task) {
 	}
 }
 
-// end cancels the call of a task that was removed. A result that nobody has fetched is
-// lost.
+// end cancels the call of a task that was removed. A result that was not fetched is lost.
 func (t *task) end() {
 	t.cancel()
 	t.delivery.Settle(false)

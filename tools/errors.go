@@ -21,8 +21,8 @@ func problem(tool string, err error) *mcp.CallToolResult {
 	return mcp.NewToolResultError(ErrorText(tool, err))
 }
 
-// ErrorText words an error for a model: what happened, and what to do next. tool is the tool
-// that does the work. The text holds no stack, key, token or payload.
+// ErrorText gives the text of an error for a model: what happened, and what to do next. tool
+// is the tool that does the work. The text holds no stack, key, token or payload.
 func ErrorText(tool string, err error) string {
 	var arg args.Error
 	if errors.As(err, &arg) {
@@ -54,7 +54,7 @@ func ErrorText(tool string, err error) string {
 	}
 }
 
-// afterClaim words the errors of a claim that has counted, "" for any other.
+// afterClaim gives the text of an error of a claim that has counted, "" for other errors.
 func afterClaim(err error) string {
 	var unsaved *claims.Unsaved
 	var hidden *notShown
@@ -86,8 +86,8 @@ func afterClaim(err error) string {
 	return ""
 }
 
-// clientErrorText words an error of the client: first in our words, then, after a notice, in
-// those of the service.
+// clientErrorText gives the text of an error of the client: our words first, then a notice
+// and the service's words.
 func clientErrorText(tool string, e *kubbi.Error) string {
 	text := ownWords(tool, e)
 	if said := e.Said(); said != "" && !isFullyWorded(tool, e) {
@@ -106,8 +106,8 @@ func isFullyWorded(tool string, e *kubbi.Error) bool {
 	return e.Code == api.CodeNotImplemented || tool == "delete" && errors.Is(e, kubbi.ErrConflict)
 }
 
-// ownMessage gives an error's message if it is ours, else other: a stranger's words are only
-// quoted after a notice.
+// ownMessage gives an error's message if it is ours, else other. The service's words are
+// quoted only after a notice.
 func ownMessage(e *kubbi.Error, other string) string {
 	if e.Theirs() {
 		return other

@@ -102,7 +102,7 @@ type outgoing struct {
 	sources []kubbi.Source // if there are any, there are no files
 	local   []*localFile
 	hidden  int      // left out
-	notes   []string // beside those of local
+	notes   []string // in addition to those of local
 }
 
 // normalize accepts a file as hosts and models write it, and fills in its type.

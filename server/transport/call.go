@@ -52,7 +52,7 @@ type Call struct {
 	mu       sync.Mutex
 	fault    *Error
 	filter   mcp.SubscriptionFilter
-	notes    chan mcp.JSONRPCNotification // nil: nobody has asked for it
+	notes    chan mcp.JSONRPCNotification // nil: NotificationChannel was not called
 	forwards chan chan struct{}           // forward closes a channel sent here once all notes are forwarded; nil: forward does not run
 	handled  bool                         // later notes are dropped
 	delivery Delivery                     // of the answer

@@ -39,7 +39,7 @@ func NewHTTP(cfg HTTPConfig) *HTTP {
 	if cfg.Streams == nil {
 		cfg.Streams = func(string, int) {}
 	}
-	h := &HTTP{cfg: cfg, limits: cfg.Limits.WithDefaults()}
+	h := &HTTP{cfg: cfg, limits: cfg.Limits.withDefaults()}
 	h.load.limits = h.limits
 	h.life, h.end = context.WithCancel(context.Background())
 	h.calls, h.stopCalls = context.WithCancel(context.Background())

@@ -32,8 +32,8 @@ const (
 	DefaultMaxMessageBytes = 72 << 20
 )
 
-// WithDefaults gives the limits with the defaults in place of zeros.
-func (l Limits) WithDefaults() Limits {
+// withDefaults gives the limits with the defaults in place of zeros.
+func (l Limits) withDefaults() Limits {
 	setDefault(&l.MaxConns, DefaultMaxConns)
 	setDefault(&l.MaxBody, DefaultMaxMessageBytes)
 	setDefault(&l.MaxSessions, 2000)

@@ -75,7 +75,7 @@ func parse(line []byte) (*message, *Error) {
 	var syntax *jsontext.SyntacticError
 	switch {
 	case errors.As(err, &syntax):
-		// If only a text is no valid Unicode, the id can be read all the same.
+		// If the only fault is a text that is not valid Unicode, the id can be read.
 		m = message{line: line}
 		if jsonv2.Unmarshal(line, &m, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) == nil {
 			return m.accept(faultOfText(line, syntax))

@@ -49,7 +49,7 @@ const (
 	maxBroadcasts    = 16  // of a session; few, since a quiet session should take little memory
 )
 
-// newSession makes a session that ends with a context at the latest.
+// newSession makes a session. It ends when life ends, or before.
 func newSession(life context.Context, cfg Config, id, transport string) *Session {
 	s := &Session{
 		cfg: cfg, id: id, transport: transport, used: time.Now(),

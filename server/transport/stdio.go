@@ -75,7 +75,7 @@ func ServeStdio(ctx context.Context, cfg StdioConfig, stdin io.Reader, stdout io
 		t.wait(ctx, cfg.EOFGrace)
 		s.calls.cancelAll(false)
 	}
-	t.wait(context.Background(), cfg.StopGrace) // what is cancelled ends by itself
+	t.wait(context.Background(), cfg.StopGrace) // for cancelled calls to end
 	if n := t.running.Load(); n > 0 {
 		cfg.Log.Warn("calls did not end when they were cancelled", "calls", n)
 	}

@@ -99,8 +99,8 @@ func (m *message) check() *Error {
 	return nil
 }
 
-// absent reports whether a value in the place of an object means that there is
-// none: null, "", or the empty list that PHP writes for an empty object.
+// absent reports whether a value means that there is no object: null, "", or the empty
+// list that PHP writes for an empty object.
 func absent(v jsontext.Value) bool {
 	switch v.Kind() {
 	case 'n':

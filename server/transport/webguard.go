@@ -21,9 +21,9 @@ type WebGuard struct {
 }
 
 // NewWebGuard makes a guard. publicURL is the origin under which clients know the
-// server, or "". hosts are names that a Host header may have beside this
-// machine's own. origins are those of pages that may call, and headers are those
-// of the server that such pages may send beside MCP's.
+// server, or "". hosts are names that a Host header may have in addition to this
+// machine's own. origins are those of pages that may call. Such pages may send headers in
+// addition to MCP's.
 func NewWebGuard(publicURL string, hosts, origins, headers []string) (*WebGuard, error) {
 	g := &WebGuard{hosts: map[string]bool{}, origins: map[string]bool{}, headers: strings.Join(append([]string{corsHeaders}, headers...), ", ")}
 	if name, err := os.Hostname(); err == nil {

@@ -166,8 +166,8 @@ func (c *Claim) Close() {
 	}
 }
 
-// Repeats reports whether the claim was made before.
-func (c *Claim) Repeats() bool { return c.key.used() }
+// repeats reports whether the claim was made before.
+func (c *Claim) repeats() bool { return c.key.used() }
 
 // Left is how long the claim can be repeated. It is known after Receive.
 func (c *Claim) Left() time.Duration { return time.Until(c.until) }

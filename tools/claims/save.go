@@ -60,7 +60,7 @@ func check(batch *files.Batch, claim *Claim) error {
 	if err != nil {
 		return err
 	}
-	return batch.Check(names, claim.Repeats())
+	return batch.Check(names, claim.repeats())
 }
 
 // stageInto claims and writes the payload into a batch while it arrives. A payload that the

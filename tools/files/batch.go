@@ -97,7 +97,7 @@ func (b *Batch) CheckGuarded(names []string) error {
 // Check finds out whether files of these names can be written. again says that the claim is
 // repeated: then existing files may come from the first attempt, which Commit finds out.
 func (b *Batch) Check(names []string, again bool) error {
-	if err := CheckNames(names); err != nil {
+	if err := checkNames(names); err != nil {
 		return err
 	}
 	if err := b.CheckGuarded(names); err != nil {
@@ -139,7 +139,7 @@ func (b *Batch) file(name string) string { return filepath.Join(b.path, name) }
 // Stage writes a file. It does not wait for the disk, which would hold up the transfer.
 // Commit waits.
 func (b *Batch) Stage(ctx context.Context, name string, r io.Reader) error {
-	if err := CheckName(name); err != nil {
+	if err := checkName(name); err != nil {
 		return err
 	}
 	if err := b.CheckGuarded([]string{name}); err != nil {

@@ -82,9 +82,9 @@ func beforePattern(path string) string {
 	return path
 }
 
-// TooWide reports whether a folder, given without symbolic links, holds so much that nobody
-// should allow it just like that: a whole disk, a home or a folder above it, or a folder of
-// the system.
+// TooWide reports whether a folder, given without symbolic links, holds so much that only
+// --allow-dir may allow it: a whole disk, a home or a folder above it, or a folder of the
+// system.
 func TooWide(real string) bool {
 	if filepath.Dir(real) == real || filepath.VolumeName(real) == real {
 		return true

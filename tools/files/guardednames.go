@@ -22,8 +22,8 @@ var selfActing = set(
 	"codex.md", "warp.md", "replit.md", "copilot-instructions.md", "skill.md",
 	// Hosts of agents start the programs that these name.
 	"mcp.json", "mcp_config.json", "claude_desktop_config.json", "cline_mcp_settings.json", "opencode.json", "opencode.jsonc",
-	// Tools run these beside what the user runs, or instead: make prefers GNUmakefile to
-	// Makefile.
+	// Tools run these in addition to what the user runs, or instead: make prefers
+	// GNUmakefile to Makefile.
 	"gnumakefile", "build.rs", "binding.gyp", "bunfig.toml", "conftest.py", "sitecustomize.py", "usercustomize.py", "pyvenv.cfg",
 	"directory.build.props", "directory.build.targets", "directory.build.rsp", "go.work",
 	"lefthook-local.yml", "lefthook-local.yaml", "compose.override.yml", "compose.override.yaml", "docker-compose.override.yml", "docker-compose.override.yaml",

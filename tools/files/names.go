@@ -12,8 +12,8 @@ import (
 // every system can save.
 func PackageName(name string) string { return filename.Safe(name) }
 
-// CheckName refuses a name that some system can't save. Not every relay checks names.
-func CheckName(name string) error {
+// checkName refuses a name that some system can't save. Not every relay checks names.
+func checkName(name string) error {
 	if filename.Fault(name, maxName) != "" {
 		return refuse("the sender's file name %s is not one to write under", untrusted.Quote(name, untrusted.MaxQuote))
 	}
@@ -26,7 +26,7 @@ func CheckName(name string) error {
 func SaveNames(names []string) ([]string, error) {
 	out, taken := make([]string, len(names)), make(map[string]bool, len(names))
 	for i, name := range names {
-		if err := CheckName(name); err == nil {
+		if err := checkName(name); err == nil {
 			out[i], taken[filename.Fold(name)] = name, true
 		} else if !filename.IsASCII(name) {
 			return nil, err
@@ -45,15 +45,15 @@ func SaveNames(names []string) ([]string, error) {
 		}
 		out[i], taken[filename.Fold(safe)] = safe, true
 	}
-	return out, CheckNames(out)
+	return out, checkNames(out)
 }
 
-// CheckNames refuses names that CheckName refuses, and two names that are the same in a
+// checkNames refuses names that checkName refuses, and two names that are the same in a
 // folder that ignores case or Unicode forms.
-func CheckNames(names []string) error {
+func checkNames(names []string) error {
 	seen := make(map[string]bool, len(names))
 	for _, name := range names {
-		if err := CheckName(name); err != nil {
+		if err := checkName(name); err != nil {
 			return err
 		}
 		folded := filename.Fold(name)

@@ -8,7 +8,7 @@ import (
 
 func TestCheckName(t *testing.T) {
 	for _, name := range []string{"a", "a.b", "A-1_2.txt", "content.json", "COM10", "consul", "console.log", "žluť", "отчёт.csv", "a b.txt", "🎉.json"} {
-		if err := CheckName(name); err != nil {
+		if err := checkName(name); err != nil {
 			t.Error(err)
 		}
 	}
@@ -16,12 +16,12 @@ func TestCheckName(t *testing.T) {
 		"", ".", "..", "../a", "/etc/passwd", "a/b", `a\b`, "a/../../b", "C:x", "a\x00", "a\nb", strings.Repeat("n", 256),
 		"CON", "con.txt", "Nul", "aux.tar.gz", "COM1", "lpt9.md", ".hidden", "-rf", "a.", "a\u202egpj.exe",
 	} {
-		if CheckName(name) == nil {
+		if checkName(name) == nil {
 			t.Errorf("%q is taken for a file name", name)
 		}
 	}
 	for _, twins := range [][]string{{"a.txt", "A.TXT"}, {"caf\u00e9", "cafe\u0301"}} {
-		if CheckNames(twins) == nil {
+		if checkNames(twins) == nil {
 			t.Errorf("%q, which are one on some systems, are taken", twins)
 		}
 	}
