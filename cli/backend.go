@@ -111,7 +111,7 @@ func (a *app) baseURL() string {
 	return a.cfg.BaseURL
 }
 
-// trustsRelayURL tells whether --allow-origin names the embedded relay's origin. That
+// trustsRelayURL reports whether --allow-origin names the embedded relay's origin. That
 // origin is always allowed; naming it means to trust any process at its address.
 func (a *app) trustsRelayURL() bool {
 	own, err := origin.Parse(a.cfg.RelayURL)
@@ -131,7 +131,7 @@ func (a *app) pollEvery() time.Duration {
 	return 2 * time.Second
 }
 
-// loopback tells whether a host is this machine.
+// loopback reports whether a host is this machine.
 func loopback(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()

@@ -323,7 +323,7 @@ func TestPagesNameRealFlags(t *testing.T) {
 	}
 }
 
-// hasFlag tells whether a command or one above it has a flag.
+// hasFlag reports whether a command or one above it has a flag.
 func hasFlag(n *kong.Node, name string) bool {
 	for ; n != nil; n = n.Parent {
 		for _, f := range n.Flags {

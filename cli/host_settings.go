@@ -18,7 +18,7 @@ import (
 // ${env:NAME}, ${input:name}, ${user_config.name}, ${NAME:-default}.
 var placeholder = regexp.MustCompile(`\$\{[^{}]*\}`)
 
-// isPlaceholder tells whether a value is one placeholder and nothing else.
+// isPlaceholder reports whether a value is one placeholder and nothing else.
 func isPlaceholder(s string) bool {
 	at := placeholder.FindStringIndex(s)
 	return at != nil && at[0] == 0 && at[1] == len(s)

@@ -35,13 +35,13 @@ func (a *app) logger(server bool) *slog.Logger {
 	}))
 }
 
-// isTerminal tells whether w is a terminal.
+// isTerminal reports whether w is a terminal.
 func isTerminal(w any) bool {
 	f, ok := w.(*os.File)
 	return ok && (isatty.IsTerminal(f.Fd()) || isatty.IsCygwinTerminal(f.Fd()))
 }
 
-// colour tells whether w takes colour; see no-color.org.
+// colour reports whether w takes colour; see no-color.org.
 func (a *app) colour(w io.Writer) bool {
 	return isTerminal(w) && a.getenv("NO_COLOR") == "" && a.getenv("TERM") != "dumb"
 }

@@ -85,7 +85,7 @@ func (c *relayFlags) checkAddresses(ctx context.Context) (all []check) {
 	return all
 }
 
-// relayAt tells whether a relay answers at an address.
+// relayAt reports whether a relay answers at an address.
 func relayAt(ctx context.Context, scheme, addr string) bool {
 	own, err := ownAddr(addr)
 	if err != nil {
