@@ -32,9 +32,9 @@ func (a *allowedOrigins) add(text string) error {
 	return err
 }
 
-// resolve gives the allowed origin that a claim URL means. Without a scheme it may
-// mean an http origin. http with another name of this machine means the origin that is
-// allowed on the same port. If no allowed origin fits, the claim URL's own comes back.
+// resolve gives the allowed origin that a claim URL leads to. A claim URL without a scheme
+// may lead to an http origin. One with another name of this machine leads to the allowed
+// origin on the same port. If no allowed origin fits, resolve gives the claim URL's own.
 func (a *allowedOrigins) resolve(u ClaimURL) origin.Origin {
 	if slices.Contains(a.named, u.origin) {
 		return u.origin
@@ -74,8 +74,8 @@ func refused(format string, args ...any) *Error {
 	return &Error{Message: fmt.Sprintf(format, args...), kind: ErrOrigin, permanent: true}
 }
 
-// target gives the start of a request to where a claim URL or bare token leads. An
-// origin that is not allowed is an error that matches ErrOrigin.
+// target starts a request for a claim URL or bare token. If the origin is not allowed, the
+// error matches ErrOrigin.
 func (c *Client) target(urlOrToken string) (request, error) {
 	u, err := ParseClaimURL(urlOrToken)
 	if err != nil {
