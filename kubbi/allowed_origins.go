@@ -32,9 +32,9 @@ func (a *allowedOrigins) add(text string) error {
 	return err
 }
 
-// resolve gives the allowed origin that a claim URL means. Without a scheme it may
-// mean an http origin. http with another name of this machine means the origin that is
-// allowed on the same port. If no allowed origin fits, the claim URL's own comes back.
+// resolve gives the allowed origin that a claim URL leads to. A claim URL without a scheme
+// may lead to an http origin. One with another name of this machine leads to the allowed
+// origin on the same port. If no allowed origin fits, resolve gives the claim URL's own.
 func (a *allowedOrigins) resolve(u ClaimURL) origin.Origin {
 	if slices.Contains(a.named, u.origin) {
 		return u.origin

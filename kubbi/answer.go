@@ -22,22 +22,22 @@ var (
 	errCutShort   = errors.New("the answer was cut short")
 	errEmpty      = errors.New("the answer is empty")
 	errNotJSON    = errors.New("the answer is not JSON of the kind this API gives")
-	errCompressed = errors.New("the answer is compressed, though none was asked for that is")
+	errCompressed = errors.New("the answer is compressed, which the request did not allow")
 	errNotKept    = errors.New("the answer can't be kept")
 )
 
-// answerBody is the body of an answer. It ends one byte after its limit, keeps the
-// network's errors apart from those of whoever reads it, and ends with its context: what
-// the system has already received would still come.
+// answerBody is the body of an answer. It ends one byte after its limit. It keeps the
+// errors of the network apart from those of its reader. When its context ends, it gives no
+// more bytes, although the system may have received some.
 type answerBody struct {
 	r      io.Reader
 	stall  *stallTimer
 	limit  int64
-	length int64    // that the server announced; -1: none
-	report Progress // nil: nobody asks
+	length int64    // that the server announced; -1: unknown
+	report Progress // may be nil
 
 	n   int64
-	err error // of the network
+	err error // of the network, or of the context
 }
 
 func newAnswerBody(resp *http.Response, limit int64, stall *stallTimer, report Progress) *answerBody {
@@ -73,7 +73,7 @@ func (b *answerBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// use lets f read the body to its end.
+// use calls f, which reads the body to its end.
 func (b *answerBody) use(f func(io.Reader) error) error {
 	if b.length > b.limit {
 		return tooLarge(b.limit)
@@ -101,10 +101,10 @@ func (b *answerBody) readAll() (all []byte, err error) {
 
 func tooLarge(limit int64) error { return fmt.Errorf("%w of %d bytes", errTooLarge, limit) }
 
-// readAll reads r, of at most limit bytes, to its end. size is how many bytes are
-// expected; -1: that is not known.
+// readAll reads r to its end. More than limit bytes are an error. size is how many bytes
+// are expected; -1: unknown.
 func readAll(r io.Reader, size, limit int64) ([]byte, error) {
-	b := make([]byte, 0, min(max(size, 511)+1, trusted))
+	b := make([]byte, 0, min(max(size, 511)+1, maxPrealloc))
 	for {
 		n, err := r.Read(b[len(b):cap(b)])
 		b = b[:len(b)+n]
@@ -122,16 +122,16 @@ func readAll(r io.Reader, size, limit int64) ([]byte, error) {
 	}
 }
 
-// trusted is how much memory is allocated for bytes that are only announced.
-const trusted = 16 << 20
+// maxPrealloc is how many bytes of memory are allocated because a server announced them.
+const maxPrealloc = 16 << 20
 
-// rawCopy is up to which size, in bytes, a raw JSON value is copied out of an answer. A
-// larger one is a slice of it.
-const rawCopy = 4 << 10
+// maxRawCopy is the size in bytes of the largest raw JSON value that is copied out of an
+// answer. A larger value is a slice of the answer.
+const maxRawCopy = 4 << 10
 
-// decode decodes an answer in JSON. Its errors are errEmpty, errCutShort and errNotJSON,
-// and quote nothing of the body. Duplicate names are allowed: a payload may have them, and
-// a claim that has counted must not fail.
+// decode decodes an answer in JSON. Its errors are errEmpty, errCutShort and errNotJSON;
+// they do not quote the body. Duplicate names are allowed: a payload may have them, and a
+// claim that has counted must not fail.
 func decode(body []byte, v any) error {
 	if len(body) == 0 {
 		return errEmpty
@@ -142,8 +142,8 @@ func decode(body []byte, v any) error {
 		case err != nil:
 			return err
 		case val.Kind() == 'n' && dec.StackPointer().LastToken() == "metadata":
-			*v = nil // as if it were absent; a content of null is a value
-		case len(val) <= rawCopy:
+			*v = nil // null metadata counts as absent; null content is a value
+		case len(val) <= maxRawCopy:
 			*v = append(json.RawMessage(nil), val...)
 		default:
 			end := dec.InputOffset()
@@ -193,8 +193,8 @@ func (c *Client) readError(resp *http.Response, r request, stall *stallTimer) *E
 	return e
 }
 
-// badAnswer is the error of an answer whose body can't be used. One that was cut short is
-// a failure of the network, and worth another attempt.
+// badAnswer is the error for an answer whose body can't be used. If the body was cut short,
+// it is a network error, which is worth another attempt.
 func badAnswer(status int, err error) *Error {
 	e := &Error{Status: status, Message: err.Error(), cause: err}
 	switch {

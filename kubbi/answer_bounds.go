@@ -7,22 +7,23 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// Bounds of what a service may say beside a payload, in bytes. They are looser than the
-// API's own limits, such as 1 KB of metadata, so that no honest service exceeds them.
+// Limits for the parts of an answer other than the payload, in bytes. They are larger than
+// the API's own limits, such as 1 KB of metadata, so that no honest service exceeds them.
 const (
 	maxMetadata = 4 << 10
 	maxLabel    = 255     // an id, a status, a content type, a role
 	maxName     = 1 << 10 // a file name
 	maxClaimURL = 2 << 10
-	maxListing  = 64 << 10 // what an inspect says of all files
+	maxListing  = 64 << 10 // the descriptions of all files in an inspect
 )
 
-// tooMuch is the error of an answer that says more than this API does.
-func tooMuch(what string) *Error {
+// outOfBounds is the error for an answer with a part that this API does not allow.
+func outOfBounds(what string) *Error {
 	return &Error{Status: http.StatusOK, Message: "the answer's " + what + " not what this API gives", cause: errNotJSON, permanent: true}
 }
 
-// isWord reports whether a text is one short word, such as an id or a status.
+// isWord reports whether a text is one short word without quotes or backslashes, such as an
+// id or a status.
 func isWord(s string) bool {
 	for _, c := range []byte(s) {
 		if c <= ' ' || c >= 0x7f || c == '"' || c == '\\' {
@@ -32,29 +33,29 @@ func isWord(s string) bool {
 	return len(s) <= maxLabel
 }
 
-// checkFields refuses what no service of this API says of any kubbi.
+// checkFields checks the fields that all answers about a kubbi have.
 func checkFields(id string, status api.Status, contentType string, metadata []byte) *Error {
 	switch {
 	case !isWord(id):
-		return tooMuch("id is")
+		return outOfBounds("id is")
 	case !isWord(string(status)):
-		return tooMuch("status is")
+		return outOfBounds("status is")
 	case len(contentType) > maxLabel:
-		return tooMuch("content type is")
+		return outOfBounds("content type is")
 	case len(metadata) > maxMetadata:
-		return tooMuch("metadata is")
+		return outOfBounds("metadata is")
 	}
 	return nil
 }
 
-// checkSent refuses what no service of this API answers to a create.
+// checkSent checks the answer to a create.
 func checkSent(s *Sent) *Error {
 	e := checkFields(s.ID, s.Status, s.ContentType, s.Metadata)
 	switch u, err := ParseClaimURL(s.ClaimURL); {
 	case len(s.ClaimURL) > maxClaimURL, err != nil, u.bare() || u.URL() != s.ClaimURL:
-		e = tooMuch("claim URL is")
+		e = outOfBounds("claim URL is")
 	case !isWord(s.ClaimToken):
-		e = tooMuch("token is")
+		e = outOfBounds("token is")
 	}
 	if e != nil {
 		e.Uncertain = true
@@ -62,7 +63,7 @@ func checkSent(s *Sent) *Error {
 	return e
 }
 
-// checkInspected refuses what no service of this API says to an inspect.
+// checkInspected checks the answer to an inspect.
 func checkInspected(in *Inspected) *Error {
 	if e := checkFields(in.KubbiID, in.Status, in.ContentType, in.Metadata); e != nil {
 		return e
@@ -70,17 +71,17 @@ func checkInspected(in *Inspected) *Error {
 	listing := 0
 	for _, f := range in.Files {
 		if listing += len(f.Name) + len(f.ContentType) + 64; listing > maxListing {
-			return tooMuch("list of files is")
+			return outOfBounds("list of files is")
 		}
 		if len(f.Name) > maxName || len(f.ContentType) > maxLabel || f.Role != nil && len(*f.Role) > maxLabel {
-			return tooMuch("list of files is")
+			return outOfBounds("list of files is")
 		}
 	}
 	return nil
 }
 
-// cutClaim removes what no service of this API says beside a payload. It refuses nothing:
-// the claim has counted, and the payload must not be lost.
+// cutClaim cuts the parts of a claim's answer that exceed their limits. It refuses nothing,
+// since the claim has counted and the payload must not be lost.
 func cutClaim(r *api.ClaimResponse) {
 	if len(r.Metadata) > maxMetadata {
 		r.Metadata = json.RawMessage(nil)

@@ -11,8 +11,8 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// PayloadFile is where a claim writes a payload: an *os.File, or what encrypts on the
-// way to one. It is truncated to 0 before it is written from the beginning.
+// PayloadFile is where a claim writes a payload: an *os.File, or a type that encrypts what
+// it writes. A claim first truncates it to 0 and then writes from the beginning.
 type PayloadFile interface {
 	Write(p []byte) (int, error)
 	ReadAt(p []byte, off int64) (int, error)
@@ -26,19 +26,19 @@ type claimConfig struct {
 	seen     *Inspected
 	file     func() (PayloadFile, error)
 	within   *int64
-	stream   bool // the payload is given to the caller while it comes
+	stream   bool // the caller gets the payload while it is received
 }
 
 // ClaimOption changes one claim.
 type ClaimOption func(*claimConfig)
 
-// HoldGrace leaves the payload with the relay until Claimed.Release or the end of the
-// grace. It is for a caller that may still fail to keep the payload.
+// HoldGrace makes the relay keep the payload until Claimed.Release or the end of the grace.
+// It is for a caller that may still fail to save the payload.
 func HoldGrace() ClaimOption { return func(c *claimConfig) { c.hold = true } }
 
-// WithIdempotencyKey makes a claim under a key of the caller's, from NewIdempotencyKey.
-// If a claim counted and its payload did not arrive, a claim with the same key gets the
-// payload for as long as the relay's grace lasts, and counts once.
+// WithIdempotencyKey sets the claim's idempotency key, from NewIdempotencyKey. If a claim
+// counted and its payload did not arrive, another claim with the same key gets the payload
+// while the relay's grace lasts, and counts no second time.
 func WithIdempotencyKey(key string) ClaimOption { return func(c *claimConfig) { c.key = key } }
 
 // NewIdempotencyKey makes a random key.
@@ -47,51 +47,50 @@ func NewIdempotencyKey() string { return uuid.NewString() }
 // WithProgress calls f with how much of the answer has been received.
 func WithProgress(f Progress) ClaimOption { return func(c *claimConfig) { c.progress = f } }
 
-// WithInspected gives what Inspect has just said of the kubbi, so that the claim need
-// not inspect it itself.
+// WithInspected passes the result of a recent Inspect to the claim, which then does not
+// inspect the kubbi itself.
 func WithInspected(seen *Inspected) ClaimOption { return func(c *claimConfig) { c.seen = seen } }
 
-// ToFile writes the payload to a file while it is received, so that it need not be in
-// memory; the answer of a service that speaks JSON only is in memory for a while. A
-// sealed payload is written as it comes. It is opened once to see that it is whole, and
-// then whenever a part is read.
+// ToFile writes the payload to a file while it is received, instead of keeping it in
+// memory. The answer of a service that speaks only JSON is in memory for a while. A sealed
+// payload is written as it is received. The claim decrypts it once to check it; after that
+// it is decrypted whenever a part is read.
 //
-// open is called once for each attempt that needs the file, which is then written from
-// its beginning. It is not synced. The caller closes it.
+// The claim calls open once for each attempt that needs the file, and writes the file from
+// its beginning. It does not sync the file. The caller closes the file.
 func ToFile(open func() (PayloadFile, error)) ClaimOption {
 	return func(c *claimConfig) { c.file = open }
 }
 
-// Within is for a payload that is expected to be small. What arrives is counted,
-// whatever the service said before. An answer of at most limit bytes is in memory. A
-// larger one goes to the file of ToFile, or is an error with Uncertain set if there is
-// no file.
+// Within is for a payload that is expected to be small. The limit applies to the bytes
+// that arrive, whatever size the service announced. An answer of at most limit bytes is
+// kept in memory. A larger answer goes to the file of ToFile. Without a file it is an error
+// with Uncertain set.
 //
-// With ToFile, an answer in JSON of more than limit and 8 MiB is kept as it is: it is the
-// only part, with the name AnswerName, and a sealed payload is not opened then.
+// With ToFile, an answer in JSON that is larger than limit and than 8 MiB is kept as it is:
+// it becomes the only part, with the name AnswerName, and a sealed payload stays sealed.
 func Within(limit int64) ClaimOption { return func(c *claimConfig) { c.within = &limit } }
 
-// AnswerName is the name of the only part of a payload that is an answer in JSON: see
-// Within.
+// AnswerName is the name of a part that is a whole answer in JSON: see Within.
 const AnswerName = "answer.json"
 
-// Bounds of ending a grace.
+// Limits for graces.
 const (
-	maxGrace       = time.Hour // of what a server may say
+	maxGrace       = time.Hour // a server may announce more
 	releaseTimeout = 5 * time.Second
 )
 
-// Claim retrieves a payload through its claim URL or bare token. It counts, and the last
-// retrieval allowed wipes the payload. It needs no API key. The payload is in memory,
-// unless ToFile says otherwise.
+// Claim retrieves a payload through its claim URL or bare token. It counts as a retrieval,
+// and the last allowed retrieval wipes the payload. It needs no API key. The payload is in
+// memory unless the option ToFile is given.
 //
-// Claim inspects first. It opens a sealed payload with the key in the claim URL. If the
-// key is missing or does not belong to the kubbi, or the kubbi is not sealed though there
-// is a key, the error matches ErrSealed and nothing is spent.
+// Claim inspects the kubbi first. It opens a sealed payload with the key in the claim URL.
+// If the key is missing, belongs to another kubbi, or the kubbi is not sealed, the error
+// matches ErrSealed and no retrieval is counted.
 //
-// Errors are those of Inspect, and ErrSealed with Uncertain set if a claimed payload
-// can't be opened. After an error that matches ErrNetwork, or has Uncertain set, the
-// payload may be used up. A claim with the same key may get it again.
+// The errors are those of Inspect. If a claimed payload can't be opened, the error matches
+// ErrSealed and has Uncertain set. After an error that matches ErrNetwork or has Uncertain
+// set, the payload may be used up. A claim with the same idempotency key may still get it.
 func (c *Client) Claim(ctx context.Context, urlOrToken string, opts ...ClaimOption) (*Claimed, error) {
 	k, err := c.newClaim(ctx, urlOrToken, opts)
 	if err != nil {
@@ -118,7 +117,7 @@ type claim struct {
 	memory       int64    // the largest payload that is kept in memory; -1: none
 }
 
-// newClaim finds all that may be wrong before a claim counts.
+// newClaim prepares a claim. It makes all checks that are possible before the claim counts.
 func (c *Client) newClaim(ctx context.Context, urlOrToken string, opts []ClaimOption) (*claim, error) {
 	k := &claim{client: c}
 	for _, opt := range opts {
@@ -157,8 +156,8 @@ func (c *Client) newClaim(ctx context.Context, urlOrToken string, opts []ClaimOp
 	return k, k.checkSize(ctx)
 }
 
-// checkSize refuses, while it costs nothing, a payload that is known to be too large: a
-// raw answer has the limit of the request, one in JSON is in memory.
+// checkSize refuses a payload that is known to be too large, before the claim counts. A raw
+// answer has the limit of the request; an answer in JSON must fit into memory.
 func (k *claim) checkSize(ctx context.Context) error {
 	seen, limit := k.config.seen, k.request.limit
 	if seen == nil || sizeOf(seen) <= k.client.memoryLimit {
@@ -172,10 +171,10 @@ func (k *claim) checkSize(ctx context.Context) error {
 		}
 		limit = k.client.memoryLimit
 	}
-	return invalid("the kubbi has %d bytes, and of what this service gives at most %d can be received here; nothing was claimed", size, limit)
+	return invalid("the kubbi has %d bytes, but at most %d can be received from this service; nothing was claimed", size, limit)
 }
 
-// sizeOf is how many bytes a kubbi has, 0 where that is not known.
+// sizeOf is how many bytes a kubbi has; 0: unknown.
 func sizeOf(seen *Inspected) int64 {
 	if seen.TotalSizeBytes != nil {
 		return *seen.TotalSizeBytes
@@ -183,8 +182,7 @@ func sizeOf(seen *Inspected) int64 {
 	return seen.PayloadSize
 }
 
-// settle ends the grace, unless the caller holds it. The caller need not wait for the
-// relay to write that down.
+// settle ends the grace in the background, unless the caller holds it.
 func (k *claim) settle(ctx context.Context, got *Claimed) {
 	if !k.config.hold && got.release != nil {
 		got.ReleaseSoon(ctx)
@@ -192,7 +190,7 @@ func (k *claim) settle(ctx context.Context, got *Claimed) {
 	}
 }
 
-// grace reads for how long the payload is kept, and how to end that.
+// grace reads how long the relay keeps the payload, and makes the function that ends this.
 func (k *claim) grace(header http.Header) (time.Duration, func(context.Context) error) {
 	n, err := strconv.ParseUint(header.Get(api.HeaderClaimGrace), 10, 31)
 	if err != nil || n == 0 {
@@ -204,9 +202,9 @@ func (k *claim) grace(header http.Header) (time.Duration, func(context.Context) 
 	}
 }
 
-// remaining reads HeaderRemainingReads. A burned kubbi has no retrievals left, whether or
-// not the server has that header.
-func remaining(s string, burned bool) (*int, bool) {
+// remaining reads HeaderRemainingReads. A burned kubbi has no retrievals left, even if the
+// server does not send that header. known is false if the number is unknown.
+func remaining(s string, burned bool) (left *int, known bool) {
 	if burned {
 		return new(int), true
 	}

@@ -17,7 +17,7 @@ import (
 
 var errNotRaw = errors.New("the answer is not a payload of the kind this API gives")
 
-// rawReader reads the parts of a raw body, in their order, each once.
+// rawReader reads the parts of a raw body. Each part can be read once, in order.
 type rawReader struct {
 	body  byteReader
 	sizes []int64 // of the parts
@@ -30,9 +30,9 @@ type byteReader interface {
 	io.ByteReader
 }
 
-// readRaw reads the head of a raw body: an api.RawClaim, or what a sealed payload has in
-// its place. A payload of more than limit bytes is errTooLarge, and what is no head is
-// errNotRaw.
+// readRaw reads the head of a raw body: an api.RawClaim, or the sealedHead of a sealed
+// payload. The error is errTooLarge for a payload of more than limit bytes, and errNotRaw
+// for an invalid head.
 func readRaw(r io.Reader, limit int64) (*arrival, error) {
 	in := new(rawReader)
 	if body, ok := r.(byteReader); ok {
@@ -101,9 +101,9 @@ func (in *rawReader) open(i int) (io.Reader, error) {
 	return in, nil
 }
 
-var errPartsOnce = errors.New("kubbi: the parts of a payload on its way are read once each, in their order")
+var errPartsOnce = errors.New("kubbi: each part of a payload that is being received can be read once, in order")
 
-// end reads what is left of the parts, and says whether the body ends there.
+// end skips the rest of the parts and checks that the body ends after them.
 func (in *rawReader) end() error {
 	for _, size := range in.sizes[in.next:] {
 		in.left += size
@@ -122,7 +122,7 @@ func (in *rawReader) end() error {
 	}
 }
 
-// Read reads the part that was opened. Bytes that are missing are io.ErrUnexpectedEOF.
+// Read reads the open part. If bytes are missing, the error is io.ErrUnexpectedEOF.
 func (in *rawReader) Read(b []byte) (int, error) {
 	if in.left == 0 {
 		return 0, io.EOF
@@ -135,7 +135,7 @@ func (in *rawReader) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// contentJSON gives a single content of these bytes as JSON.
+// contentJSON gives the bytes of a single content as JSON.
 func contentJSON(b []byte, contentType string) (json.RawMessage, error) {
 	if contentType == api.TypeJSON {
 		b = bytes.TrimSpace(b)
@@ -151,8 +151,8 @@ func contentJSON(b []byte, contentType string) (json.RawMessage, error) {
 	return out, nil
 }
 
-// fileContent gives a file's bytes as JSON has them. Bytes that are not UTF-8 are
-// base64, whatever their sender said.
+// fileContent gives a file's content and encoding in JSON. Bytes that are not UTF-8 become
+// base64, even if the sender named no encoding.
 func fileContent(b []byte, encoding string) (content, enc string) {
 	if encoding == "" && utf8.Valid(b) {
 		return string(b), ""

@@ -123,7 +123,7 @@ func TestRawBodyRefused(t *testing.T) {
 			}
 		}
 	}).AllocedBytesPerOp()
-	if allocated > 2*trusted {
+	if allocated > 2*maxPrealloc {
 		t.Errorf("a head alone takes %d bytes", allocated)
 	}
 }

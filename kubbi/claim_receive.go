@@ -13,15 +13,16 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// arrival is a payload that arrives. The parts of a raw one are still to be read, once
-// each. One in JSON is in memory already. A sealed payload is not opened yet.
+// arrival is a payload that is being received. If it is raw, its parts are not read yet,
+// and can be read once each. If it is JSON, it is already in memory. A sealed payload is
+// not opened yet.
 type arrival struct {
 	*Claimed
 	size int64        // of the raw parts or of the JSON, in bytes
-	end  func() error // after the parts: reads what is left, and says whether the answer ends there
+	end  func() error // is called after the parts; skips their rest and checks that the answer ends
 }
 
-// do makes the claim. receive gets the payload of each attempt that has one.
+// do makes the claim. It calls receive for each attempt that is answered with a payload.
 func (k *claim) do(ctx context.Context, receive func(*arrival) error) error {
 	k.request.receive = func(resp *http.Response, body io.Reader) error {
 		a, err := k.read(resp, body)
@@ -31,7 +32,7 @@ func (k *claim) do(ctx context.Context, receive func(*arrival) error) error {
 		a.client = k.client
 		a.Remaining, a.RemainingKnown = remaining(resp.Header.Get(api.HeaderRemainingReads), a.Burned)
 		a.Grace, a.release = k.grace(resp.Header)
-		// What was inspected need not be what was claimed.
+		// The claimed kubbi may differ from the inspected one.
 		if e := checkSeal(k.key, a.Metadata); e != nil {
 			return spent(e)
 		}
@@ -41,10 +42,10 @@ func (k *claim) do(ctx context.Context, receive func(*arrival) error) error {
 	return err
 }
 
-// read reads the head of a raw answer, or all of one in JSON.
+// read reads the head of a raw answer, or the whole of an answer in JSON.
 func (k *claim) read(resp *http.Response, body io.Reader) (*arrival, error) {
 	if isRaw(resp.Header.Get("Content-Type")) {
-		const small = 32 << 10 // is read at once
+		const small = 32 << 10 // bytes; an answer of this size is read whole
 		if n := resp.ContentLength; n >= 0 && n <= small {
 			b, err := readAll(body, n, k.request.limit)
 			if err != nil {
@@ -88,21 +89,21 @@ func readJSON(b []byte) (*arrival, error) {
 	}, nil
 }
 
-// wholeAnswer keeps an answer in JSON as it is.
+// wholeAnswer makes the whole answer in JSON the only part of the payload.
 func (k *claim) wholeAnswer(body io.Reader) (*arrival, error) {
 	answer := Part{Name: AnswerName, ContentType: api.TypeJSON, Size: 1 << 20, open: func() (io.Reader, error) { return body, nil }}
 	out := &Claimed{Parts: []Part{answer}, wholeAnswer: true}
-	if k.key != nil { // the answer's own seal is not read, so take the expected one
-		mark, err := k.key.mark(nil, false)
+	if k.key != nil { // the seal in the answer is not read, so take the expected one
+		metadata, err := k.key.addSeal(nil, false)
 		if err != nil {
 			return nil, err
 		}
-		out.Metadata = json.RawMessage(mark)
+		out.Metadata = json.RawMessage(metadata)
 	}
 	return &arrival{Claimed: out, size: math.MaxInt64, end: func() error { return nil }}, nil
 }
 
-// place puts a payload into memory or into the file, and opens it if it is sealed.
+// place stores a payload in memory or in the file, and opens it if it is sealed.
 func (k *claim) place(a *arrival) (*Claimed, error) {
 	out, sealed, toFile := a.Claimed, k.key != nil && !a.wholeAnswer, a.size > k.memory
 	if err := k.fetch(out, sealed, toFile); err != nil {
@@ -116,7 +117,7 @@ func (k *claim) place(a *arrival) (*Claimed, error) {
 		received.Parts = slices.Clone(out.Parts)
 		out.received = &received
 	}
-	if err := k.key.openKept(out); err != nil {
+	if err := k.key.openStored(out); err != nil {
 		return nil, err
 	}
 	if !toFile && out.Load() != nil {
@@ -125,7 +126,7 @@ func (k *claim) place(a *arrival) (*Claimed, error) {
 	return out, nil
 }
 
-// fetch reads the parts of a payload, as they come, into memory or into the file.
+// fetch reads the parts of a payload into memory or into the file, without opening them.
 func (k *claim) fetch(out *Claimed, sealed, toFile bool) error {
 	switch {
 	case toFile && k.config.file == nil:
@@ -148,7 +149,8 @@ func (k *claim) fetch(out *Claimed, sealed, toFile bool) error {
 	return cantOpen(errSealForm)
 }
 
-// noPayload is the error of a claim that counted and gave nothing.
+// noPayload is the error for a claim that may have counted and was answered without a
+// payload.
 func noPayload() *Error {
 	e := incomplete("content and files")
 	e.Uncertain = true

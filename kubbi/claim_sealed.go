@@ -12,9 +12,9 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// sealKeyFor gives the key for a claim, nil for a kubbi that is not sealed. It refuses,
-// while it costs nothing, a sealed kubbi without its key, and a key for another kubbi.
-// seen is what Inspect said; nil: the caller has not inspected.
+// sealKeyFor gives the key for a claim; nil: the kubbi is not sealed. Before the claim
+// counts, it refuses a sealed kubbi without its key, and a key for another kubbi. seen is
+// the result of Inspect; nil: the caller has not inspected.
 func (c *Client) sealKeyFor(ctx context.Context, urlOrToken string, seen *Inspected) (*sealKey, error) {
 	u, err := ParseClaimURL(urlOrToken)
 	if err != nil {
@@ -42,13 +42,14 @@ func (c *Client) sealKeyFor(ctx context.Context, urlOrToken string, seen *Inspec
 	return key, nil
 }
 
-// cantOpen is the error of a claim that has counted.
+// cantOpen is the error for a sealed payload that was claimed and does not open.
 func cantOpen(err error) *Error {
 	return spent(notOpened("what was claimed can't be opened: " + err.Error()))
 }
 
-// openStream opens a payload while it is received. Its parts are then those inside, to
-// be read once each, in their order, and its end says whether all was whole.
+// openStream opens a payload while it is received. The parts of the arrival become those
+// inside the ciphertext, which can be read once each, in order. Its end then also checks
+// that the ciphertext was whole.
 func (k *sealKey) openStream(a *arrival) (*unsealed, error) {
 	in, _, err := k.unseal(a.Claimed)
 	if err != nil {
@@ -66,10 +67,10 @@ func (k *sealKey) openStream(a *arrival) (*unsealed, error) {
 	return in, nil
 }
 
-// openKept opens a payload that can be read as often as is wanted. It reads all once, so
-// that all is known to be whole, and a part again each time it is opened: no plaintext
-// stays in memory or goes to a file.
-func (k *sealKey) openKept(out *Claimed) error {
+// openStored opens a payload in memory or in a file. It decrypts everything once to check
+// it, and a part again each time that part is read. So no plaintext stays in memory or goes
+// to a file.
+func (k *sealKey) openStored(out *Claimed) error {
 	in, sealed, err := k.unseal(out)
 	if err != nil {
 		return err
@@ -91,8 +92,8 @@ func (k *sealKey) openKept(out *Claimed) error {
 	return nil
 }
 
-// unseal reads the head in the ciphertext of a payload. It gives the part with the
-// ciphertext, too.
+// unseal reads the head inside the ciphertext of a payload. It also returns the part with
+// the ciphertext.
 func (k *sealKey) unseal(out *Claimed) (*unsealed, Part, error) {
 	if out.Files == nil || len(out.Parts) != 1 {
 		return nil, Part{}, cantOpen(errSealForm)
@@ -109,14 +110,14 @@ func (k *sealKey) unseal(out *Claimed) (*unsealed, Part, error) {
 	return in, sealed, nil
 }
 
-// unsealed is the raw body in a ciphertext, whose head has been read.
+// unsealed is the raw body inside a ciphertext. Its head has been read.
 type unsealed struct {
 	*arrival
 	opening *openingReader
 }
 
-// readHead reads the head in a ciphertext of size bytes. metadata is what the service
-// says it is.
+// readHead reads the head inside a ciphertext of size bytes. metadata is what the service
+// gave as metadata; it must equal the metadata in the head.
 func (k *sealKey) readHead(sealed io.Reader, size int64, metadata []byte) (*unsealed, error) {
 	opening, err := k.opening(sealed, size)
 	if err != nil {
@@ -134,14 +135,14 @@ func (k *sealKey) readHead(sealed io.Reader, size int64, metadata []byte) (*unse
 
 var errSealMetadata = errors.New("its metadata was changed")
 
-// sameJSON reports whether two JSON values are equal, however they are written. A service
-// may write numbers in another way.
+// sameJSON reports whether two JSON values are equal, even if they are written differently:
+// a service may change the form of numbers.
 func sameJSON(a, b jsontext.Value) bool {
 	a, b = bytes.Clone(a), bytes.Clone(b)
 	return a.Canonicalize() == nil && b.Canonicalize() == nil && bytes.Equal(a, b)
 }
 
-// fault says why reading went wrong: because of the ciphertext, or of its form.
+// fault gives the reason why reading failed: the ciphertext, or the form of the plaintext.
 func (in *unsealed) fault() error {
 	if err := in.opening.err; err != nil && err != io.EOF {
 		return err
@@ -149,7 +150,7 @@ func (in *unsealed) fault() error {
 	return errSealForm
 }
 
-// valid reports whether the head is one that a client like ours makes.
+// valid reports whether a client of this format may have made the head.
 func (in *unsealed) valid() bool {
 	if in.Files == nil {
 		return slices.Contains(api.ContentTypes, in.ContentType)
@@ -167,7 +168,7 @@ func (in *unsealed) valid() bool {
 	return len(in.Files) > 0
 }
 
-// describe replaces what others see of the payload by what the head says.
+// describe replaces the description that everybody can read by the one in the head.
 func (in *unsealed) describe(out *Claimed) {
 	out.Type, out.ContentType, out.FileCount, out.Metadata = "", in.ContentType, in.FileCount, in.Metadata
 	if out.Content, out.Files = nil, in.Files; in.Files != nil {
@@ -175,8 +176,8 @@ func (in *unsealed) describe(out *Claimed) {
 	}
 }
 
-// damage is the error of a payload that was changed on its way; nil: so far it was not,
-// or it is not sealed.
+// damage is the error for a sealed payload that was changed; nil: no change was found so
+// far, or the payload is not sealed.
 func (in *unsealed) damage() error {
 	if in == nil || in.opening.err == nil || in.opening.err == io.EOF {
 		return nil

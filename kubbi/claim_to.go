@@ -6,18 +6,20 @@ import (
 	"fmt"
 )
 
-// ClaimTo is Claim with the payload given to take while it is received. Within take each
-// part is opened once, in their order; after it none can be. For a further attempt take
-// is called again, and what it did before is void. A sealed payload is opened while it
-// comes. Each byte is the sender's, but only when ClaimTo has returned is it known that
-// none are missing.
+// ClaimTo is Claim, and calls take with the payload while the payload is being received.
+// take may open each part once, in order; after it has returned, no part can be opened.
+// If the claim needs another attempt, take is called again and must start from the
+// beginning. A sealed payload is decrypted while it is received. All bytes that take
+// gets are authentic, but only when ClaimTo has returned is it certain that none are
+// missing.
 //
-// A service that keeps nothing for a claim (Grace is 0) would give no second chance. Its
-// payload goes to the file that open makes, as with ToFile, or into memory if open is
-// nil, and take is called when all of it is there. That file must stay until the caller
-// needs the payload no more.
+// A service without a grace (Grace is 0) gives a payload only once. Then ClaimTo first
+// stores the payload, in the file that open makes, as with ToFile, or in memory if open is
+// nil, and calls take after that. The file must stay until the caller no longer needs
+// the payload.
 //
-// Errors are those of Claim, and that of take with the payload beside it.
+// The errors are those of Claim, and the error of take, which is returned together with
+// the payload.
 func (c *Client) ClaimTo(ctx context.Context, urlOrToken string, open func() (PayloadFile, error), take func(*Claimed) error, opts ...ClaimOption) (*Claimed, error) {
 	k, err := c.newClaim(ctx, urlOrToken, append(opts, ToFile(open), func(c *claimConfig) { c.stream = true }))
 	if err != nil {

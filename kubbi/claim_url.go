@@ -12,7 +12,7 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// Bounds of claim tokens, in bytes.
+// The length of claim tokens, in bytes.
 const (
 	minToken = 16
 	maxToken = 512
@@ -27,8 +27,8 @@ type ClaimURL struct {
 	schemeGuessed bool // the text had no scheme
 }
 
-// Origin is scheme, host and port in their shortest form, as
-// "https://api.kubbi.ai"; empty for a bare token.
+// Origin is scheme, host and port in their shortest form, such as
+// "https://api.kubbi.ai". It is empty for a bare token.
 func (u ClaimURL) Origin() string { return u.origin.String() }
 
 // Token is the claim token: a secret.
@@ -60,18 +60,19 @@ func (u ClaimURL) MarshalText() ([]byte, error) { return []byte(u.String()), nil
 // ParseClaimURL reads a claim URL, https://<host>/r/<token>, or a bare claim token.
 // It also finds the one claim URL in a text, such as a sentence, a Markdown link or a
 // URL without its scheme. It keeps a fragment, drops a query string, trailing slashes
-// and the suffixes /claim and /inspect, and takes scheme and host in upper case.
+// and the suffixes /claim and /inspect, and accepts scheme and host in upper case.
 //
-// A text with two different claim URLs, or with none, is an error that matches
-// ErrValidation. The error says what is wrong and repeats no part of the text.
+// If the text has no claim URL or two different ones, the error matches ErrValidation. The
+// error does not quote the text.
 //
-// ParseClaimURL does not decide whether the origin may be contacted: Client does.
+// ParseClaimURL does not check whether the origin is allowed. Client does that before it
+// connects.
 func ParseClaimURL(s string) (ClaimURL, error) {
 	if len(s) > maxClaimText {
 		return ClaimURL{}, invalid("claim URL is longer than %d bytes", maxClaimText)
 	}
 	s = unwrap(s)
-	if inner, ok := passedOn(s); ok {
+	if inner, ok := claimURLInJSON(s); ok {
 		s = unwrap(inner)
 	}
 	if s == "" {
@@ -84,7 +85,7 @@ func ParseClaimURL(s string) (ClaimURL, error) {
 	case isToken(token):
 		return ClaimURL{token: token, fragment: cleanFragment(fragment)}, nil
 	}
-	return find(s)
+	return findClaimURL(s)
 }
 
 // unwrap removes the space and the quotes that people and models put around a URL.
@@ -141,9 +142,9 @@ func pathToken(path string) (string, error) {
 	return token, nil
 }
 
-// passedOn gives the claim URL in the JSON objects in which agents pass one on:
-// {"type":"kubbi_claim_url","url":...} and {"input_type":"kubbi","claim_url":...}.
-func passedOn(text string) (string, bool) {
+// claimURLInJSON gives the claim URL in one of the JSON objects that agents send each
+// other: {"type":"kubbi_claim_url","url":...} and {"input_type":"kubbi","claim_url":...}.
+func claimURLInJSON(text string) (string, bool) {
 	if !strings.HasPrefix(text, "{") {
 		return "", false
 	}

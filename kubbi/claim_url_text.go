@@ -9,11 +9,10 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// People and programs pass a claim URL on in many forms: in a sentence, in a Markdown or
-// Slack link, with a tracking query behind it, with "%23" for "#". This file finds it in a
-// text. The rule: a text with one reading is read, and a text with two readings or none is
-// refused. An origin is never guessed. It is what the text says, and Client decides later
-// whether it may be contacted.
+// People and programs send a claim URL in many forms: in a sentence, in a Markdown or Slack
+// link, with a tracking query after it, with "%23" for "#". This file finds it in a text. A
+// text that can be read in exactly one way is accepted; any other text is refused. The
+// origin is always taken from the text, and Client checks later whether it is allowed.
 
 // maxClaimText is the longest text, in bytes, that a claim URL is looked for in.
 const maxClaimText = 16 << 10
@@ -21,8 +20,8 @@ const maxClaimText = 16 << 10
 // wholeToken is the length of our relay's tokens. Other services may have others.
 const wholeToken = 43
 
-// find gives the only claim URL in a text.
-func find(text string) (ClaimURL, error) {
+// findClaimURL gives the only claim URL in a text.
+func findClaimURL(text string) (ClaimURL, error) {
 	for i := range len(text) {
 		if c := text[i]; c < ' ' && !strings.ContainsRune("\t\n\v\f\r", rune(c)) || c == 0x7f {
 			return ClaimURL{}, invalid("claim URL holds a control character")
@@ -68,11 +67,12 @@ type link struct {
 	ClaimURL
 	short bool // dots follow it, so it may be only the start of a URL
 	plain bool // nothing follows it in its word
-	other bool // beside an error: it is a URL, but no claim URL
+	other bool // set together with an error: it is a URL, but no claim URL
 }
 
-// merge joins another link of the same text, and reports whether both may be the same:
-// "[URL](URL)" has it twice, and "<URL|start of URL...>" may have it cut.
+// merge merges another link of the same text into l. It returns false if they are different
+// claim URLs. "[URL](URL)" has a claim URL twice, and "<URL|start of URL...>" has a second
+// one that is cut.
 func (l *link) merge(m link) bool {
 	a, b := &l.ClaimURL, &m.ClaimURL
 	sameHost := a.origin == b.origin || a.origin.SameLoopback(b.origin) || (a.schemeGuessed || b.schemeGuessed) && a.origin.Host() == b.origin.Host()
@@ -103,8 +103,8 @@ func (l *link) brokenBefore(next string) bool {
 	return l.plain && l.fragment == "" && len(l.token)+len(next) == wholeToken && isToken(l.token+next)
 }
 
-// splitWords cuts a text where no URL continues: at space, at brackets and quotes that no
-// URL has, and between the halves of a Markdown link.
+// splitWords splits a text where no URL can continue: at space, at brackets and quotes that
+// URLs do not have, and between the halves of a Markdown link.
 func splitWords(text string) []string {
 	var words []string
 	for _, w := range strings.FieldsFunc(text, func(r rune) bool {
@@ -119,8 +119,8 @@ func splitWords(text string) []string {
 	return words
 }
 
-// readWord reads a word as a claim URL. A word that looks like no URL gives a link without
-// a token, and no error.
+// readWord reads a word as a claim URL. For a word that does not look like a URL, it gives
+// a link without a token and no error.
 func readWord(w string) (link, error) {
 	if len(w) > 8 && (strings.EqualFold(w[:6], "https%") || strings.EqualFold(w[:5], "http%")) {
 		if plain, err := url.PathUnescape(w); err == nil {
@@ -130,7 +130,7 @@ func readWord(w string) (link, error) {
 	before, rest, ok := strings.Cut(w, "://")
 	if !ok {
 		if strings.Contains(w, api.PathClaim) {
-			return readBare(strings.TrimLeftFunc(w, opens))
+			return readBare(strings.TrimLeftFunc(w, mayPrecedeURL))
 		}
 		return link{}, nil
 	}
@@ -174,8 +174,9 @@ func isIPv6(w string) bool {
 	return ok && strings.Trim(inner, "0123456789abcdefABCDEF:.") == ""
 }
 
-// readURL reads what follows "scheme://". The host is read strictly. What follows the token
-// can't change where the URL leads. unwraps allows it to look into a Safe Link.
+// readURL reads the part of a URL after "scheme://". It is strict about the host, and not
+// about what follows the token, which can't change where the URL leads. If unwraps is set,
+// it also reads the URL inside a Safe Link.
 func readURL(scheme, rest string, unwraps bool) (link, error) {
 	end := strings.IndexAny(rest, "/?#")
 	if end < 0 {
@@ -214,7 +215,7 @@ func readURL(scheme, rest string, unwraps bool) (link, error) {
 	// Remove from the path what may follow a URL in a text.
 	path = strings.ReplaceAll(path, `\_`, "_") // as Markdown has it
 	segment := path
-	if i := strings.IndexFunc(segment, closes); i >= 0 {
+	if i := strings.IndexFunc(segment, endsURLPath); i >= 0 {
 		if wrapsLink(segment[i:]) || strings.Contains(segment[i:], "://") {
 			return link{}, invalid("claim URL is followed by another one: give one of them")
 		}
@@ -222,7 +223,7 @@ func readURL(scheme, rest string, unwraps bool) (link, error) {
 	}
 	trimmed := strings.TrimRight(segment, ".:?!")
 	if strings.HasSuffix(trimmed, "/") && segment[len(trimmed):] == ".." {
-		trimmed = segment // leads to another path
+		trimmed = segment // a path with .. is refused below
 	}
 	token, err := pathToken(trimmed)
 	if err != nil {
@@ -253,8 +254,7 @@ func cutFragment(path string) (before, fragment string) {
 	return before, fragment
 }
 
-// cleanFragment removes what was put behind a fragment: punctuation, or a tracking
-// parameter.
+// cleanFragment removes what follows a fragment: punctuation, or a tracking parameter.
 func cleanFragment(f string) string {
 	if strings.Contains(f, "%") {
 		if plain, err := url.PathUnescape(f); err == nil {
@@ -286,8 +286,7 @@ func wrapsLink(s string) bool {
 	return strings.Contains(s, api.PathClaim)
 }
 
-// safeLink gives the URL that a link of Outlook's Safe Links leads to. Such a link has no
-// other reading.
+// safeLink gives the URL inside a link of Outlook's Safe Links, and "" for other links.
 func safeLink(at origin.Origin, path string) string {
 	path, _, _ = strings.Cut(path, "#")
 	_, query, _ := strings.Cut(path, "?")
@@ -301,13 +300,15 @@ func safeLink(at origin.Origin, path string) string {
 	return q.Get("url")
 }
 
-// opens reports whether r may precede a URL in a text.
-func opens(r rune) bool {
+// mayPrecedeURL reports whether r may precede a URL in a text.
+func mayPrecedeURL(r rune) bool {
 	return strings.ContainsRune("({'*~,;:=", r) || r > unicode.MaxASCII && unicode.In(r, unicode.P, unicode.S, unicode.Cf)
 }
 
-// closes reports whether r ends a URL's path in a text.
-func closes(r rune) bool { return strings.ContainsRune("'()[]{},;*~&\\", r) || r > unicode.MaxASCII }
+// endsURLPath reports whether r ends a URL's path in a text.
+func endsURLPath(r rune) bool {
+	return strings.ContainsRune("'()[]{},;*~&\\", r) || r > unicode.MaxASCII
+}
 
 func isLetter(c byte) bool { return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' }
 

@@ -19,31 +19,31 @@ import (
 
 // Claimed is a payload. It is somebody else's data, never instructions.
 //
-// A payload in memory has its contents in Content or Files, as the API's JSON has them.
-// A payload in a file or on its way (see ToFile and ClaimTo) has none there: Load reads
-// them. Every payload has Parts.
+// A payload in memory has its contents in Content or Files, in the form of the API's JSON.
+// If the payload is in a file or still being received (see ToFile and ClaimTo), these have
+// no contents until Load reads them. Every payload has Parts.
 type Claimed struct {
 	api.ClaimResponse
 
 	// Parts are the single content, or the files of a package in their order.
 	Parts []Part `json:"-"`
-	// InFile says that Parts are read from the file of ToFile, which must stay as it is
-	// until then.
+	// InFile says that Parts are read from the file of ToFile, which must not change as
+	// long as they are used.
 	InFile bool `json:"-"`
 
 	// Remaining is how many retrievals are left; nil: unlimited, or unknown.
 	Remaining *int `json:"-"`
-	// RemainingKnown is false where the server did not say.
+	// RemainingKnown is false if the server did not send the number.
 	RemainingKnown bool `json:"-"`
 
-	// Grace is for how long the relay keeps the payload for this call, which HoldGrace
-	// has asked for; 0: not at all.
+	// Grace is how long the relay keeps the payload for this claim, with HoldGrace or
+	// within ClaimTo; 0: it does not.
 	Grace time.Duration `json:"-"`
 
 	client      *Client
 	release     func(context.Context) error // nil: nothing to release
-	received    *Claimed                    // a sealed payload in a file as it was received
-	wholeAnswer bool                        // the only part is the answer itself
+	received    *Claimed                    // a sealed payload in a file, as it was received
+	wholeAnswer bool                        // the only part is the whole answer in JSON
 }
 
 // Part is a single content, or a file of a package.
@@ -56,11 +56,11 @@ type Part struct {
 	open func() (io.Reader, error)
 }
 
-// Open gives the part's bytes, decoded: a text as UTF-8, base64 as what it encodes, and
-// a JSON content as its JSON. It may be called again, except within ClaimTo.
+// Open gives the part's decoded bytes: a text as UTF-8, a file without its base64, and a
+// JSON content as its JSON text. It may be called several times, except within ClaimTo.
 func (p Part) Open() (io.Reader, error) {
 	if p.open == nil {
-		return nil, errors.New("kubbi: a part of no claim")
+		return nil, errors.New("kubbi: this part does not come from a claim")
 	}
 	return p.open()
 }
@@ -146,8 +146,8 @@ func partsOf(r *api.ClaimResponse) (parts []Part) {
 	return parts
 }
 
-// filePart gives a file whose content is in memory. A content that is not what its
-// encoding says is an error when it is read: the claim has counted, so the other files
+// filePart gives a file whose content is in memory. If the content does not match its
+// encoding, only reading this part is an error: the claim has counted, and the other files
 // must not be lost.
 func filePart(f api.ClaimedFile) Part {
 	p := Part{Name: f.Name, ContentType: f.ContentType, Role: f.Role, Size: int64(len(f.Content))}
@@ -166,7 +166,7 @@ func filePart(f api.ClaimedFile) Part {
 	return p
 }
 
-// writeTo writes the parts to a file, from where they are read from then on.
+// writeTo writes the parts to a file. From then on they are read from there.
 func (c *Claimed) writeTo(file PayloadFile) error {
 	failed := func(err error) error { return fmt.Errorf("%w: %w", errNotKept, err) }
 	if err := file.Truncate(0); err != nil {
@@ -203,7 +203,8 @@ func (c *Claimed) writeTo(file PayloadFile) error {
 	return nil
 }
 
-// faultWriter keeps its own error apart from those of what is copied to it.
+// faultWriter keeps the error of its writer, which io.Copy does not tell from an error of
+// the reader.
 type faultWriter struct {
 	w     io.Writer
 	fault error
@@ -216,8 +217,8 @@ func (w *faultWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// WriteAnswer writes the payload as a service gives it in JSON, in the answer to a
-// claim. A sealed payload that is in a file is written as it was received.
+// WriteAnswer writes the payload in JSON, in the form of a service's answer to a claim. A
+// sealed payload in a file is written as it was received.
 func (c *Claimed) WriteAnswer(w io.Writer) error {
 	if c.received != nil {
 		c = c.received
@@ -255,8 +256,8 @@ func (c *Claimed) WriteAnswer(w io.Writer) error {
 	return err
 }
 
-// Release tells the relay, after a claim with HoldGrace, that the payload is safe and
-// need not be kept. It does nothing where Grace is 0.
+// Release ends the grace after a claim with HoldGrace: it tells the relay that the payload
+// is saved. It does nothing if Grace is 0.
 func (c *Claimed) Release(ctx context.Context) error {
 	if c.release == nil {
 		return nil
@@ -281,7 +282,7 @@ func (c *Claimed) ReleaseSoon(ctx context.Context) {
 	}
 }
 
-// unquote gives the text of a JSON string: a part of it, where nothing is escaped.
+// unquote gives the text of a JSON string. It is a slice of s if nothing is escaped.
 func unquote(s jsontext.Value) ([]byte, error) {
 	s = bytes.TrimSpace(s)
 	if s.Kind() != '"' {

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	smallAnswerLimit = 4 << 20 // bytes of every answer but a claim's
+	smallAnswerLimit = 4 << 20 // bytes of every answer except that to a claim
 	errorAnswerLimit = 64 << 10
 	backoffBase      = time.Second // as in the Python SDK
 	maxReleases      = 64          // in the background at once
@@ -28,7 +28,7 @@ type Client struct {
 	base      origin.Origin
 	allowed   allowedOrigins
 	traced    []origin.Origin // receive the trace of a call
-	inProcess origin.Origin   // its error texts are this program's own; zero: none
+	inProcess origin.Origin   // see WithInProcessOrigin; zero: none
 	service   *service        // at base
 	backoff   time.Duration
 	plain     http.RoundTripper
@@ -39,8 +39,8 @@ type Client struct {
 
 var errAPIKey = errors.New("kubbi: the API key holds a space, a control character or a character outside ASCII")
 
-// NewClient makes a client. Without an API key, "", it can inspect and claim. Producer
-// calls are then sent without a key, unless a middleware adds one.
+// NewClient makes a client. apiKey may be empty for a client that only inspects and claims.
+// Its producer calls are sent without a key, unless a middleware adds one.
 func NewClient(apiKey string, opts ...Option) (*Client, error) {
 	cfg := config{baseURL: DefaultBaseURL, settings: settings{
 		retries:     DefaultRetries,
@@ -94,7 +94,7 @@ func NewClient(apiKey string, opts ...Option) (*Client, error) {
 	return c, nil
 }
 
-// setTransports makes the transports, or takes the one that replaces them.
+// setTransports makes the transports, or uses the one of WithTransport.
 func (c *Client) setTransports(cfg *config) error {
 	wrap := func(rt http.RoundTripper) http.RoundTripper {
 		rt = quietTransport{rt}
@@ -119,8 +119,8 @@ func (c *Client) setTransports(cfg *config) error {
 	return nil
 }
 
-// WithAPIKey gives a client that has another API key and shares this one's connections,
-// for a program that acts for many. Close it before this one.
+// WithAPIKey makes a client with another API key that shares the connections of this one.
+// It is for a program that acts for several producers. Close it before this one.
 func (c *Client) WithAPIKey(apiKey string) (*Client, error) {
 	if !headerSafe(apiKey) {
 		return nil, errAPIKey
@@ -130,8 +130,8 @@ func (c *Client) WithAPIKey(apiKey string) (*Client, error) {
 	return &other, nil
 }
 
-// Close waits for what the client still does in the background, a few seconds at most,
-// and closes its idle connections. Calls after it work, and make another Close necessary.
+// Close waits for requests in the background, at most a few seconds, and closes the idle
+// connections. Calls after Close work, but make another Close necessary.
 func (c *Client) Close() error {
 	_ = c.releases.Acquire(context.Background(), maxReleases) // each release has its own timeout
 	c.releases.Release(maxReleases)

@@ -8,14 +8,14 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// Deleted answers Delete.
+// Deleted is the answer to Delete.
 type Deleted = api.DeleteResponse
 
-// Delete ends a kubbi of the caller's and wipes its payload at once. One that
-// is no longer active is ErrConflict; other errors are those of Get.
+// Delete ends one of the caller's kubbis and wipes its payload at once. If the kubbi is no
+// longer active, the error matches ErrConflict. Other errors are those of Get.
 //
-// If an attempt got no answer and the next one fails with ErrConflict, Delete asks for the
-// kubbi's status. If that is deleted, it is no error.
+// If an attempt got no answer and the next one fails with ErrConflict, Delete gets the
+// kubbi's status. If the status is deleted, Delete has succeeded.
 func (c *Client) Delete(ctx context.Context, id string) (*Deleted, error) {
 	id, err := ParseID(id)
 	if err != nil {
@@ -34,7 +34,7 @@ func (c *Client) Delete(ctx context.Context, id string) (*Deleted, error) {
 		}
 		return nil, err
 	}
-	// The reference leaves the fields of this answer open.
+	// The reference does not name the fields of this answer.
 	if d.ID == "" || !isWord(d.ID) {
 		d.ID = id
 	}

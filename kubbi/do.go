@@ -22,7 +22,7 @@ import (
 
 const (
 	maxBackoffs   = 8                // the longest wait between attempts, in units of the first
-	maxRetryAfter = 30 * time.Second // of a server's Retry-After that is followed
+	maxRetryAfter = 30 * time.Second // a longer Retry-After is cut to this
 	maxRedirects  = 3
 )
 
@@ -45,16 +45,16 @@ type request struct {
 	sent     Progress
 	received Progress
 
-	// receive reads the body of a success, instead of decoding it. An *Error that it
-	// returns is the call's.
+	// receive, if not nil, reads the body of a success, which is then not decoded. If it
+	// returns an *Error, the call fails with this error and is not tried again.
 	receive func(*http.Response, io.Reader) error
 }
 
 // nothing is the answer of a call whose answer has no body.
 type nothing struct{}
 
-// do makes a call and decodes its answer. Every request of the client is made here. The
-// header is the answer's; the error is an *Error.
+// do makes a call and decodes its answer. The client makes every request through it. The
+// result includes the answer's header. The error is an *Error.
 func do[Resp any](ctx context.Context, c *Client, r request) (*Resp, http.Header, error) {
 	delays := backoff.ExponentialBackOff{
 		InitialInterval:     c.backoff,
@@ -85,8 +85,8 @@ func do[Resp any](ctx context.Context, c *Client, r request) (*Resp, http.Header
 	}
 }
 
-// sleep waits for d. If the context ends before, it returns why, at once where the
-// deadline is known to come first.
+// sleep waits for d. If the context ends earlier, it returns the context's error. If the
+// deadline is earlier, it does so without waiting.
 func sleep(ctx context.Context, d time.Duration) error {
 	if end, ok := ctx.Deadline(); ok && time.Until(end) <= d {
 		return context.DeadlineExceeded
@@ -102,7 +102,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 }
 
 // mayHaveHappened reports whether the server may have carried out a request that failed
-// with e. Without a connection it can't have.
+// with e. It can't have without a connection.
 func mayHaveHappened(e *Error) bool {
 	var op *net.OpError
 	if errors.As(e.cause, &op) && op.Op == "dial" {
@@ -124,10 +124,10 @@ func attempt[Resp any](parent context.Context, c *Client, r request, n int) (_ *
 	defer stall.stop()
 	body := &sending{parts: r.body, stall: stall, report: r.sent}
 	if r.sent != nil {
-		r.sent(0, r.body.weight())
+		r.sent(0, r.body.sourceSize())
 	}
-	// The fault of a source is the call's, whatever the server answered to a body that
-	// ended early.
+	// If a source fails, the call fails with its error, whatever the server answered to
+	// the incomplete body.
 	defer func() {
 		if fault := body.stop(); fault != nil && fail != nil {
 			fail = fault
@@ -136,16 +136,16 @@ func attempt[Resp any](parent context.Context, c *Client, r request, n int) (_ *
 
 	resp, fail := c.roundTrip(ctx, r, body)
 	if fail != nil {
-		return nil, nil, c.explain(parent, ctx, r, fail)
+		return nil, nil, c.completeError(parent, ctx, r, fail)
 	}
 	defer resp.Body.Close()
 	status = resp.StatusCode
 	if coding := resp.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") || resp.Uncompressed {
-		return nil, nil, c.explain(parent, ctx, r, badAnswer(status, errCompressed))
+		return nil, nil, c.completeError(parent, ctx, r, badAnswer(status, errCompressed))
 	}
 	if status < 200 || status > 299 {
 		fail = c.readError(resp, r, stall)
-		return nil, nil, c.explain(parent, ctx, r, fail)
+		return nil, nil, c.completeError(parent, ctx, r, fail)
 	}
 	out := new(Resp)
 	if _, none := any(out).(*nothing); none && r.receive == nil {
@@ -169,7 +169,7 @@ func attempt[Resp any](parent context.Context, c *Client, r request, n int) (_ *
 		return nil, nil, own
 	}
 	if err != nil {
-		return nil, nil, c.explain(parent, ctx, r, badAnswer(status, err))
+		return nil, nil, c.completeError(parent, ctx, r, badAnswer(status, err))
 	}
 	return out, resp.Header, nil
 }
@@ -241,9 +241,9 @@ func (c *Client) newRequest(ctx context.Context, r request, body *sending) *http
 	return req
 }
 
-// explain adds to a failure its reason, if that is on our side or in the network, and
-// removes the call's secrets from its text.
-func (c *Client) explain(parent, ctx context.Context, r request, e *Error) *Error {
+// completeError sets Uncertain, adds the reason if it is on our side or in the network, and
+// removes the call's secrets from the text.
+func (c *Client) completeError(parent, ctx context.Context, r request, e *Error) *Error {
 	e.Uncertain = r.method != http.MethodGet && mayHaveHappened(e)
 	if err := parent.Err(); err != nil && e.retryable() {
 		// This comes first: a relay in this process, whose context ends with ours,
@@ -276,7 +276,7 @@ func (c *Client) explain(parent, ctx context.Context, r request, e *Error) *Erro
 	return e
 }
 
-// ended is the error of a call whose context has ended.
+// ended is the error for a call whose context has ended.
 func ended(err error) *Error {
 	return &Error{Message: "the call ended early: " + err.Error(), cause: err, permanent: true}
 }

@@ -1,6 +1,6 @@
-// Package kubbi is a client for the Kubbi HTTP API. It hands a payload, a text, a JSON
-// value or files, from one party to another through a claim URL, and the payload is gone
-// once it was claimed or its time has passed.
+// Package kubbi is a client for the Kubbi HTTP API. A payload (a text, a JSON value or
+// files) is handed from one party to another through a claim URL. It is wiped when its last
+// retrieval is used or its time has passed.
 //
 // # Which call to use
 //
@@ -22,9 +22,9 @@
 //   - [Client.ClaimTo] gives the payload to a function while it is received.
 //
 // Large contents need not be in memory: send them as a [Source], and claim them with
-// [ToFile] or [Client.ClaimTo]. All these calls work with the hosted service and with a
-// relay of ours. A relay of ours gets and gives payloads as raw bytes behind one line of
-// JSON (api.TypeRaw), any other service gets and gives JSON; the caller sees no difference.
+// [ToFile] or [Client.ClaimTo]. All these calls work with the hosted service and with our
+// relay. The client exchanges payloads with our relay as raw bytes after one line of JSON
+// (api.TypeRaw), and with any other service as JSON. The caller sees no difference.
 //
 // # Where keys live
 //
@@ -33,31 +33,32 @@
 // keys nor claim tokens, idempotency keys or payloads appear in an error or a log of this
 // package, at any level.
 //
-// With Sealed set, a payload is encrypted before it is sent. The key is random, and is
-// only in the claim URL that Send returns, after "#". No request carries that part, so
-// nobody reads the payload without the claim URL, not even the service. Claim opens it. If
-// the key is missing or belongs to another kubbi, Claim fails with [ErrSealed] before a
-// retrieval is spent. docs/wire.md has the format.
+// With Sealed set, a payload is encrypted before it is sent. The key is random. It is only
+// in the claim URL that Send returns, after "#", and no request carries that part. So
+// nobody can read the payload without the claim URL, not even the service. Claim decrypts
+// it. If the key is missing or belongs to another kubbi, Claim fails with [ErrSealed] before
+// a retrieval is counted. docs/wire.md describes the format.
 //
 // # What is promised
 //
 // Claim URLs often come from strangers. The client contacts only the base URL's origin,
-// https://api.kubbi.ai and the origins of [WithAllowedOrigins]; for any other it fails
-// with [ErrOrigin] before a connection is made. [AnyOrigin] allows all https origins but
-// those whose address, when it is dialled, is private or reserved. No redirect leads to
-// another origin.
+// https://api.kubbi.ai and the origins of [WithAllowedOrigins]. For any other origin it
+// fails with [ErrOrigin] before it connects. [AnyOrigin] allows all https origins, except
+// those whose address, when it is dialled, is private or reserved. The client follows no
+// redirect to another origin.
 //
-// Network failures and the statuses 502, 503 and 504 are tried again. Every create and
-// claim carries an idempotency key, which is the same for all its attempts. A relay that
-// honours it (ours does, the hosted service is not known to) counts them once and repeats
-// its answer for a grace time, so a lost answer is not a lost payload. When the payload
-// has arrived, the client ends the grace in the background; [Client.Close] waits for that.
-// [HoldGrace] leaves that to the caller.
+// The client retries after network failures and after the statuses 502, 503 and 504. Every
+// create and claim has an idempotency key, the same for all its attempts. A relay that
+// supports it (ours does; the hosted service is not known to) counts them once and repeats
+// its answer for a grace time. So a lost answer is not a lost payload. When the payload has
+// arrived, the client ends the grace in the background; [Client.Close] waits for that. With
+// [HoldGrace] the caller ends it.
 //
-// What arrives is somebody else's data. Every answer has a limit, and every call ends when
-// its context does. Errors are of type [*Error]; match them with errors.Is against
-// [ErrGone] and its siblings. [Error.Said] marks and quotes what a service wrote.
+// A claimed payload is somebody else's data. Every answer has a size limit, and every call
+// ends with its context. Errors are of type [*Error]; match them with errors.Is against
+// [ErrGone] and the other Err variables. [Error.Said] quotes the text of a service and marks
+// it as data.
 //
-// The package follows the vendor's API reference and the official Python SDK 0.1.0. Types
-// of the wire are in kubbi-mcp/kubbi/api.
+// The package follows the vendor's API reference and the official Python SDK 0.1.0. The
+// types of the wire are in kubbi-mcp/kubbi/api.
 package kubbi

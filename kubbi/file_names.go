@@ -6,18 +6,17 @@ import (
 	"kubbi-mcp/internal/filename"
 )
 
-// FileNames gives the names under which files of these names can go, in one package, to
-// the service that this client sends to: unchanged to a relay of ours, and in ASCII to
-// the hosted service, which takes no others. A sender should tell its user which names
-// have changed.
+// FileNames gives the names under which files with these names can be sent, in one package,
+// to this client's service. They are unchanged for our relay, and in ASCII for the hosted
+// service, which accepts no others. A sender should tell its user which names have changed.
 //
-// A relay of ours says in its answer to GET /health that it takes every script
-// (api.HeaderFileNames). It is asked once, and only if a name needs it, so that no
-// payload is sent in vain. A service that does not say so gets ASCII names, which every
-// service takes. Sealed names are seen by no service, and need no change.
+// Our relay says in its answer to GET /health that it accepts names in every script
+// (api.HeaderFileNames). The client asks it once, and only if a name needs it. Any other
+// service gets ASCII names, which every service accepts. The names in a sealed kubbi are
+// hidden from the service and need no change.
 //
-// Errors match ErrNetwork, or ErrValidation for a name that some system can't save or
-// that is there twice.
+// Errors match ErrNetwork, or ErrValidation if some system can't save a name or two names
+// are the same on some system.
 func (c *Client) FileNames(ctx context.Context, names []string) ([]string, error) {
 	if err := checkNames(names); err != nil {
 		return nil, err
@@ -40,8 +39,8 @@ func (c *Client) FileNames(ctx context.Context, names []string) ([]string, error
 	return filename.ToASCII(names), nil
 }
 
-// checkNames refuses names that some system can't save, and two names that some system
-// takes for one.
+// checkNames refuses names that some system can't save, and two names that are the same on
+// some system.
 func checkNames(names []string) error {
 	limit, taken := filename.MaxBytes, make(map[string]int, len(names))
 	for i, name := range names {

@@ -98,7 +98,7 @@ func FuzzDecodeClaim(f *testing.F) {
 		`{"content":"x","content_type":"text/plain","metadata":null,"burned":true,"created_at":"2026-03-28T12:00:00.000Z","expires_at":"2026-03-28T13:00:00.000Z"}`,
 		`{"type":"kubbi_package","file_count":1,"files":[{"name":"a","content_type":"text/plain","size_bytes":1,"role":null,"content":"x"}],"metadata":{"k":[1]}}`,
 		`{"content":null}`, `{"content":`, `{"content":{"a":1,"a":2}}`, `[]`, `{"files":null}`, `{"error":"gone","message":"x","messages":["y"]}`,
-		`{"content":"` + strings.Repeat("x", rawCopy) + `"}`,
+		`{"content":"` + strings.Repeat("x", maxRawCopy) + `"}`,
 	} {
 		f.Add([]byte(s))
 	}

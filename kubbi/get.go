@@ -7,11 +7,11 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// Kubbi is all that its producer can see of a kubbi: everything but the payload.
+// Kubbi is a kubbi as its producer sees it: everything except the payload.
 type Kubbi = api.Kubbi
 
-// Get gives the state of a kubbi of the caller's. Errors match ErrNotFound,
-// also for someone else's, ErrUnauthorized, ErrValidation, ErrNetwork.
+// Get gives the state of one of the caller's kubbis. Errors match ErrNotFound (also for a
+// kubbi of somebody else), ErrUnauthorized, ErrValidation or ErrNetwork.
 func (c *Client) Get(ctx context.Context, id string) (*Kubbi, error) {
 	r, err := c.kubbi(http.MethodGet, id)
 	if err != nil {
@@ -30,7 +30,7 @@ func (c *Client) Get(ctx context.Context, id string) (*Kubbi, error) {
 	return k, nil
 }
 
-// kubbi starts a request on one kubbi of the caller's.
+// kubbi starts a request about one of the caller's kubbis.
 func (c *Client) kubbi(method, id string) (request, error) {
 	id, err := ParseID(id)
 	if err != nil {

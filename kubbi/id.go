@@ -6,18 +6,18 @@ import (
 	"github.com/google/uuid"
 )
 
-// idScheme is the scheme of kubbi://ID, as some texts name a kubbi.
+// idScheme is the scheme of kubbi://ID, a form in which some texts name a kubbi.
 const idScheme = "kubbi"
 
-// ParseID reads the id of a kubbi, a UUID, also as kubbi://ID and with space, quotes
-// or angle brackets around it. Errors match ErrValidation. The error for a claim URL or
-// token says that it is one.
+// ParseID reads the id of a kubbi, which is a UUID. It also accepts kubbi://ID, and space,
+// quotes or angle brackets around it. Errors match ErrValidation. If the text is a claim URL
+// or token, the error says so.
 func ParseID(s string) (string, error) {
 	id := unwrap(s)
 	if n := len(idScheme + "://"); len(id) > n && strings.EqualFold(id[:n], idScheme+"://") {
 		id = strings.TrimSuffix(id[n:], "/")
 	}
-	// Anything else might lead to another path.
+	// Anything except a UUID could lead to another path.
 	if u, err := uuid.Parse(id); err == nil && len(id) == 36 {
 		return u.String(), nil
 	}

@@ -8,14 +8,14 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// Inspected is what a kubbi shows before it is claimed.
+// Inspected describes a kubbi to its consumer, without the payload.
 type Inspected struct {
 	api.InspectResponse
 
-	// PayloadSize is the size of a single content, of a text in UTF-8, in bytes; a
-	// package has TotalSizeBytes.
+	// PayloadSize is the size of a single content in bytes; a text counts as UTF-8. A
+	// package has TotalSizeBytes instead.
 	PayloadSize int64 `json:"-"`
-	// PayloadSizeKnown is false where the server did not say.
+	// PayloadSizeKnown is false if the server did not send the size.
 	PayloadSizeKnown bool `json:"-"`
 }
 

@@ -17,8 +17,8 @@ import (
 type Page struct {
 	api.ListResponse
 
-	// Anchor, in the ListParams of later pages, keeps them stable while kubbis are
-	// created; "" where the server has none, such as the hosted service.
+	// Anchor keeps later pages stable while kubbis are created: set it in their
+	// ListParams. It is "" if the server has no anchors, such as the hosted service.
 	Anchor string `json:"-"`
 }
 
@@ -33,8 +33,8 @@ type ListParams struct {
 // List gives one page of the caller's kubbis, newest first. Errors match
 // ErrUnauthorized, ErrValidation, ErrNetwork.
 //
-// A server that can't filter by status, such as the hosted service, is asked for all
-// kubbis. If there are more than 5,000, the error matches ErrValidation.
+// If the server can't filter by status, such as the hosted service, List reads all kubbis
+// and filters them. If there are more than 5,000, the error matches ErrValidation.
 func (c *Client) List(ctx context.Context, p ListParams) (*Page, error) {
 	query := url.Values{}
 	if p.Page != 0 {
@@ -71,7 +71,7 @@ func (c *Client) List(ctx context.Context, p ListParams) (*Page, error) {
 		return nil, incomplete("kubbis")
 	}
 	if len(page.Kubbis) > api.MaxPageLimit {
-		return nil, tooMuch("page is longer, and so")
+		return nil, outOfBounds("page is longer, and so")
 	}
 	for _, k := range page.Kubbis {
 		if e := checkFields(k.ID, k.Status, k.ContentType, k.Metadata); e != nil {
@@ -85,16 +85,16 @@ func (c *Client) List(ctx context.Context, p ListParams) (*Page, error) {
 	return out, nil
 }
 
-// maxFiltered is how many kubbis the client looks at where the server can't filter.
+// maxFiltered is how many kubbis List reads if the server can't filter.
 const maxFiltered = 5000
 
-// maxStale is how many pages in a row may bring nothing new.
+// maxStale is how many pages in a row may hold no new kubbi.
 const maxStale = 20
 
-// All goes through all of the caller's kubbis, newest first. It asks for limit of them at
-// a time (0: api.MaxPageLimit) and gives each once. A relay of ours lists the kubbis of
-// the moment when All began. With another service, kubbis that are created meanwhile make
-// All neither skip nor repeat any. An error ends it.
+// All iterates over the caller's kubbis, newest first, and yields each of them once. It
+// reads them in pages of limit kubbis (0: api.MaxPageLimit). Our relay lists the kubbis that
+// existed when All began. With another service, kubbis that are created meanwhile may be
+// missing, but All neither skips nor repeats others. An error ends the iteration.
 func (c *Client) All(ctx context.Context, limit int) iter.Seq2[Kubbi, error] {
 	if limit == 0 {
 		limit = api.MaxPageLimit
@@ -130,7 +130,7 @@ func (c *Client) All(ctx context.Context, limit int) iter.Seq2[Kubbi, error] {
 	}
 }
 
-// filter gives a page of the kubbis with a status, from a list of all.
+// filter gives a page of the kubbis with a status, from the list of all kubbis.
 func (c *Client) filter(ctx context.Context, p ListParams) (*Page, error) {
 	p.Page, p.Limit = cmp.Or(p.Page, 1), cmp.Or(p.Limit, api.DefaultPageLimit)
 	if p.Page < 1 || p.Limit < 1 || p.Limit > api.MaxPageLimit {

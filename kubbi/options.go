@@ -15,8 +15,8 @@ const (
 	DefaultTimeout = 30 * time.Second
 )
 
-// Defaults of WithMemoryLimit and WithFileLimit, in bytes. The largest package that can
-// be sent fits into DefaultFileLimit.
+// Defaults of WithMemoryLimit and WithFileLimit, in bytes. DefaultFileLimit is large enough
+// for the largest package that can be sent.
 const (
 	DefaultMemoryLimit = 96 << 20
 	DefaultFileLimit   = 512<<20 + 4<<20
@@ -49,13 +49,13 @@ type Option func(*config)
 // "https://api.kubbi.ai" or "http://127.0.0.1:7117". The default is DefaultBaseURL.
 func WithBaseURL(origin string) Option { return func(c *config) { c.baseURL = origin } }
 
-// WithTransport replaces the client's own transport. It can't be combined with
-// AnyOrigin, which needs the own transport's check of addresses; WithMiddleware can.
+// WithTransport replaces the client's own transport. It can't be combined with AnyOrigin,
+// since only the client's own transport checks addresses. WithMiddleware can.
 func WithTransport(rt http.RoundTripper) Option { return func(c *config) { c.transport = rt } }
 
 // WithMiddleware puts a round tripper around the client's transport. It is called once
-// for each transport: with AnyOrigin there are two. Of several options a later one wraps
-// the earlier.
+// for each transport: with AnyOrigin there are two. If the option is given several times,
+// a later one wraps the earlier ones.
 func WithMiddleware(wrap func(next http.RoundTripper) http.RoundTripper) Option {
 	return func(c *config) { c.middleware = append(c.middleware, wrap) }
 }
@@ -64,9 +64,9 @@ func WithMiddleware(wrap func(next http.RoundTripper) http.RoundTripper) Option 
 // DefaultRetries.
 func WithRetries(n int) Option { return func(c *config) { c.retries = n } }
 
-// WithTimeout sets how long one attempt may stall: it fails when d passes without the
-// answer and without another MiB sent or received. The default is DefaultTimeout. The
-// context bounds the whole call with its retries.
+// WithTimeout sets how long one attempt may stall. It fails if in the time d the answer
+// does not arrive and not even one MiB is sent or received. The default is DefaultTimeout.
+// Use the context to limit the whole call with its retries.
 func WithTimeout(d time.Duration) Option { return func(c *config) { c.timeout = d } }
 
 // WithLogger sets where requests are logged, at debug level: method, the path without
@@ -97,13 +97,13 @@ func WithAllowedOrigins(origins ...string) Option {
 	return func(c *config) { c.allowed = append(c.allowed, origins...) }
 }
 
-// WithTraceOrigins adds origins that receive the trace of a call, beside the base
-// URL's. Other origins, which claim URLs of strangers name, do not receive it.
+// WithTraceOrigins adds origins that receive the trace of a call, beside the base URL's
+// origin. No other origin receives it, since claim URLs may come from strangers.
 func WithTraceOrigins(origins ...string) Option {
 	return func(c *config) { c.traced = append(c.traced, origins...) }
 }
 
-// WithInProcessOrigin names the origin that a middleware answers within this process.
-// Its error texts are the program's own: Error.Theirs is false. The texts of all other
-// origins are somebody else's.
+// WithInProcessOrigin names the origin that a middleware serves within this process. Its
+// error texts are this program's own, so Error.Theirs is false for them. It is true for the
+// texts of all other origins.
 func WithInProcessOrigin(origin string) Option { return func(c *config) { c.inProcess = origin } }

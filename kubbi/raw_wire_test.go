@@ -293,7 +293,7 @@ func TestRawWireTakeFails(t *testing.T) {
 	full := errors.New("disk full")
 	for _, grace := range []string{"60", ""} {
 		c, s := onWire(t)
-		text := strings.Repeat("x", unasked+1)
+		text := strings.Repeat("x", askAbove+1)
 		if _, err := c.Send(t.Context(), SendParams{Content: text}); err != nil {
 			t.Fatal(err)
 		}
@@ -330,7 +330,7 @@ func TestRawWireRefused(t *testing.T) {
 		answer(w, http.StatusCreated, okSent)
 	})
 	c.service = new(service)
-	text := strings.Repeat("x", unasked+1)
+	text := strings.Repeat("x", askAbove+1)
 	for range 2 {
 		if _, err := c.Send(t.Context(), SendParams{Content: text}); err != nil {
 			t.Fatal(err)

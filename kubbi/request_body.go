@@ -7,18 +7,18 @@ import (
 	"sync"
 )
 
-// requestBody is the body of a request, in pieces: a large content is not copied between its
-// neighbours, and a source is read only while it is sent.
+// requestBody is the body of a request, in pieces. So a large content need not be copied,
+// and a source is read while it is sent.
 type requestBody []piece
 
 // piece is a part of a body: bytes or a content.
 type piece struct {
 	bytes   []byte
 	content *outgoing
-	raw     bool // the content goes unchanged, else as JSON has it
+	raw     bool // the content is sent unchanged; else in the form of JSON
 }
 
-// size is the body's length in bytes; -1: not known before it was read.
+// size is the body's length in bytes; -1: unknown until it is read.
 func (p requestBody) size() (n int64) {
 	for _, part := range p {
 		n += int64(len(part.bytes))
@@ -37,8 +37,8 @@ func (p requestBody) size() (n int64) {
 	return n
 }
 
-// weight is what a Progress counts to: the bytes that are read to make the body.
-func (p requestBody) weight() (n int64) {
+// sourceSize is the total of a Progress: the bytes that are read to make the body.
+func (p requestBody) sourceSize() (n int64) {
 	for _, part := range p {
 		n += int64(len(part.bytes))
 		if part.content != nil {
@@ -48,8 +48,9 @@ func (p requestBody) weight() (n int64) {
 	return n
 }
 
-// sending is a request body in one attempt. A transport may still read after it has returned;
-// stop ends that, so that nothing reads the caller's content when the call has returned.
+// sending is a request body in one attempt. A transport may go on reading after RoundTrip
+// has returned. stop prevents that, so that nothing reads the caller's content after the
+// call.
 type sending struct {
 	mu      sync.Mutex
 	parts   requestBody
@@ -57,7 +58,7 @@ type sending struct {
 	readers []*sendingReader
 	fault   *Error // of a source
 	stall   *stallTimer
-	report  Progress // nil: nobody asks
+	report  Progress // may be nil
 }
 
 func (s *sending) reader() io.ReadCloser {
@@ -68,7 +69,7 @@ func (s *sending) reader() io.ReadCloser {
 	return r
 }
 
-// stop ends all reading. It gives the fault of a source, if that ended the attempt.
+// stop ends all reading. It returns the error of a source that failed, or nil.
 func (s *sending) stop() *Error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -98,7 +99,7 @@ func (r *sendingReader) Read(p []byte) (int, error) {
 	}
 	r.s.stall.moved(n)
 	if r.s.report != nil {
-		r.s.report(r.body.read(), r.s.parts.weight())
+		r.s.report(r.body.read(), r.s.parts.sourceSize())
 	}
 	return n, nil
 }
@@ -109,8 +110,8 @@ func (r *sendingReader) Close() error {
 	return r.body.Close()
 }
 
-// requestBodyReader reads a request body once. Its errors are io.EOF, and an *Error for the fault
-// of a source.
+// requestBodyReader reads a request body once. Its errors are io.EOF, and an *Error if a
+// source fails.
 type requestBodyReader struct {
 	rest   requestBody
 	source *contentReader // of rest[0]; nil: not begun, or bytes
@@ -120,7 +121,7 @@ type requestBodyReader struct {
 // open gives a reader of the whole body.
 func (p requestBody) open() *requestBodyReader { return &requestBodyReader{rest: slices.Clone(p)} }
 
-// read is how much was read, as weight counts it.
+// read is how many bytes were read, out of sourceSize.
 func (r *requestBodyReader) read() int64 {
 	if r.source != nil {
 		return r.done + r.source.done

@@ -12,9 +12,9 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// A sealed kubbi is encrypted before it is sent. Its key is in the claim URL's fragment,
-// which no request carries. Its metadata says that it is sealed, and by which key. The
-// format is in docs/wire.md.
+// A sealed kubbi is encrypted before it is sent. The key is in the claim URL's fragment,
+// which no request carries. The metadata says that the kubbi is sealed, and has an id of
+// the key. docs/wire.md describes the format.
 
 const (
 	sealVersion    = 2
@@ -38,19 +38,19 @@ func (k *sealKey) fragment() string {
 	return fragmentPrefix + base64.RawURLEncoding.EncodeToString(k[:])
 }
 
-// id tells keys apart. It reveals nothing of the key.
+// id identifies the key without revealing it.
 func (k *sealKey) id() string {
 	h := sha256.Sum256(append([]byte(keyIDLabel), k[:]...))
 	return base64.RawURLEncoding.EncodeToString(h[:])[:keyIDLength]
 }
 
-// withKey gives a claim URL with the key, and nothing else, after "#".
+// withKey gives a claim URL with the key as its fragment.
 func (k *sealKey) withKey(claimURL string) string {
 	url, _, _ := strings.Cut(claimURL, "#")
 	return url + "#" + k.fragment()
 }
 
-// sealKeyOf reads the key in a claim URL's fragment; nil: there is none.
+// sealKeyOf reads the key from a claim URL's fragment; nil: there is none.
 func sealKeyOf(fragment string) (*sealKey, error) {
 	if fragment == "" {
 		return nil, nil
@@ -72,9 +72,9 @@ type seal struct {
 	Text bool   `json:"text,omitzero"` // all contents are text
 }
 
-// mark adds the seal to the caller's metadata, a JSON object or nil. text says that all
-// contents are text.
-func (k *sealKey) mark(metadata []byte, text bool) (jsontext.Value, error) {
+// addSeal adds the seal to the caller's metadata, which is a JSON object or nil. text says
+// that all contents are text.
+func (k *sealKey) addSeal(metadata []byte, text bool) (jsontext.Value, error) {
 	s, err := jsonv2.Marshal(map[string]seal{sealMember: {V: sealVersion, KID: k.id(), Text: text}})
 	if err != nil || metadata == nil {
 		return s, err
@@ -114,8 +114,8 @@ func (in *Inspected) Sealed() bool {
 	return sealed
 }
 
-// SealedText reports whether the kubbi is sealed and its sender says that all of it is
-// text. What it is, and how many files, is known only when it is opened.
+// SealedText reports whether the kubbi is sealed and, according to its sender, has only
+// text. Its types and files are known only when it is opened.
 func (in *Inspected) SealedText() bool {
 	s, sealed := sealOf(in.Metadata)
 	return sealed && s.Text
@@ -127,9 +127,9 @@ func (c *Claimed) Sealed() bool {
 	return sealed
 }
 
-// checkSeal checks that the key, nil for none, belongs to a kubbi with this metadata. A
-// key for a kubbi that is not sealed is refused: somebody may have put another kubbi in
-// the place of the sealed one.
+// checkSeal checks that the key (nil: there is none) belongs to a kubbi with this metadata.
+// If there is a key and the kubbi is not sealed, it is refused: somebody may have replaced
+// the sealed kubbi.
 func checkSeal(key *sealKey, metadata []byte) *Error {
 	s, sealed := sealOf(metadata)
 	switch {
@@ -147,13 +147,13 @@ func checkSeal(key *sealKey, metadata []byte) *Error {
 	return nil
 }
 
-// notOpened is the error of a claim that is refused before it counts.
+// notOpened is the error for a claim that is refused before it counts.
 func notOpened(message string) *Error {
 	return &Error{Code: api.CodeValidation, Message: message, kind: ErrSealed, permanent: true}
 }
 
-// spent makes e the error of a claim that has counted. A relay keeps the payload for the
-// claim's grace: a payload that was changed on its way may arrive whole the next time.
+// spent changes e into the error for a claim that has counted. If the relay keeps the
+// payload for its grace, the same claim may get an intact payload the next time.
 func spent(e *Error) *Error {
 	e.Message += "; the claim has counted, and only a relay that keeps the payload for its grace time gives it to the same claim again"
 	e.Code, e.Uncertain = "", true

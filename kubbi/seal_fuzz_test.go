@@ -28,7 +28,7 @@ func sealWith(t testing.TB, key *sealKey, plain []byte) []byte {
 // and all ways of opening agree.
 func FuzzOpenSealed(f *testing.F) {
 	key := testKey(1)
-	m, err := key.mark(nil, false)
+	m, err := key.addSeal(nil, false)
 	if err != nil {
 		f.Fatal(err)
 	}

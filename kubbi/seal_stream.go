@@ -20,10 +20,9 @@ import (
 // the header's salt and the associated data, which binds the ciphertext to this format
 // and to the key's id.
 //
-// Tink's own code is used only in the tests. It opens a ciphertext only from its
-// beginning, but files of a package are read from the middle. It draws a new salt for
-// each ciphertext, but a further attempt to send must give the same bytes. And it needs
-// protocol buffers.
+// Only the tests use Tink's own code. It opens a ciphertext only from its beginning, but
+// files of a package are read from the middle. It makes a new salt for each ciphertext, but
+// a repeated attempt to send must send the same bytes. And it needs protocol buffers.
 
 const (
 	sealSegment   = 64 << 10 // bytes of a segment, with its tag
@@ -47,7 +46,7 @@ func segmentsOf(size int64) int64 {
 	return max(1, (size+sealHeaderLen+sealPlainSegment-1)/sealPlainSegment)
 }
 
-// sealedSize is how many bytes a ciphertext has whose plaintext has size bytes.
+// sealedSize is the length of the ciphertext for a plaintext of size bytes.
 func sealedSize(size int64) int64 { return sealHeaderLen + size + segmentsOf(size)*sealTag }
 
 // plainSize is the inverse of sealedSize; -1: no ciphertext has that size.
@@ -98,10 +97,10 @@ func (s *segments) length(n int64) int { return int(min(s.size, plainStart(n+1))
 // buffer makes a buffer for any segment and its tag.
 func (s *segments) buffer() []byte { return make([]byte, min(s.size+sealTag, sealSegment)) }
 
-// sealing makes one ciphertext, and makes it again for each attempt to send it, since an
-// idempotency key stands for one body. If the plaintext has changed by then, nothing of it
-// may be sent under the same nonces. So the tags of all segments are kept, 16 bytes each,
-// and a segment with another tag is not given out.
+// sealing makes the same ciphertext for each attempt to send it, since an idempotency key
+// stands for one body. A plaintext that has changed must not be encrypted under the same
+// nonces. So sealing keeps the tags of all segments, 16 bytes each, and gives out no segment
+// whose tag differs from that of an earlier attempt.
 type sealing struct {
 	*segments
 	header [sealHeaderLen]byte
@@ -125,12 +124,12 @@ func (k *sealKey) newSealing(size int64) (*sealing, error) {
 	return s, nil
 }
 
-// open gives the ciphertext of a plaintext, which is read at the same time.
+// open gives the ciphertext of a plaintext. Reading it reads the plaintext.
 func (s *sealing) open(plain io.ReadCloser) io.ReadCloser {
 	return &sealingReader{s: s, plain: plain, out: s.header[:], buf: s.buffer()}
 }
 
-// errSealChanged says that the plaintext of an attempt is not that of the one before.
+// errSealChanged says that the plaintext differs from that of an earlier attempt.
 var errSealChanged = errors.New("it has changed while it was sent")
 
 func sealChanged() *Error {
@@ -200,14 +199,14 @@ func (s *sealing) same(n int64, tag [sealTag]byte) bool {
 // Close implements io.Closer.
 func (r *sealingReader) Close() error { return r.plain.Close() }
 
-// Faults of a sealed payload. Their texts reveal nothing of it.
+// Faults of a sealed payload. Their texts reveal nothing about it.
 var (
 	errSealForm   = errors.New("it does not have the form of a sealed payload")
 	errSealForged = errors.New("it was changed or cut off, or is sealed with another key")
 )
 
-// openingReader opens one segment after the other. It gives nothing of a segment that does
-// not open, and io.EOF only after the last one.
+// openingReader decrypts one segment after the other. It gives no bytes of a segment that
+// is not authentic, and io.EOF only after the last segment.
 type openingReader struct {
 	s      *segments
 	sealed io.Reader
@@ -242,8 +241,8 @@ func (k *sealKey) opening(sealed io.Reader, size int64) (*openingReader, error) 
 	return &openingReader{s: s, sealed: sealed, buf: s.buffer()}, nil
 }
 
-// openingAt gives the plaintext from an offset on. The ciphertext's reader must be an
-// io.Seeker.
+// openingAt gives the plaintext from the offset at to its end. The ciphertext's reader must
+// be an io.Seeker.
 func (s *segments) openingAt(at int64, ciphertext Part) (io.Reader, error) {
 	sealed, err := ciphertext.open()
 	if err != nil {
@@ -288,7 +287,7 @@ func (r *openingReader) open() ([]byte, error) {
 	return out, nil
 }
 
-// cutOff gives the error for a ciphertext that ends early, or the error of its reader.
+// cutOff gives errSealForged for a ciphertext that ends early, else the error of its reader.
 func cutOff(err error) error {
 	if err == io.EOF || err == io.ErrUnexpectedEOF {
 		return errSealForged

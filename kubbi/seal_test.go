@@ -270,7 +270,7 @@ func markAny(key *sealKey, metadata any) (jsontext.Value, error) {
 	if err := u.setTerms(0, 0, metadata, nil); err != nil {
 		return nil, err
 	}
-	return key.mark(u.request.Metadata, false)
+	return key.addSeal(u.request.Metadata, false)
 }
 
 func TestSealMark(t *testing.T) {

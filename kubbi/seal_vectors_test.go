@@ -132,7 +132,7 @@ func makeVectors(t *testing.T, dir string, inside map[string][]insideVector) {
 	t.Helper()
 	for n, name := range slices.Sorted(maps.Keys(inside)) {
 		key := testKey(byte(16 * (n + 1)))
-		m, err := key.mark(nil, false)
+		m, err := key.addSeal(nil, false)
 		if err != nil {
 			t.Fatal(err)
 		}

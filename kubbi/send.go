@@ -25,22 +25,22 @@ type Sent = api.CreateResponse
 // Notify says where receipts go, and for which events.
 type Notify = api.Notify
 
-// Progress is called with how many bytes of a payload have moved, and of how many; 0
-// where that is not known. Every attempt of a call starts at 0, and ends with done at the
-// total when all have moved. It is called from within the call, never after it has
-// returned, and must not block.
+// Progress is called with the number of bytes of a payload that were sent or received, and
+// with their total (0: unknown). In every attempt done starts at 0, and reaches total when
+// the attempt is complete. Progress is never called after the call has returned. It must
+// not block.
 type Progress func(done, total int64)
 
 // SendParams is a single content to send.
 type SendParams struct {
-	// Source is the content, in place of Content: a text, or one JSON value. It has its
-	// own ContentType.
+	// Source is the content, instead of Content: a text, or one JSON value. It has its own
+	// ContentType.
 	Source *Source
 	// Content is any JSON value. A string is sent as text. A jsontext.Value or
 	// json.RawMessage is sent unchanged, without a copy, and must not be changed before
-	// Send returns. Anything else is encoded by the rules of go-json-experiment/json
-	// (encoding/json/v2). Bytes are refused: give text as a string, and binary data to
-	// SendFiles.
+	// Send returns. Any other value is encoded by the rules of go-json-experiment/json
+	// (encoding/json/v2). A []byte is refused: use a string for text, and SendFiles for
+	// binary data.
 	Content any
 	// ContentType is one of api.ContentTypes; empty: text/plain for a string,
 	// else application/json.
@@ -53,19 +53,19 @@ type SendParams struct {
 	// Metadata is nil, or a value that encodes to a JSON object. Every holder of the claim
 	// URL can read it without claiming.
 	Metadata any
-	// Sealed encrypts the content before it is sent, so that nobody reads it without the
-	// claim URL of the answer, whose part after "#" is the key. The metadata stays
-	// readable, and gets a member "sealed". See docs/wire.md.
+	// Sealed encrypts the content before it is sent. Only the claim URL in the answer, whose
+	// part after "#" is the key, can decrypt it. The metadata stays readable, and gets a
+	// member "sealed". See docs/wire.md.
 	Sealed bool
-	// Notify asks a relay of ours to post signed receipts of what happens to the kubbi;
-	// nil: no receipts. A relay whose operator has not turned receipts on refuses it with
-	// ErrValidation. The hosted service does not know it. See docs/wire.md.
+	// Notify asks our relay to post signed receipts for events of the kubbi; nil: no
+	// receipts. If the relay's operator has not turned receipts on, the error matches
+	// ErrValidation. The hosted service does not have receipts. See docs/wire.md.
 	Notify *Notify
 	// Progress is called with how much of the request has been sent; it may be nil.
 	Progress Progress
 }
 
-// Send creates a kubbi of one content and gives its claim URL. Errors match
+// Send creates a kubbi with a single content and gives its claim URL. Errors match
 // ErrValidation, ErrUnauthorized, ErrRateLimited, ErrQuotaExceeded, ErrNetwork.
 func (c *Client) Send(ctx context.Context, p SendParams) (*Sent, error) {
 	content, err := p.outgoing()
@@ -81,7 +81,7 @@ func (c *Client) Send(ctx context.Context, p SendParams) (*Sent, error) {
 	return c.send(ctx, u, p.Sealed)
 }
 
-// outgoing gives the content, whichever way it was given.
+// outgoing gives the content from Content or Source.
 func (p SendParams) outgoing() (*outgoing, error) {
 	switch {
 	case p.Source != nil && p.Content != nil:
@@ -134,7 +134,7 @@ func encodeContent(v any) (_ jsontext.Value, err error) {
 		case []byte:
 			return nil, invalid("content is bytes: give text as a string, and binary data as a file")
 		}
-		// The encoder's own words could quote the content.
+		// The encoder's error could quote the content.
 		if raw, err = jsonv2.Marshal(v); err != nil {
 			return nil, invalid("content of type %T can't be written as JSON, or is not valid UTF-8", v)
 		}

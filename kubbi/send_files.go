@@ -18,7 +18,7 @@ type File = api.FileRequest
 // SendFilesParams is a package of files to send. TTL, MaxRetrievals, Metadata, Sealed,
 // Notify and Progress are as in SendParams. Sealed also hides the names, types, roles,
 // sizes and number of the files, but not their total size. Names are sent unchanged; the
-// hosted service takes only those that FileNames gives.
+// hosted service accepts only names from FileNames.
 type SendFilesParams struct {
 	Files         []File
 	Sources       []Source // instead of Files
@@ -30,7 +30,7 @@ type SendFilesParams struct {
 	Progress      Progress
 }
 
-// SendFiles creates a kubbi of files and gives its claim URL. Errors are those of Send.
+// SendFiles creates a kubbi with files and gives its claim URL. Errors are those of Send.
 func (c *Client) SendFiles(ctx context.Context, p SendFilesParams) (*Sent, error) {
 	if len(p.Sources) > 0 && len(p.Files) > 0 {
 		return nil, invalid("files are given twice: as themselves and as sources")
@@ -89,21 +89,21 @@ func fileInMemory(place int, f File) (*outgoing, error) {
 	return out, err
 }
 
-// base64Size gives how many bytes a base64 text stands for, and whether it has the
-// length, the padding and no line breaks as the wire has them.
-func base64Size(text string) (int64, bool) {
+// base64Size gives how many bytes a base64 text encodes. ok is false if its length or
+// padding is wrong, or if it has line breaks.
+func base64Size(text string) (_ int64, ok bool) {
 	bare := strings.TrimRight(text, "=")
-	ok := len(text)%4 == 0 && len(text)-len(bare) <= 2 && !strings.ContainsAny(bare, "\r\n")
+	ok = len(text)%4 == 0 && len(text)-len(bare) <= 2 && !strings.ContainsAny(bare, "\r\n")
 	return int64(base64.RawStdEncoding.DecodedLen(len(bare))), ok
 }
 
-// newBase64Reader decodes a base64 text that base64Size has found good. Its error is bad.
+// newBase64Reader decodes a base64 text for which base64Size was ok. Its error is bad.
 func newBase64Reader(text string, bad error) io.Reader {
 	text = strings.TrimRight(text, "=")
 	return &errorReader{base64.NewDecoder(base64.RawStdEncoding.Strict(), strings.NewReader(text)), bad}
 }
 
-// errorReader gives an error of its own in place of its reader's.
+// errorReader returns err instead of an error of its reader.
 type errorReader struct {
 	r   io.Reader
 	err error

@@ -20,7 +20,7 @@ func (c *Client) createSealed(ctx context.Context, u *upload) (*Sent, error) {
 	}
 	key := newSealKey()
 	text := !slices.ContainsFunc(u.contents, func(o *outgoing) bool { return o.Encoding != "" })
-	metadata, err := key.mark(u.request.Metadata, text)
+	metadata, err := key.addSeal(u.request.Metadata, text)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func (c *Client) createSealed(ctx context.Context, u *upload) (*Sent, error) {
 	return sent, nil
 }
 
-// checkInside checks what no service can check, because it is sealed.
+// checkInside makes the checks that a service can't make, because the contents are sealed.
 func (u *upload) checkInside() error {
 	if !u.isPackage {
 		only := u.contents[0]
@@ -78,13 +78,13 @@ func (u *upload) checkInside() error {
 	return nil
 }
 
-// fileFault says what is wrong with a sealed file, by the rules that a relay has for files
-// that it can read; "" for nothing. A name of the API reference is good even if Windows
-// can't save it, such as aux.h: another client may have sent it. names are the folded
-// names of the files before it.
-func fileFault(l api.RawFile, names map[string]bool) string {
-	switch name := filename.Fold(l.Name); {
-	case !filename.IsASCII(l.Name) && filename.Fault(l.Name, api.DefaultLimits().FileNameBytes) != "":
+// fileFault says what is wrong with a file in a sealed kubbi; "": nothing. Its rules are
+// those of a relay for files that are not sealed, with one exception: it allows a name of
+// the API reference that Windows can't save, such as aux.h, since another client may have
+// sent it. names are the folded names of the files before this one.
+func fileFault(f api.RawFile, names map[string]bool) string {
+	switch name := filename.Fold(f.Name); {
+	case !filename.IsASCII(f.Name) && filename.Fault(f.Name, api.DefaultLimits().FileNameBytes) != "":
 		return "has no valid name"
 	case names[name]:
 		return "has the name of another one, ignoring case and Unicode form"
@@ -92,11 +92,11 @@ func fileFault(l api.RawFile, names map[string]bool) string {
 		names[name] = true
 	}
 	switch {
-	case !content.IsMediaType(l.ContentType):
+	case !content.IsMediaType(f.ContentType):
 		return "has no valid content type: it is type/subtype without parameters"
-	case l.Role != "" && !slices.Contains(api.Roles, l.Role):
+	case f.Role != "" && !slices.Contains(api.Roles, f.Role):
 		return "has a role that is not one of " + strings.Join(api.Roles, ", ")
-	case l.Encoding != "" && l.Encoding != api.EncodingBase64:
+	case f.Encoding != "" && f.Encoding != api.EncodingBase64:
 		return "has an encoding that is not " + api.EncodingBase64
 	}
 	return ""

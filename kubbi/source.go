@@ -31,27 +31,27 @@ type Source struct {
 	Open func() (io.ReadCloser, error)
 }
 
-// sourceBuffer is how many bytes are read of a source at once: a multiple of 3, so that
-// pieces of base64 can be joined.
+// sourceBuffer is how many bytes are read from a source at once. It is a multiple of 3, so
+// that pieces of base64 can be joined.
 const sourceBuffer = 48 << 10
 
 // outgoing is a single content or a file on its way into a request's body.
 type outgoing struct {
 	Source
 	label string // for errors
-	json  bool   // a JSON value, which stands in JSON unchanged
-	sum   []byte // SHA-256 of a JSON value that was found to be one
+	json  bool   // a JSON value, which is sent unchanged
+	sum   []byte // SHA-256 of a JSON value that was checked
 
 	value jsontext.Value // a single content in memory, as JSON
-	text  *string        // a content in memory, as its Encoding has it
+	text  *string        // a content in memory, encoded as Encoding says
 }
 
-// rawFile is what a raw head says of a file.
+// rawFile describes the file in a raw head.
 func (o *outgoing) rawFile() api.RawFile {
 	return api.RawFile{Name: o.Name, ContentType: o.ContentType, SizeBytes: o.Size, Role: o.Role, Encoding: o.Encoding}
 }
 
-// jsonPieces is the content as JSON has it.
+// jsonPieces is the content in the form of JSON.
 func (o *outgoing) jsonPieces() []piece {
 	quote := piece{bytes: []byte{'"'}}
 	switch {
@@ -66,7 +66,7 @@ func (o *outgoing) jsonPieces() []piece {
 	return []piece{quote, {content: o}, quote}
 }
 
-// wireSize is its length in a body in JSON, without quotes; -1: not known.
+// wireSize is the length of the content in JSON, without quotes; -1: unknown.
 func (o *outgoing) wireSize() int64 {
 	switch {
 	case o.json:
@@ -77,7 +77,7 @@ func (o *outgoing) wireSize() int64 {
 	return -1
 }
 
-// check finds early what would otherwise fail while the body is sent.
+// check finds errors that would otherwise show only while the body is sent.
 func (o *outgoing) check() error {
 	if o.Size < 0 || o.Open == nil {
 		return invalid("%s has no size or can't be opened", o.label)
@@ -85,8 +85,8 @@ func (o *outgoing) check() error {
 	return nil
 }
 
-// checkJSON reads a JSON value once to see that it is one. Anything else could become
-// another member of a request in JSON.
+// checkJSON reads a JSON value once and checks it. An invalid value could add members to a
+// request in JSON.
 func (o *outgoing) checkJSON() error {
 	if !o.json || o.value != nil || o.sum != nil {
 		return nil
@@ -143,8 +143,9 @@ type sourceFile struct {
 	err  error
 }
 
-// Read implements io.Reader. The last bytes come with io.EOF, after a look for more: a
-// relay that has read all bytes of a raw body takes it for whole.
+// Read implements io.Reader. It checks that the source has ended before it returns the last
+// bytes, together with io.EOF. Otherwise a relay that has read all bytes of a raw body would
+// accept it although the source has more.
 func (f *sourceFile) Read(p []byte) (n int, err error) {
 	if f.err != nil {
 		return 0, f.err
@@ -173,7 +174,8 @@ func (f *sourceFile) Read(p []byte) (n int, err error) {
 	return 0, f.err
 }
 
-// end gives io.EOF after the last byte, or a fault: more bytes, or other ones than before.
+// end gives io.EOF after the last byte, or an error if there are more bytes or the bytes
+// have changed.
 func (f *sourceFile) end() error {
 	var more [1]byte
 	switch n, err := io.ReadFull(f.r, more[:]); {
@@ -191,15 +193,15 @@ func (f *sourceFile) wrongSize(what string) *Error {
 	return invalid("%s has %s bytes than its size of %d: it has changed", f.o.label, what, f.o.Size)
 }
 
-// contentReader gives a content as it stands in a body. It opens the source when it is
-// first read.
+// contentReader gives a content in the form that a body has. It opens the source at the
+// first Read.
 type contentReader struct {
 	o    *outgoing
 	raw  bool
 	file *sourceFile
 	text content.Text // checks raw text
 	in   []byte
-	n    int    // bytes in in, of an incomplete rune
+	n    int    // bytes of an incomplete rune at the start of in
 	buf  []byte // encoded
 	out  []byte // of buf, not yet read
 	done int64  // bytes of the source that have been read
@@ -288,7 +290,7 @@ func (r *contentReader) close() {
 	}
 }
 
-// single gives a single content.
+// single gives the source as a single content.
 func (s Source) single() (*outgoing, error) {
 	if s.Encoding != "" {
 		return nil, invalid("a single content has no encoding: send what is not UTF-8 as a file")
@@ -300,6 +302,7 @@ func (s Source) single() (*outgoing, error) {
 	return out, out.check()
 }
 
+// file gives the source as file number place of a package.
 func (s Source) file(place int) (*outgoing, error) {
 	if s.Encoding != "" && s.Encoding != api.EncodingBase64 {
 		return nil, invalid("encoding of file %d must be %s or absent", place, api.EncodingBase64)

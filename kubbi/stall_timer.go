@@ -16,8 +16,8 @@ type stallTimer struct {
 	end   context.CancelCauseFunc
 }
 
-// step is how many bytes count as progress, so that a server that sends a byte now and
-// then does not hold a call for ever.
+// step is how many bytes count as progress. So a server that sends a byte now and then
+// can't keep a call open for ever.
 const step = 1 << 20
 
 func newStallTimer(ctx context.Context, after time.Duration) (context.Context, *stallTimer) {
@@ -39,10 +39,10 @@ func (s *stallTimer) stop() {
 	s.end(nil)
 }
 
-// stalled is why a stallTimer has ended an attempt.
+// stalled is the error for an attempt that a stallTimer has ended.
 type stalled time.Duration
 
 func (s stalled) Error() string { return fmt.Sprintf("no answer within %v", time.Duration(s)) }
 
-// Is makes stalled a deadline like any other.
+// Is makes stalled match context.DeadlineExceeded.
 func (s stalled) Is(target error) bool { return target == context.DeadlineExceeded }

@@ -7,8 +7,8 @@ import (
 	"kubbi-mcp/internal/tracecontext"
 )
 
-// Trace is the W3C trace context of whoever asked for a call. The client passes it on
-// unchanged and makes no spans of its own.
+// Trace is the W3C trace context of the caller. The client sends it unchanged with its
+// requests and makes no spans of its own.
 type Trace struct {
 	Parent string // the traceparent header
 	State  string // the tracestate header; "": none

@@ -42,8 +42,8 @@ func newGuardedTransport() *http.Transport {
 	return t
 }
 
-// quietTransport removes what a server sent from net/http's errors. They quote it, and a
-// broken answer may hold the request's path with its token.
+// quietTransport removes text of the server from net/http's errors. These errors may quote a
+// broken answer, which may repeat the request's path with its token.
 type quietTransport struct{ next http.RoundTripper }
 
 func (t quietTransport) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -54,7 +54,7 @@ func (t quietTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// quiet keeps the kind of an error, and only the text that is ours or the system's.
+// quiet keeps the kind of an error, and removes text that comes from the server.
 func quiet(err error) error {
 	var (
 		op    *net.OpError
@@ -63,9 +63,9 @@ func quiet(err error) error {
 	)
 	switch {
 	case errors.As(err, &cert):
-		return &worded{certificateFault(cert), err}
+		return &rewordedError{certificateFault(cert), err}
 	case errors.As(err, &op) && op.Op == "proxyconnect":
-		return &worded{"the proxy did not connect", err}
+		return &rewordedError{"the proxy did not connect", err}
 	case errors.As(err, &op):
 		return err
 	case errors.As(err, &proto), strings.Contains(err.Error(), "malformed MIME header"):
@@ -77,17 +77,17 @@ func quiet(err error) error {
 	return err
 }
 
-// worded is an error with a text of ours in place of its own, which may quote a server.
-type worded struct {
+// rewordedError replaces the text of an error that may quote a server.
+type rewordedError struct {
 	text  string
 	cause error
 }
 
-func (w *worded) Error() string { return w.text }
+func (w *rewordedError) Error() string { return w.text }
 
-func (w *worded) Unwrap() error { return w.cause }
+func (w *rewordedError) Unwrap() error { return w.cause }
 
-// certificateFault says what is wrong with a certificate, and quotes nothing of it.
+// certificateFault says what is wrong with a certificate, without quoting it.
 func certificateFault(err error) string {
 	var (
 		host    x509.HostnameError

@@ -14,19 +14,18 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// upload is a create that is about to be made, of one content or of a package. All
-// kinds of sends end here: with a relay of ours its body is raw, with any other service
-// it is JSON.
+// upload is a create that is about to be made, of a single content or of a package. All
+// kinds of sends use it. Its body is raw for our relay, and JSON for any other service.
 type upload struct {
 	request   api.CreateRequest // without contents
 	contents  []*outgoing
 	isPackage bool
-	jsonOnly  bool // no raw body can say it, so it is up to the service to refuse it
+	jsonOnly  bool // a raw body can't express it; the service refuses it
 	progress  Progress
 }
 
-// setTerms fills in what a single content and a package share. metadata is what
-// SendParams has.
+// setTerms sets the fields that a single content and a package share. metadata is as in
+// SendParams.
 func (u *upload) setTerms(ttl time.Duration, maxRetrievals int, metadata any, notify *Notify) error {
 	if ttl == 0 {
 		ttl = DefaultTTL
@@ -55,7 +54,7 @@ func (u *upload) size() (n int64) {
 	return n
 }
 
-// rawBody makes the raw body, whose form api.TypeRaw has.
+// rawBody makes the raw body, in the form of api.TypeRaw.
 func (u *upload) rawBody() (requestBody, error) {
 	head := api.RawCreate{
 		ContentType: u.request.ContentType, TTLSeconds: u.request.TTLSeconds, MaxRetrievals: u.request.MaxRetrievals,
@@ -65,7 +64,7 @@ func (u *upload) rawBody() (requestBody, error) {
 	return rawBody(head, u.contents)
 }
 
-// sizes is what a raw head says of the contents.
+// sizes gives the description of the contents in a raw head.
 func (u *upload) sizes() (contentBytes *int64, files []api.RawFile) {
 	if !u.isPackage {
 		return &u.contents[0].Size, nil
@@ -78,7 +77,7 @@ func (u *upload) sizes() (contentBytes *int64, files []api.RawFile) {
 
 // rawBody makes a raw body of a head, and of the contents whose sizes are in it.
 func rawBody(head any, contents []*outgoing) (requestBody, error) {
-	line, err := jsonv2.Marshal(head) // which escapes nothing that need not be
+	line, err := jsonv2.Marshal(head) // it escapes less than encoding/json
 	switch {
 	case err != nil:
 		return nil, invalid("the content type, or the name, type, role or encoding of a file, is not valid UTF-8")
@@ -92,8 +91,8 @@ func rawBody(head any, contents []*outgoing) (requestBody, error) {
 	return body, nil
 }
 
-// jsonBody makes a body in JSON of contents, and of the members of rest, which has at
-// least one.
+// jsonBody makes a body in JSON from contents and the members of rest, which has at least
+// one member.
 func jsonBody(rest any, contents []*outgoing, isPackage bool) (requestBody, error) {
 	text, err := jsonv2.Marshal(rest)
 	if err != nil {
@@ -133,7 +132,7 @@ func (u *upload) jsonBody() (requestBody, error) {
 	return jsonBody(&u.request, u.contents, u.isPackage)
 }
 
-// send makes the upload, sealed or as it is.
+// send makes the upload, sealed or not.
 func (c *Client) send(ctx context.Context, u *upload, sealed bool) (*Sent, error) {
 	if sealed {
 		return c.createSealed(ctx, u)
@@ -155,7 +154,7 @@ func (c *Client) create(ctx context.Context, u *upload) (*Sent, error) {
 	}
 	sent, err := c.createAs(ctx, u, key, raw)
 	if fail := (*Error)(nil); raw && errors.As(err, &fail) && fail.Status == http.StatusUnsupportedMediaType {
-		c.service.raw.Store(false) // another service has come in its place
+		c.service.raw.Store(false) // another service has replaced the one that was asked
 		sent, err = c.createAs(ctx, u, key, false)
 	}
 	if err != nil {
@@ -202,8 +201,8 @@ func (c *Client) createAs(ctx context.Context, u *upload, key string, raw bool) 
 	return sent, err
 }
 
-// sealedHead is the head of the raw body that is sealed: an api.RawClaim without what
-// the service says. It has a copy of the metadata, with the seal.
+// sealedHead is the head of the raw body inside a ciphertext: an api.RawClaim without the
+// fields that the service sets. Its metadata is a copy, with the seal.
 type sealedHead struct {
 	ContentType  string          `json:"content_type,omitzero"`
 	ContentBytes *int64          `json:"content_bytes,omitzero"` // single content

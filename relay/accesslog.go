@@ -18,8 +18,8 @@ type Observer interface {
 	Sweep(swept store.Swept, took time.Duration, err error)
 }
 
-// Request describes a request that was answered. Its strings come from small fixed
-// sets, and never from outside.
+// Request describes a request that was answered. Its strings come from small fixed sets,
+// never from the client.
 type Request struct {
 	Operation   Operation
 	Outcome     string // OutcomeOK, the api.Code of the answer, or OutcomeAborted
@@ -27,19 +27,19 @@ type Request struct {
 	Took        time.Duration
 }
 
-// The outcomes that are no api.Code.
+// The outcomes that are not an api.Code.
 const (
 	OutcomeOK      = "ok"
 	OutcomeAborted = "aborted" // the answer was cut off: the client went away, or a payload did not open
 )
 
-// recorder notes what an answer was.
+// recorder records status, error code and size of an answer.
 type recorder struct {
 	http.ResponseWriter
 	status int      // 0: not begun
 	code   api.Code // of an error answer
 	bytes  int64
-	abort  bool // the answer must be cut off
+	abort  bool // the connection must be closed, so that the client sees an incomplete answer
 }
 
 func (w *recorder) WriteHeader(status int) {

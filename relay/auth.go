@@ -20,17 +20,17 @@ const (
 	keyCacheSize = 4096
 )
 
-// HashSecret is the SHA-256 of a claim token or API key, which is all that a store
-// keeps of it.
+// HashSecret is the SHA-256 of a claim token, an API key or an idempotency key. A store
+// keeps only this hash.
 func HashSecret(s string) store.Hash { return sha256.Sum256([]byte(s)) }
 
-// KeyID names an API key for people and logs: key_ and the first 12 hexadecimal
+// KeyID is the name of an API key for people and logs: key_ and the first 12 hexadecimal
 // digits of its hash.
 func KeyID(h store.Hash) string { return "key_" + hex.EncodeToString(h[:6]) }
 
-// producer finds the API key of a request and counts the request against the key's
-// rate. Without a valid key it returns CodeUnauthorized, with one text for keys that
-// are unknown, expired and revoked; above the rate, CodeRateLimited.
+// producer finds the API key of a request and counts the request against the key's rate.
+// Without a valid key it returns CodeUnauthorized, with the same text for unknown, expired
+// and revoked keys. Above the rate it returns CodeRateLimited.
 func (rl *Relay) producer(h http.Header, r *http.Request) (*store.APIKey, error) {
 	refuse := func(message string) (*store.APIKey, error) {
 		h.Set("WWW-Authenticate", "Bearer")
@@ -56,15 +56,14 @@ func (rl *Relay) producer(h http.Header, r *http.Request) (*store.APIKey, error)
 	return k.key, rl.countRequest(r.Context(), h, k)
 }
 
-// bearer is the text of a request's API key.
+// bearer is the API key in the Authorization header.
 func bearer(r *http.Request) string {
 	_, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	return strings.TrimSpace(key)
 }
 
-// validKey looks up a key by its hash. A key that is unknown, expired or revoked is
-// store.ErrNotFound; an unknown one counts as a guess, unless this relay has met it
-// before.
+// validKey looks up a key by its hash. The error for an unknown, expired or revoked key is
+// store.ErrNotFound. An unknown key counts as a guess, unless it is in this relay's cache.
 func (rl *Relay) validKey(r *http.Request, hash store.Hash) (cachedKey, error) {
 	now := rl.now()
 	k, fresh := rl.keys.get(hash, now)
@@ -87,8 +86,8 @@ func (rl *Relay) validKey(r *http.Request, hash store.Hash) (cachedKey, error) {
 	return k, nil
 }
 
-// keyCache remembers the API keys of recent requests. For keyCacheTime it answers for
-// the store, so that a stream of creates does not read the same key again and again.
+// keyCache caches the API keys of recent requests for keyCacheTime. So a stream of creates
+// does not read the same key from the store again and again.
 type keyCache struct {
 	mu sync.Mutex
 	m  map[store.Hash]cachedKey
@@ -100,8 +99,8 @@ type cachedKey struct {
 	rate *rateMeter
 }
 
-// get returns a key as it was last read, or zero. If fresh is false, the store must be
-// asked again.
+// get returns a key as it was last read, or the zero value. If fresh is false, it must be
+// read from the store again.
 func (c *keyCache) get(h store.Hash, now time.Time) (k cachedKey, fresh bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -8,7 +8,7 @@ import (
 
 const (
 	maxBodies = 256 << 20 // bytes that create bodies in JSON may use at the same time
-	maxPages  = 48 << 20  // bytes that pages with payloads may use at the same time
+	maxPages  = 48 << 20  // bytes that claim pages with payloads may use at the same time
 )
 
 // budget bounds how much memory all requests of a relay use for payloads at the same

@@ -15,7 +15,7 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// readClaim decodes a request that may change a kubbi.
+// readClaim decodes a claim or a release.
 func (rl *Relay) readClaim(h http.Header, r *http.Request) (req consumerRequest, err error) {
 	if req, err = rl.readToken(h, r); err != nil {
 		return req, err
@@ -25,7 +25,7 @@ func (rl *Relay) readClaim(h http.Header, r *http.Request) (req consumerRequest,
 }
 
 const (
-	maxWholeAnswer = 64 << 10 // payload bytes up to which an answer is made whole before it is sent
+	maxWholeAnswer = 64 << 10 // bytes of a payload whose answer is complete before it is sent
 	answerBuffer   = 32 << 10
 )
 
@@ -59,7 +59,7 @@ func (rl *Relay) claim(w http.ResponseWriter, r *http.Request) error {
 	return out.Flush()
 }
 
-// claimed is a claim that was counted, and what opens its payload.
+// claimed is a claim that was counted, with its opened record and payload.
 type claimed struct {
 	*opened
 	claim *store.Claimed
@@ -106,8 +106,8 @@ func (rl *Relay) claimPayload(h http.Header, r *http.Request) (*claimed, error) 
 	return c, nil
 }
 
-// openClaimed opens the record and the first chunk of the payload. So a payload that
-// does not open is an error before any of the answer is sent.
+// openClaimed opens the record and the first chunk of the payload. So a wrong payload is
+// found before any part of the answer is sent.
 func openClaimed(ring *atrest.Keyring, counted *store.Claimed, t token) (*claimed, error) {
 	o, err := open(ring, &counted.Kubbi)
 	if err != nil {
@@ -150,11 +150,11 @@ func (c *claimed) copy(w io.Writer, size int64) error {
 // done checks that the payload was whole and has no more bytes.
 func (c *claimed) done() error { return c.fault(c.plain.Done()) }
 
-// close gives up the payload.
+// close frees the payload.
 func (c *claimed) close() { _ = c.claim.Payload.Close() }
 
-// fault tells a payload that does not open from a store that does not answer, and
-// from a client that has gone.
+// fault gives the error for a failed read or copy of the payload: that of a client that has
+// gone, store.ErrDamaged if the payload does not open, or the error of the store.
 func (c *claimed) fault(err error) error {
 	if _, known := errors.AsType[*apiError](err); known || err == nil {
 		return err
@@ -165,7 +165,7 @@ func (c *claimed) fault(err error) error {
 	return fmt.Errorf("payload of a kubbi: %w", err)
 }
 
-// clientWriter tells a client that has gone from a fault of the relay.
+// clientWriter marks errors of writing to the client, which are not faults of the relay.
 type clientWriter struct{ w io.Writer }
 
 func (c clientWriter) Write(b []byte) (int, error) {
@@ -176,8 +176,8 @@ func (c clientWriter) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// release answers DELETE /r/:token/claim, a route of our own: the client has received
-// the payload of the claim with that key, and the grace may end.
+// release answers DELETE /r/:token/claim, a route that only our relay has: the client has
+// received the payload of the claim with that key, and the grace ends.
 func (rl *Relay) release(w http.ResponseWriter, r *http.Request) error {
 	req, err := rl.readClaim(w.Header(), r)
 	if err != nil {

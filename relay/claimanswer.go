@@ -19,8 +19,8 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// quality is the greatest weight that a request's Accept header gives to a media
-// type; 0: none. A wildcard gives none: who takes anything gets the API's JSON.
+// quality is the greatest weight that a request's Accept header gives to a media type; 0:
+// none. Wildcards do not count: a client that accepts anything gets the API's JSON.
 func quality(r *http.Request, mediaType string) (most float64) {
 	for part := range strings.SplitSeq(strings.Join(r.Header.Values("Accept"), ","), ",") {
 		t, params, err := mime.ParseMediaType(part)
@@ -67,20 +67,21 @@ func (c *claimed) answerRaw(w http.ResponseWriter) error {
 	return out.Flush()
 }
 
-// writeJSON writes an api.ClaimResponse. w must keep its first error, or have none.
+// writeJSON writes an api.ClaimResponse. w must return its first error again, as a
+// bufio.Writer does, or never fail.
 func (c *claimed) writeJSON(w io.Writer) error {
 	resp := api.ClaimResponse{
 		ContentType: c.ContentType, Metadata: []byte(c.Metadata), Burned: c.claim.Burned,
 		CreatedAt: api.NewTime(c.CreatedAt), ExpiresAt: api.NewTime(c.ExpiresAt),
 	}
-	hole := `"content":""`
+	member := `"content":""`
 	if c.Package {
 		resp.Type, resp.FileCount, resp.Files = api.TypePackage, &c.FileCount, []api.ClaimedFile{}
-		hole = `"files":[]`
+		member = `"files":[]`
 	} else {
 		resp.Content = []byte(`""`)
 	}
-	before, after, err := split(resp, hole)
+	before, after, err := split(resp, member)
 	if err != nil {
 		return err
 	}
@@ -143,7 +144,7 @@ func (c *claimed) writeString(w io.Writer, encoding string, size int64) error {
 type stringWriter struct {
 	w      io.Writer
 	in     []byte
-	cut    []byte // the beginning of a rune whose end is still to come
+	cut    []byte // an incomplete rune at the end of the last Write
 	quoted []byte
 }
 
@@ -172,12 +173,11 @@ func (s *stringWriter) Close() error {
 	return nil
 }
 
-// errNotText can't happen: a text was UTF-8 when it was sealed.
+// errNotText can't happen, since a text was checked to be UTF-8 before it was sealed.
 var errNotText = errors.New("a text that was stored is not UTF-8")
 
-// split encodes v and cuts it inside the empty value of a member, where a payload is
-// streamed. The members before it hold our own words and restricted names, and a quote
-// inside a string is escaped, so the first match is the member.
+// split encodes v and splits it inside the empty value of a member, where the payload will
+// be written. The first match is always the member: inside strings, quotes are escaped.
 func split(v any, member string) (before, after []byte, err error) {
 	b, err := json.Marshal(v)
 	if err != nil {

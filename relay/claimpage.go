@@ -32,8 +32,8 @@ func orPage(page, api handler) handler {
 	}
 }
 
-// wantsPage reports whether a browser opens a claim URL or sends the form of the claim
-// page.
+// wantsPage reports whether a request comes from a browser that opens a claim URL or sends
+// the form of the claim page.
 func wantsPage(r *http.Request) bool {
 	if !strings.HasPrefix(r.URL.Path, api.PathClaim) || strings.HasSuffix(r.URL.Path, api.SuffixInspect) {
 		return false
@@ -67,14 +67,14 @@ func writePage(w http.ResponseWriter, status int, p htmlPage) error {
 	return nil
 }
 
-// previewPage answers GET /r/:token for a browser: what preview says, and a button.
-// Nothing is counted.
+// previewPage answers GET /r/:token for a browser: a description of the kubbi, and a button.
+// It counts no retrieval.
 func (rl *Relay) previewPage(w http.ResponseWriter, r *http.Request) error {
 	req, err := rl.readToken(nil, r)
 	if err != nil {
 		return err
 	}
-	k, err := rl.look(r.Context(), req)
+	k, err := rl.activeKubbi(r.Context(), req)
 	if err != nil {
 		return err
 	}
@@ -97,8 +97,8 @@ func (rl *Relay) previewPage(w http.ResponseWriter, r *http.Request) error {
 	return writePage(w, http.StatusOK, p)
 }
 
-// sealOf reads in metadata that a kubbi is sealed: docs/wire.md. A seal that can't
-// be read has version 0; nil: it is not sealed.
+// sealOf reads the seal of a sealed kubbi (docs/wire.md) from its metadata; nil: the kubbi
+// is not sealed. A seal that can't be read has version 0.
 func sealOf(metadata []byte) *page.Seal {
 	var m struct {
 		Sealed jsontext.Value `json:"sealed"`
@@ -116,8 +116,8 @@ func sealOf(metadata []byte) *page.Seal {
 	return &page.Seal{Version: s.V, KID: s.KID}
 }
 
-// claimPage answers POST /r/:token/claim for the form of the claim page: with a page,
-// or with a file to save if the payload is large.
+// claimPage answers POST /r/:token/claim from the form of the claim page. The answer is a
+// page, or a download if the payload is large.
 func (rl *Relay) claimPage(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
@@ -158,7 +158,7 @@ func (rl *Relay) claimPage(w http.ResponseWriter, r *http.Request) error {
 	return writePage(w, http.StatusOK, o)
 }
 
-// download answers with a file to save: a single content, or a zip of all files.
+// download answers with a download: a single content, or a zip of all files.
 func (c *claimed) download(w http.ResponseWriter) error {
 	name := page.ZipName
 	if !c.Package {

@@ -10,8 +10,8 @@ import (
 	"kubbi-mcp/internal/misslimit"
 )
 
-// Proxies are the addresses of the reverse proxies in front of a relay. Only their
-// headers are believed when they name the client of a request.
+// Proxies are the addresses of the trusted reverse proxies in front of a relay. Only a
+// header from one of them can name the client of a request.
 type Proxies []netip.Prefix
 
 // ParsePrefixes reads addresses and prefixes, such as 10.0.0.7 or 2001:db8::/48.
@@ -34,13 +34,12 @@ func ParsePrefixes(texts []string) ([]netip.Prefix, error) {
 	return p, nil
 }
 
-// Client is the address of a request's client. That is the peer's address, unless
-// the peer is one of p: then it is the rightmost address in X-Forwarded-For or
-// Forwarded that is not one of p. A request from within the process has no valid
-// address.
+// Client is the address of a request's client: the peer's address or, if the peer is one of
+// p, the rightmost address in X-Forwarded-For or Forwarded that is not one of p. A request
+// from within the process has no valid address.
 //
-// A proxy sets one of the two headers and may pass the other on as the client
-// wrote it. So if both headers are present and disagree, the peer's address counts.
+// A proxy sets one of the two headers, and may send the other as the client wrote it. So if
+// both headers are present and disagree, Client gives the peer's address.
 func (p Proxies) Client(r *http.Request) netip.Addr {
 	peer, ok := parseAddr(r.RemoteAddr)
 	if !ok || !p.has(peer) {
@@ -48,7 +47,7 @@ func (p Proxies) Client(r *http.Request) netip.Addr {
 	}
 	named := r.Header.Values("X-Forwarded-For")
 	elements := r.Header.Values("Forwarded")
-	client := p.last(peer, hops(named))
+	client := p.firstUntrusted(peer, hops(named))
 	if len(elements) == 0 {
 		return client
 	}
@@ -56,16 +55,16 @@ func (p Proxies) Client(r *http.Request) netip.Addr {
 	for i, element := range forwarded {
 		forwarded[i] = forParameter(element)
 	}
-	other := p.last(peer, forwarded)
+	other := p.firstUntrusted(peer, forwarded)
 	if len(named) > 0 && client != other {
 		return peer
 	}
 	return other
 }
 
-// Source is what counts as one source of connections: an IPv4 address, or the /64 of
-// an IPv6 address. It is not valid for a proxy of p, which many clients share, and
-// for a peer without an IP address.
+// Source is the network that counts as one client of connections: an IPv4 address, or the
+// /64 of an IPv6 address. It is invalid for a proxy of p, which many clients share, and for
+// a peer without an IP address.
 func (p Proxies) Source(peer net.Addr) netip.Prefix {
 	addr, _ := parseAddr(peer.String())
 	return p.source(addr)
@@ -81,8 +80,8 @@ func (p Proxies) source(addr netip.Addr) netip.Prefix {
 	return misslimit.Network(addr)
 }
 
-// last follows hops from the right while they are proxies of p and can be parsed.
-func (p Proxies) last(peer netip.Addr, hops []string) netip.Addr {
+// firstUntrusted follows hops from the right as long as they are proxies of p and valid.
+func (p Proxies) firstUntrusted(peer netip.Addr, hops []string) netip.Addr {
 	for i := len(hops) - 1; i >= 0 && p.has(peer); i-- {
 		addr, ok := parseAddr(hops[i])
 		if !ok {
@@ -102,8 +101,8 @@ func (p Proxies) has(a netip.Addr) bool {
 	return false
 }
 
-// hops splits the values of a list header. It ignores quotes: the client wrote what is
-// left of the last comma, and an open quote there must not hide what the proxy added.
+// hops splits the values of a list header. It ignores quotes: the client wrote everything to
+// the left of the last comma, and an open quote there must not hide what the proxy added.
 func hops(lines []string) []string {
 	if len(lines) == 0 {
 		return nil

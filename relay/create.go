@@ -31,12 +31,12 @@ func (rl *Relay) readCreate(h http.Header, r *http.Request) (req createRequest, 
 	return req, err
 }
 
-// maxTries is how often a create is tried, each time under another number. Another
-// process that creates a kubbi within the same 250 ns may have the same number.
+// maxTries is how often a create is tried, each time with another number. A process that
+// creates a kubbi within the same 250 ns may draw the same number.
 const maxTries = 8
 
-// create makes a kubbi. A repeated create, known by its Idempotency-Key, gets the
-// first answer again, as it was then.
+// create makes a kubbi. A repeated create, recognised by its Idempotency-Key, gets the first
+// answer again, unchanged.
 func (rl *Relay) create(ctx context.Context, _ http.Header, req createRequest) (resp api.CreateResponse, err error) {
 	if err := rl.reserveStorage(ctx, 0); err != nil {
 		return resp, err
@@ -80,15 +80,15 @@ type attempt struct {
 	req     createRequest
 	draft   *draft
 	key     *store.CreateKey // nil: not idempotent
-	request hash.Hash        // of what was read of the body
+	request hash.Hash        // of the body as far as it was read
 	now     time.Time
 
 	kubbi *store.Kubbi
 	token token
 }
 
-// number makes the number of the kubbi. After the first try it is some milliseconds
-// ahead, because another process may count up beside this one.
+// number makes the number of the kubbi. After the first try it is some milliseconds ahead of
+// the time, because another process may be using the numbers that follow.
 func (a *attempt) number(try int) (store.Number, error) {
 	at := a.now
 	if try > 0 {
@@ -140,7 +140,7 @@ func (a *attempt) seal(try int) (payload io.Reader, err error) {
 	return a.payload(ring)
 }
 
-// payload seals the payload. When it ends, the hash of the request is known.
+// payload gives the sealed payload. The hash of the request is set when it ends.
 func (a *attempt) payload(ring *atrest.Keyring) (io.Reader, error) {
 	key, binding, err := payloadKey(ring, a.kubbi, a.token)
 	if err != nil {
@@ -158,7 +158,7 @@ func (a *attempt) payload(ring *atrest.Keyring) (io.Reader, error) {
 	return key.Seal(a.rl.cfg.Rand, binding, plain)
 }
 
-// endReader calls a function before it reports its end.
+// endReader calls a function before it returns io.EOF.
 type endReader struct {
 	io.Reader
 	ended func()
@@ -172,8 +172,8 @@ func (r *endReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// createdBefore answers a repeated create. If the kubbi is wiped, nothing tells its
-// claim token any more, and the answer is how the kubbi has ended.
+// createdBefore answers a repeated create. If the kubbi is wiped, its claim token can't be
+// recovered, and the answer is an error that says how the kubbi has ended.
 func (rl *Relay) createdBefore(ctx context.Context, idempotencyKey string, p *store.Replay) (resp api.CreateResponse, err error) {
 	if p.Secret == (store.Secret{}) {
 		k, err := rl.cfg.Store.Get(ctx, p.Owner, p.ID, rl.now())

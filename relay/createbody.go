@@ -15,11 +15,11 @@ import (
 )
 
 // maxJSONBody is the longest create body in JSON that is read, in bytes. Every content
-// within the limits fits, at six bytes for each byte (\u0000). A package may be larger
-// than a content; it fits as base64 or at two bytes for each byte.
+// within the limits fits, even if each byte is escaped as six bytes (\u0000). A package may
+// be larger than a content; it fits as base64, or with two bytes for each byte.
 func maxJSONBody(l api.Limits) int64 {
 	const envelope = 64 << 10
-	perFile := 3*int64(l.FileNameBytes) + 1024 // \u and four digits are three bytes for one
+	perFile := 3*int64(l.FileNameBytes) + 1024 // \u and four digits stand for at least two bytes
 	return max(6*l.ContentBytes, 2*l.PackageBytes) + int64(l.Files)*perFile + 6*int64(l.MetadataBytes) + envelope
 }
 
@@ -28,13 +28,13 @@ func isRaw(r *http.Request) bool {
 	return err == nil && t == api.TypeRaw
 }
 
-// readDraft reads and validates a create body. Everything that it reads is also
-// written to request, unless that is nil.
+// readDraft reads and validates a create body. It also writes everything that it reads to
+// request, unless that is nil.
 //
-// A body in JSON is read whole, into memory that held reserves. The head of a raw
-// body is read whole too, and its payload if it is short. A longer payload is read
-// and checked later, by draft.payload. If the draft fails, the rest of the body is
-// read, because a client that is still sending reads no answer.
+// It reads the whole of a body in JSON into memory that held reserves. From a raw body it
+// reads the head, and the payload if it is short. A longer payload is read and checked later,
+// by draft.payload. On an error it reads the rest of the body, because a client that is still
+// sending does not read the answer.
 func (rl *Relay) readDraft(r *http.Request, limits limits, request hash.Hash, held *reservation) (d *draft, err error) {
 	raw := isRaw(r)
 	most, why := api.MaxRawHead+max(limits.ContentBytes, limits.PackageBytes), ""
@@ -67,11 +67,10 @@ func (rl *Relay) readDraft(r *http.Request, limits limits, request hash.Hash, he
 	return validate(b, false, limits)
 }
 
-// firstBuffer is the largest buffer for a body of known length before any of the body
-// has arrived.
+// firstBuffer is the largest buffer that is allocated because of a body's announced length.
 const firstBuffer = 1 << 20
 
-// readWhole reads a body of at most that many bytes into memory that held reserves.
+// readWhole reads a body of at most most bytes into memory that held reserves.
 func readWhole(body *bodyReader, most int64, held *reservation) ([]byte, error) {
 	size := int64(4 << 10)
 	if length := body.r.ContentLength; length >= 0 {
@@ -127,8 +126,8 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 // drain reads the rest of the body.
 func (b *bodyReader) drain() { _, _ = io.Copy(io.Discard, b.body) }
 
-// maxShort is the longest raw payload that is read before it is stored, in bytes. A
-// create that has its payload in memory can be tried again.
+// maxShort is the longest raw payload, in bytes, that is read completely before it is
+// stored. A create whose payload is in memory can be tried again.
 const maxShort = 64 << 10
 
 // readRaw reads the head of a raw body, and a short payload.
@@ -210,8 +209,8 @@ func rawParts(d *draft) []rawPart {
 	return parts
 }
 
-// rawReader reads the payload of a raw body: as many bytes of each part as the head
-// says, which it checks on the way. Its errors are for the client.
+// rawReader reads the payload of a raw body. It checks that each part has the size in the
+// head and valid content. Its errors are for the client.
 type rawReader struct {
 	body  io.Reader
 	drain func()
@@ -250,7 +249,7 @@ func (r *rawReader) read(p []byte) (int, error) {
 		}
 		switch {
 		case n > 0:
-			return n, nil // the next call meets err again
+			return n, nil // the next call gets err again
 		case err == io.EOF:
 			return 0, invalid(fmt.Sprintf("the request body ends early: %s has %d bytes of %d", part.name, r.n, part.size))
 		case err != nil:

@@ -18,15 +18,15 @@ type span struct{ start, end int }
 func (s span) in(body []byte) jsontext.Value { return body[s.start:s.end] }
 func (s span) present() bool                 { return s.end > 0 }
 
-// createMembers says where the members of a create body are. Unknown members are
-// ignored, as the vendor's page requires nothing else.
+// createMembers says where the members of a create body are. Unknown members are ignored,
+// since the vendor's pages do not forbid them.
 type createMembers struct {
 	content, contentType, ttl, maxRetrievals, metadata, notify span
 
 	contentBytes span // in the head of a raw body, instead of content
 
 	files     jsontext.Kind // of the member; 0: absent
-	file      []fileMembers // one more than the limit at most
+	file      []fileMembers // at most one more than the limit
 	fileCount int
 }
 
@@ -126,7 +126,7 @@ func (d *decoder) skip() {
 	}
 }
 
-// value notes in s where the next value is.
+// value skips the next value and stores its place in s.
 func (d *decoder) value(s *span) {
 	v, err := d.dec.ReadValue()
 	if err != nil {
@@ -137,7 +137,7 @@ func (d *decoder) value(s *span) {
 	*s = span{end - len(v), end}
 }
 
-// strictValue is value, and refuses a name that occurs twice inside the value.
+// strictValue is value, but it refuses duplicate names inside the value.
 func (d *decoder) strictValue(s *span) {
 	if d.value(s); d.err == nil && !s.in(d.body).IsValid() {
 		d.duplicateName()
@@ -158,7 +158,7 @@ func (d *decoder) object(members map[string]*span, other func(name string)) {
 			d.duplicateName()
 			break
 		}
-		if len(n) <= maxMember && len(seen) < maxMember { // no known member is beyond that
+		if len(n) <= maxMember && len(seen) < maxMember { // bounds seen, but has room for all known members
 			seen[n] = true
 		}
 		if s := members[n]; s != nil {
@@ -170,8 +170,8 @@ func (d *decoder) object(members map[string]*span, other func(name string)) {
 	d.token()
 }
 
-// maxMember is more than the length of any known member's name, in bytes, and more
-// than the number of members.
+// maxMember is greater than the length of any known member's name, in bytes, and than the
+// number of known members.
 const maxMember = 64
 
 func (d *decoder) duplicateName() {
@@ -179,7 +179,7 @@ func (d *decoder) duplicateName() {
 }
 
 // syntaxFault says what is wrong with a body that is not JSON. It does not quote the
-// decoder's error, which may hold a piece of the payload.
+// decoder's error, which may hold part of the payload.
 func syntaxFault(body []byte, err error) string {
 	at := int64(len(body))
 	var syntax *jsontext.SyntacticError
@@ -200,8 +200,8 @@ func syntaxFault(body []byte, err error) string {
 	return fmt.Sprintf("%s (at byte %d)", what, at)
 }
 
-// unquote decodes a valid JSON string in place: AppendUnquote writes no byte that it has
-// still to read.
+// unquote decodes a valid JSON string in place. This is safe since AppendUnquote never
+// overwrites bytes that it has not read yet.
 func unquote(v jsontext.Value) []byte {
 	if bytes.IndexByte(v, '\\') < 0 {
 		return v[1 : len(v)-1]
@@ -210,8 +210,8 @@ func unquote(v jsontext.Value) []byte {
 	return b
 }
 
-// decodeBase64 decodes padded standard base64 in place: Decode writes no byte that it
-// has still to read. Unlike encoding/base64, line breaks are refused.
+// decodeBase64 decodes padded standard base64 in place. This is safe since Decode never
+// overwrites bytes that it has not read yet. Unlike encoding/base64 it refuses line breaks.
 func decodeBase64(b []byte) (_ []byte, ok bool) {
 	if len(b)%4 != 0 || bytes.IndexByte(b, '\n') >= 0 || bytes.IndexByte(b, '\r') >= 0 {
 		return nil, false

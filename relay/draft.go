@@ -15,8 +15,8 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// draft is a valid create request. A JSON body and a raw body give the same draft,
-// except for where the payload is.
+// draft is a valid create request. A JSON body and a raw body give the same draft, but may
+// have the payload in different places.
 type draft struct {
 	contentType   string        // single content
 	files         []api.RawFile // package
@@ -27,7 +27,7 @@ type draft struct {
 	notify        *api.Notify // nil: no receipts
 
 	inMemory [][]byte   // the payload, in pieces
-	stream   *rawReader // the payload of a large raw body, which can be read once; nil: it is in memory
+	stream   *rawReader // the payload of a large raw body, which can be read only once; nil: it is in memory
 }
 
 // payload reads the payload: the single content, or all files one after the other.
@@ -40,7 +40,7 @@ func (d *draft) payload() io.Reader {
 	return &b
 }
 
-// close reads the rest of a stream: a client that is still sending reads no answer.
+// close reads the rest of a stream: a client that is still sending does not read the answer.
 func (d *draft) close() {
 	if d.stream != nil {
 		d.stream.drain()
@@ -64,9 +64,9 @@ func validate(body []byte, raw bool, limits limits) (*draft, error) {
 		return nil, err
 	}
 	v := &validator{body: body, raw: raw, limits: limits}
-	// The vendor's pages do not mention null. Here null files are no files, and null
-	// content is no content if there are files, else the JSON value null. Nor do the
-	// pages say what content_type means for a package: it is ignored.
+	// The vendor's pages do not mention null. Here null files count as absent. Null content
+	// counts as absent if there are files; otherwise it is the JSON value null. The pages do
+	// not say what content_type means for a package either; it is ignored.
 	hasFiles := c.files != 0 && c.files != 'n'
 	content, name := c.content, "content"
 	if raw {
@@ -133,7 +133,7 @@ func (v *validator) size(name string, s span) (int64, bool) {
 	return int64(n), ok
 }
 
-// maxSize is the largest size that can be given. The limits are far below.
+// maxSize is the largest size that a request can name. The limits are much lower.
 var maxSize = int(min(math.MaxInt, int64(1<<53)))
 
 func (v *validator) files(c *createMembers) {
@@ -249,7 +249,7 @@ func (v *validator) metadata(s span) {
 // null reports whether a member is absent or null.
 func (v *validator) null(s span) bool { return !s.present() || s.in(v.body).Kind() == 'n' }
 
-// text reads a string member; ok is false if it is absent, null or a fault.
+// text reads a string member. ok is false if the member is absent, null or not a string.
 func (v *validator) text(name string, s span, required bool) (_ string, ok bool) {
 	if v.null(s) {
 		if required {
@@ -264,7 +264,8 @@ func (v *validator) text(name string, s span, required bool) (_ string, ok bool)
 	return string(unquote(s.in(v.body))), true
 }
 
-// integer reads an integer member; whose says whose limits low and high are.
+// integer reads an integer member. whose is added to the message about its limits: see
+// ofKey.
 func (v *validator) integer(name string, s span, low, high int, whose string) (_ int, ok bool) {
 	value := s.in(v.body)
 	if value.Kind() != '0' || strings.Trim(string(value), "-0123456789") != "" {

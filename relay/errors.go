@@ -36,12 +36,12 @@ func (e *apiError) Unwrap() error { return e.cause }
 // fail makes an error for the client.
 func fail(code api.Code, message string) error { return &apiError{code: code, message: message} }
 
-// failFor is fail for a refusal that ends after wait.
+// failFor is fail for a client that may try again after wait.
 func failFor(wait time.Duration, code api.Code, message string) error {
 	return &apiError{code: code, message: message, retryAfter: wait}
 }
 
-// faults collects what is wrong with a request.
+// faults collects the errors in a request.
 type faults []string
 
 func (f *faults) add(message string) { *f = append(*f, message) }
@@ -69,7 +69,7 @@ const (
 	damagedMessage     = " is damaged in the relay's store, or somebody has changed it there, so nothing of it is given out; "
 )
 
-// errorAnswers maps errors to what the client reads. The first that matches counts.
+// errorAnswers maps errors to answers. The first match counts.
 var errorAnswers = []struct {
 	is      error
 	code    api.Code
@@ -90,8 +90,8 @@ var errorAnswers = []struct {
 	{store.ErrUnavailable, api.CodeUnavailable, unavailableMessage, true},
 }
 
-// forClient is what the client may know of err. fault means that err belongs in the
-// log.
+// forClient gives the answer for an error, without details that the client must not see.
+// fault says that err must be logged.
 func forClient(err error) (e apiError, fault bool) {
 	if known, ok := errors.AsType[*apiError](err); ok {
 		return *known, known.cause != nil
@@ -104,8 +104,8 @@ func forClient(err error) (e apiError, fault bool) {
 	return apiError{code: api.CodeInternal, message: internalMessage}, true
 }
 
-// diskFigures are the figures that follow store.ErrFull in an error's text. A text with a
-// path is only for the relay's own user.
+// diskFigures gives the figures that follow store.ErrFull in an error's text. It is "" if
+// they include a path, which only the relay's own user may see.
 func diskFigures(err error) string {
 	_, more, _ := strings.Cut(err.Error(), store.ErrFull.Error()+": ")
 	more, _, _ = strings.Cut(more, ": ")
@@ -115,7 +115,7 @@ func diskFigures(err error) string {
 	return ": " + more
 }
 
-// damagedFor tells the producer which of its kubbis is damaged, and what to do.
+// damagedFor makes an error for the producer that names the damaged kubbi and the cure.
 func damagedFor(id string, err error) error {
 	if !errors.Is(err, store.ErrDamaged) {
 		return err
@@ -123,7 +123,7 @@ func damagedFor(id string, err error) error {
 	return &apiError{code: api.CodeDamaged, cause: err, message: "kubbi " + id + damagedMessage + "delete it, and send it again"}
 }
 
-// answerError answers with an error. If the answer has begun, it is cut off.
+// answerError answers with an error. If the answer has already begun, it is cut off.
 func (rl *Relay) answerError(w http.ResponseWriter, r *http.Request, err error) {
 	e, fault := forClient(err)
 	own := rl.cfg.OwnUser != nil && rl.cfg.OwnUser(r)
@@ -167,8 +167,7 @@ func (rl *Relay) answerError(w http.ResponseWriter, r *http.Request, err error) 
 	WriteError(w, e.code, e.message, e.messages...)
 }
 
-// AnswerError is WriteError for a request that may come from a browser, which gets a
-// page.
+// AnswerError is WriteError, but answers a browser with a page.
 func AnswerError(w http.ResponseWriter, r *http.Request, code api.Code, message string) {
 	if !wantsPage(r) || problemPage(w, r, apiError{code: code}, nil) != nil {
 		WriteError(w, code, message)

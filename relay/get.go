@@ -16,8 +16,8 @@ type idRequest struct {
 	id string
 }
 
-// readKubbiID decodes GET and DELETE /api/v1/kubbis/:id. A text that is no id gets
-// the answer of an id that does not exist.
+// readKubbiID decodes GET and DELETE /api/v1/kubbis/:id. An invalid id is answered like an
+// id that does not exist.
 func (rl *Relay) readKubbiID(h http.Header, r *http.Request) (req idRequest, err error) {
 	if req.by, err = rl.producer(h, r); err != nil {
 		return req, err

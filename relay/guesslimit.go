@@ -13,12 +13,13 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// maxRacers is how many late claims of one kubbi, each under another key, an address
-// may send before they count as guesses: agents behind one address may race.
+// maxRacers is how many late claims of one kubbi, each with another key, an address may send
+// before they count as guesses. Several agents behind one address may race.
 const maxRacers = 128
 
-// guessLimit counts the wrong claim tokens and keys of each address. A right secret is
-// always answered, so nobody can lock out those who have one.
+// guessLimit limits the guesses of each address: requests with a wrong claim token, API key
+// or idempotency key. A request with valid secrets is always served, so nobody can lock out
+// their owner.
 type guessLimit struct {
 	misses   *misslimit.Limiter[netip.Prefix]
 	repeated *misslimit.Limiter[wrongKey]    // the same wrong key again
@@ -45,17 +46,17 @@ func newGuessLimit(limit int) *guessLimit {
 	return g
 }
 
-// source is the address that the guesses of a request count for.
+// source is the network for which the guesses of a request count.
 func (rl *Relay) source(r *http.Request) netip.Prefix {
 	return misslimit.Network(rl.cfg.TrustedProxies.Client(r))
 }
 
-// limitGuesses runs write, which claims a kubbi or ends the grace of a claim. A token
-// that is not found counts as a guess. So does a wrong idempotency key that comes
-// again, or after very many others.
+// limitGuesses runs write, which claims a kubbi or ends the grace of a claim. An unknown
+// token counts as a guess. So does a wrong idempotency key that is repeated, or that follows
+// very many others.
 //
-// write takes the store's write lock. For an address with too many guesses the token
-// is read first, so that its further guesses do not take the lock.
+// write takes the store's write lock. If the address has made too many guesses, the token is
+// looked up first, so that more guesses do not take the lock.
 func (rl *Relay) limitGuesses(ctx context.Context, req consumerRequest, write func() error) error {
 	if req.from.IsValid() && rl.guesses.misses.Wait(req.from, rl.now()) > 0 {
 		if _, err := rl.cfg.Store.Inspect(ctx, req.token.key(), rl.now()); errors.Is(err, store.ErrNotFound) {

@@ -13,9 +13,9 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// The rule for an Idempotency-Key: its length and the kind of its characters must make
-// it worth 16 random bytes. Nobody may guess it, because it opens a payload within its
-// grace and seals the answer to a repeated create.
+// The rule for an Idempotency-Key: its length and its kinds of characters must allow 16
+// random bytes. It must not be guessable, because it gives a payload within the grace and
+// seals the answer to a repeated create.
 const (
 	minKey        = 22 // characters: 16 bytes in base64url
 	minHexKey     = 32 // digits, if there are no others, as in a UUID
@@ -26,8 +26,8 @@ const (
 const weakKeyMessage = api.HeaderIdempotencyKey + " can be guessed: it must be worth 16 random bytes, as a random UUID is. " +
 	"That is at least 22 characters; 32 where all are hexadecimal digits, 39 where all are decimal ones, hyphens not counted; and 6 different ones"
 
-// guessable reports whether a key is too short for its kind of characters, or has too
-// few different ones. Quotes around it, as in the IETF draft, do not count.
+// guessable reports whether a key is too short for its kinds of characters, or has too few
+// different characters. The quotes around it, which the IETF draft requires, do not count.
 func guessable(key string) bool {
 	if n := len(key); n >= 2 && key[0] == '"' && key[n-1] == '"' {
 		key = key[1 : n-1]
@@ -60,9 +60,8 @@ func guessable(key string) bool {
 	return len(key) < minKey
 }
 
-// idempotencyKey is the request's Idempotency-Key, "" if it has none. The header is
-// the IETF draft's; its value counts as it is written, with quotes. A key that can be
-// guessed is refused.
+// idempotencyKey reads the request's Idempotency-Key header, which is the IETF draft's; "":
+// the request has none. Quotes belong to the key. A guessable key is refused.
 func (rl *Relay) idempotencyKey(r *http.Request) (string, error) {
 	values := r.Header.Values(api.HeaderIdempotencyKey)
 	if len(values) == 0 {
@@ -83,9 +82,9 @@ func (rl *Relay) idempotencyKey(r *http.Request) (string, error) {
 	return key, nil
 }
 
-// createKey makes a create idempotent. The whole body must be written to request. Its
-// hash is keyed with the idempotency key, and the answer is sealed under that key, so
-// that nobody can test guesses of the payload against what the store holds.
+// createKey makes the key of an idempotent create. The caller must write the whole body to
+// request. The hash of the body is keyed with the idempotency key, and the answer is sealed
+// under that key, so that the store's data does not help to guess a payload.
 func (rl *Relay) createKey(key, owner string) (k *store.CreateKey, request hash.Hash) {
 	if key == "" || rl.cfg.Grace <= 0 {
 		return nil, nil
@@ -99,7 +98,7 @@ func (rl *Relay) createKey(key, owner string) (k *store.CreateKey, request hash.
 	return k, hmac.New(sha256.New, []byte(key))
 }
 
-// sealAnswer seals a new kubbi's claim token, which answers a repeated create.
+// sealAnswer seals a new kubbi's claim token for the answer to a repeated create.
 func (rl *Relay) sealAnswer(ring *atrest.Keyring, key string, k *store.Kubbi, t token) ([]byte, error) {
 	secret, err := ring.Key(k.MasterKey, k.Secret[:], atrest.Answer, []byte(key))
 	if err != nil {
@@ -108,7 +107,7 @@ func (rl *Relay) sealAnswer(ring *atrest.Keyring, key string, k *store.Kubbi, t 
 	return secret.SealBytes(rl.cfg.Rand, []byte(k.ID), t.raw)
 }
 
-// openAnswer returns the claim token of the create that is repeated.
+// openAnswer returns the claim token that sealAnswer has sealed.
 func openAnswer(o *opened, key string, answer []byte) (token, error) {
 	secret, err := o.ring.Key(o.MasterKey, o.Secret[:], atrest.Answer, []byte(key))
 	if err != nil {
@@ -121,7 +120,7 @@ func openAnswer(o *opened, key string, answer []byte) (token, error) {
 	return tokenOf(raw), nil
 }
 
-// claimKey makes a claim of that kubbi idempotent.
+// claimKey makes the key of an idempotent claim.
 func (rl *Relay) claimKey(key string) *store.ClaimKey {
 	if key == "" || rl.cfg.Grace <= 0 {
 		return nil

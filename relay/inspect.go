@@ -18,16 +18,16 @@ type consumerRequest struct {
 	from           netip.Prefix // not valid: from within the process
 }
 
-// readToken decodes a request that changes nothing.
+// readToken decodes an inspect or a preview.
 func (rl *Relay) readToken(_ http.Header, r *http.Request) (req consumerRequest, err error) {
 	req.from = rl.source(r)
 	req.token, err = pathToken(r)
 	return req, err
 }
 
-// look finds the active kubbi of a claim token and opens its record. Nothing is
-// counted, except a guess.
-func (rl *Relay) look(ctx context.Context, req consumerRequest) (*opened, error) {
+// activeKubbi reads the active kubbi of a claim token and opens its record. It counts no
+// retrieval. An unknown token counts as a guess.
+func (rl *Relay) activeKubbi(ctx context.Context, req consumerRequest) (*opened, error) {
 	k, err := rl.cfg.Store.Inspect(ctx, req.token.key(), rl.now())
 	if errors.Is(err, store.ErrNotFound) {
 		err = rl.missed(req.from, err)
@@ -40,7 +40,7 @@ func (rl *Relay) look(ctx context.Context, req consumerRequest) (*opened, error)
 
 // inspect answers GET /r/:token/inspect.
 func (rl *Relay) inspect(ctx context.Context, h http.Header, req consumerRequest) (resp api.InspectResponse, err error) {
-	k, err := rl.look(ctx, req)
+	k, err := rl.activeKubbi(ctx, req)
 	if err != nil {
 		return resp, err
 	}
@@ -63,7 +63,7 @@ func (rl *Relay) inspect(ctx context.Context, h http.Header, req consumerRequest
 	return resp, nil
 }
 
-// preview answers GET /r/:token: what inspect says, and how to claim.
+// preview answers GET /r/:token: the answer to inspect, and how to claim.
 func (rl *Relay) preview(ctx context.Context, h http.Header, req consumerRequest) (api.InspectResponse, error) {
 	resp, err := rl.inspect(ctx, h, req)
 	if err != nil {
@@ -78,7 +78,7 @@ func (rl *Relay) preview(ctx context.Context, h http.Header, req consumerRequest
 	return resp, nil
 }
 
-// remaining is how many retrievals are left after that many, nil for unlimited.
+// remaining is how many retrievals are left after a number of retrievals; nil: unlimited.
 func remaining(k *store.Kubbi, retrievals int) *int {
 	if k.MaxRetrievals == 0 {
 		return nil

@@ -10,8 +10,8 @@ import (
 	"kubbi-mcp/relay/webhook"
 )
 
-// limits are what a create may ask for: the relay's limits, or the API key's where
-// they are lower.
+// limits are the limits of a create: those of the relay, or of the API key where they are
+// lower.
 type limits struct {
 	api.Limits
 	ttlOfKey, bytesOfKey bool // the limit is the key's own
@@ -30,7 +30,7 @@ func (rl *Relay) limitsOf(k *store.APIKey) limits {
 	return l
 }
 
-// ofKey is what a message adds about a limit that is the key's own.
+// ofKey is the end of a message about a limit that is the key's own.
 func ofKey(its bool) string {
 	if its {
 		return " with this API key"

@@ -20,9 +20,9 @@ type listRequest struct {
 
 const maxPage = 1 << 30
 
-// readList decodes the query. "status" and "anchor" are extensions of ours. The
-// vendor's reference says that limit is at most 100, but not what a larger one does:
-// here it is a fault, not a silent 100.
+// readList decodes the query. "status" and "anchor" are our extensions. The vendor's
+// reference says that limit is at most 100, but not what happens above that. Here a larger
+// limit is an error; it is not cut to 100.
 func (rl *Relay) readList(h http.Header, r *http.Request) (req listRequest, err error) {
 	if req.by, err = rl.producer(h, r); err != nil {
 		return req, err

@@ -25,6 +25,6 @@ func (rl *Relay) keyringWith(ctx context.Context, id string) *atrest.Keyring {
 	if ring := rl.cfg.Keyring.Current(); ring.Has(id) {
 		return ring
 	}
-	_ = rl.cfg.Keyring.Reload(ctx) // logs its failures; whoever uses the key reports that it is missing
+	_ = rl.cfg.Keyring.Reload(ctx) // it logs its failures; the use of a missing key is an error
 	return rl.cfg.Keyring.Current()
 }

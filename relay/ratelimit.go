@@ -14,12 +14,12 @@ import (
 
 const (
 	rateWindow = time.Minute // of store.APIKey.Rate; it starts with a minute of the clock
-	batchPart  = 50          // a node takes at most this part of a key's rate at once
+	batchPart  = 50          // a node takes at most a fiftieth of a key's rate at once
 )
 
-// countRequest counts a producer's request against its key's rate, or refuses it. It
-// tells in h how much of the rate is left: the RateLimit fields of
-// draft-ietf-httpapi-ratelimit-headers.
+// countRequest counts a producer's request against its key's rate, or refuses it. It sets
+// the headers of draft-ietf-httpapi-ratelimit-headers, which say how much of the rate is
+// left.
 func (rl *Relay) countRequest(ctx context.Context, h http.Header, c cachedKey) error {
 	k := c.key
 	if k.Rate <= 0 {
@@ -39,22 +39,22 @@ func (rl *Relay) countRequest(ctx context.Context, h http.Header, c cachedKey) e
 	return nil
 }
 
-// rateMeter spends this node's part of a key's rate. It takes several uses at a time
-// from the store, which then count for all nodes. So the sum over all nodes never
-// passes the rate, and few requests have to ask the store.
+// rateMeter counts this node's requests against a key's rate. It counts several uses in the
+// store at once, ahead of the requests. So the sum over all nodes never exceeds the rate,
+// and most requests need no call of the store.
 type rateMeter struct {
 	waiting atomic.Int64 // requests that have or want the lock
 
 	lock   chan struct{} // holds a token while a request uses the fields below
 	window time.Time     // the minute of left and sum
-	left   int           // uses that were taken and not spent
-	sum    int           // uses that all nodes had taken when the store was last asked
+	left   int           // uses that are counted in the store and not spent yet
+	sum    int           // uses of all nodes at the last call of the store
 }
 
 func newRateMeter() *rateMeter { return &rateMeter{lock: make(chan struct{}, 1)} }
 
-// use spends one use of the current minute. It returns what is left of the rate as far
-// as this node knows, or -1 if nothing was left.
+// use spends one use of the current minute. It returns how many uses are left, as far as
+// this node knows, or -1 if none was left.
 func (m *rateMeter) use(ctx context.Context, rl *Relay, k *store.APIKey) (left int, now time.Time, err error) {
 	m.waiting.Add(1)
 	defer m.waiting.Add(-1)
@@ -82,15 +82,15 @@ func (m *rateMeter) use(ctx context.Context, rl *Relay, k *store.APIKey) (left i
 	return m.left + max(k.Rate-m.sum, 0), now, nil
 }
 
-// batch is how many uses to take: enough for the requests that wait, or a small part
-// of the rate. It gets smaller towards the end of the rate, because the other nodes
-// can't use what one node has taken and not spent.
+// batch is how many uses to count in the store at once: enough for the waiting requests, or
+// a small part of the rate. It becomes smaller when little of the rate is left, because
+// other nodes can't spend what this node has counted.
 func (m *rateMeter) batch(rate int) int {
 	part := (rate + batchPart - 1) / batchPart
 	return max(min(part, (rate-m.sum)/8), int(m.waiting.Load()), 1)
 }
 
-// rateBucket is the store's name for the rate of a key.
+// rateBucket is the bucket of a key's rate in the store.
 func rateBucket(key store.Hash) store.Hash {
 	return sha256.Sum256(append([]byte("kubbi-mcp/relay/1/rate/"), key[:]...))
 }

@@ -18,7 +18,7 @@ import (
 // maxNotify is the longest x_notify that is read, in bytes.
 const maxNotify = 128 << 10
 
-// notify reads x_notify, a member that only our relays have. null is the same as none.
+// notify reads x_notify, a member that only our relay has. null counts as absent.
 func (v *validator) notify(s span) {
 	if v.null(s) {
 		return
@@ -88,8 +88,8 @@ func eventNames() string {
 	return strings.Join(names, ", ")
 }
 
-// sealTarget seals where the receipts of a new kubbi go and the secret that signs
-// them. The secret comes from the API key, which only the create has.
+// sealTarget seals the URL for a new kubbi's receipts, and the secret that signs them. The
+// secret is derived from the API key, which only the create request has.
 func (rl *Relay) sealTarget(ring *atrest.Keyring, k *store.Kubbi, n *api.Notify, apiKey string) ([]byte, error) {
 	secret, err := api.WebhookSecret(apiKey)
 	if err != nil {
@@ -106,14 +106,14 @@ func (rl *Relay) sealTarget(ring *atrest.Keyring, k *store.Kubbi, n *api.Notify,
 	return key.SealBytes(rl.cfg.Rand, boundFields(k), plain)
 }
 
-// targetKey is the key of a kubbi's webhook target. It must open after the kubbi has
-// ended, so it does not depend on the kubbi's secret.
+// targetKey is the key of a kubbi's webhook target. The target is needed after the kubbi has
+// ended, so the key does not depend on the kubbi's secret.
 func targetKey(ring *atrest.Keyring, k *store.Kubbi) (*atrest.Key, error) {
 	return ring.Key(k.MasterKey, nil, atrest.Notify, []byte(k.ID))
 }
 
-// openNotice returns the target and the receipt of a notice. It does not wait for a
-// master key that is missing: the notice will be taken again.
+// openNotice returns the target and the receipt of a notice. If a master key is missing, it
+// does not reload the keyring: the notice is delivered later.
 func (rl *Relay) openNotice(n *store.Notice) (*webhook.Target, *api.Receipt, error) {
 	k := &n.Kubbi
 	key, err := targetKey(rl.cfg.Keyring.Current(), k)
@@ -145,7 +145,7 @@ func receiptOf(n *store.Notice) *api.Receipt {
 	}
 }
 
-// wakeSender has new notices delivered at once.
+// wakeSender makes the sender deliver new notices at once.
 func (rl *Relay) wakeSender() {
 	if rl.sender != nil {
 		rl.sender.Wake()

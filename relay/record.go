@@ -14,7 +14,7 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// record is what a store keeps of a kubbi in sealed form only, beside the payload.
+// record holds metadata and file descriptions, which a store keeps only in sealed form.
 type record struct {
 	Version  int            `json:"v"`
 	Metadata jsontext.Value `json:"metadata,omitzero"` // a JSON object; nil: none
@@ -30,8 +30,8 @@ func (r record) encode() ([]byte, error) {
 	return json.Marshal(r)
 }
 
-// decodeRecord reads what encode wrote. Only a relay can have sealed it, so an error
-// means another version.
+// decodeRecord reads what encode wrote. Since only a relay can have sealed it, an error
+// means that it has another version.
 func decodeRecord(b []byte) (r record, err error) {
 	if json.Unmarshal(b, &r, json.RejectUnknownMembers(true)) != nil || r.Version != recordVersion {
 		return record{}, errRecord
@@ -40,8 +40,8 @@ func decodeRecord(b []byte) (r record, err error) {
 }
 
 // boundFields encodes the fields of a kubbi's row that are not sealed and never
-// change. The record and the webhook target are bound to them: if one of them was
-// changed, or is that of another kubbi, nothing opens.
+// change. The record and the webhook target are bound to them: if a field was changed or
+// comes from another kubbi, neither opens.
 func boundFields(k *store.Kubbi) []byte {
 	b := make([]byte, 0, 192+len(k.Owner)+len(k.ContentType))
 	text := func(s string) { b = append(binary.AppendUvarint(b, uint64(len(s))), s...) }
@@ -83,8 +83,8 @@ func (rl *Relay) sealRecord(ring *atrest.Keyring, k *store.Kubbi, r record) ([]b
 	return sealed, nil
 }
 
-// opened is a kubbi with its record. If the kubbi is wiped there is no record, and
-// nothing proves what its row says.
+// opened is a kubbi with its opened record. A wiped kubbi has no record, so its fields can't
+// be verified.
 type opened struct {
 	*store.Kubbi
 	record
@@ -92,8 +92,8 @@ type opened struct {
 	wiped bool
 }
 
-// open opens a kubbi's record. A record that does not open, and an active kubbi
-// without one, are store.ErrDamaged: then nothing of the row can be trusted.
+// open opens a kubbi's record. The error is store.ErrDamaged if the record does not open, or
+// is missing although the kubbi is active. Then no field of the row can be trusted.
 func open(ring *atrest.Keyring, k *store.Kubbi) (*opened, error) {
 	if k.Secret == (store.Secret{}) || k.Record == nil {
 		if k.Status == store.Active {
@@ -116,13 +116,12 @@ func open(ring *atrest.Keyring, k *store.Kubbi) (*opened, error) {
 	return &opened{Kubbi: k, record: r, ring: ring}, nil
 }
 
-// damaged is the error of a kubbi that was changed in the store, or lost in part.
+// damaged is the error for a kubbi that was changed in the store or is incomplete.
 func damaged(k *store.Kubbi, why string) error {
 	return fmt.Errorf("%w: kubbi %s: %s", store.ErrDamaged, k.ID, why)
 }
 
-// payloadKey is the key of a kubbi's payload, and what the payload is bound to: the
-// record.
+// payloadKey gives the key of a kubbi's payload, and its binding to the record.
 func payloadKey(ring *atrest.Keyring, k *store.Kubbi, t token) (*atrest.Key, atrest.Binding, error) {
 	sum := sha256.Sum256(k.Record)
 	key, err := ring.Key(k.MasterKey, k.Secret[:], atrest.Payload, t.raw)

@@ -2,16 +2,16 @@
 // validation and policy, as the vendor's API reference describes them. The embedded
 // relay (package local) and a team's relay (package service) both serve this handler.
 //
-// A relay keeps little state of its own: API keys for a second, a few requests of
-// each key's rate, and the wrong tokens and keys of each address. So any number of
+// A relay keeps little state: it caches API keys for a second, a few uses of each key's
+// rate and the size of the store, and counts the guesses of each address. So any number of
 // relays may serve one store.
 //
-// routes.go lists every route, and serve.go is what all requests pass. Each operation
-// has a file of its name: create, claim, inspect, list, get and delete. A create body is
-// read in createbody.go, decoded in createjson.go and validated in draft.go; the answer
-// to a claim is written in claimanswer.go, or as a page in claimpage.go. errors.go says
-// what a client reads for each error. The limits are in ratelimit.go, guesslimit.go,
-// storagelimit.go, keylimits.go and bodybudget.go.
+// routes.go lists every route, and every request passes serve.go. Each operation has a file
+// with its name: create, claim, inspect, list, get and delete. A create body is read in
+// createbody.go, decoded in createjson.go and validated in draft.go. The answer to a claim
+// is written in claimanswer.go, or as a page in claimpage.go. errors.go maps errors to
+// answers. The limits are in ratelimit.go, guesslimit.go, storagelimit.go, keylimits.go and
+// bodybudget.go.
 package relay
 
 import (
@@ -41,27 +41,28 @@ type Config struct {
 	Retention  time.Duration // how long a tombstone stays; zero: 24 h
 	SweepEvery time.Duration // longest time between two sweeps of Run; zero or less: 15 s
 
-	MaxStorage int64 // bytes of payloads in the store above which creates are refused; zero: no limit. Relays of one store may pass it by what they accept within seconds
+	MaxStorage int64 // bytes of payloads in the store above which creates are refused; zero: no limit. Several relays of one store may exceed it by what they accept within seconds
 
 	GuessLimit     int     // wrong claim tokens and API keys that an address may try at this relay in a minute; zero: any number
-	TrustedProxies Proxies // reverse proxies whose headers tell a request's address; zero: none
+	TrustedProxies Proxies // reverse proxies whose headers name a request's client; zero: none
 
-	Notify *webhook.Options // where producers may have webhook receipts sent; nil: nowhere, and asking for them is a fault
+	Notify *webhook.Options // for webhook receipts; nil: a create with x_notify is refused
 
-	// TokenMark computes the last bytes of a claim token from the bytes before them,
-	// so that others can see which relay made it: 128 random bits are left. nil: the
-	// last bytes are random too, which makes 192.
+	// TokenMark computes the last bytes of a claim token from the bytes before them, so
+	// that other relays can see which relay made the token. Such a token has 128 random
+	// bits. nil: the last bytes are random too, which makes 192 random bits.
 	TokenMark func(head []byte) [markBytes]byte
 
-	// OwnUser reports whether a request comes from the user of this relay's data.
-	// That user may read why the store failed, with its paths; nil: nobody may.
+	// OwnUser reports whether a request comes from the user who owns this relay's data.
+	// Error answers to that user say why the store failed, with its paths. nil: no request
+	// does.
 	OwnUser func(*http.Request) bool
 
 	// WhyUnknown explains to OwnUser why a claim token is not found; nil: no explanation.
 	WhyUnknown func(ctx context.Context, token string) []string
 
 	AccessLog bool     // log each request at info rather than debug, except those to /health
-	Observer  Observer // is called after requests and sweeps; nil: nobody
+	Observer  Observer // is called after requests and sweeps; may be nil
 
 	Now    func() time.Time // zero: time.Now
 	Rand   io.Reader        // safe for concurrent use; zero: crypto/rand
@@ -142,7 +143,7 @@ func (rl *Relay) now() time.Time { return rl.cfg.Now().UTC().Truncate(time.Milli
 
 func (rl *Relay) claimURL(token string) string { return rl.origin + api.PathClaim + token }
 
-// storeTimeout bounds a call that only asks about the store's state.
+// storeTimeout limits calls that only read the store's state.
 const storeTimeout = 2 * time.Second
 
 // health answers GET /health.

@@ -73,7 +73,7 @@ func (rl *Relay) makeMux() {
 	rl.mux.Handle("/", rl.handlerFunc(noRoute))
 }
 
-// operation is that of a request which the mux has seen.
+// operation gives the operation of a request that has passed the mux.
 func (rl *Relay) operation(r *http.Request) Operation {
 	if op, ok := rl.operations[r.Pattern]; ok {
 		return op
@@ -81,7 +81,7 @@ func (rl *Relay) operation(r *http.Request) Operation {
 	return OpOther
 }
 
-// noRoute answers what is no route: 501 for another version of the API, else 404.
+// noRoute answers a path without a route: 501 for another version of the API, else 404.
 func noRoute(_ http.ResponseWriter, r *http.Request) error {
 	if v, ok := apiVersion(r.URL.Path); ok && v != api.Version {
 		return fail(api.CodeNotImplemented, "API version "+v+" does not exist; this relay speaks "+api.Version)

@@ -54,8 +54,8 @@ func writeJSON(w http.ResponseWriter, status int, v any) error {
 	return nil
 }
 
-// writeWhole writes a body of known length. If the client has gone, nobody is left
-// to read an error.
+// writeWhole writes a body of known length. It ignores errors, since they mean that the
+// client has gone.
 func writeWhole(w http.ResponseWriter, status int, body []byte) {
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
@@ -104,8 +104,8 @@ func (rl *Relay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// recovered answers a panic. The panic's value may hold anything. So only a runtime
-// error, which holds indexes and types, is logged.
+// recovered answers after a panic. It logs the panic's value only if it is a runtime error:
+// any other value may hold secrets.
 func (rl *Relay) recovered(rec *recorder, r *http.Request, p any) {
 	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		rec.abort = true
@@ -121,13 +121,13 @@ func (rl *Relay) recovered(rec *recorder, r *http.Request, p any) {
 	rl.answerError(rec, r, fail(api.CodeInternal, internalMessage))
 }
 
-// FromOtherSite reports whether a page of another site sent a request that would
-// change something. Sec-Fetch-Site tells. If a browser does not send it, Origin must be
-// that of the request's Host or of the relay's claim URLs, since a proxy may change the
-// Host. A request without either header does not come from a browser.
+// FromOtherSite reports whether a page of another site sent a request that could change
+// something. It uses the header Sec-Fetch-Site. If the browser did not send that header,
+// Origin must match the request's Host or, since a proxy may change the Host, the relay's
+// claim URLs. A request without both headers does not come from a browser.
 //
-// The relay refuses such a request. A handler before the relay must not pass it on
-// to anybody else.
+// The relay refuses such a request. A handler in front of the relay must not forward it to
+// another server.
 func (rl *Relay) FromOtherSite(r *http.Request) bool {
 	if r.Header.Get("Sec-Fetch-Site") == "" && r.Header.Get("Origin") == rl.origin {
 		return false

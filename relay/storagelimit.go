@@ -10,13 +10,13 @@ import (
 )
 
 const (
-	statsAge     = 5 * time.Second // how long the store's figure is used
-	statsAgeFull = time.Second     // the same, if a create would be refused because of it
+	statsAge     = 5 * time.Second // how long the store's statistics are used
+	statsAgeFull = time.Second     // the same, if they would make a create fail
 )
 
-// storageLimit knows about how much of Config.MaxStorage is in use. It is not exact:
-// a relay knows what it has accepted since it last asked the store, and not what
-// other relays of the same store have accepted.
+// storageLimit estimates how much of Config.MaxStorage is in use: what the store had at the
+// last call, and what this relay has accepted since then. It does not know what other relays
+// of the same store have accepted since then.
 type storageLimit struct {
 	mu       sync.Mutex
 	stored   int64     // bytes in the store when it was last asked
@@ -24,8 +24,8 @@ type storageLimit struct {
 	asked    time.Time // zero: never
 }
 
-// reserveStorage accepts size more bytes, or says that the relay is full. With size 0
-// it only checks that the relay is not full.
+// reserveStorage reserves size more bytes, or returns an error if the relay is full. With
+// size 0 it only checks that the relay is not full.
 func (rl *Relay) reserveStorage(ctx context.Context, size int64) error {
 	limit := rl.cfg.MaxStorage
 	if limit <= 0 {

@@ -15,8 +15,8 @@ const (
 	sweepBatch = 64          // kubbis in one step, so that claims do not wait long
 	firstSweep = time.Second // after the start, so that a short-lived process does not sweep
 
-	// What has ended is wiped within a second of its end. The pause lets one sweep
-	// wipe many kubbis.
+	// A kubbi is wiped within a second of its end. The pause lets one sweep wipe many
+	// kubbis.
 	sweepPause  = 150 * time.Millisecond
 	sweepSpread = 100 * time.Millisecond
 )
@@ -53,8 +53,8 @@ func (rl *Relay) Run(ctx context.Context) error {
 }
 
 // nextSweep is how long to wait for the next sweep: until something is due, or about
-// SweepEvery. It is less than the shortest TTL and the grace, so that nothing which
-// is created or claimed in the meantime is due before the next sweep.
+// SweepEvery. It is less than the shortest TTL and the grace. So a kubbi that is created or
+// claimed in the meantime is not due before the next sweep.
 func (rl *Relay) nextSweep(ctx context.Context) time.Duration {
 	// Several processes sweep one store: jitter keeps them from doing it at once.
 	wait := rl.cfg.SweepEvery*3/4 + rand.N(rl.cfg.SweepEvery/2+1)

@@ -14,8 +14,8 @@ import (
 const (
 	tokenBytes  = 32
 	numberBytes = 8
-	// markBytes is how many bytes at a token's end Config.TokenMark computes. The 128
-	// random bits before them keep the token secret.
+	// markBytes is the length of the mark at the end of a token, which Config.TokenMark
+	// computes. The 128 random bits before it keep the token secret.
 	markBytes = 8
 )
 
@@ -48,8 +48,8 @@ func (rl *Relay) newClaimToken(n store.Number) (token, error) {
 	return tokenOf(raw), nil
 }
 
-// SplitToken splits a claim token into the bytes before the mark of Config.TokenMark,
-// and the mark. ok is false if the text can't be a token.
+// SplitToken splits a claim token into the mark of Config.TokenMark and the bytes before it.
+// ok is false if the text can't be a token.
 func SplitToken(text string) (head []byte, mark [markBytes]byte, ok bool) {
 	t, ok := parseToken(text)
 	if !ok {
@@ -59,7 +59,7 @@ func SplitToken(text string) (head []byte, mark [markBytes]byte, ok bool) {
 	return t.raw[:tokenBytes-markBytes], mark, true
 }
 
-// randomBytes makes as many bytes as a token has.
+// randomBytes makes as many random bytes as a token has.
 func randomBytes(random io.Reader) ([]byte, error) {
 	raw := make([]byte, tokenBytes)
 	_, err := io.ReadFull(random, raw)
@@ -81,8 +81,8 @@ func parseToken(text string) (token, bool) {
 	return token{text: text, raw: raw}, true
 }
 
-// pathToken is the claim token in the request's path. A text that can't be a token gets
-// the answer of a token that does not exist.
+// pathToken reads the claim token from the request's path. An invalid token is answered like
+// a token that does not exist.
 func pathToken(r *http.Request) (token, error) {
 	t, ok := parseToken(r.PathValue("token"))
 	if !ok {

@@ -3,7 +3,7 @@
 // vendor's public API reference; where that is silent, the models of the
 // official Python SDK 0.1.0 decide, and the doc comment says so.
 //
-// It holds no behaviour beyond encoding, and imports only the standard library.
+// It has no behaviour except encoding, and imports only the standard library.
 package api
 
 // Version is what every /api/v1 response carries in HeaderVersion.
@@ -36,31 +36,30 @@ const (
 	// HeaderRemainingReads is on every claim: the retrievals left after it, a
 	// decimal number or "unlimited".
 	HeaderRemainingReads = "Kubbi-Remaining-Reads"
-	// HeaderPayloadSize is on the inspect and the preview of a single content: the
-	// bytes of a text in UTF-8, or of a JSON value as it was sent.
+	// HeaderPayloadSize is on the answers to inspect and preview of a single content:
+	// the size in bytes of a text in UTF-8, or of a JSON value as it was sent.
 	HeaderPayloadSize = "Kubbi-Payload-Size"
-	// HeaderFileNames is on the answers to GET /health and to creates. FileNamesAny
-	// says that file names may have the letters of every script. The hosted service
-	// takes letters and digits of ASCII and . _ - only.
+	// HeaderFileNames is on the answers to GET /health and to creates. The value
+	// FileNamesAny says that file names may have letters of every script. The hosted
+	// service accepts only ASCII letters, digits and . _ -.
 	HeaderFileNames = "Kubbi-File-Names"
 	// HeaderListAnchor is on every list page. Sent back as the query parameter
 	// "anchor", it keeps later pages stable while new kubbis are created.
 	HeaderListAnchor = "Kubbi-List-Anchor"
-	// HeaderListStatus is on a list page that the query parameter "status" has
-	// filtered, with that status.
+	// HeaderListStatus is on a list page that was filtered by the query parameter
+	// "status", and holds that status.
 	HeaderListStatus = "Kubbi-List-Status"
 
-	// These two are on answers to an API key that has a rate, as the IETF draft
-	// draft-ietf-httpapi-ratelimit-headers has them:
-	// "key";q=100;w=60 and "key";r=42;t=13.
+	// These two are on answers to a request whose API key has a rate. Their form is that
+	// of draft-ietf-httpapi-ratelimit-headers: "key";q=100;w=60 and "key";r=42;t=13.
 	HeaderRateLimitPolicy = "RateLimit-Policy"
 	HeaderRateLimit       = "RateLimit"
 )
 
-// FileNamesAny is HeaderFileNames' value.
+// FileNamesAny is the value of HeaderFileNames.
 const FileNamesAny = "every-script"
 
-// Unlimited is HeaderRemainingReads' value for a kubbi without max_retrievals.
+// Unlimited is the value of HeaderRemainingReads for a kubbi without max_retrievals.
 const Unlimited = "unlimited"
 
 // Status is where a kubbi is in its life.
@@ -107,7 +106,7 @@ const (
 	MaxPageLimit     = 100
 )
 
-// Limits are what a relay accepts. The zero value accepts nothing: begin with
+// Limits are the limits of a relay. The zero value accepts nothing: begin with
 // DefaultLimits.
 type Limits struct {
 	ContentBytes    int64 // a single content: a text's UTF-8 bytes, a JSON value's serialized bytes

@@ -2,9 +2,9 @@ package api
 
 import "encoding/json"
 
-// In the bodies below, a field with omitzero belongs only to one of the two kinds of kubbi,
-// single content or package. Every other field is always there, null where it has no
-// value.
+// In the answers below, a field with omitzero belongs to only one of the two kinds of
+// kubbi, single content or package. Every other field is always present, and null if it has
+// no value.
 
 // CreateRequest is the body of POST /api/v1/kubbis: exactly one of Content and
 // Files.
@@ -72,8 +72,8 @@ type Pagination struct {
 	TotalPages int `json:"total_pages"`
 }
 
-// DeleteResponse answers DELETE /api/v1/kubbis/:id. The reference leaves its
-// fields open; the Python SDK takes any object of strings.
+// DeleteResponse answers DELETE /api/v1/kubbis/:id. The reference does not name its
+// fields; the Python SDK accepts any object of strings.
 type DeleteResponse struct {
 	ID     string `json:"id"`
 	Status Status `json:"status"`
@@ -126,8 +126,8 @@ type ClaimResponse struct {
 	ExpiresAt   Time            `json:"expires_at"`
 }
 
-// ClaimedFile is a file of a claimed package. The Python SDK requires
-// size_bytes, and takes role and encoding as null or absent.
+// ClaimedFile is a file of a claimed package. The Python SDK requires size_bytes; role and
+// encoding may be null or absent.
 type ClaimedFile struct {
 	Name        string  `json:"name"`
 	ContentType string  `json:"content_type"`

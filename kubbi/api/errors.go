@@ -5,8 +5,7 @@ import "net/http"
 // Code is the machine-readable word of an error answer.
 type Code string
 
-// The codes of the API reference, and, from CodeTooLarge on, five of our relay's own where
-// the reference has none.
+// The codes of the API reference. The last five, from CodeTooLarge on, are our relay's own.
 const (
 	CodeValidation       Code = "validation_error"
 	CodeUnauthorized     Code = "unauthorized"
@@ -21,8 +20,8 @@ const (
 	CodeTooLarge         Code = "payload_too_large"
 	CodeMethodNotAllowed Code = "method_not_allowed"
 	CodeUnavailable      Code = "unavailable"
-	CodeStorageFull      Code = "insufficient_storage" // the message says the figures
-	CodeDamaged          Code = "damaged"              // a kubbi is not as it was stored
+	CodeStorageFull      Code = "insufficient_storage" // the message has the figures
+	CodeDamaged          Code = "damaged"              // a stored kubbi was changed or is incomplete
 )
 
 // Statuses maps every code to its HTTP status.

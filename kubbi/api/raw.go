@@ -8,16 +8,16 @@ import (
 	"io"
 )
 
-// TypeRaw is the media type in which our client and our relay exchange payloads: an
-// extension, which the hosted service does not have. A body is a head, a JSON object on
-// one line that ends with "\n", and after it the bytes of the content, or of all files in
-// their order, with nothing between them. The head says how many bytes each has. A body
-// that is shorter or longer is refused.
+// TypeRaw is the media type in which our client and our relay exchange payloads. It is an
+// extension, which the hosted service does not have. A body begins with a head: a JSON
+// object on one line that ends with "\n". Then come the bytes of the content, or of all
+// files in their order, with nothing between them. The head says how many bytes each of
+// them has. A body that is shorter or longer is refused.
 //
 // A raw create has TypeRaw as Content-Type and RawCreate as head; its answer is JSON. A
-// claim whose Accept header names TypeRaw gets RawClaim as head. Errors are JSON. A text
-// is its UTF-8, a JSON content its JSON text, and a file its bytes. An encoding of base64
-// only says how others get the file in JSON.
+// claim whose Accept header names TypeRaw is answered with RawClaim as head. Errors are
+// JSON. A text is sent as UTF-8, a JSON content as its JSON text, and a file as its bytes.
+// The encoding base64 only says how the file looks in JSON for other clients.
 const TypeRaw = "application/vnd.kubbi.raw"
 
 // TypeSealed is the media type of a sealed payload, and SealedName the name of the one
@@ -27,8 +27,8 @@ const (
 	SealedName = "sealed"
 )
 
-// HeaderAcceptPost is on the answers to GET /health and to creates, as W3C's Linked Data
-// Platform has it: the media types that a create may have. A relay of ours names TypeRaw.
+// HeaderAcceptPost is on the answers to GET /health and to creates. It lists the media
+// types that a create may have, as in W3C's Linked Data Platform. Our relay names TypeRaw.
 const HeaderAcceptPost = "Accept-Post"
 
 // MaxRawHead is the longest head, in bytes, with its line end.

@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// TimeLayout is RFC 3339 in UTC with milliseconds, as 2026-03-28T12:00:00.000Z.
+// TimeLayout is RFC 3339 in UTC with milliseconds, such as 2026-03-28T12:00:00.000Z.
 const TimeLayout = "2006-01-02T15:04:05.000Z"
 
 // Time is a time as the API writes it: UTC, cut to the millisecond.
 type Time struct{ time.Time }
 
-// NewTime gives t in the form of the API.
+// NewTime gives t in UTC, cut to the millisecond.
 func NewTime(t time.Time) Time { return Time{t.UTC().Truncate(time.Millisecond)} }
 
-// OptionalTime gives nil, which is null on the wire, for the zero time.
+// OptionalTime is NewTime, and nil (null on the wire) for the zero time.
 func OptionalTime(t time.Time) *Time {
 	if t.IsZero() {
 		return nil

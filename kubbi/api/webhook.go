@@ -6,7 +6,7 @@ import (
 	"encoding/base64"
 )
 
-// Event is something that happened to a kubbi, of which its producer may get a receipt.
+// Event is something that happened to a kubbi. Its producer may get a receipt for it.
 type Event string
 
 // The events.
@@ -30,19 +30,19 @@ type Notify struct {
 	Events []Event `json:"events,omitzero"` // nil: all
 }
 
-// Headers of a receipt, as the Standard Webhooks specification 1.0.0 has them. The
-// signature is of id, timestamp and body, joined by full stops.
+// Headers of a receipt, from the Standard Webhooks specification 1.0.0. The signature
+// covers id, timestamp and body, joined by full stops.
 const (
 	HeaderWebhookID        = "webhook-id"        // a UUID; the same in every attempt
 	HeaderWebhookTimestamp = "webhook-timestamp" // of the attempt, in seconds since 1970
-	HeaderWebhookSignature = "webhook-signature" // v1, and HMAC-SHA256 in base64
+	HeaderWebhookSignature = "webhook-signature" // "v1," and the HMAC-SHA256 in base64
 )
 
-// ReceiptPrefix and an Event make the type of a Receipt.
+// ReceiptPrefix precedes the Event in the type of a Receipt.
 const ReceiptPrefix = "kubbi."
 
-// Receipt is the body that is posted to a notify_url. It holds no secret: no
-// claim token, no metadata, nothing of the payload.
+// Receipt is the body that is posted to a notify_url. It holds no secret: no claim token,
+// no metadata and no part of the payload.
 type Receipt struct {
 	Type      string       `json:"type"`
 	Timestamp Time         `json:"timestamp"` // of the event

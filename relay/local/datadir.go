@@ -39,7 +39,7 @@ type dataDir struct {
 	self   identity
 
 	stop    context.CancelFunc
-	running sync.WaitGroup // until stop: sweeps, and the upkeep of the keyring
+	running sync.WaitGroup // the sweeps and the reloads of the keyring, which end with stop
 }
 
 // makeDir makes the data directory with private permissions, or checks the existing
@@ -58,22 +58,22 @@ func makeDir(dir string) error {
 	if !info.IsDir() {
 		return fmt.Errorf("%s is not a directory", dir)
 	}
-	// Whoever can write in the directory can put a keyring or a store of their own there.
+	// A user who can write in the directory could replace the keyring or the store.
 	if mode := info.Mode().Perm(); runtime.GOOS != "windows" && mode&0o022 != 0 {
 		return fmt.Errorf("%s may be written by others (mode %04o): make it private with chmod 700", dir, mode)
 	}
 	return nil
 }
 
-// openDir opens a data directory, and makes what is missing on the first run.
-// Many processes may do so at the same time.
+// openDir opens a data directory, and makes the missing files on the first run. Many
+// processes may do so at the same time.
 func (r *Relay) openDir(ctx context.Context) (_ *dataDir, err error) {
 	cfg := r.cfg
 	if err := makeDir(cfg.Dir); err != nil {
 		return nil, fmt.Errorf("open data directory: %w", err)
 	}
-	// The keyring is made before the store. So a store without a keyring means that
-	// the keyring was lost: it is no first run.
+	// The keyring is made before the store. So if there is a store and no keyring, this is
+	// not the first run, and the keyring was lost.
 	storePath := filepath.Join(cfg.Dir, storeName)
 	_, err = os.Lstat(storePath)
 	hadStore := err == nil
@@ -106,7 +106,7 @@ func (r *Relay) openDir(ctx context.Context) (_ *dataDir, err error) {
 	}
 	self := newIdentity(key)
 	rl, err := relay.New(relay.Config{
-		Store: db, Keyring: ring, Origin: cfg.Origin, TokenMark: self.mark, OwnUser: inProcess,
+		Store: db, Keyring: ring, Origin: cfg.Origin, TokenMark: self.tokenMark, OwnUser: inProcess,
 		WhyUnknown: func(ctx context.Context, token string) []string { return r.whyUnknown(ctx, self, token) },
 		Limits:     cfg.Limits, Grace: cfg.Grace,
 		Now: cfg.Now, Rand: cfg.Rand, Logger: cfg.Logger,
@@ -131,7 +131,7 @@ func (o *dataDir) close() error {
 	return nil
 }
 
-// openAPIKey reads the directory's API key, or makes one. The key opens no payload, so
+// openAPIKey reads the directory's API key, or makes one. No payload depends on the key, so
 // a lost key can be replaced by another key of the same owner.
 func openAPIKey(ctx context.Context, cfg Config, db store.Store) (string, error) {
 	path := filepath.Join(cfg.Dir, apiKeyName)
@@ -166,8 +166,8 @@ func openAPIKey(ctx context.Context, cfg Config, db store.Store) (string, error)
 	return key, nil
 }
 
-// callerKey is the API key of a caller with a name of its own. It is derived from the
-// directory's key, so it is always the same.
+// callerKey gives the API key of a named caller. It is derived from the directory's key, so
+// it is always the same.
 func (o *dataDir) callerKey(ctx context.Context, name string, now time.Time) (string, error) {
 	mac := hmac.New(sha256.New, []byte(o.apiKey))
 	mac.Write([]byte("kubbi-mcp/local/1/caller/" + name))

@@ -20,14 +20,14 @@ const (
 	// headerChallenge is on a request to /health: random bytes.
 	headerChallenge = "Kubbi-Relay-Challenge"
 	// headerProof answers a challenge: a signature of the challenge and of the address
-	// that was asked, with the key in headerID.
+	// that received it, with the key in headerID.
 	headerProof = "Kubbi-Relay-Proof"
 )
 
 const challengeBytes = 32
 
-// identity distinguishes the relay of a data directory from all others. Every process
-// that serves the directory has the same.
+// identity is the key pair of a data directory's relay. Every process that serves the
+// directory has the same one.
 type identity struct {
 	public  string // the public key, base64url; not secret
 	private ed25519.PrivateKey
@@ -42,10 +42,10 @@ func newIdentity(apiKey string) identity {
 	return identity{public: base64.RawURLEncoding.EncodeToString(public), private: private}
 }
 
-// mark is the end of a token that the relay with that public key made. head is the
-// beginning of the token: 8 bytes of time and 16 random bytes. So 128 bits of the token
-// are random.
-func mark(public string, head []byte) (m [8]byte) {
+// tokenMark is the mark at the end of a token from the relay with that public key. head is
+// the rest of the token: 8 bytes of time and 16 random bytes. So 128 bits of the token are
+// random.
+func tokenMark(public string, head []byte) (m [8]byte) {
 	h := sha256.New()
 	h.Write([]byte("kubbi-mcp/local/2/mark/" + public + "/"))
 	h.Write(head)
@@ -53,16 +53,16 @@ func mark(public string, head []byte) (m [8]byte) {
 	return m
 }
 
-func (i identity) mark(head []byte) [8]byte { return mark(i.public, head) }
+func (i identity) tokenMark(head []byte) [8]byte { return tokenMark(i.public, head) }
 
 // madeBy reports whether the relay with that public key made a token.
 func madeBy(public, token string) bool {
 	head, m, ok := relay.SplitToken(token)
-	return ok && m == mark(public, head)
+	return ok && m == tokenMark(public, head)
 }
 
-// introduce writes who the relay is. If the request has a challenge, it proves that and
-// returns true.
+// introduce sets the header with the relay's public key. If the request has a challenge, it
+// also sets the proof and returns true.
 func (i identity) introduce(h http.Header, r *http.Request) (proved bool) {
 	h.Set(headerID, i.public)
 	challenge, err := base64.RawURLEncoding.DecodeString(r.Header.Get(headerChallenge))
@@ -75,9 +75,9 @@ func (i identity) introduce(h http.Header, r *http.Request) (proved bool) {
 	return true
 }
 
-// proven reads the answer to a challenge that was sent to the address at. It returns
-// the public key, and whether the answer proves that the key's owner listens there.
-// Nobody else can use such an answer, because it names the address.
+// proven reads the answer to a challenge that was sent to the address at. It returns the
+// public key. ok says that the answer proves that the key's owner listens there. No other
+// program can reuse such an answer, because it names the address.
 func proven(h http.Header, challenge []byte, at net.Addr) (public string, ok bool) {
 	public = h.Get(headerID)
 	key, err := base64.RawURLEncoding.Strict().DecodeString(public)
@@ -88,7 +88,7 @@ func proven(h http.Header, challenge []byte, at net.Addr) (public string, ok boo
 	return public, err == nil && ed25519.Verify(key, statement(challenge, at), proof)
 }
 
-// statement is what is signed.
+// statement is the text that is signed.
 func statement(challenge []byte, at net.Addr) []byte {
 	addr := at.String()
 	if a, err := netip.ParseAddrPort(addr); err == nil {

@@ -62,7 +62,7 @@ func second(_ string, ok bool) bool { return ok }
 func TestMadeBy(t *testing.T) {
 	a, b := newIdentity("kb_a"), newIdentity("kb_b")
 	head := []byte("24 bytes that are random")
-	m := a.mark(head)
+	m := a.tokenMark(head)
 	raw := append(head, m[:]...)
 	token := base64.RawURLEncoding.EncodeToString(raw)
 	if !madeBy(a.public, token) || madeBy(b.public, token) || madeBy("", token) {

@@ -65,7 +65,7 @@ func (t *transport) serve(w *answer, req *http.Request) {
 		relay.WriteError(w, code, "the embedded relay can't use its data directory", err.Error())
 		return
 	}
-	// A reverse proxy only panics over a cut answer if it believes that a server runs it.
+	// httputil.ReverseProxy panics for a cut answer only if the context has a server.
 	in := req.Clone(context.WithValue(w.ctx, http.ServerContextKey, (*http.Server)(nil)))
 	in.RequestURI = req.URL.RequestURI()
 	in.RemoteAddr = inProcessAddr
@@ -99,8 +99,8 @@ func (r *Relay) owns(u *url.URL) bool {
 	return err == nil && o == r.origin
 }
 
-// answer is the http.ResponseWriter of one call. The body is a pipe: the handler waits
-// until the client reads it.
+// answer is the http.ResponseWriter of one request. The body is a pipe: the handler waits
+// until the client reads.
 type answer struct {
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -157,8 +157,8 @@ func (w *answer) finish(panicked any) {
 	w.cancel() // the pipe keeps its first error
 }
 
-// wait returns the answer once it begins. A cancelled request gets no answer, whatever
-// the handler wrote about a body that ended early.
+// wait returns the answer when it begins. A cancelled request gets no answer, even if the
+// handler has written an error about the incomplete body.
 func (w *answer) wait() (*http.Response, error) {
 	var resp *http.Response
 	closed := false

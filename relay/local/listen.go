@@ -12,15 +12,15 @@ import (
 
 const (
 	retryListen  = time.Second      // between two attempts to get an address that is taken
-	retryProbe   = 30 * time.Second // between two questions to another program who it is
+	retryProbe   = 30 * time.Second // between two probes of another program
 	shutdownTime = 3 * time.Second  // for requests to end when Serve ends
 )
 
-// Serve serves the relay over HTTP at its Origin until ctx ends, and returns nil. The
-// first process of a directory has the address; others wait until it is free. While
-// another directory's relay or another program has it, Serve listens at a spare port,
-// where the relays of the machine find each other. Serve warns once about another
-// program, or if it is not allowed to listen.
+// Serve serves the relay over HTTP at its Origin until ctx ends, and returns nil. The first
+// process of a directory gets the address; the others wait until it is free. While another
+// directory's relay or another program has the address, Serve listens at a spare port, where
+// the relays of the machine find each other. It logs a warning once if another program has
+// the address, or if it is not allowed to listen.
 func (r *Relay) Serve(ctx context.Context) error {
 	watch := addressWatch{relay: r}
 	spare := spareListener{relay: r}
@@ -55,7 +55,7 @@ func (r *Relay) Serve(ctx context.Context) error {
 	}
 }
 
-// Reach tells people from where the claim URLs of the relay can be used.
+// Reach describes, for people, where the claim URLs of the relay can be used.
 func (r *Relay) Reach() string {
 	if r.unreachable.Load() {
 		return "kubbi-mcp on this machine, but not curl or browsers"
@@ -92,7 +92,7 @@ func (r *Relay) serveOn(ctx context.Context, ln net.Listener) error {
 	return err
 }
 
-// listener is who listens at an address.
+// listener says which kind of program listens at an address.
 type listener int
 
 const (
@@ -103,7 +103,7 @@ const (
 	otherRelay // another program that says it is a relay
 )
 
-// listenerAt asks who listens at an address.
+// listenerAt probes which kind of program listens at an address.
 func listenerAt(ctx context.Context, addr string, self identity) listener {
 	n, err := probe(ctx, addr)
 	if err != nil {
@@ -124,30 +124,30 @@ func listenerAt(ctx context.Context, addr string, self identity) listener {
 	return otherProgram
 }
 
-// addressWatch finds out who has the address that this process can't get, and when
-// the user must be told.
+// addressWatch finds out which program has the address that this process can't get, and logs
+// it once.
 type addressWatch struct {
-	relay  *Relay
-	warned bool // once is enough
-	told   bool // about another directory's relay
-	misses int  // probes in a row that found no relay like this one
-	next   time.Time
-	last   listener
+	relay    *Relay
+	warned   bool // a warning was logged
+	reported bool // another directory's relay was logged
+	misses   int  // probes in a row that found no local relay
+	next     time.Time
+	last     listener
 }
 
 func (w *addressWatch) reset() { w.misses, w.next = 0, time.Time{} }
 
-// failed looks into a failure to listen.
+// failed finds the reason why this process can't listen.
 func (w *addressWatch) failed(ctx context.Context, listenErr error) listener {
 	if time.Now().Before(w.next) {
 		return w.last
 	}
-	w.last = w.look(ctx, listenErr)
+	w.last = w.probe(ctx, listenErr)
 	w.relay.unreachable.Store(w.last == otherProgram || w.last == nobody)
 	return w.last
 }
 
-func (w *addressWatch) look(ctx context.Context, listenErr error) listener {
+func (w *addressWatch) probe(ctx context.Context, listenErr error) listener {
 	r := w.relay
 	warn := func(message string, attrs ...slog.Attr) {
 		if !w.warned {
@@ -167,9 +167,9 @@ func (w *addressWatch) look(ctx context.Context, listenErr error) listener {
 	case ctx.Err() != nil:
 		return ownProcess
 	case found == ownProcess, found == otherDirectory:
-		w.reset() // it may end, and another program take the address
-		if found == otherDirectory && !w.told {
-			w.told = true
+		w.reset() // it may end, and another program may take the address
+		if found == otherDirectory && !w.reported {
+			w.reported = true
 			r.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "the relay of another data directory has the address, and passes on what is for this one", slog.String("addr", r.addr))
 		}
 		return found
@@ -192,7 +192,7 @@ type spareListener struct {
 	relay *Relay
 	end   context.CancelFunc // nil: it does not listen
 	done  chan struct{}
-	next  time.Time // all ports are taken until then
+	next  time.Time // no attempt before this time, since all ports were taken
 }
 
 // start serves at a spare port, unless this process or another process of the same

@@ -8,12 +8,12 @@
 //	kubbi.db      the SQLite store, with -wal, -shm, lock and slots files and the folder kubbi.bodies
 //	api-key       the API key that RoundTripper adds to producer requests
 //
-// Nothing that may hold or open a payload is replaced when it is lost: a store without
-// its master key is an error that says what to do.
+// A lost keyring or store is never replaced by a new one. Open then fails with an error
+// that says what to do.
 //
-// One process listens at the address of claim URLs and takes them over from a process
-// that ends: listen.go. Relays of other data directories on this machine pass claim
-// URLs on to each other: neighbours.go and identity.go.
+// One process listens at the address of the claim URLs; when it ends, another process takes
+// the address over (listen.go). The relays of several data directories on one machine forward
+// requests to each other (neighbours.go and identity.go).
 package local
 
 import (
@@ -33,8 +33,8 @@ import (
 	"kubbi-mcp/relay"
 )
 
-// Owner owns every kubbi that is made with the directory's own API key, and keeps them
-// if the key is lost and another one is made.
+// Owner is the owner of every kubbi that is created with the directory's own API key. It
+// stays the same if the key is lost and another one is made.
 const Owner = "local"
 
 // Config configures a local relay. Dir and Origin are required; the fields without
@@ -43,8 +43,8 @@ type Config struct {
 	Dir    string // made if it does not exist
 	Origin string // http on a loopback address with a port, as http://127.0.0.1:7117
 
-	// TrustAddress allows to ask any relay that listens at Origin for claim URLs that
-	// were not made here.
+	// TrustAddress allows to forward requests for claim URLs of other relays to any relay
+	// that listens at Origin.
 	TrustAddress bool
 
 	Limits api.Limits
@@ -107,9 +107,9 @@ func New(cfg Config) (*Relay, error) {
 	return r, nil
 }
 
-// Open opens the directory, its keyring, store and API key, or makes them. The first
-// use does that too: call Open only to see an error early. Once it has succeeded, it
-// does nothing; after a failure the next call tries again.
+// Open opens or makes the directory, its keyring, store and API key. The first use does that
+// too, so Open is only for a caller that wants to see an error early. After a success it does
+// nothing; after a failure the next call tries again.
 func (r *Relay) Open(ctx context.Context) error {
 	_, err := r.opened(ctx)
 	return err
@@ -158,8 +158,8 @@ func (r *Relay) APIKey(ctx context.Context) (string, error) {
 	return o.apiKey, nil
 }
 
-// CallerKey returns the API key of one of several callers who share the directory.
-// Each has a name of its own and sees only its own kubbis, which it keeps even if the
+// CallerKey returns the API key of a named caller, for several callers who share the
+// directory. Each caller is an owner: it sees only its own kubbis, and keeps them even if the
 // directory's own key is lost.
 func (r *Relay) CallerKey(ctx context.Context, name string) (string, error) {
 	o, err := r.opened(ctx)
@@ -179,9 +179,9 @@ func (r *Relay) Sweep(ctx context.Context) error {
 	return err
 }
 
-// Handler serves the relay and opens it on first use. It answers only requests whose
-// Host is a loopback name. So a web page can't reach it with a DNS name of its own that
-// points to this machine.
+// Handler serves the relay and opens it on first use. It answers only requests whose Host is
+// a loopback name. This prevents DNS rebinding: a web page can't reach the relay through a
+// DNS name that points to this machine.
 func (r *Relay) Handler() http.Handler { return r.handler }
 
 func (r *Relay) serve(w http.ResponseWriter, req *http.Request) {
@@ -200,7 +200,7 @@ func (r *Relay) serve(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	if req.URL.Path == api.PathHealth && o.self.introduce(w.Header(), req) {
-		w.WriteHeader(http.StatusNoContent) // a challenge does not ask about the store
+		w.WriteHeader(http.StatusNoContent) // the answer to a challenge says nothing about the store
 		return
 	}
 	if o.relay.FromOtherSite(req) || !r.forward(w, req, o.self) {
@@ -219,7 +219,7 @@ func (r *Relay) begin() bool {
 	return true
 }
 
-// joined makes a context that ends with ctx and with Close.
+// joined makes a context that ends with ctx or with Close.
 func (r *Relay) joined(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(r.life, cancel)

@@ -23,12 +23,12 @@ import (
 	"kubbi-mcp/relay"
 )
 
-// One process of the machine listens at the address of Origin. Relays of other data
-// directories listen at spare ports. So all relays of the machine find each other.
+// One process of the machine listens at the address of Origin. The relays of other data
+// directories listen at spare ports. So all relays of the machine can find each other.
 const (
 	sparePorts   = 4
 	spareOffset  = 10_000          // from the port of Origin to the first spare port
-	probeTimeout = 2 * time.Second // for a program to say who it is
+	probeTimeout = 2 * time.Second // for the answer of a program
 	maxSearches  = 16              // for a neighbour, at the same time
 	maxHealth    = 4 << 10         // bytes of an answer to /health that are read
 )
@@ -65,18 +65,18 @@ func claimToken(path string) string {
 	return text
 }
 
-// headerForwarded marks a request that another relay has forwarded. It is not
+// headerForwarded marks a request that another relay has forwarded. Such a request is not
 // forwarded again.
 const headerForwarded = "Kubbi-Relay-Forwarded"
 
-// forwardedHeaders are the headers of a request that another relay needs. They hold no
+// forwardedHeaders are the headers that are forwarded to another relay. None of them holds an
 // API key.
 var forwardedHeaders = []string{"Accept", "Content-Type", "Origin", "Sec-Fetch-Site", "User-Agent", api.HeaderIdempotencyKey}
 
 var errNoAnswer = errors.New("the other relay does not know the token")
 
-// forward passes a request about a claim URL that was not made here on to the relay
-// that has it. It returns false if no relay has it: then nothing was answered.
+// forward forwards a request about a claim URL of another relay to that relay. It returns
+// false, and has not answered, if the claim URL is this relay's own or no relay knows it.
 func (r *Relay) forward(w http.ResponseWriter, req *http.Request, self identity) (answered bool) {
 	token := claimToken(req.URL.Path)
 	if token == "" || madeBy(self.public, token) || req.Header.Get(headerForwarded) != "" {
@@ -102,7 +102,7 @@ func (r *Relay) forward(w http.ResponseWriter, req *http.Request, self identity)
 		},
 		ModifyResponse: func(resp *http.Response) error {
 			resp.Header.Del("Set-Cookie")
-			// A relay never redirects. A user of this process reads here why a token is unknown.
+			// A relay never redirects. For an unknown token, this relay tells its own user more.
 			if resp.StatusCode/100 == 3 || resp.StatusCode == http.StatusNotFound && inProcess(req) {
 				return errNoAnswer
 			}
@@ -110,8 +110,8 @@ func (r *Relay) forward(w http.ResponseWriter, req *http.Request, self identity)
 		},
 		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) {
 			if answered = !errors.Is(err, errNoAnswer); answered {
-				// A claim may have counted. The client sees that there was no answer, and
-				// tries again with its key.
+				// A claim may have counted. The client sees that there was no answer, and tries
+				// again with the same key.
 				panic(http.ErrAbortHandler)
 			}
 		},
@@ -123,23 +123,22 @@ func (r *Relay) forward(w http.ResponseWriter, req *http.Request, self identity)
 // neighbour is a program that listens at an address of this machine.
 type neighbour struct {
 	addr      string
-	public    string // proven public key of its data directory; empty: it is not a local relay
-	api       bool   // it says that it is a relay of some kind
+	public    string // proven public key of its data directory; empty: it is not an embedded relay
+	api       bool   // its /health answers like a relay's
 	transport *http.Transport
 	conn      net.Conn // the only connection; set by dial
 }
 
 var errConnectionGone = errors.New("the connection to the relay of another data directory is gone")
 
-// probe asks the program at an address who it is. It sends nothing secret. An error
-// means that nobody listens there, or that there was no answer. The caller closes the
-// neighbour.
+// probe identifies the program at an address. It sends no secrets. An error means that no
+// program listens there, or that it did not answer. The caller closes the neighbour.
 func probe(ctx context.Context, addr string) (*neighbour, error) {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	n := &neighbour{addr: addr}
-	// The transport has one connection and no proxy. So a forwarded request goes to the
-	// program that has proven who it is, or nowhere.
+	// The transport has one connection and no proxy. So a forwarded request can only go to
+	// the program that has proven its identity.
 	n.transport = &http.Transport{DialContext: n.dial, MaxResponseHeaderBytes: 16 << 10, DisableCompression: true}
 	challenge := make([]byte, challengeBytes)
 	if _, err := rand.Read(challenge); err != nil {
@@ -185,10 +184,10 @@ func (n *neighbour) dial(ctx context.Context, network, addr string) (net.Conn, e
 
 func (n *neighbour) close() { n.transport.CloseIdleConnections() }
 
-// neighbourWith finds the relay to ask about a token, nil if there is none. That is
-// the relay of another data directory on this machine that has proven that it made the
-// token. If there is none and the user trusts the address of Origin, it is any relay
-// that listens there. Nobody is shown the token.
+// neighbourWith finds the relay that may know a token; nil: there is none. That is a relay of
+// another data directory on this machine, which has proven that it made the token. If there
+// is none and the user trusts the address of Origin, it is any relay that listens there. The
+// search does not send the token to any program.
 func (r *Relay) neighbourWith(ctx context.Context, token string) *neighbour {
 	select {
 	case r.searching <- struct{}{}:
@@ -237,12 +236,12 @@ func (r *Relay) makerOf(ctx context.Context, token string) *neighbour {
 	return found
 }
 
-// howToShare is the cure if a claim URL came from another machine.
+// howToShare says what to do if a claim URL comes from another machine.
 const howToShare = "two machines hand over through a relay that both reach: run kubbi-mcp relay on one of them, or use the hosted service, " +
 	"set KUBBI_BASE_URL (--base-url) and KUBBI_API_KEY (--api-key) on both, and let the sender send it again"
 
-// whyUnknown explains to a user of this process why nobody knows a token: its kubbi
-// ended long ago, or it comes from elsewhere.
+// whyUnknown explains to the user of this process why a token is unknown: its kubbi ended
+// long ago, or another relay made it.
 func (r *Relay) whyUnknown(ctx context.Context, self identity, token string) []string {
 	if madeBy(self.public, token) {
 		return []string{"it was made here, has ended long ago, and is wiped", "ask the sender for a new one"}

@@ -15,11 +15,11 @@ func visible(s string) string {
 	return text
 }
 
-// mask is visible, and reports whether it has replaced anything.
+// mask does what visible does, and reports whether it has replaced anything.
 func mask(s string) (text string, masked bool) {
 	s = strings.ReplaceAll(s, "\r\n", "\n")
 	var b strings.Builder
-	done, before := 0, rune(0) // before is the character before, 0 if it was replaced
+	done, before := 0, rune(0) // before is the previous character, 0 if that was replaced
 	for at, r := range s {
 		switch {
 		case !hidden(r), stays(before, r):
@@ -37,7 +37,7 @@ func mask(s string) (text string, masked bool) {
 	return b.String(), true
 }
 
-// hidden reports whether a character is invisible. Names of files follow the same rule.
+// hidden reports whether a character is invisible, other than a line break or a tab.
 func hidden(r rune) bool { return r != '\n' && r != '\t' && untrusted.Invisible(r) }
 
 // stays reports whether an invisible character belongs to the character before it: a

@@ -1,12 +1,11 @@
-// Package page writes the claim page: what people see who open a claim URL in a
-// browser. A [Preview] says what was sent, a [Payload] shows it after the button was
-// pressed, and a [Problem] says why there is nothing. The package writes HTML and knows
-// nothing about the relay.
+// Package page writes the claim page, which a browser shows for a claim URL. A [Preview]
+// describes the kubbi, a [Payload] shows its payload after the claim, and a [Problem] says
+// why there is none. The package only writes HTML and does not depend on the relay.
 //
-// A payload comes from somebody else and may try to deceive. It is shown as text or as
-// a raster image, never as HTML. Characters that are invisible or reverse the text
-// around them are made visible. A Content-Security-Policy forbids every script and style
-// except the page's own, which it knows by their hashes.
+// A payload comes from somebody else and may try to deceive. It is shown as text or as a
+// raster image, never as HTML. Characters that are invisible, or that reverse the text around
+// them, are replaced by visible codes. A Content-Security-Policy with hashes allows only the
+// page's own script and style.
 package page
 
 import (
@@ -20,11 +19,11 @@ import (
 	"time"
 )
 
-// MaxShown is the largest payload that a page without scripts shows, in bytes. A larger
-// one is sent as a file to save.
+// MaxShown is the largest payload that a page without scripts shows, in bytes. A larger one
+// is sent as a download.
 const MaxShown = 4 << 20
 
-// Kubbi is what an inspect tells about a kubbi.
+// Kubbi describes a kubbi, as an inspect does.
 type Kubbi struct {
 	Package     bool
 	ContentType string // single content
@@ -41,13 +40,13 @@ type File struct {
 	Size                    int64
 }
 
-// Seal is what the metadata tells about a kubbi that only its claim URL opens.
+// Seal is the seal in the metadata of a sealed kubbi: see docs/wire.md.
 type Seal struct {
 	Version int
 	KID     string
 }
 
-// Preview is the page with the button. Showing it is no retrieval.
+// Preview is the page with the button. Showing it does not count as a retrieval.
 type Preview struct {
 	Kubbi
 	Claim string    // path that the form is posted to
@@ -102,7 +101,8 @@ var (
 	}).ParseFS(files, "*.html"))
 )
 
-// asset joins embedded files, which exist since the program was built.
+// asset joins embedded files. It panics if one is missing, which any start of the program
+// would show.
 func asset(names ...string) string {
 	var b strings.Builder
 	for _, name := range names {

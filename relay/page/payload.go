@@ -15,7 +15,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// maxText is how much of a text is shown, in bytes. All of it can be saved.
+// maxText is how many bytes of a text are shown. The whole text can be saved.
 const maxText = 256 << 10
 
 // Payload is a page with a payload, for a browser without scripts.
@@ -70,7 +70,7 @@ func ZipHeader(name string, at time.Time) *zip.FileHeader {
 // a document that may hold scripts.
 var rasters = []string{"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif"}
 
-// Image is the item as an image, "" if it is none.
+// Image is the item as an image; "": it is not an image.
 func (i Item) Image() template.URL {
 	if !slices.Contains(rasters, i.ContentType) {
 		return ""
@@ -78,7 +78,7 @@ func (i Item) Image() template.URL {
 	return dataURL(i.ContentType, i.Data)
 }
 
-// Save is the item as a link to save it.
+// Save is a link that saves the item.
 func (i Item) Save() template.URL { return dataURL("application/octet-stream", i.Data) }
 
 func dataURL(contentType string, data []byte) template.URL {
@@ -94,8 +94,8 @@ func (i Item) isText() bool {
 	return utf8.Valid(i.Data) && (main == "text" || bytes.IndexByte(i.Data, 0) < 0)
 }
 
-// Text is the beginning of the item as text, "" if it is empty or no text. JSON is
-// indented.
+// Text is the beginning of the item as text, with JSON indented. It is "" if the item is
+// empty or not text.
 func (i Item) Text() string {
 	if !i.isText() {
 		return ""
@@ -132,8 +132,8 @@ func (i Item) isJSON() bool {
 	return i.ContentType == "application/json" || strings.HasSuffix(i.ContentType, "+json")
 }
 
-// Tree is the item as a tree. It is nil if the item is no JSON, a plain value, or too
-// large.
+// Tree is the item as a tree of JSON values. It is nil if the item is not JSON, has no object
+// or array, or is too large.
 func (i Item) Tree() *Node {
 	if !i.isJSON() || len(i.Data) > maxText {
 		return nil
@@ -141,7 +141,7 @@ func (i Item) Tree() *Node {
 	return treeOf(i.Data)
 }
 
-// Zip is a link to save all files.
+// Zip is a link that saves all files.
 func (p Payload) Zip() (template.URL, error) {
 	var b bytes.Buffer
 	z := zip.NewWriter(&b)

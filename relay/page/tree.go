@@ -27,7 +27,7 @@ type Node struct {
 // Open reports whether the node is shown open.
 func (n *Node) Open() bool { return len(n.Nodes) <= 20 }
 
-// treeOf returns nil if data is no object or array, or too large.
+// treeOf reads a tree. It returns nil if data is not an object or array, or is too large.
 func treeOf(data []byte) *Node {
 	d := jsontext.NewDecoder(bytes.NewReader(data), jsontext.AllowDuplicateNames(true))
 	left := maxNodes

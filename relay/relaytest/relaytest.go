@@ -16,10 +16,10 @@ import (
 
 // Server is a running relay. It ends with the test.
 type Server struct {
-	URL    string // its origin, that of its claim URLs too
-	APIKey string // of owner local.Owner
+	URL    string // its origin, also of its claim URLs
+	APIKey string // of the owner local.Owner
 	Dir    string // its data directory
-	Clock  *Clock // decides when kubbis, graces and tombstones end
+	Clock  *Clock // the relay's clock
 	Local  *local.Relay
 }
 
@@ -46,7 +46,7 @@ func WithDir(dir string) Option { return func(o *options) { o.cfg.Dir = dir } }
 // WithClock sets the clock, to stop it or to share it among relays.
 func WithClock(c *Clock) Option { return func(o *options) { o.clock = c } }
 
-// New starts a relay and ends it with the test.
+// New starts a relay that ends with the test.
 func New(t testing.TB, opts ...Option) *Server {
 	t.Helper()
 	o := options{clock: &Clock{}}

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// deadlines gives a client time for what it has read or written. A fixed time for a
-// request would be too short for a large package on a slow line, or too long for a
-// client that only wants to hold a connection.
+// deadlines limits the time of a request by the bytes that the client has read or written. A
+// fixed limit would be too short for a large package on a slow line, or too long for a client
+// that only wants to hold a connection.
 type deadlines struct {
 	next  http.Handler
 	stall time.Duration
@@ -37,8 +37,8 @@ func (d deadlines) timeFor(n int64) time.Duration {
 	return d.stall + time.Duration(float64(n)/float64(d.rate)*float64(time.Second))
 }
 
-// deadlineBody counts the time that it waits for the client, and not what the relay
-// does between two reads.
+// deadlineBody measures only the time in which it waits for the client, not the time between
+// two reads.
 type deadlineBody struct {
 	io.ReadCloser
 	rc     *http.ResponseController
@@ -59,8 +59,8 @@ func (b *deadlineBody) Read(p []byte) (int, error) {
 		// net/http reads on, to see when the client goes.
 		_ = b.rc.SetReadDeadline(time.Time{})
 	case err == nil && b.waited > b.d.timeFor(b.n):
-		// This is no deadline: if one passed just as the body ends, net/http would think
-		// that the client has gone.
+		// This does not use a deadline of the connection: if one passed just as the body
+		// ends, net/http would think that the client has gone.
 		err = errTooSlow
 	}
 	return n, err
@@ -76,8 +76,8 @@ func (b *deadlineBody) extend() {
 
 var errTooSlow = errors.New("the request's body comes too slowly")
 
-// deadlineWriter gives each piece of an answer its own time, because the relay may have
-// waited for the store before.
+// deadlineWriter sets a new deadline for each piece of an answer, because the relay may have
+// waited for the store before the piece.
 type deadlineWriter struct {
 	http.ResponseWriter
 	rc    *http.ResponseController
@@ -85,8 +85,8 @@ type deadlineWriter struct {
 	until time.Time // the deadline
 }
 
-// extend gives n bytes their time. It leaves a deadline that differs only a little:
-// setting one takes as long as much else of a short answer.
+// extend sets the deadline for n bytes, unless the new deadline differs only a little from
+// the old one: setting a deadline is expensive for a short answer.
 func (w *deadlineWriter) extend(n int) {
 	until := time.Now().Add(w.d.timeFor(int64(n)))
 	if diff := until.Sub(w.until); diff < 0 || diff >= w.d.stall/16 {
@@ -102,8 +102,8 @@ func (w *deadlineWriter) WriteHeader(status int) {
 
 const pieceSize = 64 << 10 // bytes
 
-// Write writes in pieces. Otherwise a client that reads nothing would get the time of
-// a whole large answer.
+// Write writes in pieces. With one large write, a client that reads nothing would have the
+// time for the whole answer.
 func (w *deadlineWriter) Write(b []byte) (n int, err error) {
 	for {
 		piece := b[n:min(len(b), n+pieceSize)]

@@ -29,13 +29,13 @@ type metrics struct {
 	handler   http.Handler
 }
 
-// Limits for those who read the metrics.
+// Limits for requests to /metrics.
 const (
 	maxScrapes    = 4
 	scrapeTimeout = 10 * time.Second
 )
 
-// What is refused before the relay gets it.
+// The reasons of kubbi_relay_refused_total.
 const (
 	refusedRequest    = "too_many_requests"
 	refusedConnection = "too_many_connections"
@@ -68,7 +68,7 @@ func newMetrics(version string, db store.Store) *metrics {
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "kubbi_relay_build_info", Help: "1, with the version that runs."}, []string{"version"})
 	build.WithLabelValues(version).Set(1)
 	registry := prometheus.NewRegistry()
-	registry.MustRegister( // panics if two had one name
+	registry.MustRegister( // panics if two have the same name
 		m.requests, m.durations, m.answers, m.refused, m.failures, m.sweeps, m.sweeping, m.swept, m.receipts, build,
 		newStoreCollector(db),
 		collectors.NewGoCollector(),
@@ -82,14 +82,15 @@ func newMetrics(version string, db store.Store) *metrics {
 	return m
 }
 
-// What sweeps do.
+// The values of the label "what" of kubbi_relay_swept_total.
 const (
 	sweptExpired = "expired"
 	sweptWiped   = "wiped"
 	sweptRemoved = "removed"
 )
 
-// startAtZero makes the counters, so that the first event shows as a rise.
+// startAtZero makes all counters with the value 0, so that the first event shows as an
+// increase.
 func (m *metrics) startAtZero() {
 	outcomes := []string{relay.OutcomeOK, relay.OutcomeAborted}
 	for code := range api.Statuses {

@@ -18,14 +18,14 @@ import (
 
 const (
 	probeTimeout = 2 * time.Second  // for the checks together
-	checkEvery   = time.Second      // how often the checks run at most, however many clients ask
-	slowEvery    = 10 * time.Second // the same for checks of keys and clocks that have passed
-	watchedFor   = time.Minute      // in which a client that has asked will ask again
+	checkEvery   = time.Second      // the least time between two runs of the checks
+	slowEvery    = 10 * time.Second // the same for a check of keys or clocks that has passed
+	watchedFor   = time.Minute      // a client that watches /readyz asks at least this often
 )
 
-// MaxSkew is how far a relay's clock may be from the clock of its store. Expiry, grace and
-// quotas follow the relays' clocks, and idempotency keys count once only if these
-// agree.
+// MaxSkew is how much a relay's clock may differ from the clock of its store. Expiry, graces
+// and quotas follow the clocks of the relays, so these must agree. Otherwise an idempotency
+// key could count twice.
 const MaxSkew = time.Second
 
 // readiness is the answer of /readyz. A check that has passed says "ok".
@@ -43,7 +43,7 @@ func (r *readiness) ready() bool {
 	return r.Process == ok && r.Store == ok && r.Keyring == ok && r.Clock == ok
 }
 
-// check is a check that runs seldom once it has passed.
+// check is a check that runs less often after it has passed.
 type check struct {
 	run   func(context.Context) (state string, err error)
 	state string
@@ -59,7 +59,7 @@ func (c *check) update(ctx context.Context) (err error) {
 	return err
 }
 
-// readinessProbe knows whether a service should get requests.
+// readinessProbe decides whether the service should get requests.
 type readinessProbe struct {
 	store store.Store
 	log   *slog.Logger
@@ -83,7 +83,7 @@ func newReadinessProbe(db store.Store, ring *keyring.Live, log *slog.Logger) *re
 	}
 }
 
-// stop makes the service not ready, and reports whether anybody watches that.
+// stop makes the service not ready, and reports whether a client watches /readyz.
 func (p *readinessProbe) stop() (watched bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -91,7 +91,7 @@ func (p *readinessProbe) stop() (watched bool) {
 	return !p.asked.IsZero() && time.Since(p.asked) < watchedFor
 }
 
-// ask returns the readiness, about a second old at most.
+// ask returns the readiness, which is at most about a second old.
 func (p *readinessProbe) ask(ctx context.Context) readiness {
 	p.checking.Lock()
 	if time.Since(p.checked) >= checkEvery {
@@ -134,7 +134,7 @@ func (p *readinessProbe) check(ctx context.Context) {
 	}
 }
 
-// checkKeys checks that no key is missing which the store needs.
+// checkKeys checks that the keyring has every key that the store needs.
 func checkKeys(ctx context.Context, ring *keyring.Live) (state string, err error) {
 	err = ring.CheckComplete(ctx, "the store")
 	switch {
@@ -160,8 +160,8 @@ func checkClock(ctx context.Context, db store.Store) (state string, err error) {
 	return ok, nil
 }
 
-// SkewText says how this machine's clock differs if the store's clock is ahead by so
-// much.
+// SkewText describes the clock of this machine, if the store's clock is ahead of it by that
+// time.
 func SkewText(ahead time.Duration) string {
 	way := "behind"
 	if ahead < 0 {

@@ -85,7 +85,7 @@ type Service struct {
 	handler   http.Handler
 }
 
-// New makes a service. It opens and listens to nothing.
+// New makes a service. It opens no files and no connections.
 func New(cfg Config) (*Service, error) {
 	cfg.Limits = cfg.Limits.withDefaults()
 	if cfg.Relay.Logger == nil {
@@ -116,10 +116,10 @@ func New(cfg Config) (*Service, error) {
 }
 
 // Serve serves clients on l, and metrics and probes on scrape unless that is nil, until
-// ctx ends. Then it stops in steps: /readyz says so, for Limits.LameDuck if anybody
-// watches it; new connections are refused; running requests have Limits.Drain to end;
-// the rest is cancelled. Serve returns nil when nothing of it runs any more. It always
-// closes the listeners.
+// ctx ends. Then it stops in steps: /readyz says "not ready", for Limits.LameDuck if a client
+// watches it; new connections are refused; running requests have Limits.Drain to end; the
+// rest is cancelled. Serve returns nil when everything has stopped. It always closes the
+// listeners.
 func (s *Service) Serve(ctx context.Context, l, scrape net.Listener) error {
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	var working sync.WaitGroup
@@ -167,8 +167,8 @@ func (s *Service) Serve(ctx context.Context, l, scrape net.Listener) error {
 	return err
 }
 
-// limited bounds the requests that run at the same time, in all and from one address.
-// Other requests are told to try again, which every client of the API does by itself.
+// limited limits the requests that run at the same time, in all and from one address. It
+// answers other requests with 503 and Retry-After, after which clients of the API retry.
 func (s *Service) limited(next http.Handler) http.Handler {
 	clients := httpguard.NewCounter(httpguard.Share(s.cfg.Limits.Requests))
 	proxies := s.cfg.Relay.TrustedProxies
@@ -230,8 +230,8 @@ func (s *Service) scrapeServer(life context.Context) *http.Server {
 	}
 }
 
-// onlyClean passes the requests that a mux would redirect to other, which knows no such
-// path.
+// onlyClean sends requests that the mux would redirect to other, which answers that the path
+// does not exist.
 func onlyClean(mux *http.ServeMux, other http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if httpguard.CleanPath(r.URL.Path) {
@@ -247,8 +247,8 @@ func noSuchPath(w http.ResponseWriter, _ *http.Request) {
 	relay.WriteError(w, api.CodeNotFound, "no such path")
 }
 
-// announceStop makes the service not ready, and gives those who watch /readyz time to
-// send requests elsewhere. If nobody watches, it does not wait.
+// announceStop makes the service not ready. If a client watches /readyz, it waits, so that
+// requests are sent to another node.
 func (s *Service) announceStop(failed <-chan error) {
 	if !s.readiness.stop() {
 		return
@@ -260,7 +260,7 @@ func (s *Service) announceStop(failed <-chan error) {
 	}
 }
 
-// drain stops a server without cutting short a request that ends in time.
+// drain stops a server. Requests that end in time are not cancelled.
 func (s *Service) drain(srv *http.Server, cancel context.CancelFunc) {
 	s.log.Info("relay stops", "running_requests", len(s.running))
 	ctx, stop := context.WithTimeout(context.Background(), s.cfg.Limits.Drain)

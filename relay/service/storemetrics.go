@@ -11,7 +11,7 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// storeCollector asks a store what it holds whenever the metrics are read.
+// storeCollector reads the store's statistics whenever the metrics are read.
 type storeCollector struct {
 	store   store.Store
 	kubbis  *prometheus.Desc
@@ -61,8 +61,8 @@ func (c *storeCollector) Collect(out chan<- prometheus.Metric) {
 	gauge(c.notices, float64(s.Notices))
 }
 
-// countedStore counts the failures of a store. It does not count errors that answer a
-// client's request, such as ErrNotFound.
+// countedStore counts the failures of a store. Errors that are answers to a client, such as
+// ErrNotFound, do not count.
 type countedStore struct {
 	store.Store
 	failures *prometheus.CounterVec
@@ -96,7 +96,7 @@ func counted[T any](c *countedStore, call string) func(T, error) (T, error) {
 }
 
 func (c *countedStore) Create(ctx context.Context, k *store.Kubbi, payload io.Reader, key *store.CreateKey, quota store.Quota, now time.Time) (*store.Replay, error) {
-	// An error of the payload is the client's, or the relay's.
+	// An error of the payload is the client's or the relay's, not the store's.
 	watched := &failureReader{Reader: payload}
 	replay, err := c.Store.Create(ctx, k, watched, key, quota, now)
 	if !watched.failed {
@@ -105,7 +105,7 @@ func (c *countedStore) Create(ctx context.Context, k *store.Kubbi, payload io.Re
 	return replay, err
 }
 
-// failureReader notes whether a reader has failed.
+// failureReader records whether its reader has failed.
 type failureReader struct {
 	io.Reader
 	failed bool

@@ -16,20 +16,20 @@ import (
 
 const (
 	maxRunning = 8   // attempts of a node at the same time
-	maxPerHost = 2   // of these, to one host, so that a slow one does not hold up the others
+	maxPerHost = 2   // of these, to one host, so that a slow host does not delay the others
 	maxWaiting = 256 // notices that are leased and wait for their host
 	batch      = 32  // notices that are leased in one step
 
-	// lease is how long no other node delivers a notice. An attempt starts only if the
-	// lease leaves time for it.
+	// lease is how long no other node delivers a notice. An attempt starts only if enough
+	// of the lease is left.
 	lease      = 2 * time.Minute
 	staleAfter = lease - 2*attemptTimeout
 
 	// slowAfter is how long no attempt to a host ends before the host counts as slow.
 	slowAfter = 2 * time.Second
 
-	storeTimeout = 5 * time.Second // for a result that must be stored although Run is ending
-	drainTime    = 5 * time.Second // for running attempts when Run is told to end
+	storeTimeout = 5 * time.Second // to store a result, even while Run is ending
+	drainTime    = 5 * time.Second // for running attempts after Run's context has ended
 )
 
 // outbox holds the notices that one Run has leased. Only Run's goroutine uses it.
@@ -58,9 +58,9 @@ type delivery struct {
 	leased  time.Time
 }
 
-// Run delivers notices until ctx ends, and returns nil. Attempts that are running then
-// have a few seconds to end. A notice whose attempt is cut off, or has not started, is
-// due for other nodes at once. Failures of the store are logged and tried again.
+// Run delivers notices until ctx ends, and returns nil. Running attempts then have a few
+// seconds to end. A notice whose attempt is cancelled or has not started is due for other
+// nodes at once. Failures of the store are logged and retried.
 func (s *Sender) Run(ctx context.Context) error {
 	o := &outbox{Sender: s, hosts: map[string]*host{}, done: make(chan *delivery, maxRunning)}
 	work, cut := context.WithCancel(context.WithoutCancel(ctx))
@@ -129,7 +129,7 @@ func (o *outbox) start(work context.Context) {
 			return false
 		}
 		if time.Since(d.leased) > staleAfter {
-			return true // some node leases it again when the lease ends
+			return true // a node leases it again when the lease ends
 		}
 		o.running++
 		if h == nil {
@@ -154,9 +154,8 @@ func (o *outbox) ended(d *delivery) {
 	}
 }
 
-// postponeSlow makes room if the outbox is full of notices for slow hosts. The more
-// often a notice is postponed, the longer it waits. Notices for a host that answers
-// stay: they are only many.
+// postponeSlow makes room if the outbox is full of notices for slow hosts. Each time a notice
+// is postponed, it waits longer. Notices for a host that answers stay in the outbox.
 func (o *outbox) postponeSlow(ctx context.Context) {
 	if len(o.waiting) < maxWaiting {
 		return
@@ -171,7 +170,7 @@ func (o *outbox) postponeSlow(ctx context.Context) {
 	})
 }
 
-// drain waits for running attempts, and cuts off those that take too long.
+// drain waits for running attempts, and cancels those that take too long.
 func (o *outbox) drain(cut context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
@@ -190,7 +189,7 @@ func (o *outbox) drain(cut context.CancelFunc) {
 func (s *Sender) attempt(ctx context.Context, d *delivery) {
 	got, err := s.post(ctx, d.notice.ID, d.to, d.receipt)
 	switch {
-	case err != nil && ctx.Err() != nil: // cut off by drain
+	case err != nil && ctx.Err() != nil: // cancelled by drain
 		s.postpone(ctx, d, 0)
 	case err != nil:
 		s.failed(ctx, d, 0, reason(err))
@@ -235,8 +234,8 @@ func (s *Sender) remove(ctx context.Context, d *delivery) {
 	s.logUnstored(ctx, d, s.cfg.Store.NoticeDone(ctx, d.notice.ID))
 }
 
-// logUnstored logs that the store did not take the result of an attempt. Then the
-// notice is due again when its lease ends.
+// logUnstored logs that the result of an attempt could not be stored. Then the notice is due
+// again when its lease ends.
 func (s *Sender) logUnstored(ctx context.Context, d *delivery, err error) {
 	if err != nil {
 		s.log(ctx, slog.LevelError, "result of a webhook not stored", d, slog.Any("err", err))

@@ -29,12 +29,12 @@ const (
 	maxAnswer      = 4 << 10 // bytes of a receiver's answer that are read
 )
 
-// client makes an HTTP client that dials only the addresses that may allows. It follows
-// no redirect, and uses no proxy, which could resolve a name to another address.
-func (o *Options) client(may func(netip.Addr) bool) *http.Client {
+// client makes an HTTP client that dials only allowed addresses. It follows no redirect, and
+// uses no proxy, which could resolve a name to another address.
+func (o *Options) client(allowed func(netip.Addr) bool) *http.Client {
 	d := dial.NewDialer()
 	d.Resolver = o.Resolver
-	dial.Guard(d, may)
+	dial.Guard(d, allowed)
 	return &http.Client{
 		Transport: &http.Transport{
 			DialContext:            d.DialContext,
@@ -67,7 +67,7 @@ type answer struct {
 	after  time.Duration // its Retry-After; 0: none
 }
 
-// post makes one attempt. Its errors may hold the URL; use reason to log them.
+// post makes one attempt. Its errors may contain the URL; use reason to log them.
 func (s *Sender) post(ctx context.Context, id string, to *Target, r *api.Receipt) (answer, error) {
 	body, err := json.Marshal(r)
 	if err != nil {
@@ -104,8 +104,8 @@ func (s *Sender) post(ctx context.Context, id string, to *Target, r *api.Receipt
 	return answer{resp.StatusCode, retryAfter(resp.Header, now)}, nil
 }
 
-// reason says why there was no answer. It holds neither the URL nor anything that came
-// from the receiver.
+// reason says why there was no answer. It contains neither the URL nor text from the
+// receiver.
 func reason(err error) string {
 	var (
 		op   *net.OpError
@@ -127,8 +127,7 @@ func reason(err error) string {
 	return "no valid answer"
 }
 
-// hostOf is the host and port of a target. Logs may name it, and running attempts are
-// counted by it.
+// hostOf is the host and port of a target. It may be logged, and maxPerHost counts by it.
 func hostOf(to *Target) string {
 	u, err := url.Parse(to.URL)
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// waits are the waits after each failed attempt, 27.5 hours in all. After one more
-// attempt a notice is given up.
+// waits are the waits after each failed attempt, about 27.5 hours in all. After the last
+// wait there is one more attempt, and then the notice is given up.
 var waits = [...]time.Duration{
 	5 * time.Second, 5 * time.Minute, 30 * time.Minute,
 	2 * time.Hour, 5 * time.Hour, 10 * time.Hour, 10 * time.Hour,
@@ -18,9 +18,9 @@ var waits = [...]time.Duration{
 const maxRetryAfter = 10 * time.Hour
 
 // nextWait is how long to wait after a failed attempt; ok is false after the last one.
-// attempts is how often the notice was leased, which may be more than the attempts that
-// were made. So the notice's age limits the step too. A receiver that asks for more time
-// gets it.
+// attempts is how often the notice was leased, which may be more than the attempts that were
+// made. So the age of the notice limits the step too. If the receiver asks for a longer wait,
+// it gets that.
 func nextWait(attempts int, age, asked time.Duration) (_ time.Duration, ok bool) {
 	step := 0
 	for step < min(attempts-1, len(waits)) && age >= waits[step] {

@@ -25,8 +25,8 @@ func (t Target) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "webhook 
 // wants reports whether the target gets receipts of an event.
 func (t *Target) wants(e api.Event) bool { return t.Events == nil || slices.Contains(t.Events, e) }
 
-// Fault says what is wrong with a notify_url, starting with a verb and without
-// repeating the URL; "" for no fault. The address of a name is checked when it is dialled.
+// Fault says what is wrong with a notify_url; "": nothing. The text starts with a verb and
+// does not quote the URL. The address of a host name is checked later, when it is dialled.
 func (o *Options) Fault(text string) string {
 	if len(text) > api.MaxNotifyURL {
 		return fmt.Sprintf("must be at most %d bytes", api.MaxNotifyURL)

@@ -1,9 +1,9 @@
-// Package webhook tells producers what happens to their kubbis. It takes notices from
-// a store and posts them as signed receipts (Standard Webhooks specification 1.0.0). A
-// receipt is tried again until the receiver accepts it or it is given up.
+// Package webhook notifies producers of events of their kubbis. It leases notices from a
+// store and posts them as signed receipts (Standard Webhooks specification 1.0.0). It retries
+// a receipt until the receiver accepts it or the last attempt has failed.
 //
-// Notices are leased, so any number of nodes may deliver from one store. If a node
-// dies, another node delivers what it had leased. So a receipt may arrive twice, with
+// Since notices are leased, any number of nodes may deliver from one store. If a node dies,
+// another node delivers the notices that it had leased. So a receipt may arrive twice, with
 // the same id.
 package webhook
 
@@ -19,8 +19,8 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// Options are what an operator decides. The zero value posts to https on the
-// public internet.
+// Options are the settings of an operator. The zero value posts to https on the public
+// internet.
 type Options struct {
 	// Allow lists addresses of receivers in a closed network. They may get receipts
 	// too, also over plain http.
@@ -29,14 +29,13 @@ type Options struct {
 	RootCAs *x509.CertPool
 	// Resolver resolves the names of receivers; nil: the system's.
 	Resolver *net.Resolver
-	// Poll is about how often the store is read if no event of this node requires it
-	// earlier; zero: 1 s.
+	// Poll is about how often the store is read, besides the calls of Wake; zero: 1 s.
 	Poll time.Duration
-	// Observe is called after every attempt, by many goroutines; nil: it is not.
+	// Observe is called after every attempt, by many goroutines; may be nil.
 	Observe func(Outcome)
 }
 
-// Outcome is the outcome of an attempt. Its text can be the label of a metric.
+// Outcome is the outcome of an attempt, and a label of a metric.
 type Outcome string
 
 // The outcomes.
@@ -75,7 +74,7 @@ func New(cfg Config) *Sender {
 	return &Sender{cfg: cfg, https: cfg.client(cfg.publicOrAllowed), plain: cfg.client(cfg.allows), wake: make(chan struct{}, 1)}
 }
 
-// Wake has Run look for notices at once. It does not block.
+// Wake makes Run look for notices at once. It does not block.
 func (s *Sender) Wake() {
 	select {
 	case s.wake <- struct{}{}:
