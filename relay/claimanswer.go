@@ -56,7 +56,11 @@ func (c *claimed) answerRaw(w http.ResponseWriter) error {
 	length := int64(len(b)) + c.Size
 	w.Header().Set("Content-Type", api.TypeRaw)
 	w.Header().Set("Content-Length", strconv.FormatInt(length, 10))
-	out := bufio.NewWriterSize(clientWriter{w}, int(min(length+1, answerBuffer)))
+	size := 4 << 10 // of a long answer, which goes past the buffer after its head
+	if length < answerBuffer {
+		size = int(length) + 1
+	}
+	out := bufio.NewWriterSize(clientWriter{w}, size)
 	_, _ = out.Write(b) // Flush returns its error
 	if err := c.copy(out, c.Size); err != nil {
 		return err
