@@ -5,7 +5,8 @@ import (
 	"sync"
 )
 
-// Calls are the calls that run in a Store. Its zero value is ready.
+// Calls counts the running calls of a Store, so that Close can wait for them. Its zero value
+// is ready.
 type Calls struct {
 	mu     sync.RWMutex // held for reading by every call
 	closed bool
@@ -28,7 +29,7 @@ func (c *Calls) Enter(ctx context.Context) error {
 // Leave ends a call.
 func (c *Calls) Leave() { c.mu.RUnlock() }
 
-// Close waits for the calls that run, lets no more in, and runs do once.
+// Close waits for running calls, refuses new ones, and runs do once.
 func (c *Calls) Close(do func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -1,19 +1,18 @@
 package store
 
-// Grace is what a store keeps of a claim with an idempotency key, so that it can
-// repeat the answer.
+// Grace is what a store keeps about a claim with an idempotency key to repeat its answer.
 type Grace struct {
-	Until  Millis // Never: there is none
+	Until  Millis // Never: there is no grace
 	Number int    // of the retrieval
 	At     Millis // when it was counted
 }
 
-// Graces are the graces of one kubbi. Most kubbis see one claim key, whose grace is
-// in the row; the graces of other keys are in a table.
+// Graces are the graces of one kubbi. Most kubbis have one claim key, whose grace is in the
+// row. The graces of other keys are in a table.
 //
-// While a row is changed, Mine is the grace in the table of the key that the call is
-// about, and Others is when the last of the other graces in the table ends. A backend
-// reads the two if More is set.
+// Mine and Others are used while a row is changed by a call with a claim key. Mine is the
+// grace of this key in the table. Others is when the last of the other graces in the table
+// ends. A backend reads both if More is set.
 type Graces struct {
 	Key   Hash
 	InRow Grace // of Key
@@ -27,7 +26,7 @@ type Graces struct {
 
 var noGraces = Graces{InRow: Grace{Until: Never}, Mine: Grace{Until: Never}, Others: Never}
 
-// of is the grace of the key that the call is about.
+// of is the grace of the call's key.
 func (g *Graces) of(key Hash) Grace {
 	if g.InRow.Until != Never && g.Key == key {
 		return g.InRow
@@ -35,10 +34,10 @@ func (g *Graces) of(key Hash) Grace {
 	return g.Mine
 }
 
-// last is when the last grace ends, Never without one.
+// last is when the last grace ends; Never: there is none.
 func (g *Graces) last() Millis { return max(g.InRow.Until, g.Mine.Until, g.Others) }
 
-// add keeps a grace: in the row, if there is room for it.
+// add adds a grace, in the row if that has no other open grace.
 func (g *Graces) add(key Hash, grace Grace, now Millis) {
 	if g.Key == key || g.InRow.Until <= now {
 		g.Key, g.InRow = key, grace

@@ -2,20 +2,20 @@ package store
 
 import "time"
 
-// Life is the part of a kubbi that time and claims change, as backends keep it.
+// Life is the part of a kubbi that time and claims change.
 type Life struct {
 	Status                    Status
 	Retrievals, MaxRetrievals int // MaxRetrievals 0: unlimited
 	First, Last, Ended        Millis
 	Expires                   Millis
 	Sealed                    bool   // the secret is not wiped yet
-	KeyUntil                  Millis // when the create's idempotency key is forgotten; Never: there is none
+	KeyUntil                  Millis // when the create's idempotency key expires; Never: there is none
 }
 
 // Millis is a time in milliseconds since 1970.
 type Millis int64
 
-// Never stands for no time. It is before every time.
+// Never means that there is no time. It is less than every time.
 const Never Millis = -1 << 63
 
 // MillisOf gives Never for the zero time.
@@ -42,8 +42,7 @@ func NewLife(maxRetrievals int, expires Millis) Life {
 	return Life{MaxRetrievals: maxRetrievals, First: Never, Last: Never, Ended: Never, Expires: expires, Sealed: true, KeyUntil: Never}
 }
 
-// Expire makes an Active kubbi Expired if its time has come, and reports whether it
-// did.
+// Expire makes an Active kubbi Expired if its ExpiresAt has come, and reports whether it did.
 func (l *Life) Expire(now Millis) bool {
 	if l.Status != Active || l.Expires > now {
 		return false
@@ -64,7 +63,7 @@ func (l *Life) Count(now Millis) {
 	}
 }
 
-// rewind makes the life what it was right after the claim of a grace was counted.
+// rewind restores the life to what it was right after the claim of a grace was counted.
 func (l *Life) rewind(g Grace) {
 	l.Retrievals, l.Last = g.Number, g.At
 	l.Status, l.Ended = Active, Never
@@ -73,7 +72,7 @@ func (l *Life) rewind(g Grace) {
 	}
 }
 
-// due is when a sweep has work with the kubbi next, Never if time alone brings none.
+// due is when a sweep must next change the kubbi; Never: not as far as is known now.
 func (l *Life) due(lastGrace Millis) Millis {
 	due := Never
 	sooner := func(m Millis) {

@@ -11,9 +11,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// Number orders kubbis by the time of their creation: 48 bits of milliseconds
-// since 1970, 12 bits of a fraction of one, 4 random bits. It is above 0. A claim
-// token begins with it, an ID carries it, and it is the key of a kubbi's row.
+// Number orders kubbis by the time of their creation. It is the primary key of a kubbi's row,
+// is above 0, and has 48 bits of milliseconds since 1970, 12 bits of a fraction of a
+// millisecond and 4 random bits. A claim token begins with the number, and an ID contains it.
 type Number int64
 
 const (
@@ -22,7 +22,7 @@ const (
 	lowBits      = fractionBits + randomBits
 )
 
-// NumberAt is the first number of a time.
+// NumberAt is the smallest number of a time.
 func NumberAt(t time.Time) Number {
 	fraction := int64(t.Nanosecond()) % 1e6 << fractionBits / 1e6
 	return Number(t.UnixMilli()<<lowBits | fraction<<randomBits)
@@ -31,8 +31,8 @@ func NumberAt(t time.Time) Number {
 // Time is when the number was made, to the millisecond.
 func (n Number) Time() time.Time { return time.UnixMilli(int64(n) >> lowBits).UTC() }
 
-// ID makes an id that carries the number: a UUID of version 7 with 60 more bits
-// from random.
+// ID makes an id that contains the number: a UUID of version 7 with 58 more bits from
+// random.
 func (n Number) ID(random io.Reader) (string, error) {
 	var u uuid.UUID
 	if _, err := io.ReadFull(random, u[8:]); err != nil {
@@ -49,8 +49,8 @@ func (n Number) ID(random io.Reader) (string, error) {
 
 var errID = errors.New("kubbi id is not a UUID of version 7 in lower case")
 
-// ParseID parses a Kubbi.ID and returns the number that it carries. Every spelling
-// other than that of Number.ID is an error.
+// ParseID parses a Kubbi.ID and returns the number that it contains. It accepts only the
+// spelling of Number.ID.
 func ParseID(id string) (uuid.UUID, Number, error) {
 	u, err := uuid.Parse(id)
 	if err != nil || u.String() != id || u[6]>>4 != 7 || u[8]>>6 != 2 {
@@ -67,15 +67,14 @@ func ParseID(id string) (uuid.UUID, Number, error) {
 	return u, n, nil
 }
 
-// Numbers makes numbers, each above the one before it. Its zero value is ready to use by
-// many goroutines.
+// Numbers makes increasing numbers. Its zero value is ready, and many goroutines may use it.
 type Numbers struct {
 	mu   sync.Mutex
 	last Number
 }
 
-// Next returns a number for now, with its last bits from random. Two processes hardly
-// ever get the same number; if they do, Create is ErrExists.
+// Next returns a number for now, with its last bits from random. Two processes rarely get
+// the same number. If they do, the second Create returns ErrExists.
 func (s *Numbers) Next(now time.Time, random io.Reader) (Number, error) {
 	var b [1]byte
 	if _, err := io.ReadFull(random, b[:]); err != nil {

@@ -7,18 +7,18 @@ import (
 	"sync/atomic"
 )
 
-// payload is the payload of a claim. One goroutine reads it, another may close it
-// meanwhile.
+// payload is the payload of a claim. One goroutine reads it, and another may close it at the
+// same time.
 type payload struct {
 	ctx    context.Context
 	rest   []byte
 	file   io.ReadCloser // nil: the payload is in rest
-	stop   func() bool   // of the call that closes file when ctx ends
+	stop   func() bool   // cancels the closing of file at the end of ctx
 	closed atomic.Bool
 }
 
-// NewPayload is Claimed.Payload: the bytes sealed or, if it is not nil, a file. It ends
-// with the context, and then closes the file.
+// NewPayload makes a Claimed.Payload from a file or, if file is nil, from the bytes sealed.
+// When the context ends, reads fail and the file is closed.
 func NewPayload(ctx context.Context, sealed []byte, file io.ReadCloser) io.ReadCloser {
 	p := &payload{ctx: ctx, rest: sealed, file: file}
 	if file != nil {
@@ -41,7 +41,7 @@ func (p *payload) Read(b []byte) (n int, err error) {
 	}
 	if p.file != nil {
 		if n, err = p.file.Read(b); err != nil && p.err() != nil {
-			err = p.err() // the cause
+			err = p.err() // why the file was closed
 		}
 		return n, err
 	}
@@ -53,7 +53,7 @@ func (p *payload) Read(b []byte) (n int, err error) {
 	return n, nil
 }
 
-// WriteTo lets the platform copy a file by itself.
+// WriteTo implements io.WriterTo, so that the system can copy a file by itself.
 func (p *payload) WriteTo(w io.Writer) (int64, error) {
 	if err := p.err(); err != nil {
 		return 0, err

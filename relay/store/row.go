@@ -11,10 +11,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// Row is a kubbi as backends keep it, without its payload. Its methods decide the life of
-// a kubbi, once for all backends: a backend locks and reads a row, calls Claim, Release,
-// Delete or Sweep, then Finish, and writes the row back together with its Notices, all in
-// one transaction.
+// Row is a kubbi as backends store it, without its payload. Its methods are the logic that
+// all backends share. In one transaction a backend locks and reads a row, calls Claim,
+// Release, Delete or Sweep, then Notices and Finish, and writes the row and the notices.
 type Row struct {
 	Life
 	Number                        Number
@@ -27,17 +26,17 @@ type Row struct {
 	Created                       Millis
 	Secret                        Secret
 	Record, Notify                []byte
-	CreateKey                     Hash // good while KeyUntil is not Never
+	CreateKey                     Hash // not set if KeyUntil is Never
 	Graces                        Graces
 
-	Due  Millis // no later than this a sweep must look at the row; when Done: when it ended
-	Done bool   // a tombstone with which only the retention has work
+	Due  Millis // a sweep must visit the row at this time at the latest; if Done: when the kubbi ended
+	Done bool   // it is a tombstone, and nothing happens to it before the retention has passed
 
-	Events []Event // what has happened since the row was read
+	Events []Event // since the row was read
 }
 
-// NewRow is the row of a kubbi that is created. A create key without a grace of at
-// least a millisecond counts as none: KeyUntil is Never then.
+// NewRow makes the row of a new kubbi. A create key with a grace of less than a millisecond
+// is ignored: KeyUntil is Never then.
 func NewRow(k *Kubbi, key *CreateKey, now Millis) (Row, error) {
 	id, n, err := ParseID(k.ID)
 	if err != nil {
@@ -62,13 +61,13 @@ func NewRow(k *Kubbi, key *CreateKey, now Millis) (Row, error) {
 	return r, nil
 }
 
-// Reset makes the row one of which nothing is known, for a backend to read into.
+// Reset empties the row, so that a backend can read into it.
 func (r *Row) Reset() { *r = Row{Graces: noGraces} }
 
-// Is tells whether the row is that of a token, all of which must be right.
+// Is reports whether the row belongs to a token. Number and hash must both match.
 func (r *Row) Is(t Token) bool { return r.Number == t.Number && r.Hash == t.Hash }
 
-// Kubbi is the row as callers see it: Secret, Record and Notify only while it is
+// Kubbi is the row as callers see it. It has Secret, Record and Notify only while it is
 // active.
 func (r *Row) Kubbi() Kubbi {
 	k := r.tombstone()
@@ -78,7 +77,7 @@ func (r *Row) Kubbi() Kubbi {
 	return k
 }
 
-// tombstone is the row without what is wiped.
+// tombstone is the row without the fields that are wiped.
 func (r *Row) tombstone() Kubbi {
 	return Kubbi{
 		ID:               r.ID.String(),
@@ -100,8 +99,8 @@ func (r *Row) tombstone() Kubbi {
 	}
 }
 
-// Expire makes an Active row Expired if its time has come, as every call must see it,
-// and reports whether it did.
+// Expire is Life.Expire, and adds the event. Every call must use it before it looks at the
+// status.
 func (r *Row) Expire(now Millis) bool {
 	expired := r.Life.Expire(now)
 	if expired {
@@ -110,15 +109,16 @@ func (r *Row) Expire(now Millis) bool {
 	return expired
 }
 
-// ClaimRequest is what a claim asks for.
+// ClaimRequest holds the arguments of Store.Claim.
 type ClaimRequest struct {
 	Token Token
-	Key   *ClaimKey // nil: without
+	Key   *ClaimKey // nil: a claim without a key
 	Opens []string  // ids of the caller's master keys; nil: all
 	Now   Millis
 }
 
-// NewClaimRequest drops a key whose grace is less than a millisecond.
+// NewClaimRequest makes a ClaimRequest. It ignores a key with a grace of less than a
+// millisecond.
 func NewClaimRequest(token Token, key *ClaimKey, opens []string, now time.Time) ClaimRequest {
 	if key != nil && key.Grace < time.Millisecond {
 		key = nil
@@ -126,7 +126,7 @@ func NewClaimRequest(token Token, key *ClaimKey, opens []string, now time.Time) 
 	return ClaimRequest{Token: token, Key: key, Opens: opens, Now: MillisOf(now)}
 }
 
-// KeyHash is the hash of the key, zero without a key: that of no key.
+// KeyHash is the hash of the key. Without a key it is zero, which is the hash of no key.
 func (c *ClaimRequest) KeyHash() (key Hash) {
 	if c.Key != nil {
 		key = c.Key.Key
@@ -134,17 +134,17 @@ func (c *ClaimRequest) KeyHash() (key Hash) {
 	return key
 }
 
-// Grace is what is kept of the claim once it is counted as that retrieval.
+// Grace is the grace of the claim after it was counted as the retrieval with that number.
 func (c *ClaimRequest) Grace(number int) Grace {
 	return Grace{Until: c.Now.After(c.Key.Grace), Number: number, At: c.Now}
 }
 
-// Claim decides a claim of the row. It counts the claim unless a grace is open for its
-// key: then the claim is a replay, the row becomes what it was right after the first
-// claim, and must not be written back.
+// Claim decides a claim of the row. It counts the claim, unless a grace is open for its key.
+// In that case the claim is a replay: the row becomes what it was right after the first claim,
+// and must not be written back.
 //
-// The retrieval's number is Retrievals. The row still has Secret and Record, for the
-// answer; Finish wipes them.
+// After Claim, Retrievals is the number of this retrieval. The row still has Secret and Record
+// for the answer; Finish wipes them.
 func (r *Row) Claim(c *ClaimRequest) (replay bool, err error) {
 	r.Expire(c.Now)
 	opens := c.Opens == nil || slices.Contains(c.Opens, r.MasterKey)
@@ -177,7 +177,7 @@ func (r *Row) Claim(c *ClaimRequest) (replay bool, err error) {
 	return false, nil
 }
 
-// otherKey is ErrOtherKey if the grace of another key is open.
+// otherKey returns ErrOtherKey if the grace of another key is open, else nil.
 func (r *Row) otherKey(now Millis) error {
 	if r.Sealed && r.Graces.last() > now {
 		return ErrOtherKey
@@ -192,8 +192,7 @@ func (r *Row) Claimed(replay bool, payload io.ReadCloser) *Claimed {
 	return &Claimed{Kubbi: k, Number: r.Retrievals, Burned: r.Status == Burned, Replay: replay, Payload: payload}
 }
 
-// Release decides the release of a claim's key, and reports whether it changed the
-// row.
+// Release ends the grace of a claim's key, and reports whether it changed the row.
 func (r *Row) Release(key Hash, now Millis) (changed bool, err error) {
 	if !r.Sealed {
 		return false, nil
@@ -205,7 +204,7 @@ func (r *Row) Release(key Hash, now Millis) (changed bool, err error) {
 	return true, nil
 }
 
-// Delete decides a delete by the kubbi's owner.
+// Delete makes an active row Deleted.
 func (r *Row) Delete(now Millis) error {
 	r.Expire(now)
 	if err := r.Status.Err(); err != nil {
@@ -216,8 +215,8 @@ func (r *Row) Delete(now Millis) error {
 	return nil
 }
 
-// Sweep does what time brings to the row, and reports whether its create key is
-// forgotten.
+// Sweep expires the row and ends its graces and create key if their time has come. It reports
+// whether the create key must be removed.
 func (r *Row) Sweep(now Millis) (keyForgotten bool) {
 	r.Expire(now)
 	if r.Graces.last() <= now {
@@ -229,12 +228,12 @@ func (r *Row) Sweep(now Millis) (keyForgotten bool) {
 	return keyForgotten
 }
 
-// Finish wipes a row whose secret nothing needs any more, sets when a sweep must look
-// at it next, and reports whether it wiped it. All keys of the payload are derived from
-// the secret: once the backend has overwritten it, nobody can open the payload.
+// Finish wipes a row whose secret is no longer needed, and reports whether it did. It also
+// sets Due. All keys of the payload are derived from the secret: once the backend has
+// overwritten it, nobody can open the payload.
 //
-// A Due that is too early does no harm, so it only becomes later if exact is set:
-// most claims and releases then write no index.
+// A Due that is too early does no harm. So Finish makes it later only if exact is set. Then
+// most claims and releases do not have to update an index.
 func (r *Row) Finish(now Millis, exact bool) (wiped bool) {
 	if r.Sealed && (r.Status == Deleted || r.Status != Active && r.Graces.last() <= now) {
 		wiped = true
@@ -260,7 +259,7 @@ func (r *Row) EndedBy() (Event, bool) {
 	return 0, false
 }
 
-// Notices are those of the row's events, to be asked for before Finish.
+// Notices makes the notices for the row's events. It must be called before Finish.
 func (r *Row) Notices() []Notice {
 	if r.Notify == nil {
 		return nil
@@ -278,8 +277,8 @@ func (r *Row) Notices() []Notice {
 	return notices
 }
 
-// Replay answers a create whose key the row holds, from what is kept of the first
-// one. Another request is ErrKeyReused.
+// Replay answers a create with the key of this row. request and answer are those that were
+// stored with the first create. For a different request it returns ErrKeyReused.
 func (r *Row) Replay(key *CreateKey, request, answer []byte) (*Replay, error) {
 	if !bytes.Equal(request, key.Request[:]) {
 		return nil, ErrKeyReused

@@ -1,13 +1,12 @@
-// Package store says what a relay keeps and how it may be changed. The comments of
-// Store are its specification: storetest has a case for each sentence. What all
-// backends decide alike about a kubbi is in Row.
+// Package store defines the store of a relay. The comments of Store are its specification:
+// storetest has a case for each sentence. The logic that all backends share is in Row.
 //
-// A store sees only sealed payloads and hashes of tokens and keys. It has no
-// clock: every call that depends on the time is given it, so that many nodes
-// can agree and tests can decide. All times are UTC; a store keeps milliseconds.
+// A store gets only sealed payloads and hashes of tokens and keys. It has no clock: every
+// call that depends on the time gets the time as an argument, so that many nodes agree and
+// tests can choose the time. All times are UTC; a store keeps milliseconds.
 //
-// A store forgets a kubbi by its Secret. Every key of the kubbi is derived from it,
-// so once the Secret is overwritten, nobody opens any copy of the payload.
+// A store wipes a kubbi by overwriting its Secret. Every key of the kubbi is derived from the
+// Secret, so nobody can open any copy of the payload after that.
 package store
 
 import (
@@ -19,8 +18,8 @@ import (
 	"time"
 )
 
-// The errors of a Store, matched with errors.Is. An error that is none of
-// them, nor the context's, is the store's own fault (disk, connection).
+// The errors of a Store, matched with errors.Is. Any other error, except that of the
+// context, is a failure of the store itself (disk, connection).
 var (
 	ErrNotFound    = errors.New("no such kubbi")
 	ErrOtherKey    = errors.New("claims under other idempotency keys may still be repeated, and none under this one")
@@ -32,8 +31,8 @@ var (
 	ErrDailyQuota  = errors.New("daily quota of kubbis used up")
 	ErrActiveQuota = errors.New("quota of active kubbis used up")
 	ErrMasterKey   = errors.New("kubbi is sealed under a master key that the caller does not have")
-	ErrUnavailable = errors.New("store unavailable") // a lost connection, a lock not got in time: worth a retry
-	ErrFull        = errors.New("no storage left")   // for a create; the error that wraps it says the figures
+	ErrUnavailable = errors.New("store unavailable") // a lost connection, a lock that took too long: worth a retry
+	ErrFull        = errors.New("no storage left")   // for a create; the error that wraps it has the figures
 	ErrDamaged     = errors.New("stored kubbi is damaged")
 	ErrClosed      = errors.New("store is closed")
 
@@ -53,7 +52,7 @@ const (
 	Deleted
 )
 
-// Err is the error of a call on a kubbi of that status, nil for Active.
+// Err is the error of a call on a kubbi with that status; nil for Active.
 func (s Status) Err() error {
 	switch s {
 	case Active:
@@ -90,29 +89,29 @@ func (h *Hash) UnmarshalText(text []byte) error {
 // the master key. A wiped kubbi has the zero Secret.
 type Secret [32]byte
 
-// Token finds a kubbi for its consumers: the number that its claim token begins
-// with, and the hash of the whole token.
+// Token identifies a kubbi by its claim token: the number at the beginning of the token, and
+// the hash of the whole token.
 type Token struct {
 	Number Number `json:"n"`
 	Hash   Hash   `json:"h"`
 }
 
-// Kubbi is everything that a store knows of a kubbi except its payload.
+// Kubbi is everything that a store keeps about a kubbi except its payload.
 //
-// As JSON it is a part of a stored notice. It is short there, since a notice must
-// find room on a full disk where the payload was.
+// As JSON it is part of a stored notice. The names are short, since on a full disk the notice
+// must fit into the space of the wiped payload.
 type Kubbi struct {
 	ID          string `json:"i"` // a UUID in lower case that carries Token.Number: see Number.ID
 	Owner       string `json:"o"` // the APIKey.Owner that created it
 	Token       Token  `json:"t"`
 	MasterKey   string `json:"k"`           // id of the master key that it is sealed under
-	Secret      Secret `json:"-"`           // never zero when it is created; zero once terminal
+	Secret      Secret `json:"-"`           // not zero in Create; zero once terminal
 	Package     bool   `json:"p,omitzero"`  // a package of files; else a single content
 	ContentType string `json:"ct,omitzero"` // single content
 	FileCount   int    `json:"f,omitzero"`  // package
 	Size        int64  `json:"s,omitzero"`  // bytes of the payload before sealing
-	Record      []byte `json:"-"`           // sealed: what the payload is bound to, file names and metadata; at most MaxRecord bytes; nil once terminal
-	Notify      []byte `json:"y,omitzero"`  // sealed: who is notified of events; nil: nobody; nil once terminal
+	Record      []byte `json:"-"`           // sealed: file names and metadata, to which the payload is bound; at most MaxRecord bytes; nil once terminal
+	Notify      []byte `json:"y,omitzero"`  // sealed: where notices of events go; nil: there are none; nil once terminal
 
 	MaxRetrievals    int       `json:"m,omitzero"` // 0: unlimited
 	Retrievals       int       `json:"r,omitzero"`
@@ -125,20 +124,20 @@ type Kubbi struct {
 	EndedAt   time.Time `json:"e,omitzero"` // when the status became terminal; zero while active
 }
 
-// MaxInRow is the longest sealed payload, in bytes, that a store keeps with its
-// row: 256 KiB and what sealing adds. For a shorter one the sync of a separate file
-// costs more than writing the payload twice, to the log and to its place.
+// MaxInRow is the longest sealed payload, in bytes, that a store keeps in its data base: 256
+// KiB and what sealing adds. For a payload up to this size, syncing a separate file costs more
+// than writing the payload twice, to the log and to the table.
 const MaxInRow = 256<<10 + 1<<10
 
-// MaxRecord is the longest Kubbi.Record that a store must take, in bytes.
+// MaxRecord is the longest Kubbi.Record that a store must accept, in bytes.
 const MaxRecord = 256 << 10
 
 // CreateKey makes a create idempotent.
 type CreateKey struct {
 	Key     Hash          // hash of owner and Idempotency-Key
-	Request Hash          // keyed hash of the request, to tell reuse with another one; may be set until the payload has ended
-	Answer  []byte        // sealed: what a replay needs to give the same answer
-	Grace   time.Duration // how long a replay is answered; below a millisecond: the key counts for nothing
+	Request Hash          // keyed hash of the request, to detect reuse of the key for another one; the caller may set it as late as the end of the payload
+	Answer  []byte        // sealed: what is needed to give a replay the same answer
+	Grace   time.Duration // how long replays are answered; below a millisecond: the key is ignored
 }
 
 // ClaimKey makes a claim idempotent.
@@ -149,7 +148,7 @@ type ClaimKey struct {
 
 // Quota limits an owner's creates. Zero fields don't limit.
 type Quota struct {
-	Daily  int // kubbis created in a day of UTC, ended ones included
+	Daily  int // kubbis created in a day of UTC, including ended ones
 	Active int // kubbis that are active at the same time
 }
 
@@ -194,21 +193,21 @@ const (
 	EventDeleted
 )
 
-// Notice says that somebody must be notified of an event.
+// Notice is an event that waits to be delivered to Kubbi.Notify.
 type Notice struct {
 	ID       string // a UUID; the same in every attempt
 	Kubbi    Kubbi  // as it was right after the event, without Secret and Record; Notify is always there
 	Event    Event
 	At       time.Time // of the event
-	Attempts int       // how often Notices has handed it out, this time included
+	Attempts int       // how often Notices has returned it, including this time
 }
 
-// Stats is what a store holds. Kubbis that have expired count as Active until
-// a Sweep has seen them.
+// Stats are the statistics of a store. Kubbis that have expired count as Active until a Sweep
+// has visited them.
 type Stats struct {
 	Active, Expired, Burned, Deleted int
 	Bytes                            int64 // sum of Size of all payloads that are not wiped yet
-	Notices                          int   // waiting
+	Notices                          int   // waiting for delivery
 }
 
 // Page asks for one page of a list.
@@ -255,144 +254,140 @@ type Swept struct {
 // A nil error means that the change is durable: it survives the end of the
 // process and a loss of power.
 //
-// A kubbi whose ExpiresAt is not after now counts as Expired in every call,
-// whether or not a sweep has seen it: an Active one is returned, and counted
-// as ended, as Expired with EndedAt = ExpiresAt.
+// An Active kubbi whose ExpiresAt is not after now is Expired in every call, even if no sweep
+// has visited it: it is returned as Expired, with EndedAt = ExpiresAt, and counts as ended.
 //
-// Wiping means that the kubbi's Secret is overwritten, so that nothing opens
-// its payload and Record any more, even with a copy of them, the master key
-// and the claim token. The call that wipes makes it a tombstone, without Secret
-// and Record; within a second after the call no file of the store holds the
-// Secret, and after Delete none holds it when the call returns. If a process
-// ends before that, the next Open or Sweep does it. Payload and Record are
-// removed when it is convenient. A backend that does not write its files itself
-// says in its package comment what remains, and for how long.
+// Wiping means that the kubbi's Secret is overwritten. After that nobody can open its payload
+// and Record, even with a copy of them, the master key and the claim token. The call that
+// wipes a kubbi makes it a tombstone, without Secret and Record. Within a second after that
+// call no file of the store has the Secret; Delete returns only when no file has it. If a
+// process ends before that, the next Open or Sweep completes it. Payload and Record are
+// removed at some later time. A backend that does not write its files itself says in its
+// package comment what remains, and for how long.
 type Store interface {
-	// Create stores k and its sealed payload in one step, durable when it
-	// returns. It reads the payload once, to its end; an error from the payload
-	// is returned as it is, and nothing is stored. A number, id or token already
-	// in use is ErrExists, and so is a Token.Number that does not fit the ID.
+	// Create stores k and its sealed payload in one atomic step. It reads the payload once,
+	// to its end. If the payload returns an error, Create returns this error unchanged and
+	// stores nothing. If the number, id or token is in use, or the ID does not contain
+	// Token.Number, the error is ErrExists.
 	//
-	// With a key that is new, or whose grace has ended, it creates k and
-	// returns nil. With a key used within its grace for an equal Request it
-	// creates nothing and returns the Replay of the first call, in which Secret
-	// and Record are missing if they are wiped by now; it may have read some of
-	// the payload. For another Request it returns ErrKeyReused.
+	// With a key that is new, or whose grace has ended, Create stores k and returns nil. If
+	// the key was used within its grace for an equal Request, Create stores nothing and
+	// returns the Replay of the first call. Then it may have read a part of the payload, and
+	// Secret and Record are missing in the Replay if they are wiped by now. For another
+	// Request it returns ErrKeyReused.
 	//
-	// A quota that is used up is ErrDailyQuota or ErrActiveQuota, and nothing
-	// is stored. However many creates of an owner race, on however many nodes,
-	// no more succeed than its quota allows; the day is that of now. A
-	// replay is answered even if a quota is used up. Active counts all active kubbis
-	// of the owner, Daily those of the day that were created under a Daily.
+	// If a quota is used up, the error is ErrDailyQuota or ErrActiveQuota, and nothing is
+	// stored. Even if creates of an owner race, on any number of nodes, no more succeed than
+	// the quota allows. The day of Daily is that of now. A replay is answered even if a quota
+	// is used up. Active counts all active kubbis of the owner; Daily counts those that were
+	// created on that day with a Daily quota.
 	//
-	// When less storage is left than the store keeps in reserve for claims,
-	// deletes and expiry, the error is ErrFull, and nothing is stored.
+	// If less storage is left than the store keeps in reserve for claims, deletes and expiry,
+	// the error is ErrFull, and nothing is stored.
 	Create(ctx context.Context, k *Kubbi, payload io.Reader, key *CreateKey, quota Quota, now time.Time) (*Replay, error)
 
-	// Inspect returns the active kubbi with that token, and counts nothing.
-	// ErrNotFound, ErrExpired, ErrBurned and ErrDeleted say why there is none.
+	// Inspect returns the active kubbi with that token, and counts nothing. If there is no
+	// active kubbi, the error is ErrNotFound, ErrExpired, ErrBurned or ErrDeleted.
 	Inspect(ctx context.Context, token Token, now time.Time) (*Kubbi, error)
 
-	// Claim is one atomic step: it checks status, expiry and count, counts one
-	// retrieval, and returns the payload; the claim that reaches MaxRetrievals
-	// sets Burned. However many calls race, on however many nodes, exactly
-	// MaxRetrievals of them succeed, and those after get ErrBurned.
+	// Claim is one atomic step: it checks status, expiry and count, counts one retrieval, and
+	// returns the payload. The claim that reaches MaxRetrievals sets Burned. Even if claims
+	// race, on any number of nodes, exactly MaxRetrievals of them succeed, and later claims
+	// get ErrBurned.
 	//
-	// Without a key the last claim wipes the payload at once, unless the grace
-	// of an earlier claim is still open.
+	// The last claim, if it has no key, wipes the payload at once, unless the grace of an
+	// earlier claim is still open.
 	//
-	// With a key that claimed this kubbi before and whose grace is still open
-	// it counts nothing and returns what that call returned, also when the
-	// kubbi was burned or has expired since, though not when it was deleted.
-	// Replays do not prolong the grace. The payload of a burned or expired
-	// kubbi is wiped when its last open grace ends, by Release or by Sweep.
+	// If the same key has claimed this kubbi before and its grace is still open, the claim is
+	// a replay: it counts nothing and returns what the first claim returned. This holds even
+	// if the kubbi was burned or has expired since, but not if it was deleted. Replays do not
+	// prolong the grace. The payload of a burned or expired kubbi is wiped when its last open
+	// grace ends, by Release or by Sweep.
 	//
-	// A kubbi whose MasterKey is not in opens is ErrMasterKey; nil means all keys.
+	// opens are the ids of the master keys that the caller has; nil: all. If the kubbi's
+	// MasterKey is not one of them, the error is ErrMasterKey.
 	//
-	// The other errors are Inspect's, and a failed claim counts nothing; if the
-	// payload is missing, it is ErrDamaged. If the kubbi has ended while the grace of
-	// another key is open, the error of a claim with a key is ErrOtherKey as well:
-	// the key may be a guess.
+	// The other errors are those of Inspect, and ErrDamaged if the payload is missing. A
+	// failed claim counts nothing. If the kubbi has ended while the grace of another key is
+	// open, the error of a claim with a key also matches ErrOtherKey: the key may be a guess.
 	//
-	// If the kubbi has Notify, a counted claim leaves an EventClaimed notice,
-	// and the last one an EventBurned notice after it.
+	// If the kubbi has Notify, a counted claim makes an EventClaimed notice, and the last one
+	// also an EventBurned notice after it.
 	Claim(ctx context.Context, token Token, key *ClaimKey, opens []string, now time.Time) (*Claimed, error)
 
-	// Release ends the grace of the claim made with that key, and wipes the
-	// payload if the kubbi is terminal and no other grace is open. A token that is
-	// not there is ErrNotFound. If the key has no grace, while one of another key
-	// is open, it is ErrOtherKey; else releasing again is no error.
+	// Release ends the grace of the claim with that key. If the kubbi is terminal and no other
+	// grace is open, it wipes the payload. For an unknown token the error is ErrNotFound. If
+	// the key has no open grace and another key has one, the error is ErrOtherKey. Otherwise a
+	// repeated release is no error.
 	Release(ctx context.Context, token Token, key Hash, now time.Time) error
 
-	// Get returns that owner's kubbi, in any status. It is ErrNotFound if there is
-	// none or it is someone else's.
+	// Get returns a kubbi of the owner, in any status. If there is none, or it has another
+	// owner, the error is ErrNotFound.
 	Get(ctx context.Context, owner, id string, now time.Time) (*Kubbi, error)
 
-	// List returns a page of the owner's kubbis in any status, newest first: by
-	// their numbers. Pages asked for with the same Anchor show the list as of the
-	// first of them: no kubbi with a higher number than there was then and, if they
-	// are read in order, none twice, and none left out unless it was removed. A
-	// create that is under way meanwhile may be in them. A page beyond the end is
-	// empty, and the last page costs no more than the first.
+	// List returns a page of the owner's kubbis in any status, by their numbers, newest first.
+	// Pages with anchors of one list show the list as it was at the first page: they have no
+	// kubbi with a higher number than there was then. If the pages are read in order, no kubbi
+	// is there twice, and none is missing unless it was removed. A create that runs at the same
+	// time may be included. A page beyond the end is empty, and the last page costs no more
+	// than the first.
 	//
-	// With a Status the list, and its Total, hold only the kubbis that have that
-	// status now.
+	// With a Status the list and its Total have only the kubbis with that status now.
 	List(ctx context.Context, owner string, p Page, now time.Time) (*Listed, error)
 
-	// Delete ends the owner's active kubbi, wipes it at once even if a grace is
-	// open, and returns it as Deleted. One that is not active is ErrExpired,
-	// ErrBurned or ErrDeleted; none, or someone else's, is ErrNotFound. If it
-	// has Notify, an EventDeleted notice is left.
+	// Delete ends an active kubbi of the owner, wipes it at once, even if a grace is open, and
+	// returns it as Deleted. If the kubbi is not active, the error is ErrExpired, ErrBurned or
+	// ErrDeleted. If there is none, or it has another owner, the error is ErrNotFound. If the
+	// kubbi has Notify, Delete makes an EventDeleted notice.
 	Delete(ctx context.Context, owner, id string, now time.Time) (*Kubbi, error)
 
-	// Sweep does at most limit pieces of the work that time brings: it sets
-	// Expired and wipes, wipes where the last grace has ended, forgets keys
-	// whose grace has ended, and removes tombstones that ended before
-	// now - retention, but none that a key in its grace still leads to. A kubbi
-	// with Notify that it sets Expired leaves an EventExpired notice, as of its
-	// ExpiresAt. It may run in many places at once.
+	// Sweep does at most limit pieces of the work that is due. It sets kubbis Expired and
+	// wipes them, wipes kubbis whose last grace has ended, forgets keys whose grace has ended,
+	// and removes tombstones that ended before now - retention. It does not remove a tombstone
+	// as long as the grace of its create key is open. If it sets a kubbi with Notify Expired,
+	// it makes an EventExpired notice with the time ExpiresAt. Any number of sweeps may run at
+	// the same time.
 	Sweep(ctx context.Context, now time.Time, retention time.Duration, limit int) (Swept, error)
 
-	// Due returns when a Sweep will next have something to expire or to wipe, as far
-	// as is known now; zero if there is nothing. It may be too early, never too late.
-	// It does not know what is created or claimed later.
+	// Due returns when a Sweep will next have to expire or wipe a kubbi; zero: never. The time
+	// may be too early, but not too late, except for kubbis that are created or claimed after
+	// the call.
 	Due(ctx context.Context) (time.Time, error)
 
-	// MasterKeys returns the ids of the master keys that payloads not yet
-	// wiped, or kubbis of waiting notices, are sealed under, each once.
+	// MasterKeys returns the ids of the master keys of all payloads that are not wiped yet, and
+	// of the kubbis of all waiting notices, each id once.
 	MasterKeys(ctx context.Context) ([]string, error)
 
-	// Notices hands out at most limit notices that are due, oldest first; none
-	// of them is due again, for anybody, before now + lease. A new notice is
-	// due at once. Those of one kubbi need not come in order.
+	// Notices leases at most limit notices that are due, and returns them, oldest first. No
+	// caller gets one of them again before now + lease. A new notice is due at once. The
+	// notices of one kubbi may come in any order.
 	Notices(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]Notice, error)
 
-	// NoticeLater makes a notice due at that time. One that is not there is no
-	// error.
+	// NoticeLater makes a notice due at that time. It is no error if the notice does not exist.
 	NoticeLater(ctx context.Context, id string, due time.Time) error
 
-	// NoticeDone removes a notice. One that is not there is no error.
+	// NoticeDone removes a notice. It is no error if the notice does not exist.
 	NoticeDone(ctx context.Context, id string) error
 
-	// CountUses counts up to n more uses of bucket in the window of that length that
-	// now is in (windows start at multiples of it since 1970), as many as leave
-	// their sum at or below limit, and returns how many it counted and the sum.
-	// However many calls race, on however many nodes, the sum never passes limit.
-	// Sweep forgets windows that have ended.
+	// CountUses counts up to n more uses of a bucket, but only so many that the sum of the
+	// window does not exceed limit. It returns how many it counted, and the sum. The window
+	// has the given length and contains now; windows start at multiples of their length since
+	// 1970. Even if calls race, on any number of nodes, the sum never exceeds limit. Sweep
+	// forgets windows that have ended.
 	CountUses(ctx context.Context, bucket Hash, window time.Duration, n, limit int, now time.Time) (counted, sum int, err error)
 
-	// PutAPIKey stores a key. One that is there already stays as it is.
+	// PutAPIKey stores a key. A key with the same hash that is already stored stays unchanged.
 	PutAPIKey(ctx context.Context, k APIKey) error
 
-	// APIKey returns the key with that hash, expired and revoked ones too, or
+	// APIKey returns the key with that hash, even if it has expired or was revoked, or
 	// ErrNotFound.
 	APIKey(ctx context.Context, hash Hash) (*APIKey, error)
 
-	// APIKeys returns all keys, expired and revoked ones too, oldest first.
+	// APIKeys returns all keys, including expired and revoked ones, oldest first.
 	APIKeys(ctx context.Context) ([]APIKey, error)
 
-	// RevokeAPIKey sets a key's RevokedAt unless it is set, and returns the
-	// key; none is ErrNotFound.
+	// RevokeAPIKey sets a key's RevokedAt, unless it is already set, and returns the key. For
+	// an unknown key the error is ErrNotFound.
 	RevokeAPIKey(ctx context.Context, hash Hash, now time.Time) (*APIKey, error)
 
 	// Stats counts what is in the store. It may be a few seconds old.
@@ -401,12 +396,12 @@ type Store interface {
 	// Ping returns nil when the store can be read.
 	Ping(ctx context.Context) error
 
-	// Skew is by how much the clock of the machine that keeps the data is ahead of
-	// this process's clock; 0 if it is the same machine.
+	// Skew returns by how much the clock of the machine with the data is ahead of this
+	// process's clock; 0: it is the same machine.
 	Skew(ctx context.Context) (time.Duration, error)
 
-	// Close waits for running calls, writes back what it must, and releases
-	// the store. Calls after it return an error. Closing twice is no error.
+	// Close waits for running calls, completes its writes, and closes the store. Calls after
+	// Close return an error. Closing twice is no error.
 	Close() error
 }
 

@@ -2,8 +2,9 @@ package store
 
 import "time"
 
-// InBatches runs a sweep in transactions of at most batch pieces of work. do runs one
-// and returns how many pieces it had: fewer than n end the sweep.
+// InBatches runs a sweep of at most limit pieces of work, in transactions of at most batch
+// pieces. do runs one transaction of at most n pieces, and returns how many it did. If it did
+// fewer than n, the sweep is complete.
 func InBatches(limit, batch int, do func(n int) (Swept, int, error)) (all Swept, err error) {
 	for left := limit; left > 0; {
 		n := min(left, batch)
@@ -31,21 +32,21 @@ type SweepBatch struct {
 	Limit         int
 
 	Swept  Swept
-	Pieces int // of work that are done
+	Pieces int // of work that were done
 }
 
-// NewSweepBatch is a batch of at most limit pieces of work.
+// NewSweepBatch makes a batch of at most limit pieces of work.
 func NewSweepBatch(now time.Time, retention time.Duration, limit int) SweepBatch {
 	return SweepBatch{Now: MillisOf(now), EndedBefore: MillisOf(now.Add(-retention)), WindowsBefore: MillisOf(now.Add(-windowLinger)), Limit: limit}
 }
 
-// Start forgets what an attempt before has done.
+// Start resets the results of an earlier attempt.
 func (b *SweepBatch) Start() { b.Swept, b.Pieces = Swept{}, 0 }
 
 // Left is how many pieces of work may still be done.
 func (b *SweepBatch) Left() int { return b.Limit - b.Pieces }
 
-// Add counts a row that Sweep and Finish have changed.
+// Add counts a row after Row.Sweep and Row.Finish.
 func (s *Swept) Add(r *Row, wiped bool) {
 	switch _, expired := r.EndedBy(); {
 	case expired:

@@ -12,13 +12,13 @@ type Window struct {
 	Bucket       Hash
 }
 
-// windowLinger is how long a window is kept after its end: a node whose clock is
-// behind may still be in it.
+// windowLinger is how long a window is kept after its end. It may not have ended yet for a
+// node whose clock is behind.
 const windowLinger = time.Hour
 
 var errWindow = errors.New("window of less than a millisecond")
 
-// NewWindow is the window of a length that now is in.
+// NewWindow gives the window of that length which contains now.
 func NewWindow(bucket Hash, length time.Duration, now Millis) (Window, error) {
 	if length < time.Millisecond {
 		return Window{}, errWindow
@@ -31,8 +31,8 @@ func NewWindow(bucket Hash, length time.Duration, now Millis) (Window, error) {
 	return Window{Ends: start + l, Length: l, Bucket: bucket}, nil
 }
 
-// DayWindow is the window of Quota.Daily. No caller's bucket is like its bucket:
-// those are hashes of other things.
+// DayWindow is the window of Quota.Daily. Its bucket differs from those of all callers, which
+// are hashes with other prefixes.
 func DayWindow(owner string, now Millis) Window {
 	w, _ := NewWindow(sha256.Sum256([]byte("kubbis of a day, created by "+owner)), 24*time.Hour, now)
 	return w

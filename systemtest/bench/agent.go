@@ -107,7 +107,7 @@ type answer struct {
 	Error json.RawMessage `json:"error"`
 }
 
-// holds refuses an answer without the text in one of its blocks.
+// holds returns an error if no block of the answer has the text.
 func (a *answer) holds(text string) error {
 	for _, c := range a.Result.Content {
 		if strings.Contains(c.Text, text) {

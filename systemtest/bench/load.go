@@ -114,7 +114,7 @@ func newMessage(text string) (*message, error) {
 	return m, err
 }
 
-// in refuses an answer that does not hold the text.
+// in returns an error if an answer does not have the text.
 func (m *message) in(answer []byte, err error) error {
 	if err == nil && !bytes.Contains(answer, m.quoted) {
 		err = fmt.Errorf("another content came back: %.200s", answer)

@@ -192,7 +192,7 @@ func (c *caller) pair(ctx context.Context, worker int) error {
 	return holds(c.text)(c.agents[worker].send(ctx, toolCall(1, "claim", map[string]any{"claim_url": url})))
 }
 
-// holds refuses an answer without a text.
+// holds returns an error if an answer does not have a text.
 func holds(text string) func([]byte, error) error {
 	return func(answer []byte, err error) error {
 		if err == nil && !bytes.Contains(answer, []byte(text)) {

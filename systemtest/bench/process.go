@@ -85,7 +85,7 @@ type usage struct {
 
 func (u usage) since(v usage) usage { return usage{u.processor - v.processor, u.written - v.written} }
 
-// used adds up what processes and those that they started have used.
+// used is the sum of what processes and their descendants have used.
 func used(pids ...int) (sum usage, err error) {
 	for _, pid := range descendants(pids) {
 		var t unix.Timespec
@@ -160,7 +160,7 @@ func machine() (l load, err error) {
 	return l, nil
 }
 
-// freeAddr is a loopback address at which nothing listens right now.
+// freeAddr gives a loopback address at which nothing listens.
 func freeAddr() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -21,9 +21,8 @@ type files map[string][]byte
 
 // The attacker has copies of all files, the keyring, claim URLs and idempotency
 // keys. What it does with them follows the package comment of internal/atrest, byte
-// for byte, but uses none of the program's code. It does not care for authentic
-// data: it decrypts what it takes for a ciphertext, without its tag, and looks
-// whether the payload comes out.
+// for byte, but uses none of the program's code. It does not check tags: it decrypts
+// everything that may be a ciphertext, and checks whether the result is the payload.
 type attacker struct {
 	masters [][]byte
 	before  files // of the last try
@@ -69,7 +68,7 @@ func newAttacker(f files) (*attacker, error) {
 	return a, nil
 }
 
-// exposed gives what is known of a kubbi, nil if nothing is.
+// exposed gives what is known of a kubbi; nil: nothing.
 func (a *attacker) exposed(r *record) *exposed {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -193,7 +192,7 @@ func (a *attacker) try(f files, young []*record) []*record {
 	return opened
 }
 
-// isSlots says whether a file is one of slots.
+// isSlots reports whether a file is a file of slots.
 func isSlots(name string) bool { return strings.HasSuffix(name, "slots") }
 
 // candidate is what may be a secret, and the 8 bytes before it.

@@ -23,10 +23,10 @@ const (
 	forced      = 3  // kubbis of each kind that every secret of a copy is tried with
 )
 
-// TestAttacker copies all files of relays at work, again and again. With the
-// keyring, all claim URLs and all idempotency keys, nothing opens that ended more
-// than a second before the copy was begun; and what is active does, or the attack
-// would be worth nothing.
+// TestAttacker copies all files of running relays, again and again. Even with the
+// keyring, all claim URLs and all idempotency keys, no kubbi can be opened that ended
+// more than a second before the copy was begun. Active kubbis must open, which shows that
+// the attack works.
 func TestAttacker(t *testing.T) {
 	testkit.OnlyCI(t, "waits for kubbis to expire")
 	t.Parallel()

@@ -10,7 +10,7 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// forgets is how soon after its end nothing opens a kubbi.
+// forgets is the time after its end within which a kubbi must be wiped.
 const forgets = time.Second
 
 // known is what may be said of a kubbi at an instant, from what the relay has
@@ -74,13 +74,13 @@ func (s *known) burned() bool { return s.retrievals > 0 && s.claims == s.retriev
 // expired says whether the TTL had passed at the instant.
 func (s *known) expired() bool { return !s.expires.After(s.at) }
 
-// wiped says whether nothing may open it: it ended more than a second before the
-// instant, and so did the last grace. Slack is what the machine adds to that.
+// wiped reports whether the kubbi must be wiped: it and its last grace ended more than a
+// second before the instant. slack is a delay of this machine, which is added.
 func (s *known) wiped(slack time.Duration) bool {
 	return s.created && !s.unsure && s.end().Add(forgets+slack).Before(s.at)
 }
 
-// end is from when on nothing may open it, if nothing more happens to it.
+// end is when the kubbi must be wiped, if nothing more happens to it.
 func (s *known) end() time.Time {
 	switch {
 	case s.removed:

@@ -6,7 +6,7 @@ const (
 	sectorSize = 512
 )
 
-// page is part of a file. It is never changed: who writes makes a new one.
+// page is part of a file. It is never changed: a write makes a new page.
 type page [pageSize]byte
 
 var zeros page
@@ -37,7 +37,7 @@ func (c *content) page(i int) *page {
 	return &zeros
 }
 
-// read fills p from offset on, as far as there is content, and says how far.
+// read reads into p from offset on, and returns how many bytes there were.
 func (c *content) read(p []byte, offset int64) int {
 	if offset >= c.size {
 		return 0
@@ -50,7 +50,7 @@ func (c *content) read(p []byte, offset int64) int {
 	return len(p)
 }
 
-// write gives the change that p at offset makes. It changes nothing.
+// write gives the change for a write of p at offset, without applying it.
 func (c *content) write(p []byte, offset int64) change {
 	ch := change{first: int(offset / pageSize), size: max(c.size, offset+int64(len(p)))}
 	for done := 0; done < len(p); {
@@ -62,7 +62,7 @@ func (c *content) write(p []byte, offset int64) change {
 	return ch
 }
 
-// resize gives the change that sets the size. It changes nothing.
+// resize gives the change that sets the size, without applying it.
 func (c *content) resize(size int64) change {
 	ch := change{size: size, cut: size < c.size, first: pages(size)}
 	if rest := size % pageSize; ch.cut && rest != 0 {

@@ -13,7 +13,7 @@ type Options struct {
 	Journal bool
 }
 
-// Disk is a tree of files that knows what of it is durable. It is safe for
+// Disk is a tree of files that knows which of its changes are durable. It is safe for
 // concurrent use.
 type Disk struct {
 	options Options
@@ -98,21 +98,21 @@ func New(o Options) *Disk {
 	return d
 }
 
-// Syncs says how often programs have made something durable.
+// Syncs is how often programs have synced.
 func (d *Disk) Syncs() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.syncs
 }
 
-// Steps says how many steps programs have made: see SnapshotAfter.
+// Steps is how many steps programs have made: see SnapshotAfter.
 func (d *Disk) Steps() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.steps
 }
 
-// IgnoreSyncs makes a liar of the disk: from now on it makes nothing durable.
+// IgnoreSyncs makes the disk ignore all later syncs, although it reports success.
 func (d *Disk) IgnoreSyncs() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -130,8 +130,8 @@ func (d *Disk) add(k kind, mode uint32) *node {
 	return n
 }
 
-// forget drops a node that nobody can reach any more. A loss of power may bring
-// back its names and what of it is durable.
+// forget removes a node that no program can reach any more. A power loss may restore its
+// names and its durable data.
 func (d *Disk) forget(n *node) {
 	if n.links == 0 && n.lookups == 0 {
 		delete(d.nodes, n.id)
@@ -208,7 +208,7 @@ func (d *Disk) syncFile(n *node, dataOnly bool) {
 	}
 }
 
-// fresh says whether a name of the node waits.
+// fresh reports whether a name of the node is not durable yet.
 func (d *Disk) fresh(n *node) bool {
 	return slices.ContainsFunc(d.renames, func(r *rename) bool {
 		return slices.ContainsFunc(r.sets, func(s set) bool { return s.to == n })
@@ -227,7 +227,7 @@ func (d *Disk) syncFolder(n *node) {
 	})
 }
 
-// storeNames makes the changes of names durable that which chooses.
+// storeNames makes those changes of names durable that which selects.
 func (d *Disk) storeNames(which func(*rename) bool) {
 	d.renames = slices.DeleteFunc(d.renames, func(r *rename) bool {
 		if !which(r) {

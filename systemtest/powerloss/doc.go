@@ -1,7 +1,7 @@
-// Package powerloss is a file system for tests that can lose its power. It
+// Package powerloss is a file system for tests that can simulate a power loss. It
 // keeps in memory what programs wrote, and knows what they synced. Snapshot
-// gives the disk that a loss of power at this instant could leave behind:
-// what was synced is there for sure, everything else may be there or not.
+// gives a disk that a power loss at this instant could leave behind: it has
+// everything that was synced; everything else may be there or not.
 //
 // What a program may rely on:
 //   - fsync and fdatasync of a file make its data and its size durable;

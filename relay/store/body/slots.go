@@ -1,9 +1,9 @@
-// Package body keeps the files beside a data base: a file of slots with the secrets of
-// kubbis, and one file for each large sealed payload.
+// Package body keeps the files that the SQLite store has beside its data base: a file of
+// slots with the secrets of kubbis, and one file for each large sealed payload.
 //
-// Processes share both. Only a process that holds the lock of the data base's writers
-// allocates or clears slots; anybody reads them. The process that makes a payload's file
-// keeps it locked until the payload's row is there, so that no sweep removes it.
+// Several processes share them. Any process may read slots; only a process with the file
+// lock of the store's writers may allocate or clear them. The process that makes a payload's
+// file keeps it locked until the payload's row is committed, so that no sweep removes it.
 package body
 
 import (
@@ -24,7 +24,7 @@ import (
 const (
 	slotBytes  = 8 + secretBytes // the kubbi's number and its secret
 	firstSlots = 4 << 10
-	growSlots  = 64 << 10 // that the file grows by at most at once
+	growSlots  = 64 << 10 // the file grows by at most this many at once
 	blockSlots = 256
 )
 
@@ -47,15 +47,15 @@ var magic = []byte("kubbislots 1\n\x00\x00\x00")
 // time; Read and Sync need neither.
 type Slots struct {
 	f    *os.File
-	next int64 // where Allocate continues to look
-	seen int64 // free slots in this round through the file
+	next int64 // where Allocate continues its search
+	seen int64 // free slots found in this round through the file
 
 	block     []byte // the slots that Allocate has read, from blockAt on
 	blockAt   int64
 	allocated []allocation // since Begin
 	written   bool         // allocated is in the file
 	buf       []byte
-	dirty     atomic.Bool // something was written since the last Sync began
+	dirty     atomic.Bool // a slot was written since the last Sync began
 }
 
 type allocation struct {
@@ -63,7 +63,7 @@ type allocation struct {
 	record [slotBytes]byte
 }
 
-// CreateSlots makes the file, durable. It replaces an existing one.
+// CreateSlots makes the file, which is durable when it returns. It replaces an existing file.
 func CreateSlots(path string, id ID) error {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -82,7 +82,7 @@ func CreateSlots(path string, id ID) error {
 	return disk.SyncFolder(filepath.Dir(path))
 }
 
-// OpenSlots opens the file, which must belong to the data base with the id.
+// OpenSlots opens the file of the data base with that id.
 func OpenSlots(path string, id ID) (*Slots, error) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -106,14 +106,14 @@ func OpenSlots(path string, id ID) (*Slots, error) {
 // Close closes the file.
 func (s *Slots) Close() error { return s.f.Close() }
 
-// Begin starts a transaction: it reads again what other processes have allocated since.
+// Begin starts a transaction. Allocate then sees what other processes have allocated.
 func (s *Slots) Begin() {
 	s.block = s.block[:0]
 	s.allocated = s.allocated[:0]
 	s.written = false
 }
 
-// Allocate gives a free slot to a kubbi. Write writes its secret there.
+// Allocate allocates a free slot for a kubbi. Write will write its secret there.
 func (s *Slots) Allocate(number int64, secret *Secret) (int64, error) {
 	slot, err := s.free()
 	if err != nil {
@@ -126,11 +126,11 @@ func (s *Slots) Allocate(number int64, secret *Secret) (int64, error) {
 	return slot, nil
 }
 
-// Unallocate takes the last Allocate back.
+// Unallocate undoes the last Allocate.
 func (s *Slots) Unallocate() { s.allocated = s.allocated[:len(s.allocated)-1] }
 
-// free finds a free slot from next on, round and round the file. The file grows when
-// fewer than one slot in four was free in a round.
+// free finds the first free slot from next on. At the end of the file it continues at the
+// beginning. If fewer than a quarter of the slots were free in a round, the file grows.
 func (s *Slots) free() (int64, error) {
 	for {
 		for i := s.next - s.blockAt; i >= 0 && i < int64(len(s.block))/slotBytes; i++ {
@@ -149,7 +149,7 @@ func (s *Slots) free() (int64, error) {
 	}
 }
 
-// load reads the block from next on.
+// load reads the block that starts at next.
 func (s *Slots) load() error {
 	size, err := s.size()
 	if err != nil {
@@ -191,8 +191,8 @@ func (s *Slots) size() (int64, error) {
 	return info.Size() / slotBytes, nil
 }
 
-// grow makes the file longer by zeros, which are allocated on the disk, so that a later
-// write changes no metadata.
+// grow appends zeros to the file. They are allocated on the disk, so that a later write does
+// not change the metadata of the file.
 func (s *Slots) grow(size int64) error {
 	n := min(max(size, firstSlots), growSlots)
 	if _, err := s.f.WriteAt(make([]byte, n*slotBytes), size*slotBytes); err != nil {
@@ -210,7 +210,7 @@ func (s *Slots) Write() error {
 	return s.put(func(t *allocation) []byte { return t.record[:] })
 }
 
-// Undo takes back what Write did, when the transaction has failed.
+// Undo undoes Write after the transaction has failed.
 func (s *Slots) Undo() error {
 	if !s.written {
 		return nil
@@ -222,7 +222,7 @@ func (s *Slots) Undo() error {
 	return err
 }
 
-// put writes slots; neighbours in one write.
+// put writes all slots of the transaction, adjacent ones in one write.
 func (s *Slots) put(record func(*allocation) []byte) error {
 	s.dirty.Store(true)
 	for i := 0; i < len(s.allocated); {
@@ -241,7 +241,7 @@ func (s *Slots) put(record func(*allocation) []byte) error {
 // Allocated reports whether slots were allocated since Begin.
 func (s *Slots) Allocated() bool { return len(s.allocated) > 0 }
 
-// slot reads a slot, zeros if there is none.
+// slot reads a slot. It gives zeros beyond the end of the file.
 func (s *Slots) slot(slot int64) (b [slotBytes]byte, err error) {
 	if slot < 1 || slot > 1<<40 {
 		return b, nil
@@ -256,8 +256,8 @@ func (s *Slots) slot(slot int64) (b [slotBytes]byte, err error) {
 
 func numberOf(slot []byte) int64 { return int64(binary.BigEndian.Uint64(slot)) }
 
-// Read returns the secret of a kubbi. there is false if the slot is another kubbi's,
-// or wiped.
+// Read returns the secret of a kubbi. there is false if the slot is wiped or belongs to
+// another kubbi.
 func (s *Slots) Read(slot, number int64) (secret Secret, there bool, err error) {
 	b, err := s.slot(slot)
 	if err != nil || numberOf(b[:]) != number || zero(b[8:]) {
@@ -278,7 +278,7 @@ func (s *Slots) ReadAllocated(slot, number int64) (Secret, bool, error) {
 	return s.Read(slot, number)
 }
 
-// Clear overwrites the slot of a kubbi with zeros, if it is still that kubbi's. Sync
+// Clear overwrites the slot of a kubbi with zeros, if the slot still belongs to it. Sync
 // makes that durable. All keys of the kubbi's payload are derived from the secret in the
 // slot, so after that nobody can open any copy of the payload.
 func (s *Slots) Clear(slot, number int64) error {
@@ -293,10 +293,10 @@ func (s *Slots) Clear(slot, number int64) error {
 	return nil
 }
 
-// Touch makes the next Sync reach the disk, also for what another process has written.
+// Touch makes the next Sync sync the file even if only another process has written to it.
 func (s *Slots) Touch() { s.dirty.Store(true) }
 
-// Sync makes all writes durable. It does nothing if there were none.
+// Sync makes all writes durable. It does nothing if this process has not written.
 func (s *Slots) Sync() error {
 	if !s.dirty.Swap(false) {
 		return nil
@@ -311,8 +311,8 @@ func (s *Slots) Sync() error {
 // Used is a slot that is not free.
 type Used struct{ Slot, Number int64 }
 
-// Scan returns the slots in use among n slots from from on, and where to continue; 0
-// is the end.
+// Scan returns the used slots among the n slots that start at from, and where to continue; 0:
+// this was the end.
 func (s *Slots) Scan(from, n int64) (used []Used, next int64, err error) {
 	from = max(1, from)
 	b := make([]byte, n*slotBytes)
@@ -333,7 +333,7 @@ func (s *Slots) Scan(from, n int64) (used []Used, next int64, err error) {
 	return used, from + n, nil
 }
 
-// Shrink cuts free slots off the end of the file, if there are many.
+// Shrink cuts off free slots at the end of the file, if there are many.
 func (s *Slots) Shrink() error {
 	size, err := s.size()
 	if err != nil {

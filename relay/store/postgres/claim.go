@@ -16,9 +16,9 @@ const (
 	lockByNumber = "SELECT " + columns + " FROM kubbis WHERE number = $1 FOR UPDATE"
 )
 
-// Claim counts a retrieval and gives the payload: see store.Store. Unless a single
-// statement can do it (see claimOnce), it is one transaction of two round trips, which
-// locks the row in the first and commits in the second; a large payload comes between.
+// Claim counts a retrieval and gives the payload: see store.Store. If a single statement is
+// not enough (see claimOnce), it is one transaction: the first round trip locks the row, the
+// last commits, and a large payload is read between them.
 func (s *Store) Claim(ctx context.Context, token store.Token, key *store.ClaimKey, opens []string, now time.Time) (*store.Claimed, error) {
 	if err := s.calls.Enter(ctx); err != nil {
 		return nil, err
@@ -39,13 +39,13 @@ func (s *Store) Claim(ctx context.Context, token store.Token, key *store.ClaimKe
 type claim struct {
 	store.ClaimRequest
 	tempDir string
-	row     row // as the answer has it
+	row     row // for the answer
 	replay  bool
 	inRow   []byte       // the payload
 	large   *spool.Spool // or, if it is not in the row
 }
 
-// free drops the payload.
+// free releases the payload.
 func (c *claim) free() {
 	if c.large != nil {
 		_ = c.large.Close() // it has no name
@@ -54,7 +54,7 @@ func (c *claim) free() {
 }
 
 func (c *claim) claim(ctx context.Context, q *session) error {
-	c.free() // of an attempt before
+	c.free() // from an earlier attempt
 	r := &c.row
 	var found bool
 	b := begin()
@@ -78,17 +78,17 @@ func (c *claim) claim(ctx context.Context, q *session) error {
 	after := *r // the answer keeps Secret and Record
 	// The claim counts once this is committed.
 	if err = after.commit(ctx, q, c.Now); err != nil && q.unknown && c.Key == nil {
-		return final{err} // a repeat could not find out whether it was counted
+		return final{err} // a retry could not find out whether it was counted
 	}
 	return err
 }
 
-// chunksAtOnce is how many chunks are asked for at once: each answer has a time limit.
+// chunksAtOnce is how many chunks one query reads, since each answer has a time limit.
 const chunksAtOnce = 16
 
-// fetch reads a large payload completely, since it may be wiped once the claim has
-// counted. The claim's caller does not read it from the data base: a slow caller would
-// occupy a connection, and keep vacuum from removing what was wiped since.
+// fetch reads a large payload completely, since it may be wiped after the claim has counted.
+// The caller of Claim does not read directly from the data base: a slow caller would occupy a
+// connection, and prevent vacuum from removing wiped rows.
 func (c *claim) fetch(ctx context.Context, q *session) (err error) {
 	r := &c.row
 	if r.pieces == 0 {
@@ -182,7 +182,7 @@ func (s *Store) Delete(ctx context.Context, owner, id string, now time.Time) (*s
 			return store.ErrNotFound
 		}
 		if q.doubt && r.Status == store.Deleted && r.Ended == ended {
-			return nil // by an attempt before
+			return nil // by an earlier attempt
 		}
 		if err := r.Delete(ended); err != nil {
 			return err

@@ -14,19 +14,18 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// insertKubbi stores a kubbi.
 const insertKubbi = `INSERT INTO kubbis (number, id, token, owner, master_key, secret, content_type, package, file_count, size, pieces,
 	max_retrievals, created_at, expires_at, due, key, key_until, key_request, key_answer, record, notify, payload,
 	status, retrievals, done, grace_more)
 	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, 0, 0, false, false)`
 
-// unlessThere makes insertKubbi store nothing if number or key is in use.
+// unlessThere makes insertKubbi do nothing if the number or key is in use.
 const unlessThere = " ON CONFLICT DO NOTHING"
 
-// Create stores a kubbi: see store.Store. It reads the payload completely, so that it
-// can try again from the start, and so that no slow caller occupies a connection. A
-// small kubbi without a quota is one statement, committed with those of other calls (see
-// groups).
+// Create stores a kubbi: see store.Store. It first reads the payload completely, so that it
+// can retry from the start, and so that a slow caller does not occupy a connection. A small
+// kubbi without a quota needs one statement, which is committed together with those of other
+// calls (see groups).
 func (s *Store) Create(ctx context.Context, k *store.Kubbi, payload io.Reader, key *store.CreateKey, quota store.Quota, now time.Time) (*store.Replay, error) {
 	if err := s.calls.Enter(ctx); err != nil {
 		return nil, err
@@ -54,17 +53,17 @@ func (s *Store) Create(ctx context.Context, k *store.Kubbi, payload io.Reader, k
 	return c.replay, nil
 }
 
-// creation is a create.
+// creation is a running Create.
 type creation struct {
 	s      *Store
 	row    store.Row
-	key    *store.CreateKey // nil: without
+	key    *store.CreateKey // nil: there is none
 	quota  store.Quota
 	now    store.Millis
 	replay *store.Replay
 	seen   seen
 	inRow  []byte       // the payload, if it fits into the row
-	large  *spool.Spool // else
+	large  *spool.Spool // the payload otherwise
 	pieces int          // of large
 }
 
@@ -87,23 +86,24 @@ func (c *creation) store(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-	return c.s.runIn(ctx, doubt, func(q *session) error { return c.explainFull(q, c.storeAlone(ctx, q)) })
+	return c.s.runIn(ctx, doubt, func(q *session) error { return c.fullDiskError(q, c.storeAlone(ctx, q)) })
 }
 
-// explainFull makes the error of a full disk store.ErrFull, unless an attempt before may have
-// stored the kubbi.
-func (c *creation) explainFull(q *session, err error) error {
+// fullDiskError turns the error of a full disk into store.ErrFull, unless an earlier attempt
+// may have stored the kubbi.
+func (c *creation) fullDiskError(q *session, err error) error {
 	if isFull(err) && !q.doubt {
 		return fmt.Errorf("%w: the disk of the data base is full: %w", store.ErrFull, serverErrorOf(err))
 	}
 	return err
 }
 
-// attempts is how often a create is tried while others create and remove kubbis with
-// its number or key.
+// attempts is how often a create is tried while other calls create and remove kubbis with the
+// same number or key.
 const attempts = 10
 
-// storeAlone checks before it stores: what may be there already, and the quota.
+// storeAlone stores the kubbi in a transaction of its own, after checks for conflicts and the
+// quota.
 func (c *creation) storeAlone(ctx context.Context, q *session) error {
 	for range attempts {
 		done, err := c.try(ctx, q)
@@ -118,8 +118,8 @@ func (c *creation) storeAlone(ctx context.Context, q *session) error {
 	return fmt.Errorf("%w: others create and remove the same", store.ErrUnavailable)
 }
 
-// try is one attempt of storeAlone. It looks before it sends a large payload, and again
-// after that: only then it locks the owner's row for a short time.
+// try is one attempt of storeAlone. With a large payload it checks twice: before it sends the
+// payload, and again after that, so that the owner's row is locked only for a short time.
 func (c *creation) try(ctx context.Context, q *session) (done bool, err error) {
 	b := begin()
 	if c.pieces > 0 {
@@ -149,18 +149,18 @@ func (c *creation) try(ctx context.Context, q *session) (done bool, err error) {
 	return false, c.insert(ctx, q)
 }
 
-// seen is what check has found.
+// seen is the result of check.
 type seen struct {
-	mine   bool // an attempt before has stored the kubbi
+	mine   bool // an earlier attempt has stored the kubbi
 	exists bool // another kubbi has the number
-	reused bool // another kubbi has the key, in its grace, of another request
-	forget bool // another kubbi must forget the key, whose grace has ended
+	reused bool // the key was used for another request, and its grace is open
+	forget bool // another kubbi still has the key, but its grace has ended
 	replay *store.Replay
 }
 
-// check finds out whether the kubbi may be stored, by a batch that begins a transaction or
-// goes on with one. done means that there is nothing left to store. With a quota it
-// leaves the owner's row locked.
+// check finds out whether the kubbi may be stored. It adds its queries to b, which begins or
+// continues a transaction. done means that nothing needs to be stored. If there is a quota,
+// the owner's row stays locked.
 func (c *creation) check(ctx context.Context, q *session, b *pgx.Batch) (done bool, err error) {
 	c.seen = seen{}
 	if c.quota != (store.Quota{}) {
@@ -210,13 +210,13 @@ func (c *creation) check(ctx context.Context, q *session, b *pgx.Batch) (done bo
 	return false, nil
 }
 
-// checkRow looks at a kubbi that has the number or the key.
+// checkRow checks a kubbi that has the same number or key.
 func (c *creation) checkRow(r *store.Row, doubt bool, request, answer []byte) {
 	sameNumber := r.Number == c.row.Number
 	sameKey := c.key != nil && r.KeyUntil != store.Never && r.CreateKey == c.key.Key
 	switch {
 	case doubt && r.ID == c.row.ID && r.Hash == c.row.Hash:
-		c.seen.mine = true // nobody else has drawn the same random numbers
+		c.seen.mine = true // no other create has the same random id and token
 	case sameKey && r.KeyUntil > c.now:
 		var err error
 		c.seen.replay, err = r.Replay(c.key, request, answer)
@@ -243,7 +243,7 @@ func (c *creation) insert(ctx context.Context, q *session) error {
 	return q.commit(ctx, &b)
 }
 
-// queue queues the kubbi.
+// queue adds the insert of the kubbi to a batch.
 func (c *creation) queue(b *pgx.Batch, insert string) *pgx.QueuedQuery {
 	r := &c.row
 	var request, answer []byte

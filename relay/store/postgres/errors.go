@@ -49,10 +49,9 @@ func serverErrorOf(err error) *serverError {
 	return e
 }
 
-// explain turns an error of pgx into one that may be shown: it contains no values of
-// callers, and is store.ErrUnavailable if a retry may help. Other errors stay as they
-// are.
-func explain(err error) error {
+// storeError turns an error of pgx into one without values of callers. The result is
+// store.ErrUnavailable if a retry may help. Other errors stay unchanged.
+func storeError(err error) error {
 	var pg *pgconn.PgError
 	var conn *pgconn.ConnectError
 	switch {
@@ -73,7 +72,7 @@ func explain(err error) error {
 	return err
 }
 
-// cause is the innermost error about the network.
+// cause is the innermost error of the network.
 func cause(err error) error {
 	var op *net.OpError
 	if errors.As(err, &op) {
@@ -81,7 +80,8 @@ func cause(err error) error {
 	}
 	for _, e := range []error{io.ErrUnexpectedEOF, io.EOF, errStep, context.DeadlineExceeded} {
 		if errors.Is(err, e) {
-			// Only its text: a context's error would mean that the caller's context has ended.
+			// Only the text, since the context's error itself would mean that the caller's
+			// context has ended.
 			return errors.New(e.Error())
 		}
 	}
@@ -97,7 +97,7 @@ func readOnly(err error) bool {
 	return errors.As(err, &pg) && pg.Code == "25006"
 }
 
-// broken reports whether an error is one of the connection.
+// broken reports whether an error means that the connection is lost.
 func broken(err error) bool {
 	var n net.Error
 	return errors.As(err, &n) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
@@ -115,8 +115,7 @@ func quotesNothing(code string) bool {
 	return false
 }
 
-// mayPass reports whether a SQLSTATE is a failure that may pass by itself, or that an
-// operator can end.
+// mayPass reports whether a SQLSTATE is a temporary failure, or one that an operator can end.
 func mayPass(code string) bool {
 	switch code {
 	case "25006", // read only: a standby, after a failover

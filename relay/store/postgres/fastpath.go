@@ -11,9 +11,9 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// Most kubbis are small, and are claimed once and released once. For these, one
-// statement is a whole claim or release. It finds no row if anything is unusual; then
-// store.Row decides.
+// Most kubbis are small, and are claimed once and released once. For these, one statement is
+// a whole claim or release. In any other case the statement changes no row, and the general
+// path with store.Row is used.
 
 const (
 	onceChange = `UPDATE kubbis SET status = $3, retrievals = $4, first_at = $5, last_at = $5, ended_at = $5, `
@@ -37,8 +37,8 @@ var claimOnce = onceChange + `done = (key IS NULL), due = CASE WHEN key IS NULL 
 	strings.Replace(onceRow, " AND token", " AND n = number AND token", 1) +
 	strings.NewReplacer(" secret,", " s,", " record,", " r,").Replace(columns) + ", p"
 
-// queueOnce queues the claim of a kubbi that may be claimed once, and has not been. It sets
-// done to whether the kubbi is one of those; if not, nothing happens.
+// queueOnce queues the claim of a kubbi that allows one retrieval and was not claimed yet. It
+// sets done if the kubbi is such a one; otherwise the statement changes nothing.
 func (c *claim) queueOnce(b *pgx.Batch, done *bool) {
 	after := store.NewLife(1, store.Never)
 	after.Count(c.Now)
@@ -58,7 +58,7 @@ func (c *claim) queueOnce(b *pgx.Batch, done *bool) {
 	})
 }
 
-// claim claims a kubbi, in a group if it is small and may be claimed once.
+// claim claims a kubbi, in a group if the single statement is enough.
 func (s *Store) claim(ctx context.Context, c *claim) error {
 	var done bool
 	unknown, err := s.commitInGroup(ctx, c.Token.Number, func(b *pgx.Batch) { c.queueOnce(b, &done) })
@@ -68,13 +68,12 @@ func (s *Store) claim(ctx context.Context, c *claim) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case unknown && c.Key == nil:
-		return explain(err)
+		return storeError(err)
 	}
 	return s.runIn(ctx, unknown, func(q *session) error { return c.claim(ctx, q) })
 }
 
-// release releases a kubbi, in a group if it has burned and no other key has claimed
-// it.
+// release ends a grace, in a group if the kubbi has burned and no other key has claimed it.
 func (s *Store) release(ctx context.Context, token store.Token, key store.Hash, now store.Millis) error {
 	var done bool
 	unknown, err := s.commitInGroup(ctx, token.Number, func(b *pgx.Batch) {

@@ -21,9 +21,9 @@ const (
 	groupLocks = "250ms"
 )
 
-// groups commits the jobs of several callers in one transaction (group commit): the
-// server waits for its disk once for all of them. A job is one statement; either all
-// jobs of a group are committed or none.
+// groups commits the jobs of several callers in one transaction (group commit), so that the
+// server syncs its disk once for all of them. A job is one statement. Either all jobs of a
+// group are committed or none.
 type groups struct {
 	mu      sync.Mutex
 	waiting []*job
@@ -41,11 +41,11 @@ type job struct {
 	unknown bool // see session
 }
 
-// commitInGroup commits a statement with those of others. After an error with unknown false
-// nothing was committed, and another job may be the cause.
+// commitInGroup commits a statement together with those of other callers. If it returns an
+// error and unknown is false, nothing was committed, and the cause may be another job.
 //
-// When the job is being sent, it waits for the result even if ctx ends: the statement
-// uses the caller's memory.
+// Once the job is being sent, commitInGroup waits for the result even if ctx ends, since the
+// statement uses the caller's memory.
 func (s *Store) commitInGroup(ctx context.Context, number store.Number, queue func(*pgx.Batch)) (unknown bool, err error) {
 	j := &job{number: number, queue: queue, done: make(chan struct{})}
 	g := &s.groups
@@ -79,7 +79,7 @@ func (g *groups) withdraw(j *job) bool {
 	return true
 }
 
-// next takes the jobs of the next group, or none if nobody waits.
+// next takes the jobs of the next group. It returns nil if none is waiting.
 func (g *groups) next() []*job {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -93,7 +93,7 @@ func (g *groups) next() []*job {
 	return jobs
 }
 
-// commitGroups commits until nobody waits.
+// commitGroups commits groups until no job is waiting.
 func (s *Store) commitGroups() {
 	for jobs := s.groups.next(); jobs != nil; jobs = s.groups.next() {
 		unknown, err := s.commitGroup(jobs)
@@ -105,7 +105,7 @@ func (s *Store) commitGroups() {
 }
 
 func (s *Store) commitGroup(jobs []*job) (unknown bool, err error) {
-	ctx := context.Background() // acquire and step set an end
+	ctx := context.Background() // acquire and step have timeouts
 	q, err := s.acquire(ctx)
 	if err != nil {
 		return false, err

@@ -59,8 +59,8 @@ func (l *lister) list(ctx context.Context, q *session, p store.Page) (*store.Lis
 	return p.Listed(newest, total, l.kubbis), nil
 }
 
-// where selects the kubbis of a list below a number. An active kubbi that has expired
-// counts as such before a sweep has seen it.
+// where selects the kubbis of a list below a number. An active kubbi counts as expired from
+// its ExpiresAt on, even before a sweep has visited it.
 func (l *lister) where(below store.Number) (sql string, args []any) {
 	const all = " FROM kubbis WHERE owner = $1 AND number < $2"
 	if l.status == nil {

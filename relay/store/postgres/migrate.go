@@ -25,15 +25,15 @@ var migrations embed.FS
 const (
 	// schemaVersion is the newest migration's number.
 	schemaVersion = 2
-	// oldVersion is a schema whose kubbis this program can't open. It takes over the API
-	// keys.
+	// oldVersion is a schema whose kubbis this program can't open. Its API keys are taken
+	// over.
 	oldVersion   = 1
 	versionTable = "kubbi_schema"
-	// migratePatience ends the wait for another node that migrates.
+	// migratePatience is how long to wait for another node that migrates.
 	migratePatience = time.Minute
 )
 
-// migrate brings the tables up to date, and makes them unless existing is set.
+// migrate updates the tables. If there are none, it makes them, unless existing is set.
 func migrate(ctx context.Context, cfg *pgx.ConnConfig, existing bool, log *slog.Logger) error {
 	ctx, cancel := context.WithTimeout(ctx, migratePatience)
 	defer cancel()
@@ -46,7 +46,7 @@ func migrate(ctx context.Context, cfg *pgx.ConnConfig, existing bool, log *slog.
 		// Nodes that start together may conflict before the lock exists, and the data base
 		// may be starting as well.
 		again := isDuplicate(err) || alreadyThere(err)
-		err = explain(err)
+		err = storeError(err)
 		if !again && (!errors.Is(err, store.ErrUnavailable) || time.Now().After(end)) {
 			return err
 		}
@@ -120,7 +120,7 @@ func tryMigrate(ctx context.Context, cfg *pgx.ConnConfig, existing bool, log *sl
 
 const dropOld = "DROP TABLE kubbi, chunk, grace, removed, notice, used, owner; DROP SEQUENCE kubbi_seq"
 
-// refuseKubbis is store.ErrOlder if kubbis of the old version are not wiped yet.
+// refuseKubbis returns store.ErrOlder if kubbis of the old version are not wiped yet.
 func refuseKubbis(ctx context.Context, conn *pgx.Conn) error {
 	left := false
 	there, err := hasTable(ctx, conn, "kubbi")
@@ -177,8 +177,9 @@ func up(ctx context.Context, db *sql.DB, log *slog.Logger) error {
 	return nil
 }
 
-// tune sets what only PostgreSQL itself has: no compression, since ciphertext does not
-// compress, and frequent vacuums, so that wiped rows soon leave the files.
+// tune sets options that only PostgreSQL itself has. It turns compression off, since
+// ciphertext does not compress, and makes vacuums frequent, so that wiped rows leave the files
+// soon.
 func tune(ctx context.Context, db *sql.DB) error {
 	var version string
 	if err := db.QueryRowContext(ctx, "SELECT version()").Scan(&version); err != nil {

@@ -13,8 +13,8 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// Notices hands out notices: see store.Store. A repeat after a lost connection
-// may leave some leased to nobody, for one lease.
+// Notices leases notices: see store.Store. If the connection is lost and the call is retried,
+// some notices may stay leased, without a caller, until their lease ends.
 func (s *Store) Notices(ctx context.Context, now time.Time, lease time.Duration, limit int) (found []store.Notice, err error) {
 	err = s.run(ctx, func(q *session) error {
 		found = nil
@@ -47,7 +47,7 @@ func (s *Store) Notices(ctx context.Context, now time.Time, lease time.Duration,
 	return found, nil
 }
 
-// NoticeLater puts a notice off: see store.Store.
+// NoticeLater postpones a notice: see store.Store.
 func (s *Store) NoticeLater(ctx context.Context, id string, due time.Time) error {
 	return s.onNotice(ctx, id, "UPDATE notices SET due = $2 WHERE id = $1", at(due))
 }

@@ -10,13 +10,13 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// pieceSize is how much of a large payload is in one row of chunks, in bytes.
+// pieceSize is how many bytes of a large payload are in one row of chunks.
 const pieceSize = 1 << 20
 
-// readPayload reads the payload of a create to its end. It returns what fits into the
-// row, or else a spool.
+// readPayload reads the payload of a create to its end. If the payload does not fit into the
+// row, it returns a spool.
 func readPayload(ctx context.Context, payload io.Reader, size int64, dir string) (inRow []byte, large *spool.Spool, err error) {
-	const sealing = 1 << 10 // is roughly how much longer a small payload gets by sealing
+	const sealing = 1 << 10 // more than sealing adds to a small payload
 	var first bytes.Buffer
 	first.Grow(int(min(max(0, size)+sealing, store.MaxInRow)) + bytes.MinRead)
 	if _, err := first.ReadFrom(io.LimitReader(payload, store.MaxInRow+1)); err != nil {
@@ -35,7 +35,7 @@ func readPayload(ctx context.Context, payload io.Reader, size int64, dir string)
 	return nil, large, nil
 }
 
-// spoolWriter writes to a spool until a context ends.
+// spoolWriter writes to a spool. It fails when its context has ended.
 type spoolWriter struct {
 	ctx context.Context
 	*spool.Spool
@@ -49,7 +49,7 @@ func (w spoolWriter) Write(b []byte) (int, error) {
 	return n, unavailable(err)
 }
 
-// spoolReader reads a spool, which it closes.
+// spoolReader reads a spool. Close closes the spool.
 type spoolReader struct {
 	*io.SectionReader
 	*spool.Spool
@@ -69,6 +69,7 @@ func (r spoolReader) Read(b []byte) (int, error) {
 
 func (r spoolReader) Close() error { return r.Spool.Close() }
 
+// unavailable wraps an error with store.ErrUnavailable. It returns nil for nil.
 func unavailable(err error) error {
 	if err != nil {
 		err = fmt.Errorf("%w: %w", store.ErrUnavailable, err)

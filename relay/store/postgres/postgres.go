@@ -1,28 +1,28 @@
-// Package postgres keeps kubbis in a PostgreSQL data base that any number of
-// relay nodes share. It uses plain SQL: no triggers, procedures, notifications
-// or advisory locks, so that data bases that speak its protocol may run it; it
-// is tested with PostgreSQL itself.
+// Package postgres keeps kubbis in a PostgreSQL data base that any number of relay nodes
+// share. It uses plain SQL without triggers, procedures, notifications or advisory locks, so
+// that data bases with PostgreSQL's protocol can run it too. It is tested with PostgreSQL
+// itself.
 //
-// Open makes the tables or brings them up to date; nodes may start together. A
-// change is durable when its call returns: if synchronous_commit is off, every
-// connection sets it on.
+// Open makes or updates the tables; several nodes may do so at the same time. A change is
+// durable when its call returns: if synchronous_commit is off, every connection turns it on.
 //
 // # Retries
 //
-// A call survives a data base that restarts or fails over for a few seconds: the store
-// tries it again from its start, within its context. It may always try a transaction
-// again that certainly was not committed. If the connection was lost during the commit,
-// the result is unknown, and the retry must find it: a create finds its own id and
-// token, a delete its own time, a claim with a key its grace (it then says Replay); a
-// release, a sweep, a notice and an API key give the same result twice. CountUses may
-// count uses twice that it returns once, which never passes its limit. Only a claim
-// without a key can't find out: it is store.ErrUnavailable, and may have counted.
+// A call survives a data base that restarts or fails over within a few seconds: the store
+// retries the call from its start, as long as its context allows. A transaction that was
+// certainly not committed can always be retried. If the connection was lost during the
+// commit, the result is unknown, and the retry must detect it. A create finds its own id and
+// token, a delete its own time, and a claim with a key its grace (it then returns Replay).
+// Releases, sweeps and changes of notices and API keys give the same result twice. CountUses
+// may count twice the uses that it returns once; even then the sum does not exceed the limit.
+// Only a claim without a key can't detect the result: its error is store.ErrUnavailable, and
+// it may have counted.
 //
-// Small creates, first claims and releases that come at the same time are committed in
-// one transaction, up to 64 of them (group commit). If its connection is lost during the
-// commit, the result of each is unknown as above. If it fails otherwise, each is tried
-// alone, so that none fails because of another. Unusual calls are made alone from the
-// start: a key that was used before, a quota, a large payload, a notice.
+// Up to 64 small creates, first claims and releases that arrive at the same time are
+// committed in one transaction (group commit). If the connection is lost during the commit,
+// the result of each is unknown, as above. After any other failure each is retried alone, so
+// that none fails because of another. Unusual calls are made alone from the start: those with
+// a key that was used before, a quota, a large payload or a notice.
 //
 // A claim counts in store.Row.Claim, between the row lock and the commit of claim.claim,
 // or in the single statement of claimOnce.
@@ -30,28 +30,28 @@
 // # What remains after a wipe
 //
 // A wipe overwrites the kubbi's secret in the transaction that sets the status. But
-// PostgreSQL writes the files. The old version of the row, with the secret, stays in the
-// table's file until a vacuum has run and the page is written again: kubbis is vacuumed
-// when fifty and a hundredth of its rows are dead, chunks when fifty are, both within
-// autovacuum_naptime (a minute by default); VACUUM does it at any time. It also stays in
-// the write-ahead log, and in archives, replicas and backups of it, until those are
-// recycled or deleted.
+// PostgreSQL writes the files, so old copies remain for some time. The old version of the
+// row, with the secret, stays in the table's file until a vacuum has run and the page is
+// written again. The table kubbis is vacuumed when 50 rows plus 1% of its rows are dead, the
+// table chunks when 50 are; both within autovacuum_naptime (a minute by default). The command
+// VACUUM does it at any time. The secret also stays in the write-ahead log, and in its
+// archives, replicas and backups, until those are recycled or deleted.
 //
-// With such a copy, the master key AND the claim URL somebody could open the payload;
-// with copy and master key, the record: file names and metadata. The store alone opens
-// nothing. The master key limits this: when it is pruned, no copy opens anywhere.
-// `keyring rotate --every 1h` makes a new master key each hour and prunes those that no
-// kubbi needs. The SQLite store, which writes its files itself, forgets within a second.
+// With such a copy, the master key AND the claim URL, the payload can be opened. With the
+// copy and the master key, the record can be opened: file names and metadata. The data base
+// alone opens nothing. Pruning the master key limits this: after that no copy can be opened.
+// `keyring rotate --every 1h` makes a new master key each hour and prunes the keys that no
+// kubbi needs. The SQLite store writes its files itself, and wipes within a second.
 //
 // # Rows
 //
-// The primary key is the kubbi's number; id and hash of the token are compared with the
-// row. A payload of up to store.MaxInRow is in the row, a larger one in rows of 1 MiB of
-// the table chunks. A claim reads it completely before it counts, since the payload may
-// be wiped after that: into memory, above 4 MiB into a temporary file.
+// The primary key is the kubbi's number. Id and token hash must match the row. A payload up
+// to store.MaxInRow is in the row, and a larger one in the table chunks, in rows of 1 MiB.
+// A claim reads the payload completely before it counts, since the payload may be wiped after
+// that. It keeps up to 4 MiB in memory, and more in a temporary file.
 //
-// Open leaves the tables of version 1 alone, except that it takes over their API keys.
-// If they have kubbis that are not wiped, that is store.ErrOlder.
+// Open takes over the API keys of a data base of version 1, and leaves its other tables
+// unchanged. If these have kubbis that are not wiped, the error is store.ErrOlder.
 package postgres
 
 import (
@@ -69,10 +69,8 @@ import (
 )
 
 const (
-	// stepPatience ends a round trip, if the context does not end it earlier.
-	stepPatience = 15 * time.Second
-	// connPatience ends the wait for a connection, also for a new one.
-	connPatience   = 5 * time.Second
+	stepPatience   = 15 * time.Second // timeout of a round trip
+	connPatience   = 5 * time.Second  // timeout of the wait for a connection, and of connecting
 	pingPatience   = 500 * time.Millisecond
 	defaultConns   = 16
 	idleInTransact = "30s" // ends the locks of a node that has vanished
@@ -83,8 +81,8 @@ type Config struct {
 	URL      string       // postgres://user:password@host:port/database?sslmode=..., or the key=value form
 	Logger   *slog.Logger // nil: nothing is logged
 	MaxConns int          // at most so many connections; 0: the URL's pool_max_conns, else 16
-	TempDir  string       // for payloads above 4 MiB on their way; "": the system's
-	Existing bool         // if there are no tables yet, Open makes none: ErrNoTables
+	TempDir  string       // for payloads above 4 MiB while they are read; "": the system's
+	Existing bool         // if there are no tables, Open does not make them and returns ErrNoTables
 }
 
 // Store is a store.Store in a PostgreSQL data base.
@@ -99,8 +97,8 @@ type Store struct {
 
 var _ store.Store = (*Store)(nil)
 
-// Open makes or opens the store. store.ErrNewer, store.ErrOlder, ErrNoTables, ErrURL and
-// store.ErrUnavailable say what is wrong.
+// Open makes or opens the store. Its errors match store.ErrNewer, store.ErrOlder, ErrNoTables,
+// ErrURL or store.ErrUnavailable.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	s, err := open(ctx, cfg)
 	if err != nil {
@@ -122,7 +120,7 @@ func open(ctx context.Context, cfg Config) (*Store, error) {
 		pc.ConnConfig.ConnectTimeout = connPatience
 	}
 	if pc.ConnConfig.ValidateConnect == nil {
-		// A standby may give old answers.
+		// A standby may return old data.
 		pc.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
 	if err := migrate(ctx, pc.ConnConfig, cfg.Existing, log); err != nil {
@@ -137,7 +135,7 @@ func open(ctx context.Context, cfg Config) (*Store, error) {
 	pc.AfterConnect = prepareConn
 	pool, err := pgxpool.NewWithConfig(context.WithoutCancel(ctx), pc)
 	if err != nil {
-		return nil, explain(err)
+		return nil, storeError(err)
 	}
 	s := &Store{pool: pool, log: log, tempDir: cfg.TempDir}
 	s.stats.busy = make(chan struct{}, 1)
@@ -155,7 +153,7 @@ func hasPoolSize(u string) bool {
 	return err == nil && c.RuntimeParams["pool_max_conns"] != ""
 }
 
-// prepareConn makes a new connection keep a Store's promises.
+// prepareConn sets the options of a new connection that a Store needs.
 func prepareConn(ctx context.Context, c *pgx.Conn) error {
 	var sync string
 	// Other products don't have these settings, and don't need them.
@@ -170,7 +168,7 @@ func prepareConn(ctx context.Context, c *pgx.Conn) error {
 	return ignorable(err)
 }
 
-// ignorable drops an error of the server that leaves the connection usable.
+// ignorable returns nil for an error of the server after which the connection is usable.
 func ignorable(err error) error {
 	var e *pgconn.PgError
 	if errors.As(err, &e) && e.Severity == "ERROR" {

@@ -55,7 +55,8 @@ func (s *Store) Get(ctx context.Context, owner, id string, now time.Time) (*stor
 	return &k, nil
 }
 
-// query reads a query in a round trip of its own: each is called for every row.
+// query runs a query in a round trip of its own. It calls start before each attempt, and each
+// for every row.
 func (s *Store) query(ctx context.Context, start func(), each func(pgx.Rows) error, sql string, args ...any) error {
 	return s.run(ctx, func(q *session) error {
 		start()
@@ -74,7 +75,7 @@ func eachRow(rows pgx.Rows, do func(pgx.Rows) error) error {
 	return rows.Err()
 }
 
-// MasterKeys names the master keys in use: see store.Store. It looks at every
+// MasterKeys returns the ids of the master keys in use: see store.Store. It reads every
 // kubbi.
 func (s *Store) MasterKeys(ctx context.Context) (ids []string, err error) {
 	err = s.query(ctx, func() { ids = nil }, func(rows pgx.Rows) error {
@@ -89,18 +90,18 @@ func (s *Store) MasterKeys(ctx context.Context) (ids []string, err error) {
 	return ids, nil
 }
 
-// statsCache keeps the last statistics for a while.
+// statsCache caches the statistics.
 type statsCache struct {
 	busy  chan struct{} // held while counting
 	last  store.Stats
 	until time.Time
 }
 
-// Stats counts what is in the store: see store.Store. It looks at every kubbi, so
-// it gives the same answer for twenty times as long as that took, but at least for a
-// quarter of a second and at most for half a minute.
+// Stats counts what is in the store: see store.Store. Since it reads every kubbi, it caches
+// the result for twenty times as long as that took, but at least for a quarter of a second
+// and at most for half a minute.
 func (s *Store) Stats(ctx context.Context) (*store.Stats, error) {
-	if err := s.calls.Enter(ctx); err != nil { // also where the last answer is good
+	if err := s.calls.Enter(ctx); err != nil { // also if the cached result is used
 		return nil, err
 	}
 	s.calls.Leave()
@@ -128,7 +129,7 @@ func (s *Store) Stats(ctx context.Context) (*store.Stats, error) {
 	return &last, nil
 }
 
-// Due says when a sweep has work: see store.Store.
+// Due returns when a sweep has work next: see store.Store.
 func (s *Store) Due(ctx context.Context) (time.Time, error) {
 	due := store.Never
 	err := s.query(ctx, func() { due = store.Never }, func(rows pgx.Rows) error { return rows.Scan(&due) },
@@ -136,9 +137,9 @@ func (s *Store) Due(ctx context.Context) (time.Time, error) {
 	return due.Time(), err
 }
 
-// Skew is by how much the data base's clock is ahead: see store.Store. It assumes that
-// the clock was read in the middle of the round trip, so the error is at most half of
-// that. It uses the shorter of two round trips, since the first may prepare the
+// Skew returns by how much the data base's clock is ahead: see store.Store. It assumes that
+// the server read its clock in the middle of the round trip, so the error is at most half a
+// round trip. It uses the shorter of two round trips, since the first may also prepare the
 // statement.
 func (s *Store) Skew(ctx context.Context) (ahead time.Duration, err error) {
 	err = s.run(ctx, func(q *session) error {
@@ -160,8 +161,8 @@ func (s *Store) Skew(ctx context.Context) (ahead time.Duration, err error) {
 	return ahead, err
 }
 
-// Ping reads the store: see store.Store. It does not try again for long, since it must
-// tell how things are now.
+// Ping reads the store: see store.Store. It retries only for a short time, since it must
+// report the current state.
 func (s *Store) Ping(ctx context.Context) error {
 	if err := s.calls.Enter(ctx); err != nil {
 		return err

@@ -12,20 +12,19 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// columns are a row's without the payload, in the order of scan.
+// columns are the columns of a row without the payload, in the order of scan.
 const columns = `number, id, token, owner, master_key, secret, content_type, package, file_count, size, pieces, max_retrievals,
 	created_at, expires_at, status, retrievals, first_at, last_at, ended_at, done, due,
 	grace_key, grace_until, coalesce(grace_number, 0), coalesce(grace_at, 0), grace_more,
 	key, key_until, record, notify`
 
-// row is a kubbi as the table has it.
+// row is a row of the table kubbis.
 type row struct {
 	store.Row
 	pieces int // rows of chunks; 0: the payload is in the row
 }
 
-// millis is a store.Millis in a column: NULL for Never. pgx reads and writes it as a
-// bigint.
+// millis is a store.Millis as a column: a bigint, and NULL for Never.
 type millis store.Millis
 
 // ScanInt64 implements pgtype.Int64Scanner.
@@ -42,13 +41,13 @@ func (m millis) Int64Value() (pgtype.Int8, error) {
 	return pgtype.Int8{Int64: int64(m), Valid: m != millis(store.Never)}, nil
 }
 
-// at is a time for a column.
+// at gives a time as a column.
 func at(t time.Time) millis { return millis(store.MillisOf(t)) }
 
-// to is where a column with a time is scanned to.
+// to gives the scan target for a column with a time.
 func to(m *store.Millis) *millis { return (*millis)(m) }
 
-// scan reads a row, and columns of more, from an answer.
+// scan reads the columns of a row, and further columns into more.
 func (r *row) scan(res pgx.Row, more ...any) error {
 	r.Reset()
 	var hash, secret, graceKey, createKey []byte
@@ -66,8 +65,8 @@ func (r *row) scan(res pgx.Row, more ...any) error {
 	return err
 }
 
-// find queues a query over columns, and those of more, for one row, and sets found to
-// whether there is one.
+// find queues a query for one row. The query selects columns and those of more. found is set
+// if there is a row.
 func (r *row) find(b *pgx.Batch, found *bool, more []any, sql string, args ...any) {
 	b.Queue(sql, args...).QueryRow(func(res pgx.Row) error {
 		err := r.scan(res, more...)
@@ -79,7 +78,7 @@ func (r *row) find(b *pgx.Batch, found *bool, more []any, sql string, args ...an
 	})
 }
 
-// loadGraces reads what the table graces has of a row, for a call about that claim key.
+// loadGraces reads the graces of a row from the table graces, for a call with that claim key.
 func (q *session) loadGraces(ctx context.Context, r *row, key store.Hash) error {
 	g := &r.Graces
 	if !g.More {
@@ -100,8 +99,8 @@ func (q *session) loadGraces(ctx context.Context, r *row, key store.Hash) error 
 const wiped = `secret = NULL, record = NULL, notify = NULL, payload = NULL, pieces = 0,
 	grace_key = NULL, grace_until = NULL, grace_number = NULL, grace_at = NULL, grace_more = false`
 
-// write queues a row that Claim, Release, Delete or Sweep has changed, with all that
-// follows from the change. It reports whether it has wiped the row.
+// write queues the writes of a row that Claim, Release, Delete or Sweep has changed: its
+// notices, its graces and, after Finish, the row itself. It reports whether the row is wiped.
 func (r *row) write(b *pgx.Batch, now store.Millis, exact bool) (wipedNow bool, err error) {
 	number := int64(r.Number)
 	for _, n := range r.Notices() {

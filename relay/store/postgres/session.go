@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// retryFor is how long a call is tried again.
+	// retryFor is how long a call is retried.
 	retryFor   = 5 * time.Second
 	firstPause = 10 * time.Millisecond
 	maxPause   = 500 * time.Millisecond
@@ -23,16 +23,16 @@ const (
 // session is a call on a connection.
 type session struct {
 	conn    *pgxpool.Conn
-	unknown bool // nobody knows whether what was sent last was committed
-	doubt   bool // an attempt of this call before may have been committed
+	unknown bool // it is unknown whether the last transaction was committed
+	doubt   bool // an earlier attempt of this call may have been committed
 }
 
-// final marks an error after which a call must not be made again.
+// final marks an error after which a call must not be retried.
 type final struct{ error }
 
 func (f final) Unwrap() error { return f.error }
 
-// run makes a call that is one run of do.
+// run makes a whole call of the Store with do.
 func (s *Store) run(ctx context.Context, do func(*session) error) error {
 	if err := s.calls.Enter(ctx); err != nil {
 		return err
@@ -41,9 +41,9 @@ func (s *Store) run(ctx context.Context, do func(*session) error) error {
 	return s.runIn(ctx, false, do)
 }
 
-// runIn is for a part of a call. It runs do again and again while the data base is in
-// trouble: do must cope with an attempt before it that may have been committed. doubt
-// says that there may have been one before the first run.
+// runIn is run within a call. It retries do while the data base is unavailable, so do must
+// handle the case that an earlier attempt was committed. doubt says that this may already be
+// the case at the first run.
 func (s *Store) runIn(ctx context.Context, doubt bool, do func(*session) error) error {
 	return s.runFor(ctx, retryFor, doubt, do)
 }
@@ -52,7 +52,7 @@ func (s *Store) runFor(ctx context.Context, patience time.Duration, doubt bool, 
 	end := time.Now().Add(patience)
 	for pause := firstPause; ; pause = min(2*pause, maxPause) {
 		unknown, err := s.attempt(ctx, doubt, do)
-		if unknown && !doubt { // the next attempts must find out, however long this one took
+		if unknown && !doubt { // the next attempts must find out, even if this one took long
 			end = time.Now().Add(patience)
 		}
 		doubt = doubt || unknown
@@ -64,9 +64,9 @@ func (s *Store) runFor(ctx context.Context, patience time.Duration, doubt bool, 
 		}
 		var last final
 		if errors.As(err, &last) {
-			return explain(last.error)
+			return storeError(last.error)
 		}
-		err = explain(err)
+		err = storeError(err)
 		if !errors.Is(err, store.ErrUnavailable) || time.Now().Add(pause).After(end) {
 			return err
 		}
@@ -101,12 +101,12 @@ func (s *Store) acquire(ctx context.Context) (*session, error) {
 		if wait.Err() != nil && ctx.Err() == nil {
 			return nil, fmt.Errorf("%w: no connection in time", store.ErrUnavailable)
 		}
-		return nil, explain(err)
+		return nil, storeError(err)
 	}
 	return &session{conn: conn}, nil
 }
 
-// release gives the connection back, in no transaction.
+// release ends an open transaction and returns the connection to the pool.
 func (q *session) release(ctx context.Context) {
 	c := q.conn.Conn().PgConn()
 	if !c.IsClosed() && c.TxStatus() != 'I' {
@@ -117,8 +117,7 @@ func (q *session) release(ctx context.Context) {
 	q.conn.Release()
 }
 
-// step sends statements, in one round trip, that change nothing before a
-// later commit.
+// step sends statements in one round trip. They must change nothing before a later commit.
 func (q *session) step(ctx context.Context, b *pgx.Batch) error {
 	wait, cancel := context.WithTimeoutCause(ctx, stepPatience, errStep)
 	defer cancel()
@@ -129,7 +128,7 @@ func (q *session) step(ctx context.Context, b *pgx.Batch) error {
 	return err
 }
 
-// apply sends statements, in one round trip, as a transaction of their own.
+// apply sends statements in one round trip, as a transaction of their own.
 func (q *session) apply(ctx context.Context, b *pgx.Batch) error {
 	q.unknown = true
 	err := q.step(ctx, b)
@@ -137,7 +136,7 @@ func (q *session) apply(ctx context.Context, b *pgx.Batch) error {
 	return err
 }
 
-// commit is step and the end of the transaction.
+// commit sends statements and the commit of the transaction in one round trip.
 func (q *session) commit(ctx context.Context, b *pgx.Batch) error {
 	committed := false
 	b.Queue("COMMIT").Exec(func(tag pgconn.CommandTag) error {
@@ -148,7 +147,7 @@ func (q *session) commit(ctx context.Context, b *pgx.Batch) error {
 	switch {
 	case committed:
 		q.unknown = false
-		return nil // even if the connection was lost since
+		return nil // even if the connection was lost after that
 	case err != nil:
 		return err
 	}
@@ -162,8 +161,8 @@ func (q *session) rollback(ctx context.Context) error {
 	return q.step(ctx, &b)
 }
 
-// settled reports whether the outcome is known: success, or the server has said that
-// it failed, or nothing was sent.
+// settled reports whether the outcome is known: it succeeded, the server reported a failure,
+// or nothing was sent.
 func settled(err error) bool {
 	var pg *pgconn.PgError
 	switch {

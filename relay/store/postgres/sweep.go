@@ -10,12 +10,12 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// sweepBatch is how many pieces of work Sweep does in one transaction, so that it
-// holds few locks, for a short time.
+// sweepBatch is how many pieces of work Sweep does in one transaction. It is small, so that
+// few locks are held for a short time.
 const sweepBatch = 100
 
-// Sweep does what time brings: see store.Store. It skips rows on which another sweep
-// or call is working.
+// Sweep does the work that is due: see store.Store. It skips rows that another sweep or call
+// has locked.
 func (s *Store) Sweep(ctx context.Context, now time.Time, retention time.Duration, limit int) (store.Swept, error) {
 	if err := s.calls.Enter(ctx); err != nil {
 		return store.Swept{}, err
@@ -37,7 +37,7 @@ func (w *sweeper) sweep(ctx context.Context, q *session) error {
 		return err
 	}
 	removed := w.Pieces
-	// These come last and wait for nobody, so that they cause no deadlock.
+	// These come last and wait for no locks, so that they cause no deadlock.
 	for i, remove := range []struct {
 		sql    string
 		before store.Millis
@@ -67,7 +67,7 @@ func (w *sweeper) sweep(ctx context.Context, q *session) error {
 	return q.commit(ctx, &pgx.Batch{})
 }
 
-// visit begins a transaction and does for kubbis what is due.
+// visit begins a transaction and does the due work of kubbis.
 func (w *sweeper) visit(ctx context.Context, q *session) error {
 	var due []*row
 	b := begin()

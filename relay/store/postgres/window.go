@@ -9,8 +9,8 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// CountUses counts uses of a bucket: see store.Store. A repeat after a lost
-// connection may count twice what it answers once.
+// CountUses counts uses of a bucket: see store.Store. If the connection is lost and the call
+// is retried, it may count twice the uses that it returns once.
 func (s *Store) CountUses(ctx context.Context, bucket store.Hash, length time.Duration, n, limit int, now time.Time) (counted, sum int, err error) {
 	w, err := store.NewWindow(bucket, length, store.MillisOf(now))
 	if err != nil {

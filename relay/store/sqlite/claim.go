@@ -12,8 +12,8 @@ import (
 	"kubbi-mcp/relay/store/body"
 )
 
-// Claim counts a retrieval and gives the payload: see store.Store. The payload
-// is read, or its file opened, in the transaction that counts: later it may be wiped.
+// Claim counts a retrieval and gives the payload: see store.Store. It reads the payload, or
+// opens its file, in the transaction that counts, since the payload may be wiped later.
 func (s *Store) Claim(ctx context.Context, token store.Token, key *store.ClaimKey, opens []string, now time.Time) (*store.Claimed, error) {
 	c := &claim{files: s.files, ClaimRequest: store.NewClaimRequest(token, key, opens, now)}
 	c.do = c.claim
@@ -28,12 +28,12 @@ func (s *Store) Claim(ctx context.Context, token store.Token, key *store.ClaimKe
 	return c.row.Claimed(c.replay, store.NewPayload(ctx, c.sealed, file)), nil
 }
 
-// claim is a claim on its way to the writer.
+// claim is the op of Claim.
 type claim struct {
 	op
 	store.ClaimRequest
 	files  *body.Files
-	row    row // as the answer has it
+	row    row // for the answer
 	replay bool
 	sealed []byte   // the payload
 	file   *os.File // or its file
@@ -46,7 +46,7 @@ func (c *claim) close() {
 	}
 }
 
-// claim is the op.
+// claim runs in the writer's transaction.
 func (c *claim) claim(t *tx) error {
 	c.close()
 	r := &c.row
@@ -60,7 +60,7 @@ func (c *claim) claim(t *tx) error {
 	if c.replay, err = r.Claim(&c.ClaimRequest); err != nil {
 		return err
 	}
-	// This comes before the first write: without its payload a claim does not count.
+	// This comes before the first write: a claim without a payload does not count.
 	if err := c.read(t); err != nil || c.replay {
 		return err
 	}
@@ -70,7 +70,7 @@ func (c *claim) claim(t *tx) error {
 	return err
 }
 
-// read gets secret and payload.
+// read reads the secret and the payload.
 func (c *claim) read(t *tx) (err error) {
 	r := &c.row
 	if err := t.loadSecret(r); err != nil {

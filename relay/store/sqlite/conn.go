@@ -36,13 +36,13 @@ func engine(err error) error {
 	return &engineError{err}
 }
 
-// fdatasync has SQLite sync with fdatasync where the platform has it: that is as
-// durable as fsync here, and saves a journal write for the times of a file.
+// fdatasync makes SQLite sync with fdatasync where the platform has it. Here that is as
+// durable as fsync, and saves the file system a journal write for the file's times.
 var fdatasync = sync.OnceFunc(func() { _, _ = modernc.Fdatasync(true) })
 
-// openConn opens the file at path. With create it makes a missing one, with the mode
-// of the lock file. SQLite must make it: if a process opens and closes a data base
-// file by itself, it loses the locks that SQLite holds on the file.
+// openConn opens the data base at path. With create it makes a missing file, with the mode of
+// the lock file. SQLite must make the file: if a process opens and closes a data base file by
+// itself, it loses the locks that SQLite holds on the file.
 func openConn(path string, create bool) (*conn, error) {
 	fdatasync()
 	flags := sqlite.OpenReadWrite | sqlite.OpenURI
@@ -85,7 +85,7 @@ func (c *conn) rows(sql string, do func(*stmt), args ...any) error {
 	}
 }
 
-// exec runs a statement whose rows are not wanted.
+// exec runs a statement and ignores its rows.
 func (c *conn) exec(sql string, args ...any) error { return c.rows(sql, func(*stmt) {}, args...) }
 
 // execAll runs statements without parameters.
@@ -98,7 +98,7 @@ func (c *conn) execAll(statements ...string) error {
 	return nil
 }
 
-// number is the integer of a statement with one row, 0 without rows.
+// number runs a statement with one row and returns its integer, or 0 without rows.
 func (c *conn) number(sql string, args ...any) (n int64, err error) {
 	err = c.rows(sql, func(s *stmt) { n = s.int(0) }, args...)
 	return n, err
@@ -119,11 +119,11 @@ func (c *conn) transaction(do func() error) error {
 	return err
 }
 
-// inTransaction reports whether a transaction is open. SQLite itself ends one on some
-// failures.
+// inTransaction reports whether a transaction is open. After some failures SQLite has ended it
+// by itself.
 func (c *conn) inTransaction() bool { return !c.AutocommitEnabled() }
 
-// stmt is a prepared statement on a row.
+// stmt is a prepared statement, and its current row.
 type stmt struct{ p *sqlite.Stmt }
 
 // bind sets the parameters. store.Never, a nil []byte and nil are NULL.
@@ -200,8 +200,8 @@ func (s *stmt) into(i int, b []byte) bool {
 	return s.p.ColumnLen(i) == len(b) && s.p.ColumnBytes(i, b) == len(b)
 }
 
-// fatal reports whether an error is a failure of the data base, not an answer like
-// ErrNotFound. The transaction that it happened in can't be trusted.
+// fatal reports whether an error is a failure of the data base, and not a result such as
+// ErrNotFound. After it, the transaction can't be trusted.
 func fatal(err error) bool {
 	_, is := errors.AsType[*engineError](err)
 	return is

@@ -11,15 +11,15 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// creation is a create on its way to the writer.
+// creation is the op of Create.
 type creation struct {
 	op
 	row     row
-	key     *store.CreateKey // nil: without
+	key     *store.CreateKey // nil: there is none
 	quota   store.Quota
 	now     store.Millis
 	replay  *store.Replay
-	payload []byte // if it is in no file
+	payload []byte // unless it is in a file
 }
 
 var creations = sync.Pool{New: func() any { return new(creation) }}
@@ -44,7 +44,7 @@ func (s *Store) Create(ctx context.Context, k *store.Kubbi, payload io.Reader, k
 	if err != nil {
 		return nil, err
 	}
-	// The op may still run when its caller has gone.
+	// The op may still run after its caller has been cancelled.
 	c.row.Record, c.row.Notify = bytes.Clone(k.Record), bytes.Clone(k.Notify)
 	if r.KeyUntil != store.Never {
 		c.key = &store.CreateKey{Key: key.Key, Request: key.Request, Answer: bytes.Clone(key.Answer)}
@@ -53,7 +53,7 @@ func (s *Store) Create(ctx context.Context, k *store.Kubbi, payload io.Reader, k
 	c.bytes = int64(len(c.payload))
 	err = s.writer.submit(ctx, &c.op)
 	if file != nil {
-		// If the context has ended, the row may still come: the sweep finds out.
+		// If the context has ended, the row may still be committed. A sweep will find out.
 		keep := err == nil && c.replay == nil || ctx.Err() != nil
 		if ferr := s.endFile(file, keep); err == nil && keep {
 			err = ferr
@@ -63,11 +63,11 @@ func (s *Store) Create(ctx context.Context, k *store.Kubbi, payload io.Reader, k
 		return nil, err
 	}
 	replay := c.replay
-	creations.Put(c) // only here nobody else can hold it
+	creations.Put(c) // only here nothing else can refer to it
 	return replay, nil
 }
 
-// create is the op.
+// create runs in the writer's transaction.
 func (c *creation) create(t *tx) error {
 	c.replay = nil
 	r := &c.row
@@ -107,8 +107,8 @@ func (c *creation) create(t *tx) error {
 	return nil
 }
 
-// checkConflict looks closer when the number or the key may be in use: it sets the replay,
-// or gives the row, if any, that must forget the key.
+// checkConflict is called if the number or the key may be in use. It sets the replay, or
+// returns the row, if any, whose create key must be forgotten.
 func (c *creation) checkConflict(t *tx) (spent *row, err error) {
 	if c.key != nil {
 		r := &row{}
@@ -157,7 +157,7 @@ func (c *creation) insert(t *tx) error {
 // forgetKey forgets a create key.
 const forgetKey = "UPDATE kubbi SET key_h = NULL, key = NULL, key_until = NULL, key_request = NULL, key_answer = NULL WHERE number = ?"
 
-// replay is the first answer, if the request is the same.
+// replay gives the first answer if the request is the same.
 func (t *tx) replay(r *row, key *store.CreateKey) (*store.Replay, error) {
 	if err := t.loadSecret(r); err != nil {
 		return nil, err

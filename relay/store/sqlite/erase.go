@@ -11,23 +11,24 @@ import (
 	"kubbi-mcp/relay/store/body"
 )
 
-// eraseWithin is how soon an overwritten slot is on the disk.
+// eraseWithin is the time after which an overwritten slot is synced at the latest.
 const eraseWithin = 300 * time.Millisecond
 
 // eraser overwrites the slots of wiped kubbis:
 //  1. A transaction that wipes lists their slots in the table wiped.
 //  2. After its commit the slots are overwritten, still under the lock.
-//  3. A sync puts that on the disk: beside the next commit, or when the timer fires.
-//  4. The next transaction drops the list.
+//  3. A sync makes that durable: at the same time as the next commit, or when the timer
+//     fires.
+//  4. The next transaction deletes the list.
 //
-// If a process ends before that, the next Open or Sweep adopts the list.
+// If a process ends before that, the next Open or Sweep overwrites the listed slots.
 type eraser struct {
 	timer    *time.Timer
 	listed   int64   // the list of this transaction; 0: none
 	unsynced []int64 // lists whose slots are overwritten
 	syncing  int     // how many of them the running sync is for
-	synced   []int64 // lists to drop
-	dropping int     // how many of them this transaction drops
+	synced   []int64 // lists to delete
+	dropping int     // how many of them this transaction deletes
 }
 
 func newEraser() eraser {
@@ -36,7 +37,7 @@ func newEraser() eraser {
 	return eraser{timer: t}
 }
 
-// list writes the list of this transaction, and drops those that are synced.
+// list writes the list of this transaction, and deletes the lists that are synced.
 func (e *eraser) list(t *tx) error {
 	e.listed, e.dropping = 0, 0
 	for _, seq := range e.synced {
@@ -53,13 +54,13 @@ func (e *eraser) list(t *tx) error {
 		b = binary.BigEndian.AppendUint64(b, uint64(u.Slot))
 		b = binary.BigEndian.AppendUint64(b, uint64(u.Number))
 	}
-	// Random: if a number was used again, the process that had it before could drop it.
+	// The number is random, so that no other process has the same one and deletes the list.
 	e.listed = rand.Int64()
 	return t.exec("INSERT INTO wiped (seq, slots) VALUES (?, ?)", e.listed, b)
 }
 
-// begin starts a sync beside the commit, if there is something to sync. end waits for
-// it.
+// begin starts a sync that runs at the same time as the commit, if there is something to
+// sync. end waits for it.
 func (e *eraser) begin(w *writer) chan error {
 	e.syncing = len(e.unsynced)
 	if e.syncing == 0 && !w.slots.Allocated() {
@@ -92,7 +93,7 @@ func (e *eraser) overwrite(w *writer, group []*op, errs []error) {
 	t := &w.tx
 	e.synced = e.synced[:copy(e.synced, e.synced[e.dropping:])]
 	e.dropping = 0
-	now := false // the sync does not wait for the timer
+	now := false // sync at once, without the timer
 	for i, o := range group {
 		now = now || o.erases && errs[i] == nil
 	}
@@ -119,7 +120,7 @@ func (e *eraser) overwrite(w *writer, group []*op, errs []error) {
 		}
 	}
 	if err != nil {
-		// They are still listed: a sweep tries again.
+		// The slots are still listed, so a sweep will retry.
 		w.log.Error("secrets of ended kubbis are not overwritten", "file", w.path, "error", err)
 		for i, o := range group {
 			if o.erases && errs[i] == nil {
@@ -130,7 +131,7 @@ func (e *eraser) overwrite(w *writer, group []*op, errs []error) {
 	w.removeFiles(t.bodies)
 }
 
-// sync is what the timer does, when no transaction came in time.
+// sync runs when the timer fires, because no transaction came in time.
 func (e *eraser) sync(w *writer) {
 	e.syncing = len(e.unsynced)
 	if err := w.slots.Sync(); err != nil {
@@ -141,8 +142,8 @@ func (e *eraser) sync(w *writer) {
 	e.done()
 }
 
-// adopt overwrites the slots that an ended process has left listed. It runs under the
-// file lock, so that no other process is about to do so.
+// adopt overwrites listed slots of a process that has ended. It runs under the file lock, so
+// that no running process is about to overwrite them.
 func (e *eraser) adopt(w *writer) error {
 	t := &w.tx
 	var seqs []int64
@@ -165,7 +166,7 @@ func (e *eraser) adopt(w *writer) error {
 			return err
 		}
 	}
-	w.slots.Touch() // the process that overwrote them may not have synced
+	w.slots.Touch() // another process may have overwritten them without a sync
 	e.unsynced = append(e.unsynced, seqs...)
 	e.timer.Reset(eraseWithin)
 	return nil
@@ -173,7 +174,7 @@ func (e *eraser) adopt(w *writer) error {
 
 const slotOf = "SELECT slot FROM kubbi WHERE number = ?"
 
-// clearUnused overwrites a slot, unless it is that of a row.
+// clearUnused overwrites a slot, unless a row uses it.
 func (t *tx) clearUnused(u body.Used) error {
 	slot, err := t.number(slotOf, u.Number)
 	if err != nil || slot == u.Slot {

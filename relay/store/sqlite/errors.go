@@ -25,9 +25,8 @@ var (
 	ErrLost       = errors.New("a part of the store is missing")
 )
 
-// explain turns an error of SQLite about the file at path, or of a file beside it,
-// into one that says what is wrong and what to do. It returns every other error as it
-// is.
+// explain turns an error of SQLite, or of a file beside the data base at path, into an error
+// that says what is wrong and what to do. It returns other errors unchanged.
 func explain(path string, err error) error {
 	e, ok := errors.AsType[*engineError](err)
 	if !ok {
@@ -90,7 +89,7 @@ func busy(path string, err error) error {
 		path, ErrBusy, store.ErrUnavailable, err)
 }
 
-// full says how much space is left.
+// full is the error for a full disk. It says how much space is left.
 func full(path string, err error) error {
 	dir := filepath.Dir(path)
 	left := ""

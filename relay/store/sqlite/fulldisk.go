@@ -12,15 +12,15 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// A disk without a free byte must not stop claims, deletes and expiry. Four things
-// keep that promise:
-//   - Creates leave the storage reserve free, for as long as nobody else fills the disk.
-//   - The write-ahead log is made long at the start and then written over (see growWAL).
-//   - The data base keeps free pages, so that a checkpoint need not make it longer (see
+// A disk without a free byte must not stop claims, deletes and expiry. Four measures ensure
+// that:
+//   - Creates leave the storage reserve free. But other programs may still fill the disk.
+//   - The write-ahead log gets its full length at the start and is then overwritten (see
+//     growWAL).
+//   - The data base keeps free pages, so that a checkpoint need not make the file longer (see
 //     housekeeper).
-//   - The last process that closes the store removes the log, which is SQLite's way. For
-//     an Open on a disk that is full by then, the spare file keeps the room of a short
-//     log.
+//   - SQLite removes the log when the last process closes the store. If the disk is full at
+//     the next Open, removing the spare file makes room for a short log.
 
 // DefaultReserve is Config.Reserve if none is given.
 const DefaultReserve = 32 << 20
@@ -33,13 +33,13 @@ type reserve struct {
 	mu     sync.Mutex
 	free   int64 // at the time of read, minus what was allowed since
 	read   time.Time
-	unread bool // the platform can't read it
+	unread bool // the platform can't tell the free space
 }
 
 // freeAge is how old the last reading of the free space may be.
 const freeAge = time.Millisecond
 
-// allow is store.ErrFull if n more bytes would leave less than the reserve.
+// allow returns store.ErrFull if less than the reserve would be free after n more bytes.
 func (r *reserve) allow(n int64) error {
 	if r.bytes <= 0 {
 		return nil
@@ -68,7 +68,7 @@ func (r *reserve) allow(n int64) error {
 	return nil
 }
 
-// diskHas reports whether n bytes are free, those of the reserve included.
+// diskHas reports whether n bytes are free, including those of the reserve.
 func (r *reserve) diskHas(n int64) bool {
 	free, err := disk.Free(r.dir)
 	return err != nil || free > n
@@ -76,8 +76,8 @@ func (r *reserve) diskHas(n int64) bool {
 
 const (
 	spareBytes = 4 << 20
-	// The log that fits into the room of the spare file, and the number of its pages at
-	// which a commit checkpoints it.
+	// The length of a log that fits into the space of the spare file, and the number of its
+	// pages at which a commit checkpoints it.
 	shortWAL             = 3 << 20
 	shortCheckpointPages = 200
 )
@@ -98,7 +98,7 @@ func makeSpare(path string) error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-// removeSpare makes the room of the spare file free.
+// removeSpare frees the space of the spare file.
 func removeSpare(path string) error {
 	if err := os.Remove(sparePath(path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

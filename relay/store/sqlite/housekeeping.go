@@ -7,26 +7,26 @@ import (
 	"time"
 )
 
-// The sizes of the files. The write-ahead log is written over and never gets shorter;
-// if slow readers have made it longer, SQLite cuts it to walBytes.
+// The sizes of the files. The write-ahead log is overwritten and never gets shorter than
+// walBytes. If slow readers have made it longer, SQLite cuts it to walBytes.
 //
-// Free pages are made when the store is idle and, if the disk is tight, after creates.
-// Otherwise creates use up free pages and make the file longer, which costs less; the
-// free space is read often enough to see the disk fill up.
+// Free pages are made when the store is idle and, if the disk is almost full, after creates.
+// Otherwise creates use up the free pages and then make the file longer, which costs less.
+// The free space is read often enough to notice when the disk fills up.
 const (
 	walBytes        = 16 << 20
-	walSlack        = 1 << 20 // a log that is this much longer is cut when the store is idle
+	walSlack        = 1 << 20 // a log longer than walBytes by this is cut when the store is idle
 	checkpointPages = 2000    // in the log, at which a commit checkpoints
 	cacheSize       = -4000   // KiB
 
 	minFreePages = 512
 	growPages    = 1024 // made at once
 	maxFreePages = 2048
-	vacuumPages  = 512 // given back at once, so that others need not wait long
+	vacuumPages  = 512 // given back at once; few, so that other calls do not wait long
 
 	tightBytes   = 1 << 30
 	tickPause    = 250 * time.Millisecond
-	vacuumTicks  = 20 // so long must pages be free before they are given back
+	vacuumTicks  = 20 // how many ticks pages must be free before they are given back
 	stretchBytes = 2 * (walBytes + spareBytes)
 )
 
@@ -36,18 +36,18 @@ const (
 	fillBallast = "INSERT INTO ballast VALUES (zeroblob(?))"
 )
 
-// housekeeper keeps some free pages in the data base, and gives back more than that. It
-// runs in the writer's goroutine.
+// housekeeper keeps some free pages in the data base, and gives back the pages beyond that.
+// It runs in the writer's goroutine.
 type housekeeper struct {
 	timer     *time.Timer
 	armed     bool
 	reserve   *reserve
 	busy      bool  // there was a transaction since the last tick
-	tight     bool  // there was little space on the disk at the last tick
+	tight     bool  // the disk was almost full at the last tick
 	free      int64 // pages, after the last transaction
-	least     int64 // the least of free since ticks began to count
+	least     int64 // the minimum of free since ticks was 0
 	ticks     int
-	stretched bool // the log has its length, and the spare file is there
+	stretched bool // the log has its full length, and there is a spare file
 }
 
 func newHousekeeper(r *reserve) housekeeper {
@@ -58,7 +58,7 @@ func newHousekeeper(r *reserve) housekeeper {
 	return h
 }
 
-// open prepares for a full disk at once if the disk is tight.
+// open prepares for a full disk at once if the disk is almost full.
 func (h *housekeeper) open(w *writer, full bool) error {
 	if h.tight = !h.reserve.diskHas(tightBytes); full {
 		return w.growWAL(shortWAL)
@@ -70,7 +70,7 @@ func (h *housekeeper) open(w *writer, full bool) error {
 	return nil
 }
 
-// after follows the number of free pages after a transaction.
+// after updates the number of free pages after a transaction.
 func (h *housekeeper) after(w *writer) {
 	n, err := w.tx.number(freePages)
 	if err != nil {
@@ -91,7 +91,7 @@ func (h *housekeeper) arm(d time.Duration) {
 	h.timer.Reset(d)
 }
 
-// tick is what the timer does: at most one piece of work.
+// tick runs when the timer fires. It does at most one piece of work.
 func (h *housekeeper) tick(w *writer) {
 	idle := !h.busy
 	h.busy, h.armed = false, false
@@ -106,7 +106,7 @@ func (h *housekeeper) tick(w *writer) {
 	}
 }
 
-// work is what the disk and the number of free pages ask for, nil if nothing.
+// work chooses the next piece of work; nil: there is none.
 func (h *housekeeper) work(w *writer, idle bool) func() error {
 	h.tight = !h.reserve.diskHas(tightBytes)
 	h.ticks++
@@ -128,8 +128,8 @@ func (h *housekeeper) work(w *writer, idle bool) func() error {
 	return nil
 }
 
-// checkpointAll moves the log into the data base. If the log is too long, it starts the
-// log from its beginning, since SQLite cuts it only then.
+// checkpointAll copies the log into the data base. If the log is too long, it makes a write,
+// with which the log starts again from its beginning: SQLite cuts the log only then.
 func (w *writer) checkpointAll() error {
 	if err := w.tx.exec(checkpoint); err != nil {
 		return err
@@ -140,7 +140,7 @@ func (w *writer) checkpointAll() error {
 	return w.alone("UPDATE beside SET slots = slots")
 }
 
-// growFreePages adds free pages, which are in the data base file when it returns.
+// growFreePages adds free pages. They are in the data base file when it returns.
 func (w *writer) growFreePages() error {
 	t := &w.tx
 	n, err := t.number(freePages)
@@ -157,8 +157,8 @@ func (w *writer) growFreePages() error {
 	return errors.Join(err, t.exec(checkpoint))
 }
 
-// vacuum gives some free pages back. A checkpoint after the last step makes the file
-// shorter.
+// vacuum removes some free pages from the data base. After the last step a checkpoint makes
+// the file shorter.
 func (w *writer) vacuum() error {
 	if err := w.alone(fmt.Sprintf("PRAGMA incremental_vacuum(%d)", vacuumPages)); err != nil {
 		return err
@@ -176,7 +176,7 @@ func (w *writer) alone(sql string, args ...any) error {
 	return w.tx.alone(func() error { return w.tx.exec(sql, args...) })
 }
 
-// stretch gives the log its length and makes the spare file.
+// stretch makes the log as long as walBytes, and makes the spare file.
 func (w *writer) stretch() error {
 	if err := w.growWAL(walBytes); err != nil {
 		return err
@@ -187,8 +187,8 @@ func (w *writer) stretch() error {
 	return w.tx.exec(fmt.Sprintf("PRAGMA wal_autocheckpoint=%d", checkpointPages))
 }
 
-// growWAL makes the log n bytes long, if it is shorter. It begins a transaction that is
-// too large for the cache, so that SQLite writes it to the log, and rolls it back.
+// growWAL makes the log at least n bytes long. It begins a transaction that is too large for
+// the cache, so that SQLite writes it to the log, and rolls it back.
 func (w *writer) growWAL(n int64) error {
 	if info, err := os.Stat(w.path + walEnding); err == nil && info.Size() >= n {
 		return nil

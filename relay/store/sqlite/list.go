@@ -10,8 +10,8 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// List gives a page of an owner's kubbis: see store.Store. It walks to the page in an
-// index, from the nearer end of the list.
+// List gives a page of an owner's kubbis: see store.Store. It finds the page in an index,
+// from the nearer end of the list.
 func (s *Store) List(ctx context.Context, owner string, p store.Page, now time.Time) (listed *store.Listed, err error) {
 	err = s.read(ctx, func(c *conn) error {
 		l := &lister{c: c, owner: owner, status: -1, now: store.MillisOf(now)}
@@ -28,8 +28,8 @@ func (s *Store) List(ctx context.Context, owner string, p store.Page, now time.T
 			if there, err := s.loadSecret(r, l.now); err != nil {
 				return err
 			} else if !there {
-				// It has ended since, or is damaged. A damaged or removed one is shown as it was:
-				// the others must be shown.
+				// The kubbi has ended since, or is damaged. If it is damaged or removed, it is
+				// shown as it was read, so that the other kubbis are shown.
 				switch fresh, err := s.look(l.now, func(fresh *row) error { return fresh.byNumber(c, r.Number) }); {
 				case err == nil:
 					r = fresh
@@ -84,12 +84,11 @@ func (l *lister) page(p store.Page) (rows []row, newest store.Number, total int,
 	return rows, newest, total, err
 }
 
-// ofStatus selects kubbis of the status ?3, or any for -1. An active kubbi that has
-// expired counts as such before a sweep has seen it.
+// ofStatus selects kubbis of the status ?3, or any for -1. An active kubbi counts as expired
+// from its ExpiresAt on, even before a sweep has visited it.
 const ofStatus = " AND (?3 = -1 OR CASE WHEN status = 0 AND expires_at <= ?4 THEN 1 ELSE status END = ?3)"
 
-// rows reads the rows of a range. It leaves out damaged rows, so that the others are
-// shown.
+// rows reads the rows of a range. It skips damaged rows, so that the others are shown.
 func (l *lister) rows(r store.Range) (rows []row, err error) {
 	order := " DESC"
 	if r.OldestFirst {

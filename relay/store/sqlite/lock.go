@@ -12,18 +12,17 @@ import (
 	"kubbi-mcp/internal/flock"
 )
 
-// fileLock makes the processes that write one store queue up. SQLite's own lock
-// would be correct, but SQLite waits for it in growing sleeps, so that a busy process
-// starves the others: with three processes the 99th percentile of a write was several
-// times as long. Polling this lock instead of a blocking lock call cost two thirds of
-// the throughput.
+// fileLock is a lock for the processes that write to one store. SQLite's own lock would be
+// correct, but SQLite waits for it with growing sleeps, so that a busy process starves the
+// others: with three processes the 99th percentile of a write was several times as long.
+// Polling fileLock, instead of a blocking lock call, cost two thirds of the throughput.
 //
 // It is for one goroutine at a time.
 type fileLock struct {
 	f *os.File
-	// granted is the result of a blocking lock call. Such a call can't be
-	// ended: while one runs, pending is set and the next acquire waits
-	// for the same call. If nobody waits when it ends, it unlocks again.
+	// granted gets the result of a blocking lock call. Such a call can't be cancelled.
+	// While it runs, pending is set, and the next acquire waits for the same call. If no
+	// acquire waits when the call ends, the lock is released again.
 	granted chan error
 
 	mu      sync.Mutex // guards the fields below

@@ -23,7 +23,7 @@ func (t *tx) putNotice(n *store.Notice) error {
 		id[:], at, n.Event, at, n.Kubbi.MasterKey, kubbi)
 }
 
-// Notices hands out notices: see store.Store.
+// Notices leases notices: see store.Store.
 func (s *Store) Notices(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]store.Notice, error) {
 	o := &struct {
 		op
@@ -46,7 +46,7 @@ func (t *tx) lease(now, until store.Millis, limit int) (found []store.Notice, er
 		n := store.Notice{Event: store.Event(s.int(2)), At: s.time(3).Time(), Attempts: int(s.int(4)) + 1}
 		var id uuid.UUID
 		if !s.into(1, id[:]) || json.Unmarshal(s.bytes(5), &n.Kubbi) != nil {
-			return // a damaged one must not block the others
+			return // a damaged notice must not block the others
 		}
 		n.ID = id.String()
 		found = append(found, n)
@@ -58,12 +58,12 @@ func (t *tx) lease(now, until store.Millis, limit int) (found []store.Notice, er
 			return nil, err
 		}
 	}
-	// The order of due is another one: some were put off.
+	// The order of due differs, since some notices were postponed.
 	slices.SortStableFunc(found, func(a, b store.Notice) int { return a.At.Compare(b.At) })
 	return found, nil
 }
 
-// NoticeLater puts a notice off: see store.Store.
+// NoticeLater postpones a notice: see store.Store.
 func (s *Store) NoticeLater(ctx context.Context, id string, due time.Time) error {
 	return s.onNotice(ctx, id, func(t *tx, id []byte) error {
 		return t.exec("UPDATE notice SET due = ? WHERE id = ?", store.MillisOf(due), id)
@@ -77,7 +77,7 @@ func (s *Store) NoticeDone(ctx context.Context, id string) error {
 	})
 }
 
-// onNotice changes a notice that may not be there.
+// onNotice changes a notice. It is no error if the notice does not exist.
 func (s *Store) onNotice(ctx context.Context, id string, do func(*tx, []byte) error) error {
 	return s.change(ctx, &op{do: func(t *tx) error {
 		u, err := uuid.Parse(id)

@@ -6,12 +6,11 @@ import (
 	"path/filepath"
 )
 
-// oldStore is the path of a store of the version before: it is in the same folder.
+// oldStore is the path of a store of the previous version in the same folder.
 func oldStore(path string) string { return filepath.Join(filepath.Dir(path), "store.db") }
 
-// takeOverKeys copies the API keys of a store of the version before into the new
-// store, and returns how many it read. There are none if the old store is missing or
-// is no such store.
+// takeOverKeys copies the API keys of a store of the previous version into the new store, and
+// returns how many it read. It returns 0 if there is no such store.
 func (c *conn) takeOverKeys(path string) (n int, err error) {
 	old := oldStore(path)
 	if info, err := os.Stat(old); err != nil || info.Size() == 0 || old == path {

@@ -20,8 +20,8 @@ import (
 var schema string
 
 const (
-	// schemaVersion is PRAGMA user_version. Versions 1 and 2 kept payloads in
-	// chunks, and knew no secrets.
+	// schemaVersion is PRAGMA user_version. Versions 1 and 2 kept payloads in chunks, and had
+	// no secrets.
 	schemaVersion = 3
 	// applicationID marks a file as a kubbi store: "kubb".
 	applicationID = 0x6b756262
@@ -43,8 +43,8 @@ func slotsPath(path string) string { return sibling(path, ".slots") }
 
 func bodiesPath(path string) string { return sibling(path, ".bodies") }
 
-// openLocked opens the files, and makes those of a store that is new. The caller
-// holds the lock, so that of two processes one makes them.
+// openLocked opens the files, and makes those of a new store. The caller holds the lock, so
+// that only one of several processes makes them.
 func (s *Store) openLocked() error {
 	w := &s.writer
 	fresh, err := missing(s.path)
@@ -80,7 +80,7 @@ func (s *Store) openLocked() error {
 		fmt.Sprintf("PRAGMA wal_autocheckpoint=%d", pages), fmt.Sprintf("PRAGMA journal_size_limit=%d", walBytes)); err != nil {
 		return err
 	}
-	// SQLite opens a file that it can't write as one that it can only read.
+	// SQLite opens a file without write permission as read-only. This write finds that out.
 	if err := w.tx.alone(func() error { return nil }); err != nil {
 		return err
 	}
@@ -104,8 +104,8 @@ func (s *Store) openLocked() error {
 	return nil
 }
 
-// missing reports whether the store is new. If the data base is missing while other
-// files of it are there, it is lost.
+// missing reports whether the store is new. If the data base is missing and other files of it
+// exist, the error is ErrLost.
 func missing(path string) (bool, error) {
 	info, err := os.Stat(path)
 	switch {
@@ -125,7 +125,7 @@ func missing(path string) (bool, error) {
 	return true, nil
 }
 
-// lost is the error for a part of a store that is gone while another is there.
+// lost is the error for a store of which one part is missing and another exists.
 func lost(path, gone, there string) error {
 	dir, name := filepath.Split(path)
 	stem := strings.TrimSuffix(name, filepath.Ext(name))

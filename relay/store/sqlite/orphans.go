@@ -8,8 +8,8 @@ import (
 	"kubbi-mcp/relay/store/body"
 )
 
-// orphans removes the files of wiped payloads, beside the writer, and looks for
-// orphans that ended processes have left: files and slots that belong to no row.
+// orphans removes the files of wiped payloads in a goroutine of its own. It also finds the
+// orphans of processes that have ended: files and slots that belong to no row.
 type orphans struct {
 	numbers chan int64
 	gone    sync.WaitGroup
@@ -17,7 +17,7 @@ type orphans struct {
 	mu        sync.Mutex
 	nextFiles time.Time
 	nextSlots time.Time
-	slot      int64 // where the scan of the slots continues; 0: it is done
+	slot      int64 // where the scan of the slots continues; 0: it is complete
 }
 
 // How often files and slots are scanned, and how many slots in one sweep.
@@ -31,7 +31,7 @@ func (t *orphans) start(s *Store) {
 	t.numbers = make(chan int64, 1024)
 	t.gone.Go(func() {
 		for n := range t.numbers {
-			// Some platforms keep a file that somebody reads: a sweep tries again.
+			// Some platforms can't remove an open file. A sweep will retry.
 			_ = s.files.Remove(n)
 		}
 	})
@@ -39,7 +39,7 @@ func (t *orphans) start(s *Store) {
 		for _, n := range numbers {
 			select {
 			case t.numbers <- n:
-			default: // a sweep finds it
+			default: // a sweep will find it
 				return
 			}
 		}
@@ -52,7 +52,7 @@ func (t *orphans) end() {
 	t.gone.Wait()
 }
 
-// sweep is a part of each Sweep.
+// sweep looks for orphans. Each Sweep of the store calls it.
 func (t *orphans) sweep(ctx context.Context, s *Store) error {
 	if !t.mu.TryLock() {
 		return nil
@@ -100,8 +100,8 @@ func (t *orphans) sweepFiles(ctx context.Context, s *Store) error {
 	return nil
 }
 
-// sweepSlots looks for orphans beside the writer, and checks them once more in a
-// transaction before it overwrites their slots.
+// sweepSlots looks for orphaned slots without the writer. Then it checks them again in a
+// transaction before it overwrites them.
 func (t *orphans) sweepSlots(ctx context.Context, s *Store) error {
 	used, next, err := s.slots.Scan(t.slot, slotsOnce)
 	if err != nil {

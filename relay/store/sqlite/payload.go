@@ -10,8 +10,8 @@ import (
 	"kubbi-mcp/relay/store/body"
 )
 
-// readPayload reads the payload of a create: into memory, or if it is too long for
-// that, into a file, which is durable when it returns.
+// readPayload reads the payload of a create into memory. If the payload is too long, it writes
+// it to a file, which is durable when readPayload returns.
 func (s *Store) readPayload(ctx context.Context, c *creation, payload io.Reader) (_ *body.File, err error) {
 	c.payload = slices.Grow(c.payload, 2<<10)
 	for len(c.payload) <= store.MaxInRow {
@@ -65,7 +65,7 @@ func (s *Store) endFile(f *body.File, keep bool) error {
 	return nil
 }
 
-// fileWriter writes a payload's file while the storage reserve allows it.
+// fileWriter writes a payload's file as long as the storage reserve allows it.
 type fileWriter struct {
 	ctx context.Context
 	s   *Store
@@ -83,7 +83,7 @@ func (w *fileWriter) Write(p []byte) (int, error) {
 	return n, explain(w.s.path, err)
 }
 
-// These two make io.CopyBuffer use the buffer.
+// onlyWriter and onlyReader hide other methods, so that io.CopyBuffer uses the buffer.
 type (
 	onlyWriter struct{ io.Writer }
 	onlyReader struct{ io.Reader }

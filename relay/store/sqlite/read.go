@@ -8,7 +8,7 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// read is a call that runs do on a read-only connection.
+// read makes a whole call of the Store with do, on a read-only connection.
 func (s *Store) read(ctx context.Context, do func(*conn) error) error {
 	if err := s.calls.Enter(ctx); err != nil {
 		return err
@@ -39,11 +39,11 @@ func (s *Store) withReader(ctx context.Context, do func(*conn) error) error {
 	return explain(s.path, do(c))
 }
 
-// readings is how often a row is read whose secret is not found: another call may
-// have wiped it in between.
+// readings is how often a row is read again if its secret is not found: another call may have
+// wiped the kubbi in between.
 const readings = 8
 
-// look reads a row by find, with its secret while it is active.
+// look reads a row with find, and its secret if the row is active.
 func (s *Store) look(now store.Millis, find func(*row) error) (*row, error) {
 	for range readings {
 		var r row
@@ -57,8 +57,8 @@ func (s *Store) look(now store.Millis, find func(*row) error) (*row, error) {
 	return nil, fmt.Errorf("%s: %w: the secret of a kubbi is missing", s.path, store.ErrDamaged)
 }
 
-// loadSecret reads the secret of a row that is active now. It reports false if the slot
-// does not hold it.
+// loadSecret reads the secret of a row if the row is active. there is false if the slot does
+// not have it.
 func (s *Store) loadSecret(r *row, now store.Millis) (there bool, err error) {
 	r.Expire(now)
 	if r.Status != store.Active {
@@ -99,7 +99,7 @@ func (s *Store) one(ctx context.Context, now time.Time, find func(*conn, *row) e
 	return &k, nil
 }
 
-// MasterKeys names the master keys in use: see store.Store.
+// MasterKeys returns the ids of the master keys in use: see store.Store.
 func (s *Store) MasterKeys(ctx context.Context) (ids []string, err error) {
 	err = s.read(ctx, func(c *conn) error {
 		return c.rows("SELECT name FROM total WHERE kind = 1 AND n > 0", func(s *stmt) { ids = append(ids, s.text(0)) })
@@ -107,7 +107,7 @@ func (s *Store) MasterKeys(ctx context.Context) (ids []string, err error) {
 	return ids, err
 }
 
-// Due says when a sweep has work: see store.Store.
+// Due returns when a sweep has work next: see store.Store.
 func (s *Store) Due(ctx context.Context) (time.Time, error) {
 	due := store.Never
 	err := s.read(ctx, func(c *conn) error {

@@ -9,22 +9,22 @@ import (
 	"kubbi-mcp/relay/store/body"
 )
 
-// columns are a row's without the payload, in the order of scan.
+// columns are the columns of a row without the payload, in the order of scan.
 const columns = `number, status, slot, retrievals, first_at, last_at, ended_at, due,
 	grace_key, grace_until, grace_number, grace_at, grace_more, key_until,
 	created_at, expires_at, max_retrievals, package, file_count, size,
 	hash, id, owner, master_key, content_type, key, quota, notify, record, body`
 
-// row is a kubbi as the table has it.
+// row is a row of the table kubbi.
 type row struct {
 	store.Row
 	slot  int64 // of the secret; 0: wiped
 	body  int64 // bytes of the payload in a file; -1: it is not in a file
-	quota bool  // created under a quota of active ones
+	quota bool  // it was created with a quota of active kubbis
 }
 
-// tombstone is subtracted from the end of a kubbi to get the due of a row that is
-// Done.
+// tombstone is subtracted from the column due of a row that is Done, so that such rows come
+// first in its index.
 const tombstone = 1 << 62
 
 // dueColumn is the value of the column due.
@@ -85,7 +85,7 @@ func (r *row) scan(s *stmt) error {
 	return nil
 }
 
-// find reads the row that a statement over columns finds.
+// find reads the row that a statement selects.
 func (r *row) find(c *conn, sql string, args ...any) error {
 	found := store.ErrNotFound
 	if err := c.rows(sql, func(s *stmt) { found = r.scan(s) }, args...); err != nil {
@@ -121,7 +121,7 @@ func (r *row) byID(c *conn, owner, id string) error {
 	return err
 }
 
-// loadGraces reads what the table grace has of a row, for a call about that claim key.
+// loadGraces reads the graces of a row from the table grace, for a call with that claim key.
 func (t *tx) loadGraces(r *row, key store.Hash) error {
 	g := &r.Graces
 	if !g.More {
@@ -134,9 +134,9 @@ func (t *tx) loadGraces(r *row, key store.Hash) error {
 	}, r.Number, key[:])
 }
 
-// write writes back a row that Claim, Release, Delete or Sweep has changed, with all
-// that follows from the change. It reports whether it has wiped the row: its slot is
-// overwritten once that is committed.
+// write writes a row that Claim, Release, Delete or Sweep has changed: its notices, its graces
+// and, after Finish, the row itself. It reports whether the row is wiped. The slot of a wiped
+// row is overwritten after the commit.
 func (t *tx) write(r *row, now store.Millis, exact bool) (wiped bool, err error) {
 	for _, n := range r.Notices() {
 		if err := t.putNotice(&n); err != nil {
@@ -190,7 +190,7 @@ func (t *tx) save(r *row) error {
 		r.Status, r.Retrievals, r.First, r.Last, r.Ended, key, grace.Until, number, grace.At, r.Graces.More, r.Number)
 }
 
-// wipe makes a tombstone of a row.
+// wipe turns a row into a tombstone.
 func (t *tx) wipe(r *row, graces bool) error {
 	if graces {
 		if err := t.exec(dropGraces, r.Number); err != nil {

@@ -9,8 +9,8 @@ import (
 	"kubbi-mcp/relay/store/body"
 )
 
-// openSlots opens the file of slots. It is made once, after the data base: if it is
-// missing later, the store has lost it.
+// openSlots opens the file of slots. The file is made once, after the data base. If it is
+// missing later, it was lost.
 func (w *writer) openSlots() (*body.Slots, error) {
 	path := slotsPath(w.path)
 	var id body.ID
@@ -40,8 +40,9 @@ func (w *writer) openSlots() (*body.Slots, error) {
 	return slots, err
 }
 
-// dropUnwritten removes the newest rows whose secret is not in its slot: the power was
-// lost between the two writes, before the creates were acknowledged.
+// dropUnwritten removes those of the newest rows whose secret is not in its slot. The power
+// was lost after the write of such a row and before that of its slot, so the create was not
+// acknowledged.
 func (w *writer) dropUnwritten() error {
 	t := &w.tx
 	var rows []body.Used
@@ -64,7 +65,7 @@ func (w *writer) dropUnwritten() error {
 		return nil
 	}
 	if len(gone) > maxGroupOps {
-		// No loss of power does that.
+		// A power loss can't be the reason.
 		w.log.Error("the secrets of many kubbis are missing: is the file of slots from an older backup?", "file", w.path, "kubbis", len(gone))
 		return nil
 	}

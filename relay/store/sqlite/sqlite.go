@@ -1,25 +1,27 @@
 // Package sqlite keeps kubbis in one SQLite file that several processes may
 // share, and in files beside it: the store of the embedded relay.
 //
-// Open makes the files. Every change is durable when its call returns. Changes of
-// one process that come at the same time share a transaction and so a write to disk
-// (group commit); processes queue up with a lock on a file beside the data base.
+// Open makes the files. Every change is durable when its call returns. Concurrent changes of
+// one process share a transaction, and so one sync of the disk (group commit). Processes take
+// turns with a lock on a file beside the data base.
 //
-// For kubbi.db there are kubbi.db-wal and kubbi.db-shm, which are SQLite's,
-// kubbi.lock, which is empty, kubbi.slots with the kubbis' secrets, kubbi.bodies
-// with a sealed file for each payload longer than store.MaxInRow, and kubbi.spare,
-// which is removed to make room when the store is opened on a full disk.
+// Beside kubbi.db there are these files:
 //
-// A secret is in kubbi.slots and nowhere else. It is written before the row of its
-// kubbi is committed, and overwritten after the row is committed as wiped: at once,
-// and on the disk within a second. The rest of a wiped kubbi (its sealed payload and
-// record in free pages, in the write-ahead log and in freed blocks of the disk) can't
-// be opened by anybody.
+//	kubbi.db-wal, kubbi.db-shm  SQLite's own
+//	kubbi.lock                  the lock; it is empty
+//	kubbi.slots                 the secrets of the kubbis
+//	kubbi.bodies                a folder with a sealed file for each payload above store.MaxInRow
+//	kubbi.spare                 is removed to make room if the disk is full at Open
 //
-// A full disk stops creates and nothing else: see Config.Reserve.
+// A secret is only in kubbi.slots. It is written before the row of its kubbi is committed. It
+// is overwritten at once after the commit that wipes the row, and this is on the disk within a
+// second. What remains of a wiped kubbi (its sealed payload and record in free pages, in the
+// write-ahead log and in freed blocks of the disk) can't be opened by anybody.
+//
+// A full disk stops only creates: see Config.Reserve.
 //
 // A claim counts in store.Row.Claim, which runs in a transaction of the writer (see
-// claim.claim), and tx.write puts it into the row.
+// claim.claim). tx.write then writes the row.
 package sqlite
 
 import (
@@ -56,7 +58,7 @@ type Store struct {
 	path    string
 	log     *slog.Logger
 	writer  writer
-	readers chan *conn // nil for one that is not opened yet
+	readers chan *conn // idle connections; nil: not opened yet
 	slots   *body.Slots
 	files   *body.Files
 	reserve reserve
@@ -66,12 +68,12 @@ type Store struct {
 
 var _ store.Store = (*Store)(nil)
 
-// Open makes or opens the store. It leaves a store that it can't open as it is: see
-// store.ErrNewer, store.ErrOlder, ErrLost, ErrCorrupt, ErrReadOnly, ErrCannotOpen,
-// ErrFull and ErrBusy.
+// Open makes or opens the store. It does not change a store that it can't open. Its errors
+// match store.ErrNewer, store.ErrOlder, ErrLost, ErrCorrupt, ErrReadOnly, ErrCannotOpen,
+// ErrFull or ErrBusy.
 //
-// When it makes the store, it takes over the API keys of a store.db of the
-// version before in the same folder.
+// When it makes a store, it takes over the API keys of the previous version's store.db in the
+// same folder.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	s, err := open(ctx, cfg)
 	if err != nil {

@@ -7,12 +7,12 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// sweepBatch is how many pieces of work Sweep does in one transaction, so that others
-// need not wait long.
+// sweepBatch is how many pieces of work Sweep does in one transaction. It is small, so that
+// other calls do not wait long.
 const sweepBatch = 64
 
-// Sweep does what time brings: see store.Store. It also removes what processes that
-// ended have left behind.
+// Sweep does the work that is due: see store.Store. It also removes orphaned files and slots of
+// processes that have ended.
 func (s *Store) Sweep(ctx context.Context, now time.Time, retention time.Duration, limit int) (store.Swept, error) {
 	if err := s.calls.Enter(ctx); err != nil {
 		return store.Swept{}, err
@@ -20,7 +20,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time, retention time.Duratio
 	defer s.calls.Leave()
 	swept, err := store.InBatches(limit, sweepBatch, func(n int) (store.Swept, int, error) {
 		b := &sweepOp{w: &s.writer, SweepBatch: store.NewSweepBatch(now, retention, n)}
-		b.erases = true // what is due has waited already
+		b.erases = true // due wipes have waited long enough
 		b.do = b.sweep
 		err := s.writer.submit(ctx, &b.op)
 		return b.Swept, b.Pieces, err
@@ -62,7 +62,7 @@ func (b *sweepOp) sweep(t *tx) error {
 			b.Pieces++
 		}
 	}
-	// Otherwise a kubbi that is claimed all day would collect the keys of a day.
+	// Otherwise a kubbi that is claimed all day would keep all keys of that day.
 	for _, drop := range []struct {
 		sql    string
 		before store.Millis
@@ -80,7 +80,7 @@ func (b *sweepOp) sweep(t *tx) error {
 	return nil
 }
 
-// visit does for a kubbi what is due.
+// visit does the due work of a kubbi.
 func (b *sweepOp) visit(t *tx, n store.Number) error {
 	var r row
 	if err := r.byNumber(t.conn, n); err != nil {
@@ -112,8 +112,8 @@ func (b *sweepOp) remove(t *tx, n store.Number) error {
 	return t.exec(dropRow, n)
 }
 
-// damaged removes a row that is not what this program has written, so that it
-// does not block the sweep for good. The slot is found later as one without a row.
+// damaged removes a row that this program can't have written, so that it does not block every
+// sweep. Its slot is removed later as an orphan.
 func (b *sweepOp) damaged(t *tx, n store.Number, err error) error {
 	if fatal(err) {
 		return err

@@ -13,14 +13,14 @@ const (
 	wholeStore    = 2
 )
 
-// total is what is added to a row of the table total.
+// total is a change of a row of the table total.
 type total struct {
 	n, active, loose         int64
 	expired, burned, deleted int64
 	bytes, notices           int64
 }
 
-// totals are what the ops of a transaction add, by row.
+// totals are the changes of a transaction, by row.
 type totals map[totalKey]total
 
 type totalKey struct {
@@ -42,7 +42,7 @@ func (ts totals) add(kind int64, name string, d total) {
 	ts[k] = s
 }
 
-// count adds a kubbi n times, as the row says that it is. n is 1 or -1.
+// count adds a kubbi in its current state, or subtracts it. n is 1 or -1.
 func (ts totals) count(r *row, n int64) {
 	var d total
 	switch r.Status {
@@ -68,7 +68,7 @@ func (ts totals) count(r *row, n int64) {
 	ts.add(ownersKubbis, r.Owner, d)
 }
 
-// countNotice adds n notices of a kubbi.
+// countNotice adds or subtracts a notice of a kubbi. n is 1 or -1.
 func (ts totals) countNotice(masterKey string, n int64) {
 	ts.add(masterKeyUses, masterKey, total{n: n})
 	ts.add(wholeStore, "", total{notices: n})
@@ -79,7 +79,7 @@ const addTotal = `INSERT INTO total (kind, name, n, active, loose, expired, burn
 	loose = loose + excluded.loose, expired = expired + excluded.expired, burned = burned + excluded.burned,
 	deleted = deleted + excluded.deleted, bytes = bytes + excluded.bytes, notices = notices + excluded.notices`
 
-// writeTotals writes what the transaction adds.
+// writeTotals writes the changes of the transaction.
 func (t *tx) writeTotals() error {
 	for k, d := range t.totals {
 		if d == (total{}) {
@@ -92,7 +92,7 @@ func (t *tx) writeTotals() error {
 	return nil
 }
 
-// Stats counts what is in the store: see store.Store. It is never old.
+// Stats counts what is in the store: see store.Store. It is always up to date.
 func (s *Store) Stats(ctx context.Context) (*store.Stats, error) {
 	var st store.Stats
 	err := s.read(ctx, func(c *conn) error {

@@ -5,22 +5,22 @@ import (
 	"kubbi-mcp/relay/store/body"
 )
 
-// tx is the writer's transaction: its connection, and what it writes once for all ops, at
-// the end.
+// tx is the writer's transaction: its connection, and what is written once at the end for all
+// ops.
 type tx struct {
 	*conn
 	slots *body.Slots
 
 	totals  totals
 	used    map[store.Window]*uses
-	wiped   []body.Used // slots to overwrite once this is committed
-	bodies  []int64     // files to remove then
+	wiped   []body.Used // slots to overwrite after the commit
+	bodies  []int64     // files to remove after the commit
 	creates []*creation // of this transaction
 }
 
 func newTx(c *conn) tx { return tx{conn: c, totals: totals{}, used: map[store.Window]*uses{}} }
 
-// start forgets the transaction before.
+// start clears the data of the previous transaction.
 func (t *tx) start() {
 	clear(t.totals)
 	clear(t.used)

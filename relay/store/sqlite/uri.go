@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// maxPath is the longest path of a data base for SQLite, in bytes. On Windows the
-// system decides.
+// maxPath is the longest path of a data base that SQLite accepts, in bytes. On Windows the
+// system has its own limit.
 const maxPath = 512 - len("-journal")
 
-// checkLength refuses a path that is too long for SQLite, which would only say that it
+// checkLength refuses a path that is too long. SQLite's own error would only say that the file
 // can't be opened.
 func checkLength(path string) error {
 	if len(path) <= maxPath || runtime.GOOS == "windows" {
@@ -40,9 +40,9 @@ func uriOn(goos, path string) string {
 	return "file://" + escaped(path)
 }
 
-// escaped writes every byte that has a meaning in a URI as %XX, also in the value
-// of a parameter. net/url does not fit: SQLite reads a "+" as itself and ends a value
-// at "&"; url.QueryEscape and url.PathEscape follow other rules.
+// escaped writes every byte with a meaning in a URI as %XX, also for the value of a parameter.
+// The functions of net/url can't be used: SQLite reads "+" as itself and ends a value at "&",
+// but url.QueryEscape and url.PathEscape have other rules.
 func escaped(s string) string {
 	const hex = "0123456789ABCDEF"
 	var b strings.Builder

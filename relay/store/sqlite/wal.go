@@ -17,12 +17,12 @@ const (
 	walMagic    = 0x377f0682 // the last bit is the byte order of checksums
 )
 
-// checkWAL looks for damage in the write-ahead log that SQLite ignores: SQLite takes
-// the first frame that is not as it was written for the end of the log.
+// checkWAL looks for damage in the write-ahead log that SQLite does not report: for SQLite the
+// log ends at the first broken frame.
 //
-// A process that was killed leaves at most one unfinished transaction in the log. So
-// if a chain of valid frames follows a broken one and ends two transactions, changes
-// that were acknowledged would be lost. Damage in the last transaction is not found.
+// A process that was killed leaves at most one unfinished transaction in the log. So if a
+// broken frame is followed by valid frames that complete two transactions, acknowledged
+// changes would be lost. Damage in the last transaction is not found.
 func checkWAL(path string) error {
 	f, err := os.Open(path + walEnding)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -68,7 +68,7 @@ func brokenWAL(f io.ReaderAt) (bool, error) {
 		return true, nil
 	}
 	frame := make([]byte, frameHeader+size)
-	broken, ends := false, 0 // of transactions in the chain after a broken frame
+	broken, ends := false, 0 // ends counts complete transactions after a broken frame
 	for at := int64(walHeader); ; at += int64(len(frame)) {
 		if _, err := f.ReadAt(frame, at); err != nil {
 			if errors.Is(err, io.EOF) {

@@ -7,9 +7,9 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// checkQuota is an error if the owner's quota is used up, else it counts one more
-// kubbi of the day. It comes before the first write of an op; what it counts is
-// written with the totals.
+// checkQuota returns an error if the owner's quota is used up. Otherwise it counts one more
+// kubbi of the day. It must be called before the first write of an op. The count is written
+// together with the totals.
 func (t *tx) checkQuota(owner string, q store.Quota, now store.Millis) error {
 	if q.Active > 0 {
 		active, err := t.active(owner, int64(q.Active), now)
@@ -32,8 +32,8 @@ func (t *tx) checkQuota(owner string, q store.Quota, now store.Millis) error {
 	return nil
 }
 
-// active is how many active kubbis an owner has. Expired ones that no sweep has seen
-// yet are subtracted only while the number is at the limit.
+// active is how many active kubbis an owner has. It subtracts expired kubbis that no sweep has
+// visited yet, but only if the number has reached the limit.
 func (t *tx) active(owner string, limit int64, now store.Millis) (int64, error) {
 	var active, loose int64
 	if err := t.rows("SELECT active, loose FROM total WHERE kind = 0 AND name = ?",
@@ -61,7 +61,7 @@ func (t *tx) active(owner string, limit int64, now store.Millis) (int64, error) 
 	return active, nil
 }
 
-// uses is how often a window is used: according to the table, and now.
+// uses is the sum of a window: in the table, and with the uses of this transaction.
 type uses struct{ was, n int64 }
 
 // CountUses counts uses of a bucket: see store.Store.
@@ -99,7 +99,7 @@ func (t *tx) countUses(w store.Window, n, limit int64) (counted, sum int64, err 
 	return counted, u.n, nil
 }
 
-// writeUses writes what the transaction has counted.
+// writeUses writes the sums that the transaction has changed.
 func (t *tx) writeUses() error {
 	for w, u := range t.used {
 		if u.n == u.was {

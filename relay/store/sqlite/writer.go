@@ -21,20 +21,20 @@ const (
 	maxGroupBytes = 8 << 20
 	// maxQueuedBytes bounds the payload bytes that wait for the writer.
 	maxQueuedBytes = 64 << 20
-	// lockPatience is how long a group waits for other processes.
+	// lockPatience is how long a group waits for the file lock.
 	lockPatience = 10 * time.Second
 )
 
-// op is one change, made in a transaction together with others.
+// op is one change. The writer makes it in a transaction together with others.
 type op struct {
 	ctx context.Context
-	// do makes the change. An error that is not the data base's own must come
-	// before the first write, since the rest of the transaction is kept.
-	// After a rollback do may run again, from the start.
+	// do makes the change. It may return an error other than a failure of the data base only
+	// before its first write, since the other ops of the transaction are committed. After a
+	// rollback do may run again from the start.
 	do func(*tx) error
-	// drop, if it is set, frees what do has opened when nobody gets it.
+	// drop, if not nil, frees what do has opened, if the caller does not get it.
 	drop   func()
-	erases bool // done only when what it wiped is overwritten on the disk
+	erases bool // it is done only when the slots that it wiped are overwritten on the disk
 	bytes  int64
 	state  atomic.Int32
 	done   chan error // with room for one
@@ -44,7 +44,7 @@ type op struct {
 const (
 	opQueued int32 = iota
 	opRunning
-	opAbandoned // its caller has gone
+	opAbandoned // its context has ended
 	opDone
 )
 
@@ -58,9 +58,8 @@ func (o *op) finish(err error) {
 	o.done <- err
 }
 
-// writer is the one goroutine of a Store that changes the data base. It puts
-// everything that is queued into one transaction, without waiting for more: one fsync
-// for all (group commit).
+// writer is the goroutine of a Store that changes the data base. It runs all queued ops in one
+// transaction, without waiting for more, so that one sync is enough for all (group commit).
 type writer struct {
 	path  string
 	tx    tx
@@ -69,17 +68,17 @@ type writer struct {
 	erase eraser
 	house housekeeper
 	log   *slog.Logger
-	// removeFiles has the files of payloads removed.
+	// removeFiles starts to remove the files of payloads.
 	removeFiles func(numbers []int64)
 
 	queue chan *op
-	stop  chan struct{} // closed by close, when no op can be queued any more
+	stop  chan struct{} // closed when no more ops are queued
 	gone  chan struct{} // closed when the goroutine has ended
 
 	bytes *semaphore.Weighted // of payloads that wait
 }
 
-// change is a call that makes a change.
+// change makes a whole call of the Store with one op.
 func (s *Store) change(ctx context.Context, o *op) error {
 	if err := s.calls.Enter(ctx); err != nil {
 		return err
@@ -88,7 +87,7 @@ func (s *Store) change(ctx context.Context, o *op) error {
 	return s.writer.submit(ctx, o)
 }
 
-// submit has the writer run o, and returns when its change is durable.
+// submit makes the writer run o, and returns when the change is durable.
 func (w *writer) submit(ctx context.Context, o *op) error {
 	if err := w.enqueue(ctx, o); err != nil {
 		return err
@@ -127,7 +126,7 @@ func (w *writer) await(ctx context.Context, o *op) error {
 	}
 }
 
-// loop runs until stop is closed, and then once more through the queue.
+// loop runs until stop is closed and the queue is empty.
 func (w *writer) loop() {
 	defer close(w.gone)
 	group := make([]*op, 0, maxGroupOps)
@@ -153,10 +152,10 @@ func (w *writer) loop() {
 	}
 }
 
-// yield lets other goroutines queue their changes. After a group all its callers wake
-// at once, and the first of them to come back would otherwise get a transaction, and
-// a write to disk, of its own. It goes on as long as that brings more ops, and never
-// sleeps. Measured with 16 callers, it makes three times as many creates per second.
+// yield lets other goroutines queue their ops. After a commit all callers of the group wake up
+// at the same time, and without yield the first new op would get a transaction, and a sync, of
+// its own. It continues as long as more ops are queued, and never sleeps. With 16 callers it
+// makes creates three times as fast.
 func (w *writer) yield() {
 	for n := 0; n <= len(w.queue) && n < maxGroupOps; {
 		n = len(w.queue) + 1
@@ -164,7 +163,7 @@ func (w *writer) yield() {
 	}
 }
 
-// gather adds what is queued, up to the caps.
+// gather adds queued ops to the group, up to the limits of a group.
 func (w *writer) gather(group []*op) []*op {
 	var bytes int64
 	for _, o := range group {
@@ -196,8 +195,7 @@ func (w *writer) withLock(do func() error) error {
 	return err
 }
 
-// commit runs the ops whose callers still wait, under the file lock, and gives each its
-// result.
+// commit runs the ops that are not abandoned, under the file lock, and gives each its result.
 func (w *writer) commit(queued []*op) {
 	group := queued[:0]
 	for _, o := range queued {
@@ -214,8 +212,8 @@ func (w *writer) commit(queued []*op) {
 		if err == nil || len(group) == 1 || errors.Is(err, errNotBegun) {
 			return err
 		}
-		// Nobody knows which op is to blame. Each gets its own transaction, so that
-		// only those fail that must.
+		// It is unknown which op is the cause. Each gets its own transaction, so that no op
+		// fails because of another.
 		for i := range group {
 			if one := w.transact(group[i:i+1], errs[i:i+1]); one != nil {
 				errs[i] = one
@@ -237,7 +235,7 @@ func (w *writer) commit(queued []*op) {
 	}
 }
 
-// finish completes the erasing, and clears its list.
+// finish completes the erasing, and deletes its lists.
 func (w *writer) finish() {
 	w.erase.timer.Stop()
 	w.house.timer.Stop()
@@ -251,15 +249,15 @@ func (w *writer) finish() {
 	}
 }
 
-// errNotBegun says that no op is to blame: each would only wait as long once more.
+// errNotBegun says that the transaction could not begin, so that no op is the cause and a
+// retry would only wait again.
 var errNotBegun = errors.New("no transaction")
 
-// transact runs the ops in one transaction and puts the result of each into errs.
-// These are only valid if transact itself returns nil: then everything is durable.
+// transact runs the ops in one transaction and stores the result of each in errs. The results
+// are valid only if transact returns nil; then everything is durable.
 //
-// The secrets of new kubbis are written to their slots before the rows are
-// committed, and are synced at the same time. The slots of wiped kubbis are
-// overwritten after the commit.
+// The secrets of new kubbis are written to their slots before the rows are committed, and
+// synced at the same time. The slots of wiped kubbis are overwritten after the commit.
 func (w *writer) transact(group []*op, errs []error) (err error) {
 	t := &w.tx
 	if err := t.exec("BEGIN IMMEDIATE"); err != nil {
@@ -305,8 +303,8 @@ func (w *writer) transact(group []*op, errs []error) (err error) {
 	return nil
 }
 
-// undoCreates takes back the creates of a transaction that is committed, since their
-// secrets may not be on the disk.
+// undoCreates removes the creates of a committed transaction, since their secrets may not be
+// on the disk.
 func (w *writer) undoCreates(group []*op, errs []error, cause error) {
 	t := &w.tx
 	err := t.alone(func() error {

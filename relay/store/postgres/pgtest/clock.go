@@ -11,8 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Ahead is Schema with a clock that is ahead: the schema has its own clock_timestamp,
-// which comes before PostgreSQL's in the search path.
+// Ahead is Schema with a server clock that is ahead: the schema has its own function
+// clock_timestamp, which comes before PostgreSQL's in the search path.
 func (c *Cluster) Ahead(t testing.TB, by time.Duration) (url string) {
 	t.Helper()
 	url = c.Schema(t)

@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// SmallDisk mounts a file system of that size, such as 96m, that any user may enter, and
-// returns its folder. Only root on Linux can do that. Otherwise it skips the test, or
-// fails it if KUBBI_CI is 1.
+// SmallDisk mounts a file system of that size, such as 96m, which any user may use, and
+// returns its folder. This needs root on Linux. Without it, SmallDisk skips the test, or fails
+// it if KUBBI_CI is 1.
 func SmallDisk(t *testing.T, size string) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "kubbi-disk-") // not in t.TempDir, which only this user may enter

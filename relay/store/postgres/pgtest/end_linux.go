@@ -2,5 +2,5 @@ package pgtest
 
 import "syscall"
 
-// endWithParent ends the server, orderly and at once, when the test binary is killed.
+// endWithParent makes the server shut down when the test binary is killed.
 func endWithParent(attr *syscall.SysProcAttr) { attr.Pdeathsig = syscall.SIGINT }

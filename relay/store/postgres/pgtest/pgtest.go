@@ -34,17 +34,16 @@ const (
 	patience  = time.Minute
 )
 
-// Cluster is a server. Database starts the zero value when it is first needed; TestMain
-// must then call Stop.
+// Cluster is a PostgreSQL server. The zero value starts at the first call of Database or
+// Schema. TestMain must then call Stop.
 type Cluster struct {
-	// Settings are added to postgresql.conf, as "name = value". Without any, the
-	// server does not sync: after a kill of the server, unlike a loss of power, nothing
-	// is lost.
+	// Settings are added to postgresql.conf, as "name = value". Without any, fsync is off:
+	// nothing is lost if the server is killed, but the data may be lost in a power loss.
 	Settings []string
-	// Dir, if not empty, is the folder for the data: empty, and any user may write to
-	// it. Otherwise it is a temporary folder.
+	// Dir, if not "", is the folder for the data. It must be empty, and any user must be
+	// able to write to it. "": a temporary folder.
 	Dir string
-	// LogDir, if not empty, is such a folder for the write-ahead log.
+	// LogDir, if not "", is such a folder for the write-ahead log.
 	LogDir string
 
 	once      sync.Once
@@ -73,8 +72,8 @@ func New(t testing.TB, settings ...string) *Cluster {
 	return c
 }
 
-// Database makes an empty data base and returns its URL. It skips the test if no server
-// is installed.
+// Database makes an empty data base and returns its URL. If no server is installed, it skips
+// the test, or fails it if KUBBI_CI is 1.
 func (c *Cluster) Database(t testing.TB) string {
 	t.Helper()
 	c.start(t)
@@ -99,7 +98,7 @@ func (c *Cluster) Schema(t testing.TB) string {
 	return c.url("postgres") + "&search_path=" + name
 }
 
-// Exec runs a statement as a superuser, in a data base of no test.
+// Exec runs a statement as a superuser, in a data base that no test uses.
 func (c *Cluster) Exec(t testing.TB, sql string, args ...any) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
@@ -124,8 +123,8 @@ func (c *Cluster) url(database string) string {
 	return fmt.Sprintf("postgres://%s@%s/%s?sslmode=disable", superuser, c.addr, database)
 }
 
-// Empty is Database for a program that is no test: it returns an error if no server is
-// installed.
+// Empty is Database for a program that is not a test. If no server is installed, it returns an
+// error.
 func (c *Cluster) Empty(ctx context.Context, name string) (url string, err error) {
 	if c.once.Do(c.tryMake); c.trouble != "" {
 		return "", errors.New(c.trouble)
@@ -273,8 +272,8 @@ func (c *Cluster) Ended() <-chan struct{} {
 	return c.gone
 }
 
-// Revive starts a server that has ended by itself, as after a crash that it could not
-// recover from. If the server still runs, it waits until it answers.
+// Revive starts a server that has ended by itself, for example after a crash from which it
+// could not recover. If the server still runs, Revive waits until it answers.
 func (c *Cluster) Revive() error {
 	err := c.await(c.Ended())
 	if errors.Is(err, errEnded) {
@@ -283,7 +282,7 @@ func (c *Cluster) Revive() error {
 	return err
 }
 
-// Down ends the server: SIGQUIT like a crash, SIGINT orderly.
+// Down ends the server with a signal: SIGQUIT is like a crash, SIGINT is a normal shutdown.
 func (c *Cluster) Down(sig syscall.Signal) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -308,8 +307,7 @@ func (c *Cluster) Down(sig syscall.Signal) error {
 	return nil
 }
 
-// Stop ends the server and removes its files. It may be called twice, and without a
-// start.
+// Stop ends the server and removes its files. It may be called twice, or without a start.
 func (c *Cluster) Stop() error {
 	err := c.Down(syscall.SIGQUIT)
 	for _, dir := range []string{c.dir, c.logDir} {
