@@ -19,7 +19,9 @@ func main() {
 
 	err := cli.Run(ctx, os.Args[1:], os.Getenv, os.Stdin, os.Stdout, os.Stderr)
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "kubbi-mcp: %s\n", cli.Message(err))
+		if message := cli.Message(err); message != "" {
+			fmt.Fprintf(os.Stderr, "kubbi-mcp: %s\n", message)
+		}
 	}
 	os.Exit(cli.ExitCode(err))
 }

@@ -25,6 +25,7 @@ type grammar struct {
 	Send          sendCmd          `cmd:"" help:"Create a kubbi from a text, files, folders or standard input; prints its claim URL."`
 	Inspect       inspectCmd       `cmd:"" help:"Show what a claim URL holds, without spending a retrieval."`
 	Claim         claimCmd         `cmd:"" help:"Claim: print the content, or write the files. Spends a retrieval."`
+	Run           runCmd           `cmd:"" help:"Run a command with what claim URLs hold, as variables and files, and hide it in the output."`
 	Get           getCmd           `cmd:"" help:"Show one of your kubbis."`
 	List          listCmd          `cmd:"" help:"List your kubbis, newest first."`
 	Delete        deleteCmd        `cmd:"" help:"End a kubbi early and wipe its payload."`

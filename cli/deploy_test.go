@@ -22,7 +22,7 @@ func programVariables(t *testing.T) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := map[string]string{"KUBBI_MCP_TOKEN": ""} // has no flag
+	all := map[string]string{"KUBBI_MCP_TOKEN": "", filesVariable: ""} // have no flag; the second is set for a command
 	err = kong.Visit(parser.Model, func(node kong.Visitable, next kong.Next) error {
 		if f, ok := node.(*kong.Flag); ok && f.Tag.Get("variable") != "" {
 			all[f.Tag.Get("variable")] = f.Default

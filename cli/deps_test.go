@@ -96,7 +96,6 @@ func own(module, path string) string {
 // testModules are the modules that only tests need.
 var testModules = []string{
 	"github.com/anishathalye/porcupine",
-	"github.com/creack/pty",
 	"github.com/google/go-cmp",
 	"github.com/hanwen/go-fuse/v2",
 	"github.com/modelcontextprotocol/go-sdk",

@@ -58,6 +58,12 @@ func ExitCode(err error) int {
 	if err == nil {
 		return exitOK
 	}
+	if e, ok := errors.AsType[childExit](err); ok {
+		return e.code
+	}
+	if e, ok := errors.AsType[cantStart](err); ok {
+		return e.code
+	}
 	if _, ok := errors.AsType[interrupted](err); ok {
 		return exitInterrupted
 	}
@@ -90,7 +96,7 @@ func ExitCode(err error) int {
 	return exitFailure
 }
 
-// Message is the text of an error of Run for a person.
+// Message is the text of an error of Run for a person, "" if there is nothing to say.
 func Message(err error) string { return printable(err.Error()) }
 
 // helpWithExitCodes prints kong's help. The help of the whole program ends with the exit

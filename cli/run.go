@@ -1,0 +1,239 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+
+	"kubbi-mcp/internal/child"
+	"kubbi-mcp/internal/filename"
+	"kubbi-mcp/kubbi"
+	"kubbi-mcp/kubbi/api"
+)
+
+// runCmd is `kubbi-mcp run`.
+type runCmd struct {
+	Env     []string `sep:"none" placeholder:"NAME=URL" help:"Give the command what the claim URL holds as this variable, without line ends at its end; may be repeated."`
+	EnvFrom []string `sep:"none" placeholder:"URL" help:"Give the command each member of a JSON object of strings as a variable; may be repeated."`
+	File    []string `sep:"none" placeholder:"NAME=URL" help:"Give the command what the claim URL holds as a file of this name in the folder of the variable KUBBI_FILES; {NAME} in an argument is its path; may be repeated."`
+	NoScrub bool     `help:"Leave the command's output as it is. Otherwise each value in it, also in base64, hexadecimal, URL and JSON form, becomes [NAME]."`
+	Command []string `arg:"" help:"The command and its arguments, after --."`
+}
+
+const (
+	filesVariable = "KUBBI_FILES" // the folder of the files, for the command
+
+	// maxValue is the size in bytes of the largest variable, and of the largest value that
+	// is looked for in the output.
+	maxValue = 64 << 10
+
+	exitCantRun    = 126 // as a shell has it
+	exitNoSuchFile = 127
+)
+
+// childExit is the exit code of a command that has run.
+type childExit struct{ code int }
+
+func (e childExit) Error() string { return "" } // the command has said what there is to say
+
+// cantStart is an error before the command was started.
+type cantStart struct {
+	error
+	code int
+}
+
+func (e cantStart) Unwrap() error { return e.error }
+
+// secretUse is one place where a command gets a secret.
+type secretUse struct {
+	kind secretKind
+	name string // "" for several variables
+	url  string
+}
+
+type secretKind int
+
+const (
+	asVariable secretKind = iota
+	asVariables
+	asFile
+)
+
+func (u secretUse) String() string {
+	switch u.kind {
+	case asVariables:
+		return "--env-from"
+	case asFile:
+		return "--file " + u.name
+	}
+	return "--env " + u.name
+}
+
+// Run starts the command with what the claim URLs hold. It claims only when the command
+// is there, can be run, and every claim URL can be claimed.
+func (c *runCmd) Run(a *app) error {
+	uses, err := c.uses()
+	if err != nil {
+		return usage(err)
+	}
+	path, err := child.Find(c.Command[0])
+	if err != nil {
+		code := exitCantRun
+		if errors.Is(err, child.ErrNotFound) {
+			code = exitNoSuchFile
+		}
+		return cantStart{fmt.Errorf("%w; nothing was claimed", err), code}
+	}
+	r := &secretRun{app: a, scrubs: !c.NoScrub, uses: uses, files: map[string]io.Writer{}}
+	defer r.wipe()
+	if err := r.makeFiles(); err != nil {
+		return fmt.Errorf("%w; nothing was claimed", err)
+	}
+	r.command = child.New(path, r.arguments(c.Command))
+	defer r.command.Stop()
+	if err := r.claimAndStart(); err != nil {
+		return err
+	}
+	code, err := r.command.Wait(r.wipe)
+	if err != nil {
+		return err
+	}
+	if code != 0 {
+		return childExit{code}
+	}
+	return nil
+}
+
+var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// uses reads the flags.
+func (c *runCmd) uses() (all []secretUse, err error) {
+	seen := map[string]bool{}
+	add := func(kind secretKind, value string, fault func(string) string) error {
+		u := secretUse{kind: kind, url: value}
+		if kind != asVariables {
+			var ok bool
+			if u.name, u.url, ok = strings.Cut(value, "="); !ok {
+				return fmt.Errorf("%s must be NAME=URL", u)
+			}
+			if why := fault(u.name); why != "" {
+				return fmt.Errorf("%s: %s", u, why)
+			}
+			if key := u.String(); seen[key] {
+				return fmt.Errorf("%s is given twice", u)
+			}
+			seen[u.String()] = true
+		}
+		if _, err := kubbi.ParseClaimURL(u.url); err != nil {
+			return fmt.Errorf("%s: %w", u, err)
+		}
+		all = append(all, u)
+		return nil
+	}
+	for _, v := range c.Env {
+		err = errors.Join(err, add(asVariable, v, variableFault))
+	}
+	for _, v := range c.File {
+		err = errors.Join(err, add(asFile, v, fileFault))
+	}
+	for _, v := range c.EnvFrom {
+		err = errors.Join(err, add(asVariables, v, nil))
+	}
+	if err == nil && len(all) == 0 {
+		err = errors.New("there is no secret to run the command with: give --env, --env-from or --file")
+	}
+	return all, err
+}
+
+func variableFault(name string) string {
+	switch {
+	case !variableName.MatchString(name):
+		return "a variable's name has only letters, digits and _, and no digit first"
+	case name == filesVariable:
+		return filesVariable + " is the folder of the files"
+	}
+	return ""
+}
+
+func fileFault(name string) string {
+	switch {
+	case name == "" || name != filepath.Base(name) || !filepath.IsLocal(name) || strings.ContainsAny(name, `/\:{}`) || name == "." || filename.IsDevice(name):
+		return "the name is not that of a file in a folder, such as key.pem"
+	case len(name) > filename.MaxBytes || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return "the name has characters that can't be seen, or too many"
+	}
+	return ""
+}
+
+// codeVariables and codePrefixes are variables with which the author of a JSON object
+// could choose the code that a command runs, or where it connects to. The list can't be
+// complete. --env takes them all: its names are the user's.
+var (
+	codeVariables = strings.Fields(`PATH PATHEXT IFS ENV SHELL SHELLOPTS PS4 PROMPT_COMMAND ZDOTDIR CDPATH HOME USERPROFILE PWD
+		TMP TEMP TMPDIR EDITOR VISUAL PAGER LESSOPEN LESSCLOSE BROWSER COMSPEC SYSTEMROOT WINDIR
+		CC CXX LD AR MAKEFLAGS GCONV_PATH NODE_OPTIONS NODE_PATH NODE_EXTRA_CA_CERTS NODE_TLS_REJECT_UNAUTHORIZED
+		RUBYOPT RUBYLIB RUBYSHELL GEM_HOME GEM_PATH PERL5OPT PERL5LIB PERL5DB PERLLIB PHPRC PHP_INI_SCAN_DIR LUA_INIT LUA_PATH LUA_CPATH
+		JAVA_HOME JAVA_OPTS JAVA_TOOL_OPTIONS JDK_JAVA_OPTIONS _JAVA_OPTIONS MAVEN_OPTS GRADLE_OPTS GRADLE_USER_HOME CLASSPATH
+		GOFLAGS GOPATH GOROOT GOBIN GOENV GOPROXY GOSUMDB GONOSUMDB GOPRIVATE GOTOOLCHAIN CARGO_HOME RUSTC RUSTFLAGS RUSTC_WRAPPER RUSTUP_HOME
+		HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY FTP_PROXY CURL_HOME CURL_CA_BUNDLE REQUESTS_CA_BUNDLE SSL_CERT_FILE SSL_CERT_DIR
+		OPENSSL_CONF OPENSSL_MODULES OPENSSL_ENGINES DOCKER_HOST KUBECONFIG SSH_ASKPASS SSH_AUTH_SOCK`)
+	codePrefixes = strings.Fields(`LD_ DYLD_ BASH_ GIT_ PYTHON NPM_CONFIG_ BUNDLE_ CARGO_BUILD_ CARGO_TARGET_ DOTNET_ COR_ CORECLR_ GLIBC_ XDG_ KUBBI_`)
+)
+
+// strangersVariableFault says why a stranger may not choose a variable.
+func strangersVariableFault(name string) string {
+	upper := strings.ToUpper(name)
+	switch {
+	case !variableName.MatchString(name):
+		return fmt.Sprintf("%.80q is no variable's name", name)
+	case slices.Contains(codeVariables, upper), slices.ContainsFunc(codePrefixes, func(p string) bool { return strings.HasPrefix(upper, p) }):
+		return name + " may decide which code runs, or where it connects to: give it with --env"
+	}
+	if os.Getenv(name) != "" {
+		return name + " is set already: unset it, or give it with --env"
+	}
+	return ""
+}
+
+// fits refuses, before a claim, what a use can't take.
+func (u secretUse) fits(seen *kubbi.Inspected, scrubs bool) error {
+	claimURL, err := kubbi.ParseClaimURL(u.url)
+	if err != nil {
+		return err
+	}
+	size := seen.PayloadSize
+	if seen.TotalSizeBytes != nil {
+		size = *seen.TotalSizeBytes
+	}
+	switch {
+	case seen.Sealed() && claimURL.Fragment() == "":
+		return fmt.Errorf("%s: %w: the claim URL lacks its part after #; nothing was claimed", u, kubbi.ErrSealed)
+	case seen.Sealed(): // only the claim shows what is in it
+		return nil
+	case seen.Type == api.TypePackage && (seen.FileCount == nil || *seen.FileCount != 1):
+		return usagef("%s: this is a package of several files; nothing was claimed", u)
+	}
+	if why := u.sizeFault(size, scrubs); why != "" {
+		return usagef("%s: %s; nothing was claimed", u, why)
+	}
+	return nil
+}
+
+// sizeFault says why a use can't take a value of so many bytes.
+func (u secretUse) sizeFault(n int64, scrubs bool) string {
+	switch {
+	case n <= maxValue:
+		return ""
+	case u.kind != asFile:
+		return "this is larger than " + size(maxValue) + ", which a variable can't hold: use --file"
+	case scrubs:
+		return "this is larger than " + size(maxValue) + ", and too large to look for in the command's output: use --no-scrub"
+	}
+	return ""
+}
