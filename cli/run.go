@@ -213,14 +213,14 @@ func (u secretUse) fits(seen *kubbi.Inspected, scrubs bool) error {
 	}
 	switch {
 	case seen.Sealed() && claimURL.Fragment() == "":
-		return fmt.Errorf("%s: %w: the claim URL lacks its part after #; nothing was claimed", u, kubbi.ErrSealed)
+		return fmt.Errorf("%w: the claim URL lacks its part after #; nothing was claimed", kubbi.ErrSealed)
 	case seen.Sealed(): // only the claim shows what is in it
 		return nil
 	case seen.Type == api.TypePackage && (seen.FileCount == nil || *seen.FileCount != 1):
-		return usagef("%s: this is a package of several files; nothing was claimed", u)
+		return usagef("this is a package of several files; nothing was claimed")
 	}
 	if why := u.sizeFault(size, scrubs); why != "" {
-		return usagef("%s: %s; nothing was claimed", u, why)
+		return usagef("%s; nothing was claimed", why)
 	}
 	return nil
 }

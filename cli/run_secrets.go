@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -40,8 +41,8 @@ func (r *secretRun) makeFiles() (err error) {
 			if r.folder, err = secretfiles.New(); err != nil {
 				return err
 			}
-			if !secretfiles.InMemory() {
-				r.app.log.Debug("this system has no place for files in memory: they are on the disk until they are wiped")
+			if runtime.GOOS == "linux" && !secretfiles.InMemory() {
+				r.app.log.Warn("this system has no place in memory for the command's files: they are on the disk until they are wiped")
 			}
 			r.env = append(r.env, filesVariable+"="+r.folder.Path())
 		}
@@ -94,7 +95,7 @@ func (r *secretRun) claimAndStart() error {
 		if !ok {
 			i = len(reqs)
 			at[claimURL.Token()] = i
-			reqs = append(reqs, claims.Request{URL: u.url, Repeat: claims.RepeatAny})
+			reqs = append(reqs, claims.Request{URL: u.url, Name: u.String(), Repeat: claims.RepeatAny})
 			byClaim = append(byClaim, nil)
 		}
 		byClaim[i] = append(byClaim[i], u)

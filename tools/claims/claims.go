@@ -56,6 +56,7 @@ func (c *Claimer) Close() { c.keys.close() }
 // Request says what to claim.
 type Request struct {
 	URL      string // claim URL or token
+	Name     string // what errors of PassAll call it; "": nothing
 	Repeat   Repeat
 	Progress kubbi.Progress // nil: progress is not reported
 }

@@ -2,6 +2,7 @@ package claims
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -45,7 +46,7 @@ func (c *Claimer) PassAll(ctx context.Context, reqs []Request, check func(i int,
 			for _, later := range all[i+1:] {
 				later.Cancel()
 			}
-			return nil, notPassed(err, all[:i], payloads)
+			return nil, notPassed(claim.named(err), all[:i], payloads)
 		}
 		payloads = append(payloads, got)
 	}
@@ -56,6 +57,14 @@ func (c *Claimer) PassAll(ctx context.Context, reqs []Request, check func(i int,
 		claim.key.arrived()
 	}
 	return payloads, nil
+}
+
+// named adds the request's name to an error.
+func (r Request) named(err error) error {
+	if r.Name == "" {
+		return err
+	}
+	return fmt.Errorf("%s: %w", r.Name, err)
 }
 
 // beginAll begins and checks all claims, or none.
@@ -69,6 +78,7 @@ func (c *Claimer) beginAll(ctx context.Context, reqs []Request, check func(int, 
 			}
 		}
 		if err != nil {
+			err = req.named(err)
 			for _, begun := range all {
 				begun.Cancel()
 			}
