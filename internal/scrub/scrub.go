@@ -35,9 +35,10 @@ type Writer struct {
 	patterns [][]pattern     // by the block at the end of their first shortest bytes
 	shift    [1 << 16]uint8  // by block: how far the search may go on; 0 means that patterns may match
 	bucket   [1 << 16]uint16 // by block: an index of patterns, plus one
+	farthest uint8           // the largest of shift
 	shortest int             // length of the shortest pattern
-	all      []pattern
-	held     []byte // not decided yet
+	all      []pattern       // in the order of their texts
+	held     []byte          // not decided yet
 	out      []byte
 }
 
@@ -72,9 +73,9 @@ func (s *Writer) index() {
 	// Longest first, so that the first that matches at a place is the one to take.
 	slices.SortStableFunc(s.all, func(a, b pattern) int { return cmp.Compare(len(b.text), len(a.text)) })
 	s.shortest = len(s.all[len(s.all)-1].text)
-	far := uint8(min(s.shortest-1, 255))
+	s.farthest = uint8(min(s.shortest-1, 255))
 	for i := range s.shift {
-		s.shift[i] = far
+		s.shift[i] = s.farthest
 	}
 	for _, p := range s.all {
 		for end := 2; end <= s.shortest; end++ {
@@ -91,6 +92,7 @@ func (s *Writer) index() {
 			s.patterns[i] = append(s.patterns[i], p)
 		}
 	}
+	slices.SortFunc(s.all, func(a, b pattern) int { return bytes.Compare(a.text, b.text) })
 }
 
 // Write writes p, but for what it holds back. It returns the error of the writer below,
@@ -133,7 +135,12 @@ func (s *Writer) scan(in []byte, ended bool) (rest []byte, err error) {
 	done, at := 0, 0 // written, searched
 	for at+s.shortest <= len(in) {
 		block := binary.LittleEndian.Uint16(in[at+s.shortest-2:])
-		if far := s.shift[block]; far > 0 {
+		switch far := s.shift[block]; far {
+		case s.farthest: // the usual case: the processor predicts it, and does not wait for the table
+			at += int(s.farthest)
+			continue
+		case 0:
+		default:
 			at += int(far)
 			continue
 		}
@@ -183,10 +190,10 @@ func (s *Writer) match(bucket uint16, in []byte) (longest *pattern, more bool) {
 // open is the first place from at on where a secret may have begun.
 func (s *Writer) open(in []byte, at int) int {
 	for ; at < len(in); at++ {
-		for _, p := range s.all {
-			if bytes.HasPrefix(p.text, in[at:]) {
-				return at
-			}
+		rest := in[at:]
+		i, _ := slices.BinarySearchFunc(s.all, rest, func(p pattern, rest []byte) int { return bytes.Compare(p.text, rest) })
+		if i < len(s.all) && bytes.HasPrefix(s.all[i].text, rest) {
+			return at
 		}
 	}
 	return len(in)

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"io"
+	"math/rand/v2"
 	"net/url"
 	"strings"
 	"testing"
@@ -174,8 +175,20 @@ func FuzzWriter(f *testing.F) {
 func BenchmarkWriter(b *testing.B) {
 	line := "2026-11-29T07:00:00Z INFO request done method=GET path=/api/v1/things status=200 took=1.2ms\n"
 	chunk := []byte(strings.Repeat(line, 64<<10/len(line)))
+	key := func(size int) []byte { // as in PEM, of lines of 64 characters
+		var b strings.Builder
+		random := rand.NewChaCha8([32]byte{})
+		for b.Len() < size {
+			var raw [48]byte
+			_, _ = random.Read(raw[:])
+			b.WriteString(base64.StdEncoding.EncodeToString(raw[:]) + "\n")
+		}
+		return []byte(b.String())
+	}
 	for name, secrets := range map[string][]Secret{
 		"one":   {{"P", []byte("correct horse battery staple")}},
+		"key":   {{"P", key(3 << 10)}},
+		"large": {{"P", key(60 << 10)}},
 		"short": {{"P", []byte("hunter2")}},
 		"ten": {{"A", []byte("sk_live_51H8s9dK2jQw")}, {"B", []byte("ghp_16C7e42F292c6912E7710c838347Ae178B4a")}, {"C", []byte("postgres://u:p4ssw0rd@db/x")},
 			{"D", []byte("AKIAIOSFODNN7EXAMPLE")}, {"E", []byte("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")}, {"F", []byte("xoxb-1234567890-abcdef")},
