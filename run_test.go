@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/creack/pty"
 
@@ -38,6 +39,29 @@ func TestRunOnTerminal(t *testing.T) {
 	x.exits(9)
 	if strings.Contains(x.screen(), "correct horse") {
 		t.Errorf("shown:\n%q", x.screen())
+	}
+}
+
+// TestRunInterruptedOnce presses Ctrl-C where the output is a file, so that the command
+// is on the same terminal: it gets the signal of the terminal, and not a second one.
+func TestRunInterruptedOnce(t *testing.T) {
+	url := strings.TrimSpace(run(t, "a secret", "send"))
+	dir := t.TempDir()
+	x := onTerminal(t, wide, shell(t, "bash"), "--norc", "-c", `cd "$1"; exec kubbi-mcp run --env P=$0 -- sh -c 'trap "echo got [$P]" INT; echo ready; while ! test -e stop; do sleep 0.02; done' > out`, url, dir)
+	out := func() string {
+		b, _ := os.ReadFile(filepath.Join(dir, "out"))
+		return string(b)
+	}
+	testkit.Await(t, "the command to start", func() bool { return out() == "ready\n" })
+	x.typing("\x03")
+	testkit.Await(t, "the signal", func() bool { return strings.Contains(out(), "got") })
+	time.Sleep(200 * time.Millisecond) // in which another one would come
+	if err := os.WriteFile(filepath.Join(dir, "stop"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	x.exits(0)
+	if got := out(); got != "ready\ngot [[P]]\n" {
+		t.Errorf("output %q", got)
 	}
 }
 
