@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -66,13 +67,14 @@ const (
 )
 
 func (u secretUse) String() string {
+	flag := "--env"
 	switch u.kind {
 	case asVariables:
-		return "--env-from"
+		flag = "--env-from"
 	case asFile:
-		return "--file " + u.name
+		flag = "--file"
 	}
-	return "--env " + u.name
+	return strings.TrimSpace(flag + " " + u.name)
 }
 
 // Run starts the command with what the claim URLs hold. It claims only when the command
@@ -114,41 +116,45 @@ var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // uses reads the flags.
 func (c *runCmd) uses() (all []secretUse, err error) {
-	seen := map[string]bool{}
-	add := func(kind secretKind, value string, fault func(string) string) error {
-		u := secretUse{kind: kind, url: value}
-		if kind != asVariables {
-			var ok bool
-			if u.name, u.url, ok = strings.Cut(value, "="); !ok {
-				return fmt.Errorf("%s must be NAME=URL", u)
+	for _, flag := range []struct {
+		kind   secretKind
+		values []string
+	}{{asVariable, c.Env}, {asFile, c.File}, {asVariables, c.EnvFrom}} {
+		for _, value := range flag.values {
+			u, err := parseUse(flag.kind, value)
+			if err != nil {
+				return nil, err
 			}
-			if why := fault(u.name); why != "" {
-				return fmt.Errorf("%s: %s", u, why)
+			if u.name != "" && slices.ContainsFunc(all, func(other secretUse) bool { return other.String() == u.String() }) {
+				return nil, fmt.Errorf("%s is given twice", u)
 			}
-			if key := u.String(); seen[key] {
-				return fmt.Errorf("%s is given twice", u)
-			}
-			seen[u.String()] = true
+			all = append(all, u)
 		}
-		if _, err := kubbi.ParseClaimURL(u.url); err != nil {
-			return fmt.Errorf("%s: %w", u, err)
+	}
+	if len(all) == 0 {
+		return nil, errors.New("there is no secret to run the command with: give --env, --env-from or --file")
+	}
+	return all, nil
+}
+
+// parseUse reads the value of a flag. An error does not quote what may be a claim URL.
+func parseUse(kind secretKind, value string) (secretUse, error) {
+	u := secretUse{kind: kind, url: value}
+	if kind != asVariables {
+		name, url, _ := strings.Cut(value, "=")
+		why := variableFault(name)
+		if kind == asFile {
+			why = fileFault(name)
 		}
-		all = append(all, u)
-		return nil
+		if url == "" || why != "" {
+			return u, fmt.Errorf("%s must be NAME=URL: %s", u, cmp.Or(why, "there is no URL"))
+		}
+		u.name, u.url = name, url
 	}
-	for _, v := range c.Env {
-		err = errors.Join(err, add(asVariable, v, variableFault))
+	if _, err := kubbi.ParseClaimURL(u.url); err != nil {
+		return u, fmt.Errorf("%s: %w", u, err)
 	}
-	for _, v := range c.File {
-		err = errors.Join(err, add(asFile, v, fileFault))
-	}
-	for _, v := range c.EnvFrom {
-		err = errors.Join(err, add(asVariables, v, nil))
-	}
-	if err == nil && len(all) == 0 {
-		err = errors.New("there is no secret to run the command with: give --env, --env-from or --file")
-	}
-	return all, err
+	return u, nil
 }
 
 func variableFault(name string) string {
@@ -191,7 +197,7 @@ func strangersVariableFault(name string) string {
 	upper := strings.ToUpper(name)
 	switch {
 	case !variableName.MatchString(name):
-		return fmt.Sprintf("%.80q is no variable's name", name)
+		return "the name of a member is no variable's name"
 	case slices.Contains(codeVariables, upper), slices.ContainsFunc(codePrefixes, func(p string) bool { return strings.HasPrefix(upper, p) }):
 		return name + " may decide which code runs, or where it connects to: give it with --env"
 	}
