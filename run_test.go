@@ -81,6 +81,7 @@ func TestRunInterrupted(t *testing.T) {
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
+			t.Cleanup(func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }) // where the test has failed
 			testkit.Await(t, "the command to start", func() bool { _, err := os.Stat(started); return err == nil })
 			for _, want := range []string{"signal 1", "signal 2"} {
 				if err := cmd.Process.Signal(signal); err != nil {
@@ -171,6 +172,7 @@ func TestRunCanary(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = cmd.Process.Signal(syscall.SIGTERM) }) // where the test has failed
 	testkit.Await(t, "the command to print", func() bool {
 		return strings.Contains(stdout.String(), "\nP=[P]") && strings.Contains(stderr.String(), "[P]") // both have one value, and the first name stands for it
 	})
