@@ -40,6 +40,10 @@ func TestAttacker(t *testing.T) {
 	if err := l.leave(ctx, left); err != nil {
 		t.Fatal(err)
 	}
+	var over time.Time // when all that nobody touches has expired
+	for _, r := range l.all() {
+		over = latest(over, r.expires.Add(forgets))
+	}
 	loading, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- l.run(loading, workers) }()
@@ -50,10 +54,6 @@ func TestAttacker(t *testing.T) {
 	}
 	var sum attackTally
 	random := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 3))
-	var over time.Time // when all that nobody touches has expired
-	for _, r := range l.all() {
-		over = latest(over, r.expires.Add(forgets))
-	}
 	for after := 0; after < copiesAfter && ctx.Err() == nil; {
 		time.Sleep(time.Duration(random.Int64N(int64(attackEvery))))
 		at := time.Now()

@@ -25,14 +25,16 @@ type known struct {
 	unsure    bool      // something was asked for that may have been done or not
 	last      time.Time // when the last thing was acknowledged
 	openKeys  []string  // of claims that were not released
-	graceEnd  time.Time // when the grace of the last of them ends
+	graceEnd  time.Time // no later than this the grace of the last of them ends
 	endedKeys []string  // of claims that were released
+
+	repeatable map[string]time.Time // by open key: until when its claim may be repeated, at least
 }
 
 // knownAt gives what is known of a kubbi; grace is how long its relay lets a
 // claim be repeated.
 func (k *record) knownAt(at time.Time, grace time.Duration) known {
-	s := known{record: k, at: at}
+	s := known{record: k, at: at, repeatable: map[string]time.Time{}}
 	graces := map[string]time.Time{}
 	for _, a := range k.history() {
 		sure, maybe := a.by(at), a.maybe(at)
@@ -50,6 +52,7 @@ func (k *record) knownAt(at time.Time, grace time.Duration) known {
 			if a.key != "" {
 				s.openKeys = append(s.openKeys, a.key)
 				graces[a.key] = a.end.Add(grace)
+				s.repeatable[a.key] = a.begin.Add(grace)
 			}
 		case a.kind == claim && maybe:
 			s.more++
@@ -159,10 +162,13 @@ func (s *known) checkEnded(ctx context.Context, r *relay, k api.Kubbi) error {
 			return fmt.Errorf("with a released key: %w", err)
 		}
 	}
-	if s.removed || s.unsure || time.Until(s.graceEnd) < 10*time.Second {
+	if s.removed || s.unsure {
 		return nil
 	}
 	for _, key := range s.openKeys { // the answer may have been lost
+		if time.Until(s.repeatable[key]) < 10*time.Second {
+			continue
+		}
 		got, err := r.claim(ctx, s.token, key)
 		if err == nil && (got.status != http.StatusOK || got.content != s.content()) {
 			err = fmt.Errorf("the last claim is repeated within its grace: %d %s, %d bytes", got.status, got.code, len(got.content))
