@@ -90,9 +90,11 @@ func makeKey(ctx context.Context, dir string) (string, error) {
 	}
 	cmd := exec.CommandContext(ctx, binary, "keys", "create", "--label", "test", "--data-dir", dir)
 	cmd.Env = testkit.Environ()
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return "", fmt.Errorf("keys create: %w", err)
+		return "", fmt.Errorf("keys create: %w: %s", err, stderr.String())
 	}
 	return strings.TrimSpace(string(out)), nil
 }
