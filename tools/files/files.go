@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+
+	"kubbi-mcp/internal/untrusted"
 )
 
 // Refusal says why a path is refused, in words for the agent or user who gave it. It
@@ -28,7 +30,17 @@ func quote(path string) string {
 	if len(path) > most {
 		path = strings.ToValidUTF8(path[:most], "") + "…"
 	}
-	return fmt.Sprintf("%q", path)
+	var b strings.Builder
+	for c, visible := range untrusted.Characters(fmt.Sprintf("%q", path)) {
+		if visible {
+			b.WriteString(c)
+			continue
+		}
+		for _, r := range c { // %q shows some invisible characters as they are
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	return b.String()
 }
 
 // refusalOf makes a Refusal from an error of the file system. It shows the path as it was
