@@ -44,7 +44,7 @@ func (r Rules) Expand(name string, limit int) (*Expanded, error) {
 	x := &expansion{rules: r, limit: limit}
 	e, err := r.walk(s, false)
 	switch {
-	case (errors.Is(err, fs.ErrNotExist) || invalidName(err)) && strings.ContainsAny(name, "*?["):
+	case (errors.Is(err, fs.ErrNotExist) || invalidName(err)) && strings.ContainsAny(s.rel, "*?["):
 		err = x.glob(s)
 		if err == nil && len(x.Files) == 0 {
 			*x = expansion{rules: r, limit: limit, alike: true}
