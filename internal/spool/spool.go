@@ -19,7 +19,7 @@ import (
 
 const (
 	chunkSize = 256 << 10
-	maxMemory = 4 << 20
+	maxMemory = 1 << 20
 	fileChunk = 32 << 10 // with NewFile
 	tagSize   = 16
 	nonceSize = 12
@@ -47,7 +47,7 @@ type Spool struct {
 }
 
 // New makes a spool in a folder; "": the system's folder for temporary files. It makes
-// the file when it needs one: up to 4 MiB stay in memory.
+// the file when it needs one: up to 1 MiB stays in memory.
 func New(dir string) (*Spool, error) {
 	if dir == "" {
 		dir = os.TempDir()
