@@ -18,6 +18,7 @@ import (
 	mcpserver "github.com/mark3labs/mcp-go/server"
 	"go.uber.org/goleak"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/kubbi"
 )
 
@@ -224,8 +225,8 @@ func TestHTTPDrain(t *testing.T) {
 		answer <- a
 	}()
 	s.post(t, endpoint, callOf(2, "wait", "{}"))
-	await(t, w.began, "the first call")
-	await(t, w.began, "the second call")
+	testkit.Receive(t, w.began, "the first call")
+	testkit.Receive(t, w.began, "the second call")
 	s.stop()
 	for draining := false; !draining; _, _, draining = s.h.http.State() {
 		time.Sleep(time.Millisecond)
@@ -242,14 +243,14 @@ func TestHTTPDrain(t *testing.T) {
 		t.Error("the address is still taken")
 	}
 	close(w.goOn)
-	if a := await(t, answer, "the answer"); !strings.Contains(a, "waited") {
+	if a := testkit.Receive(t, answer, "the answer"); !strings.Contains(a, "waited") {
 		t.Errorf("streamable HTTP: %s", a)
 	}
 	if a := next(t, stream); !strings.Contains(a, "waited") {
 		t.Errorf("SSE: %s", a)
 	}
 	for range 2 {
-		if err := await(t, w.ended, "the calls"); err != nil {
+		if err := testkit.Receive(t, w.ended, "the calls"); err != nil {
 			t.Errorf("a call was cancelled: %v", err)
 		}
 	}
@@ -283,12 +284,12 @@ func TestHTTPDrainEnds(t *testing.T) {
 		_, a := s.ask(t, http.MethodPost, "/mcp", id, callOf(1, "wait", "{}"))
 		answer <- a
 	}()
-	await(t, w.began, "the call")
+	testkit.Receive(t, w.began, "the call")
 	s.stop()
-	if err := await(t, w.ended, "the end"); !errors.Is(err, context.Canceled) {
+	if err := testkit.Receive(t, w.ended, "the end"); !errors.Is(err, context.Canceled) {
 		t.Errorf("the call ended with %v", err)
 	}
-	await(t, answer, "the answer")
+	testkit.Receive(t, answer, "the answer")
 	s.end(t)
 }
 
@@ -336,9 +337,9 @@ func TestHTTPClientGone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			cancel := begin(t.Context())
-			await(t, w.began, "the call")
+			testkit.Receive(t, w.began, "the call")
 			cancel()
-			if err := await(t, w.ended, "the end"); !errors.Is(err, context.Canceled) {
+			if err := testkit.Receive(t, w.ended, "the end"); !errors.Is(err, context.Canceled) {
 				t.Errorf("the call ended with %v", err)
 			}
 		})
@@ -422,7 +423,7 @@ func TestHTTPNotificationsStayApart(t *testing.T) {
 		}()
 	}
 	for range 2 {
-		a := await(t, answers, "an answer")
+		a := testkit.Receive(t, answers, "an answer")
 		own := ""
 		n := 0
 		for e := range events(strings.NewReader(a)) {

@@ -17,6 +17,7 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 	"go.uber.org/goleak"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/kubbi"
 )
 
@@ -47,19 +48,6 @@ func newHanging(t *testing.T) *hanging {
 	return h
 }
 
-func await[T any](t *testing.T, c <-chan T, what string) T {
-	t.Helper()
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
-	select {
-	case v := <-c:
-		return v
-	case <-timer.C:
-		t.Fatalf("%s: nothing happened", what)
-		panic("unreachable")
-	}
-}
-
 const hangingCall = `{"jsonrpc":"2.0","id":"h","method":"tools/call","params":{"name":"send","arguments":{"content":"x"}}}`
 
 // TestCancelReachesTheRequest cancels a call: its HTTP request ends, it gets no answer,
@@ -70,9 +58,9 @@ func TestCancelReachesTheRequest(t *testing.T) {
 	p.handshake(t)
 	for range 2 {
 		p.send(t, hangingCall)
-		await(t, h.started, "the request")
+		testkit.Receive(t, h.started, "the request")
 		p.send(t, `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"h","reason":"test"}}`)
-		await(t, h.ended, "its end")
+		testkit.Receive(t, h.ended, "its end")
 		p.send(t, `{"jsonrpc":"2.0","id":"p","method":"ping"}`)
 		if got := parseResult(t, p.receive(t)); string(got.ID) != `"p"` {
 			t.Fatalf("answer to %s, want only the ping's", got.ID)
@@ -101,13 +89,13 @@ func TestDuplicateID(t *testing.T) {
 	p := newPeer(t, Config{Client: h.client})
 	p.handshake(t)
 	p.send(t, hangingCall)
-	await(t, h.started, "the request")
+	testkit.Receive(t, h.started, "the request")
 	p.send(t, hangingCall)
 	if got := parseResult(t, p.receive(t)); got.Error == nil || got.Error.Code != mcp.INVALID_REQUEST {
 		t.Errorf("a second request with a running one's id: %+v", got)
 	}
 	p.cancel()
-	await(t, h.ended, "the call's end")
+	testkit.Receive(t, h.ended, "the call's end")
 }
 
 // maxCalls is how many calls run at once over stdio.
@@ -122,7 +110,7 @@ func TestParallel(t *testing.T) {
 		p.send(t, strings.Replace(hangingCall, `"h"`, fmt.Sprint(i), 1))
 	}
 	for range maxCalls {
-		await(t, h.started, "a request")
+		testkit.Receive(t, h.started, "a request")
 	}
 	sent := make(chan struct{})
 	go func() {
@@ -138,9 +126,9 @@ func TestParallel(t *testing.T) {
 	}
 	p.cancel()
 	for range maxCalls {
-		await(t, h.ended, "a request's end")
+		testkit.Receive(t, h.ended, "a request's end")
 	}
-	await(t, sent, "the end of stdin")
+	testkit.Receive(t, sent, "the end of stdin")
 }
 
 // TestCallsInParallel sends and claims in many calls at the same time.
@@ -190,9 +178,9 @@ func TestStdinClosedDuringCalls(t *testing.T) {
 	p := connect(t, s)
 	p.handshake(t)
 	p.send(t, hangingCall)
-	await(t, h.started, "the request")
+	testkit.Receive(t, h.started, "the request")
 	p.stdin.Close()
-	await(t, h.ended, "its end")
+	testkit.Receive(t, h.ended, "its end")
 	if got := parseResult(t, p.receive(t)); !got.Result.IsError {
 		t.Errorf("the call that was cut off gives %+v", got)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 	mcpserver "github.com/mark3labs/mcp-go/server"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/tools/claims"
 )
@@ -160,7 +161,7 @@ func TestAgainWithoutGrace(t *testing.T) {
 	if got := payloadOf(t, h.call(t, "claim", again)); got != "s3cr3t" {
 		t.Fatalf("again: %q", got)
 	}
-	if left := namesIn(t, state); len(left) != 0 {
+	if left := testkit.FilesIn(t, state); len(left) != 0 {
 		t.Errorf("on disk: %v", left)
 	}
 	out := manifestOfResult(t, h.call(t, "claim", fmt.Sprintf(`{"claim_url":%q,"save_to":"received"}`, anyToken)))

@@ -17,6 +17,7 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 	mcpserver "github.com/mark3labs/mcp-go/server"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/relay/relaytest"
 	"kubbi-mcp/tools/claims"
@@ -108,22 +109,6 @@ func newSender(t *testing.T) (*kubbi.Client, *relaytest.Server) {
 	return c, relay
 }
 
-// namesIn lists the files under a folder.
-func namesIn(t *testing.T, dir string) []string {
-	t.Helper()
-	var names []string
-	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
-		if err == nil && !d.IsDir() {
-			names = append(names, path)
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return names
-}
-
 // service answers as the hosted one does: it knows no idempotency keys and does not tell
 // the size of a single content. It gives its payload once.
 func service(t *testing.T, inspect, claim string) string {
@@ -162,7 +147,7 @@ func TestUnsizedContent(t *testing.T) {
 			if res.IsError {
 				t.Fatalf("%+v", res)
 			}
-			left := namesIn(t, state)
+			left := testkit.FilesIn(t, state)
 			if name == "small" {
 				if got := payloadOf(t, res); got != text || len(left) != 0 {
 					t.Errorf("%.300s, left %v", got, left)
@@ -198,14 +183,14 @@ func TestUnsavedAnswerIsKept(t *testing.T) {
 		c := saver(t, service(t, fmt.Sprintf(answer(""), "good.txt"), fmt.Sprintf(answer(`,"content":"s3cr3t"`), evil)), state, dir, "", nil)
 		res := c.call(t, "claim", fmt.Sprintf(`{"claim_url":%q,"save_to":%q}`, anyToken, dir))
 		text := textOf(t, res)
-		left := namesIn(t, state)
+		left := testkit.FilesIn(t, state)
 		if !res.IsError || c.outcome != OutcomeUnsaved || len(left) != 1 || !strings.Contains(text, strconv.Quote(left[0])) || strings.Contains(text, "s3cr3t") {
 			t.Fatalf("%s: %s, left %v", evil, text, left)
 		}
 		if b, _ := os.ReadFile(left[0]); !strings.Contains(string(b), "s3cr3t") {
 			t.Errorf("%s: the kept answer is %s", evil, b)
 		}
-		if got := namesIn(t, filepath.Dir(dir)); len(got) != len(namesIn(t, dir))+len(left) || len(namesIn(t, dir)) != 1 {
+		if got := testkit.FilesIn(t, filepath.Dir(dir)); len(got) != len(testkit.FilesIn(t, dir))+len(left) || len(testkit.FilesIn(t, dir)) != 1 {
 			t.Errorf("%s: written: %v", evil, got)
 		}
 		if err := os.Remove(left[0]); err != nil {
@@ -228,7 +213,7 @@ func TestHeldKeySurvives(t *testing.T) {
 	if res := saver(t, relay.URL, state, t.TempDir(), "alice", lost).call(t, "claim", args); res.IsError {
 		t.Fatalf("%+v", res)
 	}
-	held := namesIn(t, state)
+	held := testkit.FilesIn(t, state)
 	if len(held) != 1 {
 		t.Fatalf("held: %v", held)
 	}
@@ -280,16 +265,16 @@ func TestUnsavedIsClaimedAgain(t *testing.T) {
 		if !res.IsError || c.outcome != OutcomeUnsaved || !strings.Contains(text, "claim again with the same claim_url") || strings.Contains(text, "s3cr3t") {
 			t.Fatalf("%s", text)
 		}
-		if b, err := os.ReadFile(there); err != nil || string(b) != "kept" || len(namesIn(t, dir)) != 1 {
-			t.Fatalf("in the folder: %v, %s, %v", namesIn(t, dir), b, err)
+		if b, err := os.ReadFile(there); err != nil || string(b) != "kept" || len(testkit.FilesIn(t, dir)) != 1 {
+			t.Fatalf("in the folder: %v, %s, %v", testkit.FilesIn(t, dir), b, err)
 		}
 	}
 	if err := os.Remove(there); err != nil {
 		t.Fatal(err)
 	}
 	res := saver(t, relay.URL, state, dir, "", nil).call(t, "claim", args)
-	if res.IsError || len(namesIn(t, dir)) != 2 || len(namesIn(t, state)) != 0 {
-		t.Fatalf("%+v, %v, left %v", res, namesIn(t, dir), namesIn(t, state))
+	if res.IsError || len(testkit.FilesIn(t, dir)) != 2 || len(testkit.FilesIn(t, state)) != 0 {
+		t.Fatalf("%+v, %v, left %v", res, testkit.FilesIn(t, dir), testkit.FilesIn(t, state))
 	}
 	if b, err := os.ReadFile(there); err != nil || string(b) != "s3cr3t" {
 		t.Errorf("saved %q, %v", b, err)

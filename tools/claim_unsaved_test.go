@@ -13,6 +13,7 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/kubbi"
 )
 
@@ -53,7 +54,7 @@ func TestUnsavedAnswerInMemory(t *testing.T) {
 	if res := c.call(t, "claim", args); !res.IsError || !strings.Contains(textOf(t, res), "can be had for 60 seconds") {
 		t.Fatalf("%s", textOf(t, res))
 	}
-	for _, path := range namesIn(t, state) {
+	for _, path := range testkit.FilesIn(t, state) {
 		if b, _ := os.ReadFile(path); strings.Contains(string(b), "s3cr3t") {
 			t.Errorf("%s holds the payload", path)
 		}
@@ -99,7 +100,7 @@ func TestSealedNamesOfAHostedService(t *testing.T) {
 	if text := textOf(t, res); !res.IsError || c.outcome != OutcomeUnsaved || !strings.Contains(text, `"received"`) || !strings.Contains(text, "60 seconds") {
 		t.Fatalf("%s", text)
 	}
-	for _, path := range append(namesIn(t, dir), namesIn(t, state)...) {
+	for _, path := range append(testkit.FilesIn(t, dir), testkit.FilesIn(t, state)...) {
 		if b, _ := os.ReadFile(path); strings.Contains(string(b), "s3cr3t") || filepath.Dir(path) == dir {
 			t.Errorf("%s was written", path)
 		}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay/relaytest"
@@ -134,10 +135,10 @@ func TestSealedForgedLeavesNothing(t *testing.T) {
 		if told := textOf(t, res); !res.IsError || !strings.Contains(told, "can't be opened") || strings.Contains(told, "s3cr3t") || strings.Contains(told, "first.txt") {
 			t.Errorf("%s: %.500s", name, told)
 		}
-		if left := namesIn(t, dir); len(left) > 0 {
+		if left := testkit.FilesIn(t, dir); len(left) > 0 {
 			t.Errorf("%s: left: %v", name, left)
 		}
-		for _, path := range namesIn(t, state) {
+		for _, path := range testkit.FilesIn(t, state) {
 			if b, _ := os.ReadFile(path); bytes.Contains(b, []byte("s3cr3t")) {
 				t.Errorf("%s: %s holds plaintext", name, path)
 			}

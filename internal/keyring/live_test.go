@@ -67,7 +67,7 @@ func liveFollows(t *testing.T) {
 	put(t, path, encode(t, one))
 	l, log := start(t, keyring.Config{Source: keyring.File(path)})
 	put(t, path, encode(t, two))
-	eventually(t, "the new key is there", func() bool { return l.Current().String() == two.String() })
+	testkit.Await(t, "the new key is there", func() bool { return l.Current().String() == two.String() })
 	for what, spoil := range map[string]func(){
 		"not valid JSON":        func() { put(t, path, encode(t, two)[:100]) },
 		"no such file":          func() { os.Remove(path) },
@@ -77,13 +77,13 @@ func liveFollows(t *testing.T) {
 		},
 	} {
 		spoil()
-		eventually(t, "it complains that "+what, func() bool { return strings.Contains(log.String(), what) })
+		testkit.Await(t, "it complains that "+what, func() bool { return strings.Contains(log.String(), what) })
 		if l.Current().String() != two.String() {
 			t.Errorf("%s: the keyring is now %v", what, l.Current())
 		}
 	}
 	put(t, path, encode(t, one))
-	eventually(t, "the keyring is well again", func() bool { return l.Current().String() == one.String() })
+	testkit.Await(t, "the keyring is well again", func() bool { return l.Current().String() == one.String() })
 	out := log.String()
 	if !strings.Contains(out, "can be read again") || strings.Count(out, path) < 5 {
 		t.Errorf("logged: %s", out)
@@ -107,12 +107,12 @@ func TestLiveCommand(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "it complains", func() bool { return strings.Contains(log.String(), "the vault is sealed") })
+	testkit.Await(t, "it complains", func() bool { return strings.Contains(log.String(), "the vault is sealed") })
 	if l.Current().String() != one.String() {
 		t.Errorf("the keyring is now %v", l.Current())
 	}
 	put(t, path, encode(t, two))
-	eventually(t, "the new key is there", func() bool { return l.Current().String() == two.String() })
+	testkit.Await(t, "the new key is there", func() bool { return l.Current().String() == two.String() })
 	if out := log.String(); !strings.Contains(out, "command:"+program) || strings.Contains(out, "s3cret") {
 		t.Errorf("logged: %s", out)
 	}

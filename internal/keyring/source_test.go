@@ -176,7 +176,7 @@ func TestCommandThatHangs(t *testing.T) {
 				read <- err
 			}()
 			pid := 0
-			eventually(t, "the child is there", func() bool {
+			testkit.Await(t, "the child is there", func() bool {
 				b, err := os.ReadFile(pids)
 				if err == nil {
 					pid, err = strconv.Atoi(strings.TrimSpace(string(b)))
@@ -191,7 +191,7 @@ func TestCommandThatHangs(t *testing.T) {
 				!cancelled && (err == nil || !strings.Contains(err.Error(), "did not end within 10s")) {
 				t.Errorf("it ended with %v", err)
 			}
-			eventually(t, "the child has ended", func() bool { return gone(pid) })
+			testkit.Await(t, "the child has ended", func() bool { return gone(pid) })
 		})
 	}
 }
@@ -203,18 +203,4 @@ func gone(pid int) bool {
 	}
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	return err == nil && strings.Contains(string(b), ") Z ")
-}
-
-// eventually polls until f is true, for at most a minute.
-func eventually(t *testing.T, what string, f func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	for !f() {
-		select {
-		case <-ctx.Done():
-			t.Fatalf("it never came about that %s", what)
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
 }

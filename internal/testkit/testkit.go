@@ -69,6 +69,22 @@ func OnlyPlain(t testing.TB, why string) {
 	}
 }
 
+// FilesIn lists the files in a folder and in the folders in it.
+func FilesIn(t testing.TB, dir string) []string {
+	t.Helper()
+	var names []string
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			names = append(names, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
 // FileOfItsName writes a file whose content is its name.
 func FileOfItsName(t testing.TB, path string) {
 	t.Helper()

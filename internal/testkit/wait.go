@@ -26,6 +26,20 @@ func Await(t testing.TB, what string, holds func() bool) {
 	}
 }
 
+// Receive gives the next value of a channel.
+func Receive[T any](t testing.TB, c <-chan T, what string) T {
+	t.Helper()
+	timer := time.NewTimer(Patience)
+	defer timer.Stop()
+	select {
+	case v := <-c:
+		return v
+	case <-timer.C:
+		t.Fatalf("%s: nothing happened", what)
+		panic("unreachable")
+	}
+}
+
 // WaitHealthy waits until a URL answers with status 200.
 func WaitHealthy(ctx context.Context, t testing.TB, url string) {
 	t.Helper()

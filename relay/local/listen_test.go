@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/relay/local"
@@ -64,20 +63,6 @@ func serve(t *testing.T, dir, addr string) serving {
 	return serving{r, log, stop}
 }
 
-// eventually polls until f is true, for at most a minute.
-func eventually(t *testing.T, what string, f func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	for !f() {
-		select {
-		case <-ctx.Done():
-			t.Fatalf("it never came about that %s", what)
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
-}
-
 // plain is a client that makes a new connection for each request.
 var plain = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 
@@ -110,7 +95,7 @@ func createAt(t *testing.T, r *local.Relay, addr, content string) string {
 func TestTakeover(t *testing.T) {
 	dir, addr := filepath.Join(t.TempDir(), "kubbi"), testkit.MustFreeAddr(t)
 	first := serve(t, dir, addr)
-	eventually(t, "the first listens", func() bool { return healthy(addr) })
+	testkit.Await(t, "the first listens", func() bool { return healthy(addr) })
 	second := serve(t, dir, addr)
 	// Kubbis of both can be claimed at the one address.
 	for i, s := range []serving{first, second} {
@@ -124,7 +109,7 @@ func TestTakeover(t *testing.T) {
 	if err := first.relay.Close(); err != nil {
 		t.Error(err)
 	}
-	eventually(t, "the second listens", func() bool { return healthy(addr) })
+	testkit.Await(t, "the second listens", func() bool { return healthy(addr) })
 	if got, _ := claim(t, plain, "http://"+addr, token); got != "left behind" {
 		t.Errorf("after the takeover the kubbi holds %q", got)
 	}
@@ -163,7 +148,7 @@ func TestStranger(t *testing.T) {
 			addr := stranger.Listener.Addr().String()
 			s := serve(t, filepath.Join(t.TempDir(), "kubbi"), addr)
 			warnings := func() int { return strings.Count(s.log.String(), "level=WARN") }
-			eventually(t, "it warns", func() bool { return warnings() > 0 })
+			testkit.Await(t, "it warns", func() bool { return warnings() > 0 })
 			if out := s.log.String(); !strings.Contains(out, "held by another program") || !strings.Contains(out, addr) {
 				t.Errorf("warning: %s", out)
 			}
@@ -177,7 +162,7 @@ func TestStranger(t *testing.T) {
 			// In-process it works nevertheless.
 			createAt(t, s.relay, addr, "x")
 			stranger.Close()
-			eventually(t, "it takes over", func() bool { return healthy(addr) })
+			testkit.Await(t, "it takes over", func() bool { return healthy(addr) })
 			if n := warnings(); n != 1 {
 				t.Errorf("%d warnings", n)
 			}

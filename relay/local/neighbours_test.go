@@ -70,7 +70,7 @@ func neighbours(t *testing.T, n int) (addr string, all []serving) {
 		if i > 0 {
 			word = "relay listens for other relays"
 		}
-		eventually(t, "it listens", func() bool { return strings.Contains(s.log.String(), word) })
+		testkit.Await(t, "it listens", func() bool { return strings.Contains(s.log.String(), word) })
 		all = append(all, s)
 	}
 	return addr, all
@@ -181,9 +181,9 @@ func TestNeighboursTakeOver(t *testing.T) {
 	addr, all := neighbours(t, 1)
 	second := serve(t, dir, addr)
 	spare := func(s serving) bool { return strings.Contains(s.log.String(), "relay listens for other relays") }
-	eventually(t, "the second has a spare port", func() bool { return spare(second) })
+	testkit.Await(t, "the second has a spare port", func() bool { return spare(second) })
 	third := serve(t, dir, addr)
-	eventually(t, "the third has met the first", func() bool { return strings.Contains(third.log.String(), "another data directory") })
+	testkit.Await(t, "the third has met the first", func() bool { return strings.Contains(third.log.String(), "another data directory") })
 	token := createOnceAt(t, third.relay, addr, "x")
 	if status, body := ask(t, client(all[0].relay), "GET", "http://"+addr+"/r/"+token, ""); status != 200 {
 		t.Errorf("%d %s", status, body)
@@ -192,9 +192,9 @@ func TestNeighboursTakeOver(t *testing.T) {
 		t.Error("two processes of one directory have spare ports")
 	}
 	second.stop()
-	eventually(t, "the third takes the spare port", func() bool { return spare(third) })
+	testkit.Await(t, "the third takes the spare port", func() bool { return spare(third) })
 	all[0].stop()
-	eventually(t, "the third takes the address", func() bool { return strings.Contains(third.log.String(), `"relay listens" addr=`+addr) })
+	testkit.Await(t, "the third takes the address", func() bool { return strings.Contains(third.log.String(), `"relay listens" addr=`+addr) })
 	if status, body := ask(t, plain, "GET", "http://"+addr+"/r/"+token, ""); status != 200 {
 		t.Errorf("%d %s", status, body)
 	}

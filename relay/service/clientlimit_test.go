@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/relay"
 )
 
@@ -77,7 +78,7 @@ func TestConnectionsOfAnAddress(t *testing.T) {
 			for _, c := range all {
 				c.Close()
 			}
-			until(t, "the address is served again", func() bool { return served(dial("127.0.0.1")) })
+			testkit.Await(t, "the address is served again", func() bool { return served(dial("127.0.0.1")) })
 		})
 	}
 }
@@ -116,7 +117,7 @@ func TestRequestsOfAnAddress(t *testing.T) {
 	for range most / 4 {
 		send("192.0.2.1")
 	}
-	until(t, "they run", func() bool { return len(s.running) == most/4 })
+	testkit.Await(t, "they run", func() bool { return len(s.running) == most/4 })
 	for client, want := range map[string]int{"192.0.2.1": 503, "192.0.2.2": 404} {
 		r, c := send(client)
 		if _, err := io.WriteString(c, key); err != nil {

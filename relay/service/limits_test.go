@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/kubbi/api"
 )
 
@@ -30,7 +31,7 @@ func TestTooManyRequests(t *testing.T) {
 		}
 	}()
 	<-begun
-	until(t, "the request runs", func() bool { return len(s.running) == 1 })
+	testkit.Await(t, "the request runs", func() bool { return len(s.running) == 1 })
 	resp, err := s.send("GET", s.url+api.PathKubbis, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -79,7 +80,7 @@ func TestTooManyConnections(t *testing.T) {
 		t.Error("served above the limit")
 	}
 	first.Close()
-	until(t, "served again", func() bool { return served(dial()) })
+	testkit.Await(t, "served again", func() bool { return served(dial()) })
 }
 
 // TestSlowClients checks that a connection is ended if it stands still, and not if it is
@@ -183,7 +184,7 @@ func TestSlowReader(t *testing.T) {
 	if _, err := fmt.Fprintf(c, "POST /r/%s/claim HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", token); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the claim is cut off", func() bool {
+	testkit.Await(t, "the claim is cut off", func() bool {
 		_, text := s.call("GET", s.metrics+"/metrics", "")
 		return strings.Contains(text, `kubbi_relay_requests_total{operation="claim",outcome="aborted"} 1`)
 	})

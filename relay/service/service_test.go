@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"kubbi-mcp/internal/keyring"
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay"
 	"kubbi-mcp/relay/store"
@@ -155,16 +156,6 @@ func (s *served) send(method, url string, body io.Reader) (*http.Response, error
 	return s.client.Do(req)
 }
 
-// until polls until what f says is true.
-func until(t *testing.T, what string, f func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !f(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("never: %s", what)
-		}
-	}
-}
-
 const small = `{"content":"p4yload","content_type":"text/plain","ttl_seconds":60}`
 
 // slowBody is a create's body that comes in two halves, the second when it is
@@ -203,16 +194,16 @@ func TestDrain(t *testing.T) {
 		created <- err
 	}()
 	<-begun
-	until(t, "the request runs", func() bool { return len(s.running) == 1 })
+	testkit.Await(t, "the request runs", func() bool { return len(s.running) == 1 })
 	s.stop()
-	until(t, "not ready", func() bool {
+	testkit.Await(t, "not ready", func() bool {
 		status, text := s.call("GET", s.metrics+"/readyz", "")
 		return status == 503 && strings.Contains(text, `"process":"about to stop"`)
 	})
 	if status, text := s.call("POST", s.url+api.PathKubbis, small); status != http.StatusCreated {
 		t.Errorf("a request while the service is about to stop: %d %s", status, text)
 	}
-	until(t, "the listener is closed", func() bool {
+	testkit.Await(t, "the listener is closed", func() bool {
 		c, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
 		if err == nil {
 			c.Close()
@@ -240,7 +231,7 @@ func TestDrainEnds(t *testing.T) {
 		failed <- err
 	}()
 	<-begun
-	until(t, "the request runs", func() bool { return len(s.running) == 1 })
+	testkit.Await(t, "the request runs", func() bool { return len(s.running) == 1 })
 	s.stop()
 	s.wait()
 	finish()
@@ -262,7 +253,7 @@ func TestReady(t *testing.T) {
 	if err := s.db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the store is seen to be gone", func() bool {
+	testkit.Await(t, "the store is seen to be gone", func() bool {
 		status, text := s.call("GET", s.url+"/readyz", "")
 		return status == 503 && strings.Contains(text, `"store":"unreachable"`) && strings.Contains(text, `"keyring":"not known"`)
 	})
@@ -298,18 +289,18 @@ func TestReadyKeys(t *testing.T) {
 		status, text := s.call("GET", s.url+"/readyz", "")
 		return status == 503 && strings.Contains(text, `"keyring":"lacks a key that the store needs"`)
 	}
-	until(t, "it lacks the key", lacks)
+	testkit.Await(t, "it lacks the key", lacks)
 	if log := s.log.String(); !strings.Contains(log, foreign) {
 		t.Errorf("the log does not say which: %s", log)
 	}
 	if _, err := s.db.Delete(t.Context(), "test", k.ID, now); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "it is ready again", func() bool {
+	testkit.Await(t, "it is ready again", func() bool {
 		status, _ := s.call("GET", s.url+"/readyz", "")
 		return status == 200
 	})
-	until(t, "that is logged", func() bool { return strings.Contains(s.log.String(), "ready for requests again") })
+	testkit.Await(t, "that is logged", func() bool { return strings.Contains(s.log.String(), "ready for requests again") })
 }
 
 // TestMetricsElsewhere keeps the metrics from whoever can reach the relay.

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay/page"
 )
@@ -97,7 +98,7 @@ func TestSlowWritersHoldLittle(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	until(t, "all run", func() bool { return len(s.running) == writers })
+	testkit.Await(t, "all run", func() bool { return len(s.running) == writers })
 	held := (heap() - before) / writers
 	t.Logf("%d bytes held by each of %d", held, writers)
 	if held > 512<<10 {
@@ -124,8 +125,8 @@ func TestNothingRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	begun := time.Now()
-	until(t, "it runs", func() bool { return len(s.running) == 1 })
-	until(t, "it is ended", func() bool { return len(s.running) == 0 })
+	testkit.Await(t, "it runs", func() bool { return len(s.running) == 1 })
+	testkit.Await(t, "it is ended", func() bool { return len(s.running) == 0 })
 	if took := time.Since(begun); took > 15*time.Second {
 		t.Errorf("ended after %v", took)
 	}

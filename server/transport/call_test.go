@@ -12,6 +12,8 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 	mcpserver "github.com/mark3labs/mcp-go/server"
+
+	"kubbi-mcp/internal/testkit"
 )
 
 // The interfaces that mcp-go looks for in the session of a request.
@@ -87,7 +89,7 @@ func TestLateNotification(t *testing.T) {
 		}()
 		return "done", nil
 	})), callIt)
-	if err := await(t, sent, "the notification"); err != nil {
+	if err := testkit.Receive(t, sent, "the notification"); err != nil {
 		t.Error(err)
 	}
 	if len(got) != 1 {
@@ -142,7 +144,7 @@ func TestRequestComesAfterNotifications(t *testing.T) {
 		t.Errorf("the answer is %s, %v", last, err)
 	}
 	in.Close()
-	if err := await(t, done, "the end"); err != nil {
+	if err := testkit.Receive(t, done, "the end"); err != nil {
 		t.Error(err)
 	}
 }
@@ -189,7 +191,7 @@ func TestTooManyClientRequests(t *testing.T) {
 		t.Error("one more is taken")
 	}
 	cancel()
-	await(t, s.life.Done(), "the end")
+	testkit.Receive(t, s.life.Done(), "the end")
 	if a := <-s.Request("x", nil); a.Err == nil || errors.Is(a.Err, context.Canceled) {
 		t.Errorf("after the end: %v", a.Err)
 	}

@@ -14,6 +14,8 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 	mcpserver "github.com/mark3labs/mcp-go/server"
+
+	"kubbi-mcp/internal/testkit"
 )
 
 // site is an endpoint that is served, and a client of it.
@@ -164,7 +166,7 @@ func TestHTTPSlowReader(t *testing.T) {
 			return "", ctx.Err()
 		}))
 		resp := s.do(t.Context(), t, http.MethodPost, "/mcp", callIt, "Mcp-Session-Id", s.session(t))
-		if await(t, ended, "the end of the call") {
+		if testkit.Receive(t, ended, "the end of the call") {
 			t.Error("its answer counts as written")
 		}
 		resp.Body.Close()
@@ -183,7 +185,7 @@ func TestUpdatesWaitForAStream(t *testing.T) {
 			session.ResourceUpdated(uri)
 			ctx, cancel := context.WithCancel(t.Context())
 			stream := events(s.do(ctx, t, http.MethodGet, "/mcp", "", "Mcp-Session-Id", id).Body)
-			if e := await(t, stream, "the update"); !strings.Contains(e, uri) {
+			if e := testkit.Receive(t, stream, "the update"); !strings.Contains(e, uri) {
 				t.Errorf("got %s, want %s", e, uri)
 			}
 			cancel()
@@ -243,7 +245,7 @@ func TestListen(t *testing.T) {
 		header := []string{"Mcp-Protocol-Version", "2026-07-28", "Mcp-Method", "subscriptions/listen"}
 		stream := events(s.do(t.Context(), t, http.MethodPost, "/mcp", listen, header...).Body)
 		const tag = `"io.modelcontextprotocol/subscriptionId":` + id
-		if e := await(t, stream, "the acknowledgement"); !strings.Contains(e, "acknowledged") || !strings.Contains(e, tag) {
+		if e := testkit.Receive(t, stream, "the acknowledgement"); !strings.Contains(e, "acknowledged") || !strings.Contains(e, tag) {
 			t.Errorf("got %s", e)
 		}
 		if status, answer := s.ask(t, http.MethodPost, "/mcp", listen, header...); status != http.StatusTooManyRequests {
@@ -251,11 +253,11 @@ func TestListen(t *testing.T) {
 		}
 		s.mcp.SendNotificationToAllClients("notifications/not/wanted", nil)
 		s.mcp.SendNotificationToAllClients(mcp.MethodNotificationToolsListChanged, nil)
-		if e := await(t, stream, "the broadcast"); !strings.Contains(e, "list_changed") || !strings.Contains(e, tag) {
+		if e := testkit.Receive(t, stream, "the broadcast"); !strings.Contains(e, "list_changed") || !strings.Contains(e, tag) {
 			t.Errorf("got %s", e)
 		}
 		s.http.Drain()
-		if e := await(t, stream, "the end"); !strings.Contains(e, `"id":`+id+`,"result"`) || !strings.Contains(e, tag) {
+		if e := testkit.Receive(t, stream, "the end"); !strings.Contains(e, `"id":`+id+`,"result"`) || !strings.Contains(e, tag) {
 			t.Errorf("got %s", e)
 		}
 		for e := range stream {

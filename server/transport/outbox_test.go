@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"kubbi-mcp/internal/testkit"
 )
 
 func (o *outbox) all() (texts []string) {
@@ -78,7 +80,7 @@ func TestOutboxWaitsForRoom(t *testing.T) {
 	if m, ok := o.take(); !ok || len(m.text) != 3*maxQueued {
 		t.Error("the large message is lost")
 	}
-	if !await(t, put, "room") {
+	if !testkit.Receive(t, put, "room") {
 		t.Error("the next message is refused")
 	}
 }
@@ -95,10 +97,10 @@ func TestOutboxClosed(t *testing.T) {
 	go func() { put <- o.put(outMessage{text: []byte("waits")}) }()
 	cancel()
 	o.close()
-	if await(t, lost, "the loss") {
+	if testkit.Receive(t, lost, "the loss") {
 		t.Error("it was not written")
 	}
-	if await(t, put, "the end") || o.put(outMessage{text: []byte("late")}) {
+	if testkit.Receive(t, put, "the end") || o.put(outMessage{text: []byte("late")}) {
 		t.Error("a closed outbox takes messages")
 	}
 	o.update("a", []byte("late"))

@@ -7,6 +7,8 @@ import (
 	"os"
 	"syscall"
 	"testing"
+
+	"kubbi-mcp/internal/testkit"
 )
 
 // brokenWriter fails like a pipe whose reader has gone.
@@ -30,7 +32,7 @@ func TestBrokenStdout(t *testing.T) {
 		if _, err := io.WriteString(in, initialize+"\n"); err != nil {
 			t.Fatal(err)
 		}
-		if err := await(t, done, "the end"); !errors.Is(err, tt.want) || (err == nil) != (tt.want == nil) {
+		if err := testkit.Receive(t, done, "the end"); !errors.Is(err, tt.want) || (err == nil) != (tt.want == nil) {
 			t.Errorf("stdout fails with %v: ServeStdio gives %v", tt.err, err)
 		}
 	}
@@ -54,7 +56,7 @@ func TestEndsWithContext(t *testing.T) {
 			done := make(chan error, 1)
 			go func() { done <- ServeStdio(ctx, cfg, stdin, io.Discard) }()
 			cancel()
-			if err := await(t, done, "the end"); err != nil {
+			if err := testkit.Receive(t, done, "the end"); err != nil {
 				t.Error(err)
 			}
 		})
@@ -76,7 +78,7 @@ func TestClientThatReadsNothing(t *testing.T) {
 		}
 	}
 	cancel()
-	if err := await(t, done, "the end"); err != nil {
+	if err := testkit.Receive(t, done, "the end"); err != nil {
 		t.Error(err)
 	}
 }

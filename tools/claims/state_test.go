@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/tools/files"
 )
 
@@ -69,11 +70,11 @@ func TestSweepJournal(t *testing.T) {
 	}
 	ofLive, ofDead := half(live.ID()), half(dead.ID())
 	NewState(top).Sweep()
-	got := strings.Join(namesIn(t, dir), " ")
+	got := strings.Join(testkit.FilesIn(t, dir), " ")
 	if !strings.Contains(got, filepath.Base(own)) || !strings.Contains(got, filepath.Base(ofLive)) || strings.Contains(got, filepath.Base(ofDead)) {
 		t.Errorf("in the folder: %v; live %s, dead %s", got, live.ID(), dead.ID())
 	}
-	if got := namesIn(t, saves); len(got) != 2 { // the live one, and that on a drive
+	if got := testkit.FilesIn(t, saves); len(got) != 2 { // the live one, and that on a drive
 		t.Errorf("records: %v", got)
 	}
 	if saved, err := live.Commit(); err != nil || len(saved) != 1 {
@@ -84,7 +85,7 @@ func TestSweepJournal(t *testing.T) {
 		t.Error("the record of a save that has ended is left")
 	}
 	empty := t.TempDir()
-	if NewState(empty).Sweep(); len(namesIn(t, empty)) != 0 {
+	if NewState(empty).Sweep(); len(testkit.FilesIn(t, empty)) != 0 {
 		t.Error("a sweep makes files")
 	}
 }
@@ -108,25 +109,9 @@ func TestSpoolOnDisk(t *testing.T) {
 	if _, err := s.Write([]byte(strings.Repeat("s3cr3t", 200_000))); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range namesIn(t, top) { // on Windows there is one
+	for _, path := range testkit.FilesIn(t, top) { // on Windows there is one
 		if b, err := os.ReadFile(path); err != nil || strings.Contains(string(b), "s3cr3t") || path == old {
 			t.Errorf("%s can be read, %v", path, err)
 		}
 	}
-}
-
-// namesIn lists the files under a folder.
-func namesIn(t *testing.T, dir string) []string {
-	t.Helper()
-	var names []string
-	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
-		if err == nil && !d.IsDir() {
-			names = append(names, path)
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return names
 }

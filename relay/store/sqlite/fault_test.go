@@ -66,12 +66,9 @@ func queryInt(t *testing.T, path, query string) (n int64) {
 	return n
 }
 
-// filled is a closed store with a few kubbis.
-func filled(t *testing.T, n int) (string, []*store.Kubbi) {
+// createSome creates kubbis.
+func createSome(t *testing.T, s *sqlite.Store, n int) (all []*store.Kubbi) {
 	t.Helper()
-	path := storePath(t)
-	s := openStore(t, path)
-	var all []*store.Kubbi
 	for range n {
 		k := newKubbi(1)
 		if _, err := s.Create(t.Context(), k, bytesOf(bytes.Repeat([]byte("x"), 3000)), nil, store.Quota{}, t0); err != nil {
@@ -79,6 +76,15 @@ func filled(t *testing.T, n int) (string, []*store.Kubbi) {
 		}
 		all = append(all, k)
 	}
+	return all
+}
+
+// filled is a closed store with a few kubbis.
+func filled(t *testing.T, n int) (string, []*store.Kubbi) {
+	t.Helper()
+	path := storePath(t)
+	s := openStore(t, path)
+	all := createSome(t, s, n)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -17,14 +17,7 @@ func leftRunning(t *testing.T, n int) (string, []*store.Kubbi) {
 	t.Helper()
 	path := storePath(t)
 	s := openStore(t, path)
-	var all []*store.Kubbi
-	for range n {
-		k := newKubbi(1)
-		if _, err := s.Create(t.Context(), k, bytesOf(bytes.Repeat([]byte("x"), 3000)), nil, store.Quota{}, t0); err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, k)
-	}
+	all := createSome(t, s, n)
 	copied := filepath.Join(t.TempDir(), "copy")
 	if err := os.CopyFS(copied, os.DirFS(filepath.Dir(path))); err != nil {
 		t.Fatal(err)
