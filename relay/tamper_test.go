@@ -51,7 +51,9 @@ func openRows(t *testing.T, dir string) rows {
 		}
 	})
 	c.SetBusyTimeout(10 * time.Second)
-	return rows{t, c}
+	r := rows{t, c}
+	r.exec("PRAGMA synchronous = OFF") // these changes need not survive a loss of power
+	return r
 }
 
 func (r rows) exec(sql string, args ...any) {
@@ -148,6 +150,9 @@ func TestTamperedRows(t *testing.T) {
 			values := others(db.value(column, number), db.value(column, otherNumber))
 			db.exec("DELETE FROM kubbi WHERE number = ?", number)
 			for i, value := range values {
+				if !testkit.CI() && (len(column)+i)%3 != 0 {
+					continue // a third of the changes is enough outside .ci/run
+				}
 				c, number, idem := fresh()
 				if cmp.Equal(value, db.value(column, number)) || column == "number" && value == otherNumber {
 					db.exec("DELETE FROM kubbi WHERE number = ?", number)

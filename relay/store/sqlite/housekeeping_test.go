@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/relay/store"
 )
 
@@ -38,6 +39,7 @@ func folderBytes(t *testing.T, path string) (n int64) {
 
 // Free pages go back to the file system soon, although the tombstones stay.
 func TestFreePagesAreGivenBack(t *testing.T) {
+	testkit.OnlyCI(t, "writes 100 MB")
 	path := storePath(t)
 	s := openStore(t, path)
 	var wg sync.WaitGroup

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/relay/store"
 )
 
@@ -116,9 +117,9 @@ func killed(p *os.ProcessState) bool {
 // Processes are killed in the middle of creates, claims and releases. All acknowledged
 // changes are there, nothing is claimed twice, and the store opens.
 func TestKill(t *testing.T) {
-	rounds := 36
-	if testing.Short() {
-		rounds = 9
+	rounds := 9
+	if testkit.CI() {
+		rounds = 36
 	}
 	path := storePath(t)
 	sure, open := 0, 0 // acknowledged steps, and unfinished ones
