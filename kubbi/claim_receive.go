@@ -33,8 +33,11 @@ func (k *claim) do(ctx context.Context, receive func(*arrival) error) error {
 		a.Remaining, a.RemainingKnown = remaining(resp.Header.Get(api.HeaderRemainingReads), a.Burned)
 		a.Grace, a.release = k.grace(resp.Header)
 		// The claimed kubbi may differ from the inspected one.
-		if e := checkSeal(k.key, a.Metadata); e != nil {
-			return spent(e)
+		if !a.wholeAnswer {
+			var e *Error
+			if k.key, e = k.opener.keyFor(a.Metadata); e != nil {
+				return spent(e)
+			}
 		}
 		return receive(a)
 	}
