@@ -112,8 +112,9 @@ func (c *Client) Claim(ctx context.Context, urlOrToken string, opts ...ClaimOpti
 type claim struct {
 	client       *Client
 	config       claimConfig
-	request, end request  // end ends the grace
-	key          *sealKey // nil: not sealed
+	request, end request // end ends the grace
+	opener       *opener
+	key          *sealKey // nil: not sealed, or known only with the answer
 	memory       int64    // the largest payload that is kept in memory; -1: none
 }
 
@@ -127,7 +128,7 @@ func (c *Client) newClaim(ctx context.Context, urlOrToken string, opts []ClaimOp
 	if err != nil {
 		return nil, err
 	}
-	if k.key, err = c.sealKeyFor(ctx, urlOrToken, k.config.seen); err != nil {
+	if k.opener, k.key, err = c.openerOf(ctx, urlOrToken, k.config.seen); err != nil {
 		return nil, err
 	}
 	r.path += api.SuffixClaim

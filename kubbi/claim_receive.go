@@ -32,14 +32,28 @@ func (k *claim) do(ctx context.Context, receive func(*arrival) error) error {
 		a.client = k.client
 		a.Remaining, a.RemainingKnown = remaining(resp.Header.Get(api.HeaderRemainingReads), a.Burned)
 		a.Grace, a.release = k.grace(resp.Header)
-		// The claimed kubbi may differ from the inspected one.
-		if e := checkSeal(k.key, a.Metadata); e != nil {
-			return spent(e)
+		if !a.wholeAnswer {
+			if e := k.checkKey(a.Metadata); e != nil {
+				return spent(e)
+			}
 		}
 		return receive(a)
 	}
 	_, _, err := do[nothing](ctx, k.client, k.request)
 	return err
+}
+
+// checkKey finds the key of what was claimed, which may differ from what was inspected.
+func (k *claim) checkKey(metadata []byte) *Error {
+	key, e := k.opener.keyFor(metadata)
+	switch {
+	case e != nil:
+		return e
+	case k.key != nil && (key == nil || *key != *k.key):
+		return notOpened("what was claimed is not what was inspected before: its service has put something else in its place")
+	}
+	k.key = key
+	return nil
 }
 
 // read reads the head of a raw answer, or the whole of an answer in JSON.

@@ -12,17 +12,17 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// sealKeyFor gives the key for a claim; nil: the kubbi is not sealed. Before the claim
-// counts, it refuses a sealed kubbi without its key, and a key for another kubbi. seen is
-// the result of Inspect; nil: the caller has not inspected.
-func (c *Client) sealKeyFor(ctx context.Context, urlOrToken string, seen *Inspected) (*sealKey, error) {
+// openerOf gives the opener and the key for a claim; no key: the kubbi is not sealed. Before
+// the claim counts, it refuses a sealed kubbi without its key, and a key for another kubbi.
+// seen is the result of Inspect; nil: the caller has not inspected.
+func (c *Client) openerOf(ctx context.Context, urlOrToken string, seen *Inspected) (*opener, *sealKey, error) {
 	u, err := ParseClaimURL(urlOrToken)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	key, err := sealKeyOf(u.Fragment())
+	o, err := c.openerFor(u.Fragment())
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if seen == nil {
 		seen, err = c.Inspect(ctx, urlOrToken)
@@ -30,16 +30,17 @@ func (c *Client) sealKeyFor(ctx context.Context, urlOrToken string, seen *Inspec
 		case errors.Is(err, ErrGone), errors.Is(err, ErrExpired):
 			// There is nothing to spend, and a claim that repeats an earlier one
 			// may still get its payload.
-			return key, nil
+			return o, o.key, nil
 		case err != nil:
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	if e := checkSeal(key, seen.Metadata); e != nil {
+	key, e := o.keyFor(seen.Metadata)
+	if e != nil {
 		e.Message += "; nothing was claimed"
-		return nil, e
+		return nil, nil, e
 	}
-	return key, nil
+	return o, key, nil
 }
 
 // cantOpen is the error for a sealed payload that was claimed and does not open.

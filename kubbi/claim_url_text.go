@@ -207,6 +207,9 @@ func readURL(scheme, rest string, unwraps bool) (link, error) {
 		if inner {
 			return link{}, invalid("claim URL stands in the query string or path of a URL of another site: give the claim URL alone")
 		}
+		if strings.HasPrefix(path, api.PathAnswer) {
+			return link{other: true}, invalid("this is a request URL, to be answered with `kubbi-mcp answer` or in a browser, and no claim URL")
+		}
 		return link{other: true}, invalid("claim URL has another path than /r/<token>")
 	}
 	if hasQuery && wrapsLink(query) {

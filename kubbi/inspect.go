@@ -17,6 +17,13 @@ type Inspected struct {
 	PayloadSize int64 `json:"-"`
 	// PayloadSizeKnown is false if the server did not send the size.
 	PayloadSizeKnown bool `json:"-"`
+
+	// Recipients are the key ids (Recipient.KeyID) of those for whom the kubbi is sealed;
+	// empty: it is sealed for nobody in particular, or not at all.
+	Recipients []string `json:"-"`
+	// Yours says that it is sealed for one of the client's identities, or is the answer to
+	// the request whose claim URL was inspected.
+	Yours bool `json:"-"`
 }
 
 // Inspect describes a kubbi by its claim URL or bare token, and counts nothing. It needs
@@ -32,7 +39,7 @@ func (c *Client) Inspect(ctx context.Context, urlOrToken string) (*Inspected, er
 	r.shape = api.PathClaim + ":token" + api.SuffixInspect
 	in, header, err := do[api.InspectResponse](ctx, c, r)
 	if err != nil {
-		return nil, err
+		return nil, notAnswered(urlOrToken, err)
 	}
 	if in.Status == "" {
 		return nil, incomplete("status")
@@ -44,5 +51,6 @@ func (c *Client) Inspect(ctx context.Context, urlOrToken string) (*Inspected, er
 	if e := checkInspected(out); e != nil {
 		return nil, e
 	}
+	out.setRecipients(c, urlOrToken)
 	return out, nil
 }

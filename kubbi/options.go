@@ -40,6 +40,7 @@ type settings struct {
 	fileLimit   int64
 	userAgent   string
 	log         *slog.Logger
+	identities  func() []*Identity // may be nil
 }
 
 // Option changes what NewClient makes.
@@ -101,6 +102,13 @@ func WithAllowedOrigins(origins ...string) Option {
 // origin. No other origin receives it, since claim URLs may come from strangers.
 func WithTraceOrigins(origins ...string) Option {
 	return func(c *config) { c.traced = append(c.traced, origins...) }
+}
+
+// WithIdentities names the private keys that open what is sealed for their recipients. The
+// client calls the function when it inspects or claims such a kubbi. It must be safe for
+// concurrent use.
+func WithIdentities(identities func() []*Identity) Option {
+	return func(c *config) { c.identities = identities }
 }
 
 // WithInProcessOrigin names the origin that a middleware serves within this process. Its

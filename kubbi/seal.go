@@ -70,12 +70,14 @@ type seal struct {
 	V    int    `json:"v"`
 	KID  string `json:"kid"`
 	Text bool   `json:"text,omitzero"` // all contents are text
+	// To has the key for each recipient; nil: the key is in the claim URL.
+	To []sealedFor `json:"to,omitzero"`
 }
 
 // addSeal adds the seal to the caller's metadata, which is a JSON object or nil. text says
 // that all contents are text.
-func (k *sealKey) addSeal(metadata []byte, text bool) (jsontext.Value, error) {
-	s, err := jsonv2.Marshal(map[string]seal{sealMember: {V: sealVersion, KID: k.id(), Text: text}})
+func (k *sealKey) addSeal(metadata []byte, text bool, to ...sealedFor) (jsontext.Value, error) {
+	s, err := jsonv2.Marshal(map[string]seal{sealMember: {V: sealVersion, KID: k.id(), Text: text, To: to}})
 	if err != nil || metadata == nil {
 		return s, err
 	}

@@ -252,14 +252,14 @@ func canonical(t *testing.T, b []byte) string {
 }
 
 // claimParts claims into a file and gives the parts by name.
-func claimParts(t *testing.T, c *kubbi.Client, claimURL string) map[string]string {
+func claimParts(t *testing.T, c *kubbi.Client, claimURL string, opts ...kubbi.ClaimOption) map[string]string {
 	t.Helper()
 	f, err := os.Create(filepath.Join(t.TempDir(), "payload"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	got, err := c.Claim(t.Context(), claimURL, toFile(f))
+	got, err := c.Claim(t.Context(), claimURL, append([]kubbi.ClaimOption{toFile(f)}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

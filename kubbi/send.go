@@ -57,6 +57,10 @@ type SendParams struct {
 	// part after "#" is the key, can decrypt it. The metadata stays readable, and gets a
 	// member "sealed". See docs/wire.md.
 	Sealed bool
+	// To seals the content, as Sealed does, for these recipients alone: the claim URL has no
+	// key, and only their identities open it (WithIdentities). As many fit as the metadata
+	// has room for, about six.
+	To []Recipient
 	// Notify asks our relay to post signed receipts for events of the kubbi; nil: no
 	// receipts. If the relay's operator has not turned receipts on, the error matches
 	// ErrValidation. The hosted service does not have receipts. See docs/wire.md.
@@ -78,7 +82,7 @@ func (c *Client) Send(ctx context.Context, p SendParams) (*Sent, error) {
 	if err := u.setTerms(p.TTL, p.MaxRetrievals, p.Metadata, p.Notify); err != nil {
 		return nil, err
 	}
-	return c.send(ctx, u, p.Sealed)
+	return c.send(ctx, u, p.Sealed, p.To)
 }
 
 // outgoing gives the content from Content or Source.

@@ -16,7 +16,7 @@ import (
 type File = api.FileRequest
 
 // SendFilesParams is a package of files to send. TTL, MaxRetrievals, Metadata, Sealed,
-// Notify and Progress are as in SendParams. Sealed also hides the names, types, roles,
+// To, Notify and Progress are as in SendParams. Sealed also hides the names, types, roles,
 // sizes and number of the files, but not their total size. Names are sent unchanged; the
 // hosted service accepts only names from FileNames.
 type SendFilesParams struct {
@@ -26,6 +26,7 @@ type SendFilesParams struct {
 	MaxRetrievals int
 	Metadata      any
 	Sealed        bool
+	To            []Recipient
 	Notify        *Notify
 	Progress      Progress
 }
@@ -63,7 +64,7 @@ func (c *Client) SendFiles(ctx context.Context, p SendFilesParams) (*Sent, error
 	if err := u.setTerms(p.TTL, p.MaxRetrievals, p.Metadata, p.Notify); err != nil {
 		return nil, err
 	}
-	return c.send(ctx, u, p.Sealed)
+	return c.send(ctx, u, p.Sealed, p.To)
 }
 
 // fileInMemory is a file whose content is in memory.

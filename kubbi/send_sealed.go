@@ -12,17 +12,47 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// createSealed seals an upload and sends it as a package of one file. Only the segment
-// that is being sealed is in memory.
-func (c *Client) createSealed(ctx context.Context, u *upload) (*Sent, error) {
+// createSealed seals an upload and sends it. The key goes into the claim URL, or encrypted
+// into the metadata if there are recipients.
+func (c *Client) createSealed(ctx context.Context, u *upload, to []Recipient) (*Sent, error) {
+	key := newSealKey()
+	outside, err := u.seal(key, to, nil)
+	if err != nil {
+		return nil, err
+	}
+	sent, err := c.create(ctx, outside)
+	if err != nil {
+		return nil, err
+	}
+	if len(to) == 0 {
+		sent.ClaimURL = key.withKey(sent.ClaimURL)
+	}
+	sent.ContentType, sent.FileCount, sent.TotalSizeBytes = u.request.ContentType, nil, nil
+	if u.isPackage {
+		sent.FileCount, sent.TotalSizeBytes = new(len(u.contents)), new(u.size())
+	}
+	return sent, nil
+}
+
+// seal gives the upload of a package of one file, which is what u is when sealed. Only the
+// segment that is being sealed is in memory. binding is as in wrapFor.
+func (u *upload) seal(key *sealKey, to []Recipient, binding []byte) (*upload, error) {
 	if err := u.checkInside(); err != nil {
 		return nil, err
 	}
-	key := newSealKey()
 	text := !slices.ContainsFunc(u.contents, func(o *outgoing) bool { return o.Encoding != "" })
-	metadata, err := key.addSeal(u.request.Metadata, text)
+	wrapped, err := key.wrapFor(to, binding)
 	if err != nil {
 		return nil, err
+	}
+	metadata, err := key.addSeal(u.request.Metadata, text, wrapped...)
+	if err != nil {
+		return nil, err
+	}
+	if most := api.DefaultLimits().MetadataBytes; len(wrapped) > 0 && len(metadata) > most {
+		fit := max(0, len(wrapped)-(len(metadata)-most+sealedForBytes-1)/sealedForBytes)
+		return nil, invalid("the keys of %d recipients and the metadata have %d bytes, and a kubbi's metadata at most %d: with this metadata it can have %d recipients",
+			len(wrapped), len(metadata), most, fit)
 	}
 	head := sealedHead{ContentType: u.request.ContentType, Metadata: json.RawMessage(metadata)}
 	head.ContentBytes, head.Files = u.sizes()
@@ -41,16 +71,7 @@ func (c *Client) createSealed(ctx context.Context, u *upload) (*Sent, error) {
 	outside := *u
 	outside.contents, outside.isPackage, outside.jsonOnly = []*outgoing{{Source: file, label: "the sealed payload"}}, true, false
 	outside.request.ContentType, outside.request.Metadata = "", head.Metadata
-	sent, err := c.create(ctx, &outside)
-	if err != nil {
-		return nil, err
-	}
-	sent.ClaimURL = key.withKey(sent.ClaimURL)
-	sent.ContentType, sent.FileCount, sent.TotalSizeBytes = u.request.ContentType, nil, nil
-	if u.isPackage {
-		sent.FileCount, sent.TotalSizeBytes = new(len(u.contents)), new(u.size())
-	}
-	return sent, nil
+	return &outside, nil
 }
 
 // checkInside makes the checks that a service can't make, because the contents are sealed.

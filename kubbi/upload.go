@@ -132,10 +132,10 @@ func (u *upload) jsonBody() (requestBody, error) {
 	return jsonBody(&u.request, u.contents, u.isPackage)
 }
 
-// send makes the upload, sealed or not.
-func (c *Client) send(ctx context.Context, u *upload, sealed bool) (*Sent, error) {
-	if sealed {
-		return c.createSealed(ctx, u)
+// send makes the upload, sealed or not. Recipients imply sealed.
+func (c *Client) send(ctx context.Context, u *upload, sealed bool, to []Recipient) (*Sent, error) {
+	if sealed || len(to) > 0 {
+		return c.createSealed(ctx, u, to)
 	}
 	if _, marked := sealOf(u.request.Metadata); marked {
 		return nil, invalid("metadata has a member %q, as only that of a sealed kubbi may: nobody could claim it", sealMember)

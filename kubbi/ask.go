@@ -1,0 +1,184 @@
+package kubbi
+
+import (
+	"context"
+	"errors"
+	"math"
+	"net/http"
+	"strings"
+	"time"
+
+	jsonv2 "github.com/go-json-experiment/json"
+
+	"kubbi-mcp/kubbi/api"
+)
+
+// Field is one value that is asked for.
+type Field = api.Field
+
+// AskParams is a request to a person or another agent: either Fields or Files.
+type AskParams struct {
+	// Message says what is wanted and why, as plain text. The relay can read it.
+	Message string
+	// Fields are the values that are asked for.
+	Fields []Field
+	// Files asks for one or more files.
+	Files bool
+	// TTL is how long the request can be answered, rounded up to whole seconds; 0:
+	// DefaultTTL. The answer lives as long again.
+	TTL time.Duration
+	// Notify asks the relay to post signed receipts for events of the request; nil: none.
+	Notify *Notify
+}
+
+// Request is a request that was made. RequestURL and ClaimURL are secrets.
+type Request struct {
+	ID string // for Asked and Withdraw
+	// RequestURL goes to whoever shall answer. The part after "#" is a public key, which the
+	// relay does not get: with another key the answer would be for somebody else.
+	RequestURL string
+	// ClaimURL is that of the answer, for Claim once Asked says that the request is answered.
+	// The part after "#" holds the private key, and never leaves the asker.
+	ClaimURL string
+	AnswerID string // the id of the answer's kubbi
+	// Fingerprint is that of the public key. Whoever answers sees it too and can compare.
+	Fingerprint string
+	CreatedAt   api.Time
+	ExpiresAt   api.Time
+}
+
+// Ask makes a request. Its answer is sealed with a key pair of its own, so that only
+// ClaimURL opens it. Errors are those of Send. If the service has no requests, as the hosted
+// service, the error has the code api.CodeNotImplemented.
+func (c *Client) Ask(ctx context.Context, p AskParams) (*Request, error) {
+	if p.TTL == 0 {
+		p.TTL = DefaultTTL
+	}
+	if _, err := bindingOf("", p.Message, p.Fields, p.Files); err != nil {
+		return nil, err
+	}
+	body, err := jsonv2.Marshal(api.AskRequest{
+		Message: p.Message, Fields: p.Fields, Files: p.Files, TTLSeconds: int(math.Ceil(p.TTL.Seconds())), Notify: p.Notify,
+	})
+	if err != nil {
+		return nil, invalid("the request can't be written as JSON")
+	}
+	asked, _, err := do[api.AskResponse](ctx, c, request{
+		method: http.MethodPost, origin: c.base, path: api.PathRequests, shape: api.PathRequests,
+		producer: true, key: NewIdempotencyKey(), body: requestBody{{bytes: body}},
+	})
+	if err != nil {
+		return nil, askFailed(err)
+	}
+	identity := GenerateIdentity()
+	at, token, err := splitRequestURL(asked.RequestURL)
+	claimURL, claimErr := ParseClaimURL(asked.ClaimURL)
+	switch {
+	case !isWord(asked.ID), !isWord(asked.AnswerID), asked.ID == "", asked.AnswerID == "":
+		return nil, uncertainly(outOfBounds("id is"))
+	case err != nil, len(asked.RequestURL) > maxClaimURL, claimErr != nil, len(asked.ClaimURL) > maxClaimURL, claimURL.URL() != asked.ClaimURL:
+		return nil, uncertainly(outOfBounds("URLs are"))
+	}
+	binding, err := bindingOf(token, p.Message, p.Fields, p.Files)
+	if err != nil {
+		return nil, err
+	}
+	o := opener{answer: identity, binding: binding}
+	return &Request{
+		ID:          asked.ID,
+		RequestURL:  requestURL{ClaimURL{origin: at, token: token}, identity.recipient}.String(),
+		ClaimURL:    asked.ClaimURL + "#" + o.fragment(),
+		AnswerID:    asked.AnswerID,
+		Fingerprint: identity.recipient.Fingerprint(),
+		CreatedAt:   asked.CreatedAt,
+		ExpiresAt:   asked.ExpiresAt,
+	}, nil
+}
+
+func uncertainly(e *Error) *Error {
+	e.Uncertain = true
+	return e
+}
+
+// askFailed says what would do if the service has no requests.
+func askFailed(err error) error {
+	e := (*Error)(nil)
+	if !errors.As(err, &e) {
+		return err
+	}
+	switch e.Status {
+	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented:
+		return &Error{
+			Status: e.Status, Code: api.CodeNotImplemented, permanent: true,
+			Message: "this service has no requests: only relays of kubbi-mcp have them. Use the embedded relay, which needs no account (leave out --api-key and --base-url), or a team's, started with `kubbi-mcp relay`",
+		}
+	}
+	return err
+}
+
+// Asked gives the state of one of the caller's requests. Errors match ErrNotFound (also for a
+// request of somebody else), ErrUnauthorized, ErrValidation or ErrNetwork.
+func (c *Client) Asked(ctx context.Context, id string) (*api.Asked, error) {
+	return c.asked(ctx, http.MethodGet, id)
+}
+
+// Withdraw ends one of the caller's requests, which then can't be answered. If it is no longer
+// pending, the error matches ErrConflict. Other errors are those of Asked.
+//
+// If an attempt got no answer and the next one fails with ErrConflict, Withdraw asks for the
+// status. If that is withdrawn, Withdraw has succeeded.
+func (c *Client) Withdraw(ctx context.Context, id string) (*api.Asked, error) {
+	out, err := c.asked(ctx, http.MethodDelete, id)
+	if e := (*Error)(nil); errors.As(err, &e) && e.Uncertain && errors.Is(e, ErrConflict) {
+		if now, lookErr := c.Asked(ctx, id); lookErr == nil && now.Status == api.RequestWithdrawn {
+			return now, nil
+		}
+	}
+	return out, err
+}
+
+func (c *Client) asked(ctx context.Context, method, id string) (*api.Asked, error) {
+	id, err := ParseID(id)
+	if err != nil {
+		return nil, err
+	}
+	a, _, err := do[api.Asked](ctx, c, request{
+		method: method, origin: c.base, path: api.PathRequest + id, shape: api.PathRequest + ":id", producer: true,
+	})
+	switch {
+	case err != nil:
+		return nil, aboutRequest(err)
+	case a.Status == "":
+		return nil, incomplete("status")
+	case !isWord(a.ID), !isWord(string(a.Status)):
+		return nil, outOfBounds("id or status is")
+	}
+	return a, nil
+}
+
+// aboutRequest changes the text of an error that speaks of a kubbi.
+func aboutRequest(err error) error {
+	e := (*Error)(nil)
+	if !errors.As(err, &e) {
+		return err
+	}
+	text := map[error]string{
+		ErrNotFound: "there is no such request here",
+		ErrConflict: "the request is no longer pending: it was answered, or has ended",
+		ErrExpired:  "the request has expired: its asker may make a new one",
+		ErrGone:     "the request is over: it was answered, or withdrawn by its asker",
+	}[e.sentinel()]
+	if text != "" {
+		e.Message, e.Messages, e.theirs = text, nil, false
+	}
+	return err
+}
+
+// notAnswered says what it means that there is no kubbi at the claim URL of an answer.
+func notAnswered(urlOrToken string, err error) error {
+	e := (*Error)(nil)
+	if u, bad := ParseClaimURL(urlOrToken); bad == nil && strings.HasPrefix(u.fragment, answerFragment) && errors.As(err, &e) && errors.Is(e, ErrNotFound) {
+		e.Message, e.Messages, e.theirs = "the request has no answer yet, or none any more: get says which; nothing was claimed", nil, false
+	}
+	return err
+}

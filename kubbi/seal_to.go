@@ -1,0 +1,183 @@
+package kubbi
+
+import (
+	"encoding/base64"
+	"slices"
+	"strings"
+)
+
+// The key of a sealed kubbi may be encrypted for recipients. Then the seal in its metadata
+// has the encrypted key once for each of them, and the claim URL has no key. docs/wire.md
+// describes it.
+
+const (
+	wrapInfoLabel  = "kubbi-to-1:" // before the binding
+	answerFragment = "i="          // of the claim URL of an answer: private key and binding
+	bindingSize    = 32            // bytes
+)
+
+// sealedFor is the key of a sealed kubbi, encrypted for one recipient.
+type sealedFor struct {
+	KID string `json:"kid"` // Recipient.KeyID
+	Key string `json:"key"` // base64url
+}
+
+// sealedForBytes is how many bytes of metadata each recipient takes, with a comma.
+const sealedForBytes = 143
+
+func wrapInfo(binding []byte) []byte { return append([]byte(wrapInfoLabel), binding...) }
+
+// wrapFor encrypts the key for each recipient. binding is empty, or says which request is
+// answered.
+func (k *sealKey) wrapFor(to []Recipient, binding []byte) ([]sealedFor, error) {
+	var all []sealedFor
+	for i, r := range to {
+		if slices.Contains(to[:i], r) {
+			continue
+		}
+		wrapped, err := r.wrap(wrapInfo(binding), []byte(k.id()), k[:])
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, sealedFor{r.KeyID(), base64.RawURLEncoding.EncodeToString(wrapped)})
+	}
+	return all, nil
+}
+
+// unwrapKey decrypts the key of a sealed kubbi. found reports whether the kubbi is sealed
+// for this identity; key is nil if what is there does not open.
+func (i *Identity) unwrapKey(s seal, binding []byte) (key *sealKey, found bool) {
+	id := i.recipient.KeyID()
+	for _, f := range s.To {
+		if f.KID != id {
+			continue
+		}
+		found = true
+		k := new(sealKey)
+		wrapped, ok := exactBase64(f.Key, encapsulatedKey+len(k)+sealTag)
+		if !ok {
+			continue
+		}
+		plain, ok := i.unwrap(wrapInfo(binding), []byte(s.KID), wrapped)
+		if !ok || copy(k[:], plain) != len(k) || k.id() != s.KID {
+			continue
+		}
+		return k, true
+	}
+	return nil, found
+}
+
+// opener finds the key of a kubbi: after "#" in its claim URL, or in its metadata.
+type opener struct {
+	key        *sealKey  // after "#"; nil: none
+	answer     *Identity // after "#" in the claim URL of an answer; nil: none
+	binding    []byte    // of answer
+	identities func() []*Identity
+}
+
+// openerFor reads the fragment of a claim URL.
+func (c *Client) openerFor(fragment string) (*opener, error) {
+	o := &opener{identities: c.identities}
+	text, isAnswer := strings.CutPrefix(fragment, answerFragment)
+	if !isAnswer {
+		var err error
+		o.key, err = sealKeyOf(fragment)
+		return o, err
+	}
+	b, ok := exactBase64(text, len(sealKey{})+bindingSize)
+	if !ok {
+		return nil, notOpened("what stands after # in the claim URL is not a whole key, so a part of it was lost or changed: take the whole claim URL that the request gave; nothing was claimed")
+	}
+	o.answer, o.binding = newIdentity([32]byte(b)), b[len(sealKey{}):]
+	return o, nil
+}
+
+// fragment is what follows "#" in the claim URL of an answer.
+func (o *opener) fragment() string {
+	return answerFragment + base64.RawURLEncoding.EncodeToString(append(o.answer.key.Bytes(), o.binding...))
+}
+
+// keyFor gives the key of a kubbi with this metadata; nil: it is not sealed. It refuses a
+// kubbi that it can't open, and one that is not sealed although the claim URL has a key.
+func (o *opener) keyFor(metadata []byte) (*sealKey, *Error) {
+	s, sealed := sealOf(metadata)
+	readable := sealed && s.V == sealVersion
+	switch {
+	case o.answer != nil && !sealed:
+		return nil, notOpened("the claim URL is that of the answer to a request, but what it leads to is not sealed: somebody other than the one who was asked may have sent it")
+	case o.answer != nil && readable:
+		key, found := o.answer.unwrapKey(s, o.binding)
+		switch {
+		case key != nil:
+			return key, nil
+		case found:
+			return nil, notOpened("the answer was made for another request, or for other words or fields than those that you asked with: somebody may have changed the request on its way; ask again")
+		}
+		return nil, notOpened("what the claim URL leads to is not sealed for this request: somebody other than the one who was asked may have sent it; ask again")
+	case o.answer == nil && o.key == nil && readable && len(s.To) > 0:
+		return o.keyOfMine(s)
+	}
+	return o.key, checkSeal(o.key, metadata)
+}
+
+// keyOfMine opens with the client's identities.
+func (o *opener) keyOfMine(s seal) (*sealKey, *Error) {
+	var mine []string
+	broken := false
+	for _, identity := range o.mine() {
+		key, found := identity.unwrapKey(s, nil)
+		if key != nil {
+			return key, nil
+		}
+		broken = broken || found
+		mine = append(mine, identity.recipient.KeyID())
+	}
+	switch them := strings.Join(s.recipients(), ", "); {
+	case broken:
+		return nil, notOpened("the kubbi is sealed for you, but its key does not open, so its metadata was changed: ask the sender to send it again")
+	case len(mine) == 0:
+		return nil, notOpened("the kubbi is sealed for the recipients with the key ids " + them + ", and there is no private key here: `kubbi-mcp identity` makes one, and prints the public key for the sender")
+	default:
+		return nil, notOpened("the kubbi is sealed for the recipients with the key ids " + them + ", and your key has the id " + strings.Join(mine, ", ") + ": ask the sender to seal it for your public key, which `kubbi-mcp identity` prints")
+	}
+}
+
+func (o *opener) mine() []*Identity {
+	if o.identities == nil {
+		return nil
+	}
+	return o.identities()
+}
+
+// recipients are the key ids of the recipients. What does not have the form of one is left
+// out.
+func (s seal) recipients() []string {
+	ids := []string{}
+	for _, f := range s.To {
+		if _, ok := exactBase64(f.KID, keyIDLength*3/4); ok && !slices.Contains(ids, f.KID) {
+			ids = append(ids, f.KID)
+		}
+	}
+	return ids
+}
+
+// RecipientsOf gives the key ids (Recipient.KeyID) of those for whom a kubbi is sealed, from
+// its metadata. There are none if the key is in the claim URL, or the kubbi is not sealed.
+func RecipientsOf(metadata []byte) []string {
+	s, _ := sealOf(metadata)
+	return s.recipients()
+}
+
+// setRecipients finds out for whom the kubbi is sealed.
+func (in *Inspected) setRecipients(c *Client, urlOrToken string) {
+	in.Recipients = RecipientsOf(in.Metadata)
+	if len(in.Recipients) == 0 {
+		return
+	}
+	if u, err := ParseClaimURL(urlOrToken); err == nil {
+		if o, err := c.openerFor(u.Fragment()); err == nil {
+			_, e := o.keyFor(in.Metadata)
+			in.Yours = e == nil
+		}
+	}
+}
