@@ -22,7 +22,6 @@ import (
 	"time"
 
 	"kubbi-mcp/internal/atrest"
-	"kubbi-mcp/internal/disk"
 	"kubbi-mcp/internal/keyring"
 	"kubbi-mcp/internal/private"
 )
@@ -30,7 +29,6 @@ import (
 const (
 	keyringName = "client-keyring.json"
 	suffix      = ".sealed"
-	goneSuffix  = ".gone" // of a file that is being removed
 	leftAge     = time.Hour
 	version     = 1
 	secretSize  = 32
@@ -120,26 +118,11 @@ func (f Folder) Read(ctx context.Context, name string) ([]byte, error) {
 
 // Remove overwrites a file and removes it. A missing file is no error.
 func (f Folder) Remove(name string) error {
-	path := f.Path(name)
-	gone := path + goneSuffix // so that no reader finds it overwritten
-	if err := os.Rename(path, gone); errors.Is(err, fs.ErrNotExist) {
+	err := private.Remove(f.Path(name))
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
-	} else if err != nil {
-		return err
 	}
-	if err := wipe(gone); err != nil {
-		return err
-	}
-	return disk.SyncFolder(filepath.Dir(path))
-}
-
-func wipe(path string) error {
-	file, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	disk.Overwrite(file)
-	return errors.Join(file.Close(), os.Remove(path))
+	return err
 }
 
 // Names are the names of the files, in order. A missing folder has none. Names also removes
@@ -157,7 +140,7 @@ func (f Folder) Names() (names []string, err error) {
 		case ours:
 			names = append(names, name)
 		case strings.Contains(name, suffix+".") && time.Since(info.ModTime()) > leftAge:
-			_ = wipe(filepath.Join(dir, name)) // the next call tries again
+			_ = private.Remove(filepath.Join(dir, name)) // the next call tries again
 		}
 	}
 	return names, err
@@ -174,8 +157,8 @@ func (f Folder) ring(ctx context.Context) (*atrest.Keyring, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return ring, err
 	}
-	for _, pattern := range []string{"*" + suffix, filepath.Join("*", "*"+suffix)} {
-		sealed, err := filepath.Glob(filepath.Join(f.Data, pattern))
+	for _, pattern := range []string{"*" + suffix, "*/*" + suffix} {
+		sealed, err := fs.Glob(os.DirFS(f.Data), pattern)
 		if err != nil {
 			return nil, err
 		}
@@ -184,7 +167,7 @@ func (f Folder) ring(ctx context.Context) (*atrest.Keyring, error) {
 		}
 		ring, err := keyring.Read(ctx, path) // another process may have made both meanwhile
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("%s is missing, and %s is sealed under it: restore it from a backup, or remove all files *%s to start afresh without them", path, strings.Join(sealed, ", "), suffix)
+			return nil, fmt.Errorf("%s is missing, and %s beside it is sealed under it: restore it from a backup, or remove all files *%s to start afresh without them", path, strings.Join(sealed, ", "), suffix)
 		}
 		return ring, err
 	}
