@@ -22,6 +22,7 @@ var imports = map[string][]string{
 	"schemas":              {},
 	"kubbi":                {"kubbi/api"},
 	"kubbi/api":            {},
+	"internal/handles":     {"kubbi/api"},
 	"relay":                {"kubbi/api", "relay/page", "relay/store", "relay/webhook"},
 	"relay/local":          {"kubbi/api", "relay", "relay/store", "relay/store/sqlite"},
 	"relay/service":        {"kubbi/api", "relay", "relay/store", "relay/webhook"},

@@ -65,6 +65,10 @@ const (
 	Record  Purpose = "record"  // no context
 	Answer  Purpose = "answer"  // context: an idempotency key
 	Notify  Purpose = "notify"  // context: the id of a kubbi; its key does not depend on the secret
+
+	// Of what a client keeps, instead of a relay. The context is the name of a file.
+	Handle   Purpose = "handle"
+	Identity Purpose = "identity"
 )
 
 // Binding is what a sealed plaintext is bound to: it opens only with the same one.

@@ -117,6 +117,23 @@ func Edit(ctx context.Context, path string, edit func([]byte) ([]byte, error)) (
 	return disk.SyncFolder(filepath.Dir(path))
 }
 
+// Remove overwrites a file and removes it, durably. A reader finds the whole file or none.
+func Remove(path string) error {
+	gone := path + ".gone"
+	if err := rename(path, gone); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(gone, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	disk.Overwrite(f)
+	if err := errors.Join(f.Close(), os.Remove(gone)); err != nil {
+		return err
+	}
+	return disk.SyncFolder(filepath.Dir(path))
+}
+
 // write makes a durable temporary file beside path, and returns its name.
 func write(path string, data []byte) (name string, err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp") // 0600

@@ -73,7 +73,7 @@ func (f *Folder) Create(name string) (io.Writer, error) {
 // Wipe overwrites the files and removes the folder with everything in it.
 func (f *Folder) Wipe() error {
 	for _, file := range f.files {
-		overwrite(file) // through its handle: another file may have its name by now
+		disk.Overwrite(file) // through its handle: another file may have its name by now
 		file.Close()
 	}
 	f.files = nil
@@ -82,28 +82,6 @@ func (f *Folder) Wipe() error {
 		return fmt.Errorf("remove the private folder: %w", err)
 	}
 	return nil
-}
-
-// overwrite replaces a file's content by zeros. Where that fails, the file is still
-// removed.
-func overwrite(file *os.File) {
-	info, err := file.Stat()
-	if err != nil {
-		return
-	}
-	if _, err := file.Seek(0, io.SeekStart); err != nil {
-		return
-	}
-	if _, err := io.CopyN(file, zeros{}, info.Size()); err == nil {
-		_ = file.Sync()
-	}
-}
-
-type zeros struct{}
-
-func (zeros) Read(p []byte) (int, error) {
-	clear(p)
-	return len(p), nil
 }
 
 // removeLeft wipes folders that no process has locked.
