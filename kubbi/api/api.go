@@ -6,6 +6,8 @@
 // It has no behaviour except encoding, and imports only the standard library.
 package api
 
+import "strconv"
+
 // Version is what every /api/v1 response carries in HeaderVersion.
 const Version = "v1"
 
@@ -50,11 +52,29 @@ const (
 	// "status", and holds that status.
 	HeaderListStatus = "Kubbi-List-Status"
 
+	// HeaderPrefer with "wait=N" asks for an answer when the kubbi or request has changed, or
+	// after N seconds, at most MaxWait. An answer that has waited, or that need not wait, has
+	// HeaderPreferenceApplied. Both are RFC 7240's.
+	HeaderPrefer            = "Prefer"
+	HeaderPreferenceApplied = "Preference-Applied"
+	// HeaderSeen is on a request with HeaderPrefer: the state that the client knows, as Seen
+	// writes it. The answer comes at once if the state is another one by now.
+	HeaderSeen = "Kubbi-Seen"
+
 	// These two are on answers to a request whose API key has a rate. Their form is that
 	// of draft-ietf-httpapi-ratelimit-headers: "key";q=100;w=60 and "key";r=42;t=13.
 	HeaderRateLimitPolicy = "RateLimit-Policy"
 	HeaderRateLimit       = "RateLimit"
 )
+
+// MaxWait is how many seconds a relay waits at most: many clients and proxies give up at 60.
+const MaxWait = 50
+
+// Seen is the value of HeaderSeen for a status (of a kubbi or a request) and a retrieval
+// count, which is 0 for a request.
+func Seen[S ~string](status S, retrievals int) string {
+	return string(status) + "/" + strconv.Itoa(retrievals)
+}
 
 // FileNamesAny is the value of HeaderFileNames.
 const FileNamesAny = "every-script"

@@ -202,6 +202,16 @@ type Notice struct {
 	Attempts int       // how often Notices has returned it, including this time
 }
 
+// State is the part of a kubbi that claims, deletes and time change.
+type State struct {
+	Number     Number
+	Status     Status
+	Retrievals int
+}
+
+// Mark says up to which change a call of States has looked.
+type Mark int64
+
 // Stats are the statistics of a store. Kubbis that have expired count as Active until a Sweep
 // has visited them.
 type Stats struct {
@@ -340,6 +350,12 @@ type Store interface {
 	// ErrDeleted. If there is none, or it has another owner, the error is ErrNotFound. If the
 	// kubbi has Notify, Delete makes an EventDeleted notice.
 	Delete(ctx context.Context, owner, id string, now time.Time) (*Kubbi, error)
+
+	// States returns the states of the kubbis with these numbers, in any order. It leaves out
+	// numbers without a kubbi. since is 0, or the mark of an earlier call on this Store. If
+	// nothing was written since that call, in any Store, States may return the same mark and
+	// no states, even if a kubbi has expired meanwhile.
+	States(ctx context.Context, numbers []Number, since Mark, now time.Time) ([]State, Mark, error)
 
 	// Sweep does at most limit pieces of the work that is due. It sets kubbis Expired and
 	// wipes them, wipes kubbis whose last grace has ended, forgets keys whose grace has ended,

@@ -26,17 +26,26 @@ func (s *Store) withReader(ctx context.Context, do func(*conn) error) error {
 	}
 	defer func() { s.readers <- c }()
 	if c == nil {
-		fresh, err := openConn(s.path, false)
+		fresh, err := s.openReader()
 		if err != nil {
 			return err
-		}
-		if err := fresh.execAll("PRAGMA query_only=ON", "PRAGMA temp_store=MEMORY", "PRAGMA cache_size=-2000", "PRAGMA wal_autocheckpoint=0"); err != nil {
-			fresh.close()
-			return explain(s.path, err)
 		}
 		c = fresh
 	}
 	return explain(s.path, do(c))
+}
+
+// openReader opens a read-only connection.
+func (s *Store) openReader() (*conn, error) {
+	c, err := openConn(s.path, false)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.execAll("PRAGMA query_only=ON", "PRAGMA temp_store=MEMORY", "PRAGMA cache_size=-2000", "PRAGMA wal_autocheckpoint=0"); err != nil {
+		c.close()
+		return nil, explain(s.path, err)
+	}
+	return c, nil
 }
 
 // readings is how often a row is read again if its secret is not found: another call may have

@@ -59,6 +59,7 @@ type Store struct {
 	log     *slog.Logger
 	writer  writer
 	readers chan *conn // idle connections; nil: not opened yet
+	watch   watch
 	slots   *body.Slots
 	files   *body.Files
 	reserve reserve
@@ -177,6 +178,7 @@ func (s *Store) Close() error {
 				c.close()
 			}
 		}
+		s.watch.close()
 		s.release()
 	})
 	return nil

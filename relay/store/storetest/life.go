@@ -46,6 +46,10 @@ func (f *fixture) calls() []call {
 			_, err := s.Delete(ctx, owner, k.ID, t0)
 			return err
 		}},
+		{"States", func(ctx context.Context, s store.Store, k *store.Kubbi) error {
+			_, _, err := s.States(ctx, []store.Number{k.Token.Number}, 0, t0)
+			return err
+		}},
 		{"Sweep", func(ctx context.Context, s store.Store, _ *store.Kubbi) error {
 			_, err := s.Sweep(ctx, at(ttl), retain, 1)
 			return err

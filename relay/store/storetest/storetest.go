@@ -40,6 +40,7 @@ func Run(t *testing.T, place func(t *testing.T) Open) {
 		{"Get", gets},
 		{"List", lists},
 		{"Delete", deletes},
+		{"States", states},
 		{"Sweep", sweeps},
 		{"MasterKeys", masterKeys},
 		{"APIKey", apiKeys},
