@@ -92,7 +92,7 @@ var files embed.FS
 var (
 	style  = asset("style.css")
 	icon   = asset("icon.svg")
-	script = asset("script/format.js", "script/json.js", "script/show.js", "script/zip.js", "script/sealed.js", "script/claim.js")
+	script = asset("script/format.js", "script/wire.js", "script/json.js", "script/show.js", "script/zip.js", "script/sealed.js", "script/claim.js")
 	pages  = template.Must(template.New("").Funcs(template.FuncMap{
 		"style":  func() template.CSS { return template.CSS(style) },
 		"script": func() template.JS { return template.JS(script) },

@@ -53,11 +53,18 @@ type pageAnswer struct {
 // runPage runs the claim page's code on the cases, in Node.js.
 func runPage(t *testing.T, cases []pageCase) []pageAnswer {
 	t.Helper()
+	return runScripts[pageAnswer](t, "sealed.mjs", cases, "format", "wire", "json", "show", "zip", "sealed")
+}
+
+// runScripts runs scripts of the relay's pages in Node.js: program gets the cases, and gives
+// an answer for each.
+func runScripts[A, C any](t *testing.T, program string, cases []C, scripts ...string) []A {
+	t.Helper()
 	node := testkit.NeedsNode(t)
 	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	defer cancel()
-	args := []string{filepath.Join("testdata", "page", "sealed.mjs"), t.TempDir()}
-	for _, name := range []string{"format", "json", "show", "zip", "sealed"} {
+	args := []string{filepath.Join("testdata", "page", program), t.TempDir()}
+	for _, name := range scripts {
 		args = append(args, filepath.Join("..", "..", "relay", "page", "script", name+".js"))
 	}
 	cmd := exec.CommandContext(ctx, node, args...)
@@ -69,12 +76,12 @@ func runPage(t *testing.T, cases []pageCase) []pageAnswer {
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
-	var answers []pageAnswer
+	var answers []A
 	if err == nil {
 		err = json.Unmarshal(out, &answers)
 	}
 	if err != nil || len(answers) != len(cases) {
-		t.Fatalf("sealed.mjs: %v, %d answers\n%s", err, len(answers), stderr.String())
+		t.Fatalf("%s: %v, %d answers\n%s", program, err, len(answers), stderr.String())
 	}
 	return answers
 }

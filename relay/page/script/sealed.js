@@ -1,32 +1,8 @@
 // Sealed kubbis, as docs/wire.md has them: format 2. Nothing but that one form is
 // opened, and the key goes nowhere.
 
-// Refusal is an error whose message is for the person.
-class Refusal extends Error {}
-
-// objectOf gives an object, null for all else.
-const objectOf = (s) => (s && typeof s === "object" && !Array.isArray(s) ? s : null);
-
 const contentTypes = ["text/plain", "application/json", "text/markdown", "text/csv"];
 const roles = ["instructions", "data", "context", "config", "attachment"];
-const base64Letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-// fromBase64 reads base64url in its one spelling: no padding, no line ends, no
-// bits after the last byte. It gives null for every other one.
-function fromBase64(text) {
-  if (text.length % 4 === 1 || !/^[A-Za-z0-9_-]*$/.test(text)) return null;
-  const last = base64Letters.indexOf(text.at(-1) ?? "A");
-  if ((text.length % 4 === 2 && last & 15) || (text.length % 4 === 3 && last & 3)) return null;
-  return fromPaddedBase64(text.replaceAll("-", "+").replaceAll("_", "/"));
-}
-
-// fromPaddedBase64 reads what the API gives as base64.
-function fromPaddedBase64(text) {
-  const binary = atob(text);
-  const data = new Uint8Array(binary.length);
-  for (let i = 0; i < binary.length; i++) data[i] = binary.charCodeAt(i);
-  return data;
-}
 
 // fragmentKey gives the key after the # of the link; undefined: there is none,
 // null: it is not whole.
@@ -35,15 +11,6 @@ function fragmentKey() {
   if (fragment === "") return undefined;
   const raw = /^k=[A-Za-z0-9_-]{43}$/.test(fragment) ? fromBase64(fragment.slice(2)) : null;
   return raw?.length === 32 ? raw : null;
-}
-
-async function keyID(raw) {
-  const label = new TextEncoder().encode("kubbi-sealed-2-kid:");
-  const data = new Uint8Array(label.length + raw.length);
-  data.set(label);
-  data.set(raw, label.length);
-  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", data));
-  return btoa(String.fromCharCode(...hash)).replaceAll("+", "-").replaceAll("/", "_").slice(0, 16);
 }
 
 // unlock gives the key and its id for what has that seal, null for what is not sealed, and
@@ -68,31 +35,22 @@ async function unlock(seal) {
   if (kid !== seal.kid) {
     throw new Refusal("The key in this link is not the one for this. The part after the # was changed, or belongs to another link: ask the sender for the whole link.");
   }
-  return { kid, hkdf: await crypto.subtle.importKey("raw", raw, "HKDF", false, ["deriveKey"]) };
+  return { kid, hkdf: await importHKDF(raw) };
 }
 
 const badForm = () => new Refusal("it does not have the form of something sealed");
 const wasChanged = () => new Refusal("it was changed or cut off on its way, or is sealed with another key");
 
-const segmentSize = 64 * 1024, tagSize = 16, headerSize = 40, maxHead = 1024 * 1024;
-
-// openStream opens a ciphertext of Tink's streaming AEAD, AES256-GCM-HKDF, segment
-// by segment. Only a whole one is given.
+// openStream opens a ciphertext segment by segment. Only a whole one is given.
 async function openStream({ hkdf, kid }, sealed) {
   if (sealed.length < headerSize + tagSize || sealed[0] !== headerSize) throw badForm();
-  const info = new TextEncoder().encode(`kubbi-sealed-2:${kid}`);
-  const key = await crypto.subtle.deriveKey({ name: "HKDF", hash: "SHA-256", salt: sealed.subarray(1, 33), info },
-    hkdf, { name: "AES-GCM", length: 256 }, false, ["decrypt"]);
+  const key = await segmentKey(hkdf, kid, sealed, "decrypt");
   const plain = new Uint8Array(sealed.length);
   let size = 0;
   for (let n = 0, begin = headerSize, end; n === 0 || begin < sealed.length; n++, begin = end) {
     end = Math.min((n + 1) * segmentSize, sealed.length);
-    const iv = new Uint8Array(12);
-    iv.set(sealed.subarray(33, headerSize));
-    new DataView(iv.buffer).setUint32(7, n);
-    iv[11] = end === sealed.length ? 1 : 0;
     try {
-      const piece = new Uint8Array(await crypto.subtle.decrypt({ name: "AES-GCM", iv, tagLength: 8 * tagSize }, key, sealed.subarray(begin, end)));
+      const piece = new Uint8Array(await crypto.subtle.decrypt(segmentCipher(sealed, n, end === sealed.length), key, sealed.subarray(begin, end)));
       plain.set(piece, size);
       size += piece.length;
     } catch {
@@ -101,10 +59,6 @@ async function openStream({ hkdf, kid }, sealed) {
   }
   return plain.subarray(0, size);
 }
-
-// canonical is JSON with the members of its objects in order.
-const canonical = (value) => JSON.stringify(value, (_, v) => (
-  objectOf(v) ? Object.fromEntries(Object.entries(v).sort(([a], [b]) => (a < b ? -1 : 1))) : v));
 
 const isSize = (n) => Number.isSafeInteger(n) && n >= 0;
 
@@ -159,17 +113,4 @@ async function openSealed(key, answer) {
   }
   return { isPackage, items };
 }
-
-// isFileName has the rules of IsASCII and Fault in internal/filename. By
-// the second one each character that can be seen may have a variation selector and
-// a joiner behind it.
-const fileName = new RegExp("^(?:(?:\\u{1f3f4}[\\u{e0020}-\\u{e007e}]{1,8}\\u{e007f}|" +
-  "[\\u0600-\\u0605\\u06dd\\u070f\\u0890\\u0891\\u08e2\\u{110bd}\\u{110cd}]|" +
-  "[^\\p{Cc}\\p{Cf}\\p{Cs}\\p{Co}\\p{Zl}\\p{Zp}\\p{Default_Ignorable_Code_Point}\\p{Noncharacter_Code_Point}/\\\\:*?\"<>|])" +
-  "\\p{Variation_Selector}?[\\u200c\\u200d\\u180e]?)+$", "u");
-const deviceName = /^(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³]) *(?:\.|$)/i;
-const isFileName = (name) => typeof name === "string" && new TextEncoder().encode(name).length <= 255 && !name.includes("..") &&
-  (/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(name) || fileName.test(name) && !/^[.\-\p{Zs}\u2800\p{M}]|[.\p{Zs}\u2800\u200c\u200d\u180e]$/u.test(name) && !deviceName.test(name));
-
-const isMIME = (type) => /^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}\/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$/.test(type);
 

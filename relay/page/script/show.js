@@ -2,8 +2,6 @@ const rasters = ["image/png", "image/jpeg", "image/gif", "image/webp", "image/av
 const maxText = 256 * 1024; // characters that are shown; all can be copied and saved
 const maxTree = 1024 * 1024; // characters of JSON that is shown as a tree
 
-const utf8 = (data) => new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(data);
-
 // textOf gives what reads as text, null for what does not.
 function textOf({ type, data }) {
   const main = type.split("/")[0];
