@@ -35,6 +35,7 @@ type grammar struct {
 	Folders       foldersCmd       `cmd:"" help:"List and revoke the folders that you have allowed agents to use when asked."`
 	WebhookSecret webhookSecretCmd `cmd:"" name:"webhook-secret" help:"Print what webhook receipts for your API key are signed with."`
 	Version       versionCmd       `cmd:"" help:"Show the version."`
+	Manifest      manifestCmd      `cmd:"" help:"Describe this program, its tools and its settings, for programs that package or configure it."`
 	Completion    completionCmd    `cmd:"" help:"Print a script that completes commands and flags in bash, zsh or fish."`
 	Help          helpCmd          `cmd:"" help:"Show help, of the whole or of a command."`
 
@@ -63,6 +64,7 @@ type app struct {
 	stdout io.Writer
 	stderr io.Writer
 	log    *slog.Logger
+	model  *kong.Application // the command line
 }
 
 // Run runs the command of args, which don't have the program's name, until it has
@@ -108,7 +110,7 @@ func Run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	}
 	a := &app{
 		ctx: ctx, cfg: g.Config, getenv: host.get,
-		stdin: stdin, stdout: stdout, stderr: stderr,
+		stdin: stdin, stdout: stdout, stderr: stderr, model: parser.Model,
 	}
 	a.log = a.logger(parsed.Command() == "serve" || parsed.Command() == "relay serve")
 	host.logTo(a.log)

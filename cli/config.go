@@ -13,15 +13,15 @@ import (
 // Config holds the flags that all commands share. Each has an environment variable; a flag
 // overrides its variable. docs/configuration.md explains them.
 type Config struct {
-	APIKey      string    `group:"Configuration:" variable:"KUBBI_API_KEY" placeholder:"KEY" help:"API key of the hosted service or of a team's relay. Without one the embedded relay is used."`
-	BaseURL     string    `group:"Configuration:" variable:"KUBBI_BASE_URL" placeholder:"URL" help:"Where kubbis are created: https://api.kubbi.ai with a key, else the embedded relay."`
+	APIKey      string    `group:"Configuration:" variable:"KUBBI_API_KEY" title:"API key" secret:"" placeholder:"KEY" help:"API key of the hosted service or of a team's relay. Without one the embedded relay is used."`
+	BaseURL     string    `group:"Configuration:" variable:"KUBBI_BASE_URL" title:"Service or relay" placeholder:"URL" help:"Where kubbis are created: https://api.kubbi.ai with a key, else the embedded relay."`
 	DataDir     string    `complete:"dir" group:"Configuration:" variable:"KUBBI_DATA_DIR" placeholder:"DIR" help:"Folder of the embedded relay's store and keys; by default this platform's place for user data."`
 	RelayURL    string    `group:"Configuration:" variable:"KUBBI_RELAY_URL" placeholder:"URL" default:"http://127.0.0.1:7117" help:"Origin of the embedded relay's claim URLs (${default})."`
 	AllowOrigin []string  `group:"Configuration:" variable:"KUBBI_ALLOW_ORIGINS" placeholder:"ORIGIN" help:"Also claim from this origin; may be repeated. The base URL's, the embedded relay's and https://api.kubbi.ai always are; * allows any public https origin."`
 	DefaultTTL  seconds   `group:"Configuration:" name:"default-ttl" variable:"KUBBI_DEFAULT_TTL" placeholder:"TTL" default:"3600" help:"How long a kubbi lives unless told: seconds, or a duration such as 10m or 1d (${default})."`
 	ToolPrefix  string    `group:"Configuration:" variable:"KUBBI_TOOL_PREFIX" placeholder:"PREFIX" help:"Put this before the name of every MCP tool, as kubbi_."`
-	Sealed      bool      `group:"Configuration:" variable:"KUBBI_SEALED" help:"Encrypt what is sent first, with a key that only the claim URL has, after #."`
-	AllowDir    []string  `complete:"dir" group:"Configuration:" variable:"KUBBI_ALLOW_DIRS" placeholder:"DIR" help:"Let agents send files from this folder by path, and save into it; may be repeated. Over stdio the folders that the host offers are allowed as well. Over HTTP with tokens it is NAME=DIR, for the caller of that name."`
+	Sealed      bool      `group:"Configuration:" variable:"KUBBI_SEALED" title:"Seal everything" help:"Encrypt what is sent first, with a key that only the claim URL has, after #."`
+	AllowDir    []string  `complete:"dir" group:"Configuration:" variable:"KUBBI_ALLOW_DIRS" title:"Folders" placeholder:"DIR" help:"Let agents send files from this folder by path, and save into it; may be repeated. Over stdio the folders that the host offers are allowed as well. Over HTTP with tokens it is NAME=DIR, for the caller of that name."`
 	AllowHidden bool      `group:"Configuration:" variable:"KUBBI_ALLOW_HIDDEN" help:"Let agents touch, in allowed folders, what starts with a dot or looks like a store of keys as well, and save files that programs or agents act on by themselves."`
 	MaxInline   int64     `group:"Configuration:" variable:"KUBBI_MAX_INLINE" placeholder:"BYTES" default:"32768" help:"Largest answer to a claim, in bytes, that passes through an agent's context (${default}); a larger payload is saved into a folder."`
 	MaxContent  byteSize  `group:"Configuration:" variable:"KUBBI_MAX_CONTENT" placeholder:"SIZE" default:"10MiB" help:"Largest single content that the embedded relay takes (${default})."`

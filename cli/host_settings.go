@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"reflect"
@@ -142,7 +143,9 @@ func (h *hostSettings) named(err error) error {
 }
 
 // arguments removes flags without a value from the command line, and such entries of
-// lists. Only flags that have a variable are settings that a host fills in.
+// lists. Only flags that have a variable are settings that a host fills in. Words after
+// serve become values of --allow-dir: a host that has a list of folders can pass it only as
+// words of their own. (A default command can't have arguments in kong.)
 func (h *hostSettings) arguments(model *kong.Application, args []string) ([]string, error) {
 	flags := map[string]*kong.Flag{}
 	_ = kong.Visit(model, func(node kong.Visitable, next kong.Next) error {
@@ -152,6 +155,7 @@ func (h *hostSettings) arguments(model *kong.Application, args []string) ([]stri
 		return next(nil)
 	})
 	out := make([]string, 0, len(args))
+	command := ""
 	for i := 0; i < len(args); i++ {
 		if args[i] == "--" {
 			return append(out, args[i:]...), nil
@@ -173,6 +177,15 @@ func (h *hostSettings) arguments(model *kong.Application, args []string) ([]stri
 			case kept != value:
 				words = []string{name + "=" + kept}
 			}
+		}
+		if !strings.HasPrefix(args[i], "-") && flag == nil {
+			if command == "serve" {
+				for _, folder := range h.filled("the folders of serve", args[i:i+1]) {
+					out = append(out, "--allow-dir="+kong.JoinEscaped([]string{folder}, ','))
+				}
+				continue
+			}
+			command = cmp.Or(command, args[i])
 		}
 		out = append(out, words...)
 	}

@@ -180,6 +180,21 @@ func TestUnfilledCommandLine(t *testing.T) {
 	if !strings.Contains(errs.String(), "KUBBI_API_KEY") {
 		t.Errorf("not told: %s", errs.String())
 	}
+	// Words after serve are folders; those of other commands are content.
+	h := &hostSettings{}
+	for _, words := range [][2]string{
+		{"--sealed|serve|a,b|${user_config.folders}||C|--|D", `--sealed|serve|--allow-dir=a\,b|--allow-dir=C|--|D`},
+		{"send|serve|${X}", "send|serve|${X}"},
+	} {
+		parser, err := kong.New(&grammar{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := h.arguments(parser.Model, strings.Split(words[0], "|"))
+		if want := strings.Split(words[1], "|"); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%q: %v, want %q", got, err, want)
+		}
+	}
 	if err := run("--data-dir", "${HOME}/x", "list"); ExitCode(err) != exitUsage || errors.Unwrap(err) == nil {
 		t.Errorf("error %v", err)
 	}
