@@ -32,6 +32,8 @@ type grammar struct {
 	Relay         relayCmd         `cmd:"" help:"Serve a relay to a team."`
 	Keys          keysCmd          `cmd:"" help:"Make, list and revoke the API keys of a relay."`
 	Keyring       keyringCmd       `cmd:"" help:"Rotate, list and prune the master keys of a relay."`
+	Install       installCmd       `cmd:"" help:"Enter this program into an MCP host's configuration, after you have seen the change."`
+	Uninstall     uninstallCmd     `cmd:"" help:"Remove it from a host's configuration."`
 	Folders       foldersCmd       `cmd:"" help:"List and revoke the folders that you have allowed agents to use when asked."`
 	WebhookSecret webhookSecretCmd `cmd:"" name:"webhook-secret" help:"Print what webhook receipts for your API key are signed with."`
 	Version       versionCmd       `cmd:"" help:"Show the version."`
