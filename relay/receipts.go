@@ -60,9 +60,13 @@ func (v *validator) notify(s span) {
 }
 
 func (v *validator) events(n *api.Notify, value jsontext.Value) {
+	known := api.Events
+	if v.draft.ask != nil {
+		known = api.RequestEvents
+	}
 	var events []jsontext.Value
-	if json.Unmarshal(value, &events) != nil || len(events) < 1 || len(events) > len(api.Events) {
-		v.addf("x_notify.events must be an array of 1 to %d events", len(api.Events))
+	if json.Unmarshal(value, &events) != nil || len(events) < 1 || len(events) > len(known) {
+		v.addf("x_notify.events must be an array of 1 to %d events", len(known))
 		return
 	}
 	for i, value := range events {
@@ -71,8 +75,8 @@ func (v *validator) events(n *api.Notify, value jsontext.Value) {
 		switch {
 		case value.Kind() != '"' || json.Unmarshal(value, &e) != nil:
 			v.add(at + " must be a string")
-		case !slices.Contains(api.Events, e):
-			v.addf("%s must be one of %s", at, eventNames())
+		case !slices.Contains(known, e):
+			v.addf("%s must be one of %s", at, eventNames(known))
 		case slices.Contains(n.Events, e):
 			v.add(at + " must not be there twice")
 		}
@@ -80,9 +84,9 @@ func (v *validator) events(n *api.Notify, value jsontext.Value) {
 	}
 }
 
-func eventNames() string {
-	names := make([]string, len(api.Events))
-	for i, e := range api.Events {
+func eventNames(events []api.Event) string {
+	names := make([]string, len(events))
+	for i, e := range events {
 		names[i] = string(e)
 	}
 	return strings.Join(names, ", ")

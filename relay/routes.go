@@ -14,21 +14,27 @@ type Operation string
 
 // The operations.
 const (
-	OpCreate  Operation = "create"
-	OpList    Operation = "list"
-	OpGet     Operation = "get"
-	OpDelete  Operation = "delete"
-	OpPreview Operation = "preview"
-	OpInspect Operation = "inspect"
-	OpClaim   Operation = "claim"
-	OpRelease Operation = "release"
-	OpHealth  Operation = "health"
-	OpOther   Operation = "other" // no route
+	OpCreate   Operation = "create"
+	OpList     Operation = "list"
+	OpGet      Operation = "get"
+	OpDelete   Operation = "delete"
+	OpPreview  Operation = "preview"
+	OpInspect  Operation = "inspect"
+	OpClaim    Operation = "claim"
+	OpRelease  Operation = "release"
+	OpAsk      Operation = "ask"
+	OpAsked    Operation = "asked"
+	OpWithdraw Operation = "withdraw"
+	OpQuestion Operation = "question"
+	OpAnswer   Operation = "answer"
+	OpHealth   Operation = "health"
+	OpOther    Operation = "other" // no route
 )
 
 // Operations lists all operations.
 func Operations() []Operation {
-	return []Operation{OpCreate, OpList, OpGet, OpDelete, OpPreview, OpInspect, OpClaim, OpRelease, OpHealth, OpOther}
+	return []Operation{OpCreate, OpList, OpGet, OpDelete, OpPreview, OpInspect, OpClaim, OpRelease,
+		OpAsk, OpAsked, OpWithdraw, OpQuestion, OpAnswer, OpHealth, OpOther}
 }
 
 // route is one row of the API. A GET route answers HEAD too.
@@ -41,8 +47,10 @@ type route struct {
 // routes is the whole API. GET comes first among the routes of a path.
 func (rl *Relay) routes() []route {
 	const (
-		byID    = api.PathKubbi + "{id}"
-		byToken = api.PathClaim + "{token}"
+		byID     = api.PathKubbi + "{id}"
+		byToken  = api.PathClaim + "{token}"
+		askedID  = api.PathRequest + "{id}"
+		toAnswer = api.PathAnswer + "{token}"
 	)
 	return []route{
 		{OpHealth, "GET", api.PathHealth, rl.health},
@@ -54,6 +62,11 @@ func (rl *Relay) routes() []route {
 		{OpInspect, "GET", byToken + api.SuffixInspect, serve(http.StatusOK, rl.readToken, rl.inspect)},
 		{OpClaim, "POST", byToken + api.SuffixClaim, orPage(rl.claimPage, rl.claim)},
 		{OpRelease, "DELETE", byToken + api.SuffixClaim, rl.release},
+		{OpAsk, "POST", api.PathRequests, serve(http.StatusCreated, rl.readCreate, rl.ask)},
+		{OpAsked, "GET", askedID, serve(http.StatusOK, rl.readRequestID, rl.asked)},
+		{OpWithdraw, "DELETE", askedID, serve(http.StatusOK, rl.readRequestID, rl.withdraw)},
+		{OpQuestion, "GET", toAnswer, serve(http.StatusOK, rl.readAnswerer, rl.question)},
+		{OpAnswer, "POST", toAnswer, serve(http.StatusCreated, rl.readAnswer, rl.answer)},
 	}
 }
 

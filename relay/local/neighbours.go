@@ -52,11 +52,14 @@ func addresses(origin string) []string {
 	return all
 }
 
-// claimToken is the token in the path of a consumer's request, "" for other requests.
+// claimToken is the claim token or request token in the path of a consumer's request, "" for
+// other requests.
 func claimToken(path string) string {
 	rest, ok := strings.CutPrefix(path, api.PathClaim)
 	if !ok {
-		return ""
+		if rest, ok = strings.CutPrefix(path, api.PathAnswer); !ok || strings.Contains(rest, "/") {
+			return ""
+		}
 	}
 	text, suffix, _ := strings.Cut(rest, "/")
 	if _, _, ok := relay.SplitToken(text); !ok || suffix != "" && "/"+suffix != api.SuffixClaim && "/"+suffix != api.SuffixInspect {
