@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 
 	"kubbi-mcp/internal/atrest"
 	"kubbi-mcp/kubbi/api"
@@ -26,6 +27,9 @@ const ownerOfRequests = "\x01request:"
 
 // requester is the owner of the requests of a key's owner.
 func requester(owner string) string { return ownerOfRequests + owner }
+
+// isRequest reports whether a row is a request, and no kubbi.
+func isRequest(k *store.Kubbi) bool { return strings.HasPrefix(k.Owner, ownerOfRequests) }
 
 // ask is the part of a request's record.
 type ask struct {
