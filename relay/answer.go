@@ -110,6 +110,8 @@ func (rl *Relay) answer(ctx context.Context, _ http.Header, req answerRequest) (
 	replay, err := c.storeAs(ctx, o.Ask.AnswerID)
 	stored := c.kubbi
 	switch {
+	case errors.Is(err, store.ErrExists) && errors.Is(err, store.ErrUnavailable):
+		return resp, failFor(2*time.Second, api.CodeUnavailable, "somebody is sending an answer to this request right now; try again")
 	case errors.Is(err, store.ErrExists):
 		return resp, rl.secondAnswer(ctx, o)
 	case err != nil:
