@@ -48,10 +48,10 @@ func (rl *Relay) routes() []route {
 		{OpHealth, "GET", api.PathHealth, rl.health},
 		{OpList, "GET", api.PathKubbis, serve(http.StatusOK, rl.readList, rl.list)},
 		{OpCreate, "POST", api.PathKubbis, serve(http.StatusCreated, rl.readCreate, rl.create)},
-		{OpGet, "GET", byID, serve(http.StatusOK, rl.readKubbiID, rl.get)},
+		{OpGet, "GET", byID, serveWaiting(rl, rl.readKubbiID, rl.get, kubbiState)},
 		{OpDelete, "DELETE", byID, serve(http.StatusOK, rl.readKubbiID, rl.delete)},
-		{OpPreview, "GET", byToken, orPage(rl.previewPage, serve(http.StatusOK, rl.readToken, rl.preview))},
-		{OpInspect, "GET", byToken + api.SuffixInspect, serve(http.StatusOK, rl.readToken, rl.inspect)},
+		{OpPreview, "GET", byToken, orPage(rl.previewPage, serveWaiting(rl, rl.readToken, rl.preview, inspectState))},
+		{OpInspect, "GET", byToken + api.SuffixInspect, serveWaiting(rl, rl.readToken, rl.inspect, inspectState)},
 		{OpClaim, "POST", byToken + api.SuffixClaim, orPage(rl.claimPage, rl.claim)},
 		{OpRelease, "DELETE", byToken + api.SuffixClaim, rl.release},
 	}
