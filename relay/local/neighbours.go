@@ -74,7 +74,7 @@ const headerForwarded = "Kubbi-Relay-Forwarded"
 
 // forwardedHeaders are the headers that are forwarded to another relay. None of them holds an
 // API key.
-var forwardedHeaders = []string{"Accept", "Content-Type", "Origin", "Sec-Fetch-Site", "User-Agent", api.HeaderIdempotencyKey}
+var forwardedHeaders = []string{"Accept", "Content-Type", "Origin", "Sec-Fetch-Site", "User-Agent", api.HeaderIdempotencyKey, api.HeaderPrefer, api.HeaderSeen}
 
 var errNoAnswer = errors.New("the other relay does not know the token")
 
