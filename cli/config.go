@@ -23,6 +23,7 @@ type Config struct {
 	Sealed      bool      `group:"Configuration:" variable:"KUBBI_SEALED" title:"Seal everything" help:"Encrypt what is sent first, with a key that only the claim URL has, after #."`
 	AllowDir    []string  `complete:"dir" group:"Configuration:" variable:"KUBBI_ALLOW_DIRS" title:"Folders" placeholder:"DIR" help:"Let agents send files from this folder by path, and save into it; may be repeated. Over stdio the folders that the host offers are allowed as well. Over HTTP with tokens it is NAME=DIR, for the caller of that name."`
 	AllowHidden bool      `group:"Configuration:" variable:"KUBBI_ALLOW_HIDDEN" help:"Let agents touch, in allowed folders, what starts with a dot or looks like a store of keys as well, and save files that programs or agents act on by themselves."`
+	AllowEnv    []string  `group:"Configuration:" variable:"KUBBI_ALLOW_ENV" placeholder:"NAME" help:"Let agents send the value of this variable of the server's environment, without seeing it; may be repeated."`
 	MaxInline   int64     `group:"Configuration:" variable:"KUBBI_MAX_INLINE" placeholder:"BYTES" default:"32768" help:"Largest answer to a claim, in bytes, that passes through an agent's context (${default}); a larger payload is saved into a folder."`
 	MaxContent  byteSize  `group:"Configuration:" variable:"KUBBI_MAX_CONTENT" placeholder:"SIZE" default:"10MiB" help:"Largest single content that the embedded relay takes (${default})."`
 	MaxPackage  byteSize  `group:"Configuration:" variable:"KUBBI_MAX_PACKAGE" placeholder:"SIZE" default:"256MiB" help:"Largest package that the embedded relay takes, all files together (${default})."`
@@ -44,6 +45,11 @@ func (c *Config) validate() error {
 	}
 	if !tools.IsPrefix(c.ToolPrefix) {
 		return fmt.Errorf("--tool-prefix (KUBBI_TOOL_PREFIX) may hold at most 32 letters, digits, and _ -")
+	}
+	for _, name := range c.AllowEnv {
+		if !tools.IsVariable(name) {
+			return fmt.Errorf("--allow-env (KUBBI_ALLOW_ENV) must be the name of an environment variable, without its value")
+		}
 	}
 	return c.validateLimits()
 }

@@ -2,12 +2,14 @@ package cli
 
 import (
 	"context"
+	"os"
 	"os/signal"
 	"sync"
 	"syscall"
 
 	"kubbi-mcp/internal/memory"
 	"kubbi-mcp/server"
+	"kubbi-mcp/tools"
 	"kubbi-mcp/tools/claims"
 	"kubbi-mcp/tools/files"
 )
@@ -70,6 +72,7 @@ func (a *app) serverConfig() (server.Config, error) {
 		PollEvery:  a.pollEvery(),
 		Logger:     a.log,
 		Files:      files.Rules{Hidden: a.cfg.AllowHidden, Denied: []string{data}},
+		Variables:  tools.Variables{Allowed: a.cfg.AllowEnv, Lookup: os.LookupEnv},
 		MaxInline:  a.cfg.MaxInline,
 		State:      claims.NewState(data),
 		Received:   true,

@@ -42,6 +42,9 @@ func (f *httpFlags) prepare(a *app, b *backend) (serve func(context.Context) err
 	if err := f.checkAddr(len(tokens) > 0); err != nil {
 		return nil, usage(err)
 	}
+	if len(tokens) > 0 && len(a.cfg.AllowEnv) > 0 {
+		return nil, usagef("--allow-env (KUBBI_ALLOW_ENV) is for a server of one user: over HTTP it excludes tokens")
+	}
 	if !b.embedded {
 		if err := checkKeys(tokens); err != nil {
 			return nil, usage(err)

@@ -117,9 +117,17 @@ func askFailed(err error) error {
 }
 
 // Asked gives the state of one of the caller's requests. Errors match ErrNotFound (also for a
-// request of somebody else), ErrUnauthorized, ErrValidation or ErrNetwork.
-func (c *Client) Asked(ctx context.Context, id string) (*api.Asked, error) {
-	return c.asked(ctx, http.MethodGet, id)
+// request of somebody else), ErrUnauthorized, ErrValidation or ErrNetwork. With WithWait the
+// call waits until the request is no longer pending.
+func (c *Client) Asked(ctx context.Context, id string, opts ...ReadOption) (*api.Asked, error) {
+	r, err := c.asked(http.MethodGet, id)
+	if err != nil {
+		return nil, err
+	}
+	return reading[api.Asked]{
+		look:  func(r request) (*api.Asked, http.Header, error) { return c.doAsked(ctx, r) },
+		state: func(a *api.Asked) (string, bool) { return waitStateOf(a.Status, api.RequestPending, 0) },
+	}.do(ctx, c, r, opts)
 }
 
 // Withdraw ends one of the caller's requests, which then can't be answered. If it is no longer
@@ -128,7 +136,11 @@ func (c *Client) Asked(ctx context.Context, id string) (*api.Asked, error) {
 // If an attempt got no answer and the next one fails with ErrConflict, Withdraw asks for the
 // status. If that is withdrawn, Withdraw has succeeded.
 func (c *Client) Withdraw(ctx context.Context, id string) (*api.Asked, error) {
-	out, err := c.asked(ctx, http.MethodDelete, id)
+	r, err := c.asked(http.MethodDelete, id)
+	if err != nil {
+		return nil, err
+	}
+	out, _, err := c.doAsked(ctx, r)
 	if e := (*Error)(nil); errors.As(err, &e) && e.Uncertain && errors.Is(e, ErrConflict) {
 		if now, lookErr := c.Asked(ctx, id); lookErr == nil && now.Status == api.RequestWithdrawn {
 			return now, nil
@@ -137,23 +149,26 @@ func (c *Client) Withdraw(ctx context.Context, id string) (*api.Asked, error) {
 	return out, err
 }
 
-func (c *Client) asked(ctx context.Context, method, id string) (*api.Asked, error) {
+// asked starts a request about one of the caller's requests.
+func (c *Client) asked(method, id string) (request, error) {
 	id, err := ParseID(id)
 	if err != nil {
-		return nil, err
+		return request{}, err
 	}
-	a, _, err := do[api.Asked](ctx, c, request{
-		method: method, origin: c.base, path: api.PathRequest + id, shape: api.PathRequest + ":id", producer: true,
-	})
+	return request{method: method, origin: c.base, path: api.PathRequest + id, shape: api.PathRequest + ":id", producer: true}, nil
+}
+
+func (c *Client) doAsked(ctx context.Context, r request) (*api.Asked, http.Header, error) {
+	a, header, err := do[api.Asked](ctx, c, r)
 	switch {
 	case err != nil:
-		return nil, aboutRequest(err)
+		return nil, nil, aboutRequest(err)
 	case a.Status == "":
-		return nil, incomplete("status")
+		return nil, nil, incomplete("status")
 	case !isWord(a.ID), !isWord(string(a.Status)):
-		return nil, outOfBounds("id or status is")
+		return nil, nil, outOfBounds("id or status is")
 	}
-	return a, nil
+	return a, header, nil
 }
 
 // aboutRequest changes the text of an error that speaks of a kubbi.

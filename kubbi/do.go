@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -32,12 +33,14 @@ type request struct {
 	origin   origin.Origin
 	path     string // with the token or id
 	query    string
-	shape    string // the path as logs show it
-	producer bool   // sends the API key
-	guarded  bool   // only AnyOrigin allows the origin
-	once     bool   // no further attempts
-	token    string // the claim token in path, for redaction
-	key      string // idempotency key
+	shape    string        // the path as logs show it
+	producer bool          // sends the API key
+	guarded  bool          // only AnyOrigin allows the origin
+	once     bool          // no further attempts
+	wait     time.Duration // whole seconds that the server may wait for a change; 0: none
+	seen     string        // with wait: the state that is known
+	token    string        // the claim token in path, for redaction
+	key      string        // idempotency key
 	body     requestBody
 	rawBody  bool  // body is raw
 	raw      bool  // accepts a raw answer
@@ -120,7 +123,7 @@ func attempt[Resp any](parent context.Context, c *Client, r request, n int) (_ *
 	if err := parent.Err(); err != nil {
 		return nil, nil, ended(err)
 	}
-	ctx, stall := newStallTimer(parent, c.timeout)
+	ctx, stall := newStallTimer(parent, c.timeout+r.wait)
 	defer stall.stop()
 	body := &sending{parts: r.body, stall: stall, report: r.sent}
 	if r.sent != nil {
@@ -231,6 +234,10 @@ func (c *Client) newRequest(ctx context.Context, r request, body *sending) *http
 	req.Header.Set("User-Agent", c.userAgent)
 	if r.key != "" {
 		req.Header.Set(api.HeaderIdempotencyKey, r.key)
+	}
+	if r.wait > 0 {
+		req.Header.Set(api.HeaderPrefer, "wait="+strconv.Itoa(int(r.wait/time.Second)))
+		req.Header.Set(api.HeaderSeen, r.seen)
 	}
 	if r.producer && c.apiKey != "" {
 		req.Header.Set("Authorization", "Bearer "+c.apiKey)

@@ -11,23 +11,29 @@ import (
 type Kubbi = api.Kubbi
 
 // Get gives the state of one of the caller's kubbis. Errors match ErrNotFound (also for a
-// kubbi of somebody else), ErrUnauthorized, ErrValidation or ErrNetwork.
-func (c *Client) Get(ctx context.Context, id string) (*Kubbi, error) {
+// kubbi of somebody else), ErrUnauthorized, ErrValidation or ErrNetwork. With WithWait the
+// call waits until the kubbi was claimed or has ended.
+func (c *Client) Get(ctx context.Context, id string, opts ...ReadOption) (*Kubbi, error) {
 	r, err := c.kubbi(http.MethodGet, id)
 	if err != nil {
 		return nil, err
 	}
-	k, _, err := do[Kubbi](ctx, c, r)
-	if err != nil {
-		return nil, err
-	}
-	if k.ID == "" || k.Status == "" {
-		return nil, incomplete("id or status")
-	}
-	if e := checkFields(k.ID, k.Status, k.ContentType, k.Metadata); e != nil {
-		return nil, e
-	}
-	return k, nil
+	return reading[Kubbi]{
+		look: func(r request) (*Kubbi, http.Header, error) {
+			k, header, err := do[Kubbi](ctx, c, r)
+			if err != nil {
+				return nil, nil, err
+			}
+			if k.ID == "" || k.Status == "" {
+				return nil, nil, incomplete("id or status")
+			}
+			if e := checkFields(k.ID, k.Status, k.ContentType, k.Metadata); e != nil {
+				return nil, nil, e
+			}
+			return k, header, nil
+		},
+		state: func(k *Kubbi) (string, bool) { return waitStateOf(k.Status, api.StatusActive, k.RetrievalCount) },
+	}.do(ctx, c, r, opts)
 }
 
 // kubbi starts a request about one of the caller's kubbis.

@@ -28,8 +28,9 @@ type Inspected struct {
 
 // Inspect describes a kubbi by its claim URL or bare token, and counts nothing. It needs
 // no API key. Errors match ErrNotFound, ErrExpired, ErrGone, ErrNetwork, ErrOrigin if the
-// URL's origin is not allowed, and ErrValidation if it is no claim URL.
-func (c *Client) Inspect(ctx context.Context, urlOrToken string) (*Inspected, error) {
+// URL's origin is not allowed, and ErrValidation if it is no claim URL. With WithWait the call
+// waits until the kubbi was claimed; if it has ended by then, the error says so.
+func (c *Client) Inspect(ctx context.Context, urlOrToken string, opts ...ReadOption) (*Inspected, error) {
 	r, err := c.target(urlOrToken)
 	if err != nil {
 		return nil, err
@@ -37,20 +38,29 @@ func (c *Client) Inspect(ctx context.Context, urlOrToken string) (*Inspected, er
 	r.method = http.MethodGet
 	r.path += api.SuffixInspect
 	r.shape = api.PathClaim + ":token" + api.SuffixInspect
+	return reading[Inspected]{
+		look: func(r request) (*Inspected, http.Header, error) { return c.inspect(ctx, urlOrToken, r) },
+		state: func(in *Inspected) (string, bool) {
+			return waitStateOf(in.Status, api.StatusActive, in.RetrievalCount)
+		},
+	}.do(ctx, c, r, opts)
+}
+
+func (c *Client) inspect(ctx context.Context, urlOrToken string, r request) (*Inspected, http.Header, error) {
 	in, header, err := do[api.InspectResponse](ctx, c, r)
 	if err != nil {
-		return nil, notAnswered(urlOrToken, err)
+		return nil, nil, notAnswered(urlOrToken, err)
 	}
 	if in.Status == "" {
-		return nil, incomplete("status")
+		return nil, nil, incomplete("status")
 	}
 	out := &Inspected{InspectResponse: *in}
 	if n, err := strconv.ParseInt(header.Get(api.HeaderPayloadSize), 10, 64); err == nil && n >= 0 {
 		out.PayloadSize, out.PayloadSizeKnown = n, true
 	}
 	if e := checkInspected(out); e != nil {
-		return nil, e
+		return nil, nil, e
 	}
 	out.setRecipients(c, urlOrToken)
-	return out, nil
+	return out, header, nil
 }

@@ -24,7 +24,7 @@ type Request struct {
 	Operation   Operation
 	Outcome     string // OutcomeOK, the api.Code of the answer, or OutcomeAborted
 	AnswerBytes int64
-	Took        time.Duration
+	Took        time.Duration // without the time in which it waited for a change
 }
 
 // The outcomes that are not an api.Code.
@@ -39,7 +39,8 @@ type recorder struct {
 	status int      // 0: not begun
 	code   api.Code // of an error answer
 	bytes  int64
-	abort  bool // the connection must be closed, so that the client sees an incomplete answer
+	waited time.Duration // for a change
+	abort  bool          // the connection must be closed, so that the client sees an incomplete answer
 }
 
 func (w *recorder) WriteHeader(status int) {
@@ -72,7 +73,7 @@ func (rl *Relay) observe(rec *recorder, r *http.Request, took time.Duration) {
 	case rec.code != "":
 		outcome = string(rec.code)
 	}
-	rl.cfg.Observer.Request(Request{Operation: rl.operation(r), Outcome: outcome, AnswerBytes: rec.bytes, Took: took})
+	rl.cfg.Observer.Request(Request{Operation: rl.operation(r), Outcome: outcome, AnswerBytes: rec.bytes, Took: took - rec.waited})
 }
 
 func (rl *Relay) logRequest(rec *recorder, r *http.Request, took time.Duration) {

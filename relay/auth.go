@@ -47,7 +47,7 @@ func (rl *Relay) producer(h http.Header, r *http.Request) (*store.APIKey, error)
 	}
 	k, err := rl.validKey(r, HashSecret(key))
 	if errors.Is(err, store.ErrNotFound) {
-		return refuse("this API key is wrong, expired or revoked")
+		return refuse(wrongKeyMessage)
 	}
 	if err != nil {
 		return nil, err
@@ -55,6 +55,18 @@ func (rl *Relay) producer(h http.Header, r *http.Request) (*store.APIKey, error)
 	r.SetPathValue(keyIDValue, KeyID(k.key.Hash))
 	return k.key, rl.countRequest(r.Context(), h, k)
 }
+
+// recheckKey returns CodeUnauthorized if the key of a request that has waited was revoked or has
+// expired meanwhile.
+func (rl *Relay) recheckKey(r *http.Request, k *store.APIKey) error {
+	_, err := rl.validKey(r, k.Hash)
+	if errors.Is(err, store.ErrNotFound) {
+		err = fail(api.CodeUnauthorized, wrongKeyMessage)
+	}
+	return err
+}
+
+const wrongKeyMessage = "this API key is wrong, expired or revoked"
 
 // bearer is the API key in the Authorization header.
 func bearer(r *http.Request) string {

@@ -32,16 +32,17 @@ func orPage(page, api handler) handler {
 	}
 }
 
-// wantsPage reports whether a request comes from a browser that opens a claim URL or sends
-// the form of the claim page.
+// wantsPage reports whether a request comes from a browser that opens a claim URL or a
+// request URL, or sends the form of the claim page.
 func wantsPage(r *http.Request) bool {
-	if !strings.HasPrefix(r.URL.Path, api.PathClaim) || strings.HasSuffix(r.URL.Path, api.SuffixInspect) {
+	claim := strings.HasPrefix(r.URL.Path, api.PathClaim)
+	if !claim && !ofRequest(r) || strings.HasSuffix(r.URL.Path, api.SuffixInspect) {
 		return false
 	}
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 	case http.MethodPost:
-		if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/x-www-form-urlencoded" {
+		if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); !claim || err != nil || t != "application/x-www-form-urlencoded" {
 			return false
 		}
 	default:
@@ -49,6 +50,9 @@ func wantsPage(r *http.Request) bool {
 	}
 	return quality(r, "text/html") > quality(r, api.TypeJSON)
 }
+
+// ofRequest reports whether an HTTP request is for a request URL.
+func ofRequest(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, api.PathAnswer) }
 
 // htmlPage is a page of package page.
 type htmlPage interface {
@@ -194,6 +198,12 @@ func (c *claimed) download(w http.ResponseWriter) error {
 func problemPage(w http.ResponseWriter, r *http.Request, e apiError, err error) error {
 	p := page.Problem{Reason: page.Failed, Retry: e.retryAfter}
 	switch {
+	case ofRequest(r) && errors.Is(err, store.ErrBurned):
+		p.Reason = page.Answered
+	case ofRequest(r) && errors.Is(err, store.ErrDeleted):
+		p.Reason = page.Withdrawn
+	case ofRequest(r) && e.code == api.CodeExpired:
+		p.Reason = page.TimeUp
 	case errors.Is(err, store.ErrBurned):
 		p.Reason = page.Burned
 	case errors.Is(err, store.ErrDeleted):

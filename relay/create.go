@@ -52,110 +52,139 @@ func (rl *Relay) create(ctx context.Context, _ http.Header, req createRequest) (
 	if err := rl.reserveStorage(ctx, d.size); err != nil {
 		return resp, err
 	}
-	for try := range maxTries {
-		a := attempt{rl: rl, req: req, draft: d, key: key, request: request, now: rl.now()}
-		payload, err := a.seal(try)
-		if err != nil {
-			return resp, err
-		}
-		replay, err := rl.cfg.Store.Create(ctx, a.kubbi, payload, key, req.by.Quota, a.now)
-		switch {
-		case errors.Is(err, store.ErrExists) && d.stream == nil:
-			continue
-		case errors.Is(err, store.ErrExists):
-			return resp, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
-		case err != nil:
-			return resp, quotaError(err, req.by, a.now)
-		case replay != nil:
-			return rl.createdBefore(ctx, req.idempotencyKey, replay)
-		}
-		return rl.createResponse(a.kubbi, d.metadata, a.token), nil
+	c := creation{
+		rl: rl, owner: req.by.Owner, quota: req.by.Quota, draft: d,
+		idempotencyKey: req.idempotencyKey, apiKey: bearer(req.Request), key: key, request: request,
 	}
-	return resp, fmt.Errorf("%w: every number that was tried is in use", store.ErrUnavailable)
+	replay, err := c.store(ctx)
+	switch {
+	case err != nil:
+		return resp, quotaError(err, req.by, c.now)
+	case replay != nil:
+		return rl.createdBefore(ctx, req.idempotencyKey, replay)
+	}
+	return rl.createResponse(c.kubbi, d.metadata, c.token), nil
 }
 
-// attempt is one attempt at a create.
-type attempt struct {
-	rl      *Relay
-	req     createRequest
-	draft   *draft
-	key     *store.CreateKey // nil: not idempotent
-	request hash.Hash        // of the body as far as it was read
-	now     time.Time
+// creation stores a draft as a new kubbi, or as a request.
+type creation struct {
+	rl             *Relay
+	owner          string
+	quota          store.Quota
+	draft          *draft
+	idempotencyKey string           // seals the answer to a repetition; empty: there is nothing to seal
+	apiKey         string           // signs receipts
+	key            *store.CreateKey // nil: not idempotent
+	request        hash.Hash        // of the body as far as it was read
 
+	// Of the last attempt.
+	now   time.Time
 	kubbi *store.Kubbi
 	token token
 }
 
+// store stores the draft. It is tried with several numbers, because another process may be
+// using one.
+func (c *creation) store(ctx context.Context) (*store.Replay, error) {
+	for try := range maxTries {
+		c.now = c.rl.now()
+		number, err := c.number(try)
+		if err != nil {
+			return nil, err
+		}
+		if c.token, err = c.rl.newClaimToken(number); err != nil {
+			return nil, err
+		}
+		c.token.ofRequest = c.draft.ask != nil
+		id, err := number.ID(c.rl.cfg.Rand)
+		if err != nil {
+			return nil, err
+		}
+		replay, err := c.storeAs(ctx, id)
+		switch {
+		case !errors.Is(err, store.ErrExists):
+			return replay, err
+		case c.draft.stream != nil:
+			return nil, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+		}
+	}
+	return nil, fmt.Errorf("%w: every number that was tried is in use", store.ErrUnavailable)
+}
+
+// storeAs stores the draft under an id, with the token that belongs to it.
+func (c *creation) storeAs(ctx context.Context, id string) (*store.Replay, error) {
+	payload, err := c.seal(id)
+	if err != nil {
+		return nil, err
+	}
+	return c.rl.cfg.Store.Create(ctx, c.kubbi, payload, c.key, c.quota, c.now)
+}
+
 // number makes the number of the kubbi. After the first try it is some milliseconds ahead of
 // the time, because another process may be using the numbers that follow.
-func (a *attempt) number(try int) (store.Number, error) {
-	at := a.now
+func (c *creation) number(try int) (store.Number, error) {
+	at := c.now
 	if try > 0 {
 		var b [2]byte
-		if _, err := io.ReadFull(a.rl.cfg.Rand, b[:]); err != nil {
+		if _, err := io.ReadFull(c.rl.cfg.Rand, b[:]); err != nil {
 			return 0, fmt.Errorf("make number: %w", err)
 		}
 		at = at.Add(time.Duration(try) * time.Duration(binary.BigEndian.Uint16(b[:])) * 100)
 	}
-	return a.rl.numbers.Next(at, a.rl.cfg.Rand)
+	return c.rl.numbers.Next(at, c.rl.cfg.Rand)
 }
 
-// seal makes the kubbi and its token, and returns its sealed payload.
-func (a *attempt) seal(try int) (payload io.Reader, err error) {
-	rl, d := a.rl, a.draft
-	number, err := a.number(try)
-	if err != nil {
-		return nil, err
-	}
-	if a.token, err = rl.newClaimToken(number); err != nil {
-		return nil, err
-	}
+// seal makes the kubbi, and returns its sealed payload.
+func (c *creation) seal(id string) (payload io.Reader, err error) {
+	rl, d := c.rl, c.draft
 	ring := rl.cfg.Keyring.Current()
 	k := &store.Kubbi{
-		Owner: a.req.by.Owner, Token: a.token.key(), MasterKey: ring.Sealing(a.now),
+		ID: id, Owner: c.owner, Token: c.token.key(), MasterKey: ring.Sealing(c.now),
 		Package: d.files != nil, ContentType: d.contentType, FileCount: len(d.files), Size: d.size,
-		MaxRetrievals: d.maxRetrievals, CreatedAt: a.now, ExpiresAt: a.now.Add(d.ttl),
+		MaxRetrievals: d.maxRetrievals, CreatedAt: c.now, ExpiresAt: c.now.Add(d.ttl),
 	}
-	a.kubbi = k
-	if k.ID, err = number.ID(rl.cfg.Rand); err != nil {
-		return nil, err
-	}
+	c.kubbi = k
 	if _, err := io.ReadFull(rl.cfg.Rand, k.Secret[:]); err != nil {
 		return nil, fmt.Errorf("make secret: %w", err)
 	}
-	if k.Record, err = rl.sealRecord(ring, k, record{Metadata: d.metadata, Files: d.files}); err != nil {
+	r := record{Metadata: d.metadata, Files: d.files}
+	if d.ask != nil {
+		if r.Ask, err = rl.sealReply(ring, k, c.token, *d.ask); err != nil {
+			return nil, err
+		}
+	}
+	if k.Record, err = rl.sealRecord(ring, k, r); err != nil {
 		return nil, err
 	}
 	if d.notify != nil {
-		if k.Notify, err = rl.sealTarget(ring, k, d.notify, bearer(a.req.Request)); err != nil {
+		if k.Notify, err = rl.sealTarget(ring, k, d.notify, c.apiKey); err != nil {
 			return nil, err
 		}
 	}
-	if a.key != nil {
-		if a.key.Answer, err = rl.sealAnswer(ring, a.req.idempotencyKey, k, a.token); err != nil {
+	if c.key != nil && c.idempotencyKey != "" {
+		if c.key.Answer, err = rl.sealAnswer(ring, c.idempotencyKey, k, c.token); err != nil {
 			return nil, err
 		}
 	}
-	return a.payload(ring)
+	return c.payload(ring)
 }
 
 // payload gives the sealed payload. The hash of the request is set when it ends.
-func (a *attempt) payload(ring *atrest.Keyring) (io.Reader, error) {
-	key, binding, err := payloadKey(ring, a.kubbi, a.token)
+func (c *creation) payload(ring *atrest.Keyring) (io.Reader, error) {
+	key, binding, err := payloadKey(ring, c.kubbi, c.token)
 	if err != nil {
 		return nil, err
 	}
-	plain := a.draft.payload()
-	if a.key != nil {
-		hashed := func() { a.request.Sum(a.key.Request[:0]) }
-		if a.draft.stream == nil {
+	plain := c.draft.payload()
+	if c.key != nil {
+		hashed := func() { c.request.Sum(c.key.Request[:0]) }
+		if c.draft.stream == nil {
 			hashed()
 		} else {
 			plain = &endReader{plain, hashed}
 		}
 	}
-	return key.Seal(a.rl.cfg.Rand, binding, plain)
+	return key.Seal(c.rl.cfg.Rand, binding, plain)
 }
 
 // endReader calls a function before it returns io.EOF.

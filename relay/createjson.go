@@ -43,11 +43,8 @@ func decodeCreate(body []byte, maxFiles int) (*createMembers, error) {
 	// A name may occur twice inside a content: that concerns sender and recipient only.
 	d := &decoder{body: body, dec: jsontext.NewDecoder(bytes.NewBuffer(body), jsontext.AllowDuplicateNames(true))}
 	var c createMembers
-	if d.dec.PeekKind() != '{' {
-		if d.skip(); d.err == nil || errors.Is(d.err, io.EOF) {
-			return nil, invalid("the request body must be a JSON object")
-		}
-		return nil, invalid(syntaxFault(body, d.err))
+	if err := d.begin(); err != nil {
+		return nil, err
 	}
 	d.object(map[string]*span{
 		"content": &c.content, "content_bytes": &c.contentBytes, "content_type": &c.contentType,
@@ -64,17 +61,7 @@ func decodeCreate(body []byte, maxFiles int) (*createMembers, error) {
 			d.skip()
 		}
 	})
-	if d.err == nil {
-		if _, err := d.dec.ReadToken(); err == nil {
-			return nil, invalid("the request body has data after its JSON object")
-		} else if !errors.Is(err, io.EOF) {
-			d.err = err
-		}
-	}
-	if d.err != nil {
-		return nil, invalid(syntaxFault(body, d.err))
-	}
-	return &c, nil
+	return &c, d.end()
 }
 
 // decoder reads a JSON text until its first error.
@@ -82,6 +69,32 @@ type decoder struct {
 	body []byte
 	dec  *jsontext.Decoder
 	err  error
+}
+
+// begin checks that the text is an object.
+func (d *decoder) begin() error {
+	if d.dec.PeekKind() == '{' {
+		return nil
+	}
+	if d.skip(); d.err == nil || errors.Is(d.err, io.EOF) {
+		return invalid("the request body must be a JSON object")
+	}
+	return invalid(syntaxFault(d.body, d.err))
+}
+
+// end checks that nothing follows what was read.
+func (d *decoder) end() error {
+	if d.err == nil {
+		if _, err := d.dec.ReadToken(); err == nil {
+			return invalid("the request body has data after its JSON object")
+		} else if !errors.Is(err, io.EOF) {
+			d.err = err
+		}
+	}
+	if d.err != nil {
+		return invalid(syntaxFault(d.body, d.err))
+	}
+	return nil
 }
 
 func (d *decoder) files(c *createMembers, most int) {

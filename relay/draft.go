@@ -25,6 +25,7 @@ type draft struct {
 	maxRetrievals int
 	metadata      []byte      // compact JSON; nil: none
 	notify        *api.Notify // nil: no receipts
+	ask           *ask        // of a request; nil: it is a kubbi
 
 	inMemory [][]byte   // the payload, in pieces
 	stream   *rawReader // the payload of a large raw body, which can be read only once; nil: it is in memory
@@ -81,10 +82,16 @@ func validate(body []byte, raw bool, limits limits) (*draft, error) {
 	default:
 		v.files(c)
 	}
-	v.ttl(c.ttl)
-	v.maxRetrievals(c.maxRetrievals)
+	if !limits.answer {
+		v.ttl(c.ttl)
+		v.maxRetrievals(c.maxRetrievals)
+	}
 	v.metadata(c.metadata)
-	v.notify(c.notify)
+	if limits.answer {
+		v.answer(c)
+	} else {
+		v.notify(c.notify)
+	}
 	if err := v.err(); err != nil {
 		return nil, err
 	}

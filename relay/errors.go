@@ -76,6 +76,12 @@ var errorAnswers = []struct {
 	message string
 	fault   bool // of the relay: it is logged
 }{
+	{errRequestDamaged, api.CodeDamaged, "this request" + damagedMessage + "ask for a new one", true},
+	{errNoRequest, api.CodeNotFound, "no such request", false},
+	{errRequestExpired, api.CodeExpired, "this request has expired: nobody answered it in time", false},
+	{errSecondAnswer, api.CodeConflict, "this request was answered already, and takes one answer", false},
+	{errAnswered, api.CodeGone, "this request was answered already", false},
+	{errWithdrawn, api.CodeGone, "this request was withdrawn by whoever asked", false},
 	{store.ErrDamaged, api.CodeDamaged, "this kubbi" + damagedMessage + "ask its sender for a new one", true},
 	{store.ErrFull, api.CodeStorageFull, "the relay's disk is full", true},
 	{store.ErrNotFound, api.CodeNotFound, notFoundMessage, false},

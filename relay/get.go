@@ -10,7 +10,7 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// idRequest is a producer's request about one kubbi.
+// idRequest is a producer's request about one kubbi or request.
 type idRequest struct {
 	by *store.APIKey
 	id string
@@ -18,14 +18,23 @@ type idRequest struct {
 
 // readKubbiID decodes GET and DELETE /api/v1/kubbis/:id. An invalid id is answered like an
 // id that does not exist.
-func (rl *Relay) readKubbiID(h http.Header, r *http.Request) (req idRequest, err error) {
+func (rl *Relay) readKubbiID(h http.Header, r *http.Request) (idRequest, error) {
+	return rl.readID(h, r, store.ErrNotFound)
+}
+
+// readRequestID is readKubbiID for /api/v1/requests/:id.
+func (rl *Relay) readRequestID(h http.Header, r *http.Request) (idRequest, error) {
+	return rl.readID(h, r, errNoRequest)
+}
+
+func (rl *Relay) readID(h http.Header, r *http.Request, unknown error) (req idRequest, err error) {
 	if req.by, err = rl.producer(h, r); err != nil {
 		return req, err
 	}
 	text := r.PathValue("id")
 	id, err := uuid.Parse(text)
 	if err != nil || len(text) != len(id.String()) {
-		return req, fail(api.CodeNotFound, notFoundMessage)
+		return req, unknown
 	}
 	req.id = id.String() // in lower case
 	return req, nil

@@ -17,6 +17,7 @@ type limits struct {
 	ttlOfKey, bytesOfKey bool // the limit is the key's own
 
 	notify *webhook.Options // nil: no webhook receipts
+	answer bool             // the body is an answer to a request
 }
 
 func (rl *Relay) limitsOf(k *store.APIKey) limits {
@@ -44,12 +45,17 @@ func ofKey(its bool) string {
 func quotaError(err error, k *store.APIKey, now time.Time) error {
 	switch {
 	case errors.Is(err, store.ErrDailyQuota):
-		midnight := now.UTC().Truncate(24 * time.Hour).Add(24 * time.Hour)
-		return failFor(midnight.Sub(now), api.CodeQuotaExceeded, fmt.Sprintf("the daily quota of this API key is %d, and used up; there is room again at %s",
-			k.Quota.Daily, midnight.Format(time.RFC3339)))
+		wait := untilMidnight(now)
+		return failFor(wait, api.CodeQuotaExceeded, fmt.Sprintf("the daily quota of this API key is %d, and used up; there is room again at %s",
+			k.Quota.Daily, now.Add(wait).UTC().Format(time.RFC3339)))
 	case errors.Is(err, store.ErrActiveQuota):
 		return fail(api.CodeQuotaExceeded, fmt.Sprintf("the quota of active kubbis of this API key is %d, and used up; there is room when one of them has ended or is deleted",
 			k.Quota.Active))
 	}
 	return err
+}
+
+// untilMidnight is how long the day of a daily quota lasts, which is one of UTC.
+func untilMidnight(now time.Time) time.Duration {
+	return now.UTC().Truncate(24 * time.Hour).Add(24 * time.Hour).Sub(now)
 }

@@ -60,9 +60,13 @@ func (v *validator) notify(s span) {
 }
 
 func (v *validator) events(n *api.Notify, value jsontext.Value) {
+	known := api.Events
+	if v.draft.ask != nil {
+		known = api.RequestEvents
+	}
 	var events []jsontext.Value
-	if json.Unmarshal(value, &events) != nil || len(events) < 1 || len(events) > len(api.Events) {
-		v.addf("x_notify.events must be an array of 1 to %d events", len(api.Events))
+	if json.Unmarshal(value, &events) != nil || len(events) < 1 || len(events) > len(known) {
+		v.addf("x_notify.events must be an array of 1 to %d events", len(known))
 		return
 	}
 	for i, value := range events {
@@ -71,8 +75,8 @@ func (v *validator) events(n *api.Notify, value jsontext.Value) {
 		switch {
 		case value.Kind() != '"' || json.Unmarshal(value, &e) != nil:
 			v.add(at + " must be a string")
-		case !slices.Contains(api.Events, e):
-			v.addf("%s must be one of %s", at, eventNames())
+		case !slices.Contains(known, e):
+			v.addf("%s must be one of %s", at, eventNames(known))
 		case slices.Contains(n.Events, e):
 			v.add(at + " must not be there twice")
 		}
@@ -80,9 +84,9 @@ func (v *validator) events(n *api.Notify, value jsontext.Value) {
 	}
 }
 
-func eventNames() string {
-	names := make([]string, len(api.Events))
-	for i, e := range api.Events {
+func eventNames(events []api.Event) string {
+	names := make([]string, len(events))
+	for i, e := range events {
 		names[i] = string(e)
 	}
 	return strings.Join(names, ", ")
@@ -114,7 +118,7 @@ func targetKey(ring *atrest.Keyring, k *store.Kubbi) (*atrest.Key, error) {
 
 // openNotice returns the target and the receipt of a notice. If a master key is missing, it
 // does not reload the keyring: the notice is delivered later.
-func (rl *Relay) openNotice(n *store.Notice) (*webhook.Target, *api.Receipt, error) {
+func (rl *Relay) openNotice(n *store.Notice) (*webhook.Target, *webhook.Receipt, error) {
 	k := &n.Kubbi
 	key, err := targetKey(rl.cfg.Keyring.Current(), k)
 	if err != nil {
@@ -128,21 +132,37 @@ func (rl *Relay) openNotice(n *store.Notice) (*webhook.Target, *api.Receipt, err
 	if err := json.Unmarshal(plain, &to); err != nil {
 		return nil, nil, errors.New("webhook target is not valid JSON") // err may quote it
 	}
+	if isRequest(k) {
+		return &to, requestReceipt(n), nil
+	}
 	return &to, receiptOf(n), nil
 }
 
-func receiptOf(n *store.Notice) *api.Receipt {
+func receiptOf(n *store.Notice) *webhook.Receipt {
 	k := &n.Kubbi
 	count, size := packageOf(k)
-	return &api.Receipt{
-		// The events of store and api have the same order.
-		Type: api.ReceiptPrefix + string(api.Events[n.Event]), Timestamp: api.NewTime(n.At),
+	event := api.Events[n.Event] // the events of store and api have the same order
+	r := &api.Receipt{
+		Type: api.ReceiptPrefix + string(event), Timestamp: api.NewTime(n.At),
 		Data: api.ReceiptKubbi{
 			ID: k.ID, Status: statusOf(k), ContentType: k.ContentType, FileCount: count, TotalSizeBytes: size,
 			MaxRetrievals: optional(k.MaxRetrievals), RetrievalCount: k.Retrievals,
 			CreatedAt: api.NewTime(k.CreatedAt), ExpiresAt: api.NewTime(k.ExpiresAt),
 		},
 	}
+	return &webhook.Receipt{Event: event, Type: r.Type, Body: r}
+}
+
+// requestReceipt is receiptOf for a request. The claim that ends it gives one receipt, not two.
+func requestReceipt(n *store.Notice) *webhook.Receipt {
+	event, ok := map[store.Event]api.Event{
+		store.EventBurned: api.EventAnswered, store.EventExpired: api.EventExpired, store.EventDeleted: api.EventWithdrawn,
+	}[n.Event]
+	if !ok {
+		return nil
+	}
+	r := &api.RequestReceipt{Type: api.RequestReceiptPrefix + string(event), Timestamp: api.NewTime(n.At), Data: askedOf(&n.Kubbi)}
+	return &webhook.Receipt{Event: event, Type: r.Type, Body: r}
 }
 
 // wakeSender makes the sender deliver new notices at once.

@@ -19,6 +19,7 @@ type record struct {
 	Version  int            `json:"v"`
 	Metadata jsontext.Value `json:"metadata,omitzero"` // a JSON object; nil: none
 	Files    []api.RawFile  `json:"files,omitzero"`    // of a package, in the order of the payload
+	Ask      *ask           `json:"ask,omitzero"`      // nil: it is a kubbi, not a request
 }
 
 const recordVersion = 2

@@ -46,6 +46,8 @@ type Config struct {
 	GuessLimit     int     // wrong claim tokens and API keys that an address may try at this relay in a minute; zero: any number
 	TrustedProxies Proxies // reverse proxies whose headers name a request's client; zero: none
 
+	MaxWaits int // requests that may wait for a change at the same time, a quarter of them of one client (httpguard.Share); zero: 4,096. Others are answered at once
+
 	Notify *webhook.Options // for webhook receipts; nil: a create with x_notify is refused
 
 	// TokenMark computes the last bytes of a claim token from the bytes before them, so
@@ -77,6 +79,7 @@ type Relay struct {
 	keys       keyCache
 	guesses    *guessLimit
 	stored     storageLimit
+	waiters    *waiters
 	numbers    store.Numbers
 	bodies     *budget                    // of create bodies in JSON
 	pages      *budget                    // of pages that show a payload
@@ -109,6 +112,9 @@ func New(cfg Config) (*Relay, error) {
 	if cfg.SweepEvery <= 0 {
 		cfg.SweepEvery = 15 * time.Second
 	}
+	if cfg.MaxWaits == 0 {
+		cfg.MaxWaits = defaultMaxWaits
+	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -122,6 +128,8 @@ func New(cfg Config) (*Relay, error) {
 		cfg: cfg, origin: o.String(), guesses: newGuessLimit(cfg.GuessLimit),
 		bodies: newBudget(maxBodies), pages: newBudget(maxPages),
 	}
+	rl.waiters = newWaiters(&cfg, rl.now)
+	rl.cfg.Store = noticingStore{cfg.Store, rl.waiters}
 	if cfg.Notify != nil {
 		rl.sender = webhook.New(webhook.Config{Options: *cfg.Notify, Store: cfg.Store, Open: rl.openNotice, Now: rl.now, Logger: cfg.Logger})
 	}

@@ -14,21 +14,27 @@ type Operation string
 
 // The operations.
 const (
-	OpCreate  Operation = "create"
-	OpList    Operation = "list"
-	OpGet     Operation = "get"
-	OpDelete  Operation = "delete"
-	OpPreview Operation = "preview"
-	OpInspect Operation = "inspect"
-	OpClaim   Operation = "claim"
-	OpRelease Operation = "release"
-	OpHealth  Operation = "health"
-	OpOther   Operation = "other" // no route
+	OpCreate   Operation = "create"
+	OpList     Operation = "list"
+	OpGet      Operation = "get"
+	OpDelete   Operation = "delete"
+	OpPreview  Operation = "preview"
+	OpInspect  Operation = "inspect"
+	OpClaim    Operation = "claim"
+	OpRelease  Operation = "release"
+	OpAsk      Operation = "ask"
+	OpAsked    Operation = "asked"
+	OpWithdraw Operation = "withdraw"
+	OpQuestion Operation = "question"
+	OpAnswer   Operation = "answer"
+	OpHealth   Operation = "health"
+	OpOther    Operation = "other" // no route
 )
 
 // Operations lists all operations.
 func Operations() []Operation {
-	return []Operation{OpCreate, OpList, OpGet, OpDelete, OpPreview, OpInspect, OpClaim, OpRelease, OpHealth, OpOther}
+	return []Operation{OpCreate, OpList, OpGet, OpDelete, OpPreview, OpInspect, OpClaim, OpRelease,
+		OpAsk, OpAsked, OpWithdraw, OpQuestion, OpAnswer, OpHealth, OpOther}
 }
 
 // route is one row of the API. A GET route answers HEAD too.
@@ -41,19 +47,26 @@ type route struct {
 // routes is the whole API. GET comes first among the routes of a path.
 func (rl *Relay) routes() []route {
 	const (
-		byID    = api.PathKubbi + "{id}"
-		byToken = api.PathClaim + "{token}"
+		byID     = api.PathKubbi + "{id}"
+		byToken  = api.PathClaim + "{token}"
+		askedID  = api.PathRequest + "{id}"
+		toAnswer = api.PathAnswer + "{token}"
 	)
 	return []route{
 		{OpHealth, "GET", api.PathHealth, rl.health},
 		{OpList, "GET", api.PathKubbis, serve(http.StatusOK, rl.readList, rl.list)},
 		{OpCreate, "POST", api.PathKubbis, serve(http.StatusCreated, rl.readCreate, rl.create)},
-		{OpGet, "GET", byID, serve(http.StatusOK, rl.readKubbiID, rl.get)},
+		{OpGet, "GET", byID, serveWaiting(rl, rl.readKubbiID, rl.get, kubbiState)},
 		{OpDelete, "DELETE", byID, serve(http.StatusOK, rl.readKubbiID, rl.delete)},
-		{OpPreview, "GET", byToken, orPage(rl.previewPage, serve(http.StatusOK, rl.readToken, rl.preview))},
-		{OpInspect, "GET", byToken + api.SuffixInspect, serve(http.StatusOK, rl.readToken, rl.inspect)},
+		{OpPreview, "GET", byToken, orPage(rl.previewPage, serveWaiting(rl, rl.readToken, rl.preview, inspectState))},
+		{OpInspect, "GET", byToken + api.SuffixInspect, serveWaiting(rl, rl.readToken, rl.inspect, inspectState)},
 		{OpClaim, "POST", byToken + api.SuffixClaim, orPage(rl.claimPage, rl.claim)},
 		{OpRelease, "DELETE", byToken + api.SuffixClaim, rl.release},
+		{OpAsk, "POST", api.PathRequests, serve(http.StatusCreated, rl.readCreate, rl.ask)},
+		{OpAsked, "GET", askedID, serve(http.StatusOK, rl.readRequestID, rl.asked)},
+		{OpWithdraw, "DELETE", askedID, serve(http.StatusOK, rl.readRequestID, rl.withdraw)},
+		{OpQuestion, "GET", toAnswer, serve(http.StatusOK, rl.readAnswerer, rl.question)},
+		{OpAnswer, "POST", toAnswer, serve(http.StatusCreated, rl.readAnswer, rl.answer)},
 	}
 }
 

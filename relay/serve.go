@@ -98,7 +98,7 @@ func (rl *Relay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		rl.answerError(rec, r, fail(api.CodeNotFound, "no such route"))
 	case rl.FromOtherSite(r):
 		_, r.Pattern = rl.mux.Handler(r) // for the log
-		rl.answerError(rec, r, invalid("this request was sent by a page of another site, so nothing was done; open the claim URL itself"))
+		rl.answerError(rec, r, invalid("this request was sent by a page of another site, so nothing was done; open the link itself"))
 	default:
 		rl.mux.ServeHTTP(rec, r)
 	}

@@ -19,16 +19,22 @@ const (
 	markBytes = 8
 )
 
-// token is a claim token: the number of the kubbi's row, big-endian, and 192 random
-// bits. It has no String method and must not get one: only the client may see it.
+// token is a claim token or a request token: the number of its row, big-endian, and 192
+// random bits. It has no String method and must not get one: only the client may see it.
 type token struct {
-	text string // 43 characters of base64url
-	raw  []byte // text decoded; salts the key of the kubbi's payload
+	text      string // 43 characters of base64url
+	raw       []byte // text decoded; salts the key of the kubbi's payload
+	ofRequest bool
 }
 
-// key is what a store keeps of the token.
+// key is what a store keeps of the token. The hash of a request token differs from that of a
+// claim token with the same text, so that neither is found in place of the other.
 func (t token) key() store.Token {
-	return store.Token{Number: numberOf(t.raw), Hash: HashSecret(t.text)}
+	text := t.text
+	if t.ofRequest {
+		text = "q:" + text
+	}
+	return store.Token{Number: numberOf(t.raw), Hash: HashSecret(text)}
 }
 
 func numberOf(raw []byte) store.Number { return store.Number(binary.BigEndian.Uint64(raw)) }
@@ -86,7 +92,7 @@ func parseToken(text string) (token, bool) {
 func pathToken(r *http.Request) (token, error) {
 	t, ok := parseToken(r.PathValue("token"))
 	if !ok {
-		return token{}, fail(api.CodeNotFound, notFoundMessage)
+		return token{}, store.ErrNotFound
 	}
 	return t, nil
 }

@@ -36,21 +36,22 @@ const DefaultMaxMessageBytes = transport.DefaultMaxMessageBytes
 // Config is what a Server needs. Client must be set.
 type Config struct {
 	Client          *kubbi.Client
-	Version         string         // shown to the host; "": dev
-	DefaultTTL      time.Duration  // of a kubbi sent without ttl_seconds; 0: one hour
-	Sealed          bool           // seal what is sent, unless the call says otherwise
-	ToolPrefix      string         // before the name of every tool, as kubbi_
-	MaxMessageBytes int            // of one stdio message; 0: DefaultMaxMessageBytes
-	PollEvery       time.Duration  // between polls of kubbis with subscribers; 0: one second
-	Logger          *slog.Logger   // nil: silent
-	Files           files.Rules    // what may be sent and saved by path; the zero value: nothing
-	Consents        *consent.Store // the other folders that the user has allowed; nil: the user is not asked
-	Project         string         // the folder that a stdio host works in; consents of the user count for it
-	MaxInline       int64          // the largest answer to a claim, in bytes; 0: tools.DefaultMaxInline
-	State           *claims.State  // keeps claims under way on disk; nil: in memory
-	Received        bool           // clients are on this machine, so a claim may save into State's folder
-	Reach           func() string  // says from where a claim URL can be used; nil: unknown
-	TaskAfter       time.Duration  // after which a call becomes a task, if the client knows tasks; 0: five seconds
+	Version         string          // shown to the host; "": dev
+	DefaultTTL      time.Duration   // of a kubbi sent without ttl_seconds; 0: one hour
+	Sealed          bool            // seal what is sent, unless the call says otherwise
+	ToolPrefix      string          // before the name of every tool, as kubbi_
+	MaxMessageBytes int             // of one stdio message; 0: DefaultMaxMessageBytes
+	PollEvery       time.Duration   // between polls of kubbis with subscribers; 0: one second
+	Logger          *slog.Logger    // nil: silent
+	Files           files.Rules     // what may be sent and saved by path; the zero value: nothing
+	Variables       tools.Variables // what may be sent of this process's environment; the zero value: nothing
+	Consents        *consent.Store  // the other folders that the user has allowed; nil: the user is not asked
+	Project         string          // the folder that a stdio host works in; consents of the user count for it
+	MaxInline       int64           // the largest answer to a claim, in bytes; 0: tools.DefaultMaxInline
+	State           *claims.State   // keeps claims under way on disk; nil: in memory
+	Received        bool            // clients are on this machine, so a claim may save into State's folder
+	Reach           func() string   // says from where a claim URL can be used; nil: unknown
+	TaskAfter       time.Duration   // after which a call becomes a task, if the client knows tasks; 0: five seconds
 
 	Caller  string                           // for logs; "": the process's own user
 	Metrics *Metrics                         // nil: none
@@ -122,6 +123,7 @@ func (s *Server) addTools(hooks *mcpserver.Hooks) error {
 		Logger:     s.cfg.Logger,
 		Files:      s.cfg.Files,
 		Folders:    s.grantFolders,
+		Variables:  s.cfg.Variables,
 		MaxInline:  s.cfg.MaxInline,
 		Reach:      s.cfg.Reach,
 		Received:   s.cfg.Received,

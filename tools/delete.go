@@ -25,6 +25,7 @@ func (t *toolset) delete() definition {
 			if err != nil {
 				return nil, err
 			}
+			t.forgetHandle(ctx, in.ID)
 			// The hosted service does not document the fields of this answer: a success
 			// is a success, whatever it says.
 			return structured(deleteOutput{ID: gone.ID, Status: cmp.Or(gone.Status, api.StatusDeleted)})

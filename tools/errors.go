@@ -39,6 +39,9 @@ func ErrorText(tool string, err error) string {
 		}
 		return done + ": " + sentence(string(refused))
 	}
+	if text := handleErrorText(err); text != "" {
+		return text
+	}
 	var kerr *kubbi.Error
 	if errors.As(err, &kerr) {
 		return clientErrorText(tool, kerr)

@@ -50,7 +50,9 @@ func outcome(err error) string {
 		return OutcomeUnsaved
 	case errors.As(err, &given):
 		return string(api.CodeGone)
-	case errors.As(err, &arg), errors.As(err, &refused):
+	case errors.As(err, new(claims.UnknownID)):
+		return string(api.CodeNotFound)
+	case errors.As(err, &arg), errors.As(err, &refused), errors.As(err, new(*keepsSecret)):
 		return OutcomeBadArguments
 	case !ours && api.Statuses[kerr.Code] != 0:
 		return string(kerr.Code)

@@ -4,7 +4,8 @@
 // A tool calls the Kubbi client and reads or writes the files that a call names, and does
 // nothing else. It does not know whether the client talks to the hosted service or to a relay
 // in this process. An error is a result with isError that a model can act on. No result, error
-// or log line holds a key, and only a result of send or send_files holds a claim URL.
+// or log line holds a key, and only a result of send or send_files holds a claim URL, and
+// with handle: true not even that.
 //
 // Its parts: args reads arguments, files holds the paths that a call may use, consent
 // remembers what a user has allowed, and claims claims without losing a payload.
@@ -41,6 +42,9 @@ type Config struct {
 	// only calls with a path ask it. nil: none.
 	Files   files.Rules
 	Folders func(context.Context, mcp.CallToolRequest, Need) (Grant, error)
+
+	// Variables are those of this process's environment that may be sent.
+	Variables Variables
 
 	// MaxInline is the largest answer to a claim, in bytes as the client gets them;
 	// 0: DefaultMaxInline.

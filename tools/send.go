@@ -18,13 +18,15 @@ const sendDescription = `Hand one text or JSON value to another agent, session, 
 	`A text file on this machine goes by its path, without passing through you. For binary or several files use send_files.`
 
 type sendInput struct {
-	Content       args.Any    `json:"content,omitzero" jsonschema:"Text, or any JSON value. Give either content or path."`
+	Content       args.Any    `json:"content,omitzero" jsonschema:"Text, or any JSON value. Give one of content, path and env."`
 	Path          string      `json:"path,omitzero" jsonschema:"A text file on this machine, in a folder that the user allows."`
+	Env           string      `json:"env,omitzero" jsonschema:"Name of an environment variable of this server that the user allows. Its value is sent, sealed, and as with handle you never see it."`
 	ContentType   string      `json:"content_type,omitzero" jsonschema:"Default: text/plain for a string, else application/json."`
 	TTLSeconds    args.Int    `json:"ttl_seconds,omitzero" jsonschema:"Seconds until it is wiped. Default 3600, unless configured otherwise."`
 	MaxRetrievals *args.Int   `json:"max_retrievals,omitzero" jsonschema:"How often it may be claimed; the last claim wipes it. Default: no limit."`
 	Sealed        *bool       `json:"sealed,omitzero" jsonschema:"Encrypt it end to end: only the whole claim_url, with the part after #, opens it."`
 	Metadata      args.Object `json:"metadata,omitzero" jsonschema:"A JSON object as text, at most 1 KB. It can be read without claiming: no secrets here."`
+	Handle        bool        `json:"handle,omitzero" jsonschema:"true: keep the claim URL on this machine and return only the id, which claim, inspect and kubbi-mcp run take."`
 }
 
 // Payload implements args.WithPayload.
@@ -32,7 +34,8 @@ func (in *sendInput) Payload() (string, *args.Any) { return "content", &in.Conte
 
 type sendOutput struct {
 	ID            string         `json:"id" jsonschema:"For get and delete."`
-	ClaimURL      string         `json:"claim_url" jsonschema:"Give it to the recipient."`
+	ClaimURL      string         `json:"claim_url,omitzero" jsonschema:"Give it to the recipient."`
+	Handle        string         `json:"handle,omitzero" jsonschema:"In place of claim_url: how to use the id."`
 	Status        api.Status     `json:"status"`
 	ContentType   string         `json:"content_type"`
 	MaxRetrievals *int           `json:"max_retrievals"`
@@ -58,21 +61,28 @@ func (t *toolset) send() definition {
 				Progress:      progressOf(ctx),
 			}
 			v := in.Content.Value
-			if isNull := v.Kind() == 'n'; isNull || in.Path != "" && string(v) == `""` {
+			elsewhere := in.Path + in.Env
+			if isNull := v.Kind() == 'n'; isNull || elsewhere != "" && string(v) == `""` {
 				in.Content.Value = nil // some hosts fill in absent arguments
-				if isNull && in.Path == "" {
-					return nil, args.Error(`Give either content or path: null stands for no content. JSON's null is sent as the text "null" with content_type application/json.`)
+				if isNull && elsewhere == "" {
+					return nil, args.Error(`Give one of content, path and env: null stands for no content. JSON's null is sent as the text "null" with content_type application/json.`)
 				}
 			}
 			var local *localFile
 			var err error
 			switch {
-			case (in.Path == "") == (in.Content.Value == nil):
-				err = args.Error("Give either content or path.")
+			case in.Path != "" && in.Env != "" || (elsewhere == "") == (in.Content.Value == nil):
+				err = args.Error("Give one of content, path and env.")
+			case in.Env != "":
+				err = t.contentOfVariable(in, &params)
 			case in.Path != "":
 				local, err = t.contentOf(ctx, in, &params)
 			default:
 				params.Content, params.ContentType, err = payload(in.Content.Value, in.ContentType)
+			}
+			keep := in.Handle || in.Env != ""
+			if err == nil && keep {
+				err = t.handleFault()
 			}
 			if err != nil {
 				return nil, err
@@ -91,6 +101,12 @@ func (t *toolset) send() definition {
 				CreatedAt:     sent.CreatedAt,
 				ExpiresAt:     sent.ExpiresAt,
 				Reach:         t.Reach(),
+			}
+			if keep {
+				out.ClaimURL, out.Reach = "", ""
+				if out.Handle, err = t.keepHandle(ctx, sent.ID, sent.ClaimURL, in.Env, sent.ExpiresAt.Time); err != nil {
+					return nil, err
+				}
 			}
 			if local != nil {
 				out.Path, out.SizeBytes, out.SHA256 = local.Path, &local.size, local.checksum()

@@ -27,6 +27,7 @@ type sendFilesInput struct {
 	MaxRetrievals *args.Int   `json:"max_retrievals,omitzero" jsonschema:"How often it may be claimed; the last claim wipes it. Default: no limit."`
 	Sealed        *bool       `json:"sealed,omitzero" jsonschema:"Encrypt it end to end: only the whole claim_url, with the part after #, opens it."`
 	Metadata      args.Object `json:"metadata,omitzero" jsonschema:"A JSON object as text, at most 1 KB. It can be read without claiming: no secrets here."`
+	Handle        bool        `json:"handle,omitzero" jsonschema:"true: keep the claim URL on this machine and return only the id, which claim, inspect and kubbi-mcp run take."`
 }
 
 type fileInput struct {
@@ -40,7 +41,8 @@ type fileInput struct {
 
 type sendFilesOutput struct {
 	ID             string         `json:"id" jsonschema:"For get and delete."`
-	ClaimURL       string         `json:"claim_url" jsonschema:"Give it to the recipient."`
+	ClaimURL       string         `json:"claim_url,omitzero" jsonschema:"Give it to the recipient."`
+	Handle         string         `json:"handle,omitzero" jsonschema:"In place of claim_url: how to use the id."`
 	Status         api.Status     `json:"status"`
 	FileCount      *int           `json:"file_count"`
 	TotalSizeBytes *int64         `json:"total_size_bytes" jsonschema:"Decoded."`
@@ -63,6 +65,9 @@ func (t *toolset) sendFiles() definition {
 			if err == nil && !sealed { // the service does not see sealed names
 				err = p.useServiceNames(ctx, t.Client)
 			}
+			if err == nil && in.Handle {
+				err = t.handleFault()
+			}
 			if err != nil {
 				return nil, err
 			}
@@ -78,7 +83,7 @@ func (t *toolset) sendFiles() definition {
 			if err != nil {
 				return nil, err
 			}
-			return structured(sendFilesOutput{
+			out := sendFilesOutput{
 				ID:             sent.ID,
 				ClaimURL:       sent.ClaimURL,
 				Status:         sent.Status,
@@ -92,7 +97,14 @@ func (t *toolset) sendFiles() definition {
 				Files:          p.sent(),
 				HiddenLeftOut:  p.hidden,
 				Notes:          p.allNotes(),
-			})
+			}
+			if in.Handle {
+				out.ClaimURL, out.Reach = "", ""
+				if out.Handle, err = t.keepHandle(ctx, sent.ID, sent.ClaimURL, "", sent.ExpiresAt.Time); err != nil {
+					return nil, err
+				}
+			}
+			return structured(out)
 		})
 }
 

@@ -64,6 +64,7 @@ const (
 	Payload Purpose = "payload" // context: the raw bytes of a claim token
 	Record  Purpose = "record"  // no context
 	Answer  Purpose = "answer"  // context: an idempotency key
+	Reply   Purpose = "reply"   // the claim token of a request's answer; context: the raw bytes of the request's token
 	Notify  Purpose = "notify"  // context: the id of a kubbi; its key does not depend on the secret
 
 	// Of what a client keeps, instead of a relay. The context is the name of a file.

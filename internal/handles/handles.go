@@ -53,6 +53,7 @@ type Handle struct {
 	Message   string      `json:"message,omitzero"`   // of a request
 	Fields    []api.Field `json:"fields,omitzero"`    // of a request; none if it asks for files
 	Files     bool        `json:"files,omitzero"`     // the request asks for files
+	Variable  string      `json:"variable,omitzero"`  // of a send: the environment variable whose value it is, which no model may see
 	ExpiresAt time.Time   `json:"expires_at"`         // when there is nothing to claim any more, at the latest
 }
 

@@ -6,7 +6,8 @@ import (
 	"encoding/base64"
 )
 
-// Event is something that happened to a kubbi. Its producer may get a receipt for it.
+// Event is something that happened to a kubbi or a request. Its producer or asker may get a
+// receipt for it.
 type Event string
 
 // The events.
@@ -17,8 +18,18 @@ const (
 	EventDeleted Event = "deleted" // by its producer
 )
 
-// Events are all events, in the order in which messages name them.
-var Events = []Event{EventClaimed, EventBurned, EventExpired, EventDeleted}
+// The events of a request, which may have EventExpired, too.
+const (
+	EventAnswered  Event = "answered"
+	EventWithdrawn Event = "withdrawn" // by its asker
+)
+
+// Events are all events of a kubbi, in the order in which messages name them. RequestEvents
+// are those of a request.
+var (
+	Events        = []Event{EventClaimed, EventBurned, EventExpired, EventDeleted}
+	RequestEvents = []Event{EventAnswered, EventExpired, EventWithdrawn}
+)
 
 // MaxNotifyURL is how long a notify_url may be, in bytes.
 const MaxNotifyURL = 2048
@@ -38,8 +49,11 @@ const (
 	HeaderWebhookSignature = "webhook-signature" // "v1," and the HMAC-SHA256 in base64
 )
 
-// ReceiptPrefix precedes the Event in the type of a Receipt.
-const ReceiptPrefix = "kubbi."
+// These precede the Event in the type of a Receipt and of a RequestReceipt.
+const (
+	ReceiptPrefix        = "kubbi."
+	RequestReceiptPrefix = "request."
+)
 
 // Receipt is the body that is posted to a notify_url. It holds no secret: no claim token,
 // no metadata and no part of the payload.
@@ -47,6 +61,13 @@ type Receipt struct {
 	Type      string       `json:"type"`
 	Timestamp Time         `json:"timestamp"` // of the event
 	Data      ReceiptKubbi `json:"data"`
+}
+
+// RequestReceipt is the Receipt of an event of a request.
+type RequestReceipt struct {
+	Type      string `json:"type"`
+	Timestamp Time   `json:"timestamp"` // of the event
+	Data      Asked  `json:"data"`
 }
 
 // ReceiptKubbi is a kubbi as it was right after the event.

@@ -81,7 +81,8 @@ func (t *transport) serve(w *answer, req *http.Request) {
 	if in.Header == nil {
 		in.Header = http.Header{}
 	}
-	if strings.HasPrefix(in.URL.Path, api.PathKubbis) && in.Header.Get("Authorization") == "" {
+	producer := strings.HasPrefix(in.URL.Path, api.PathKubbis) || strings.HasPrefix(in.URL.Path, api.PathRequests)
+	if producer && in.Header.Get("Authorization") == "" {
 		in.Header.Set("Authorization", "Bearer "+o.apiKey)
 	}
 	t.relay.handler.ServeHTTP(w, in)

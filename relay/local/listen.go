@@ -81,6 +81,8 @@ func (r *Relay) serveOn(ctx context.Context, ln net.Listener) error {
 		return errors.Join(err, srv.Close())
 	case <-ctx.Done():
 	}
+	// Otherwise Shutdown would wait for the requests that wait.
+	defer r.stopWaits()()
 	// Shutdown first closes the listener, so that another process can take over.
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
 	defer cancel()

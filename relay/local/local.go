@@ -208,6 +208,15 @@ func (r *Relay) serve(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
+// stopWaits answers the requests that wait for a change: see relay.StopWaits.
+func (r *Relay) stopWaits() (resume func()) {
+	o, err := r.current()
+	if o == nil || err != nil {
+		return func() {}
+	}
+	return o.relay.StopWaits()
+}
+
 // begin counts a request that starts. It returns false if the relay is closed.
 func (r *Relay) begin() bool {
 	r.mu.Lock()

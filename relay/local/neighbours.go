@@ -52,11 +52,14 @@ func addresses(origin string) []string {
 	return all
 }
 
-// claimToken is the token in the path of a consumer's request, "" for other requests.
+// claimToken is the claim token or request token in the path of a consumer's request, "" for
+// other requests.
 func claimToken(path string) string {
 	rest, ok := strings.CutPrefix(path, api.PathClaim)
 	if !ok {
-		return ""
+		if rest, ok = strings.CutPrefix(path, api.PathAnswer); !ok || strings.Contains(rest, "/") {
+			return ""
+		}
 	}
 	text, suffix, _ := strings.Cut(rest, "/")
 	if _, _, ok := relay.SplitToken(text); !ok || suffix != "" && "/"+suffix != api.SuffixClaim && "/"+suffix != api.SuffixInspect {
@@ -71,7 +74,7 @@ const headerForwarded = "Kubbi-Relay-Forwarded"
 
 // forwardedHeaders are the headers that are forwarded to another relay. None of them holds an
 // API key.
-var forwardedHeaders = []string{"Accept", "Content-Type", "Origin", "Sec-Fetch-Site", "User-Agent", api.HeaderIdempotencyKey}
+var forwardedHeaders = []string{"Accept", "Content-Type", "Origin", "Sec-Fetch-Site", "User-Agent", api.HeaderIdempotencyKey, api.HeaderPrefer, api.HeaderSeen}
 
 var errNoAnswer = errors.New("the other relay does not know the token")
 

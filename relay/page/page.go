@@ -1,6 +1,7 @@
-// Package page writes the claim page, which a browser shows for a claim URL. A [Preview]
-// describes the kubbi, a [Payload] shows its payload after the claim, and a [Problem] says
-// why there is none. The package only writes HTML and does not depend on the relay.
+// Package page writes the pages that a browser shows: for a claim URL a [Preview], which
+// describes the kubbi, and a [Payload] after the claim; for a request URL a [Request], which
+// seals the answer; and a [Problem], which says why there is nothing else. The package only
+// writes HTML and does not depend on the relay.
 //
 // A payload comes from somebody else and may try to deceive. It is shown as text or as a
 // raster image, never as HTML. Characters that are invisible, or that reverse the text around
@@ -92,12 +93,16 @@ var files embed.FS
 var (
 	style  = asset("style.css")
 	icon   = asset("icon.svg")
-	script = asset("script/format.js", "script/wire.js", "script/json.js", "script/show.js", "script/zip.js", "script/sealed.js", "script/claim.js")
-	pages  = template.Must(template.New("").Funcs(template.FuncMap{
-		"style":  func() template.CSS { return template.CSS(style) },
-		"script": func() template.JS { return template.JS(script) },
-		"icon":   func() template.URL { return dataURL("image/svg+xml", []byte(icon)) },
-		"bytes":  formatSize, "when": formatTime, "times": formatTimes, "kind": formatType, "visible": visible, "plural": plural, "number": func(n *int) int { return *n },
+	script = asset("script/format.js", "script/page.js", "script/wire.js", "script/json.js", "script/show.js", "script/zip.js", "script/sealed.js", "script/claim.js")
+	// The script of a request's page.
+	requestScript = asset("script/format.js", "script/page.js", "script/wire.js", "script/hpke.js", "script/seal.js", "script/post.js", "script/files.js", "script/request.js")
+
+	pages = template.Must(template.New("").Funcs(template.FuncMap{
+		"style":         func() template.CSS { return template.CSS(style) },
+		"script":        func() template.JS { return template.JS(script) },
+		"requestScript": func() template.JS { return template.JS(requestScript) },
+		"icon":          func() template.URL { return dataURL("image/svg+xml", []byte(icon)) },
+		"bytes":         formatSize, "when": formatTime, "times": formatTimes, "kind": formatType, "visible": visible, "plural": plural, "number": func(n *int) int { return *n },
 	}).ParseFS(files, "*.html"))
 )
 

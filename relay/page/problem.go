@@ -22,6 +22,9 @@ const (
 	Expired                   // its TTL has passed
 	Burned                    // retrieved as often as it may be
 	Deleted                   // by its producer
+	Answered                  // a request, by somebody
+	TimeUp                    // of a request
+	Withdrawn                 // a request, by whoever asked
 	Refused                   // the request does not come from our page
 	TooMany                   // guesses
 	Unavailable               // try again
@@ -40,6 +43,12 @@ var problemTexts = map[Reason]problemText{
 		"If it was not you who opened it, somebody else had the link: tell the sender at once."},
 	Deleted: {"Taken back", "The sender has taken back what was sent, and it has been erased.",
 		"Ask the sender if you still need it."},
+	Answered: {"Already answered", "This request has been answered, and only the first answer is taken.",
+		"If it was not you who answered it, somebody else had the link: tell whoever asked you at once."},
+	TimeUp: {"The time is up", "This request can't be answered any more.",
+		"Nothing was sent. If what it asked for is still wanted, ask for a new link."},
+	Withdrawn: {"Withdrawn", "Whoever asked for something here has withdrawn the request.",
+		"Nothing was sent. Ask them if you are not sure."},
 	Refused: {"That did not come from this page", "Your browser asked in a way that is not allowed here, so nothing was opened and nothing has changed.",
 		"Open the link that you were sent, and use the button there."},
 	TooMany: {"Too many wrong links", "Many links that do not exist were tried from your network, so nothing is answered for a while.",

@@ -168,7 +168,8 @@ func (s *Service) Serve(ctx context.Context, l, scrape net.Listener) error {
 }
 
 // limited limits the requests that run at the same time, in all and from one address. It
-// answers other requests with 503 and Retry-After, after which clients of the API retry.
+// answers other requests with 503 and Retry-After, after which clients of the API retry. A
+// request that waits for a change does not count: the relay limits those.
 func (s *Service) limited(next http.Handler) http.Handler {
 	clients := httpguard.NewCounter(httpguard.Share(s.cfg.Limits.Requests))
 	proxies := s.cfg.Relay.TrustedProxies
@@ -178,12 +179,16 @@ func (s *Service) limited(next http.Handler) http.Handler {
 			s.refuseRequest(w)
 			return
 		}
-		defer clients.Release(source)
 		select {
 		case s.running <- struct{}{}:
-			defer func() { <-s.running }()
+			end := sync.OnceFunc(func() { <-s.running; clients.Release(source) })
+			defer end()
+			if r.Header.Get(api.HeaderPrefer) != "" {
+				r = r.WithContext(relay.OnWait(r.Context(), end))
+			}
 			next.ServeHTTP(w, r)
 		default:
+			clients.Release(source)
 			s.refuseRequest(w)
 		}
 	})
@@ -263,6 +268,7 @@ func (s *Service) announceStop(failed <-chan error) {
 // drain stops a server. Requests that end in time are not cancelled.
 func (s *Service) drain(srv *http.Server, cancel context.CancelFunc) {
 	s.log.Info("relay stops", "running_requests", len(s.running))
+	s.relay.StopWaits()
 	ctx, stop := context.WithTimeout(context.Background(), s.cfg.Limits.Drain)
 	defer stop()
 	if srv.Shutdown(ctx) == nil {

@@ -278,11 +278,13 @@ type Store interface {
 	// Create stores k and its sealed payload in one atomic step. It reads the payload once,
 	// to its end. If the payload returns an error, Create returns this error unchanged and
 	// stores nothing. If the number, id or token is in use, or the ID does not contain
-	// Token.Number, the error is ErrExists.
+	// Token.Number, the error is ErrExists. If the number is in use by a create that has not
+	// ended, or whose process has died within seconds, it may match ErrUnavailable, too.
 	//
 	// With a key that is new, or whose grace has ended, Create stores k and returns nil. If
 	// the key was used within its grace for an equal Request, Create stores nothing and
-	// returns the Replay of the first call. Then it may have read a part of the payload, and
+	// returns the Replay of the first call, even if k has its number, id and token. Then it
+	// may have read a part of the payload, and
 	// Secret and Record are missing in the Replay if they are wiped by now. For another
 	// Request it returns ErrKeyReused.
 	//

@@ -7,10 +7,8 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
-	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay/store"
 )
 
@@ -53,7 +51,7 @@ func (h *host) slow() bool { return time.Since(h.progress) > slowAfter }
 type delivery struct {
 	notice  store.Notice
 	to      *Target
-	receipt *api.Receipt
+	receipt *Receipt
 	host    string
 	leased  time.Time
 }
@@ -111,7 +109,7 @@ func (o *outbox) leaseDue(ctx context.Context) (more bool) {
 			o.failed(ctx, d, 0, "it can't be opened: "+err.Error())
 			continue
 		}
-		if !d.to.wants(api.Event(strings.TrimPrefix(d.receipt.Type, api.ReceiptPrefix))) {
+		if d.receipt == nil || !d.to.wants(d.receipt.Event) {
 			o.remove(ctx, d)
 			continue
 		}

@@ -68,8 +68,8 @@ type answer struct {
 }
 
 // post makes one attempt. Its errors may contain the URL; use reason to log them.
-func (s *Sender) post(ctx context.Context, id string, to *Target, r *api.Receipt) (answer, error) {
-	body, err := json.Marshal(r)
+func (s *Sender) post(ctx context.Context, id string, to *Target, r *Receipt) (answer, error) {
+	body, err := json.Marshal(r.Body)
 	if err != nil {
 		return answer{}, err
 	}

@@ -25,6 +25,13 @@ func (t Target) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "webhook 
 // wants reports whether the target gets receipts of an event.
 func (t *Target) wants(e api.Event) bool { return t.Events == nil || slices.Contains(t.Events, e) }
 
+// Receipt is what is posted to a target.
+type Receipt struct {
+	Event api.Event
+	Type  string // of the body: the event, with a prefix
+	Body  any    // an api.Receipt or api.RequestReceipt
+}
+
 // Fault says what is wrong with a notify_url; "": nothing. The text starts with a verb and
 // does not quote the URL. The address of a host name is checked later, when it is dialled.
 func (o *Options) Fault(text string) string {

@@ -15,7 +15,6 @@ import (
 	"net/netip"
 	"time"
 
-	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay/store"
 )
 
@@ -49,8 +48,9 @@ const (
 type Config struct {
 	Options
 	Store store.Store
-	// Open returns the target and the receipt of a notice. It must be fast.
-	Open   func(*store.Notice) (*Target, *api.Receipt, error)
+	// Open returns the target and the receipt of a notice. If there is no receipt for its
+	// event, the receipt is nil. Open must be fast.
+	Open   func(*store.Notice) (*Target, *Receipt, error)
 	Now    func() time.Time
 	Logger *slog.Logger
 }

@@ -11,10 +11,10 @@ package claims
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
+	"kubbi-mcp/internal/handles"
 	"kubbi-mcp/internal/spool"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/tools/files"
@@ -55,7 +55,7 @@ func (c *Claimer) Close() { c.keys.close() }
 
 // Request says what to claim.
 type Request struct {
-	URL      string // claim URL or token
+	URL      string // claim URL, token, or the id of a handle
 	Name     string // what errors of PassAll call it; "": nothing
 	Repeat   Repeat
 	Progress kubbi.Progress // nil: progress is not reported
@@ -71,47 +71,12 @@ const (
 	RepeatOnly               // repeat it; if there is none, refuse with ErrNoRepeat
 )
 
-// ErrNoRepeat is the error of RepeatOnly if there is no claim to repeat.
-var ErrNoRepeat = errors.New("there is no claim to repeat")
-
-// AlreadyClaimed says that the kubbi is used up, and that the caller got its payload
-// in the answer to an earlier claim.
-type AlreadyClaimed struct {
-	Left time.Duration // how long the claim can be repeated
-}
-
-func (a *AlreadyClaimed) Error() string {
-	return fmt.Sprintf("claimed already; it can be had again for %d seconds", int(a.Left.Seconds()))
-}
-
-// Unsaved says that a claim has counted, that its payload could not be saved or shown,
-// and where the payload is now.
-type Unsaved struct {
-	Err   error
-	Grace time.Duration // how long a repeated claim gets it; 0: it does not
-	Kept  string        // a file with the service's answer, JSON with the payload in it; "": none
-}
-
-// Error gives a text for people.
-func (u *Unsaved) Error() string {
-	text := "claimed, but not saved: " + u.Err.Error()
-	switch {
-	case u.Kept != "":
-		return text + fmt.Sprintf("; it is not lost: the service's answer, JSON with the payload in it, is in %s for a day", u.Kept)
-	case u.Grace > 0:
-		return text + fmt.Sprintf("; it is not lost: claim again within %d seconds, which counts once", int(u.Grace.Seconds()))
-	}
-	return text
-}
-
-// Unwrap gives what went wrong.
-func (u *Unsaved) Unwrap() error { return u.Err }
-
 // Claim is a claim under way. The caller must end it with exactly one of Cancel, Shown,
 // SaveReceived and NotShown. An error of Receive has ended it.
 type Claim struct {
-	Request
-	Seen *kubbi.Inspected // what inspect says; nil: it repeats a claim that may have used the kubbi up
+	Request                  // its URL is a claim URL or token
+	Handle  *handles.Handle  // which has that URL; nil: none
+	Seen    *kubbi.Inspected // what inspect says; nil: it repeats a claim that may have used the kubbi up
 
 	claimer *Claimer
 	key     *key
@@ -120,13 +85,18 @@ type Claim struct {
 }
 
 // Begin takes the key for a claim and inspects the kubbi. With an error there is no claim to
-// end.
+// end. A handle is forgotten once its kubbi is used up and its payload is safe.
 func (c *Claimer) Begin(ctx context.Context, req Request) (*Claim, error) {
+	claimURL, handle, err := c.Resolve(ctx, req.URL)
+	if err != nil {
+		return nil, err
+	}
+	req.URL = claimURL
 	key, err := c.keys.take(ctx, req.URL)
 	if err != nil {
 		return nil, err
 	}
-	claim := &Claim{Request: req, claimer: c, key: key}
+	claim := &Claim{Request: req, Handle: handle, claimer: c, key: key}
 	if req.Repeat == RepeatOnly && !key.used() {
 		key.drop()
 		return nil, ErrNoRepeat
@@ -218,6 +188,9 @@ func (c *Claim) fetch(ctx context.Context, opts ...kubbi.ClaimOption) (*kubbi.Cl
 func (c *Claim) received(ctx context.Context, got *kubbi.Claimed) {
 	c.until = c.key.graceEnds(got.Grace)
 	c.key.release = func() { got.ReleaseSoon(context.WithoutCancel(ctx)) }
+	if c.Handle != nil && got.Burned {
+		c.key.dropped = func() { c.claimer.forget(ctx, c.Handle) }
+	}
 }
 
 func (c *Claim) keepInMemory(got *kubbi.Claimed) {

@@ -24,6 +24,7 @@ type key struct {
 	written time.Time      // when the answer was written; zero: not yet
 	payload *kubbi.Claimed // of a service that gives it once; nil: the relay has it
 	release func()         // ends the relay's grace; nil: nothing to end
+	dropped func()         // called when the key is dropped; nil: nothing to do
 	expiry  *time.Timer    // while it is held
 }
 
@@ -60,7 +61,7 @@ func (k *key) graceEnds(grace time.Duration) time.Time {
 
 // renew makes it a new key.
 func (k *key) renew() (err error) {
-	k.keyRecord, k.payload, k.release = keyRecord{}, nil, nil
+	k.keyRecord, k.payload, k.release, k.dropped = keyRecord{}, nil, nil, nil
 	k.Key = kubbi.NewIdempotencyKey()
 	if k.file != nil {
 		err = k.file.write(keyRecord{Key: k.Key, Until: time.Now().Add(keysKept)})
@@ -150,6 +151,10 @@ func (k *key) drop() {
 	k.payload = nil
 	k.removeFile()
 	k.leave()
+	if k.dropped != nil {
+		k.dropped()
+		k.dropped = nil
+	}
 }
 
 // hold keeps the key in the set. A key without a payload is kept only if no other claim of

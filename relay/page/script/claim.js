@@ -1,18 +1,9 @@
-const at = (id) => document.getElementById(id);
 const page = at("page"), form = at("claim"), button = at("open"), notice = at("notice");
 const idempotencyKey = form.elements.key.value; // the same in every attempt: they count once
 const label = button.textContent;
 let busy = false, over = false;
 let counted = false; // it has been opened, though what came may be of no use
 let offers = 0;
-
-// say tells a screen reader.
-const say = (words) => { at("status").textContent = words; };
-
-function warn(words) {
-  notice.textContent = words;
-  notice.hidden = false;
-}
 
 const sealed = () => (page.dataset.sealed === undefined ? null : { v: Number(page.dataset.version), kid: page.dataset.kid });
 
@@ -30,8 +21,6 @@ async function offer() {
   notice.hidden = true;
   if (refusal) warn(counted ? refusal : `${refusal} Nothing has been opened.`);
 }
-
-const wait = (ms) => new Promise((done) => { setTimeout(done, ms); });
 
 const request = (method) => fetch(`${location.pathname}/claim`, {
   method, headers: { Accept: "application/json", "Idempotency-Key": idempotencyKey },
@@ -133,33 +122,6 @@ async function open() {
   }
 }
 
-const localTime = (time) => new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" }).format(new Date(time));
-
-// countDown says how much time is left, by how long this page has been open and
-// not by this machine's idea of the time.
-function countDown() {
-  const end = Date.now() + Number(page.dataset.left);
-  let told = false;
-  const tick = () => {
-    const left = end - Date.now();
-    at("left").textContent = left > 0 ? `${duration(left)} left` : "the time is up";
-    if (left <= 60_000 && left > 0 && !told) {
-      told = true;
-      if (!over) say("Less than a minute is left.");
-    }
-    if (left <= 0) {
-      clearInterval(timer);
-      if (over || busy) return;
-      over = true;
-      form.hidden = true;
-      warn("Too late: the time for this link has passed, and what was sent has been erased. Ask the sender to send it again.");
-    }
-  };
-  const timer = setInterval(tick, 1000);
-  tick();
-}
-
-at("until").textContent = localTime(page.dataset.expires);
 at("large")?.remove();
 form.addEventListener("submit", (event) => {
   event.preventDefault();
@@ -167,4 +129,12 @@ form.addEventListener("submit", (event) => {
 });
 addEventListener("hashchange", offer);
 offer();
-countDown();
+countDown(
+  () => { if (!over) say("Less than a minute is left."); },
+  () => {
+    if (over || busy) return;
+    over = true;
+    form.hidden = true;
+    warn("Too late: the time for this link has passed, and what was sent has been erased. Ask the sender to send it again.");
+  },
+);

@@ -215,8 +215,10 @@ func (c *creation) checkRow(r *store.Row, doubt bool, request, answer []byte) {
 	sameNumber := r.Number == c.row.Number
 	sameKey := c.key != nil && r.KeyUntil != store.Never && r.CreateKey == c.key.Key
 	switch {
-	case doubt && r.ID == c.row.ID && r.Hash == c.row.Hash:
-		c.seen.mine = true // no other create has the same random id and token
+	case doubt && r.ID == c.row.ID && r.Hash == c.row.Hash && r.Secret == c.row.Secret:
+		// No other create has the same random secret. Two answers to a request have the same
+		// id and token.
+		c.seen.mine = true
 	case sameKey && r.KeyUntil > c.now:
 		var err error
 		c.seen.replay, err = r.Replay(c.key, request, answer)

@@ -1,6 +1,10 @@
 package postgres
 
-import "testing"
+import (
+	"testing"
+
+	"kubbi-mcp/relay/store"
+)
 
 // Setting reads a setting of a connection of the pool.
 func (s *Store) Setting(t testing.TB, name string) (value string) {
@@ -9,6 +13,16 @@ func (s *Store) Setting(t testing.TB, name string) (value string) {
 		t.Fatal(err)
 	}
 	return value
+}
+
+// CreateAgain is a Create, with an empty payload, whose first attempt may have been committed.
+func (s *Store) CreateAgain(t testing.TB, k *store.Kubbi, now store.Millis) error {
+	r, err := store.NewRow(k, nil, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &creation{s: s, row: r, now: now, inRow: []byte{}}
+	return s.runIn(t.Context(), true, func(q *session) error { return c.storeAlone(t.Context(), q) })
 }
 
 // Count is how many rows a table has.

@@ -69,6 +69,29 @@ func TestConnectionsAreCut(t *testing.T) {
 	l.finish(t)
 }
 
+// TestCreateInDoubt repeats creates whose connection was lost. Two creates may have the same
+// id and token: a repeated one must not take the other's kubbi for its own.
+func TestCreateInDoubt(t *testing.T) {
+	s := openStore(t, cluster.Schema(t))
+	mine := newKubbi("team", 1)
+	other := *mine
+	other.Secret[0]++
+	now := store.MillisOf(t0)
+	for _, c := range []struct {
+		what string
+		k    *store.Kubbi
+		want error
+	}{
+		{"not committed", mine, nil},
+		{"committed", mine, nil},
+		{"another one was committed", &other, store.ErrExists},
+	} {
+		if err := s.CreateAgain(t, c.k, now); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", c.what, err, c.want)
+		}
+	}
+}
+
 // TestServerIsReadOnly has a server that refuses to write, like a standby to which
 // connections still lead after a failover. They must not be used again.
 func TestServerIsReadOnly(t *testing.T) {

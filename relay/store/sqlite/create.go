@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 	"time"
@@ -20,6 +21,7 @@ type creation struct {
 	now     store.Millis
 	replay  *store.Replay
 	payload []byte // unless it is in a file
+	hasFile bool   // another create has, or had, the file of this number
 }
 
 var creations = sync.Pool{New: func() any { return new(creation) }}
@@ -75,6 +77,12 @@ func (c *creation) create(t *tx) error {
 	var keyPrefix any
 	if c.key != nil {
 		keyPrefix = prefix(c.key.Key[:])
+	}
+	if c.hasFile {
+		if _, err := c.checkConflict(t); err != nil || c.replay != nil {
+			return err
+		}
+		return fmt.Errorf("%w, %w: the payload of another create has the number", store.ErrExists, store.ErrUnavailable)
 	}
 	if inUse, err := t.number("SELECT EXISTS (SELECT 1 FROM kubbi WHERE number = ?) OR EXISTS (SELECT 1 FROM kubbi INDEXED BY kubbi_key WHERE key_h = ?)",
 		r.Number, keyPrefix); err != nil || inUse != 0 {

@@ -169,6 +169,37 @@ func TestOrphans(t *testing.T) {
 	}
 }
 
+// TestCreateAfterDeath repeats a create whose process has died while it wrote the file of the
+// payload.
+func TestCreateAfterDeath(t *testing.T) {
+	path := storePath(t)
+	s := openStore(t, path)
+	k := put(t, s, newKubbi(1), 400_000)
+	execSQL(t, path, fmt.Sprintf("DELETE FROM kubbi WHERE number = %d", k.Token.Number))
+	again := func() error {
+		_, err := s.Create(t.Context(), k, bytesOf(make([]byte, 500_000)), nil, store.Quota{}, t0)
+		return err
+	}
+	// For some seconds it might be a running create.
+	if err := again(); !errors.Is(err, store.ErrExists) || !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("at once: %v", err)
+	}
+	old := time.Now().Add(-time.Minute)
+	if err := os.Chtimes(filepath.Join(strings.TrimSuffix(path, ".db")+".bodies", fmt.Sprintf("%016x", int64(k.Token.Number))), old, old); err != nil {
+		t.Fatal(err)
+	}
+	if err := again(); err != nil {
+		t.Fatal(err)
+	}
+	c, err := s.Claim(t.Context(), k.Token, nil, nil, t0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := readAll(c); err != nil {
+		t.Error(err)
+	}
+}
+
 type readerFunc func([]byte) (int, error)
 
 func (r readerFunc) Read(p []byte) (int, error) { return r(p) }

@@ -80,24 +80,31 @@ func (t *orphans) sweepFiles(ctx context.Context, s *Store) error {
 		return err
 	}
 	for _, n := range numbers {
-		wanted := func() (is bool, err error) {
-			err = s.withReader(ctx, func(c *conn) error {
-				is = false
-				return c.rows("SELECT body FROM kubbi WHERE number = ?", func(s *stmt) { is = !s.null(0) }, n)
-			})
-			return is, err
-		}
-		if is, err := wanted(); err != nil || is {
-			if err != nil {
-				return err
-			}
-			continue
-		}
-		if _, err := s.files.Sweep(n, wanted); err != nil {
-			s.log.Warn("a file of no kubbi is not removed", "file", s.path, "error", err)
+		if _, err := s.sweepFile(ctx, n); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// sweepFile removes the file of a payload if it belongs to no row and is not being written. It
+// reports whether it did.
+func (s *Store) sweepFile(ctx context.Context, number int64) (removed bool, err error) {
+	wanted := func() (is bool, err error) {
+		err = s.withReader(ctx, func(c *conn) error {
+			is = false
+			return c.rows("SELECT body FROM kubbi WHERE number = ?", func(s *stmt) { is = !s.null(0) }, number)
+		})
+		return is, err
+	}
+	if is, err := wanted(); err != nil || is {
+		return false, err
+	}
+	removed, err = s.files.Sweep(number, wanted)
+	if err != nil {
+		s.log.Warn("a file of no kubbi is not removed", "file", s.path, "error", err)
+	}
+	return removed, nil
 }
 
 // sweepSlots looks for orphaned slots without the writer. Then it checks them again in a

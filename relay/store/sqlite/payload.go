@@ -27,9 +27,12 @@ func (s *Store) readPayload(ctx context.Context, c *creation, payload io.Reader)
 			return nil, err
 		}
 	}
-	file, err := s.files.Create(int64(c.row.Number))
+	file, err := s.createFile(ctx, int64(c.row.Number))
 	if errors.Is(err, body.ErrExists) {
-		return nil, store.ErrExists
+		// The op finds out whether it is a replay.
+		c.hasFile = true
+		_, err := io.CopyBuffer(io.Discard, onlyReader{payload}, c.payload[:cap(c.payload)])
+		return nil, err
 	}
 	if err != nil {
 		return nil, explain(s.path, err)
@@ -52,6 +55,19 @@ func (s *Store) readPayload(ctx context.Context, c *creation, payload io.Reader)
 	c.payload = c.payload[:0]
 	c.row.body = file.Size()
 	return file, nil
+}
+
+// createFile makes the file of a payload. It replaces the file of a create whose process has
+// died. If another create has the file, the error is body.ErrExists.
+func (s *Store) createFile(ctx context.Context, number int64) (*body.File, error) {
+	file, err := s.files.Create(number)
+	if !errors.Is(err, body.ErrExists) {
+		return file, err
+	}
+	if removed, sweepErr := s.sweepFile(ctx, number); sweepErr != nil || !removed {
+		return nil, errors.Join(err, sweepErr)
+	}
+	return s.files.Create(number)
 }
 
 // endFile ends the writing of a payload's file, and removes it unless it is kept.

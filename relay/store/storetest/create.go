@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"kubbi-mcp/relay/store"
@@ -207,6 +208,50 @@ var createKeys = []testCase{
 			want := *k
 			want.Secret, want.Record = store.Secret{}, nil
 			f.wantReplay(f.kubbi(), key, at(2*time.Second), &store.Replay{Kubbi: want, Answer: key.Answer})
+		}
+	}},
+	{"replay with the same number, id and token", func(f *fixture) {
+		for name, size := range map[string]int{"small": 1, "large": store.MaxInRow + 1} {
+			k := f.kubbi(limit(1))
+			key := createKey(name)
+			payload := strings.Repeat("x", size)
+			f.create(k, bytesOf(payload), key)
+			again := func(key *store.CreateKey) (*store.Replay, error) {
+				other := *k
+				other.Secret[0]++
+				return f.s.Create(f.Context(), &other, bytesOf(payload), key, store.Quota{}, at(time.Second))
+			}
+			if got, err := again(key); err != nil || got == nil {
+				f.Fatalf("%s: replay %v, error %v", name, got, err)
+			} else {
+				f.same(name, &store.Replay{Kubbi: *k, Answer: key.Answer}, got)
+			}
+			for _, key := range []*store.CreateKey{nil, createKey("another")} {
+				if got, err := again(key); !errors.Is(err, store.ErrExists) || errors.Is(err, store.ErrUnavailable) {
+					f.Errorf("%s, another key: replay %v, error %v", name, got, err)
+				}
+			}
+			if _, got := f.claim(k, nil, at(time.Second)); got != payload {
+				f.Errorf("%s: %d bytes", name, len(got))
+			}
+		}
+	}},
+	{"creates of one number at the same time", func(f *fixture) {
+		k := f.kubbi(limit(1))
+		payload := strings.Repeat("x", store.MaxInRow+1)
+		// While the first one reads its payload, the second one runs.
+		first := io.MultiReader(bytesOf(payload), readerFunc(func([]byte) (int, error) {
+			_, err := f.s.Create(f.Context(), k, bytesOf(payload), nil, store.Quota{}, t0)
+			if err != nil && !errors.Is(err, store.ErrExists) {
+				f.Errorf("the second: %v", err)
+			}
+			return 0, io.EOF
+		}))
+		if _, err := f.s.Create(f.Context(), k, first, nil, store.Quota{}, t0); err != nil && !errors.Is(err, store.ErrExists) {
+			f.Errorf("the first: %v", err)
+		}
+		if _, got := f.claim(k, nil, t0); got != payload {
+			f.Errorf("%d bytes", len(got))
 		}
 	}},
 	{"another request is ErrKeyReused", func(f *fixture) {

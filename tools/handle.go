@@ -1,0 +1,98 @@
+package tools
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"kubbi-mcp/internal/handles"
+	"kubbi-mcp/internal/sealedfile"
+	"kubbi-mcp/tools/args"
+	"kubbi-mcp/tools/claims"
+)
+
+// keepsSecret is the refusal to put into an answer what no model may see.
+type keepsSecret struct{ handle handles.Handle }
+
+func (k *keepsSecret) Error() string { return "no model may see what this id claims" }
+
+// text says what would do.
+func (k *keepsSecret) text() string {
+	h := k.handle
+	switch {
+	case h.Variable != "":
+		return fmt.Sprintf("Nothing was claimed: this holds the value of the variable %s, which no model may see, neither here nor in a file. "+
+			"A command can use it: kubbi-mcp run --env %s=%s -- command. Your user gets its claim URL with: kubbi-mcp handle %s", h.Variable, h.Variable, h.ID, h.ID)
+	default:
+		return fmt.Sprintf("Nothing was claimed: the answer to this request holds secrets, which no model may see. "+
+			"A command can use them as variables: kubbi-mcp run --env-from %s -- command. Or call claim with save_to, if a file of secrets is what your user wants.", h.ID)
+	}
+}
+
+// mayClaim refuses to claim what no model may see, before anything is spent.
+func (t *toolset) mayClaim(ctx context.Context, in claimInput) error {
+	_, h, err := t.Claims.Resolve(ctx, in.ClaimURL)
+	switch {
+	case err != nil:
+		return err
+	case h != nil && (h.Variable != "" || h.HasSecret() && in.SaveTo == ""):
+		return &keepsSecret{*h}
+	}
+	return nil
+}
+
+// handleFault refuses, before anything is sent, a call with handle: true that can't be done.
+func (t *toolset) handleFault() error {
+	if t.Claims.Handles() == nil {
+		return args.Error("handle: true needs a data directory, which this server does not have.")
+	}
+	return nil
+}
+
+// keepHandle keeps the claim URL of a kubbi that was sent, and says in one sentence how to use
+// its id. If the claim URL can't be kept, nobody has it: the kubbi is deleted.
+func (t *toolset) keepHandle(ctx context.Context, id, claimURL, variable string, expires time.Time) (string, error) {
+	err := t.Claims.Handles().Put(ctx, handles.Handle{ID: id, Kind: handles.Send, ClaimURL: claimURL, Variable: variable, ExpiresAt: expires})
+	if err != nil {
+		_, derr := t.Client.Delete(context.WithoutCancel(ctx), id)
+		t.Logger.Error("keep a handle; its kubbi is deleted", "error", err, "deleted", derr == nil)
+		return "", errHandleNotKept
+	}
+	said := "claim, inspect and kubbi-mcp run take this id in place of a claim URL, on this machine."
+	if variable != "" {
+		said = fmt.Sprintf("inspect and kubbi-mcp run --env %s=%s -- command take this id, on this machine.", variable, id)
+	}
+	return said + " Your user gets the claim URL with: kubbi-mcp handle " + id, nil
+}
+
+// errHandleNotKept says that a kubbi was sent, that its claim URL could not be kept, and that
+// it was deleted.
+var errHandleNotKept = errors.New("the handle could not be kept")
+
+// handleErrorText gives the text of an error that concerns a handle, "" for other errors.
+func handleErrorText(err error) string {
+	var secret *keepsSecret
+	switch {
+	case errors.As(err, &secret):
+		return secret.text()
+	case errors.Is(err, errHandleNotKept):
+		return "Nothing was sent: the data directory can't be written, so the claim URL could not be kept. Tell your user; the log on the stderr of kubbi-mcp says more."
+	case errors.As(err, new(claims.UnknownID)):
+		return "No claim URL is kept for this id. It was claimed for good, has expired or was deleted, or it is the id of something that was sent without handle: then use the claim_url from that result."
+	case errors.Is(err, sealedfile.ErrDamaged):
+		return "The claim URL of this id can't be used: " + sentence(err.Error()) + " Tell your user."
+	}
+	return ""
+}
+
+// forgetHandle forgets the handle of a kubbi that was deleted.
+func (t *toolset) forgetHandle(ctx context.Context, id string) {
+	store := t.Claims.Handles()
+	if store == nil {
+		return
+	}
+	if err := store.Delete(context.WithoutCancel(ctx), id); err != nil {
+		t.Logger.Warn("the handle of a deleted kubbi was not forgotten", "error", err)
+	}
+}
