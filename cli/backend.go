@@ -19,6 +19,7 @@ import (
 type backend struct {
 	client   *kubbi.Client
 	relay    *local.Relay
+	relayURL string // the origin of the embedded relay's claim URLs
 	base     string // the base URL for new kubbis
 	embedded bool   // new kubbis go to the embedded relay
 }
@@ -79,7 +80,7 @@ func (a *app) connect() (*backend, error) {
 	if err != nil {
 		return nil, usagef("--relay-url (KUBBI_RELAY_URL) or --data-dir (KUBBI_DATA_DIR): %w", err)
 	}
-	b := &backend{relay: relay, base: a.baseURL()}
+	b := &backend{relay: relay, relayURL: a.cfg.RelayURL, base: a.baseURL()}
 	if b.embedded = b.base == ""; b.embedded {
 		b.base = a.cfg.RelayURL
 	}

@@ -33,6 +33,7 @@ type grammar struct {
 	Keys          keysCmd          `cmd:"" help:"Make, list and revoke the API keys of a relay."`
 	Keyring       keyringCmd       `cmd:"" help:"Rotate, list and prune the master keys of a relay."`
 	Install       installCmd       `cmd:"" help:"Enter this program into an MCP host's configuration, after you have seen the change."`
+	Doctor        doctorCmd        `cmd:"" help:"Check everything that a handoff from this machine needs, and say what to do."`
 	Uninstall     uninstallCmd     `cmd:"" help:"Remove it from a host's configuration."`
 	Folders       foldersCmd       `cmd:"" help:"List and revoke the folders that you have allowed agents to use when asked."`
 	WebhookSecret webhookSecretCmd `cmd:"" name:"webhook-secret" help:"Print what webhook receipts for your API key are signed with."`

@@ -20,11 +20,10 @@ import (
 type installCmd struct {
 	Host string `arg:"" complete:"host" help:"claude-code, claude-desktop, codex, cursor, gemini, jetbrains, vscode, windsurf or zed."`
 
-	AllowDirs []string `name:"folder" sep:"none" placeholder:"DIR" complete:"dir" help:"A folder whose files agents may send, and into which they may save; may be repeated."`
-	Env       []string `sep:"none" placeholder:"NAME[=VALUE]" help:"A variable for the server, such as KUBBI_API_KEY. Without a value it is taken from your environment. May be repeated."`
-	Command   string   `placeholder:"PATH" help:"The program that the host starts. Default: this one."`
-	Print     bool     `help:"Print what stands in the host's file, and change nothing."`
-	Link      bool     `help:"Print a link that makes the host offer to add the server (cursor, vscode)."`
+	Env     []string `sep:"none" placeholder:"NAME[=VALUE]" help:"A variable for the server, such as KUBBI_API_KEY. Without a value it is taken from your environment. May be repeated."`
+	Command string   `placeholder:"PATH" help:"The program that the host starts. Default: this one."`
+	Print   bool     `help:"Print what stands in the host's file, and change nothing."`
+	Link    bool     `help:"Print a link that makes the host offer to add the server (cursor, vscode)."`
 	hostFlags
 }
 
@@ -108,8 +107,8 @@ func (c *installCmd) server(a *app) (s hostfile.Server, err error) {
 	if err != nil {
 		return s, err
 	}
-	for _, dir := range c.AllowDirs {
-		if dir, err = filepath.Abs(dir); err != nil {
+	for _, dir := range a.cfg.AllowDir {
+		if dir, err = absolute(dir); err != nil {
 			return s, err
 		}
 		s.Args = append(s.Args, "--allow-dir", dir)

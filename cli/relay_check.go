@@ -58,6 +58,12 @@ func (c *relayCheckCmd) Run(a *app) error {
 	if err := ctx.Err(); err != nil && a.ctx.Err() != nil {
 		return err
 	}
+	return a.printChecks(all, c.JSON, "the relay would not work as it is configured: see what has failed")
+}
+
+// printChecks prints the results of checks. If one has failed, it returns an error with the
+// text of failure.
+func (a *app) printChecks(all []check, asJSON bool, failure string) (err error) {
 	ok := true
 	rows := make([][]string, len(all))
 	for i, one := range all {
@@ -68,8 +74,7 @@ func (c *relayCheckCmd) Run(a *app) error {
 		}
 		rows[i] = []string{string(one.State), one.Name, text}
 	}
-	var err error
-	if c.JSON {
+	if asJSON {
 		err = a.printJSON(struct {
 			OK     bool    `json:"ok"`
 			Checks []check `json:"checks"`
@@ -78,7 +83,7 @@ func (c *relayCheckCmd) Run(a *app) error {
 		err = a.print(table(rows))
 	}
 	if err == nil && !ok {
-		err = errors.New("the relay would not work as it is configured: see what has failed")
+		err = errors.New(failure)
 	}
 	return err
 }

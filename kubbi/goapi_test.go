@@ -17,7 +17,7 @@ import (
 )
 
 // TestGoAPI compares the exported declarations of this package and of package api
-// with testdata/goapi.txt: docs/versions.md promises that they stay.
+// with testdata/goapi.txt: docs/install.md promises that they stay.
 // go test ./kubbi -run TestGoAPI -update rewrites the file.
 func TestGoAPI(t *testing.T) {
 	got := goAPI(t, ".") + goAPI(t, "api")

@@ -64,25 +64,27 @@ func (h Host) Remove(text []byte, name string) ([]byte, error) {
 	return after, h.onlyEntryDiffers(text, after, name)
 }
 
-// Entry reads the entry of that name; ok is false if there is none.
-func (h Host) Entry(text []byte, name string) (s Server, ok bool, err error) {
+// Servers reads all servers that a host's file starts with a command, sorted by name.
+func (h Host) Servers(text []byte) (servers []Server, err error) {
 	all, err := h.parse(text)
 	if err != nil {
-		return Server{}, false, err
+		return nil, err
 	}
 	section, _ := all[h.section].(map[string]any)
-	entry, ok := section[name].(map[string]any)
-	if !ok {
-		return Server{}, false, nil
+	for _, name := range slices.Sorted(maps.Keys(section)) {
+		entry, _ := section[name].(map[string]any)
+		s := Server{Name: name}
+		if s.Command, _ = entry["command"].(string); s.Command == "" {
+			continue
+		}
+		args, _ := entry["args"].([]any)
+		for _, a := range args {
+			text, _ := a.(string)
+			s.Args = append(s.Args, text)
+		}
+		servers = append(servers, s)
 	}
-	s.Name = name
-	s.Command, _ = entry["command"].(string)
-	args, _ := entry["args"].([]any)
-	for _, a := range args {
-		text, _ := a.(string)
-		s.Args = append(s.Args, text)
-	}
-	return s, true, nil
+	return servers, nil
 }
 
 func (h Host) parse(text []byte) (map[string]any, error) {

@@ -65,6 +65,12 @@ func makeDir(dir string) error {
 	return nil
 }
 
+// Exists reports whether the directory has a store. Only a store that exists can be lost.
+func (r *Relay) Exists() bool {
+	_, err := os.Lstat(filepath.Join(r.cfg.Dir, storeName))
+	return err == nil
+}
+
 // openDir opens a data directory, and makes the missing files on the first run. Many
 // processes may do so at the same time.
 func (r *Relay) openDir(ctx context.Context) (_ *dataDir, err error) {

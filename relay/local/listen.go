@@ -63,6 +63,26 @@ func (r *Relay) Reach() string {
 	return "this machine"
 }
 
+// AtAddress says who listens at the address of claim URLs: "nobody", "this data directory",
+// "another data directory", "another relay" or "another program". It opens the data directory.
+func (r *Relay) AtAddress(ctx context.Context) (string, error) {
+	o, err := r.opened(ctx)
+	if err != nil {
+		return "", err
+	}
+	switch listenerAt(ctx, r.addr, o.self) {
+	case ownProcess:
+		return "this data directory", nil
+	case otherDirectory:
+		return "another data directory", nil
+	case otherRelay:
+		return "another relay", nil
+	case otherProgram:
+		return "another program", nil
+	}
+	return "nobody", nil
+}
+
 // serveOn serves a listener until ctx ends or the listener fails.
 func (r *Relay) serveOn(ctx context.Context, ln net.Listener) error {
 	srv := &http.Server{

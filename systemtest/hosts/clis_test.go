@@ -21,16 +21,18 @@ func TestHostCommands(t *testing.T) {
 	for _, host := range []struct {
 		program, check string
 		connected      string // what the host says when it has started the server
+		word           string // for install
 	}{
-		{"claude", "claude mcp list", "kubbi: BINARY serve.* ✔ Connected"},
-		{"codex", "codex mcp get kubbi --json", `"enabled": true`},
-		{"gemini", "gemini mcp list", `✓ kubbi: BINARY serve.* \(stdio\) - Connected`},
+		{"claude", "claude mcp list", "kubbi: BINARY serve.* ✔ Connected", "claude-code"},
+		{"codex", "codex mcp get kubbi --json", `"enabled": true`, "codex"},
+		{"gemini", "gemini mcp list", `✓ kubbi: BINARY serve.* \(stdio\) - Connected`, "gemini"},
 	} {
 		command := commands[host.program]
 		delete(commands, host.program)
 		for _, variant := range []struct{ name, command string }{
 			{"embedded", command},
 			{"hosted", withEnv(host.program, command, "KUBBI_API_KEY=kb_none")},
+			{"installed", "/path/to/kubbi-mcp install --yes " + host.word},
 		} {
 			t.Run(host.program+" "+variant.name, func(t *testing.T) {
 				t.Parallel()
@@ -48,6 +50,15 @@ func TestHostCommands(t *testing.T) {
 					h.startAsCodex(said, variant.name == "hosted")
 				}
 				t.Log(want.FindString(said))
+				if variant.name == "installed" {
+					if said := h.run("/path/to/kubbi-mcp doctor"); !regexp.MustCompile("ok +" + host.word + " +starts ").MatchString(said) {
+						t.Errorf("doctor says\n%s", said)
+					}
+					h.run("/path/to/kubbi-mcp uninstall --yes " + host.word)
+					if said := h.run(strings.Replace(host.check, "get kubbi --json", "list", 1)); strings.Contains(said, h.binary) {
+						t.Errorf("after uninstall: %s", said)
+					}
+				}
 			})
 		}
 	}
