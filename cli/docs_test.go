@@ -15,6 +15,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"kubbi-mcp/internal/hostfile"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay"
 )
@@ -450,5 +451,21 @@ func walkTree(t *testing.T, visit func(path string, text func() string)) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestHostSnippets checks that docs/install.md shows for each host what install would write.
+func TestHostSnippets(t *testing.T) {
+	page := readDoc(t, "docs/install.md")
+	for _, h := range hostfile.Hosts {
+		snippet, err := h.Snippet(hostfile.Server{Name: "kubbi", Command: "/path/to/kubbi-mcp", Args: []string{"serve"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, section, found := strings.Cut(page, "\n### "+h.Title)
+		section, _, _ = strings.Cut(section, "\n### ")
+		if !found || !strings.Contains(section, "\n"+snippet+"```\n") || !strings.Contains(section, "kubbi-mcp install "+h.Name) {
+			t.Errorf("docs/install.md does not show for %s:\n%s", h.Title, snippet)
+		}
 	}
 }
