@@ -13,12 +13,13 @@ import (
 type inspectCmd struct {
 	URL  []string `arg:"" name:"url" help:"The claim URL, its token, or a text with the claim URL in it."`
 	JSON bool     `name:"json" help:"Print JSON."`
+	waitFlag
 }
 
 // Run shows what a claim URL holds.
 func (c *inspectCmd) Run(a *app) error {
 	url := strings.Join(c.URL, " ")
-	return show(a, "inspect", c.JSON, func(k *kubbi.Client) (*kubbi.Inspected, error) { return k.Inspect(a.ctx, url) }, inspectText)
+	return show(a, "inspect", c.JSON, func(k *kubbi.Client) (*kubbi.Inspected, error) { return k.Inspect(a.ctx, url, c.option()) }, inspectText)
 }
 
 // longestName is how many characters of a stranger's file name are shown.
