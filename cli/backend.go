@@ -54,9 +54,9 @@ func (a *app) withBackend(work func(*backend) error) error {
 }
 
 // show makes a command's request and prints the answer, as JSON or as text.
-func show[T any](a *app, command string, asJSON bool, request func(*kubbi.Client) (T, error), text func(T) string) error {
+func show[T any](a *app, command string, asJSON bool, request func(*backend) (T, error), text func(T) string) error {
 	return a.withBackend(func(b *backend) error {
-		answer, err := request(b.client)
+		answer, err := request(b)
 		if err != nil {
 			return fmt.Errorf("%s: %w", command, err)
 		}
@@ -96,6 +96,7 @@ func (a *app) connect() (*backend, error) {
 		kubbi.WithFileLimit(max(kubbi.DefaultFileLimit, answerLimit(limits))),
 		kubbi.WithUserAgent("kubbi-mcp/"+buildInfo().Version),
 		kubbi.WithLogger(a.log),
+		kubbi.WithIdentities(a.identities(dir)),
 	)
 	if err != nil {
 		return nil, usagef("--base-url (KUBBI_BASE_URL) or --allow-origin (KUBBI_ALLOW_ORIGINS): %w", err)
