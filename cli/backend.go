@@ -54,9 +54,9 @@ func (a *app) withBackend(work func(*backend) error) error {
 }
 
 // show makes a command's request and prints the answer, as JSON or as text.
-func show[T any](a *app, command string, asJSON bool, request func(*backend) (T, error), text func(T) string) error {
+func show[T any](a *app, command string, asJSON bool, request func(*kubbi.Client) (T, error), text func(T) string) error {
 	return a.withBackend(func(b *backend) error {
-		answer, err := request(b)
+		answer, err := request(b.client)
 		if err != nil {
 			return fmt.Errorf("%s: %w", command, err)
 		}

@@ -30,7 +30,7 @@ func (c *claimCmd) Run(a *app) error {
 		return usagef("--overwrite needs -o with a file or a folder")
 	}
 	return a.withBackend(func(b *backend) error {
-		claimer, err := a.claimer(b)
+		claimer, err := a.claimer(b.client)
 		if err != nil {
 			return err
 		}

@@ -11,8 +11,8 @@ type deleteCmd struct {
 // Run ends one of the caller's kubbis. Without --json it prints a remark only.
 func (c *deleteCmd) Run(a *app) error {
 	return show(a, "delete", c.JSON,
-		func(b *backend) (*kubbi.Deleted, error) {
-			gone, err := b.client.Delete(a.ctx, c.ID)
+		func(k *kubbi.Client) (*kubbi.Deleted, error) {
+			gone, err := k.Delete(a.ctx, c.ID)
 			if err == nil {
 				err = a.forgetHandle(c.ID)
 			}

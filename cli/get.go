@@ -15,7 +15,7 @@ type getCmd struct {
 
 // Run shows one of the caller's kubbis.
 func (c *getCmd) Run(a *app) error {
-	return show(a, "get", c.JSON, func(b *backend) (*kubbi.Kubbi, error) { return b.client.Get(a.ctx, c.ID) }, kubbiText)
+	return show(a, "get", c.JSON, func(k *kubbi.Client) (*kubbi.Kubbi, error) { return k.Get(a.ctx, c.ID) }, kubbiText)
 }
 
 func kubbiText(k *kubbi.Kubbi) string {

@@ -120,10 +120,10 @@ func (a *app) forgetHandle(id string) error {
 }
 
 // claimer makes the claims of a command.
-func (a *app) claimer(b *backend) (*claims.Claimer, error) {
+func (a *app) claimer(k *kubbi.Client) (*claims.Claimer, error) {
 	dir, err := a.dataDir()
 	if err != nil {
 		return nil, usage(err)
 	}
-	return claims.New(b.client, claims.NewState(dir), "", a.log), nil
+	return claims.New(k, claims.NewState(dir), "", a.log), nil
 }

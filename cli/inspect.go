@@ -18,8 +18,8 @@ type inspectCmd struct {
 // Run shows what a claim URL holds.
 func (c *inspectCmd) Run(a *app) error {
 	url := strings.Join(c.URL, " ")
-	return show(a, "inspect", c.JSON, func(b *backend) (*kubbi.Inspected, error) {
-		claimer, err := a.claimer(b)
+	return show(a, "inspect", c.JSON, func(k *kubbi.Client) (*kubbi.Inspected, error) {
+		claimer, err := a.claimer(k)
 		if err != nil {
 			return nil, err
 		}

@@ -87,7 +87,7 @@ func (r *secretRun) arguments(args []string) []string {
 func (r *secretRun) claimAndStart() error {
 	started := false
 	err := r.app.withBackend(func(b *backend) error {
-		claimer, err := r.app.claimer(b)
+		claimer, err := r.app.claimer(b.client)
 		if err != nil {
 			return err
 		}
