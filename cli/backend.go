@@ -97,6 +97,7 @@ func (a *app) connect() (*backend, error) {
 		kubbi.WithFileLimit(max(kubbi.DefaultFileLimit, answerLimit(limits))),
 		kubbi.WithUserAgent("kubbi-mcp/"+buildInfo().Version),
 		kubbi.WithLogger(a.log),
+		kubbi.WithIdentities(a.identities(dir)),
 	)
 	if err != nil {
 		return nil, usagef("--base-url (KUBBI_BASE_URL) or --allow-origin (KUBBI_ALLOW_ORIGINS): %w", err)

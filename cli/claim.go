@@ -14,7 +14,7 @@ import (
 
 // claimCmd is `kubbi-mcp claim`.
 type claimCmd struct {
-	URL       []string `arg:"" name:"url" help:"The claim URL, its token, or a text with the claim URL in it."`
+	URL       []string `arg:"" name:"url" help:"The claim URL, its token, a text with the claim URL in it, or an id that stands for one."`
 	Output    string   `short:"o" placeholder:"PATH" complete:"file" help:"Write here. A folder that is there, or a path that ends with /, gets the files in it; any other path becomes the file, or a new folder if there are several, or one and no dot in the path's last name. - is standard output."`
 	Overwrite bool     `aliases:"force" help:"With -o, replace files that are there already; --force is the same."`
 	JSON      bool     `name:"json" help:"Print the whole answer as JSON; with -o, what was written."`
@@ -30,14 +30,20 @@ func (c *claimCmd) Run(a *app) error {
 		return usagef("--overwrite needs -o with a file or a folder")
 	}
 	return a.withBackend(func(b *backend) error {
-		dir, err := a.dataDir()
+		claimer, err := a.claimer(b.client)
 		if err != nil {
-			return usage(err)
+			return err
 		}
-		claimer := claims.New(b.client, claims.NewState(dir), "", a.log)
 		url := strings.Join(c.URL, " ")
 		if c.Output != "" && c.Output != stdoutName {
 			return c.save(a, claimer, url)
+		}
+		_, h, err := claimer.Resolve(a.ctx, url)
+		switch {
+		case err != nil:
+			return claimFailed(err)
+		case h != nil && h.HasSecret() && !isTerminal(a.stdout): // an agent reads what its commands print
+			return usagef("the answer to this request holds secrets, and standard output is no terminal: use them with kubbi-mcp run --env-from %s -- command, or give -o PATH; nothing was claimed", h.ID)
 		}
 		return c.print(a, claimer, url)
 	})

@@ -26,6 +26,8 @@ type grammar struct {
 	Inspect       inspectCmd       `cmd:"" help:"Show what a claim URL holds, without spending a retrieval."`
 	Claim         claimCmd         `cmd:"" help:"Claim: print the content, or write the files. Spends a retrieval."`
 	Run           runCmd           `cmd:"" help:"Run a command with what claim URLs hold, as variables and files, and hide it in the output."`
+	Handle        handleCmd        `cmd:"" help:"Print the claim URL that an id stands for, on a terminal, or list such ids."`
+	Identity      identityCmd      `cmd:"" help:"Print this machine's public key, for which others can seal what they send."`
 	Get           getCmd           `cmd:"" help:"Show one of your kubbis."`
 	List          listCmd          `cmd:"" help:"List your kubbis, newest first."`
 	Delete        deleteCmd        `cmd:"" help:"End a kubbi early and wipe its payload."`

@@ -100,20 +100,15 @@ func TestDeployUnit(t *testing.T) {
 // TestDeployDockerfile checks the Dockerfile. TestDeployContainer runs its image.
 func TestDeployDockerfile(t *testing.T) {
 	file := readDoc(t, "deploy/Dockerfile")
-	for _, name := range []string{"HEALTHCHECK", "CMD"} {
-		list := regexp.MustCompile(`(?m)^` + name + `.*\[(.+)\]$`).FindStringSubmatch(file)
-		if list == nil {
-			t.Fatalf("no %s", name)
-		}
-		var args []string
-		if err := yaml.Unmarshal([]byte("["+list[1]+"]"), &args); err != nil {
-			t.Fatal(err)
-		}
-		if args[0] == "/kubbi-mcp" {
-			args = args[1:]
-		}
-		accepts(t, args...)
+	list := regexp.MustCompile(`(?m)^CMD \[(.+)\]$`).FindStringSubmatch(file)
+	if list == nil {
+		t.Fatal("no CMD")
 	}
+	var args []string
+	if err := yaml.Unmarshal([]byte("["+list[1]+"]"), &args); err != nil {
+		t.Fatal(err)
+	}
+	accepts(t, args...)
 	language := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindStringSubmatch(readDoc(t, "go.mod"))
 	if language == nil || !strings.Contains(file, " golang:"+language[1]+".") {
 		t.Errorf("the image is not built with Go %v, which go.mod wants", language)
@@ -141,6 +136,7 @@ func TestDeployCompose(t *testing.T) {
 		Networks    []string
 		Ports       []string
 		Volumes     []string
+		HealthCheck struct{ Test []string }
 		ReadOnly    bool     `yaml:"read_only"`
 		CapDrop     []string `yaml:"cap_drop"`
 		SecurityOpt []string `yaml:"security_opt"`
@@ -179,6 +175,12 @@ func TestDeployCompose(t *testing.T) {
 		t.Error("the data base's network leads outside")
 	}
 	relay := file.Services["relay"]
+	accepts(t, relay.Command...)
+	if test := relay.HealthCheck.Test; len(test) < 2 || test[0] != "CMD" || test[1] != "/kubbi-mcp" {
+		t.Errorf("health check %q", test)
+	} else {
+		accepts(t, test[2:]...)
+	}
 	for _, port := range relay.Ports {
 		if !strings.HasPrefix(port, "127.0.0.1:") || !strings.HasSuffix(port, ":7118") {
 			t.Errorf("port %s", port)

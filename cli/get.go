@@ -11,11 +11,19 @@ import (
 type getCmd struct {
 	ID   string `arg:"" name:"id" help:"The kubbi's id."`
 	JSON bool   `name:"json" help:"Print JSON."`
+	waitFlag
 }
+
+// waitFlag is the flag of get and inspect to wait for a change.
+type waitFlag struct {
+	Wait seconds `name:"wait" help:"Wait this long for the next claim or the end, such as 50s or 10m, and show it as soon as it is there."`
+}
+
+func (f waitFlag) option() kubbi.ReadOption { return kubbi.WithWait(f.Wait.duration()) }
 
 // Run shows one of the caller's kubbis.
 func (c *getCmd) Run(a *app) error {
-	return show(a, "get", c.JSON, func(k *kubbi.Client) (*kubbi.Kubbi, error) { return k.Get(a.ctx, c.ID) }, kubbiText)
+	return show(a, "get", c.JSON, func(k *kubbi.Client) (*kubbi.Kubbi, error) { return k.Get(a.ctx, c.ID, c.option()) }, kubbiText)
 }
 
 func kubbiText(k *kubbi.Kubbi) string {

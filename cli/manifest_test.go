@@ -14,7 +14,9 @@ import (
 // asks for in a form.
 func TestManifest(t *testing.T) {
 	var out, errs bytes.Buffer
-	env := func(name string) string { return map[string]string{"KUBBI_TOOL_PREFIX": "x_", "KUBBI_DATA_DIR": t.TempDir()}[name] }
+	env := func(name string) string {
+		return map[string]string{"KUBBI_TOOL_PREFIX": "x_", "KUBBI_DATA_DIR": t.TempDir()}[name]
+	}
 	if err := Run(t.Context(), []string{"manifest", "--json"}, env, strings.NewReader(""), &out, &errs); err != nil {
 		t.Fatal(err)
 	}

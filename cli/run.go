@@ -10,22 +10,28 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 
 	"kubbi-mcp/internal/child"
 	"kubbi-mcp/internal/filename"
+	"kubbi-mcp/internal/keep"
 	"kubbi-mcp/kubbi"
-	"kubbi-mcp/kubbi/api"
 )
 
 // runCmd is `kubbi-mcp run`.
 type runCmd struct {
-	Env     []string `sep:"none" placeholder:"NAME=URL" help:"Give the command what the claim URL holds as this variable, without line ends at its end; may be repeated."`
-	EnvFrom []string `sep:"none" placeholder:"URL" help:"Give the command each member of a JSON object of strings as a variable; may be repeated."`
-	File    []string `sep:"none" placeholder:"NAME=URL" help:"Give the command what the claim URL holds as a file of this name in the folder of the variable KUBBI_FILES; {NAME} in an argument is its path; may be repeated."`
+	Env     []string `sep:"none" placeholder:"NAME=URL" help:"Give the command what the claim URL, or the id, claims as this variable, without line ends at its end; may be repeated."`
+	EnvFrom []string `sep:"none" placeholder:"URL" help:"Give the command each member of a JSON object of strings, such as the answer to the request with an id, as a variable; may be repeated."`
+	File    []string `sep:"none" placeholder:"NAME=URL" help:"Give the command what the claim URL, or the id, claims as a file of this name in the folder of the variable KUBBI_FILES; {NAME} in an argument is its path; may be repeated."`
 	NoScrub bool     `help:"Leave the command's output as it is. Otherwise each value in it, also in base64, hexadecimal, URL and JSON form, becomes [NAME]."`
-	Command []string `arg:"" help:"The command and its arguments, after --."`
+	Keep    seconds  `placeholder:"DURATION" help:"Claim once for several runs: keep what was claimed for so long, at most 24h, for this login session alone. Later runs take it from there."`
+	Forget  bool     `help:"Forget all that --keep keeps for this login session, and run nothing."`
+	Command []string `arg:"" optional:"" help:"The command and its arguments, after --."`
 }
+
+// maxKeep is the longest time for --keep.
+const maxKeep = 24 * time.Hour
 
 const (
 	filesVariable = "KUBBI_FILES" // the folder of the files, for the command
@@ -55,7 +61,7 @@ func (e cantStart) Unwrap() error { return e.error }
 type secretUse struct {
 	kind secretKind
 	name string // "" for several variables
-	url  string
+	url  string // claim URL, token or id
 }
 
 type secretKind int
@@ -80,6 +86,19 @@ func (u secretUse) String() string {
 // Run starts the command with what the claim URLs hold. It claims only when the command
 // is there, can be run, and every claim URL can be claimed.
 func (c *runCmd) Run(a *app) error {
+	if c.Forget {
+		return c.forget(a)
+	}
+	switch {
+	case len(c.Command) == 0:
+		return usagef("there is no command: give it after --")
+	case c.Keep.duration() > maxKeep:
+		return usagef("--keep is at most %d hours", int(maxKeep.Hours()))
+	case c.Keep > 0:
+		if err := keep.Check(); err != nil {
+			return fmt.Errorf("--keep: %w; nothing was claimed", err)
+		}
+	}
 	uses, err := c.uses()
 	if err != nil {
 		return usage(err)
@@ -92,7 +111,7 @@ func (c *runCmd) Run(a *app) error {
 		}
 		return cantStart{fmt.Errorf("%w; nothing was claimed", err), code}
 	}
-	r := &secretRun{app: a, scrubs: !c.NoScrub, uses: uses, files: map[string]io.Writer{}}
+	r := &secretRun{app: a, scrubs: !c.NoScrub, keepFor: c.Keep.duration(), uses: uses, files: map[string]io.Writer{}}
 	defer r.wipe()
 	if err := r.makeFiles(); err != nil {
 		return fmt.Errorf("%w; nothing was claimed", err)
@@ -151,6 +170,9 @@ func parseUse(kind secretKind, value string) (secretUse, error) {
 		}
 		u.name, u.url = name, url
 	}
+	if _, err := kubbi.ParseID(u.url); err == nil {
+		return u, nil
+	}
 	if _, err := kubbi.ParseClaimURL(u.url); err != nil {
 		return u, fmt.Errorf("%s: %w", u, err)
 	}
@@ -203,43 +225,6 @@ func strangersVariableFault(name string) string {
 	}
 	if os.Getenv(name) != "" {
 		return name + " is set already: unset it, or give it with --env"
-	}
-	return ""
-}
-
-// fits refuses, before a claim, what a use can't take.
-func (u secretUse) fits(seen *kubbi.Inspected, scrubs bool) error {
-	claimURL, err := kubbi.ParseClaimURL(u.url)
-	if err != nil {
-		return err
-	}
-	size := seen.PayloadSize
-	if seen.TotalSizeBytes != nil {
-		size = *seen.TotalSizeBytes
-	}
-	switch {
-	case seen.Sealed() && claimURL.Fragment() == "":
-		return fmt.Errorf("%w: the claim URL lacks its part after #; nothing was claimed", kubbi.ErrSealed)
-	case seen.Sealed(): // only the claim shows what is in it
-		return nil
-	case seen.Type == api.TypePackage && (seen.FileCount == nil || *seen.FileCount != 1):
-		return usagef("this is a package of several files; nothing was claimed")
-	}
-	if why := u.sizeFault(size, scrubs); why != "" {
-		return usagef("%s; nothing was claimed", why)
-	}
-	return nil
-}
-
-// sizeFault says why a use can't take a value of so many bytes.
-func (u secretUse) sizeFault(n int64, scrubs bool) string {
-	switch {
-	case n <= maxValue:
-		return ""
-	case u.kind != asFile:
-		return "this is larger than " + size(maxValue) + ", which a variable can't hold: use --file"
-	case scrubs:
-		return "this is larger than " + size(maxValue) + ", and too large to look for in the command's output: use --no-scrub"
 	}
 	return ""
 }

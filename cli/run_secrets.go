@@ -2,7 +2,6 @@ package cli
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,11 +9,13 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"kubbi-mcp/internal/child"
 	"kubbi-mcp/internal/scrub"
 	"kubbi-mcp/internal/secretfiles"
 	"kubbi-mcp/kubbi"
+	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/tools/claims"
 )
 
@@ -23,6 +24,7 @@ type secretRun struct {
 	app     *app
 	command *child.Command
 	scrubs  bool
+	keepFor time.Duration // 0: not at all
 	uses    []secretUse
 	folder  *secretfiles.Folder // nil: there are no files
 	files   map[string]io.Writer
@@ -80,55 +82,40 @@ func (r *secretRun) arguments(args []string) []string {
 	return out
 }
 
-// claimAndStart claims each claim URL once and starts the command. The keys of the claims
-// are held until it has been started.
+// claimAndStart claims each source once and starts the command. The keys of the claims are
+// held until it has been started.
 func (r *secretRun) claimAndStart() error {
-	var reqs []claims.Request
-	var byClaim [][]secretUse
-	at := map[string]int{} // by token
-	for _, u := range r.uses {
-		claimURL, err := kubbi.ParseClaimURL(u.url)
-		if err != nil {
-			return usage(err)
-		}
-		i, ok := at[claimURL.Token()]
-		if !ok {
-			i = len(reqs)
-			at[claimURL.Token()] = i
-			reqs = append(reqs, claims.Request{URL: u.url, Name: u.String(), Repeat: claims.RepeatAny})
-			byClaim = append(byClaim, nil)
-		}
-		byClaim[i] = append(byClaim[i], u)
-	}
 	started := false
 	err := r.app.withBackend(func(b *backend) error {
-		dir, err := r.app.dataDir()
+		claimer, err := r.app.claimer(b.client)
 		if err != nil {
-			return usage(err)
+			return err
 		}
-		claimer := claims.New(b.client, claims.NewState(dir), "", r.app.log)
-		check := func(i int, seen *kubbi.Inspected) error {
-			for _, u := range byClaim[i] {
-				if err := u.fits(seen, r.scrubs); err != nil {
-					return err
-				}
+		all, err := r.sources(claimer)
+		if err != nil {
+			return err
+		}
+		var reqs []claims.Request
+		var claimed []*source
+		for _, s := range all {
+			if s.payload == nil {
+				reqs = append(reqs, claims.Request{URL: s.text, Name: s.uses[0].String(), Repeat: claims.RepeatAny})
+				claimed = append(claimed, s)
 			}
-			return nil
 		}
-		_, err = claimer.PassAll(r.app.ctx, reqs, check, func(got []*kubbi.Claimed) error {
-			for i, uses := range byClaim {
-				for _, u := range uses {
-					if err := r.take(u, got[i]); err != nil {
-						return fmt.Errorf("%s: %w", u, err)
+		_, err = claimer.PassAll(r.app.ctx, reqs, func(i int, seen *kubbi.Inspected) error { return claimed[i].fits(seen, r) },
+			func(got []*kubbi.Claimed) error {
+				for i, s := range claimed {
+					if err := s.received(got[i]); err != nil {
+						return fmt.Errorf("%s: %w", s.uses[0], err)
 					}
 				}
-			}
-			if err := r.start(); err != nil {
-				return err
-			}
-			started = true
-			return nil
-		})
+				if err := r.use(all, claimed); err != nil {
+					return err
+				}
+				started = true
+				return nil
+			})
 		if err != nil {
 			return claimFailed(err)
 		}
@@ -141,16 +128,39 @@ func (r *secretRun) claimAndStart() error {
 	return err
 }
 
-// take puts a payload where the command gets it.
-func (r *secretRun) take(u secretUse, got *kubbi.Claimed) error {
-	if len(got.Parts) != 1 {
-		return errors.New("this is a package of several files")
+// use puts all payloads where the command gets them, keeps the claimed ones if that is wanted,
+// and starts the command.
+func (r *secretRun) use(all, claimed []*source) error {
+	for _, s := range all {
+		for _, u := range s.uses {
+			if err := r.take(u, s); err != nil {
+				return fmt.Errorf("%s: %w", u, err)
+			}
+		}
 	}
-	part := got.Parts[0]
-	if why := u.sizeFault(part.Size, r.scrubs); why != "" {
+	if r.keepFor > 0 {
+		for i, s := range claimed {
+			if err := r.keep(s); err != nil {
+				r.forget(claimed[:i])
+				return fmt.Errorf("%s: --keep: %w", s.uses[0], err)
+			}
+		}
+	}
+	if err := r.start(); err != nil {
+		if r.keepFor > 0 {
+			r.forget(claimed)
+		}
+		return err
+	}
+	return nil
+}
+
+// take puts a payload where the command gets it.
+func (r *secretRun) take(u secretUse, s *source) error {
+	if why := u.sizeFault(s.payload.size, r.scrubs); why != "" {
 		return errors.New(why)
 	}
-	content, err := part.Open()
+	content, err := s.open(u)
 	if err != nil {
 		return err
 	}
@@ -170,16 +180,17 @@ func (r *secretRun) take(u secretUse, got *kubbi.Claimed) error {
 		r.hide(u.name, value.Bytes())
 		return nil
 	case asVariables:
-		return r.takeVariables(value.Bytes())
+		return r.takeVariables(value.Bytes(), s.payload.fields)
 	}
 	return r.setVariable(u.name, strings.TrimRight(value.String(), "\r\n"))
 }
 
-// takeVariables sets a variable for each member of a JSON object.
-func (r *secretRun) takeVariables(object []byte) error {
-	var members map[string]string
-	if err := json.Unmarshal(object, &members); err != nil || members == nil {
-		return errors.New("this is no JSON object of strings")
+// takeVariables sets a variable for each member of a JSON object. If the object answers a
+// request, fields are those of the request, and the object must have exactly them.
+func (r *secretRun) takeVariables(object []byte, fields []api.Field) error {
+	members, err := membersOf(object, fields)
+	if err != nil {
+		return err
 	}
 	for name, value := range members {
 		if why := strangersVariableFault(name); why != "" {

@@ -23,6 +23,7 @@ type sendCmd struct {
 	Metadata      string   `placeholder:"JSON" help:"A JSON object that anyone with the claim URL may read without claiming."`
 	NotifyURL     string   `name:"notify-url" placeholder:"URL" help:"Have a team's relay post signed receipts here: docs/wire.md."`
 	NotifyEvents  []string `name:"notify-events" placeholder:"EVENT" enum:"claimed,burned,expired,deleted" help:"Of these events only: claimed, burned, expired, deleted; several with commas between."`
+	Handle        bool     `help:"Keep the claim URL in the data directory and print the id alone, which claim, inspect and run take."`
 	JSON          bool     `name:"json" help:"Print the whole answer as JSON."`
 }
 
@@ -43,15 +44,25 @@ func (c *sendCmd) Run(a *app) error {
 		if err != nil {
 			return fmt.Errorf("send: %w", err)
 		}
+		line, reach := sent.ClaimURL, b.reach()
+		if c.Handle {
+			if err := a.keepSent(b, sent); err != nil {
+				return err
+			}
+			line, reach = sent.ID, "this machine, with its id"
+			sent.ClaimURL, sent.ClaimToken = "", ""
+		}
 		if c.JSON {
 			return a.printJSON(struct {
 				*kubbi.Sent
-				Reach string `json:"reach"`
-			}{sent, b.reach()})
+				ClaimURL   string `json:"claim_url,omitzero"`
+				ClaimToken string `json:"claim_token,omitzero"`
+				Reach      string `json:"reach"`
+			}{sent, sent.ClaimURL, sent.ClaimToken, reach})
 		}
-		err = a.print(printable(sent.ClaimURL) + "\n")
+		err = a.print(printable(line) + "\n")
 		a.remark("%s", sentRemark(sent))
-		a.remark("it can be claimed from %s", b.reach())
+		a.remark("it can be claimed from %s", reach)
 		return err
 	})
 }

@@ -119,7 +119,8 @@ func (rl *Relay) answer(ctx context.Context, _ http.Header, req answerRequest) (
 	case replay != nil:
 		stored = &replay.Kubbi
 	}
-	switch err := rl.endAnswered(ctx, o.Kubbi); {
+	// With the same time as before: the answer has come before the request expires.
+	switch err := rl.endAnswered(ctx, o.Kubbi, c.now); {
 	case err == nil:
 		return receiptOfAnswer(stored), nil
 	case isEnd(err), errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrDamaged):

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	"kubbi-mcp/internal/atrest"
 	"kubbi-mcp/kubbi/api"
@@ -121,7 +122,7 @@ func (rl *Relay) settle(ctx context.Context, o *opened) error {
 		return nil
 	}
 	if err == nil {
-		err = rl.endAnswered(ctx, o.Kubbi)
+		err = rl.endAnswered(ctx, o.Kubbi, rl.now())
 	}
 	if err == nil {
 		err = store.ErrBurned
@@ -134,8 +135,8 @@ func (o *opened) answerOwner() string { return o.Owner[len(ownerOfRequests):] }
 
 // endAnswered claims a request whose answer is stored. It returns nil if somebody else has
 // done so.
-func (rl *Relay) endAnswered(ctx context.Context, k *store.Kubbi) error {
-	c, err := rl.cfg.Store.Claim(ctx, k.Token, nil, nil, rl.now())
+func (rl *Relay) endAnswered(ctx context.Context, k *store.Kubbi, now time.Time) error {
+	c, err := rl.cfg.Store.Claim(ctx, k.Token, nil, nil, now)
 	if errors.Is(err, store.ErrBurned) {
 		return nil
 	}

@@ -8,10 +8,16 @@ import (
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/tools/args"
 )
 
 const getDescription = `Show one kubbi that you sent, by its id: status, how often and when it was claimed, when it expires. ` +
-	`Use it to see whether the recipient has picked it up. For somebody else's claim_url use inspect.`
+	`Use it to see whether the recipient has picked it up; with wait_seconds the answer comes as soon as that happens. For somebody else's claim_url use inspect.`
+
+type getInput struct {
+	ID          string   `json:"id" jsonschema:"From send, send_files or list; not the claim URL."`
+	WaitSeconds args.Int `json:"wait_seconds,omitzero" jsonschema:"Wait this long for the next claim or the end. Default 0. Call again to wait longer."`
+}
 
 type idInput struct {
 	ID string `json:"id" jsonschema:"From send, send_files or list; not the claim URL."`
@@ -44,8 +50,10 @@ type getOutput struct {
 func (t *toolset) get() definition {
 	return define(t, "get", "Get a sent kubbi", getDescription,
 		hints{readOnly: true, destructive: false, idempotent: true, openWorld: false},
-		func(ctx context.Context, in idInput) (*mcp.CallToolResult, error) {
-			got, err := t.Client.Get(ctx, in.ID)
+		func(ctx context.Context, in getInput) (*mcp.CallToolResult, error) {
+			wait, end := waiting(ctx, in.WaitSeconds)
+			defer end()
+			got, err := t.Client.Get(ctx, in.ID, wait)
 			if err != nil {
 				return nil, err
 			}

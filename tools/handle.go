@@ -8,6 +8,7 @@ import (
 
 	"kubbi-mcp/internal/handles"
 	"kubbi-mcp/internal/sealedfile"
+	"kubbi-mcp/kubbi"
 	"kubbi-mcp/tools/args"
 	"kubbi-mcp/tools/claims"
 )
@@ -89,7 +90,8 @@ func handleErrorText(err error) string {
 // forgetHandle forgets the handle of a kubbi that was deleted.
 func (t *toolset) forgetHandle(ctx context.Context, id string) {
 	store := t.Claims.Handles()
-	if store == nil {
+	id, err := kubbi.ParseID(id)
+	if store == nil || err != nil {
 		return
 	}
 	if err := store.Delete(context.WithoutCancel(ctx), id); err != nil {

@@ -93,7 +93,11 @@ func inferred(t *testing.T) map[string]*jsonschema.Schema {
 	file["role"].Enum = words(api.Roles...)
 	file["encoding"].Enum = words(args.EncodingText, api.EncodingBase64)
 
-	claimURL := input[claimURLInput](t)
+	inspect, get := input[inspectInput](t), input[getInput](t)
+	for _, s := range []*jsonschema.Schema{inspect, get} {
+		s.Properties["wait_seconds"].Minimum = number(0)
+		s.Properties["wait_seconds"].Maximum = number(api.MaxWait)
+	}
 	claim := input[claimInput](t)
 	claim.Properties["images"].Enum = words(imagesSave, imagesInline)
 	id := input[idInput](t)
@@ -109,9 +113,9 @@ func inferred(t *testing.T) map[string]*jsonschema.Schema {
 	return map[string]*jsonschema.Schema{
 		"send.input": send, "send.output": output[sendOutput](t),
 		"send_files.input": sendFiles, "send_files.output": output[sendFilesOutput](t),
-		"inspect.input": claimURL, "inspect.output": output[inspectOutput](t),
+		"inspect.input": inspect, "inspect.output": output[inspectOutput](t),
 		"claim.input": claim,
-		"get.input":   id, "get.output": output[getOutput](t),
+		"get.input":   get, "get.output": output[getOutput](t),
 		"list.input": list, "list.output": output[listOutput](t),
 		"delete.input": id, "delete.output": output[deleteOutput](t),
 	}

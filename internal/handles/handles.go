@@ -92,9 +92,10 @@ type record struct {
 // id, the error matches fs.ErrExist. Put also forgets the handles whose time is over.
 func (s *Store) Put(ctx context.Context, h Handle) error {
 	name, ok := ParseID(h.ID)
-	if !ok || name != h.ID || h.ClaimURL == "" || h.ExpiresAt.IsZero() || h.Kind != Request && h.Kind != Send {
+	if !ok || h.ClaimURL == "" || h.ExpiresAt.IsZero() || h.Kind != Request && h.Kind != Send {
 		return errors.New("keep handle: it lacks id, kind, claim URL or expiry")
 	}
+	h.ID = name
 	_ = s.Sweep(ctx) // what can't be removed now concerns other handles
 	plain, err := json.Marshal(record{h, s.caller})
 	if err != nil {

@@ -26,6 +26,7 @@ type metrics struct {
 	sweeping  prometheus.Histogram
 	swept     *prometheus.CounterVec
 	receipts  *prometheus.CounterVec
+	waiting   func() int // how many requests wait for a change
 	handler   http.Handler
 }
 
@@ -49,7 +50,7 @@ func newMetrics(version string, db store.Store) *metrics {
 		requests: counter("kubbi_relay_requests_total", "Requests that were answered, by what they asked for and what came of it.", "operation", "outcome"),
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "kubbi_relay_request_duration_seconds",
-			Help:    "How long requests took, with reading and writing of what was sent.",
+			Help:    "How long requests took, with reading and writing of what was sent, without waits for a change.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 120},
 		}, []string{"operation"}),
 		answers:  counter("kubbi_relay_answer_bytes_total", "Bytes of the answers' bodies.", "operation"),
@@ -65,11 +66,13 @@ func newMetrics(version string, db store.Store) *metrics {
 		receipts: counter("kubbi_relay_receipts_total", "Attempts to deliver a webhook receipt.", "outcome"),
 	}
 	m.startAtZero()
+	waits := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "kubbi_relay_waiting_requests", Help: "Requests that wait for a change of a kubbi."},
+		func() float64 { return float64(m.waiting()) })
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "kubbi_relay_build_info", Help: "1, with the version that runs."}, []string{"version"})
 	build.WithLabelValues(version).Set(1)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister( // panics if two have the same name
-		m.requests, m.durations, m.answers, m.refused, m.failures, m.sweeps, m.sweeping, m.swept, m.receipts, build,
+		m.requests, m.durations, m.answers, m.refused, m.failures, m.sweeps, m.sweeping, m.swept, m.receipts, waits, build,
 		newStoreCollector(db),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),

@@ -108,6 +108,7 @@ func New(cfg Config) (*Service, error) {
 	if s.relay, err = relay.New(cfg.Relay); err != nil {
 		return nil, err
 	}
+	s.metrics.waiting = s.relay.Waiting
 	mux, limited := http.NewServeMux(), s.limited(s.relay)
 	s.addProbes(mux)
 	mux.Handle("/", limited)

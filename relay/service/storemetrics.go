@@ -72,7 +72,7 @@ func (m *metrics) counting(db store.Store) store.Store { return &countedStore{db
 
 // storeCalls are the calls that are counted.
 func storeCalls() []string {
-	return []string{"create", "inspect", "claim", "release", "get", "list", "delete", "sweep", "count_uses", "api_key", "notices", "ping"}
+	return []string{"create", "inspect", "claim", "release", "get", "list", "delete", "states", "sweep", "count_uses", "api_key", "notices", "ping"}
 }
 
 func (c *countedStore) count(call string, err error) {
@@ -141,6 +141,12 @@ func (c *countedStore) List(ctx context.Context, owner string, p store.Page, now
 
 func (c *countedStore) Delete(ctx context.Context, owner, id string, now time.Time) (*store.Kubbi, error) {
 	return counted[*store.Kubbi](c, "delete")(c.Store.Delete(ctx, owner, id, now))
+}
+
+func (c *countedStore) States(ctx context.Context, numbers []store.Number, since store.Mark, now time.Time) ([]store.State, store.Mark, error) {
+	states, mark, err := c.Store.States(ctx, numbers, since, now)
+	c.count("states", err)
+	return states, mark, err
 }
 
 func (c *countedStore) Sweep(ctx context.Context, now time.Time, retention time.Duration, limit int) (store.Swept, error) {

@@ -19,9 +19,9 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-// TestTLS serves HTTP/2 over TLS: many requests on one connection, each at its own pace,
-// and nothing in plain text.
-func TestTLS(t *testing.T) {
+// serveTLS starts a service with TLS. Its client speaks HTTP/2.
+func serveTLS(t *testing.T, change func(*Config)) (s *served, url string, plain *http.Client) {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -35,9 +35,8 @@ func TestTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const stall = time.Second
-	s := serve(t, func(c *Config) {
-		c.Limits.Stall, c.Limits.MinRate = stall, 20
+	s = serve(t, func(c *Config) {
+		change(c)
 		c.Certificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 			return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
 		}
@@ -46,9 +45,16 @@ func TestTLS(t *testing.T) {
 	roots.AddCert(leaf)
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true}
 	t.Cleanup(transport.CloseIdleConnections)
-	plain := s.client
+	plain = s.client
 	s.client = &http.Client{Transport: transport}
-	url := strings.Replace(s.url, "http:", "https:", 1)
+	return s, strings.Replace(s.url, "http:", "https:", 1), plain
+}
+
+// TestTLS serves HTTP/2 over TLS: many requests on one connection, each at its own pace,
+// and nothing in plain text.
+func TestTLS(t *testing.T) {
+	const stall = time.Second
+	s, url, plain := serveTLS(t, func(c *Config) { c.Limits.Stall, c.Limits.MinRate = stall, 20 })
 
 	// A request that stands still is ended, and no other request with it.
 	still, w := io.Pipe()

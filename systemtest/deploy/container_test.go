@@ -46,10 +46,11 @@ func TestDeployContainer(t *testing.T) {
 		err := cmd.Run()
 		return strings.TrimSpace(out.String()), errs.String(), err
 	}
-	if _, _, err := run(img.health...); err == nil {
+	health := slices.Concat(img.entrypoint, []string{"relay", "health"})
+	if _, _, err := run(health...); err == nil {
 		t.Error("healthy before it was started")
 	}
-	relay := img.command(t, volume, slices.Concat(img.entrypoint, img.cmd)...)
+	relay := img.command(t, volume, slices.Concat(img.entrypoint, []string{"relay"})...)
 	var logged testkit.Log
 	relay.Stdout, relay.Stderr = &logged, &logged
 	if err := relay.Start(); err != nil {
@@ -59,7 +60,7 @@ func TestDeployContainer(t *testing.T) {
 	go func() { exited <- relay.Wait() }()
 	t.Cleanup(func() { relay.Process.Kill() })
 	testkit.WaitHealthy(ctx, t, origin+api.PathHealth)
-	if _, errs, err := run(img.health...); err != nil {
+	if _, errs, err := run(health...); err != nil {
 		t.Errorf("not healthy: %v: %s", err, errs)
 	}
 	key, errs, err := run(slices.Concat(img.entrypoint, []string{"keys", "create", "--label", "test"})...)

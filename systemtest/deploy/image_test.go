@@ -22,7 +22,6 @@ type image struct {
 	user       string
 	entrypoint []string
 	cmd        []string
-	health     []string
 	volume     string
 }
 
@@ -87,9 +86,6 @@ func buildImage(t *testing.T) image {
 			img.entrypoint = words(t, in.rest)
 		case "CMD":
 			img.cmd = words(t, in.rest)
-		case "HEALTHCHECK":
-			_, command, _ := strings.Cut(in.rest, " CMD ")
-			img.health = words(t, command)
 		}
 	}
 	return img

@@ -188,7 +188,7 @@ func (s *Schema) fitScalar(text string, v jsontext.Value) jsontext.Value {
 		}
 		return v
 	}
-	if s.name == "ttl_seconds" {
+	if strings.HasSuffix(s.name, "_seconds") {
 		if seconds, ok := readDuration(text); ok {
 			return strconv.AppendInt(nil, seconds, 10)
 		}

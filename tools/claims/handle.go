@@ -41,12 +41,12 @@ func (c *Claimer) Resolve(ctx context.Context, text string) (claimURL string, h 
 
 // Inspect describes what a claim URL, a token or an id claims, without claiming it. Its errors
 // are those of Resolve and of kubbi.Client.Inspect.
-func (c *Claimer) Inspect(ctx context.Context, text string) (*kubbi.Inspected, error) {
+func (c *Claimer) Inspect(ctx context.Context, text string, opts ...kubbi.ReadOption) (*kubbi.Inspected, error) {
 	claimURL, _, err := c.Resolve(ctx, text)
 	if err != nil {
 		return nil, err
 	}
-	return c.client.Inspect(ctx, claimURL)
+	return c.client.Inspect(ctx, claimURL, opts...)
 }
 
 // forget forgets a handle whose kubbi was claimed for good.

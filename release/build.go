@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+)
+
+// platform is what a binary runs on, in Go's words.
+type platform struct{ os, arch string }
+
+func (p platform) String() string { return p.os + "_" + p.arch }
+
+// exe is the name of the program's file.
+func (p platform) exe(name string) string {
+	if p.os == "windows" {
+		return name + ".exe"
+	}
+	return name
+}
+
+// platforms are all that a release is made for.
+var platforms = []platform{
+	{"darwin", "amd64"}, {"darwin", "arm64"}, {"linux", "amd64"}, {"linux", "arm64"}, {"windows", "amd64"}, {"windows", "arm64"},
+}
+
+// manifest is what `kubbi-mcp manifest --json` prints; cli/manifest.go describes it.
+type manifest struct {
+	Name, Title, Version, Module, Description, About string
+
+	Tools    []struct{ Name, Title, Description string }
+	Settings []setting
+	Commands []struct {
+		Words     []string
+		Help      string
+		Default   bool
+		Arguments []struct{ Usage, Help string }
+		Flags     []setting
+	}
+	ExitCodes string `json:"exit_codes"`
+}
+
+// setting is a flag and its environment variable.
+type setting struct {
+	Name, Short, Variable, Type, Value, Default, Title, Help string
+	Repeatable                                               bool
+}
+
+// variables are those of a build for the platform: static, with the fast JSON engine.
+func (p platform) variables() []string {
+	return []string{"CGO_ENABLED=0", "GOEXPERIMENT=jsonv2", "GOAMD64=v1", "GOARM64=v8.0", "GOFLAGS=-mod=readonly", "GOOS=" + p.os, "GOARCH=" + p.arch}
+}
+
+func (r *release) buildFlags() []string {
+	// Without -buildvcs: the commit is in the provenance, and a build from an archive of the
+	// sources makes the same binary.
+	return []string{"-trimpath", "-buildvcs=false", "-ldflags=-s -w -X kubbi-mcp/cli.version=" + r.tag}
+}
+
+// build builds the binaries, and asks the one for this machine what it is.
+func (r *release) build(ctx context.Context) error {
+	r.binaries = map[platform]string{}
+	for _, p := range platforms {
+		path := filepath.Join(r.work, p.String(), p.exe("kubbi-mcp"))
+		args := append(append([]string{"build"}, r.buildFlags()...), "-o", path, ".")
+		if _, err := output(ctx, r.root, p.variables(), "go", args...); err != nil {
+			return fmt.Errorf("%s: %w", p, err)
+		}
+		r.binaries[p] = path
+	}
+	text, err := r.ask(ctx, "manifest", "--json")
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal([]byte(text), &r.about); err != nil {
+		return fmt.Errorf("manifest --json: %w", err)
+	}
+	if r.about.Version != r.tag {
+		return fmt.Errorf("the binary says that it is version %s, not %s", r.about.Version, r.tag)
+	}
+	return r.nameHome()
+}
+
+// ask runs the binary for this machine.
+func (r *release) ask(ctx context.Context, args ...string) (string, error) {
+	path, ok := r.binaries[platform{runtime.GOOS, runtime.GOARCH}]
+	if !ok {
+		return "", fmt.Errorf("no release is made for %s/%s, where this runs", runtime.GOOS, runtime.GOARCH)
+	}
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Env = []string{"HOME=" + r.work, "LOCALAPPDATA=" + r.work}
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("kubbi-mcp %s: %w", strings.Join(args, " "), err)
+	}
+	return string(out), nil
+}
