@@ -239,64 +239,62 @@ func TestRequestsLeaveNothing(t *testing.T) {
 // TestRequestNodeBehind has a node that lacks the master key of a request. It takes no answer
 // that it can't store, and finds the key by itself once it is there.
 func TestRequestNodeBehind(t *testing.T) {
-	overEach(t, func(t *testing.T, open opener) {
-		old, err := atrest.NewKeyring(rand.Reader, start)
+	old, err := atrest.NewKeyring(rand.Reader, start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	both, err := old.With(rand.Reader, start, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var files []string
+	var rings []*keyring.Live
+	tm := newTeam(t, 2, overSQLite(t), func(cfg *relay.Config) {
+		file := filepath.Join(t.TempDir(), "keyring.json")
+		giveRing(t, file, old)
+		ring, err := keyring.Open(t.Context(), keyring.Config{Source: keyring.File(file)})
 		if err != nil {
 			t.Fatal(err)
 		}
-		both, err := old.With(rand.Reader, start, time.Time{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		var files []string
-		var rings []*keyring.Live
-		tm := newTeam(t, 2, open, func(cfg *relay.Config) {
-			file := filepath.Join(t.TempDir(), "keyring.json")
-			giveRing(t, file, old)
-			ring, err := keyring.Open(t.Context(), keyring.Config{Source: keyring.File(file)})
-			if err != nil {
-				t.Fatal(err)
-			}
-			files, rings = append(files, file), append(rings, ring)
-			cfg.Keyring = ring
-		})
-		const ahead, behind = 0, 1
-		asker := tm.key("kb_asker", store.APIKey{})
-		before := tm.ask(behind, asker, askBody)
-		giveRing(t, files[ahead], both)
-		if err := rings[ahead].Reload(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		under := tm.ask(ahead, asker, askBody)
-		var calls sync.WaitGroup
-		for _, c := range []struct{ key, method, path, body string }{
-			{"", "GET", under.question, ""}, {"", "POST", under.question, sealedAnswer("eA==")},
-			{asker, "GET", api.PathRequest + under.ID, ""}, {asker, "DELETE", api.PathRequest + under.ID, ""},
-		} {
-			calls.Go(func() {
-				if a := tm.call(behind, c.key, c.method, c.path, c.body); a.status != http.StatusServiceUnavailable {
-					t.Errorf("%s %s without the key: %d %s", c.method, c.path, a.status, a.body)
-				}
-			})
-		}
-		calls.Wait()
-		if asked := tm.asked(ahead, asker, under.ID); asked.Status != api.RequestPending {
-			t.Errorf("the request is %s", asked.Status)
-		}
-		// A request under the old key is answered under the new one.
-		if a := tm.call(ahead, "", "POST", before.question, sealedAnswer("eA==")); a.status != http.StatusCreated {
-			t.Errorf("under the old key: %d %s", a.status, a.body)
-		}
-		giveRing(t, files[behind], both)
-		if a := tm.call(behind, "", "POST", under.question, sealedAnswer("eA==")); a.status != http.StatusCreated {
-			t.Errorf("with the key: %d %s", a.status, a.body)
-		}
-		for _, q := range []teamAsk{before, under} {
-			if got := tm.answered(behind, q); got != "eA==" {
-				t.Errorf("the answer is %q", got)
-			}
-		}
+		files, rings = append(files, file), append(rings, ring)
+		cfg.Keyring = ring
 	})
+	const ahead, behind = 0, 1
+	asker := tm.key("kb_asker", store.APIKey{})
+	before := tm.ask(behind, asker, askBody)
+	giveRing(t, files[ahead], both)
+	if err := rings[ahead].Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	under := tm.ask(ahead, asker, askBody)
+	var calls sync.WaitGroup
+	for _, c := range []struct{ key, method, path, body string }{
+		{"", "GET", under.question, ""}, {"", "POST", under.question, sealedAnswer("eA==")},
+		{asker, "GET", api.PathRequest + under.ID, ""}, {asker, "DELETE", api.PathRequest + under.ID, ""},
+	} {
+		calls.Go(func() {
+			if a := tm.call(behind, c.key, c.method, c.path, c.body); a.status != http.StatusServiceUnavailable {
+				t.Errorf("%s %s without the key: %d %s", c.method, c.path, a.status, a.body)
+			}
+		})
+	}
+	calls.Wait()
+	if asked := tm.asked(ahead, asker, under.ID); asked.Status != api.RequestPending {
+		t.Errorf("the request is %s", asked.Status)
+	}
+	// A request under the old key is answered under the new one.
+	if a := tm.call(ahead, "", "POST", before.question, sealedAnswer("eA==")); a.status != http.StatusCreated {
+		t.Errorf("under the old key: %d %s", a.status, a.body)
+	}
+	giveRing(t, files[behind], both)
+	if a := tm.call(behind, "", "POST", under.question, sealedAnswer("eA==")); a.status != http.StatusCreated {
+		t.Errorf("with the key: %d %s", a.status, a.body)
+	}
+	for _, q := range []teamAsk{before, under} {
+		if got := tm.answered(behind, q); got != "eA==" {
+			t.Errorf("the answer is %q", got)
+		}
+	}
 }
 
 // TestTamperedRequests changes every column of the rows of requests, one at a time. A request
