@@ -146,7 +146,7 @@ func refusal(err error) error {
 // secondAnswer gives the error for an answer whose number is in use.
 func (rl *Relay) secondAnswer(ctx context.Context, o *opened) error {
 	err := rl.settle(ctx, o)
-	if err == nil { // by another kubbi: its relay drew the same number within 250 ns
+	if err == nil { // by another kubbi: see replyNumber
 		err = damaged(o.Kubbi, "the number of its answer is in use")
 	}
 	return refusal(err)

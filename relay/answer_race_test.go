@@ -106,6 +106,25 @@ func TestAnswersRace(t *testing.T) {
 	})
 }
 
+// TestAnswersKeepTheirNumbers has two nodes ask and create in the same millisecond. No kubbi
+// takes the number of an answer that is still to come.
+func TestAnswersKeepTheirNumbers(t *testing.T) {
+	tm := newTeam(t, 2, overSQLite(t), nil)
+	asker := tm.key("kb_asker", store.APIKey{})
+	var asked []teamAsk
+	for i := range 30 {
+		asked = append(asked, tm.ask(i%2, asker, askBody))
+	}
+	for i := range 60 {
+		tm.create(i%2, asker, small)
+	}
+	for _, q := range asked {
+		if a := tm.call(0, "", "POST", q.question, sealedAnswer("eA==")); a.status != http.StatusCreated {
+			t.Errorf("answer: %d %s", a.status, a.body)
+		}
+	}
+}
+
 // TestAnswerAgain repeats answers with their key: they get the receipt again. Anything else is
 // a second answer.
 func TestAnswerAgain(t *testing.T) {

@@ -3,11 +3,14 @@ package relay
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash"
+	"io"
 	"net/http"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -38,7 +41,7 @@ func (rl *Relay) ask(ctx context.Context, _ http.Header, req createRequest) (res
 	}
 	a := d.ask
 	a.MaxBytes, a.Daily, a.Active = req.by.MaxBytes, req.by.Quota.Daily, req.by.Quota.Active
-	number, err := rl.numbers.Next(rl.now(), rl.cfg.Rand)
+	number, err := rl.replyNumber()
 	if err != nil {
 		return resp, err
 	}
@@ -60,6 +63,20 @@ func (rl *Relay) ask(ctx context.Context, _ http.Header, req createRequest) (res
 		return rl.askedBefore(ctx, req.idempotencyKey, replay)
 	}
 	return rl.askResponse(c.kubbi, a, c.token, a.reply), nil
+}
+
+// replyNumber draws the number of an answer. Nothing holds it until the answer is stored, so
+// nobody else may draw it in the meantime. Other numbers begin with the first of a millisecond,
+// so this is one of the last half of a millisecond, and random: of 32 million numbers.
+func (rl *Relay) replyNumber() (store.Number, error) {
+	var b [4]byte
+	if _, err := io.ReadFull(rl.cfg.Rand, b[:]); err != nil {
+		return 0, fmt.Errorf("make number: %w", err)
+	}
+	const half = 1 << 15
+	n := binary.BigEndian.Uint32(b[:])
+	at := rl.now().Add(time.Duration(n/half%1000) * time.Millisecond)
+	return store.NumberAt(at) + half + store.Number(n%half), nil
 }
 
 // askedBefore answers a repeated request. If it has ended, the error says how.

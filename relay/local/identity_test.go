@@ -99,6 +99,7 @@ func TestClaimToken(t *testing.T) {
 	for path, want := range map[string]string{
 		"/r/" + token: token, "/r/" + token + "/claim": token, "/r/" + token + "/inspect": token,
 		"/r/" + token + "/": token, "/r/" + token + "/other": "", "/r/" + token[1:]: "", "/api/v1/kubbis": "", "/health": "", "/r/": "", "": "",
+		"/q/" + token: token, "/q/" + token + "/": "", "/q/" + token + "/claim": "", "/q/" + token[1:]: "", "/q/": "",
 	} {
 		if got := claimToken(path); got != want {
 			t.Errorf("%s: %q", path, got)

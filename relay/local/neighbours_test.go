@@ -3,6 +3,7 @@
 package local_test
 
 import (
+	"encoding/json"
 	"io"
 	"net"
 	"net/http"
@@ -116,6 +117,41 @@ func TestNeighbours(t *testing.T) {
 	for _, s := range all {
 		if strings.Contains(s.log.String(), "WARN") {
 			t.Errorf("a neighbour is no stranger: %s", s.log)
+		}
+	}
+}
+
+// TestNeighboursAnswer asks at one process, and answers through others.
+func TestNeighboursAnswer(t *testing.T) {
+	addr, all := neighbours(t, 2)
+	base := "http://" + addr
+	for i, asker := range all {
+		other := client(all[1-i].relay)
+		status, body := ask(t, client(asker.relay), "POST", base+api.PathRequests, `{"message":"a key","fields":[{"name":"KEY"}],"ttl_seconds":600}`)
+		var asked api.AskResponse
+		if err := json.Unmarshal([]byte(body), &asked); err != nil || status != 201 {
+			t.Fatalf("%d %s", status, body)
+		}
+		for _, c := range []*http.Client{other, plain} {
+			if status, body := ask(t, c, "GET", asked.RequestURL, ""); status != 200 || !strings.Contains(body, `"a key"`) {
+				t.Errorf("question: %d %s", status, body)
+			}
+		}
+		const answer = `{"files":[{"name":"sealed","content_type":"application/vnd.kubbi.sealed","encoding":"base64","content":"eA=="}],` +
+			`"metadata":{"sealed":{"v":2,"kid":"k","to":[{"kid":"k","key":"k"}]}}}`
+		for range 2 {
+			if status, body := ask(t, other, "POST", asked.RequestURL, answer, api.HeaderIdempotencyKey, keyK); status != 201 {
+				t.Errorf("answer: %d %s", status, body)
+			}
+		}
+		if status, _ := ask(t, plain, "POST", asked.RequestURL, answer, api.HeaderIdempotencyKey, keyL); status != 409 {
+			t.Errorf("a second answer: %d", status)
+		}
+		if status, body := ask(t, client(asker.relay), "GET", base+api.PathRequest+asked.ID, ""); status != 200 || !strings.Contains(body, `"answered"`) {
+			t.Errorf("get: %d %s", status, body)
+		}
+		if status, body := ask(t, client(asker.relay), "POST", asked.ClaimURL+"/claim", ""); status != 200 || !strings.Contains(body, `"eA=="`) {
+			t.Errorf("claim: %d %s", status, body)
 		}
 	}
 }
