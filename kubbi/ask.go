@@ -76,7 +76,7 @@ func (c *Client) Ask(ctx context.Context, p AskParams) (*Request, error) {
 	switch {
 	case !isWord(asked.ID), !isWord(asked.AnswerID), asked.ID == "", asked.AnswerID == "":
 		return nil, uncertainly(outOfBounds("id is"))
-	case err != nil, len(asked.RequestURL) > maxClaimURL, claimErr != nil, len(asked.ClaimURL) > maxClaimURL, claimURL.URL() != asked.ClaimURL:
+	case err != nil, len(asked.RequestURL) > maxClaimURL, claimErr != nil, len(asked.ClaimURL) > maxClaimURL, claimURL.bare(), claimURL.URL() != asked.ClaimURL:
 		return nil, uncertainly(outOfBounds("URLs are"))
 	}
 	binding, err := bindingOf(token, p.Message, p.Fields, p.Files)
