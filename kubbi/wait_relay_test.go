@@ -59,3 +59,33 @@ func TestWaitForAClaim(t *testing.T) {
 		}
 	}
 }
+
+// A waiting Asked returns when the request is answered.
+func TestWaitForAnAnswer(t *testing.T) {
+	_, clients := start(t)
+	ctx := t.Context()
+	for name, c := range clients {
+		asked, err := c.Ask(ctx, kubbi.AskParams{Message: "a key", Fields: []api.Field{{Name: "KEY", Secret: true}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		type result struct {
+			asked *api.Asked
+			err   error
+			took  time.Duration
+		}
+		done := make(chan result, 1)
+		begin := time.Now()
+		go func() {
+			now, err := c.Asked(ctx, asked.ID, kubbi.WithWait(40*time.Second))
+			done <- result{now, err, time.Since(begin)}
+		}()
+		time.Sleep(100 * time.Millisecond) // so that it waits; the test holds without that
+		if _, err := c.Answer(ctx, asked.RequestURL, kubbi.AnswerParams{Values: map[string]string{"KEY": "x"}}); err != nil {
+			t.Fatal(err)
+		}
+		if r := <-done; r.err != nil || r.asked.Status != api.RequestAnswered || r.took > 20*time.Second {
+			t.Errorf("%s: %+v after %v, error %v", name, r.asked, r.took, r.err)
+		}
+	}
+}

@@ -63,7 +63,7 @@ func (rl *Relay) routes() []route {
 		{OpClaim, "POST", byToken + api.SuffixClaim, orPage(rl.claimPage, rl.claim)},
 		{OpRelease, "DELETE", byToken + api.SuffixClaim, rl.release},
 		{OpAsk, "POST", api.PathRequests, serve(http.StatusCreated, rl.readCreate, rl.ask)},
-		{OpAsked, "GET", askedID, serve(http.StatusOK, rl.readRequestID, rl.asked)},
+		{OpAsked, "GET", askedID, serveWaiting(rl, rl.readRequestID, rl.asked, askedState)},
 		{OpWithdraw, "DELETE", askedID, serve(http.StatusOK, rl.readRequestID, rl.withdraw)},
 		{OpQuestion, "GET", toAnswer, serve(http.StatusOK, rl.readAnswerer, rl.question)},
 		{OpAnswer, "POST", toAnswer, serve(http.StatusCreated, rl.readAnswer, rl.answer)},

@@ -41,6 +41,10 @@ func inspectState(k api.InspectResponse) waitState {
 	return waitStateOf(k.Status, api.StatusActive, k.RetrievalCount, k.ExpiresAt)
 }
 
+func askedState(a api.Asked) waitState {
+	return waitStateOf(a.Status, api.RequestPending, 0, a.ExpiresAt)
+}
+
 func (r idRequest) waitsFor() (store.Number, waitClient) {
 	_, n, _ := store.ParseID(r.id) // 0, of a wrong id, is no kubbi's number
 	return n, waitClient{owner: r.by.Owner}

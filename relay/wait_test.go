@@ -73,17 +73,40 @@ func TestWaitEndsWithAChange(t *testing.T) {
 			for by := range 2 {
 				c := tm.create(0, key, change.body)
 				all := map[<-chan waited]string{
-					tm.waitFor(0, key, api.PathKubbi+c.ID, api.HeaderPrefer, "wait=40"):                           change.get,
-					tm.waitFor(0, "", tokenPath(c)+api.SuffixInspect, api.HeaderPrefer, "wait=40"):                change.inspect,
-					tm.waitFor(0, "", tokenPath(c), api.HeaderPrefer, "wait=40", "Accept", "*/*"):                 change.inspect,
-					tm.waitFor(1, key, api.PathKubbi+c.ID, api.HeaderPrefer, "wait=40, respond-async"):            change.get,
-					tm.waitFor(1, key, api.PathKubbi+c.ID, api.HeaderPrefer, "wait=40", "Kubbi-Seen", "active/0"): change.get,
+					tm.waitFor(0, key, api.PathKubbi+c.ID, api.HeaderPrefer, "wait=40"):                             change.get,
+					tm.waitFor(0, "", tokenPath(c)+api.SuffixInspect, api.HeaderPrefer, "wait=40"):                  change.inspect,
+					tm.waitFor(0, "", tokenPath(c), api.HeaderPrefer, "wait=40", "Accept", "*/*"):                   change.inspect,
+					tm.waitFor(1, key, api.PathKubbi+c.ID, api.HeaderPrefer, "wait=40, respond-async"):              change.get,
+					tm.waitFor(1, key, api.PathKubbi+c.ID, api.HeaderPrefer, "wait=40", api.HeaderSeen, "active/0"): change.get,
 				}
 				change.do(by, c)
 				for done, part := range all {
 					got := testkit.Receive(t, done, "answer")
 					if got.took > 20*time.Second || got.applied() != "wait=40" || !strings.Contains(string(got.body), part) {
 						t.Errorf("%s by node %d: after %v %q %s, want %s", name, by, got.took, got.applied(), got.body, part)
+					}
+				}
+			}
+		}
+		for status, do := range map[api.RequestStatus]func(node int, q teamAsk) answer{
+			api.RequestAnswered: func(node int, q teamAsk) answer {
+				return tm.call(node, "", "POST", q.question, sealedAnswer("eWVz"))
+			},
+			api.RequestWithdrawn: func(node int, q teamAsk) answer { return tm.call(node, key, "DELETE", api.PathRequest+q.ID, "") },
+		} {
+			for by := range 2 {
+				q := tm.ask(0, key, askBody)
+				all := []<-chan waited{
+					tm.waitFor(0, key, api.PathRequest+q.ID, api.HeaderPrefer, "wait=40"),
+					tm.waitFor(1, key, api.PathRequest+q.ID, api.HeaderPrefer, "wait=40", api.HeaderSeen, "pending/0"),
+				}
+				if a := do(by, q); a.status/100 != 2 {
+					t.Errorf("%s: %d %s", status, a.status, a.body)
+				}
+				for _, done := range all {
+					got := testkit.Receive(t, done, "answer")
+					if got.took > 20*time.Second || got.applied() != "wait=40" || !strings.Contains(string(got.body), `"status":"`+string(status)+`"`) {
+						t.Errorf("%s by node %d: after %v %q %s", status, by, got.took, got.applied(), got.body)
 					}
 				}
 			}

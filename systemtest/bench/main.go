@@ -59,6 +59,7 @@ var parts = []part{
 	{"gigabyte", (*suite).gigabyte},
 	{"beside", (*suite).beside},
 	{"slow", (*suite).slowReaders},
+	{"waits", (*suite).waits},
 	{"shrink", (*suite).shrink},
 	{"million", (*suite).list},
 	{"start", (*suite).start},
