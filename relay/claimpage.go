@@ -111,13 +111,14 @@ func sealOf(metadata []byte) *page.Seal {
 		return nil
 	}
 	var s struct {
-		V   int    `json:"v"`
-		KID string `json:"kid"`
+		V   int              `json:"v"`
+		KID string           `json:"kid"`
+		To  []jsontext.Value `json:"to"`
 	}
 	if json.Unmarshal(m.Sealed, &s) != nil {
 		return &page.Seal{}
 	}
-	return &page.Seal{Version: s.V, KID: s.KID}
+	return &page.Seal{Version: s.V, KID: s.KID, To: len(s.To) > 0}
 }
 
 // claimPage answers POST /r/:token/claim from the form of the claim page. The answer is a

@@ -65,7 +65,7 @@ func (rl *Relay) routes() []route {
 		{OpAsk, "POST", api.PathRequests, serve(http.StatusCreated, rl.readCreate, rl.ask)},
 		{OpAsked, "GET", askedID, serveWaiting(rl, rl.readRequestID, rl.asked, askedState)},
 		{OpWithdraw, "DELETE", askedID, serve(http.StatusOK, rl.readRequestID, rl.withdraw)},
-		{OpQuestion, "GET", toAnswer, serve(http.StatusOK, rl.readAnswerer, rl.question)},
+		{OpQuestion, "GET", toAnswer, orPage(rl.questionPage, serve(http.StatusOK, rl.readAnswerer, rl.question))},
 		{OpAnswer, "POST", toAnswer, serve(http.StatusCreated, rl.readAnswer, rl.answer)},
 	}
 }

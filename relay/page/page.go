@@ -45,6 +45,7 @@ type File struct {
 type Seal struct {
 	Version int
 	KID     string
+	To      bool // for a recipient's key, which no browser has
 }
 
 // Preview is the page with the button. Showing it does not count as a retrieval.

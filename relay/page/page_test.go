@@ -54,8 +54,9 @@ func TestPreviewWords(t *testing.T) {
 		{Kubbi{ContentType: "application/json", Size: 1000}, []string{"sent you some data<", "You can open it until the time is up.", "As often as you like", ">1.0 kB<"}},
 		{Kubbi{Package: true, Files: files[:1], Size: 1, Remaining: &one}, []string{"sent you a file<", "It is shown once", "1 file ", "Show it now"}},
 		{Kubbi{Package: true, Files: files, Size: 1501, Remaining: &three}, []string{"sent you 2 files<", "You can open them 3 times more before they are erased.", "2 files ", ">a.txt<", "image (png), 1.5 kB, <span class=\"role\">data<", "Show them now"}},
-		{Kubbi{ContentType: "text/plain", Size: 2_000_000, Seal: &Seal{2, "kid"}}, []string{"something secret<", "about 2.0 MB", `data-version="2" data-kid="kid"`, "needs JavaScript", `<form id="claim" hidden autocomplete="off">`}},
-		{Kubbi{Package: true, Files: files, Size: 1, Seal: &Seal{2, "kid"}}, []string{"something secret<", "<dd>encrypted", "nobody else can see"}},
+		{Kubbi{ContentType: "text/plain", Size: 2_000_000, Seal: &Seal{2, "kid", false}}, []string{"something secret<", "about 2.0 MB", `data-version="2" data-kid="kid"`, "needs JavaScript", `<form id="claim" hidden autocomplete="off">`}},
+		{Kubbi{Package: true, Files: files, Size: 1, Seal: &Seal{2, "kid", false}}, []string{"something secret<", "<dd>encrypted", "nobody else can see"}},
+		{Kubbi{Package: true, Size: 1, Seal: &Seal{2, "kid", true}}, []string{`data-kid="kid" data-to`, "Only whoever this was sent to has the key.", "No browser has that key. Use the program kubbi-mcp where it is,"}},
 	} {
 		tc.k.ExpiresAt = now.Add(90 * time.Second)
 		got := written(t, Preview{Kubbi: tc.k, Claim: "/r/x/claim", Key: "k", Now: now}, 1)

@@ -270,6 +270,8 @@ func (s *pageSite) make(kind string) (string, error) {
 		send(kubbi.SendParams{Content: pageText, MaxRetrievals: 1})
 	case "thrice":
 		send(kubbi.SendParams{Content: pageText, MaxRetrievals: 3})
+	case "recipient":
+		send(kubbi.SendParams{Content: pageText, To: []kubbi.Recipient{kubbi.GenerateIdentity().Recipient()}})
 	case "json":
 		send(kubbi.SendParams{Content: json.RawMessage(pageJSON)})
 	case "package":
@@ -300,7 +302,7 @@ func (s *pageSite) make(kind string) (string, error) {
 	case "expired":
 		s.relay.Clock.Advance(time.Minute)
 	}
-	if sealed {
+	if sealed && key != "" {
 		s.mu.Lock()
 		s.keys = append(s.keys, key)
 		s.mu.Unlock()

@@ -10,6 +10,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -27,11 +29,20 @@ type sealCase struct {
 	Values   map[string]string `json:"values,omitempty"`
 	Files    []sealedPart      `json:"files,omitempty"`
 	Metadata map[string]string `json:"metadata,omitempty"`
+	Name     string            `json:"name,omitempty"` // of a file, to make valid
+	Taken    []string          `json:"taken,omitempty"`
+}
+
+// seal runs the code with which pages seal.
+func seal(t *testing.T, cases []sealCase) []sealAnswer {
+	t.Helper()
+	return runScripts[sealAnswer](t, "seal.mjs", cases, "format", "wire", "hpke", "seal", "files")
 }
 
 type sealAnswer struct {
 	Fingerprint, Error string
 	Binding, Key, Body []byte
+	Names              []string
 }
 
 // sealHead is the head in a sealed payload.
@@ -70,7 +81,7 @@ func TestPageSeals(t *testing.T) {
 		const rest = len(`{"content_type":"application/json","content_bytes":65245,"metadata":{"sealed":{"v":2,"kid":"0123456789abcdef","text":true}}}` + "\n" + `{"a":""}`)
 		cases = append(cases, sealCase{Values: map[string]string{"a": strings.Repeat("x", head-rest-1+extra)}})
 	}
-	for i, got := range runScripts[sealAnswer](t, "seal.mjs", cases, "wire", "hpke", "seal") {
+	for i, got := range seal(t, cases) {
 		tc := cases[i]
 		if got.Error != "" {
 			t.Errorf("case %d: %s", i, got.Error)
@@ -133,7 +144,7 @@ func TestPageBinds(t *testing.T) {
 		Question: &api.AskRequest{Message: "é\n\"<\x01/🐎", Fields: []api.Field{{Name: "A", Secret: true}, {Name: "B", Lines: true}}},
 	}}
 	sum := sha256.Sum256([]byte(want))
-	if got := runScripts[sealAnswer](t, "seal.mjs", cases, "wire", "hpke", "seal")[0]; got.Error != "" || !bytes.Equal(got.Binding, sum[:]) {
+	if got := seal(t, cases)[0]; got.Error != "" || !bytes.Equal(got.Binding, sum[:]) {
 		t.Errorf("binding is %x, want %x: %s", got.Binding, sum, got.Error)
 	}
 }
@@ -144,10 +155,46 @@ func TestPageRefusesKeys(t *testing.T) {
 	for _, public := range [][]byte{make([]byte, 32), append([]byte{1}, make([]byte, 31)...)} {
 		cases = append(cases, sealCase{Public: base64.RawURLEncoding.EncodeToString(public), Question: &api.AskRequest{}, Values: map[string]string{"a": "b"}})
 	}
-	for i, got := range runScripts[sealAnswer](t, "seal.mjs", cases, "wire", "hpke", "seal") {
+	for i, got := range seal(t, cases) {
 		if got.Error == "" || got.Body != nil {
 			t.Errorf("key %d was used", i)
 		}
+	}
+}
+
+// TestPageMendsNames checks that a page sends each file under the name that the client would
+// suggest.
+func TestPageMendsNames(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join("..", "..", "internal", "filename", "testdata", "names.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var table struct {
+		Good []string
+		Bad  []struct{ Name, Instead string }
+	}
+	if err := json.Unmarshal(b, &table); err != nil {
+		t.Fatal(err)
+	}
+	var cases []sealCase
+	var want []string
+	for _, name := range table.Good {
+		cases, want = append(cases, sealCase{Name: name}), append(want, name)
+	}
+	for _, bad := range table.Bad {
+		if bad.Name != "" {
+			cases, want = append(cases, sealCase{Name: bad.Name}), append(want, bad.Instead)
+		}
+	}
+	seen := strings.NewReplacer("\u200d", "", "\ufe0f", "", "\ufe0e", "").Replace // a page drops all of several joiners
+	for i, got := range seal(t, cases) {
+		if got.Error != "" || seen(got.Names[0]) != seen(want[i]) || got.Names[1] != got.Names[0] {
+			t.Errorf("%q: %q, want %q: %s", cases[i].Name, got.Names, want[i], got.Error)
+		}
+	}
+	taken := seal(t, []sealCase{{Name: "a.txt", Taken: []string{"A.TXT", "a-2.txt"}}, {Name: "é", Taken: []string{"e\u0301"}}, {Name: strings.Repeat("é", 125) + ".text", Taken: []string{strings.Repeat("é", 125) + ".text"}}})
+	if taken[0].Names[1] != "a-3.txt" || taken[1].Names[1] != "é-2" || taken[2].Error != "" || taken[2].Names[1] == taken[2].Names[0] {
+		t.Errorf("names that are taken: %q", taken)
 	}
 }
 

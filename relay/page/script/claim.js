@@ -5,7 +5,8 @@ let busy = false, over = false;
 let counted = false; // it has been opened, though what came may be of no use
 let offers = 0;
 
-const sealed = () => (page.dataset.sealed === undefined ? null : { v: Number(page.dataset.version), kid: page.dataset.kid });
+const sealed = () => (page.dataset.sealed === undefined ? null :
+  { v: Number(page.dataset.version), kid: page.dataset.kid, to: page.dataset.to !== undefined });
 
 // offer shows the button if what is here can be opened with this link.
 async function offer() {

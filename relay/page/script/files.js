@@ -2,7 +2,7 @@
 
 // safeName gives a valid name like this one, as Safe in internal/filename does.
 function safeName(name) {
-  const valid = (s) => isFileName(s) && !deviceName.test(s);
+  const valid = (s) => isFileName(s) && !s.endsWith(".") && !deviceName.test(s);
   if (valid(name)) return name;
   let safe = name.replace(/[\p{Cc}\p{Cs}/\\:*?"<>|]/gu, "_").replace(hidden, (c, at, all) => (stays(all, at) ? c : ""))
     .replace(/\.{2,}/g, ".").replace(/^[.\-\p{Zs}\u2800\p{M}]+|[.\p{Zs}\u2800\u200c\u200d\u180e]+$/gu, "");
@@ -16,7 +16,9 @@ function freeName(name, taken) {
   const fold = (s) => s.normalize("NFD").toLowerCase();
   const used = new Set(taken.map(fold));
   const [, stem, ending] = /^(.*?)(\.[^.]{1,16})?$/su.exec(name);
-  for (let n = 1, free = name; ; free = safeName(`${stem.slice(0, 200)}-${++n}${ending ?? ""}`)) {
+  const short = [...stem];
+  while (bytesOf(short.join("")).length > 180) short.pop(); // room for the number and the ending
+  for (let n = 1, free = name; ; free = safeName(`${short.join("")}-${++n}${ending ?? ""}`)) {
     if (!used.has(fold(free))) return free;
   }
 }

@@ -20,11 +20,12 @@ const localTime = (time) => new Intl.DateTimeFormat(undefined, { dateStyle: "med
 // over at the end.
 function countDown(soon, over) {
   const { left, expires } = at("page").dataset;
+  const out = at("left"); // it may leave the page
   const end = Date.now() + Number(left);
   let told = false;
   const tick = () => {
     const left = end - Date.now();
-    at("left").textContent = left > 0 ? `${duration(left)} left` : "the time is up";
+    out.textContent = left > 0 ? `${duration(left)} left` : "the time is up";
     if (left <= 60_000 && left > 0 && !told) {
       told = true;
       soon();

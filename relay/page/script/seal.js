@@ -94,7 +94,7 @@ async function sealFiles(key, files, options, progress) {
     const plain = await isText(file);
     text &&= plain;
     const type = file.type.split(";")[0];
-    const known = isMIME(type) ? type : plain ? "text/plain" : "application/octet-stream";
+    const known = isMIME(type) && type !== "application/octet-stream" ? type : plain ? "text/plain" : "application/octet-stream";
     head.push({ name, content_type: known, size_bytes: file.size, ...(!plain && { encoding: "base64" }) });
   }
   return sealContents(key, { files: head }, files.map(({ file }) => file), { ...options, text }, progress);

@@ -14,12 +14,15 @@ function fragmentKey() {
 }
 
 // unlock gives the key and its id for what has that seal, null for what is not sealed, and
-// refuses where the two do not go together. A seal is {v, kid}.
+// refuses where the two do not go together. A seal is {v, kid, to}.
 async function unlock(seal) {
   const raw = fragmentKey();
   if (!seal && raw === undefined) return null;
   if (!seal) {
     throw new Refusal("This link has a key in it, but what it leads to is not sealed, and may not be what the sender sent. Ask them.");
+  }
+  if (!raw && seal.to) {
+    throw new Refusal('This is sealed for the key of whoever it was sent to, and no browser has that key. Use the program kubbi-mcp where the key is: kubbi-mcp claim "the whole link".');
   }
   if (raw === undefined) {
     throw new Refusal("The last part of the link is missing: a # and what follows it. It is the key, without which nobody can open this. Copy the whole link again, or ask the sender for it.");

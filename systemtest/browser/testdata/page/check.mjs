@@ -192,6 +192,16 @@ await state("not-sealed", {}, async (page, t) => {
   assert.equal((await inspect(url)).retrieval_count, 0);
 });
 
+await state("recipient", {}, async (page, t) => {
+  const url = await make("recipient"), refused = "This is sealed for the key of whoever it was sent to";
+  await t.open(url);
+  await t.shows(refused);
+  await t.look("page");
+  await page.goto(`${url}#i=${"A".repeat(86)}`); // as the asker of a request has it
+  await t.shows(refused);
+  assert.equal(await t.button().isVisible(), false);
+});
+
 await state("changed", {}, async (page, t) => {
   await t.open(await make("sealed-changed"));
   await t.press();

@@ -8,14 +8,19 @@ import { pathToFileURL } from "node:url";
 const [dir, ...files] = process.argv.slice(2);
 const code = await Promise.all(files.map((f) => readFile(f, "utf8")));
 const whole = join(dir, "page.mjs");
-await writeFile(whole, `${code.join("")}\nexport { newKey, wrapKey, answerBinding, fingerprintOf, sealText, sealFiles, sealedSize, createBody, fromBase64 };\n`);
+await writeFile(whole, `${code.join("")}\nexport { newKey, wrapKey, answerBinding, fingerprintOf, sealText, sealFiles, sealedSize, createBody, fromBase64, safeName, freeName, isFileName };\n`);
 const page = await import(pathToFileURL(whole));
 
 let input = "";
 for await (const piece of process.stdin) input += piece;
 const b64 = (data) => Buffer.from(data).toString("base64");
 const answers = [];
-for (const { public: text, question, token, values, files: named, metadata } of JSON.parse(input)) {
+for (const { name, taken, public: text, question, token, values, files: named, metadata } of JSON.parse(input)) {
+  if (name !== undefined) {
+    const safe = page.safeName(name), free = page.freeName(safe, taken ?? []);
+    answers.push({ names: [safe, free], error: page.isFileName(safe) && page.isFileName(free) ? "" : "no name" });
+    continue;
+  }
   const answer = {}, key = await page.newKey();
   try {
     const options = { metadata };
