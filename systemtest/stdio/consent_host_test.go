@@ -25,6 +25,7 @@ type consentHost struct {
 	stdin  io.WriteCloser
 	lines  chan string
 	log    testkit.Log
+	wire   testkit.Log // all lines, in both directions
 	id     int
 
 	// answer gives the result of a request of the server. If it is nil, the host does
@@ -107,6 +108,7 @@ func (p consentPlace) start(t *testing.T, modern bool, caps string, answer func(
 			if err != nil {
 				return
 			}
+			_, _ = h.wire.Write([]byte(line))
 			h.lines <- line
 		}
 	}()
@@ -128,6 +130,7 @@ func (h *consentHost) end() {
 
 func (h *consentHost) send(line string) {
 	h.t.Helper()
+	_, _ = h.wire.Write([]byte(line + "\n"))
 	if _, err := io.WriteString(h.stdin, line+"\n"); err != nil {
 		h.t.Fatalf("send: %v\n%s", err, h.log.String())
 	}

@@ -26,6 +26,7 @@ var carried = []struct {
 	{folder: "internal/spool"},
 	{folder: "relay/local"},
 	{folder: "internal/private"},
+	{folder: "internal/handles"},
 	{folder: "internal/atrest"},
 	{folder: "internal/disk"},
 	{folder: "tools"},
@@ -71,6 +72,7 @@ func TestWine(t *testing.T) {
 		t.Run("version", w.version)
 		t.Run("demo", w.demo)
 		t.Run("default place", w.defaultPlace)
+		t.Run("run", w.runs)
 		t.Run("stdio", w.stdio)
 		t.Run("killed", w.killed)
 		t.Run("host goes away", w.hostGoesAway)
