@@ -13,11 +13,10 @@ import (
 	"kubbi-mcp/internal/testkit"
 )
 
-// TestHostCommands runs each command of the README's table of hosts with the real
-// program, and asks the host whether it can use the server.
+// TestHostCommands runs each command of a host in docs/install.md with the real program, and asks the host whether it can use the server.
 func TestHostCommands(t *testing.T) {
 	dir := testkit.Needs(t, "KUBBI_HOSTS_NODE", "a copy of testdata/node with its packages")
-	commands := readmeCommands(t)
+	commands := pageCommands(t)
 	for _, host := range []struct {
 		program, check string
 		connected      string // what the host says when it has started the server
@@ -38,7 +37,7 @@ func TestHostCommands(t *testing.T) {
 				t.Parallel()
 				h := newHost(t, dir)
 				if command == "" {
-					t.Fatalf("README.md has no command for %s", host.program)
+					t.Fatalf("docs/install.md has no command for %s", host.program)
 				}
 				t.Log(h.run(variant.command))
 				want := regexp.MustCompile(strings.ReplaceAll(host.connected, "BINARY", regexp.QuoteMeta(h.binary)))
@@ -63,25 +62,25 @@ func TestHostCommands(t *testing.T) {
 		}
 	}
 	for program := range commands {
-		t.Errorf("README.md has a command for %s, which no test runs", program)
+		t.Errorf("docs/install.md has a command for %s, which no test runs", program)
 	}
 }
 
-// readmeCommands are the commands of the README's table of hosts, by program.
-func readmeCommands(t *testing.T) map[string]string {
+// pageCommands are the commands of hosts in docs/install.md, by program.
+func pageCommands(t *testing.T) map[string]string {
 	t.Helper()
-	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "install.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	commands := map[string]string{}
-	for _, row := range regexp.MustCompile("(?m)^\\| [^|]+ \\| `([a-z]+) (mcp [^`]+)` \\|").FindAllStringSubmatch(string(readme), -1) {
-		commands[row[1]] = row[1] + " " + row[2]
+	for _, m := range regexp.MustCompile("`(([a-z]+) mcp add [^`]+)` does\\s+the\\s+same").FindAllStringSubmatch(string(page), -1) {
+		commands[m[2]] = m[1]
 	}
 	return commands
 }
 
-// withEnv adds an environment variable to a command, at the place that the README
+// withEnv adds an environment variable to a command, at the place that docs/install.md
 // names.
 func withEnv(program, command, variable string) string {
 	before := " kubbi "
@@ -124,7 +123,7 @@ func newHost(t *testing.T, dir string) *host {
 // home is the home folder of the environment.
 func (h *host) home() string { return strings.TrimPrefix(h.env[0], "HOME=") }
 
-// run runs a command line of the README with the path of our program, and returns its
+// run runs a command line with the path of our program, and returns its
 // output.
 func (h *host) run(command string) string {
 	h.Helper()

@@ -41,7 +41,7 @@ func TestHostConversations(t *testing.T) {
 			if err := os.Mkdir(allowed, 0o700); err != nil {
 				t.Fatal(err)
 			}
-			h.run(withEnv(c.name, readmeCommands(t)[c.name], "'KUBBI_ALLOW_DIRS="+allowed+"'"))
+			h.run(withEnv(c.name, pageCommands(t)[c.name], "'KUBBI_ALLOW_DIRS="+allowed+"'"))
 			model := startModel(t, c.api)
 			talk := h.talk(model, c.prefix, c.start(h, model.url))
 			talk.load(t, c.load)
@@ -57,7 +57,7 @@ func TestHostConversations(t *testing.T) {
 func TestCodexCutsResults(t *testing.T) {
 	dir := testkit.Needs(t, "KUBBI_HOSTS_NODE", "a copy of testdata/node with its packages")
 	h := newHost(t, dir)
-	h.run(readmeCommands(t)["codex"])
+	h.run(pageCommands(t)["codex"])
 	model := startModel(t, openAIAPI{})
 	talk := h.talk(model, "mcp__kubbi__", h.codexWith(model.url, "unknown"))
 	talk.load(t, searchCodex)
