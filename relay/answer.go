@@ -102,7 +102,7 @@ func (rl *Relay) answer(ctx context.Context, _ http.Header, req answerRequest) (
 	if err := rl.reserveStorage(ctx, d.size); err != nil {
 		return resp, err
 	}
-	d.ttl, d.maxRetrievals = o.ExpiresAt.Sub(o.CreatedAt), 1
+	d.ttl, d.maxRetrievals, d.answerTo = o.ExpiresAt.Sub(o.CreatedAt), 1, o.Token
 	c := creation{rl: rl, owner: o.answerOwner(), quota: by.Quota, draft: d, key: key, request: request, now: rl.now()}
 	if c.token, err = openReply(o, req.token); err != nil {
 		return resp, requestError(err)

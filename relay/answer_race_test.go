@@ -197,6 +197,7 @@ func TestAnswerInterrupted(t *testing.T) {
 			"withdraw": func(q teamAsk) (answer, api.Code) {
 				return tm.call(other, asker, "DELETE", api.PathRequest+q.ID, ""), api.CodeConflict
 			},
+			"inspect":  func(q teamAsk) (answer, api.Code) { return tm.call(other, "", "GET", q.claim+"/inspect", ""), "" },
 			"question": func(q teamAsk) (answer, api.Code) { return tm.call(other, "", "GET", q.question, ""), api.CodeGone },
 			"another": func(q teamAsk) (answer, api.Code) {
 				return tm.call(other, "", "POST", q.question, sealedAnswer("bm8="), key, keyTwo), api.CodeConflict
@@ -213,8 +214,11 @@ func TestAnswerInterrupted(t *testing.T) {
 			dies.then = nil
 			if a, code := next(q); code != "" {
 				wantError(t, a, code, "answered")
-			} else if a.status/100 != 2 || !strings.Contains(string(a.body), `"status":"answered"`) {
+			} else if a.status/100 != 2 || name != "inspect" && !strings.Contains(string(a.body), `"status":"answered"`) {
 				t.Errorf("%s: %d %s", name, a.status, a.body)
+			}
+			if k, err := tm.db.Get(t.Context(), "\x01request:kb_asker", q.ID, tm.clock.Now()); err != nil || k.Status != store.Burned {
+				t.Errorf("%s: the request is stored as %+v, %v", name, k, err)
 			}
 			wantError(t, tm.call(0, "", "GET", q.question, ""), api.CodeGone, "answered")
 			if a := tm.call(0, "", "POST", q.question, sealedAnswer("eWVz"), key, keyOne); a.status != http.StatusCreated {
@@ -261,6 +265,18 @@ func TestAnswerTooLate(t *testing.T) {
 			wantError(t, tm.call(0, "", "POST", q.question, sealedAnswer("bm8="), key, keyOne), c.code, c.text)
 			if got := tm.answered(1, q); got != "" {
 				t.Errorf("%s: an answer is there", c.name)
+			}
+			if c.name == "removed" {
+				continue
+			}
+			// The same, but the node dies before it deletes the answer.
+			q = tm.ask(1, asker, askBody)
+			tm.clock.Advance(10 * time.Minute)
+			late.then = func() error { return errors.Join(c.end(q), store.ErrUnavailable) }
+			tm.call(0, "", "POST", q.question, sealedAnswer("bm8="), key, keyOne)
+			late.then = nil
+			for _, a := range []answer{tm.call(1, "", "GET", q.claim+"/inspect", ""), tm.call(1, "", "POST", q.claim+"/claim", "")} {
+				wantError(t, a, c.code, c.text)
 			}
 		}
 	})

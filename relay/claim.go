@@ -92,6 +92,9 @@ func (rl *Relay) claimPayload(h http.Header, r *http.Request) (*claimed, error) 
 		rl.wakeSender()
 	}
 	c, err := openClaimed(ring, counted, req.token)
+	if err == nil {
+		err = rl.checkAnswer(ctx, c.opened)
+	}
 	if err != nil {
 		_ = counted.Payload.Close()
 		return nil, err

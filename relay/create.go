@@ -147,7 +147,7 @@ func (c *creation) seal(id string) (payload io.Reader, err error) {
 	if _, err := io.ReadFull(rl.cfg.Rand, k.Secret[:]); err != nil {
 		return nil, fmt.Errorf("make secret: %w", err)
 	}
-	r := record{Metadata: d.metadata, Files: d.files}
+	r := record{Metadata: d.metadata, Files: d.files, AnswerTo: d.answerTo}
 	if d.ask != nil {
 		if r.Ask, err = rl.sealReply(ring, k, c.token, *d.ask); err != nil {
 			return nil, err

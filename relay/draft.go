@@ -13,6 +13,7 @@ import (
 	"kubbi-mcp/internal/content"
 	"kubbi-mcp/internal/filename"
 	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/relay/store"
 )
 
 // draft is a valid create request. A JSON body and a raw body give the same draft, but may
@@ -26,6 +27,7 @@ type draft struct {
 	metadata      []byte      // compact JSON; nil: none
 	notify        *api.Notify // nil: no receipts
 	ask           *ask        // of a request; nil: it is a kubbi
+	answerTo      store.Token // of an answer: its request
 
 	inMemory [][]byte   // the payload, in pieces
 	stream   *rawReader // the payload of a large raw body, which can be read only once; nil: it is in memory

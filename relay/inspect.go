@@ -35,7 +35,14 @@ func (rl *Relay) activeKubbi(ctx context.Context, req consumerRequest) (*opened,
 	if err != nil {
 		return nil, err
 	}
-	return open(rl.keyringWith(ctx, k.MasterKey), k)
+	o, err := open(rl.keyringWith(ctx, k.MasterKey), k)
+	if err == nil {
+		err = rl.checkAnswer(ctx, o)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return o, nil
 }
 
 // inspect answers GET /r/:token/inspect.

@@ -19,7 +19,8 @@ type record struct {
 	Version  int            `json:"v"`
 	Metadata jsontext.Value `json:"metadata,omitzero"` // a JSON object; nil: none
 	Files    []api.RawFile  `json:"files,omitzero"`    // of a package, in the order of the payload
-	Ask      *ask           `json:"ask,omitzero"`      // nil: it is a kubbi, not a request
+	Ask      *ask           `json:"ask,omitzero"`      // of a request; nil: it is a kubbi
+	AnswerTo store.Token    `json:"answer,omitzero"`   // of an answer: its request
 }
 
 const recordVersion = 2

@@ -20,7 +20,8 @@ import (
 //
 // The answer is stored first, and the request is claimed then. The number of the answer's
 // kubbi is a primary key, so only one answer is stored. If a relay dies between the two steps,
-// whoever next looks at the request claims it.
+// whoever next looks at the request or its answer claims the request. The answer to a request
+// that has ended otherwise is shown to nobody.
 
 // ownerOfRequests precedes the owner of requests in a store. No API key has an owner with a
 // control character, so the operations on kubbis find no requests.
@@ -128,6 +129,23 @@ func (rl *Relay) settle(ctx context.Context, o *opened) error {
 		err = store.ErrBurned
 	}
 	return err
+}
+
+// checkAnswer checks that a kubbi is no answer to a request that was withdrawn or has expired
+// before the answer's second step, and takes that step if nobody has done so.
+func (rl *Relay) checkAnswer(ctx context.Context, o *opened) error {
+	if o.AnswerTo == (store.Token{}) {
+		return nil
+	}
+	k, err := rl.cfg.Store.Inspect(ctx, o.AnswerTo, rl.now())
+	if err == nil {
+		err = rl.endAnswered(ctx, k, rl.now())
+	}
+	// The tombstone of an answered request may have been removed.
+	if errors.Is(err, store.ErrBurned) || errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	return requestError(err)
 }
 
 // answerOwner is the owner of a request's answer.

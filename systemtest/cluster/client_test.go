@@ -101,7 +101,7 @@ func (c *stormClient) send(ctx context.Context, method, path, key string, body [
 		return reply{}, err
 	}
 	req.Header.Set("Content-Type", api.TypeJSON)
-	if strings.HasPrefix(path, api.PathKubbis) {
+	if strings.HasPrefix(path, "/api/") {
 		req.Header.Set("Authorization", "Bearer "+c.apiKey)
 	}
 	if key != "" {

@@ -29,7 +29,11 @@ func TestClusterOnFile(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, onFile(t)...)
 	s := newStorm(t, c.origins(), c.newKey("storm"))
-	s.run(func(ctx context.Context) { c.killInTurn(ctx, stormTime(), 2*time.Second) })
+	s.run(func(ctx context.Context) {
+		requests := startRequests(ctx, c)
+		c.killInTurn(ctx, stormTime(), 2*time.Second)
+		requests.finish(ctx)
+	})
 	c.silent(s)
 }
 

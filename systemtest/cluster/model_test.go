@@ -181,15 +181,22 @@ func linearizable(t *testing.T, name string, history []porcupine.Operation, pati
 	if result == porcupine.Ok {
 		return
 	}
+	t.Errorf("the history of %s, %d requests long: %s", name, len(history), result)
+	picture(t, kubbiModel, info)
+}
+
+// picture keeps a picture of an impossible history.
+func picture(t *testing.T, model porcupine.Model, info porcupine.LinearizationInfo) {
+	t.Helper()
 	f, err := os.CreateTemp("", "kubbi-history-*.html")
 	if err == nil {
-		err = porcupine.Visualize(kubbiModel, info, f)
+		err = porcupine.Visualize(model, info, f)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	t.Errorf("the history of %s, %d requests long: %s; see %s", name, len(history), result, f.Name())
+	t.Log("see", f.Name())
 }
 
 // The check finds faulty histories.

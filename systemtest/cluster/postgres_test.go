@@ -29,7 +29,11 @@ func TestClusterOnPostgres(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, inDatabase(t, pgtest.New(t))...)
 	s := newStorm(t, c.origins(), c.newKey("storm"))
-	s.run(func(ctx context.Context) { c.killInTurn(ctx, stormTime(), 2*time.Second) })
+	s.run(func(ctx context.Context) {
+		requests := startRequests(ctx, c)
+		c.killInTurn(ctx, stormTime(), 2*time.Second)
+		requests.finish(ctx)
+	})
 	c.silent(s)
 }
 
@@ -75,12 +79,13 @@ func TestClusterPostgresConnectionsCut(t *testing.T) {
 	c := startCluster(t, inDatabase(t, pg)...)
 	s := newStorm(t, c.origins(), c.newKey("storm"))
 	s.run(func(ctx context.Context) {
-		cuts := 0
+		requests, cuts := startRequests(ctx, c), 0
 		for end := time.Now().Add(stormTime()); time.Now().Before(end); cuts++ {
 			s.claimsOn(ctx)
 			pg.Terminate(t)
 		}
 		t.Logf("%d times", cuts)
+		requests.finish(ctx)
 		s.claimsOn(ctx)
 		c.recovered(ctx)
 	})
