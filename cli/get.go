@@ -36,9 +36,12 @@ func kubbiText(k *kubbi.Kubbi) string {
 		{"status", statusText(k.Status)},
 		{"content", contentText(k.ContentType, k.FileCount, k.TotalSizeBytes)},
 		{"retrievals", used},
-		{"metadata", jsonText(k.Metadata)},
+		{"metadata", jsonText(kubbi.ReadableMetadata(k.Metadata))},
 		{"created", localTime(k.CreatedAt)},
 		{"expires", localTime(k.ExpiresAt)},
+	}
+	if n := len(kubbi.RecipientsOf(k.Metadata)); n > 0 {
+		rows = append(rows, row{"sealed", "for " + count(n, "recipient")})
 	}
 	if k.FirstRetrievedAt != nil {
 		rows = append(rows, row{"first claimed", localTime(*k.FirstRetrievedAt)})

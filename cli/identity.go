@@ -20,6 +20,7 @@ type identityCmd struct {
 type identityText struct {
 	PublicKey   string `json:"public_key"`
 	Fingerprint string `json:"fingerprint"`
+	KeyID       string `json:"key_id"`
 }
 
 // Run prints the public key of the data directory's key pair, alone, on stdout. It makes the
@@ -35,10 +36,10 @@ func (c *identityCmd) Run(a *app) error {
 	}
 	public := identity.Recipient()
 	if c.JSON {
-		return a.printJSON(identityText{public.String(), public.Fingerprint()})
+		return a.printJSON(identityText{public.String(), public.Fingerprint(), public.KeyID()})
 	}
 	err = a.print(public.String() + "\n")
-	a.remark("its fingerprint is %s: whoever sends to this key can compare it with you", public.Fingerprint())
+	a.remark("its fingerprint is %s: whoever sends to this key can compare it with you; inspect shows its id, %s", public.Fingerprint(), public.KeyID())
 	return err
 }
 

@@ -21,6 +21,7 @@ type sendCmd struct {
 	TTL           *seconds `name:"ttl" placeholder:"TTL" help:"How long it lives: seconds, or a duration such as 10m or 1d. By default --default-ttl."`
 	MaxRetrievals *int     `placeholder:"N" help:"How often it can be claimed; 1 for secrets. By default as often as asked until it expires."`
 	Metadata      string   `placeholder:"JSON" help:"A JSON object that anyone with the claim URL may read without claiming."`
+	To            []string `sep:"none" placeholder:"KEY" help:"Seal it so that only the owner of this public key, kbp_..., can open it; may be repeated. kubbi-mcp identity prints a machine's key."`
 	NotifyURL     string   `name:"notify-url" placeholder:"URL" help:"Have a team's relay post signed receipts here: docs/wire.md."`
 	NotifyEvents  []string `name:"notify-events" placeholder:"EVENT" enum:"claimed,burned,expired,deleted" help:"Of these events only: claimed, burned, expired, deleted; several with commas between."`
 	Handle        bool     `help:"Keep the claim URL in the data directory and print the id alone, which claim, inspect and run take."`
@@ -63,6 +64,9 @@ func (c *sendCmd) Run(a *app) error {
 		err = a.print(printable(line) + "\n")
 		a.remark("%s", sentRemark(sent))
 		a.remark("it can be claimed from %s", reach)
+		for _, r := range params.To {
+			a.remark("only its recipients can open it: compare the fingerprint %s with theirs", r.Fingerprint())
+		}
 		return err
 	})
 }
@@ -94,6 +98,13 @@ func (c *sendCmd) params(a *app) (kubbi.SendParams, error) {
 			return p, usagef("--metadata must be a JSON object, as {\"from\":\"build 7\"}")
 		}
 		p.Metadata = v
+	}
+	for _, key := range c.To {
+		r, err := kubbi.ParseRecipient(key)
+		if err != nil {
+			return p, usagef("--to: %w", err)
+		}
+		p.To = append(p.To, r)
 	}
 	var err error
 	p.Notify, err = c.notify()

@@ -53,7 +53,7 @@ func (c *sendCmd) read(a *app, p kubbi.SendParams) (sendFunc, error) {
 	if err != nil {
 		return nil, err
 	}
-	params := kubbi.SendFilesParams{Sources: sources, TTL: p.TTL, MaxRetrievals: p.MaxRetrievals, Metadata: p.Metadata, Sealed: p.Sealed, Notify: p.Notify}
+	params := kubbi.SendFilesParams{Sources: sources, TTL: p.TTL, MaxRetrievals: p.MaxRetrievals, Metadata: p.Metadata, Sealed: p.Sealed, To: p.To, Notify: p.Notify}
 	return func(ctx context.Context, k *kubbi.Client, progress kubbi.Progress) (*kubbi.Sent, error) {
 		params.Progress = progress
 		return a.sendPackage(ctx, k, params, inputs)
@@ -92,7 +92,7 @@ func (c *sendCmd) readSingle(a *app, p kubbi.SendParams, f input) (sendFunc, err
 // sendPackage sends files under names that the service takes, and logs which names and
 // types it has changed.
 func (a *app) sendPackage(ctx context.Context, k *kubbi.Client, p kubbi.SendFilesParams, inputs []input) (*kubbi.Sent, error) {
-	if !p.Sealed { // the service does not see sealed names
+	if !p.Sealed && len(p.To) == 0 { // the service does not see sealed names
 		names := make([]string, len(p.Sources))
 		for i, s := range p.Sources {
 			names[i] = s.Name

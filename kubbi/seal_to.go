@@ -2,8 +2,12 @@ package kubbi
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"slices"
 	"strings"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // The key of a sealed kubbi may be encrypted for recipients. Then the seal in its metadata
@@ -166,6 +170,28 @@ func (s seal) recipients() []string {
 func RecipientsOf(metadata []byte) []string {
 	s, _ := sealOf(metadata)
 	return s.recipients()
+}
+
+// ReadableMetadata gives metadata as people and models should see it: without the encrypted
+// keys of recipients, which only programs need.
+func ReadableMetadata(metadata json.RawMessage) json.RawMessage {
+	if s, _ := sealOf(metadata); s.To == nil {
+		return metadata
+	}
+	var all, sealed map[string]jsontext.Value
+	options := jsonv2.JoinOptions(jsontext.AllowDuplicateNames(true), jsonv2.Deterministic(true))
+	if jsonv2.Unmarshal(metadata, &all, options) != nil || jsonv2.Unmarshal(all[sealMember], &sealed, options) != nil {
+		return metadata
+	}
+	delete(sealed, "to")
+	var err error
+	if all[sealMember], err = jsonv2.Marshal(sealed, options); err == nil {
+		var b []byte
+		if b, err = jsonv2.Marshal(all, options); err == nil {
+			return b
+		}
+	}
+	return metadata
 }
 
 // setRecipients finds out for whom the kubbi is sealed.

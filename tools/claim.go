@@ -111,7 +111,8 @@ func (t *toolset) claimInline(ctx context.Context, in claimInput) (*mcp.CallTool
 	images, sized := in.Images == imagesInline, true
 	if claim.Seen != nil {
 		var why obstacle
-		if why, sized = t.obstacleOf(claim.Seen, images); why != "" {
+		forOthers := len(claim.Seen.Recipients) > 0 && !claim.Seen.Yours // Receive says so
+		if why, sized = t.obstacleOf(claim.Seen, images); why != "" && !forOthers {
 			claim.Cancel()
 			return t.notClaimed(ctx, claim.Seen, why)
 		}

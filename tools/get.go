@@ -33,6 +33,7 @@ type kubbiOutput struct {
 	RetrievalCount   int            `json:"retrieval_count"`
 	FirstRetrievedAt *api.Time      `json:"first_retrieved_at" jsonschema:"null: not yet claimed."`
 	LastRetrievedAt  *api.Time      `json:"last_retrieved_at"`
+	SealedFor        *sealedFor     `json:"sealed_for,omitzero" jsonschema:"Only these recipients can open it."`
 	Metadata         jsontext.Value `json:"metadata" jsonschema:"The note of its sender."`
 	CreatedAt        api.Time       `json:"created_at"`
 	ExpiresAt        api.Time       `json:"expires_at"`
@@ -77,6 +78,7 @@ func kubbiOutputOf(k kubbi.Kubbi) kubbiOutput {
 		RetrievalCount:   k.RetrievalCount,
 		FirstRetrievedAt: k.FirstRetrievedAt,
 		LastRetrievedAt:  k.LastRetrievedAt,
+		SealedFor:        sealedForOf(k.Metadata),
 		Metadata:         orNull(k.Metadata),
 		CreatedAt:        k.CreatedAt,
 		ExpiresAt:        k.ExpiresAt,

@@ -38,6 +38,7 @@ type inspectOutput struct {
 	MaxRetrievals  *int             `json:"max_retrievals" jsonschema:"null: no limit."`
 	RetrievalCount int              `json:"retrieval_count"`
 	RemainingReads remaining        `json:"remaining_reads" jsonschema:"A number, or unlimited."`
+	SealedFor      *sealedFor       `json:"sealed_for,omitzero" jsonschema:"Only these recipients can open it."`
 	Metadata       jsontext.Value   `json:"metadata" jsonschema:"The note of its sender."`
 	CreatedAt      api.Time         `json:"created_at"`
 	ExpiresAt      api.Time         `json:"expires_at"`
@@ -70,9 +71,13 @@ func (t *toolset) inspect() definition {
 				MaxRetrievals:  got.MaxRetrievals,
 				RetrievalCount: got.RetrievalCount,
 				RemainingReads: remainingOf(got),
+				SealedFor:      sealedForOf(got.Metadata),
 				Metadata:       orNull(got.Metadata),
 				CreatedAt:      got.CreatedAt,
 				ExpiresAt:      got.ExpiresAt,
+			}
+			if out.SealedFor != nil {
+				out.SealedFor.Yours = &got.Yours
 			}
 			if got.PayloadSizeKnown {
 				out.SizeBytes = &got.PayloadSize

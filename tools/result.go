@@ -9,6 +9,7 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 
 	"kubbi-mcp/internal/untrusted"
+	"kubbi-mcp/kubbi"
 )
 
 // textBlock is a text content block that is made of pieces.
@@ -78,9 +79,10 @@ func marshal(out any) ([]byte, error) {
 // Hosts lose an answer that is nested deeper than they can read.
 const maxDepth = 32
 
-// orNull gives a value for an answer: null if there is none, and JSON text if it is
-// nested too deep.
+// orNull gives metadata for an answer: null if there is none, and JSON text if it is
+// nested too deep. The encrypted keys of recipients are left out.
 func orNull(v json.RawMessage) jsontext.Value {
+	v = kubbi.ReadableMetadata(v)
 	depth, deepest := 0, 0
 	for _, c := range v { // brackets in strings count too
 		switch c {

@@ -25,6 +25,7 @@ type sendInput struct {
 	TTLSeconds    args.Int    `json:"ttl_seconds,omitzero" jsonschema:"Seconds until it is wiped. Default 3600, unless configured otherwise."`
 	MaxRetrievals *args.Int   `json:"max_retrievals,omitzero" jsonschema:"How often it may be claimed; the last claim wipes it. Default: no limit."`
 	Sealed        *bool       `json:"sealed,omitzero" jsonschema:"Encrypt it end to end: only the whole claim_url, with the part after #, opens it."`
+	To            []string    `json:"to,omitzero" jsonschema:"Public keys, kbp_..., of the only recipients who can open it: a leaked claim_url then opens nothing. A recipient's is what kubbi-mcp identity prints there."`
 	Metadata      args.Object `json:"metadata,omitzero" jsonschema:"A JSON object as text, at most 1 KB. It can be read without claiming: no secrets here."`
 	Handle        bool        `json:"handle,omitzero" jsonschema:"true: keep the claim URL on this machine and return only the id, which claim, inspect and kubbi-mcp run take."`
 }
@@ -39,6 +40,7 @@ type sendOutput struct {
 	Status        api.Status     `json:"status"`
 	ContentType   string         `json:"content_type"`
 	MaxRetrievals *int           `json:"max_retrievals"`
+	SealedFor     []string       `json:"sealed_for,omitzero" jsonschema:"Fingerprints of to, for people to compare."`
 	Metadata      jsontext.Value `json:"metadata" jsonschema:"The note of its sender."`
 	CreatedAt     api.Time       `json:"created_at"`
 	ExpiresAt     api.Time       `json:"expires_at"`
@@ -60,6 +62,10 @@ func (t *toolset) send() definition {
 				Sealed:        t.sealed(in.Sealed),
 				Progress:      progressOf(ctx),
 			}
+			var err error
+			if params.To, err = recipientsOf(in.To); err != nil {
+				return nil, err
+			}
 			v := in.Content.Value
 			elsewhere := in.Path + in.Env
 			if isNull := v.Kind() == 'n'; isNull || elsewhere != "" && string(v) == `""` {
@@ -69,7 +75,6 @@ func (t *toolset) send() definition {
 				}
 			}
 			var local *localFile
-			var err error
 			switch {
 			case in.Path != "" && in.Env != "" || (elsewhere == "") == (in.Content.Value == nil):
 				err = args.Error("Give one of content, path and env.")
@@ -97,6 +102,7 @@ func (t *toolset) send() definition {
 				Status:        sent.Status,
 				ContentType:   sent.ContentType,
 				MaxRetrievals: sent.MaxRetrievals,
+				SealedFor:     fingerprints(params.To),
 				Metadata:      orNull(sent.Metadata),
 				CreatedAt:     sent.CreatedAt,
 				ExpiresAt:     sent.ExpiresAt,

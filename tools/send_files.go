@@ -26,6 +26,7 @@ type sendFilesInput struct {
 	TTLSeconds    args.Int    `json:"ttl_seconds,omitzero" jsonschema:"Seconds until it is wiped. Default 3600, unless configured otherwise."`
 	MaxRetrievals *args.Int   `json:"max_retrievals,omitzero" jsonschema:"How often it may be claimed; the last claim wipes it. Default: no limit."`
 	Sealed        *bool       `json:"sealed,omitzero" jsonschema:"Encrypt it end to end: only the whole claim_url, with the part after #, opens it."`
+	To            []string    `json:"to,omitzero" jsonschema:"Public keys, kbp_..., of the only recipients who can open it: a leaked claim_url then opens nothing. A recipient's is what kubbi-mcp identity prints there."`
 	Metadata      args.Object `json:"metadata,omitzero" jsonschema:"A JSON object as text, at most 1 KB. It can be read without claiming: no secrets here."`
 	Handle        bool        `json:"handle,omitzero" jsonschema:"true: keep the claim URL on this machine and return only the id, which claim, inspect and kubbi-mcp run take."`
 }
@@ -47,6 +48,7 @@ type sendFilesOutput struct {
 	FileCount      *int           `json:"file_count"`
 	TotalSizeBytes *int64         `json:"total_size_bytes" jsonschema:"Decoded."`
 	MaxRetrievals  *int           `json:"max_retrievals"`
+	SealedFor      []string       `json:"sealed_for,omitzero" jsonschema:"Fingerprints of to, for people to compare."`
 	Metadata       jsontext.Value `json:"metadata" jsonschema:"The note of its sender."`
 	CreatedAt      api.Time       `json:"created_at"`
 	ExpiresAt      api.Time       `json:"expires_at"`
@@ -60,7 +62,11 @@ func (t *toolset) sendFiles() definition {
 	return define(t, "send_files", "Send files", sendFilesDescription,
 		hints{readOnly: false, destructive: false, idempotent: false, openWorld: true},
 		func(ctx context.Context, in sendFilesInput) (*mcp.CallToolResult, error) {
-			sealed := t.sealed(in.Sealed)
+			to, err := recipientsOf(in.To)
+			if err != nil {
+				return nil, err
+			}
+			sealed := t.sealed(in.Sealed) || len(to) > 0
 			p, err := t.packageOf(ctx, in.Files)
 			if err == nil && !sealed { // the service does not see sealed names
 				err = p.useServiceNames(ctx, t.Client)
@@ -75,6 +81,7 @@ func (t *toolset) sendFiles() definition {
 				Files:         p.files,
 				Sources:       p.sources,
 				Sealed:        sealed,
+				To:            to,
 				TTL:           t.ttl(in.TTLSeconds),
 				MaxRetrievals: in.MaxRetrievals.OrZero(),
 				Metadata:      in.Metadata.OrNil(),
@@ -90,6 +97,7 @@ func (t *toolset) sendFiles() definition {
 				FileCount:      sent.FileCount,
 				TotalSizeBytes: sent.TotalSizeBytes,
 				MaxRetrievals:  sent.MaxRetrievals,
+				SealedFor:      fingerprints(to),
 				Metadata:       orNull(sent.Metadata),
 				CreatedAt:      sent.CreatedAt,
 				ExpiresAt:      sent.ExpiresAt,

@@ -29,9 +29,9 @@ type caller struct {
 	outcome string // of the last call
 }
 
-func newCaller(t *testing.T, key, base string) *caller {
+func newCaller(t *testing.T, key, base string, opts ...kubbi.Option) *caller {
 	t.Helper()
-	client, err := kubbi.NewClient(key, kubbi.WithBaseURL(base), kubbi.WithRetries(0))
+	client, err := kubbi.NewClient(key, append(opts, kubbi.WithBaseURL(base), kubbi.WithRetries(0))...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -120,6 +120,10 @@ func (s *Schema) fitValue(v jsontext.Value) (_ jsontext.Value, ok bool, _ error)
 			return append(append([]byte("["), item...), ']'), true, err
 		case '[':
 			return s.fitItems(v)
+		case '"': // one item
+			if s.item.hasType("string") {
+				return append(append([]byte("["), v...), ']'), true, nil
+			}
 		}
 	case "object":
 		if text, ok := jsonIn(v); ok {
