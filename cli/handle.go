@@ -3,10 +3,12 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"kubbi-mcp/internal/clipboard"
 	"kubbi-mcp/internal/handles"
+	"kubbi-mcp/internal/keep"
 	"kubbi-mcp/internal/untrusted"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
@@ -107,7 +109,7 @@ func (a *app) keepSent(b *backend, sent *kubbi.Sent) error {
 	return fmt.Errorf("send: %w; what was sent is deleted", err)
 }
 
-// forgetHandle forgets the handle of a kubbi that was deleted.
+// forgetHandle forgets the handle of a kubbi that was deleted, and what run has kept of it.
 func (a *app) forgetHandle(id string) error {
 	dir, err := a.dataDir()
 	if err != nil {
@@ -116,7 +118,7 @@ func (a *app) forgetHandle(id string) error {
 	if id, err = kubbi.ParseID(id); err != nil {
 		return err
 	}
-	return handles.New(dir, "").Delete(a.ctx, id)
+	return errors.Join(handles.New(dir, "").Delete(a.ctx, id), keep.Folder(filepath.Join(dir, keptName)).Forget(keepName(id)))
 }
 
 // claimer makes the claims of a command.

@@ -13,13 +13,15 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
+const keptName = "kept" // the folder in the data directory
+
 // keptFolder has what run --keep keeps.
 func (a *app) keptFolder() (keep.Folder, error) {
 	dir, err := a.dataDir()
 	if err != nil {
 		return "", usage(err)
 	}
-	return keep.Folder(filepath.Join(dir, "kept")), nil
+	return keep.Folder(filepath.Join(dir, keptName)), nil
 }
 
 // keepName is the name under which a claim is kept: an id or a token.

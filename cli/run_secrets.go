@@ -232,6 +232,11 @@ func (r *secretRun) start() error {
 	if err := r.app.ctx.Err(); err != nil {
 		return err
 	}
+	if r.folder != nil {
+		if err := r.folder.Written(); err != nil {
+			return err
+		}
+	}
 	r.command.SetEnv(append(os.Environ(), r.env...))
 	if r.scrubs {
 		r.command.Scrub(r.secrets)

@@ -4,9 +4,12 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"sync"
 	"syscall"
 
+	"kubbi-mcp/internal/handles"
+	"kubbi-mcp/internal/keep"
 	"kubbi-mcp/internal/memory"
 	"kubbi-mcp/server"
 	"kubbi-mcp/tools"
@@ -40,6 +43,10 @@ func (c *serveCmd) Run(a *app) error {
 	}()
 	if data, err := a.dataDir(); err == nil {
 		claims.NewState(data).Sweep() // removes the leftovers of killed processes
+		keep.Folder(filepath.Join(data, keptName)).Sweep()
+		if err := handles.New(data, "").Sweep(a.ctx); err != nil {
+			a.log.Warn("some handles can't be read", "error", err)
+		}
 	}
 	serve := func(ctx context.Context) error { return a.serveStdio(ctx, b) }
 	if c.Transport == "http" {

@@ -124,6 +124,7 @@ func (s *Server) addTools(hooks *mcpserver.Hooks) error {
 		Files:      s.cfg.Files,
 		Folders:    s.grantFolders,
 		Variables:  s.cfg.Variables,
+		MayCopy:    s.mayCopy,
 		MaxInline:  s.cfg.MaxInline,
 		Reach:      s.cfg.Reach,
 		Received:   s.cfg.Received,

@@ -12,9 +12,10 @@ import (
 type session struct {
 	*transport.Session
 
-	updates  subscriber // of resources/subscribe
-	roots    roots
-	consents consentRequests
+	updates   subscriber // of resources/subscribe
+	roots     roots
+	consents  consentRequests
+	clipboard clipboardConsent
 }
 
 // sessionOf gives the session that a context belongs to, nil if there is none.

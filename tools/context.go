@@ -54,9 +54,25 @@ func onePath(path string) []string {
 	return []string{path}
 }
 
+// keepsHandle is an input of which the claim URL may be kept instead of being shown.
+type keepsHandle interface{ keepsHandle() bool }
+
+func (in sendInput) keepsHandle() bool      { return in.Handle || in.Env != "" }
+func (in sendFilesInput) keepsHandle() bool { return in.Handle }
+
+// copyKey says in a context whether the claim URL may be put on the clipboard.
+type copyKey struct{}
+
 // granted gives a context with the additional folders that a call may use, or the result
 // that asks for them. Only a call with a path asks.
 func (t *toolset) granted(ctx context.Context, req mcp.CallToolRequest, in any) (context.Context, *mcp.CallToolResult, error) {
+	if k, ok := in.(keepsHandle); ok && k.keepsHandle() && t.MayCopy != nil && t.handleFault() == nil {
+		allowed, ask, err := t.MayCopy(ctx, req)
+		if err != nil || ask != nil {
+			return ctx, ask, err
+		}
+		ctx = context.WithValue(ctx, copyKey{}, allowed)
+	}
 	n, ok := in.(withPaths)
 	if !ok || t.Folders == nil {
 		return ctx, nil, nil

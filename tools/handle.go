@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"kubbi-mcp/internal/clipboard"
 	"kubbi-mcp/internal/handles"
 	"kubbi-mcp/internal/sealedfile"
 	"kubbi-mcp/kubbi"
@@ -63,6 +64,13 @@ func (t *toolset) keepHandle(ctx context.Context, id, claimURL, variable string,
 	said := "claim, inspect and kubbi-mcp run take this id in place of a claim URL, on this machine."
 	if variable != "" {
 		said = fmt.Sprintf("inspect and kubbi-mcp run --env %s=%s -- command take this id, on this machine.", variable, id)
+	}
+	if copies, _ := ctx.Value(copyKey{}).(bool); copies {
+		err := clipboard.Copy(ctx, claimURL)
+		if err == nil {
+			return said + " The claim URL is on your user's clipboard, and kubbi-mcp handle " + id + " shows it.", nil
+		}
+		t.Logger.Warn("a claim URL was not put on the clipboard", "error", err)
 	}
 	return said + " Your user gets the claim URL with: kubbi-mcp handle " + id, nil
 }

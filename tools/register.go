@@ -46,6 +46,10 @@ type Config struct {
 	// Variables are those of this process's environment that may be sent.
 	Variables Variables
 
+	// MayCopy reports whether the claim URL of a handle may be put on the user's clipboard. If
+	// the user must be asked by the answer to the call, it gives that answer. nil: it may not.
+	MayCopy func(context.Context, mcp.CallToolRequest) (allowed bool, ask *mcp.CallToolResult, err error)
+
 	// MaxInline is the largest answer to a claim, in bytes as the client gets them;
 	// 0: DefaultMaxInline.
 	MaxInline int64

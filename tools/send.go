@@ -85,7 +85,7 @@ func (t *toolset) send() definition {
 			default:
 				params.Content, params.ContentType, err = payload(in.Content.Value, in.ContentType)
 			}
-			keep := in.Handle || in.Env != ""
+			keep := in.keepsHandle()
 			if err == nil && keep {
 				err = t.handleFault()
 			}

@@ -21,7 +21,7 @@ func inSession(t *testing.T, work func()) {
 	t.Helper()
 	done := make(chan error)
 	go func() {
-		runtime.LockOSThread() // and the thread ends with the goroutine
+		runtime.LockOSThread()                                                 // and the thread ends with the goroutine
 		_, err := unix.KeyctlInt(unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0) // without a name
 		if err == nil {
 			work()

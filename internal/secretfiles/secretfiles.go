@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"kubbi-mcp/internal/disk"
@@ -27,6 +28,8 @@ type Folder struct {
 	path  string
 	lock  *os.File
 	files []*os.File
+
+	closed []string // names of files that Written has closed
 }
 
 // New makes an empty folder. It also wipes the folders of processes of this user that
@@ -70,8 +73,28 @@ func (f *Folder) Create(name string) (io.Writer, error) {
 	return file, nil
 }
 
+// Written says that all is written. On Windows a program can't read a file that another one has
+// open for writing, so there it closes the files, and Wipe finds them by their names.
+func (f *Folder) Written() error {
+	if runtime.GOOS != "windows" {
+		return nil
+	}
+	var faults []error
+	for _, file := range f.files {
+		faults = append(faults, file.Close())
+		f.closed = append(f.closed, file.Name())
+	}
+	f.files = nil
+	return errors.Join(faults...)
+}
+
 // Wipe overwrites the files and removes the folder with everything in it.
 func (f *Folder) Wipe() error {
+	for _, name := range f.closed {
+		if file, err := os.OpenFile(name, os.O_RDWR, 0); err == nil {
+			f.files = append(f.files, file)
+		}
+	}
 	for _, file := range f.files {
 		disk.Overwrite(file) // through its handle: another file may have its name by now
 		file.Close()

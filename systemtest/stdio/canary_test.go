@@ -145,3 +145,36 @@ func useByHandle(t *testing.T, p consentPlace, id string, secrets map[string]str
 	}
 	return []byte(out.String())
 }
+
+// TestHandleOnClipboard asks the user once whether claim URLs go to the clipboard.
+func TestHandleOnClipboard(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("it is the clipboard's program of Linux")
+	}
+	onBothVersions(t, func(t *testing.T, modern bool) {
+		for _, action := range []string{"accept", "decline"} {
+			p := newConsentPlace(t)
+			copied := filepath.Join(p.home, "copied")
+			testkit.WriteProgram(t, filepath.Join(p.home, "wl-copy"), []byte("#!/bin/sh\ncat > "+copied+"\n"))
+			p.env = []string{"WAYLAND_DISPLAY=wayland-test", "PATH=" + p.home + ":" + os.Getenv("PATH")}
+			h := p.start(t, modern, withForms, says(action))
+			for range 2 {
+				ok, text := h.call("send", map[string]any{"content": "x", "handle": true})
+				if !ok || strings.Contains(text, "is on your user's clipboard") != (action == "accept") {
+					t.Errorf("%s: %s", action, text)
+				}
+			}
+			h.wantAsked(1, action)
+			if ok, _ := h.call("send", map[string]any{"content": "x"}); !ok {
+				t.Error("not sent")
+			}
+			b, err := os.ReadFile(copied)
+			if u, perr := kubbi.ParseClaimURL(string(b)); action == "accept" && (err != nil || perr != nil || strings.Contains(h.wire.String(), u.Token())) {
+				t.Errorf("on the clipboard: %q, %v, %v", b, err, perr)
+			} else if action == "decline" && !os.IsNotExist(err) {
+				t.Errorf("on the clipboard: %q", b)
+			}
+			h.end()
+		}
+	})
+}

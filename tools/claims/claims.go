@@ -121,6 +121,9 @@ func (c *Claimer) Begin(ctx context.Context, req Request) (*Claim, error) {
 		left := time.Until(key.Until)
 		key.unused()
 		return nil, &AlreadyClaimed{Left: left}
+	case gone && handle != nil: // somebody else has used it up, or it was deleted
+		c.forget(ctx, handle)
+		fallthrough
 	default:
 		key.failed(err)
 		return nil, err
