@@ -120,10 +120,16 @@ func (s *Schema) fitValue(v jsontext.Value) (_ jsontext.Value, ok bool, _ error)
 			return append(append([]byte("["), item...), ']'), true, err
 		case '[':
 			return s.fitItems(v)
+		case '"': // one item
+			if item, ok := s.item.fitMain(v); ok {
+				return append(append([]byte("["), item...), ']'), true, nil
+			}
 		}
 	case "object":
 		if text, ok := jsonIn(v); ok {
 			v = text
+		} else if object, ok := s.fitMain(v); ok {
+			v = object
 		}
 		if v.Kind() == '{' && s.members != nil {
 			fitted, err := s.fitObject(v, false)
@@ -131,6 +137,19 @@ func (s *Schema) fitValue(v jsontext.Value) (_ jsontext.Value, ok bool, _ error)
 		}
 	}
 	return v, true, nil
+}
+
+// fitMain gives the object for which a string stands alone: the one whose only required
+// member, a string, it is.
+func (s *Schema) fitMain(v jsontext.Value) (jsontext.Value, bool) {
+	if v.Kind() != '"' || s.members == nil || len(s.required) != 1 {
+		return nil, false
+	}
+	name := s.required[0]
+	if text, ok := shortText(v); !ok || text == "" || !s.members[name].hasType("string") {
+		return nil, false
+	}
+	return append(appendMember([]byte("{"), strconv.AppendQuote(nil, name), v), '}'), true
 }
 
 func (s *Schema) fitItems(list jsontext.Value) (_ jsontext.Value, ok bool, failed error) {
