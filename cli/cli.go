@@ -28,6 +28,8 @@ type grammar struct {
 	Run           runCmd           `cmd:"" help:"Run a command with what claim URLs hold, as variables and files, and hide it in the output."`
 	Handle        handleCmd        `cmd:"" help:"Print the claim URL that an id stands for, on a terminal, or list such ids."`
 	Identity      identityCmd      `cmd:"" help:"Print this machine's public key, for which others can seal what they send."`
+	Request       requestCmd       `cmd:"" help:"Ask somebody for a secret, another value or files; prints the URL of the page where they answer."`
+	Answer        answerCmd        `cmd:"" help:"Answer a request."`
 	Get           getCmd           `cmd:"" help:"Show one of your kubbis."`
 	List          listCmd          `cmd:"" help:"List your kubbis, newest first."`
 	Delete        deleteCmd        `cmd:"" help:"End a kubbi early and wipe its payload."`

@@ -16,13 +16,15 @@ import (
 )
 
 // demoCmd is `kubbi-mcp demo`.
-type demoCmd struct{}
+type demoCmd struct {
+	Secrets bool `help:"Watch an agent ask a person for a secret and use it unseen."`
+}
 
 // demoTime ends a demo that hangs.
 const demoTime = time.Minute
 
-// Run lets two agents hand over a text and a package through two servers that share a
-// relay. It fails if a check does not hold.
+// Run shows a handoff between two servers that share a relay, or an agent that asks for a
+// secret. It fails if a check does not hold.
 func (c *demoCmd) Run(a *app) (err error) {
 	ctx, cancel := context.WithTimeout(a.ctx, demoTime)
 	defer cancel()
@@ -33,13 +35,20 @@ func (c *demoCmd) Run(a *app) (err error) {
 	defer func() { err = errors.Join(err, disk.RemoveAll(dir)) }()
 
 	s := &demoPrinter{app: a, started: time.Now()}
-	s.title("Two agents, two MCP servers over stdio, one claim URL between them.",
-		"No account, no key, no network: the relay runs inside the servers.")
-
 	relayURL, err := freeOrigin()
 	if err != nil {
 		return err
 	}
+	if c.Secrets {
+		return demoSecrets(ctx, s, dir, relayURL)
+	}
+	return demoHandoff(ctx, s, dir, relayURL)
+}
+
+// demoHandoff lets two agents hand over a text and a package.
+func demoHandoff(ctx context.Context, s *demoPrinter, dir, relayURL string) (err error) {
+	s.title("Two agents, two MCP servers over stdio, one claim URL between them.",
+		"No account, no key, no network: the relay runs inside the servers.")
 	d := &demo{demoPrinter: s}
 	for _, side := range []struct {
 		name  string
@@ -85,8 +94,8 @@ func (d *demo) meet(ctx context.Context) error {
 			return err
 		}
 		d.step(ag.name, "starts its server, which offers %s", strings.Join(names, ", "))
-		if len(names) != 7 {
-			return fmt.Errorf("agent %s sees %d tools, not 7", ag.name, len(names))
+		if len(names) != 8 {
+			return fmt.Errorf("agent %s sees %d tools, not 8", ag.name, len(names))
 		}
 	}
 	return nil

@@ -24,7 +24,8 @@ import (
 type agent struct {
 	name   string
 	client *client.Client
-	stderr string // the file with the server's stderr
+	stderr string       // the file with the server's stderr
+	seen   bytes.Buffer // what it has sent and got in calls, as JSON
 }
 
 // startAgent runs this program as a stdio server over the data directory in dir.
@@ -40,9 +41,7 @@ func startAgent(ctx context.Context, name, dir, relayURL string) (*agent, error)
 	}
 	defer stderr.Close() // the server has its own descriptor
 	command := func(context.Context, string, []string, []string) (*exec.Cmd, error) {
-		cmd := exec.CommandContext(ctx, self, "serve", "--data-dir", filepath.Join(dir, "data"), "--relay-url", relayURL, "--log-level", "warn")
-		// The caller's settings must not send the demo to another service.
-		cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "KUBBI_") })
+		cmd := demoProgram(ctx, self, dir, relayURL, "serve", "--log-level", "warn")
 		cmd.Stderr = stderr
 		return cmd, nil
 	}
@@ -57,6 +56,14 @@ func startAgent(ctx context.Context, name, dir, relayURL string) (*agent, error)
 		return nil, errors.Join(ag.serverError("initialize", err), ag.client.Close())
 	}
 	return ag, nil
+}
+
+// demoProgram is a command of this program over the data directory in dir. The caller's
+// settings must not send the demo to another service.
+func demoProgram(ctx context.Context, self, dir, relayURL, command string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, self, append([]string{command, "--data-dir", filepath.Join(dir, "data"), "--relay-url", relayURL}, args...)...)
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "KUBBI_") })
+	return cmd
 }
 
 // tools gives the names of the server's tools.
@@ -101,6 +108,9 @@ func (ag *agent) callTool(ctx context.Context, tool string, arguments any) (*mcp
 	result, err := ag.client.CallTool(ctx, request)
 	if err != nil {
 		return nil, ag.serverError(tool, err)
+	}
+	if err := json.MarshalWrite(&ag.seen, []any{request.Params, result}); err != nil {
+		return nil, err
 	}
 	if result.IsError {
 		return nil, refusal{textOf(result)}

@@ -48,12 +48,17 @@ func (s *demoPrinter) title(lines ...string) {
 
 // step prints what one agent does.
 func (s *demoPrinter) step(agent, format string, args ...any) {
-	s.steps++
 	colour := blue
 	if agent == "B" {
 		colour = purple
 	}
-	s.line("\n%2d  %s %s", s.steps, s.paint(bold+colour, "agent "+agent), printable(fmt.Sprintf(format, args...)))
+	s.stepOf(colour, "agent "+agent, format, args...)
+}
+
+// stepOf prints what somebody does.
+func (s *demoPrinter) stepOf(colour, who, format string, args ...any) {
+	s.steps++
+	s.line("\n%2d  %s %s", s.steps, s.paint(bold+colour, who), printable(fmt.Sprintf(format, args...)))
 }
 
 // show prints what was sent or received.

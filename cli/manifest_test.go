@@ -35,7 +35,7 @@ func TestManifest(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if len(m.Tools) != 7 {
+	if len(m.Tools) != 8 {
 		t.Errorf("%d tools", len(m.Tools))
 	}
 	var words []string

@@ -26,12 +26,15 @@ const (
 	pasteEnd   = "\x1b[201~"
 )
 
-// prompt asks for a text at a terminal and does not show it. It restores the terminal's
-// mode before it returns, also if the context ends.
+// clearLine clears the rest of a terminal's line.
+const clearLine = "\x1b[K"
+
+// prompt asks for a text at a terminal. It shows the text only if echo is set. It restores
+// the terminal's mode before it returns, also if the context ends.
 //
 // It uses raw mode: in line mode the terminal silently cuts a line at 4095 bytes, and
 // after Ctrl-Z it would show what is typed next.
-func (a *app) prompt(in *os.File) ([]byte, error) {
+func (a *app) prompt(in *os.File, question string, echo bool) ([]byte, error) {
 	out := io.Writer(in)
 	if isTerminal(a.stderr) {
 		out = a.stderr
@@ -50,13 +53,18 @@ func (a *app) prompt(in *os.File) ([]byte, error) {
 		_ = term.Restore(int(in.Fd()), before)
 		fmt.Fprintln(out)
 	}()
-	fmt.Fprint(out, promptText+on)
-	return readHidden(a.ctx, in)
+	fmt.Fprint(out, question+on)
+	show := func([]byte) {}
+	if echo {
+		show = func(text []byte) { fmt.Fprint(out, "\r"+question+oneLine(string(text))+clearLine) }
+	}
+	return readHidden(a.ctx, in, show)
 }
 
 // readHidden reads a text from a terminal in raw mode, and nothing after it: what the user
 // types ahead is for the shell.
-func readHidden(ctx context.Context, in io.Reader) ([]byte, error) {
+// show gets the text so far.
+func readHidden(ctx context.Context, in io.Reader, show func([]byte)) ([]byte, error) {
 	keys := startKeys(in)
 	defer close(keys.more)
 	var text hiddenText
@@ -68,6 +76,7 @@ func readHidden(ctx context.Context, in io.Reader) ([]byte, error) {
 				keys.drain()
 				return nil, err
 			}
+			show(text.text)
 			if read.err == io.EOF {
 				return text.result()
 			}

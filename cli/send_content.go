@@ -143,7 +143,7 @@ func (c *sendCmd) inputs(a *app) ([]input, error) {
 		if !term.IsTerminal(int(f.Fd())) { // a terminal of Cygwin can't hide what is typed
 			return nil, usagef("nothing to send: give a file, a text, or - for standard input")
 		}
-		text, err := a.prompt(f)
+		text, err := a.prompt(f, promptText, false)
 		if err != nil {
 			return nil, err
 		}

@@ -37,7 +37,7 @@ func (s *Server) mayCopy(ctx context.Context, req mcp.CallToolRequest) (allowed 
 	if session == nil || session.Transport() != transport.Stdio || !clipboard.Available() {
 		return false, nil, nil
 	}
-	can, c := abilitiesOf(ctx, session), &session.clipboard
+	can, c := abilitiesOf(ctx, session.Session), &session.clipboard
 	c.mu.Lock()
 	asked, decided, allowed := c.asked, c.decided, c.allowed
 	c.asked = c.asked || can.forms

@@ -20,10 +20,11 @@ import (
 type abilities struct {
 	modern bool // ask in the answer to the call (protocol version 2026-07-28 and later); else with a request
 	roots  bool
-	forms  bool // elicitation
+	forms  bool // elicitation in form mode
+	pages  bool // elicitation in URL mode
 }
 
-func abilitiesOf(ctx context.Context, session *session) abilities {
+func abilitiesOf(ctx context.Context, session *transport.Session) abilities {
 	c := session.GetClientCapabilities()
 	modern := mcpserver.IsModernRequest(ctx)
 	if modern {
@@ -33,7 +34,8 @@ func abilitiesOf(ctx context.Context, session *session) abilities {
 		}
 	}
 	forms := c.Elicitation != nil && (c.Elicitation.Form != nil || c.Elicitation.URL == nil)
-	return abilities{modern: modern, roots: c.Roots != nil, forms: forms}
+	pages := c.Elicitation != nil && c.Elicitation.URL != nil
+	return abilities{modern: modern, roots: c.Roots != nil, forms: forms, pages: pages}
 }
 
 // maxQuestions is how many folders the user is asked about for one call. Before protocol
@@ -49,7 +51,7 @@ func (s *Server) grantFolders(ctx context.Context, req mcp.CallToolRequest, need
 	if session == nil || session.Transport() != transport.Stdio {
 		return tools.Grant{}, nil
 	}
-	can, in := abilitiesOf(ctx, session), req.Params.MultiRoundTripParams
+	can, in := abilitiesOf(ctx, session.Session), req.Params.MultiRoundTripParams
 	offered, ask := s.offeredFolders(ctx, session, can, in)
 	if ask {
 		return tools.Grant{Ask: mcpserver.NewInputRequestBuilder(askedState).Roots(rootsID).ToolResult()}, nil

@@ -69,6 +69,7 @@ type Server struct {
 	tasks   *taskStore
 	added   map[string]bool // tools that Config.Add has added
 
+	askTimeout time.Duration // for a user who is asked to open a page
 	eofGrace   time.Duration // for calls that run when stdin ends
 	stopGrace  time.Duration // for calls that were cancelled, and for the last answers
 	writeGrace time.Duration // for a write under way when ctx ends
@@ -96,6 +97,7 @@ func New(cfg Config) (*Server, error) {
 		watcher:    newWatcher(cfg.Client, cfg.PollEvery, log),
 		claimer:    claims.New(cfg.Client, cfg.State, cfg.Caller, cfg.Logger),
 		tasks:      newTaskStore(cfg.taskMemory, cfg.MaxInline),
+		askTimeout: consentTimeout,
 		eofGrace:   5 * time.Second,
 		stopGrace:  5 * time.Second,
 		writeGrace: 100 * time.Millisecond,
@@ -129,6 +131,7 @@ func (s *Server) addTools(hooks *mcpserver.Hooks) error {
 		Reach:      s.cfg.Reach,
 		Received:   s.cfg.Received,
 		Claims:     s.claimer,
+		ShowPage:   s.showPage,
 		Deliver:    onWritten,
 		Peer:       peerOf,
 		Observe:    s.toolCalled,

@@ -41,7 +41,7 @@ var update = flag.Bool("update", false, "rewrite the transcripts in testdata")
 //
 // In the file "in", a line that starts with # is a comment, one that starts with
 // "advance" moves the relay's clock; every other line is sent as it is, with
-// ${claim_url} and ${id} replaced by the last such value in an answer, ${x*N} by
+// ${claim_url}, ${request_url} and ${id} replaced by the last such value in an answer, ${x*N} by
 // N letters, ${base64:HEX} by bytes. An answer is awaited after each line, unless
 // it is a notification.
 func TestTranscripts(t *testing.T) {
@@ -144,6 +144,10 @@ func play(t *testing.T, ar *txtar.Archive) string {
 			out.WriteString(shown(t, path, filepath.Join(vars["folder"], path)))
 			continue
 		}
+		if values, ok := strings.CutPrefix(line, "answer "); ok {
+			answer(t, client, vars["request_url"], values)
+			continue
+		}
 		s.send(t, expand(t, line, vars))
 		if isNotification(line) {
 			continue
@@ -161,6 +165,18 @@ func play(t *testing.T, ar *txtar.Archive) string {
 		t.Errorf("logged: %s", log.String())
 	}
 	return out.String()
+}
+
+// answer answers a request.
+func answer(t *testing.T, client *kubbi.Client, requestURL, values string) {
+	t.Helper()
+	var p kubbi.AnswerParams
+	if err := json.Unmarshal([]byte(values), &p.Values); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Answer(t.Context(), requestURL, p); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // newFolder makes a folder with an archive's files in it.
@@ -212,7 +228,8 @@ var (
 	placeholder = regexp.MustCompile(`\$\{[^}]*\}`)
 	repeat      = regexp.MustCompile(`^(.)\*(\d+)$`)
 	claimURL    = regexp.MustCompile(`"claim_url":"([^"]+)"`)
-	kubbiID     = regexp.MustCompile(`"id":"([0-9a-f-]{36})"`)
+	requestURL  = regexp.MustCompile(`"request_url":"([^"]+)"`)
+	kubbiID     = regexp.MustCompile(`"(?:request_)?id":"([0-9a-f-]{36})"`)
 )
 
 func expand(t *testing.T, line string, vars map[string]string) string {
@@ -257,6 +274,9 @@ func remember(answer []byte, vars map[string]string) {
 		token, key, _ := bytes.Cut(m[1][bytes.LastIndexByte(m[1], '/')+1:], []byte("#k="))
 		vars["token"], vars["key"] = string(token), string(key)
 	}
+	if m := requestURL.FindSubmatch(answer); m != nil {
+		vars["request_url"] = string(m[1])
+	}
 	if m := kubbiID.FindSubmatch(answer); m != nil {
 		vars["id"] = string(m[1])
 	}
@@ -267,8 +287,11 @@ var volatile = []struct {
 	put  string
 }{
 	{regexp.MustCompile(`/r/[A-Za-z0-9_-]{43}`), "/r/<token>"},
+	{regexp.MustCompile(`/q/[A-Za-z0-9_-]{43}#p=[A-Za-z0-9_-]{43}`), "/q/<token>#p=<key>"},
+	{regexp.MustCompile(`\b[A-Z2-7]{4}(-[A-Z2-7]{4}){3}\b`), "<fingerprint>"},
 	{regexp.MustCompile(`#k=[A-Za-z0-9_-]{43}`), "#k=<key>"},
 	{regexp.MustCompile(`(kid\\*":\\*")[A-Za-z0-9_-]+`), "${1}<kid>"},
+	{regexp.MustCompile(`(key\\*":\\*")[A-Za-z0-9_-]{107}`), "${1}<wrapped key>"},
 	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), "<id>"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z`), "<time>"},
 	{regexp.MustCompile(`x{1000,}`), "<many x>"},

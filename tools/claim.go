@@ -57,7 +57,7 @@ func (t *toolset) claim() definition {
 				err = args.Error("again: true repeats a claim that you made a moment ago, and there is none of this claim_url: " +
 					"it was never claimed by you, or its time to be repeated is over. Leave again out to claim it.")
 			}
-			return res, err
+			return res, t.ofRequest(ctx, in.ClaimURL, err)
 		})
 	d.tool.Meta = mcp.NewMetaFromMap(map[string]any{"anthropic/maxResultSizeChars": maxResultChars(t.MaxInline)})
 	return d

@@ -97,6 +97,23 @@ func (t *toolset) rules(ctx context.Context) files.Rules {
 	return t.Files.With(more...)
 }
 
+type roundTripKey struct{}
+
+// withRoundTrip gives a context with what the client has answered to an earlier round of
+// the call.
+func withRoundTrip(ctx context.Context, req mcp.CallToolRequest) context.Context {
+	if p := req.Params.MultiRoundTripParams; p.RequestState != "" || len(p.InputResponses) > 0 {
+		return context.WithValue(ctx, roundTripKey{}, p)
+	}
+	return ctx
+}
+
+// roundTripOf gives what withRoundTrip has put into a context.
+func roundTripOf(ctx context.Context) mcp.MultiRoundTripParams {
+	p, _ := ctx.Value(roundTripKey{}).(mcp.MultiRoundTripParams)
+	return p
+}
+
 type progressKey struct{}
 
 // WithProgress gives a context for a call that reports its progress: report gets the bytes of

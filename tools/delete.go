@@ -3,14 +3,16 @@ package tools
 import (
 	"cmp"
 	"context"
+	"errors"
 
 	"github.com/mark3labs/mcp-go/mcp"
 
+	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
 )
 
 const deleteDescription = `Wipe a kubbi that you sent before its time is up, by its id. Its claim_url stops working at once, and the content can't be recovered. ` +
-	`Use it when something was sent by mistake or to the wrong recipient, or is no longer needed.`
+	`Use it when something was sent by mistake or to the wrong recipient, or is no longer needed. With a request_id it withdraws the request.`
 
 type deleteOutput struct {
 	ID     string     `json:"id"`
@@ -22,6 +24,9 @@ func (t *toolset) delete() definition {
 		hints{readOnly: false, destructive: true, idempotent: true, openWorld: false},
 		func(ctx context.Context, in idInput) (*mcp.CallToolResult, error) {
 			gone, err := t.Client.Delete(ctx, in.ID)
+			if errors.Is(err, kubbi.ErrNotFound) {
+				return t.deleteRequest(ctx, in.ID, err)
+			}
 			if err != nil {
 				return nil, err
 			}

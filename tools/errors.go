@@ -1,6 +1,7 @@
 package tools
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,7 +40,7 @@ func ErrorText(tool string, err error) string {
 		}
 		return done + ": " + sentence(string(refused))
 	}
-	if text := handleErrorText(err); text != "" {
+	if text := cmp.Or(handleErrorText(err), requestErrorText(err)); text != "" {
 		return text
 	}
 	var kerr *kubbi.Error
@@ -180,6 +181,8 @@ func ownWords(tool string, e *kubbi.Error) string {
 		return "The call was cancelled."
 	case errors.Is(e, kubbi.ErrNetwork):
 		return "The Kubbi service could not be reached: " + sentence(e.Message) + " " + afterNetwork(tool, e.Uncertain)
+	case e.Code == api.CodeNotImplemented && tool == "request":
+		return "Nothing was asked: " + sentence(ownMessage(e, "this service has no requests.")) + " Tell your user, and do not ask for a secret in a message instead."
 	case e.Code == api.CodeNotImplemented:
 		return "This service does not speak the API that kubbi-mcp needs. Your user should check --base-url (KUBBI_BASE_URL)."
 	default:

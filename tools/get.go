@@ -2,6 +2,7 @@ package tools
 
 import (
 	"context"
+	"errors"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/mark3labs/mcp-go/mcp"
@@ -12,15 +13,15 @@ import (
 )
 
 const getDescription = `Show one kubbi that you sent, by its id: status, how often and when it was claimed, when it expires. ` +
-	`Use it to see whether the recipient has picked it up; with wait_seconds the answer comes as soon as that happens. For somebody else's claim_url use inspect.`
+	`Use it to see whether the recipient has picked it up, or, with a request_id, whether it is answered; with wait_seconds the answer comes as soon as that happens. For somebody else's claim_url use inspect.`
 
 type getInput struct {
-	ID          string   `json:"id" jsonschema:"From send, send_files or list; not the claim URL."`
-	WaitSeconds args.Int `json:"wait_seconds,omitzero" jsonschema:"Wait this long for the next claim or the end. Default 0. Call again to wait longer."`
+	ID          string   `json:"id" jsonschema:"From send, send_files, request or list; not the claim URL."`
+	WaitSeconds args.Int `json:"wait_seconds,omitzero" jsonschema:"Wait this long for the next claim or answer, or the end. Default 0. Call again to wait longer."`
 }
 
 type idInput struct {
-	ID string `json:"id" jsonschema:"From send, send_files or list; not the claim URL."`
+	ID string `json:"id" jsonschema:"From send, send_files, request or list; not the claim URL."`
 }
 
 type kubbiOutput struct {
@@ -55,6 +56,9 @@ func (t *toolset) get() definition {
 			wait, end := waiting(ctx, in.WaitSeconds)
 			defer end()
 			got, err := t.Client.Get(ctx, in.ID, wait)
+			if errors.Is(err, kubbi.ErrNotFound) {
+				return t.getRequest(ctx, in.ID, wait, err)
+			}
 			if err != nil {
 				return nil, err
 			}

@@ -59,7 +59,7 @@ func (t *toolset) inspect() definition {
 			defer end()
 			got, err := t.Claims.Inspect(ctx, in.ClaimURL, wait)
 			if err != nil {
-				return nil, err
+				return nil, t.ofRequest(ctx, in.ClaimURL, err)
 			}
 			out := inspectOutput{
 				Notice:         inspectNotice,

@@ -50,8 +50,10 @@ func outcome(err error) string {
 		return OutcomeUnsaved
 	case errors.As(err, &given):
 		return string(api.CodeGone)
-	case errors.As(err, new(claims.UnknownID)):
+	case errors.As(err, new(claims.UnknownID)), errors.Is(err, errNotAnswered):
 		return string(api.CodeNotFound)
+	case errors.Is(err, errRequestEnded):
+		return string(api.CodeConflict)
 	case errors.As(err, &arg), errors.As(err, &refused), errors.As(err, new(*keepsSecret)):
 		return OutcomeBadArguments
 	case !ours && api.Statuses[kerr.Code] != 0:

@@ -59,6 +59,11 @@ type Config struct {
 	// for received payloads.
 	Received bool
 
+	// ShowPage asks the host of the call in ctx to show its user a page. If the client must
+	// be asked in the answer to the call, it gives that answer, and gets the client's with
+	// the next round. nil: no host can show one.
+	ShowPage func(ctx context.Context, round mcp.MultiRoundTripParams, p Page) (PageAnswer, *mcp.CallToolResult, error)
+
 	// Reach says from where a new claim URL can be used; nil: unknown.
 	Reach func() string
 
@@ -103,6 +108,11 @@ func Register(s *mcpserver.MCPServer, cfg Config) error {
 	if cfg.Deliver == nil {
 		cfg.Deliver = func(_ context.Context, then func(bool)) { then(true) }
 	}
+	if cfg.ShowPage == nil {
+		cfg.ShowPage = func(context.Context, mcp.MultiRoundTripParams, Page) (PageAnswer, *mcp.CallToolResult, error) {
+			return PageNotOffered, nil, nil
+		}
+	}
 	if cfg.Peer == nil {
 		cfg.Peer = func(context.Context) Peer { return Peer{} }
 	}
@@ -115,7 +125,7 @@ func Register(s *mcpserver.MCPServer, cfg Config) error {
 	cfg.Received = cfg.Received && cfg.Claims.OnDisk()
 	t := &toolset{cfg}
 	for _, d := range []definition{
-		t.send(), t.sendFiles(), t.inspect(), t.claim(), t.get(), t.list(), t.delete(),
+		t.send(), t.sendFiles(), t.inspect(), t.claim(), t.request(), t.get(), t.list(), t.delete(),
 	} {
 		if d.err != nil {
 			return fmt.Errorf("register tools: %w", d.err)
@@ -181,7 +191,7 @@ func define[In any](t *toolset, name, title, description string, h hints,
 		if err != nil || ask != nil {
 			return ask, err
 		}
-		return handle(ctx, in)
+		return handle(withRoundTrip(ctx, req), in)
 	}
 	return definition{tool: tool, handle: func(ctx context.Context, req mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		start := time.Now()

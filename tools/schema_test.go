@@ -93,6 +93,10 @@ func inferred(t *testing.T) map[string]*jsonschema.Schema {
 	file["role"].Enum = words(api.Roles...)
 	file["encoding"].Enum = words(args.EncodingText, api.EncodingBase64)
 
+	request := input[requestInput](t)
+	request.Properties["ttl_seconds"].Minimum = number(limits.MinTTLSeconds)
+	request.Properties["ttl_seconds"].Maximum = number(limits.MaxTTLSeconds)
+
 	inspect, get := input[inspectInput](t), input[getInput](t)
 	for _, s := range []*jsonschema.Schema{inspect, get} {
 		s.Properties["wait_seconds"].Minimum = number(0)
@@ -114,8 +118,9 @@ func inferred(t *testing.T) map[string]*jsonschema.Schema {
 		"send.input": send, "send.output": output[sendOutput](t),
 		"send_files.input": sendFiles, "send_files.output": output[sendFilesOutput](t),
 		"inspect.input": inspect, "inspect.output": output[inspectOutput](t),
-		"claim.input": claim,
-		"get.input":   get, "get.output": output[getOutput](t),
+		"claim.input":   claim,
+		"request.input": request, "request.output": output[requestOutput](t),
+		"get.input": get, "get.output": either(output[getOutput](t), output[askedOutput](t)),
 		"list.input": list, "list.output": output[listOutput](t),
 		"delete.input": id, "delete.output": output[deleteOutput](t),
 	}
@@ -139,6 +144,18 @@ func output[T any](t *testing.T) *jsonschema.Schema {
 		s.AdditionalProperties = nil // a later version may add a member
 	})
 	return s
+}
+
+// either makes a schema for two kinds of results: only what both require is required.
+func either(a, b *jsonschema.Schema) *jsonschema.Schema {
+	for _, name := range b.PropertyOrder {
+		if a.Properties[name] == nil {
+			a.Properties[name] = b.Properties[name]
+			a.PropertyOrder = append(a.PropertyOrder, name)
+		}
+	}
+	a.Required = slices.DeleteFunc(a.Required, func(name string) bool { return !slices.Contains(b.Required, name) })
+	return a
 }
 
 func infer[T any](t *testing.T) *jsonschema.Schema {

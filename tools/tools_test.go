@@ -317,8 +317,8 @@ func TestTools(t *testing.T) {
 	relay := relaytest.New(t)
 	c := newCaller(t, relay.APIKey, relay.URL)
 	all := c.s.ListTools()
-	if len(all) != 7 {
-		t.Errorf("%d tools, want 7", len(all))
+	if len(all) != 8 {
+		t.Errorf("%d tools, want 8", len(all))
 	}
 	for name, tool := range all {
 		a := tool.Tool.Annotations

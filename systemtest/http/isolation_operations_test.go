@@ -94,7 +94,8 @@ func (c *isolationCell) call(tool string, arguments map[string]any) (*testkit.To
 	switch {
 	case !res.IsError:
 		return res, "ok"
-	case strings.HasPrefix(text, "You have sent no kubbi with this id."), strings.Contains(text, "it was never claimed by you"):
+	case strings.HasPrefix(text, "You have sent no kubbi with this id."), strings.Contains(text, "it was never claimed by you"),
+		strings.HasPrefix(text, "No claim URL is kept for this id."):
 		return res, "not found"
 	case strings.HasPrefix(text, "This kubbi was burned"), strings.HasPrefix(text, "This kubbi was used up"):
 		return res, "gone"
@@ -302,6 +303,37 @@ func (c *isolationCell) claimAfterAlice(again bool) string {
 		return word + ": " + res.Text()
 	}
 	return word
+}
+
+// onRequest has the caller look at a request of alice's, claim its answer and withdraw it.
+func (c *isolationCell) onRequest() string {
+	c.t.Helper()
+	alice := c.owners["alice"]
+	id := alice.mustCall(c.t, "request", map[string]any{"message": "alice's", "fields": []any{map[string]any{"name": "A", "secret": false}}}).Field("request_id")
+	var words []string
+	for _, tool := range []string{"get", "claim", "delete"} {
+		arguments := func(id string) map[string]any {
+			if tool == "claim" {
+				return map[string]any{"claim_url": id}
+			}
+			return map[string]any{"id": id}
+		}
+		res, word := c.call(tool, arguments(id))
+		if strings.HasPrefix(res.Text(), "Nothing was claimed: this request has not been answered") {
+			word = "ok" // she has the key of its answer
+		}
+		if never, _ := c.call(tool, arguments(nobodys)); word == "not found" && never.Text() != res.Text() {
+			word = fmt.Sprintf("%s, and for what was never there: %s", res.Text(), never.Text())
+		}
+		words = append(words, word)
+	}
+	if words = slices.Compact(words); len(words) != 1 {
+		return strings.Join(words, ", then ")
+	}
+	if got := alice.mustCall(c.t, "get", map[string]any{"id": id}).Field("status"); (got != "pending") != (words[0] == "ok") {
+		return words[0] + ", but the request is " + got
+	}
+	return words[0]
 }
 
 // listens has the caller listen for updates of a kubbi, by version 2026-07-28, and the

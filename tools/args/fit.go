@@ -121,13 +121,19 @@ func (s *Schema) fitValue(v jsontext.Value) (_ jsontext.Value, ok bool, _ error)
 		case '[':
 			return s.fitItems(v)
 		case '"': // one item
-			if s.item.hasType("string") {
-				return append(append([]byte("["), v...), ']'), true, nil
+			item, ok := jsontext.Value(v), s.item.hasType("string")
+			if !ok {
+				item, ok = s.item.fitMain(v)
+			}
+			if ok {
+				return append(append([]byte("["), item...), ']'), true, nil
 			}
 		}
 	case "object":
 		if text, ok := jsonIn(v); ok {
 			v = text
+		} else if object, ok := s.fitMain(v); ok {
+			v = object
 		}
 		if v.Kind() == '{' && s.members != nil {
 			fitted, err := s.fitObject(v, false)
@@ -135,6 +141,19 @@ func (s *Schema) fitValue(v jsontext.Value) (_ jsontext.Value, ok bool, _ error)
 		}
 	}
 	return v, true, nil
+}
+
+// fitMain gives the object for which a string stands alone: the one whose only required
+// member, a string, it is.
+func (s *Schema) fitMain(v jsontext.Value) (jsontext.Value, bool) {
+	if v.Kind() != '"' || s.members == nil || len(s.required) != 1 {
+		return nil, false
+	}
+	name := s.required[0]
+	if text, ok := shortText(v); !ok || text == "" || !s.members[name].hasType("string") {
+		return nil, false
+	}
+	return append(appendMember([]byte("{"), strconv.AppendQuote(nil, name), v), '}'), true
 }
 
 func (s *Schema) fitItems(list jsontext.Value) (_ jsontext.Value, ok bool, failed error) {
