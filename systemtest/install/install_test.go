@@ -52,7 +52,7 @@ func demo(t *testing.T, name string, args ...string) {
 	if !strings.Contains(artifact(t, "*.mcpb"), "_"+strings.TrimPrefix(version, "v")+".mcpb") {
 		t.Errorf("%s is version %s", name, version)
 	}
-	if out := run(t, "", nil, name, append(args, "demo")...); !strings.Contains(out, "burned") {
+	if out := run(t, "", nil, name, append(args, "demo")...); !strings.Contains(out, "All 6 checks hold") {
 		t.Errorf("the demo of %s:\n%s", name, out)
 	}
 }
