@@ -164,8 +164,8 @@ func TestVersions(t *testing.T) {
 func TestHome(t *testing.T) {
 	for module, want := range map[string][3]string{
 		"kubbi-mcp":                 {noHome, "invalid.no-home/kubbi-mcp", "kubbi-mcp"},
-		"github.com/Acme/kubbi-mcp": {"https://github.com/Acme/kubbi-mcp", "io.github.acme/kubbi-mcp", "github.com/acme/kubbi-mcp"},
-		"kubbi.example/mcp":         {"https://kubbi.example/mcp", "example.kubbi/kubbi-mcp", "kubbi.example/mcp"},
+		"github.com/Acme/kubbi-mcp": {"https://github.com/Acme/kubbi-mcp", "io.github.acme/kubbi-mcp", "acme/kubbi-mcp"},
+		"kubbi.example/kubbi-mcp":   {"https://kubbi.example/kubbi-mcp", "example.kubbi/kubbi-mcp", "kubbi-mcp"},
 	} {
 		r := release{tag: "v1.2.3", about: manifest{Module: module, Name: "kubbi-mcp"}}
 		if err := r.nameHome(); err != nil {
