@@ -113,11 +113,11 @@ func TestDeployDockerfile(t *testing.T) {
 	if language == nil || !strings.Contains(file, " golang:"+language[1]+".") {
 		t.Errorf("the image is not built with Go %v, which go.mod wants", language)
 	}
-	// A release is built here and in .ci/run with the same flags.
-	release := readDoc(t, ".ci/run")
-	for _, flag := range []string{"CGO_ENABLED=0", "GOEXPERIMENT=jsonv2", "-trimpath", `-ldflags "-s -w -X kubbi-mcp/cli.version=`} {
+	// The image and a release are built with the same flags.
+	release := readDoc(t, "release/build.go")
+	for _, flag := range []string{"CGO_ENABLED=0", "GOEXPERIMENT=jsonv2", "-trimpath", `-s -w -X kubbi-mcp/cli.version=`} {
 		if !strings.Contains(file, flag) || !strings.Contains(release, flag) {
-			t.Errorf("%s is not in the Dockerfile and in .ci/run", flag)
+			t.Errorf("%s is not in the Dockerfile and in release/build.go", flag)
 		}
 	}
 	if !strings.Contains(file, "\nEXPOSE 7118\n") || !strings.Contains(file, " KUBBI_RELAY_LISTEN=:7118\n") {

@@ -41,8 +41,7 @@ var forTests = []string{"relay/relaytest", "relay/store/storetest", "relay/store
 // each layer imports only the layer below it. It also checks that the table has all
 // packages, and no import that is gone.
 func TestImports(t *testing.T) {
-	const module = "kubbi-mcp"
-	cmd := exec.Command("go", "list", "-f", "{{.ImportPath}} {{join .Imports \" \"}}", "./...")
+	cmd := exec.Command("go", "list", "-f", "{{.Module.Path}} {{.ImportPath}} {{join .Imports \" \"}}", "./...")
 	cmd.Dir = ".."
 	out, err := cmd.Output()
 	if err != nil {
@@ -51,6 +50,7 @@ func TestImports(t *testing.T) {
 	seen, used := map[string]bool{}, map[[2]string]bool{}
 	for line := range strings.Lines(string(out)) {
 		fields := strings.Fields(line)
+		module, fields := fields[0], fields[1:]
 		folder := own(module, fields[0])
 		internal := strings.HasPrefix(folder, "internal/")
 		allowed, listed := imports[folder]
@@ -106,7 +106,7 @@ var testModules = []string{
 
 // TestProductHasNoTestModules checks that the program does not depend on them.
 func TestProductHasNoTestModules(t *testing.T) {
-	cmd := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", "kubbi-mcp")
+	cmd := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", ".")
 	cmd.Dir = ".."
 	out, err := cmd.Output()
 	if err != nil {

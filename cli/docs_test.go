@@ -437,7 +437,7 @@ func walkTree(t *testing.T, visit func(path string, text func() string)) {
 			return err
 		}
 		name := d.Name()
-		if d.IsDir() && (name == ".git" || name == "cache" || name == "images" || name == "node_modules") {
+		if d.IsDir() && (name == ".git" || name == "cache" || name == "dist" || name == "images" || name == "node_modules") {
 			return filepath.SkipDir
 		}
 		if d.Type().IsRegular() {

@@ -29,7 +29,7 @@ func (r *release) nameHome() error {
 		return fmt.Errorf("-downloads %q is no https URL", r.downloads)
 	}
 	if r.imageName == "" {
-		r.imageName = strings.ToLower(r.about.Module)
+		r.imageName = imageName(r.about.Module)
 	}
 	return nil
 }
@@ -47,4 +47,12 @@ func (r *release) serverName() string {
 		host[0] = "io"
 	}
 	return strings.ToLower(strings.Join(append(host, parts[1:max(1, len(parts)-1)]...), ".")) + "/" + r.about.Name
+}
+
+// imageName is the image's name without a registry: the module's path without its host.
+func imageName(module string) string {
+	if host, rest, ok := strings.Cut(module, "/"); ok && strings.Contains(host, ".") {
+		module = rest
+	}
+	return strings.ToLower(module)
 }

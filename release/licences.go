@@ -38,7 +38,7 @@ func (r *release) readModules(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		goVersion = info.GoVersion
+		goVersion, _, _ = strings.Cut(info.GoVersion, "-X:") // without the experiments
 		for _, d := range info.Deps {
 			if d.Replace != nil {
 				return fmt.Errorf("%s is replaced by %s: a release has only published modules", d.Path, d.Replace.Path)
@@ -54,7 +54,7 @@ func (r *release) readModules(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	found["std"] = module{path: "std", version: goVersion}
+	found["std"] = module{path: "std", version: strings.TrimPrefix(goVersion, "go")}
 	folders["std"] = map[string]bool{goroot: true}
 	classifier, err := assets.DefaultClassifier()
 	if err != nil {

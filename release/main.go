@@ -30,7 +30,7 @@ func main() {
 	flag.StringVar(&r.tag, "version", "", "the version, as v1.2.3; without one it is v0.0.0-dev and the commit's time")
 	flag.StringVar(&r.out, "out", "../dist", "the `folder` to make; one that an earlier run made is replaced")
 	flag.StringVar(&r.downloads, "downloads", "", "the `URL` below which the archives will be found; by default that of the module's releases, as code hosts have them")
-	flag.StringVar(&r.imageName, "image", "", "the image's `name` with its registry; by default the module's path")
+	flag.StringVar(&r.imageName, "image", "", "the image's `name`, with its registry; by default the module's path without its host")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()

@@ -166,14 +166,15 @@ func words(t *testing.T, list string) []string {
 }
 
 // command starts a process as an engine with --read-only does: as the image's user, in
-// a root folder where only the volume can be written. There is no /tmp, /proc or /dev,
-// which an engine would add.
+// a root folder where only the volume can be written. There is no /tmp or /dev, which an
+// engine would add, and /proc only if the root folder has a place for it.
 func (img image) command(t *testing.T, volume string, args ...string) *exec.Cmd {
 	t.Helper()
 	script := `
 mount --make-rprivate /
 mount --bind "$ROOT" "$ROOT"
 mount --bind "$FROM" "$ROOT$VOLUME"
+[ ! -d "$ROOT/proc" ] || mount --bind /proc "$ROOT/proc"
 mount -o remount,bind,ro "$ROOT"
 user=$USER root=$ROOT
 unset ROOT FROM VOLUME USER PWD OLDPWD PATH

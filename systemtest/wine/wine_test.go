@@ -3,6 +3,8 @@
 package wine
 
 import (
+	"archive/zip"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -71,6 +73,7 @@ func TestWine(t *testing.T) {
 	t.Run("program", func(t *testing.T) {
 		t.Run("version", w.version)
 		t.Run("demo", w.demo)
+		t.Run("archive", w.archive)
 		t.Run("default place", w.defaultPlace)
 		t.Run("run", w.runs)
 		t.Run("stdio", w.stdio)
@@ -169,6 +172,27 @@ func (w *wine) demo(t *testing.T) {
 	if err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
+}
+
+// archive runs the program of a release's archive.
+func (w *wine) archive(t *testing.T) {
+	dist := testkit.Needs(t, "KUBBI_DIST", "a release (go -C release run .)")
+	found, err := filepath.Glob(filepath.Join(dist, "*_windows_amd64.zip"))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("archives %q, %v", found, err)
+	}
+	z, err := zip.OpenReader(found[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, z); err != nil {
+		t.Fatal(err)
+	}
+	released := *w
+	released.exe = filepath.Join(dir, "kubbi-mcp.exe")
+	released.demo(t)
 }
 
 // defaultPlace checks the default data directory.
