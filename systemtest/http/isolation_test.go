@@ -309,7 +309,7 @@ func (w *isolated) complete(table isolationTable) {
 			w.t.Errorf("docs/security.md has no row for the resource %q", r.URI)
 		}
 	}
-	// The server's paths are those of docs/use.md.
+	// The server's paths are those of docs/install.md.
 	routes := 0
 	for _, m := range regexp.MustCompile("(?m)^\\| `(/[^|]*) \\|").FindAllStringSubmatch(readPage(w.t, "use.md"), -1) {
 		for _, path := range regexp.MustCompile("/[^` ,]+").FindAllString(m[1], -1) {
