@@ -27,7 +27,7 @@ func TestUnquote(t *testing.T) {
 	}
 }
 
-// FuzzCreateBody decodes any body. It must not panic, quote the body in an error, or
+// FuzzCreateBody decodes any body, of a create and of a request. It must not panic, quote the body in an error, or
 // accept anything above a limit. Strings and base64 must decode as the standard decoders
 // decode them.
 func FuzzCreateBody(f *testing.F) {
@@ -36,25 +36,19 @@ func FuzzCreateBody(f *testing.F) {
 		`{"content":{"a":[1,2.5e3,null]},"content_type":"application/json","ttl_seconds":86400}`,
 		`{"files":[{"name":"a.txt","content":"x\ty","content_type":"text/plain","role":"data"},{"name":"b","content":"AP8=","content_type":"a/b","encoding":"base64"}],"ttl_seconds":60}`,
 		`{"content":null,"files":null}`, `{"files":[1,{}],"metadata":[]}`, `{"content":1,"content":2}`, `{"content":"\ud800"}`, `[`, ``, `null`, "{\"\xff\":1}",
+		`{"message":"a\u00e9\n","fields":[{"name":"KEY_1","secret":true},{"name":"note","lines":true}],"ttl_seconds":60}`, `{"message":"m","files":true,"ttl_seconds":60}`,
 	} {
 		f.Add([]byte(s))
 	}
 	limits := limits{Limits: api.DefaultLimits()}
 	limits.ContentBytes, limits.PackageBytes, limits.Files = 100, 200, 3
 	f.Fuzz(func(t *testing.T, body []byte) {
+		fuzzAsk(t, bytes.Clone(body), limits)
 		in := bytes.Clone(body)
 		wire, wireErr := decodeCreate(bytes.Clone(body), limits.Files)
 		d, err := validate(body, false, limits)
 		if err != nil {
-			e, ok := err.(*apiError)
-			if !ok || e.code != api.CodeValidation || len(e.messages) == 0 {
-				t.Fatalf("error is %v", err)
-			}
-			for _, m := range e.messages {
-				if !utf8.ValidString(m) || len(m) > 200 {
-					t.Fatalf("message %q", m)
-				}
-			}
+			fuzzFaults(t, err)
 			return
 		}
 		if wireErr != nil {
@@ -97,6 +91,41 @@ func FuzzCreateBody(f *testing.F) {
 			t.Fatalf("size %d, said to be %d", size, d.size)
 		}
 	})
+}
+
+func fuzzFaults(t *testing.T, err error) {
+	t.Helper()
+	e, ok := err.(*apiError)
+	if !ok || e.code != api.CodeValidation || len(e.messages) == 0 {
+		t.Fatalf("error is %v", err)
+	}
+	for _, m := range e.messages {
+		if !utf8.ValidString(m) || len(m) > 200 {
+			t.Fatalf("message %q", m)
+		}
+	}
+}
+
+func fuzzAsk(t *testing.T, body []byte, limits limits) {
+	t.Helper()
+	d, err := validateAsk(body, limits)
+	if err != nil {
+		fuzzFaults(t, err)
+		return
+	}
+	n := utf8.RuneCountInString(d.ask.Message)
+	if n == 0 || n > api.MaxRequestMessage || !utf8.ValidString(d.ask.Message) || d.ttl < time.Minute || d.ttl > 24*time.Hour ||
+		(len(d.ask.Fields) > 0) == d.ask.Files || len(d.ask.Fields) > api.MaxRequestFields {
+		t.Fatalf("over a limit: %+v", d.ask)
+	}
+	seen := map[string]bool{}
+	for _, f := range d.ask.Fields {
+		if name := strings.ToUpper(f.Name); strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789") != "" || name == "" || seen[name] {
+			t.Fatalf("field %q", f.Name)
+		} else {
+			seen[name] = true
+		}
+	}
 }
 
 // TestMaxJSONBody checks that every content within the limits fits.

@@ -110,3 +110,36 @@ func FuzzDecodeRecord(f *testing.F) {
 		}
 	})
 }
+
+// TestReplyToken checks that the claim token of an answer opens only with the token, the id and
+// the secret of its request.
+func TestReplyToken(t *testing.T) {
+	rl, ring, k, _ := sampleKubbi(t)
+	question, reply := tokenOf(bytes.Repeat([]byte{3}, tokenBytes)), tokenOf(bytes.Repeat([]byte{4}, tokenBytes))
+	sealed, err := rl.sealReply(ring, k, question, ask{Message: "m", reply: reply})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.Record, err = rl.sealRecord(ring, k, record{Ask: sealed})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := open(ring, k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := openReply(o, question); err != nil || got.text != reply.text || o.Ask.Message != "m" || o.Ask.reply.raw != nil {
+		t.Errorf("%+v, %v", o.Ask, err)
+	}
+	for name, change := range map[string]func(k *store.Kubbi, t *token){
+		"token":  func(_ *store.Kubbi, t *token) { t.raw = bytes.Repeat([]byte{5}, tokenBytes) },
+		"id":     func(k *store.Kubbi, _ *token) { k.ID = strings.Replace(k.ID, "-7", "-8", 1) },
+		"secret": func(k *store.Kubbi, _ *token) { k.Secret[0]++ },
+	} {
+		other, t2 := *k, question
+		change(&other, &t2)
+		if got, err := openReply(&opened{Kubbi: &other, record: o.record, ring: ring}, t2); !errors.Is(err, store.ErrDamaged) || got.raw != nil {
+			t.Errorf("with another %s: %v", name, err)
+		}
+	}
+}

@@ -160,6 +160,7 @@ func writeVectors(t *testing.T, file string) {
 		{Name: "exact chunk", Size: 64 << 10, Fill: ' '},
 		{Name: "chunk and a byte", Size: 64<<10 + 1, Fill: 255},
 		{Name: "three chunks", Size: 128<<10 + 5, Fill: ','},
+		{Name: "reply", Purpose: "reply", Size: 32, Fill: 9},
 	} {
 		seed := byte(100 + i)
 		ring := newRing(t, seed)
