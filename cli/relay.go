@@ -7,11 +7,14 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"kubbi-mcp/internal/keyring"
 	"kubbi-mcp/internal/memory"
 	"kubbi-mcp/internal/private"
+	"kubbi-mcp/internal/untrusted"
 	"kubbi-mcp/relay"
 	"kubbi-mcp/relay/service"
 	"kubbi-mcp/relay/store"
@@ -31,6 +34,8 @@ type relayFlags struct {
 	keyringFlag
 	listenFlags
 	PublicURL     string        `group:"Relay:" name:"public-url" variable:"KUBBI_RELAY_PUBLIC_URL" placeholder:"URL" help:"Origin of claim URLs, as https://kubbi.example.com. Needed unless the address is a loopback one."`
+	Name          string        `group:"Relay:" variable:"KUBBI_RELAY_NAME" placeholder:"NAME" help:"Who runs the relay, as its pages for browsers say it, such as 'the platform team'."`
+	Contact       string        `group:"Relay:" variable:"KUBBI_RELAY_CONTACT" placeholder:"TEXT" help:"Where people can ask about the relay, as its front page says it: an address, a channel."`
 	TrustedProxy  []string      `group:"Relay:" variable:"KUBBI_RELAY_TRUSTED_PROXIES" placeholder:"ADDRESS" help:"Believe this reverse proxy, an address or a prefix such as 10.0.0.0/8, about where a request comes from; may be repeated."`
 	GuessLimit    int           `group:"Relay:" variable:"KUBBI_RELAY_GUESS_LIMIT" placeholder:"N" default:"30" help:"Wrong claim tokens and API keys that an address may try in a minute (${default}); 0 for any number."`
 	Grace         time.Duration `group:"Relay:" variable:"KUBBI_RELAY_GRACE" placeholder:"DURATION" default:"60s" help:"How long a create or claim with an Idempotency-Key may be repeated (${default}); 0 for not at all."`
@@ -129,6 +134,9 @@ func (c *relayFlags) config(a *app) (service.Config, error) {
 	if err != nil {
 		return none, fmt.Errorf("--notify-allow (KUBBI_RELAY_NOTIFY_ALLOW): %w", err)
 	}
+	if !label(c.Name) || !label(c.Contact) {
+		return none, errors.New("--name and --contact (KUBBI_RELAY_NAME, KUBBI_RELAY_CONTACT) must be one line of at most 200 characters that can be seen")
+	}
 	if c.PublicURL != "" {
 		if _, err := relay.ParseOrigin(c.PublicURL); err != nil {
 			return none, fmt.Errorf("--public-url (KUBBI_RELAY_PUBLIC_URL): %w", err)
@@ -139,7 +147,7 @@ func (c *relayFlags) config(a *app) (service.Config, error) {
 	}
 	cfg := service.Config{
 		Relay: relay.Config{
-			Limits: a.cfg.limits(), Grace: c.Grace, Retention: c.Retention, GuessLimit: c.GuessLimit, TrustedProxies: proxies,
+			Name: c.Name, Contact: c.Contact, Limits: a.cfg.limits(), Grace: c.Grace, Retention: c.Retention, GuessLimit: c.GuessLimit, TrustedProxies: proxies,
 			MaxStorage: int64(c.MaxStorage), AccessLog: c.AccessLog, Logger: a.log,
 		},
 		Version: buildInfo().Version,
@@ -158,6 +166,11 @@ func (c *relayFlags) config(a *app) (service.Config, error) {
 		return none, err
 	}
 	return cfg, nil
+}
+
+// label reports whether a text can stand on a page as somebody's name.
+func label(text string) bool {
+	return utf8.RuneCountInString(text) <= 200 && !strings.ContainsFunc(text, untrusted.Invisible)
 }
 
 func (c *listenFlags) scheme() string {

@@ -32,11 +32,11 @@ func orPage(page, api handler) handler {
 	}
 }
 
-// wantsPage reports whether a request comes from a browser that opens a claim URL or a
-// request URL, or sends the form of the claim page.
+// wantsPage reports whether a request comes from a browser that opens a claim URL, a request
+// URL or the front page, or sends the form of the claim page.
 func wantsPage(r *http.Request) bool {
 	claim := strings.HasPrefix(r.URL.Path, api.PathClaim)
-	if !claim && !ofRequest(r) || strings.HasSuffix(r.URL.Path, api.SuffixInspect) {
+	if !claim && !ofRequest(r) && r.URL.Path != "/" || strings.HasSuffix(r.URL.Path, api.SuffixInspect) {
 		return false
 	}
 	switch r.Method {

@@ -24,7 +24,7 @@ type createRequest struct {
 
 func (rl *Relay) readCreate(h http.Header, r *http.Request) (req createRequest, err error) {
 	req.Request = r
-	if req.by, err = rl.producer(h, r); err != nil {
+	if req.by, err = rl.creator(h, r); err != nil {
 		return req, err
 	}
 	req.idempotencyKey, err = rl.idempotencyKey(r)

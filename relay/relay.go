@@ -35,6 +35,12 @@ type Config struct {
 	Store   store.Store // the caller closes it, after the last request and Run
 	Keyring Keyring     // the master keys; the caller keeps them up to date
 	Origin  string      // scheme and host of claim URLs, such as http://127.0.0.1:7117
+	Name    string      // who runs the relay, for its pages; may be empty
+	Contact string      // where people can ask about it, for its pages; may be empty
+
+	// Local says that only this machine reaches the relay. Then the front page needs no API
+	// key to send.
+	Local bool
 
 	Limits     api.Limits    // zero: api.DefaultLimits
 	Grace      time.Duration // how long a create or claim with an idempotency key may be repeated; zero: 1 min, negative: never

@@ -2,7 +2,6 @@ package relay
 
 import (
 	"net/http"
-	"strings"
 
 	"github.com/go-json-experiment/json"
 
@@ -32,10 +31,4 @@ func (rl *Relay) questionPage(w http.ResponseWriter, r *http.Request) error {
 		p.Fields = append(p.Fields, page.Field{Name: f.Name, Secret: f.Secret, Lines: f.Lines})
 	}
 	return writePage(w, http.StatusOK, p)
-}
-
-// shown is what pages say about this relay.
-func (rl *Relay) shown() page.Relay {
-	_, host, _ := strings.Cut(rl.origin, "://")
-	return page.Relay{Host: host}
 }

@@ -27,6 +27,7 @@ const (
 	OpWithdraw Operation = "withdraw"
 	OpQuestion Operation = "question"
 	OpAnswer   Operation = "answer"
+	OpHome     Operation = "home"
 	OpHealth   Operation = "health"
 	OpOther    Operation = "other" // no route
 )
@@ -34,7 +35,7 @@ const (
 // Operations lists all operations.
 func Operations() []Operation {
 	return []Operation{OpCreate, OpList, OpGet, OpDelete, OpPreview, OpInspect, OpClaim, OpRelease,
-		OpAsk, OpAsked, OpWithdraw, OpQuestion, OpAnswer, OpHealth, OpOther}
+		OpAsk, OpAsked, OpWithdraw, OpQuestion, OpAnswer, OpHome, OpHealth, OpOther}
 }
 
 // route is one row of the API. A GET route answers HEAD too.
@@ -53,6 +54,7 @@ func (rl *Relay) routes() []route {
 		toAnswer = api.PathAnswer + "{token}"
 	)
 	return []route{
+		{OpHome, "GET", "/{$}", orPage(rl.homePage, noRoute)},
 		{OpHealth, "GET", api.PathHealth, rl.health},
 		{OpList, "GET", api.PathKubbis, serve(http.StatusOK, rl.readList, rl.list)},
 		{OpCreate, "POST", api.PathKubbis, serve(http.StatusCreated, rl.readCreate, rl.create)},

@@ -112,7 +112,7 @@ func (r *Relay) openDir(ctx context.Context) (_ *dataDir, err error) {
 	}
 	self := newIdentity(key)
 	rl, err := relay.New(relay.Config{
-		Store: db, Keyring: ring, Origin: cfg.Origin, TokenMark: self.tokenMark, OwnUser: inProcess,
+		Store: db, Keyring: ring, Origin: cfg.Origin, TokenMark: self.tokenMark, OwnUser: inProcess, Local: true,
 		WhyUnknown: func(ctx context.Context, token string) []string { return r.whyUnknown(ctx, self, token) },
 		Limits:     cfg.Limits, Grace: cfg.Grace,
 		Now: cfg.Now, Rand: cfg.Rand, Logger: cfg.Logger,

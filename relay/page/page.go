@@ -1,7 +1,7 @@
 // Package page writes the pages that a browser shows: for a claim URL a [Preview], which
 // describes the kubbi, and a [Payload] after the claim; for a request URL a [Request], which
-// seals the answer; and a [Problem], which says why there is nothing else. The package only
-// writes HTML and does not depend on the relay.
+// seals the answer; for the relay itself a [Home], which sends; and a [Problem], which says why
+// there is nothing else. The package only writes HTML and does not depend on the relay.
 //
 // A payload comes from somebody else and may try to deceive. It is shown as text or as a
 // raster image, never as HTML. Characters that are invisible, or that reverse the text around
@@ -94,13 +94,17 @@ var files embed.FS
 var (
 	style  = asset("style.css")
 	icon   = asset("icon.svg")
-	script = asset("script/format.js", "script/page.js", "script/wire.js", "script/json.js", "script/show.js", "script/zip.js", "script/sealed.js", "script/claim.js")
+	script = asset("script/format.js", "script/page.js", "script/wire.js", "script/json.js", "script/copy.js", "script/show.js", "script/zip.js", "script/sealed.js", "script/claim.js")
 	// The script of a request's page.
-	requestScript = asset("script/format.js", "script/page.js", "script/wire.js", "script/hpke.js", "script/seal.js", "script/post.js", "script/files.js", "script/request.js")
+	requestScript = asset("script/format.js", "script/page.js", "script/wire.js", "script/hpke.js", "script/seal.js", "script/recipient.js", "script/post.js", "script/files.js", "script/request.js")
+
+	// The script of the front page.
+	homeScript = asset("script/format.js", "script/page.js", "script/wire.js", "script/seal.js", "script/post.js", "script/files.js", "script/copy.js", "script/qr.js", "script/home.js")
 
 	pages = template.Must(template.New("").Funcs(template.FuncMap{
 		"style":         func() template.CSS { return template.CSS(style) },
 		"script":        func() template.JS { return template.JS(script) },
+		"homeScript":    func() template.JS { return template.JS(homeScript) },
 		"requestScript": func() template.JS { return template.JS(requestScript) },
 		"icon":          func() template.URL { return dataURL("image/svg+xml", []byte(icon)) },
 		"bytes":         formatSize, "when": formatTime, "times": formatTimes, "kind": formatType, "visible": visible, "plural": plural, "number": func(n *int) int { return *n },

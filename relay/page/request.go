@@ -10,6 +10,8 @@ import (
 type Relay struct {
 	Host string // of its public URL, with a port that is not the usual one
 	Name string // as its operator calls it; may be empty
+
+	Contact string // of its operator; may be empty
 }
 
 // Field is a value that a request asks for.

@@ -81,6 +81,7 @@ type askSite struct {
 	lose     map[string]int            // by path: so many answers to a POST
 	change   map[string]bool           // by path: the message
 	opened   int
+	claimed  []string // links
 }
 
 func newAskSite(ctx context.Context, t *testing.T) *askSite {
@@ -129,6 +130,10 @@ func (s *askSite) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		} else if err := json.NewEncoder(w).Encode(out); err != nil {
 			s.t.Error(err)
 		}
+		return
+	}
+	if r.URL.Path == "/claim" {
+		s.claim(w, r)
 		return
 	}
 	dump, err := httputil.DumpRequest(r, true)

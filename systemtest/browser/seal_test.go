@@ -36,7 +36,7 @@ type sealCase struct {
 // seal runs the code with which pages seal.
 func seal(t *testing.T, cases []sealCase) []sealAnswer {
 	t.Helper()
-	return runScripts[sealAnswer](t, "seal.mjs", cases, "format", "wire", "hpke", "seal", "files")
+	return runScripts[sealAnswer](t, "seal.mjs", cases, "format", "wire", "hpke", "seal", "recipient", "files")
 }
 
 type sealAnswer struct {

@@ -53,7 +53,7 @@ type pageAnswer struct {
 // runPage runs the claim page's code on the cases, in Node.js.
 func runPage(t *testing.T, cases []pageCase) []pageAnswer {
 	t.Helper()
-	return runScripts[pageAnswer](t, "sealed.mjs", cases, "format", "wire", "json", "show", "zip", "sealed")
+	return runScripts[pageAnswer](t, "sealed.mjs", cases, "format", "wire", "json", "copy", "show", "zip", "sealed")
 }
 
 // runScripts runs scripts of the relay's pages in Node.js: program gets the cases, and gives

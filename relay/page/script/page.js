@@ -9,6 +9,7 @@ const say = (words) => { at("status").textContent = words; };
 function warn(words) {
   at("notice").textContent = words;
   at("notice").hidden = false;
+  at("notice").scrollIntoView({ block: "nearest" });
 }
 
 const wait = (ms) => new Promise((done) => { setTimeout(done, ms); });

@@ -192,7 +192,7 @@ async function send() {
     if (!over) {
       button.textContent = label;
       progress.hidden = true;
-      button.focus();
+      button.focus({ preventScroll: true });
     }
   }
 }

@@ -10,8 +10,9 @@ import process from "node:process";
 export const { KUBBI_SITE: site, KUBBI_OUT: out } = process.env;
 const { KUBBI_CHROMIUM: executablePath, KUBBI_SCREENSHOTS: shots, KUBBI_PAGE: modules } = process.env;
 const require = createRequire(join(dirname(modules), "check.mjs"));
-const { chromium } = require("playwright-core");
-const axe = require("axe-core");
+export const load = (name) => require(name);
+const { chromium } = load("playwright-core");
+const axe = load("axe-core");
 
 const args = ["--host-resolver-rules=MAP *.test 127.0.0.1"];
 if (process.getuid() === 0) args.push("--no-sandbox");

@@ -1,0 +1,97 @@
+package browser
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"kubbi-mcp/internal/testkit"
+	"kubbi-mcp/kubbi"
+)
+
+// TestHomePage sends from the front pages of an embedded relay and a team's in Chromium, reads
+// the QR codes, and claims what was sent.
+func TestHomePage(t *testing.T) {
+	t.Parallel()
+	testkit.OnlyPlain(t, "one browser, and one request at a time")
+	modules := testkit.Needs(t, "KUBBI_PAGE", "the node_modules folder with playwright-core, axe-core and jsqr")
+	chromium := findChromium(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	defer cancel()
+	team := testkit.MustFreeAddr(t)
+	dir := t.TempDir()
+	testkit.StartRelay(ctx, t, "http://"+team, "relay", "--data-dir", dir, "--listen", team, "--name", "The <b>team", "--contact", "#help", "--lame-duck", "0s")
+	key, err := testkit.Command(ctx, t, "keys", "create", "--label", "test", "--data-dir", dir).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newAskSite(ctx, t)
+	cmd := exec.CommandContext(ctx, "node", filepath.Join("testdata", "page", "home.mjs"))
+	cmd.Env = append(os.Environ(), "KUBBI_SITE="+s.server.URL, "KUBBI_TEAM=http://"+team, "KUBBI_KEY="+strings.TrimSpace(string(key)),
+		"KUBBI_OUT="+t.TempDir(), "KUBBI_CHROMIUM="+chromium, "KUBBI_PAGE="+modules, "NO_PROXY=127.0.0.1")
+	cmd.WaitDelay = 10 * time.Second
+	report, err := cmd.CombinedOutput()
+	t.Logf("%s", report)
+	if err != nil || !regexp.MustCompile(`(?m)^\d states passed, 0 failed$`).Match(report) {
+		t.Errorf("home.mjs: %v", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := bytes.Count(s.received.Bytes(), []byte("POST /api/v1/kubbis")); n < 4 || len(s.claimed) < 4 {
+		t.Errorf("%d kubbis came, %d were claimed", n, len(s.claimed))
+	}
+	for _, link := range s.claimed {
+		if _, key, _ := strings.Cut(link, "#k="); bytes.Contains(s.received.Bytes(), []byte(key)) {
+			t.Error("the relay got a key")
+		}
+	}
+	if bytes.Contains(s.received.Bytes(), []byte(canary)) {
+		t.Error("the relay got a payload in clear")
+	}
+}
+
+// claim claims the link in the body, and answers with what is in it.
+func (s *askSite) claim(w http.ResponseWriter, r *http.Request) {
+	link, err := io.ReadAll(r.Body)
+	if err != nil {
+		s.t.Error(err)
+	}
+	s.mu.Lock()
+	s.claimed = append(s.claimed, string(link))
+	s.mu.Unlock()
+	origin, _, _ := strings.Cut(string(link), "/r/")
+	client, err := kubbi.NewClient("", kubbi.WithAllowedOrigins(origin))
+	if err != nil {
+		s.t.Error(err)
+		return
+	}
+	defer client.Close()
+	c, err := client.Claim(s.ctx, string(link))
+	if err != nil {
+		s.t.Errorf("claim: %v", err)
+		http.Error(w, "no", http.StatusInternalServerError)
+		return
+	}
+	out := map[string]any{"remaining": c.Remaining}
+	if c.Files == nil {
+		out["content"] = c.Text()
+	} else {
+		files := map[string]string{}
+		for _, f := range c.Files {
+			files[f.Name] = f.Content
+		}
+		out["files"] = files
+	}
+	if err := json.NewEncoder(w).Encode(out); err != nil {
+		s.t.Error(err)
+	}
+}
