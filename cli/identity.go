@@ -79,3 +79,16 @@ func (a *app) identities(dir string) func() []*kubbi.Identity {
 		return nil
 	}
 }
+
+// publicKey gives the public key of the data directory's key pair, which it makes at the first
+// use, or "" if it can't be had.
+func (a *app) publicKey(dir string) func(context.Context) string {
+	return func(ctx context.Context) string {
+		identity, err := openIdentity(ctx, dir, true)
+		if err != nil {
+			a.log.Error("this machine's key pair can't be used", "error", err)
+			return ""
+		}
+		return identity.Recipient().String()
+	}
+}

@@ -80,6 +80,7 @@ func (a *app) serverConfig() (server.Config, error) {
 		Logger:     a.log,
 		Files:      files.Rules{Hidden: a.cfg.AllowHidden, Denied: []string{data}},
 		Variables:  tools.Variables{Allowed: a.cfg.AllowEnv, Lookup: os.LookupEnv},
+		PublicKey:  a.publicKey(data),
 		MaxInline:  a.cfg.MaxInline,
 		State:      claims.NewState(data),
 		Received:   true,

@@ -36,22 +36,23 @@ const DefaultMaxMessageBytes = transport.DefaultMaxMessageBytes
 // Config is what a Server needs. Client must be set.
 type Config struct {
 	Client          *kubbi.Client
-	Version         string          // shown to the host; "": dev
-	DefaultTTL      time.Duration   // of a kubbi sent without ttl_seconds; 0: one hour
-	Sealed          bool            // seal what is sent, unless the call says otherwise
-	ToolPrefix      string          // before the name of every tool, as kubbi_
-	MaxMessageBytes int             // of one stdio message; 0: DefaultMaxMessageBytes
-	PollEvery       time.Duration   // between polls of kubbis with subscribers; 0: one second
-	Logger          *slog.Logger    // nil: silent
-	Files           files.Rules     // what may be sent and saved by path; the zero value: nothing
-	Variables       tools.Variables // what may be sent of this process's environment; the zero value: nothing
-	Consents        *consent.Store  // the other folders that the user has allowed; nil: the user is not asked
-	Project         string          // the folder that a stdio host works in; consents of the user count for it
-	MaxInline       int64           // the largest answer to a claim, in bytes; 0: tools.DefaultMaxInline
-	State           *claims.State   // keeps claims under way on disk; nil: in memory
-	Received        bool            // clients are on this machine, so a claim may save into State's folder
-	Reach           func() string   // says from where a claim URL can be used; nil: unknown
-	TaskAfter       time.Duration   // after which a call becomes a task, if the client knows tasks; 0: five seconds
+	Version         string                       // shown to the host; "": dev
+	DefaultTTL      time.Duration                // of a kubbi sent without ttl_seconds; 0: one hour
+	Sealed          bool                         // seal what is sent, unless the call says otherwise
+	ToolPrefix      string                       // before the name of every tool, as kubbi_
+	MaxMessageBytes int                          // of one stdio message; 0: DefaultMaxMessageBytes
+	PollEvery       time.Duration                // between polls of kubbis with subscribers; 0: one second
+	Logger          *slog.Logger                 // nil: silent
+	Files           files.Rules                  // what may be sent and saved by path; the zero value: nothing
+	PublicKey       func(context.Context) string // this machine's, for the list tool and the handoff prompt; nil: none
+	Variables       tools.Variables              // what may be sent of this process's environment; the zero value: nothing
+	Consents        *consent.Store               // the other folders that the user has allowed; nil: the user is not asked
+	Project         string                       // the folder that a stdio host works in; consents of the user count for it
+	MaxInline       int64                        // the largest answer to a claim, in bytes; 0: tools.DefaultMaxInline
+	State           *claims.State                // keeps claims under way on disk; nil: in memory
+	Received        bool                         // clients are on this machine, so a claim may save into State's folder
+	Reach           func() string                // says from where a claim URL can be used; nil: unknown
+	TaskAfter       time.Duration                // after which a call becomes a task, if the client knows tasks; 0: five seconds
 
 	Caller  string                           // for logs; "": the process's own user
 	Metrics *Metrics                         // nil: none
@@ -106,7 +107,7 @@ func New(cfg Config) (*Server, error) {
 	s.addLogHooks(hooks)
 	s.mcp = s.newMCPServer(hooks)
 	s.mcp.AddNotificationHandler(mcp.MethodNotificationRootsListChanged, rootsChanged)
-	addPrompts(s.mcp, cfg.ToolPrefix)
+	addPrompts(s.mcp, cfg.ToolPrefix, cfg.PublicKey)
 	s.addResources(hooks)
 	if err := s.addTools(hooks); err != nil {
 		return nil, fmt.Errorf("new server: %w", err)
@@ -127,6 +128,7 @@ func (s *Server) addTools(hooks *mcpserver.Hooks) error {
 		Folders:    s.grantFolders,
 		Variables:  s.cfg.Variables,
 		MayCopy:    s.mayCopy,
+		PublicKey:  s.cfg.PublicKey,
 		MaxInline:  s.cfg.MaxInline,
 		Reach:      s.cfg.Reach,
 		Received:   s.cfg.Received,

@@ -11,7 +11,7 @@ import (
 )
 
 const listDescription = `List the kubbis you sent, newest first: ids, status, how often each was claimed. ` +
-	`Use it to find an id, or to see what still waits to be picked up. A lost claim_url can't be recovered.`
+	`Use it to find an id, or to see what still waits to be picked up. A lost claim_url can't be recovered. It also gives this machine's public key, for senders who give it as to.`
 
 type listInput struct {
 	Page  args.Int `json:"page,omitzero" jsonschema:"From 1."`
@@ -27,6 +27,7 @@ type listOutput struct {
 	Limit      int           `json:"limit"`
 	Total      int           `json:"total"`
 	TotalPages int           `json:"total_pages"`
+	PublicKey  string        `json:"public_key,omitzero" jsonschema:"Of this machine. What is sent with it as to opens here alone."`
 }
 
 func (t *toolset) list() definition {
@@ -44,6 +45,7 @@ func (t *toolset) list() definition {
 				Limit:      page.Pagination.Limit,
 				Total:      page.Pagination.Total,
 				TotalPages: page.Pagination.TotalPages,
+				PublicKey:  t.PublicKey(ctx),
 			}
 			for _, k := range page.Kubbis {
 				out.Kubbis = append(out.Kubbis, kubbiOutputOf(k))

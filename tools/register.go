@@ -50,6 +50,10 @@ type Config struct {
 	// the user must be asked by the answer to the call, it gives that answer. nil: it may not.
 	MayCopy func(context.Context, mcp.CallToolRequest) (allowed bool, ask *mcp.CallToolResult, err error)
 
+	// PublicKey gives the public key for which others can seal what they send to this machine,
+	// "" if there is none. nil: there is none.
+	PublicKey func(context.Context) string
+
 	// MaxInline is the largest answer to a claim, in bytes as the client gets them;
 	// 0: DefaultMaxInline.
 	MaxInline int64
@@ -101,6 +105,9 @@ func Register(s *mcpserver.MCPServer, cfg Config) error {
 	}
 	if cfg.Reach == nil {
 		cfg.Reach = func() string { return "" }
+	}
+	if cfg.PublicKey == nil {
+		cfg.PublicKey = func(context.Context) string { return "" }
 	}
 	if cfg.Observe == nil {
 		cfg.Observe = func(context.Context, Call) {}

@@ -162,14 +162,16 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 // Sweep forgets the caller's handles whose time is over. Its error names the files that could
 // not be read or removed.
 func (s *Store) Sweep(ctx context.Context) error {
-	_, err := s.List(ctx)
+	_, err := s.list(ctx, Retention) // no younger one is over
 	return err
 }
 
 // List gives the caller's handles, in the order of their ids, and forgets those whose time is
 // over. Its error names the files that could not be read or removed; the others are there.
-func (s *Store) List(ctx context.Context) (all []Handle, err error) {
-	names, err := s.files.Names()
+func (s *Store) List(ctx context.Context) (all []Handle, err error) { return s.list(ctx, 0) }
+
+func (s *Store) list(ctx context.Context, age time.Duration) (all []Handle, err error) {
+	names, err := s.files.Names(age)
 	if err != nil {
 		return nil, fmt.Errorf("list handles: %w", err)
 	}

@@ -125,6 +125,10 @@ func TestSweep(t *testing.T) {
 	if _, err := s.Get(t.Context(), old.ID); !errors.Is(err, handles.ErrNotFound) {
 		t.Errorf("an old one: %v", err)
 	}
+	day := time.Now().Add(-handles.Retention - time.Minute)
+	if err := os.Chtimes(file(dir, old), time.Time{}, day); err != nil {
+		t.Fatal(err)
+	}
 	put(t, s, late) // sweeps
 	if _, err := os.Stat(file(dir, old)); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the old one is there: %v", err)

@@ -35,6 +35,7 @@ func inSession(t *testing.T, work func()) {
 
 // TestKeep keeps a secret in one session. It opens there alone, and until it is forgotten.
 func TestKeep(t *testing.T) {
+	t.Parallel()
 	dir := keep.Folder(filepath.Join(t.TempDir(), "kept"))
 	secret := bytes.Repeat([]byte("canary"), 1000)
 	inSession(t, func() {
@@ -89,6 +90,7 @@ func TestKeep(t *testing.T) {
 // TestKeepEnds checks that the kernel drops the key in time, and that a file of another time
 // does not open.
 func TestKeepEnds(t *testing.T) {
+	t.Parallel()
 	dir := keep.Folder(t.TempDir())
 	inSession(t, func() {
 		if err := dir.Put("a", []byte("x"), time.Now().Add(2*time.Second)); err != nil {

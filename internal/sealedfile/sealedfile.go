@@ -125,9 +125,9 @@ func (f Folder) Remove(name string) error {
 	return err
 }
 
-// Names are the names of the files, in order. A missing folder has none. Names also removes
-// what a process has left that died while it wrote or removed a file.
-func (f Folder) Names() (names []string, err error) {
+// Names are the names of the files of at least an age, in order. A missing folder has none.
+// Names also removes what a process has left that died while it wrote or removed a file.
+func (f Folder) Names(age time.Duration) (names []string, err error) {
 	dir := filepath.Join(f.Data, f.Name)
 	all, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -135,11 +135,14 @@ func (f Folder) Names() (names []string, err error) {
 	}
 	for _, e := range all {
 		name, ours := strings.CutSuffix(e.Name(), suffix)
-		switch info, err := e.Info(); {
-		case err != nil || !info.Mode().IsRegular():
-		case ours:
+		info, err := e.Info()
+		if err != nil || !info.Mode().IsRegular() {
+			continue
+		}
+		switch old := time.Since(info.ModTime()); {
+		case ours && old >= age:
 			names = append(names, name)
-		case strings.Contains(name, suffix+".") && time.Since(info.ModTime()) > leftAge:
+		case !ours && strings.Contains(name, suffix+".") && old > leftAge:
 			_ = private.Remove(filepath.Join(dir, name)) // the next call tries again
 		}
 	}

@@ -34,7 +34,7 @@ func TestCanary(t *testing.T) {
 		variable := sent("send", map[string]any{"env": "CANARY"})
 		text := sent("send", map[string]any{"content": "some text", "handle": true, "sealed": true, "max_retrievals": 3})
 		files := sent("send_files", map[string]any{"files": []any{map[string]any{"name": "a.txt", "content": "x"}}, "handle": true})
-		secrets := map[string]string{"the value": value}
+		secrets := map[string]string{"the value": value, "a private key": "kbi_"}
 		for name, id := range map[string]string{"variable": variable, "text": text, "files": files} {
 			kept, err := handles.New(p.data, "").Get(t.Context(), id)
 			if err != nil {
@@ -49,7 +49,7 @@ func TestCanary(t *testing.T) {
 				secrets["the key of "+name] = strings.TrimPrefix(u.Fragment(), "k=")
 			}
 		}
-		if len(secrets) != 6 {
+		if len(secrets) != 7 {
 			t.Fatalf("%d secrets", len(secrets))
 		}
 		for _, call := range []struct {
@@ -71,6 +71,9 @@ func TestCanary(t *testing.T) {
 			if ok, text := h.call(call.tool, call.args); ok != call.ok {
 				t.Errorf("%s %v: %s", call.tool, call.args, text)
 			}
+		}
+		if _, text := h.call("list", map[string]any{}); !strings.Contains(text, `"public_key":"kbp_`) {
+			t.Errorf("this machine's key is not told: %s", text)
 		}
 		run := useByHandle(t, p, variable, secrets)
 		if ok, text := h.call("delete", map[string]any{"id": text}); !ok {
