@@ -2,10 +2,13 @@ package server
 
 import (
 	"context"
+	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	mcpserver "github.com/mark3labs/mcp-go/server"
 
+	"kubbi-mcp/kubbi"
+	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/server/transport"
 	"kubbi-mcp/tools"
 )
@@ -56,7 +59,44 @@ func (s *Server) showPageByRequest(ctx context.Context, call *transport.Call, pa
 		s.cfg.Logger.Warn("the host declares that it shows pages to its user, and answers with an error", "error", err)
 		return tools.PageNotOffered, nil, nil
 	}
-	return pageAnswer(res), nil, nil
+	answer := pageAnswer(res)
+	if answer == tools.PageAccepted {
+		s.notifyWhenComplete(call.Session, params.ElicitationID)
+	}
+	return answer, nil, nil
+}
+
+const (
+	maxShownPages    = 16               // for which the clients of a Server get a notification
+	shownPageWait    = 50 * time.Second // of one question for the status
+	shownPageTimeout = 24 * time.Hour   // the longest life of a request
+)
+
+// notifyWhenComplete waits until a request has ended, and notifies the client that has shown
+// its page.
+func (s *Server) notifyWhenComplete(session *transport.Session, requestID string) {
+	select {
+	case s.shownPages <- struct{}{}:
+	default:
+		return // the client can do without
+	}
+	s.waiting.Go(func() {
+		defer func() { <-s.shownPages }()
+		ctx, cancel := context.WithTimeout(session.Context(), shownPageTimeout)
+		defer cancel()
+		for {
+			asked, err := s.cfg.Client.Asked(ctx, requestID, kubbi.WithWait(shownPageWait))
+			if err != nil {
+				return
+			}
+			if asked.Status != api.RequestPending {
+				break
+			}
+		}
+		if err := s.mcp.SendElicitationComplete(ctx, session, requestID); err != nil {
+			s.cfg.Logger.Debug("the client was not notified that a page is complete", "error", err)
+		}
+	})
 }
 
 func pageAnswer(res *mcp.ElicitationResult) tools.PageAnswer {

@@ -14,6 +14,7 @@ import (
 	"io"
 	"log/slog"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -70,11 +71,13 @@ type Server struct {
 	tasks   *taskStore
 	added   map[string]bool // tools that Config.Add has added
 
-	askTimeout time.Duration // for a user who is asked to open a page
-	eofGrace   time.Duration // for calls that run when stdin ends
-	stopGrace  time.Duration // for calls that were cancelled, and for the last answers
-	writeGrace time.Duration // for a write under way when ctx ends
-	sessions   atomic.Int64  // stdio sessions so far: each needs an id of its own
+	askTimeout time.Duration  // for a user who is asked to open a page
+	eofGrace   time.Duration  // for calls that run when stdin ends
+	stopGrace  time.Duration  // for calls that were cancelled, and for the last answers
+	writeGrace time.Duration  // for a write under way when ctx ends
+	shownPages chan struct{}  // has room for maxShownPages
+	waiting    sync.WaitGroup // for requests whose page is shown
+	sessions   atomic.Int64   // stdio sessions so far: each needs an id of its own
 }
 
 // New makes a server with all tools and prompts. It opens no file and no connection.
@@ -102,6 +105,7 @@ func New(cfg Config) (*Server, error) {
 		eofGrace:   5 * time.Second,
 		stopGrace:  5 * time.Second,
 		writeGrace: 100 * time.Millisecond,
+		shownPages: make(chan struct{}, maxShownPages),
 	}
 	hooks := &mcpserver.Hooks{}
 	s.addLogHooks(hooks)
@@ -176,6 +180,7 @@ func (s *Server) Close() {
 	s.tasks.close()
 	s.watcher.close()
 	s.claimer.Close()
+	s.waiting.Wait()
 }
 
 // recovery turns a panic in a tool into an error without details. mcp-go's own

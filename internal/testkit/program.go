@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -159,4 +160,21 @@ func (l *Log) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.String()
+}
+
+// Answer answers a request of a relay on loopback with a value, as a person does with the
+// shell. It has a data directory of its own. It may run in a goroutine of its own.
+func Answer(t testing.TB, requestURL, value string) {
+	t.Helper()
+	u, err := url.Parse(requestURL)
+	if err != nil {
+		t.Errorf("answer: %v", err)
+		return
+	}
+	cmd := exec.CommandContext(t.Context(), PlainProgram(t), "answer", requestURL)
+	cmd.Env = append(Environ(), "KUBBI_DATA_DIR="+t.TempDir(), "KUBBI_RELAY_URL="+u.Scheme+"://"+u.Host)
+	cmd.Stdin = strings.NewReader(value)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("answer: %v: %s", err, out)
+	}
 }

@@ -38,7 +38,7 @@ func TestSchemas(t *testing.T) {
 				t.Error(failure)
 			}
 			for _, c := range converters {
-				if !strings.Contains(string(out), "ok "+c+": 7 tools\n") && !strings.Contains(string(out), "FAIL "+c+",") {
+				if !strings.Contains(string(out), "ok "+c+": 8 tools\n") && !strings.Contains(string(out), "FAIL "+c+",") {
 					t.Errorf("%s has not run:\n%s", c, out)
 				}
 			}

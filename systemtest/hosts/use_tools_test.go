@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"kubbi-mcp/internal/testkit"
@@ -29,12 +30,14 @@ var picture = func() []byte {
 
 var (
 	claimURLs    = regexp.MustCompile(`http://127\.0\.0\.1:\d+/r/[A-Za-z0-9_-]+`)
+	requestURLs  = regexp.MustCompile(`http://127\.0\.0\.1:\d+/q/[A-Za-z0-9_-]+#p=[A-Za-z0-9_-]+`)
+	requestIDs   = regexp.MustCompile(`request_id\W+([0-9a-f-]{36})`)
 	oneRemaining = regexp.MustCompile(`remaining_reads\W+1\b`)
 	savedPath    = regexp.MustCompile("/[^\\s\"'`]*/(chart\\.png|content\\.txt)")
 	notClaimed   = regexp.MustCompile(`(?i)"?claimed"?\W+false`)
 )
 
-var toolNames = []string{"claim", "delete", "get", "inspect", "list", "send", "send_files"}
+var toolNames = []string{"claim", "delete", "get", "inspect", "list", "request", "send", "send_files"}
 
 // caller uses our tools through a framework or a host.
 type caller interface {
@@ -63,13 +66,14 @@ func useTools(t *testing.T, f caller, allowed string) {
 	if got := f.tools(t); !slices.Equal(got, toolNames) {
 		t.Errorf("tools: %v, want %v", got, toolNames)
 	}
-	t.Log("list tools: 7")
+	t.Log("list tools: 8")
 	h.claimText()
 	h.claimJSON()
 	h.claimFiles()
 	h.claimFilled()
 	h.claimLong()
 	h.claimPicture()
+	h.askForSecret()
 }
 
 // useImages claims a picture that the model asks to see.
@@ -204,6 +208,26 @@ func (h handoffs) claimPicture() {
 	}
 	h.file(path, picture)
 	h.Log("claim to the server's own folder: the file, and its path in the text")
+}
+
+// askForSecret asks for a secret, which a person enters, waits for it, and gets none of it.
+func (h handoffs) askForSecret() {
+	h.Helper()
+	const value = "canary-4711-from-a-person"
+	text := h.good("request", map[string]any{
+		"message": "for the tests", "fields": []map[string]any{{"name": "API_TOKEN", "secret": true, "lines": false}}, "files": false, "ttl_seconds": 600, "notify": "",
+	})
+	url, id := requestURLs.FindString(text), requestIDs.FindStringSubmatch(text)
+	if url == "" || id == nil {
+		h.Fatalf("request: %s", brief(text))
+	}
+	var person sync.WaitGroup
+	defer person.Wait()
+	person.Go(func() { testkit.Answer(h.T, url, value) }) // while the host waits
+	text = h.good("get", map[string]any{"id": id[1], "wait_seconds": 30})
+	h.holds("get of a request", text, "answered", "API_TOKEN")
+	how := h.refused("claim", map[string]any{"claim_url": id[1]}, "kubbi-mcp run --env-from")
+	h.Logf("request: asked, answered and waited for; a claim of the secret is refused, %s", how)
 }
 
 // good makes a call that must succeed, and returns what a model gets.

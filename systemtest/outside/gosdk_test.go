@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"os"
-	"os/exec"
 	"slices"
 	"testing"
 
@@ -20,28 +19,13 @@ import (
 // transport and in every protocol version.
 func TestGoSDK(t *testing.T) {
 	binary := testkit.PlainProgram(t)
-	for _, tt := range []struct {
-		name      string
-		transport func(t *testing.T) mcp.Transport
-	}{
-		{"stdio", func(t *testing.T) mcp.Transport {
-			cmd := exec.Command(binary, "serve")
-			cmd.Env = append(os.Environ(), ownStore(t)...)
-			return &mcp.CommandTransport{Command: cmd}
-		}},
-		{"sse", func(t *testing.T) mcp.Transport {
-			return &mcp.SSEClientTransport{Endpoint: serveHTTP(t, binary) + "/sse"}
-		}},
-		{"http", func(t *testing.T) mcp.Transport {
-			return &mcp.StreamableClientTransport{Endpoint: serveHTTP(t, binary) + "/mcp"}
-		}},
-	} {
+	for _, transport := range []string{"stdio", "sse", "http"} {
 		for _, version := range []string{"2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"} {
-			t.Run(tt.name+" "+version, func(t *testing.T) {
+			t.Run(transport+" "+version, func(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 				defer cancel()
 				client := mcp.NewClient(&mcp.Implementation{Name: "kubbi-mcp-check", Version: "1"}, nil)
-				session, err := client.Connect(ctx, tt.transport(t), &mcp.ClientSessionOptions{ProtocolVersion: version})
+				session, err := client.Connect(ctx, overTransport(t, binary, transport), &mcp.ClientSessionOptions{ProtocolVersion: version})
 				if err != nil {
 					t.Fatalf("connect: %v", err)
 				}
@@ -75,7 +59,7 @@ func (c *goClient) useEverything(ctx context.Context) {
 		names = append(names, tool.Name)
 	}
 	slices.Sort(names)
-	if want := []string{"claim", "delete", "get", "inspect", "list", "send", "send_files"}; !slices.Equal(names, want) {
+	if want := []string{"claim", "delete", "get", "inspect", "list", "request", "send", "send_files"}; !slices.Equal(names, want) {
 		t.Errorf("tools: %v, want %v", names, want)
 	}
 
@@ -137,6 +121,7 @@ func (c *goClient) useEverything(ctx context.Context) {
 	if all.Total != 2 || len(all.Kubbis) != 2 {
 		t.Errorf("list: %+v", all)
 	}
+	c.askForSecret(ctx)
 	gone := call[struct {
 		Status string `json:"status"`
 	}](ctx, c, "delete", map[string]any{"id": pack.ID})

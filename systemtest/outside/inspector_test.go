@@ -66,7 +66,7 @@ func (in *inspector) useTools() {
 		}
 	}
 	slices.Sort(names)
-	if want := []string{"claim", "delete", "get", "inspect", "list", "send", "send_files"}; !slices.Equal(names, want) {
+	if want := []string{"claim", "delete", "get", "inspect", "list", "request", "send", "send_files"}; !slices.Equal(names, want) {
 		t.Errorf("tools: %v, want %v", names, want)
 	}
 

@@ -23,7 +23,7 @@ func TestTypeScriptSDK(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 				defer cancel()
 				cmd := exec.CommandContext(ctx, "node", filepath.Join(dir, "check.mjs"), who[0], who[1], transport)
-				cmd.Env = append(os.Environ(), "NO_PROXY=127.0.0.1")
+				cmd.Env = append(os.Environ(), "NO_PROXY=127.0.0.1", "KUBBI_BIN="+binary)
 				switch transport {
 				case "stdio":
 					cmd.Args = append(cmd.Args, binary)
@@ -36,7 +36,7 @@ func TestTypeScriptSDK(t *testing.T) {
 				var stderr bytes.Buffer
 				cmd.Stderr = &stderr
 				out, err := cmd.Output()
-				if err != nil || !bytes.HasSuffix(out, []byte("\n17 passed\n")) {
+				if err != nil || !bytes.HasSuffix(out, []byte("\n18 passed\n")) {
 					t.Errorf("check.mjs: %v\n%s%s", err, out, stderr.String())
 				}
 			})

@@ -1,7 +1,7 @@
 """Puts the input schemas of all our tools through the converters of one virtual
 environment, mcp1 or mcp2: what stands between a tool list and a model's API.
 
-Prints "ok CONVERTER: 7 tools" or "FAIL CONVERTER, TOOL: why" for each.
+Prints "ok CONVERTER: 8 tools" or "FAIL CONVERTER, TOOL: why" for each.
 """
 
 import asyncio

@@ -4,7 +4,10 @@
 //
 // sdk is the first generation of the SDK, client the second.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { execFile } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 
 const [generation, era, transport, target] = process.argv.slice(2);
 const modern = era !== "legacy";
@@ -92,6 +95,19 @@ async function claim(args) {
   return { manifest, payload: found?.[2] };
 }
 
+// answer answers a request as a person does, with a data directory of their own.
+function answer(url) {
+  const own = mkdtempSync(join(tmpdir(), "kubbi-answer-"));
+  const env = { ...process.env, KUBBI_DATA_DIR: own, KUBBI_RELAY_URL: new URL(url).origin };
+  return new Promise((resolve, reject) => {
+    const child = execFile(process.env.KUBBI_BIN, ["answer", url], { env }, (error) => {
+      rmSync(own, { recursive: true });
+      error ? reject(error) : resolve();
+    });
+    child.stdin.end("canary-4711-from-a-person");
+  });
+}
+
 let passed = 0;
 async function check(name, run) {
   await run();
@@ -117,7 +133,7 @@ await check("connect", async () => {
 
 await check("list tools", async () => {
   const { tools } = await client.listTools();
-  assert.deepEqual(tools.map((t) => t.name).sort(), ["claim", "delete", "get", "inspect", "list", "send", "send_files"]);
+  assert.deepEqual(tools.map((t) => t.name).sort(), ["claim", "delete", "get", "inspect", "list", "request", "send", "send_files"]);
 });
 
 let sent;
@@ -189,6 +205,16 @@ await check("claim files", async () => {
   const { files } = (await claim({ claim_url: pack.claim_url, save_to: "received" })).manifest;
   assert.deepEqual(files.map((f) => f.name), ["a.txt", "b.json"]);
   assert.equal(readFileSync(files[0].path, "utf8"), "a".repeat(4_000_000));
+});
+
+await check("ask for a secret, and wait for it", async () => {
+  const asked = await call("request", { message: "for the tests", fields: ["TOKEN"] });
+  assert.match(asked.next, /^Show request_url to/);
+  const waited = call("get", { id: asked.request_id, wait_seconds: 30 });
+  await answer(asked.request_url);
+  assert.equal((await waited).status, "answered");
+  const refused = await sdk.call(client, { name: "claim", arguments: { claim_url: asked.request_id } });
+  assert.ok(refused.isError && refused.content[0].text.includes("kubbi-mcp run --env-from"), JSON.stringify(refused));
 });
 
 await check("log messages", async () => {
