@@ -31,10 +31,12 @@ type eraser struct {
 	dropping int     // how many of them this transaction deletes
 }
 
-func newEraser() eraser {
+func newEraser() eraser { return eraser{timer: stoppedTimer()} }
+
+func stoppedTimer() *time.Timer {
 	t := time.NewTimer(time.Hour)
 	t.Stop()
-	return eraser{timer: t}
+	return t
 }
 
 // list writes the list of this transaction, and deletes the lists that are synced.
