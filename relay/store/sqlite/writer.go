@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -58,8 +57,8 @@ func (o *op) finish(err error) {
 	o.done <- err
 }
 
-// writer is the goroutine of a Store that changes the data base. It runs all queued ops in one
-// transaction, without waiting for more, so that one sync is enough for all (group commit).
+// writer is the goroutine of a Store that changes the data base. It runs many queued ops in one
+// transaction, so that one sync is enough for all (group commit).
 type writer struct {
 	path  string
 	tx    tx
@@ -137,7 +136,6 @@ func (w *writer) loop() {
 	for {
 		select {
 		case o := <-w.queue:
-			w.yield()
 			group = w.fill(w.gather(append(group[:0], o)))
 			n, began := len(group), time.Now()
 			w.commit(group)
@@ -155,17 +153,6 @@ func (w *writer) loop() {
 			w.finish()
 			return
 		}
-	}
-}
-
-// yield lets other goroutines queue their ops. After a commit all callers of the group wake up
-// at the same time, and without yield the first new op would get a transaction, and a sync, of
-// its own. It continues as long as more ops are queued, and never sleeps. With 16 callers it
-// makes creates three times as fast.
-func (w *writer) yield() {
-	for n := 0; n <= len(w.queue) && n < maxGroupOps; {
-		n = len(w.queue) + 1
-		runtime.Gosched()
 	}
 }
 
