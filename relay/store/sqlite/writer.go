@@ -156,8 +156,9 @@ func (w *writer) loop() {
 	}
 }
 
-// maxWait is the longest wait of fill.
-const maxWait = 5 * time.Millisecond
+// maxWait is the longest wait of fill. A longer one makes pairs of 100 KB slower, whose
+// transactions take longer than their syncs.
+const maxWait = time.Millisecond
 
 // fill waits for the callers of the last groups: for as many as there were then, and not longer
 // than the last commit took. A commit and its syncs cost the processor about as much as six
