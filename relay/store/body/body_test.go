@@ -98,7 +98,7 @@ func TestSlots(t *testing.T) {
 		if round%2 == 1 {
 			n := 0
 			for slot, number := range used {
-				if err := s.Clear(slot, number); err != nil {
+				if err := s.Clear(body.Used{Slot: slot, Number: number}); err != nil {
 					t.Fatal(err)
 				}
 				if there(t, s, slot, number) {
@@ -141,7 +141,7 @@ func TestSlots(t *testing.T) {
 		t.Errorf("%d slots are found, want %d", seen, len(used))
 	}
 	for slot, number := range used {
-		if err := s.Clear(slot, number); err != nil {
+		if err := s.Clear(body.Used{Slot: slot, Number: number}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -190,7 +190,7 @@ func TestClearAnothers(t *testing.T) {
 	_, s := fresh(t)
 	slots := allocate(t, s, 5)
 	for _, c := range [][2]int64{{slots[0], 6}, {slots[0], 0}, {0, 5}, {-1, 5}, {1 << 50, 5}, {slots[0] + 1, 5}} {
-		if err := s.Clear(c[0], c[1]); err != nil {
+		if err := s.Clear(body.Used{Slot: c[0], Number: c[1]}); err != nil {
 			t.Error(err)
 		}
 	}

@@ -8,6 +8,7 @@ package body
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 
 	"kubbi-mcp/internal/disk"
@@ -25,6 +27,7 @@ const (
 	slotBytes  = 8 + secretBytes // the kubbi's number and its secret
 	firstSlots = 4 << 10
 	growSlots  = 64 << 10 // the file grows by at most this many at once
+	maxSlot    = 1 << 40  // a damaged list may have any number
 	blockSlots = 256
 )
 
@@ -243,7 +246,7 @@ func (s *Slots) Allocated() bool { return len(s.allocated) > 0 }
 
 // slot reads a slot. It gives zeros beyond the end of the file.
 func (s *Slots) slot(slot int64) (b [slotBytes]byte, err error) {
-	if slot < 1 || slot > 1<<40 {
+	if slot < 1 || slot > maxSlot {
 		return b, nil
 	}
 	if _, err := s.f.ReadAt(b[:], slot*slotBytes); errors.Is(err, io.EOF) {
@@ -278,19 +281,48 @@ func (s *Slots) ReadAllocated(slot, number int64) (Secret, bool, error) {
 	return s.Read(slot, number)
 }
 
-// Clear overwrites the slot of a kubbi with zeros, if the slot still belongs to it. Sync
-// makes that durable. All keys of the kubbi's payload are derived from the secret in the
-// slot, so after that nobody can open any copy of the payload.
-func (s *Slots) Clear(slot, number int64) error {
-	b, err := s.slot(slot)
-	if err != nil || zero(b[:]) || numberOf(b[:]) != number {
-		return err
-	}
-	s.dirty.Store(true)
-	if _, err := s.f.WriteAt(zeros[:slotBytes], slot*slotBytes); err != nil {
-		return fmt.Errorf("clear slot: %w", err)
+// Clear overwrites slots of kubbis with zeros, those that still belong to their kubbis. Sync
+// makes that durable. All keys of a kubbi's payload are derived from the secret in its slot,
+// so after that nobody can open any copy of the payload.
+func (s *Slots) Clear(used ...Used) error {
+	used = slices.DeleteFunc(slices.Clone(used), func(u Used) bool { return u.Slot < 1 || u.Slot > maxSlot })
+	slices.SortFunc(used, func(a, b Used) int { return cmp.Compare(a.Slot, b.Slot) })
+	for len(used) > 0 {
+		n := 1
+		for n < len(used) && used[n].Slot < used[0].Slot+blockSlots {
+			n++
+		}
+		if err := s.clearBlock(used[:n]); err != nil {
+			return fmt.Errorf("clear slots: %w", err)
+		}
+		used = used[n:]
 	}
 	return nil
+}
+
+// clearBlock clears slots that are close together, in order, with one read and one write.
+func (s *Slots) clearBlock(used []Used) error {
+	first := used[0].Slot
+	s.buf = slices.Grow(s.buf[:0], blockSlots*slotBytes)[:(used[len(used)-1].Slot-first+1)*slotBytes]
+	n, err := s.f.ReadAt(s.buf, first*slotBytes)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	b := s.buf[:n-n%slotBytes]
+	cleared := false
+	for _, u := range used {
+		at := int(u.Slot-first) * slotBytes
+		if at < len(b) && !zero(b[at:][:slotBytes]) && numberOf(b[at:]) == u.Number {
+			clear(b[at:][:slotBytes])
+			cleared = true
+		}
+	}
+	if !cleared {
+		return nil
+	}
+	s.dirty.Store(true)
+	_, err = s.f.WriteAt(b, first*slotBytes)
+	return err
 }
 
 // Touch makes the next Sync sync the file even if only another process has written to it.

@@ -31,10 +31,12 @@ type eraser struct {
 	dropping int     // how many of them this transaction deletes
 }
 
-func newEraser() eraser {
+func newEraser() eraser { return eraser{timer: stoppedTimer()} }
+
+func stoppedTimer() *time.Timer {
 	t := time.NewTimer(time.Hour)
 	t.Stop()
-	return eraser{timer: t}
+	return t
 }
 
 // list writes the list of this transaction, and deletes the lists that are synced.
@@ -100,12 +102,7 @@ func (e *eraser) overwrite(w *writer, group []*op, errs []error) {
 	if len(t.wiped) == 0 && !now {
 		return
 	}
-	var err error
-	for _, u := range t.wiped {
-		if err = w.slots.Clear(u.Slot, u.Number); err != nil {
-			break
-		}
-	}
+	err := w.slots.Clear(t.wiped...)
 	if err == nil {
 		if e.listed != 0 {
 			e.unsynced = append(e.unsynced, e.listed)
@@ -180,5 +177,5 @@ func (t *tx) clearUnused(u body.Used) error {
 	if err != nil || slot == u.Slot {
 		return err
 	}
-	return t.slots.Clear(u.Slot, u.Number)
+	return t.slots.Clear(u)
 }

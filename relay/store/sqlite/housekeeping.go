@@ -51,9 +51,7 @@ type housekeeper struct {
 }
 
 func newHousekeeper(r *reserve) housekeeper {
-	t := time.NewTimer(time.Hour)
-	t.Stop()
-	h := housekeeper{timer: t, reserve: r}
+	h := housekeeper{timer: stoppedTimer(), reserve: r}
 	h.arm(tickPause) // not at once: a command that stores one kubbi needs none of this
 	return h
 }

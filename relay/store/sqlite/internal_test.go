@@ -106,6 +106,24 @@ func TestFileLockTooLate(t *testing.T) {
 	}
 }
 
+// A group waits for as many ops as there were in the last one, but not long.
+func TestFill(t *testing.T) {
+	w := &writer{queue: make(chan *op, 3), patience: stoppedTimer(), expected: 3, took: time.Hour}
+	for range 3 {
+		w.queue <- &op{}
+	}
+	if group := w.fill([]*op{{}}); len(group) != 3 {
+		t.Errorf("%d ops, want 3", len(group))
+	}
+	// Now one op is in the queue, and no more will come.
+	if group := w.fill([]*op{{}}); len(group) != 2 || w.expected != 2 {
+		t.Errorf("%d ops, and %d are expected next, want 2", len(group), w.expected)
+	}
+	if group := w.fill([]*op{{bytes: maxGroupBytes}}); len(group) != 1 {
+		t.Errorf("a full group has got %d ops", len(group))
+	}
+}
+
 func TestExplain(t *testing.T) {
 	path := t.TempDir() + "/kubbi.db"
 	for _, c := range []struct {

@@ -162,6 +162,9 @@ func (t *tx) write(r *row, now store.Millis, exact bool) (wiped bool, err error)
 		err = t.wipe(r, was.Graces.More)
 	} else {
 		err = t.save(r)
+		if due := r.dueColumn(); err == nil && due != was.dueColumn() {
+			err = t.exec("UPDATE kubbi SET due = ? WHERE number = ?", due, r.Number)
+		}
 	}
 	if err != nil {
 		return false, err
@@ -170,10 +173,7 @@ func (t *tx) write(r *row, now store.Millis, exact bool) (wiped bool, err error)
 		t.totals.count(&was, -1)
 		t.totals.count(r, 1)
 	}
-	if due := r.dueColumn(); due != was.dueColumn() {
-		err = t.exec("UPDATE kubbi SET due = ? WHERE number = ?", due, r.Number)
-	}
-	return wiped, err
+	return wiped, nil
 }
 
 // save writes what a claim, a release or expiry changes.
@@ -197,10 +197,10 @@ func (t *tx) wipe(r *row, graces bool) error {
 			return err
 		}
 	}
-	if err := t.exec(`UPDATE kubbi SET status = ?, retrievals = ?, first_at = ?, last_at = ?, ended_at = ?,
+	if err := t.exec(`UPDATE kubbi SET due = ?, status = ?, retrievals = ?, first_at = ?, last_at = ?, ended_at = ?,
 		grace_key = NULL, grace_until = NULL, grace_number = NULL, grace_at = NULL, grace_more = 0,
 		slot = NULL, notify = NULL, record = NULL, body = NULL WHERE number = ?`,
-		r.Status, r.Retrievals, r.First, r.Last, r.Ended, r.Number); err != nil {
+		r.dueColumn(), r.Status, r.Retrievals, r.First, r.Last, r.Ended, r.Number); err != nil {
 		return err
 	}
 	t.wiped = append(t.wiped, body.Used{Slot: r.slot, Number: int64(r.Number)})

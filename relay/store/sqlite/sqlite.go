@@ -116,8 +116,10 @@ func open(ctx context.Context, cfg Config) (_ *Store, err error) {
 		erase: newEraser(),
 		house: newHousekeeper(&s.reserve),
 		queue: make(chan *op, queueLength),
-		stop:  make(chan struct{}),
-		gone:  make(chan struct{}),
+
+		patience: stoppedTimer(),
+		stop:     make(chan struct{}),
+		gone:     make(chan struct{}),
 	}
 	defer func() {
 		if err != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -58,8 +57,8 @@ func (o *op) finish(err error) {
 	o.done <- err
 }
 
-// writer is the goroutine of a Store that changes the data base. It runs all queued ops in one
-// transaction, without waiting for more, so that one sync is enough for all (group commit).
+// writer is the goroutine of a Store that changes the data base. It runs many queued ops in one
+// transaction, so that one sync is enough for all (group commit).
 type writer struct {
 	path  string
 	tx    tx
@@ -70,6 +69,10 @@ type writer struct {
 	log   *slog.Logger
 	// removeFiles starts to remove the files of payloads.
 	removeFiles func(numbers []int64)
+
+	expected int           // ops of the next group
+	took     time.Duration // the last commit
+	patience *time.Timer   // of fill
 
 	queue chan *op
 	stop  chan struct{} // closed when no more ops are queued
@@ -133,9 +136,10 @@ func (w *writer) loop() {
 	for {
 		select {
 		case o := <-w.queue:
-			w.yield()
-			group = w.gather(append(group[:0], o))
+			group = w.fill(w.gather(append(group[:0], o)))
+			n, began := len(group), time.Now()
 			w.commit(group)
+			w.expected, w.took = max(w.expected, n+len(w.queue)), time.Since(began)
 			clear(group)
 		case <-w.erase.timer.C:
 			w.erase.sync(w)
@@ -152,33 +156,53 @@ func (w *writer) loop() {
 	}
 }
 
-// yield lets other goroutines queue their ops. After a commit all callers of the group wake up
-// at the same time, and without yield the first new op would get a transaction, and a sync, of
-// its own. It continues as long as more ops are queued, and never sleeps. With 16 callers it
-// makes creates three times as fast.
-func (w *writer) yield() {
-	for n := 0; n <= len(w.queue) && n < maxGroupOps; {
-		n = len(w.queue) + 1
-		runtime.Gosched()
+// maxWait is the longest wait of fill. A longer one makes pairs of 100 KB slower, whose
+// transactions take longer than their syncs.
+const maxWait = time.Millisecond
+
+// fill waits for the callers of the last groups: for as many as there were then, and not longer
+// than the last commit took. A commit and its syncs cost the processor about as much as six
+// creates. So a few large groups are faster than many small ones, although all callers wait
+// for one commit at a time. With 16 callers a pair takes 20 percent less processor time, and
+// 40 percent less is written. A single caller does not wait.
+func (w *writer) fill(group []*op) []*op {
+	if len(group) >= w.expected || !hasRoom(group) {
+		return group
 	}
+	w.patience.Reset(min(w.took, maxWait))
+	for len(group) < w.expected && hasRoom(group) {
+		select {
+		case o := <-w.queue:
+			group = append(group, o)
+		case <-w.patience.C:
+			group = w.gather(group)
+			w.expected = len(group) // the other callers are gone
+			return group
+		}
+	}
+	w.patience.Stop()
+	return group
 }
 
 // gather adds queued ops to the group, up to the limits of a group.
 func (w *writer) gather(group []*op) []*op {
-	var bytes int64
-	for _, o := range group {
-		bytes += o.bytes
-	}
-	for len(group) < maxGroupOps && bytes < maxGroupBytes {
+	for hasRoom(group) {
 		select {
 		case o := <-w.queue:
-			bytes += o.bytes
 			group = append(group, o)
 		default:
 			return group
 		}
 	}
 	return group
+}
+
+func hasRoom(group []*op) bool {
+	var bytes int64
+	for _, o := range group {
+		bytes += o.bytes
+	}
+	return len(group) < maxGroupOps && bytes < maxGroupBytes
 }
 
 // withLock runs do under the file lock.
