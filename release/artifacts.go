@@ -26,6 +26,7 @@ func (r *release) makeArtifacts(context.Context) error {
 	g.Go(r.makeBundle) // the largest first
 	g.Go(r.makeImage)
 	g.Go(r.makeNode)
+	g.Go(r.makePlugins)
 	for _, p := range platforms {
 		if p.os == "linux" {
 			g.Go(func() error { return r.makePackages(p) })
