@@ -157,7 +157,8 @@ func (rl *Relay) now() time.Time { return rl.cfg.Now().UTC().Truncate(time.Milli
 
 func (rl *Relay) claimURL(token string) string { return rl.origin + api.PathClaim + token }
 
-// storeTimeout limits calls that only read the store's state.
+// storeTimeout limits calls that only read the store's state, and those that complete a
+// change whose client may have gone.
 const storeTimeout = 2 * time.Second
 
 // health answers GET /health.
