@@ -314,6 +314,45 @@ func TestAnswerTooLate(t *testing.T) {
 	})
 }
 
+// TestAnswerAgainstExpiry races an answer against the expiry of its request. Whoever has seen
+// one of the two ends does not see the other one later.
+func TestAnswerAgainstExpiry(t *testing.T) {
+	overEach(t, func(t *testing.T, open opener) {
+		tm := newTeam(t, 2, open, nil)
+		asker := tm.key("kb_asker", store.APIKey{})
+		won := map[bool]int{}
+		for round := range 40 {
+			q := tm.ask(0, asker, askBody)
+			tm.clock.Advance(q.ExpiresAt.Sub(tm.clock.Now()) - time.Millisecond)
+			var a answer
+			var seen []api.RequestStatus
+			var wg sync.WaitGroup
+			wg.Go(func() { a = tm.call(0, "", "POST", q.question, sealedAnswer("eA==")) })
+			wg.Go(func() {
+				time.Sleep(time.Duration(round%10) * 300 * time.Microsecond)
+				tm.clock.Advance(time.Millisecond)
+				seen = append(seen, tm.asked(1, asker, q.ID).Status)
+				if _, err := tm.relays[1].Sweep(t.Context()); err != nil {
+					t.Error(err)
+				}
+				seen = append(seen, tm.asked(1, asker, q.ID).Status)
+			})
+			wg.Wait()
+			content, status := tm.answered(0, q), tm.asked(0, asker, q.ID).Status
+			is := a.status == http.StatusCreated
+			won[is]++
+			if is && (content != "eA==" || status != api.RequestAnswered) ||
+				!is && (a.status != http.StatusGone || content != "" || status != api.RequestExpired) {
+				t.Errorf("answer: %d %s; then %s, %q", a.status, a.body, status, content)
+			}
+			if seen[0] != status || seen[1] != status {
+				t.Errorf("seen %v, then %s", seen, status)
+			}
+		}
+		t.Logf("answers won %d times, expiries %d times", won[true], won[false])
+	})
+}
+
 // TestAnswerAgainstWithdraw races an answer against the withdrawal of its request. Exactly one
 // of them succeeds.
 func TestAnswerAgainstWithdraw(t *testing.T) {
