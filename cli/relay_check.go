@@ -117,7 +117,7 @@ func (c *relayFlags) checkStore(ctx context.Context, a *app) []check {
 	if err != nil {
 		return []check{checkedFailed(name, err.Error(), "see that it runs and is reached from here")}
 	}
-	all := []check{checkedOK(name, "it answers, and its tables are of this version: %d active kubbis, %d bytes of payloads", stats.Active, stats.Bytes)}
+	all := []check{checkedOK(name, "it answers, and its tables are of this version: %d active kubbis and requests, %d bytes of payloads", stats.Active, stats.Bytes)}
 	if isPostgres(storeName) {
 		all = append(all, checkClock(ctx, db))
 	} else if path, err := a.storePath(storeName); err == nil {

@@ -93,7 +93,7 @@ func (rl *Relay) answer(ctx context.Context, _ http.Header, req answerRequest) (
 	defer held.free()
 	by := o.Ask.key()
 	limits := rl.limitsOf(by)
-	limits.answer = true
+	limits.answer, limits.bytesOfKey = true, false // whoever answers has no API key
 	d, err := rl.readDraft(req.Request, limits, request, held)
 	if err != nil {
 		return resp, err
@@ -119,8 +119,10 @@ func (rl *Relay) answer(ctx context.Context, _ http.Header, req answerRequest) (
 	case replay != nil:
 		stored = &replay.Kubbi
 	}
-	// With the same time as before: the answer has come before the request expires.
-	switch err := rl.endAnswered(ctx, o.Kubbi, c.now); {
+	// Even if the client has gone.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	switch err := rl.endAnswered(ctx, o.Kubbi); {
 	case err == nil:
 		return receiptOfAnswer(stored), nil
 	case isEnd(err), errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrDamaged):

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay"
 	"kubbi-mcp/relay/store"
@@ -162,13 +163,13 @@ func TestAnswerAgain(t *testing.T) {
 // calls then, and the request is not claimed if that returns an error.
 type halfway struct {
 	store.Store
-	then func() error
+	then func(ctx context.Context) error
 }
 
 func (s *halfway) Create(ctx context.Context, k *store.Kubbi, payload io.Reader, key *store.CreateKey, quota store.Quota, now time.Time) (*store.Replay, error) {
 	r, err := s.Store.Create(ctx, k, payload, key, quota, now)
 	if err == nil && s.then != nil {
-		err = s.then()
+		err = s.then(ctx)
 	}
 	return r, err
 }
@@ -207,7 +208,7 @@ func TestAnswerInterrupted(t *testing.T) {
 			},
 		} {
 			q := tm.ask(other, asker, askBody)
-			dies.then = func() error { return store.ErrUnavailable }
+			dies.then = func(context.Context) error { return store.ErrUnavailable }
 			if a := tm.call(0, "", "POST", q.question, sealedAnswer("eWVz"), key, keyOne); a.status != http.StatusServiceUnavailable {
 				t.Fatalf("%s: %d %s", name, a.status, a.body)
 			}
@@ -231,6 +232,33 @@ func TestAnswerInterrupted(t *testing.T) {
 	})
 }
 
+// TestAnswerOfGoneClient cancels an answer between its two steps. The second one is taken.
+func TestAnswerOfGoneClient(t *testing.T) {
+	tm, s := newHalfway(t, overSQLite(t))
+	q := tm.ask(1, tm.key("kb_asker", store.APIKey{}), askBody)
+	ctx, gone := context.WithCancel(t.Context())
+	s.then = func(ctx context.Context) error {
+		gone()
+		<-ctx.Done()
+		return nil
+	}
+	req, err := http.NewRequestWithContext(ctx, "POST", tm.nodes[0].URL+q.question, strings.NewReader(sealedAnswer("eWVz")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp, err := tm.nodes[0].Client().Do(req); err == nil {
+		resp.Body.Close()
+		t.Fatal("the client has an answer")
+	}
+	testkit.Await(t, "the request to end", func() bool {
+		k, err := tm.db.Get(t.Context(), "\x01request:kb_asker", q.ID, tm.clock.Now())
+		return err == nil && k.Status == store.Burned
+	})
+	if got := tm.answered(1, q); got != "eWVz" {
+		t.Errorf("the answer is %q", got)
+	}
+}
+
 // TestAnswerTooLate ends requests between the two steps of an answer. The answer is refused,
 // and is not there.
 func TestAnswerTooLate(t *testing.T) {
@@ -251,6 +279,10 @@ func TestAnswerTooLate(t *testing.T) {
 				_, err := tm.db.Sweep(t.Context(), q.ExpiresAt.Time, 24*time.Hour, 100)
 				return err
 			}, api.CodeExpired, "expired"},
+			{"expired, and not swept yet", func(q teamAsk) error {
+				tm.clock.Advance(q.ExpiresAt.Sub(tm.clock.Now()))
+				return nil
+			}, api.CodeExpired, "expired"},
 			{"removed", func(q teamAsk) error {
 				_, first := tm.db.Sweep(t.Context(), q.ExpiresAt.Time, 24*time.Hour, 100)
 				_, second := tm.db.Sweep(t.Context(), q.ExpiresAt.Add(time.Minute), time.Second, 100)
@@ -259,7 +291,7 @@ func TestAnswerTooLate(t *testing.T) {
 		} {
 			q := tm.ask(1, asker, askBody)
 			tm.clock.Advance(10 * time.Minute) // the answer outlives the request
-			late.then = func() error { return c.end(q) }
+			late.then = func(context.Context) error { return c.end(q) }
 			wantError(t, tm.call(0, "", "POST", q.question, sealedAnswer("bm8="), key, keyOne), c.code, c.text)
 			late.then = nil
 			wantError(t, tm.call(0, "", "POST", q.question, sealedAnswer("bm8="), key, keyOne), c.code, c.text)
@@ -272,13 +304,52 @@ func TestAnswerTooLate(t *testing.T) {
 			// The same, but the node dies before it deletes the answer.
 			q = tm.ask(1, asker, askBody)
 			tm.clock.Advance(10 * time.Minute)
-			late.then = func() error { return errors.Join(c.end(q), store.ErrUnavailable) }
+			late.then = func(context.Context) error { return errors.Join(c.end(q), store.ErrUnavailable) }
 			tm.call(0, "", "POST", q.question, sealedAnswer("bm8="), key, keyOne)
 			late.then = nil
 			for _, a := range []answer{tm.call(1, "", "GET", q.claim+"/inspect", ""), tm.call(1, "", "POST", q.claim+"/claim", "")} {
 				wantError(t, a, c.code, c.text)
 			}
 		}
+	})
+}
+
+// TestAnswerAgainstExpiry races an answer against the expiry of its request. Whoever has seen
+// one of the two ends does not see the other one later.
+func TestAnswerAgainstExpiry(t *testing.T) {
+	overEach(t, func(t *testing.T, open opener) {
+		tm := newTeam(t, 2, open, nil)
+		asker := tm.key("kb_asker", store.APIKey{})
+		won := map[bool]int{}
+		for round := range 40 {
+			q := tm.ask(0, asker, askBody)
+			tm.clock.Advance(q.ExpiresAt.Sub(tm.clock.Now()) - time.Millisecond)
+			var a answer
+			var seen []api.RequestStatus
+			var wg sync.WaitGroup
+			wg.Go(func() { a = tm.call(0, "", "POST", q.question, sealedAnswer("eA==")) })
+			wg.Go(func() {
+				time.Sleep(time.Duration(round%10) * 300 * time.Microsecond)
+				tm.clock.Advance(time.Millisecond)
+				seen = append(seen, tm.asked(1, asker, q.ID).Status)
+				if _, err := tm.relays[1].Sweep(t.Context()); err != nil {
+					t.Error(err)
+				}
+				seen = append(seen, tm.asked(1, asker, q.ID).Status)
+			})
+			wg.Wait()
+			content, status := tm.answered(0, q), tm.asked(0, asker, q.ID).Status
+			is := a.status == http.StatusCreated
+			won[is]++
+			if is && (content != "eA==" || status != api.RequestAnswered) ||
+				!is && (a.status != http.StatusGone || content != "" || status != api.RequestExpired) {
+				t.Errorf("answer: %d %s; then %s, %q", a.status, a.body, status, content)
+			}
+			if seen[0] != status || seen[1] != status {
+				t.Errorf("seen %v, then %s", seen, status)
+			}
+		}
+		t.Logf("answers won %d times, expiries %d times", won[true], won[false])
 	})
 }
 

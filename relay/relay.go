@@ -9,9 +9,9 @@
 // routes.go lists every route, and every request passes serve.go. Each operation has a file
 // with its name: create, claim, inspect, list, get and delete. A create body is read in
 // createbody.go, decoded in createjson.go and validated in draft.go. The answer to a claim
-// is written in claimanswer.go, or as a page in claimpage.go. errors.go maps errors to
-// answers. The limits are in ratelimit.go, guesslimit.go, storagelimit.go, keylimits.go and
-// bodybudget.go.
+// is written in claimanswer.go, or as a page in claimpage.go. Requests, which are an extension,
+// are in request.go, requestbody.go and answer.go. errors.go maps errors to answers. The limits
+// are in ratelimit.go, guesslimit.go, storagelimit.go, keylimits.go and bodybudget.go.
 package relay
 
 import (
@@ -157,7 +157,8 @@ func (rl *Relay) now() time.Time { return rl.cfg.Now().UTC().Truncate(time.Milli
 
 func (rl *Relay) claimURL(token string) string { return rl.origin + api.PathClaim + token }
 
-// storeTimeout limits calls that only read the store's state.
+// storeTimeout limits calls that only read the store's state, and those that complete a
+// change whose client may have gone.
 const storeTimeout = 2 * time.Second
 
 // health answers GET /health.

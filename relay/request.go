@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
-	"time"
 
 	"kubbi-mcp/internal/atrest"
 	"kubbi-mcp/kubbi/api"
@@ -123,7 +122,7 @@ func (rl *Relay) settle(ctx context.Context, o *opened) error {
 		return nil
 	}
 	if err == nil {
-		err = rl.endAnswered(ctx, o.Kubbi, rl.now())
+		err = rl.endAnswered(ctx, o.Kubbi)
 	}
 	if err == nil {
 		err = store.ErrBurned
@@ -139,7 +138,7 @@ func (rl *Relay) checkAnswer(ctx context.Context, o *opened) error {
 	}
 	k, err := rl.cfg.Store.Inspect(ctx, o.AnswerTo, rl.now())
 	if err == nil {
-		err = rl.endAnswered(ctx, k, rl.now())
+		err = rl.endAnswered(ctx, k)
 	}
 	// The tombstone of an answered request may have been removed.
 	if errors.Is(err, store.ErrBurned) || errors.Is(err, store.ErrNotFound) {
@@ -153,8 +152,8 @@ func (o *opened) answerOwner() string { return o.Owner[len(ownerOfRequests):] }
 
 // endAnswered claims a request whose answer is stored. It returns nil if somebody else has
 // done so.
-func (rl *Relay) endAnswered(ctx context.Context, k *store.Kubbi, now time.Time) error {
-	c, err := rl.cfg.Store.Claim(ctx, k.Token, nil, nil, now)
+func (rl *Relay) endAnswered(ctx context.Context, k *store.Kubbi) error {
+	c, err := rl.cfg.Store.Claim(ctx, k.Token, nil, nil, rl.now())
 	if errors.Is(err, store.ErrBurned) {
 		return nil
 	}
@@ -258,7 +257,9 @@ func (rl *Relay) withdraw(ctx context.Context, _ http.Header, req idRequest) (re
 // deleteAnswer deletes an answer that was stored for a request that has ended. If that fails,
 // the answer stays until its TTL has passed. Only the asker can open it.
 func (rl *Relay) deleteAnswer(ctx context.Context, owner, id string) {
-	_, err := rl.cfg.Store.Delete(context.WithoutCancel(ctx), owner, id, rl.now())
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	_, err := rl.cfg.Store.Delete(ctx, owner, id, rl.now())
 	if err != nil && !isEnd(err) && !errors.Is(err, store.ErrNotFound) {
 		rl.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "answer of an ended request not deleted", slog.String("kubbi", id), slog.Any("err", err))
 	}

@@ -44,7 +44,7 @@ func TestRequestLimits(t *testing.T) {
 		if decode(t, tm.call(0, "", "GET", one.question, "").body, &question); question.Limits.Bytes != 400 {
 			t.Errorf("limits %+v", question.Limits)
 		}
-		wantMessages(t, tm.call(0, "", "POST", one.question, sealedAnswer(strings.Repeat("AAAA", 134))), []string{"files must be at most 400 bytes together with this API key, and are 402"})
+		wantMessages(t, tm.call(0, "", "POST", one.question, sealedAnswer(strings.Repeat("AAAA", 134))), []string{"files must be at most 400 bytes together, and are 402"})
 		if a := tm.call(0, "", "POST", one.question, sealedAnswer(strings.Repeat("AAAA", 133))); a.status != http.StatusCreated {
 			t.Fatalf("answer: %d %s", a.status, a.body)
 		}

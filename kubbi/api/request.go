@@ -42,9 +42,9 @@ type Field struct {
 type AskRequest struct {
 	Message    string  `json:"message"` // what is wanted and why, as plain text; the relay can read it
 	Fields     []Field `json:"fields,omitzero"`
-	Files      bool    `json:"files,omitzero"` // the answer is one or more files
-	TTLSeconds int     `json:"ttl_seconds"`    // of the request; its answer lives as long again
-	Notify     *Notify `json:"x_notify,omitzero"`
+	Files      bool    `json:"files,omitzero"`    // the answer is one or more files
+	TTLSeconds int     `json:"ttl_seconds"`       // of the request; its answer lives as long again
+	Notify     *Notify `json:"x_notify,omitzero"` // where a RequestReceipt goes for each of its events, which are of RequestEvents
 }
 
 // AskResponse answers it, 201. RequestURL and ClaimURL are secrets.

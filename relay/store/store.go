@@ -284,9 +284,8 @@ type Store interface {
 	// With a key that is new, or whose grace has ended, Create stores k and returns nil. If
 	// the key was used within its grace for an equal Request, Create stores nothing and
 	// returns the Replay of the first call, even if k has its number, id and token. Then it
-	// may have read a part of the payload, and
-	// Secret and Record are missing in the Replay if they are wiped by now. For another
-	// Request it returns ErrKeyReused.
+	// may have read a part of the payload, and Secret and Record are missing in the Replay if
+	// they are wiped by now. For another Request it returns ErrKeyReused.
 	//
 	// If a quota is used up, the error is ErrDailyQuota or ErrActiveQuota, and nothing is
 	// stored. Even if creates of an owner race, on any number of nodes, no more succeed than
