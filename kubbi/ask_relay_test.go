@@ -187,11 +187,16 @@ func TestAnswerIsChecked(t *testing.T) {
 	}
 	for name, url := range map[string]string{
 		"a claim URL": fields.ClaimURL, "no key": cutAt(fields.RequestURL, "#"), "half a key": fields.RequestURL[:len(fields.RequestURL)-2],
-		"words": "please answer " + fields.RequestURL, "nothing": "", "another path": relay.URL + "/x/abc", "no host": "https:///q/x#p=y",
+		"two": fields.RequestURL + " " + files.RequestURL, "nothing": "", "a word": "please", "another path": relay.URL + "/x/abc", "no host": "https:///q/x#p=y",
 		"a token": cutAt(fields.RequestURL, "#")[len(relay.URL+"/q/"):],
 	} {
 		if _, err := person.Question(ctx, url); !errors.Is(err, kubbi.ErrValidation) || strings.Contains(err.Error(), fields.RequestURL[len(relay.URL)+3:][:20]) {
 			t.Errorf("%s as a request URL: %v", name, err)
+		}
+	}
+	for _, text := range []string{"Please answer " + fields.RequestURL + ", thanks.", "[" + fields.RequestURL + "](" + fields.RequestURL + ")", "`" + fields.RequestURL + "`\n", "<" + fields.RequestURL + ">.", strings.Replace(fields.RequestURL, "#", "%23", 1)} {
+		if q, err := person.Question(ctx, text); err != nil || q.Recipient.Fingerprint() != fields.Fingerprint {
+			t.Errorf("a request URL in a text: %v", err)
 		}
 	}
 	if _, err := person.Claim(ctx, fields.RequestURL); !errors.Is(err, kubbi.ErrValidation) || !strings.Contains(err.Error(), "kubbi-mcp answer") {

@@ -14,6 +14,13 @@
 //   - [Client.Get], [Client.List] and [Client.All] show what was sent, without payloads.
 //     [Client.Delete] ends a kubbi early and wipes its payload.
 //
+// With a relay of ours, it can also ask for something:
+//
+//   - [Client.Ask] asks a person or another agent for values or files, and gives a [Request]:
+//     its RequestURL goes to whoever shall answer, its ClaimURL claims the answer.
+//     [Client.Asked] says whether there is one, [Client.Withdraw] ends the request.
+//   - [Client.Question] and [Client.Answer] are the other side. They need no key.
+//
 // A consumer needs a claim URL or a bare claim token, and no key:
 //
 //   - [Client.Inspect] describes the kubbi. It is free.
@@ -37,7 +44,13 @@
 // in the claim URL that Send returns, after "#", and no request carries that part. So
 // nobody can read the payload without the claim URL, not even the service. Claim decrypts
 // it. If the key is missing or belongs to another kubbi, Claim fails with [ErrSealed] before
-// a retrieval is counted. docs/wire.md describes the format.
+// a retrieval is counted.
+//
+// With To set, the random key is encrypted (HPKE, RFC 9180) for the public keys of
+// recipients, and is not in the claim URL. Each [Recipient] opens it with its [Identity], which
+// [WithIdentities] gives to the client. The answer to a request is sealed in this way for a
+// key pair of its own, whose private key is in the claim URL of [Request]. docs/wire.md
+// describes the formats.
 //
 // # What is promised
 //

@@ -17,7 +17,7 @@ import (
 
 // embedded gives a client of a relay inside this process, which needs neither
 // account nor network. With the hosted service it is kubbi.NewClient("kb_...").
-func embedded() (*kubbi.Client, func()) {
+func embedded(opts ...kubbi.Option) (*kubbi.Client, func()) {
 	dir, err := os.MkdirTemp("", "kubbi")
 	if err != nil {
 		log.Fatal(err)
@@ -27,7 +27,7 @@ func embedded() (*kubbi.Client, func()) {
 	if err != nil {
 		log.Fatal(err)
 	}
-	client, err := kubbi.NewClient("", kubbi.WithBaseURL(origin), kubbi.WithMiddleware(relay.RoundTripper))
+	client, err := kubbi.NewClient("", append(opts, kubbi.WithBaseURL(origin), kubbi.WithMiddleware(relay.RoundTripper))...)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -119,6 +119,86 @@ func ExampleClient_Send_sealed() {
 	// Output:
 	// without its key: true
 	// the door code is 4711
+}
+
+// A secret that only one recipient can open. The claim URL alone opens nothing.
+func ExampleClient_Send_to() {
+	// The recipient keeps an identity, and gives its public key to the sender.
+	var identities []*kubbi.Identity
+	client, done := embedded(kubbi.WithIdentities(func() []*kubbi.Identity { return identities }))
+	defer done()
+	ctx := context.Background()
+	identity := kubbi.GenerateIdentity()
+	public := identity.Recipient().String()
+
+	to, err := kubbi.ParseRecipient(public)
+	if err != nil {
+		log.Fatal(err)
+	}
+	sent, err := client.Send(ctx, kubbi.SendParams{Content: "the door code is 4711", To: []kubbi.Recipient{to}, MaxRetrievals: 1})
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = client.Claim(ctx, sent.ClaimURL)
+	fmt.Println("without the identity:", errors.Is(err, kubbi.ErrSealed))
+
+	identities = []*kubbi.Identity{identity}
+	got, err := client.Claim(ctx, sent.ClaimURL)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(got.Text())
+	// Output:
+	// without the identity: true
+	// the door code is 4711
+}
+
+// An agent asks a person for a secret. The relay sees neither the secret nor a key.
+func ExampleClient_Ask() {
+	agent, done := embedded()
+	defer done()
+	ctx := context.Background()
+
+	asked, err := agent.Ask(ctx, kubbi.AskParams{
+		Message: "The API key of the payment service, for tonight's test.",
+		Fields:  []kubbi.Field{{Name: "STRIPE_KEY", Secret: true}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	// asked.RequestURL goes to the person, who opens it in a browser, or with:
+	question, err := agent.Question(ctx, asked.RequestURL)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(question.Message)
+	fmt.Println("same key:", question.Recipient.Fingerprint() == asked.Fingerprint)
+	_, err = agent.Answer(ctx, asked.RequestURL, kubbi.AnswerParams{Question: question, Values: map[string]string{"STRIPE_KEY": "sk_test_4711"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	// Meanwhile the agent waits for it.
+	now, err := agent.Asked(ctx, asked.ID, kubbi.WithWait(50*time.Second))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(now.Status)
+	got, err := agent.Claim(ctx, asked.ClaimURL)
+	if err != nil {
+		log.Fatal(err)
+	}
+	var values map[string]string
+	if err := got.Decode(&values); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(values["STRIPE_KEY"])
+	// Output:
+	// The API key of the payment service, for tonight's test.
+	// same key: true
+	// answered
+	// sk_test_4711
 }
 
 // Everything the caller has sent, page by page behind the scenes.

@@ -80,7 +80,7 @@ func TestKeyTexts(t *testing.T) {
 			t.Errorf("a recipient is not read back from %q: %v", text, err)
 		}
 	}
-	if GenerateIdentity().Secret() == GenerateIdentity().Secret() {
+	if one, other := GenerateIdentity(), GenerateIdentity(); one.Secret() == other.Secret() || one.Recipient() == other.Recipient() {
 		t.Error("two identities are one")
 	}
 

@@ -25,10 +25,40 @@ func (u requestURL) String() string {
 	return u.link.Origin() + api.PathAnswer + u.link.token + "#" + questionFragment + base64.RawURLEncoding.EncodeToString(u.to.key[:])
 }
 
-// parseRequestURL reads a request URL, with space or quotes around it. Errors match
-// ErrValidation, and ErrSealed if the URL's key is missing. They do not quote the text.
-func parseRequestURL(text string) (requestURL, error) {
-	whole, fragment := cutFragment(strings.TrimRight(unwrap(text), ".,;:!?"))
+// parseRequestURL finds the one request URL in a text, such as a sentence or a Markdown link.
+// Errors match ErrValidation, and ErrSealed if the URL's key is missing. They do not quote the
+// text.
+func parseRequestURL(text string) (u requestURL, err error) {
+	if len(text) > maxClaimText {
+		return u, invalid("request URL is longer than %d bytes", maxClaimText)
+	}
+	found := false
+	for _, word := range splitWords(text) {
+		if !strings.Contains(word, "://") {
+			continue
+		}
+		next, err := readRequestURL(strings.TrimLeftFunc(word, func(r rune) bool { return r == '[' || mayPrecedeURL(r) }))
+		switch {
+		case err != nil:
+			return requestURL{}, err
+		case found && next != u:
+			return requestURL{}, invalid("there are two different URLs in it: give the request URL alone")
+		}
+		u, found = next, true
+	}
+	if !found {
+		return u, notRequestURL()
+	}
+	return u, nil
+}
+
+func notRequestURL() *Error {
+	return invalid("not a request URL, https://<host>%s<token>#%s...: give the whole of it", api.PathAnswer, questionFragment)
+}
+
+// readRequestURL reads a word as a request URL.
+func readRequestURL(word string) (requestURL, error) {
+	whole, fragment := cutFragment(word)
 	at, token, err := splitRequestURL(whole)
 	if err != nil {
 		return requestURL{}, err
@@ -45,11 +75,10 @@ func parseRequestURL(text string) (requestURL, error) {
 
 // splitRequestURL reads a request URL without its fragment.
 func splitRequestURL(text string) (at origin.Origin, token string, err error) {
-	bad := invalid("not a request URL, https://<host>%s<token>#%s...: give it alone and whole", api.PathAnswer, questionFragment)
 	scheme, rest, ok := strings.Cut(text, "://")
 	host, path, hasPath := strings.Cut(rest, "/")
 	if !ok || !hasPath {
-		return at, "", bad
+		return at, "", notRequestURL()
 	}
 	if at, err = origin.New(strings.ToLower(scheme), host); err != nil {
 		return at, "", invalid("request URL %v", err)
@@ -60,7 +89,7 @@ func splitRequestURL(text string) (at origin.Origin, token string, err error) {
 	}
 	token, ok = strings.CutPrefix(path, api.PathAnswer)
 	if !ok || !isToken(token) {
-		return at, "", bad
+		return at, "", notRequestURL()
 	}
 	return at, token, nil
 }

@@ -126,7 +126,7 @@ func (o *opener) keyFor(metadata []byte) (*sealKey, *Error) {
 
 // keyOfMine opens with the client's identities.
 func (o *opener) keyOfMine(s seal) (*sealKey, *Error) {
-	var mine []string
+	var mine []Recipient
 	broken := false
 	for _, identity := range o.mine() {
 		key, found := identity.unwrapKey(s, nil)
@@ -134,7 +134,7 @@ func (o *opener) keyOfMine(s seal) (*sealKey, *Error) {
 			return key, nil
 		}
 		broken = broken || found
-		mine = append(mine, identity.recipient.KeyID())
+		mine = append(mine, identity.recipient)
 	}
 	switch them := strings.Join(s.recipients(), ", "); {
 	case broken:
@@ -142,7 +142,7 @@ func (o *opener) keyOfMine(s seal) (*sealKey, *Error) {
 	case len(mine) == 0:
 		return nil, notOpened("the kubbi is sealed for the recipients with the key ids " + them + ", and there is no private key here: `kubbi-mcp identity` makes one, and prints the public key for the sender")
 	default:
-		return nil, notOpened("the kubbi is sealed for the recipients with the key ids " + them + ", and your key has the id " + strings.Join(mine, ", ") + ": ask the sender to seal it for your public key, which `kubbi-mcp identity` prints")
+		return nil, notOpened("the kubbi is sealed for the recipients with the key ids " + them + ", and your key has the id " + mine[0].KeyID() + ": ask the sender to seal it for your public key, " + mine[0].String())
 	}
 }
 
