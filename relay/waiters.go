@@ -14,7 +14,7 @@ import (
 // The pauses between two looks for the changes of other relays. A pause is at least lookShare
 // times as long as the look before it took, so the looks cost at most 2% of a processor.
 const (
-	minLookPause = 50 * time.Millisecond
+	minLookPause = 100 * time.Millisecond
 	maxLookPause = time.Second // also after a look that has failed
 	lookShare    = 50
 	lookTimeout  = 10 * time.Second

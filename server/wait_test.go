@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -100,5 +101,16 @@ func TestWaitBecomesATask(t *testing.T) {
 		if took := time.Since(start); got.Status != want || took > soon || !cancel && !strings.Contains(string(got.Result), `"retrieval_count":1`) {
 			t.Errorf("after %v %+v", took, got)
 		}
+	}
+}
+
+// TestWaitIsNotSlow waits longer than a client may stall.
+func TestWaitIsNotSlow(t *testing.T) {
+	s := newHost(t, HTTPConfig{Limits: slow()})
+	_, get, _ := sendAndWait(t, s.client)
+	session := s.session(t)
+	status, answer := s.ask(t, "POST", "/mcp", session, callWith("get", strings.Replace(get, ":40", ":1", 1), ``))
+	if status != http.StatusOK || !strings.Contains(answer, `"retrieval_count":0`) {
+		t.Errorf("%d %s", status, answer)
 	}
 }
