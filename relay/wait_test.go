@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -240,6 +241,53 @@ func TestWaitLimits(t *testing.T) {
 		}
 	}
 	testkit.Receive(t, tm.waitFor(0, fourth, api.PathKubbi+f.ID, api.HeaderPrefer, "wait=1"), "answer")
+}
+
+// countedLooks counts the calls of States, and the other reads.
+type countedLooks struct {
+	store.Store
+	looks, reads atomic.Int64
+}
+
+func (s *countedLooks) States(ctx context.Context, numbers []store.Number, since store.Mark, now time.Time) ([]store.State, store.Mark, error) {
+	s.looks.Add(1)
+	return s.Store.States(ctx, numbers, since, now)
+}
+
+func (s *countedLooks) Get(ctx context.Context, owner, id string, now time.Time) (*store.Kubbi, error) {
+	s.reads.Add(1)
+	return s.Store.Get(ctx, owner, id, now)
+}
+
+// All requests that wait share one look at the store. Nothing looks while nobody waits.
+func TestWaitsShareALook(t *testing.T) {
+	const many = 50
+	var db *countedLooks
+	tm := newTeam(t, 1, overSQLite(t), func(cfg *relay.Config) {
+		db = &countedLooks{Store: cfg.Store}
+		cfg.Store = db
+	})
+	key := tm.key("kb_a", store.APIKey{})
+	var all []<-chan waited
+	for n := range many {
+		c := tm.create(0, key, noLimit)
+		if n == 0 && db.looks.Load() != 0 {
+			t.Error("somebody looks before anybody waits")
+		}
+		all = append(all, tm.waitFor(0, key, api.PathKubbi+c.ID, api.HeaderPrefer, "wait=2"))
+	}
+	begin := time.Now()
+	for _, done := range all {
+		testkit.Receive(t, done, "answer")
+	}
+	looks, reads := db.looks.Load(), db.reads.Load()
+	if most := int64(time.Since(begin)/(50*time.Millisecond)) + 20; looks == 0 || looks > most || reads > 4*many {
+		t.Errorf("%d looks, at most %d expected; %d reads of %d kubbis", looks, most, reads, many)
+	}
+	time.Sleep(300 * time.Millisecond)
+	if late := db.looks.Load() - looks; late > 1 { // one may have begun before the last answer
+		t.Errorf("%d looks while nobody waits", late)
+	}
 }
 
 // A client that goes away waits no more. A relay that stops answers at once, and says that it

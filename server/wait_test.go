@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"kubbi-mcp/kubbi"
+	"kubbi-mcp/kubbi/api"
 )
 
 // soon is less than any wait of these tests.
@@ -60,6 +61,31 @@ func TestWaitSeconds(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestWaitSecondsForAnAnswer waits in a call until a request is answered.
+func TestWaitSecondsForAnAnswer(t *testing.T) {
+	c, _ := newClient(t)
+	p := newPeer(t, Config{Client: c})
+	p.handshake(t)
+	asked, err := c.Ask(t.Context(), kubbi.AskParams{Message: "a key", Fields: []api.Field{{Name: "KEY", Secret: true}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answered := make(chan error, 1)
+	time.AfterFunc(50*time.Millisecond, func() {
+		_, err := c.Answer(t.Context(), asked.RequestURL, kubbi.AnswerParams{Values: map[string]string{"KEY": "x"}})
+		answered <- err
+	})
+	start := time.Now()
+	p.send(t, callWith("get", fmt.Sprintf(`{"id":%q,"wait_seconds":40}`, asked.ID), ``))
+	answer := string(p.receive(t))
+	if took := time.Since(start); took > soon || !strings.Contains(answer, `"status":"answered"`) {
+		t.Errorf("after %v %s", took, answer)
+	}
+	if err := <-answered; err != nil {
+		t.Error(err)
+	}
 }
 
 // TestWaitIsCancelled ends a wait by a notification of the client.
