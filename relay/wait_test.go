@@ -247,16 +247,56 @@ func TestWaitLimits(t *testing.T) {
 type countedLooks struct {
 	store.Store
 	looks, reads atomic.Int64
+	before       atomic.Pointer[func()] // is called once, before a look
+	quiet        atomic.Bool            // nothing is written any more, not even by the store's housekeeping
 }
 
 func (s *countedLooks) States(ctx context.Context, numbers []store.Number, since store.Mark, now time.Time) ([]store.State, store.Mark, error) {
 	s.looks.Add(1)
+	if f := s.before.Swap(nil); f != nil {
+		(*f)()
+		s.quiet.Store(true)
+	} else if s.quiet.Load() && since != 0 {
+		return nil, since, nil
+	}
 	return s.Store.States(ctx, numbers, since, now)
 }
 
 func (s *countedLooks) Get(ctx context.Context, owner, id string, now time.Time) (*store.Kubbi, error) {
 	s.reads.Add(1)
 	return s.Store.Get(ctx, owner, id, now)
+}
+
+// A request comes, and another node changes its kubbi, just after a look has begun without it.
+func TestWaitBeginsDuringALook(t *testing.T) {
+	var db *countedLooks
+	tm := newTeam(t, 2, overSQLite(t), func(cfg *relay.Config) {
+		if db == nil { // of node 0
+			db = &countedLooks{Store: cfg.Store}
+			cfg.Store = db
+		}
+	})
+	key := tm.key("kb_a", store.APIKey{})
+	first, second := tm.create(0, key, noLimit), tm.create(0, key, noLimit)
+	begun := make(chan (<-chan waited), 1)
+	during := func() {
+		reads := db.reads.Load()
+		done := tm.waitFor(0, key, api.PathKubbi+second.ID, api.HeaderPrefer, "wait=40")
+		testkit.Await(t, "it has read the kubbi", func() bool { return db.reads.Load() > reads })
+		time.Sleep(20 * time.Millisecond) // so that it waits; the test holds without that
+		tm.claim(1, second)
+		begun <- done
+	}
+	tm.claim(1, first) // so that the look has something to find
+	held := tm.waitFor(0, key, api.PathKubbi+first.ID, api.HeaderPrefer, "wait=40")
+	db.before.Store(&during)
+	got := testkit.Receive(t, testkit.Receive(t, begun, "look"), "answer")
+	if got.took > 20*time.Second || !strings.Contains(string(got.body), `"retrieval_count":1`) {
+		t.Errorf("after %v %s", got.took, got.body)
+	}
+	db.quiet.Store(false)
+	tm.claim(1, first)
+	testkit.Receive(t, held, "answer")
 }
 
 // All requests that wait share one look at the store. Nothing looks while nobody waits.
