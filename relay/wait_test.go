@@ -145,6 +145,7 @@ func TestWaitMissesNoChange(t *testing.T) {
 
 // Without a change the answer comes when the time is over.
 func TestWaitRunsOut(t *testing.T) {
+	t.Parallel() // it sleeps
 	tm := newTeam(t, 1, overSQLite(t), nil)
 	key := tm.key("kb_a", store.APIKey{})
 	c := tm.create(0, key, noLimit)
@@ -159,6 +160,7 @@ func TestWaitRunsOut(t *testing.T) {
 
 // A kubbi expires at its time, without a sweep.
 func TestWaitEndsWithExpiry(t *testing.T) {
+	t.Parallel() // it sleeps
 	tm := newTeam(t, 1, overSQLite(t), func(cfg *relay.Config) {
 		cfg.Limits = api.DefaultLimits()
 		cfg.Limits.MinTTLSeconds, cfg.Now = 1, time.Now
@@ -308,27 +310,35 @@ func TestWaitsShareALook(t *testing.T) {
 		cfg.Store = db
 	})
 	key := tm.key("kb_a", store.APIKey{})
-	var all []<-chan waited
-	for n := range many {
-		c := tm.create(0, key, noLimit)
-		if n == 0 && db.looks.Load() != 0 {
-			t.Error("somebody looks before anybody waits")
-		}
-		all = append(all, tm.waitFor(0, key, api.PathKubbi+c.ID, api.HeaderPrefer, "wait=2"))
+	var kubbis []api.CreateResponse
+	for range many {
+		kubbis = append(kubbis, tm.create(0, key, noLimit))
+	}
+	if db.looks.Load() != 0 {
+		t.Error("somebody looks before anybody waits")
 	}
 	begin := time.Now()
-	for _, done := range all {
-		testkit.Receive(t, done, "answer")
+	var all []<-chan waited
+	for _, c := range kubbis {
+		all = append(all, tm.waitFor(0, key, api.PathKubbi+c.ID, api.HeaderPrefer, "wait=40"))
 	}
+	testkit.Await(t, "some looks", func() bool { return db.looks.Load() > 3 })
 	looks, reads := db.looks.Load(), db.reads.Load()
-	if most := int64(time.Since(begin)/(50*time.Millisecond)) + 20; looks == 0 || looks > most || reads > 4*many {
+	if most := int64(time.Since(begin)/minLookPause) + 2; looks > most || reads > 3*many {
 		t.Errorf("%d looks, at most %d expected; %d reads of %d kubbis", looks, most, reads, many)
 	}
-	time.Sleep(300 * time.Millisecond)
+	for i, done := range all {
+		tm.claim(0, kubbis[i])
+		testkit.Receive(t, done, "answer")
+	}
+	looks = db.looks.Load()
+	time.Sleep(3 * minLookPause)
 	if late := db.looks.Load() - looks; late > 1 { // one may have begun before the last answer
 		t.Errorf("%d looks while nobody waits", late)
 	}
 }
+
+const minLookPause = 100 * time.Millisecond // as in waiters.go
 
 // A client that goes away waits no more. A relay that stops answers at once, and says that it
 // has not waited.
