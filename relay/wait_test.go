@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -144,6 +145,7 @@ func TestWaitMissesNoChange(t *testing.T) {
 
 // Without a change the answer comes when the time is over.
 func TestWaitRunsOut(t *testing.T) {
+	t.Parallel() // it sleeps
 	tm := newTeam(t, 1, overSQLite(t), nil)
 	key := tm.key("kb_a", store.APIKey{})
 	c := tm.create(0, key, noLimit)
@@ -158,6 +160,7 @@ func TestWaitRunsOut(t *testing.T) {
 
 // A kubbi expires at its time, without a sweep.
 func TestWaitEndsWithExpiry(t *testing.T) {
+	t.Parallel() // it sleeps
 	tm := newTeam(t, 1, overSQLite(t), func(cfg *relay.Config) {
 		cfg.Limits = api.DefaultLimits()
 		cfg.Limits.MinTTLSeconds, cfg.Now = 1, time.Now
@@ -241,6 +244,101 @@ func TestWaitLimits(t *testing.T) {
 	}
 	testkit.Receive(t, tm.waitFor(0, fourth, api.PathKubbi+f.ID, api.HeaderPrefer, "wait=1"), "answer")
 }
+
+// countedLooks counts the calls of States, and the other reads.
+type countedLooks struct {
+	store.Store
+	looks, reads atomic.Int64
+	before       atomic.Pointer[func()] // is called once, before a look
+	quiet        atomic.Bool            // nothing is written any more, not even by the store's housekeeping
+}
+
+func (s *countedLooks) States(ctx context.Context, numbers []store.Number, since store.Mark, now time.Time) ([]store.State, store.Mark, error) {
+	s.looks.Add(1)
+	if f := s.before.Swap(nil); f != nil {
+		(*f)()
+		s.quiet.Store(true)
+	} else if s.quiet.Load() && since != 0 {
+		return nil, since, nil
+	}
+	return s.Store.States(ctx, numbers, since, now)
+}
+
+func (s *countedLooks) Get(ctx context.Context, owner, id string, now time.Time) (*store.Kubbi, error) {
+	s.reads.Add(1)
+	return s.Store.Get(ctx, owner, id, now)
+}
+
+// A request comes, and another node changes its kubbi, just after a look has begun without it.
+func TestWaitBeginsDuringALook(t *testing.T) {
+	var db *countedLooks
+	tm := newTeam(t, 2, overSQLite(t), func(cfg *relay.Config) {
+		if db == nil { // of node 0
+			db = &countedLooks{Store: cfg.Store}
+			cfg.Store = db
+		}
+	})
+	key := tm.key("kb_a", store.APIKey{})
+	first, second := tm.create(0, key, noLimit), tm.create(0, key, noLimit)
+	begun := make(chan (<-chan waited), 1)
+	during := func() {
+		reads := db.reads.Load()
+		done := tm.waitFor(0, key, api.PathKubbi+second.ID, api.HeaderPrefer, "wait=40")
+		testkit.Await(t, "it has read the kubbi", func() bool { return db.reads.Load() > reads })
+		time.Sleep(20 * time.Millisecond) // so that it waits; the test holds without that
+		tm.claim(1, second)
+		begun <- done
+	}
+	tm.claim(1, first) // so that the look has something to find
+	held := tm.waitFor(0, key, api.PathKubbi+first.ID, api.HeaderPrefer, "wait=40")
+	db.before.Store(&during)
+	got := testkit.Receive(t, testkit.Receive(t, begun, "look"), "answer")
+	if got.took > 20*time.Second || !strings.Contains(string(got.body), `"retrieval_count":1`) {
+		t.Errorf("after %v %s", got.took, got.body)
+	}
+	db.quiet.Store(false)
+	tm.claim(1, first)
+	testkit.Receive(t, held, "answer")
+}
+
+// All requests that wait share one look at the store. Nothing looks while nobody waits.
+func TestWaitsShareALook(t *testing.T) {
+	const many = 50
+	var db *countedLooks
+	tm := newTeam(t, 1, overSQLite(t), func(cfg *relay.Config) {
+		db = &countedLooks{Store: cfg.Store}
+		cfg.Store = db
+	})
+	key := tm.key("kb_a", store.APIKey{})
+	var kubbis []api.CreateResponse
+	for range many {
+		kubbis = append(kubbis, tm.create(0, key, noLimit))
+	}
+	if db.looks.Load() != 0 {
+		t.Error("somebody looks before anybody waits")
+	}
+	begin := time.Now()
+	var all []<-chan waited
+	for _, c := range kubbis {
+		all = append(all, tm.waitFor(0, key, api.PathKubbi+c.ID, api.HeaderPrefer, "wait=40"))
+	}
+	testkit.Await(t, "some looks", func() bool { return db.looks.Load() > 3 })
+	looks, reads := db.looks.Load(), db.reads.Load()
+	if most := int64(time.Since(begin)/minLookPause) + 2; looks > most || reads > 3*many {
+		t.Errorf("%d looks, at most %d expected; %d reads of %d kubbis", looks, most, reads, many)
+	}
+	for i, done := range all {
+		tm.claim(0, kubbis[i])
+		testkit.Receive(t, done, "answer")
+	}
+	looks = db.looks.Load()
+	time.Sleep(3 * minLookPause)
+	if late := db.looks.Load() - looks; late > 1 { // one may have begun before the last answer
+		t.Errorf("%d looks while nobody waits", late)
+	}
+}
+
+const minLookPause = 100 * time.Millisecond // as in waiters.go
 
 // A client that goes away waits no more. A relay that stops answers at once, and says that it
 // has not waited.

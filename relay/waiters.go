@@ -14,7 +14,7 @@ import (
 // The pauses between two looks for the changes of other relays. A pause is at least lookShare
 // times as long as the look before it took, so the looks cost at most 2% of a processor.
 const (
-	minLookPause = 50 * time.Millisecond
+	minLookPause = 100 * time.Millisecond
 	maxLookPause = time.Second // also after a look that has failed
 	lookShare    = 50
 	lookTimeout  = 10 * time.Second
@@ -37,6 +37,7 @@ type waiters struct {
 	kubbis  map[store.Number]*waitedKubbi
 	clients map[waitClient]int
 	n       int
+	added   int            // how often a kubbi was added to kubbis
 	numbers []store.Number // of kubbis; nil: must be made. It is never changed
 	stops   int            // calls of stop that are not resumed
 	stopped chan struct{}  // closed by stop
@@ -86,6 +87,7 @@ func (ws *waiters) join(number store.Number, client waitClient) *waiter {
 	if k == nil {
 		k = &waitedKubbi{waiters: map[*waiter]struct{}{}}
 		ws.kubbis[number], ws.numbers = k, nil
+		ws.added++
 	}
 	k.waiters[w] = struct{}{}
 	ws.clients[client]++
@@ -186,7 +188,7 @@ func (ws *waiters) watch(empty <-chan struct{}) {
 func (ws *waiters) look(since store.Mark) (store.Mark, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
 	defer cancel()
-	numbers := ws.waitedFor()
+	numbers, added := ws.waitedFor()
 	states, mark, err := ws.store.States(ctx, numbers, since, ws.now())
 	if err != nil || since != 0 && mark == since {
 		return mark, err
@@ -209,11 +211,15 @@ func (ws *waiters) look(since store.Mark) (store.Mark, error) {
 			k.wake()
 		}
 	}
+	if ws.added != added { // the mark may stand for a change of a kubbi that was added meanwhile
+		return 0, nil
+	}
 	return mark, nil
 }
 
-// waitedFor gives the numbers of the kubbis that requests wait for.
-func (ws *waiters) waitedFor() []store.Number {
+// waitedFor gives the numbers of the kubbis that requests wait for, and how many were added by
+// now.
+func (ws *waiters) waitedFor() (numbers []store.Number, added int) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	if ws.numbers == nil {
@@ -222,7 +228,7 @@ func (ws *waiters) waitedFor() []store.Number {
 			ws.numbers = append(ws.numbers, n)
 		}
 	}
-	return ws.numbers
+	return ws.numbers, ws.added
 }
 
 // noticingStore wakes the requests that wait for a kubbi that it changes.

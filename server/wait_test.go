@@ -2,11 +2,13 @@ package server
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"kubbi-mcp/kubbi"
+	"kubbi-mcp/kubbi/api"
 )
 
 // soon is less than any wait of these tests.
@@ -61,6 +63,31 @@ func TestWaitSeconds(t *testing.T) {
 	})
 }
 
+// TestWaitSecondsForAnAnswer waits in a call until a request is answered.
+func TestWaitSecondsForAnAnswer(t *testing.T) {
+	c, _ := newClient(t)
+	p := newPeer(t, Config{Client: c})
+	p.handshake(t)
+	asked, err := c.Ask(t.Context(), kubbi.AskParams{Message: "a key", Fields: []api.Field{{Name: "KEY", Secret: true}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answered := make(chan error, 1)
+	time.AfterFunc(50*time.Millisecond, func() {
+		_, err := c.Answer(t.Context(), asked.RequestURL, kubbi.AnswerParams{Values: map[string]string{"KEY": "x"}})
+		answered <- err
+	})
+	start := time.Now()
+	p.send(t, callWith("get", fmt.Sprintf(`{"id":%q,"wait_seconds":40}`, asked.ID), ``))
+	answer := string(p.receive(t))
+	if took := time.Since(start); took > soon || !strings.Contains(answer, `"status":"answered"`) {
+		t.Errorf("after %v %s", took, answer)
+	}
+	if err := <-answered; err != nil {
+		t.Error(err)
+	}
+}
+
 // TestWaitIsCancelled ends a wait by a notification of the client.
 func TestWaitIsCancelled(t *testing.T) {
 	c, _ := newClient(t)
@@ -100,5 +127,16 @@ func TestWaitBecomesATask(t *testing.T) {
 		if took := time.Since(start); got.Status != want || took > soon || !cancel && !strings.Contains(string(got.Result), `"retrieval_count":1`) {
 			t.Errorf("after %v %+v", took, got)
 		}
+	}
+}
+
+// TestWaitIsNotSlow waits longer than a client may stall.
+func TestWaitIsNotSlow(t *testing.T) {
+	s := newHost(t, HTTPConfig{Limits: slow()})
+	_, get, _ := sendAndWait(t, s.client)
+	session := s.session(t)
+	status, answer := s.ask(t, "POST", "/mcp", session, callWith("get", strings.Replace(get, ":40", ":1", 1), ``))
+	if status != http.StatusOK || !strings.Contains(answer, `"retrieval_count":0`) {
+		t.Errorf("%d %s", status, answer)
 	}
 }

@@ -37,7 +37,7 @@ func (s *served) waitFor(url, id string, seconds int) (applied, body string, err
 // TestWaits has many requests that wait, over HTTP/1.1 and HTTP/2. They take no room of other
 // requests, no deadline cuts them, and a service that stops answers them at once.
 func TestWaits(t *testing.T) {
-	const many = 30
+	const many = 12
 	change := func(c *Config) {
 		c.Limits.Requests, c.Limits.Stall = 8, 300*time.Millisecond // longer than any answer needs, and shorter than the waits
 	}
@@ -46,6 +46,7 @@ func TestWaits(t *testing.T) {
 		"HTTP/2":   func(t *testing.T) (*served, string) { s, url, _ := serveTLS(t, change); return s, url },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // it sleeps
 			s, url := start(t)
 			_, text := s.call("POST", url+api.PathKubbis, strings.Replace(small, `60}`, `600}`, 1))
 			var made api.CreateResponse
@@ -66,7 +67,7 @@ func TestWaits(t *testing.T) {
 				}
 				return &all
 			}
-			all := waitAll(2, func(applied, body string) bool { return applied == "wait=2" && strings.Contains(body, `"active"`) })
+			all := waitAll(3, func(applied, body string) bool { return applied == "wait=3" && strings.Contains(body, `"active"`) })
 			if status, text := s.call("GET", url+api.PathKubbis, ""); status != 200 {
 				t.Errorf("beside them: %d %s", status, text)
 			}

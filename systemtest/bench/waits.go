@@ -38,7 +38,7 @@ func (s *suite) waits() error {
 		}
 	}
 	s.add("relay on SQLite: memory above idle, 1,000 requests that wait", "60 MB", mega, anchor{}, memory...)
-	s.add("relay on SQLite: processor time in 10 quiet s, 1,000 requests that wait", "", millis, anchor{}, busy...)
+	s.add("relay on SQLite: processor time above idle in 10 quiet s, 1,000 requests that wait", "", millis, anchor{}, busy...)
 	own := make([]series, n)
 	wake, err := s.wakeInProcess()
 	if err != nil {
@@ -140,42 +140,55 @@ func (s *suite) waitRound(b build) (memory, processor series, err error) {
 	}
 	r.client.CloseIdleConnections()
 	time.Sleep(settled)
+	alone, err := r.spends(unchanged)
+	if err != nil {
+		return nil, nil, err
+	}
 	idle, err := r.memory("VmRSS")
 	if err != nil {
 		return nil, nil, err
 	}
 	ctx, cancel := context.WithCancel(s.ctx)
 	crowd := pool(waiting)
-	ended := make(chan bool, waiting)
+	ended := make(chan error, waiting)
 	for _, id := range ids {
 		go func() {
 			_, err := r.waitFor(ctx, crowd, id)
-			ended <- err == nil
+			ended <- err
 		}()
+		time.Sleep(time.Millisecond)
 	}
 	time.Sleep(settled)
-	before, err := used(r.cmd.Process.Pid)
-	if err == nil {
-		time.Sleep(unchanged)
-		var after usage
-		if after, err = used(r.cmd.Process.Pid); err == nil {
-			processor = series{after.since(before).processor}
-		}
-	}
+	spent, err := r.spends(unchanged)
 	held, merr := r.memory("VmRSS")
 	early := len(ended)
+	var failed error
+	for range early {
+		failed = errors.Join(failed, <-ended)
+	}
 	cancel()
-	for range ids {
+	for range waiting - early {
 		<-ended
 	}
 	crowd.CloseIdleConnections()
-	switch err = errors.Join(err, merr); {
+	switch err = errors.Join(err, merr, failed); {
 	case err != nil:
 		return nil, nil, err
 	case early > 0: // this build can't wait
 		return nil, nil, nil
 	}
-	return series{held - idle}, processor, nil
+	return series{held - idle}, series{spent - alone}, nil
+}
+
+// spends is the processor time that a process needs in a while.
+func (p *process) spends(d time.Duration) (float64, error) {
+	before, err := used(p.cmd.Process.Pid)
+	if err != nil {
+		return 0, err
+	}
+	time.Sleep(d)
+	after, err := used(p.cmd.Process.Pid)
+	return after.since(before).processor, err
 }
 
 // wake measures how long after the begin of a claim at one relay a request is answered that
@@ -200,7 +213,7 @@ func (s *suite) wake(at, by *relay) (took series, err error) {
 			waited, err := at.waitFor(s.ctx, at.client, id)
 			answered <- answer{waited, time.Now(), err}
 		}()
-		time.Sleep(untilWaits + time.Duration(n)*time.Millisecond) // at any time between two looks
+		time.Sleep(untilWaits + 2*time.Duration(n)*time.Millisecond) // at any time between two looks
 		begin := time.Now()
 		if err := by.claim(s.ctx, token, m); err != nil {
 			return nil, err
