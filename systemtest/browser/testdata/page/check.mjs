@@ -55,7 +55,7 @@ await state("short", {}, async (page, t) => {
   await page.getByRole("button", { name: "Copied" }).waitFor();
   assert.equal(await t.clipboard(), "hunter2 \u00e9");
   await t.look("hidden");
-  await page.getByText("Show it").focus();
+  await page.getByText("Show it", { exact: true }).focus();
   await page.keyboard.press("Enter");
   await page.locator("pre").waitFor();
   assert.equal(await page.locator("pre").textContent(), "hunter2 \u00e9");
@@ -67,7 +67,7 @@ await state("plain-short", { js: false }, async (page, t) => {
   await t.press();
   await t.title("Here it is");
   assert.equal(await page.locator("pre").isVisible(), false);
-  await page.getByText("Show it").click();
+  await page.getByText("Show it", { exact: true }).click();
   assert.equal(await page.locator("pre").textContent(), "hunter2 \u00e9");
 });
 
