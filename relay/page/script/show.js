@@ -43,8 +43,8 @@ function textBlock(text, name) {
 const isShort = ({ name, type }, text) => name === undefined && type === "text/plain" && /^[^\r\n]{1,128}\n?$/u.test(text);
 
 // hiddenBlock shows a block only when somebody asks for it.
-function hiddenBlock(words, block) {
-  const details = element("details", { class: "source" }, element("summary", {}, words));
+function hiddenBlock(words, block, look) {
+  const details = element("details", { class: "source" }, element("summary", { class: look }, words));
   details.addEventListener("toggle", () => details.append(block()), { once: true });
   return details;
 }
@@ -82,7 +82,7 @@ function itemOf(item) {
       article.append(element("div", { class: "tree" }, treeOf(text, tree)));
       article.append(hiddenBlock("As text", () => textBlock(shown, name)));
     } else if (isShort(item, text)) {
-      article.append(hiddenBlock("Show it", () => textBlock(text, name)));
+      article.append(hiddenBlock("Show it", () => textBlock(text, name), "button"));
     } else {
       article.append(textBlock(shown, name));
     }
