@@ -91,6 +91,8 @@ func (rl *Relay) previewPage(w http.ResponseWriter, r *http.Request) error {
 			Package: k.Package, ContentType: k.ContentType, Size: k.Size,
 			Remaining: remaining(k.Kubbi, k.Retrievals), ExpiresAt: k.ExpiresAt, Seal: sealOf(k.Metadata),
 		},
+		Relay: rl.shown(),
+		Says:  saidIn(k.Metadata),
 		Claim: api.PathClaim + req.token.text + api.SuffixClaim,
 		Key:   tokenOf(key).text,
 		Now:   rl.now(),
@@ -119,6 +121,34 @@ func sealOf(metadata []byte) *page.Seal {
 		return &page.Seal{}
 	}
 	return &page.Seal{Version: s.V, KID: s.KID, To: len(s.To) > 0}
+}
+
+// saidIn reads what metadata says to people: its members in their order, without the seal.
+func saidIn(metadata []byte) (said []page.Said) {
+	d := jsontext.NewDecoder(bytes.NewReader(metadata), jsontext.AllowDuplicateNames(true))
+	if t, err := d.ReadToken(); err != nil || t.Kind() != '{' {
+		return nil
+	}
+	for d.PeekKind() == '"' {
+		name, err := d.ReadToken()
+		if err != nil {
+			return nil
+		}
+		s := page.Said{Name: name.String()}
+		v, err := d.ReadValue()
+		if err != nil {
+			return nil
+		}
+		if s.Value = string(v); v.Kind() == '"' {
+			if err := json.Unmarshal(v, &s.Value); err != nil {
+				return nil
+			}
+		}
+		if s.Name != "sealed" {
+			said = append(said, s)
+		}
+	}
+	return said
 }
 
 // claimPage answers POST /r/:token/claim from the form of the claim page. The answer is a

@@ -377,13 +377,15 @@ func TestSealedPage(t *testing.T) {
 }
 
 // TestPageTellsNoSecrets checks that the log holds no token, key or payload of a page,
-// and that a page shows no more of a kubbi than an inspect.
+// and that a page shows no more of a kubbi than an inspect. What its sender says is shown as
+// text, without the seal.
 func TestPageTellsNoSecrets(t *testing.T) {
 	var logged lockedBuffer
 	r := newRig(t, relaytest.WithLogger(slog.New(slog.NewJSONHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))))
-	c := r.text("p4yl0ad-marker", `,"max_retrievals":1,"metadata":{"k":"m3tadata-marker"}`)
-	body := wantPage(t, r.call("GET", "/r/"+c.ClaimToken, "", "Accept", firefox), 200)
-	if strings.Contains(body, "p4yl0ad-marker") || strings.Contains(body, "m3tadata-marker") || strings.Contains(body, c.ID) {
+	c := r.text("p4yl0ad-marker", `,"max_retrievals":1,"metadata":{"k\u202e":"<m3tadata>\u0000","sealed":true,"n":[1,{"x":"\u202e"}]}`)
+	body := wantPage(t, r.call("GET", "/r/"+c.ClaimToken, "", "Accept", firefox), 200,
+		"<dt>k⟦U+202E⟧</dt> <dd dir=\"auto\"><m3tadata>⟦U+0000⟧</dd>", `<dd dir="auto">[1,{"x":"⟦U+202E⟧"}]</dd>`, "the relay at <bdi")
+	if strings.Contains(body, "p4yl0ad-marker") || strings.Contains(body, "<m3tadata>") || strings.Contains(body, "<dt>sealed") || strings.Contains(body, c.ID) {
 		t.Error("the page before the button shows too much")
 	}
 	r.submit(c.ClaimToken, "1dempotency-marker-0123456789", "Sec-Fetch-Site", "cross-site")

@@ -30,7 +30,7 @@ func TestHomePage(t *testing.T) {
 	for range 50 {
 		create(http.StatusCreated, "Sec-Fetch-Site", "same-origin")
 	}
-	wantError(t, create(http.StatusTooManyRequests, "Sec-Fetch-Site", "same-origin"), api.CodeQuotaExceeded, "")
+	wantError(t, create(http.StatusTooManyRequests, "Sec-Fetch-Site", "same-origin"), api.CodeQuotaExceeded, "for what is sent with the front page is 50")
 	var list api.ListResponse
 	if decode(t, r.call("GET", api.PathKubbis, "").body, &list); len(list.Kubbis) != 0 {
 		t.Errorf("an agent lists %d kubbis of the page", len(list.Kubbis))

@@ -43,14 +43,18 @@ func ofKey(its bool) string {
 // quota of the key is used up and when there is room again. It returns other errors
 // unchanged.
 func quotaError(err error, k *store.APIKey, now time.Time) error {
+	whose := "of this API key"
+	if k.Owner == ownerOfHome {
+		whose = "for what is sent with the front page"
+	}
 	switch {
 	case errors.Is(err, store.ErrDailyQuota):
 		wait := untilMidnight(now)
-		return failFor(wait, api.CodeQuotaExceeded, fmt.Sprintf("the daily quota of this API key is %d, and used up; there is room again at %s",
-			k.Quota.Daily, now.Add(wait).UTC().Format(time.RFC3339)))
+		return failFor(wait, api.CodeQuotaExceeded, fmt.Sprintf("the daily quota %s is %d, and used up; there is room again at %s",
+			whose, k.Quota.Daily, now.Add(wait).UTC().Format(time.RFC3339)))
 	case errors.Is(err, store.ErrActiveQuota):
-		return fail(api.CodeQuotaExceeded, fmt.Sprintf("the quota of active kubbis of this API key is %d, and used up; there is room when one of them has ended or is deleted",
-			k.Quota.Active))
+		return fail(api.CodeQuotaExceeded, fmt.Sprintf("the quota of active kubbis %s is %d, and used up; there is room when one of them has ended or is deleted",
+			whose, k.Quota.Active))
 	}
 	return err
 }

@@ -17,9 +17,10 @@ import (
 // Elements and attributes of our own pages. A sender's text must not make others.
 var (
 	ownElements = strings.Fields("html head meta link title style body header svg path span main section h1 h2 p dl div dt dd time ul li bdi code strong " +
-		"form input button article a pre details summary img footer script")
+		"form input button article a pre details summary img footer script blockquote label textarea output progress")
 	ownAttributes = strings.Fields("lang charset name content rel href class viewbox aria-hidden focusable d id aria-labelledby tabindex hidden role method action " +
-		"autocomplete type value dir download alt src open aria-label datetime data-left data-expires data-sealed data-version data-kid data-files")
+		"autocomplete type value dir download alt src open aria-label datetime data-left data-expires data-sealed data-version data-kid data-files " +
+		"data-question data-name novalidate rows for aria-required aria-describedby autocapitalize autocorrect spellcheck data-1p-ignore data-bwignore data-lpignore max")
 )
 
 // FuzzPages writes pages of whatever a sender may send, and parses them as a browser
@@ -40,6 +41,7 @@ func FuzzPages(f *testing.F) {
 		for _, s := range []*string{&name, &contentType, &role, &kid} {
 			*s = strings.ToValidUTF8(*s, "?") // like JSON
 		}
+		text := strings.ToValidUTF8(string(data), "?")
 		item := Item{Name: name, ContentType: contentType, Role: role, Data: data}
 		opened := Payload{Package: !single, Items: []Item{item, {Name: "b", ContentType: "text/plain"}}, CreatedAt: now, ExpiresAt: now}
 		if single || filename.Fault(name, 255) != "" { // a zip holds names that the API allows
@@ -50,7 +52,10 @@ func FuzzPages(f *testing.F) {
 		if !single {
 			k.Files = []File{{Name: name, ContentType: contentType, Role: role, Size: item.Size()}}
 		}
-		checkPage(t, Preview{Kubbi: k, Claim: "/r/x/claim", Key: "k", Now: now}, &k, nil)
+		said, relay := []Said{{name, role}, {role, text}}, Relay{Host: "x", Name: role}
+		checkPage(t, Preview{Kubbi: k, Relay: relay, Says: said, Claim: "/r/x/claim", Key: "k", Now: now}, &k, nil)
+		asked := Request{Relay: relay, Question: name, Message: text, Fields: []Field{{"A", true, false}, {"B", false, true}}, ExpiresAt: now, Now: now}
+		checkPage(t, asked, &Kubbi{}, nil)
 		k.Seal = &Seal{Version: len(data), KID: kid}
 		checkPage(t, Preview{Kubbi: k, Claim: "/r/x/claim", Key: "k", Now: now}, &k, nil)
 	})
@@ -92,13 +97,13 @@ func checkPage(t *testing.T, p interface{ Write(io.Writer) error }, k *Kubbi, fi
 			switch {
 			case n.Data == "pre":
 				pre = append(pre, textIn(n))
-			case n.Data == "h2" && n.Parent.Data == "article", n.Data == "bdi":
+			case n.Data == "h2" && n.Parent.Data == "article", n.Data == "bdi" && n.Parent.Data == "li":
 				heads = append(heads, textIn(n))
 			}
 		}
 	}
 	if k != nil {
-		if len(scripts) != 1 || scripts[0] != script || len(saved)+len(pre) > 0 {
+		if len(scripts) != 1 || scripts[0] != script && scripts[0] != requestScript || len(saved)+len(pre) > 0 {
 			t.Fatalf("the page has %d scripts, %d links and %d texts", len(scripts), len(saved), len(pre))
 		}
 		if k.Package && k.Seal == nil && (len(heads) != 1 || heads[0] != newlines(visible(k.Files[0].Name))) {
@@ -150,7 +155,7 @@ func checkAttributes(t *testing.T, n *html.Node, saved *[]string) {
 			ok = a.Val == "/r/x/claim"
 		case "alt", "aria-label", "download":
 			checkSeen(t, a.Val)
-		case "data-kid":
+		case "data-kid", "data-question":
 			ok = utf8.ValidString(a.Val)
 		}
 		if !ok {

@@ -51,10 +51,15 @@ type Seal struct {
 // Preview is the page with the button. Showing it does not count as a retrieval.
 type Preview struct {
 	Kubbi
+	Relay Relay
+	Says  []Said    // what the sender says about it: its metadata
 	Claim string    // path that the form is posted to
 	Key   string    // idempotency key of the claim; new for each page
 	Now   time.Time // by the relay's clock
 }
+
+// Said is a member of the metadata.
+type Said struct{ Name, Value string }
 
 // Left is how long the kubbi can be claimed, in milliseconds.
 func (p Preview) Left() int64 { return max(0, p.ExpiresAt.Sub(p.Now).Milliseconds()) }

@@ -59,8 +59,8 @@ func TestPreviewWords(t *testing.T) {
 		{Kubbi{Package: true, Size: 1, Seal: &Seal{2, "kid", true}}, []string{`data-kid="kid" data-to`, "Only whoever this was sent to has the key.", "No browser has that key. Use the program kubbi-mcp where it is,"}},
 	} {
 		tc.k.ExpiresAt = now.Add(90 * time.Second)
-		got := written(t, Preview{Kubbi: tc.k, Claim: "/r/x/claim", Key: "k", Now: now}, 1)
-		for _, want := range append(tc.want, "28 March 2026, 12:01 UTC", `data-left="90000"`, `name="key" value="k"`) {
+		got := written(t, Preview{Kubbi: tc.k, Relay: Relay{Host: "relay.test", Name: "us"}, Says: []Said{{"from\u202e", "<b>"}}, Claim: "/r/x/claim", Key: "k", Now: now}, 1)
+		for _, want := range append(tc.want, "28 March 2026, 12:01 UTC", `data-left="90000"`, `name="key" value="k"`, "the relay of <bdi>us</bdi> (<bdi", "<dt>from⟦U+202E⟧</dt> <dd dir=\"auto\"><b></dd>") {
 			if !strings.Contains(got, want) {
 				t.Errorf("%+v: the page lacks %q", tc.k, want)
 			}

@@ -119,6 +119,16 @@ func (i Item) Text() string {
 // Cut reports whether Text is only a part of the item.
 func (i Item) Cut() bool { return i.isText() && len(i.Data) > maxText }
 
+// maxShort is how many characters a text has that may be a secret.
+const maxShort = 128
+
+// Short reports whether the item is a single line of text, which may be a password. It is
+// shown only when somebody asks for it.
+func (i Item) Short() bool {
+	text := strings.TrimSuffix(string(i.Data), "\n")
+	return i.Name == "" && i.ContentType == "text/plain" && text != "" && utf8.RuneCountInString(text) <= maxShort && !strings.ContainsAny(text, "\r\n")
+}
+
 // Masked reports whether Text shows characters that are invisible in the item.
 func (i Item) Masked() bool {
 	if !i.isText() {

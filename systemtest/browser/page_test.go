@@ -270,6 +270,8 @@ func (s *pageSite) make(kind string) (string, error) {
 		send(kubbi.SendParams{Content: pageText, MaxRetrievals: 1})
 	case "thrice":
 		send(kubbi.SendParams{Content: pageText, MaxRetrievals: 3})
+	case "short":
+		send(kubbi.SendParams{Content: "hunter2 é", MaxRetrievals: 1, Metadata: json.RawMessage(`{"from":"the <b>deploy</b> bot","note":[1,2]}`)})
 	case "recipient":
 		send(kubbi.SendParams{Content: pageText, To: []kubbi.Recipient{kubbi.GenerateIdentity().Recipient()}})
 	case "json":

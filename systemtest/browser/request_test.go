@@ -106,7 +106,7 @@ func newAskSite(ctx context.Context, t *testing.T) *askSite {
 }
 
 // ServeHTTP makes a request at /ask/KIND, opens the answer at /open/ID, loses nothing more
-// after /find, and passes all else on.
+// after /find (at /find?later the grace time is over), and passes all else on.
 func (s *askSite) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	kind, ask := strings.CutPrefix(r.URL.Path, "/ask/")
 	id, open := strings.CutPrefix(r.URL.Path, "/open/")
@@ -114,6 +114,9 @@ func (s *askSite) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		clear(s.lose)
 		s.mu.Unlock()
+		if r.URL.RawQuery == "later" {
+			s.relay.Clock.Advance(2 * time.Minute)
+		}
 		return
 	}
 	if ask || open {

@@ -60,7 +60,7 @@ function done({ claim_url: link, expires_at: end, max_retrievals: often }, seal)
   const image = qrImage(whole, "QR code of the link");
   const heading = element("h2", { id: "result-title", tabindex: "-1" }, "Here is the link");
   at("result").replaceChildren(heading,
-    element("p", {}, `Pass it on whole. Whoever has it can open what you sent${often === 1 ? ", once" : often ? `, ${times(often)}` : ""}, until ${localTime(end)}.`),
+    element("p", {}, `Pass it on whole. Whoever has it can open what you sent${often ? ` ${times(often)},` : ""} until ${localTime(end)}.`),
     field, element("p", { class: "actions" }, copyButton(whole, element("span", { class: "sr" }, " the link")), again),
     ...(image ? [image] : []),
     element("p", { class: "meta" }, "Its last part, after the #, is the key. It was made in this browser, and the relay does not have it. Nobody can make the link anew when this page is closed."));

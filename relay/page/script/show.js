@@ -24,9 +24,29 @@ function saveLink(parts, name, ...label) {
   return element("a", { class: "button", href: URL.createObjectURL(blob), download: name }, ...label);
 }
 
+// pngOf gives an image as PNG, the only type of image that browsers copy.
+async function pngOf(image, data, type) {
+  if (type === "image/png") return new Blob([data], { type });
+  await image.decode();
+  const canvas = element("canvas", { width: image.naturalWidth, height: image.naturalHeight });
+  canvas.getContext("2d").drawImage(image, 0, 0);
+  return new Promise((resolve, reject) => { canvas.toBlob((b) => (b ? resolve(b) : reject(new Error("no image"))), "image/png"); });
+}
+
 function textBlock(text, name) {
   const label = name ? `Text of ${name}` : "The text";
   return element("pre", { tabindex: "0", dir: "auto", "aria-label": label, role: "group" }, visible(text.slice(0, maxText)));
+}
+
+// isShort reports whether an item is a single line of text, which may be a password. It is
+// shown only when somebody asks for it.
+const isShort = ({ name, type }, text) => name === undefined && type === "text/plain" && /^[^\r\n]{1,128}\n?$/u.test(text);
+
+// hiddenBlock shows a block only when somebody asks for it.
+function hiddenBlock(words, block, look) {
+  const details = element("details", { class: "source" }, element("summary", { class: look }, words));
+  details.addEventListener("toggle", () => details.append(block()), { once: true });
+  return details;
 }
 
 // itemOf shows a file, or the only content, which has no name.
@@ -47,6 +67,9 @@ function itemOf(item) {
     image.addEventListener("error", () => picture.replaceWith(element("p", { class: "meta" }, "This image can't be shown here.")));
     image.src = URL.createObjectURL(new Blob([data], { type }));
     article.append(picture);
+    if (globalThis.ClipboardItem && navigator.clipboard?.write) {
+      actions.prepend(copyButton(() => new ClipboardItem({ "image/png": pngOf(image, data, type) }), ...which.map((e) => e.cloneNode(true))));
+    }
   } else if (data.length === 0) {
     note("It is empty.");
   } else if (text === null) {
@@ -57,9 +80,9 @@ function itemOf(item) {
     const shown = tree ? indented(text, tree) : text;
     if (tree?.nodes) {
       article.append(element("div", { class: "tree" }, treeOf(text, tree)));
-      const source = element("details", { class: "source" }, element("summary", {}, "As text"));
-      source.addEventListener("toggle", () => source.append(textBlock(shown, name)), { once: true });
-      article.append(source);
+      article.append(hiddenBlock("As text", () => textBlock(shown, name)));
+    } else if (isShort(item, text)) {
+      article.append(hiddenBlock("Show it", () => textBlock(text, name), "button"));
     } else {
       article.append(textBlock(shown, name));
     }

@@ -8,7 +8,7 @@ import { join, dirname } from "node:path";
 import process from "node:process";
 
 export const { KUBBI_SITE: site, KUBBI_OUT: out } = process.env;
-const { KUBBI_CHROMIUM: executablePath, KUBBI_SCREENSHOTS: shots, KUBBI_PAGE: modules } = process.env;
+const { KUBBI_CHROMIUM: executablePath, KUBBI_SCREENSHOTS: shots, KUBBI_PAGE: modules, KUBBI_STATE: only } = process.env;
 const require = createRequire(join(dirname(modules), "check.mjs"));
 export const load = (name) => require(name);
 const { chromium } = load("playwright-core");
@@ -25,9 +25,11 @@ let passed = 0, failed = 0;
 const late = () => new Promise((_, fail) => { setTimeout(() => fail(new Error("it takes too long")), 90_000).unref(); });
 
 // state runs steps in both ways. expected are console messages that belong to it;
-// anywhere allows requests to other origins.
+// anywhere allows requests to other origins. KUBBI_STATE names one state, which then runs
+// alone.
 export async function state(name, options, steps) {
   const { js = true, width = 900, height = 900, expected = [], anywhere = false } = options;
+  if (only && only !== name) return;
   const start = Date.now();
   let looked = true;
   for (const own of [true, false]) {

@@ -40,6 +40,37 @@ await state("text", { expected: [/status of 410/] }, async (page, t) => {
   await t.title("Already opened");
 });
 
+await state("short", {}, async (page, t) => {
+  await t.open(await make("sealed-short"));
+  await t.shows("the <b>deploy</b> bot");
+  await t.shows("[1,2]");
+  assert.equal(await page.locator("dd b").count(), 0);
+  assert.equal(await page.getByText("Kept by").isVisible(), true);
+  assert.equal(await page.locator("#until").evaluate((e) => e.getClientRects().length), 1, "the time wraps");
+  await t.look("preview");
+  await t.press();
+  await t.title("Here it is");
+  assert.ok(!(await page.content()).includes("hunter2"));
+  await page.getByRole("button", { name: "Copy" }).click();
+  await page.getByRole("button", { name: "Copied" }).waitFor();
+  assert.equal(await t.clipboard(), "hunter2 \u00e9");
+  await t.look("hidden");
+  await page.getByText("Show it", { exact: true }).focus();
+  await page.keyboard.press("Enter");
+  await page.locator("pre").waitFor();
+  assert.equal(await page.locator("pre").textContent(), "hunter2 \u00e9");
+});
+
+await state("plain-short", { js: false }, async (page, t) => {
+  await t.open(await make("short"));
+  await t.shows("the <b>deploy</b> bot");
+  await t.press();
+  await t.title("Here it is");
+  assert.equal(await page.locator("pre").isVisible(), false);
+  await page.getByText("Show it", { exact: true }).click();
+  assert.equal(await page.locator("pre").textContent(), "hunter2 \u00e9");
+});
+
 await state("keyboard", {}, async (page, t) => {
   const url = await make("thrice");
   await t.open(url);
@@ -104,6 +135,9 @@ await state("package", {}, async (page, t) => {
   await t.look("preview");
   await t.press();
   await packageShown(page, t);
+  await page.getByRole("button", { name: "Copy chart.png" }).click();
+  await page.getByRole("button", { name: "Copied chart.png" }).waitFor();
+  assert.deepEqual(await page.evaluate("navigator.clipboard.read().then((items) => items[0].types)"), ["image/png"]);
   await t.look("opened");
   await gone(url);
 });

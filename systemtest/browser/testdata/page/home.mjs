@@ -56,7 +56,7 @@ await state("text", {}, async (page, t) => {
   await send(page).focus();
   await page.keyboard.press("Enter");
   const link = await linkOf(page);
-  await t.shows("Whoever has it can open what you sent, 3 times, until ");
+  await t.shows("Whoever has it can open what you sent 3 times, until ");
   await t.look("link");
   assert.equal(await scanned(page), link);
   await page.getByRole("button", { name: "Copy the link" }).click();
