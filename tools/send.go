@@ -20,7 +20,7 @@ const sendDescription = `Hand one text or JSON value to another agent, session, 
 type sendInput struct {
 	Content       args.Any    `json:"content,omitzero" jsonschema:"Text, or any JSON value. Give one of content, path and env."`
 	Path          string      `json:"path,omitzero" jsonschema:"A text file on this machine, in a folder that the user allows."`
-	Env           string      `json:"env,omitzero" jsonschema:"Name of an environment variable of this server that the user allows. Its value is sent, sealed, and as with handle you never see it."`
+	Env           string      `json:"env,omitzero" jsonschema:"Name of an environment variable of this server that the user allows. Its value is sent sealed, and you never see it: you get an id as with handle, or, with to, a claim_url to pass on."`
 	ContentType   string      `json:"content_type,omitzero" jsonschema:"Default: text/plain for a string, else application/json."`
 	TTLSeconds    args.Int    `json:"ttl_seconds,omitzero" jsonschema:"Seconds until it is wiped. Default 3600, unless configured otherwise."`
 	MaxRetrievals *args.Int   `json:"max_retrievals,omitzero" jsonschema:"How often it may be claimed; the last claim wipes it. Default: no limit."`
@@ -85,7 +85,7 @@ func (t *toolset) send() definition {
 			default:
 				params.Content, params.ContentType, err = payload(in.Content.Value, in.ContentType)
 			}
-			keep := in.keepsHandle()
+			keep := in.keepsHandle() || in.Env != "" && t.opensHere(ctx, params.To)
 			if err == nil && keep {
 				err = t.handleFault()
 			}
