@@ -57,7 +57,7 @@ func onePath(path string) []string {
 // keepsHandle is an input of which the claim URL may be kept instead of being shown.
 type keepsHandle interface{ keepsHandle() bool }
 
-func (in sendInput) keepsHandle() bool      { return in.Handle || in.Env != "" }
+func (in sendInput) keepsHandle() bool      { return in.Handle || in.Env != "" && len(in.To) == 0 }
 func (in sendFilesInput) keepsHandle() bool { return in.Handle }
 
 // copyKey says in a context whether the claim URL may be put on the clipboard.

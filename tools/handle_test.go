@@ -1,6 +1,7 @@
 package tools
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -32,6 +33,9 @@ type keeper struct {
 	all string // everything that the client has seen
 }
 
+// here is the public key of the keeper's machine.
+var here = kubbi.GenerateIdentity().Recipient()
+
 func newKeeper(t *testing.T, client *kubbi.Client, state, who string, variables Variables) *keeper {
 	t.Helper()
 	folder, err := files.NewFolder(t.TempDir())
@@ -43,6 +47,7 @@ func newKeeper(t *testing.T, client *kubbi.Client, state, who string, variables 
 	c := &caller{s: mcpserver.NewMCPServer("test", "1")}
 	if err := Register(c.s, Config{
 		Client: client, Claims: claimer, Files: files.Rules{Folders: []files.Folder{folder}}, Variables: variables,
+		PublicKey: func(context.Context) string { return here.String() },
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -276,6 +281,14 @@ func TestVariable(t *testing.T) {
 	}
 	if got, err := client.Claim(t.Context(), asJSON.ClaimURL); err != nil || got.ContentType != api.TypeJSON || got.Burned {
 		t.Errorf("%v, %v", got, err)
+	}
+	// With to, the claim URL is of no use to this machine, unless the machine is a recipient.
+	other := kubbi.GenerateIdentity().Recipient().String()
+	if h, err = k.handle(k.sent("send", map[string]any{"env": "ALLOWED", "to": []string{other, here.String()}})); err != nil || h.Variable != "ALLOWED" {
+		t.Error(h, err)
+	}
+	if text, failed := k.do("send", map[string]any{"env": "ALLOWED", "to": other}); failed || !strings.Contains(text, `"claim_url":"`) || strings.Contains(text, "#") {
+		t.Errorf("to another: %s", text)
 	}
 	refusals := map[string]string{}
 	for name, want := range map[string]string{

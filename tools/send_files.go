@@ -28,7 +28,7 @@ type sendFilesInput struct {
 	Sealed        *bool       `json:"sealed,omitzero" jsonschema:"Encrypt it end to end: only the whole claim_url, with the part after #, opens it."`
 	To            []string    `json:"to,omitzero" jsonschema:"Public keys, kbp_..., of the only recipients who can open it: a leaked claim_url then opens nothing. A recipient's is what kubbi-mcp identity prints there."`
 	Metadata      args.Object `json:"metadata,omitzero" jsonschema:"A JSON object as text, at most 1 KB. It can be read without claiming: no secrets here."`
-	Handle        bool        `json:"handle,omitzero" jsonschema:"true: keep the claim URL on this machine and return only the id, which claim, inspect and kubbi-mcp run take."`
+	Handle        bool        `json:"handle,omitzero" jsonschema:"true: keep the claim URL in the data directory and return only the id, which claim, inspect and kubbi-mcp run take."`
 }
 
 type fileInput struct {

@@ -1,6 +1,7 @@
 package tools
 
 import (
+	"context"
 	"fmt"
 	"regexp"
 	"slices"
@@ -62,4 +63,10 @@ func (t *toolset) contentOfVariable(in sendInput, p *kubbi.SendParams) error {
 	}
 	p.Content, p.ContentType, err = payload(appendString(nil, value), in.ContentType)
 	return err
+}
+
+// opensHere reports whether this machine is one of the recipients.
+func (t *toolset) opensHere(ctx context.Context, to []kubbi.Recipient) bool {
+	mine := t.PublicKey(ctx)
+	return slices.ContainsFunc(to, func(r kubbi.Recipient) bool { return r.String() == mine })
 }

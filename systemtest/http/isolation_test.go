@@ -311,7 +311,7 @@ func (w *isolated) complete(table isolationTable) {
 	}
 	// The server's paths are those of docs/install.md.
 	routes := 0
-	for _, m := range regexp.MustCompile("(?m)^\\| `(/[^|]*) \\|").FindAllStringSubmatch(readPage(w.t, "use.md"), -1) {
+	for _, m := range regexp.MustCompile("(?m)^\\| `(/[^|]*) \\|").FindAllStringSubmatch(readPage(w.t, "install.md"), -1) {
 		for _, path := range regexp.MustCompile("/[^` ,]+").FindAllString(m[1], -1) {
 			routes++
 			if !slices.ContainsFunc(table.rows, func(r isolationRow) bool { return strings.Contains(r.operation, " "+path+"`") }) {

@@ -166,7 +166,7 @@ func (w *wine) stdio(t *testing.T) {
 	a := w.serve(t, "--data-dir", data, "--relay-url", url, "--allow-dir", folder)
 	b := w.serve(t, "--data-dir", data, "--relay-url", url, "--allow-dir", folder)
 	var list struct{ Tools []struct{ Name string } }
-	if err := json.Unmarshal(a.request(t, "tools/list", map[string]any{}), &list); err != nil || len(list.Tools) != 7 {
+	if err := json.Unmarshal(a.request(t, "tools/list", map[string]any{}), &list); err != nil || len(list.Tools) != 8 {
 		t.Errorf("%d tools, %v", len(list.Tools), err)
 	}
 
