@@ -273,6 +273,55 @@ func TestPromptInSubstitution(t *testing.T) {
 	}
 }
 
+// TestAnswerOnTerminal answers a request at a terminal: it shows who asks for what, and no
+// secret.
+func TestAnswerOnTerminal(t *testing.T) {
+	request := func() (url, id, fingerprint string) {
+		var out struct {
+			URL         string `json:"request_url"`
+			ID          string `json:"request_id"`
+			Fingerprint string `json:"fingerprint"`
+		}
+		asked := run(t, "", "request", "--json", "--field", "STRIPE_KEY", "--text-field", "PEM", "--plain-field", "ACCOUNT", "--message", "for the \u202epayment tests\nof today")
+		if err := json.Unmarshal([]byte(asked), &out); err != nil {
+			t.Fatal(err)
+		}
+		return out.URL, out.ID, out.Fingerprint
+	}
+	url, id, fingerprint := request()
+	x := onTerminal(t, wide, binary(t), "answer", url)
+	x.await(`asked by +http://127\.0\.0\.1:7117\r\nmessage +for the \\u202epayment tests of today\r\nfingerprint +` + fingerprint)
+	x.await(`field +ACCOUNT \(shown to the agent that asks\)`)
+	x.await(`STRIPE_KEY \(not shown; Enter ends it\): `)
+	x.typing("sk_live_secret\r")
+	x.await(`PEM \(not shown; paste it if it has several lines; Enter ends it\): `)
+	x.typing("\x1b[200~-----BEGIN secret\r-----END secret\x1b[201~\r")
+	x.await(`ACCOUNT \(Enter ends it\): `)
+	x.typing("accr\x7ft_1\r")
+	x.await(`ACCOUNT \(Enter ends it\): acct_1`)
+	x.await(`sent, sealed for ` + fingerprint)
+	x.exits(0)
+	if strings.Contains(x.screen(), "secret\r") || strings.Contains(x.screen(), "sk_live") {
+		t.Errorf("a secret is shown:\n%q", x.screen())
+	}
+	got := run(t, "", "run", "--no-scrub", "--env-from", id, "--", "printenv", "STRIPE_KEY", "PEM", "ACCOUNT")
+	if want := "sk_live_secret\n-----BEGIN secret\n-----END secret\nacct_1\n"; got != want {
+		t.Errorf("the answer is %q, want %q", got, want)
+	}
+
+	url, id, _ = request()
+	x = onTerminal(t, wide, binary(t), "answer", url)
+	x.await(`STRIPE_KEY \(not`)
+	x.typing("sk_live_secret\r")
+	x.await(`PEM \(not`)
+	x.typing("\x03")
+	x.exits(130)
+	x.await(`interrupted; nothing was sent`)
+	if got := run(t, "", "get", id); !strings.Contains(got, "pending") {
+		t.Errorf("answered: %s", got)
+	}
+}
+
 // TestListOnTerminal checks a list on terminals of several widths, in the time zone of
 // Japan.
 func TestListOnTerminal(t *testing.T) {

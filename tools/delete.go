@@ -12,7 +12,7 @@ import (
 )
 
 const deleteDescription = `Wipe a kubbi that you sent before its time is up, by its id. Its claim_url stops working at once, and the content can't be recovered. ` +
-	`Use it when something was sent by mistake or to the wrong recipient, or is no longer needed. With a request_id it withdraws the request.`
+	`Use it when something was sent by mistake or to the wrong recipient, or is no longer needed. It also withdraws a request.`
 
 type deleteOutput struct {
 	ID     string     `json:"id"`

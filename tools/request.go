@@ -19,32 +19,31 @@ import (
 	"kubbi-mcp/tools/args"
 )
 
-const requestDescription = `Ask your user, or whoever you pass the request_url to, for a password, key, other value or file that must not stand in the chat. ` +
-	`They enter it on the page of the request_url, which seals it for this machine; neither the relay nor you can read it. ` +
-	`Use it whenever you need a secret; never ask for one in a message. get tells when it is answered; kubbi-mcp run --env-from REQUEST_ID -- COMMAND then uses it unseen.`
+const requestDescription = `Ask your user, or whoever gets the request_url from you, for a password, key, other value or file. They enter it on that page, sealed for this machine: neither the relay nor you see it. ` +
+	`Use it whenever you need a secret; never ask for one in a message. get says when it is answered, and kubbi-mcp run --env-from REQUEST_ID -- COMMAND uses it unseen.`
 
 type requestInput struct {
-	Message    string       `json:"message" jsonschema:"What is wanted and why, for whoever answers. The relay can read it: no secrets here."`
-	Fields     []fieldInput `json:"fields,omitzero" jsonschema:"The values to ask for. Give either fields or files."`
-	Files      bool         `json:"files,omitzero" jsonschema:"true asks for files."`
-	TTLSeconds args.Int     `json:"ttl_seconds,omitzero" jsonschema:"Seconds until it expires; its answer then lives as long again. Default 3600, unless configured otherwise."`
-	Notify     string       `json:"notify,omitzero" jsonschema:"Where a team's relay posts a signed receipt when the request ends: an https URL."`
+	Message    string       `json:"message" jsonschema:"What is wanted and why. The relay can read it."`
+	Fields     []fieldInput `json:"fields,omitzero" jsonschema:"What to ask for, unless files is true."`
+	Files      bool         `json:"files,omitzero" jsonschema:"true: ask for files."`
+	TTLSeconds args.Int     `json:"ttl_seconds,omitzero" jsonschema:"Its answer lives as long again. Default 3600, unless configured otherwise."`
+	Notify     string       `json:"notify,omitzero" jsonschema:"An https URL to which a team's relay posts a signed receipt of the end."`
 }
 
 type fieldInput struct {
-	Name   string `json:"name" jsonschema:"As of an environment variable: STRIPE_KEY."`
-	Secret *bool  `json:"secret,omitzero" jsonschema:"Default true: you never see it. false: claim shows it to you."`
-	Lines  bool   `json:"lines,omitzero" jsonschema:"true: it may have more than one line."`
+	Name   string `json:"name" jsonschema:"As of a variable: STRIPE_KEY."`
+	Secret *bool  `json:"secret,omitzero" jsonschema:"Default true. false: claim shows it to you."`
+	Lines  bool   `json:"lines,omitzero" jsonschema:"It may have several lines."`
 }
 
 type requestOutput struct {
-	RequestID   string            `json:"request_id" jsonschema:"For get, claim and delete, and for kubbi-mcp run."`
-	RequestURL  string            `json:"request_url" jsonschema:"The page where it is answered."`
+	RequestID   string            `json:"request_id" jsonschema:"For get, claim, delete and kubbi-mcp run."`
+	RequestURL  string            `json:"request_url" jsonschema:"The page to answer on."`
 	Fingerprint string            `json:"fingerprint" jsonschema:"The page shows the same."`
 	Status      api.RequestStatus `json:"status"`
 	ExpiresAt   api.Time          `json:"expires_at"`
-	Reach       string            `json:"reach,omitzero" jsonschema:"From where it can be answered."`
-	Next        string            `json:"next" jsonschema:"What to do now."`
+	Reach       string            `json:"reach,omitzero" jsonschema:"From where."`
+	Next        string            `json:"next" jsonschema:"What to do."`
 }
 
 // Page is the page on which a person answers a request. A host shows it to its user.

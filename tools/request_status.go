@@ -18,13 +18,13 @@ import (
 type askedOutput struct {
 	ID        string            `json:"id"`
 	Status    api.RequestStatus `json:"status"`
-	Message   string            `json:"message,omitzero" jsonschema:"Of a request: what was asked."`
-	Fields    []string          `json:"fields,omitzero" jsonschema:"Of a request: the names of what was asked for."`
-	Files     bool              `json:"files,omitzero" jsonschema:"Of a request: files were asked for."`
+	Message   string            `json:"message,omitzero"`
+	Fields    []string          `json:"fields,omitzero" jsonschema:"Of a request: what is asked for."`
+	Files     bool              `json:"files,omitzero"`
 	CreatedAt api.Time          `json:"created_at"`
 	ExpiresAt api.Time          `json:"expires_at"`
-	EndedAt   *api.Time         `json:"ended_at,omitzero" jsonschema:"Of a request that is no longer pending."`
-	Next      string            `json:"next,omitzero" jsonschema:"Of a request: what to do now."`
+	EndedAt   *api.Time         `json:"ended_at,omitzero"`
+	Next      string            `json:"next,omitzero" jsonschema:"Of a request: what to do."`
 }
 
 // getRequest is get for a request. It gives the error of the kubbi's get, notFound, if there
