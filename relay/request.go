@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	"kubbi-mcp/internal/atrest"
 	"kubbi-mcp/kubbi/api"
@@ -164,6 +165,10 @@ func (rl *Relay) endAnswered(ctx context.Context, k *store.Kubbi) error {
 	return c.Payload.Close()
 }
 
+// answerDelay is how long after the expiry of a request an answer that came in time may be
+// written: as long as a store tries to write.
+const answerDelay = 30 * time.Second
+
 // asked answers GET /api/v1/requests/:id.
 func (rl *Relay) asked(ctx context.Context, _ http.Header, req idRequest) (api.Asked, error) {
 	o, err := rl.findRequest(ctx, req)
@@ -178,6 +183,9 @@ func (rl *Relay) asked(ctx context.Context, _ http.Header, req idRequest) (api.A
 func (rl *Relay) findRequest(ctx context.Context, req idRequest) (*opened, error) {
 	owner := requester(req.by.Owner)
 	k, err := rl.cfg.Store.Get(ctx, owner, req.id, rl.now())
+	if err == nil && k.Status == store.Expired && rl.now().Sub(k.ExpiresAt) < answerDelay {
+		k, err = rl.decideExpiry(ctx, k, req.id)
+	}
 	if err != nil {
 		return nil, requestError(err)
 	}
@@ -197,6 +205,20 @@ func (rl *Relay) findRequest(ctx context.Context, req idRequest) (*opened, error
 		return nil, requestError(err)
 	}
 	return &opened{Kubbi: k, wiped: true}, nil
+}
+
+// decideExpiry reads an expired request again after the store has written that it expired, or
+// that it was answered. Until then an answer that came in time may be in progress. Whoever is
+// told that a request has expired may forget the key of its answer.
+func (rl *Relay) decideExpiry(ctx context.Context, k *store.Kubbi, id string) (*store.Kubbi, error) {
+	if _, err := rl.Sweep(ctx); err != nil {
+		return nil, err
+	}
+	// The sweep skips a row that a claim has locked. This changes nothing, but waits for the claim.
+	if err := rl.cfg.Store.Release(ctx, k.Token, store.Hash{}, rl.now()); err != nil {
+		return nil, err
+	}
+	return rl.cfg.Store.Get(ctx, k.Owner, id, rl.now())
 }
 
 // isEnd reports whether an error of the store says that a request has ended.
