@@ -59,6 +59,10 @@ func (f *httpFlags) prepare(a *app, b *backend) (serve func(context.Context) err
 		return nil, usagef("--allow-dir (KUBBI_ALLOW_DIRS): %w", err)
 	}
 	serverConfig.Files = others
+	several := len(tokens) > 1 || f.AllowOwnKeys
+	if several {
+		serverConfig.PublicKey = nil
+	}
 	host, _, _ := net.SplitHostPort(f.Addr)
 	serverConfig.Received = loopback(host) // callers on other machines can't read the folder
 	if serverConfig.Reach = b.reach; b.embedded && !loopback(host) {
@@ -66,7 +70,7 @@ func (f *httpFlags) prepare(a *app, b *backend) (serve func(context.Context) err
 	}
 	cfg := server.HTTPConfig{
 		Server:    serverConfig,
-		Connect:   a.connectCaller(b),
+		Connect:   a.connectCaller(b, several),
 		Tokens:    tokens,
 		OwnKeys:   f.AllowOwnKeys,
 		Files:     byName,
@@ -133,8 +137,10 @@ func listen(ctx context.Context, addr string) (net.Listener, error) {
 }
 
 // connectCaller makes the client of a caller. Its API key is the caller's own, or, in the
-// embedded relay, one that belongs to the caller's name, or this process's.
-func (a *app) connectCaller(b *backend) func(context.Context, string, string) (*kubbi.Client, error) {
+// embedded relay, one that belongs to the caller's name, or this process's. This machine's key
+// pair is nobody's if there are several callers: each of them could open what was sealed for
+// another.
+func (a *app) connectCaller(b *backend, several bool) func(context.Context, string, string) (*kubbi.Client, error) {
 	return func(ctx context.Context, name, apiKey string) (*kubbi.Client, error) {
 		if apiKey == "" && name != "" && b.embedded {
 			var err error
@@ -144,6 +150,9 @@ func (a *app) connectCaller(b *backend) func(context.Context, string, string) (*
 		}
 		if apiKey == "" {
 			apiKey = a.cfg.APIKey
+		}
+		if several {
+			return b.client.WithoutIdentities().WithAPIKey(apiKey)
 		}
 		return b.client.WithAPIKey(apiKey)
 	}

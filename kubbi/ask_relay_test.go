@@ -59,7 +59,11 @@ func TestAskForFields(t *testing.T) {
 		t.Errorf("claimed before the answer: %v", err)
 	}
 
-	person := clientOf(t, "", relay.URL)
+	person, err := kubbi.NewClient("", kubbi.WithBaseURL(relay.URL), kubbi.WithTransport(w.transport(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer person.Close()
 	q, err := person.Question(ctx, " <"+asked.RequestURL+"> ")
 	if err != nil {
 		t.Fatal(err)
@@ -109,6 +113,9 @@ func TestAskForFields(t *testing.T) {
 	var values map[string]string
 	if err := got.Decode(&values); err != nil || got.ContentType != api.TypeJSON || len(values) != 2 || values["STRIPE_KEY"] != secretValue || values["NOTE"] != twoValues["NOTE"] || !got.Burned {
 		t.Errorf("the answer is %+v, %v", got, err)
+	}
+	if !strings.Contains(w.text(), "POST /q/") {
+		t.Error("the answer was not seen on its way")
 	}
 	for what, text := range map[string]string{"the traffic": w.text(), "the log": log.String(), "the relay's files": stored(t, relay.Dir)} {
 		for _, secret := range []string{secretValue, "the-secret-lines", public[:20], private[:20], base64.StdEncoding.EncodeToString([]byte(secretValue))[:20]} {

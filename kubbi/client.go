@@ -130,6 +130,15 @@ func (c *Client) WithAPIKey(apiKey string) (*Client, error) {
 	return &other, nil
 }
 
+// WithoutIdentities makes a client like this one, but without the identities. It is for callers
+// who must not open what is sealed for the program that acts for them. Close it before this
+// one.
+func (c *Client) WithoutIdentities() *Client {
+	other := *c
+	other.identities, other.own, other.releases = nil, nil, semaphore.NewWeighted(maxReleases)
+	return &other
+}
+
 // Close waits for requests in the background, at most a few seconds, and closes the idle
 // connections. Calls after Close work, but make another Close necessary.
 func (c *Client) Close() error {

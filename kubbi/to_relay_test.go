@@ -95,6 +95,7 @@ func TestSealedForRecipients(t *testing.T) {
 			says   string
 		}{
 			"no key":       {clientOf(t, "", relay.URL), sent.ClaimURL, "there is no private key here"},
+			"not theirs":   {clientOf(t, "", relay.URL, anna).WithoutIdentities(), sent.ClaimURL, "there is no private key here"},
 			"no option":    {sender, sent.ClaimURL, "there is no private key here"},
 			"another key":  {clientOf(t, "", relay.URL, eve), sent.ClaimURL, "your key has the id " + eve.Recipient().KeyID()},
 			"a token":      {clientOf(t, "", relay.URL, eve), sent.ClaimToken, anna.Recipient().KeyID() + ", " + ben.Recipient().KeyID()},

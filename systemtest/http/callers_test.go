@@ -43,6 +43,35 @@ func TestCallersAreApart(t *testing.T) {
 	}
 }
 
+// TestCallersShareNoIdentity has several callers of one server: none of them opens what is
+// sealed for the machine's key, which its only caller does.
+func TestCallersShareNoIdentity(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	key, stderr, err := testkit.Run(t, []string{"KUBBI_DATA_DIR=" + dir}, "identity")
+	if err != nil {
+		t.Fatalf("identity: %v: %s", err, stderr)
+	}
+	send := map[string]any{"content": "for the machine", "to": strings.TrimSpace(key)}
+	for _, tt := range []struct {
+		tokens []string
+		opens  bool
+	}{{[]string{"alice " + aliceToken, "bob " + bobToken}, false}, {[]string{"alice " + aliceToken}, true}} {
+		s := startHTTP(t, "--data-dir", dir, "--auth-token-file", tokenFile(t, tt.tokens...))
+		alice := s.connect(t, overHTTP, bearer(aliceToken))
+		sent := alice.mustCall(t, "send", send)
+		got := alice.mustCall(t, "claim", map[string]any{"claim_url": sent.Field("claim_url")})
+		if sent.IsError || got.IsError == tt.opens || !tt.opens && !strings.Contains(got.Text(), "nothing was claimed") {
+			t.Errorf("%d callers: %s, %s", len(tt.tokens), sent.Text(), got.Text())
+		}
+		prompt, err := alice.ask(t.Context(), "prompts/get", map[string]any{"name": "handoff"})
+		if err != nil || strings.Contains(string(prompt), strings.TrimSpace(key)) != tt.opens {
+			t.Errorf("%d callers: the handoff is %s, %v", len(tt.tokens), prompt, err)
+		}
+		s.stop(t)
+	}
+}
+
 // TestOwnKeys has callers send API keys of their own, with and without a token, to a
 // server with --allow-own-keys.
 func TestOwnKeys(t *testing.T) {
