@@ -71,6 +71,28 @@ await state("fields", { expected: [/status of 410/] }, async (page, t) => {
   await t.title("Already answered");
 });
 
+await state("dropped", {}, async (page, t) => {
+  const asked = await ask("fields");
+  await t.goto(asked.url);
+  await send(page).waitFor();
+  const drop = (text, selector) => page.evaluate(`{
+    const data = new DataTransfer();
+    data.items.add(new File([${JSON.stringify(text)}], "key.txt"));
+    const event = new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true });
+    if (document.querySelector(${JSON.stringify(selector)}).dispatchEvent(event)) throw new Error("the browser would leave the page");
+  }`);
+  await drop(`${canary}\n`, "h1");
+  await drop(`${canary}\nb\n`, "#field-STRIPE_KEY");
+  await t.shows("key.txt has several lines, and this takes one.");
+  await drop(`${canary}\n`, "#field-STRIPE_KEY");
+  await drop(`${canary}\nb\n`, "#field-PEM");
+  await field(page, "querySelectorAll").fill("x");
+  await page.waitForFunction(`document.getElementById("field-PEM").value !== ""`);
+  await send(page).click();
+  await sent(page, asked.url);
+  assert.deepEqual((await opened(asked)).values, { STRIPE_KEY: canary, querySelectorAll: "x", PEM: `${canary}\nb\n` });
+});
+
 await state("keyboard", {}, async (page, t) => {
   const asked = await ask("secret");
   await t.goto(asked.url);
