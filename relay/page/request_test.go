@@ -14,7 +14,7 @@ func TestRequestWords(t *testing.T) {
 	}{
 		{Request{Fields: []Field{secret}, Message: "Why?\n\u202e</blockquote><b>"}, []string{"asked for a secret<", "relay.test:1</bdi>, and writes:", "Why?\n⟦U+202E⟧</blockquote><b></blockquote>", `<label class="name" for="field-STRIPE_KEY">STRIPE_KEY<`, `type="password" id="field-STRIPE_KEY"`, `id="show-field-STRIPE_KEY"`, ">Secret.<"}},
 		{Request{Fields: []Field{plain}, Relay: Relay{Name: "Team\u2066 X"}}, []string{"asked for a value<", "through the relay of <bdi>Team⟦U+2066⟧ X</bdi> (<bdi", "without a reason.", `type="text" id="field-hidden"`, "Not secret: it may be shown"}},
-		{Request{Fields: []Field{secret, lines}}, []string{"asked for 2 secrets<", `<textarea class="value masked" rows="5" id="field-PEM"`, "Secret. May have several lines."}},
+		{Request{Fields: []Field{secret, lines}}, []string{"asked for 2 secrets<", `<textarea class="value masked" rows="5" id="field-PEM"`, "Secret. May have several lines, or a text file can be dropped on it."}},
 		{Request{Fields: []Field{secret, plain}}, []string{"asked for 2 values<"}},
 		{Request{Files: true, MaxFiles: 20, MaxBytes: 50_000_000}, []string{"asked for files<", `<input class="sr" type="file" id="files" multiple`, "At most 20 files, 50.0 MB together."}},
 		{Request{Files: true, MaxFiles: 1}, []string{"At most 1 file, "}},

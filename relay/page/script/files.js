@@ -51,8 +51,15 @@ function filePicker({ input, list, zone, changed }) {
     add(input.files);
     input.value = ""; // the same file can be chosen again
   });
+  onDrop(zone, add);
+  return chosen;
+}
+
+// onDrop calls a function with the files that are dropped on the page, and their target.
+// Without it the browser would leave the page for the file, and what was typed would be lost.
+function onDrop(zone, dropped) {
   const carries = (event) => event.dataTransfer?.types.includes("Files");
-  addEventListener("dragover", (event) => { // else the browser would leave this page for the file
+  addEventListener("dragover", (event) => {
     if (!carries(event)) return;
     event.preventDefault();
     zone.classList.add("over");
@@ -64,8 +71,23 @@ function filePicker({ input, list, zone, changed }) {
     zone.classList.remove("over");
     // A folder has no bytes of its own; it can't be read.
     const entries = [...event.dataTransfer.items].filter((i) => i.kind === "file" && !i.webkitGetAsEntry?.()?.isDirectory);
-    if (!zone.inert) add(entries.map((i) => i.getAsFile()).filter(Boolean));
+    if (!zone.inert) dropped(entries.map((i) => i.getAsFile()).filter(Boolean), event.target);
   });
-  return chosen;
+}
+
+// textOfFile gives the text of a file for a field. For a field of one line, the file may have
+// one line only, and its end is left out.
+async function textOfFile(file, lines) {
+  let text;
+  try {
+    if (file.size > 1 << 20) throw new RangeError("too long");
+    text = utf8(new Uint8Array(await file.arrayBuffer()));
+  } catch {
+    throw new Refusal(`${visible(file.name)} has no text that fits in here.`);
+  }
+  if (lines) return text;
+  text = text.replace(/\r?\n$/, "");
+  if (/[\r\n]/.test(text)) throw new Refusal(`${visible(file.name)} has several lines, and this takes one.`);
+  return text;
 }
 

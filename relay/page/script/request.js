@@ -224,8 +224,22 @@ function helpers(field) {
   });
 }
 
+// fill puts the text of a file into the field that it was dropped on.
+async function fill([file], field) {
+  if (!file || !fields.includes(field)) return;
+  try {
+    field.value = await textOfFile(file, field.type === "textarea");
+    changed();
+    fault(field, "");
+    say(`${visible(file.name)} is in ${field.dataset.name}.`);
+  } catch (e) {
+    fault(field, e instanceof Refusal ? e.message : "This file can't be read.");
+  }
+}
+
 fields.forEach(helpers);
 if (question.files) files = filePicker({ input: at("files"), list: at("chosen"), zone: form, changed });
+else onDrop(form, fill);
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   send();

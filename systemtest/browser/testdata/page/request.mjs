@@ -71,6 +71,28 @@ await state("fields", { expected: [/status of 410/] }, async (page, t) => {
   await t.title("Already answered");
 });
 
+await state("dropped", {}, async (page, t) => {
+  const asked = await ask("fields");
+  await t.goto(asked.url);
+  await send(page).waitFor();
+  const drop = (text, selector) => page.evaluate(`{
+    const data = new DataTransfer();
+    data.items.add(new File([${JSON.stringify(text)}], "key.txt"));
+    const event = new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true });
+    if (document.querySelector(${JSON.stringify(selector)}).dispatchEvent(event)) throw new Error("the browser would leave the page");
+  }`);
+  await drop(`${canary}\n`, "h1");
+  await drop(`${canary}\nb\n`, "#field-STRIPE_KEY");
+  await t.shows("key.txt has several lines, and this takes one.");
+  await drop(`${canary}\n`, "#field-STRIPE_KEY");
+  await drop(`${canary}\nb\n`, "#field-PEM");
+  await field(page, "querySelectorAll").fill("x");
+  await page.waitForFunction(`document.getElementById("field-PEM").value !== ""`);
+  await send(page).click();
+  await sent(page, asked.url);
+  assert.deepEqual((await opened(asked)).values, { STRIPE_KEY: canary, querySelectorAll: "x", PEM: `${canary}\nb\n` });
+});
+
 await state("keyboard", {}, async (page, t) => {
   const asked = await ask("secret");
   await t.goto(asked.url);
@@ -105,7 +127,7 @@ await state("files", { width: 320, height: 640 }, async (page, t) => {
   await send(page).click();
   await t.shows("No file is chosen.");
   assert.equal(await page.evaluate("document.activeElement.id"), "files");
-  const large = Buffer.alloc(5_000_000, `${canary} `);
+  const large = Buffer.alloc(1_000_000, `${canary} `);
   const picker = page.locator("#files");
   await picker.setInputFiles([
     { name: ".env", mimeType: "", buffer: Buffer.from(`A=${canary}\n`) },
