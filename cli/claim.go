@@ -43,7 +43,7 @@ func (c *claimCmd) Run(a *app) error {
 		case err != nil:
 			return claimFailed(err)
 		case h != nil && h.HasSecret() && !isTerminal(a.stdout): // an agent reads what its commands print
-			return usagef("the answer to this request holds secrets, and standard output is no terminal: use them with kubbi-mcp run --env-from %s -- command, or give -o PATH; nothing was claimed", h.ID)
+			return usagef("this holds secrets, and standard output is no terminal: use them with %s, or give -o PATH; nothing was claimed", h.Use())
 		}
 		return c.print(a, claimer, url)
 	})

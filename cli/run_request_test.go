@@ -91,6 +91,18 @@ func TestRunWithAnswer(t *testing.T) {
 	want(0, "[STRIPE_KEY] at [STRIPE_URL]", append([]string{"run", "--env-from", r.ID}, printenv...)...)
 	want(3, "no claim URL is kept", append([]string{"run", "--env-from", r.ID}, printenv...)...)
 
+	// Nor is a variable's value printed where an agent reads it.
+	sent, err := a.client.Send(t.Context(), kubbi.SendParams{Content: "sk_live_canary"})
+	if err == nil {
+		err = handles.New(a.env["KUBBI_DATA_DIR"], "").Put(t.Context(), handles.Handle{
+			ID: sent.ID, Kind: handles.Send, ClaimURL: sent.ClaimURL, Variable: "TOKEN", ExpiresAt: sent.ExpiresAt.Time,
+		})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(2, "kubbi-mcp run --env TOKEN="+sent.ID+" -- command", "claim", sent.ID)
+
 	// A single field is the value itself.
 	r = a.ask(kubbi.AskParams{Fields: two[:1]})
 	a.answer(r, kubbi.AnswerParams{Values: map[string]string{"STRIPE_KEY": "sk_live_canary"}})

@@ -25,10 +25,10 @@ func (k *keepsSecret) text() string {
 	switch {
 	case h.Variable != "":
 		return fmt.Sprintf("Nothing was claimed: this holds the value of the variable %s, which no model may see, neither here nor in a file. "+
-			"A command can use it: kubbi-mcp run --env %s=%s -- command. Your user gets its claim URL with: kubbi-mcp handle %s", h.Variable, h.Variable, h.ID, h.ID)
+			"A command can use it: %s. Your user gets its claim URL with: kubbi-mcp handle %s", h.Variable, h.Use(), h.ID)
 	default:
 		return fmt.Sprintf("Nothing was claimed: the answer to this request holds secrets, which no model may see. "+
-			"A command can use them as variables: kubbi-mcp run --env-from %s -- command. Or call claim with save_to, if a file of secrets is what your user wants.", h.ID)
+			"A command can use them as variables: %s. Or call claim with save_to, if a file of secrets is what your user wants.", h.Use())
 	}
 }
 
@@ -55,7 +55,8 @@ func (t *toolset) handleFault() error {
 // keepHandle keeps the claim URL of a kubbi that was sent, and says in one sentence how to use
 // its id. If the claim URL can't be kept, nobody has it: the kubbi is deleted.
 func (t *toolset) keepHandle(ctx context.Context, id, claimURL, variable string, expires time.Time) (string, error) {
-	err := t.Claims.Handles().Put(ctx, handles.Handle{ID: id, Kind: handles.Send, ClaimURL: claimURL, Variable: variable, ExpiresAt: expires})
+	h := handles.Handle{ID: id, Kind: handles.Send, ClaimURL: claimURL, Variable: variable, ExpiresAt: expires}
+	err := t.Claims.Handles().Put(ctx, h)
 	if err != nil {
 		_, derr := t.Client.Delete(context.WithoutCancel(ctx), id)
 		t.Logger.Error("keep a handle; its kubbi is deleted", "error", err, "deleted", derr == nil)
@@ -63,7 +64,7 @@ func (t *toolset) keepHandle(ctx context.Context, id, claimURL, variable string,
 	}
 	said := "claim, inspect and kubbi-mcp run take this id in place of a claim URL, on this machine."
 	if variable != "" {
-		said = fmt.Sprintf("inspect and kubbi-mcp run --env %s=%s -- command take this id, on this machine.", variable, id)
+		said = fmt.Sprintf("inspect takes this id, and a command can use the value: %s, on this machine.", h.Use())
 	}
 	if copies, _ := ctx.Value(copyKey{}).(bool); copies {
 		err := clipboard.Copy(ctx, claimURL)

@@ -57,14 +57,27 @@ type Handle struct {
 	ExpiresAt time.Time   `json:"expires_at"`         // when there is nothing to claim any more, at the latest
 }
 
-// HasSecret reports whether what the handle claims has a secret field, which no model may see.
+// HasSecret reports whether the handle claims what no model may see: the value of a variable,
+// or an answer with a secret field.
 func (h Handle) HasSecret() bool {
+	if h.Variable != "" {
+		return true
+	}
 	for _, f := range h.Fields {
 		if f.Secret {
 			return true
 		}
 	}
 	return false
+}
+
+// Use is a command line that uses what the handle claims and shows it to nobody.
+func (h Handle) Use() string {
+	from := "--env-from " + h.ID
+	if h.Variable != "" {
+		from = "--env " + h.Variable + "=" + h.ID
+	}
+	return "kubbi-mcp run " + from + " -- command"
 }
 
 // Format writes id and kind alone, for every verb.
