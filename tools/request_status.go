@@ -149,8 +149,8 @@ func (t *toolset) useAnswer(h handles.Handle) string {
 	case h.Files:
 		return fmt.Sprintf("Save the files: %sclaim with claim_url %s and save_to.", t.Prefix, h.ID)
 	case h.HasSecret():
-		return fmt.Sprintf("Use the answer without seeing it: kubbi-mcp run --env-from %s -- COMMAND gives the command %s as environment variables.",
-			h.ID, strings.Join(fieldNames(h.Fields), ", "))
+		return fmt.Sprintf("Use the answer without seeing it: %s --env-from %s -- COMMAND gives the command %s as environment variables.",
+			t.RunCommand, h.ID, strings.Join(fieldNames(h.Fields), ", "))
 	default:
 		return fmt.Sprintf("Read the answer: %sclaim with claim_url %s.", t.Prefix, h.ID)
 	}
