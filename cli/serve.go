@@ -101,7 +101,7 @@ func (a *app) serveStdio(ctx context.Context, b *backend) error {
 	if err := a.addProject(&cfg); err != nil {
 		return err
 	}
-	cfg.Client, cfg.Reach = b.client, b.reach
+	cfg.Client, cfg.Reach, cfg.RunCommand = b.client, b.reach, a.runCommand()
 	srv, err := server.New(cfg)
 	if err != nil {
 		return err

@@ -53,6 +53,7 @@ type Config struct {
 	State           *claims.State                // keeps claims under way on disk; nil: in memory
 	Received        bool                         // clients are on this machine, so a claim may save into State's folder
 	Reach           func() string                // says from where a claim URL can be used; nil: unknown
+	RunCommand      string                       // how a shell on the client's machine runs a command with an id; "": kubbi-mcp run
 	TaskAfter       time.Duration                // after which a call becomes a task, if the client knows tasks; 0: five seconds
 
 	Caller  string                           // for logs; "": the process's own user
@@ -135,6 +136,7 @@ func (s *Server) addTools(hooks *mcpserver.Hooks) error {
 		PublicKey:  s.cfg.PublicKey,
 		MaxInline:  s.cfg.MaxInline,
 		Reach:      s.cfg.Reach,
+		RunCommand: s.cfg.RunCommand,
 		Received:   s.cfg.Received,
 		Claims:     s.claimer,
 		ShowPage:   s.showPage,

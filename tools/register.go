@@ -12,6 +12,7 @@
 package tools
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -68,6 +69,9 @@ type Config struct {
 	// the next round. nil: no host can show one.
 	ShowPage func(ctx context.Context, round mcp.MultiRoundTripParams, p Page) (PageAnswer, *mcp.CallToolResult, error)
 
+	// RunCommand is how a shell on this machine runs a command with an id; "": kubbi-mcp run.
+	RunCommand string
+
 	// Reach says from where a new claim URL can be used; nil: unknown.
 	Reach func() string
 
@@ -123,6 +127,7 @@ func Register(s *mcpserver.MCPServer, cfg Config) error {
 	if cfg.Peer == nil {
 		cfg.Peer = func(context.Context) Peer { return Peer{} }
 	}
+	cfg.RunCommand = cmp.Or(cfg.RunCommand, "kubbi-mcp run")
 	if cfg.MaxInline == 0 {
 		cfg.MaxInline = DefaultMaxInline
 	}

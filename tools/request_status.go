@@ -47,7 +47,7 @@ func (t *toolset) getRequest(ctx context.Context, id string, wait kubbi.ReadOpti
 		out.Next = fmt.Sprintf("Call %sget again with wait_seconds 50. If your user needs the page, show them the request_url again.", t.Prefix)
 	case api.RequestAnswered:
 		if out.Next = t.useAnswer(h); !known {
-			out.Next = "The key to its answer is not in this data directory, where the request was not made or the answer was used up."
+			out.Next = "Its answer was used up, or the request was made with another data directory: the key to the answer is not here."
 		}
 	default:
 		out.Next = fmt.Sprintf("It has ended without an answer. Call %srequest to ask again.", t.Prefix)
@@ -149,8 +149,8 @@ func (t *toolset) useAnswer(h handles.Handle) string {
 	case h.Files:
 		return fmt.Sprintf("Save the files: %sclaim with claim_url %s and save_to.", t.Prefix, h.ID)
 	case h.HasSecret():
-		return fmt.Sprintf("Use the answer without seeing it: kubbi-mcp run --env-from %s -- COMMAND gives the command %s as environment variables.",
-			h.ID, strings.Join(fieldNames(h.Fields), ", "))
+		return fmt.Sprintf("Use the answer without seeing it: %s --env-from %s -- COMMAND gives the command %s as environment variables.",
+			t.RunCommand, h.ID, strings.Join(fieldNames(h.Fields), ", "))
 	default:
 		return fmt.Sprintf("Read the answer: %sclaim with claim_url %s.", t.Prefix, h.ID)
 	}

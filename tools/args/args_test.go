@@ -66,7 +66,7 @@ func FuzzFit(f *testing.F) {
 		if !jsontext.Value(in).IsValid() {
 			return
 		}
-		for _, tool := range []string{"send_files", "send", "claim", "list"} {
+		for _, tool := range []string{"send_files", "send", "claim", "list", "request"} {
 			s := input(t, tool)
 			out, err := s.fit(in)
 			if err != nil {
@@ -89,6 +89,7 @@ func FuzzFit(f *testing.F) {
 var seeds = []string{
 	`{"files":[{"name":"a","content":"x","path":null}],"ttlSeconds":"1h"}`, `{"files":"[{\"Name\":1}]","_x":{"a":[1,{}]}}`, `{"metadata":"","sealed":"TRUE","max_retrievals":"1"}`,
 	`"{\"files\":{}}"`, `null`, `[1]`, `{"files":[[],"{}",1,null],"files":1}`, `{"type":"kubbi_claim_url","url":"x"}`, `{"claimUrl":{"input_type":"kubbi"},"again":"true"}`, `{"":"","content_type":"\ud83d\ude00"}`,
+	`{"message":"m","fields":"A, B"}`, `{"fields":["A",{"name":"B","secret":"false"},"{\"name\":\"C\"}",""],"files":""}`, `{"fields":{"name":["A"],"lines":1}}`,
 	`{"ttl_seconds":59}`, `{"ttl_seconds":60.0,"sealed":false}`, `{"ttl_seconds":86401}`, `{"limit":1e2,"page":0,"status":"active"}`, `{"files":[{"role":"data","encoding":"text"}]}`, `{"files":[]}`,
 }
 
@@ -98,7 +99,7 @@ func FuzzCheck(f *testing.F) {
 	for _, s := range seeds {
 		f.Add([]byte(s))
 	}
-	tools := []string{"send_files", "send", "claim", "list"}
+	tools := []string{"send_files", "send", "claim", "list", "request"}
 	engines := map[string]*jsonschema.Schema{}
 	for _, tool := range tools {
 		doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(input(f, tool).JSON))
