@@ -13,7 +13,6 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 
 	"kubbi-mcp/internal/content"
 	"kubbi-mcp/kubbi/api"
@@ -150,6 +149,8 @@ type stringWriter struct {
 	in     []byte
 	cut    []byte // an incomplete rune at the end of the last Write
 	quoted []byte
+
+	scratch []byte
 }
 
 func (s *stringWriter) Write(p []byte) (int, error) {
@@ -160,11 +161,11 @@ func (s *stringWriter) Write(p []byte) (int, error) {
 	}
 	whole := content.WholeRunes(text)
 	var err error
-	if s.quoted, err = jsontext.AppendQuote(s.quoted[:0], text[:whole]); err != nil {
+	if s.quoted, err = appendQuoted(s.quoted[:0], text[:whole], &s.scratch); err != nil {
 		return 0, errNotText
 	}
 	s.cut = append(s.cut[:0], text[whole:]...)
-	if _, err := s.w.Write(s.quoted[1 : len(s.quoted)-1]); err != nil {
+	if _, err := s.w.Write(s.quoted); err != nil {
 		return 0, err
 	}
 	return len(p), nil
