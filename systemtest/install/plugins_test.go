@@ -25,7 +25,9 @@ func TestPlugins(t *testing.T) {
 		run(t, dir, nil, "python3", "-m", "zipfile", "-e", path, folder)
 	}
 	env := []string{"HOME=" + filepath.Join(dir, "home"), "DISABLE_AUTOUPDATER=1", "NO_COLOR=1"}
-	claude := func(args ...string) string { return run(t, dir, env, programs[0], append([]string{"plugin"}, args...)...) }
+	claude := func(args ...string) string {
+		return run(t, dir, env, programs[0], append([]string{"plugin"}, args...)...)
+	}
 	claude("validate", "plugin")
 	claude("marketplace", "add", filepath.Join(dir, "plugin"))
 	claude("install", "kubbi-mcp@kubbi-mcp")
