@@ -1,6 +1,7 @@
 package wine
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -14,7 +15,17 @@ func (w *wine) runs(t *testing.T) {
 	do := func(want int, args ...string) string {
 		t.Helper()
 		cmd := w.run(t, w.exe, append(config, args...)...)
-		out, _ := cmd.CombinedOutput()
+		file, err := os.CreateTemp(t.TempDir(), "") // a pipe would stay open in what Wine starts
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		cmd.Stdout, cmd.Stderr = file, file
+		_ = cmd.Run()
+		out, err := os.ReadFile(file.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
 		if code := cmd.ProcessState.ExitCode(); code != want {
 			t.Fatalf("%q: exit code %d, want %d: %s", args, code, want, out)
 		}
