@@ -83,13 +83,27 @@ func (h *pageHost) next() (m pageMessage) {
 	return m
 }
 
+// result gives the next answer, after notifications.
+func (h *pageHost) result() (m pageMessage) {
+	h.t.Helper()
+	for m = h.next(); m.Method != ""; m = h.next() {
+	}
+	return m
+}
+
 // ask calls request. extra are members of its params.
 func (h *pageHost) ask(id int, extra string) {
+	h.t.Helper()
+	h.callTool(id, "request", `{"message":"for the tests","fields":["STRIPE_KEY"]}`, extra)
+}
+
+// callTool writes a call. extra are members of its params.
+func (h *pageHost) callTool(id int, tool, arguments, extra string) {
 	h.t.Helper()
 	if h.modern {
 		extra += `,"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":` + h.caps + `}`
 	}
-	h.send(h.t, fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":"request","arguments":{"message":"for the tests","fields":["STRIPE_KEY"]}%s}}`, id, extra))
+	h.send(h.t, fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":%q,"arguments":%s%s}}`, id, tool, arguments, extra))
 }
 
 // askShown calls request, gives the user's answer to the page, "" for none, and returns what
@@ -199,8 +213,42 @@ func TestPageOfCancelledCall(t *testing.T) {
 func TestPageOfNoRequest(t *testing.T) {
 	h := newPageHost(t, true, withPages, nil)
 	state := base64.RawURLEncoding.EncodeToString([]byte(`{"request_id":"00000000-0000-4000-8000-000000000000","request_url":"http://example.org/","status":"pending"}`))
-	h.ask(1, fmt.Sprintf(`,"inputResponses":{"page":{"action":"decline"}},"requestState":%q`, state))
-	if m := h.next(); !m.Result.IsError || strings.Contains(m.Result.Content[0].Text, "example.org") {
-		t.Errorf("got %+v", m)
+	for _, action := range []string{"accept", "decline"} {
+		h.ask(1, fmt.Sprintf(`,"inputResponses":{"page":{"action":%q}},"requestState":%q`, action, state))
+		if m := h.next(); !m.Result.IsError || strings.Contains(m.Result.Content[0].Text, "example.org") {
+			t.Errorf("%s: got %+v", action, m)
+		}
+	}
+}
+
+// TestPageIsAnsweredMeanwhile has the user answer, and then decline or accept to open the
+// page: the answer counts.
+func TestPageIsAnsweredMeanwhile(t *testing.T) {
+	for _, modern := range []bool{false, true} {
+		for _, action := range []string{"accept", "decline"} {
+			h := newPageHost(t, modern, withPages, nil)
+			h.ask(1, "")
+			m := h.next()
+			page := m.Params
+			if modern {
+				page = m.Result.InputRequests["page"].Params
+			}
+			if _, err := h.client.Answer(t.Context(), page.URL, kubbi.AnswerParams{Values: map[string]string{"STRIPE_KEY": "value"}}); err != nil {
+				t.Fatal(err)
+			}
+			if modern {
+				h.ask(2, fmt.Sprintf(`,"inputResponses":{"page":{"action":%q}},"requestState":%q`, action, m.Result.RequestState))
+			} else {
+				h.send(t, fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"result":{"action":%q}}`, m.ID, action))
+			}
+			got := h.result().Result.StructuredContent
+			if got.Status != api.RequestAnswered || !strings.HasPrefix(got.Next, "It is answered. Use the answer without seeing it: kubbi-mcp run --env-from "+got.RequestID) {
+				t.Errorf("%s, modern %t: %+v", action, modern, got)
+			}
+			h.callTool(3, "claim", `{"claim_url":"`+got.RequestID+`"}`, "")
+			if m := h.result(); !m.Result.IsError || !strings.Contains(m.Result.Content[0].Text, "holds secrets") {
+				t.Errorf("%s, modern %t: the claim URL is not kept: %+v", action, modern, m.Result)
+			}
+		}
 	}
 }

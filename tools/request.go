@@ -95,7 +95,13 @@ func (t *toolset) request() definition {
 				if err := t.withdraw(ctx, out.RequestID); err != nil {
 					return nil, err
 				}
-				out.Status = api.RequestWithdrawn
+			}
+			if answer != PageNotOffered { // time has passed, and the client says which request it is
+				now, err := t.Client.Asked(ctx, out.RequestID)
+				if err != nil {
+					return nil, err
+				}
+				out.Status = now.Status
 			}
 			out.Next = t.nextStep(params, out, answer)
 			return structured(out)
@@ -169,19 +175,23 @@ const withdrawTime = 5 * time.Second
 func withdraw(ctx context.Context, client *kubbi.Client, id string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), withdrawTime)
 	defer cancel()
-	if _, err := client.Withdraw(ctx, id); err != nil && !errors.Is(err, kubbi.ErrConflict) {
+	if _, err := client.Withdraw(ctx, id); err != nil {
 		return fmt.Errorf("withdraw the request: %w", err)
 	}
 	return nil
 }
 
-// withdraw ends a request of this machine.
+// withdraw ends a request of this machine. If it was answered meanwhile, it keeps the claim URL
+// of the answer.
 func (t *toolset) withdraw(ctx context.Context, id string) error {
-	if err := withdraw(ctx, t.Client, id); err != nil {
-		return err
+	err := withdraw(ctx, t.Client, id)
+	if errors.Is(err, kubbi.ErrConflict) {
+		return nil
 	}
-	t.forgetHandle(ctx, id)
-	return nil
+	if err == nil {
+		t.forgetHandle(ctx, id)
+	}
+	return err
 }
 
 // pageMessage is what a host shows its user before they open the page.
@@ -196,19 +206,23 @@ func pageMessage(p kubbi.AskParams, fingerprint string) string {
 
 // nextStep says what the model does now.
 func (t *toolset) nextStep(p kubbi.AskParams, out requestOutput, answer PageAnswer) string {
+	use := t.useAnswer(handles.Handle{ID: out.RequestID, Fields: p.Fields, Files: p.Files})
 	var show string
-	switch answer {
-	case PageDeclined:
+	switch {
+	case out.Status == api.RequestAnswered:
+		return "It is answered. " + use
+	case out.Status != api.RequestPending && answer == PageDeclined:
 		return "Your user was asked to open the page and has declined, so the request is withdrawn. Ask them what to do instead."
-	case PageAccepted:
+	case out.Status != api.RequestPending:
+		return fmt.Sprintf("It has ended without an answer. Call %srequest to ask again.", t.Prefix)
+	case answer == PageAccepted:
 		show = "Your user was shown the page and has agreed to open it."
-	case PageUnanswered:
+	case answer == PageUnanswered:
 		show = "Your user was asked to open the page and has not said yet. Show them request_url as well, with the fingerprint."
 	default:
 		show = "Show request_url to whoever is to answer, with the fingerprint, which the page shows as well. They open it, or run kubbi-mcp answer; never take the value in the chat."
 	}
-	return fmt.Sprintf("%s Call %sget with id %s and wait_seconds 50, again until the status is answered. Then: %s",
-		show, t.Prefix, out.RequestID, t.useAnswer(handles.Handle{ID: out.RequestID, Fields: p.Fields, Files: p.Files}))
+	return fmt.Sprintf("%s Call %sget with id %s and wait_seconds 50, again until the status is answered. Then: %s", show, t.Prefix, out.RequestID, use)
 }
 
 // state is the requestState of an answer that asks the host: what is known of the request.
