@@ -93,9 +93,11 @@ func (r *release) ask(ctx context.Context, args ...string) (string, error) {
 	}
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Env = []string{"HOME=" + r.work, "LOCALAPPDATA=" + r.work}
+	var errs strings.Builder
+	cmd.Stderr = &errs
 	out, err := cmd.Output()
 	if err != nil {
-		return "", fmt.Errorf("kubbi-mcp %s: %w", strings.Join(args, " "), err)
+		return "", fmt.Errorf("kubbi-mcp %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(errs.String()))
 	}
 	return string(out), nil
 }

@@ -5,6 +5,7 @@
 //   - cluster: several relays over one store, while they are killed
 //   - deploy: the container image and the self-hosting guide, under systemd
 //   - hosts: agent frameworks, and hosts such as Claude Code, unmodified
+//   - install: the artifacts of a release, each in a clean place
 //   - http: the MCP server over HTTP and SSE: callers, attacks, load
 //   - outside: other people's clients and the MCP conformance suite
 //   - powerloss: the store when the machine loses power
