@@ -80,7 +80,7 @@ func TestGoSDKShowsPage(t *testing.T) {
 				c := &goClient{t: t, session: session}
 				got := call[asked](ctx, c, "request", map[string]any{"message": "for the tests", "fields": []string{"TOKEN"}})
 				page := testkit.Receive(t, shown, "page")
-				if page.Mode != "url" || page.URL != got.RequestURL || !strings.HasPrefix(got.Next, "Your user was shown the page") {
+				if page.Mode != "url" || page.URL != got.RequestURL || got.Status != "answered" || !strings.HasPrefix(got.Next, "It is answered. ") {
 					t.Errorf("request: %+v, %+v", page, got)
 				}
 				c.awaitAnswer(ctx, got.RequestID)
