@@ -3,7 +3,6 @@
 package main
 
 import (
-	"regexp"
 	"strings"
 	"testing"
 )
@@ -12,8 +11,8 @@ import (
 func TestHandleOnTerminal(t *testing.T) {
 	id := strings.TrimSpace(run(t, "on a terminal", "send", "--handle"))
 	x := onTerminal(t, wide, binary(t), "handle", id)
+	claimURL := x.await(`http://127\.0\.0\.1:7117/r/[-_A-Za-z0-9]{43}`)[0]
 	x.exits(0)
-	claimURL := regexp.MustCompile(`http://127\.0\.0\.1:7117/r/[-_A-Za-z0-9]{43}`).FindString(x.screen())
 	if got := run(t, "", "claim", claimURL); got != "on a terminal" {
 		t.Errorf("claimed %q with what is shown: %q", got, x.screen())
 	}
