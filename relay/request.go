@@ -238,10 +238,13 @@ func damagedRequest(id string, err error) error {
 var requestStatuses = []api.RequestStatus{api.RequestPending, api.RequestExpired, api.RequestAnswered, api.RequestWithdrawn}
 
 func askedOf(k *store.Kubbi) api.Asked {
-	return api.Asked{
-		ID: k.ID, Status: requestStatuses[k.Status], CreatedAt: api.NewTime(k.CreatedAt),
-		ExpiresAt: api.NewTime(k.ExpiresAt), EndedAt: api.OptionalTime(k.EndedAt),
+	a := api.Asked{
+		ID: k.ID, Status: requestStatuses[k.Status], CreatedAt: api.NewTime(k.CreatedAt), ExpiresAt: api.NewTime(k.ExpiresAt),
 	}
+	if k.Status != store.Active {
+		a.EndedAt = api.OptionalTime(k.EndedAt)
+	}
+	return a
 }
 
 // withdraw answers DELETE /api/v1/requests/:id. Only a pending request can be withdrawn, even

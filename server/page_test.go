@@ -145,8 +145,8 @@ func TestPageIsShown(t *testing.T) {
 			next   string
 		}{
 			"accept":  {`"result":{"action":"accept"}`, api.RequestPending, "Your user was shown the page and has agreed to open it."},
-			"decline": {`"result":{"action":"decline"}`, api.RequestWithdrawn, "has declined, so the request is withdrawn"},
-			"cancel":  {`"result":{"action":"cancel"}`, api.RequestWithdrawn, "has declined, so the request is withdrawn"},
+			"decline": {`"result":{"action":"decline"}`, api.RequestPending, "did not open the page"},
+			"cancel":  {`"result":{"action":"cancel"}`, api.RequestPending, "did not open the page"},
 			"nothing": {"", api.RequestPending, "has not said yet. Show them request_url as well"},
 			"an error": {map[bool]string{false: `"error":{"code":-32603,"message":"no"}`, true: `"result":7`}[modern], api.RequestPending,
 				map[bool]string{false: "Show request_url to whoever", true: "has not said yet"}[modern]},

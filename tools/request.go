@@ -60,7 +60,7 @@ type PageAnswer int
 const (
 	PageNotOffered PageAnswer = iota // the host can't show a page
 	PageAccepted                     // its user agrees to open it
-	PageDeclined                     // its user does not want to
+	PageDeclined                     // its user does not want to, or the host declines by itself
 	PageUnanswered                   // its user has not said yet
 )
 
@@ -90,11 +90,6 @@ func (t *toolset) request() definition {
 			if question != nil {
 				question.RequestState = out.state()
 				return question, nil
-			}
-			if answer == PageDeclined {
-				if err := t.withdraw(ctx, out.RequestID); err != nil {
-					return nil, err
-				}
 			}
 			if answer != PageNotOffered { // time has passed, and the client says which request it is
 				now, err := t.Client.Asked(ctx, out.RequestID)
@@ -211,14 +206,15 @@ func (t *toolset) nextStep(p kubbi.AskParams, out requestOutput, answer PageAnsw
 	switch {
 	case out.Status == api.RequestAnswered:
 		return "It is answered. " + use
-	case out.Status != api.RequestPending && answer == PageDeclined:
-		return "Your user was asked to open the page and has declined, so the request is withdrawn. Ask them what to do instead."
 	case out.Status != api.RequestPending:
 		return fmt.Sprintf("It has ended without an answer. Call %srequest to ask again.", t.Prefix)
 	case answer == PageAccepted:
 		show = "Your user was shown the page and has agreed to open it."
 	case answer == PageUnanswered:
 		show = "Your user was asked to open the page and has not said yet. Show them request_url as well, with the fingerprint."
+	case answer == PageDeclined:
+		// Claude Code and Codex decline by themselves where nobody sits at the terminal.
+		show = fmt.Sprintf("Your user, or the host by itself, did not open the page. If your user does not want to answer, call %sdelete with this id. Otherwise show them request_url, with the fingerprint.", t.Prefix)
 	default:
 		show = "Show request_url to whoever is to answer, with the fingerprint, which the page shows as well. They open it, or run kubbi-mcp answer; never take the value in the chat."
 	}

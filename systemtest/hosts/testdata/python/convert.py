@@ -49,7 +49,7 @@ def voluptuous(tool, schema):
     from voluptuous_openapi import convert_to_voluptuous
 
     validate = convert_to_voluptuous(schema)
-    sample = {"claim_url": "u", "id": "i", "files": [{"name": "a", "content": "b"}]}
+    sample = {"claim_url": "u", "id": "i", "files": [{"name": "a", "content": "b"}], "message": "m"}
     call = {name: sample[name] for name in schema.get("required", [])}
     assert validate(call) == call
 
