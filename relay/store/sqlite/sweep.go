@@ -22,8 +22,10 @@ func (s *Store) Sweep(ctx context.Context, now time.Time, retention time.Duratio
 		b := &sweepOp{w: &s.writer, SweepBatch: store.NewSweepBatch(now, retention, n)}
 		b.erases = true // due wipes have waited long enough
 		b.do = b.sweep
-		err := s.writer.submit(ctx, &b.op)
-		return b.Swept, b.Pieces, err
+		if err := s.writer.submit(ctx, &b.op); err != nil {
+			return store.Swept{}, 0, err // the writer may still be at work on b
+		}
+		return b.Swept, b.Pieces, nil
 	})
 	if err == nil && !swept.More {
 		err = s.orphans.sweep(ctx, s)
