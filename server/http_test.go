@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -299,6 +300,8 @@ func TestHTTPClientGone(t *testing.T) {
 	w := newWaiting()
 	s := newHost(t, HTTPConfig{Server: Config{Add: w.add}})
 	id := s.session(t)
+	var asked sync.WaitGroup
+	defer asked.Wait()
 	for name, begin := range map[string]func(ctx context.Context) (cancel func()){
 		"POST closed": func(ctx context.Context) func() {
 			ctx, cancel := context.WithCancel(ctx)
@@ -316,13 +319,15 @@ func TestHTTPClientGone(t *testing.T) {
 			return cancel
 		},
 		"cancelled": func(context.Context) func() {
-			go s.ask(t, http.MethodPost, "/mcp", id, callOf(7, "wait", "{}"))
+			asked.Go(func() { s.ask(t, http.MethodPost, "/mcp", id, callOf(7, "wait", "{}")) })
 			return func() {
 				s.post2(t, id, `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}`)
 			}
 		},
 		"cancelled, with progress": func(context.Context) func() {
-			go s.ask(t, http.MethodPost, "/mcp", id, `{"jsonrpc":"2.0","id":"x","method":"tools/call","params":{"name":"wait","_meta":{"progressToken":1}}}`)
+			asked.Go(func() {
+				s.ask(t, http.MethodPost, "/mcp", id, `{"jsonrpc":"2.0","id":"x","method":"tools/call","params":{"name":"wait","_meta":{"progressToken":1}}}`)
+			})
 			return func() {
 				s.post2(t, id, `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"x"}}`)
 			}
