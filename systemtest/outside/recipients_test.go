@@ -7,9 +7,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"io"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -109,24 +106,7 @@ func recipientsElsewhere(t *testing.T, program, language, check string) {
 		want[r.ClaimURL] = inside
 	}
 
-	input, err := json.Marshal(in)
-	if err != nil {
-		t.Fatal(err)
-	}
-	vectors, err := filepath.Abs(filepath.Join("..", "..", "kubbi", "testdata", "recipients"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(ctx, program, testkit.DocProgram(t, "Sealed kubbis", language, filepath.Join("testdata", "sealed", check)), vectors)
-	cmd.Env = append(os.Environ(), "KUBBI_BASE_URL="+relay.URL, "KUBBI_API_KEY="+relay.APIKey,
-		"NO_PROXY=127.0.0.1", "PYTHONDONTWRITEBYTECODE=1", "PYTHONUTF8=1")
-	cmd.Stdin = bytes.NewReader(input)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("%s: %v\n%s%s", check, err, out, stderr.String())
-	}
+	out := runCheck(ctx, t, relay, program, language, check, "recipients", in)
 	var made []sealedClaim
 	if err := json.Unmarshal(out, &made); err != nil || len(made) != 2 {
 		t.Fatalf("%s gives %d claims, want 2: %v", check, len(made), err)

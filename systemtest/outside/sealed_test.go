@@ -55,24 +55,7 @@ func sealedElsewhere(t *testing.T, program, language, check string) {
 	}
 	defer client.Close()
 
-	input, err := json.Marshal(sealHere(ctx, t, client))
-	if err != nil {
-		t.Fatal(err)
-	}
-	vectors, err := filepath.Abs(filepath.Join("..", "..", "kubbi", "testdata", "sealed"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(ctx, program, testkit.DocProgram(t, "Sealed kubbis", language, filepath.Join("testdata", "sealed", check)), vectors)
-	cmd.Env = append(os.Environ(), "KUBBI_BASE_URL="+relay.URL, "KUBBI_API_KEY="+relay.APIKey,
-		"NO_PROXY=127.0.0.1", "PYTHONDONTWRITEBYTECODE=1", "PYTHONUTF8=1")
-	cmd.Stdin = bytes.NewReader(input)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("%s: %v\n%s%s", check, err, out, stderr.String())
-	}
+	out := runCheck(ctx, t, relay, program, language, check, "sealed", sealHere(ctx, t, client))
 	var theirs []sealedClaim
 	if err := json.Unmarshal(out, &theirs); err != nil || len(theirs) != 4 {
 		t.Fatalf("%s gives %d claims, want 4: %v", check, len(theirs), err)
@@ -139,4 +122,26 @@ func partsOf(t *testing.T, got *kubbi.Claimed) []sealedPart {
 		parts = append(parts, p)
 	}
 	return parts
+}
+
+// runCheck runs the code of a language in docs/wire.md with a check that uses it. The check
+// gets the folder of vectors, the relay, and input as JSON. runCheck returns what it prints.
+func runCheck(ctx context.Context, t *testing.T, relay *relaytest.Server, program, language, check, vectors string, input any) []byte {
+	t.Helper()
+	stdin, err := json.Marshal(input)
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := filepath.Join(testkit.Root(t), "kubbi", "testdata", vectors)
+	cmd := exec.CommandContext(ctx, program, testkit.DocProgram(t, "Sealed kubbis", language, filepath.Join("testdata", "sealed", check)), folder)
+	cmd.Env = append(os.Environ(), "KUBBI_BASE_URL="+relay.URL, "KUBBI_API_KEY="+relay.APIKey,
+		"NO_PROXY=127.0.0.1", "PYTHONDONTWRITEBYTECODE=1", "PYTHONUTF8=1")
+	cmd.Stdin = bytes.NewReader(stdin)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s%s", check, err, out, stderr.String())
+	}
+	return out
 }
