@@ -48,38 +48,20 @@ func Write(path string, before, after []byte, now time.Time) (backup string, err
 	if !bytes.Equal(current, before) {
 		return "", fmt.Errorf("%s has changed in the meantime, and was left alone: try again", path)
 	}
-	mode := fs.FileMode(0o600)
 	info, err := os.Stat(path)
 	switch {
 	case err == nil:
-		mode = info.Mode().Perm()
 		backup = path + now.Format(".20060102-150405.bak")
-		if err := write(backup, before, mode); err != nil {
+		if err := private.Replace(backup, before, info); err != nil {
 			return "", err
 		}
 	case !errors.Is(err, fs.ErrNotExist):
 		return "", err
 	default:
+		info = nil
 		if err := private.MakeDir(filepath.Dir(path)); err != nil {
 			return "", err
 		}
 	}
-	return backup, write(path, after, mode)
-}
-
-// write puts a file in its place by a rename.
-func write(path string, data []byte, mode fs.FileMode) error {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return disk.SyncFolder(filepath.Dir(path))
+	return backup, private.Replace(path, after, info)
 }

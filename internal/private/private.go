@@ -104,11 +104,27 @@ func Edit(ctx context.Context, path string, edit func([]byte) ([]byte, error)) (
 	if err != nil || data == nil {
 		return err
 	}
+	return replace(path, data, func(temp string) error { return giveTo(info, temp) })
+}
+
+// Replace durably puts data in the place of a file that need not be private, in one step. It
+// gets mode and owner of like, or is private if like is nil.
+func Replace(path string, data []byte, like fs.FileInfo) error {
+	return replace(path, data, func(temp string) error {
+		if like == nil {
+			return nil
+		}
+		return errors.Join(giveTo(like, temp), os.Chmod(temp, like.Mode().Perm()))
+	})
+}
+
+// replace puts a temporary file, which prepare may change, in the place of a file.
+func replace(path string, data []byte, prepare func(temp string) error) error {
 	temp, err := write(path, data)
 	if err != nil {
 		return err
 	}
-	if err = giveTo(info, temp); err == nil {
+	if err = prepare(temp); err == nil {
 		err = rename(temp, path)
 	}
 	if err != nil {
