@@ -100,6 +100,7 @@ var testModules = []string{
 	"github.com/google/go-cmp",
 	"github.com/hanwen/go-fuse/v2",
 	"github.com/modelcontextprotocol/go-sdk",
+	"github.com/prometheus/common",
 	"github.com/rogpeppe/go-internal",
 	"go.uber.org/goleak",
 }

@@ -79,7 +79,7 @@ func TestMetrics(t *testing.T) {
 		`kubbi_mcp_call_duration_seconds_bucket{tool="list",transport="stdio",le="30"} 3`,
 		`kubbi_mcp_answer_bytes_total{transport="stdio"}`,
 		"go_goroutines ",
-		"process_start_time_seconds ",
+		"process_cpu_seconds_total ",
 	} {
 		if !strings.Contains(text, line) {
 			t.Errorf("there is no %q", line)

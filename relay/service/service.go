@@ -23,6 +23,7 @@ import (
 
 	"kubbi-mcp/internal/httpguard"
 	"kubbi-mcp/internal/keyring"
+	"kubbi-mcp/internal/prometheus"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay"
 )
@@ -196,7 +197,7 @@ func (s *Service) limited(next http.Handler) http.Handler {
 }
 
 func (s *Service) refuseRequest(w http.ResponseWriter) {
-	s.metrics.refused.WithLabelValues(refusedRequest).Inc()
+	s.metrics.refused.With(refusedRequest).Inc()
 	w.Header().Set("Retry-After", strconv.Itoa(1))
 	w.Header().Set("Cache-Control", "no-store")
 	relay.WriteError(w, api.CodeUnavailable, "the relay has too much to do right now; try again")
@@ -228,7 +229,7 @@ func (s *Service) scrapeServer(life context.Context) *http.Server {
 		Handler:           onlyClean(mux, http.HandlerFunc(noSuchPath)),
 		ReadHeaderTimeout: s.cfg.Limits.Header,
 		ReadTimeout:       s.cfg.Limits.Header,
-		WriteTimeout:      2 * scrapeTimeout,
+		WriteTimeout:      2 * prometheus.ScrapeTimeout,
 		IdleTimeout:       s.cfg.Limits.Idle,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),

@@ -6,66 +6,34 @@ import (
 	"io"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
+	"kubbi-mcp/internal/prometheus"
 	"kubbi-mcp/relay/store"
 )
 
-// storeCollector reads the store's statistics whenever the metrics are read.
-type storeCollector struct {
-	store   store.Store
-	kubbis  *prometheus.Desc
-	bytes   *prometheus.Desc
-	notices *prometheus.Desc
-	up      *prometheus.Desc
-}
-
-func newStoreCollector(db store.Store) *storeCollector {
-	desc := func(name, help string, labels ...string) *prometheus.Desc {
-		return prometheus.NewDesc(name, help, labels, nil)
-	}
-	return &storeCollector{
-		store:   db,
-		kubbis:  desc("kubbi_relay_kubbis", "Kubbis in the store, ended ones until they are removed. All nodes of a store give the same.", "status"),
-		bytes:   desc("kubbi_relay_stored_bytes", "Bytes of the payloads in the store. All nodes of a store give the same."),
-		notices: desc("kubbi_relay_notices", "Webhook receipts in the store that wait to be delivered. All nodes of a store give the same."),
-		up:      desc("kubbi_relay_store_up", "1 if the store answered when the metrics were read."),
-	}
-}
-
-// Describe implements prometheus.Collector.
-func (c *storeCollector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.kubbis, c.bytes, c.notices, c.up} {
-		out <- d
-	}
-}
-
-// Collect implements prometheus.Collector.
-func (c *storeCollector) Collect(out chan<- prometheus.Metric) {
-	ctx, cancel := context.WithTimeout(context.Background(), probeTimeout)
+// readStore reads the store's statistics. If the store does not answer, the metrics say so.
+func readStore(ctx context.Context, db store.Store, now *prometheus.Set) {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
-		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...) // as many labels as the desc has
-	}
-	s, err := c.store.Stats(ctx)
+	up := now.Gauge("kubbi_relay_store_up", "1 if the store answered when the metrics were read.").With()
+	s, err := db.Stats(ctx)
 	if err != nil {
-		gauge(c.up, 0)
 		return
 	}
-	gauge(c.up, 1)
-	gauge(c.kubbis, float64(s.Active), "active")
-	gauge(c.kubbis, float64(s.Expired), "expired")
-	gauge(c.kubbis, float64(s.Burned), "burned")
-	gauge(c.kubbis, float64(s.Deleted), "deleted")
-	gauge(c.bytes, float64(s.Bytes))
-	gauge(c.notices, float64(s.Notices))
+	up.Set(1)
+	kubbis := now.Gauge("kubbi_relay_kubbis", "Kubbis in the store, ended ones until they are removed. All nodes of a store give the same.", "status")
+	kubbis.With("active").Set(float64(s.Active))
+	kubbis.With("expired").Set(float64(s.Expired))
+	kubbis.With("burned").Set(float64(s.Burned))
+	kubbis.With("deleted").Set(float64(s.Deleted))
+	now.Gauge("kubbi_relay_stored_bytes", "Bytes of the payloads in the store. All nodes of a store give the same.").With().Set(float64(s.Bytes))
+	now.Gauge("kubbi_relay_notices", "Webhook receipts in the store that wait to be delivered. All nodes of a store give the same.").With().Set(float64(s.Notices))
 }
 
 // countedStore counts the failures of a store. Errors that are answers to a client, such as
 // ErrNotFound, do not count.
 type countedStore struct {
 	store.Store
-	failures *prometheus.CounterVec
+	failures *prometheus.Counters
 }
 
 func (m *metrics) counting(db store.Store) store.Store { return &countedStore{db, m.failures} }
@@ -84,7 +52,7 @@ func (c *countedStore) count(call string, err error) {
 			return
 		}
 	}
-	c.failures.WithLabelValues(call).Inc()
+	c.failures.With(call).Inc()
 }
 
 // counted makes a function that counts the error of a call and returns its results.
