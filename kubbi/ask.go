@@ -10,6 +10,7 @@ import (
 
 	jsonv2 "github.com/go-json-experiment/json"
 
+	"kubbi-mcp/internal/untrusted"
 	"kubbi-mcp/kubbi/api"
 )
 
@@ -131,19 +132,25 @@ func (c *Client) Asked(ctx context.Context, id string, opts ...ReadOption) (*api
 }
 
 // Withdraw ends one of the caller's requests, which then can't be answered. If it is no longer
-// pending, the error matches ErrConflict. Other errors are those of Asked.
+// pending, the error matches ErrConflict and says how it has ended. Other errors are those of
+// Asked.
 //
-// If an attempt got no answer and the next one fails with ErrConflict, Withdraw asks for the
-// status. If that is withdrawn, Withdraw has succeeded.
+// If an attempt got no answer and the next one finds the request withdrawn, Withdraw has
+// succeeded.
 func (c *Client) Withdraw(ctx context.Context, id string) (*api.Asked, error) {
 	r, err := c.asked(http.MethodDelete, id)
 	if err != nil {
 		return nil, err
 	}
 	out, _, err := c.doAsked(ctx, r)
-	if e := (*Error)(nil); errors.As(err, &e) && e.Uncertain && errors.Is(e, ErrConflict) {
-		if now, lookErr := c.Asked(ctx, id); lookErr == nil && now.Status == api.RequestWithdrawn {
+	if e := (*Error)(nil); errors.As(err, &e) && errors.Is(e, ErrConflict) {
+		now, lookErr := c.Asked(ctx, id)
+		switch {
+		case lookErr != nil:
+		case e.Uncertain && now.Status == api.RequestWithdrawn:
 			return now, nil
+		default:
+			e.Message = "the request is no longer pending: it is " + untrusted.Label(string(now.Status), string(api.RequestAnswered), string(api.RequestExpired), string(api.RequestWithdrawn))
 		}
 	}
 	return out, err
@@ -162,7 +169,7 @@ func (c *Client) doAsked(ctx context.Context, r request) (*api.Asked, http.Heade
 	a, header, err := do[api.Asked](ctx, c, r)
 	switch {
 	case err != nil:
-		return nil, nil, aboutRequest(err)
+		return nil, nil, aboutRequest(err, forAsker)
 	case a.Status == "":
 		return nil, nil, incomplete("status")
 	case !isWord(a.ID), !isWord(string(a.Status)):
@@ -171,19 +178,27 @@ func (c *Client) doAsked(ctx context.Context, r request) (*api.Asked, http.Heade
 	return a, header, nil
 }
 
+// Our texts for errors about a request, for its asker and for whoever answers it.
+var (
+	forAsker = map[error]string{
+		ErrNotFound: "there is no such request here",
+		ErrConflict: "the request is no longer pending",
+	}
+	forAnswerer = map[error]string{
+		ErrNotFound: "there is no such request here",
+		ErrConflict: "the request was answered already, and takes one answer",
+		ErrExpired:  "the request has expired: its asker may make a new one",
+		ErrGone:     "the request was withdrawn by its asker",
+	}
+)
+
 // aboutRequest changes the text of an error that speaks of a kubbi.
-func aboutRequest(err error) error {
+func aboutRequest(err error, texts map[error]string) error {
 	e := (*Error)(nil)
 	if !errors.As(err, &e) {
 		return err
 	}
-	text := map[error]string{
-		ErrNotFound: "there is no such request here",
-		ErrConflict: "the request is no longer pending: it was answered, or has ended",
-		ErrExpired:  "the request has expired: its asker may make a new one",
-		ErrGone:     "the request is over: it was answered, or withdrawn by its asker",
-	}[e.sentinel()]
-	if text != "" {
+	if text := texts[e.sentinel()]; text != "" {
 		e.Message, e.Messages, e.theirs = text, nil, false
 	}
 	return err

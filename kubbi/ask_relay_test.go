@@ -79,13 +79,13 @@ func TestAskForFields(t *testing.T) {
 	if _, err := person.Answer(ctx, asked.RequestURL, kubbi.AnswerParams{Question: q, Values: twoValues}); !errors.Is(err, kubbi.ErrConflict) {
 		t.Errorf("a second answer: %v", err)
 	}
-	if _, err := person.Question(ctx, asked.RequestURL); !errors.Is(err, kubbi.ErrGone) {
+	if _, err := person.Question(ctx, asked.RequestURL); !errors.Is(err, kubbi.ErrConflict) || !strings.Contains(err.Error(), "answered already") {
 		t.Errorf("the question of an answered request: %v", err)
 	}
 	if now, err := c.Asked(ctx, asked.ID); err != nil || now.Status != api.RequestAnswered || now.EndedAt == nil {
 		t.Errorf("after the answer: %+v, %v", now, err)
 	}
-	if _, err := c.Withdraw(ctx, asked.ID); !errors.Is(err, kubbi.ErrConflict) {
+	if _, err := c.Withdraw(ctx, asked.ID); !errors.Is(err, kubbi.ErrConflict) || !strings.Contains(err.Error(), "it is answered") {
 		t.Errorf("withdrawn after the answer: %v", err)
 	}
 
@@ -236,12 +236,15 @@ func TestWithdraw(t *testing.T) {
 	if now, err := c.Withdraw(ctx, asked.ID); err != nil || now.Status != api.RequestWithdrawn {
 		t.Fatalf("withdraw: %+v, %v", now, err)
 	}
+	if _, err := person.Question(ctx, asked.RequestURL); !errors.Is(err, kubbi.ErrGone) || !strings.Contains(err.Error(), "withdrawn") {
+		t.Errorf("the question after that: %v", err)
+	}
 	for _, q := range []*kubbi.Question{nil, q} {
 		if _, err := person.Answer(ctx, asked.RequestURL, kubbi.AnswerParams{Question: q, Values: twoValues}); !errors.Is(err, kubbi.ErrGone) || !strings.Contains(err.Error(), "withdrawn") {
 			t.Errorf("answered after that: %v", err)
 		}
 	}
-	if _, err := c.Withdraw(ctx, asked.ID); !errors.Is(err, kubbi.ErrConflict) {
+	if _, err := c.Withdraw(ctx, asked.ID); !errors.Is(err, kubbi.ErrConflict) || !strings.Contains(err.Error(), "it is withdrawn") {
 		t.Errorf("withdrawn twice: %v", err)
 	}
 	sent, err := c.Send(ctx, kubbi.SendParams{Content: "x"})
@@ -384,7 +387,7 @@ func TestAnswersRace(t *testing.T) {
 			switch _, err := person.Answer(t.Context(), asked.RequestURL, kubbi.AnswerParams{Values: map[string]string{"STRIPE_KEY": secretValue}}); {
 			case err == nil:
 				taken.Add(1)
-			case !errors.Is(err, kubbi.ErrConflict) && !errors.Is(err, kubbi.ErrGone):
+			case !errors.Is(err, kubbi.ErrConflict):
 				t.Error(err)
 			}
 		})

@@ -28,9 +28,9 @@ type Question struct {
 }
 
 // Question gets a request by its request URL. It counts nothing and needs no API key. Errors
-// match ErrNotFound, ErrExpired, ErrGone (answered or withdrawn), ErrNetwork, ErrOrigin if
-// the URL's origin is not allowed, ErrSealed if the URL lacks its key, and ErrValidation if
-// it is no request URL.
+// match ErrNotFound, ErrConflict (answered already), ErrGone (withdrawn), ErrExpired,
+// ErrNetwork, ErrOrigin if the URL's origin is not allowed, ErrSealed if the URL lacks its
+// key, and ErrValidation if it is no request URL.
 func (c *Client) Question(ctx context.Context, requestURL string) (*Question, error) {
 	r, u, err := c.targetOfRequest(requestURL)
 	if err != nil {
@@ -39,7 +39,7 @@ func (c *Client) Question(ctx context.Context, requestURL string) (*Question, er
 	r.method = http.MethodGet
 	q, _, err := do[api.Question](ctx, c, r)
 	if err != nil {
-		return nil, aboutRequest(err)
+		return nil, aboutRequest(err, forAnswerer)
 	}
 	if e := checkQuestion(q); e != nil {
 		return nil, e
@@ -105,9 +105,8 @@ type AnswerParams struct {
 }
 
 // Answer answers a request, once. It seals the answer for the asker, so that the relay can't
-// read it. Errors are those of Question; ErrConflict if the request was answered meanwhile;
-// and ErrValidation if the answer lacks a value or is too large, in which case nothing was
-// sent.
+// read it. Errors are those of Question, and ErrValidation if the answer lacks a value or is
+// too large, in which case nothing was sent.
 func (c *Client) Answer(ctx context.Context, requestURL string, p AnswerParams) (*api.AnswerResponse, error) {
 	r, u, err := c.targetOfRequest(requestURL)
 	if err != nil {
@@ -145,7 +144,7 @@ func (c *Client) Answer(ctx context.Context, requestURL string, p AnswerParams) 
 	r.method, r.rawBody, r.key, r.sent = http.MethodPost, true, NewIdempotencyKey(), p.Progress
 	answered, _, err := do[api.AnswerResponse](ctx, c, r)
 	if err != nil {
-		return nil, aboutRequest(err)
+		return nil, aboutRequest(err, forAnswerer)
 	}
 	if !isWord(string(answered.Status)) {
 		return nil, uncertainly(outOfBounds("status is"))

@@ -84,7 +84,7 @@ func (rl *Relay) answer(ctx context.Context, _ http.Header, req answerRequest) (
 		if isEnd(err) { // a client that is still sending does not read the answer
 			_, _ = io.Copy(io.Discard, http.MaxBytesReader(nil, req.Body, rl.longestBody()))
 		}
-		return resp, refusal(err)
+		return resp, requestError(err)
 	}
 	if err := rl.reserveStorage(ctx, 0); err != nil {
 		return resp, err
@@ -127,7 +127,7 @@ func (rl *Relay) answer(ctx context.Context, _ http.Header, req answerRequest) (
 		return receiptOfAnswer(stored), nil
 	case isEnd(err), errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrDamaged):
 		rl.deleteAnswer(ctx, c.owner, o.Ask.AnswerID)
-		return resp, refusal(err)
+		return resp, requestError(err)
 	default: // a repetition with the same key ends it
 		return resp, err
 	}
@@ -137,21 +137,13 @@ func receiptOfAnswer(k *store.Kubbi) api.AnswerResponse {
 	return api.AnswerResponse{Status: api.RequestAnswered, AnsweredAt: api.NewTime(k.CreatedAt), ExpiresAt: api.NewTime(k.ExpiresAt)}
 }
 
-// refusal is requestError for somebody who has sent an answer.
-func refusal(err error) error {
-	if errors.Is(err, store.ErrBurned) {
-		return fmt.Errorf("%w: %w", errSecondAnswer, err)
-	}
-	return requestError(err)
-}
-
 // secondAnswer gives the error for an answer whose number is in use.
 func (rl *Relay) secondAnswer(ctx context.Context, o *opened) error {
 	err := rl.settle(ctx, o)
 	if err == nil { // by another kubbi: see replyNumber
 		err = damaged(o.Kubbi, "the number of its answer is in use")
 	}
-	return refusal(err)
+	return requestError(err)
 }
 
 // askersQuotaError turns the store's refusal of an answer into one that says that the quota of
@@ -177,7 +169,7 @@ func (rl *Relay) answerKey(req consumerRequest) (*store.CreateKey, hash.Hash) {
 // number is in use, so the store does nothing except look for the key.
 func (rl *Relay) answeredBefore(ctx context.Context, req answerRequest, key *store.CreateKey, request hash.Hash) (resp api.AnswerResponse, err error) {
 	if _, err := io.Copy(request, http.MaxBytesReader(nil, req.Body, rl.longestBody())); err != nil {
-		return resp, errSecondAnswer // the body ends early, or no answer is so long
+		return resp, errAnswered // the body ends early, or no answer is so long
 	}
 	request.Sum(key.Request[:0])
 	now := rl.now()
@@ -197,7 +189,7 @@ func (rl *Relay) answeredBefore(ctx context.Context, req answerRequest, key *sto
 	case replay != nil:
 		return receiptOfAnswer(&replay.Kubbi), nil
 	case err == nil, errors.Is(err, store.ErrExists):
-		return resp, errSecondAnswer
+		return resp, errAnswered
 	}
 	return resp, err
 }

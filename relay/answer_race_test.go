@@ -199,7 +199,7 @@ func TestAnswerInterrupted(t *testing.T) {
 				return tm.call(other, asker, "DELETE", api.PathRequest+q.ID, ""), api.CodeConflict
 			},
 			"inspect":  func(q teamAsk) (answer, api.Code) { return tm.call(other, "", "GET", q.claim+"/inspect", ""), "" },
-			"question": func(q teamAsk) (answer, api.Code) { return tm.call(other, "", "GET", q.question, ""), api.CodeGone },
+			"question": func(q teamAsk) (answer, api.Code) { return tm.call(other, "", "GET", q.question, ""), api.CodeConflict },
 			"another": func(q teamAsk) (answer, api.Code) {
 				return tm.call(other, "", "POST", q.question, sealedAnswer("bm8="), key, keyTwo), api.CodeConflict
 			},
@@ -221,7 +221,7 @@ func TestAnswerInterrupted(t *testing.T) {
 			if k, err := tm.db.Get(t.Context(), "\x01request:kb_asker", q.ID, tm.clock.Now()); err != nil || k.Status != store.Burned {
 				t.Errorf("%s: the request is stored as %+v, %v", name, k, err)
 			}
-			wantError(t, tm.call(0, "", "GET", q.question, ""), api.CodeGone, "answered")
+			wantError(t, tm.call(0, "", "GET", q.question, ""), api.CodeConflict, "answered")
 			if a := tm.call(0, "", "POST", q.question, sealedAnswer("eWVz"), key, keyOne); a.status != http.StatusCreated {
 				t.Errorf("%s, then the same answer: %d %s", name, a.status, a.body)
 			}

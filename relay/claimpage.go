@@ -229,11 +229,11 @@ func (c *claimed) download(w http.ResponseWriter) error {
 func problemPage(w http.ResponseWriter, r *http.Request, e apiError, err error) error {
 	p := page.Problem{Reason: page.Failed, Retry: e.retryAfter}
 	switch {
-	case ofRequest(r) && errors.Is(err, store.ErrBurned):
+	case errors.Is(err, errAnswered):
 		p.Reason = page.Answered
-	case ofRequest(r) && errors.Is(err, store.ErrDeleted):
+	case errors.Is(err, errWithdrawn):
 		p.Reason = page.Withdrawn
-	case ofRequest(r) && e.code == api.CodeExpired:
+	case errors.Is(err, errRequestExpired):
 		p.Reason = page.TimeUp
 	case errors.Is(err, store.ErrBurned):
 		p.Reason = page.Burned

@@ -86,8 +86,6 @@ var (
 	errRequestExpired = errors.New("request expired")
 	errWithdrawn      = errors.New("request withdrawn")
 	errRequestDamaged = errors.New("request damaged")
-
-	errSecondAnswer = fmt.Errorf("second answer: %w", errAnswered)
 )
 
 // requestError turns an error of the store about a request's row into one of the request.

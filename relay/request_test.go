@@ -84,7 +84,7 @@ func TestRequest(t *testing.T) {
 	wantJSON(t, r.call("GET", api.PathRequest+asked.ID, ""), 200, fill(`{"id":"ID","status":"answered",TIMES,"ended_at":"2026-03-28T12:10:00.000Z"}`))
 	wantError(t, r.call("POST", question, sealedAnswer("eQ==")), api.CodeConflict, "answered already")
 	wantError(t, r.call("POST", question, sealedAnswer("eQ=="), api.HeaderIdempotencyKey, keyTwo), api.CodeConflict, "answered already")
-	wantError(t, r.call("GET", question, ""), api.CodeGone, "answered already")
+	wantError(t, r.call("GET", question, ""), api.CodeConflict, "answered already")
 	wantError(t, r.call("DELETE", api.PathRequest+asked.ID, ""), api.CodeConflict, "this one is answered")
 
 	var list api.ListResponse
@@ -252,7 +252,7 @@ func TestIdempotentAsk(t *testing.T) {
 	if a := r.call("POST", r.path(q.ClaimURL)+"/claim", ""); a.status != http.StatusOK {
 		t.Errorf("claim: %d %s", a.status, a.body)
 	}
-	wantError(t, r.call("POST", api.PathRequests, askBody, key, keyOne), api.CodeGone, "answered already")
+	wantError(t, r.call("POST", api.PathRequests, askBody, key, keyOne), api.CodeConflict, "answered already")
 	r.Clock.Advance(time.Minute)
 	if late := r.ask(askBody, key, keyOne); late.ID == q.ID {
 		t.Error("the key works after its grace")

@@ -50,7 +50,7 @@ func TestRequestPage(t *testing.T) {
 	if err := json.Unmarshal(a.body, &receipt); err != nil || a.status != http.StatusCreated || receipt.Status != api.RequestAnswered {
 		t.Errorf("answer: %d %s", a.status, a.body)
 	}
-	wantPage(t, r.call("GET", path, "", "Accept", firefox), 410, "Already answered", "only the first answer is taken")
+	wantPage(t, r.call("GET", path, "", "Accept", firefox), 409, "Already answered", "only the first answer is taken")
 }
 
 func TestRequestProblemPages(t *testing.T) {

@@ -79,6 +79,7 @@ type askSite struct {
 	received bytes.Buffer
 	requests map[string]*kubbi.Request // by id
 	lose     map[string]int            // by path: so many answers to a POST
+	block    map[string]bool           // by path: no POST arrives
 	change   map[string]bool           // by path: the message
 	opened   int
 	claimed  []string // links
@@ -86,7 +87,7 @@ type askSite struct {
 
 func newAskSite(ctx context.Context, t *testing.T) *askSite {
 	t.Helper()
-	s := &askSite{t: t, ctx: ctx, relay: relaytest.New(t), requests: map[string]*kubbi.Request{}, lose: map[string]int{}, change: map[string]bool{}}
+	s := &askSite{t: t, ctx: ctx, relay: relaytest.New(t), requests: map[string]*kubbi.Request{}, lose: map[string]int{}, block: map[string]bool{}, change: map[string]bool{}}
 	var err error
 	if s.client, err = kubbi.NewClient(s.relay.APIKey, kubbi.WithBaseURL(s.relay.URL)); err != nil {
 		t.Fatal(err)
@@ -106,16 +107,22 @@ func newAskSite(ctx context.Context, t *testing.T) *askSite {
 }
 
 // ServeHTTP makes a request at /ask/KIND, opens the answer at /open/ID, loses nothing more
-// after /find (at /find?later the grace time is over), and passes all else on.
+// after /find (at /find?later the grace time is over, at /find?ID a request is withdrawn), and
+// passes all else on.
 func (s *askSite) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	kind, ask := strings.CutPrefix(r.URL.Path, "/ask/")
 	id, open := strings.CutPrefix(r.URL.Path, "/open/")
 	if r.URL.Path == "/find" {
 		s.mu.Lock()
 		clear(s.lose)
+		clear(s.block)
 		s.mu.Unlock()
 		if r.URL.RawQuery == "later" {
 			s.relay.Clock.Advance(2 * time.Minute)
+		} else if id := r.URL.RawQuery; id != "" {
+			if _, err := s.client.Withdraw(s.ctx, id); err != nil {
+				s.t.Error(err)
+			}
 		}
 		return
 	}
@@ -145,6 +152,10 @@ func (s *askSite) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s.mu.Lock()
 	s.received.Write(dump)
+	if r.Method == http.MethodPost && s.block[r.URL.Path] {
+		s.mu.Unlock()
+		panic(http.ErrAbortHandler)
+	}
 	lost := r.Method == http.MethodPost && s.lose[r.URL.Path] > 0
 	if lost {
 		s.lose[r.URL.Path]--
@@ -212,6 +223,8 @@ func (s *askSite) ask(kind string) (out askedHere, err error) {
 		s.lose[u.Path] = 1
 	case "lost":
 		s.lose[u.Path] = 1000
+	case "unreachable":
+		s.block[u.Path] = true
 	case "changed":
 		s.change[u.Path] = true
 	}

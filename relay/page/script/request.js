@@ -181,7 +181,8 @@ async function send() {
     current ??= await sealAnswer(report(0, 0.3));
     const taken = await deliver(current, report(0.3, 1));
     if (taken.ok) receipt(taken.answer);
-    else if ([404, 409, 410].includes(taken.status)) await answeredBefore();
+    else if (taken.status === 409) await answeredBefore();
+    else if (taken.status === 404 || taken.status === 410) location.reload(); // to the page that says why
     else throw refusalOf(taken);
   } catch (e) {
     if (e instanceof Lost) warn(`${e.message} What you entered is still here: press the button again. It counts as one answer only.`);
