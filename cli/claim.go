@@ -30,10 +30,7 @@ func (c *claimCmd) Run(a *app) error {
 		return usagef("--overwrite needs -o with a file or a folder")
 	}
 	return a.withBackend(func(b *backend) error {
-		claimer, err := a.claimer(b.client)
-		if err != nil {
-			return err
-		}
+		claimer := b.claimer()
 		url := strings.Join(c.URL, " ")
 		if c.Output != "" && c.Output != stdoutName {
 			return c.save(a, claimer, url)

@@ -17,7 +17,7 @@ type foldersCmd struct {
 func (a *app) consents() (*consent.Store, error) {
 	data, err := a.dataDir()
 	if err != nil {
-		return nil, usage(err)
+		return nil, err
 	}
 	return consent.NewStore(data), nil
 }

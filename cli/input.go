@@ -118,7 +118,7 @@ func (a *app) folder(path string) ([]input, error) {
 	}
 	own, err := a.dataDir()
 	if err != nil {
-		return nil, usage(err)
+		return nil, err
 	}
 	rules := files.Rules{Folders: []files.Folder{allowed}, Hidden: a.cfg.AllowHidden, HardLinks: true, Denied: []string{own}}
 	found, err := rules.Expand(dir, maxFolder)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"kubbi-mcp/internal/hostfile"
+	"kubbi-mcp/tools"
 )
 
 // installCmd is `kubbi-mcp install`.
@@ -115,7 +116,7 @@ func (c *installCmd) server(a *app) (s hostfile.Server, err error) {
 	}
 	for _, e := range c.Env {
 		name, value, given := strings.Cut(e, "=")
-		if !variableName.MatchString(name) {
+		if !tools.IsVariable(name) {
 			return s, errors.New("--env: give NAME or NAME=VALUE")
 		}
 		if !given {

@@ -13,6 +13,7 @@ import (
 
 	"kubbi-mcp/internal/keyring"
 	"kubbi-mcp/internal/memory"
+	"kubbi-mcp/internal/origin"
 	"kubbi-mcp/internal/private"
 	"kubbi-mcp/internal/untrusted"
 	"kubbi-mcp/relay"
@@ -79,10 +80,10 @@ func (c *relayServeCmd) Run(a *app) (err error) {
 		defer scrape.Close()
 	}
 	dir, err := a.dataDir() // the default place of the store and the keyring
-	if err == nil {
-		err = private.MakeDir(dir)
-	}
 	if err != nil {
+		return err
+	}
+	if err := private.MakeDir(dir); err != nil {
 		return usagef("--data-dir (KUBBI_DATA_DIR): %w", err)
 	}
 	db, err := a.openStore(a.ctx, c.Store)
@@ -120,7 +121,7 @@ func (c *relayFlags) config(a *app) (service.Config, error) {
 	if err != nil {
 		return none, errListen
 	}
-	if c.PublicURL == "" && !loopback(host) {
+	if c.PublicURL == "" && !origin.LoopbackHost(host) {
 		return none, errors.New("--listen (KUBBI_RELAY_LISTEN) is not a loopback address, so others may reach it: say under which URL with --public-url (KUBBI_RELAY_PUBLIC_URL)")
 	}
 	if c.Grace < 0 || c.Retention <= 0 || c.GuessLimit < 0 || c.MaxConns < 1 || c.MaxRequests < 1 || c.LameDuck < 0 || c.Drain <= 0 {
@@ -230,7 +231,7 @@ func (c *relayFlags) hints(a *app, db store.Store) {
 		a.log.Warn("nobody can create kubbis yet: make an API key with kubbi-mcp keys create --label NAME, for the same store")
 	}
 	host, _, _ := net.SplitHostPort(c.Listen)
-	if u, err := url.Parse(c.PublicURL); c.scheme() == "http" && !loopback(host) && (err != nil || u.Scheme != "https") {
+	if u, err := url.Parse(c.PublicURL); c.scheme() == "http" && !origin.LoopbackHost(host) && (err != nil || u.Scheme != "https") {
 		a.log.Warn("plain HTTP on the network: API keys, claim URLs and all content can be read on the way; use --tls-cert, or a proxy that has TLS and an https --public-url")
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -17,6 +16,7 @@ import (
 	"kubbi-mcp/internal/filename"
 	"kubbi-mcp/internal/keep"
 	"kubbi-mcp/kubbi"
+	"kubbi-mcp/tools"
 )
 
 // runCmd is `kubbi-mcp run`.
@@ -86,8 +86,13 @@ func (u secretUse) String() string {
 // Run starts the command with what the claim URLs hold. It claims only when the command
 // is there, can be run, and every claim URL can be claimed.
 func (c *runCmd) Run(a *app) error {
+	dir, err := a.dataDir()
+	if err != nil {
+		return err
+	}
+	kept := keptFolder(dir)
 	if c.Forget {
-		return c.forget(a)
+		return c.forget(a, kept)
 	}
 	switch {
 	case len(c.Command) == 0:
@@ -111,7 +116,7 @@ func (c *runCmd) Run(a *app) error {
 		}
 		return cantStart{fmt.Errorf("%w; nothing was claimed", err), code}
 	}
-	r := &secretRun{app: a, scrubs: !c.NoScrub, keepFor: c.Keep.duration(), uses: uses, files: map[string]io.Writer{}}
+	r := &secretRun{app: a, scrubs: !c.NoScrub, kept: kept, keepFor: c.Keep.duration(), uses: uses, files: map[string]io.Writer{}}
 	defer r.wipe()
 	if err := r.makeFiles(); err != nil {
 		return fmt.Errorf("%w; nothing was claimed", err)
@@ -130,8 +135,6 @@ func (c *runCmd) Run(a *app) error {
 	}
 	return nil
 }
-
-var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // uses reads the flags.
 func (c *runCmd) uses() (all []secretUse, err error) {
@@ -181,7 +184,7 @@ func parseUse(kind secretKind, value string) (secretUse, error) {
 
 func variableFault(name string) string {
 	switch {
-	case !variableName.MatchString(name):
+	case !tools.IsVariable(name):
 		return "a variable's name has only letters, digits and _, and no digit first"
 	case name == filesVariable:
 		return filesVariable + " is the folder of the files"
@@ -218,7 +221,7 @@ var (
 func strangersVariableFault(name string) string {
 	upper := strings.ToUpper(name)
 	switch {
-	case !variableName.MatchString(name):
+	case !tools.IsVariable(name):
 		return "the name of a member is no variable's name"
 	case slices.Contains(codeVariables, upper), slices.ContainsFunc(codePrefixes, func(p string) bool { return strings.HasPrefix(upper, p) }):
 		return name + " may decide which code runs, or where it connects to: give it with --env"

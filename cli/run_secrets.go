@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"kubbi-mcp/internal/child"
+	"kubbi-mcp/internal/keep"
 	"kubbi-mcp/internal/scrub"
 	"kubbi-mcp/internal/secretfiles"
 	"kubbi-mcp/kubbi"
@@ -24,6 +25,7 @@ type secretRun struct {
 	app     *app
 	command *child.Command
 	scrubs  bool
+	kept    keep.Folder
 	keepFor time.Duration // 0: not at all
 	uses    []secretUse
 	folder  *secretfiles.Folder // nil: there are no files
@@ -87,10 +89,7 @@ func (r *secretRun) arguments(args []string) []string {
 func (r *secretRun) claimAndStart() error {
 	started := false
 	err := r.app.withBackend(func(b *backend) error {
-		claimer, err := r.app.claimer(b.client)
-		if err != nil {
-			return err
-		}
+		claimer := b.claimer()
 		all, err := r.sources(claimer)
 		if err != nil {
 			return err

@@ -78,7 +78,7 @@ func isPostgres(name string) bool {
 func (a *app) openPostgres(ctx context.Context, url string, existing bool) (store.Store, error) {
 	dir, err := a.dataDir()
 	if err != nil {
-		return nil, usage(err)
+		return nil, err
 	}
 	db, err := postgres.Open(ctx, postgres.Config{URL: url, Logger: a.log, TempDir: dir, Existing: existing})
 	switch {
@@ -120,7 +120,7 @@ func (a *app) storePath(name string) (string, error) {
 	if name == "" {
 		dir, err := a.dataDir()
 		if err != nil {
-			return "", usage(err)
+			return "", err
 		}
 		return filepath.Join(dir, "kubbi.db"), nil
 	}
