@@ -97,7 +97,7 @@ func claimFailed(err error) error {
 	if _, refused := errors.AsType[files.Refusal](err); refused && !counted {
 		return usagef("claim: %w; nothing was claimed", err)
 	}
-	if _, wrong := errors.AsType[usageError](err); wrong && !counted {
+	if isUsage(err) && !counted {
 		return err
 	}
 	if e, ok := errors.AsType[*kubbi.Error](err); ok && e.Uncertain && !errors.Is(err, kubbi.ErrGone) {

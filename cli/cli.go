@@ -123,7 +123,7 @@ func Run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	host.logTo(a.log)
 	err = parsed.Run(a)
 	if ctx.Err() != nil && err != nil {
-		return interrupted{err}
+		return exitError{err, exitInterrupted}
 	}
 	return err
 }

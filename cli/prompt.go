@@ -130,7 +130,7 @@ func (k *keys) drain() {
 }
 
 var (
-	errPromptInterrupted = interrupted{errors.New("interrupted; nothing was sent")}
+	errPromptInterrupted = exitError{errors.New("interrupted; nothing was sent"), exitInterrupted}
 
 	errPromptLines   = usagef("more than one line was entered, and nothing was sent: put the text into a file and send that, or pipe it")
 	errPromptControl = usagef("a key was pressed that is no character, as an arrow is, and nothing was sent: enter the text again")

@@ -49,14 +49,6 @@ type childExit struct{ code int }
 
 func (e childExit) Error() string { return "" } // the command has said what there is to say
 
-// cantStart is an error before the command was started.
-type cantStart struct {
-	error
-	code int
-}
-
-func (e cantStart) Unwrap() error { return e.error }
-
 // secretUse is one place where a command gets a secret.
 type secretUse struct {
 	kind secretKind
@@ -114,7 +106,7 @@ func (c *runCmd) Run(a *app) error {
 		if errors.Is(err, child.ErrNotFound) {
 			code = exitNoSuchFile
 		}
-		return cantStart{fmt.Errorf("%w; nothing was claimed", err), code}
+		return exitError{fmt.Errorf("%w; nothing was claimed", err), code}
 	}
 	r := &secretRun{app: a, scrubs: !c.NoScrub, kept: kept, keepFor: c.Keep.duration(), uses: uses, files: map[string]io.Writer{}}
 	defer r.wipe()

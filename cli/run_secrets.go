@@ -243,7 +243,7 @@ func (r *secretRun) start() error {
 		r.command.Plain()
 	}
 	if err := r.command.Start(r.app.stdin, r.app.stdout, r.app.stderr); err != nil {
-		return cantStart{fmt.Errorf("start the command: %w", err), exitCantRun}
+		return exitError{fmt.Errorf("start the command: %w", err), exitCantRun}
 	}
 	return nil
 }
