@@ -70,7 +70,7 @@ type listedHandle struct {
 
 func (c *handleCmd) list(a *app, store *handles.Store) error {
 	all, err := store.List(a.ctx)
-	listed := []listedHandle{}
+	var listed []listedHandle
 	rows := [][]string{{"ID", "KIND", "EXPIRES", "WHAT"}}
 	for _, h := range all {
 		listed = append(listed, listedHandle{h.ID, h.Kind, h.AnswerID, h.Message, h.Fields, h.Files, h.Variable, h.ExpiresAt})

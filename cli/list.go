@@ -75,7 +75,7 @@ func (c *listCmd) page(ctx context.Context, client *kubbi.Client) (*kubbi.Page, 
 	})
 	from := min((c.Page-1)*c.Limit, len(all))
 	return &kubbi.Page{ListResponse: api.ListResponse{
-		Kubbis:     append([]kubbi.Kubbi{}, all[from:min(from+c.Limit, len(all))]...),
+		Kubbis:     all[from:min(from+c.Limit, len(all))],
 		Pagination: api.Pagination{Page: c.Page, Limit: c.Limit, Total: total, TotalPages: (total + c.Limit - 1) / c.Limit},
 	}}, nil
 }

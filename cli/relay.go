@@ -86,7 +86,7 @@ func (c *relayServeCmd) Run(a *app) (err error) {
 	if err := private.MakeDir(dir); err != nil {
 		return usagef("--data-dir (KUBBI_DATA_DIR): %w", err)
 	}
-	db, err := a.openStore(a.ctx, c.Store)
+	db, err := a.openStore(c.Store)
 	if err != nil {
 		return err
 	}
