@@ -236,13 +236,7 @@ func (r *secretRun) start() error {
 			return err
 		}
 	}
-	r.command.SetEnv(append(os.Environ(), r.env...))
-	if r.scrubs {
-		r.command.Scrub(r.secrets)
-	} else {
-		r.command.Plain()
-	}
-	if err := r.command.Start(r.app.stdin, r.app.stdout, r.app.stderr); err != nil {
+	if err := r.command.Start(append(os.Environ(), r.env...), r.secrets, r.app.stdin, r.app.stdout, r.app.stderr); err != nil {
 		return exitError{fmt.Errorf("start the command: %w", err), exitCantRun}
 	}
 	return nil
