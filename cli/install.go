@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"kubbi-mcp/internal/hostfile"
 	"kubbi-mcp/tools"
 )
@@ -112,7 +114,7 @@ func (c *installCmd) server(a *app) (s hostfile.Server, err error) {
 		if dir, err = absolute(dir); err != nil {
 			return s, err
 		}
-		s.Args = append(s.Args, "--allow-dir", dir)
+		s.Args = append(s.Args, "--allow-dir", kong.JoinEscaped([]string{dir}, ','))
 	}
 	for _, e := range c.Env {
 		name, value, given := strings.Cut(e, "=")
