@@ -1,13 +1,13 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -146,19 +146,14 @@ func (c *relayFlags) config(a *app) (service.Config, error) {
 	if _, err := a.storeName(c.Store); err != nil {
 		return none, err
 	}
+	// In these configurations 0 is the default, and -1 is none.
 	cfg := service.Config{
 		Relay: relay.Config{
-			Name: c.Name, Contact: c.Contact, Limits: a.cfg.limits(), Grace: c.Grace, Retention: c.Retention, GuessLimit: c.GuessLimit, TrustedProxies: proxies,
+			Name: c.Name, Contact: c.Contact, Limits: a.cfg.limits(), Grace: cmp.Or(c.Grace, -1), Retention: c.Retention, GuessLimit: c.GuessLimit, TrustedProxies: proxies,
 			MaxStorage: int64(c.MaxStorage), AccessLog: c.AccessLog, Logger: a.log,
 		},
 		Version: buildInfo().Version,
-		Limits:  service.Limits{Connections: c.MaxConns, Requests: c.MaxRequests, LameDuck: c.LameDuck, Drain: c.Drain},
-	}
-	if c.Grace == 0 {
-		cfg.Relay.Grace = -1
-	}
-	if c.LameDuck == 0 {
-		cfg.Limits.LameDuck = -1
+		Limits:  service.Limits{Connections: c.MaxConns, Requests: c.MaxRequests, LameDuck: cmp.Or(c.LameDuck, -1), Drain: c.Drain},
 	}
 	if c.Notify || len(allowed) > 0 {
 		cfg.Relay.Notify = &webhook.Options{Allow: allowed}
@@ -171,7 +166,7 @@ func (c *relayFlags) config(a *app) (service.Config, error) {
 
 // label reports whether a text can stand on a page as somebody's name.
 func label(text string) bool {
-	return utf8.RuneCountInString(text) <= 200 && !strings.ContainsFunc(text, untrusted.Invisible)
+	return utf8.RuneCountInString(text) <= 200 && !untrusted.HasInvisible(text)
 }
 
 func (c *listenFlags) scheme() string {

@@ -56,24 +56,16 @@ type secretUse struct {
 	url  string // claim URL, token or id
 }
 
-type secretKind int
+// secretKind is the flag that says how a command gets a secret.
+type secretKind string
 
 const (
-	asVariable secretKind = iota
-	asVariables
-	asFile
+	asVariable  secretKind = "--env"
+	asVariables secretKind = "--env-from"
+	asFile      secretKind = "--file"
 )
 
-func (u secretUse) String() string {
-	flag := "--env"
-	switch u.kind {
-	case asVariables:
-		flag = "--env-from"
-	case asFile:
-		flag = "--file"
-	}
-	return strings.TrimSpace(flag + " " + u.name)
-}
+func (u secretUse) String() string { return strings.TrimSpace(string(u.kind) + " " + u.name) }
 
 // Run starts the command with what the claim URLs hold. It claims only when the command
 // is there, can be run, and every claim URL can be claimed.
