@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -19,13 +18,10 @@ import (
 func (a *app) allowFolders(rules *files.Rules, dirs []string) error {
 	for _, dir := range dirs {
 		dir = strings.TrimSpace(dir)
-		if dir == "" || strings.HasPrefix(dir, "${") && strings.HasSuffix(dir, "}") {
+		if dir == "" || isPlaceholder(dir) {
 			continue // a setting that the host left blank
 		}
-		path, err := files.ParsePath(dir)
-		if err == nil {
-			path, err = filepath.Abs(path)
-		}
+		path, err := absolute(dir)
 		if err != nil {
 			return fmt.Errorf("%s: %w", dir, err)
 		}

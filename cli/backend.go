@@ -3,7 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"net/netip"
+	"log/slog"
 	"net/url"
 	"slices"
 	"time"
@@ -11,6 +11,7 @@ import (
 	"kubbi-mcp/internal/origin"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/relay/local"
+	"kubbi-mcp/tools/claims"
 )
 
 // backend is the Kubbi client of a command and the embedded relay under it. The relay
@@ -22,6 +23,13 @@ type backend struct {
 	relayURL string // the origin of the embedded relay's claim URLs
 	base     string // the base URL for new kubbis
 	embedded bool   // new kubbis go to the embedded relay
+	dir      string // the data directory
+	log      *slog.Logger
+}
+
+// claimer makes the claims of a command, and has its handles.
+func (b *backend) claimer() *claims.Claimer {
+	return claims.New(b.client, claims.NewState(b.dir), "", b.log)
 }
 
 // reach says from where the claim URLs of new kubbis can be used.
@@ -30,7 +38,7 @@ func (b *backend) reach() string {
 	switch {
 	case b.embedded:
 		return b.relay.Reach()
-	case err != nil || loopback(u.Hostname()):
+	case err != nil || origin.LoopbackHost(u.Hostname()):
 		return "this machine"
 	}
 	return "wherever " + u.Scheme + "://" + u.Host + " can be reached"
@@ -55,9 +63,9 @@ func (a *app) withBackend(work func(*backend) error) error {
 }
 
 // show makes a command's request and prints the answer, as JSON or as text.
-func show[T any](a *app, command string, asJSON bool, request func(*kubbi.Client) (T, error), text func(T) string) error {
+func show[T any](a *app, command string, asJSON bool, request func(*backend) (T, error), text func(T) string) error {
 	return a.withBackend(func(b *backend) error {
-		answer, err := request(b.client)
+		answer, err := request(b)
 		if err != nil {
 			return fmt.Errorf("%s: %w", command, err)
 		}
@@ -73,18 +81,18 @@ func show[T any](a *app, command string, asJSON bool, request func(*kubbi.Client
 func (a *app) connect() (*backend, error) {
 	dir, err := a.dataDir()
 	if err != nil {
-		return nil, usage(err)
+		return nil, err
 	}
 	limits := a.cfg.limits()
 	relay, err := local.New(local.Config{Dir: dir, Origin: a.cfg.RelayURL, TrustAddress: a.trustsRelayURL(), Limits: limits, Logger: a.log})
 	if err != nil {
 		return nil, usagef("--relay-url (KUBBI_RELAY_URL) or --data-dir (KUBBI_DATA_DIR): %w", err)
 	}
-	b := &backend{relay: relay, relayURL: a.cfg.RelayURL, base: a.baseURL()}
+	b := &backend{relay: relay, relayURL: a.cfg.RelayURL, base: a.baseURL(), dir: dir, log: a.log}
 	if b.embedded = b.base == ""; b.embedded {
 		b.base = a.cfg.RelayURL
 	}
-	if u, err := url.Parse(b.base); err == nil && u.Scheme == "http" && a.cfg.APIKey != "" && !loopback(u.Hostname()) {
+	if u, err := url.Parse(b.base); err == nil && u.Scheme == "http" && a.cfg.APIKey != "" && !origin.LoopbackHost(u.Hostname()) {
 		a.log.Warn("the base URL is plain http: the API key and all content can be read on the way", "base_url", u.Scheme+"://"+u.Host)
 	}
 	b.client, err = kubbi.NewClient(a.cfg.APIKey,
@@ -127,14 +135,8 @@ func (a *app) trustsRelayURL() bool {
 // others use as well. 0 is the server's default.
 func (a *app) pollEvery() time.Duration {
 	base := a.baseURL()
-	if u, err := url.Parse(base); base == "" || err != nil || loopback(u.Hostname()) {
+	if u, err := url.Parse(base); base == "" || err != nil || origin.LoopbackHost(u.Hostname()) {
 		return 0
 	}
 	return 2 * time.Second
-}
-
-// loopback reports whether a host is this machine.
-func loopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
 }

@@ -30,10 +30,7 @@ func (c *claimCmd) Run(a *app) error {
 		return usagef("--overwrite needs -o with a file or a folder")
 	}
 	return a.withBackend(func(b *backend) error {
-		claimer, err := a.claimer(b.client)
-		if err != nil {
-			return err
-		}
+		claimer := b.claimer()
 		url := strings.Join(c.URL, " ")
 		if c.Output != "" && c.Output != stdoutName {
 			return c.save(a, claimer, url)
@@ -100,7 +97,7 @@ func claimFailed(err error) error {
 	if _, refused := errors.AsType[files.Refusal](err); refused && !counted {
 		return usagef("claim: %w; nothing was claimed", err)
 	}
-	if _, wrong := errors.AsType[usageError](err); wrong && !counted {
+	if isUsage(err) && !counted {
 		return err
 	}
 	if e, ok := errors.AsType[*kubbi.Error](err); ok && e.Uncertain && !errors.Is(err, kubbi.ErrGone) {

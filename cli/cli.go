@@ -74,6 +74,13 @@ type app struct {
 	model  *kong.Application // the command line
 }
 
+// with is the same environment with another context.
+func (a *app) with(ctx context.Context) *app {
+	other := *a
+	other.ctx = ctx
+	return &other
+}
+
 // Run runs the command of args, which don't have the program's name, until it has
 // finished or ctx ends. getenv gives environment variables; an empty value counts as
 // unset. stderr gets log lines and remarks only: the caller prints the error with Message
@@ -123,7 +130,7 @@ func Run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	host.logTo(a.log)
 	err = parsed.Run(a)
 	if ctx.Err() != nil && err != nil {
-		return interrupted{err}
+		return exitError{err, exitInterrupted}
 	}
 	return err
 }

@@ -33,7 +33,7 @@ type Config struct {
 
 // validate finds mistakes that other packages would find later, without the flag's name.
 func (c *Config) validate() error {
-	if i := strings.IndexFunc(c.APIKey, func(r rune) bool { return r <= ' ' || r > '~' }); i >= 0 {
+	if strings.ContainsFunc(c.APIKey, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return fmt.Errorf("--api-key (KUBBI_API_KEY) is not an API key: it holds a space or a character that a key can't have")
 	}
 	limits := api.DefaultLimits()

@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"errors"
-	"fmt"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -14,19 +12,20 @@ import (
 	"kubbi-mcp/tools/files"
 )
 
-// dataDir is the folder of the embedded relay's store and of this program's state.
+// dataDir is the folder of the embedded relay's store and of this program's state. Its error
+// is a usage error that names the flag.
 func (a *app) dataDir() (string, error) {
 	dir := a.cfg.DataDir
 	if dir == "" {
 		home := dataHome()
 		if home == "" {
-			return "", errors.New("no home directory is known: set --data-dir (KUBBI_DATA_DIR)")
+			return "", usagef("no home directory is known: set --data-dir (KUBBI_DATA_DIR)")
 		}
 		dir = filepath.Join(home, "kubbi")
 	}
 	dir, err := absolute(dir)
 	if err != nil {
-		return "", fmt.Errorf("--data-dir (KUBBI_DATA_DIR): %w", err)
+		return "", usagef("--data-dir (KUBBI_DATA_DIR): %w", err)
 	}
 	return dir, nil
 }

@@ -1,7 +1,8 @@
 package cli
 
 import (
-	"kubbi-mcp/kubbi"
+	"context"
+
 	"kubbi-mcp/kubbi/api"
 )
 
@@ -14,12 +15,12 @@ type deleteCmd struct {
 // Run ends one of the caller's kubbis, or withdraws a request. Without --json it prints a
 // remark only.
 func (c *deleteCmd) Run(a *app) error {
-	remove := func(k *kubbi.Client) (any, error) {
-		gone, err := k.Delete(a.ctx, c.ID)
+	remove := func(b *backend) (any, error) {
+		gone, err := b.client.Delete(a.ctx, c.ID)
 		if err == nil {
-			err = a.forgetHandle(c.ID)
+			err = b.forgetHandle(a.ctx, c.ID)
 		}
-		return orRequest(gone, err, func() (*api.Asked, error) { return a.withdraw(k, c.ID) })
+		return orRequest(gone, err, func() (*api.Asked, error) { return b.withdraw(a.ctx, c.ID) })
 	}
 	return show(a, "delete", c.JSON, remove, func(answer any) string {
 		if _, ok := answer.(*api.Asked); ok {
@@ -32,10 +33,10 @@ func (c *deleteCmd) Run(a *app) error {
 }
 
 // withdraw withdraws a request and forgets the claim URL of its answer.
-func (a *app) withdraw(k *kubbi.Client, id string) (*api.Asked, error) {
-	asked, err := k.Withdraw(a.ctx, id)
+func (b *backend) withdraw(ctx context.Context, id string) (*api.Asked, error) {
+	asked, err := b.client.Withdraw(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	return asked, a.forgetHandle(asked.ID)
+	return asked, b.forgetHandle(ctx, asked.ID)
 }

@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -12,6 +14,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"github.com/alecthomas/kong"
 
 	"kubbi-mcp/internal/hostfile"
 	"kubbi-mcp/kubbi"
@@ -25,7 +29,7 @@ type doctorCmd struct {
 const (
 	doctorPatience  = 20 * time.Second // for all checks together
 	versionPatience = 3 * time.Second  // for the version of a host's program
-	maxClockSkew    = time.Minute      // expiry and rates go by the service's clock
+	maxVersion      = 64 << 10         // bytes of what that program may print
 )
 
 // Run checks what a handoff from this machine needs. It makes no kubbi and changes no file,
@@ -79,8 +83,7 @@ func (b *backend) checkStoreAndAddress(ctx context.Context) []check {
 		"stop it, or choose another address with --relay-url"))
 }
 
-// checkService checks a service that is not embedded: whether it answers, its clock, and the
-// API key.
+// checkService checks a service that is not embedded: whether it answers, and takes the API key.
 func (b *backend) checkService(ctx context.Context, key bool) check {
 	const name = "service"
 	start := time.Now()
@@ -98,11 +101,10 @@ func (b *backend) checkService(ctx context.Context, key bool) check {
 }
 
 func checkFolder(name, dir string) check {
-	_, path, named := strings.Cut(dir, "=") // of a caller over HTTP
-	if !named {
-		path = dir
+	if _, callers, named := splitNamed(dir); named { // over HTTP
+		dir = callers
 	}
-	path, err := absolute(path)
+	path, err := absolute(dir)
 	if err == nil {
 		var info fs.FileInfo
 		if info, err = os.Stat(path); err == nil && !info.IsDir() {
@@ -140,8 +142,11 @@ func (a *app) checkHosts(ctx context.Context) (all []check) {
 			found = true
 			all = append(all, checkEntry(ctx, h, s))
 			for i, arg := range s.Args {
-				if arg == "--allow-dir" && i+1 < len(s.Args) && !isPlaceholder(s.Args[i+1]) && !strings.Contains(s.Args[i+1], "${") {
-					all = append(all, checkFolder(h.Name+" folder", s.Args[i+1]))
+				if arg != "--allow-dir" || i+1 == len(s.Args) || placeholder.MatchString(s.Args[i+1]) {
+					continue
+				}
+				for _, dir := range kong.SplitEscaped(s.Args[i+1], ',') {
+					all = append(all, checkFolder(h.Name+" folder", dir))
 				}
 			}
 		}
@@ -162,10 +167,14 @@ func checkEntry(ctx context.Context, h hostfile.Host, s hostfile.Server) check {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, s.Command, "version", "--json")
 	cmd.WaitDelay = time.Second
-	out, err := cmd.Output()
 	var other build
+	out, err := cmd.StdoutPipe()
 	if err == nil {
-		err = json.Unmarshal(out, &other)
+		err = cmd.Start()
+	}
+	if err == nil {
+		notJSON := json.NewDecoder(io.LimitReader(out, maxVersion)).Decode(&other)
+		err = cmp.Or(cmd.Wait(), notJSON)
 	}
 	own := buildInfo()
 	switch {

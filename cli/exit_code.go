@@ -39,19 +39,23 @@ Exit codes:
   130  interrupted
 `
 
-// usageError is a mistake of the user, found before anything was done.
-type usageError struct{ error }
+// exitError is an error that decides the exit code.
+type exitError struct {
+	error
+	code int
+}
 
-func (e usageError) Unwrap() error { return e.error }
+func (e exitError) Unwrap() error { return e.error }
 
-func usage(err error) error { return usageError{err} }
+// usage marks a mistake of the user, found before anything was done.
+func usage(err error) error { return exitError{err, exitUsage} }
 
-func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+func usagef(format string, args ...any) error { return usage(fmt.Errorf(format, args...)) }
 
-// interrupted is an error after the context has ended.
-type interrupted struct{ error }
-
-func (e interrupted) Unwrap() error { return e.error }
+func isUsage(err error) bool {
+	e, ok := errors.AsType[exitError](err)
+	return ok && e.code == exitUsage
+}
 
 // ExitCode is the exit code for the error of Run; see docs/use.md.
 func ExitCode(err error) int {
@@ -61,14 +65,8 @@ func ExitCode(err error) int {
 	if e, ok := errors.AsType[childExit](err); ok {
 		return e.code
 	}
-	if e, ok := errors.AsType[cantStart](err); ok {
+	if e, ok := errors.AsType[exitError](err); ok {
 		return e.code
-	}
-	if _, ok := errors.AsType[interrupted](err); ok {
-		return exitInterrupted
-	}
-	if _, ok := errors.AsType[usageError](err); ok {
-		return exitUsage
 	}
 	for _, c := range []struct {
 		target error

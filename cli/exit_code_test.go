@@ -63,8 +63,8 @@ func TestExitCode(t *testing.T) {
 		{nil, exitOK},
 		{errors.New("x"), exitFailure},
 		{fmt.Errorf("x: %w", usagef("y")), exitUsage},
-		{interrupted{usagef("y")}, exitInterrupted},
-		{interrupted{fmt.Errorf("x: %w", context.Canceled)}, exitInterrupted},
+		{exitError{usagef("y"), exitInterrupted}, exitInterrupted},
+		{exitError{fmt.Errorf("x: %w", context.Canceled), exitInterrupted}, exitInterrupted},
 	} {
 		if got := ExitCode(c.err); got != c.want {
 			t.Errorf("ExitCode(%v) = %d, want %d", c.err, got, c.want)

@@ -17,7 +17,7 @@ type foldersCmd struct {
 func (a *app) consents() (*consent.Store, error) {
 	data, err := a.dataDir()
 	if err != nil {
-		return nil, usage(err)
+		return nil, err
 	}
 	return consent.NewStore(data), nil
 }
@@ -38,9 +38,6 @@ func (c *foldersListCmd) Run(a *app) error {
 		return err
 	}
 	if c.JSON {
-		if all == nil {
-			all = []consent.Consent{}
-		}
 		return a.printJSON(map[string]any{"folders": all})
 	}
 	if len(all) == 0 {
@@ -97,9 +94,6 @@ func (c *foldersRevokeCmd) Run(a *app) error {
 		return fmt.Errorf("nothing was revoked: no such folder was allowed; kubbi-mcp folders list shows those that were")
 	}
 	if c.JSON {
-		if revoked == nil {
-			revoked = []consent.Consent{}
-		}
 		return a.printJSON(map[string]any{"revoked": revoked})
 	}
 	for _, k := range revoked {

@@ -26,9 +26,9 @@ func (f waitFlag) option() kubbi.ReadOption { return kubbi.WithWait(f.Wait.durat
 
 // Run shows one of the caller's kubbis or requests.
 func (c *getCmd) Run(a *app) error {
-	get := func(k *kubbi.Client) (any, error) {
-		got, err := k.Get(a.ctx, c.ID, c.option())
-		return orRequest(got, err, func() (*api.Asked, error) { return k.Asked(a.ctx, c.ID, c.option()) })
+	get := func(b *backend) (any, error) {
+		got, err := b.client.Get(a.ctx, c.ID, c.option())
+		return orRequest(got, err, func() (*api.Asked, error) { return b.client.Asked(a.ctx, c.ID, c.option()) })
 	}
 	return show(a, "get", c.JSON, get, func(answer any) string {
 		if asked, ok := answer.(*api.Asked); ok {

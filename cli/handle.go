@@ -1,14 +1,13 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"time"
 
 	"kubbi-mcp/internal/clipboard"
 	"kubbi-mcp/internal/handles"
-	"kubbi-mcp/internal/keep"
 	"kubbi-mcp/internal/untrusted"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
@@ -26,7 +25,7 @@ type handleCmd struct {
 func (c *handleCmd) Run(a *app) error {
 	dir, err := a.dataDir()
 	if err != nil {
-		return usage(err)
+		return err
 	}
 	store := handles.New(dir, "")
 	if c.ID == "" {
@@ -71,7 +70,7 @@ type listedHandle struct {
 
 func (c *handleCmd) list(a *app, store *handles.Store) error {
 	all, err := store.List(a.ctx)
-	listed := []listedHandle{}
+	var listed []listedHandle
 	rows := [][]string{{"ID", "KIND", "EXPIRES", "WHAT"}}
 	for _, h := range all {
 		listed = append(listed, listedHandle{h.ID, h.Kind, h.AnswerID, h.Message, h.Fields, h.Files, h.Variable, h.ExpiresAt})
@@ -94,38 +93,22 @@ func (c *handleCmd) list(a *app, store *handles.Store) error {
 
 // keepSent keeps the claim URL of a kubbi that was sent. If that fails, nobody has the claim
 // URL, so the kubbi is deleted.
-func (a *app) keepSent(b *backend, sent *kubbi.Sent) error {
-	dir, err := a.dataDir()
-	if err != nil {
-		return usage(err)
-	}
-	err = handles.New(dir, "").Put(a.ctx, handles.Handle{ID: sent.ID, Kind: handles.Send, ClaimURL: sent.ClaimURL, ExpiresAt: sent.ExpiresAt.Time})
+func (b *backend) keepSent(ctx context.Context, sent *kubbi.Sent) error {
+	err := b.claimer().Handles().Put(ctx, handles.Handle{ID: sent.ID, Kind: handles.Send, ClaimURL: sent.ClaimURL, ExpiresAt: sent.ExpiresAt.Time})
 	if err == nil {
 		return nil
 	}
-	if _, derr := b.client.Delete(a.ctx, sent.ID); derr != nil {
+	if _, derr := b.client.Delete(ctx, sent.ID); derr != nil {
 		return fmt.Errorf("send: %w; what was sent could not be deleted, and wipes itself when it expires: %w", err, derr)
 	}
 	return fmt.Errorf("send: %w; what was sent is deleted", err)
 }
 
 // forgetHandle forgets the handle of a kubbi that was deleted, and what run has kept of it.
-func (a *app) forgetHandle(id string) error {
-	dir, err := a.dataDir()
+func (b *backend) forgetHandle(ctx context.Context, id string) error {
+	id, err := kubbi.ParseID(id)
 	if err != nil {
-		return usage(err)
-	}
-	if id, err = kubbi.ParseID(id); err != nil {
 		return err
 	}
-	return errors.Join(handles.New(dir, "").Delete(a.ctx, id), keep.Folder(filepath.Join(dir, keptName)).Forget(keepName(id)))
-}
-
-// claimer makes the claims of a command.
-func (a *app) claimer(k *kubbi.Client) (*claims.Claimer, error) {
-	dir, err := a.dataDir()
-	if err != nil {
-		return nil, usage(err)
-	}
-	return claims.New(k, claims.NewState(dir), "", a.log), nil
+	return errors.Join(b.claimer().Handles().Delete(ctx, id), keptFolder(b.dir).Forget(keepName(id)))
 }

@@ -28,7 +28,7 @@ type identityText struct {
 func (c *identityCmd) Run(a *app) error {
 	dir, err := a.dataDir()
 	if err != nil {
-		return usage(err)
+		return err
 	}
 	identity, err := openIdentity(a.ctx, dir, true)
 	if err != nil {

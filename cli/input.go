@@ -92,17 +92,12 @@ func tooMany(paths []string, n, most int) error {
 	if len(paths) > 1 {
 		return usagef("these are %d files, and a package holds at most %d: send fewer, or one archive of them", n, most)
 	}
-	return usagef("%s and the folders in it hold %d files, and a package at most %d: send fewer, or one archive, as: tar -cz %s | kubbi-mcp send --name %s",
-		paths[0], n, most, paths[0], filename.Safe(filepath.Base(absolutely(paths[0]))+".tgz"))
-}
-
-// absolutely gives the absolute form of a path, if there is one, so that "." has a
-// name.
-func absolutely(path string) string {
-	if abs, err := filepath.Abs(path); err == nil {
-		return abs
+	path := paths[0]
+	if full, err := filepath.Abs(path); err == nil { // "." has no name
+		path = full
 	}
-	return path
+	return usagef("%s and the folders in it hold %d files, and a package at most %d: send fewer, or one archive, as: tar -cz %s | kubbi-mcp send --name %s",
+		paths[0], n, most, paths[0], filename.Safe(filepath.Base(path)+".tgz"))
 }
 
 // folder finds the files in a folder and its subfolders by the rules for tools. It leaves
@@ -118,7 +113,7 @@ func (a *app) folder(path string) ([]input, error) {
 	}
 	own, err := a.dataDir()
 	if err != nil {
-		return nil, usage(err)
+		return nil, err
 	}
 	rules := files.Rules{Folders: []files.Folder{allowed}, Hidden: a.cfg.AllowHidden, HardLinks: true, Denied: []string{own}}
 	found, err := rules.Expand(dir, maxFolder)

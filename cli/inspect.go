@@ -19,12 +19,8 @@ type inspectCmd struct {
 // Run shows what a claim URL holds.
 func (c *inspectCmd) Run(a *app) error {
 	url := strings.Join(c.URL, " ")
-	return show(a, "inspect", c.JSON, func(k *kubbi.Client) (*kubbi.Inspected, error) {
-		claimer, err := a.claimer(k)
-		if err != nil {
-			return nil, err
-		}
-		return claimer.Inspect(a.ctx, url, c.option())
+	return show(a, "inspect", c.JSON, func(b *backend) (*kubbi.Inspected, error) {
+		return b.claimer().Inspect(a.ctx, url, c.option())
 	}, inspectText)
 }
 

@@ -3,9 +3,9 @@ package cli
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -13,7 +13,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"kubbi-mcp/internal/hostfile"
+	"kubbi-mcp/tools"
 )
 
 // installCmd is `kubbi-mcp install`.
@@ -111,11 +114,11 @@ func (c *installCmd) server(a *app) (s hostfile.Server, err error) {
 		if dir, err = absolute(dir); err != nil {
 			return s, err
 		}
-		s.Args = append(s.Args, "--allow-dir", dir)
+		s.Args = append(s.Args, "--allow-dir", kong.JoinEscaped([]string{dir}, ','))
 	}
 	for _, e := range c.Env {
 		name, value, given := strings.Cut(e, "=")
-		if !variableName.MatchString(name) {
+		if !tools.IsVariable(name) {
 			return s, errors.New("--env: give NAME or NAME=VALUE")
 		}
 		if !given {
@@ -193,19 +196,14 @@ func (a *app) confirm(question string) (bool, error) {
 		return false, usagef("nothing was changed: there is no terminal to ask at; add --yes if you want the change")
 	}
 	fmt.Fprint(a.stderr, question)
-	answers := make(chan string, 1)
-	go func() { // a read that has begun can't be cancelled; it ends with the process
-		line, _ := bufio.NewReader(a.stdin).ReadString('\n')
-		answers <- strings.ToLower(strings.TrimSpace(line))
-	}()
-	select {
-	case answer := <-answers:
-		if answer == "y" || answer == "yes" {
-			return true, nil
-		}
-		fmt.Fprintln(a.stderr, "Nothing was changed.")
-		return false, nil
-	case <-a.ctx.Done():
-		return false, context.Cause(a.ctx)
+	answer, err := interruptible(a.ctx, func() (string, error) { return bufio.NewReader(a.stdin).ReadString('\n') })
+	switch strings.ToLower(strings.TrimSpace(answer)) {
+	case "y", "yes":
+		return true, nil
 	}
+	if err != nil && err != io.EOF {
+		return false, err
+	}
+	fmt.Fprintln(a.stderr, "Nothing was changed.")
+	return false, nil
 }

@@ -27,7 +27,7 @@ func (a *app) keyringSource(name string) (keyring.Source, error) {
 	if name == "" {
 		dir, err := a.dataDir()
 		if err != nil {
-			return nil, usage(err)
+			return nil, err
 		}
 		return keyring.File(filepath.Join(dir, "keyring.json")), nil
 	}

@@ -25,7 +25,7 @@ func (c *keyringListCmd) Run(a *app) error {
 	if err != nil {
 		a.log.Warn("it is not known which keys are needed", "err", err)
 	}
-	list := masterKeyList{Keys: []masterKeyJSON{}}
+	var list masterKeyList
 	for _, u := range keyring.Uses(ring, time.Now()) {
 		var need *bool
 		if err == nil {

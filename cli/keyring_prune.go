@@ -27,12 +27,12 @@ func (c *keyringPruneCmd) Run(a *app) error {
 	if err := checkStoreNamed(source, c.Keyring, c.Store); err != nil {
 		return err
 	}
-	db, err := a.openExisting(a.ctx, c.Store)
+	db, err := a.openExisting(c.Store)
 	if err != nil {
 		return err
 	}
 	defer db.Close() // nothing was written to it
-	report := pruned{Removed: []string{}, Kept: []keyring.KeptKey{}}
+	var report pruned
 	prune := func(old *atrest.Keyring) (*atrest.Keyring, error) {
 		left, removed, kept, err := keyring.Prune(old, time.Now(), c.Margin.duration(), func() ([]string, error) { return db.MasterKeys(a.ctx) })
 		report.Removed = append(report.Removed, removed...)

@@ -99,11 +99,7 @@ func (c *keyringRotateCmd) rotateByTheClock(a *app) error {
 	}
 	r := &keyring.Rotation{
 		File: f, Every: c.Every.duration(), After: c.After.duration(), Margin: c.Margin.duration(), Random: rand.Reader, Logger: a.log,
-		Needs: func(ctx context.Context) ([]string, error) {
-			at := *a
-			at.ctx = ctx
-			return at.neededKeys(c.Store)
-		},
+		Needs:   func(ctx context.Context) ([]string, error) { return a.with(ctx).neededKeys(c.Store) },
 		Made:    func(u keyring.Use) { _ = a.print(sealsFrom(u)) }, // an output that fails does not undo the rotation
 		Removed: func(id string) { _ = a.print("removed " + id + "\n") },
 	}

@@ -19,10 +19,12 @@ type listCmd struct {
 	JSON   bool     `name:"json" help:"Print JSON."`
 }
 
+const maxPage = 1_000_000 // its kubbis can still be counted in an int
+
 // Run lists the caller's kubbis.
 func (c *listCmd) Run(a *app) error {
-	if c.Page < 1 {
-		return usagef("--page must be at least 1")
+	if c.Page < 1 || c.Page > maxPage {
+		return usagef("--page must be between 1 and %d", maxPage)
 	}
 	if c.Limit < 1 || c.Limit > api.MaxPageLimit {
 		return usagef("--limit must be between 1 and %d", api.MaxPageLimit)
@@ -75,7 +77,7 @@ func (c *listCmd) page(ctx context.Context, client *kubbi.Client) (*kubbi.Page, 
 	})
 	from := min((c.Page-1)*c.Limit, len(all))
 	return &kubbi.Page{ListResponse: api.ListResponse{
-		Kubbis:     append([]kubbi.Kubbi{}, all[from:min(from+c.Limit, len(all))]...),
+		Kubbis:     all[from:min(from+c.Limit, len(all))],
 		Pagination: api.Pagination{Page: c.Page, Limit: c.Limit, Total: total, TotalPages: (total + c.Limit - 1) / c.Limit},
 	}}, nil
 }

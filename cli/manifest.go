@@ -90,7 +90,7 @@ func modulePath() string {
 }
 
 func describeCommand(leaf *kong.Node) manifestCommand {
-	c := manifestCommand{Help: leaf.Help, Arguments: []manifestArgument{}, Flags: manifestFlags(leaf.Flags)}
+	c := manifestCommand{Help: leaf.Help, Flags: manifestFlags(leaf.Flags)}
 	for n := leaf; n.Type == kong.CommandNode; n = n.Parent {
 		c.Words = append([]string{n.Name}, c.Words...)
 		c.Default = n.Parent.DefaultCmd == n && n.Parent.Type == kong.ApplicationNode
@@ -101,8 +101,7 @@ func describeCommand(leaf *kong.Node) manifestCommand {
 	return c
 }
 
-func manifestFlags(flags []*kong.Flag) []manifestFlag {
-	all := []manifestFlag{}
+func manifestFlags(flags []*kong.Flag) (all []manifestFlag) {
 	for _, f := range flags {
 		if f.Hidden || f.Name == "help" {
 			continue

@@ -53,7 +53,8 @@ func (a *app) remark(format string, args ...any) {
 	}
 }
 
-// printJSON writes v as indented JSON and a line end. Invisible characters are escaped.
+// printJSON writes v as indented JSON and a line end. A list without entries is [], also if it
+// is nil. Invisible characters are escaped.
 func (a *app) printJSON(v any) error {
 	b, err := json.Marshal(v, jsontext.WithIndent("  "), jsontext.EscapeForHTML(false))
 	if err != nil {

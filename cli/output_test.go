@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -39,6 +40,16 @@ func TestSeconds(t *testing.T) {
 		var s seconds
 		if err := s.UnmarshalText([]byte(in)); err == nil {
 			t.Errorf("%q is taken as %v", in, s.duration())
+		}
+	}
+}
+
+// TestEmptyLists checks that a list without entries is [] in JSON, and not null.
+func TestEmptyLists(t *testing.T) {
+	a := newAsker(t)
+	for _, args := range [][]string{{"folders", "list"}, {"folders", "revoke", "--all"}, {"handle"}, {"list"}, {"list", "--status", "active,burned"}} {
+		if out, code := a.run(append(args, "--json")...); code != 0 || !strings.Contains(out, "[]") {
+			t.Errorf("%q: %d, %s", args, code, out)
 		}
 	}
 }

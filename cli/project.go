@@ -3,7 +3,6 @@ package cli
 import (
 	"os"
 	"path/filepath"
-	"strings"
 
 	"kubbi-mcp/server"
 	"kubbi-mcp/tools/consent"
@@ -16,20 +15,16 @@ const projectVariable = "CLAUDE_PROJECT_DIR"
 
 // addProject allows the folder of the host's project. The user is asked about other folders
 // in the name of this project.
-func (a *app) addProject(cfg *server.Config) error {
-	data, err := a.dataDir()
-	if err != nil {
-		return usage(err)
-	}
-	cfg.Consents = consent.NewStore(data)
+func (a *app) addProject(cfg *server.Config, dataDir string) {
+	cfg.Consents = consent.NewStore(dataDir)
 	if dir, err := os.Getwd(); err == nil {
 		if cfg.Project, err = filepath.EvalSymlinks(dir); err != nil {
 			cfg.Project = dir
 		}
 	}
-	dir := strings.TrimSpace(a.getenv(projectVariable))
-	if dir == "" || strings.Contains(dir, "${") { // a placeholder that the host did not fill in
-		return nil
+	dir := a.getenv(projectVariable)
+	if dir == "" || placeholder.MatchString(dir) {
+		return
 	}
 	f, err := files.NewFolder(dir)
 	switch {
@@ -42,5 +37,4 @@ func (a *app) addProject(cfg *server.Config) error {
 		cfg.Project = f.Real()
 		cfg.Files = cfg.Files.With(f)
 	}
-	return nil
 }

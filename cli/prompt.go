@@ -65,72 +65,50 @@ func (a *app) prompt(in *os.File, question string, echo bool) ([]byte, error) {
 // types ahead is for the shell.
 // show gets the text so far.
 func readHidden(ctx context.Context, in io.Reader, show func([]byte)) ([]byte, error) {
-	keys := startKeys(in)
-	defer close(keys.more)
 	var text hiddenText
 	for !text.ended {
-		keys.more <- struct{}{}
-		select {
-		case read := <-keys.read:
-			if err := text.add(read.piece); err != nil {
-				keys.drain()
-				return nil, err
-			}
-			show(text.text)
-			if read.err == io.EOF {
-				return text.result()
-			}
-			if read.err != nil {
-				return nil, fmt.Errorf("read the terminal: %w", read.err)
-			}
-		case <-ctx.Done():
+		piece, err := readKeys(ctx, in)
+		if ctx.Err() != nil {
 			return nil, errPromptInterrupted
+		}
+		if err := text.add(piece); err != nil {
+			drain(in)
+			return nil, err
+		}
+		show(text.text)
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the terminal: %w", err)
 		}
 	}
 	return text.result()
 }
 
-// keys reads a terminal piece by piece, each time it is asked to. A read that has begun
-// can't be cancelled; it ends with the process.
-type keys struct {
-	more chan struct{} // asks for a piece; closed at the end
-	read chan keysRead
-}
-
-type keysRead struct {
-	piece []byte
-	err   error
-}
-
-func startKeys(in io.Reader) *keys {
-	k := &keys{more: make(chan struct{}, 1), read: make(chan keysRead, 1)}
-	go func() {
-		for range k.more {
-			buf := make([]byte, 4096)
-			n, err := in.Read(buf)
-			k.read <- keysRead{buf[:n], err}
-		}
-	}()
-	return k
+// readKeys reads what was typed so far, or waits for a key.
+func readKeys(ctx context.Context, in io.Reader) ([]byte, error) {
+	return interruptible(ctx, func() ([]byte, error) {
+		buf := make([]byte, 4096)
+		n, err := in.Read(buf)
+		return buf[:n], err
+	})
 }
 
 // drain reads the rest of a paste, which the shell would otherwise run as commands.
-func (k *keys) drain() {
+func drain(in io.Reader) {
 	for {
-		k.more <- struct{}{}
-		select {
-		case read := <-k.read:
-			if read.err != nil {
-				return
-			}
-		case <-time.After(pasteGap):
+		ctx, cancel := context.WithTimeout(context.Background(), pasteGap)
+		_, err := readKeys(ctx, in)
+		cancel()
+		if err != nil {
 			return
 		}
 	}
 }
 
 var (
-	errPromptInterrupted = interrupted{errors.New("interrupted; nothing was sent")}
+	errPromptInterrupted = exitError{errors.New("interrupted; nothing was sent"), exitInterrupted}
 
 	errPromptLines   = usagef("more than one line was entered, and nothing was sent: put the text into a file and send that, or pipe it")
 	errPromptControl = usagef("a key was pressed that is no character, as an arrow is, and nothing was sent: enter the text again")

@@ -1,18 +1,19 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
-	"strings"
 	"time"
 	"unicode/utf8"
 
 	"kubbi-mcp/internal/keyring"
 	"kubbi-mcp/internal/memory"
+	"kubbi-mcp/internal/origin"
 	"kubbi-mcp/internal/private"
 	"kubbi-mcp/internal/untrusted"
 	"kubbi-mcp/relay"
@@ -79,13 +80,13 @@ func (c *relayServeCmd) Run(a *app) (err error) {
 		defer scrape.Close()
 	}
 	dir, err := a.dataDir() // the default place of the store and the keyring
-	if err == nil {
-		err = private.MakeDir(dir)
-	}
 	if err != nil {
+		return err
+	}
+	if err := private.MakeDir(dir); err != nil {
 		return usagef("--data-dir (KUBBI_DATA_DIR): %w", err)
 	}
-	db, err := a.openStore(a.ctx, c.Store)
+	db, err := a.openStore(c.Store)
 	if err != nil {
 		return err
 	}
@@ -120,7 +121,7 @@ func (c *relayFlags) config(a *app) (service.Config, error) {
 	if err != nil {
 		return none, errListen
 	}
-	if c.PublicURL == "" && !loopback(host) {
+	if c.PublicURL == "" && !origin.LoopbackHost(host) {
 		return none, errors.New("--listen (KUBBI_RELAY_LISTEN) is not a loopback address, so others may reach it: say under which URL with --public-url (KUBBI_RELAY_PUBLIC_URL)")
 	}
 	if c.Grace < 0 || c.Retention <= 0 || c.GuessLimit < 0 || c.MaxConns < 1 || c.MaxRequests < 1 || c.LameDuck < 0 || c.Drain <= 0 {
@@ -145,19 +146,14 @@ func (c *relayFlags) config(a *app) (service.Config, error) {
 	if _, err := a.storeName(c.Store); err != nil {
 		return none, err
 	}
+	// In these configurations 0 is the default, and -1 is none.
 	cfg := service.Config{
 		Relay: relay.Config{
-			Name: c.Name, Contact: c.Contact, Limits: a.cfg.limits(), Grace: c.Grace, Retention: c.Retention, GuessLimit: c.GuessLimit, TrustedProxies: proxies,
+			Name: c.Name, Contact: c.Contact, Limits: a.cfg.limits(), Grace: cmp.Or(c.Grace, -1), Retention: c.Retention, GuessLimit: c.GuessLimit, TrustedProxies: proxies,
 			MaxStorage: int64(c.MaxStorage), AccessLog: c.AccessLog, Logger: a.log,
 		},
 		Version: buildInfo().Version,
-		Limits:  service.Limits{Connections: c.MaxConns, Requests: c.MaxRequests, LameDuck: c.LameDuck, Drain: c.Drain},
-	}
-	if c.Grace == 0 {
-		cfg.Relay.Grace = -1
-	}
-	if c.LameDuck == 0 {
-		cfg.Limits.LameDuck = -1
+		Limits:  service.Limits{Connections: c.MaxConns, Requests: c.MaxRequests, LameDuck: cmp.Or(c.LameDuck, -1), Drain: c.Drain},
 	}
 	if c.Notify || len(allowed) > 0 {
 		cfg.Relay.Notify = &webhook.Options{Allow: allowed}
@@ -170,7 +166,7 @@ func (c *relayFlags) config(a *app) (service.Config, error) {
 
 // label reports whether a text can stand on a page as somebody's name.
 func label(text string) bool {
-	return utf8.RuneCountInString(text) <= 200 && !strings.ContainsFunc(text, untrusted.Invisible)
+	return utf8.RuneCountInString(text) <= 200 && !untrusted.HasInvisible(text)
 }
 
 func (c *listenFlags) scheme() string {
@@ -230,7 +226,7 @@ func (c *relayFlags) hints(a *app, db store.Store) {
 		a.log.Warn("nobody can create kubbis yet: make an API key with kubbi-mcp keys create --label NAME, for the same store")
 	}
 	host, _, _ := net.SplitHostPort(c.Listen)
-	if u, err := url.Parse(c.PublicURL); c.scheme() == "http" && !loopback(host) && (err != nil || u.Scheme != "https") {
+	if u, err := url.Parse(c.PublicURL); c.scheme() == "http" && !origin.LoopbackHost(host) && (err != nil || u.Scheme != "https") {
 		a.log.Warn("plain HTTP on the network: API keys, claim URLs and all content can be read on the way; use --tls-cert, or a proxy that has TLS and an https --public-url")
 	}
 }

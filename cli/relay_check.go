@@ -48,14 +48,15 @@ func checkedFailed(name, detail, fix string) check { return check{name, checkFai
 func (c *relayCheckCmd) Run(a *app) error {
 	ctx, cancel := context.WithTimeout(a.ctx, checkPatience)
 	defer cancel()
+	timed := a.with(ctx)
 	all := []check{c.checkFlags(a), c.checkURL()}
 	if c.TLSCert != "" && c.TLSKey != "" {
 		all = append(all, c.checkCertificate(time.Now()))
 	}
 	all = append(all, c.checkAddresses(ctx)...)
 	all = append(all, a.checkDataDir())
-	all = append(all, c.checkStore(ctx, a)...)
-	if err := ctx.Err(); err != nil && a.ctx.Err() != nil {
+	all = append(all, c.checkStore(timed)...)
+	if err := a.ctx.Err(); err != nil {
 		return err
 	}
 	return a.printChecks(all, c.JSON, "the relay would not work as it is configured: see what has failed")
@@ -97,33 +98,31 @@ func (c *relayFlags) checkFlags(a *app) check {
 }
 
 // checkStore checks the store and what depends on it.
-func (c *relayFlags) checkStore(ctx context.Context, a *app) []check {
+func (c *relayFlags) checkStore(a *app) []check {
 	const name = "store"
-	at := *a
-	at.ctx = ctx
 	storeName, err := a.storeName(c.Store)
 	if err != nil {
 		return []check{checkedFailed(name, err.Error(), "let the relay read that file, and no one else")}
 	}
-	db, err := at.openExisting(ctx, c.Store)
-	if _, none := errors.AsType[noStore](err); none {
-		return []check{checkedWarning(name, "there is none yet", "the relay's first start makes it"), c.checkKeyring(&at, nil)}
+	db, err := a.openExisting(c.Store)
+	if errors.Is(err, errNoStore) {
+		return []check{checkedWarning(name, "there is none yet", "the relay's first start makes it"), c.checkKeyring(a, nil)}
 	}
 	if err != nil {
 		return []check{checkedFailed(name, err.Error(), "see that it runs, is reached from here, and is no newer than this program")}
 	}
 	defer db.Close() // nothing was written to it
-	stats, err := db.Stats(ctx)
+	stats, err := db.Stats(a.ctx)
 	if err != nil {
 		return []check{checkedFailed(name, err.Error(), "see that it runs and is reached from here")}
 	}
 	all := []check{checkedOK(name, "it answers, and its tables are of this version: %d active kubbis and requests, %d bytes of payloads", stats.Active, stats.Bytes)}
 	if isPostgres(storeName) {
-		all = append(all, checkClock(ctx, db))
+		all = append(all, checkClock(a.ctx, db))
 	} else if path, err := a.storePath(storeName); err == nil {
 		all = append(all, c.checkDisk(path, stats))
 	}
-	return append(all, c.checkKeyring(&at, db), checkAPIKeys(ctx, db))
+	return append(all, c.checkKeyring(a, db), checkAPIKeys(a.ctx, db))
 }
 
 // checkClock compares this machine's clock with the data base's, which stands for the

@@ -15,6 +15,7 @@ import (
 
 	"kubbi-mcp/internal/disk"
 	"kubbi-mcp/internal/keyring"
+	"kubbi-mcp/internal/origin"
 	"kubbi-mcp/relay/store"
 )
 
@@ -26,7 +27,7 @@ func (c *relayFlags) checkURL() check {
 		return checkedWarning(name, "claim URLs work on this machine only", "say with --public-url how others reach the relay")
 	case err != nil || u.Hostname() == "":
 		return checkedFailed(name, "it is not one", "write it as https://kubbi.example.com")
-	case u.Scheme == "http" && !loopback(u.Hostname()):
+	case u.Scheme == "http" && !origin.LoopbackHost(u.Hostname()):
 		return checkedWarning(name, c.PublicURL+" is plain http: API keys, claim URLs and all content can be read on the way",
 			"use --tls-cert, or a proxy that has TLS, and an https URL")
 	case c.TLSCert == "" && u.Scheme == "https" && len(c.TrustedProxy) == 0:
@@ -78,7 +79,7 @@ func (c *relayFlags) checkAddresses(ctx context.Context) (all []check) {
 		default:
 			all = append(all, checkedFailed(l.name, err.Error(), "give another address with "+l.flag+", or stop what has it"))
 		}
-		if host, _, err := net.SplitHostPort(l.addr); err == nil && l.addr == c.MetricsListen && !loopback(host) {
+		if host, _, err := net.SplitHostPort(l.addr); err == nil && l.addr == c.MetricsListen && !origin.LoopbackHost(host) {
 			all = append(all, checkedWarning(l.name, l.addr+" is not a loopback address, and asks nobody who they are", "let only Prometheus reach it"))
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"kubbi-mcp/internal/handles"
 	"kubbi-mcp/internal/untrusted"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
@@ -41,12 +40,8 @@ func (c *requestCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	dir, err := a.dataDir()
-	if err != nil {
-		return usage(err)
-	}
 	return a.withBackend(func(b *backend) error {
-		asked, err := tools.Ask(a.ctx, b.client, handles.New(dir, ""), p)
+		asked, err := tools.Ask(a.ctx, b.client, b.claimer().Handles(), p)
 		if err != nil {
 			return fmt.Errorf("request: %w", err)
 		}

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -17,6 +16,7 @@ import (
 	"kubbi-mcp/internal/filename"
 	"kubbi-mcp/internal/keep"
 	"kubbi-mcp/kubbi"
+	"kubbi-mcp/tools"
 )
 
 // runCmd is `kubbi-mcp run`.
@@ -49,14 +49,6 @@ type childExit struct{ code int }
 
 func (e childExit) Error() string { return "" } // the command has said what there is to say
 
-// cantStart is an error before the command was started.
-type cantStart struct {
-	error
-	code int
-}
-
-func (e cantStart) Unwrap() error { return e.error }
-
 // secretUse is one place where a command gets a secret.
 type secretUse struct {
 	kind secretKind
@@ -64,30 +56,27 @@ type secretUse struct {
 	url  string // claim URL, token or id
 }
 
-type secretKind int
+// secretKind is the flag that says how a command gets a secret.
+type secretKind string
 
 const (
-	asVariable secretKind = iota
-	asVariables
-	asFile
+	asVariable  secretKind = "--env"
+	asVariables secretKind = "--env-from"
+	asFile      secretKind = "--file"
 )
 
-func (u secretUse) String() string {
-	flag := "--env"
-	switch u.kind {
-	case asVariables:
-		flag = "--env-from"
-	case asFile:
-		flag = "--file"
-	}
-	return strings.TrimSpace(flag + " " + u.name)
-}
+func (u secretUse) String() string { return strings.TrimSpace(string(u.kind) + " " + u.name) }
 
 // Run starts the command with what the claim URLs hold. It claims only when the command
 // is there, can be run, and every claim URL can be claimed.
 func (c *runCmd) Run(a *app) error {
+	dir, err := a.dataDir()
+	if err != nil {
+		return err
+	}
+	kept := keptFolder(dir)
 	if c.Forget {
-		return c.forget(a)
+		return c.forget(a, kept)
 	}
 	switch {
 	case len(c.Command) == 0:
@@ -109,9 +98,9 @@ func (c *runCmd) Run(a *app) error {
 		if errors.Is(err, child.ErrNotFound) {
 			code = exitNoSuchFile
 		}
-		return cantStart{fmt.Errorf("%w; nothing was claimed", err), code}
+		return exitError{fmt.Errorf("%w; nothing was claimed", err), code}
 	}
-	r := &secretRun{app: a, scrubs: !c.NoScrub, keepFor: c.Keep.duration(), uses: uses, files: map[string]io.Writer{}}
+	r := &secretRun{app: a, scrubs: !c.NoScrub, kept: kept, keepFor: c.Keep.duration(), uses: uses, files: map[string]io.Writer{}}
 	defer r.wipe()
 	if err := r.makeFiles(); err != nil {
 		return fmt.Errorf("%w; nothing was claimed", err)
@@ -130,8 +119,6 @@ func (c *runCmd) Run(a *app) error {
 	}
 	return nil
 }
-
-var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // uses reads the flags.
 func (c *runCmd) uses() (all []secretUse, err error) {
@@ -181,7 +168,7 @@ func parseUse(kind secretKind, value string) (secretUse, error) {
 
 func variableFault(name string) string {
 	switch {
-	case !variableName.MatchString(name):
+	case !tools.IsVariable(name):
 		return "a variable's name has only letters, digits and _, and no digit first"
 	case name == filesVariable:
 		return filesVariable + " is the folder of the files"
@@ -218,7 +205,7 @@ var (
 func strangersVariableFault(name string) string {
 	upper := strings.ToUpper(name)
 	switch {
-	case !variableName.MatchString(name):
+	case !tools.IsVariable(name):
 		return "the name of a member is no variable's name"
 	case slices.Contains(codeVariables, upper), slices.ContainsFunc(codePrefixes, func(p string) bool { return strings.HasPrefix(upper, p) }):
 		return name + " may decide which code runs, or where it connects to: give it with --env"

@@ -13,16 +13,8 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-const keptName = "kept" // the folder in the data directory
-
-// keptFolder has what run --keep keeps.
-func (a *app) keptFolder() (keep.Folder, error) {
-	dir, err := a.dataDir()
-	if err != nil {
-		return "", usage(err)
-	}
-	return keep.Folder(filepath.Join(dir, keptName)), nil
-}
+// keptFolder is the folder of a data directory that has what run --keep keeps.
+func keptFolder(dataDir string) keep.Folder { return keep.Folder(filepath.Join(dataDir, "kept")) }
 
 // keepName is the name under which a claim is kept: an id or a token.
 func keepName(text string) string {
@@ -63,36 +55,24 @@ func (r *secretRun) keep(s *source) error {
 	if err != nil {
 		return err
 	}
-	folder, err := r.app.keptFolder()
-	if err != nil {
-		return err
-	}
-	return folder.Put(s.keepName, secret, time.Now().Add(r.keepFor))
+	return r.kept.Put(s.keepName, secret, time.Now().Add(r.keepFor))
 }
 
 // forget forgets payloads that were kept for a command that did not start.
 func (r *secretRun) forget(all []*source) {
-	folder, err := r.app.keptFolder()
 	for _, s := range all {
-		if err == nil {
-			err = folder.Forget(s.keepName)
+		if err := r.kept.Forget(s.keepName); err != nil {
+			r.app.log.Error("forget what was kept", "error", err)
 		}
-	}
-	if err != nil {
-		r.app.log.Error("forget what was kept", "error", err)
 	}
 }
 
 // forget is run --forget.
-func (c *runCmd) forget(a *app) error {
+func (c *runCmd) forget(a *app, kept keep.Folder) error {
 	if len(c.Command)+len(c.Env)+len(c.EnvFrom)+len(c.File) > 0 || c.Keep > 0 {
 		return usagef("--forget forgets all that --keep has kept, and takes nothing else")
 	}
-	folder, err := a.keptFolder()
-	if err != nil {
-		return err
-	}
-	n, err := folder.ForgetAll()
+	n, err := kept.ForgetAll()
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"kubbi-mcp/internal/child"
+	"kubbi-mcp/internal/keep"
 	"kubbi-mcp/internal/scrub"
 	"kubbi-mcp/internal/secretfiles"
 	"kubbi-mcp/kubbi"
@@ -24,6 +25,7 @@ type secretRun struct {
 	app     *app
 	command *child.Command
 	scrubs  bool
+	kept    keep.Folder
 	keepFor time.Duration // 0: not at all
 	uses    []secretUse
 	folder  *secretfiles.Folder // nil: there are no files
@@ -87,10 +89,7 @@ func (r *secretRun) arguments(args []string) []string {
 func (r *secretRun) claimAndStart() error {
 	started := false
 	err := r.app.withBackend(func(b *backend) error {
-		claimer, err := r.app.claimer(b.client)
-		if err != nil {
-			return err
-		}
+		claimer := b.claimer()
 		all, err := r.sources(claimer)
 		if err != nil {
 			return err
@@ -237,14 +236,8 @@ func (r *secretRun) start() error {
 			return err
 		}
 	}
-	r.command.SetEnv(append(os.Environ(), r.env...))
-	if r.scrubs {
-		r.command.Scrub(r.secrets)
-	} else {
-		r.command.Plain()
-	}
-	if err := r.command.Start(r.app.stdin, r.app.stdout, r.app.stderr); err != nil {
-		return cantStart{fmt.Errorf("start the command: %w", err), exitCantRun}
+	if err := r.command.Start(append(os.Environ(), r.env...), r.secrets, r.app.stdin, r.app.stdout, r.app.stderr); err != nil {
+		return exitError{fmt.Errorf("start the command: %w", err), exitCantRun}
 	}
 	return nil
 }

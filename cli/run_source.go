@@ -34,16 +34,12 @@ type payload struct {
 // sources finds what each use names, and refuses what can't be used before anything is claimed.
 // What an earlier run of this session has kept need not be claimed.
 func (r *secretRun) sources(claimer *claims.Claimer) (all []*source, err error) {
-	kept, err := r.app.keptFolder()
-	if err != nil {
-		return nil, err
-	}
 	byName := map[string]*source{}
 	for _, u := range r.uses {
 		s := &source{text: u.url, keepName: keepName(u.url)}
 		if known := byName[s.keepName]; known != nil {
 			s = known
-		} else if secret, err := kept.Get(s.keepName); err == nil {
+		} else if secret, err := r.kept.Get(s.keepName); err == nil {
 			if s.payload, err = readKept(secret); err != nil {
 				return nil, fmt.Errorf("%s: %w", u, err)
 			}

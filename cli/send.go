@@ -47,7 +47,7 @@ func (c *sendCmd) Run(a *app) error {
 		}
 		line, reach := sent.ClaimURL, b.reach()
 		if c.Handle {
-			if err := a.keepSent(b, sent); err != nil {
+			if err := b.keepSent(a.ctx, sent); err != nil {
 				return err
 			}
 			line, reach = sent.ID, "this machine, with its id"

@@ -168,28 +168,35 @@ func (c *sendCmd) one(f input, err error) ([]input, error) {
 	return []input{f}, err
 }
 
-// readStdin reads standard input to its end, or until the context ends. A read of a
-// terminal or a pipe can't be cancelled; it then ends with the process.
+// readStdin reads standard input to its end, or until the context ends.
 func (a *app) readStdin() ([]byte, error) {
+	data, err := interruptible(a.ctx, func() ([]byte, error) { return io.ReadAll(io.LimitReader(a.stdin, maxInput+1)) })
+	if err != nil {
+		return nil, fmt.Errorf("read standard input: %w", err)
+	}
+	if len(data) > maxInput {
+		return nil, usagef("standard input is larger than %s", size(maxInput))
+	}
+	return data, nil
+}
+
+// interruptible waits for a read, or until ctx ends. A read of a terminal or a pipe can't be
+// cancelled: it then ends with the process.
+func interruptible[T any](ctx context.Context, read func() (T, error)) (T, error) {
 	type result struct {
-		data []byte
-		err  error
+		value T
+		err   error
 	}
 	done := make(chan result, 1)
 	go func() {
-		data, err := io.ReadAll(io.LimitReader(a.stdin, maxInput+1))
-		done <- result{data, err}
+		value, err := read()
+		done <- result{value, err}
 	}()
 	select {
 	case r := <-done:
-		if r.err != nil {
-			return nil, fmt.Errorf("read standard input: %w", r.err)
-		}
-		if len(r.data) > maxInput {
-			return nil, usagef("standard input is larger than %s", size(maxInput))
-		}
-		return r.data, nil
-	case <-a.ctx.Done():
-		return nil, fmt.Errorf("read standard input: %w", a.ctx.Err())
+		return r.value, r.err
+	case <-ctx.Done():
+		var none T
+		return none, context.Cause(ctx)
 	}
 }

@@ -4,12 +4,10 @@ import (
 	"context"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"sync"
 	"syscall"
 
 	"kubbi-mcp/internal/handles"
-	"kubbi-mcp/internal/keep"
 	"kubbi-mcp/internal/memory"
 	"kubbi-mcp/server"
 	"kubbi-mcp/tools"
@@ -41,12 +39,10 @@ func (c *serveCmd) Run(a *app) error {
 			a.log.Error("close", "error", err)
 		}
 	}()
-	if data, err := a.dataDir(); err == nil {
-		claims.NewState(data).Sweep() // removes the leftovers of killed processes
-		keep.Folder(filepath.Join(data, keptName)).Sweep()
-		if err := handles.New(data, "").Sweep(a.ctx); err != nil {
-			a.log.Warn("some handles can't be read", "error", err)
-		}
+	claims.NewState(b.dir).Sweep() // removes the leftovers of killed processes
+	keptFolder(b.dir).Sweep()
+	if err := handles.New(b.dir, "").Sweep(a.ctx); err != nil {
+		a.log.Warn("some handles can't be read", "error", err)
 	}
 	serve := func(ctx context.Context) error { return a.serveStdio(ctx, b) }
 	if c.Transport == "http" {
@@ -66,11 +62,7 @@ func (c *serveCmd) Run(a *app) error {
 }
 
 // serverConfig is the configuration of every transport. It allows no folder.
-func (a *app) serverConfig() (server.Config, error) {
-	data, err := a.dataDir()
-	if err != nil {
-		return server.Config{}, usage(err)
-	}
+func (a *app) serverConfig(dataDir string) server.Config {
 	return server.Config{
 		Version:    buildInfo().Version,
 		DefaultTTL: a.cfg.DefaultTTL.duration(),
@@ -78,29 +70,24 @@ func (a *app) serverConfig() (server.Config, error) {
 		ToolPrefix: a.cfg.ToolPrefix,
 		PollEvery:  a.pollEvery(),
 		Logger:     a.log,
-		Files:      files.Rules{Hidden: a.cfg.AllowHidden, Denied: []string{data}},
+		Files:      files.Rules{Hidden: a.cfg.AllowHidden, Denied: []string{dataDir}},
 		Variables:  tools.Variables{Allowed: a.cfg.AllowEnv, Lookup: os.LookupEnv},
-		PublicKey:  a.publicKey(data),
+		PublicKey:  a.publicKey(dataDir),
 		MaxInline:  a.cfg.MaxInline,
-		State:      claims.NewState(data),
+		State:      claims.NewState(dataDir),
 		Received:   true,
-	}, nil
+	}
 }
 
 func (a *app) serveStdio(ctx context.Context, b *backend) error {
 	if isTerminal(a.stdin) {
 		a.remark("kubbi-mcp serves MCP over stdio, which an MCP host starts; Ctrl-D ends it. To look around, try kubbi-mcp demo or --help.")
 	}
-	cfg, err := a.serverConfig()
-	if err != nil {
-		return err
-	}
+	cfg := a.serverConfig(b.dir)
 	if err := a.allowFolders(&cfg.Files, a.cfg.AllowDir); err != nil {
 		return usagef("--allow-dir (KUBBI_ALLOW_DIRS): %w", err)
 	}
-	if err := a.addProject(&cfg); err != nil {
-		return err
-	}
+	a.addProject(&cfg, b.dir)
 	cfg.Client, cfg.Reach, cfg.RunCommand = b.client, b.reach, a.runCommand()
 	srv, err := server.New(cfg)
 	if err != nil {

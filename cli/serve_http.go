@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"kubbi-mcp/internal/origin"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/server"
 )
@@ -50,10 +51,7 @@ func (f *httpFlags) prepare(a *app, b *backend) (serve func(context.Context) err
 			return nil, usage(err)
 		}
 	}
-	serverConfig, err := a.serverConfig()
-	if err != nil {
-		return nil, err
-	}
+	serverConfig := a.serverConfig(b.dir)
 	others, byName, err := a.callerFolders(serverConfig.Files, tokens)
 	if err != nil {
 		return nil, usagef("--allow-dir (KUBBI_ALLOW_DIRS): %w", err)
@@ -64,8 +62,8 @@ func (f *httpFlags) prepare(a *app, b *backend) (serve func(context.Context) err
 		serverConfig.PublicKey = nil
 	}
 	host, _, _ := net.SplitHostPort(f.Addr)
-	serverConfig.Received = loopback(host) // callers on other machines can't read the folder
-	if serverConfig.Reach = b.reach; b.embedded && !loopback(host) {
+	serverConfig.Received = origin.LoopbackHost(host) // callers on other machines can't read the folder
+	if serverConfig.Reach = b.reach; b.embedded && !origin.LoopbackHost(host) {
 		serverConfig.Reach = func() string { return "the clients of this MCP server, and its machine" }
 	}
 	cfg := server.HTTPConfig{
@@ -101,7 +99,7 @@ func (f *httpFlags) prepare(a *app, b *backend) (serve func(context.Context) err
 		}
 		a.log.Info("serving MCP over HTTP", "url", scheme+"://"+l.Addr().String()+"/mcp", "version", buildInfo().Version,
 			"embedded", b.embedded, "tokens", len(tokens))
-		if host, _, _ := net.SplitHostPort(f.Addr); scheme == "http" && !loopback(host) && !strings.HasPrefix(f.PublicURL, "https:") {
+		if host, _, _ := net.SplitHostPort(f.Addr); scheme == "http" && !origin.LoopbackHost(host) && !strings.HasPrefix(f.PublicURL, "https:") {
 			a.log.Warn("plain HTTP on the network: tokens and all content can be read on the way; use --tls-cert, or a proxy that has TLS")
 		}
 		defer a.log.Info("stopped")
@@ -123,7 +121,7 @@ func (f *httpFlags) checkAddr(tokens bool) error {
 	if err != nil {
 		return errors.New("--addr (KUBBI_MCP_ADDR) must be HOST:PORT, as 127.0.0.1:8118")
 	}
-	if !tokens && !loopback(host) {
+	if !tokens && !origin.LoopbackHost(host) {
 		return errors.New("--addr (KUBBI_MCP_ADDR) is not a loopback address, so others may reach it: give a token with --auth-token-file or KUBBI_MCP_TOKEN")
 	}
 	return nil

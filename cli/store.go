@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,25 +19,25 @@ type storeFlag struct {
 	Store string `name:"store" variable:"KUBBI_STORE" placeholder:"STORE" help:"The relay's store: the path of a SQLite file, postgres://... of a data base, or file:PATH of a file that says which; by default kubbi.db in the data directory."`
 }
 
-// noStore is the error for a store that does not exist yet.
-type noStore struct{ error }
+// errNoStore says that a store does not exist yet.
+var errNoStore = errors.New("there is no store")
 
 // openStore opens the store that --store names, and makes a SQLite file or the tables in
 // a data base if they are missing. The caller closes it.
-func (a *app) openStore(ctx context.Context, name string) (store.Store, error) {
-	return a.open(ctx, name, false)
+func (a *app) openStore(name string) (store.Store, error) {
+	return a.open(name, false)
 }
 
 // openExisting opens the store that --store names, which must exist: only the relay
 // itself makes a store, after its keyring. The caller closes it.
-func (a *app) openExisting(ctx context.Context, name string) (store.Store, error) {
-	return a.open(ctx, name, true)
+func (a *app) openExisting(name string) (store.Store, error) {
+	return a.open(name, true)
 }
 
 // withStore opens the store that --store names, which must exist, does some work with
 // it and closes it.
 func (a *app) withStore(name string, work func(store.Store) error) error {
-	db, err := a.openExisting(a.ctx, name)
+	db, err := a.openExisting(name)
 	if err != nil {
 		return err
 	}
@@ -53,37 +52,37 @@ func closingStore(db store.Store, err error) error {
 	return err
 }
 
-func (a *app) open(ctx context.Context, name string, existing bool) (store.Store, error) {
+func (a *app) open(name string, existing bool) (store.Store, error) {
 	name, err := a.storeName(name)
 	if err != nil {
 		return nil, err
 	}
 	if isPostgres(name) {
-		return a.openPostgres(ctx, name, existing)
+		return a.openPostgres(name, existing)
 	}
 	path, err := a.storePath(name)
 	if err != nil {
 		return nil, err
 	}
 	if _, err := os.Stat(path); existing && errors.Is(err, fs.ErrNotExist) {
-		return nil, usage(noStore{fmt.Errorf("there is no store at %s: start its relay once, or name another with --store (KUBBI_STORE)", path)})
+		return nil, usagef("%w at %s: start its relay once, or name another with --store (KUBBI_STORE)", errNoStore, path)
 	}
-	return sqlite.Open(ctx, sqlite.Config{Path: path, Logger: a.log})
+	return sqlite.Open(a.ctx, sqlite.Config{Path: path, Logger: a.log})
 }
 
 func isPostgres(name string) bool {
 	return strings.HasPrefix(name, "postgres://") || strings.HasPrefix(name, "postgresql://")
 }
 
-func (a *app) openPostgres(ctx context.Context, url string, existing bool) (store.Store, error) {
+func (a *app) openPostgres(url string, existing bool) (store.Store, error) {
 	dir, err := a.dataDir()
 	if err != nil {
-		return nil, usage(err)
+		return nil, err
 	}
-	db, err := postgres.Open(ctx, postgres.Config{URL: url, Logger: a.log, TempDir: dir, Existing: existing})
+	db, err := postgres.Open(a.ctx, postgres.Config{URL: url, Logger: a.log, TempDir: dir, Existing: existing})
 	switch {
 	case errors.Is(err, postgres.ErrNoTables):
-		return nil, usage(noStore{errors.New("there is no store in the data base of --store (KUBBI_STORE): start its relay once, or name another")})
+		return nil, usagef("%w in the data base of --store (KUBBI_STORE): start its relay once, or name another", errNoStore)
 	case errors.Is(err, postgres.ErrURL):
 		return nil, usagef("--store (KUBBI_STORE): %w", err)
 	case err != nil:
@@ -120,7 +119,7 @@ func (a *app) storePath(name string) (string, error) {
 	if name == "" {
 		dir, err := a.dataDir()
 		if err != nil {
-			return "", usage(err)
+			return "", err
 		}
 		return filepath.Join(dir, "kubbi.db"), nil
 	}

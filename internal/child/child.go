@@ -27,10 +27,7 @@ const (
 
 // Command is a command that has not been started, or runs.
 type Command struct {
-	cmd     *exec.Cmd
-	secrets []scrub.Secret
-	plain   bool
-
+	cmd      *exec.Cmd
 	signals  chan os.Signal
 	outputs  []*output
 	copied   chan error
@@ -57,22 +54,14 @@ func New(path string, args []string) *Command {
 // Stop gives the signals back, where the command is not started after all.
 func (c *Command) Stop() { signal.Stop(c.signals) }
 
-// SetEnv sets the environment, as NAME=VALUE.
-func (c *Command) SetEnv(env []string) { c.cmd.Env = env }
-
-// Scrub replaces secrets in the output. Without it the command gets this process's own
-// standard output and standard error.
-func (c *Command) Scrub(secrets []scrub.Secret) { c.secrets = secrets }
-
-// Plain leaves the output as it is.
-func (c *Command) Plain() { c.plain = true }
-
-// Start starts the command. A writer that is no file gets the output through a pipe.
-// Where stdin and stdout are terminals, the command gets a terminal of its own, if the
-// platform has them.
-func (c *Command) Start(stdin io.Reader, stdout, stderr io.Writer) error {
+// Start starts the command with an environment of NAME=VALUE, and replaces secrets in its
+// output. Without secrets the command gets the streams themselves. Otherwise the output goes
+// through pipes, or, where stdin and stdout are terminals, through a terminal of the command's
+// own, if the platform has them.
+func (c *Command) Start(env []string, secrets []scrub.Secret, stdin io.Reader, stdout, stderr io.Writer) error {
+	c.cmd.Env = env
 	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = stdin, stdout, stderr
-	if c.plain {
+	if len(secrets) == 0 {
 		return c.cmd.Start()
 	}
 	var ours []*os.File // ends of the command, which this process closes
@@ -122,7 +111,7 @@ func (c *Command) Start(stdin io.Reader, stdout, stderr io.Writer) error {
 		c.terminal.begin()
 	}
 	for _, o := range c.outputs {
-		go func() { c.copied <- o.copy(c.secrets) }()
+		go func() { c.copied <- o.copy(secrets) }()
 	}
 	return nil
 }

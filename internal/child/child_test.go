@@ -26,14 +26,14 @@ func (s *slow) Write(p []byte) (int, error) {
 	return s.Buffer.Write(p)
 }
 
+var secrets = []scrub.Secret{{Name: "P", Value: []byte("hunter2hunter2")}}
+
 // TestSlowReader reads the output of a command that ended long ago: all of it arrives.
 func TestSlowReader(t *testing.T) {
 	c := New("/bin/sh", []string{"sh", "-c", `i=0; while [ $i -lt 40 ]; do head -c 1000000 /dev/zero | tr '\0' x | head -c 5000; i=$((i+1)); done; echo "the end: $P"`})
-	c.SetEnv(append(os.Environ(), "P=hunter2hunter2"))
-	c.Scrub([]scrub.Secret{{Name: "P", Value: []byte("hunter2hunter2")}})
 	out := &slow{pause: idleAfterExit + 500*time.Millisecond}
 	var stderr bytes.Buffer
-	if err := c.Start(strings.NewReader(""), out, &stderr); err != nil {
+	if err := c.Start(append(os.Environ(), "P=hunter2hunter2"), secrets, strings.NewReader(""), out, &stderr); err != nil {
 		t.Fatal(err)
 	}
 	ended := false
@@ -54,7 +54,7 @@ func TestFullOutput(t *testing.T) {
 	}
 	defer full.Close()
 	c := New("/bin/sh", []string{"sh", "-c", "while :; do echo output; done"})
-	if err := c.Start(strings.NewReader(""), full, os.Stderr); err != nil {
+	if err := c.Start(nil, secrets, strings.NewReader(""), full, os.Stderr); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.Wait(func() {}); err == nil || !strings.Contains(err.Error(), "write the command's output") {
