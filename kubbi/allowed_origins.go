@@ -82,7 +82,7 @@ func (c *Client) target(urlOrToken string) (request, error) {
 	if err != nil {
 		return request{}, err
 	}
-	r := request{origin: c.base, path: api.PathClaim + u.token, token: u.token}
+	r := request{origin: c.base, path: api.PathClaim + u.token, token: u.token, fragment: u.fragment}
 	if !u.bare() {
 		r.origin = c.allowed.resolve(u)
 		r.guarded, err = c.allowed.check(r.origin)

@@ -190,9 +190,8 @@ func aboutRequest(err error) error {
 }
 
 // notAnswered says what it means that there is no kubbi at the claim URL of an answer.
-func notAnswered(urlOrToken string, err error) error {
-	e := (*Error)(nil)
-	if u, bad := ParseClaimURL(urlOrToken); bad == nil && strings.HasPrefix(u.fragment, answerFragment) && errors.As(err, &e) && errors.Is(e, ErrNotFound) {
+func notAnswered(r request, err error) error {
+	if e, ok := errors.AsType[*Error](err); ok && strings.HasPrefix(r.fragment, answerFragment) && errors.Is(e, ErrNotFound) {
 		e.Message, e.Messages, e.theirs = "the request has no answer yet, or none any more: get says which; nothing was claimed", nil, false
 	}
 	return err

@@ -24,7 +24,7 @@ type arrival struct {
 
 // do makes the claim. It calls receive for each attempt that is answered with a payload.
 func (k *claim) do(ctx context.Context, receive func(*arrival) error) error {
-	k.request.receive = func(resp *http.Response, body io.Reader) error {
+	read := func(resp *http.Response, body io.Reader) error {
 		a, err := k.read(resp, body)
 		if err != nil {
 			return err
@@ -39,7 +39,10 @@ func (k *claim) do(ctx context.Context, receive func(*arrival) error) error {
 		}
 		return receive(a)
 	}
-	_, _, err := do[nothing](ctx, k.client, k.request)
+	k.request.receive = func(resp *http.Response, body *answerBody) error {
+		return body.use(func(r io.Reader) error { return read(resp, r) })
+	}
+	_, err := k.client.call(ctx, k.request)
 	return err
 }
 

@@ -193,17 +193,3 @@ func ReadableMetadata(metadata json.RawMessage) json.RawMessage {
 	}
 	return metadata
 }
-
-// setRecipients finds out for whom the kubbi is sealed.
-func (in *Inspected) setRecipients(c *Client, urlOrToken string) {
-	in.Recipients = RecipientsOf(in.Metadata)
-	if len(in.Recipients) == 0 {
-		return
-	}
-	if u, err := ParseClaimURL(urlOrToken); err == nil {
-		if o, err := c.openerFor(u.Fragment()); err == nil {
-			_, e := o.keyFor(in.Metadata)
-			in.Yours = e == nil
-		}
-	}
-}

@@ -153,7 +153,7 @@ func (c *Client) create(ctx context.Context, u *upload) (*Sent, error) {
 		}
 	}
 	sent, err := c.createAs(ctx, u, key, raw)
-	if fail := (*Error)(nil); raw && errors.As(err, &fail) && fail.Status == http.StatusUnsupportedMediaType {
+	if fail, ok := errors.AsType[*Error](err); ok && raw && fail.Status == http.StatusUnsupportedMediaType {
 		c.service.raw.Store(false) // another service has replaced the one that was asked
 		sent, err = c.createAs(ctx, u, key, false)
 	}
