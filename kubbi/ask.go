@@ -95,11 +95,6 @@ func (c *Client) Ask(ctx context.Context, p AskParams) (*Request, error) {
 	}, nil
 }
 
-func uncertainly(e *Error) *Error {
-	e.Uncertain = true
-	return e
-}
-
 // askFailed says what would do if the service has no requests.
 func askFailed(err error) error {
 	e := (*Error)(nil)

@@ -96,7 +96,7 @@ func readJSON(b []byte) (*arrival, error) {
 		return nil, err
 	}
 	if answer.Content == nil && answer.Files == nil {
-		return nil, noPayload()
+		return nil, uncertainly(incomplete("content and files"))
 	}
 	cutClaim(answer)
 	return &arrival{
@@ -157,19 +157,11 @@ func (k *claim) fetch(out *Claimed, sealed, toFile bool) error {
 	case !sealed:
 		return out.Load()
 	case len(out.Parts) == 1:
-		err := out.Parts[0].hold()
+		_, err := out.Parts[0].hold()
 		if errors.Is(err, errNotJSON) {
 			return cantOpen(errSealForm)
 		}
 		return err
 	}
 	return cantOpen(errSealForm)
-}
-
-// noPayload is the error for a claim that may have counted and was answered without a
-// payload.
-func noPayload() *Error {
-	e := incomplete("content and files")
-	e.Uncertain = true
-	return e
 }
