@@ -19,19 +19,6 @@ type allowedOrigins struct {
 	any   bool
 }
 
-// add adds an origin or AnyOrigin.
-func (a *allowedOrigins) add(text string) error {
-	if strings.TrimSpace(text) == AnyOrigin {
-		a.any = true
-		return nil
-	}
-	o, err := origin.Parse(text)
-	if err == nil && !slices.Contains(a.named, o) {
-		a.named = append(a.named, o)
-	}
-	return err
-}
-
 // resolve gives the allowed origin that a claim URL leads to. A claim URL without a scheme
 // may lead to an http origin. One with another name of this machine leads to the allowed
 // origin on the same port. If no allowed origin fits, resolve gives the claim URL's own.
@@ -82,7 +69,7 @@ func (c *Client) target(urlOrToken string) (request, error) {
 	if err != nil {
 		return request{}, err
 	}
-	r := request{origin: c.base, path: api.PathClaim + u.token, token: u.token}
+	r := request{origin: c.base, path: api.PathClaim + u.token, token: u.token, fragment: u.fragment}
 	if !u.bare() {
 		r.origin = c.allowed.resolve(u)
 		r.guarded, err = c.allowed.check(r.origin)

@@ -2,7 +2,6 @@ package kubbi
 
 import (
 	"encoding/json"
-	"net/http"
 
 	"kubbi-mcp/kubbi/api"
 )
@@ -16,11 +15,6 @@ const (
 	maxClaimURL = 2 << 10
 	maxListing  = 64 << 10 // the descriptions of all files in an inspect
 )
-
-// outOfBounds is the error for an answer with a part that this API does not allow.
-func outOfBounds(what string) *Error {
-	return &Error{Status: http.StatusOK, Message: "the answer's " + what + " not what this API gives", cause: errNotJSON, permanent: true}
-}
 
 // isWord reports whether a text is one short word without quotes or backslashes, such as an
 // id or a status.
@@ -50,17 +44,19 @@ func checkFields(id string, status api.Status, contentType string, metadata []by
 
 // checkSent checks the answer to a create.
 func checkSent(s *Sent) *Error {
-	e := checkFields(s.ID, s.Status, s.ContentType, s.Metadata)
+	if s.ID == "" || s.ClaimURL == "" {
+		return uncertainly(incomplete("id or claim_url"))
+	}
 	switch u, err := ParseClaimURL(s.ClaimURL); {
 	case len(s.ClaimURL) > maxClaimURL, err != nil, u.bare() || u.URL() != s.ClaimURL:
-		e = outOfBounds("claim URL is")
+		return uncertainly(outOfBounds("claim URL is"))
 	case !isWord(s.ClaimToken):
-		e = outOfBounds("token is")
+		return uncertainly(outOfBounds("token is"))
 	}
-	if e != nil {
-		e.Uncertain = true
+	if e := checkFields(s.ID, s.Status, s.ContentType, s.Metadata); e != nil {
+		return uncertainly(e)
 	}
-	return e
+	return nil
 }
 
 // checkInspected checks the answer to an inspect.

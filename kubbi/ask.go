@@ -96,11 +96,6 @@ func (c *Client) Ask(ctx context.Context, p AskParams) (*Request, error) {
 	}, nil
 }
 
-func uncertainly(e *Error) *Error {
-	e.Uncertain = true
-	return e
-}
-
 // askFailed says what would do if the service has no requests.
 func askFailed(err error) error {
 	e := (*Error)(nil)
@@ -205,9 +200,8 @@ func aboutRequest(err error, texts map[error]string) error {
 }
 
 // notAnswered says what it means that there is no kubbi at the claim URL of an answer.
-func notAnswered(urlOrToken string, err error) error {
-	e := (*Error)(nil)
-	if u, bad := ParseClaimURL(urlOrToken); bad == nil && strings.HasPrefix(u.fragment, answerFragment) && errors.As(err, &e) && errors.Is(e, ErrNotFound) {
+func notAnswered(r request, err error) error {
+	if e, ok := errors.AsType[*Error](err); ok && strings.HasPrefix(r.fragment, answerFragment) && errors.Is(e, ErrNotFound) {
 		e.Message, e.Messages, e.theirs = "the request has no answer yet, or none any more: get says which; nothing was claimed", nil, false
 	}
 	return err

@@ -128,7 +128,7 @@ func (c *Client) newClaim(ctx context.Context, urlOrToken string, opts []ClaimOp
 	if err != nil {
 		return nil, err
 	}
-	if k.opener, k.key, err = c.openerOf(ctx, urlOrToken, k.config.seen); err != nil {
+	if k.opener, k.key, err = c.openerOf(ctx, r, k.config.seen); err != nil {
 		return nil, err
 	}
 	r.path += api.SuffixClaim
@@ -198,7 +198,7 @@ func (k *claim) grace(header http.Header) (time.Duration, func(context.Context) 
 		return 0, nil
 	}
 	return min(time.Duration(n)*time.Second, maxGrace), func(ctx context.Context) error {
-		_, _, err := do[nothing](ctx, k.client, k.end)
+		_, err := k.client.call(ctx, k.end)
 		return err
 	}
 }

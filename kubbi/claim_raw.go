@@ -65,7 +65,7 @@ func readRaw(r io.Reader, limit int64) (*arrival, error) {
 	}
 	switch {
 	case head.Files == nil && head.ContentBytes == nil:
-		return nil, noPayload()
+		return nil, uncertainly(incomplete("content and files"))
 	case head.Files == nil:
 		cutClaim(&out.ClaimResponse)
 		if !add(Part{ContentType: out.ContentType, Size: *head.ContentBytes}) {

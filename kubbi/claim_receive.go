@@ -24,7 +24,7 @@ type arrival struct {
 
 // do makes the claim. It calls receive for each attempt that is answered with a payload.
 func (k *claim) do(ctx context.Context, receive func(*arrival) error) error {
-	k.request.receive = func(resp *http.Response, body io.Reader) error {
+	read := func(resp *http.Response, body io.Reader) error {
 		a, err := k.read(resp, body)
 		if err != nil {
 			return err
@@ -39,7 +39,10 @@ func (k *claim) do(ctx context.Context, receive func(*arrival) error) error {
 		}
 		return receive(a)
 	}
-	_, _, err := do[nothing](ctx, k.client, k.request)
+	k.request.receive = func(resp *http.Response, body *answerBody) error {
+		return body.use(func(r io.Reader) error { return read(resp, r) })
+	}
+	_, err := k.client.call(ctx, k.request)
 	return err
 }
 
@@ -93,7 +96,7 @@ func readJSON(b []byte) (*arrival, error) {
 		return nil, err
 	}
 	if answer.Content == nil && answer.Files == nil {
-		return nil, noPayload()
+		return nil, uncertainly(incomplete("content and files"))
 	}
 	cutClaim(answer)
 	return &arrival{
@@ -154,19 +157,11 @@ func (k *claim) fetch(out *Claimed, sealed, toFile bool) error {
 	case !sealed:
 		return out.Load()
 	case len(out.Parts) == 1:
-		err := out.Parts[0].hold()
+		_, err := out.Parts[0].hold()
 		if errors.Is(err, errNotJSON) {
 			return cantOpen(errSealForm)
 		}
 		return err
 	}
 	return cantOpen(errSealForm)
-}
-
-// noPayload is the error for a claim that may have counted and was answered without a
-// payload.
-func noPayload() *Error {
-	e := incomplete("content and files")
-	e.Uncertain = true
-	return e
 }

@@ -14,18 +14,15 @@ import (
 
 // openerOf gives the opener and the key for a claim; no key: the kubbi is not sealed. Before
 // the claim counts, it refuses a sealed kubbi without its key, and a key for another kubbi.
-// seen is the result of Inspect; nil: the caller has not inspected.
-func (c *Client) openerOf(ctx context.Context, urlOrToken string, seen *Inspected) (*opener, *sealKey, error) {
-	u, err := ParseClaimURL(urlOrToken)
-	if err != nil {
-		return nil, nil, err
-	}
-	o, err := c.openerFor(u.Fragment())
+// target is what Client.target gave. seen is the result of Inspect; nil: the caller has not
+// inspected.
+func (c *Client) openerOf(ctx context.Context, target request, seen *Inspected) (*opener, *sealKey, error) {
+	o, err := c.openerFor(target.fragment)
 	if err != nil {
 		return nil, nil, err
 	}
 	if seen == nil {
-		seen, err = c.Inspect(ctx, urlOrToken)
+		seen, _, err = c.inspect(ctx, target)
 		switch {
 		case errors.Is(err, ErrGone), errors.Is(err, ErrExpired):
 			// There is nothing to spend, and a claim that repeats an earlier one

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // ClaimTo is Claim, and calls take with the payload while the payload is being received.
@@ -21,7 +22,7 @@ import (
 // The errors are those of Claim, and the error of take, which is returned together with
 // the payload.
 func (c *Client) ClaimTo(ctx context.Context, urlOrToken string, open func() (PayloadFile, error), take func(*Claimed) error, opts ...ClaimOption) (*Claimed, error) {
-	k, err := c.newClaim(ctx, urlOrToken, append(opts, ToFile(open), func(c *claimConfig) { c.stream = true }))
+	k, err := c.newClaim(ctx, urlOrToken, slices.Concat(opts, []ClaimOption{ToFile(open), func(c *claimConfig) { c.stream = true }}))
 	if err != nil {
 		return nil, err
 	}

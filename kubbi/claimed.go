@@ -65,15 +65,20 @@ func (p Part) Open() (io.Reader, error) {
 	return p.open()
 }
 
-// hold reads a part into memory.
-func (p *Part) hold() error {
-	r, err := p.open()
+// hold reads a part into memory. Then it can be opened again and again.
+func (p *Part) hold() ([]byte, error) {
+	r, err := p.Open()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	b, err := readAll(r, p.Size, p.Size)
-	p.open = func() (io.Reader, error) { return bytes.NewReader(b), nil }
-	return err
+	p.open = openBytes(b)
+	return b, err
+}
+
+// openBytes is the open of a part that is in memory.
+func openBytes(b []byte) func() (io.Reader, error) {
+	return func() (io.Reader, error) { return bytes.NewReader(b), nil }
 }
 
 // Text gives a single content of a text type as a string. For JSON that is not a string
@@ -101,11 +106,7 @@ func (c *Claimed) Load() error {
 	parts := slices.Clone(c.Parts)
 	for i := range parts {
 		p := &parts[i]
-		r, err := p.Open()
-		if err != nil {
-			return err
-		}
-		b, err := readAll(r, p.Size, p.Size)
+		b, err := p.hold()
 		if err != nil {
 			return err
 		}
@@ -118,7 +119,6 @@ func (c *Claimed) Load() error {
 		if out.Content, err = contentJSON(b, p.ContentType); err != nil {
 			return err
 		}
-		p.open = func() (io.Reader, error) { return bytes.NewReader(b), nil }
 	}
 	c.ClaimResponse, c.Parts, c.InFile, c.received = out, parts, false, nil
 	return nil
@@ -138,7 +138,7 @@ func partsOf(r *api.ClaimResponse) (parts []Part) {
 				data = text
 			}
 		}
-		return []Part{{ContentType: r.ContentType, Size: int64(len(data)), open: func() (io.Reader, error) { return bytes.NewReader(data), nil }}}
+		return []Part{{ContentType: r.ContentType, Size: int64(len(data)), open: openBytes(data)}}
 	}
 	for _, f := range r.Files {
 		parts = append(parts, filePart(f))

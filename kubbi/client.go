@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -23,7 +25,7 @@ const (
 // Client calls the Kubbi API. It is safe for concurrent use. Make one and keep it, since
 // it holds the connections. Close it when done.
 type Client struct {
-	settings
+	config
 	apiKey    string
 	base      origin.Origin
 	allowed   allowedOrigins
@@ -42,14 +44,15 @@ var errAPIKey = errors.New("kubbi: the API key holds a space, a control characte
 // NewClient makes a client. apiKey may be empty for a client that only inspects and claims.
 // Its producer calls are sent without a key, unless a middleware adds one.
 func NewClient(apiKey string, opts ...Option) (*Client, error) {
-	cfg := config{baseURL: DefaultBaseURL, settings: settings{
+	cfg := config{
+		baseURL:     DefaultBaseURL,
 		retries:     DefaultRetries,
 		timeout:     DefaultTimeout,
 		memoryLimit: DefaultMemoryLimit,
 		fileLimit:   DefaultFileLimit,
 		userAgent:   "kubbi-mcp",
 		log:         slog.New(slog.DiscardHandler),
-	}}
+	}
 	for _, opt := range opts {
 		opt(&cfg)
 	}
@@ -60,54 +63,59 @@ func NewClient(apiKey string, opts ...Option) (*Client, error) {
 		return nil, errAPIKey
 	}
 	c := &Client{
-		settings: cfg.settings,
+		config:   cfg,
 		apiKey:   apiKey,
 		service:  new(service),
 		backoff:  backoffBase,
 		releases: semaphore.NewWeighted(maxReleases),
 	}
 	var err error
-	if c.base, err = origin.Parse(cfg.baseURL); err != nil {
-		return nil, fmt.Errorf("kubbi: base URL %w", err)
+	parse := func(what, text string) (o origin.Origin) {
+		if err == nil {
+			if o, err = origin.Parse(text); err != nil {
+				err = fmt.Errorf("kubbi: %s %w", what, err)
+			}
+		}
+		return o
 	}
+	c.base = parse("base URL", c.baseURL)
 	c.traced = []origin.Origin{c.base}
-	for _, text := range cfg.traced {
-		o, err := origin.Parse(text)
-		if err != nil {
-			return nil, fmt.Errorf("kubbi: trace origin %w", err)
-		}
-		c.traced = append(c.traced, o)
+	for _, text := range c.traceOrigins {
+		c.traced = append(c.traced, parse("trace origin", text))
 	}
-	if cfg.inProcess != "" {
-		if c.inProcess, err = origin.Parse(cfg.inProcess); err != nil {
-			return nil, fmt.Errorf("kubbi: in-process origin %w", err)
-		}
+	if c.inProcessOrigin != "" {
+		c.inProcess = parse("in-process origin", c.inProcessOrigin)
 	}
-	for _, text := range append([]string{cfg.baseURL, DefaultBaseURL}, cfg.allowed...) {
-		if err := c.allowed.add(text); err != nil {
-			return nil, fmt.Errorf("kubbi: allowed origin %w", err)
+	for _, text := range append([]string{c.baseURL, DefaultBaseURL}, c.allowedOrigins...) {
+		if strings.TrimSpace(text) == AnyOrigin {
+			c.allowed.any = true
+		} else if o := parse("allowed origin", text); !slices.Contains(c.allowed.named, o) {
+			c.allowed.named = append(c.allowed.named, o)
 		}
 	}
-	if err := c.setTransports(&cfg); err != nil {
+	if err != nil {
+		return nil, err
+	}
+	if err := c.setTransports(); err != nil {
 		return nil, err
 	}
 	return c, nil
 }
 
 // setTransports makes the transports, or uses the one of WithTransport.
-func (c *Client) setTransports(cfg *config) error {
+func (c *Client) setTransports() error {
 	wrap := func(rt http.RoundTripper) http.RoundTripper {
 		rt = quietTransport{rt}
-		for _, m := range cfg.middleware {
+		for _, m := range c.middleware {
 			rt = m(rt)
 		}
 		return rt
 	}
-	if cfg.transport != nil {
+	if c.transport != nil {
 		if c.allowed.any {
 			return errors.New(`kubbi: allowing any origin ("*") needs the client's own transport, which checks addresses: use WithMiddleware instead of WithTransport`)
 		}
-		c.plain = wrap(cfg.transport)
+		c.plain = wrap(c.transport)
 		return nil
 	}
 	t := newTransport()
@@ -125,17 +133,24 @@ func (c *Client) WithAPIKey(apiKey string) (*Client, error) {
 	if !headerSafe(apiKey) {
 		return nil, errAPIKey
 	}
-	other := *c
-	other.apiKey, other.own, other.releases = apiKey, nil, semaphore.NewWeighted(maxReleases)
-	return &other, nil
+	other := c.sharing()
+	other.apiKey = apiKey
+	return other, nil
 }
 
 // WithoutIdentities makes a client like this one, but without the identities. It is for callers
 // who must not open what is sealed for the program that acts for them. Close it before this
 // one.
 func (c *Client) WithoutIdentities() *Client {
+	other := c.sharing()
+	other.identities = nil
+	return other
+}
+
+// sharing makes a client like this one that shares its connections.
+func (c *Client) sharing() *Client {
 	other := *c
-	other.identities, other.own, other.releases = nil, nil, semaphore.NewWeighted(maxReleases)
+	other.own, other.releases = nil, semaphore.NewWeighted(maxReleases)
 	return &other
 }
 

@@ -21,13 +21,9 @@ func (c *Client) Delete(ctx context.Context, id string) (*Deleted, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := c.kubbi(http.MethodDelete, id)
+	d, _, err := do[Deleted](ctx, c, c.kubbi(http.MethodDelete, id))
 	if err != nil {
-		return nil, err
-	}
-	d, _, err := do[Deleted](ctx, c, r)
-	if err != nil {
-		if e := (*Error)(nil); errors.As(err, &e) && e.Uncertain && errors.Is(e, ErrConflict) {
+		if e, ok := errors.AsType[*Error](err); ok && e.Uncertain && errors.Is(e, ErrConflict) {
 			if k, lookErr := c.Get(ctx, id); lookErr == nil && k.Status == api.StatusDeleted {
 				return &Deleted{ID: k.ID, Status: k.Status}, nil
 			}

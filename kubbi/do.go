@@ -1,6 +1,7 @@
 package kubbi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,6 +41,7 @@ type request struct {
 	wait     time.Duration // whole seconds that the server may wait for a change; 0: none
 	seen     string        // with wait: the state that is known
 	token    string        // the claim token in path, for redaction
+	fragment string        // of the claim URL; it is not sent
 	key      string        // idempotency key
 	body     requestBody
 	rawBody  bool  // body is raw
@@ -48,17 +50,33 @@ type request struct {
 	sent     Progress
 	received Progress
 
-	// receive, if not nil, reads the body of a success, which is then not decoded. If it
-	// returns an *Error, the call fails with this error and is not tried again.
-	receive func(*http.Response, io.Reader) error
+	// receive reads the body of a success; nil: the body is not wanted. If it returns an
+	// *Error, the call fails with this error and is not tried again.
+	receive func(*http.Response, *answerBody) error
 }
 
-// nothing is the answer of a call whose answer has no body.
-type nothing struct{}
-
-// do makes a call and decodes its answer. The client makes every request through it. The
-// result includes the answer's header. The error is an *Error.
+// do makes a call and decodes its answer. The result includes the answer's header. The error
+// is an *Error.
 func do[Resp any](ctx context.Context, c *Client, r request) (*Resp, http.Header, error) {
+	var out *Resp
+	r.receive = func(_ *http.Response, body *answerBody) error {
+		text, err := body.readAll()
+		if err != nil {
+			return err
+		}
+		out = new(Resp)
+		return decode(text, out)
+	}
+	header, err := c.call(ctx, r)
+	if err != nil {
+		return nil, nil, err
+	}
+	return out, header, nil
+}
+
+// call makes a call, with its attempts, and gives the answer's header. The client makes every
+// request through it. The error is an *Error.
+func (c *Client) call(ctx context.Context, r request) (http.Header, error) {
 	delays := backoff.ExponentialBackOff{
 		InitialInterval:     c.backoff,
 		RandomizationFactor: 0.5,
@@ -67,14 +85,14 @@ func do[Resp any](ctx context.Context, c *Client, r request) (*Resp, http.Header
 	}
 	uncertain := false
 	for n := 1; ; n++ {
-		resp, header, fail := attempt[Resp](ctx, c, r, n)
+		header, fail := c.attempt(ctx, r, n)
 		if fail == nil {
-			return resp, header, nil
+			return header, nil
 		}
 		uncertain = uncertain || fail.Uncertain
 		fail.Uncertain = uncertain
 		if r.once || n > c.retries || !fail.retryable() {
-			return nil, nil, fail
+			return nil, fail
 		}
 		delay := min(delays.NextBackOff(), maxBackoffs*c.backoff)
 		delay = max(delay, min(fail.RetryAfter, maxRetryAfter))
@@ -83,7 +101,7 @@ func do[Resp any](ctx context.Context, c *Client, r request) (*Resp, http.Header
 				err = errors.Join(fail.cause, err)
 			}
 			fail.cause = err
-			return nil, nil, fail
+			return nil, fail
 		}
 	}
 }
@@ -107,8 +125,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 // mayHaveHappened reports whether the server may have carried out a request that failed
 // with e. It can't have without a connection.
 func mayHaveHappened(e *Error) bool {
-	var op *net.OpError
-	if errors.As(e.cause, &op) && op.Op == "dial" {
+	if op, ok := errors.AsType[*net.OpError](e.cause); ok && op.Op == "dial" {
 		return false
 	}
 	return e.kind == ErrNetwork || e.Status == http.StatusBadGateway || e.Status == http.StatusGatewayTimeout ||
@@ -116,12 +133,12 @@ func mayHaveHappened(e *Error) bool {
 }
 
 // attempt sends a request once, and follows redirects within its origin.
-func attempt[Resp any](parent context.Context, c *Client, r request, n int) (_ *Resp, header http.Header, fail *Error) {
+func (c *Client) attempt(parent context.Context, r request, n int) (_ http.Header, fail *Error) {
 	start, status := time.Now(), 0
 	defer func() { c.logAttempt(parent, r, n, status, time.Since(start), fail) }()
 
 	if err := parent.Err(); err != nil {
-		return nil, nil, ended(err)
+		return nil, ended(err)
 	}
 	ctx, stall := newStallTimer(parent, c.timeout+r.wait)
 	defer stall.stop()
@@ -139,42 +156,27 @@ func attempt[Resp any](parent context.Context, c *Client, r request, n int) (_ *
 
 	resp, fail := c.roundTrip(ctx, r, body)
 	if fail != nil {
-		return nil, nil, c.completeError(parent, ctx, r, fail)
+		return nil, c.completeError(parent, ctx, r, fail)
 	}
 	defer resp.Body.Close()
 	status = resp.StatusCode
 	if coding := resp.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") || resp.Uncompressed {
-		return nil, nil, c.completeError(parent, ctx, r, badAnswer(status, errCompressed))
+		return nil, c.completeError(parent, ctx, r, badAnswer(status, errCompressed))
 	}
 	if status < 200 || status > 299 {
-		fail = c.readError(resp, r, stall)
-		return nil, nil, c.completeError(parent, ctx, r, fail)
+		return nil, c.completeError(parent, ctx, r, c.readError(resp, r, stall))
 	}
-	out := new(Resp)
-	if _, none := any(out).(*nothing); none && r.receive == nil {
-		return out, resp.Header, nil
+	if r.receive == nil {
+		return resp.Header, nil
 	}
-	var err error
-	limit := r.limit
-	if limit == 0 {
-		limit = smallAnswerLimit
-	}
-	from := newAnswerBody(resp, limit, stall, r.received)
-	if r.receive != nil {
-		err = from.use(func(body io.Reader) error { return r.receive(resp, body) })
-	} else {
-		var b []byte
-		if b, err = from.readAll(); err == nil {
-			err = decode(b, out)
-		}
-	}
-	if own := (*Error)(nil); errors.As(err, &own) {
-		return nil, nil, own
+	err := r.receive(resp, newAnswerBody(resp, cmp.Or(r.limit, smallAnswerLimit), stall, r.received))
+	if own, ok := errors.AsType[*Error](err); ok {
+		return nil, own
 	}
 	if err != nil {
-		return nil, nil, c.completeError(parent, ctx, r, badAnswer(status, err))
+		return nil, c.completeError(parent, ctx, r, badAnswer(status, err))
 	}
-	return out, resp.Header, nil
+	return resp.Header, nil
 }
 
 // roundTrip sends one request. If it is a GET, it follows redirects within its origin.

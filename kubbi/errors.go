@@ -173,9 +173,23 @@ func invalid(format string, args ...any) *Error {
 	return &Error{Code: api.CodeValidation, Message: fmt.Sprintf(format, args...), permanent: true}
 }
 
+// unusable is the error for a success whose content is not what this API gives.
+func unusable(message string) *Error {
+	return &Error{Status: http.StatusOK, Message: message, cause: errNotJSON, permanent: true}
+}
+
 // incomplete is the error for a success that lacks a required field.
-func incomplete(field string) *Error {
-	return &Error{Status: http.StatusOK, Message: "the answer lacks " + field, cause: errNotJSON, permanent: true}
+func incomplete(field string) *Error { return unusable("the answer lacks " + field) }
+
+// outOfBounds is the error for an answer with a part that this API does not allow.
+func outOfBounds(what string) *Error {
+	return unusable("the answer's " + what + " not what this API gives")
+}
+
+// uncertainly marks the error of a request that the server may have carried out.
+func uncertainly(e *Error) *Error {
+	e.Uncertain = true
+	return e
 }
 
 // How much of a service's text an Error keeps.

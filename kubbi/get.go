@@ -14,7 +14,7 @@ type Kubbi = api.Kubbi
 // kubbi of somebody else), ErrUnauthorized, ErrValidation or ErrNetwork. With WithWait the
 // call waits until the kubbi was claimed or has ended.
 func (c *Client) Get(ctx context.Context, id string, opts ...ReadOption) (*Kubbi, error) {
-	r, err := c.kubbi(http.MethodGet, id)
+	id, err := ParseID(id)
 	if err != nil {
 		return nil, err
 	}
@@ -33,20 +33,10 @@ func (c *Client) Get(ctx context.Context, id string, opts ...ReadOption) (*Kubbi
 			return k, header, nil
 		},
 		state: func(k *Kubbi) (string, bool) { return waitStateOf(k.Status, api.StatusActive, k.RetrievalCount) },
-	}.do(ctx, c, r, opts)
+	}.do(ctx, c, c.kubbi(http.MethodGet, id), opts)
 }
 
-// kubbi starts a request about one of the caller's kubbis.
-func (c *Client) kubbi(method, id string) (request, error) {
-	id, err := ParseID(id)
-	if err != nil {
-		return request{}, err
-	}
-	return request{
-		method:   method,
-		origin:   c.base,
-		path:     api.PathKubbi + id,
-		shape:    api.PathKubbi + ":id",
-		producer: true,
-	}, nil
+// kubbi gives a request about one of the caller's kubbis.
+func (c *Client) kubbi(method, id string) request {
+	return request{method: method, origin: c.base, path: api.PathKubbi + id, shape: api.PathKubbi + ":id", producer: true}
 }

@@ -35,21 +35,22 @@ func (c *Client) Inspect(ctx context.Context, urlOrToken string, opts ...ReadOpt
 	if err != nil {
 		return nil, err
 	}
-	r.method = http.MethodGet
-	r.path += api.SuffixInspect
-	r.shape = api.PathClaim + ":token" + api.SuffixInspect
 	return reading[Inspected]{
-		look: func(r request) (*Inspected, http.Header, error) { return c.inspect(ctx, urlOrToken, r) },
+		look: func(r request) (*Inspected, http.Header, error) { return c.inspect(ctx, r) },
 		state: func(in *Inspected) (string, bool) {
 			return waitStateOf(in.Status, api.StatusActive, in.RetrievalCount)
 		},
 	}.do(ctx, c, r, opts)
 }
 
-func (c *Client) inspect(ctx context.Context, urlOrToken string, r request) (*Inspected, http.Header, error) {
+// inspect is Inspect without waiting, for what target gave.
+func (c *Client) inspect(ctx context.Context, r request) (*Inspected, http.Header, error) {
+	r.method = http.MethodGet
+	r.path += api.SuffixInspect
+	r.shape = api.PathClaim + ":token" + api.SuffixInspect
 	in, header, err := do[api.InspectResponse](ctx, c, r)
 	if err != nil {
-		return nil, nil, notAnswered(urlOrToken, err)
+		return nil, nil, notAnswered(r, err)
 	}
 	if in.Status == "" {
 		return nil, nil, incomplete("status")
@@ -61,6 +62,11 @@ func (c *Client) inspect(ctx context.Context, urlOrToken string, r request) (*In
 	if e := checkInspected(out); e != nil {
 		return nil, nil, e
 	}
-	out.setRecipients(c, urlOrToken)
+	if out.Recipients = RecipientsOf(in.Metadata); len(out.Recipients) > 0 {
+		if o, err := c.openerFor(r.fragment); err == nil {
+			_, e := o.keyFor(in.Metadata)
+			out.Yours = e == nil
+		}
+	}
 	return out, header, nil
 }

@@ -123,7 +123,7 @@ func (c *Client) All(ctx context.Context, limit int) iter.Seq2[Kubbi, error] {
 				return
 			}
 			if stale == maxStale {
-				yield(Kubbi{}, &Error{Status: http.StatusOK, Message: "the list repeats itself", cause: errNotJSON, permanent: true})
+				yield(Kubbi{}, unusable("the list repeats itself"))
 				return
 			}
 		}

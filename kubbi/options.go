@@ -23,24 +23,19 @@ const (
 )
 
 type config struct {
-	settings
-	baseURL    string
-	transport  http.RoundTripper
-	middleware []func(http.RoundTripper) http.RoundTripper
-	allowed    []string
-	traced     []string
-	inProcess  string
-}
-
-// settings are the options that a client uses as they are.
-type settings struct {
-	retries     int
-	timeout     time.Duration
-	memoryLimit int64
-	fileLimit   int64
-	userAgent   string
-	log         *slog.Logger
-	identities  func() []*Identity // may be nil
+	baseURL         string
+	inProcessOrigin string // "": none
+	allowedOrigins  []string
+	traceOrigins    []string
+	transport       http.RoundTripper // nil: the client's own
+	middleware      []func(http.RoundTripper) http.RoundTripper
+	retries         int
+	timeout         time.Duration
+	memoryLimit     int64
+	fileLimit       int64
+	userAgent       string
+	log             *slog.Logger
+	identities      func() []*Identity // may be nil
 }
 
 // Option changes what NewClient makes.
@@ -95,13 +90,13 @@ func WithFileLimit(bytes int64) Option { return func(c *config) { c.fileLimit = 
 // and https://api.kubbi.ai. AnyOrigin, "*", allows every https origin with a public
 // address.
 func WithAllowedOrigins(origins ...string) Option {
-	return func(c *config) { c.allowed = append(c.allowed, origins...) }
+	return func(c *config) { c.allowedOrigins = append(c.allowedOrigins, origins...) }
 }
 
 // WithTraceOrigins adds origins that receive the trace of a call, beside the base URL's
 // origin. No other origin receives it, since claim URLs may come from strangers.
 func WithTraceOrigins(origins ...string) Option {
-	return func(c *config) { c.traced = append(c.traced, origins...) }
+	return func(c *config) { c.traceOrigins = append(c.traceOrigins, origins...) }
 }
 
 // WithIdentities names the private keys that open what is sealed for their recipients. The
@@ -114,4 +109,6 @@ func WithIdentities(identities func() []*Identity) Option {
 // WithInProcessOrigin names the origin that a middleware serves within this process. Its
 // error texts are this program's own, so Error.Theirs is false for them. It is true for the
 // texts of all other origins.
-func WithInProcessOrigin(origin string) Option { return func(c *config) { c.inProcess = origin } }
+func WithInProcessOrigin(origin string) Option {
+	return func(c *config) { c.inProcessOrigin = origin }
+}

@@ -56,13 +56,11 @@ func sealKeyOf(fragment string) (*sealKey, error) {
 		return nil, nil
 	}
 	text, ok := strings.CutPrefix(fragment, fragmentPrefix)
-	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	k := new(sealKey)
-	if !ok || err != nil || len(b) != len(k) || len(text) != base64.RawURLEncoding.EncodedLen(len(k)) {
+	b, whole := exactBase64(text, len(sealKey{}))
+	if !ok || !whole {
 		return nil, notOpened("what stands after # in the claim URL is not a whole key, so a part of it was lost or changed: ask the sender for the whole claim URL; nothing was claimed")
 	}
-	copy(k[:], b)
-	return k, nil
+	return (*sealKey)(b), nil
 }
 
 // seal is the member of the metadata that describes a sealed kubbi.

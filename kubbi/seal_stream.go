@@ -126,7 +126,9 @@ func (k *sealKey) newSealing(size int64) (*sealing, error) {
 
 // open gives the ciphertext of a plaintext. Reading it reads the plaintext.
 func (s *sealing) open(plain io.ReadCloser) io.ReadCloser {
-	return &sealingReader{s: s, plain: plain, out: s.header[:], buf: s.buffer()}
+	r := &sealingReader{s: s, plain: plain, buf: s.buffer()}
+	r.next, r.out = r.seal, s.header[:]
+	return r
 }
 
 // errSealChanged says that the plaintext differs from that of an earlier attempt.
@@ -138,31 +140,37 @@ func sealChanged() *Error {
 	return e
 }
 
-type sealingReader struct {
-	s     *sealing
-	plain io.ReadCloser
-	next  int64 // segment
-	buf   []byte
-	out   []byte // of buf, not yet read
-	err   error
+// segmentReader reads one segment after the other.
+type segmentReader struct {
+	next func() ([]byte, error) // gives the next segment, or io.EOF after the last
+	out  []byte                 // of a segment, not yet read
+	err  error                  // of next
 }
 
 // Read implements io.Reader.
-func (r *sealingReader) Read(p []byte) (int, error) {
+func (r *segmentReader) Read(p []byte) (int, error) {
 	for len(r.out) == 0 {
 		if r.err != nil {
 			return 0, r.err
 		}
-		r.out, r.err = r.seal()
+		r.out, r.err = r.next()
 	}
 	n := copy(p, r.out)
 	r.out = r.out[n:]
 	return n, nil
 }
 
+type sealingReader struct {
+	segmentReader
+	s     *sealing
+	plain io.ReadCloser
+	n     int64 // of the next segment
+	buf   []byte
+}
+
 // seal gives the next segment, or io.EOF after the last.
 func (r *sealingReader) seal() ([]byte, error) {
-	if r.next == segmentsOf(r.s.size) {
+	if r.n == segmentsOf(r.s.size) {
 		switch n, err := io.ReadFull(r.plain, r.buf[:1]); {
 		case n > 0:
 			return nil, sealChanged()
@@ -170,18 +178,18 @@ func (r *sealingReader) seal() ([]byte, error) {
 			return nil, err
 		}
 	}
-	n := r.s.length(r.next)
+	n := r.s.length(r.n)
 	switch _, err := io.ReadFull(r.plain, r.buf[:n]); {
 	case err == io.EOF, err == io.ErrUnexpectedEOF:
 		return nil, sealChanged()
 	case err != nil:
 		return nil, err
 	}
-	out := r.s.gcm.Seal(r.buf[:0], r.s.nonce(r.next), r.buf[:n], nil)
-	if !r.s.same(r.next, [sealTag]byte(out[n:])) {
+	out := r.s.gcm.Seal(r.buf[:0], r.s.nonce(r.n), r.buf[:n], nil)
+	if !r.s.same(r.n, [sealTag]byte(out[n:])) {
 		return nil, sealChanged()
 	}
-	r.next++
+	r.n++
 	return out, nil
 }
 
@@ -208,16 +216,22 @@ var (
 // openingReader decrypts one segment after the other. It gives no bytes of a segment that
 // is not authentic, and io.EOF only after the last segment.
 type openingReader struct {
+	segmentReader
 	s      *segments
 	sealed io.Reader
-	next   int64 // segment
+	n      int64 // of the next segment
 	buf    []byte
-	out    []byte // of buf, not yet read
-	err    error
 }
 
-// readHeader reads the header of a ciphertext of size bytes.
-func (k *sealKey) readHeader(sealed io.Reader, size int64) (*segments, error) {
+// openFrom gives the plaintext from segment n on, which is the next in sealed.
+func (s *segments) openFrom(n int64, sealed io.Reader) *openingReader {
+	r := &openingReader{s: s, sealed: sealed, n: n, buf: s.buffer()}
+	r.next = r.open
+	return r
+}
+
+// opening reads the header of a ciphertext of size bytes, and gives its plaintext.
+func (k *sealKey) opening(sealed io.Reader, size int64) (*openingReader, error) {
 	plain := plainSize(size)
 	if plain < 0 {
 		return nil, errSealForm
@@ -229,16 +243,11 @@ func (k *sealKey) readHeader(sealed io.Reader, size int64) (*segments, error) {
 	if header[0] != sealHeaderLen {
 		return nil, errSealForm
 	}
-	return k.segments(&header, plain)
-}
-
-// opening reads the header of a ciphertext of size bytes, and gives its plaintext.
-func (k *sealKey) opening(sealed io.Reader, size int64) (*openingReader, error) {
-	s, err := k.readHeader(sealed, size)
+	s, err := k.segments(&header, plain)
 	if err != nil {
 		return nil, err
 	}
-	return &openingReader{s: s, sealed: sealed, buf: s.buffer()}, nil
+	return s.openFrom(0, sealed), nil
 }
 
 // openingAt gives the plaintext from the offset at to its end. The ciphertext's reader must
@@ -252,38 +261,25 @@ func (s *segments) openingAt(at int64, ciphertext Part) (io.Reader, error) {
 	if _, err := sealed.(io.Seeker).Seek(max(n*sealSegment, sealHeaderLen), io.SeekStart); err != nil {
 		return nil, err
 	}
-	r := &openingReader{s: s, sealed: sealed, next: n, buf: s.buffer()}
+	r := s.openFrom(n, sealed)
 	_, err = io.CopyN(io.Discard, r, at-plainStart(n))
 	return r, err
 }
 
-// Read implements io.Reader.
-func (r *openingReader) Read(p []byte) (int, error) {
-	for len(r.out) == 0 {
-		if r.err != nil {
-			return 0, r.err
-		}
-		r.out, r.err = r.open()
-	}
-	n := copy(p, r.out)
-	r.out = r.out[n:]
-	return n, nil
-}
-
 // open gives the next segment, or io.EOF after the last.
 func (r *openingReader) open() ([]byte, error) {
-	if r.next >= segmentsOf(r.s.size) {
+	if r.n >= segmentsOf(r.s.size) {
 		return nil, io.EOF
 	}
-	sealed := r.buf[:r.s.length(r.next)+sealTag]
+	sealed := r.buf[:r.s.length(r.n)+sealTag]
 	if _, err := io.ReadFull(r.sealed, sealed); err != nil {
 		return nil, cutOff(err)
 	}
-	out, err := r.s.gcm.Open(sealed[:0], r.s.nonce(r.next), sealed, nil)
+	out, err := r.s.gcm.Open(sealed[:0], r.s.nonce(r.n), sealed, nil)
 	if err != nil {
 		return nil, errSealForged
 	}
-	r.next++
+	r.n++
 	return out, nil
 }
 

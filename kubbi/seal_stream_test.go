@@ -112,7 +112,7 @@ func TestSealedFromTheMiddle(t *testing.T) {
 	for _, size := range edges {
 		plain := noise(size)
 		sealed := streamed(t, key, plain)
-		s, err := key.readHeader(bytes.NewReader(sealed), int64(len(sealed)))
+		whole, err := key.opening(bytes.NewReader(sealed), int64(len(sealed)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -120,7 +120,7 @@ func TestSealedFromTheMiddle(t *testing.T) {
 			if at < 0 || at > size {
 				continue
 			}
-			r, err := s.openingAt(int64(at), Part{open: func() (io.Reader, error) { return bytes.NewReader(sealed), nil }})
+			r, err := whole.s.openingAt(int64(at), Part{open: openBytes(sealed)})
 			if err != nil {
 				t.Fatal(err)
 			}

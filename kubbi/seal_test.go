@@ -109,7 +109,8 @@ func (a *arrival) hold() error {
 	if len(a.Parts) != 1 {
 		return errSealForm
 	}
-	return a.Parts[0].hold()
+	_, err := a.Parts[0].hold()
+	return err
 }
 
 func readPart(p Part) ([]byte, error) {

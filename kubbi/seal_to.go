@@ -57,16 +57,14 @@ func (i *Identity) unwrapKey(s seal, binding []byte) (key *sealKey, found bool) 
 			continue
 		}
 		found = true
-		k := new(sealKey)
-		wrapped, ok := exactBase64(f.Key, encapsulatedKey+len(k)+sealTag)
+		wrapped, ok := exactBase64(f.Key, encapsulatedKey+len(sealKey{})+sealTag)
 		if !ok {
 			continue
 		}
-		plain, ok := i.unwrap(wrapInfo(binding), []byte(s.KID), wrapped)
-		if !ok || copy(k[:], plain) != len(k) || k.id() != s.KID {
-			continue
+		// The ciphertext of this length has a key's length.
+		if plain, ok := i.unwrap(wrapInfo(binding), []byte(s.KID), wrapped); ok && (*sealKey)(plain).id() == s.KID {
+			return (*sealKey)(plain), true
 		}
-		return k, true
 	}
 	return nil, found
 }
@@ -192,18 +190,4 @@ func ReadableMetadata(metadata json.RawMessage) json.RawMessage {
 		}
 	}
 	return metadata
-}
-
-// setRecipients finds out for whom the kubbi is sealed.
-func (in *Inspected) setRecipients(c *Client, urlOrToken string) {
-	in.Recipients = RecipientsOf(in.Metadata)
-	if len(in.Recipients) == 0 {
-		return
-	}
-	if u, err := ParseClaimURL(urlOrToken); err == nil {
-		if o, err := c.openerFor(u.Fragment()); err == nil {
-			_, e := o.keyFor(in.Metadata)
-			in.Yours = e == nil
-		}
-	}
 }

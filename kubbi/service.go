@@ -59,7 +59,7 @@ func (c *Client) givesRaw(ctx context.Context, o origin.Origin, guarded bool) (b
 // health gives the headers of the answer to GET /health. They are nil if the service has no
 // such path or fails. The error is not nil only if the service can't be reached.
 func (c *Client) health(ctx context.Context, o origin.Origin, guarded bool) (http.Header, error) {
-	_, header, err := do[nothing](ctx, c, request{method: http.MethodGet, origin: o, guarded: guarded, path: api.PathHealth, shape: api.PathHealth})
+	header, err := c.call(ctx, request{method: http.MethodGet, origin: o, guarded: guarded, path: api.PathHealth, shape: api.PathHealth})
 	if errors.Is(err, ErrNetwork) || ctx.Err() != nil {
 		return nil, err
 	}

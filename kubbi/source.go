@@ -122,7 +122,7 @@ func (o *outgoing) open() (*sourceFile, error) {
 }
 
 func (o *outgoing) failed(err error) *Error {
-	if own := (*Error)(nil); errors.As(err, &own) {
+	if own, ok := errors.AsType[*Error](err); ok {
 		return own
 	}
 	e := invalid("%s can't be read: %v", o.label, err)

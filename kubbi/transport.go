@@ -56,19 +56,16 @@ func (t quietTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // quiet keeps the kind of an error, and removes text that comes from the server.
 func quiet(err error) error {
-	var (
-		op    *net.OpError
-		cert  *tls.CertificateVerificationError
-		proto textproto.ProtocolError
-	)
-	switch {
-	case errors.As(err, &cert):
+	if cert, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return &rewordedError{certificateFault(cert), err}
-	case errors.As(err, &op) && op.Op == "proxyconnect":
-		return &rewordedError{"the proxy did not connect", err}
-	case errors.As(err, &op):
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		if op.Op == "proxyconnect" {
+			return &rewordedError{"the proxy did not connect", err}
+		}
 		return err
-	case errors.As(err, &proto), strings.Contains(err.Error(), "malformed MIME header"):
+	}
+	if _, ok := errors.AsType[textproto.ProtocolError](err); ok || strings.Contains(err.Error(), "malformed MIME header") {
 		return errors.New("the answer's headers are malformed")
 	}
 	if text, _, quotes := strings.Cut(err.Error(), `"`); quotes {
@@ -89,17 +86,13 @@ func (w *rewordedError) Unwrap() error { return w.cause }
 
 // certificateFault says what is wrong with a certificate, without quoting it.
 func certificateFault(err error) string {
-	var (
-		host    x509.HostnameError
-		invalid x509.CertificateInvalidError
-		unknown x509.UnknownAuthorityError
-	)
-	switch {
-	case errors.As(err, &host):
+	if _, ok := errors.AsType[x509.HostnameError](err); ok {
 		return "tls: the certificate is not valid for this host"
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+	}
+	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
 		return "tls: the certificate has expired or is not yet valid"
-	case errors.As(err, &unknown):
+	}
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
 		return "tls: the certificate is signed by unknown authority"
 	}
 	return "tls: the certificate can't be verified"

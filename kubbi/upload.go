@@ -54,8 +54,16 @@ func (u *upload) size() (n int64) {
 	return n
 }
 
-// rawBody makes the raw body, in the form of api.TypeRaw.
-func (u *upload) rawBody() (requestBody, error) {
+// body makes the request's body, in the form of api.TypeRaw or in JSON.
+func (u *upload) body(raw bool) (requestBody, error) {
+	if !raw {
+		if !u.isPackage {
+			if err := u.contents[0].checkJSON(); err != nil {
+				return nil, err
+			}
+		}
+		return jsonBody(&u.request, u.contents, u.isPackage)
+	}
 	head := api.RawCreate{
 		ContentType: u.request.ContentType, TTLSeconds: u.request.TTLSeconds, MaxRetrievals: u.request.MaxRetrievals,
 		Metadata: u.request.Metadata, Notify: u.request.Notify,
@@ -122,16 +130,6 @@ func jsonBody(rest any, contents []*outgoing, isPackage bool) (requestBody, erro
 	return append(body, piece{bytes: append([]byte(`],`), text[1:]...)}), nil
 }
 
-// jsonBody makes the body in JSON.
-func (u *upload) jsonBody() (requestBody, error) {
-	if !u.isPackage {
-		if err := u.contents[0].checkJSON(); err != nil {
-			return nil, err
-		}
-	}
-	return jsonBody(&u.request, u.contents, u.isPackage)
-}
-
 // send makes the upload, sealed or not. Recipients imply sealed.
 func (c *Client) send(ctx context.Context, u *upload, sealed bool, to []Recipient) (*Sent, error) {
 	if sealed || len(to) > 0 {
@@ -153,17 +151,12 @@ func (c *Client) create(ctx context.Context, u *upload) (*Sent, error) {
 		}
 	}
 	sent, err := c.createAs(ctx, u, key, raw)
-	if fail := (*Error)(nil); raw && errors.As(err, &fail) && fail.Status == http.StatusUnsupportedMediaType {
+	if fail, ok := errors.AsType[*Error](err); ok && raw && fail.Status == http.StatusUnsupportedMediaType {
 		c.service.raw.Store(false) // another service has replaced the one that was asked
 		sent, err = c.createAs(ctx, u, key, false)
 	}
 	if err != nil {
 		return nil, err
-	}
-	if sent.ID == "" || sent.ClaimURL == "" {
-		e := incomplete("id or claim_url")
-		e.Uncertain = true
-		return nil, e
 	}
 	if e := checkSent(sent); e != nil {
 		return nil, e
@@ -172,15 +165,7 @@ func (c *Client) create(ctx context.Context, u *upload) (*Sent, error) {
 }
 
 func (c *Client) createAs(ctx context.Context, u *upload, key string, raw bool) (*Sent, error) {
-	var (
-		body requestBody
-		err  error
-	)
-	if raw {
-		body, err = u.rawBody()
-	} else {
-		body, err = u.jsonBody()
-	}
+	body, err := u.body(raw)
 	if err != nil {
 		return nil, err
 	}

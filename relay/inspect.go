@@ -59,7 +59,7 @@ func (rl *Relay) inspect(ctx context.Context, h http.Header, req consumerRequest
 	}
 	if k.Package {
 		resp.Type, resp.KubbiID = api.TypePackage, k.ID
-		resp.RemainingReads = api.SomeInt(remaining(k.Kubbi, k.Retrievals))
+		resp.RemainingReads = api.NullInt{Set: true, Int: remaining(k.Kubbi, k.Retrievals)}
 		resp.Files = make([]api.FileDescriptor, len(k.Files))
 		for i, f := range k.Files {
 			resp.Files[i] = api.FileDescriptor{Name: f.Name, ContentType: f.ContentType, SizeBytes: f.SizeBytes, Role: role(f)}

@@ -145,39 +145,17 @@ type Health struct {
 	Timestamp Time   `json:"timestamp"`
 }
 
-// NullInt is a whole number that may be null and, with omitzero, absent: the
-// zero value is absent, Null is null.
+// NullInt is a whole number that may be null and, with omitzero, absent.
 type NullInt struct {
-	Set   bool // present on the wire
-	Valid bool // not null
-	Int   int
-}
-
-// SomeInt gives a NullInt from an optional number: null for nil.
-func SomeInt(p *int) NullInt {
-	if p == nil {
-		return NullInt{Set: true}
-	}
-	return NullInt{Set: true, Valid: true, Int: *p}
-}
-
-// Ptr is the number, nil for null or absent.
-func (n NullInt) Ptr() *int {
-	if !n.Valid {
-		return nil
-	}
-	return &n.Int
+	Set bool // present on the wire
+	Int *int // nil: null
 }
 
 // MarshalJSON writes the number or null.
-func (n NullInt) MarshalJSON() ([]byte, error) { return json.Marshal(n.Ptr()) }
+func (n NullInt) MarshalJSON() ([]byte, error) { return json.Marshal(n.Int) }
 
 // UnmarshalJSON reads a number or null.
 func (n *NullInt) UnmarshalJSON(b []byte) error {
-	var p *int
-	if err := json.Unmarshal(b, &p); err != nil {
-		return err
-	}
-	*n = SomeInt(p)
-	return nil
+	n.Set = true
+	return json.Unmarshal(b, &n.Int)
 }
