@@ -12,13 +12,11 @@ func (e *Endpoint) ServeSSE(w http.ResponseWriter, r *http.Request) {
 		e.http.Refuse(w, p)
 		return
 	}
-	reserved, p := e.reserve()
+	s, p := e.open(SSE)
 	if p != nil {
 		e.http.Refuse(w, p)
 		return
 	}
-	s := e.open(SSE)
-	reserved()
 	broadcasts, _ := s.openStream(1)
 	defer e.remove(s)
 	defer e.http.streamBegins(SSE)()

@@ -169,21 +169,16 @@ func (e *Endpoint) sessionFor(r *http.Request, m *message) (s *Session, end func
 		if e.http.load.isClosed() {
 			return nil, nil, Draining()
 		}
-		reserved, p := e.reserve()
-		if p != nil {
+		s = e.newStateless()
+		if p := e.add(s); p != nil { // it counts as a session, and Close ends it
+			s.close()
 			return nil, nil, p
 		}
-		defer reserved()
-		s = e.newStateless()
-		e.add(s) // it counts as a session, and Close ends it
 		return s, func() { e.remove(s) }, nil
 	case m.name == string(mcp.MethodInitialize):
-		reserved, p := e.reserve()
-		if p != nil {
+		if s, p = e.open(StreamableHTTP); p != nil {
 			return nil, nil, p
 		}
-		defer reserved()
-		s = e.open(StreamableHTTP)
 	case id == "":
 		return nil, nil, missingSession()
 	default:
