@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/google/uuid"
 	"github.com/mark3labs/mcp-go/mcp"
 
 	"kubbi-mcp/internal/memory"
@@ -69,7 +70,7 @@ func (s *Session) newCall(ctx context.Context, m *message, header http.Header, o
 	case mcp.MethodToolsCall:
 		c.Tool, c.Bare, c.Arguments = unquote(m.object.tool), len(m.object.others) == 0, m.takeArguments()
 	case mcp.MethodSubscriptionsListen:
-		c.listenAs = s.listenID()
+		c.listenAs = uuid.NewString()
 	}
 	return c
 }
@@ -96,9 +97,7 @@ func (c *Call) handle() (text []byte) {
 	}()
 	ctx := context.WithValue(c.cfg.MCP.WithContext(c.ctx, c), callKey{}, c)
 	if c.listenAs != "" {
-		if err := c.cfg.MCP.RegisterSession(ctx, c); err != nil {
-			return c.encodeFault(internalError())
-		}
+		_ = c.cfg.MCP.RegisterSession(ctx, c) // fails only if the id is taken
 		defer c.cfg.MCP.UnregisterSession(ctx, c.listenAs)
 	}
 	answer := c.cfg.Handler.Handle(ctx, c)

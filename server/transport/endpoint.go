@@ -6,8 +6,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/google/uuid"
 )
 
 // Limits of a session over HTTP.
@@ -76,19 +74,19 @@ func (e *Endpoint) session(id, transport string) *Session {
 
 // open opens a session that lives until it is removed, or with the server.
 func (e *Endpoint) open(transport string) (*Session, *Refusal) {
-	s := newSession(e.http.life, e.cfg, uuid.NewString(), transport)
+	s := newSession(e.http.life, e.cfg, transport)
 	if p := e.add(s); p != nil {
 		s.end()
 		return nil, p
 	}
-	_ = s.open() // fails if the id is taken, which a new one is not
+	s.open()
 	return s, nil
 }
 
 // newStateless makes the session of a single request of a protocol version without
 // sessions. It must be closed.
 func (e *Endpoint) newStateless() *Session {
-	s := newSession(e.http.life, e.cfg, uuid.NewString(), StreamableHTTP)
+	s := newSession(e.http.life, e.cfg, StreamableHTTP)
 	s.stateless = true
 	return s
 }

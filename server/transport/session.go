@@ -2,11 +2,11 @@ package transport
 
 import (
 	"context"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/mark3labs/mcp-go/mcp"
 )
 
@@ -28,7 +28,6 @@ type Session struct {
 	calls    calls
 	requests clientRequests
 	pending  atomic.Int64 // requests of SSE without an answer
-	listens  atomic.Int64 // subscriptions/listen requests so far
 
 	mu           sync.Mutex
 	initialized  bool
@@ -50,9 +49,9 @@ const (
 )
 
 // newSession makes a session. It ends when life ends, or before.
-func newSession(life context.Context, cfg Config, id, transport string) *Session {
+func newSession(life context.Context, cfg Config, transport string) *Session {
 	s := &Session{
-		cfg: cfg, id: id, transport: transport, used: time.Now(),
+		cfg: cfg, id: uuid.NewString(), transport: transport, used: time.Now(),
 		level: mcp.LoggingLevelError, // mcp-go's default
 	}
 	s.life, s.end = context.WithCancel(life)
@@ -61,12 +60,9 @@ func newSession(life context.Context, cfg Config, id, transport string) *Session
 }
 
 // open makes a session known to mcp-go and the Handler.
-func (s *Session) open() error {
-	if err := s.cfg.MCP.RegisterSession(s.life, s); err != nil {
-		return err
-	}
+func (s *Session) open() {
+	_ = s.cfg.MCP.RegisterSession(s.life, s) // fails only if the id is taken
 	s.cfg.Handler.SessionOpened(s)
-	return nil
 }
 
 // close ends a session, its streams and its calls.
@@ -79,8 +75,7 @@ func (s *Session) close() {
 	}
 }
 
-// SessionID is unique within the process, and can't be guessed over HTTP. It is
-// empty for a request of a protocol version without sessions.
+// SessionID is unique, and can't be guessed. It is empty for a request of a protocol version without sessions.
 func (s *Session) SessionID() string {
 	if s.stateless {
 		return ""
@@ -179,11 +174,6 @@ func (s *Session) idleSince(t time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.running == 0 && s.streams == 0 && s.used.Before(t)
-}
-
-// listenID is an id for mcp-go of one more subscriptions/listen request.
-func (s *Session) listenID() string {
-	return s.id + "/" + strconv.FormatInt(s.listens.Add(1), 10)
 }
 
 // SetLogLevel sets the lowest level of log messages that the client wants.
