@@ -187,15 +187,12 @@ func (s *Server) askByAnswer(session *session, open []*question, in mcp.MultiRou
 	asked := false
 	for _, q := range open {
 		id := "folder-" + q.id()
-		if answer, ok := mcpserver.InputResponse(in.InputResponses, id); ok {
+		if _, answered := in.InputResponses[id]; answered {
 			p := session.consents.take(q) // an answer without a question does not count
 			if p == nil {
 				return nil, q.refused()
 			}
-			if answer.Elicitation == nil {
-				_ = answer.DecodeFor(mcp.MethodElicitationCreate)
-			}
-			s.decide(session, p, decisionOf(answer.Elicitation))
+			s.decide(session, p, decisionOf(mcpserver.ElicitationResponse(in.InputResponses, id)))
 			if !p.decision.allow {
 				return nil, q.refused()
 			}

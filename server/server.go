@@ -81,9 +81,7 @@ func New(cfg Config) (*Server, error) {
 	if cfg.MaxMessageBytes < 0 {
 		return nil, errors.New("new server: MaxMessageBytes is negative")
 	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
+	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
 	cfg.Version = cmp.Or(cfg.Version, "dev")
 	cfg.MaxMessageBytes = cmp.Or(cfg.MaxMessageBytes, DefaultMaxMessageBytes)
 	cfg.PollEvery = cmp.Or(cfg.PollEvery, time.Second)

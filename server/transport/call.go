@@ -68,7 +68,7 @@ func (s *Session) newCall(ctx context.Context, m *message, header http.Header, o
 	c.ctx, c.cancel = context.WithCancel(ctx)
 	switch mcp.MCPMethod(m.name) {
 	case mcp.MethodToolsCall:
-		c.Tool, c.Bare, c.Arguments = unquote(m.object.tool), len(m.object.others) == 0, m.takeArguments()
+		c.Tool, c.Bare, c.Arguments = unquote(m.object.tool), len(m.object.others) == 0, m.object.arguments
 	case mcp.MethodSubscriptionsListen:
 		c.listenAs = uuid.NewString()
 	}
@@ -112,12 +112,17 @@ func (c *Call) handle() (text []byte) {
 
 // Dispatch gives mcp-go's answer to the call. ctx is Handle's, or made from it.
 func (c *Call) Dispatch(ctx context.Context) mcp.JSONRPCMessage {
-	plain := *c.message
-	plain.id = jsontext.Value("1") // mcp-go would change a large number; the answer gets c.ID
+	return c.cfg.MCP.HandleMessage(ctx, c.small())
+}
+
+// small gives the message as mcp-go gets it.
+func (c *Call) small() []byte {
+	m := *c.message
+	m.id = jsontext.Value("1") // mcp-go would change a large number; the answer gets c.ID
 	if c.Method == string(mcp.MethodToolsCall) {
-		plain.object.arguments = jsontext.Value("{}")
+		m.object.arguments = jsontext.Value("{}")
 	}
-	return c.cfg.MCP.HandleMessage(ctx, plain.encode())
+	return m.encode()
 }
 
 type callKey struct{}
