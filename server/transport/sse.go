@@ -45,7 +45,7 @@ func (e *Endpoint) ServeMessage(w http.ResponseWriter, r *http.Request) {
 		e.http.cfg.Refused("bad_request")
 		// If the request's id is known, the client waits for the answer on the stream.
 		if fault.id == nil || !s.calls.isFree(fault.id) || !s.out.put(outMessage{text: encodeError(fault)}) {
-			e.http.refuse(w, fault.id, &Refusal{Status: http.StatusBadRequest, Code: fault.Code, Reason: "bad_request", Message: fault.Message})
+			e.http.refuse(w, fault.id, badRequest(fault.Code, fault.Message))
 			return
 		}
 	case m.method == nil:

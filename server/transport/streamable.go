@@ -107,7 +107,9 @@ func (e *Endpoint) servePost(w http.ResponseWriter, r *http.Request) {
 	defer release()
 	m, fault := parse(body)
 	if fault != nil {
-		e.http.refuse(w, fault.id, &Refusal{Status: e.statusOf(r, fault), Code: fault.Code, Reason: "bad_request", Message: fault.Message})
+		p := badRequest(fault.Code, fault.Message)
+		p.Status = e.statusOf(r, fault)
+		e.http.refuse(w, fault.id, p)
 		return
 	}
 	if p := checkVersion(r.Header, m); p != nil {
