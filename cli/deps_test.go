@@ -35,7 +35,7 @@ var imports = map[string][]string{
 }
 
 // forTests are packages that only tests import.
-var forTests = []string{"relay/relaytest", "relay/store/storetest", "relay/store/postgres/pgtest", "server/conformance", "systemtest", "internal/testkit"}
+var forTests = []string{"relay/relaytest", "relay/store/storetest", "relay/store/postgres/pgtest", "systemtest", "internal/testkit"}
 
 // TestImports checks that the client and the relay do not import each other, and that
 // each layer imports only the layer below it. It also checks that the table has all

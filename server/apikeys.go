@@ -82,18 +82,14 @@ func (cs *callers) checkKey(ctx context.Context, c *caller) (p *transport.Refusa
 	defer cancel()
 	_, err := c.client.List(ctx, kubbi.ListParams{Limit: 1})
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.checking = false
 	switch {
 	case err == nil:
 		c.validAt = time.Now()
-	case errors.Is(err, kubbi.ErrUnauthorized):
-		c.wrongAt = time.Now()
-	}
-	c.mu.Unlock()
-	switch {
-	case err == nil:
 		return nil, false
 	case errors.Is(err, kubbi.ErrUnauthorized):
+		c.wrongAt = time.Now()
 		return wrongKey(), true
 	default:
 		cs.h.log.Warn("check a caller's key", "caller", c.server.cfg.Caller, "error", err)

@@ -145,7 +145,7 @@ func (h *HTTP) serveMetadata(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	origin := h.publicURL(r)
-	writeJSON(w, struct {
+	writeJSON(w, http.StatusOK, struct {
 		Resource             string   `json:"resource"`
 		AuthorizationServers []string `json:"authorization_servers"`
 		BearerMethods        []string `json:"bearer_methods_supported"`

@@ -72,6 +72,11 @@ func (h *HTTP) forCaller(serve func(*caller, http.ResponseWriter, *http.Request)
 	}
 }
 
+// forEndpoint is forCaller for a method of the caller's endpoint.
+func (h *HTTP) forEndpoint(serve func(*transport.Endpoint, http.ResponseWriter, *http.Request)) http.HandlerFunc {
+	return h.forCaller(func(c *caller, w http.ResponseWriter, r *http.Request) { serve(c.endpoint, w, r) })
+}
+
 // refuseCaller refuses a request because of who sends it.
 func (h *HTTP) refuseCaller(w http.ResponseWriter, r *http.Request, p *transport.Refusal) {
 	if p.Status == http.StatusUnauthorized {
@@ -256,10 +261,9 @@ func (cs *callers) all() []*caller {
 
 // close removes all callers. No request is served any more.
 func (cs *callers) close() error {
-	all := cs.all()
 	cs.mu.Lock()
-	cs.closed = true
-	clear(cs.byID)
+	all := cs.byID
+	cs.byID, cs.closed = nil, true
 	cs.mu.Unlock()
 	var errs []error
 	for _, c := range all {

@@ -46,14 +46,10 @@ func (s *Server) mayCopy(ctx context.Context, req mcp.CallToolRequest) (allowed 
 	case decided || !can.forms:
 		return allowed, nil, nil
 	case can.modern && asked: // an answer without a question does not count
-		answer, ok := mcpserver.InputResponse(req.Params.InputResponses, clipboardID)
-		if !ok {
+		if _, answered := req.Params.InputResponses[clipboardID]; !answered {
 			return false, nil, nil
 		}
-		if answer.Elicitation == nil {
-			_ = answer.DecodeFor(mcp.MethodElicitationCreate)
-		}
-		return c.decide(decisionOf(answer.Elicitation).allow), nil, nil
+		return c.decide(decisionOf(mcpserver.ElicitationResponse(req.Params.InputResponses, clipboardID)).allow), nil, nil
 	case can.modern:
 		return false, mcpserver.NewInputRequestBuilder(askedState).Elicit(clipboardID, clipboardForm()).ToolResult(), nil
 	case asked: // by another call, which waits

@@ -9,7 +9,7 @@ import (
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/relay/relaytest"
 	"kubbi-mcp/server"
-	"kubbi-mcp/server/conformance"
+	"kubbi-mcp/systemtest/conformance"
 )
 
 // TestConformance runs every server scenario of the official suite against our HTTP

@@ -116,6 +116,7 @@ type pending struct {
 	done     chan struct{} // closed when the user has answered
 	decision decision      // to be read after that
 	overdue  atomic.Bool   // a call has waited for the answer and given up
+	once     sync.Once     // the first answer counts
 }
 
 // timeout is how long a call waits for the answer. Once a call has waited in vain, others
@@ -210,13 +211,11 @@ func (c *consentRequests) insert(q *question) *pending {
 	return p
 }
 
-// take removes a pending question and returns it, nil if there is none.
-func (c *consentRequests) take(q *question) *pending {
+// find gives the pending question, nil if there is none.
+func (c *consentRequests) find(q *question) *pending {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	p := c.asked[q.key()]
-	delete(c.asked, q.key())
-	return p
+	return c.asked[q.key()]
 }
 
 // decided applies the decision about a question.

@@ -187,16 +187,11 @@ func (s *Server) askByAnswer(session *session, open []*question, in mcp.MultiRou
 	asked := false
 	for _, q := range open {
 		id := "folder-" + q.id()
-		if answer, ok := mcpserver.InputResponse(in.InputResponses, id); ok {
-			p := session.consents.take(q) // an answer without a question does not count
-			if p == nil {
-				return nil, q.refused()
+		if _, answered := in.InputResponses[id]; answered {
+			if p := session.consents.find(q); p != nil { // else the answer does not count
+				s.decide(session, p, decisionOf(mcpserver.ElicitationResponse(in.InputResponses, id)))
 			}
-			if answer.Elicitation == nil {
-				_ = answer.DecodeFor(mcp.MethodElicitationCreate)
-			}
-			s.decide(session, p, decisionOf(answer.Elicitation))
-			if !p.decision.allow {
+			if !s.allowed(session, q) { // by this answer, or by that of another call
 				return nil, q.refused()
 			}
 			continue
@@ -214,8 +209,12 @@ func (s *Server) askByAnswer(session *session, open []*question, in mcp.MultiRou
 }
 
 // decide applies the user's decision about a folder, and stores it if the user wants
-// that.
+// that. Of several decisions about one question only the first counts.
 func (s *Server) decide(session *session, p *pending, d decision) {
+	p.once.Do(func() { s.decideOnce(session, p, d) })
+}
+
+func (s *Server) decideOnce(session *session, p *pending, d decision) {
 	remembered := false
 	if d.allow && d.remember {
 		err := s.cfg.Consents.Add(consent.Consent{Folder: p.candidate.Real, Access: p.access, Project: p.project, AllowedAt: time.Now()})

@@ -24,7 +24,7 @@ func (h handler) Handle(ctx context.Context, c *transport.Call) mcp.JSONRPCMessa
 	case c.Method == string(mcp.MethodResourcesList):
 		return h.listResources(ctx, c)
 	case answersTasks(c):
-		result, err := h.answerTask(ctx, c)
+		result, err := h.answerTask(c)
 		h.logRequest(ctx, mcp.MCPMethod(c.Method), err == nil)
 		if err != nil {
 			c.Fail(err)

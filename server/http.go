@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -67,9 +68,7 @@ func NewHTTP(cfg HTTPConfig) (*HTTP, error) {
 	if cfg.Connect == nil {
 		return nil, errors.New("new HTTP server: no Connect")
 	}
-	if cfg.Server.Logger == nil {
-		cfg.Server.Logger = slog.New(slog.DiscardHandler)
-	}
+	cfg.Server.Logger = cmp.Or(cfg.Server.Logger, slog.New(slog.DiscardHandler))
 	g, err := transport.NewWebGuard(cfg.PublicURL, cfg.Hosts, cfg.Origins, []string{headerAPIKey})
 	if err != nil {
 		return nil, fmt.Errorf("new HTTP server: %w", err)
@@ -86,9 +85,9 @@ func NewHTTP(cfg HTTPConfig) (*HTTP, error) {
 func (h *HTTP) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	for _, slash := range []string{"", "/{$}"} { // some hosts add one
-		mux.HandleFunc("/mcp"+slash, h.forCaller((*caller).serveStreamable))
-		mux.HandleFunc("GET /sse"+slash, h.forCaller((*caller).serveSSE))
-		mux.HandleFunc("POST /message"+slash, h.forCaller((*caller).serveMessage))
+		mux.HandleFunc("/mcp"+slash, h.forEndpoint((*transport.Endpoint).ServeStreamable))
+		mux.HandleFunc("GET /sse"+slash, h.forEndpoint((*transport.Endpoint).ServeSSE))
+		mux.HandleFunc("POST /message"+slash, h.forEndpoint((*transport.Endpoint).ServeMessage))
 		mux.HandleFunc("GET /metrics"+slash, h.forCaller(h.serveMetrics))
 		mux.HandleFunc("GET /healthz"+slash, h.serveHealth)
 	}
@@ -178,25 +177,17 @@ func (h *HTTP) drain(srv *http.Server, cancel context.CancelFunc) {
 	}
 }
 
-func (c *caller) serveStreamable(w http.ResponseWriter, r *http.Request) {
-	c.endpoint.ServeStreamable(w, r)
-}
-func (c *caller) serveSSE(w http.ResponseWriter, r *http.Request)     { c.endpoint.ServeSSE(w, r) }
-func (c *caller) serveMessage(w http.ResponseWriter, r *http.Request) { c.endpoint.ServeMessage(w, r) }
-
 const (
 	maxStreamsPerConn = 100      // requests on one connection of HTTP/2
 	maxHeaderBytes    = 32 << 10 // of a request
 )
 
 func (h *HTTP) serveHealth(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
+	status, code := "ok", http.StatusOK
 	if _, _, draining := h.http.State(); draining {
-		w.WriteHeader(http.StatusServiceUnavailable)
-		_, _ = w.Write([]byte(`{"status":"draining"}` + "\n"))
-		return
+		status, code = "draining", http.StatusServiceUnavailable
 	}
-	_, _ = w.Write([]byte(`{"status":"ok"}` + "\n"))
+	writeJSON(w, code, map[string]string{"status": status})
 }
 
 // serveMetrics serves the metrics of all callers. Where tokens are configured, a caller
@@ -209,12 +200,8 @@ func (h *HTTP) serveMetrics(c *caller, w http.ResponseWriter, r *http.Request) {
 	h.cfg.Metrics.Handler().ServeHTTP(w, r)
 }
 
-func writeJSON(w http.ResponseWriter, v any) {
-	b, err := json.Marshal(v)
-	if err != nil {
-		w.WriteHeader(http.StatusInternalServerError)
-		return
-	}
+func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(append(b, '\n'))
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // fails if the client has gone
 }

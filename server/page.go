@@ -33,11 +33,8 @@ func (s *Server) showPage(ctx context.Context, round mcp.MultiRoundTripParams, p
 		params.ElicitationID = p.RequestID // later versions have none
 		return s.showPageByRequest(ctx, call, params)
 	}
-	if answer, ok := mcpserver.InputResponse(round.InputResponses, pageID); ok {
-		if answer.Elicitation == nil {
-			_ = answer.DecodeFor(mcp.MethodElicitationCreate)
-		}
-		return pageAnswer(answer.Elicitation), nil, nil
+	if _, answered := round.InputResponses[pageID]; answered {
+		return pageAnswer(mcpserver.ElicitationResponse(round.InputResponses, pageID)), nil, nil
 	}
 	if round.RequestState != "" { // the client has made the call again without an answer
 		return tools.PageUnanswered, nil, nil

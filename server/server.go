@@ -13,9 +13,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -73,12 +71,9 @@ type Server struct {
 	added   map[string]bool // tools that Config.Add has added
 
 	askTimeout time.Duration  // for a user who is asked to open a page
-	eofGrace   time.Duration  // for calls that run when stdin ends
-	stopGrace  time.Duration  // for calls that were cancelled, and for the last answers
-	writeGrace time.Duration  // for a write under way when ctx ends
+	eofGrace   time.Duration  // for calls that run when stdin ends; 0: transport's default
 	shownPages chan struct{}  // has room for maxShownPages
 	waiting    sync.WaitGroup // for requests whose page is shown
-	sessions   atomic.Int64   // stdio sessions so far: each needs an id of its own
 }
 
 // New makes a server with all tools and prompts. It opens no file and no connection.
@@ -86,9 +81,7 @@ func New(cfg Config) (*Server, error) {
 	if cfg.MaxMessageBytes < 0 {
 		return nil, errors.New("new server: MaxMessageBytes is negative")
 	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
+	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
 	cfg.Version = cmp.Or(cfg.Version, "dev")
 	cfg.MaxMessageBytes = cmp.Or(cfg.MaxMessageBytes, DefaultMaxMessageBytes)
 	cfg.PollEvery = cmp.Or(cfg.PollEvery, time.Second)
@@ -103,9 +96,6 @@ func New(cfg Config) (*Server, error) {
 		claimer:    claims.New(cfg.Client, cfg.State, cfg.Caller, cfg.Logger),
 		tasks:      newTaskStore(cfg.taskMemory, cfg.MaxInline),
 		askTimeout: consentTimeout,
-		eofGrace:   5 * time.Second,
-		stopGrace:  5 * time.Second,
-		writeGrace: 100 * time.Millisecond,
 		shownPages: make(chan struct{}, maxShownPages),
 	}
 	hooks := &mcpserver.Hooks{}
@@ -164,11 +154,8 @@ func (s *Server) addTools(hooks *mcpserver.Hooks) error {
 func (s *Server) ServeStdio(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	return transport.ServeStdio(ctx, transport.StdioConfig{
 		Config:     s.transportConfig(),
-		SessionID:  "stdio-" + strconv.FormatInt(s.sessions.Add(1), 10),
 		MaxMessage: s.cfg.MaxMessageBytes,
 		EOFGrace:   s.eofGrace,
-		StopGrace:  s.stopGrace,
-		WriteGrace: s.writeGrace,
 	}, stdin, stdout)
 }
 

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"encoding/json"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -42,7 +41,7 @@ func answersTasks(c *transport.Call) bool {
 }
 
 // answerTask answers tasks/get, tasks/update and tasks/cancel.
-func (s *Server) answerTask(ctx context.Context, c *transport.Call) (any, *transport.Error) {
+func (s *Server) answerTask(c *transport.Call) (any, *transport.Error) {
 	if !callDeclaresTasks(c) {
 		return nil, errNeedsTasks
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/google/uuid"
 	"github.com/mark3labs/mcp-go/mcp"
 
 	"kubbi-mcp/internal/memory"
@@ -67,9 +68,9 @@ func (s *Session) newCall(ctx context.Context, m *message, header http.Header, o
 	c.ctx, c.cancel = context.WithCancel(ctx)
 	switch mcp.MCPMethod(m.name) {
 	case mcp.MethodToolsCall:
-		c.Tool, c.Bare, c.Arguments = unquote(m.object.tool), len(m.object.others) == 0, m.takeArguments()
+		c.Tool, c.Bare, c.Arguments = unquote(m.object.tool), len(m.object.others) == 0, m.object.arguments
 	case mcp.MethodSubscriptionsListen:
-		c.listenAs = s.listenID()
+		c.listenAs = uuid.NewString()
 	}
 	return c
 }
@@ -96,9 +97,7 @@ func (c *Call) handle() (text []byte) {
 	}()
 	ctx := context.WithValue(c.cfg.MCP.WithContext(c.ctx, c), callKey{}, c)
 	if c.listenAs != "" {
-		if err := c.cfg.MCP.RegisterSession(ctx, c); err != nil {
-			return c.encodeFault(internalError())
-		}
+		_ = c.cfg.MCP.RegisterSession(ctx, c) // fails only if the id is taken
 		defer c.cfg.MCP.UnregisterSession(ctx, c.listenAs)
 	}
 	answer := c.cfg.Handler.Handle(ctx, c)
@@ -113,12 +112,17 @@ func (c *Call) handle() (text []byte) {
 
 // Dispatch gives mcp-go's answer to the call. ctx is Handle's, or made from it.
 func (c *Call) Dispatch(ctx context.Context) mcp.JSONRPCMessage {
-	plain := *c.message
-	plain.id = jsontext.Value("1") // mcp-go would change a large number; the answer gets c.ID
+	return c.cfg.MCP.HandleMessage(ctx, c.small())
+}
+
+// small gives the message as mcp-go gets it.
+func (c *Call) small() []byte {
+	m := *c.message
+	m.id = jsontext.Value("1") // mcp-go would change a large number; the answer gets c.ID
 	if c.Method == string(mcp.MethodToolsCall) {
-		plain.object.arguments = jsontext.Value("{}")
+		m.object.arguments = jsontext.Value("{}")
 	}
-	return c.cfg.MCP.HandleMessage(ctx, plain.encode())
+	return m.encode()
 }
 
 type callKey struct{}

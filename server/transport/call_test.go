@@ -183,7 +183,7 @@ func TestAnswerToNoRequest(t *testing.T) {
 func TestTooManyClientRequests(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	s := newSession(ctx, testConfig().Config, "x", Stdio)
+	s := newSession(ctx, testConfig().Config, Stdio)
 	for range MaxClientRequests {
 		s.Request("x", nil)
 	}

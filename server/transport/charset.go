@@ -27,23 +27,12 @@ func isUTF16(line []byte) bool {
 // id can be read if it is ASCII.
 func faultOfUTF16(line []byte) *Error {
 	head := bytes.TrimPrefix(bytes.TrimPrefix(start(line), []byte("\xff\xfe")), []byte("\xfe\xff"))
+	id, _ := headID(bytes.ReplaceAll(head, []byte{0}, nil))
 	return &Error{
 		Code:    mcp.PARSE_ERROR,
 		Message: "Parse error: the message is UTF-16, and MCP messages are UTF-8: have the program that writes them use UTF-8",
-		id:      headID(bytes.ReplaceAll(head, []byte{0}, nil)),
+		id:      id,
 	}
-}
-
-// headID gives the id of a message that can't be read to its end, nil if the id
-// comes too late.
-func headID(head []byte) (id jsontext.Value) {
-	headMembers(head, func(name string, v jsontext.Value) bool {
-		if name == "id" {
-			id = usableID(v)
-		}
-		return name != "id"
-	})
-	return id
 }
 
 // faultOfText gives the answer to a request with a text that is not valid Unicode.

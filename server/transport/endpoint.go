@@ -6,8 +6,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/google/uuid"
 )
 
 // Limits of a session over HTTP.
@@ -22,9 +20,8 @@ type Endpoint struct {
 	cfg   Config
 	usage usage
 
-	mu      sync.Mutex
-	byID    map[string]*Session
-	opening int // sessions with reserved room that are not open yet
+	mu   sync.Mutex
+	byID map[string]*Session
 }
 
 // NewEndpoint makes the endpoint of one more caller.
@@ -65,23 +62,6 @@ func (e *Endpoint) all() []*Session {
 	return slices.Collect(maps.Values(e.byID))
 }
 
-// reserve keeps room for one more session until done is called.
-func (e *Endpoint) reserve() (done func(), p *Refusal) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if len(e.byID)+e.opening >= e.http.limits.MaxSessions {
-		p := Busy(http.StatusTooManyRequests, "too_many_sessions", "Too many sessions of yours are open; end one, or wait until one that is idle is dropped")
-		p.Retry = 30 * time.Second
-		return nil, p
-	}
-	e.opening++
-	return func() {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		e.opening--
-	}, nil
-}
-
 // session finds a session of a transport, nil if there is none.
 func (e *Endpoint) session(id, transport string) *Session {
 	e.mu.Lock()
@@ -93,25 +73,35 @@ func (e *Endpoint) session(id, transport string) *Session {
 }
 
 // open opens a session that lives until it is removed, or with the server.
-func (e *Endpoint) open(transport string) *Session {
-	s := newSession(e.http.life, e.cfg, uuid.NewString(), transport)
-	_ = s.open() // fails if the id is taken, which a new one is not
-	e.add(s)
-	return s
+func (e *Endpoint) open(transport string) (*Session, *Refusal) {
+	s := newSession(e.http.life, e.cfg, transport)
+	if p := e.add(s); p != nil {
+		s.end()
+		return nil, p
+	}
+	s.open()
+	return s, nil
 }
 
 // newStateless makes the session of a single request of a protocol version without
 // sessions. It must be closed.
 func (e *Endpoint) newStateless() *Session {
-	s := newSession(e.http.life, e.cfg, uuid.NewString(), StreamableHTTP)
+	s := newSession(e.http.life, e.cfg, StreamableHTTP)
 	s.stateless = true
 	return s
 }
 
-func (e *Endpoint) add(s *Session) {
+// add adds a session, unless the caller has too many.
+func (e *Endpoint) add(s *Session) *Refusal {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if len(e.byID) >= e.http.limits.MaxSessions {
+		p := Busy(http.StatusTooManyRequests, "too_many_sessions", "Too many sessions of yours are open; end one, or wait until one that is idle is dropped")
+		p.Retry = 30 * time.Second
+		return p
+	}
 	e.byID[s.id] = s
+	return nil
 }
 
 // remove ends a session. It does nothing if the session has ended already.

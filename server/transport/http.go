@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -30,9 +31,7 @@ type HTTP struct {
 
 // NewHTTP makes an HTTP.
 func NewHTTP(cfg HTTPConfig) *HTTP {
-	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.DiscardHandler)
-	}
+	cfg.Log = cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))
 	if cfg.Refused == nil {
 		cfg.Refused = func(string) {}
 	}

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"sync"
@@ -34,25 +35,19 @@ const (
 
 // withDefaults gives the limits with the defaults in place of zeros.
 func (l Limits) withDefaults() Limits {
-	setDefault(&l.MaxConns, DefaultMaxConns)
-	setDefault(&l.MaxBody, DefaultMaxMessageBytes)
-	setDefault(&l.MaxSessions, 2000)
-	setDefault(&l.MaxCalls, 256)
-	setDefault(&l.MaxTotalCalls, 1024)
-	setDefault(&l.MaxTotalBytes, 4*int64(max(l.MaxBody, DefaultMaxMessageBytes)))
-	setDefault(&l.SessionIdle, time.Hour)
-	setDefault(&l.HeaderTimeout, 10*time.Second)
-	setDefault(&l.StallTimeout, 30*time.Second)
-	setDefault(&l.IdleTimeout, 2*time.Minute)
-	setDefault(&l.Heartbeat, 25*time.Second)
-	setDefault(&l.Drain, 15*time.Second)
+	l.MaxConns = cmp.Or(l.MaxConns, DefaultMaxConns)
+	l.MaxBody = cmp.Or(l.MaxBody, DefaultMaxMessageBytes)
+	l.MaxSessions = cmp.Or(l.MaxSessions, 2000)
+	l.MaxCalls = cmp.Or(l.MaxCalls, 256)
+	l.MaxTotalCalls = cmp.Or(l.MaxTotalCalls, 1024)
+	l.MaxTotalBytes = cmp.Or(l.MaxTotalBytes, 4*int64(max(l.MaxBody, DefaultMaxMessageBytes)))
+	l.SessionIdle = cmp.Or(l.SessionIdle, time.Hour)
+	l.HeaderTimeout = cmp.Or(l.HeaderTimeout, 10*time.Second)
+	l.StallTimeout = cmp.Or(l.StallTimeout, 30*time.Second)
+	l.IdleTimeout = cmp.Or(l.IdleTimeout, 2*time.Minute)
+	l.Heartbeat = cmp.Or(l.Heartbeat, 25*time.Second)
+	l.Drain = cmp.Or(l.Drain, 15*time.Second)
 	return l
-}
-
-func setDefault[T int | int64 | time.Duration](v *T, to T) {
-	if *v == 0 {
-		*v = to
-	}
 }
 
 // usage is one caller's part of the load.

@@ -80,7 +80,8 @@ func parse(line []byte) (*message, *Error) {
 		if jsonv2.Unmarshal(line, &m, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) == nil {
 			return m.accept(faultOfText(line, syntax))
 		}
-		return nil, &Error{Code: mcp.PARSE_ERROR, Message: fmt.Sprintf("Parse error: the message is not valid JSON (at byte %d)", syntax.ByteOffset), id: headID(line)}
+		id, _ := headID(line)
+		return nil, &Error{Code: mcp.PARSE_ERROR, Message: fmt.Sprintf("Parse error: the message is not valid JSON (at byte %d)", syntax.ByteOffset), id: id}
 	case errors.Is(err, errNotObject) && len(line) > 0 && bytes.TrimLeft(line, " \t\r\n")[0] == '[':
 		return nil, invalidRequest(nil, "Invalid request: batches are not part of this protocol; send each message on a line of its own")
 	case errors.Is(err, errNotObject):
@@ -172,17 +173,6 @@ func members(dec *jsontext.Decoder, f func(name string) error) error {
 	return err
 }
 
-// takeArguments takes the arguments of a tool call out of the message. The rest is
-// small. Without arguments it gives an empty object.
-func (m *message) takeArguments() jsontext.Value {
-	args := m.object.arguments
-	m.object.arguments = nil
-	if args == nil {
-		return jsontext.Value("{}")
-	}
-	return args
-}
-
 // encode writes the message for mcp-go, in its usual form.
 func (m *message) encode() []byte {
 	b := append([]byte(nil), `{"jsonrpc":"2.0"`...)
@@ -264,20 +254,11 @@ func unquote(v jsontext.Value) string {
 // findID finds the id of a message that is too long, in its first and last bytes:
 // some hosts write the id before the params, some after.
 func findID(head, tail []byte) jsontext.Value {
-	var id jsontext.Value
-	found := false
-	headMembers(head, func(name string, v jsontext.Value) bool {
-		if found = name == "id"; found {
-			id = usableID(v)
-		}
-		return !found
-	})
-	if found {
+	if id, found := headID(head); found {
 		return id
 	}
 	// The object's last member, if the line ends in: ,"id":7}
-	tail = bytes.TrimRight(tail, " \t\r\n")
-	tail, ok := bytes.CutSuffix(tail, []byte("}"))
+	tail, ok := bytes.CutSuffix(bytes.TrimRight(tail, " \t\r\n"), []byte("}"))
 	if !ok {
 		return nil
 	}
@@ -293,17 +274,17 @@ func findID(head, tail []byte) jsontext.Value {
 	return usableID(bytes.TrimSpace(rest))
 }
 
-// headMembers calls f for the members that are complete in the first bytes of an
-// object, until f returns false.
-func headMembers(head []byte, f func(name string, v jsontext.Value) (more bool)) {
+// headID finds the id in the first bytes of a message. An id that can't be used is nil.
+func headID(head []byte) (id jsontext.Value, found bool) {
 	dec := jsontext.NewDecoder(bytes.NewReader(head), jsontext.AllowDuplicateNames(true))
 	_ = members(dec, func(name string) error {
 		v, err := dec.ReadValue()
-		if err == nil && !f(name, v) {
-			err = io.EOF // it is enough
+		if err == nil && name == "id" {
+			id, found, err = usableID(v), true, io.EOF // it is enough
 		}
 		return err
 	})
+	return id, found
 }
 
 func usableID(v jsontext.Value) jsontext.Value {

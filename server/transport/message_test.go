@@ -5,21 +5,26 @@ import (
 	"testing"
 )
 
-// TestTakeArguments checks that what mcp-go gets of a call is small and whole,
+// TestSmallCall checks that what mcp-go gets of a call is small and whole,
 // and that the arguments are the very bytes that came in.
-func TestTakeArguments(t *testing.T) {
+func TestSmallCall(t *testing.T) {
 	const args = `{"content" : "a\u0000b", "n":1.0}`
 	line := []byte(`{"params":{"x":[1, 2],"arguments":` + args + `,"name":"send","_meta":{"progressToken":1}},"method":"tools/call","id":1e2,"jsonrpc":"2.0"}`)
 	m, fault := parse(line)
 	if fault != nil {
 		t.Fatal(fault)
 	}
-	if got := m.takeArguments(); string(got) != args {
-		t.Errorf("arguments %s, want %s", got, args)
+	c := newSession(t.Context(), testConfig().Config, Stdio).newCall(t.Context(), m, nil, nil)
+	defer c.cancel()
+	if string(c.Arguments) != args {
+		t.Errorf("arguments %s, want %s", c.Arguments, args)
 	}
-	const want = `{"jsonrpc":"2.0","id":1e2,"method":"tools/call","params":{"name":"send","_meta":{"progressToken":1},"x":[1, 2]}}`
-	if got := string(m.encode()); got != want {
-		t.Errorf("left over\n%s, want\n%s", got, want)
+	if string(c.ID) != "1e2" {
+		t.Errorf("id %s", c.ID)
+	}
+	const want = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"send","arguments":{},"_meta":{"progressToken":1},"x":[1, 2]}}`
+	if got := string(c.small()); got != want {
+		t.Errorf("mcp-go gets\n%s, want\n%s", got, want)
 	}
 }
 

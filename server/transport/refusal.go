@@ -26,6 +26,11 @@ func Refuse(status int, reason, message string) *Refusal {
 	return &Refusal{Status: status, Reason: reason, Message: message}
 }
 
+// badRequest makes a refusal of a message that is wrong. code is of JSON-RPC.
+func badRequest(code int, message string) *Refusal {
+	return &Refusal{Status: http.StatusBadRequest, Code: code, Reason: "bad_request", Message: message}
+}
+
 // Busy makes a refusal that does not last: a retry in a second may succeed.
 func Busy(status int, reason, message string) *Refusal {
 	return &Refusal{Status: status, Code: codeBusy, Reason: reason, Message: message, Retry: time.Second}

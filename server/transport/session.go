@@ -2,11 +2,11 @@ package transport
 
 import (
 	"context"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/mark3labs/mcp-go/mcp"
 )
 
@@ -28,18 +28,18 @@ type Session struct {
 	calls    calls
 	requests clientRequests
 	pending  atomic.Int64 // requests of SSE without an answer
-	listens  atomic.Int64 // subscriptions/listen requests so far
 
-	mu           sync.Mutex
-	initialized  bool
-	level        mcp.LoggingLevel
-	client       mcp.Implementation
-	capabilities mcp.ClientCapabilities
-	version      string
-	broadcasts   chan mcp.JSONRPCNotification // to all sessions; nil: there is no stream yet
-	streams      int                          // open
-	running      int                          // HTTP requests
-	used         time.Time
+	initialized  atomic.Bool
+	level        shared[mcp.LoggingLevel]
+	client       shared[mcp.Implementation]
+	capabilities shared[mcp.ClientCapabilities]
+	version      shared[string]
+
+	mu         sync.Mutex
+	broadcasts chan mcp.JSONRPCNotification // to all sessions; nil: there is no stream yet
+	streams    int                          // open
+	running    int                          // HTTP requests
+	used       time.Time
 }
 
 // How many notifications may wait for the goroutine that takes them. mcp-go drops
@@ -50,23 +50,18 @@ const (
 )
 
 // newSession makes a session. It ends when life ends, or before.
-func newSession(life context.Context, cfg Config, id, transport string) *Session {
-	s := &Session{
-		cfg: cfg, id: id, transport: transport, used: time.Now(),
-		level: mcp.LoggingLevelError, // mcp-go's default
-	}
+func newSession(life context.Context, cfg Config, transport string) *Session {
+	s := &Session{cfg: cfg, id: uuid.NewString(), transport: transport, used: time.Now()}
+	s.level.set(mcp.LoggingLevelError) // mcp-go's default
 	s.life, s.end = context.WithCancel(life)
 	s.out = newOutbox(s.life)
 	return s
 }
 
 // open makes a session known to mcp-go and the Handler.
-func (s *Session) open() error {
-	if err := s.cfg.MCP.RegisterSession(s.life, s); err != nil {
-		return err
-	}
+func (s *Session) open() {
+	_ = s.cfg.MCP.RegisterSession(s.life, s) // fails only if the id is taken
 	s.cfg.Handler.SessionOpened(s)
-	return nil
 }
 
 // close ends a session, its streams and its calls.
@@ -79,8 +74,7 @@ func (s *Session) close() {
 	}
 }
 
-// SessionID is unique within the process, and can't be guessed over HTTP. It is
-// empty for a request of a protocol version without sessions.
+// SessionID is unique, and can't be guessed. It is empty for a request of a protocol version without sessions.
 func (s *Session) SessionID() string {
 	if s.stateless {
 		return ""
@@ -113,20 +107,6 @@ func (s *Session) notified(ctx context.Context, m *message) {
 // is a stream to it.
 func (s *Session) ResourceUpdated(uri string) {
 	s.out.update(uri, encodeNotification(resourceUpdated(uri)))
-}
-
-// Initialize notes that the client has introduced itself.
-func (s *Session) Initialize() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.initialized = true
-}
-
-// Initialized reports whether the client has introduced itself.
-func (s *Session) Initialized() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.initialized
 }
 
 // NotificationChannel takes notifications that belong to no request. Without a
@@ -181,63 +161,50 @@ func (s *Session) idleSince(t time.Time) bool {
 	return s.running == 0 && s.streams == 0 && s.used.Before(t)
 }
 
-// listenID is an id for mcp-go of one more subscriptions/listen request.
-func (s *Session) listenID() string {
-	return s.id + "/" + strconv.FormatInt(s.listens.Add(1), 10)
-}
+// Initialize notes that the client has introduced itself.
+func (s *Session) Initialize() { s.initialized.Store(true) }
+
+// Initialized reports whether the client has introduced itself.
+func (s *Session) Initialized() bool { return s.initialized.Load() }
 
 // SetLogLevel sets the lowest level of log messages that the client wants.
-func (s *Session) SetLogLevel(level mcp.LoggingLevel) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.level = level
-}
+func (s *Session) SetLogLevel(level mcp.LoggingLevel) { s.level.set(level) }
 
 // GetLogLevel gives the lowest level of log messages that the client wants.
-func (s *Session) GetLogLevel() mcp.LoggingLevel {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.level
-}
-
-// GetClientInfo gives the client's own name and version.
-func (s *Session) GetClientInfo() mcp.Implementation {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.client
-}
+func (s *Session) GetLogLevel() mcp.LoggingLevel { return s.level.get() }
 
 // SetClientInfo notes the client's own name and version.
-func (s *Session) SetClientInfo(i mcp.Implementation) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.client = i
-}
+func (s *Session) SetClientInfo(i mcp.Implementation) { s.client.set(i) }
 
-// GetClientCapabilities gives the capabilities that the client declared.
-func (s *Session) GetClientCapabilities() mcp.ClientCapabilities {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.capabilities
-}
+// GetClientInfo gives the client's own name and version.
+func (s *Session) GetClientInfo() mcp.Implementation { return s.client.get() }
 
 // SetClientCapabilities notes the capabilities that the client declared.
-func (s *Session) SetClientCapabilities(c mcp.ClientCapabilities) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.capabilities = c
-}
+func (s *Session) SetClientCapabilities(c mcp.ClientCapabilities) { s.capabilities.set(c) }
 
-// ProtocolVersion is the version that initialize settled on, "" before it.
-func (s *Session) ProtocolVersion() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.version
-}
+// GetClientCapabilities gives the capabilities that the client declared.
+func (s *Session) GetClientCapabilities() mcp.ClientCapabilities { return s.capabilities.get() }
 
 // SetProtocolVersion notes the version that initialize settled on.
-func (s *Session) SetProtocolVersion(v string) {
+func (s *Session) SetProtocolVersion(v string) { s.version.set(v) }
+
+// ProtocolVersion is the version that initialize settled on, "" before it.
+func (s *Session) ProtocolVersion() string { return s.version.get() }
+
+// shared is a value that calls read and write in parallel.
+type shared[T any] struct {
+	mu    sync.Mutex
+	value T
+}
+
+func (s *shared[T]) get() T {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.version = v
+	return s.value
+}
+
+func (s *shared[T]) set(v T) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.value = v
 }

@@ -12,13 +12,11 @@ func (e *Endpoint) ServeSSE(w http.ResponseWriter, r *http.Request) {
 		e.http.Refuse(w, p)
 		return
 	}
-	reserved, p := e.reserve()
+	s, p := e.open(SSE)
 	if p != nil {
 		e.http.Refuse(w, p)
 		return
 	}
-	s := e.open(SSE)
-	reserved()
 	broadcasts, _ := s.openStream(1)
 	defer e.remove(s)
 	defer e.http.streamBegins(SSE)()
@@ -47,7 +45,7 @@ func (e *Endpoint) ServeMessage(w http.ResponseWriter, r *http.Request) {
 		e.http.cfg.Refused("bad_request")
 		// If the request's id is known, the client waits for the answer on the stream.
 		if fault.id == nil || !s.calls.isFree(fault.id) || !s.out.put(outMessage{text: encodeError(fault)}) {
-			e.http.refuse(w, fault.id, &Refusal{Status: http.StatusBadRequest, Code: fault.Code, Reason: "bad_request", Message: fault.Message})
+			e.http.refuse(w, fault.id, badRequest(fault.Code, fault.Message))
 			return
 		}
 	case m.method == nil:

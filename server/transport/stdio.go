@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,12 +22,14 @@ import (
 // StdioConfig is what ServeStdio needs.
 type StdioConfig struct {
 	Config
-	SessionID  string        // unique within the process
 	MaxMessage int           // bytes of a message
-	EOFGrace   time.Duration // for calls that run when stdin ends
-	StopGrace  time.Duration // for calls that were cancelled, and their last answers
-	WriteGrace time.Duration // for a write under way when ctx ends
+	EOFGrace   time.Duration // for calls that run when stdin ends; 0: five seconds
 }
+
+const (
+	stopGrace  = 5 * time.Second        // for calls that were cancelled, and their last answers
+	writeGrace = 100 * time.Millisecond // for a write under way when ctx ends
+)
 
 // Limits of what runs at once over stdio. Beyond them the reader waits.
 const (
@@ -49,7 +52,7 @@ type stdio struct {
 //
 // Requests run in parallel. If the client cancels a request, its context is cancelled.
 // When stdin ends, running calls may answer within EOFGrace, since a host may send all its
-// requests and close stdin at once. Then they are cancelled, and get StopGrace to end.
+// requests and close stdin at once. Then they are cancelled, and get five seconds more to end.
 //
 // If ctx ends during a read, ServeStdio ends the read with a deadline, or by closing
 // stdin. If neither works, as with a terminal, the goroutine that reads stays until the
@@ -57,12 +60,9 @@ type stdio struct {
 // stdout should ignore SIGPIPE, or the runtime ends the process first.
 func ServeStdio(ctx context.Context, cfg StdioConfig, stdin io.Reader, stdout io.Writer) error {
 	cfg.Config = cfg.withDefaults()
-	s := newSession(ctx, cfg.Config, cfg.SessionID, Stdio)
+	s := newSession(ctx, cfg.Config, Stdio)
 	ctx = s.life
-	if err := s.open(); err != nil {
-		s.end()
-		return fmt.Errorf("serve stdio: %w", err)
-	}
+	s.open()
 	defer s.close()
 	defer context.AfterFunc(ctx, s.out.close)()
 	t := &stdio{cfg: cfg, session: s, calls: semaphore.NewWeighted(maxCalls), bytes: semaphore.NewWeighted(maxCallBytes)}
@@ -72,19 +72,19 @@ func ServeStdio(ctx context.Context, cfg StdioConfig, stdin io.Reader, stdout io
 	ended := t.loop(ctx, in.inputs)
 	if ended {
 		s.calls.cancelAll(true)
-		t.wait(ctx, cfg.EOFGrace)
+		t.wait(ctx, cmp.Or(cfg.EOFGrace, 5*time.Second))
 		s.calls.cancelAll(false)
 	}
-	t.wait(context.Background(), cfg.StopGrace) // for cancelled calls to end
+	t.wait(context.Background(), stopGrace) // for cancelled calls to end
 	if n := t.running.Load(); n > 0 {
 		cfg.Log.Warn("calls did not end when they were cancelled", "calls", n)
 	}
 	if ended {
 		close(last)
-		_ = awaitWriter(ctx, written, cfg.StopGrace)
+		_ = awaitWriter(ctx, written, stopGrace)
 	}
 	s.end()
-	failed := awaitWriter(context.Background(), written, cfg.WriteGrace)
+	failed := awaitWriter(context.Background(), written, writeGrace)
 	if ended || unblock(stdin) {
 		<-in.ended
 	}

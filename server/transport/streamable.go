@@ -107,7 +107,9 @@ func (e *Endpoint) servePost(w http.ResponseWriter, r *http.Request) {
 	defer release()
 	m, fault := parse(body)
 	if fault != nil {
-		e.http.refuse(w, fault.id, &Refusal{Status: e.statusOf(r, fault), Code: fault.Code, Reason: "bad_request", Message: fault.Message})
+		p := badRequest(fault.Code, fault.Message)
+		p.Status = e.statusOf(r, fault)
+		e.http.refuse(w, fault.id, p)
 		return
 	}
 	if p := checkVersion(r.Header, m); p != nil {
@@ -169,21 +171,16 @@ func (e *Endpoint) sessionFor(r *http.Request, m *message) (s *Session, end func
 		if e.http.load.isClosed() {
 			return nil, nil, Draining()
 		}
-		reserved, p := e.reserve()
-		if p != nil {
+		s = e.newStateless()
+		if p := e.add(s); p != nil { // it counts as a session, and Close ends it
+			s.close()
 			return nil, nil, p
 		}
-		defer reserved()
-		s = e.newStateless()
-		e.add(s) // it counts as a session, and Close ends it
 		return s, func() { e.remove(s) }, nil
 	case m.name == string(mcp.MethodInitialize):
-		reserved, p := e.reserve()
-		if p != nil {
+		if s, p = e.open(StreamableHTTP); p != nil {
 			return nil, nil, p
 		}
-		defer reserved()
-		s = e.open(StreamableHTTP)
 	case id == "":
 		return nil, nil, missingSession()
 	default:

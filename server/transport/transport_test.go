@@ -31,8 +31,5 @@ func (dispatcher) Acknowledged(*Call)                                     {}
 func testConfig(tools ...mcpserver.ServerTool) StdioConfig {
 	m := mcpserver.NewMCPServer("test", "1", mcpserver.WithLogging(), mcpserver.WithToolCapabilities(true))
 	m.AddTools(tools...)
-	return StdioConfig{
-		Config: Config{MCP: m, Handler: dispatcher{}}, SessionID: "test", MaxMessage: 1 << 20,
-		EOFGrace: 5 * time.Second, StopGrace: 5 * time.Second, WriteGrace: 100 * time.Millisecond,
-	}
+	return StdioConfig{Config: Config{MCP: m, Handler: dispatcher{}}, MaxMessage: 1 << 20}
 }

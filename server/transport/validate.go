@@ -114,6 +114,7 @@ func absent(v jsontext.Value) bool {
 	}
 }
 
+// checkCall checks the params of a tool call. Missing arguments are an empty object.
 func (m *message) checkCall() *Error {
 	if m.object.tool.Kind() != '"' || len(m.object.tool) > maxMethod {
 		return invalidParams(m.id, `Invalid params: "name" must be the name of a tool`)
@@ -126,9 +127,9 @@ func (m *message) checkCall() *Error {
 		}
 	}
 	if len(a) == 0 || absent(a) {
-		a = nil
+		a = jsontext.Value("{}")
 	}
-	if a != nil && a.Kind() != '{' {
+	if a.Kind() != '{' {
 		return invalidParams(m.id, `Invalid params: "arguments" must be an object`)
 	}
 	m.object.arguments = a

@@ -18,7 +18,9 @@ func knownVersion(v string) bool { return v == "" || mcp.IsValidProtocolVersion(
 
 func unknownVersion(v string) *Refusal {
 	e := mcp.UnsupportedProtocolVersionError{Version: v, Supported: mcp.ValidProtocolVersions}.JSONRPCError().Error
-	return &Refusal{Status: http.StatusBadRequest, Code: e.Code, Reason: "bad_request", Message: e.Message, Data: e.Data}
+	p := badRequest(e.Code, e.Message)
+	p.Data = e.Data
+	return p
 }
 
 // checkVersion refuses a message of streamable HTTP if its headers name a version that
@@ -28,9 +30,6 @@ func checkVersion(h http.Header, m *message) *Refusal {
 	if v := m.metaMember(mcp.MetaKeyProtocolVersion); v.Kind() == '"' {
 		meta = unquote(v)
 	}
-	refuse := func(code int, message string) *Refusal {
-		return &Refusal{Status: http.StatusBadRequest, Code: code, Reason: "bad_request", Message: message}
-	}
 	if !mcp.IsModernProtocol(header) && !mcp.IsModernProtocol(meta) {
 		if m.name != string(mcp.MethodInitialize) && !knownVersion(header) {
 			return unknownVersion(header)
@@ -39,22 +38,22 @@ func checkVersion(h http.Header, m *message) *Refusal {
 	}
 	switch {
 	case m.method == nil:
-		return refuse(mcp.INVALID_REQUEST, "Invalid request: since protocol version 2026-07-28 clients answer by calling again")
+		return badRequest(mcp.INVALID_REQUEST, "Invalid request: since protocol version 2026-07-28 clients answer by calling again")
 	case h.Get(mcp.HeaderLastEventID) != "":
-		return refuse(mcp.HEADER_MISMATCH, "Last-Event-ID: since protocol version 2026-07-28 streams can't be resumed; make the request again with a new id")
+		return badRequest(mcp.HEADER_MISMATCH, "Last-Event-ID: since protocol version 2026-07-28 streams can't be resumed; make the request again with a new id")
 	case m.id == nil:
 		return nil // it needs no more
 	case header == "":
-		return refuse(mcp.HEADER_MISMATCH, mcp.HeaderProtocolVersion+": the header is missing")
+		return badRequest(mcp.HEADER_MISMATCH, mcp.HeaderProtocolVersion+": the header is missing")
 	case meta == "":
-		return refuse(mcp.INVALID_PARAMS, "missing or invalid _meta field "+mcp.MetaKeyProtocolVersion)
+		return badRequest(mcp.INVALID_PARAMS, "missing or invalid _meta field "+mcp.MetaKeyProtocolVersion)
 	case header != meta:
-		return refuse(mcp.HEADER_MISMATCH, mcp.HeaderProtocolVersion+": the header and _meta name different versions")
+		return badRequest(mcp.HEADER_MISMATCH, mcp.HeaderProtocolVersion+": the header and _meta name different versions")
 	case !mcp.IsValidProtocolVersion(meta):
 		return unknownVersion(meta)
 	}
 	if err := mcp.ValidateStandardHeaders(h.Get, meta, mcp.MCPMethod(m.name), m.paramsInHeaders()); err != nil {
-		return refuse(mcp.HEADER_MISMATCH, err.Error())
+		return badRequest(mcp.HEADER_MISMATCH, err.Error())
 	}
 	return nil
 }

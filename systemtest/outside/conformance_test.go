@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"kubbi-mcp/internal/testkit"
-	"kubbi-mcp/server/conformance"
+	"kubbi-mcp/systemtest/conformance"
 )
 
 // TestConformance runs the scenarios that need no fixtures against the program itself.

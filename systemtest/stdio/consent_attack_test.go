@@ -181,3 +181,38 @@ func TestQuestionsAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// TestAnswersAtOnce has an agent call for one folder several times at once, in the protocol
+// version where each call carries the user's answer. Every call that carries it succeeds.
+func TestAnswersAtOnce(t *testing.T) {
+	const calls = 10
+	p := newConsentPlace(t)
+	path := p.folder(t, "same")
+	h := p.start(t, true, withForms, nil)
+	call := func(id int, more string) {
+		h.send(fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":"send","arguments":{"path":%q}%s`+
+			`,"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":%s}}}`,
+			id, path, more, withForms))
+	}
+	for i := range calls {
+		call(i, "")
+	}
+	more := ""
+	for range calls {
+		m := h.receive()
+		if len(m.Result.InputRequests) != 1 {
+			t.Fatalf("not asked: %+v", m)
+		}
+		for id := range m.Result.InputRequests {
+			more = fmt.Sprintf(`,"requestState":%q,"inputResponses":{%q:{"action":"accept","content":{}}}`, m.Result.RequestState, id)
+		}
+	}
+	for i := range calls {
+		call(calls+i, more)
+	}
+	for range calls {
+		if m := h.receive(); m.Result.IsError || len(m.Result.Content) == 0 {
+			t.Errorf("an answer that comes with others: %+v", m.Result)
+		}
+	}
+}
