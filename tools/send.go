@@ -23,7 +23,7 @@ type sendInput struct {
 	Env           string      `json:"env,omitzero" jsonschema:"Name of an environment variable of this server that the user allows. Its value is sent sealed, and you never see it: you get an id as with handle, or, with to, a claim_url to pass on."`
 	ContentType   string      `json:"content_type,omitzero" jsonschema:"Default: text/plain for a string, else application/json."`
 	TTLSeconds    args.Int    `json:"ttl_seconds,omitzero" jsonschema:"Seconds until it is wiped. Default 3600, unless configured otherwise."`
-	MaxRetrievals *args.Int   `json:"max_retrievals,omitzero" jsonschema:"How often it may be claimed; the last claim wipes it. Default: no limit."`
+	MaxRetrievals args.Int    `json:"max_retrievals,omitzero" jsonschema:"How often it may be claimed; the last claim wipes it. Default: no limit."`
 	Sealed        *bool       `json:"sealed,omitzero" jsonschema:"Encrypt it end to end: only the whole claim_url, with the part after #, opens it."`
 	To            []string    `json:"to,omitzero" jsonschema:"Public keys, kbp_..., of the only recipients who can open it: a leaked claim_url then opens nothing. A recipient's is what kubbi-mcp identity prints there."`
 	Metadata      args.Object `json:"metadata,omitzero" jsonschema:"A JSON object as text, at most 1 KB. It can be read without claiming: no secrets here."`
@@ -57,7 +57,7 @@ func (t *toolset) send() definition {
 		func(ctx context.Context, in sendInput) (*mcp.CallToolResult, error) {
 			params := kubbi.SendParams{
 				TTL:           t.ttl(in.TTLSeconds),
-				MaxRetrievals: in.MaxRetrievals.OrZero(),
+				MaxRetrievals: int(in.MaxRetrievals),
 				Metadata:      in.Metadata.OrNil(),
 				Sealed:        t.sealed(in.Sealed),
 				Progress:      progressOf(ctx),
