@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 
@@ -160,7 +159,12 @@ func (t *toolset) saveInstead(ctx context.Context, in claimInput, claim *claims.
 		return nil, claim.NotShown(string(why), got)
 	default:
 		claim.Shown(t.Peer(ctx).Session)
-		return nil, &notShown{why: why, left: claim.Left(), received: t.Received}
+		where := "a folder that your user allows"
+		if t.Received {
+			where += ", or the word received for a folder of this server's own"
+		}
+		return nil, &toolError{OutcomeUnsaved, fmt.Sprintf("The claim has counted, and the payload is not shown: %s. It is not lost: "+
+			"within %d seconds call claim again with save_to, %s; it counts once.", why, int(claim.Left().Seconds()), where)}
 	}
 }
 
@@ -186,16 +190,6 @@ func (t *toolset) savedResult(ctx context.Context, in claimInput, got *kubbi.Cla
 		piece{text: fmt.Sprintf("%s\n%s %s The manifest has the path of each file:\n", claimNotice, retrievalsLeft(out), said)},
 		piece{text: string(manifest)}), nil
 }
-
-// notShown says that a claim has counted, and that only a claim with save_to gets its
-// payload.
-type notShown struct {
-	why      obstacle
-	left     time.Duration
-	received bool
-}
-
-func (n *notShown) Error() string { return "claimed, but not shown: " + string(n.why) }
 
 // obstacle says why a payload can't be given in an answer; "": it can.
 type obstacle string

@@ -60,7 +60,7 @@ func (t *toolset) keepHandle(ctx context.Context, id, claimURL, variable string,
 	if err != nil {
 		_, derr := t.Client.Delete(context.WithoutCancel(ctx), id)
 		t.Logger.Error("keep a handle; its kubbi is deleted", "error", err, "deleted", derr == nil)
-		return "", errHandleNotKept
+		return "", errNotKept
 	}
 	said := "claim, inspect and kubbi-mcp run take this id in place of a claim URL, on this machine."
 	if variable != "" {
@@ -76,9 +76,10 @@ func (t *toolset) keepHandle(ctx context.Context, id, claimURL, variable string,
 	return said + " Your user gets the claim URL with: kubbi-mcp handle " + id, nil
 }
 
-// errHandleNotKept says that a kubbi was sent, that its claim URL could not be kept, and that
-// it was deleted.
-var errHandleNotKept = errors.New("the handle could not be kept")
+// errNotKept says that the claim URL of a kubbi or request could not be kept, and that the kubbi
+// was deleted, or the request withdrawn.
+var errNotKept = &toolError{OutcomeInternal, "Nothing was sent: the data directory can't be written, so the claim URL could not be kept. " +
+	"Tell your user; the log on the stderr of kubbi-mcp says more."}
 
 // handleErrorText gives the text of an error that concerns a handle, "" for other errors.
 func handleErrorText(err error) string {
@@ -86,8 +87,6 @@ func handleErrorText(err error) string {
 	switch {
 	case errors.As(err, &secret):
 		return secret.text()
-	case errors.Is(err, errHandleNotKept):
-		return "Nothing was sent: the data directory can't be written, so the claim URL could not be kept. Tell your user; the log on the stderr of kubbi-mcp says more."
 	case errors.As(err, new(claims.UnknownID)):
 		return "No claim URL is kept for this id. It was claimed for good, has expired or was deleted, or it is the id of something that was sent without handle: then use the claim_url from that result."
 	case errors.Is(err, sealedfile.ErrDamaged):

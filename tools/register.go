@@ -214,7 +214,7 @@ func define[In any](t *toolset, name, title, description string, h hints,
 		}()
 		res, err := call(ctx, req)
 		if err != nil {
-			res = problem(name, err)
+			res = mcp.NewToolResultError(ErrorText(name, err))
 		} else if res.NeedsInput() {
 			seen.Outcome = OutcomeAsked
 			return res, nil

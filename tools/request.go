@@ -128,9 +128,9 @@ func (t *toolset) ask(ctx context.Context, p kubbi.AskParams) (requestOutput, er
 		return requestOutput{}, args.Error("request needs a data directory, which this server does not have.")
 	}
 	asked, err := Ask(ctx, t.Client, store, p)
-	if errors.Is(err, errHandleNotKept) {
+	if errors.Is(err, errAnswerNotKept) {
 		t.Logger.Error("keep the claim URL of a request", "error", err)
-		return requestOutput{}, errHandleNotKept
+		return requestOutput{}, errNotKept
 	}
 	if err != nil {
 		return requestOutput{}, err
@@ -158,10 +158,12 @@ func Ask(ctx context.Context, client *kubbi.Client, store *handles.Store, p kubb
 		ExpiresAt: asked.ExpiresAt.Add(cmp.Or(p.TTL, kubbi.DefaultTTL)), // an answer at the last moment lives as long again
 	})
 	if err != nil {
-		return nil, errors.Join(errHandleNotKept, err, withdraw(ctx, client, asked.ID))
+		return nil, errors.Join(errAnswerNotKept, err, withdraw(ctx, client, asked.ID))
 	}
 	return asked, nil
 }
+
+var errAnswerNotKept = errors.New("the claim URL of its answer could not be kept")
 
 // withdrawTime is how long a withdrawal may take whose call has ended.
 const withdrawTime = 5 * time.Second
