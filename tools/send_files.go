@@ -122,9 +122,7 @@ func (f *fileInput) normalize() error {
 	if f.Encoding != "" {
 		f.Content.String = args.Base64(f.Content.String)
 	}
-	if f.ContentType == "" {
-		f.ContentType = files.ContentType(f.Name, f.Encoding != "")
-	}
+	f.ContentType = cmp.Or(f.ContentType, files.TypeByName(f.Name), files.DefaultType(f.Encoding == ""))
 	return nil
 }
 
