@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 
@@ -41,7 +40,7 @@ const saveReceived = "received"
 func (t *toolset) claim() definition {
 	d := define(t, "claim", "Claim content", claimDescription,
 		hints{readOnly: false, destructive: true, idempotent: false, openWorld: true},
-		func(ctx context.Context, in claimInput) (*mcp.CallToolResult, error) {
+		func(ctx context.Context, c call, in claimInput) (*mcp.CallToolResult, error) {
 			if in.Overwrite && in.SaveTo == "" {
 				return nil, args.Error("overwrite needs save_to.")
 			}
@@ -52,7 +51,7 @@ func (t *toolset) claim() definition {
 			if in.SaveTo != "" {
 				claim = t.claimToFolder
 			}
-			res, err := claim(ctx, in)
+			res, err := claim(ctx, c, in)
 			if errors.Is(err, claims.ErrNoRepeat) {
 				err = args.Error("again: true repeats a claim that you made a moment ago, and there is none of this claim_url: " +
 					"it was never claimed by you, or its time to be repeated is over. Leave again out to claim it.")
@@ -82,14 +81,13 @@ func (in claimInput) request(ctx context.Context) claims.Request {
 }
 
 // claimToFolder claims into a folder.
-func (t *toolset) claimToFolder(ctx context.Context, in claimInput) (*mcp.CallToolResult, error) {
+func (t *toolset) claimToFolder(ctx context.Context, c call, in claimInput) (*mcp.CallToolResult, error) {
 	got, saved, err := t.Claims.Save(ctx, in.request(ctx), func() (*files.Batch, error) {
 		if in.SaveTo == saveReceived && t.Received {
 			return t.Claims.ReceivedFolder()
 		}
-		rules := t.rules(ctx)
-		b, err := rules.NewBatch(in.SaveTo, in.Overwrite)
-		if err == nil && t.Received && !rules.Hidden {
+		b, err := c.rules.NewBatch(in.SaveTo, in.Overwrite)
+		if err == nil && t.Received && !c.rules.Hidden {
 			b.Guard(`Claim with save_to: "received" to have it in a folder of this server's own. ` + files.CureServer + " for this folder.")
 		}
 		return b, err
@@ -102,7 +100,7 @@ func (t *toolset) claimToFolder(ctx context.Context, in claimInput) (*mcp.CallTo
 
 // claimInline claims into the answer. If the payload can't be shown, it says so before
 // a retrieval is spent.
-func (t *toolset) claimInline(ctx context.Context, in claimInput) (*mcp.CallToolResult, error) {
+func (t *toolset) claimInline(ctx context.Context, c call, in claimInput) (*mcp.CallToolResult, error) {
 	claim, err := t.Claims.Begin(ctx, in.request(ctx))
 	if err != nil {
 		return nil, err
@@ -114,7 +112,7 @@ func (t *toolset) claimInline(ctx context.Context, in claimInput) (*mcp.CallTool
 		forOthers := len(claim.Seen.Recipients) > 0 && !claim.Seen.Yours // Receive says so
 		if why, sized = t.obstacleOf(claim.Seen, images); why != "" && !forOthers {
 			claim.Cancel()
-			return t.notClaimed(ctx, claim.Seen, why)
+			return t.notClaimed(claim.Seen, why, c.rules)
 		}
 		sized = sized || claim.Seen.Sealed()
 	}
@@ -160,7 +158,12 @@ func (t *toolset) saveInstead(ctx context.Context, in claimInput, claim *claims.
 		return nil, claim.NotShown(string(why), got)
 	default:
 		claim.Shown(t.Peer(ctx).Session)
-		return nil, &notShown{why: why, left: claim.Left(), received: t.Received}
+		where := "a folder that your user allows"
+		if t.Received {
+			where += ", or the word received for a folder of this server's own"
+		}
+		return nil, &toolError{OutcomeUnsaved, fmt.Sprintf("The claim has counted, and the payload is not shown: %s. It is not lost: "+
+			"within %d seconds call claim again with save_to, %s; it counts once.", why, int(claim.Left().Seconds()), where)}
 	}
 }
 
@@ -186,16 +189,6 @@ func (t *toolset) savedResult(ctx context.Context, in claimInput, got *kubbi.Cla
 		piece{text: fmt.Sprintf("%s\n%s %s The manifest has the path of each file:\n", claimNotice, retrievalsLeft(out), said)},
 		piece{text: string(manifest)}), nil
 }
-
-// notShown says that a claim has counted, and that only a claim with save_to gets its
-// payload.
-type notShown struct {
-	why      obstacle
-	left     time.Duration
-	received bool
-}
-
-func (n *notShown) Error() string { return "claimed, but not shown: " + string(n.why) }
 
 // obstacle says why a payload can't be given in an answer; "": it can.
 type obstacle string
@@ -265,7 +258,7 @@ func (t *toolset) remaining(ctx context.Context, claimURL string, burned bool, l
 }
 
 // notClaimed says what there is to claim, and how.
-func (t *toolset) notClaimed(ctx context.Context, seen *kubbi.Inspected, why obstacle) (*mcp.CallToolResult, error) {
+func (t *toolset) notClaimed(seen *kubbi.Inspected, why obstacle, rules files.Rules) (*mcp.CallToolResult, error) {
 	out := claimManifest{
 		Type:           kindOf(seen.Type),
 		RemainingReads: remainingOf(seen),
@@ -284,13 +277,12 @@ func (t *toolset) notClaimed(ctx context.Context, seen *kubbi.Inspected, why obs
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "Nothing was claimed, and no retrieval is spent: %s. Call claim again with save_to. %s %s Manifest:\n",
-		why, t.saveHint(ctx), inspectNotice)
+		why, t.saveHint(rules), inspectNotice)
 	return textResult(piece{text: b.String()}, piece{text: string(manifest)}), nil
 }
 
 // saveHint says which values save_to can have.
-func (t *toolset) saveHint(ctx context.Context) string {
-	rules := t.rules(ctx)
+func (t *toolset) saveHint(rules files.Rules) string {
 	switch {
 	case t.Received && len(rules.Folders) == 0:
 		return `save_to: "received" writes it into a folder of this server's own on this machine, and the answer says where. ` +

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mark3labs/mcp-go/mcp"
-
 	"kubbi-mcp/kubbi"
 )
 
@@ -31,12 +29,7 @@ func TestCancelledClaimSaysItMayHaveCounted(t *testing.T) {
 	if err == nil {
 		t.Fatal("the claim succeeded")
 	}
-	res := problem("claim", err)
-	text, ok := res.Content[0].(mcp.TextContent)
-	if !ok {
-		t.Fatalf("content is %T", res.Content[0])
-	}
-	if !strings.Contains(text.Text, "may have counted") {
-		t.Errorf("a cancelled claim says only: %s", text.Text)
+	if text := ErrorText("claim", err); !strings.Contains(text, "may have counted") {
+		t.Errorf("a cancelled claim says only: %s", text)
 	}
 }

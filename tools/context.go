@@ -60,58 +60,33 @@ type keepsHandle interface{ keepsHandle() bool }
 func (in sendInput) keepsHandle() bool      { return in.Handle || in.Env != "" && len(in.To) == 0 }
 func (in sendFilesInput) keepsHandle() bool { return in.Handle }
 
-// copyKey says in a context whether the claim URL may be put on the clipboard.
-type copyKey struct{}
+// call is what one call may use.
+type call struct {
+	rules   files.Rules              // which files it may read and write
+	mayCopy bool                     // the claim URL that is kept may be put on the clipboard
+	round   mcp.MultiRoundTripParams // what the client has answered to an earlier round
+}
 
-// granted gives a context with the additional folders that a call may use, or the result
-// that asks for them. Only a call with a path asks.
-func (t *toolset) granted(ctx context.Context, req mcp.CallToolRequest, in any) (context.Context, *mcp.CallToolResult, error) {
+// begin finds out what a call may use, or gives the result that asks for it. Only a call with
+// a path, or whose claim URL is kept, asks.
+func (t *toolset) begin(ctx context.Context, req mcp.CallToolRequest, in any) (c call, ask *mcp.CallToolResult, err error) {
+	c = call{rules: t.Files, round: req.Params.MultiRoundTripParams}
 	if k, ok := in.(keepsHandle); ok && k.keepsHandle() && t.MayCopy != nil && t.handleFault() == nil {
-		allowed, ask, err := t.MayCopy(ctx, req)
-		if err != nil || ask != nil {
-			return ctx, ask, err
+		if c.mayCopy, ask, err = t.MayCopy(ctx, req); err != nil || ask != nil {
+			return c, ask, err
 		}
-		ctx = context.WithValue(ctx, copyKey{}, allowed)
 	}
-	n, ok := in.(withPaths)
+	p, ok := in.(withPaths)
 	if !ok || t.Folders == nil {
-		return ctx, nil, nil
+		return c, nil, nil
 	}
-	need := n.need()
+	need := p.need()
 	if len(need.Paths) == 0 {
-		return ctx, nil, nil
+		return c, nil, nil
 	}
 	g, err := t.Folders(ctx, req, need)
-	if err != nil || g.Ask != nil {
-		return ctx, g.Ask, err
-	}
-	return context.WithValue(ctx, foldersKey{}, g.Folders), nil, nil
-}
-
-type foldersKey struct{}
-
-// rules say which files the call in ctx may touch: those in the folders of the
-// configuration, and in those that were granted to the call.
-func (t *toolset) rules(ctx context.Context) files.Rules {
-	more, _ := ctx.Value(foldersKey{}).([]files.Folder)
-	return t.Files.With(more...)
-}
-
-type roundTripKey struct{}
-
-// withRoundTrip gives a context with what the client has answered to an earlier round of
-// the call.
-func withRoundTrip(ctx context.Context, req mcp.CallToolRequest) context.Context {
-	if p := req.Params.MultiRoundTripParams; p.RequestState != "" || len(p.InputResponses) > 0 {
-		return context.WithValue(ctx, roundTripKey{}, p)
-	}
-	return ctx
-}
-
-// roundTripOf gives what withRoundTrip has put into a context.
-func roundTripOf(ctx context.Context) mcp.MultiRoundTripParams {
-	p, _ := ctx.Value(roundTripKey{}).(mcp.MultiRoundTripParams)
-	return p
+	c.rules = t.Files.With(g.Folders...)
+	return c, g.Ask, err
 }
 
 type progressKey struct{}

@@ -1,14 +1,11 @@
 package tools
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
-
-	"github.com/mark3labs/mcp-go/mcp"
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
@@ -17,34 +14,41 @@ import (
 	"kubbi-mcp/tools/files"
 )
 
-// problem makes a result from an error.
-func problem(tool string, err error) *mcp.CallToolResult {
-	return mcp.NewToolResultError(ErrorText(tool, err))
+// toolError is an error whose text is written for a model.
+type toolError struct {
+	outcome string
+	text    string // what happened, and what to do next
 }
+
+func (e *toolError) Error() string { return e.text }
 
 // ErrorText gives the text of an error for a model: what happened, and what to do next. tool
 // is the tool that does the work. The text holds no stack, key, token or payload.
 func ErrorText(tool string, err error) string {
-	var arg args.Error
-	if errors.As(err, &arg) {
-		return "Wrong arguments, nothing was done. " + string(arg) + " Correct them and call this tool again."
+	if own, ok := errors.AsType[*toolError](err); ok {
+		return own.text
 	}
-	if text := afterClaim(err); text != "" {
-		return text
+	if wrong, ok := errors.AsType[args.Error](err); ok {
+		return "Wrong arguments, nothing was done. " + string(wrong) + " Correct them and call this tool again."
 	}
-	var refused files.Refusal
-	if errors.As(err, &refused) {
+	if unsaved, ok := errors.AsType[*claims.Unsaved](err); ok {
+		return unsavedText(unsaved)
+	}
+	if again, ok := errors.AsType[*claims.AlreadyClaimed](err); ok {
+		return fmt.Sprintf("You have claimed this already, and its content was in the answer to that call; it was the last retrieval. "+
+			"If that content did not reach you whole, call claim again within %d seconds with again: true, or with save_to: it counts once.", int(again.Left.Seconds()))
+	}
+	if refused, ok := errors.AsType[files.Refusal](err); ok {
 		done := "Nothing was sent"
 		if tool == "claim" {
 			done = "Nothing was claimed"
 		}
 		return done + ": " + sentence(string(refused))
 	}
-	if text := cmp.Or(handleErrorText(err), requestErrorText(err)); text != "" {
+	if text := handleErrorText(err); text != "" {
 		return text
 	}
-	var kerr *kubbi.Error
-	if errors.As(err, &kerr) {
+	if kerr, ok := errors.AsType[*kubbi.Error](err); ok {
 		return clientErrorText(tool, kerr)
 	}
 	switch {
@@ -58,36 +62,19 @@ func ErrorText(tool string, err error) string {
 	}
 }
 
-// afterClaim gives the text of an error of a claim that has counted, "" for other errors.
-func afterClaim(err error) string {
-	var unsaved *claims.Unsaved
-	var hidden *notShown
-	var given *claims.AlreadyClaimed
-	switch {
-	case errors.As(err, &unsaved):
-		text := "The payload was claimed and could not be saved: " + sentence(unsaved.Err.Error())
-		if unsaved.Grace > 0 {
-			text += fmt.Sprintf(" It is not lost: it can be had for %d seconds. Mend this, or choose another folder, and claim again with the same claim_url; it counts once.", int(unsaved.Grace.Seconds()))
-		}
-		switch {
-		case unsaved.Kept != "" && unsaved.Grace > 0:
-			text += fmt.Sprintf(" The service's answer, still sealed, is in %q for a day.", unsaved.Kept)
-		case unsaved.Kept != "":
-			text += fmt.Sprintf(" It is not lost: the service's answer, JSON with the payload in it, is in %q for a day; tell your user.", unsaved.Kept)
-		}
-		return text
-	case errors.As(err, &hidden):
-		where := "a folder that your user allows"
-		if hidden.received {
-			where += ", or the word received for a folder of this server's own"
-		}
-		return fmt.Sprintf("The claim has counted, and the payload is not shown: %s. It is not lost: within %d seconds call claim again with save_to, %s; it counts once.",
-			hidden.why, int(hidden.left.Seconds()), where)
-	case errors.As(err, &given):
-		return fmt.Sprintf("You have claimed this already, and its content was in the answer to that call; it was the last retrieval. "+
-			"If that content did not reach you whole, call claim again within %d seconds with again: true, or with save_to: it counts once.", int(given.Left.Seconds()))
+// unsavedText is the text for a claim that has counted, and whose payload was not saved.
+func unsavedText(u *claims.Unsaved) string {
+	text := "The payload was claimed and could not be saved: " + sentence(u.Err.Error())
+	if u.Grace > 0 {
+		text += fmt.Sprintf(" It is not lost: it can be had for %d seconds. Mend this, or choose another folder, and claim again with the same claim_url; it counts once.", int(u.Grace.Seconds()))
 	}
-	return ""
+	switch {
+	case u.Kept != "" && u.Grace > 0:
+		text += fmt.Sprintf(" The service's answer, still sealed, is in %q for a day.", u.Kept)
+	case u.Kept != "":
+		text += fmt.Sprintf(" It is not lost: the service's answer, JSON with the payload in it, is in %q for a day; tell your user.", u.Kept)
+	}
+	return text
 }
 
 // clientErrorText gives the text of an error of the client: our words first, then a notice

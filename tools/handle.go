@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"kubbi-mcp/internal/clipboard"
 	"kubbi-mcp/internal/handles"
@@ -52,33 +51,40 @@ func (t *toolset) handleFault() error {
 	return nil
 }
 
-// keepHandle keeps the claim URL of a kubbi that was sent, and says in one sentence how to use
-// its id. If the claim URL can't be kept, nobody has it: the kubbi is deleted.
-func (t *toolset) keepHandle(ctx context.Context, id, claimURL, variable string, expires time.Time) (string, error) {
-	h := handles.Handle{ID: id, Kind: handles.Send, ClaimURL: claimURL, Variable: variable, ExpiresAt: expires}
-	err := t.Claims.Handles().Put(ctx, h)
-	if err != nil {
-		_, derr := t.Client.Delete(context.WithoutCancel(ctx), id)
+// keepHandle keeps the claim URL of a kubbi that was sent, and puts in its place how to use the
+// id. variable is the one whose value was sent, "" for other contents. If the claim URL can't
+// be kept, nobody has it: the kubbi is deleted.
+func (t *toolset) keepHandle(ctx context.Context, c call, out *sentOutput, variable string) error {
+	h := handles.Handle{ID: out.ID, Kind: handles.Send, ClaimURL: out.ClaimURL, Variable: variable, ExpiresAt: out.ExpiresAt.Time}
+	if err := t.Claims.Handles().Put(ctx, h); err != nil {
+		_, derr := t.Client.Delete(context.WithoutCancel(ctx), out.ID)
 		t.Logger.Error("keep a handle; its kubbi is deleted", "error", err, "deleted", derr == nil)
-		return "", errHandleNotKept
+		return errNotKept
 	}
-	said := "claim, inspect and kubbi-mcp run take this id in place of a claim URL, on this machine."
+	out.ClaimURL, out.Reach = "", ""
+	out.Handle = "claim, inspect and kubbi-mcp run take this id in place of a claim URL, on this machine."
 	if variable != "" {
-		said = fmt.Sprintf("inspect takes this id, and a command can use the value: %s, on this machine.", h.Use())
+		out.Handle = fmt.Sprintf("inspect takes this id, and a command can use the value: %s, on this machine.", h.Use())
 	}
-	if copies, _ := ctx.Value(copyKey{}).(bool); copies {
-		err := clipboard.Copy(ctx, claimURL)
-		if err == nil {
-			return said + " The claim URL is on your user's clipboard, and kubbi-mcp handle " + id + " shows it.", nil
+	copied := false
+	if c.mayCopy {
+		err := clipboard.Copy(ctx, h.ClaimURL)
+		if copied = err == nil; !copied {
+			t.Logger.Warn("a claim URL was not put on the clipboard", "error", err)
 		}
-		t.Logger.Warn("a claim URL was not put on the clipboard", "error", err)
 	}
-	return said + " Your user gets the claim URL with: kubbi-mcp handle " + id, nil
+	if copied {
+		out.Handle += " The claim URL is on your user's clipboard, and kubbi-mcp handle " + out.ID + " shows it."
+	} else {
+		out.Handle += " Your user gets the claim URL with: kubbi-mcp handle " + out.ID
+	}
+	return nil
 }
 
-// errHandleNotKept says that a kubbi was sent, that its claim URL could not be kept, and that
-// it was deleted.
-var errHandleNotKept = errors.New("the handle could not be kept")
+// errNotKept says that the claim URL of a kubbi or request could not be kept, and that the kubbi
+// was deleted, or the request withdrawn.
+var errNotKept = &toolError{OutcomeInternal, "Nothing was sent: the data directory can't be written, so the claim URL could not be kept. " +
+	"Tell your user; the log on the stderr of kubbi-mcp says more."}
 
 // handleErrorText gives the text of an error that concerns a handle, "" for other errors.
 func handleErrorText(err error) string {
@@ -86,8 +92,6 @@ func handleErrorText(err error) string {
 	switch {
 	case errors.As(err, &secret):
 		return secret.text()
-	case errors.Is(err, errHandleNotKept):
-		return "Nothing was sent: the data directory can't be written, so the claim URL could not be kept. Tell your user; the log on the stderr of kubbi-mcp says more."
 	case errors.As(err, new(claims.UnknownID)):
 		return "No claim URL is kept for this id. It was claimed for good, has expired or was deleted, or it is the id of something that was sent without handle: then use the claim_url from that result."
 	case errors.Is(err, sealedfile.ErrDamaged):

@@ -2,7 +2,6 @@ package tools
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -130,8 +129,7 @@ func (f *fileInput) expand(rules files.Rules, limit int) (_ []*localFile, hidden
 }
 
 // contentOf prepares a text file that is sent as a single content.
-func (t *toolset) contentOf(ctx context.Context, in sendInput, p *kubbi.SendParams) (*localFile, error) {
-	rules := t.rules(ctx)
+func contentOf(rules files.Rules, in sendInput, p *kubbi.SendParams) (*localFile, error) {
 	found, err := rules.Expand(in.Path, api.DefaultLimits().Files)
 	if err != nil {
 		return nil, err

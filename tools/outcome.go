@@ -36,25 +36,22 @@ const (
 
 // outcome gives the Outcome of a call that ended with err.
 func outcome(err error) string {
+	if err == nil {
+		return OutcomeOK
+	}
+	if own, ok := errors.AsType[*toolError](err); ok {
+		return own.outcome
+	}
 	var kerr *kubbi.Error
-	var arg args.Error
-	var refused files.Refusal
-	var lost *claims.Unsaved
-	var hidden *notShown
-	var given *claims.AlreadyClaimed
 	ours := !errors.As(err, &kerr)
 	switch {
-	case err == nil:
-		return OutcomeOK
-	case errors.As(err, &lost), errors.As(err, &hidden):
+	case errors.As(err, new(*claims.Unsaved)):
 		return OutcomeUnsaved
-	case errors.As(err, &given):
+	case errors.As(err, new(*claims.AlreadyClaimed)):
 		return string(api.CodeGone)
-	case errors.As(err, new(claims.UnknownID)), errors.Is(err, errNotAnswered):
+	case errors.As(err, new(claims.UnknownID)):
 		return string(api.CodeNotFound)
-	case errors.Is(err, errRequestEnded):
-		return string(api.CodeConflict)
-	case errors.As(err, &arg), errors.As(err, &refused), errors.As(err, new(*keepsSecret)):
+	case errors.As(err, new(args.Error)), errors.As(err, new(files.Refusal)), errors.As(err, new(*keepsSecret)):
 		return OutcomeBadArguments
 	case !ours && api.Statuses[kerr.Code] != 0:
 		return string(kerr.Code)

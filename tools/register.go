@@ -169,7 +169,7 @@ type hints struct{ readOnly, destructive, idempotent, openWorld bool }
 // define makes a tool from its parts. The handler gets decoded arguments that match the input
 // schema. Its error becomes a result with isError.
 func define[In any](t *toolset, name, title, description string, h hints,
-	handle func(context.Context, In) (*mcp.CallToolResult, error)) definition {
+	handle func(context.Context, call, In) (*mcp.CallToolResult, error)) definition {
 	schema, err := args.Load(name)
 	if err != nil {
 		return definition{err: err}
@@ -190,7 +190,7 @@ func define[In any](t *toolset, name, title, description string, h hints,
 	if schema.Output != nil {
 		tool.RawOutputSchema = schema.Output.JSON
 	}
-	call := func(ctx context.Context, req mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+	run := func(ctx context.Context, req mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		if name != "claim" && name != "inspect" { // a client that has not read a claim's answer may call these
 			peer := t.Peer(ctx)
 			t.Claims.ClientActive(peer.Session, peer.Sent)
@@ -199,11 +199,11 @@ func define[In any](t *toolset, name, title, description string, h hints,
 		if err := schema.Input.Read(req, &in); err != nil {
 			return nil, err
 		}
-		ctx, ask, err := t.granted(ctx, req, in)
+		c, ask, err := t.begin(ctx, req, in)
 		if err != nil || ask != nil {
 			return ask, err
 		}
-		return handle(withRoundTrip(ctx, req), in)
+		return handle(ctx, c, in)
 	}
 	return definition{tool: tool, handle: func(ctx context.Context, req mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		start := time.Now()
@@ -212,9 +212,9 @@ func define[In any](t *toolset, name, title, description string, h hints,
 			seen.Took = time.Since(start)
 			t.Observe(ctx, seen)
 		}()
-		res, err := call(ctx, req)
+		res, err := run(ctx, req)
 		if err != nil {
-			res = problem(name, err)
+			res = mcp.NewToolResultError(ErrorText(name, err))
 		} else if res.NeedsInput() {
 			seen.Outcome = OutcomeAsked
 			return res, nil

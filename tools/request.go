@@ -67,20 +67,19 @@ const (
 func (t *toolset) request() definition {
 	return define(t, "request", "Ask for a secret or file", requestDescription,
 		hints{readOnly: false, destructive: false, idempotent: false, openWorld: true},
-		func(ctx context.Context, in requestInput) (*mcp.CallToolResult, error) {
+		func(ctx context.Context, c call, in requestInput) (*mcp.CallToolResult, error) {
 			params, err := in.params()
 			if err != nil {
 				return nil, err
 			}
 			params.TTL = t.ttl(in.TTLSeconds)
-			round := roundTripOf(ctx)
-			out, asked := readAsked(round)
+			out, asked := readAsked(c.round)
 			if !asked {
 				if out, err = t.ask(ctx, params); err != nil {
 					return nil, err
 				}
 			}
-			answer, question, err := t.ShowPage(ctx, round, Page{RequestID: out.RequestID, URL: out.RequestURL, Message: pageMessage(params, out.Fingerprint)})
+			answer, question, err := t.ShowPage(ctx, c.round, Page{RequestID: out.RequestID, URL: out.RequestURL, Message: pageMessage(params, out.Fingerprint)})
 			if err != nil { // the call was cancelled
 				if err := t.withdraw(ctx, out.RequestID); err != nil {
 					t.Logger.Warn("the request of a call that was cancelled is still open", "error", err)
@@ -128,9 +127,9 @@ func (t *toolset) ask(ctx context.Context, p kubbi.AskParams) (requestOutput, er
 		return requestOutput{}, args.Error("request needs a data directory, which this server does not have.")
 	}
 	asked, err := Ask(ctx, t.Client, store, p)
-	if errors.Is(err, errHandleNotKept) {
+	if errors.Is(err, errAnswerNotKept) {
 		t.Logger.Error("keep the claim URL of a request", "error", err)
-		return requestOutput{}, errHandleNotKept
+		return requestOutput{}, errNotKept
 	}
 	if err != nil {
 		return requestOutput{}, err
@@ -158,10 +157,12 @@ func Ask(ctx context.Context, client *kubbi.Client, store *handles.Store, p kubb
 		ExpiresAt: asked.ExpiresAt.Add(cmp.Or(p.TTL, kubbi.DefaultTTL)), // an answer at the last moment lives as long again
 	})
 	if err != nil {
-		return nil, errors.Join(errHandleNotKept, err, withdraw(ctx, client, asked.ID))
+		return nil, errors.Join(errAnswerNotKept, err, withdraw(ctx, client, asked.ID))
 	}
 	return asked, nil
 }
+
+var errAnswerNotKept = errors.New("the claim URL of its answer could not be kept")
 
 // withdrawTime is how long a withdrawal may take whose call has ended.
 const withdrawTime = 5 * time.Second

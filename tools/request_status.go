@@ -100,20 +100,10 @@ func (t *toolset) deleteAnswer(ctx context.Context, id string) (*mcp.CallToolRes
 
 // Errors of calls with the id of a request.
 var (
-	errRequestEnded = errors.New("the request has ended, and there is no answer to delete")
-	errNotAnswered  = errors.New("the request has no answer")
+	errRequestEnded = &toolError{string(api.CodeConflict), "This request is no longer pending, and it has no answer that could be deleted. get says how it ended."}
+	errNotAnswered  = &toolError{string(api.CodeNotFound), "Nothing was claimed: this request has not been answered, or not in time. " +
+		"Call get with its id and wait_seconds 50: the status says whether an answer can still come."}
 )
-
-// requestErrorText gives the text of an error that concerns a request, "" for other errors.
-func requestErrorText(err error) string {
-	switch {
-	case errors.Is(err, errRequestEnded):
-		return "This request is no longer pending, and it has no answer that could be deleted. get says how it ended."
-	case errors.Is(err, errNotAnswered):
-		return "Nothing was claimed: this request has not been answered, or not in time. Call get with its id and wait_seconds 50: the status says whether an answer can still come."
-	}
-	return ""
-}
 
 // ofRequest gives errNotAnswered for the error of a claim that found nothing, if what was to
 // be claimed is the answer to a request.

@@ -18,46 +18,56 @@ const sendDescription = `Hand one text or JSON value to another agent, session, 
 	`A text file on this machine goes by its path, without passing through you. For binary or several files use send_files.`
 
 type sendInput struct {
-	Content       args.Any    `json:"content,omitzero" jsonschema:"Text, or any JSON value. Give one of content, path and env."`
-	Path          string      `json:"path,omitzero" jsonschema:"A text file on this machine, in a folder that the user allows."`
-	Env           string      `json:"env,omitzero" jsonschema:"Name of an environment variable of this server that the user allows. Its value is sent sealed, and you never see it: you get an id as with handle, or, with to, a claim_url to pass on."`
-	ContentType   string      `json:"content_type,omitzero" jsonschema:"Default: text/plain for a string, else application/json."`
+	Content     args.Any `json:"content,omitzero" jsonschema:"Text, or any JSON value. Give one of content, path and env."`
+	Path        string   `json:"path,omitzero" jsonschema:"A text file on this machine, in a folder that the user allows."`
+	Env         string   `json:"env,omitzero" jsonschema:"Name of an environment variable of this server that the user allows. Its value is sent sealed, and you never see it: you get an id as with handle, or, with to, a claim_url to pass on."`
+	ContentType string   `json:"content_type,omitzero" jsonschema:"Default: text/plain for a string, else application/json."`
+	sendTerms
+}
+
+// Payload implements args.WithPayload.
+func (in *sendInput) Payload() (string, *args.Any) { return "content", &in.Content }
+
+// sendTerms are the arguments that send and send_files share.
+type sendTerms struct {
 	TTLSeconds    args.Int    `json:"ttl_seconds,omitzero" jsonschema:"Seconds until it is wiped. Default 3600, unless configured otherwise."`
-	MaxRetrievals *args.Int   `json:"max_retrievals,omitzero" jsonschema:"How often it may be claimed; the last claim wipes it. Default: no limit."`
+	MaxRetrievals args.Int    `json:"max_retrievals,omitzero" jsonschema:"How often it may be claimed; the last claim wipes it. Default: no limit."`
 	Sealed        *bool       `json:"sealed,omitzero" jsonschema:"Encrypt it end to end: only the whole claim_url, with the part after #, opens it."`
 	To            []string    `json:"to,omitzero" jsonschema:"Public keys, kbp_..., of the only recipients who can open it: a leaked claim_url then opens nothing. A recipient's is what kubbi-mcp identity prints there."`
 	Metadata      args.Object `json:"metadata,omitzero" jsonschema:"A JSON object as text, at most 1 KB. It can be read without claiming: no secrets here."`
 	Handle        bool        `json:"handle,omitzero" jsonschema:"true: keep the claim URL in the data directory and return only the id, which claim, inspect and kubbi-mcp run take."`
 }
 
-// Payload implements args.WithPayload.
-func (in *sendInput) Payload() (string, *args.Any) { return "content", &in.Content }
-
-type sendOutput struct {
+// sentOutput is what the results of send and send_files share.
+type sentOutput struct {
 	ID            string         `json:"id" jsonschema:"For get and delete."`
 	ClaimURL      string         `json:"claim_url,omitzero" jsonschema:"Give it to the recipient."`
 	Handle        string         `json:"handle,omitzero" jsonschema:"In place of claim_url: how to use the id."`
 	Status        api.Status     `json:"status"`
-	ContentType   string         `json:"content_type"`
 	MaxRetrievals *int           `json:"max_retrievals"`
 	SealedFor     []string       `json:"sealed_for,omitzero" jsonschema:"Fingerprints of to, for people to compare."`
 	Metadata      jsontext.Value `json:"metadata" jsonschema:"The note of its sender."`
 	CreatedAt     api.Time       `json:"created_at"`
 	ExpiresAt     api.Time       `json:"expires_at"`
-	Path          string         `json:"path,omitzero"`
-	SizeBytes     *int64         `json:"size_bytes,omitzero"`
-	SHA256        string         `json:"sha256,omitzero"`
-	Notes         []string       `json:"notes,omitzero" jsonschema:"What was changed on the way, and why."`
 	Reach         string         `json:"reach,omitzero" jsonschema:"From where it can be used."`
+}
+
+type sendOutput struct {
+	sentOutput
+	ContentType string   `json:"content_type"`
+	Path        string   `json:"path,omitzero"`
+	SizeBytes   *int64   `json:"size_bytes,omitzero"`
+	SHA256      string   `json:"sha256,omitzero"`
+	Notes       []string `json:"notes,omitzero" jsonschema:"What was changed on the way, and why."`
 }
 
 func (t *toolset) send() definition {
 	return define(t, "send", "Send content", sendDescription,
 		hints{readOnly: false, destructive: false, idempotent: false, openWorld: true},
-		func(ctx context.Context, in sendInput) (*mcp.CallToolResult, error) {
+		func(ctx context.Context, c call, in sendInput) (*mcp.CallToolResult, error) {
 			params := kubbi.SendParams{
 				TTL:           t.ttl(in.TTLSeconds),
-				MaxRetrievals: in.MaxRetrievals.OrZero(),
+				MaxRetrievals: int(in.MaxRetrievals),
 				Metadata:      in.Metadata.OrNil(),
 				Sealed:        t.sealed(in.Sealed),
 				Progress:      progressOf(ctx),
@@ -81,7 +91,7 @@ func (t *toolset) send() definition {
 			case in.Env != "":
 				err = t.contentOfVariable(in, &params)
 			case in.Path != "":
-				local, err = t.contentOf(ctx, in, &params)
+				local, err = contentOf(c.rules, in, &params)
 			default:
 				params.Content, params.ContentType, err = payload(in.Content.Value, in.ContentType)
 			}
@@ -96,21 +106,9 @@ func (t *toolset) send() definition {
 			if err != nil {
 				return nil, err
 			}
-			out := sendOutput{
-				ID:            sent.ID,
-				ClaimURL:      sent.ClaimURL,
-				Status:        sent.Status,
-				ContentType:   sent.ContentType,
-				MaxRetrievals: sent.MaxRetrievals,
-				SealedFor:     fingerprints(params.To),
-				Metadata:      orNull(sent.Metadata),
-				CreatedAt:     sent.CreatedAt,
-				ExpiresAt:     sent.ExpiresAt,
-				Reach:         t.Reach(),
-			}
+			out := sendOutput{sentOutput: t.sentOf(sent, params.To), ContentType: sent.ContentType}
 			if keep {
-				out.ClaimURL, out.Reach = "", ""
-				if out.Handle, err = t.keepHandle(ctx, sent.ID, sent.ClaimURL, in.Env, sent.ExpiresAt.Time); err != nil {
+				if err := t.keepHandle(ctx, c, &out.sentOutput, in.Env); err != nil {
 					return nil, err
 				}
 			}
@@ -120,6 +118,21 @@ func (t *toolset) send() definition {
 			}
 			return structured(out)
 		})
+}
+
+// sentOf describes a kubbi that was sent.
+func (t *toolset) sentOf(sent *kubbi.Sent, to []kubbi.Recipient) sentOutput {
+	return sentOutput{
+		ID:            sent.ID,
+		ClaimURL:      sent.ClaimURL,
+		Status:        sent.Status,
+		MaxRetrievals: sent.MaxRetrievals,
+		SealedFor:     fingerprints(to),
+		Metadata:      orNull(sent.Metadata),
+		CreatedAt:     sent.CreatedAt,
+		ExpiresAt:     sent.ExpiresAt,
+		Reach:         t.Reach(),
+	}
 }
 
 // payload gives what is sent, and its type: the content itself, the JSON that a string holds,

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/mark3labs/mcp-go/mcp"
 
 	"kubbi-mcp/kubbi"
@@ -22,13 +21,8 @@ const sendFilesDescription = `Hand binary or several files to another agent, ses
 	`Names, types and roles can be read without claiming: put no secrets in them. For a single text or JSON value use send.`
 
 type sendFilesInput struct {
-	Files         []fileInput `json:"files" jsonschema:"In the recipient's order. At most 20; together 50 MiB as content, or 256 MiB by path unless configured otherwise."`
-	TTLSeconds    args.Int    `json:"ttl_seconds,omitzero" jsonschema:"Seconds until it is wiped. Default 3600, unless configured otherwise."`
-	MaxRetrievals *args.Int   `json:"max_retrievals,omitzero" jsonschema:"How often it may be claimed; the last claim wipes it. Default: no limit."`
-	Sealed        *bool       `json:"sealed,omitzero" jsonschema:"Encrypt it end to end: only the whole claim_url, with the part after #, opens it."`
-	To            []string    `json:"to,omitzero" jsonschema:"Public keys, kbp_..., of the only recipients who can open it: a leaked claim_url then opens nothing. A recipient's is what kubbi-mcp identity prints there."`
-	Metadata      args.Object `json:"metadata,omitzero" jsonschema:"A JSON object as text, at most 1 KB. It can be read without claiming: no secrets here."`
-	Handle        bool        `json:"handle,omitzero" jsonschema:"true: keep the claim URL in the data directory and return only the id, which claim, inspect and kubbi-mcp run take."`
+	Files []fileInput `json:"files" jsonschema:"In the recipient's order. At most 20; together 50 MiB as content, or 256 MiB by path unless configured otherwise."`
+	sendTerms
 }
 
 type fileInput struct {
@@ -41,33 +35,24 @@ type fileInput struct {
 }
 
 type sendFilesOutput struct {
-	ID             string         `json:"id" jsonschema:"For get and delete."`
-	ClaimURL       string         `json:"claim_url,omitzero" jsonschema:"Give it to the recipient."`
-	Handle         string         `json:"handle,omitzero" jsonschema:"In place of claim_url: how to use the id."`
-	Status         api.Status     `json:"status"`
-	FileCount      *int           `json:"file_count"`
-	TotalSizeBytes *int64         `json:"total_size_bytes" jsonschema:"Decoded."`
-	MaxRetrievals  *int           `json:"max_retrievals"`
-	SealedFor      []string       `json:"sealed_for,omitzero" jsonschema:"Fingerprints of to, for people to compare."`
-	Metadata       jsontext.Value `json:"metadata" jsonschema:"The note of its sender."`
-	CreatedAt      api.Time       `json:"created_at"`
-	ExpiresAt      api.Time       `json:"expires_at"`
-	Reach          string         `json:"reach,omitzero" jsonschema:"From where it can be used."`
-	Files          []sentFile     `json:"files,omitzero" jsonschema:"The files that were sent by path."`
-	HiddenLeftOut  int            `json:"hidden_left_out,omitzero" jsonschema:"Hidden files and folders that path does not take."`
-	Notes          []string       `json:"notes,omitzero" jsonschema:"What was changed on the way, and why."`
+	sentOutput
+	FileCount      *int       `json:"file_count"`
+	TotalSizeBytes *int64     `json:"total_size_bytes" jsonschema:"Decoded."`
+	Files          []sentFile `json:"files,omitzero" jsonschema:"The files that were sent by path."`
+	HiddenLeftOut  int        `json:"hidden_left_out,omitzero" jsonschema:"Hidden files and folders that path does not take."`
+	Notes          []string   `json:"notes,omitzero" jsonschema:"What was changed on the way, and why."`
 }
 
 func (t *toolset) sendFiles() definition {
 	return define(t, "send_files", "Send files", sendFilesDescription,
 		hints{readOnly: false, destructive: false, idempotent: false, openWorld: true},
-		func(ctx context.Context, in sendFilesInput) (*mcp.CallToolResult, error) {
+		func(ctx context.Context, c call, in sendFilesInput) (*mcp.CallToolResult, error) {
 			to, err := recipientsOf(in.To)
 			if err != nil {
 				return nil, err
 			}
 			sealed := t.sealed(in.Sealed) || len(to) > 0
-			p, err := t.packageOf(ctx, in.Files)
+			p, err := packageOf(c.rules, in.Files)
 			if err == nil && !sealed { // the service does not see sealed names
 				err = p.useServiceNames(ctx, t.Client)
 			}
@@ -83,7 +68,7 @@ func (t *toolset) sendFiles() definition {
 				Sealed:        sealed,
 				To:            to,
 				TTL:           t.ttl(in.TTLSeconds),
-				MaxRetrievals: in.MaxRetrievals.OrZero(),
+				MaxRetrievals: int(in.MaxRetrievals),
 				Metadata:      in.Metadata.OrNil(),
 				Progress:      progressOf(ctx),
 			})
@@ -91,24 +76,15 @@ func (t *toolset) sendFiles() definition {
 				return nil, err
 			}
 			out := sendFilesOutput{
-				ID:             sent.ID,
-				ClaimURL:       sent.ClaimURL,
-				Status:         sent.Status,
+				sentOutput:     t.sentOf(sent, to),
 				FileCount:      sent.FileCount,
 				TotalSizeBytes: sent.TotalSizeBytes,
-				MaxRetrievals:  sent.MaxRetrievals,
-				SealedFor:      fingerprints(to),
-				Metadata:       orNull(sent.Metadata),
-				CreatedAt:      sent.CreatedAt,
-				ExpiresAt:      sent.ExpiresAt,
-				Reach:          t.Reach(),
 				Files:          p.sent(),
 				HiddenLeftOut:  p.hidden,
 				Notes:          p.allNotes(),
 			}
 			if in.Handle {
-				out.ClaimURL, out.Reach = "", ""
-				if out.Handle, err = t.keepHandle(ctx, sent.ID, sent.ClaimURL, "", sent.ExpiresAt.Time); err != nil {
+				if err := t.keepHandle(ctx, c, &out.sentOutput, ""); err != nil {
 					return nil, err
 				}
 			}
@@ -146,9 +122,7 @@ func (f *fileInput) normalize() error {
 	if f.Encoding != "" {
 		f.Content.String = args.Base64(f.Content.String)
 	}
-	if f.ContentType == "" {
-		f.ContentType = files.ContentType(f.Name, f.Encoding != "")
-	}
+	f.ContentType = cmp.Or(f.ContentType, files.TypeByName(f.Name), files.DefaultType(f.Encoding == ""))
 	return nil
 }
 
@@ -160,13 +134,9 @@ func isBinary(t string) bool {
 
 // packageOf gathers the files of a package. If one of them is given by path, all are sources,
 // which are read while they are sent.
-func (t *toolset) packageOf(ctx context.Context, in []fileInput) (*outgoing, error) {
+func packageOf(rules files.Rules, in []fileInput) (*outgoing, error) {
 	var out outgoing
 	byPath := slices.ContainsFunc(in, func(f fileInput) bool { return f.Path != "" })
-	var rules files.Rules
-	if byPath {
-		rules = t.rules(ctx) // the host may be asked for its roots
-	}
 	names := packageNames{}
 	for i, f := range in {
 		if err := f.normalize(); err != nil {

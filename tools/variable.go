@@ -55,7 +55,7 @@ func (t *toolset) contentOfVariable(in sendInput, p *kubbi.SendParams) error {
 		return err
 	}
 	p.Sealed = in.Sealed == nil || *in.Sealed
-	if in.MaxRetrievals == nil {
+	if in.MaxRetrievals == 0 {
 		p.MaxRetrievals = 1
 	}
 	if !utf8.ValidString(value) {

@@ -45,7 +45,7 @@ func (c *checker) value(s *Schema, v jsontext.Value, at string) {
 		return
 	}
 	is := typeOf(v)
-	if !s.hasType(is) && !(is == "integer" && s.hasType("number")) {
+	if !s.hasType(is) {
 		known := ""
 		if s.members != nil && at != "" {
 			known = " (known: " + strings.Join(s.names, ", ") + ")"
@@ -58,7 +58,7 @@ func (c *checker) value(s *Schema, v jsontext.Value, at string) {
 		if s.enum != nil && !slices.Contains(s.enum, unquote(v)) {
 			c.fault(at, "must be one of %s", strings.Join(s.enum, ", "))
 		}
-	case "integer", "number":
+	case "integer":
 		n, _ := strconv.ParseFloat(string(v), 64)
 		if s.min != nil && n < *s.min {
 			c.fault(at, "must be at least %v", *s.min)
@@ -67,15 +67,13 @@ func (c *checker) value(s *Schema, v jsontext.Value, at string) {
 			c.fault(at, "must be at most %v", *s.max)
 		}
 	case "object":
-		if s.members != nil {
-			c.object(s, v, at)
-		}
+		c.object(s, v, at)
 	case "array":
 		i := 0
-		eachItem(v, func(item []byte) {
+		for item := range items(v) {
 			c.value(s.item, item, join(at, strconv.Itoa(i)))
 			i++
-		})
+		}
 		if i < s.minItems { // ours ask for one
 			c.fault(at, "must not be empty")
 		}
@@ -85,7 +83,7 @@ func (c *checker) value(s *Schema, v jsontext.Value, at string) {
 func (c *checker) object(s *Schema, v jsontext.Value, at string) {
 	given := map[string]bool{}
 	var unknown []string
-	eachMember(v, func(quoted, value []byte) {
+	for quoted, value := range members(v) {
 		name := unquote(quoted)
 		switch m := s.members[name]; {
 		case m == nil:
@@ -96,7 +94,7 @@ func (c *checker) object(s *Schema, v jsontext.Value, at string) {
 			given[name] = true
 			c.value(m, value, join(at, name))
 		}
-	})
+	}
 	var missing []string
 	for _, name := range s.required {
 		if !given[name] {

@@ -52,155 +52,115 @@ func (s *Schema) fit(args jsontext.Value) (jsontext.Value, error) {
 func (s *Schema) fitObject(object jsontext.Value, top bool) (jsontext.Value, error) {
 	out := append(make([]byte, 0, len(object)+64), '{')
 	given := map[string]string{} // the name in the schema, and as it was written
-	var failed error
-	eachMember(object, func(quoted, value []byte) {
+	for quoted, value := range members(object) {
 		name := unquote(quoted)
-		m := s.members[name]
+		m := s.folded[fold(name)]
 		if m == nil {
-			m = s.folded[fold(name)]
+			if !strings.HasPrefix(name, "_") && !(top && slices.Contains(hostNames, fold(name))) {
+				out = appendMember(out, quoted, value) // Check reports it
+			}
+			continue
 		}
-		switch {
-		case failed != nil:
-			return
-		case m == nil && (strings.HasPrefix(name, "_") || top && slices.Contains(hostNames, fold(name))):
-			return
-		case m != nil:
-			fitted, ok, err := m.fitValue(value)
-			if err != nil {
-				failed = err
-			}
-			if !ok {
-				return // absent
-			}
-			if other, twice := given[m.name]; twice && other == name {
-				failed = errorf("%q is given twice.", cut(name, 60))
-			} else if twice {
-				failed = errorf("%q and %q are the same argument: give one of them.", cut(other, 60), cut(name, 60))
-			}
-			given[m.name] = name
-			quoted, value = strconv.AppendQuote(nil, m.name), fitted
+		fitted, err := m.fitValue(value)
+		if err != nil {
+			return nil, err
 		}
-		out = appendMember(out, quoted, value)
-	})
-	return append(out, '}'), failed
+		if fitted == nil {
+			continue
+		}
+		switch other, twice := given[m.name]; {
+		case twice && other == name:
+			return nil, errorf("%q is given twice.", cut(name, 60))
+		case twice:
+			return nil, errorf("%q and %q are the same argument: give one of them.", cut(other, 60), cut(name, 60))
+		}
+		given[m.name] = name
+		out = appendMember(out, strconv.AppendQuote(nil, m.name), fitted)
+	}
+	return append(out, '}'), nil
 }
 
-// fitValue gives a value as the schema wants it. ok is false for a value that
-// stands for an absent argument.
-func (s *Schema) fitValue(v jsontext.Value) (_ jsontext.Value, ok bool, _ error) {
-	switch {
-	case v.Kind() == 'n':
-		return nil, false, nil
-	case s.any:
-		return v, true, nil
+// fitValue gives a value as the schema wants it, nil for a value that stands for an absent
+// argument.
+func (s *Schema) fitValue(v jsontext.Value) (jsontext.Value, error) {
+	if v.Kind() == 'n' {
+		return nil, nil
+	}
+	if s.any {
+		return v, nil
+	}
+	text, short := shortText(v)
+	if short && (text == "" || text == "null" && (s.types[0] != "string" || s.enum != nil)) {
+		return nil, nil
 	}
 	switch s.types[0] {
 	case "string":
-		fitted, ok := s.fitString(v)
-		return fitted, ok, nil
+		if short {
+			return s.fitWord(text, v), nil
+		}
+		kind := v.Kind()
+		if kind == '0' || s.name == "claim_url" && (kind == '{' || kind == '[') { // agents pass one on in an object
+			return quote(v), nil
+		}
 	case "integer", "boolean":
-		text, ok := shortText(v)
-		if !ok {
-			return v, true, nil
-		}
-		if text == "" || text == "null" {
-			return nil, false, nil
-		}
-		return s.fitScalar(text, v), true, nil
+		return s.fitScalar(text, v), nil
 	case "array":
-		if text, ok := shortText(v); ok && (text == "" || text == "null") {
-			return nil, false, nil
+		if list, ok := jsonIn(v); ok {
+			v = list
 		}
-		if text, ok := jsonIn(v); ok {
-			v = text
-		}
-		switch v.Kind() {
-		case '{': // one item
-			item, _, err := s.item.fitValue(v)
-			return append(append([]byte("["), item...), ']'), true, err
-		case '[':
+		if v.Kind() == '[' {
 			return s.fitItems(v)
-		case '"': // one item
-			item, ok := jsontext.Value(v), s.item.hasType("string")
-			if !ok {
-				item, ok = s.item.fitMain(v)
-			}
-			if ok {
-				return append(append([]byte("["), item...), ']'), true, nil
-			}
+		}
+		item, err := s.item.fitValue(v)
+		if err != nil || s.item.hasType(typeOf(item)) { // one item, without a list around it
+			return slices.Concat([]byte("["), item, []byte("]")), err
 		}
 	case "object":
-		if text, ok := jsonIn(v); ok {
-			v = text
-		} else if object, ok := s.fitMain(v); ok {
+		if object, ok := jsonIn(v); ok {
 			v = object
+		} else if short && len(s.required) == 1 && s.members[s.required[0]].hasType("string") {
+			v = append(appendMember([]byte("{"), strconv.AppendQuote(nil, s.required[0]), v), '}')
 		}
-		if v.Kind() == '{' && s.members != nil {
-			fitted, err := s.fitObject(v, false)
-			return fitted, true, err
+		if v.Kind() == '{' {
+			return s.fitObject(v, false)
 		}
 	}
-	return v, true, nil
+	return v, nil
 }
 
-// fitMain gives the object for which a string stands alone: the one whose only required
-// member, a string, it is.
-func (s *Schema) fitMain(v jsontext.Value) (jsontext.Value, bool) {
-	if v.Kind() != '"' || s.members == nil || len(s.required) != 1 {
-		return nil, false
-	}
-	name := s.required[0]
-	if text, ok := shortText(v); !ok || text == "" || !s.members[name].hasType("string") {
-		return nil, false
-	}
-	return append(appendMember([]byte("{"), strconv.AppendQuote(nil, name), v), '}'), true
-}
-
-func (s *Schema) fitItems(list jsontext.Value) (_ jsontext.Value, ok bool, failed error) {
+func (s *Schema) fitItems(list jsontext.Value) (jsontext.Value, error) {
 	out := append(make([]byte, 0, len(list)+64), '[')
-	eachItem(list, func(v []byte) {
+	for item := range items(list) {
+		fitted, err := s.item.fitValue(item)
+		if err != nil {
+			return nil, err
+		}
+		if fitted == nil {
+			fitted = item // an item can't be absent
+		}
 		if len(out) > 1 {
 			out = append(out, ',')
 		}
-		fitted, ok, err := s.item.fitValue(v)
-		if !ok {
-			fitted = v // an item can't be absent
-		}
-		if failed == nil {
-			failed = err
-		}
 		out = append(out, fitted...)
-	})
-	return append(out, ']'), true, failed
+	}
+	return append(out, ']'), nil
 }
 
-func (s *Schema) fitString(v jsontext.Value) (jsontext.Value, bool) {
-	switch v.Kind() {
-	case '0':
-		return quote(v), true
-	case '{', '[':
-		if s.name == "claim_url" { // agents pass one on in an object
-			return quote(v), true
+// fitWord reads a word of an enum, or another short text that can be spelled in several
+// ways. It gives v for every other text, and nil for a word that says nothing.
+func (s *Schema) fitWord(text string, v jsontext.Value) jsontext.Value {
+	if read := spellings[s.name]; read != nil {
+		if text = read(text); text == "" {
+			return nil
 		}
-	case '"':
-		text, ok := shortText(v)
-		if !ok {
-			return v, true
-		}
-		if text == "" || text == "null" && s.enum != nil {
-			return nil, false
-		}
-		if read := spellings[s.name]; read != nil {
-			text = read(text)
-			return quote([]byte(text)), text != ""
-		}
-		for _, word := range s.enum {
-			if strings.EqualFold(text, word) {
-				return quote([]byte(word)), true
-			}
+		return quote([]byte(text))
+	}
+	for _, word := range s.enum {
+		if strings.EqualFold(text, word) {
+			return quote([]byte(word))
 		}
 	}
-	return v, true
+	return v
 }
 
 // fitScalar reads a number or a boolean from a text. It gives v if there is none.
@@ -230,10 +190,13 @@ func (s *Schema) unwrapClaimURL(args jsontext.Value) jsontext.Value {
 	if s.members["claim_url"] == nil {
 		return args
 	}
-	is := func(member, value string) bool {
-		v, _ := takeMember(args, member)
-		text, _ := shortText(v)
-		return text == value
+	is := func(name, value string) bool {
+		for quoted, v := range members(args) {
+			if text, _ := shortText(v); unquote(quoted) == name && text == value {
+				return true
+			}
+		}
+		return false
 	}
 	switch {
 	case is("input_type", "kubbi"):

@@ -2,6 +2,7 @@ package args
 
 import (
 	"bytes"
+	"iter"
 	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -11,31 +12,27 @@ import (
 // with bytes.IndexByte: a decoder would read a payload of megabytes byte by byte.
 // They do no harm to other input.
 
-// takeMember splits arguments into the value of one member, as a part of args, and a
-// copy of the rest, in which that value is null. The value is nil if there is no such
-// member.
-func takeMember(args jsontext.Value, member string) (value, rest jsontext.Value) {
-	out := []byte{'{'}
-	ok := eachMember(args, func(name, v []byte) {
+// takeMember splits an object into the value of one member, as a part of it, and a copy
+// of the rest, in which that value is null. The value is nil if there is no such member.
+func takeMember(object jsontext.Value, member string) (value, rest jsontext.Value) {
+	rest = jsontext.Value("{")
+	for name, v := range members(object) {
 		if unquote(name) == member {
-			value, v = v, []byte("null")
+			value, v = v, jsontext.Value("null")
 		}
-		out = appendMember(out, name, v)
-	})
-	if !ok {
-		return nil, args
+		rest = appendMember(rest, name, v)
 	}
-	return value, append(out, '}')
+	return value, append(rest, '}')
 }
 
 func renameMember(object jsontext.Value, from, to string) jsontext.Value {
 	out := []byte{'{'}
-	eachMember(object, func(name, v []byte) {
+	for name, v := range members(object) {
 		if unquote(name) == from {
 			name = strconv.AppendQuote(nil, to)
 		}
 		out = appendMember(out, name, v)
-	})
+	}
 	return append(out, '}')
 }
 
@@ -47,46 +44,34 @@ func appendMember(object, quoted, value []byte) []byte {
 	return append(append(append(object, quoted...), ':'), value...)
 }
 
-// eachMember calls f for each member of an object, with its name as it is quoted. It
-// reports whether v is an object.
-func eachMember(v jsontext.Value, f func(name, value []byte)) bool {
-	i := skipSpace(v, 0)
-	if i == len(v) || v[i] != '{' {
-		return false
-	}
-	for i = skipSpace(v, i+1); i < len(v) && v[i] == '"'; i = skipSpace(v, i) {
-		name := v[i:skipString(v, i)]
-		i = skipSpace(v, i+len(name))
-		if i == len(v) || v[i] != ':' {
-			return false
-		}
-		i = skipSpace(v, i+1)
-		end := skipValue(v, i)
-		if end == i {
-			return false
-		}
-		f(name, v[i:end:end])
-		if i = skipSpace(v, end); i < len(v) && v[i] == ',' {
-			i++
+// members iterates over the members of an object, with their names as they are quoted.
+func members(object jsontext.Value) iter.Seq2[[]byte, jsontext.Value] {
+	return func(yield func(name []byte, value jsontext.Value) bool) {
+		for i := skipOpening(object, '{'); i < len(object) && object[i] == '"'; {
+			name := object[i:skipString(object, i)]
+			i = skipSpace(object, i+len(name))
+			if i == len(object) || object[i] != ':' {
+				return
+			}
+			i = skipSpace(object, i+1)
+			end := skipValue(object, i)
+			if end == i || !yield(name, object[i:end:end]) {
+				return
+			}
+			i = skipComma(object, end)
 		}
 	}
-	return true
 }
 
-// eachItem calls f for each item of a list.
-func eachItem(v jsontext.Value, f func(item []byte)) {
-	i := skipSpace(v, 0)
-	if i == len(v) || v[i] != '[' {
-		return
-	}
-	for i = skipSpace(v, i+1); i < len(v); i = skipSpace(v, i) {
-		end := skipValue(v, i)
-		if end == i {
-			return
-		}
-		f(v[i:end:end])
-		if i = skipSpace(v, end); i < len(v) && v[i] == ',' {
-			i++
+// items iterates over the items of a list.
+func items(list jsontext.Value) iter.Seq[jsontext.Value] {
+	return func(yield func(jsontext.Value) bool) {
+		for i := skipOpening(list, '['); i < len(list); {
+			end := skipValue(list, i)
+			if end == i || !yield(list[i:end:end]) {
+				return
+			}
+			i = skipComma(list, end)
 		}
 	}
 }
@@ -103,6 +88,24 @@ func unquote(quoted []byte) string {
 func skipSpace(b []byte, i int) int {
 	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t') {
 		i++
+	}
+	return i
+}
+
+// skipOpening gives the index of what comes after an opening bracket, len(b) if b does not
+// start with it.
+func skipOpening(b []byte, bracket byte) int {
+	i := skipSpace(b, 0)
+	if i == len(b) || b[i] != bracket {
+		return len(b)
+	}
+	return skipSpace(b, i+1)
+}
+
+// skipComma gives the index of what comes after a comma, if there is one at b[i].
+func skipComma(b []byte, i int) int {
+	if i = skipSpace(b, i); i < len(b) && b[i] == ',' {
+		i = skipSpace(b, i+1)
 	}
 	return i
 }

@@ -20,7 +20,7 @@ func TestTakeMember(t *testing.T) {
 		"escaped":    {`{"\u0063ontent":true}`, `true`, `{"\u0063ontent":null}`},
 		"nested":     {`{"files":[{"content":"b"}]}`, ``, `{"files":[{"content":"b"}]}`},
 		"spaces":     {strings.Repeat(" ", 5000) + `{ } `, ``, `{}`},
-		"no object":  {`["content"]`, ``, `["content"]`},
+		"no object":  {`["content"]`, ``, `{}`},
 		"cut string": {`{"content":"abc`, `"abc`, `{"content":null}`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -37,16 +37,18 @@ func rebuild(v jsontext.Value) []byte {
 	switch v.Kind() {
 	case '{':
 		out := []byte{'{'}
-		eachMember(v, func(name, value []byte) { out = appendMember(out, name, rebuild(value)) })
+		for name, value := range members(v) {
+			out = appendMember(out, name, rebuild(value))
+		}
 		return append(out, '}')
 	case '[':
 		out := []byte{'['}
-		eachItem(v, func(item []byte) {
+		for item := range items(v) {
 			if len(out) > 1 {
 				out = append(out, ',')
 			}
 			out = append(out, rebuild(item)...)
-		})
+		}
 		return append(out, ']')
 	}
 	return v

@@ -60,14 +60,12 @@ func Load(tool string) (*Tool, error) {
 	if t.Input, err = parse("", input); err != nil {
 		return nil, err
 	}
-	switch output, err := schemas.Output(tool); {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
+	output, err := schemas.Output(tool)
+	if err == nil {
+		t.Output, err = parse("", output)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
-	default:
-		if t.Output, err = parse("", output); err != nil {
-			return nil, err
-		}
 	}
 	loaded[tool] = t
 	return t, nil

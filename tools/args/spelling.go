@@ -20,12 +20,12 @@ var spellings = map[string]func(string) string{
 	"status":       statusWord,
 }
 
-// shortTypes are other names of the types that a single content can have.
-var shortTypes = map[string]string{
-	"json": api.TypeJSON, "text/json": api.TypeJSON, "application/x-json": api.TypeJSON,
-	"md": api.TypeMarkdown, "markdown": api.TypeMarkdown, "text/x-markdown": api.TypeMarkdown,
-	"csv": api.TypeCSV, "application/csv": api.TypeCSV,
-	"text": api.TypeText, "txt": api.TypeText, "plain": api.TypeText, "plaintext": api.TypeText, "string": api.TypeText,
+// otherTypes are other names of the types that a single content can have. TypeByName knows
+// those that are file extensions.
+var otherTypes = map[string]string{
+	"text/json": api.TypeJSON, "application/x-json": api.TypeJSON,
+	"text/x-markdown": api.TypeMarkdown, "application/csv": api.TypeCSV,
+	"plain": api.TypeText, "plaintext": api.TypeText, "string": api.TypeText,
 }
 
 // MediaType gives a content type without parameters, in lower case. It also reads
@@ -33,7 +33,7 @@ var shortTypes = map[string]string{
 func MediaType(s string) string {
 	s, _, _ = strings.Cut(s, ";")
 	s = strings.ToLower(strings.TrimSpace(s))
-	if t := shortTypes[strings.TrimPrefix(s, ".")]; t != "" {
+	if t := otherTypes[s]; t != "" {
 		return t
 	}
 	if s == "null" || s == "" {

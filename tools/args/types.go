@@ -26,14 +26,6 @@ func (n *Int) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// OrZero gives the number, 0 for nil.
-func (n *Int) OrZero() int {
-	if n == nil {
-		return 0
-	}
-	return int(*n)
-}
-
 // Text is a string, or the JSON text of another value: some hosts parse what a
 // model wrote as a string.
 type Text struct {

@@ -65,7 +65,7 @@ func (r Rules) NewBatch(folder string, overwrite bool) (*Batch, error) {
 	if err != nil {
 		return nil, refusalOf(folder, err)
 	}
-	defer e.close()
+	defer e.dir.Close()
 	if !e.info.IsDir() {
 		return nil, refuse("%s is a file, and no folder to write into", quote(folder))
 	}

@@ -35,7 +35,11 @@ func Example() {
 	}
 	rules := files.Rules{Folders: []files.Folder{allowed}}
 
-	f, err := rules.Open("notes.txt")
+	found, err := rules.Expand("*.txt", 20)
+	if err != nil {
+		log.Fatal(err)
+	}
+	f, err := rules.OpenFound(found.Files[0])
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -43,7 +47,7 @@ func Example() {
 	f.Close()
 	fmt.Println(string(text), err)
 
-	_, err = rules.Open("../outside.txt")
+	_, err = rules.Expand("../outside.txt", 20)
 	fmt.Println(strings.Contains(err.Error(), "outside the allowed folders"))
 
 	batch, err := rules.NewBatch("received", false)

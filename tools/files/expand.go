@@ -63,12 +63,12 @@ func (r Rules) Expand(name string, limit int) (*Expanded, error) {
 		default:
 			err = refuse("there is no file in %s", quote(name))
 		}
-		e.close()
+		e.dir.Close()
 	default:
 		x.One = true
 		x.Files = []Found{foundAt(e.at.path(), nameOf(s, e.at))}
 		err = r.regular(e.info)
-		e.close()
+		e.dir.Close()
 	}
 	if err != nil {
 		return nil, refusalOf(name, err)
@@ -225,7 +225,7 @@ func (x *expansion) glob(s location) error {
 	if err != nil {
 		return err
 	}
-	defer base.close()
+	defer base.dir.Close()
 	if !base.info.IsDir() {
 		return nil
 	}

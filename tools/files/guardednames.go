@@ -57,10 +57,9 @@ func isHidden(name string) bool {
 	if name == "." || name == ".." {
 		return false
 	}
-	return strings.HasPrefix(dropIgnored(name), ".") || keyStore(looseForm(name))
+	folded := looseForm(name)
+	return strings.HasPrefix(dropIgnored(name), ".") || keyNames[folded] || keyExtensions[filepath.Ext(folded)]
 }
-
-func keyStore(folded string) bool { return keyNames[folded] || keyExtensions[filepath.Ext(folded)] }
 
 // CheckGuarded refuses a name under which another party's file is written only if the user
 // allows it: a hidden one, one of a store of keys, and one of a file that programs run, or

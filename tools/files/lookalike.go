@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -73,7 +74,7 @@ func (r Rules) lookalikeFolder(path string) *location {
 	for _, f := range r.Folders {
 		for _, base := range []string{f.Path, f.real} {
 			wanted := strings.Split(base, string(filepath.Separator))
-			if len(names) < len(wanted) || !sameLook(wanted, names[:len(wanted)]) {
+			if len(names) < len(wanted) || !slices.EqualFunc(wanted, names[:len(wanted)], sameLook) {
 				continue
 			}
 			given := strings.Join(names[:len(wanted)], string(filepath.Separator))
@@ -98,11 +99,4 @@ func isFolder(f Folder, info fs.FileInfo) bool {
 	return err == nil && os.SameFile(own, info)
 }
 
-func sameLook(a, b []string) bool {
-	for i := range a {
-		if a[i] != b[i] && lookOf(a[i]) != lookOf(b[i]) {
-			return false
-		}
-	}
-	return true
-}
+func sameLook(a, b string) bool { return a == b || lookOf(a) == lookOf(b) }

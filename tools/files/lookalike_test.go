@@ -1,7 +1,6 @@
 package files
 
 import (
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,15 +27,8 @@ func TestLookalikes(t *testing.T) {
 		"twin\u00e9.txt":                 "twin\u00e9.txt",
 		"twine\u0301.txt":                "twine\u0301.txt",
 	} {
-		f, err := r.Open(path)
-		if err != nil {
-			t.Errorf("%+q: %v", path, err)
-			continue
-		}
-		b, err := io.ReadAll(f)
-		f.Close()
-		if err != nil || string(b) != "content of in/"+want {
-			t.Errorf("%+q: %q, %v", path, b, err)
+		if text, err := read(r, path); err != nil || text != "content of in/"+want {
+			t.Errorf("%+q: %q, %v", path, text, err)
 		}
 		x, err := r.Expand(path, 20)
 		if err != nil || len(x.Files) != 1 || x.Files[0].Path != filepath.Join(in, want) || x.Files[0].Own != filepath.Base(want) {
@@ -81,12 +73,9 @@ func TestLookalikeFolder(t *testing.T) {
 	top, _ := tree(t, "Cafe\u0301\u00a01/a.txt", "B\u00a0C/a.txt", "B C/a.txt")
 	r := Rules{Folders: []Folder{folder(t, filepath.Join(top, "Cafe\u0301\u00a01")), folder(t, filepath.Join(top, "B\u00a0C"))}}
 	for _, path := range []string{"Cafe\u0301\u00a01/a.txt", "Caf\u00e9 1/a.txt", "B\u00a0C/a.txt"} {
-		f, err := r.Open(filepath.Join(top, path))
-		if err != nil {
+		if _, err := read(r, filepath.Join(top, path)); err != nil {
 			t.Errorf("%+q: %v", path, err)
-			continue
 		}
-		f.Close()
 	}
 	refusedRead(t, r, filepath.Join(top, "B C", "a.txt"), "outside")
 	refusedRead(t, r, filepath.Join(top, "Caf\u00e9 12", "a.txt"), "outside")

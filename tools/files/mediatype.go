@@ -2,9 +2,11 @@ package files
 
 import (
 	"bytes"
+	"cmp"
 	"io"
 	"mime"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/gabriel-vasile/mimetype"
@@ -80,15 +82,6 @@ func TypeByName(name string) string {
 	return t
 }
 
-// ContentType gives the content type of a file by its name alone. binary says whether
-// its content is not text.
-func ContentType(name string, binary bool) string {
-	if t := TypeByName(name); t != "" {
-		return t
-	}
-	return DefaultType(!binary)
-}
-
 // DefaultType is the type of a file if all that is known is whether it is text.
 func DefaultType(text bool) string {
 	if !text {
@@ -99,31 +92,18 @@ func DefaultType(text bool) string {
 
 // SingleType is the type of a single content that fits a file's name. There are four.
 func SingleType(name string) string {
-	switch strings.ToLower(path.Ext(name)) {
-	case ".json":
-		return api.TypeJSON
-	case ".md", ".markdown":
-		return api.TypeMarkdown
-	case ".csv":
-		return api.TypeCSV
-	default:
-		return api.TypeText
+	if t := TypeByName(name); slices.Contains(api.ContentTypes, t) {
+		return t
 	}
+	return api.TypeText
 }
 
 // SingleName is the file name of a single content.
 func SingleName(contentType string) string {
-	switch contentType {
-	case api.TypeJSON:
-		return "content.json"
-	case api.TypeMarkdown:
-		return "content.md"
-	case api.TypeCSV:
-		return "content.csv"
-	default:
-		return "content.txt"
-	}
+	return cmp.Or(singleNames[contentType], "content.txt")
 }
+
+var singleNames = map[string]string{api.TypeJSON: "content.json", api.TypeMarkdown: "content.md", api.TypeCSV: "content.csv"}
 
 // typesByExtension are those that agents use most. They do not depend on the machine's
 // own table.

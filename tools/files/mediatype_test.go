@@ -5,24 +5,27 @@ import (
 	"testing"
 )
 
-func TestContentType(t *testing.T) {
-	for _, tt := range []struct {
-		name   string
-		binary bool
-		want   string
-	}{
-		{"a.TXT", false, "text/plain"},
-		{"a.md", false, "text/markdown"},
-		{"a.tar.gz", true, "application/gzip"},
-		{"Makefile", false, "text/plain"},
-		{"core", true, "application/octet-stream"},
-		{"a.no-such-ending", true, "application/octet-stream"},
-		{"photo.JPEG", true, "image/jpeg"},
-		{"a.wasm", true, "application/wasm"}, // from the mime package
-		{"page.htm", false, "text/html"},
+func TestTypeByName(t *testing.T) {
+	for name, want := range map[string]string{
+		"a.TXT": "text/plain", "a.md": "text/markdown", "a.tar.gz": "application/gzip", "photo.JPEG": "image/jpeg", "page.htm": "text/html",
+		"a.wasm":   "application/wasm", // from the mime package
+		"Makefile": "", "a.no-such-ending": "",
 	} {
-		if got := ContentType(tt.name, tt.binary); got != tt.want {
-			t.Errorf("ContentType(%q, %v) = %q, want %q", tt.name, tt.binary, got, tt.want)
+		if got := TypeByName(name); got != want {
+			t.Errorf("TypeByName(%q) = %q, want %q", name, got, want)
+		}
+	}
+}
+
+// TestSingle has the types and names of single contents.
+func TestSingle(t *testing.T) {
+	for name, want := range map[string][2]string{
+		"a.json": {"application/json", "content.json"}, "README.MD": {"text/markdown", "content.md"}, "a.csv": {"text/csv", "content.csv"},
+		"a.txt": {"text/plain", "content.txt"}, "a.html": {"text/plain", "content.txt"}, "Makefile": {"text/plain", "content.txt"},
+	} {
+		contentType := SingleType(name)
+		if got := [2]string{contentType, SingleName(contentType)}; got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
 }

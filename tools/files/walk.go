@@ -19,8 +19,6 @@ type entry struct {
 	info fs.FileInfo
 }
 
-func (e *entry) close() { e.dir.Close() }
-
 // walk goes to a location name by name. It follows symbolic links itself, and only to what
 // the rules allow. With mkdir it makes missing folders.
 func (r Rules) walk(s location, mkdir bool) (*entry, error) {
@@ -57,6 +55,9 @@ func step(s location, mkdir bool) (_ *entry, target string, err error) {
 	}()
 	names := strings.Split(s.rel, string(filepath.Separator))
 	for i, name := range names {
+		instead := func(target string) string { // the location with another name
+			return filepath.Join(filepath.Join(names[:i]...), target, filepath.Join(names[i+1:]...))
+		}
 		info, err := dir.Lstat(name)
 		if errors.Is(err, fs.ErrNotExist) && name != "." {
 			like, err := lookalike(dir, name)
@@ -64,7 +65,7 @@ func step(s location, mkdir bool) (_ *entry, target string, err error) {
 				return nil, "", err
 			}
 			if like != "" {
-				return nil, filepath.Join(filepath.Join(names[:i]...), like, filepath.Join(names[i+1:]...)), nil
+				return nil, instead(like), nil
 			}
 		}
 		if mkdir && os.IsNotExist(err) {
@@ -86,7 +87,7 @@ func step(s location, mkdir bool) (_ *entry, target string, err error) {
 			if filepath.IsAbs(link) {
 				return nil, link, nil
 			}
-			return nil, filepath.Join(filepath.Join(names[:i]...), link, filepath.Join(names[i+1:]...)), nil
+			return nil, instead(link), nil
 		}
 		if i == len(names)-1 {
 			return &entry{dir: dir, name: name, at: s, info: info}, "", nil
@@ -124,37 +125,24 @@ func openFolder(dir *os.Root, name string, seen fs.FileInfo) (*os.Root, error) {
 // File is a regular file that is open for reading.
 type File struct {
 	*os.File
-	Path string      // absolute
 	Info fs.FileInfo // of the open file
 }
 
-// Open opens a regular file for reading. Errors are Refusals.
-func (r Rules) Open(path string) (*File, error) {
-	s, err := r.locate(path)
-	if err != nil {
-		return nil, err
-	}
-	return r.open(s, path)
-}
-
-// OpenFound is Open for a file that Expand has found. Its path may hold any character.
+// OpenFound opens a file that Expand has found. Its path may hold any character. Errors are
+// Refusals.
 func (r Rules) OpenFound(found Found) (*File, error) {
 	s, err := r.locateParsed(found.Path, found.Path)
 	if err != nil {
 		return nil, err
 	}
-	return r.open(s, found.Path)
-}
-
-func (r Rules) open(s location, path string) (*File, error) {
 	e, err := r.walk(s, false)
 	if err != nil {
-		return nil, refusalOf(path, err)
+		return nil, refusalOf(found.Path, err)
 	}
-	defer e.close()
+	defer e.dir.Close()
 	f, err := r.openRegular(e)
 	if err != nil {
-		return nil, refusalOf(path, err)
+		return nil, refusalOf(found.Path, err)
 	}
 	return f, nil
 }
@@ -183,7 +171,7 @@ func (r Rules) openRegular(e *entry) (*File, error) {
 		f.Close()
 		return nil, err
 	}
-	return &File{File: f, Path: e.at.path(), Info: info}, nil
+	return &File{File: f, Info: info}, nil
 }
 
 // regular refuses everything but an ordinary file with one name. A second name may be
