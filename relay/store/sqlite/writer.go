@@ -314,13 +314,15 @@ func (w *writer) transact(group []*op, errs []error) (err error) {
 	if err := w.slots.Write(); err != nil {
 		return err
 	}
-	synced := w.erase.begin(w)
+	synced := w.erase.startSync(w)
 	err = t.exec("COMMIT")
-	if serr := w.erase.end(synced); err == nil && serr != nil && len(t.creates) > 0 {
-		w.undoCreates(group, errs, serr)
-	}
+	serr := synced()
 	if err != nil {
 		return err
+	}
+	w.erase.committed(serr == nil)
+	if serr != nil && len(t.creates) > 0 {
+		w.undoCreates(group, errs, serr)
 	}
 	w.erase.overwrite(w, group, errs)
 	w.house.after(w)
