@@ -60,12 +60,12 @@ func (e *eraser) list(t *tx) error {
 
 // startSync syncs the slots while the transaction is committed, if there is something to sync.
 // The function waits for the end of the sync.
-func (e *eraser) startSync(w *writer) (wait func() error) {
-	if len(e.unsynced) == 0 && !w.slots.Allocated() {
+func (e *eraser) startSync(slots *body.Slots) (wait func() error) {
+	if len(e.unsynced) == 0 && !slots.Allocated() {
 		return func() error { return nil }
 	}
 	synced := make(chan error, 1)
-	go func() { synced <- w.slots.Sync() }()
+	go func() { synced <- slots.Sync() }()
 	return func() error { return <-synced }
 }
 
@@ -94,14 +94,14 @@ func (e *eraser) overwrite(w *writer, group []*op, errs []error) {
 	if len(t.wiped) == 0 && !now {
 		return
 	}
-	err := w.slots.Clear(t.wiped...)
+	err := t.slots.Clear(t.wiped...)
 	if err == nil {
 		if e.listed != 0 {
 			e.unsynced = append(e.unsynced, e.listed)
 		}
 		if !now {
 			e.timer.Reset(eraseWithin)
-		} else if err = w.slots.Sync(); err == nil {
+		} else if err = t.slots.Sync(); err == nil {
 			e.done()
 		}
 	}
@@ -119,7 +119,7 @@ func (e *eraser) overwrite(w *writer, group []*op, errs []error) {
 
 // sync runs when the timer fires, because no transaction came in time.
 func (e *eraser) sync(w *writer) {
-	if err := w.slots.Sync(); err != nil {
+	if err := w.tx.slots.Sync(); err != nil {
 		w.log.Error("overwritten secrets of ended kubbis are not on the disk yet", "file", w.path, "error", err)
 		e.timer.Reset(eraseWithin)
 		return
@@ -151,7 +151,7 @@ func (e *eraser) adopt(w *writer) error {
 			return err
 		}
 	}
-	w.slots.Touch() // another process may have overwritten them without a sync
+	t.slots.Touch() // another process may have overwritten them without a sync
 	e.unsynced = append(e.unsynced, seqs...)
 	e.timer.Reset(eraseWithin)
 	return nil
