@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	sweepBatch = 64          // kubbis in one step, so that claims do not wait long
+	sweepLimit = 64          // pieces of work in one step, so that claims do not wait long
 	firstSweep = time.Second // after the start, so that a short-lived process does not sweep
 
 	// A kubbi is wiped within a second of its end. The pause lets one sweep wipe many
@@ -78,7 +78,7 @@ func (rl *Relay) nextSweep(ctx context.Context) time.Duration {
 // until nothing is due. Run calls it.
 func (rl *Relay) Sweep(ctx context.Context) (sum store.Swept, err error) {
 	for {
-		s, err := rl.cfg.Store.Sweep(ctx, rl.now(), rl.cfg.Retention, sweepBatch)
+		s, err := rl.cfg.Store.Sweep(ctx, rl.now(), rl.cfg.Retention, sweepLimit)
 		sum.Expired += s.Expired
 		sum.Wiped += s.Wiped
 		sum.Removed += s.Removed

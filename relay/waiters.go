@@ -3,7 +3,9 @@ package relay
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -37,11 +39,10 @@ type waiters struct {
 	kubbis  map[store.Number]*waitedKubbi
 	clients map[waitClient]int
 	n       int
-	added   int            // how often a kubbi was added to kubbis
-	numbers []store.Number // of kubbis; nil: must be made. It is never changed
-	stops   int            // calls of stop that are not resumed
-	stopped chan struct{}  // closed by stop
-	empty   chan struct{}  // closed when the last waiter leaves, which ends the goroutine
+	added   bool          // a kubbi was added to kubbis since the last look began
+	stops   int           // calls of stop that are not resumed
+	stopped chan struct{} // closed by stop
+	empty   chan struct{} // closed when the last waiter leaves, which ends the goroutine
 }
 
 // waitedKubbi is a kubbi that requests wait for.
@@ -86,8 +87,7 @@ func (ws *waiters) join(number store.Number, client waitClient) *waiter {
 	k := ws.kubbis[number]
 	if k == nil {
 		k = &waitedKubbi{waiters: map[*waiter]struct{}{}}
-		ws.kubbis[number], ws.numbers = k, nil
-		ws.added++
+		ws.kubbis[number], ws.added = k, true
 	}
 	k.waiters[w] = struct{}{}
 	ws.clients[client]++
@@ -105,7 +105,6 @@ func (ws *waiters) leave(w *waiter) {
 	k := ws.kubbis[w.number]
 	if delete(k.waiters, w); len(k.waiters) == 0 {
 		delete(ws.kubbis, w.number)
-		ws.numbers = nil
 	}
 	if ws.clients[w.client]--; ws.clients[w.client] == 0 {
 		delete(ws.clients, w.client)
@@ -169,29 +168,35 @@ func (ws *waiters) watch(empty <-chan struct{}) {
 		case <-timer.C:
 		}
 		start := time.Now()
-		next, err := ws.look(mark)
+		var err error
+		mark, err = ws.look(mark)
 		pause := min(max(minLookPause, lookShare*time.Since(start)), maxLookPause)
 		if err != nil {
 			pause = maxLookPause
 			if !failed {
 				ws.log.LogAttrs(context.Background(), slog.LevelWarn, "changes of other relays are not seen: requests that wait are answered late", slog.Any("err", err))
 			}
-		} else {
-			mark = next
 		}
 		failed = err != nil
 		timer.Reset(pause)
 	}
 }
 
-// look wakes the requests whose kubbis have changed since the last look.
+// look wakes the requests whose kubbis have changed since the look that gave the mark. It gives
+// the mark for the next look; 0: that must look at all.
 func (ws *waiters) look(since store.Mark) (store.Mark, error) {
+	ws.mu.Lock()
+	numbers := slices.Collect(maps.Keys(ws.kubbis))
+	ws.added = false
+	ws.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
 	defer cancel()
-	numbers, added := ws.waitedFor()
 	states, mark, err := ws.store.States(ctx, numbers, since, ws.now())
-	if err != nil || since != 0 && mark == since {
-		return mark, err
+	if err != nil {
+		return 0, err
+	}
+	if since != 0 && mark == since {
+		return mark, nil
 	}
 	found := make(map[store.Number]store.State, len(states))
 	for _, s := range states {
@@ -211,24 +216,10 @@ func (ws *waiters) look(since store.Mark) (store.Mark, error) {
 			k.wake()
 		}
 	}
-	if ws.added != added { // the mark may stand for a change of a kubbi that was added meanwhile
+	if ws.added { // the mark may stand for a change of a kubbi that was added meanwhile
 		return 0, nil
 	}
 	return mark, nil
-}
-
-// waitedFor gives the numbers of the kubbis that requests wait for, and how many were added by
-// now.
-func (ws *waiters) waitedFor() (numbers []store.Number, added int) {
-	ws.mu.Lock()
-	defer ws.mu.Unlock()
-	if ws.numbers == nil {
-		ws.numbers = make([]store.Number, 0, len(ws.kubbis))
-		for n := range ws.kubbis {
-			ws.numbers = append(ws.numbers, n)
-		}
-	}
-	return ws.numbers, ws.added
 }
 
 // noticingStore wakes the requests that wait for a kubbi that it changes.

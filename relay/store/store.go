@@ -358,12 +358,12 @@ type Store interface {
 	// no states, even if a kubbi has expired meanwhile.
 	States(ctx context.Context, numbers []Number, since Mark, now time.Time) ([]State, Mark, error)
 
-	// Sweep does at most limit pieces of the work that is due. It sets kubbis Expired and
-	// wipes them, wipes kubbis whose last grace has ended, forgets keys whose grace has ended,
-	// and removes tombstones that ended before now - retention. It does not remove a tombstone
-	// as long as the grace of its create key is open. If it sets a kubbi with Notify Expired,
-	// it makes an EventExpired notice with the time ExpiresAt. Any number of sweeps may run at
-	// the same time.
+	// Sweep does at most limit pieces of the work that is due, in one transaction, so other calls
+	// may wait longer if limit is larger. It sets kubbis Expired and wipes them, wipes kubbis
+	// whose last grace has ended, forgets keys whose grace has ended, and removes tombstones that
+	// ended before now - retention. It does not remove a tombstone as long as the grace of its
+	// create key is open. If it sets a kubbi with Notify Expired, it makes an EventExpired notice
+	// with the time ExpiresAt. Any number of sweeps may run at the same time.
 	Sweep(ctx context.Context, now time.Time, retention time.Duration, limit int) (Swept, error)
 
 	// Due returns when a Sweep will next have to expire or wipe a kubbi; zero: never. The time

@@ -2,56 +2,53 @@ package store
 
 import "time"
 
-// InBatches runs a sweep of at most limit pieces of work, in transactions of at most batch
-// pieces. do runs one transaction of at most n pieces, and returns how many it did. If it did
-// fewer than n, the sweep is complete.
-func InBatches(limit, batch int, do func(n int) (Swept, int, error)) (all Swept, err error) {
-	for left := limit; left > 0; {
-		n := min(left, batch)
-		swept, pieces, err := do(n)
-		if err != nil {
-			return all, err
-		}
-		all.Expired += swept.Expired
-		all.Wiped += swept.Wiped
-		all.Removed += swept.Removed
-		if pieces < n {
-			return all, nil
-		}
-		left -= pieces
-	}
-	all.More = true
-	return all, nil
-}
-
-// SweepBatch is one transaction of a sweep.
-type SweepBatch struct {
+// SweepWork is the work of one Store.Sweep, which a backend does in one transaction.
+type SweepWork struct {
 	Now           Millis // due rows and graces
 	EndedBefore   Millis // tombstones
 	WindowsBefore Millis // windows of CountUses
-	Limit         int
 
-	Swept  Swept
-	Pieces int // of work that were done
+	limit  int
+	pieces int // that were done
+	swept  Swept
 }
 
-// NewSweepBatch makes a batch of at most limit pieces of work.
-func NewSweepBatch(now time.Time, retention time.Duration, limit int) SweepBatch {
-	return SweepBatch{Now: MillisOf(now), EndedBefore: MillisOf(now.Add(-retention)), WindowsBefore: MillisOf(now.Add(-windowLinger)), Limit: limit}
+// NewSweepWork makes the work of a Sweep with these arguments.
+func NewSweepWork(now time.Time, retention time.Duration, limit int) SweepWork {
+	return SweepWork{
+		Now: MillisOf(now), EndedBefore: MillisOf(now.Add(-retention)), WindowsBefore: MillisOf(now.Add(-windowLinger)), limit: max(0, limit),
+	}
 }
 
-// Start resets the results of an earlier attempt.
-func (b *SweepBatch) Start() { b.Swept, b.Pieces = Swept{}, 0 }
+// Start forgets what an earlier attempt has done.
+func (w *SweepWork) Start() { w.pieces, w.swept = 0, Swept{} }
 
 // Left is how many pieces of work may still be done.
-func (b *SweepBatch) Left() int { return b.Limit - b.Pieces }
+func (w *SweepWork) Left() int { return w.limit - w.pieces }
 
-// Add counts a row after Row.Sweep and Row.Finish.
-func (s *Swept) Add(r *Row, wiped bool) {
+// Did counts n pieces of work.
+func (w *SweepWork) Did(n int) { w.pieces += n }
+
+// Visited counts a row after Row.Sweep and Row.Finish.
+func (w *SweepWork) Visited(r *Row, wiped bool) {
+	w.Did(1)
 	switch _, expired := r.EndedBy(); {
 	case expired:
-		s.Expired++
+		w.swept.Expired++
 	case wiped:
-		s.Wiped++
+		w.swept.Wiped++
 	}
+}
+
+// Removed counts n tombstones that were removed.
+func (w *SweepWork) Removed(n int) {
+	w.Did(n)
+	w.swept.Removed += n
+}
+
+// Result is what was done.
+func (w *SweepWork) Result() Swept {
+	swept := w.swept
+	swept.More = w.Left() == 0
+	return swept
 }

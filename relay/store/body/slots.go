@@ -53,8 +53,8 @@ type Slots struct {
 	next int64 // where Allocate continues its search
 	seen int64 // free slots found in this round through the file
 
-	block     []byte // the slots that Allocate has read, from blockAt on
-	blockAt   int64
+	block     []byte       // the slots that Allocate has read
+	blockAt   int64        // the first of them; at most next
 	allocated []allocation // since Begin
 	written   bool         // allocated is in the file
 	buf       []byte
@@ -111,7 +111,7 @@ func (s *Slots) Close() error { return s.f.Close() }
 
 // Begin starts a transaction. Allocate then sees what other processes have allocated.
 func (s *Slots) Begin() {
-	s.block = s.block[:0]
+	s.block, s.blockAt = s.block[:0], s.next
 	s.allocated = s.allocated[:0]
 	s.written = false
 }
@@ -136,15 +136,14 @@ func (s *Slots) Unallocate() { s.allocated = s.allocated[:len(s.allocated)-1] }
 // beginning. If fewer than a quarter of the slots were free in a round, the file grows.
 func (s *Slots) free() (int64, error) {
 	for {
-		for i := s.next - s.blockAt; i >= 0 && i < int64(len(s.block))/slotBytes; i++ {
-			if zero(s.block[i*slotBytes:][:slotBytes]) {
-				s.next = s.blockAt + i + 1
+		end := s.blockAt + int64(len(s.block))/slotBytes
+		for s.next < end {
+			slot := s.next
+			s.next++
+			if zero(s.block[(slot-s.blockAt)*slotBytes:][:slotBytes]) {
 				s.seen++
-				return s.blockAt + i, nil
+				return slot, nil
 			}
-		}
-		if n := int64(len(s.block)) / slotBytes; n > 0 && s.next >= s.blockAt && s.next < s.blockAt+n {
-			s.next = s.blockAt + n
 		}
 		if err := s.load(); err != nil {
 			return 0, err
@@ -390,7 +389,7 @@ func (s *Slots) Shrink() error {
 		if s.next > keep {
 			s.next, s.seen = 1, 0
 		}
-		s.block = s.block[:0]
+		s.block, s.blockAt = s.block[:0], s.next
 	}
 	return nil
 }

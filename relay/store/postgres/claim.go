@@ -16,8 +16,8 @@ const (
 	lockByNumber = "SELECT " + columns + " FROM kubbis WHERE number = $1 FOR UPDATE"
 )
 
-// Claim counts a retrieval and gives the payload: see store.Store. If a single statement is
-// not enough (see claimOnce), it is one transaction: the first round trip locks the row, the
+// Claim counts a retrieval and gives the payload: see store.Store. Unless a single statement is
+// enough (see queueOnce), it is one transaction: the first round trip locks the row, the
 // last commits, and a large payload is read between them.
 func (s *Store) Claim(ctx context.Context, token store.Token, key *store.ClaimKey, opens []string, now time.Time) (*store.Claimed, error) {
 	if err := s.calls.Enter(ctx); err != nil {
@@ -25,7 +25,9 @@ func (s *Store) Claim(ctx context.Context, token store.Token, key *store.ClaimKe
 	}
 	defer s.calls.Leave()
 	c := &claim{ClaimRequest: store.NewClaimRequest(token, key, opens, now), tempDir: s.tempDir}
-	if err := s.claim(ctx, c); err != nil {
+	err := s.runInGroup(ctx, &job{number: token.Number, queue: c.queueOnce, once: c.Key == nil},
+		func(q *session) error { return c.claim(ctx, q) })
+	if err != nil {
 		c.free()
 		return nil, err
 	}
@@ -134,7 +136,11 @@ func (s *Store) Release(ctx context.Context, token store.Token, key store.Hash, 
 		return err
 	}
 	defer s.calls.Leave()
-	return s.release(ctx, token, key, store.MillisOf(now))
+	once := func(b *pgx.Batch, whole *bool) {
+		b.Queue(releaseOnce, int64(token.Number), token.Hash[:], key[:], store.Burned).Exec(changes(whole))
+	}
+	return s.runInGroup(ctx, &job{number: token.Number, queue: once},
+		func(q *session) error { return release(ctx, q, token, key, store.MillisOf(now)) })
 }
 
 func release(ctx context.Context, q *session, token store.Token, key store.Hash, now store.Millis) error {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"kubbi-mcp/internal/spool"
 	"kubbi-mcp/relay/store"
@@ -69,24 +68,13 @@ type creation struct {
 
 // store stores the kubbi, in a group if it is small and has no quota.
 func (c *creation) store(ctx context.Context) error {
-	doubt := false
-	if c.quota == (store.Quota{}) && c.pieces == 0 {
-		done := false
-		var err error
-		doubt, err = c.s.commitInGroup(ctx, c.row.Number, func(b *pgx.Batch) {
-			c.queue(b, insertKubbi+unlessThere).Exec(func(tag pgconn.CommandTag) error {
-				done = tag.RowsAffected() > 0
-				return nil
-			})
-		})
-		switch {
-		case err == nil && done:
-			return nil
-		case ctx.Err() != nil:
-			return ctx.Err()
-		}
+	alone := func(q *session) error { return c.fullDiskError(q, c.storeAlone(ctx, q)) }
+	if c.quota != (store.Quota{}) || c.pieces > 0 {
+		return c.s.retry(ctx, retryFor, false, alone)
 	}
-	return c.s.runIn(ctx, doubt, func(q *session) error { return c.fullDiskError(q, c.storeAlone(ctx, q)) })
+	return c.s.runInGroup(ctx, &job{number: c.row.Number, queue: func(b *pgx.Batch, whole *bool) {
+		c.queue(b, insertKubbi+unlessThere).Exec(changes(whole))
+	}}, alone)
 }
 
 // fullDiskError turns the error of a full disk into store.ErrFull, unless an earlier attempt
@@ -262,10 +250,4 @@ func (c *creation) keyBytes() []byte {
 		return nil
 	}
 	return c.key.Key[:]
-}
-
-// isFull reports whether the server's disk is full.
-func isFull(err error) bool {
-	e := serverErrorOf(err)
-	return e != nil && e.code == "53100"
 }

@@ -38,8 +38,8 @@ func (e *serverError) Error() string {
 
 // serverErrorOf is the server's error in err, nil if there is none.
 func serverErrorOf(err error) *serverError {
-	var pg *pgconn.PgError
-	if !errors.As(err, &pg) {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
 		return nil
 	}
 	e := &serverError{code: pg.Code}
@@ -52,18 +52,18 @@ func serverErrorOf(err error) *serverError {
 // storeError turns an error of pgx into one without values of callers. The result is
 // store.ErrUnavailable if a retry may help. Other errors stay unchanged.
 func storeError(err error) error {
-	var pg *pgconn.PgError
-	var conn *pgconn.ConnectError
-	switch {
-	case err == nil, errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrFull):
+	if err == nil || errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrFull) {
 		return err
-	case errors.As(err, &pg):
-		e := serverErrorOf(err)
-		if mayPass(pg.Code) {
+	}
+	if e := serverErrorOf(err); e != nil {
+		if mayPass(e.code) {
 			return fmt.Errorf("%w: %w", store.ErrUnavailable, e)
 		}
 		return e
-	case errors.As(err, &conn):
+	}
+	conn, ok := errors.AsType[*pgconn.ConnectError](err)
+	switch {
+	case ok:
 		// Its text contains host, user and data base.
 		return fmt.Errorf("%w: connect: %w", store.ErrUnavailable, cause(conn))
 	case broken(err):
@@ -74,8 +74,7 @@ func storeError(err error) error {
 
 // cause is the innermost error of the network.
 func cause(err error) error {
-	var op *net.OpError
-	if errors.As(err, &op) {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
 		return op
 	}
 	for _, e := range []error{io.ErrUnexpectedEOF, io.EOF, errStep, context.DeadlineExceeded} {
@@ -91,16 +90,25 @@ func cause(err error) error {
 	return errors.New("closed")
 }
 
-// readOnly reports whether a server refuses to write, as a standby does.
-func readOnly(err error) bool {
-	var pg *pgconn.PgError
-	return errors.As(err, &pg) && pg.Code == "25006"
+// hasCode reports whether err is an error of the server with that SQLSTATE.
+func hasCode(err error, code string) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && pg.Code == code
 }
+
+// readOnly reports whether a server refuses to write, as a standby does.
+func readOnly(err error) bool { return hasCode(err, "25006") }
+
+// isFull reports whether the server's disk is full.
+func isFull(err error) bool { return hasCode(err, "53100") }
+
+// isDuplicate reports whether a unique value is in use.
+func isDuplicate(err error) bool { return hasCode(err, "23505") }
 
 // broken reports whether an error means that the connection is lost.
 func broken(err error) bool {
-	var n net.Error
-	return errors.As(err, &n) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
+	_, network := errors.AsType[net.Error](err)
+	return network || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
 		errors.Is(err, errStep) || errors.Is(err, errAborted) || pgconn.Timeout(err) || pgconn.SafeToRetry(err) ||
 		errors.Is(err, pgx.ErrTxClosed) || strings.Contains(err.Error(), "conn closed")
 }
@@ -135,10 +143,4 @@ func mayPass(code string) bool {
 		return true
 	}
 	return false
-}
-
-// isDuplicate reports whether an error says that a unique value is in use.
-func isDuplicate(err error) bool {
-	var pg *pgconn.PgError
-	return errors.As(err, &pg) && pg.Code == "23505"
 }

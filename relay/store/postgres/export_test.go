@@ -22,7 +22,7 @@ func (s *Store) CreateAgain(t testing.TB, k *store.Kubbi, now store.Millis) erro
 		t.Fatal(err)
 	}
 	c := &creation{s: s, row: r, now: now, inRow: []byte{}}
-	return s.runIn(t.Context(), true, func(q *session) error { return c.storeAlone(t.Context(), q) })
+	return s.retry(t.Context(), retryFor, true, func(q *session) error { return c.storeAlone(t.Context(), q) })
 }
 
 // Count is how many rows a table has.
@@ -37,7 +37,13 @@ func (s *Store) Count(t testing.TB, table string) (n int) {
 // Set changes a setting of a connection of the pool.
 func (s *Store) Set(t testing.TB, name, value string) {
 	t.Helper()
-	if _, err := s.pool.Exec(t.Context(), "SET "+name+" = "+value); err != nil {
+	s.Exec(t, "SET "+name+" = "+value)
+}
+
+// Exec runs a statement on a connection of the pool.
+func (s *Store) Exec(t testing.TB, statement string) {
+	t.Helper()
+	if _, err := s.pool.Exec(t.Context(), statement); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -31,23 +31,42 @@ type groups struct {
 	all     sync.WaitGroup
 }
 
-// job is a statement on one kubbi.
+// job is a statement on one kubbi, which may be the whole call.
 type job struct {
 	number store.Number
-	queue  func(*pgx.Batch)
+	// queue adds the statement to a batch. The statement sets whole if it did what the caller
+	// wants. Otherwise it changes nothing.
+	queue func(b *pgx.Batch, whole *bool)
+	once  bool // a second attempt can't find out whether the first one was committed
 
 	done    chan struct{} // closed after the fields below are set
+	whole   bool
 	err     error
 	unknown bool // see session
 }
 
-// commitInGroup commits a statement together with those of other callers. If it returns an
-// error and unknown is false, nothing was committed, and the cause may be another job.
+// runInGroup makes a call with one statement, which it commits together with those of other
+// callers. If that is not enough, or fails, it makes the call with alone, as run does.
+func (s *Store) runInGroup(ctx context.Context, j *job, alone func(*session) error) error {
+	s.commitInGroup(ctx, j)
+	switch {
+	case j.err == nil && j.whole:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case j.unknown && j.once:
+		return storeError(j.err)
+	}
+	return s.retry(ctx, retryFor, j.unknown, alone)
+}
+
+// commitInGroup waits for the result of a job. If there is an error and unknown is false,
+// nothing was committed, and the cause may be another job.
 //
 // Once the job is being sent, commitInGroup waits for the result even if ctx ends, since the
 // statement uses the caller's memory.
-func (s *Store) commitInGroup(ctx context.Context, number store.Number, queue func(*pgx.Batch)) (unknown bool, err error) {
-	j := &job{number: number, queue: queue, done: make(chan struct{})}
+func (s *Store) commitInGroup(ctx context.Context, j *job) {
+	j.done = make(chan struct{})
 	g := &s.groups
 	g.mu.Lock()
 	g.waiting = append(g.waiting, j)
@@ -60,11 +79,11 @@ func (s *Store) commitInGroup(ctx context.Context, number store.Number, queue fu
 	case <-j.done:
 	case <-ctx.Done():
 		if g.withdraw(j) {
-			return false, ctx.Err()
+			j.err = ctx.Err()
+			return
 		}
 		<-j.done
 	}
-	return j.unknown, j.err
 }
 
 // withdraw removes a job that is not being sent yet.
@@ -113,7 +132,7 @@ func (s *Store) commitGroup(jobs []*job) (unknown bool, err error) {
 	defer q.release(ctx)
 	if len(jobs) == 1 {
 		var b pgx.Batch
-		jobs[0].queue(&b)
+		jobs[0].queue(&b, &jobs[0].whole)
 		err = q.apply(ctx, &b)
 		return q.unknown, err
 	}
@@ -122,7 +141,7 @@ func (s *Store) commitGroup(jobs []*job) (unknown bool, err error) {
 	b := begin()
 	b.Queue("SET LOCAL lock_timeout = '" + groupLocks + "'")
 	for _, j := range jobs {
-		j.queue(b)
+		j.queue(b, &j.whole)
 	}
 	err = q.commit(ctx, b)
 	return q.unknown, err

@@ -311,3 +311,22 @@ func TestErrorsQuoteNothing(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// TestDamagedNotice checks that a damaged notice does not block the others.
+func TestDamagedNotice(t *testing.T) {
+	s := openStore(t, cluster.Schema(t))
+	for range 2 {
+		k := newKubbi("team", 0)
+		k.Notify = []byte("sealed")
+		if _, err := s.Create(t.Context(), k, payloadOf([]byte("x")), nil, store.Quota{}, t0); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Claim(t.Context(), k.Token, nil, nil, t0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.Exec(t, "UPDATE notices SET kubbi = '{' WHERE id = (SELECT id FROM notices LIMIT 1)")
+	if found, err := s.Notices(t.Context(), t0, time.Minute, 10); err != nil || len(found) != 1 {
+		t.Errorf("%d notices, error %v", len(found), err)
+	}
+}

@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"time"
 
@@ -31,10 +30,9 @@ func (s *Store) Notices(ctx context.Context, now time.Time, lease time.Duration,
 					return err
 				}
 				n.ID, n.At = uuid.UUID(id).String(), at.Time()
-				if err := json.Unmarshal(kubbi, &n.Kubbi); err != nil {
-					return final{fmt.Errorf("notice %s: %w", n.ID, err)}
+				if json.Unmarshal(kubbi, &n.Kubbi) == nil { // a damaged notice must not block the others
+					found = append(found, n)
 				}
-				found = append(found, n)
 				return nil
 			})
 		})

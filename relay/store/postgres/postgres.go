@@ -25,7 +25,7 @@
 // a key that was used before, a quota, a large payload or a notice.
 //
 // A claim counts in store.Row.Claim, between the row lock and the commit of claim.claim,
-// or in the single statement of claimOnce.
+// or in one of the statements claimOnce and claimOnceKeyed.
 //
 // # What remains after a wipe
 //
@@ -170,8 +170,7 @@ func prepareConn(ctx context.Context, c *pgx.Conn) error {
 
 // ignorable returns nil for an error of the server after which the connection is usable.
 func ignorable(err error) error {
-	var e *pgconn.PgError
-	if errors.As(err, &e) && e.Severity == "ERROR" {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Severity == "ERROR" {
 		return nil
 	}
 	return err

@@ -168,7 +168,7 @@ func (s *Store) Ping(ctx context.Context) error {
 		return err
 	}
 	defer s.calls.Leave()
-	return s.runFor(ctx, pingPatience, false, func(q *session) error {
+	return s.retry(ctx, pingPatience, false, func(q *session) error {
 		var b pgx.Batch
 		b.Queue("SELECT 1 FROM kubbis LIMIT 1")
 		return q.step(ctx, &b)

@@ -38,17 +38,13 @@ func (s *Store) run(ctx context.Context, do func(*session) error) error {
 		return err
 	}
 	defer s.calls.Leave()
-	return s.runIn(ctx, false, do)
+	return s.retry(ctx, retryFor, false, do)
 }
 
-// runIn is run within a call. It retries do while the data base is unavailable, so do must
+// retry retries do while the data base is unavailable, for as long as patience. So do must
 // handle the case that an earlier attempt was committed. doubt says that this may already be
-// the case at the first run.
-func (s *Store) runIn(ctx context.Context, doubt bool, do func(*session) error) error {
-	return s.runFor(ctx, retryFor, doubt, do)
-}
-
-func (s *Store) runFor(ctx context.Context, patience time.Duration, doubt bool, do func(*session) error) error {
+// the case at the first attempt.
+func (s *Store) retry(ctx context.Context, patience time.Duration, doubt bool, do func(*session) error) error {
 	end := time.Now().Add(patience)
 	for pause := firstPause; ; pause = min(2*pause, maxPause) {
 		unknown, err := s.attempt(ctx, doubt, do)
@@ -62,8 +58,7 @@ func (s *Store) runFor(ctx context.Context, patience time.Duration, doubt bool, 
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		var last final
-		if errors.As(err, &last) {
+		if last, ok := errors.AsType[final](err); ok {
 			return storeError(last.error)
 		}
 		err = storeError(err)
@@ -164,15 +159,12 @@ func (q *session) rollback(ctx context.Context) error {
 // settled reports whether the outcome is known: it succeeded, the server reported a failure,
 // or nothing was sent.
 func settled(err error) bool {
-	var pg *pgconn.PgError
-	switch {
-	case err == nil, pgconn.SafeToRetry(err):
+	if err == nil || pgconn.SafeToRetry(err) {
 		return true
-	case errors.As(err, &pg):
-		// An error that ends the connection (FATAL) may come after the commit.
-		return (pg.SeverityUnlocalized == "ERROR" || pg.Severity == "ERROR") && pg.Code != "40003" // which means unknown
 	}
-	return false
+	// An error that ends the connection (FATAL) may come after the commit.
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (pg.SeverityUnlocalized == "ERROR" || pg.Severity == "ERROR") && pg.Code != "40003" // which means unknown
 }
 
 // begin starts the statements of a transaction.

@@ -10,68 +10,56 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// sweepBatch is how many pieces of work Sweep does in one transaction. It is small, so that
-// few locks are held for a short time.
-const sweepBatch = 100
-
 // Sweep does the work that is due: see store.Store. It skips rows that another sweep or call
 // has locked.
 func (s *Store) Sweep(ctx context.Context, now time.Time, retention time.Duration, limit int) (store.Swept, error) {
-	if err := s.calls.Enter(ctx); err != nil {
+	w := &sweep{store.NewSweepWork(now, retention, limit)}
+	if err := s.run(ctx, func(q *session) error { return w.sweep(ctx, q) }); err != nil {
 		return store.Swept{}, err
 	}
-	defer s.calls.Leave()
-	return store.InBatches(limit, sweepBatch, func(n int) (store.Swept, int, error) {
-		w := &sweeper{store.NewSweepBatch(now, retention, n)}
-		err := s.runIn(ctx, false, func(q *session) error { return w.sweep(ctx, q) })
-		return w.Swept, w.Pieces, err
-	})
+	return w.Result(), nil
 }
 
-// sweeper does one batch.
-type sweeper struct{ store.SweepBatch }
+type sweep struct{ store.SweepWork }
 
-func (w *sweeper) sweep(ctx context.Context, q *session) error {
+func (w *sweep) sweep(ctx context.Context, q *session) error {
 	w.Start()
 	if err := w.visit(ctx, q); err != nil {
 		return err
 	}
-	removed := w.Pieces
 	// These come last and wait for no locks, so that they cause no deadlock.
-	for i, remove := range []struct {
+	for _, remove := range []struct {
 		sql    string
 		before store.Millis
+		count  func(int)
 	}{
 		{`DELETE FROM kubbis WHERE number IN
-			(SELECT number FROM kubbis WHERE done AND due < $1 ORDER BY due LIMIT $2 FOR UPDATE SKIP LOCKED)`, w.EndedBefore},
+			(SELECT number FROM kubbis WHERE done AND due < $1 ORDER BY due LIMIT $2 FOR UPDATE SKIP LOCKED)`, w.EndedBefore, w.Removed},
 		{`DELETE FROM graces WHERE (kubbi, key) IN
-			(SELECT kubbi, key FROM graces WHERE until <= $1 ORDER BY until LIMIT $2 FOR UPDATE SKIP LOCKED)`, w.Now},
+			(SELECT kubbi, key FROM graces WHERE until <= $1 ORDER BY until LIMIT $2 FOR UPDATE SKIP LOCKED)`, w.Now, w.Did},
 		{`DELETE FROM uses WHERE (ends, length, bucket) IN
-			(SELECT ends, length, bucket FROM uses WHERE ends <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`, w.WindowsBefore},
+			(SELECT ends, length, bucket FROM uses WHERE ends <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`, w.WindowsBefore, w.Did},
 	} {
 		if w.Left() == 0 {
 			break
 		}
 		var b pgx.Batch
 		b.Queue(remove.sql, millis(remove.before), w.Left()).Exec(func(tag pgconn.CommandTag) error {
-			w.Pieces += int(tag.RowsAffected())
+			remove.count(int(tag.RowsAffected()))
 			return nil
 		})
 		if err := q.step(ctx, &b); err != nil {
 			return err
-		}
-		if i == 0 {
-			w.Swept.Removed = w.Pieces - removed
 		}
 	}
 	return q.commit(ctx, &pgx.Batch{})
 }
 
 // visit begins a transaction and does the due work of kubbis.
-func (w *sweeper) visit(ctx context.Context, q *session) error {
+func (w *sweep) visit(ctx context.Context, q *session) error {
 	var due []*row
 	b := begin()
-	b.Queue("SELECT "+columns+" FROM kubbis WHERE NOT done AND due <= $1 ORDER BY due LIMIT $2 FOR UPDATE SKIP LOCKED", millis(w.Now), w.Limit).
+	b.Queue("SELECT "+columns+" FROM kubbis WHERE NOT done AND due <= $1 ORDER BY due LIMIT $2 FOR UPDATE SKIP LOCKED", millis(w.Now), w.Left()).
 		Query(func(rows pgx.Rows) error {
 			return eachRow(rows, func(rows pgx.Rows) error {
 				r := new(row)
@@ -82,7 +70,6 @@ func (w *sweeper) visit(ctx context.Context, q *session) error {
 	if err := q.step(ctx, b); err != nil {
 		return err
 	}
-	w.Pieces += len(due)
 	b = &pgx.Batch{}
 	for _, r := range due {
 		if err := q.loadGraces(ctx, r, store.Hash{}); err != nil {
@@ -95,7 +82,7 @@ func (w *sweeper) visit(ctx context.Context, q *session) error {
 		if err != nil {
 			return err
 		}
-		w.Swept.Add(&r.Row, wiped)
+		w.Visited(&r.Row, wiped)
 	}
 	if b.Len() == 0 {
 		return nil

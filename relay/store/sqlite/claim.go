@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"kubbi-mcp/relay/store"
@@ -21,11 +20,7 @@ func (s *Store) Claim(ctx context.Context, token store.Token, key *store.ClaimKe
 	if err := s.change(ctx, &c.op); err != nil {
 		return nil, err
 	}
-	var file io.ReadCloser
-	if c.file != nil {
-		file = c.file
-	}
-	return c.row.Claimed(c.replay, store.NewPayload(ctx, c.sealed, file)), nil
+	return c.row.Claimed(c.replay, store.NewPayload(ctx, c.sealed, c.file)), nil
 }
 
 // claim is the op of Claim.
@@ -35,8 +30,8 @@ type claim struct {
 	files  *body.Files
 	row    row // for the answer
 	replay bool
-	sealed []byte   // the payload
-	file   *os.File // or its file
+	sealed []byte        // the payload
+	file   io.ReadCloser // or its file; nil: it is in sealed
 }
 
 func (c *claim) close() {
@@ -71,15 +66,18 @@ func (c *claim) claim(t *tx) error {
 }
 
 // read reads the secret and the payload.
-func (c *claim) read(t *tx) (err error) {
+func (c *claim) read(t *tx) error {
 	r := &c.row
 	if err := t.loadSecret(r); err != nil {
 		return err
 	}
 	if r.body >= 0 {
-		c.file, err = c.files.Open(int64(r.Number), r.body)
-		if errors.Is(err, body.ErrShort) {
+		file, err := c.files.Open(int64(r.Number), r.body)
+		switch {
+		case errors.Is(err, body.ErrShort):
 			return fmt.Errorf("%w: the payload's file of kubbi %s is missing or not whole", store.ErrDamaged, r.ID)
+		case err == nil:
+			c.file = file
 		}
 		return err
 	}

@@ -55,7 +55,7 @@ func openConn(path string, create bool) (*conn, error) {
 	if err != nil {
 		return nil, explain(path, engine(err))
 	}
-	c.SetBusyTimeout(busy5s)
+	c.SetBusyTimeout(5 * time.Second)
 	return &conn{c, map[string]*stmt{}}, nil
 }
 
@@ -206,5 +206,3 @@ func fatal(err error) bool {
 	_, is := errors.AsType[*engineError](err)
 	return is
 }
-
-const busy5s = 5 * time.Second

@@ -26,9 +26,7 @@ type eraser struct {
 	timer    *time.Timer
 	listed   int64   // the list of this transaction; 0: none
 	unsynced []int64 // lists whose slots are overwritten
-	syncing  int     // how many of them the running sync is for
-	synced   []int64 // lists to delete
-	dropping int     // how many of them this transaction deletes
+	synced   []int64 // lists whose slots are overwritten on the disk; the next transaction deletes them
 }
 
 func newEraser() eraser { return eraser{timer: stoppedTimer()} }
@@ -41,13 +39,12 @@ func stoppedTimer() *time.Timer {
 
 // list writes the list of this transaction, and deletes the lists that are synced.
 func (e *eraser) list(t *tx) error {
-	e.listed, e.dropping = 0, 0
 	for _, seq := range e.synced {
 		if err := t.exec("DELETE FROM wiped WHERE seq = ?", seq); err != nil {
 			return err
 		}
 	}
-	e.dropping = len(e.synced)
+	e.listed = 0
 	if len(t.wiped) == 0 {
 		return nil
 	}
@@ -61,40 +58,35 @@ func (e *eraser) list(t *tx) error {
 	return t.exec("INSERT INTO wiped (seq, slots) VALUES (?, ?)", e.listed, b)
 }
 
-// begin starts a sync that runs at the same time as the commit, if there is something to
-// sync. end waits for it.
-func (e *eraser) begin(w *writer) chan error {
-	e.syncing = len(e.unsynced)
-	if e.syncing == 0 && !w.slots.Allocated() {
-		return nil
+// startSync syncs the slots while the transaction is committed, if there is something to sync.
+// The function waits for the end of the sync.
+func (e *eraser) startSync(slots *body.Slots) (wait func() error) {
+	if len(e.unsynced) == 0 && !slots.Allocated() {
+		return func() error { return nil }
 	}
 	synced := make(chan error, 1)
-	go func() { synced <- w.slots.Sync() }()
-	return synced
+	go func() { synced <- slots.Sync() }()
+	return func() error { return <-synced }
 }
 
-func (e *eraser) end(synced chan error) error {
-	if synced == nil {
-		return nil
-	}
-	err := <-synced
-	if err == nil {
+// committed says that list's transaction is committed, and whether the sync at the same time
+// has succeeded.
+func (e *eraser) committed(synced bool) {
+	e.synced = e.synced[:0]
+	if synced {
 		e.done()
 	}
-	return err
 }
 
+// done says that all overwritten slots are synced.
 func (e *eraser) done() {
-	e.synced = append(e.synced, e.unsynced[:e.syncing]...)
-	e.unsynced = e.unsynced[:copy(e.unsynced, e.unsynced[e.syncing:])]
-	e.syncing = 0
+	e.synced = append(e.synced, e.unsynced...)
+	e.unsynced = e.unsynced[:0]
 }
 
 // overwrite overwrites the slots that a committed transaction has listed.
 func (e *eraser) overwrite(w *writer, group []*op, errs []error) {
 	t := &w.tx
-	e.synced = e.synced[:copy(e.synced, e.synced[e.dropping:])]
-	e.dropping = 0
 	now := false // sync at once, without the timer
 	for i, o := range group {
 		now = now || o.erases && errs[i] == nil
@@ -102,18 +94,15 @@ func (e *eraser) overwrite(w *writer, group []*op, errs []error) {
 	if len(t.wiped) == 0 && !now {
 		return
 	}
-	err := w.slots.Clear(t.wiped...)
+	err := t.slots.Clear(t.wiped...)
 	if err == nil {
 		if e.listed != 0 {
 			e.unsynced = append(e.unsynced, e.listed)
 		}
 		if !now {
 			e.timer.Reset(eraseWithin)
-		} else {
-			e.syncing = len(e.unsynced)
-			if err = w.slots.Sync(); err == nil {
-				e.done()
-			}
+		} else if err = t.slots.Sync(); err == nil {
+			e.done()
 		}
 	}
 	if err != nil {
@@ -130,8 +119,7 @@ func (e *eraser) overwrite(w *writer, group []*op, errs []error) {
 
 // sync runs when the timer fires, because no transaction came in time.
 func (e *eraser) sync(w *writer) {
-	e.syncing = len(e.unsynced)
-	if err := w.slots.Sync(); err != nil {
+	if err := w.tx.slots.Sync(); err != nil {
 		w.log.Error("overwritten secrets of ended kubbis are not on the disk yet", "file", w.path, "error", err)
 		e.timer.Reset(eraseWithin)
 		return
@@ -163,7 +151,7 @@ func (e *eraser) adopt(w *writer) error {
 			return err
 		}
 	}
-	w.slots.Touch() // another process may have overwritten them without a sync
+	t.slots.Touch() // another process may have overwritten them without a sync
 	e.unsynced = append(e.unsynced, seqs...)
 	e.timer.Reset(eraseWithin)
 	return nil

@@ -211,3 +211,21 @@ func TestDamagedClaimKey(t *testing.T) {
 		t.Errorf("%d claim keys are left", n)
 	}
 }
+
+// A damaged notice does not block the others.
+func TestDamagedNotice(t *testing.T) {
+	path := storePath(t)
+	s := openStore(t, path)
+	for range 2 {
+		k := newKubbi(0)
+		k.Notify = []byte("sealed")
+		put(t, s, k, 1)
+		if _, err := s.Claim(t.Context(), k.Token, nil, nil, t0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	execSQL(t, path, "UPDATE notice SET kubbi = x'7b' WHERE seq = (SELECT min(seq) FROM notice)")
+	if found, err := s.Notices(t.Context(), t0, time.Minute, 10); err != nil || len(found) != 1 {
+		t.Errorf("%d notices, error %v", len(found), err)
+	}
+}

@@ -93,7 +93,7 @@ func (s *Store) openLocked() error {
 	if s.slots, err = w.openSlots(); err != nil {
 		return err
 	}
-	w.slots, w.tx.slots = s.slots, s.slots
+	w.tx.slots = s.slots
 	if err := w.erase.adopt(w); err != nil {
 		return err
 	}

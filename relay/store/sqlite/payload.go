@@ -31,7 +31,7 @@ func (s *Store) readPayload(ctx context.Context, c *creation, payload io.Reader)
 	if errors.Is(err, body.ErrExists) {
 		// The op finds out whether it is a replay.
 		c.hasFile = true
-		_, err := io.CopyBuffer(io.Discard, onlyReader{payload}, c.payload[:cap(c.payload)])
+		_, err := io.Copy(io.Discard, payload)
 		return nil, err
 	}
 	if err != nil {
@@ -46,7 +46,7 @@ func (s *Store) readPayload(ctx context.Context, c *creation, payload io.Reader)
 	if _, err := w.Write(c.payload); err != nil {
 		return nil, err
 	}
-	if _, err := io.CopyBuffer(onlyWriter{w}, onlyReader{payload}, c.payload[:cap(c.payload)]); err != nil {
+	if _, err := io.CopyBuffer(w, payload, c.payload[:cap(c.payload)]); err != nil {
 		return nil, err
 	}
 	if err := file.Sync(); err != nil {
@@ -98,9 +98,3 @@ func (w *fileWriter) Write(p []byte) (int, error) {
 	n, err := w.f.Write(p)
 	return n, explain(w.s.path, err)
 }
-
-// onlyWriter and onlyReader hide other methods, so that io.CopyBuffer uses the buffer.
-type (
-	onlyWriter struct{ io.Writer }
-	onlyReader struct{ io.Reader }
-)

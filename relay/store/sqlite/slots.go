@@ -53,7 +53,7 @@ func (w *writer) dropUnwritten() error {
 	}
 	var gone []body.Used
 	for _, r := range rows {
-		_, there, err := w.slots.Read(r.Slot, r.Number)
+		_, there, err := t.slots.Read(r.Slot, r.Number)
 		if err != nil {
 			return err
 		}

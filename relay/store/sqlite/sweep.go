@@ -7,10 +7,6 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// sweepBatch is how many pieces of work Sweep does in one transaction. It is small, so that
-// other calls do not wait long.
-const sweepBatch = 64
-
 // Sweep does the work that is due: see store.Store. It also removes orphaned files and slots of
 // processes that have ended.
 func (s *Store) Sweep(ctx context.Context, now time.Time, retention time.Duration, limit int) (store.Swept, error) {
@@ -18,50 +14,47 @@ func (s *Store) Sweep(ctx context.Context, now time.Time, retention time.Duratio
 		return store.Swept{}, err
 	}
 	defer s.calls.Leave()
-	swept, err := store.InBatches(limit, sweepBatch, func(n int) (store.Swept, int, error) {
-		b := &sweepOp{w: &s.writer, SweepBatch: store.NewSweepBatch(now, retention, n)}
-		b.erases = true // due wipes have waited long enough
-		b.do = b.sweep
-		if err := s.writer.submit(ctx, &b.op); err != nil {
-			return store.Swept{}, 0, err // the writer may still be at work on b
-		}
-		return b.Swept, b.Pieces, nil
-	})
-	if err == nil && !swept.More {
-		err = s.orphans.sweep(ctx, s)
+	o := &sweep{w: &s.writer, SweepWork: store.NewSweepWork(now, retention, limit)}
+	o.erases = true // due wipes have waited long enough
+	o.do = o.sweep
+	if err := s.writer.submit(ctx, &o.op); err != nil {
+		return store.Swept{}, err // the writer may still be at work on o
 	}
-	return swept, err
+	swept := o.Result()
+	if swept.More {
+		return swept, nil
+	}
+	return swept, s.orphans.sweep(ctx, s)
 }
 
-// sweepOp is one batch of a sweep.
-type sweepOp struct {
+// sweep is the op of Sweep.
+type sweep struct {
 	op
-	store.SweepBatch
+	store.SweepWork
 	w *writer
 }
 
-func (b *sweepOp) sweep(t *tx) error {
-	b.Start()
-	if err := b.w.erase.adopt(b.w); err != nil {
+func (o *sweep) sweep(t *tx) error {
+	o.Start()
+	if err := o.w.erase.adopt(o.w); err != nil {
 		return err
 	}
 	for _, work := range []struct {
 		from, to int64
 		do       func(*tx, store.Number) error
 	}{
-		{0, int64(b.Now), b.visit},
-		{-1 << 63, int64(b.EndedBefore) - 1 - tombstone, b.remove},
+		{0, int64(o.Now), o.visit},
+		{-1 << 63, int64(o.EndedBefore) - 1 - tombstone, o.remove},
 	} {
 		var numbers []store.Number
 		if err := t.rows("SELECT number FROM kubbi INDEXED BY kubbi_due WHERE due BETWEEN ? AND ? ORDER BY due LIMIT ?",
-			func(s *stmt) { numbers = append(numbers, store.Number(s.int(0))) }, work.from, work.to, b.Left()); err != nil {
+			func(s *stmt) { numbers = append(numbers, store.Number(s.int(0))) }, work.from, work.to, o.Left()); err != nil {
 			return err
 		}
 		for _, n := range numbers {
 			if err := work.do(t, n); err != nil {
 				return err
 			}
-			b.Pieces++
 		}
 	}
 	// Otherwise a kubbi that is claimed all day would keep all keys of that day.
@@ -70,56 +63,57 @@ func (b *sweepOp) sweep(t *tx) error {
 		before store.Millis
 	}{
 		{`DELETE FROM grace WHERE (kubbi, key) IN
-			(SELECT kubbi, key FROM grace INDEXED BY grace_until WHERE until <= ? ORDER BY until LIMIT ?)`, b.Now},
+			(SELECT kubbi, key FROM grace INDEXED BY grace_until WHERE until <= ? ORDER BY until LIMIT ?)`, o.Now},
 		{`DELETE FROM used WHERE (ends, length, bucket) IN
-			(SELECT ends, length, bucket FROM used WHERE ends <= ? ORDER BY ends LIMIT ?)`, b.WindowsBefore},
+			(SELECT ends, length, bucket FROM used WHERE ends <= ? ORDER BY ends LIMIT ?)`, o.WindowsBefore},
 	} {
-		if err := t.exec(drop.sql, drop.before, b.Left()); err != nil {
+		if err := t.exec(drop.sql, drop.before, o.Left()); err != nil {
 			return err
 		}
-		b.Pieces += t.Changes()
+		o.Did(t.Changes())
 	}
 	return nil
 }
 
 // visit does the due work of a kubbi.
-func (b *sweepOp) visit(t *tx, n store.Number) error {
+func (o *sweep) visit(t *tx, n store.Number) error {
 	var r row
 	if err := r.byNumber(t.conn, n); err != nil {
-		return b.damaged(t, n, err)
+		return o.removeDamaged(t, n, err)
 	}
 	if err := t.loadGraces(&r, store.Hash{}); err != nil {
 		return err
 	}
-	if r.Sweep(b.Now) {
+	if r.Sweep(o.Now) {
 		if err := t.exec(forgetKey, n); err != nil {
 			return err
 		}
 	}
-	wiped, err := t.write(&r, b.Now, true)
+	wiped, err := t.write(&r, o.Now, true)
 	if err == nil {
-		b.Swept.Add(&r.Row, wiped)
+		o.Visited(&r.Row, wiped)
 	}
 	return err
 }
 
 // remove removes a tombstone.
-func (b *sweepOp) remove(t *tx, n store.Number) error {
+func (o *sweep) remove(t *tx, n store.Number) error {
 	var r row
 	if err := r.byNumber(t.conn, n); err != nil {
-		return b.damaged(t, n, err)
+		return o.removeDamaged(t, n, err)
 	}
 	t.totals.count(&r, -1)
-	b.Swept.Removed++
+	o.Removed(1)
 	return t.exec(dropRow, n)
 }
 
-// damaged removes a row that this program can't have written, so that it does not block every
-// sweep. Its slot is removed later as an orphan.
-func (b *sweepOp) damaged(t *tx, n store.Number, err error) error {
+// removeDamaged removes a row that this program can't have written, so that it does not block
+// every sweep. Its slot is removed later as an orphan.
+func (o *sweep) removeDamaged(t *tx, n store.Number, err error) error {
 	if fatal(err) {
 		return err
 	}
-	b.w.log.Error("a damaged row is removed from the store", "file", b.w.path, "number", int64(n), "error", err)
+	o.w.log.Error("a damaged row is removed from the store", "file", o.w.path, "number", int64(n), "error", err)
+	o.Did(1)
 	return t.remove(n)
 }

@@ -44,16 +44,13 @@ func uriOn(goos, path string) string {
 // The functions of net/url can't be used: SQLite reads "+" as itself and ends a value at "&",
 // but url.QueryEscape and url.PathEscape have other rules.
 func escaped(s string) string {
-	const hex = "0123456789ABCDEF"
 	var b strings.Builder
 	for i := range len(s) {
 		switch c := s[i]; {
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("/:-._~", c) >= 0:
 			b.WriteByte(c)
 		default:
-			b.WriteByte('%')
-			b.WriteByte(hex[c>>4])
-			b.WriteByte(hex[c&0xf])
+			fmt.Fprintf(&b, "%%%02X", c)
 		}
 	}
 	return b.String()

@@ -43,20 +43,21 @@ func (t *tx) active(owner string, limit int64, now store.Millis) (int64, error) 
 	d := t.totals[totalKey{ownersKubbis, owner}]
 	active += d.active
 	loose += d.loose
-	for i, sql := range []string{
-		`SELECT count(*) FROM (SELECT 1 FROM kubbi INDEXED BY kubbi_quota
-			WHERE owner = ?1 AND expires_at <= ?2 AND quota = 1 AND status = 0 LIMIT ?3)`,
-		`SELECT count(*) FROM (SELECT 1 FROM kubbi INDEXED BY kubbi_due
-			WHERE owner = ?1 AND due BETWEEN 0 AND ?2 AND expires_at <= ?2 AND quota = 0 AND status = 0 LIMIT ?3)`,
-	} {
-		if active < limit || i == 1 && loose == 0 {
-			break
-		}
-		n, err := t.number(sql, owner, now, active-limit+1)
+	if active >= limit {
+		expired, err := t.number(`SELECT count(*) FROM (SELECT 1 FROM kubbi INDEXED BY kubbi_quota
+			WHERE owner = ?1 AND expires_at <= ?2 AND quota = 1 AND status = 0 LIMIT ?3)`, owner, now, active-limit+1)
 		if err != nil {
 			return 0, err
 		}
-		active -= n
+		active -= expired
+	}
+	if active >= limit && loose > 0 {
+		expired, err := t.number(`SELECT count(*) FROM (SELECT 1 FROM kubbi INDEXED BY kubbi_due
+			WHERE owner = ?1 AND due BETWEEN 0 AND ?2 AND expires_at <= ?2 AND quota = 0 AND status = 0 LIMIT ?3)`, owner, now, active-limit+1)
+		if err != nil {
+			return 0, err
+		}
+		active -= expired
 	}
 	return active, nil
 }

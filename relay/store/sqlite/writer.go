@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"kubbi-mcp/relay/store"
-	"kubbi-mcp/relay/store/body"
 )
 
 const (
@@ -63,7 +62,6 @@ type writer struct {
 	path  string
 	tx    tx
 	lock  *fileLock
-	slots *body.Slots
 	erase eraser
 	house housekeeper
 	log   *slog.Logger
@@ -295,7 +293,7 @@ func (w *writer) transact(group []*op, errs []error) (err error) {
 		if t.inTransaction() {
 			err = errors.Join(err, t.exec("ROLLBACK"))
 		}
-		err = errors.Join(err, w.slots.Undo())
+		err = errors.Join(err, t.slots.Undo())
 	}()
 	for i, o := range group {
 		if errs[i] = o.ctx.Err(); errs[i] == nil {
@@ -311,16 +309,18 @@ func (w *writer) transact(group []*op, errs []error) (err error) {
 	if err := w.erase.list(t); err != nil {
 		return err
 	}
-	if err := w.slots.Write(); err != nil {
+	if err := t.slots.Write(); err != nil {
 		return err
 	}
-	synced := w.erase.begin(w)
+	synced := w.erase.startSync(t.slots)
 	err = t.exec("COMMIT")
-	if serr := w.erase.end(synced); err == nil && serr != nil && len(t.creates) > 0 {
-		w.undoCreates(group, errs, serr)
-	}
+	serr := synced()
 	if err != nil {
 		return err
+	}
+	w.erase.committed(serr == nil)
+	if serr != nil && len(t.creates) > 0 {
+		w.undoCreates(group, errs, serr)
 	}
 	w.erase.overwrite(w, group, errs)
 	w.house.after(w)
@@ -340,7 +340,7 @@ func (w *writer) undoCreates(group []*op, errs []error, cause error) {
 		}
 		return nil
 	})
-	if err = errors.Join(err, w.slots.Undo()); err != nil {
+	if err = errors.Join(err, t.slots.Undo()); err != nil {
 		w.log.Error("kubbis that were not stored are not removed; they can't be claimed", "file", w.path, "error", err)
 	}
 	for i, o := range group {
