@@ -3,6 +3,7 @@
 package postgres_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"strings"
@@ -88,4 +89,34 @@ func TestOldKubbis(t *testing.T) {
 	if keys, err := openStore(t, url).APIKeys(t.Context()); err != nil || len(keys) != 1 {
 		t.Errorf("API keys %+v, error %v", keys, err)
 	}
+}
+
+// TestVersionTable checks that the table of versions is as goose makes it, since older
+// programs read it with goose.
+func TestVersionTable(t *testing.T) {
+	url := cluster.Schema(t)
+	s := openStore(t, url)
+	if n := s.Count(t, "kubbi_schema WHERE is_applied AND version_id IN (0, 2) AND id BETWEEN 1 AND 2 AND tstamp > now() - interval '1 hour'"); n != 2 {
+		t.Errorf("%d rows are as they should be", n)
+	}
+	run(t, url, "INSERT INTO kubbi_schema (version_id, is_applied) VALUES (1, false)")
+	openStore(t, url)
+	if n := s.Count(t, "kubbi_schema"); n != 3 {
+		t.Errorf("%d rows after the second start", n)
+	}
+}
+
+// TestMigrationStops has tables that can't be made: nothing is left of the attempt, so that a
+// later one succeeds.
+func TestMigrationStops(t *testing.T) {
+	url := cluster.Schema(t)
+	run(t, url, "CREATE TABLE uses (a integer)")
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := postgres.Open(ctx, postgres.Config{URL: url}); err == nil {
+		t.Fatal("opened")
+	}
+	run(t, url, "DO $$ BEGIN IF to_regclass('kubbis') IS NOT NULL OR to_regclass('kubbi_schema') IS NOT NULL THEN RAISE 'tables are left'; END IF; END $$")
+	run(t, url, "DROP TABLE uses")
+	openStore(t, url)
 }

@@ -1,4 +1,3 @@
--- +goose Up
 -- Times are milliseconds since 1970, NULL for "never". Text that is not for
 -- people to read is bytea: it may hold anything. Version 1 had other tables,
 -- which stay as they are, but for api_key, which is taken over.
