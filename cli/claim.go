@@ -40,7 +40,7 @@ func (c *claimCmd) Run(a *app) error {
 		case err != nil:
 			return claimFailed(err)
 		case h != nil && h.HasSecret() && !isTerminal(a.stdout): // an agent reads what its commands print
-			return usagef("this holds secrets, and standard output is no terminal: use them with %s, or give -o PATH; nothing was claimed", h.Use())
+			return usagef("this holds secrets, and standard output is no terminal: use them with %s, or give -o PATH if you want a file of secrets; nothing was claimed", h.Use())
 		}
 		return c.print(a, claimer, url)
 	})

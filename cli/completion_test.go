@@ -62,8 +62,8 @@ func TestCompletion(t *testing.T) {
 		{"--data-dir=", "dir", ""},
 		{"--log-level w", "none", "warn"},
 		{"--log-format ", "none", "text json"},
-		{"list --status ", "none", "active expired burned deleted"},
-		{"list --status active,", "none", "active,active active,expired active,burned active,deleted"},
+		{"list --status ", "none", "active expired burned deleted pending answered withdrawn"},
+		{"list --status active,", "none", "active,active active,expired active,burned active,deleted active,pending active,answered active,withdrawn"},
 		{"list --status=active,d", "none", "--status=active,deleted"},
 		{"relay --public", "none", "--public-url"}, // of relay serve
 		{"relay --tls-cert ", "file", ""},

@@ -264,6 +264,10 @@ func TestStrangersMetadata(t *testing.T) {
 		if r.URL.Path == "/api/v1/kubbis" && r.Method == http.MethodGet {
 			kubbi = fmt.Sprintf(`{"kubbis":[%s],"pagination":{"page":1,"limit":20,"total":1,"total_pages":1}}`, kubbi)
 		}
+		if r.URL.Path == "/api/v1/requests" {
+			kubbi = fmt.Sprintf(`{"requests":[{"id":"00000000-0000-4000-8000-000000000000","status":"pending","message":%s,"created_at":"2026-03-28T12:00:00.000Z",
+				"expires_at":"2036-03-28T12:00:00.000Z","ended_at":null}],"pagination":{"page":1,"limit":20,"total":1,"total_pages":1}}`, note)
+		}
 		fmt.Fprint(w, kubbi)
 	})
 	texts, raw := hostileSession(t, url)
@@ -286,7 +290,7 @@ func TestStrangersMetadata(t *testing.T) {
 	}
 	for _, args := range [][]string{
 		{"inspect", url + "/r/" + strings.Repeat("A", 43)}, {"inspect", "--json", url + "/r/" + strings.Repeat("A", 43)},
-		{"claim", "--json", url + "/r/" + strings.Repeat("A", 43)}, {"get", "00000000-0000-4000-8000-000000000000"}, {"list"}, {"list", "--json"},
+		{"claim", "--json", url + "/r/" + strings.Repeat("A", 43)}, {"get", "00000000-0000-4000-8000-000000000000"}, {"list"}, {"list", "--json"}, {"list", "--requests"}, {"list", "--requests", "--json"},
 	} {
 		out, err := runWith(t, url, args...)
 		if err != nil || strings.ContainsAny(out, hiddenMark+"\x1b\x07") || !strings.Contains(out, orderWords) {

@@ -13,21 +13,30 @@ import (
 
 // listCmd is `kubbi-mcp list`.
 type listCmd struct {
-	Status []string `enum:"active,expired,burned,deleted" placeholder:"STATUS" help:"Only these: active, expired, burned or deleted; several with commas between, or the flag again."`
-	Page   int      `default:"1" placeholder:"N" help:"Which page, from 1 (${default})."`
-	Limit  int      `default:"20" placeholder:"N" help:"Kubbis on a page, at most 100 (${default})."`
-	JSON   bool     `name:"json" help:"Print JSON."`
+	Status   []string `enum:"active,expired,burned,deleted,pending,answered,withdrawn" placeholder:"STATUS" help:"Only these: active, expired, burned or deleted; several with commas between, or the flag again. Of requests: pending, expired, answered or withdrawn."`
+	Requests bool     `help:"List the requests that you made, instead of kubbis."`
+	Page     int      `default:"1" placeholder:"N" help:"Which page, from 1 (${default})."`
+	Limit    int      `default:"20" placeholder:"N" help:"Kubbis or requests on a page, at most 100 (${default})."`
+	JSON     bool     `name:"json" help:"Print JSON."`
 }
 
 const maxPage = 1_000_000 // its kubbis can still be counted in an int
 
-// Run lists the caller's kubbis.
+// Run lists the caller's kubbis or requests.
 func (c *listCmd) Run(a *app) error {
 	if c.Page < 1 || c.Page > maxPage {
 		return usagef("--page must be between 1 and %d", maxPage)
 	}
 	if c.Limit < 1 || c.Limit > api.MaxPageLimit {
 		return usagef("--limit must be between 1 and %d", api.MaxPageLimit)
+	}
+	if c.Requests {
+		return c.requests(a)
+	}
+	for _, s := range c.Status {
+		if !slices.Contains(api.KubbiStatuses, api.Status(s)) {
+			return usagef("no kubbi has the status %s: give --requests as well for requests", s)
+		}
 	}
 	return a.withBackend(func(b *backend) error {
 		page, err := c.page(a.ctx, b.client)
@@ -42,11 +51,16 @@ func (c *listCmd) Run(a *app) error {
 			text = listScreen(page.Kubbis, width, time.Now())
 		}
 		err = a.print(text)
-		if p := page.Pagination; p.TotalPages > 1 || p.Total == 0 {
-			a.remark("page %d of %d, %s in all", p.Page, p.TotalPages, count(p.Total, "kubbi"))
-		}
+		a.remarkPage(page.Pagination, "kubbi")
 		return err
 	})
+}
+
+// remarkPage says where a page stands, unless it holds all that there is.
+func (a *app) remarkPage(p api.Pagination, noun string) {
+	if p.TotalPages > 1 || p.Total == 0 {
+		a.remark("page %d of %d, %s in all", p.Page, p.TotalPages, count(p.Total, noun))
+	}
 }
 
 // page gets the kubbis of the statuses in --status, or of all.

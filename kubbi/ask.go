@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	jsonv2 "github.com/go-json-experiment/json"
 
@@ -112,6 +113,40 @@ func askFailed(err error) error {
 	return err
 }
 
+// RequestsParams says which requests to list.
+type RequestsParams struct {
+	Page   int               // from 1; 0 for the first
+	Limit  int               // requests on each page, at most api.MaxPageLimit; 0: api.DefaultPageLimit
+	Status api.RequestStatus // only these requests; "" for all
+}
+
+// Requests gives one page of the caller's requests, newest first. Errors match
+// ErrUnauthorized, ErrValidation or ErrNetwork, or have the code api.CodeNotImplemented if the
+// service has no requests.
+func (c *Client) Requests(ctx context.Context, p RequestsParams) (*api.AskedList, error) {
+	query := pageQuery(p.Page, p.Limit)
+	if p.Status != "" {
+		query.Set("status", string(p.Status))
+	}
+	page, _, err := do[api.AskedList](ctx, c, request{
+		method: http.MethodGet, origin: c.base, path: api.PathRequests, query: query.Encode(), shape: api.PathRequests, producer: true,
+	})
+	switch {
+	case err != nil:
+		return nil, askFailed(err)
+	case page.Requests == nil:
+		return nil, incomplete("requests")
+	case len(page.Requests) > api.MaxPageLimit:
+		return nil, outOfBounds("page is longer, and so")
+	}
+	for i := range page.Requests {
+		if e := checkAsked(&page.Requests[i]); e != nil {
+			return nil, e
+		}
+	}
+	return page, nil
+}
+
 // Asked gives the state of one of the caller's requests. Errors match ErrNotFound (also for a
 // request of somebody else), ErrUnauthorized, ErrValidation or ErrNetwork. With WithWait the
 // call waits until the request is no longer pending.
@@ -162,15 +197,26 @@ func (c *Client) asked(method, id string) (request, error) {
 
 func (c *Client) doAsked(ctx context.Context, r request) (*api.Asked, http.Header, error) {
 	a, header, err := do[api.Asked](ctx, c, r)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, nil, aboutRequest(err, forAsker)
-	case a.Status == "":
-		return nil, nil, incomplete("status")
-	case !isWord(a.ID), !isWord(string(a.Status)):
-		return nil, nil, outOfBounds("id or status is")
+	}
+	if e := checkAsked(a); e != nil {
+		return nil, nil, e
 	}
 	return a, header, nil
+}
+
+// checkAsked checks what a service says of a request.
+func checkAsked(a *api.Asked) *Error {
+	switch {
+	case a.Status == "":
+		return incomplete("status")
+	case !isWord(a.ID), !isWord(string(a.Status)):
+		return outOfBounds("id or status is")
+	case utf8.RuneCountInString(a.Message) > api.MaxRequestMessage:
+		return outOfBounds("message is")
+	}
+	return nil
 }
 
 // Our texts for errors about a request, for its asker and for whoever answers it.

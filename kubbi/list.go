@@ -36,13 +36,7 @@ type ListParams struct {
 // If the server can't filter by status, such as the hosted service, List reads all kubbis
 // and filters them. If there are more than 5,000, the error matches ErrValidation.
 func (c *Client) List(ctx context.Context, p ListParams) (*Page, error) {
-	query := url.Values{}
-	if p.Page != 0 {
-		query.Set("page", strconv.Itoa(p.Page))
-	}
-	if p.Limit != 0 {
-		query.Set("limit", strconv.Itoa(p.Limit))
-	}
+	query := pageQuery(p.Page, p.Limit)
 	if p.Anchor != "" {
 		query.Set("anchor", p.Anchor)
 	}
@@ -83,6 +77,18 @@ func (c *Client) List(ctx context.Context, p ListParams) (*Page, error) {
 		out.Anchor = anchor
 	}
 	return out, nil
+}
+
+// pageQuery is the query for a page of a list; 0 leaves a parameter out.
+func pageQuery(page, limit int) url.Values {
+	query := url.Values{}
+	if page != 0 {
+		query.Set("page", strconv.Itoa(page))
+	}
+	if limit != 0 {
+		query.Set("limit", strconv.Itoa(limit))
+	}
+	return query
 }
 
 // maxFiltered is how many kubbis List reads if the server can't filter.

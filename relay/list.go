@@ -12,7 +12,7 @@ import (
 	"kubbi-mcp/relay/store"
 )
 
-// listRequest is GET /api/v1/kubbis.
+// listRequest is GET /api/v1/kubbis or /api/v1/requests.
 type listRequest struct {
 	by   *store.APIKey
 	page store.Page
@@ -20,10 +20,20 @@ type listRequest struct {
 
 const maxPage = 1 << 30
 
-// readList decodes the query. "status" and "anchor" are our extensions. The vendor's
-// reference says that limit is at most 100, but not what happens above that. Here a larger
-// limit is an error; it is not cut to 100.
-func (rl *Relay) readList(h http.Header, r *http.Request) (req listRequest, err error) {
+// readList decodes GET /api/v1/kubbis.
+func (rl *Relay) readList(h http.Header, r *http.Request) (listRequest, error) {
+	return readPage(rl, h, r, api.KubbiStatuses)
+}
+
+// readRequestList decodes GET /api/v1/requests.
+func (rl *Relay) readRequestList(h http.Header, r *http.Request) (listRequest, error) {
+	return readPage(rl, h, r, api.RequestStatuses)
+}
+
+// readPage decodes the query of a list whose statuses are in the order of store.Status.
+// "status" and "anchor" are our extensions. The vendor's reference says that limit is at most
+// 100, but not what happens above that. Here a larger limit is an error; it is not cut to 100.
+func readPage[S ~string](rl *Relay, h http.Header, r *http.Request, statuses []S) (req listRequest, err error) {
 	if req.by, err = rl.producer(h, r); err != nil {
 		return req, err
 	}
@@ -40,10 +50,10 @@ func (rl *Relay) readList(h http.Header, r *http.Request) (req listRequest, err 
 		}
 	}
 	if text := q.Get("status"); text != "" {
-		if i := slices.Index(api.KubbiStatuses, api.Status(text)); i >= 0 {
-			req.page.Status = new(store.Status(i)) // both have the same order
+		if i := slices.Index(statuses, S(text)); i >= 0 {
+			req.page.Status = new(store.Status(i))
 		} else {
-			f.add("status must be active, expired, burned or deleted")
+			f.add(fmt.Sprintf("status must be %s, %s, %s or %s", statuses[0], statuses[1], statuses[2], statuses[3]))
 		}
 	}
 	return req, f.err()
@@ -78,10 +88,31 @@ func (rl *Relay) list(ctx context.Context, h http.Header, req listRequest) (resp
 			return resp, err
 		}
 	}
-	resp.Pagination = api.Pagination{
-		Page: p.Number, Limit: p.Limit, Total: l.Total, TotalPages: (l.Total + p.Limit - 1) / p.Limit,
-	}
+	resp.Pagination = paginationOf(p, l)
 	return resp, nil
+}
+
+// listRequests answers GET /api/v1/requests. Each request has the status that its id gets.
+func (rl *Relay) listRequests(ctx context.Context, h http.Header, req listRequest) (resp api.AskedList, err error) {
+	l, err := rl.cfg.Store.List(ctx, requester(req.by.Owner), req.page, rl.now())
+	if err != nil {
+		return resp, err
+	}
+	h.Set(api.HeaderListAnchor, formatAnchor(l.Anchor))
+	resp.Requests = make([]api.Asked, len(l.Kubbis))
+	for i := range l.Kubbis {
+		o, err := rl.currentRequest(ctx, &l.Kubbis[i])
+		if err != nil {
+			return resp, err
+		}
+		resp.Requests[i] = askedOf(o)
+	}
+	resp.Pagination = paginationOf(req.page, l)
+	return resp, nil
+}
+
+func paginationOf(p store.Page, l *store.Listed) api.Pagination {
+	return api.Pagination{Page: p.Number, Limit: p.Limit, Total: l.Total, TotalPages: (l.Total + p.Limit - 1) / p.Limit}
 }
 
 // formatAnchor is an anchor in a header or a query.

@@ -161,7 +161,7 @@ func requestReceipt(n *store.Notice) *webhook.Receipt {
 	if !ok {
 		return nil
 	}
-	r := &api.RequestReceipt{Type: api.RequestReceiptPrefix + string(event), Timestamp: api.NewTime(n.At), Data: askedOf(&n.Kubbi)}
+	r := &api.RequestReceipt{Type: api.RequestReceiptPrefix + string(event), Timestamp: api.NewTime(n.At), Data: askedOf(&opened{Kubbi: &n.Kubbi, wiped: true})}
 	return &webhook.Receipt{Event: event, Type: r.Type, Body: r}
 }
 

@@ -173,19 +173,26 @@ func (rl *Relay) asked(ctx context.Context, _ http.Header, req idRequest) (api.A
 	if err != nil {
 		return api.Asked{}, err
 	}
-	return askedOf(o.Kubbi), nil
+	return askedOf(o), nil
 }
 
-// findRequest reads a request of a producer, in any status. Its record is opened if the
-// request is pending.
+// findRequest reads a request of a producer, in any status.
 func (rl *Relay) findRequest(ctx context.Context, req idRequest) (*opened, error) {
-	owner := requester(req.by.Owner)
-	k, err := rl.cfg.Store.Get(ctx, owner, req.id, rl.now())
-	if err == nil && k.Status == store.Expired && rl.now().Sub(k.ExpiresAt) < answerDelay {
-		k, err = rl.decideExpiry(ctx, k, req.id)
-	}
+	k, err := rl.cfg.Store.Get(ctx, requester(req.by.Owner), req.id, rl.now())
 	if err != nil {
 		return nil, requestError(err)
+	}
+	return rl.currentRequest(ctx, k)
+}
+
+// currentRequest decides whether a request that was just read has been answered. Its record is
+// opened if the request is pending.
+func (rl *Relay) currentRequest(ctx context.Context, k *store.Kubbi) (*opened, error) {
+	var err error
+	if k.Status == store.Expired && rl.now().Sub(k.ExpiresAt) < answerDelay {
+		if k, err = rl.decideExpiry(ctx, k); err != nil {
+			return nil, requestError(err)
+		}
 	}
 	if k.Status != store.Active {
 		return &opened{Kubbi: k, wiped: true}, nil
@@ -199,7 +206,7 @@ func (rl *Relay) findRequest(ctx context.Context, req idRequest) (*opened, error
 	} else if !isEnd(err) {
 		return nil, requestError(err)
 	}
-	if k, err = rl.cfg.Store.Get(ctx, owner, req.id, rl.now()); err != nil {
+	if k, err = rl.cfg.Store.Get(ctx, k.Owner, k.ID, rl.now()); err != nil {
 		return nil, requestError(err)
 	}
 	return &opened{Kubbi: k, wiped: true}, nil
@@ -208,7 +215,7 @@ func (rl *Relay) findRequest(ctx context.Context, req idRequest) (*opened, error
 // decideExpiry reads an expired request again after the store has written that it expired, or
 // that it was answered. Until then an answer that came in time may be in progress. Whoever is
 // told that a request has expired may forget the key of its answer.
-func (rl *Relay) decideExpiry(ctx context.Context, k *store.Kubbi, id string) (*store.Kubbi, error) {
+func (rl *Relay) decideExpiry(ctx context.Context, k *store.Kubbi) (*store.Kubbi, error) {
 	if _, err := rl.Sweep(ctx); err != nil {
 		return nil, err
 	}
@@ -216,7 +223,7 @@ func (rl *Relay) decideExpiry(ctx context.Context, k *store.Kubbi, id string) (*
 	if err := rl.cfg.Store.Release(ctx, k.Token, store.Hash{}, rl.now()); err != nil {
 		return nil, err
 	}
-	return rl.cfg.Store.Get(ctx, k.Owner, id, rl.now())
+	return rl.cfg.Store.Get(ctx, k.Owner, k.ID, rl.now())
 }
 
 // isEnd reports whether an error of the store says that a request has ended.
@@ -232,15 +239,14 @@ func damagedRequest(id string, err error) error {
 	return &apiError{code: api.CodeDamaged, cause: err, message: "request " + id + damagedMessage + "withdraw it, and ask again"}
 }
 
-// requestStatuses are in the order of store.Status.
-var requestStatuses = []api.RequestStatus{api.RequestPending, api.RequestExpired, api.RequestAnswered, api.RequestWithdrawn}
-
-func askedOf(k *store.Kubbi) api.Asked {
+func askedOf(o *opened) api.Asked {
 	a := api.Asked{
-		ID: k.ID, Status: requestStatuses[k.Status], CreatedAt: api.NewTime(k.CreatedAt), ExpiresAt: api.NewTime(k.ExpiresAt),
+		ID: o.ID, Status: api.RequestStatuses[o.Status], CreatedAt: api.NewTime(o.CreatedAt), ExpiresAt: api.NewTime(o.ExpiresAt),
 	}
-	if k.Status != store.Active {
-		a.EndedAt = api.OptionalTime(k.EndedAt)
+	if o.Status == store.Active {
+		a.Message = o.Ask.Message
+	} else {
+		a.EndedAt = api.OptionalTime(o.EndedAt)
 	}
 	return a
 }
@@ -268,13 +274,13 @@ func (rl *Relay) withdraw(ctx context.Context, _ http.Header, req idRequest) (re
 	case err != nil:
 		return resp, requestError(err)
 	case status != store.Active:
-		return resp, fail(api.CodeConflict, "only a pending request can be withdrawn, and this one is "+string(requestStatuses[status]))
+		return resp, fail(api.CodeConflict, "only a pending request can be withdrawn, and this one is "+string(api.RequestStatuses[status]))
 	}
 	rl.wakeSender()
 	if o != nil {
 		rl.deleteAnswer(ctx, o.answerOwner(), o.Ask.AnswerID)
 	}
-	return askedOf(k), nil
+	return askedOf(&opened{Kubbi: k, wiped: true}), nil
 }
 
 // deleteAnswer deletes an answer that was stored for a request that has ended. If that fails,

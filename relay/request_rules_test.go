@@ -308,7 +308,7 @@ func TestTamperedRequests(t *testing.T) {
 	numberOf := func(q api.AskResponse) int64 {
 		return numberIn(t, strings.TrimPrefix(r.path(q.RequestURL), api.PathAnswer))
 	}
-	harmless := map[string][]string{"status": {"status", "ended_at"}, "expires_at": {"status", "expires_at", "ended_at"}}
+	harmless := map[string][]string{"status": {"status", "message", "ended_at"}, "expires_at": {"status", "message", "expires_at", "ended_at"}}
 	n := 0
 	for _, column := range db.columns() {
 		first := r.ask(askBody)

@@ -59,7 +59,9 @@ func TestRequest(t *testing.T) {
 	fill := strings.NewReplacer("ANSWER", asked.AnswerID, "ID", asked.ID, "QUESTION", asked.RequestURL, "CLAIM", asked.ClaimURL,
 		"TIMES", `"created_at":"2026-03-28T12:00:00.000Z","expires_at":"2026-03-28T13:00:00.000Z"`).Replace
 	wantJSON(t, a, http.StatusCreated, fill(`{"id":"ID","status":"pending","request_url":"QUESTION","answer_id":"ANSWER","claim_url":"CLAIM",TIMES}`))
-	wantJSON(t, r.call("GET", api.PathRequest+asked.ID, ""), 200, fill(`{"id":"ID","status":"pending",TIMES,"ended_at":null}`))
+	pending := fill(`{"id":"ID","status":"pending","message":"The key of the payment service\nfor the nightly test.",TIMES,"ended_at":null}`)
+	wantJSON(t, r.call("GET", api.PathRequest+asked.ID, ""), 200, pending)
+	wantJSON(t, r.call("GET", api.PathRequests, ""), 200, `{"requests":[`+pending+`],"pagination":{"page":1,"limit":20,"total":1,"total_pages":1}}`)
 	wantJSON(t, r.call("GET", question, ""), 200, fill(`{"status":"pending","message":"The key of the payment service\nfor the nightly test.",
 		"fields":[{"name":"STRIPE_KEY","secret":true},{"name":"NOTE","lines":true}],
 		"limits":{"bytes":52428800,"files":20,"file_name_bytes":255},TIMES}`))
@@ -139,7 +141,7 @@ func TestAskValidation(t *testing.T) {
 	}
 	wantError(t, r.call("POST", api.PathRequests, `{"message":"`+strings.Repeat("x", 1<<20)+`"}`), api.CodeTooLarge, "the request body must be at most")
 	wantError(t, r.call("POST", api.PathRequests, askBody, "Authorization", ""), api.CodeUnauthorized, "needed")
-	wantError(t, r.call("GET", api.PathRequests, ""), api.CodeMethodNotAllowed, "allows POST")
+	wantError(t, r.call("PUT", api.PathRequests, ""), api.CodeMethodNotAllowed, "allows GET, HEAD, POST")
 	q := r.ask(`{"message":"` + long + `","files":true,"ttl_seconds":86400}`)
 	var question api.Question
 	decode(t, r.call("GET", r.path(q.RequestURL), "").body, &question)
@@ -232,6 +234,56 @@ func TestRequestEnds(t *testing.T) {
 				wantError(t, a, api.CodeNotFound, "no such request")
 			}
 		})
+	}
+}
+
+// TestListRequests lists the requests of one key in all statuses, and none of another's.
+func TestListRequests(t *testing.T) {
+	r := newRig(t)
+	want := map[api.RequestStatus]string{}
+	want[api.RequestExpired] = r.ask(`{"message":"expired","files":true,"ttl_seconds":60}`).ID
+	answered := r.ask(`{"message":"answered","files":true,"ttl_seconds":3600}`)
+	want[api.RequestAnswered] = answered.ID
+	if a := r.call("POST", r.path(answered.RequestURL), sealedAnswer("eA==")); a.status != http.StatusCreated {
+		t.Fatalf("answer: %d %s", a.status, a.body)
+	}
+	want[api.RequestWithdrawn] = r.ask(askBody).ID
+	r.call("DELETE", api.PathRequest+want[api.RequestWithdrawn], "")
+	r.Clock.Advance(time.Minute)
+	want[api.RequestPending] = r.ask(askBody).ID
+	list := func(query string, header ...string) (l api.AskedList) {
+		t.Helper()
+		a := r.call("GET", api.PathRequests+query, "", header...)
+		if decode(t, a.body, &l); a.status != 200 || strings.Contains(string(a.body), "/q/") || strings.Contains(string(a.body), answered.AnswerID) {
+			t.Errorf("list%s: %d %s", query, a.status, a.body)
+		}
+		return l
+	}
+	all := list("")
+	if len(all.Requests) != 4 || all.Requests[0].ID != want[api.RequestPending] || all.Requests[3].ID != want[api.RequestExpired] {
+		t.Errorf("all: %+v", all)
+	}
+	for _, status := range api.RequestStatuses {
+		l := list("?status=" + string(status))
+		if len(l.Requests) != 1 || l.Pagination.Total != 1 || l.Requests[0].ID != want[status] || l.Requests[0].Status != status {
+			t.Errorf("%s: %+v", status, l)
+		}
+		if one := l.Requests[0]; (one.Message != "") != (status == api.RequestPending) || (one.EndedAt == nil) != (status == api.RequestPending) {
+			t.Errorf("%s: %+v", status, one)
+		}
+	}
+	if second := list("?limit=3&page=2"); len(second.Requests) != 1 || second.Pagination.TotalPages != 2 || second.Requests[0].ID != want[api.RequestExpired] {
+		t.Errorf("page 2: %+v", second)
+	}
+	wantMessages(t, r.call("GET", api.PathRequests+"?status=burned&limit=101", ""), []string{
+		"limit must be an integer between 1 and 100", "status must be pending, expired, answered or withdrawn"})
+	wantError(t, r.call("GET", api.PathRequests, "", "Authorization", ""), api.CodeUnauthorized, "needed")
+	other, err := r.Local.CallerKey(t.Context(), "other")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l := list("", "Authorization", "Bearer "+other); len(l.Requests) != 0 || l.Pagination.Total != 0 {
+		t.Errorf("another key's: %+v", l)
 	}
 }
 

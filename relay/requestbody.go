@@ -108,7 +108,7 @@ func (rl *Relay) askedBefore(ctx context.Context, idempotencyKey string, p *stor
 
 func (rl *Relay) askResponse(k *store.Kubbi, a *ask, t, reply token) api.AskResponse {
 	return api.AskResponse{
-		ID: k.ID, Status: requestStatuses[k.Status], RequestURL: rl.origin + api.PathAnswer + t.text,
+		ID: k.ID, Status: api.RequestStatuses[k.Status], RequestURL: rl.origin + api.PathAnswer + t.text,
 		AnswerID: a.AnswerID, ClaimURL: rl.claimURL(reply.text),
 		CreatedAt: api.NewTime(k.CreatedAt), ExpiresAt: api.NewTime(k.ExpiresAt),
 	}

@@ -23,6 +23,7 @@ const (
 	OpClaim    Operation = "claim"
 	OpRelease  Operation = "release"
 	OpAsk      Operation = "ask"
+	OpRequests Operation = "requests"
 	OpAsked    Operation = "asked"
 	OpWithdraw Operation = "withdraw"
 	OpQuestion Operation = "question"
@@ -35,7 +36,7 @@ const (
 // Operations lists all operations.
 func Operations() []Operation {
 	return []Operation{OpCreate, OpList, OpGet, OpDelete, OpPreview, OpInspect, OpClaim, OpRelease,
-		OpAsk, OpAsked, OpWithdraw, OpQuestion, OpAnswer, OpHome, OpHealth, OpOther}
+		OpAsk, OpRequests, OpAsked, OpWithdraw, OpQuestion, OpAnswer, OpHome, OpHealth, OpOther}
 }
 
 // route is one row of the API. A GET route answers HEAD too.
@@ -64,6 +65,7 @@ func (rl *Relay) routes() []route {
 		{OpInspect, "GET", byToken + api.SuffixInspect, serveWaiting(rl, rl.readToken, rl.inspect, inspectState)},
 		{OpClaim, "POST", byToken + api.SuffixClaim, orPage(rl.claimPage, rl.claim)},
 		{OpRelease, "DELETE", byToken + api.SuffixClaim, rl.release},
+		{OpRequests, "GET", api.PathRequests, serve(http.StatusOK, rl.readRequestList, rl.listRequests)},
 		{OpAsk, "POST", api.PathRequests, serve(http.StatusCreated, rl.readCreate, rl.ask)},
 		{OpAsked, "GET", askedID, serveWaiting(rl, rl.readRequestID, rl.asked, askedState)},
 		{OpWithdraw, "DELETE", askedID, serve(http.StatusOK, rl.readRequestID, rl.withdraw)},

@@ -13,7 +13,8 @@ import (
 	"kubbi-mcp/tools/claims"
 )
 
-// keepsSecret is the refusal to put into an answer what no model may see.
+// keepsSecret is the refusal to put into an answer, or into a file that a model could read,
+// what no model may see.
 type keepsSecret struct{ handle handles.Handle }
 
 func (k *keepsSecret) Error() string { return "no model may see what this id claims" }
@@ -21,14 +22,12 @@ func (k *keepsSecret) Error() string { return "no model may see what this id cla
 // text says what would do.
 func (k *keepsSecret) text() string {
 	h := k.handle
-	switch {
-	case h.Variable != "":
+	if h.Variable != "" {
 		return fmt.Sprintf("Nothing was claimed: this holds the value of the variable %s, which no model may see, neither here nor in a file. "+
 			"A command can use it: %s. Your user gets its claim URL with: kubbi-mcp handle %s", h.Variable, h.Use(), h.ID)
-	default:
-		return fmt.Sprintf("Nothing was claimed: the answer to this request holds secrets, which no model may see. "+
-			"A command can use them as variables: %s. Or call claim with save_to, if a file of secrets is what your user wants.", h.Use())
 	}
+	return fmt.Sprintf("Nothing was claimed: the answer to this request holds secrets, which no model may see, neither here nor in a file. "+
+		"A command can use them as variables: %s. If a file of secrets is what your user wants, they write it in a terminal: kubbi-mcp claim -o FILE %s", h.Use(), h.ID)
 }
 
 // mayClaim refuses to claim what no model may see, before anything is spent.
@@ -37,7 +36,7 @@ func (t *toolset) mayClaim(ctx context.Context, in claimInput) error {
 	switch {
 	case err != nil:
 		return err
-	case h != nil && (h.Variable != "" || h.HasSecret() && in.SaveTo == ""):
+	case h != nil && h.HasSecret():
 		return &keepsSecret{*h}
 	}
 	return nil

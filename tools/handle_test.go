@@ -216,12 +216,12 @@ func TestHandleNotKept(t *testing.T) {
 	}
 }
 
-// TestAnswerWithSecrets checks that the answer to a request is not shown if a field is secret,
-// and that nothing is spent.
+// TestAnswerWithSecrets checks that no tool shows or saves the answer to a request if a field is
+// secret, and that nothing is spent.
 func TestAnswerWithSecrets(t *testing.T) {
 	client, state := relayClient(t), t.TempDir()
 	k := newKeeper(t, client, state, "", Variables{})
-	for _, secret := range []bool{true, false} {
+	for _, secret := range []bool{true, false} { // a plain value is shown at the end
 		sent, err := client.Send(t.Context(), kubbi.SendParams{Content: json.RawMessage(`{"KEY":"the value"}`), ContentType: api.TypeJSON, MaxRetrievals: 1, Sealed: true})
 		if err != nil {
 			t.Fatal(err)
@@ -233,21 +233,33 @@ func TestAnswerWithSecrets(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		text, failed := k.do("claim", map[string]any{"claim_url": id})
-		if failed != secret || secret == strings.Contains(text, "the value") {
-			t.Errorf("secret %t: %s", secret, text)
-		}
 		if !secret {
+			if text, failed := k.do("claim", map[string]any{"claim_url": id}); failed || !strings.Contains(text, "the value") {
+				t.Errorf("a plain value: %s", text)
+			}
 			continue
 		}
-		if !strings.Contains(text, "kubbi-mcp run --env-from "+id) {
-			t.Errorf("what to do is not said: %s", text)
+		for _, arguments := range []map[string]any{
+			{}, {"again": true}, {"images": "inline"}, {"save_to": k.out}, {"save_to": k.out, "again": true},
+			{"save_to": k.out, "overwrite": true}, {"save_to": "received"},
+		} {
+			arguments["claim_url"] = id
+			text, failed := k.do("claim", arguments)
+			if !failed || !strings.Contains(text, "neither here nor in a file") || !strings.Contains(text, "kubbi-mcp run --env-from "+id) {
+				t.Errorf("%v: %s", arguments, text)
+			}
+		}
+		for _, tool := range []string{"inspect", "get", "list"} {
+			k.do(tool, map[string]map[string]any{"inspect": {"claim_url": id}, "get": {"id": sent.ID}}[tool])
+		}
+		k.holdsNo("the value")
+		for _, path := range append(testkit.FilesIn(t, k.out), testkit.FilesIn(t, state)...) {
+			if b, err := os.ReadFile(path); err != nil || strings.Contains(string(b), "the value") {
+				t.Errorf("%s holds the value, or %v", path, err)
+			}
 		}
 		if seen, err := client.Inspect(t.Context(), sent.ClaimURL); err != nil || seen.RetrievalCount != 0 {
 			t.Errorf("spent: %v, %v", seen, err)
-		}
-		if text, failed := k.do("claim", map[string]any{"claim_url": id, "save_to": k.out}); failed || strings.Contains(text, "the value") {
-			t.Errorf("save: %s", text)
 		}
 	}
 }

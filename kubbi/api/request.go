@@ -7,13 +7,16 @@ package api
 
 // Paths of requests. The last two are followed by a request's id or its token.
 const (
-	PathRequests = "/api/v1/requests"  // POST asks
+	PathRequests = "/api/v1/requests"  // GET lists, POST asks
 	PathRequest  = "/api/v1/requests/" // + id: GET, DELETE
 	PathAnswer   = "/q/"               // + request token: GET describes, POST answers
 )
 
 // RequestStatus is where a request is in its life.
 type RequestStatus string
+
+// RequestStatuses are all statuses, in the order of store.Status.
+var RequestStatuses = []RequestStatus{RequestPending, RequestExpired, RequestAnswered, RequestWithdrawn}
 
 // The statuses. All but RequestPending are terminal.
 const (
@@ -58,10 +61,17 @@ type AskResponse struct {
 	ExpiresAt  Time          `json:"expires_at"`
 }
 
+// AskedList is the answer to GET /api/v1/requests, newest first.
+type AskedList struct {
+	Requests   []Asked    `json:"requests"`
+	Pagination Pagination `json:"pagination"`
+}
+
 // Asked is the answer to GET and DELETE /api/v1/requests/:id.
 type Asked struct {
 	ID        string        `json:"id"`
 	Status    RequestStatus `json:"status"`
+	Message   string        `json:"message,omitzero"` // only while it is pending
 	CreatedAt Time          `json:"created_at"`
 	ExpiresAt Time          `json:"expires_at"`
 	EndedAt   *Time         `json:"ended_at"`

@@ -2,6 +2,7 @@ package http
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -119,6 +120,14 @@ func (c *isolationCell) send(owner string) (id, url string) {
 	return id, url
 }
 
+// ask makes a request of an owner.
+func (c *isolationCell) ask(owner string) (id string) {
+	c.t.Helper()
+	id = c.owners[owner].mustCall(c.t, "request", map[string]any{"message": owner + "'s", "fields": []any{map[string]any{"name": "A", "secret": false}}}).Field("request_id")
+	c.sent[id] = owner
+	return id
+}
+
 // status is the status of a kubbi as its owner sees it.
 func (c *isolationCell) status(id string) string {
 	c.t.Helper()
@@ -135,14 +144,14 @@ func (c *isolationCell) spent(id, word string) string {
 	return word
 }
 
-// owned says which owner a new kubbi has.
+// owned says which owner a new kubbi or request has.
 func (c *isolationCell) owned(res *testkit.ToolResult, word string) string {
 	c.t.Helper()
 	if word != "ok" {
 		return word
 	}
 	var all []string
-	id := res.Field("id")
+	id := cmp.Or(res.Field("id"), res.Field("request_id"))
 	for name, p := range c.owners {
 		if got := p.mustCall(c.t, "get", map[string]any{"id": id}); !got.IsError {
 			c.sent[id], all = name, append(all, name+"'s")
@@ -153,12 +162,17 @@ func (c *isolationCell) owned(res *testkit.ToolResult, word string) string {
 
 var anyID = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
 
-// shown says whose kubbis an answer shows, and checks that the newest is one of them.
+// shown says whose kubbis an answer shows, and checks that the newest is one of them. The
+// answer of a tool shows requests, too.
 func (c *isolationCell) shown(method string, params any) string {
 	c.t.Helper()
-	newest := map[string]string{}
+	newest := map[string][]string{}
 	for owner := range c.owners {
-		newest[owner], _ = c.send(owner)
+		id, _ := c.send(owner)
+		newest[owner] = []string{id}
+		if method == "tools/call" {
+			newest[owner] = append(newest[owner], c.ask(owner))
+		}
 	}
 	b, err := c.peer.ask(c.t.Context(), method, params)
 	if err != nil {
@@ -171,8 +185,10 @@ func (c *isolationCell) shown(method string, params any) string {
 		if owner == "" {
 			return "a kubbi of nobody"
 		}
-		if !slices.Contains(ids, newest[owner]) {
-			return "not the newest of " + owner + "'s"
+		for _, id := range newest[owner] {
+			if !slices.Contains(ids, id) {
+				return "not the newest of " + owner + "'s"
+			}
 		}
 		all = append(all, owner+"'s")
 	}
@@ -309,7 +325,7 @@ func (c *isolationCell) claimAfterAlice(again bool) string {
 func (c *isolationCell) onRequest() string {
 	c.t.Helper()
 	alice := c.owners["alice"]
-	id := alice.mustCall(c.t, "request", map[string]any{"message": "alice's", "fields": []any{map[string]any{"name": "A", "secret": false}}}).Field("request_id")
+	id := c.ask("alice")
 	var words []string
 	for _, tool := range []string{"get", "claim", "delete"} {
 		arguments := func(id string) map[string]any {

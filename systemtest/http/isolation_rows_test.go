@@ -39,8 +39,7 @@ var isolationOperations = rowsOf(map[string]func(*isolationCell) string{
 		return c.owned(c.call("send_files", map[string]any{"files": []any{map[string]any{"name": "a.txt", "content": "mine"}}}))
 	},
 	"`request`": func(c *isolationCell) string {
-		_, word := c.call("request", map[string]any{"message": "mine", "fields": []string{"A"}})
-		return word
+		return c.owned(c.call("request", map[string]any{"message": "mine", "fields": []string{"A"}}))
 	},
 	"`get`, `claim` and `delete` of alice's request": (*isolationCell).onRequest,
 	"`inspect` of alice's claim URL": func(c *isolationCell) string {
