@@ -127,26 +127,6 @@ func (c *Claimed) Sealed() bool {
 	return sealed
 }
 
-// checkSeal checks that the key (nil: there is none) belongs to a kubbi with this metadata.
-// If there is a key and the kubbi is not sealed, it is refused: somebody may have replaced
-// the sealed kubbi.
-func checkSeal(key *sealKey, metadata []byte) *Error {
-	s, sealed := sealOf(metadata)
-	switch {
-	case !sealed && key == nil:
-		return nil
-	case !sealed:
-		return notOpened("the claim URL has a key after #, but what it leads to is not sealed and may not be what the sender sent: ask them")
-	case s.V != sealVersion:
-		return notOpened("the kubbi is sealed in a way that this version does not know")
-	case key == nil:
-		return notOpened("the kubbi is sealed, and the part after # of its claim URL, which holds the key, was lost: ask the sender for the whole claim URL")
-	case s.KID != key.id():
-		return notOpened("the kubbi is sealed with another key than the one after # in the claim URL, which was changed or belongs to another kubbi: ask the sender for the whole claim URL")
-	}
-	return nil
-}
-
 // notOpened is the error for a claim that is refused before it counts.
 func notOpened(message string) *Error {
 	return &Error{Code: api.CodeValidation, Message: message, kind: ErrSealed, permanent: true}

@@ -31,7 +31,7 @@ func openBoth(t testing.TB, key *sealKey, r *api.ClaimResponse) error {
 		return &arrival{Claimed: &Claimed{ClaimResponse: *r, Parts: partsOf(r)}, size: 1, end: func() error { return nil }}
 	}
 	place := func(k claim) (*Claimed, error) {
-		if e := checkSeal(key, r.Metadata); e != nil {
+		if _, e := (&opener{key: key}).keyFor(r.Metadata); e != nil {
 			return nil, spent(e)
 		}
 		k.key = key
@@ -42,7 +42,7 @@ func openBoth(t testing.TB, key *sealKey, r *api.ClaimResponse) error {
 	coming := arriving()
 	var read [][]byte
 	comingErr := func() error {
-		if e := checkSeal(key, r.Metadata); e != nil {
+		if _, e := (&opener{key: key}).keyFor(r.Metadata); e != nil {
 			return e
 		}
 		if err := coming.hold(); err != nil {
@@ -292,7 +292,7 @@ func TestSealMark(t *testing.T) {
 		}
 		var seen Inspected
 		seen.Metadata = json.RawMessage(m)
-		if e := checkSeal(key, m); e != nil || !seen.Sealed() {
+		if _, e := (&opener{key: key}).keyFor(m); e != nil || !seen.Sealed() {
 			t.Errorf("%v: the seal does not check: %v", tt.metadata, e)
 		}
 	}
@@ -331,7 +331,7 @@ func TestCheckSeal(t *testing.T) {
 		{``, key, "is not sealed"},
 		{`{"sealed":[]}`, key, "is not sealed"},
 	} {
-		e := checkSeal(tt.key, []byte(tt.metadata))
+		_, e := (&opener{key: tt.key}).keyFor([]byte(tt.metadata))
 		if (e == nil) != (tt.says == "") || e != nil && !strings.Contains(e.Message, tt.says) {
 			t.Errorf("%s with key %v: %v, want %q", tt.metadata, tt.key != nil, e, tt.says)
 		}

@@ -103,23 +103,37 @@ func (o *opener) fragment() string {
 // kubbi that it can't open, and one that is not sealed although the claim URL has a key.
 func (o *opener) keyFor(metadata []byte) (*sealKey, *Error) {
 	s, sealed := sealOf(metadata)
-	readable := sealed && s.V == sealVersion
 	switch {
-	case o.answer != nil && !sealed:
+	case !sealed && o.answer != nil:
 		return nil, notOpened("the claim URL is that of the answer to a request, but what it leads to is not sealed: somebody other than the one who was asked may have sent it")
-	case o.answer != nil && readable:
-		key, found := o.answer.unwrapKey(s, o.binding)
-		switch {
-		case key != nil:
-			return key, nil
-		case found:
-			return nil, notOpened("the answer was made for another request, or for other words or fields than those that you asked with: somebody may have changed the request on its way; ask again")
-		}
-		return nil, notOpened("what the claim URL leads to is not sealed for this request: somebody other than the one who was asked may have sent it; ask again")
-	case o.answer == nil && o.key == nil && readable && len(s.To) > 0:
+	case !sealed && o.key != nil: // somebody may have replaced a sealed kubbi
+		return nil, notOpened("the claim URL has a key after #, but what it leads to is not sealed and may not be what the sender sent: ask them")
+	case !sealed:
+		return nil, nil
+	case s.V != sealVersion:
+		return nil, notOpened("the kubbi is sealed in a way that this version does not know")
+	case o.answer != nil:
+		return o.keyOfAnswer(s)
+	case o.key == nil && len(s.To) > 0:
 		return o.keyOfMine(s)
+	case o.key == nil:
+		return nil, notOpened("the kubbi is sealed, and the part after # of its claim URL, which holds the key, was lost: ask the sender for the whole claim URL")
+	case s.KID != o.key.id():
+		return nil, notOpened("the kubbi is sealed with another key than the one after # in the claim URL, which was changed or belongs to another kubbi: ask the sender for the whole claim URL")
 	}
-	return o.key, checkSeal(o.key, metadata)
+	return o.key, nil
+}
+
+// keyOfAnswer opens with the private key in the claim URL of an answer.
+func (o *opener) keyOfAnswer(s seal) (*sealKey, *Error) {
+	key, found := o.answer.unwrapKey(s, o.binding)
+	switch {
+	case key != nil:
+		return key, nil
+	case found:
+		return nil, notOpened("the answer was made for another request, or for other words or fields than those that you asked with: somebody may have changed the request on its way; ask again")
+	}
+	return nil, notOpened("what the claim URL leads to is not sealed for this request: somebody other than the one who was asked may have sent it; ask again")
 }
 
 // keyOfMine opens with the client's identities.

@@ -25,11 +25,13 @@ import (
 type Keyring struct{ keys []masterKey }
 
 type masterKey struct {
-	id      string
-	created time.Time
-	from    time.Time // zero: seals from the start
-	secret  []byte
-	macs    *macs
+	KeyInfo
+	secret []byte
+	macs   *macs
+}
+
+func newMasterKey(secret []byte, created, from time.Time) masterKey {
+	return masterKey{KeyInfo{keyID(secret), created.UTC(), from.UTC()}, secret, newMACs(secret)}
 }
 
 // keyringFile is the JSON of Encode and ParseKeyring. A program that does not
@@ -61,8 +63,8 @@ func (r *Keyring) With(random io.Reader, now, from time.Time) (*Keyring, error) 
 	if _, err := io.ReadFull(random, secret); err != nil {
 		return nil, fmt.Errorf("make master key: %w", err)
 	}
-	k := masterKey{id: keyID(secret), created: now.UTC().Truncate(time.Second), from: from.UTC().Truncate(time.Second), secret: secret, macs: newMACs(secret)}
-	if r.Has(k.id) {
+	k := newMasterKey(secret, now.Truncate(time.Second), from.Truncate(time.Second))
+	if r.Has(k.ID) {
 		return nil, errors.New("make master key: the random source repeats itself")
 	}
 	return &Keyring{keys: append(slices.Clone(r.keys), k)}, nil
@@ -77,7 +79,7 @@ func (r *Keyring) Without(id string) (*Keyring, error) {
 	if len(r.keys) == 1 {
 		return nil, errors.New("a keyring must keep one master key")
 	}
-	return &Keyring{keys: slices.DeleteFunc(slices.Clone(r.keys), func(k masterKey) bool { return k.id == id })}, nil
+	return &Keyring{keys: slices.DeleteFunc(slices.Clone(r.keys), func(k masterKey) bool { return k.ID == id })}, nil
 }
 
 // ParseKeyring reads what Encode wrote. Its errors say what is wrong without
@@ -107,7 +109,7 @@ func ParseKeyring(b []byte) (*Keyring, error) {
 		case r.Has(k.ID):
 			return nil, fmt.Errorf("keyring: keys[%d] is there twice", i)
 		}
-		r.keys = append(r.keys, masterKey{id: k.ID, created: k.CreatedAt.UTC(), from: k.UseFrom.UTC(), secret: k.Secret, macs: newMACs(k.Secret)})
+		r.keys = append(r.keys, newMasterKey(k.Secret, k.CreatedAt, k.UseFrom))
 	}
 	return r, nil
 }
@@ -117,7 +119,7 @@ func ParseKeyring(b []byte) (*Keyring, error) {
 func (r *Keyring) Encode() ([]byte, error) {
 	f := keyringFile{Version: keyringVersion}
 	for _, k := range r.keys {
-		f.Keys = append(f.Keys, keyFile{ID: k.id, CreatedAt: k.created, UseFrom: k.from, Secret: k.secret})
+		f.Keys = append(f.Keys, keyFile{ID: k.ID, CreatedAt: k.CreatedAt, UseFrom: k.UseFrom, Secret: k.secret})
 	}
 	b, err := json.MarshalIndent(f, "", "  ")
 	if err != nil {
@@ -133,11 +135,11 @@ func (r *Keyring) Sealing(now time.Time) string {
 		return ""
 	}
 	for _, k := range slices.Backward(r.keys) {
-		if !k.from.After(now) {
-			return k.id
+		if !k.UseFrom.After(now) {
+			return k.ID
 		}
 	}
-	return r.keys[0].id
+	return r.keys[0].ID
 }
 
 // KeyInfo is the public part of a master key.
@@ -151,7 +153,7 @@ type KeyInfo struct {
 func (r *Keyring) Keys() []KeyInfo {
 	infos := make([]KeyInfo, len(r.keys))
 	for i, k := range r.keys {
-		infos[i] = KeyInfo{ID: k.id, CreatedAt: k.created, UseFrom: k.from}
+		infos[i] = k.KeyInfo
 	}
 	return infos
 }
@@ -163,14 +165,14 @@ func (r *Keyring) Has(id string) bool { return r.find(id) != nil }
 func (r *Keyring) IDs() []string {
 	var ids []string
 	for _, k := range r.keys {
-		ids = append(ids, k.id)
+		ids = append(ids, k.ID)
 	}
 	return ids
 }
 
 func (r *Keyring) find(id string) *masterKey {
 	for i := range r.keys {
-		if r.keys[i].id == id {
+		if r.keys[i].ID == id {
 			return &r.keys[i]
 		}
 	}
@@ -192,8 +194,6 @@ func (r Keyring) MarshalText() ([]byte, error) { return []byte(r.String()), nil 
 
 // keyID names a secret without revealing it.
 func keyID(secret []byte) string {
-	h := sha256.New()
-	io.WriteString(h, idLabel)
-	h.Write(secret)
-	return hex.EncodeToString(h.Sum(nil)[:8])
+	h := sha256.Sum256(append([]byte(idLabel), secret...))
+	return hex.EncodeToString(h[:8])
 }

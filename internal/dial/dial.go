@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -33,11 +34,13 @@ func Guard(d *net.Dialer, allowed func(netip.Addr) bool) {
 	}
 }
 
+// globalUnicast has all IPv6 addresses of the public internet today.
+var globalUnicast = netip.MustParsePrefix("2000::/3")
+
 // reserved lists the address blocks that are not on the public internet, or that are
 // translated to other blocks. It has those of IANA's special-purpose registries, and the
 // address of one cloud's metadata service, which is in none of them.
-func reserved() []netip.Prefix {
-	var ps []netip.Prefix
+var reserved = func() (ps []netip.Prefix) {
 	for s := range strings.FieldsSeq(`
 		0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12
 		192.0.0.0/24 192.0.2.0/24 192.88.99.0/24 192.168.0.0/16 198.18.0.0/15
@@ -46,7 +49,7 @@ func reserved() []netip.Prefix {
 		ps = append(ps, netip.MustParsePrefix(s))
 	}
 	return ps
-}
+}()
 
 // Public reports whether a is on the public internet. An IPv6 address that carries an IPv4
 // address (mapped, NAT64, 6to4, Teredo) never is.
@@ -54,13 +57,8 @@ func Public(a netip.Addr) bool {
 	if !a.IsValid() || a.Zone() != "" {
 		return false
 	}
-	if a.Is6() && !netip.MustParsePrefix("2000::/3").Contains(a) { // all that is global unicast today
+	if a.Is6() && !globalUnicast.Contains(a) {
 		return false
 	}
-	for _, p := range reserved() {
-		if p.Contains(a) {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(reserved, func(p netip.Prefix) bool { return p.Contains(a) })
 }

@@ -17,10 +17,6 @@ import (
 
 const maxFile = 1 << 20 // bytes
 
-// MakeDir makes a directory that only its owner can use, and missing directories above
-// it. Their names are durable when it returns.
-func MakeDir(dir string) error { return makeDir(dir) }
-
 // Read reads a file of at most 1 MiB, and refuses a file that others can read. If root
 // owns the file, its group may read it too: secret managers mount files into containers in
 // this way.

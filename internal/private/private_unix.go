@@ -29,7 +29,9 @@ func giveTo(other fs.FileInfo, name string) error {
 	return os.Chown(name, int(st.Uid), int(st.Gid))
 }
 
-func makeDir(dir string) error {
+// MakeDir makes a directory that only its owner can use, and missing directories above
+// it. Their names are durable when it returns.
+func MakeDir(dir string) error {
 	made, err := missing(dir)
 	if err != nil {
 		return err

@@ -17,10 +17,10 @@ func forbidden(fs.FileInfo) fs.FileMode { return 0 }
 // giveTo does nothing: a new file gets the access list of its directory.
 func giveTo(fs.FileInfo, string) error { return nil }
 
-// makeDir makes a directory that only this user, administrators and the system can use;
-// files in it get the same access list. Otherwise it would get the access list of its
-// parent, which at the root of a drive lets every user read it.
-func makeDir(dir string) error {
+// MakeDir makes a directory that only this user, administrators and the system can use,
+// and missing directories above it. Files in it get the same access list. Otherwise it would
+// get the access list of its parent, which at the root of a drive lets every user read it.
+func MakeDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}

@@ -234,9 +234,6 @@ func (s *Spool) chunk(n int64) ([]byte, error) {
 	return plain, nil
 }
 
-// Section reads length bytes from off on.
-func (s *Spool) Section(off, length int64) io.Reader { return io.NewSectionReader(s, off, length) }
-
 // Close removes what was written. Closing twice is no error.
 func (s *Spool) Close() error {
 	s.mu.Lock()

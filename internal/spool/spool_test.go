@@ -42,12 +42,12 @@ func TestRoundTrip(t *testing.T) {
 			t.Errorf("length %d, want %d", s.Len(), size)
 		}
 		if size < maxMemory { // it takes long
-			if err := iotest.TestReader(s.Section(0, int64(size)), data); err != nil {
+			if err := iotest.TestReader(io.NewSectionReader(s, 0, int64(size)), data); err != nil {
 				t.Errorf("%d bytes: %v", size, err)
 			}
 		}
 		for _, from := range []int64{0, int64(size / 3), int64(size - size/10)} {
-			got, err := io.ReadAll(s.Section(from, int64(size)))
+			got, err := io.ReadAll(io.NewSectionReader(s, from, int64(size)))
 			if err != nil || !bytes.Equal(got, data[from:]) {
 				t.Errorf("%d bytes from %d: %v", size, from, err)
 			}
@@ -93,7 +93,7 @@ func TestFile(t *testing.T) {
 	if _, err := s.file.WriteAt(raw, 0); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := io.ReadAll(s.Section(0, s.Len())); err == nil || len(got) > len(s.memory)*chunkSize+chunkSize {
+	if got, err := io.ReadAll(io.NewSectionReader(s, 0, s.Len())); err == nil || len(got) > len(s.memory)*chunkSize+chunkSize {
 		t.Errorf("a changed file gives %d bytes, %v", len(got), err)
 	}
 }
@@ -114,7 +114,7 @@ func TestTruncate(t *testing.T) {
 		if _, err := s.Write(data); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := io.ReadAll(s.Section(0, 1<<30)); err != nil || !bytes.Equal(got, data) {
+		if got, err := io.ReadAll(io.NewSectionReader(s, 0, 1<<30)); err != nil || !bytes.Equal(got, data) {
 			t.Errorf("%d bytes read, want %d, %v", len(got), len(data), err)
 		}
 	}

@@ -80,7 +80,7 @@ type Claim struct {
 
 	claimer *Claimer
 	key     *key
-	until   time.Time // after Receive: the end of the time to repeat the claim
+	until   time.Time // the end of the time to repeat the claim, once it was made
 	spool   *spool.Spool
 }
 
@@ -96,7 +96,7 @@ func (c *Claimer) Begin(ctx context.Context, req Request) (*Claim, error) {
 	if err != nil {
 		return nil, err
 	}
-	claim := &Claim{Request: req, Handle: handle, claimer: c, key: key}
+	claim := &Claim{Request: req, Handle: handle, claimer: c, key: key, until: key.Until.Add(graceMargin)}
 	if req.Repeat == RepeatOnly && !key.used() {
 		key.drop()
 		return nil, ErrNoRepeat
@@ -140,9 +140,6 @@ func (c *Claim) Close() {
 	}
 }
 
-// repeats reports whether the claim was made before.
-func (c *Claim) repeats() bool { return c.key.used() }
-
 // Left is how long the claim can be repeated. It is known after Receive.
 func (c *Claim) Left() time.Duration { return time.Until(c.until) }
 
@@ -175,7 +172,6 @@ func (c *Claim) Receive(ctx context.Context, limit, maxContent int64) (*kubbi.Cl
 // fetch gives the payload that is in memory, or claims it. An error ends the claim.
 func (c *Claim) fetch(ctx context.Context, opts ...kubbi.ClaimOption) (*kubbi.Claimed, error) {
 	if c.key.payload != nil {
-		c.until = c.key.Until.Add(graceMargin)
 		return c.key.payload, nil
 	}
 	got, err := c.claimer.client.Claim(ctx, c.URL, append(c.options(), opts...)...)

@@ -60,7 +60,7 @@ func check(batch *files.Batch, claim *Claim) error {
 	if err != nil {
 		return err
 	}
-	return batch.Check(names, claim.repeats())
+	return batch.Check(names, claim.key.used())
 }
 
 // stageInto claims and writes the payload into a batch while it arrives. A payload that the
@@ -68,7 +68,6 @@ func check(batch *files.Batch, claim *Claim) error {
 // ended. If it returns a payload and an error, the claim has counted.
 func (c *Claim) stageInto(ctx context.Context, batch *files.Batch) (*kubbi.Claimed, error) {
 	if got := c.key.payload; got != nil {
-		c.until = c.key.Until.Add(graceMargin)
 		return got, stage(ctx, batch, got)
 	}
 	if c.claimer.state == nil {

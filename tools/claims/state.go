@@ -26,18 +26,24 @@ type State struct {
 	opened bool
 }
 
-// The folders in a state, and for how long what an earlier process left in them stays.
+// The folders in a state.
 const (
 	keysFolder     = "claims"
 	spoolFolder    = "spool"
 	journalFolder  = "saves"
 	receivedFolder = "received"
-
-	keysKept     = time.Hour           // no relay keeps a payload for its claim for longer
-	spoolKept    = 0                   // a spool in use has no name, or can't be removed
-	journalKept  = 30 * 24 * time.Hour // a folder may be on a drive that is not plugged in
-	receivedKept = 24 * time.Hour
 )
+
+// keysKept is for how long a key is kept: no relay keeps a payload for its claim for longer.
+const keysKept = time.Hour
+
+// keptFor says for how long what an earlier process left in a folder stays.
+var keptFor = map[string]time.Duration{
+	keysFolder:     keysKept,
+	spoolFolder:    0,                   // a spool in use has no name, or can't be removed
+	journalFolder:  30 * 24 * time.Hour, // a folder may be on a drive that is not plugged in
+	receivedFolder: 24 * time.Hour,
+}
 
 // NewState gives the state in a folder. It touches nothing before the first claim needs
 // it.
@@ -54,7 +60,7 @@ func (s *State) open() error {
 	if s.opened {
 		return nil
 	}
-	for _, name := range []string{keysFolder, spoolFolder, journalFolder, receivedFolder} {
+	for name := range keptFor {
 		if err := os.MkdirAll(s.path(name), 0o700); err != nil {
 			return fmt.Errorf("open the folder for claims under way: %w", err)
 		}
@@ -68,20 +74,20 @@ func (s *State) open() error {
 // did not end, and what has had its time. It makes no folder.
 func (s *State) Sweep() {
 	s.sweepJournal()
-	for name, kept := range map[string]time.Duration{keysFolder: keysKept, spoolFolder: spoolKept, journalFolder: journalKept, receivedFolder: receivedKept} {
-		s.sweep(name, kept)
+	for folder := range keptFor {
+		s.sweep(folder)
 	}
 }
 
-// sweep removes from a folder everything that was last changed longer ago than kept. The
-// next start tries again what can't be removed now.
-func (s *State) sweep(folder string, kept time.Duration) {
+// sweep removes from a folder everything that was last changed longer ago than it is kept.
+// The next start tries again what can't be removed now.
+func (s *State) sweep(folder string) {
 	all, err := os.ReadDir(s.path(folder))
 	if err != nil {
 		return
 	}
 	for _, e := range all {
-		if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > kept {
+		if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > keptFor[folder] {
 			_ = disk.RemoveAll(s.path(folder, e.Name()))
 		}
 	}
@@ -100,7 +106,7 @@ func (s *State) received() (string, error) {
 	if err := s.open(); err != nil {
 		return "", err
 	}
-	s.sweep(receivedFolder, receivedKept) // a server may run for weeks
+	s.sweep(receivedFolder) // a server may run for weeks
 	return os.MkdirTemp(s.path(receivedFolder), time.Now().UTC().Format("20060102-150405-"))
 }
 
@@ -113,7 +119,7 @@ func (s *State) keepAnswer(got *kubbi.Claimed) (path string, err error) {
 	if err != nil {
 		return "", err
 	}
-	path = filepath.Join(dir, "answer.json")
+	path = filepath.Join(dir, kubbi.AnswerName)
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err == nil {
 		err = got.WriteAnswer(f)

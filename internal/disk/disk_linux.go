@@ -8,6 +8,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Free is how many bytes this user can still write to the file system of a folder.
+func Free(dir string) (int64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, fmt.Errorf("ask for the free space of %s: %w", dir, err)
+	}
+	return freeBytes(&st), nil
+}
+
+// freeBytes counts in fragments, as the kernel does. Bsize is how much is best read at once:
+// on some FUSE file systems, such as Docker Desktop's shared folders, it is much larger.
+func freeBytes(st *unix.Statfs_t) int64 { return int64(st.Bavail) * int64(st.Frsize) }
+
 // Sync makes the bytes of a file durable, and its size if the bytes need it. It does not
 // sync the file's times, which saves the file system a write to its journal.
 func Sync(f *os.File) error {
