@@ -85,20 +85,20 @@ func (h *HTTP) identify(r *http.Request) (identity, *transport.Refusal) {
 		return id, unauthorized("The Authorization header must be: Bearer TOKEN")
 	}
 	hash := sha256.Sum256([]byte(strings.TrimSpace(secret)))
-	found := -1
-	for i := range h.cfg.Tokens { // compares with all of them: the time must not show which one it is
-		if subtle.ConstantTimeCompare(hash[:], h.cfg.Tokens[i].hash[:]) == 1 {
-			found = i
+	var found *Token
+	for i, t := range h.cfg.Tokens { // compares with all of them: the time must not show which one it is
+		if subtle.ConstantTimeCompare(hash[:], t.hash[:]) == 1 {
+			found = &h.cfg.Tokens[i]
 		}
 	}
-	if found < 0 {
+	if found == nil {
 		p := unauthorized("This token is wrong")
 		p.Challenge = `, error="invalid_token", error_description="This token is wrong"`
 		return id, p
 	}
-	id.name = h.cfg.Tokens[found].Name
+	id.name = found.Name
 	if !id.ownKey {
-		id.apiKey = h.cfg.Tokens[found].APIKey
+		id.apiKey = found.APIKey
 	}
 	return id, nil
 }

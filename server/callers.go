@@ -60,15 +60,16 @@ func newCallers(h *HTTP) *callers {
 func (h *HTTP) forCaller(serve func(*caller, http.ResponseWriter, *http.Request)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		id, p := h.identify(r)
+		var c *caller
 		if p == nil {
-			var c *caller
-			if c, p = h.callers.get(r.Context(), id, r.RemoteAddr); p == nil {
-				defer c.endRequest()
-				serve(c, w, r)
-				return
-			}
+			c, p = h.callers.get(r.Context(), id, r.RemoteAddr)
 		}
-		h.refuseCaller(w, r, p)
+		if p != nil {
+			h.refuseCaller(w, r, p)
+			return
+		}
+		defer c.endRequest()
+		serve(c, w, r)
 	}
 }
 
@@ -166,35 +167,33 @@ func (cs *callers) make(ctx context.Context, id identity) (*caller, *transport.R
 // put adds a new caller. If another request has added it meanwhile, put gives that one. If
 // there are too many callers, it removes the one that has been idle for the longest time.
 func (cs *callers) put(key string, made *caller) (*caller, *transport.Refusal) {
-	cs.mu.Lock()
-	c := cs.byID[key]
-	var evicted *caller
-	var p *transport.Refusal
-	switch {
-	case cs.closed:
-		p = transport.Draining()
-	case c != nil:
-	case len(cs.byID) >= maxCallers:
-		if evicted = cs.evict(); evicted == nil {
-			p = transport.Busy(http.StatusServiceUnavailable, "overloaded", "The server has as many callers as it can; try again later")
-			break
-		}
-		fallthrough
-	default:
-		c = made
-		cs.byID[key] = c
-	}
-	if p == nil {
-		c.beginRequest()
-	}
-	cs.mu.Unlock()
-	if c != made || p != nil {
+	c, evicted, p := cs.insert(key, made)
+	if c != made {
 		made.close()
 	}
 	if evicted != nil {
 		evicted.close()
 	}
 	return c, p
+}
+
+func (cs *callers) insert(key string, made *caller) (c, evicted *caller, p *transport.Refusal) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if cs.closed {
+		return nil, nil, transport.Draining()
+	}
+	if c = cs.byID[key]; c == nil {
+		if len(cs.byID) >= maxCallers {
+			if evicted = cs.evict(); evicted == nil {
+				return nil, nil, transport.Busy(http.StatusServiceUnavailable, "overloaded", "The server has as many callers as it can; try again later")
+			}
+		}
+		c = made
+		cs.byID[key] = c
+	}
+	c.beginRequest()
+	return c, evicted, nil
 }
 
 // evict removes the caller that has been idle for the longest time, and returns it.

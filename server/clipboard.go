@@ -33,8 +33,8 @@ const clipboardID = "clipboard"
 // the user at the first such call of a session over stdio, if there is a clipboard and the
 // client can ask. If the client is asked by the answer to the call, ask is that answer.
 func (s *Server) mayCopy(ctx context.Context, req mcp.CallToolRequest) (allowed bool, ask *mcp.CallToolResult, err error) {
-	session := sessionOf(ctx)
-	if session == nil || session.Transport() != transport.Stdio || !clipboard.Available() {
+	session, call := sessionOf(ctx), transport.CallOf(ctx)
+	if session == nil || call == nil || session.Transport() != transport.Stdio || !clipboard.Available() {
 		return false, nil, nil
 	}
 	can, c := abilitiesOf(ctx, session.Session), &session.clipboard
@@ -53,10 +53,6 @@ func (s *Server) mayCopy(ctx context.Context, req mcp.CallToolRequest) (allowed 
 	case can.modern:
 		return false, mcpserver.NewInputRequestBuilder(askedState).Elicit(clipboardID, clipboardForm()).ToolResult(), nil
 	case asked: // by another call, which waits
-		return false, nil, nil
-	}
-	call := transport.CallOf(ctx)
-	if call == nil {
 		return false, nil, nil
 	}
 	asking, cancel := context.WithTimeout(ctx, consentTimeout)

@@ -107,14 +107,6 @@ func (h handler) Unsubscribe(c *transport.Call, uri string) {
 	}
 }
 
-// Subscriptions implements transport.Handler.
-func (h handler) Subscriptions(c *transport.Call) []string {
-	if sub := subscriberOf(c); sub != nil {
-		return h.watcher.subscriptions(sub)
-	}
-	return nil
-}
-
 // Acknowledged implements transport.Handler.
 func (h handler) Acknowledged(c *transport.Call) {
 	if sub := subscriberOf(c); sub != nil {

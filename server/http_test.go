@@ -166,14 +166,15 @@ func (s *host) sse(ctx context.Context, t *testing.T) (endpoint string, stream <
 	resp := s.open(ctx, t, http.MethodGet, "/sse", "", "")
 	stream = events(resp.Body)
 	endpoint = next(t, stream)
-	s.post(t, endpoint, initialize)
+	s.post(t, endpoint, "", initialize)
 	next(t, stream)
 	return endpoint, stream
 }
 
-func (s *host) post(t *testing.T, endpoint, body string) {
+// post sends a message that is answered on a stream, or not at all.
+func (s *host) post(t *testing.T, path, session, body string) {
 	t.Helper()
-	if status, answer := s.ask(t, http.MethodPost, endpoint, "", body); status != http.StatusAccepted {
+	if status, answer := s.ask(t, http.MethodPost, path, session, body); status != http.StatusAccepted {
 		t.Fatalf("%d: %s", status, answer)
 	}
 }
@@ -225,7 +226,7 @@ func TestHTTPDrain(t *testing.T) {
 		_, a := s.ask(t, http.MethodPost, "/mcp", id, callOf(1, "wait", "{}"))
 		answer <- a
 	}()
-	s.post(t, endpoint, callOf(2, "wait", "{}"))
+	s.post(t, endpoint, "", callOf(2, "wait", "{}"))
 	testkit.Receive(t, w.began, "the first call")
 	testkit.Receive(t, w.began, "the second call")
 	s.stop()
@@ -315,13 +316,13 @@ func TestHTTPClientGone(t *testing.T) {
 		"SSE closed": func(ctx context.Context) func() {
 			ctx, cancel := context.WithCancel(ctx)
 			endpoint, _ := s.sse(ctx, t)
-			s.post(t, endpoint, callOf(1, "wait", "{}"))
+			s.post(t, endpoint, "", callOf(1, "wait", "{}"))
 			return cancel
 		},
 		"cancelled": func(context.Context) func() {
 			asked.Go(func() { s.ask(t, http.MethodPost, "/mcp", id, callOf(7, "wait", "{}")) })
 			return func() {
-				s.post2(t, id, `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}`)
+				s.post(t, "/mcp", id, `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}`)
 			}
 		},
 		"cancelled, with progress": func(context.Context) func() {
@@ -329,14 +330,14 @@ func TestHTTPClientGone(t *testing.T) {
 				s.ask(t, http.MethodPost, "/mcp", id, `{"jsonrpc":"2.0","id":"x","method":"tools/call","params":{"name":"wait","_meta":{"progressToken":1}}}`)
 			})
 			return func() {
-				s.post2(t, id, `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"x"}}`)
+				s.post(t, "/mcp", id, `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"x"}}`)
 			}
 		},
 		"cancelled over SSE": func(ctx context.Context) func() {
 			endpoint, _ := s.sse(ctx, t)
-			s.post(t, endpoint, callOf(1, "wait", "{}"))
+			s.post(t, endpoint, "", callOf(1, "wait", "{}"))
 			return func() {
-				s.post(t, endpoint, `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}`)
+				s.post(t, endpoint, "", `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}`)
 			}
 		},
 	} {
@@ -356,13 +357,6 @@ func TestHTTPClientGone(t *testing.T) {
 func (s *host) running() int {
 	calls, _, _ := s.h.http.State()
 	return calls
-}
-
-func (s *host) post2(t *testing.T, session, body string) {
-	t.Helper()
-	if status, answer := s.ask(t, http.MethodPost, "/mcp", session, body); status != http.StatusAccepted {
-		t.Errorf("%d: %s", status, answer)
-	}
 }
 
 // TestHTTPIdleSessions checks that idle sessions are dropped, and no others.
@@ -465,7 +459,7 @@ func TestHTTPPanic(t *testing.T) {
 	s := newHost(t, HTTPConfig{Server: Config{Add: add}})
 	_, plain := s.ask(t, http.MethodPost, "/mcp", s.session(t), callOf(1, "panic", "{}"))
 	endpoint, stream := s.sse(t.Context(), t)
-	s.post(t, endpoint, callOf(1, "panic", "{}"))
+	s.post(t, endpoint, "", callOf(1, "panic", "{}"))
 	for transport, answer := range map[string]string{"http": plain, "sse": next(t, stream)} {
 		if !strings.Contains(answer, "internal error") || strings.Contains(answer, "secret") {
 			t.Errorf("%s: %s", transport, answer)

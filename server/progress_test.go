@@ -13,8 +13,8 @@ import (
 	"kubbi-mcp/kubbi"
 )
 
-// told is a progress notification as a client sees it.
-type told struct {
+// progressNote is a progress notification as a client sees it.
+type progressNote struct {
 	Method string
 	Params struct {
 		ProgressToken json.RawMessage
@@ -28,7 +28,7 @@ func wantProgress(t *testing.T, notes []string, token string, atLeast int64) {
 	t.Helper()
 	last, total := int64(-1), int64(0)
 	for i, n := range notes {
-		var p told
+		var p progressNote
 		if err := json.Unmarshal([]byte(n), &p); err != nil {
 			t.Fatal(err)
 		}
@@ -121,7 +121,7 @@ func TestProgressIsThrottled(t *testing.T) {
 	p.report(steps, steps)
 	most := 2 + int(time.Since(start)/progressInterval)
 	if n := len(session); n < 2 || n > most {
-		t.Errorf("told %d times, want 2 to %d", n, most)
+		t.Errorf("notified %d times, want 2 to %d", n, most)
 	}
 }
 

@@ -52,7 +52,7 @@ func overEach(t *testing.T, test func(*testing.T, *client)) {
 		test(t, &client{
 			kubbi: h.client,
 			ask: func(t *testing.T, line string) ([]string, string) {
-				h.post(t, endpoint, line)
+				h.post(t, endpoint, "", line)
 				return untilAnswer(func() string { return next(t, stream) })
 			},
 			note: func(t *testing.T) string { return next(t, stream) },
@@ -260,9 +260,9 @@ func TestListenOverSSE(t *testing.T) {
 	endpoint, stream := h.sse(t.Context(), t)
 	k := send(t, h.client, 2)
 	uri := kubbiScheme + k.ID
-	h.post(t, endpoint, `{"jsonrpc":"2.0","id":1,"method":"resources/subscribe","params":{"uri":"`+uri+`"}}`)
+	h.post(t, endpoint, "", `{"jsonrpc":"2.0","id":1,"method":"resources/subscribe","params":{"uri":"`+uri+`"}}`)
 	next(t, stream)
-	h.post(t, endpoint, listen(`"a"`, uri))
+	h.post(t, endpoint, "", listen(`"a"`, uri))
 	wantAck(t, next(t, stream), `"a"`, uri)
 	claim(t, h.client, k.ClaimURL)
 	got := []string{next(t, stream), next(t, stream)}
@@ -270,7 +270,7 @@ func TestListenOverSSE(t *testing.T) {
 	if want := []string{tagged(`"a"`, k.ID), updated(k.ID)}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	h.post(t, endpoint, `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"a"}}`)
+	h.post(t, endpoint, "", `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"a"}}`)
 	if got := next(t, stream); !strings.Contains(got, `"resultType":"complete"`) {
 		t.Errorf("at the end: %s", got)
 	}

@@ -40,7 +40,7 @@ func TestClaimWithLostAnswer(t *testing.T) {
 		},
 		"SSE": func(ctx context.Context) {
 			endpoint, _ := s.sse(ctx, t)
-			s.post(t, endpoint, callOf(1, "claim", args))
+			s.post(t, endpoint, "", callOf(1, "claim", args))
 			s.burned(t, sent.ID)
 		},
 	} {

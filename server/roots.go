@@ -143,26 +143,25 @@ func (s *Server) rootFolders(list mcp.ListRootsResult) ([]files.Folder, error) {
 	}
 	var folders []files.Folder
 	for _, root := range list.Roots {
-		path, err := rootPath(root.URI)
-		if err == nil {
-			var f files.Folder
-			if f, err = files.NewFolder(path); err == nil {
-				folders = append(folders, f)
-			}
-		}
+		f, err := rootFolder(root.URI)
 		if err != nil {
 			s.cfg.Logger.Warn("a root of the client can't be used", "error", err)
+			continue
 		}
+		folders = append(folders, f)
 	}
 	return folders, nil
 }
 
-// rootPath gives the path in a root's URI. Windows also has paths to other machines, which
+// rootFolder opens the folder of a root. Windows also has paths to other machines, which
 // are refused.
-func rootPath(uri string) (string, error) {
+func rootFolder(uri string) (files.Folder, error) {
 	path, err := files.PathFromURI(uri)
-	if err == nil && strings.HasPrefix(path, `\\`) {
-		err = errors.New("it is no URI of a file on this machine")
+	if err != nil {
+		return files.Folder{}, err
 	}
-	return path, err
+	if strings.HasPrefix(path, `\\`) {
+		return files.Folder{}, errors.New("it is no URI of a file on this machine")
+	}
+	return files.NewFolder(path)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -394,19 +395,21 @@ func TestContentIsKept(t *testing.T) {
 	})
 	t.Run("streamable, modern", func(t *testing.T) {
 		s := newHost(t, HTTPConfig{})
-		test(t, modern, func(t *testing.T, message, tool string) string { return s.modern(t, message, tool) })
+		test(t, modern, func(t *testing.T, message, tool string) string { return s.modern(t, "tools/call", tool, message, nil) })
 	})
 }
 
-// modern makes a tool call of protocol 2026-07-28, and gives its answer.
-func (s *host) modern(t *testing.T, message, tool string) string {
+// modern makes a request of protocol version 2026-07-28, and gives its answer. name is
+// for the Mcp-Name header.
+func (s *host) modern(t *testing.T, method, name, message string, header http.Header) string {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+"/mcp", strings.NewReader(message))
 	if err != nil {
 		t.Fatal(err)
 	}
+	maps.Copy(req.Header, header)
 	for name, value := range map[string]string{"Content-Type": "application/json", "Accept": "application/json, text/event-stream",
-		"Mcp-Protocol-Version": "2026-07-28", "Mcp-Method": "tools/call", "Mcp-Name": tool} {
+		"Mcp-Protocol-Version": "2026-07-28", "Mcp-Method": method, "Mcp-Name": name} {
 		req.Header.Set(name, value)
 	}
 	resp, err := s.hc.Do(req)

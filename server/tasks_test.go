@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -187,24 +186,7 @@ func TestTaskIsOfOneCaller(t *testing.T) {
 	}
 	s := newHost(t, HTTPConfig{Tokens: []Token{alice, bob}, Server: Config{TaskAfter: time.Millisecond, Add: addWait(goOn, cancelled)}})
 	as := func(who, method, name, message string) string {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+"/mcp", strings.NewReader(message))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for name, value := range map[string]string{"Content-Type": "application/json", "Accept": "application/json, text/event-stream",
-			"Authorization": "Bearer " + who + "-0123456789abcdef", "Mcp-Protocol-Version": "2026-07-28", "Mcp-Method": method, "Mcp-Name": name} {
-			req.Header.Set(name, value)
-		}
-		resp, err := s.hc.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		b, err := io.ReadAll(resp.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(b)
+		return s.modern(t, method, name, message, http.Header{"Authorization": {"Bearer " + who + "-0123456789abcdef"}})
 	}
 	id := parseTask(t, as("alice", "tools/call", "wait", taskCall("wait", `{}`))).Result.TaskID
 	if id == "" {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -190,13 +189,6 @@ func (w *watcher) remove(sub *subscriber, uri string) {
 		w.cancel()
 		w.cancel = nil
 	}
-}
-
-// subscriptions gives the URIs that a subscriber has subscribed to.
-func (w *watcher) subscriptions(sub *subscriber) []string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return slices.Collect(maps.Keys(sub.uris))
 }
 
 // pauseSubscriber stops or resumes the notifications of a subscriber. The first poll

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -88,6 +89,13 @@ func until(t testing.TB, done func() bool) {
 		case <-time.After(time.Millisecond):
 		}
 	}
+}
+
+// subscriptions gives the URIs that a subscriber has subscribed to.
+func (w *watcher) subscriptions(sub *subscriber) []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Collect(maps.Keys(sub.uris))
 }
 
 // running reports whether the watcher has a goroutine and something to watch.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
@@ -309,10 +308,9 @@ func (c *Call) SubscribeToResourceErr(uri string) error {
 // UnsubscribeFromResource ends a subscription.
 func (c *Call) UnsubscribeFromResource(uri string) { c.cfg.Handler.Unsubscribe(c, uri) }
 
-// SubscribedResources gives the URIs of all subscriptions.
-func (c *Call) SubscribedResources() []string { return c.cfg.Handler.Subscriptions(c) }
+// SubscribedResources completes mcp-go's interface. mcp-go does not call it, and only the
+// Handler knows the subscriptions.
+func (c *Call) SubscribedResources() []string { return nil }
 
-// IsSubscribedToResource reports whether there is a subscription.
-func (c *Call) IsSubscribedToResource(uri string) bool {
-	return slices.Contains(c.SubscribedResources(), uri)
-}
+// IsSubscribedToResource completes mcp-go's interface, as SubscribedResources does.
+func (c *Call) IsSubscribedToResource(string) bool { return false }

@@ -98,7 +98,7 @@ func TestLateNotification(t *testing.T) {
 }
 
 // TestRequestComesAfterNotifications calls a tool that sends notifications and then asks
-// the client, through the call and through the session.
+// the client.
 func TestRequestComesAfterNotifications(t *testing.T) {
 	cfg := testConfig(tool("it", func(ctx context.Context, notify func(int) error) (string, error) {
 		for i := range 10 {

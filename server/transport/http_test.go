@@ -329,3 +329,27 @@ func TestVersionHeaders(t *testing.T) {
 		}
 	}
 }
+
+// TestRefusedOnce counts the refusals of messages that can't be read, over SSE: the answer
+// to one is on the stream, that to the other is the status.
+func TestRefusedOnce(t *testing.T) {
+	refused := 0
+	h := NewHTTP(HTTPConfig{Refused: func(string) { refused++ }})
+	e := h.NewEndpoint(testConfig().Config)
+	defer h.Drain()
+	defer e.Close()
+	s, p := e.open(SSE)
+	if p != nil {
+		t.Fatal(p.Message)
+	}
+	for body, want := range map[string]int{
+		`{"jsonrpc":"1.0","id":7,"method":"ping"}`: http.StatusAccepted,
+		`[]`: http.StatusBadRequest,
+	} {
+		before, w := refused, httptest.NewRecorder()
+		e.ServeMessage(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/message?sessionId="+s.id, strings.NewReader(body)))
+		if w.Code != want || refused != before+1 {
+			t.Errorf("%s: status %d, counted %d times", body, w.Code, refused-before)
+		}
+	}
+}

@@ -66,9 +66,8 @@ type load struct {
 	closed bool          // no call begins any more
 	idle   chan struct{} // closed when no call runs any more; nil: nobody waits
 
-	begun int // calls and streams so far
-	seen  int // the value of begun when quiet was last called
-	freed int // the value of begun when quiet last returned true
+	begun   bool // a call or stream has begun since quiet was last called
+	garbage bool // a call or stream has begun since quiet last returned true
 }
 
 // admit lets a call of a caller begin, which end ends.
@@ -85,7 +84,7 @@ func (l *load) admit(u *usage) (end func(), p *Refusal) {
 	}
 	u.calls++
 	l.calls++
-	l.begun++
+	l.begun, l.garbage = true, true
 	return func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -101,17 +100,15 @@ func (l *load) admit(u *usage) (end func(), p *Refusal) {
 func (l *load) streamOpened() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.begun++
+	l.begun, l.garbage = true, true
 }
 
 // quiet does what HTTP.Quiet describes.
 func (l *load) quiet() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	quiet := l.calls == 0 && l.seen == l.begun && l.freed != l.begun
-	if l.seen = l.begun; quiet {
-		l.freed = l.begun
-	}
+	quiet := l.calls == 0 && !l.begun && l.garbage
+	l.begun, l.garbage = false, l.garbage && !quiet
 	return quiet
 }
 

@@ -209,6 +209,9 @@ func (m *message) encode() []byte {
 	return append(b, '}')
 }
 
+// isRequest reports whether the message wants an answer.
+func (m *message) isRequest() bool { return m.id != nil && m.method != nil }
+
 // modern reports whether the _meta of a request names a protocol version without
 // an initialize handshake (2026-07-28 or later).
 func (m *message) modern() bool {

@@ -88,7 +88,16 @@ func (s *Session) Transport() string { return s.transport }
 // Context ends with the session.
 func (s *Session) Context() context.Context { return s.life }
 
-// notified serves a notification.
+// receive serves a message that is no request: a notification, or the answer to a request
+// of ours.
+func (s *Session) receive(ctx context.Context, m *message) {
+	if m.method != nil {
+		s.notified(ctx, m)
+	} else if !s.requests.answered(m) {
+		s.cfg.Log.Debug("answer to no request of ours", "transport", s.transport)
+	}
+}
+
 func (s *Session) notified(ctx context.Context, m *message) {
 	defer func() {
 		if r := recover(); r != nil {

@@ -42,35 +42,30 @@ func (e *Endpoint) ServeMessage(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case fault != nil:
 		defer release()
-		e.http.cfg.Refused("bad_request")
 		// If the request's id is known, the client waits for the answer on the stream.
 		if fault.id == nil || !s.calls.isFree(fault.id) || !s.out.put(outMessage{text: encodeError(fault)}) {
 			e.http.refuse(w, fault.id, badRequest(fault.Code, fault.Message))
 			return
 		}
-	case m.method == nil:
-		defer release()
-		if !s.requests.answered(m) {
-			e.cfg.Log.Debug("answer to no request of ours", "transport", SSE)
-		}
-	case m.id == nil:
-		defer release()
-		s.notified(s.life, m)
-	default:
+		e.http.cfg.Refused("bad_request")
+	case m.isRequest():
 		if p := e.startCall(s, m, r.Header, release); p != nil {
-			release()
 			e.http.refuse(w, m.id, p)
 			return
 		}
+	default:
+		defer release()
+		s.receive(s.life, m)
 	}
 	w.WriteHeader(http.StatusAccepted)
 }
 
 // startCall runs a request, whose answer goes to the session's stream. It calls
-// release when the answer is written or lost.
+// release when the answer is written or lost, or the request is refused.
 func (e *Endpoint) startCall(s *Session, m *message, header http.Header, release func()) *Refusal {
 	end, p := e.http.load.admit(&e.usage)
 	if p != nil {
+		release()
 		return p
 	}
 	c := s.newCall(s.life, m, header, s.out)
@@ -85,9 +80,7 @@ func (e *Endpoint) startCall(s *Session, m *message, header http.Header, release
 		go c.run()
 		return nil
 	}
-	stop()
 	c.cancel()
-	end()
-	s.pending.Add(-1)
+	c.done()
 	return p
 }

@@ -172,14 +172,10 @@ func (t *stdio) serve(ctx context.Context, in input) {
 	switch {
 	case fault != nil:
 		t.refuse(fault)
-	case m.method == nil:
-		if !t.session.requests.answered(m) {
-			t.cfg.Log.Debug("answer to no request of ours", "transport", Stdio)
-		}
-	case m.id == nil:
-		t.session.notified(ctx, m)
-	default:
+	case m.isRequest():
 		t.requested(ctx, m)
+	default:
+		t.session.receive(ctx, m)
 	}
 }
 

@@ -116,8 +116,7 @@ func (e *Endpoint) servePost(w http.ResponseWriter, r *http.Request) {
 		e.http.refuse(w, m.id, p)
 		return
 	}
-	isCall := m.id != nil && m.method != nil
-	if isCall && m.name != string(mcp.MethodSubscriptionsListen) { // a stream, which counts as no call
+	if m.isRequest() && m.name != string(mcp.MethodSubscriptionsListen) { // a stream, which counts as no call
 		ended, p := e.http.load.admit(&e.usage)
 		if p != nil {
 			e.http.refuse(w, m.id, p)
@@ -131,17 +130,11 @@ func (e *Endpoint) servePost(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer end()
-	switch {
-	case isCall:
+	if m.isRequest() {
 		e.serveCall(w, r, s, m)
 		return
-	case m.method == nil:
-		if !s.requests.answered(m) {
-			e.cfg.Log.Debug("answer to no request of ours", "transport", StreamableHTTP)
-		}
-	default:
-		s.notified(r.Context(), m)
 	}
+	s.receive(r.Context(), m)
 	w.WriteHeader(http.StatusAccepted)
 }
 
