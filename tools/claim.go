@@ -123,7 +123,7 @@ func (t *toolset) claimInline(ctx context.Context, c call, in claimInput) (*mcp.
 	if got.InFile {
 		return t.saveInstead(ctx, in, claim, got, tooLarge(resultOverhead+claims.Size(got), t.MaxInline))
 	}
-	left := t.remaining(ctx, in.ClaimURL, got.Burned, got.Remaining, got.RemainingKnown)
+	left := t.remaining(ctx, in.ClaimURL, got)
 	res, why := t.shown(got, left, images, claim.Left())
 	if why != "" {
 		return t.saveInstead(ctx, in, claim, got, why)
@@ -170,7 +170,7 @@ func (t *toolset) saveInstead(ctx context.Context, in claimInput, claim *claims.
 // savedResult says where a payload was saved, and shows nothing of it. why says why it was
 // saved although the call has no save_to; "": the call has save_to.
 func (t *toolset) savedResult(ctx context.Context, in claimInput, got *kubbi.Claimed, saved []files.Saved, why obstacle) (*mcp.CallToolResult, error) {
-	out := manifestOf(got.ClaimResponse, t.remaining(ctx, in.ClaimURL, got.Burned, got.Remaining, got.RemainingKnown))
+	out := manifestOf(got.ClaimResponse, t.remaining(ctx, in.ClaimURL, got))
 	for i, f := range saved {
 		p := got.Parts[i]
 		out.Files = append(out.Files, claimedFile{
@@ -227,24 +227,20 @@ func tooLarge(size, limit int64) obstacle {
 
 // sizeOf is the size of a payload in bytes, and whether it is known.
 func sizeOf(seen *kubbi.Inspected) (int64, bool) {
-	switch {
-	case seen == nil:
-		return 0, false
-	case seen.TotalSizeBytes != nil:
+	if seen.TotalSizeBytes != nil {
 		return *seen.TotalSizeBytes, true
-	default:
-		return seen.PayloadSize, seen.PayloadSizeKnown
 	}
+	return seen.PayloadSize, seen.PayloadSizeKnown
 }
 
 // remaining finds out how many retrievals are left. If the answer to the claim did not say so,
 // it inspects, which is free.
-func (t *toolset) remaining(ctx context.Context, claimURL string, burned bool, left *int, known bool) remaining {
+func (t *toolset) remaining(ctx context.Context, claimURL string, got *kubbi.Claimed) remaining {
 	switch {
-	case burned:
+	case got.Burned:
 		return remaining{known: true, reads: new(0)}
-	case known:
-		return remaining{known: true, reads: left}
+	case got.RemainingKnown:
+		return remaining{known: true, reads: got.Remaining}
 	}
 	in, err := t.Claims.Inspect(ctx, claimURL)
 	switch {
