@@ -12,7 +12,6 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 
-	"kubbi-mcp/kubbi"
 	"kubbi-mcp/relay/relaytest"
 )
 
@@ -119,11 +118,7 @@ func (c *caller) direct(t *testing.T, tool, args string) *mcp.CallToolResult {
 // live, retrievals and metadata.
 func stored(t *testing.T, relay *relaytest.Server, claimURL string) string {
 	t.Helper()
-	client, err := kubbi.NewClient("", kubbi.WithBaseURL(relay.URL))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
+	client := newClient(t, "", relay.URL)
 	seen, err := client.Inspect(t.Context(), claimURL)
 	if err != nil {
 		t.Fatal(err)

@@ -8,9 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mark3labs/mcp-go/mcp"
-	mcpserver "github.com/mark3labs/mcp-go/server"
-
 	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/tools/claims"
@@ -24,20 +21,16 @@ type host struct {
 
 func newHost(t *testing.T, client *kubbi.Client, state, who string) *host {
 	t.Helper()
-	h := &host{caller: &caller{s: mcpserver.NewMCPServer("test", "1")}}
 	var s *claims.State
 	if state != "" {
 		s = claims.NewState(state)
 	}
-	h.saver = claims.New(client, s, who, nil)
+	h := &host{caller: &caller{}, saver: claims.New(client, s, who, nil)}
 	t.Cleanup(h.saver.Close)
-	if err := Register(h.s, Config{
+	h.register(t, Config{
 		Client: client, Received: true, Claims: h.saver,
-		Peer:    func(context.Context) Peer { return Peer{Session: "one", Sent: time.Now()} },
-		Observe: func(_ context.Context, call Call) { h.outcome = call.Outcome },
-	}); err != nil {
-		t.Fatal(err)
-	}
+		Peer: func(context.Context) Peer { return Peer{Session: "one", Sent: time.Now()} },
+	})
 	return h
 }
 
@@ -146,13 +139,8 @@ func TestAgainCountsOnce(t *testing.T) {
 func TestAgainWithoutGrace(t *testing.T) {
 	const inspect = `{"status":"active","content_type":"text/plain","max_retrievals":1,"retrieval_count":0,` + someTimes + `}`
 	url := service(t, inspect, `{"content":"s3cr3t","content_type":"text/plain","burned":true,`+someTimes+`}`)
-	client, err := kubbi.NewClient("", kubbi.WithBaseURL(url), kubbi.WithRetries(0))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
 	state := t.TempDir()
-	h := newHost(t, client, state, "")
+	h := newHost(t, newClient(t, "", url), state, "")
 	again := fmt.Sprintf(`{"claim_url":%q,"again":true}`, anyToken)
 	payloadOf(t, h.call(t, "claim", byToken))
 	if text := textOf(t, h.call(t, "claim", byToken)); !strings.Contains(text, "again: true") {
@@ -168,8 +156,7 @@ func TestAgainWithoutGrace(t *testing.T) {
 	if b, err := os.ReadFile(out.Files[0].Path); err != nil || string(b) != "s3cr3t" {
 		t.Errorf("saved %q, %v", b, err)
 	}
-	var res *mcp.CallToolResult
-	if res = h.call(t, "claim", again); !res.IsError {
+	if res := h.call(t, "claim", again); !res.IsError {
 		t.Errorf("after it was saved: %s", textOf(t, res))
 	}
 }

@@ -3,7 +3,6 @@ package tools
 import (
 	"bytes"
 	"cmp"
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -15,13 +14,9 @@ import (
 	"sync/atomic"
 	"testing"
 
-	mcpserver "github.com/mark3labs/mcp-go/server"
-
 	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
-	"kubbi-mcp/tools/claims"
-	"kubbi-mcp/tools/files"
 )
 
 // liar is a relay whose inspect says that a kubbi has 10 bytes.
@@ -134,11 +129,7 @@ func TestLyingSealed(t *testing.T) {
 	l := &liar{grace: true, payload: strings.Repeat("a", 3<<20)}
 	srv := httptest.NewServer(l)
 	defer srv.Close()
-	client, err := kubbi.NewClient("kb_x", kubbi.WithBaseURL(srv.URL))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
+	client := newClient(t, "kb_x", srv.URL)
 	sent, err := client.Send(t.Context(), kubbi.SendParams{Content: "secret", Sealed: true})
 	if err != nil {
 		t.Fatal(err)
@@ -171,22 +162,9 @@ func TestLyingMemory(t *testing.T) {
 // saverReceiving is saver with or without a folder of the server's own.
 func saverReceiving(t *testing.T, base, state, dir string, received bool) *caller {
 	t.Helper()
-	client, err := kubbi.NewClient("", kubbi.WithBaseURL(base), kubbi.WithRetries(0))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { client.Close() })
-	folder, err := files.NewFolder(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &caller{s: mcpserver.NewMCPServer("test", "1")}
-	if err := Register(c.s, Config{
-		Client: client, Files: files.Rules{Folders: []files.Folder{folder}}, Claims: claims.New(client, claims.NewState(state), "", nil), Received: received,
-		Observe: func(_ context.Context, call Call) { c.outcome = call.Outcome },
-	}); err != nil {
-		t.Fatal(err)
-	}
+	c, cfg := newSaver(t, base, state, dir, "")
+	cfg.Received = received
+	c.register(t, cfg)
 	return c
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -14,114 +13,26 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mark3labs/mcp-go/mcp"
-	mcpserver "github.com/mark3labs/mcp-go/server"
-
 	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/kubbi"
-	"kubbi-mcp/relay/relaytest"
-	"kubbi-mcp/tools/claims"
-	"kubbi-mcp/tools/files"
 )
 
-// saver is a caller who may save into dir.
-func saver(t *testing.T, base, state, dir, who string, deliver func(context.Context, func(bool))) *caller {
-	t.Helper()
-	client, err := kubbi.NewClient("", kubbi.WithBaseURL(base), kubbi.WithRetries(0))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { client.Close() })
-	folder, err := files.NewFolder(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &caller{s: mcpserver.NewMCPServer("test", "1")}
-	logger := slog.New(slog.NewTextHandler(&c.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	s := claims.NewState(state)
-	claims := claims.New(client, s, who, logger)
-	t.Cleanup(claims.Close)
-	if err := Register(c.s, Config{
-		Client:   client,
-		Logger:   logger,
-		Files:    files.Rules{Folders: []files.Folder{folder}},
-		Claims:   claims,
-		Received: true,
-		Deliver:  deliver,
-		Observe:  func(_ context.Context, call Call) { c.outcome = call.Outcome },
-	}); err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-// textOf is the text of a result's first block, as a client sees it.
-func textOf(t *testing.T, res *mcp.CallToolResult) string {
-	t.Helper()
-	b, err := AppendResult(nil, res)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var seen struct{ Content []struct{ Text string } }
-	if err := json.Unmarshal(b, &seen); err != nil || len(seen.Content) == 0 {
-		t.Fatalf("%v: %s", err, b)
-	}
-	return seen.Content[0].Text
-}
-
-// manifestOfResult reads the manifest in a claim's result.
-func manifestOfResult(t *testing.T, res *mcp.CallToolResult) (out claimManifest) {
-	t.Helper()
-	manifest, _, _ := ReadClaim(textOf(t, res))
-	var m struct {
-		Claimed bool
-		Files   []struct{ Name, Path, SHA256 string }
-	}
-	if err := json.Unmarshal(manifest, &m); err != nil {
-		t.Fatalf("%v: %+v", err, res)
-	}
-	out.Claimed = m.Claimed
-	for _, f := range m.Files {
-		out.Files = append(out.Files, claimedFile{Name: f.Name, Path: f.Path, SHA256: f.SHA256})
-	}
-	return out
-}
-
-// payloadOf is what stands between the marker lines of a claim's result.
-func payloadOf(t *testing.T, res *mcp.CallToolResult) string {
-	t.Helper()
-	_, payload, shown := ReadClaim(textOf(t, res))
-	if !shown {
-		t.Fatalf("no payload in %.700s", textOf(t, res))
-	}
-	return payload
-}
-
-// newSender gives a client of a new relay, and the relay.
-func newSender(t *testing.T) (*kubbi.Client, *relaytest.Server) {
-	t.Helper()
-	relay := relaytest.New(t)
-	c, err := kubbi.NewClient(relay.APIKey, kubbi.WithBaseURL(relay.URL))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	return c, relay
-}
-
 // service answers as the hosted one does: it knows no idempotency keys and does not tell
-// the size of a single content. It gives its payload once.
-func service(t *testing.T, inspect, claim string) string {
+// the size of a single content. It gives its payload once, and first calls given.
+func service(t *testing.T, inspect, claim string, given ...func()) string {
 	t.Helper()
-	given := false
+	burned := false
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		switch {
-		case given:
+		case burned:
 			w.WriteHeader(http.StatusGone)
 			fmt.Fprint(w, `{"error":"gone","message":"burned"}`)
 		case r.Method == http.MethodPost:
-			given = true
+			burned = true
+			for _, f := range given {
+				f()
+			}
 			fmt.Fprint(w, claim)
 		default:
 			fmt.Fprint(w, inspect)

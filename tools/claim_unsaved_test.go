@@ -2,7 +2,6 @@ package tools
 
 import (
 	"fmt"
-	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
@@ -26,30 +25,17 @@ func TestUnsavedAnswerInMemory(t *testing.T) {
 		`,"files":[{"name":"a.txt","content_type":"text/plain","size_bytes":6,"role":null`
 	received := filepath.Join(state, "received")
 	there := filepath.Join(dir, "a.txt")
-	given := false
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		switch {
-		case given:
-			w.WriteHeader(http.StatusGone)
-			fmt.Fprint(w, `{"error":"gone","message":"burned"}`)
-		case r.Method == http.MethodPost:
-			given = true
-			for path, err := range map[string]error{there: nil, received: os.RemoveAll(received)} {
-				if err == nil {
-					err = os.WriteFile(path, nil, 0o600)
-				}
-				if err != nil {
-					t.Error(err)
-				}
+	spoil := func() {
+		for path, err := range map[string]error{there: nil, received: os.RemoveAll(received)} {
+			if err == nil {
+				err = os.WriteFile(path, nil, 0o600)
 			}
-			fmt.Fprint(w, head+`,"content":"s3cr3t"}]}`)
-		default:
-			fmt.Fprint(w, head+`}]}`)
+			if err != nil {
+				t.Error(err)
+			}
 		}
-	}))
-	t.Cleanup(srv.Close)
-	c := saver(t, srv.URL, state, dir, "", nil)
+	}
+	c := saver(t, service(t, head+`}]}`, head+`,"content":"s3cr3t"}]}`, spoil), state, dir, "", nil)
 	args := fmt.Sprintf(`{"claim_url":%q,"save_to":%q}`, anyToken, dir)
 	if res := c.call(t, "claim", args); !res.IsError || !strings.Contains(textOf(t, res), "can be had for 60 seconds") {
 		t.Fatalf("%s", textOf(t, res))

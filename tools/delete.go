@@ -11,7 +11,7 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-const deleteDescription = `Wipe a kubbi that you sent before its time is up, by its id. Its claim_url stops working at once, and the content can't be recovered. ` +
+const deleteDescription = `Wipe a kubbi that you sent, by its id: its claim_url stops working at once, and the content can't be recovered. ` +
 	`Use it when something was sent by mistake or to the wrong recipient, or is no longer needed. It also withdraws a request.`
 
 type deleteOutput struct {

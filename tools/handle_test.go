@@ -12,13 +12,11 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	mcpserver "github.com/mark3labs/mcp-go/server"
 
 	"kubbi-mcp/internal/handles"
 	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
-	"kubbi-mcp/relay/relaytest"
 	"kubbi-mcp/tools/claims"
 	"kubbi-mcp/tools/files"
 )
@@ -44,13 +42,11 @@ func newKeeper(t *testing.T, client *kubbi.Client, state, who string, variables 
 	}
 	claimer := claims.New(client, claims.NewState(state), who, nil)
 	t.Cleanup(claimer.Close)
-	c := &caller{s: mcpserver.NewMCPServer("test", "1")}
-	if err := Register(c.s, Config{
+	c := &caller{}
+	c.register(t, Config{
 		Client: client, Claims: claimer, Files: files.Rules{Folders: []files.Folder{folder}}, Variables: variables,
 		PublicKey: func(context.Context) string { return here.String() },
-	}); err != nil {
-		t.Fatal(err)
-	}
+	})
 	return &keeper{caller: c, t: t, state: state, out: folder.Real()}
 }
 
@@ -98,17 +94,6 @@ func (k *keeper) holdsNo(texts ...string) {
 			k.t.Errorf("%q was shown: %s", text, k.all)
 		}
 	}
-}
-
-func relayClient(t *testing.T) *kubbi.Client {
-	t.Helper()
-	rl := relaytest.New(t)
-	client, err := kubbi.NewClient(rl.APIKey, kubbi.WithBaseURL(rl.URL), kubbi.WithRetries(0))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { client.Close() })
-	return client
 }
 
 // TestHandle sends with handle: true, and uses the id as a claim URL.

@@ -15,23 +15,15 @@ import (
 
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
-	"kubbi-mcp/relay/relaytest"
 	"kubbi-mcp/tools/args"
 )
 
 // TestObserve checks that every call is reported once, with its outcome and the tool's name
 // without prefix.
 func TestObserve(t *testing.T) {
-	relay := relaytest.New(t)
-	client, err := kubbi.NewClient(relay.APIKey, kubbi.WithBaseURL(relay.URL))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = client.Close() })
 	var seen []Call
 	s := mcpserver.NewMCPServer("test", "0")
-	err = Register(s, Config{Client: client, Prefix: "kubbi_", Observe: func(_ context.Context, c Call) { seen = append(seen, c) }})
-	if err != nil {
+	if err := Register(s, Config{Client: relayClient(t), Prefix: "kubbi_", Observe: func(_ context.Context, c Call) { seen = append(seen, c) }}); err != nil {
 		t.Fatal(err)
 	}
 	call := func(ctx context.Context, tool, args string) *mcp.CallToolResult {

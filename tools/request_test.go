@@ -99,11 +99,7 @@ func TestRequestAtOtherService(t *testing.T) {
 		fmt.Fprint(w, `{"error":"not_found","message":"Cannot POST"}`)
 	}))
 	t.Cleanup(srv.Close)
-	client, err := kubbi.NewClient("kb_test", kubbi.WithBaseURL(srv.URL), kubbi.WithRetries(0))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { client.Close() })
+	client := newClient(t, "kb_test", srv.URL)
 	k := newKeeper(t, client, t.TempDir(), "", Variables{})
 	text, failed := k.do("request", map[string]any{"message": "m", "fields": []string{"A"}})
 	if !failed || !strings.HasPrefix(text, "Nothing was asked: this service has no requests") || !strings.Contains(text, "kubbi-mcp relay") {

@@ -20,7 +20,7 @@ const sendDescription = `Hand one text or JSON value to another agent, session, 
 type sendInput struct {
 	Content     args.Any `json:"content,omitzero" jsonschema:"Text, or any JSON value. Give one of content, path and env."`
 	Path        string   `json:"path,omitzero" jsonschema:"A text file on this machine, in a folder that the user allows."`
-	Env         string   `json:"env,omitzero" jsonschema:"Name of an environment variable of this server that the user allows. Its value is sent sealed, and you never see it: you get an id as with handle, or, with to, a claim_url to pass on."`
+	Env         string   `json:"env,omitzero" jsonschema:"Name of an environment variable of this server that the user allows. Its value is sent sealed, and you never see it: you get an id as with handle, or, with to, a claim_url."`
 	ContentType string   `json:"content_type,omitzero" jsonschema:"Default: text/plain for a string, else application/json."`
 	sendTerms
 }
@@ -32,10 +32,10 @@ func (in *sendInput) Payload() (string, *args.Any) { return "content", &in.Conte
 type sendTerms struct {
 	TTLSeconds    args.Int    `json:"ttl_seconds,omitzero" jsonschema:"Seconds until it is wiped. Default 3600, unless configured otherwise."`
 	MaxRetrievals args.Int    `json:"max_retrievals,omitzero" jsonschema:"How often it may be claimed; the last claim wipes it. Default: no limit."`
-	Sealed        *bool       `json:"sealed,omitzero" jsonschema:"Encrypt it end to end: only the whole claim_url, with the part after #, opens it."`
-	To            []string    `json:"to,omitzero" jsonschema:"Public keys, kbp_..., of the only recipients who can open it: a leaked claim_url then opens nothing. A recipient's is what kubbi-mcp identity prints there."`
-	Metadata      args.Object `json:"metadata,omitzero" jsonschema:"A JSON object as text, at most 1 KB. It can be read without claiming: no secrets here."`
-	Handle        bool        `json:"handle,omitzero" jsonschema:"true: keep the claim URL in the data directory and return only the id, which claim, inspect and kubbi-mcp run take."`
+	Sealed        *bool       `json:"sealed,omitzero" jsonschema:"Encrypt it end to end: only the whole claim_url, with all after #, opens it."`
+	To            []string    `json:"to,omitzero" jsonschema:"Public keys, kbp_..., of the only recipients who can open it, even if the claim_url leaks. A recipient gets theirs from kubbi-mcp identity."`
+	Metadata      args.Object `json:"metadata,omitzero" jsonschema:"A JSON object as text, at most 1 KB, readable without claiming: no secrets."`
+	Handle        bool        `json:"handle,omitzero" jsonschema:"true: the claim URL stays on this machine, and you get only an id, which claim, inspect and kubbi-mcp run take."`
 }
 
 // sentOutput is what the results of send and send_files share.

@@ -14,54 +14,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/mark3labs/mcp-go/mcp"
-	mcpserver "github.com/mark3labs/mcp-go/server"
 
-	"kubbi-mcp/kubbi"
 	"kubbi-mcp/relay/relaytest"
 	"kubbi-mcp/tools/claims"
-)
-
-// caller calls tools as a server does.
-type caller struct {
-	s   *mcpserver.MCPServer
-	log bytes.Buffer
-
-	outcome string // of the last call
-}
-
-func newCaller(t *testing.T, key, base string, opts ...kubbi.Option) *caller {
-	t.Helper()
-	client, err := kubbi.NewClient(key, append(opts, kubbi.WithBaseURL(base), kubbi.WithRetries(0))...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { client.Close() })
-	c := &caller{s: mcpserver.NewMCPServer("test", "1")}
-	logger := slog.New(slog.NewTextHandler(&c.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	if err := Register(c.s, Config{
-		Client:  client,
-		Logger:  logger,
-		Observe: func(_ context.Context, call Call) { c.outcome = call.Outcome },
-	}); err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-func (c *caller) call(t *testing.T, tool, args string) *mcp.CallToolResult {
-	t.Helper()
-	r := c.s.HandleMessage(t.Context(), fmt.Appendf(nil, `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":%q,"arguments":%s}}`, tool, args))
-	resp, ok := r.(mcp.JSONRPCResponse)
-	if !ok {
-		t.Fatalf("%s: %+v", tool, r)
-	}
-	return resp.Result.(*mcp.CallToolResult)
-}
-
-const (
-	anyToken = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
-	byToken  = `{"claim_url":"` + anyToken + `"}`
-	byID     = `{"id":"00000000-0000-4000-8000-000000000000"}`
 )
 
 // TestServiceErrors has a service answer with each error that the API reference documents,

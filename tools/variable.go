@@ -38,11 +38,12 @@ func (v Variables) value(name string) (string, error) {
 			name, strings.Join(v.Allowed, ", "), name))
 	}
 	value, set := v.Lookup(name)
-	switch {
-	case !set:
-		return "", files.Refusal(name + " is allowed, and not set in the environment of this server: your user must set it there and restart this server")
-	case value == "":
-		return "", files.Refusal(name + " is allowed, and empty in the environment of this server: your user must set it there and restart this server")
+	if value == "" {
+		state := "empty"
+		if !set {
+			state = "not set"
+		}
+		return "", files.Refusal(fmt.Sprintf("%s is allowed, and %s in the environment of this server: your user must set it there and restart this server", name, state))
 	}
 	return value, nil
 }

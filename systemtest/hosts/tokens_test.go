@@ -1,15 +1,12 @@
 package hosts
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
-	"io"
-	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
-	"time"
 
 	"kubbi-mcp/internal/testkit"
 )
@@ -54,46 +51,19 @@ func TestToolListTokens(t *testing.T) {
 // toolList is the result of tools/list over stdio.
 func toolList(t *testing.T) json.RawMessage {
 	t.Helper()
-	dir := t.TempDir()
-	relay := testkit.FreeURL(t)
 	cmd := exec.CommandContext(t.Context(), testkit.PlainProgram(t), "serve")
-	cmd.Env = []string{"HOME=" + dir, "PATH=" + os.Getenv("PATH"), "KUBBI_DATA_DIR=" + filepath.Join(dir, "data"), "KUBBI_RELAY_URL=" + relay}
-	cmd.WaitDelay = 10 * time.Second
-	stdin, err := cmd.StdinPipe()
+	cmd.Env = bareEnv(t, "KUBBI_DATA_DIR="+filepath.Join(t.TempDir(), "data"), "KUBBI_RELAY_URL="+testkit.FreeURL(t))
+	cmd.Stdin = strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"tokens","version":"1"}}}
+{"jsonrpc":"2.0","id":2,"method":"tools/list"}
+`)
+	out, err := cmd.Output()
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("serve: %v", err)
 	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		stdin.Close()
-		io.Copy(io.Discard, stdout)
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("serve: %v", err)
-		}
-	}()
-	lines := bufio.NewReader(stdout)
-	for _, message := range []string{
-		`{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"tokens","version":"1"}}}`,
-		`{"jsonrpc":"2.0","id":2,"method":"tools/list"}`,
-	} {
-		if _, err := io.WriteString(stdin, message+"\n"); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for {
-		line, err := lines.ReadBytes('\n')
-		if err != nil {
-			t.Fatalf("no answer to tools/list: %v", err)
-		}
+	for line := range bytes.Lines(out) {
 		var answer struct {
-			ID     int             `json:"id"`
-			Result json.RawMessage `json:"result"`
+			ID     int
+			Result json.RawMessage
 		}
 		if err := json.Unmarshal(line, &answer); err != nil {
 			t.Fatalf("serve says %q: %v", line, err)
@@ -102,4 +72,6 @@ func toolList(t *testing.T) json.RawMessage {
 			return answer.Result
 		}
 	}
+	t.Fatalf("no answer to tools/list: %s", out)
+	return nil
 }

@@ -36,7 +36,7 @@ func TestDataDirAnywhere(t *testing.T) {
 			s := start(t, "", where...)
 			sent := s.call(t, "send", map[string]any{"content": "from the agent"})
 			if sent.IsError {
-				t.Fatal(sent.Content[0].Text)
+				t.Fatal(sent.text())
 			}
 			s.kill()
 			if out := run("claim", sent.StructuredContent.ClaimURL); out != "from the agent" {
@@ -98,9 +98,9 @@ func TestDataDirTroubleIsTold(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("needs a shell that limits the size of files")
 	}
-	told := func(got pathResult, want ...string) {
+	told := func(got toolResult, want ...string) {
 		t.Helper()
-		text := got.Content[0].Text
+		text := got.text()
 		for _, w := range append(want, "data directory", "KUBBI_DATA_DIR", "no restart is needed") {
 			if !got.IsError || !strings.Contains(text, w) {
 				t.Errorf("%q is not in: %s", w, text)
@@ -122,13 +122,13 @@ func TestDataDirTroubleIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := s.call(t, "send", map[string]any{"content": "x"}); got.IsError {
-		t.Errorf("after it was mended: %s", got.Content[0].Text)
+		t.Errorf("after it was mended: %s", got.text())
 	}
 
 	dir := filepath.Join(t.TempDir(), "full disk")
 	s = start(t, "ulimit -f 1000;", "--data-dir", dir, "--relay-url", testkit.FreeURL(t))
 	told(s.call(t, "send", map[string]any{"content": strings.Repeat("x", 2_000_000)}), "disk is full", "make room on the disk of "+dir)
 	if got := s.call(t, "send", map[string]any{"content": "small"}); got.IsError {
-		t.Errorf("there is room for this: %s", got.Content[0].Text)
+		t.Errorf("there is room for this: %s", got.text())
 	}
 }

@@ -138,7 +138,7 @@ func TestFaultsWhileSaving(t *testing.T) {
 			// Shells count blocks of 512 or 1024 bytes: both limits are below the size
 			// of the file.
 			r := start("ulimit -f 4000;").call(t, "claim", claim)
-			if !r.IsError || !strings.Contains(r.Content[0].Text, "claim again") {
+			if !r.IsError || !strings.Contains(r.text(), "claim again") {
 				t.Errorf("%+v", r)
 			}
 		},
@@ -148,7 +148,7 @@ func TestFaultsWhileSaving(t *testing.T) {
 				t.Fatal(err)
 			}
 			r := start("").call(t, "claim", claim)
-			if !r.IsError || !strings.Contains(r.Content[0].Text, "Nothing was claimed") {
+			if !r.IsError || !strings.Contains(r.text(), "Nothing was claimed") {
 				t.Errorf("%+v", r)
 			}
 			if err := os.Remove(there); err != nil {
@@ -161,7 +161,7 @@ func TestFaultsWhileSaving(t *testing.T) {
 			}
 			other := map[string]any{"claim_url": claim["claim_url"], "save_to": "/proc"}
 			r := start("", "--allow-dir", "/proc").call(t, "claim", other)
-			if !r.IsError || !strings.Contains(r.Content[0].Text, "Nothing was claimed") {
+			if !r.IsError || !strings.Contains(r.text(), "Nothing was claimed") {
 				t.Errorf("%+v", r)
 			}
 		},

@@ -24,33 +24,6 @@ import (
 	"kubbi-mcp/relay/relaytest"
 )
 
-// sentResult is the result of send and send_files.
-type sentResult struct {
-	Content           []struct{ Text string }
-	IsError           bool
-	StructuredContent struct {
-		ClaimURL    string `json:"claim_url"`
-		ContentType string `json:"content_type"`
-		Files       []struct {
-			Name, Path  string
-			ContentType string `json:"content_type"`
-		}
-		Notes []string
-	}
-}
-
-func sendByTool(t *testing.T, s *session, tool string, args map[string]any) sentResult {
-	t.Helper()
-	s.send(t, callLine(t, tool, args))
-	var answer struct{ Result sentResult }
-	if line := s.receive(t); json.Unmarshal(line, &answer) != nil || len(answer.Result.Content) == 0 {
-		t.Fatalf("%s: %.500s", tool, line)
-	}
-	return answer.Result
-}
-
-func (r *sentResult) text() string { return r.Content[0].Text }
-
 // nameTable reads the names with which internal/filename tests its rule.
 func nameTable(t *testing.T) (good, bad []string) {
 	t.Helper()
@@ -93,9 +66,9 @@ func TestNamesArrive(t *testing.T) {
 			testkit.FileOfItsName(t, filepath.Join(from, name))
 			args = append(args, map[string]any{"path": filepath.Join(from, name)})
 		}
-		byPath := sendByTool(t, s, "send_files", map[string]any{"files": args, "max_retrievals": 1})
-		byFolder := sendByTool(t, s, "send_files", map[string]any{"files": []map[string]any{{"path": from}}, "max_retrievals": 1})
-		for how, r := range map[string]sentResult{"path": byPath, "folder": byFolder} {
+		byPath := s.call(t, "send_files", map[string]any{"files": args, "max_retrievals": 1})
+		byFolder := s.call(t, "send_files", map[string]any{"files": []map[string]any{{"path": from}}, "max_retrievals": 1})
+		for how, r := range map[string]toolResult{"path": byPath, "folder": byFolder} {
 			twins := len(r.StructuredContent.Notes) > 0
 			if r.IsError {
 				// Both Unicode forms of one name can't be in one package.
@@ -106,7 +79,7 @@ func TestNamesArrive(t *testing.T) {
 			}
 			got := s.call(t, "claim", map[string]any{"claim_url": r.StructuredContent.ClaimURL, "save_to": into + how})
 			if got.IsError {
-				t.Fatalf("by %s: %s", how, got.Content[0].Text)
+				t.Fatalf("by %s: %s", how, got.text())
 			}
 			for _, f := range r.StructuredContent.Files {
 				b, err := os.ReadFile(filepath.Join(into+how, f.Name))
@@ -125,13 +98,13 @@ func TestNamesRefused(t *testing.T) {
 	top := t.TempDir()
 	s := start(t, "", "--data-dir", filepath.Join(top, "data"), "--relay-url", testkit.FreeURL(t), "--allow-dir", top)
 	for i, name := range bad {
-		r := sendByTool(t, s, "send_files", map[string]any{"files": []map[string]any{{"name": name, "content": "x"}}, "sealed": i%2 == 0})
+		r := s.call(t, "send_files", map[string]any{"files": []map[string]any{{"name": name, "content": "x"}}, "sealed": i%2 == 0})
 		m := regexp.MustCompile(`send it as "([^"]+)"`).FindStringSubmatch(r.text())
 		if !r.IsError || m == nil {
 			t.Errorf("%q: %s", name, r.text())
 			continue
 		}
-		if r = sendByTool(t, s, "send_files", map[string]any{"files": []map[string]any{{"name": m[1], "content": "x"}}}); r.IsError {
+		if r = s.call(t, "send_files", map[string]any{"files": []map[string]any{{"name": m[1], "content": "x"}}}); r.IsError {
 			t.Errorf("%q would do for %q: %s", m[1], name, r.text())
 		}
 	}
@@ -148,7 +121,7 @@ func TestNamesRefused(t *testing.T) {
 	for own := range names {
 		testkit.FileOfItsName(t, filepath.Join(src, own))
 	}
-	r := sendByTool(t, s, "send_files", map[string]any{"files": []map[string]any{{"path": src}}, "max_retrievals": 1})
+	r := s.call(t, "send_files", map[string]any{"files": []map[string]any{{"path": src}}, "max_retrievals": 1})
 	if r.IsError {
 		t.Fatal(r.text())
 	}
@@ -167,7 +140,7 @@ func TestNamesRefused(t *testing.T) {
 		t.Errorf("not sent: %q; %d changed, told of %q", names, changed, r.StructuredContent.Notes)
 	}
 	if got := s.call(t, "claim", map[string]any{"claim_url": r.StructuredContent.ClaimURL, "save_to": filepath.Join(top, "in")}); got.IsError {
-		t.Error(got.Content[0].Text)
+		t.Error(got.text())
 	}
 }
 
@@ -203,7 +176,7 @@ func TestNamesThatOthersSend(t *testing.T) {
 	s := start(t, "", "--data-dir", filepath.Join(top, "data"), "--relay-url", testkit.FreeURL(t), "--allow-dir", top, "--allow-origin", other.URL)
 	got := s.call(t, "claim", map[string]any{"claim_url": other.URL + "/r/Zm9yLXRlc3RzLW9ubHktbm90LWEtc2VjcmV0LTEyMzQ", "save_to": filepath.Join(top, "in")})
 	if got.IsError {
-		t.Fatal(got.Content[0].Text)
+		t.Fatal(got.text())
 	}
 	for name, want := range map[string]string{"aux__.h": "1", "aux_.h": "2", "notes": "3"} {
 		if b, err := os.ReadFile(filepath.Join(top, "in", name)); err != nil || string(b) != want {
@@ -276,7 +249,7 @@ func TestNamesAtTheHostedService(t *testing.T) {
 		byPath, byContent = append(byPath, map[string]any{"path": path}), append(byContent, map[string]any{"name": name, "content": `"` + name + `"`})
 	}
 	for how, files := range map[string][]map[string]any{"path": byPath, "content": byContent} {
-		r := sendByTool(t, s, "send_files", map[string]any{"files": files})
+		r := s.call(t, "send_files", map[string]any{"files": files})
 		if r.IsError {
 			t.Fatalf("by %s: %s", how, r.text())
 		}
@@ -285,7 +258,7 @@ func TestNamesAtTheHostedService(t *testing.T) {
 		}
 		into := filepath.Join(top, how)
 		if got := s.call(t, "claim", map[string]any{"claim_url": r.StructuredContent.ClaimURL, "save_to": into}); got.IsError {
-			t.Fatal(got.Content[0].Text)
+			t.Fatal(got.text())
 		}
 		for i, as := range []string{"file-70b817.txt", "file-c115e1.txt", "file-64eed4.csv", "resume.md", "plain.txt", "My_report_v1.json"} {
 			if b, err := os.ReadFile(filepath.Join(into, as)); err != nil || string(b) != `"`+names[i]+`"` {
@@ -303,13 +276,13 @@ func TestNamesAtTheHostedService(t *testing.T) {
 	if out, err := cmd.Output(); err != nil || !strings.Contains(string(out), "claim_url") || !strings.Contains(stderr.String(), "отчёт.csv is sent as file-64eed4.csv") || strings.Contains(stderr.String(), "plain.txt") {
 		t.Errorf("from the shell: %v\n%s\n%s", err, out, stderr.String())
 	}
-	r := sendByTool(t, s, "send_files", map[string]any{"files": byPath, "sealed": true})
+	r := s.call(t, "send_files", map[string]any{"files": byPath, "sealed": true})
 	if r.IsError || len(r.StructuredContent.Notes) > 0 {
 		t.Fatalf("sealed: %+v", r)
 	}
 	into := filepath.Join(top, "sealed")
 	if got := s.call(t, "claim", map[string]any{"claim_url": r.StructuredContent.ClaimURL, "save_to": into}); got.IsError {
-		t.Fatal(got.Content[0].Text)
+		t.Fatal(got.text())
 	}
 	for _, name := range names {
 		if b, err := os.ReadFile(filepath.Join(into, name)); err != nil || string(b) != `"`+name+`"` {
@@ -340,26 +313,26 @@ func TestJSONThatIsNotStrict(t *testing.T) {
 			t.Fatal(err)
 		}
 		strict := tt.file == "application/json"
-		r := sendByTool(t, s, "send", map[string]any{"path": path})
+		r := s.call(t, "send", map[string]any{"path": path})
 		if r.IsError != (tt.single == "") || !r.IsError && (r.StructuredContent.ContentType != tt.single || (len(r.StructuredContent.Notes) == 0) != strict) {
 			t.Errorf("send %s: %s", name, r.text())
 		}
 		if r.IsError && !strings.Contains(r.text(), "send_files") {
 			t.Errorf("send %s: %s", name, r.text())
 		}
-		files := sendByTool(t, s, "send_files", map[string]any{"files": []map[string]any{{"path": path}}})
+		files := s.call(t, "send_files", map[string]any{"files": []map[string]any{{"path": path}}})
 		if files.IsError || files.StructuredContent.Files[0].ContentType != tt.file || (len(files.StructuredContent.Notes) == 0) != strict {
 			t.Errorf("send_files %s: %s", name, files.text())
 			continue
 		}
 		into := filepath.Join(top, "into "+name)
 		if got := s.call(t, "claim", map[string]any{"claim_url": files.StructuredContent.ClaimURL, "save_to": into}); got.IsError {
-			t.Errorf("%s: %s", name, got.Content[0].Text)
+			t.Errorf("%s: %s", name, got.text())
 		}
 		if b, err := os.ReadFile(filepath.Join(into, name)); err != nil || string(b) != tt.content {
 			t.Errorf("%s: %q, %v", name, b, err)
 		}
-		if asked := sendByTool(t, s, "send", map[string]any{"path": path, "content_type": "application/json"}); asked.IsError == strict || !strict && tt.single != "" && !strings.Contains(asked.text(), "leave content_type out") {
+		if asked := s.call(t, "send", map[string]any{"path": path, "content_type": "application/json"}); asked.IsError == strict || !strict && tt.single != "" && !strings.Contains(asked.text(), "leave content_type out") {
 			t.Errorf("%s as JSON: %s", name, asked.text())
 		}
 	}
@@ -387,11 +360,11 @@ func TestAllowedFolders(t *testing.T) {
 	dirs := strings.Join([]string{filepath.Join(top, "first"), "file://" + slashes + "/second%20place", "~/docs ", missing, "", "${workspaceFolder}"}, ", ")
 	s := start(t, "", "--data-dir", filepath.Join(top, "data"), "--relay-url", testkit.FreeURL(t), "--allow-dir", dirs, "--allow-dir", " "+filepath.Join(top, "third"))
 	for _, dir := range []string{"home/docs", "first", "second place", "third"} {
-		if r := sendByTool(t, s, "send", map[string]any{"path": filepath.Join(top, dir, "a.txt")}); r.IsError {
+		if r := s.call(t, "send", map[string]any{"path": filepath.Join(top, dir, "a.txt")}); r.IsError {
 			t.Errorf("%s: %s", dir, r.text())
 		}
 	}
-	if r := sendByTool(t, s, "send", map[string]any{"path": filepath.Join(missing, "a.txt")}); !r.IsError || !strings.Contains(r.text(), "which was not there when kubbi-mcp started") {
+	if r := s.call(t, "send", map[string]any{"path": filepath.Join(missing, "a.txt")}); !r.IsError || !strings.Contains(r.text(), "which was not there when kubbi-mcp started") {
 		t.Errorf("%s", r.text())
 	}
 	if log := s.log.String(); strings.Count(log, "left out") != 1 || !strings.Contains(log, "not plugged in") || strings.Contains(log, "workspaceFolder") {
@@ -414,23 +387,23 @@ func TestPathsThatLookAlike(t *testing.T) {
 		"Screenshot 2026-01-01 at 10.00.00 AM.txt": shot, "Screenshot*AM.txt": shot, "r\u00e9sum\u00e9.txt": "re\u0301sume\u0301.txt", "two\u2003faced.txt": "two\u2003faced.txt",
 	} {
 		for _, path := range []string{given, filepath.Join(top, given)} {
-			r := sendByTool(t, s, "send_files", map[string]any{"files": []map[string]any{{"path": path}}})
+			r := s.call(t, "send_files", map[string]any{"files": []map[string]any{{"path": path}}})
 			if r.IsError || len(r.StructuredContent.Files) != 1 || norm.NFC.String(r.StructuredContent.Files[0].Name) != norm.NFC.String(want) {
 				t.Errorf("%+q: %s", path, r.text())
 			}
 			if strings.Contains(path, "*") {
 				continue
 			}
-			if r := sendByTool(t, s, "send", map[string]any{"path": path}); r.IsError {
+			if r := s.call(t, "send", map[string]any{"path": path}); r.IsError {
 				t.Errorf("%+q: %s", path, r.text())
 			}
 		}
 	}
-	if r := sendByTool(t, s, "send", map[string]any{"path": "two faced.txt"}); !r.IsError || !strings.Contains(r.text(), `two\u00a0faced.txt`) || !strings.Contains(r.text(), `two\u2003faced.txt`) {
+	if r := s.call(t, "send", map[string]any{"path": "two faced.txt"}); !r.IsError || !strings.Contains(r.text(), `two\u00a0faced.txt`) || !strings.Contains(r.text(), `two\u2003faced.txt`) {
 		t.Errorf("two that look the same: %s", r.text())
 	}
 	if runtime.GOOS != "windows" {
-		r := sendByTool(t, s, "send_files", map[string]any{"files": []map[string]any{{"path": "aux.txt"}}})
+		r := s.call(t, "send_files", map[string]any{"files": []map[string]any{{"path": "aux.txt"}}})
 		if r.IsError || r.StructuredContent.Files[0].Name != "aux_.txt" || len(r.StructuredContent.Notes) != 1 {
 			t.Errorf("aux.txt: %s", r.text())
 		}

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"kubbi-mcp/internal/testkit"
 )
@@ -19,20 +18,11 @@ import (
 // reachOf sends over stdio. It returns the claim URL and from where it works.
 func reachOf(t *testing.T, s *session, args map[string]any) (claimURL, reach string) {
 	t.Helper()
-	s.send(t, callLine(t, "send", args))
-	var answer struct {
-		Result struct {
-			StructuredContent struct {
-				ClaimURL string `json:"claim_url"`
-				Reach    string
-			}
-		}
+	got := s.call(t, "send", args)
+	if got.StructuredContent.ClaimURL == "" {
+		t.Fatal(got.text())
 	}
-	line := s.receive(t)
-	if err := json.Unmarshal(line, &answer); err != nil || answer.Result.StructuredContent.ClaimURL == "" {
-		t.Fatalf("%v: %.500s", err, line)
-	}
-	return answer.Result.StructuredContent.ClaimURL, answer.Result.StructuredContent.Reach
+	return got.StructuredContent.ClaimURL, got.StructuredContent.Reach
 }
 
 // Hosts with different data directories can't share a store. They still hand over to
@@ -76,11 +66,7 @@ func TestHostsWithDataDirsOfTheirOwn(t *testing.T) {
 // waitLog waits until a server's log has a text.
 func waitLog(t *testing.T, s *session, text string) {
 	t.Helper()
-	for end := time.Now().Add(testkit.Patience); !strings.Contains(s.log.String(), text); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("its log never has %q:\n%s", text, s.log.String())
-		}
-	}
+	testkit.Await(t, fmt.Sprintf("%q in the log", text), func() bool { return strings.Contains(s.log.String(), text) })
 }
 
 // An agent with a claim URL of another machine is told so, and how machines share a
@@ -96,7 +82,7 @@ func TestClaimURLOfAnotherMachine(t *testing.T) {
 	s := start(t, "", "--data-dir", filepath.Join(t.TempDir(), "kubbi"), "--relay-url", url)
 	for _, tool := range []string{"inspect", "claim"} {
 		got := s.call(t, tool, map[string]any{"claim_url": other})
-		text := got.Content[0].Text
+		text := got.text()
 		if !got.IsError || !strings.Contains(text, "KUBBI_BASE_URL") || !strings.Contains(text, "machine") || strings.Contains(text, "long ago") || strings.Contains(text, other[len(other)-20:]) {
 			t.Errorf("%s: %s", tool, text)
 		}
@@ -129,11 +115,11 @@ func TestStrangerAtTheAddress(t *testing.T) {
 	}
 	waitLog(t, b, "relay listens for other relays")
 	if got := b.call(t, "claim", map[string]any{"claim_url": claimURL}); got.IsError {
-		t.Errorf("the other host: %s", got.Content[0].Text)
+		t.Errorf("the other host: %s", got.text())
 	}
 	unknown := claimURL[:len(claimURL)-3] + "AAA"
-	if got := b.call(t, "claim", map[string]any{"claim_url": unknown}); !got.IsError || !strings.Contains(got.Content[0].Text, "another program") {
-		t.Errorf("unknown: %s", got.Content[0].Text)
+	if got := b.call(t, "claim", map[string]any{"claim_url": unknown}); !got.IsError || !strings.Contains(got.text(), "another program") {
+		t.Errorf("unknown: %s", got.text())
 	}
 	mu.Lock()
 	defer mu.Unlock()

@@ -99,23 +99,26 @@ func (s *session) receive(t *testing.T) []byte {
 	return line
 }
 
-// pathResult is the result of a tool that takes paths.
-type pathResult struct {
+// toolResult is the result of a tool. Its structured content is that of the answer, or the
+// manifest in the text of a claim.
+type toolResult struct {
 	Content           []struct{ Type, Text string }
 	IsError           bool
-	StructuredContent pathAnswer
-}
-
-// pathAnswer is the answer of such a tool, in its structured content or in the text of
-// a claim.
-type pathAnswer struct {
-	ClaimURL string `json:"claim_url"`
-	Claimed  bool
-	Files    []struct {
-		Path, SHA256 string
-		SizeBytes    int64 `json:"size_bytes"`
+	StructuredContent struct {
+		ClaimURL    string `json:"claim_url"`
+		Reach       string
+		ContentType string `json:"content_type"`
+		Claimed     bool
+		Files       []struct {
+			Name, Path, SHA256 string
+			ContentType        string `json:"content_type"`
+			SizeBytes          int64  `json:"size_bytes"`
+		}
+		Notes []string
 	}
 }
+
+func (r *toolResult) text() string { return r.Content[0].Text }
 
 func callLine(t *testing.T, tool string, args map[string]any) string {
 	t.Helper()
@@ -126,10 +129,10 @@ func callLine(t *testing.T, tool string, args map[string]any) string {
 	return string(b)
 }
 
-func (s *session) call(t *testing.T, tool string, args map[string]any) pathResult {
+func (s *session) call(t *testing.T, tool string, args map[string]any) toolResult {
 	t.Helper()
 	s.send(t, callLine(t, tool, args))
-	var answer struct{ Result pathResult }
+	var answer struct{ Result toolResult }
 	if line := s.receive(t); json.Unmarshal(line, &answer) != nil || len(answer.Result.Content) == 0 {
 		t.Fatalf("%s: %.500s", tool, line)
 	}

@@ -79,7 +79,6 @@ func parse(name string, schema json.RawMessage) (*Schema, error) {
 	var s struct {
 		Type        json.RawMessage            `json:"type"`
 		Description string                     `json:"description"`
-		Format      string                     `json:"format"` // for the reader alone
 		Enum        []string                   `json:"enum"`
 		Minimum     *float64                   `json:"minimum"`
 		Maximum     *float64                   `json:"maximum"`
