@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -11,26 +10,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/alecthomas/kong"
 	"go.yaml.in/yaml/v3"
 )
 
-// programVariables are the environment variables of all commands and their defaults.
-func programVariables(t *testing.T) map[string]string {
+// programVariables are the environment variables of all commands.
+func programVariables(t *testing.T) map[string]bool {
 	t.Helper()
-	parser, err := kong.New(&grammar{}, kong.Writers(io.Discard, io.Discard))
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := map[string]string{"KUBBI_MCP_TOKEN": "", filesVariable: ""} // have no flag; the second is set for a command
-	err = kong.Visit(parser.Model, func(node kong.Visitable, next kong.Next) error {
-		if f, ok := node.(*kong.Flag); ok && f.Tag.Get("variable") != "" {
-			all[f.Tag.Get("variable")] = f.Default
-		}
-		return next(nil)
-	})
-	if err != nil {
-		t.Fatal(err)
+	all := map[string]bool{"KUBBI_MCP_TOKEN": true, filesVariable: true} // have no flag; the second is set for a command
+	for name := range everySetting(t) {
+		all[name] = true
 	}
 	return all
 }
@@ -58,7 +46,7 @@ func TestDeployVariables(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, name := range regexp.MustCompile(`\bKUBBI_[A-Z_]*[A-Z]\b`).FindAllString(string(b), -1) {
-			if _, ok := known[name]; !ok {
+			if !known[name] {
 				t.Errorf("%s: no command reads %s", path, name)
 			}
 		}
@@ -69,9 +57,9 @@ func TestDeployVariables(t *testing.T) {
 func stopTime(t *testing.T) time.Duration {
 	t.Helper()
 	var sum time.Duration
-	known := programVariables(t)
+	settings := everySetting(t)
 	for _, name := range []string{"KUBBI_RELAY_LAME_DUCK", "KUBBI_RELAY_DRAIN"} {
-		d, err := time.ParseDuration(known[name])
+		d, err := time.ParseDuration(settings[name].Default)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}

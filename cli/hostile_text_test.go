@@ -94,7 +94,12 @@ func TestServiceWordsInTheShell(t *testing.T) {
 
 func runWith(t *testing.T, baseURL string, args ...string) (string, error) {
 	t.Helper()
-	env := map[string]string{"KUBBI_BASE_URL": baseURL, "KUBBI_API_KEY": "kb_x", "KUBBI_DATA_DIR": t.TempDir()}
+	return runIn(t, map[string]string{"KUBBI_BASE_URL": baseURL, "KUBBI_API_KEY": "kb_x", "KUBBI_DATA_DIR": t.TempDir()}, args...)
+}
+
+// runIn runs a command line in an environment, and gives all that it prints.
+func runIn(t *testing.T, env map[string]string, args ...string) (string, error) {
+	t.Helper()
 	var out bytes.Buffer
 	err := Run(t.Context(), args, func(name string) string { return env[name] }, strings.NewReader(""), &out, &out)
 	return out.String(), err
