@@ -64,7 +64,7 @@ func TestScripts(t *testing.T) {
 			"setenv":     cmdSetenv,
 			"stop":       cmdEnds("stop", (*server).end),
 			"terminate":  cmdEnds("terminate", func(s *server) error { return s.signal(syscall.SIGTERM) }), // as a service manager does
-			"told":       cmdTold,
+			"logged":     cmdLogged,
 		},
 	})
 }

@@ -84,16 +84,16 @@ func cmdSecretless(ts *testscript.TestScript, neg bool, args []string) {
 		secret := ts.Getenv(name)
 		secret = secret[strings.LastIndexByte(secret, '/')+1:]
 		if len(secret) > 10 && (strings.Contains(text, secret) || strings.Contains(text, secret[:10])) {
-			ts.Fatalf("%s is told", name)
+			ts.Fatalf("the value of %s is shown", name)
 		}
 	}
 	for _, pattern := range []string{`-secret`, `[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-`, `kb_`} {
 		if found := regexp.MustCompile(pattern).FindString(text); found != "" {
-			ts.Fatalf("told: %s", found)
+			ts.Fatalf("shown: %s", found)
 		}
 	}
 	if text == "" {
-		ts.Fatalf("nothing is told at all")
+		ts.Fatalf("nothing is shown at all")
 	}
 }
 
@@ -260,9 +260,9 @@ func cmdRelay(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdTold matches a server's log with a pattern.
-func cmdTold(ts *testscript.TestScript, neg bool, args []string) {
-	want(ts, false, args, 2, 2, "[!] told NAME PATTERN")
+// cmdLogged matches a server's log with a pattern.
+func cmdLogged(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, false, args, 2, 2, "[!] logged NAME PATTERN")
 	s := started(ts, args[0])
 	if regexp.MustCompile(args[1]).MatchString(s.stderr.String()) == neg {
 		ts.Fatalf("%s has logged:\n%s", args[0], s.stderr.String())
