@@ -3,6 +3,7 @@ package cli
 import (
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"kubbi-mcp/internal/testkit"
 )
 
 // programVariables are the environment variables of all commands.
@@ -82,6 +85,29 @@ func TestDeployUnit(t *testing.T) {
 	}
 	if d, err := time.ParseDuration(stop[1]); err != nil || d < 2*stopTime(t) {
 		t.Errorf("TimeoutStopSec=%s, and a relay may take %v", stop[1], stopTime(t))
+	}
+}
+
+// TestDeployAdmin runs kubbi-relay-admin with a folder of settings. A last line without a line
+// end counts, as it does for systemd.
+func TestDeployAdmin(t *testing.T) {
+	sh, err := exec.LookPath("sh")
+	if err != nil {
+		testkit.Missing(t, "no sh")
+	}
+	conf := t.TempDir()
+	for name, text := range map[string]string{"env": "# a comment\nKUBBI_LOG_FORMAT=json\n\nKUBBI_RELAY_NAME=the platform team", "store": "x"} {
+		if err := os.WriteFile(filepath.Join(conf, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	script := readDoc(t, "deploy/kubbi-relay-admin")
+	script = strings.Replace(script, "conf=/etc/kubbi-relay\n", "conf="+filepath.ToSlash(conf)+"\n", 1)
+	script = strings.Replace(script, "exec /usr/local/bin/kubbi-mcp", "exec", 1)
+	cmd := exec.Command(sh, "-c", script, "kubbi-relay-admin", "printenv", "KUBBI_DATA_DIR", "KUBBI_STORE", "KUBBI_LOG_FORMAT", "KUBBI_RELAY_NAME")
+	out, err := cmd.CombinedOutput()
+	if want := "/var/lib/kubbi-relay\nfile:" + filepath.ToSlash(conf) + "/store\njson\nthe platform team\n"; err != nil || string(out) != want {
+		t.Errorf("%v: %q, want %q", err, out, want)
 	}
 }
 
