@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/creack/pty"
+
+	"kubbi-mcp/internal/testkit"
 )
 
 // shell gives the path of a shell. Without it the test is skipped, and fails in
@@ -18,10 +20,7 @@ func shell(t *testing.T, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
-		if os.Getenv("KUBBI_CI") != "" {
-			t.Fatalf("no %s", name)
-		}
-		t.Skipf("no %s", name)
+		testkit.Missing(t, "no "+name)
 	}
 	return path
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -52,7 +53,7 @@ func TestScripts(t *testing.T) {
 			"exits":      cmdExits,
 			"field":      cmdField,
 			"get":        cmdGet,
-			"interrupt":  cmdInterrupt,
+			"interrupt":  cmdEnds("interrupt", func(s *server) error { return s.signal(os.Interrupt) }), // as Ctrl-C does
 			"keyfield":   cmdKeyField,
 			"listening":  cmdListening,
 			"lives":      cmdLives,
@@ -61,9 +62,9 @@ func TestScripts(t *testing.T) {
 			"secretless": cmdSecretless,
 			"serve":      cmdServe,
 			"setenv":     cmdSetenv,
-			"stop":       cmdStop,
-			"terminate":  cmdTerminate,
-			"told":       cmdTold,
+			"stop":       cmdEnds("stop", (*server).end),
+			"terminate":  cmdEnds("terminate", func(s *server) error { return s.signal(syscall.SIGTERM) }), // as a service manager does
+			"logged":     cmdLogged,
 		},
 	})
 }

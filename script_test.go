@@ -84,16 +84,16 @@ func cmdSecretless(ts *testscript.TestScript, neg bool, args []string) {
 		secret := ts.Getenv(name)
 		secret = secret[strings.LastIndexByte(secret, '/')+1:]
 		if len(secret) > 10 && (strings.Contains(text, secret) || strings.Contains(text, secret[:10])) {
-			ts.Fatalf("%s is told", name)
+			ts.Fatalf("the value of %s is shown", name)
 		}
 	}
 	for _, pattern := range []string{`-secret`, `[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-`, `kb_`} {
 		if found := regexp.MustCompile(pattern).FindString(text); found != "" {
-			ts.Fatalf("told: %s", found)
+			ts.Fatalf("shown: %s", found)
 		}
 	}
 	if text == "" {
-		ts.Fatalf("nothing is told at all")
+		ts.Fatalf("nothing is shown at all")
 	}
 }
 
@@ -192,6 +192,14 @@ func (s *server) end() error {
 	return s.wait()
 }
 
+// signal sends the server a signal, with its input open, and waits for its exit.
+func (s *server) signal(sig os.Signal) error {
+	if err := s.cmd.Process.Signal(sig); err != nil {
+		return err
+	}
+	return s.wait()
+}
+
 func (s *server) wait() error {
 	select {
 	case err := <-s.exited:
@@ -236,10 +244,7 @@ func cmdRelay(ts *testscript.TestScript, neg bool, args []string) {
 	want(ts, neg, args, 1, 100, "relay NAME FLAG...")
 	flags := []string{"relay", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--log-format", "json"}
 	s := start(ts, args[0], append(flags, args[1:]...)...)
-	ts.Defer(func() {
-		s.cmd.Process.Signal(syscall.SIGTERM)
-		s.wait()
-	})
+	ts.Defer(func() { s.signal(syscall.SIGTERM) })
 	for name, logged := range map[string]string{"RELAY": "relay listens", "METRICS": "metrics and probes"} {
 		addr := regexp.MustCompile(`"msg":"` + logged + `","addr":"([^"]+)"`)
 		for deadline := time.Now().Add(testkit.Patience); ; time.Sleep(20 * time.Millisecond) {
@@ -255,61 +260,37 @@ func cmdRelay(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdTold matches a server's log with a pattern.
-func cmdTold(ts *testscript.TestScript, neg bool, args []string) {
-	if len(args) != 2 {
-		ts.Fatalf("usage: [!] told NAME PATTERN")
-	}
-	s := servers(ts)[args[0]]
-	if s == nil {
-		ts.Fatalf("no server %s", args[0])
-	}
+// cmdLogged matches a server's log with a pattern.
+func cmdLogged(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, false, args, 2, 2, "[!] logged NAME PATTERN")
+	s := started(ts, args[0])
 	if regexp.MustCompile(args[1]).MatchString(s.stderr.String()) == neg {
 		ts.Fatalf("%s has logged:\n%s", args[0], s.stderr.String())
 	}
 }
 
-// cmdStop ends a server and checks that it exits with 0.
-func cmdStop(ts *testscript.TestScript, neg bool, args []string) {
-	want(ts, neg, args, 1, 1, "stop NAME")
-	s := servers(ts)[args[0]]
-	if s == nil {
-		ts.Fatalf("no server %s", args[0])
-	}
-	if err := s.end(); err != nil {
-		ts.Fatalf("server %s: %v\n%s", args[0], err, s.stderr.String())
-	}
-}
-
-// cmdInterrupt sends a server the signal of Ctrl-C, with its input open, and checks
-// that it exits with 0.
-func cmdInterrupt(ts *testscript.TestScript, neg bool, args []string) {
-	want(ts, neg, args, 1, 1, "interrupt NAME")
-	s := servers(ts)[args[0]]
-	if s == nil {
-		ts.Fatalf("no server %s", args[0])
-	}
-	ts.Check(s.cmd.Process.Signal(os.Interrupt))
-	if err := s.wait(); err != nil {
-		ts.Fatalf("server %s: %v\n%s", args[0], err, s.stderr.String())
-	}
-}
-
-// cmdTerminate ends a server as a service manager does, and checks that it exits with
-// 0.
-func cmdTerminate(ts *testscript.TestScript, neg bool, args []string) {
-	want(ts, neg, args, 1, 1, "terminate NAME")
-	s := servers(ts)[args[0]]
-	if s == nil {
-		ts.Fatalf("no server %s", args[0])
-	}
-	ts.Check(s.cmd.Process.Signal(syscall.SIGTERM))
-	if err := s.wait(); err != nil {
-		ts.Fatalf("server %s: %v\n%s", args[0], err, s.stderr.String())
+// cmdEnds makes the command of that name, which ends a server and checks that it exits
+// with 0.
+func cmdEnds(name string, end func(*server) error) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		want(ts, neg, args, 1, 1, name+" NAME")
+		s := started(ts, args[0])
+		if err := end(s); err != nil {
+			ts.Fatalf("server %s: %v\n%s", args[0], err, s.stderr.String())
+		}
 	}
 }
 
 // servers are those of one script.
 func servers(ts *testscript.TestScript) map[string]*server {
 	return ts.Value(serverKey("servers")).(map[string]*server)
+}
+
+// started is the server of that name.
+func started(ts *testscript.TestScript, name string) *server {
+	s := servers(ts)[name]
+	if s == nil {
+		ts.Fatalf("no server %s", name)
+	}
+	return s
 }

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"net/http"
@@ -64,9 +63,7 @@ func TestHostileRelay(t *testing.T) {
 				t.Fatal(err)
 			}
 			env := map[string]string{"KUBBI_BASE_URL": srv.URL, "KUBBI_DATA_DIR": t.TempDir()}
-			var out bytes.Buffer
-			err := Run(t.Context(), []string{"claim", "-o", dir, srv.URL + "/r/" + strings.Repeat("A", 43)},
-				func(name string) string { return env[name] }, strings.NewReader(""), &out, &out)
+			_, err := runIn(t, env, "claim", "-o", dir, srv.URL+"/r/"+strings.Repeat("A", 43))
 			if (err == nil) != (c.name == "honest") {
 				t.Errorf("error: %v", err)
 			}

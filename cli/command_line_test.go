@@ -3,15 +3,10 @@ package cli
 import (
 	"strings"
 	"testing"
-
-	"github.com/alecthomas/kong"
 )
 
 func TestArgumentsLast(t *testing.T) {
-	parser, err := kong.New(&grammar{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	model := commandModel(t)
 	const token = "-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 	for in, want := range map[string]string{
 		"":                          "",
@@ -36,7 +31,7 @@ func TestArgumentsLast(t *testing.T) {
 		"no-such --sealed command":  "no-such --sealed command",
 		"claim the url --json here": "claim --json -- the url here",
 	} {
-		if got := strings.Join(argumentsLast(parser.Model, strings.Fields(in)), " "); got != want {
+		if got := strings.Join(argumentsLast(model, strings.Fields(in)), " "); got != want {
 			t.Errorf("%q becomes %q, want %q", in, got, want)
 		}
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"embed"
 	"fmt"
 	"io"
@@ -42,7 +43,7 @@ func printCompletion(w io.Writer, app *kong.Application, words []string) error {
 	}
 	c := complete(app, words)
 	var b strings.Builder
-	fmt.Fprintln(&b, c.paths)
+	fmt.Fprintln(&b, cmp.Or(c.paths, "none"))
 	for _, o := range c.offers {
 		fmt.Fprintf(&b, "%s\t%s\n", o.word, o.help)
 	}
@@ -52,14 +53,13 @@ func printCompletion(w io.Writer, app *kong.Application, words []string) error {
 
 // The kinds of paths that complete a word.
 const (
-	pathsNone = "none"
 	pathsFile = "file"
 	pathsDir  = "dir"
 )
 
 // completion is what the last word can become.
 type completion struct {
-	paths  string
+	paths  string // pathsFile, pathsDir or ""
 	offers []offer
 }
 
@@ -92,7 +92,7 @@ func complete(app *kong.Application, words []string) completion {
 		if f := l.flag(flag); f != nil {
 			return completeValue(f.Value, flag+"=", value)
 		}
-		return completion{paths: pathsNone}
+		return completion{}
 	case !l.ended && strings.HasPrefix(last, "-"):
 		return l.completeFlag(last)
 	}
@@ -101,7 +101,7 @@ func complete(app *kong.Application, words []string) completion {
 
 // completeFlag offers the flags that were not given yet, or can be repeated.
 func (l *commandLine) completeFlag(word string) completion {
-	c := completion{paths: pathsNone}
+	var c completion
 	for _, f := range l.flags() {
 		if !slices.Contains(l.given, f) || f.IsCumulative() {
 			c.offer("--"+f.Name, f.Help, word)
@@ -113,7 +113,7 @@ func (l *commandLine) completeFlag(word string) completion {
 
 // completeArgument offers commands, or values of the next argument.
 func (l *commandLine) completeArgument(app *kong.Application, word string) completion {
-	c := completion{paths: pathsNone}
+	var c completion
 	if l.positional == 0 && !l.ended {
 		for _, child := range l.node.Children {
 			if !child.Hidden {
@@ -138,7 +138,7 @@ func (l *commandLine) completeArgument(app *kong.Application, word string) compl
 // completeValue offers values of a flag or an argument. The tag complete says which:
 // file, dir, or a list of values. prefix is the part of the word before the value.
 func completeValue(v *kong.Value, prefix, word string) completion {
-	c := completion{paths: pathsNone}
+	var c completion
 	values := v.Enum
 	switch tag := v.Tag.Get("complete"); tag {
 	case pathsFile, pathsDir:

@@ -1,9 +1,9 @@
 package cli
 
 import (
-	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -11,26 +11,17 @@ import (
 	"testing"
 	"time"
 
-	"github.com/alecthomas/kong"
 	"go.yaml.in/yaml/v3"
+
+	"kubbi-mcp/internal/testkit"
 )
 
-// programVariables are the environment variables of all commands and their defaults.
-func programVariables(t *testing.T) map[string]string {
+// programVariables are the environment variables of all commands.
+func programVariables(t *testing.T) map[string]bool {
 	t.Helper()
-	parser, err := kong.New(&grammar{}, kong.Writers(io.Discard, io.Discard))
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := map[string]string{"KUBBI_MCP_TOKEN": "", filesVariable: ""} // have no flag; the second is set for a command
-	err = kong.Visit(parser.Model, func(node kong.Visitable, next kong.Next) error {
-		if f, ok := node.(*kong.Flag); ok && f.Tag.Get("variable") != "" {
-			all[f.Tag.Get("variable")] = f.Default
-		}
-		return next(nil)
-	})
-	if err != nil {
-		t.Fatal(err)
+	all := map[string]bool{"KUBBI_MCP_TOKEN": true, filesVariable: true} // have no flag; the second is set for a command
+	for name := range everySetting(t) {
+		all[name] = true
 	}
 	return all
 }
@@ -58,7 +49,7 @@ func TestDeployVariables(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, name := range regexp.MustCompile(`\bKUBBI_[A-Z_]*[A-Z]\b`).FindAllString(string(b), -1) {
-			if _, ok := known[name]; !ok {
+			if !known[name] {
 				t.Errorf("%s: no command reads %s", path, name)
 			}
 		}
@@ -69,9 +60,9 @@ func TestDeployVariables(t *testing.T) {
 func stopTime(t *testing.T) time.Duration {
 	t.Helper()
 	var sum time.Duration
-	known := programVariables(t)
+	settings := everySetting(t)
 	for _, name := range []string{"KUBBI_RELAY_LAME_DUCK", "KUBBI_RELAY_DRAIN"} {
-		d, err := time.ParseDuration(known[name])
+		d, err := time.ParseDuration(settings[name].Default)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -94,6 +85,29 @@ func TestDeployUnit(t *testing.T) {
 	}
 	if d, err := time.ParseDuration(stop[1]); err != nil || d < 2*stopTime(t) {
 		t.Errorf("TimeoutStopSec=%s, and a relay may take %v", stop[1], stopTime(t))
+	}
+}
+
+// TestDeployAdmin runs kubbi-relay-admin with a folder of settings. A last line without a line
+// end counts, as it does for systemd.
+func TestDeployAdmin(t *testing.T) {
+	sh, err := exec.LookPath("sh")
+	if err != nil {
+		testkit.Missing(t, "no sh")
+	}
+	conf := t.TempDir()
+	for name, text := range map[string]string{"env": "# a comment\nKUBBI_LOG_FORMAT=json\n\nKUBBI_RELAY_NAME=the platform team", "store": "x"} {
+		if err := os.WriteFile(filepath.Join(conf, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	script := readDoc(t, "deploy/kubbi-relay-admin")
+	script = strings.Replace(script, "conf=/etc/kubbi-relay\n", "conf="+filepath.ToSlash(conf)+"\n", 1)
+	script = strings.Replace(script, "exec /usr/local/bin/kubbi-mcp", "exec", 1)
+	cmd := exec.Command(sh, "-c", script, "kubbi-relay-admin", "printenv", "KUBBI_DATA_DIR", "KUBBI_STORE", "KUBBI_LOG_FORMAT", "KUBBI_RELAY_NAME")
+	out, err := cmd.CombinedOutput()
+	if want := "/var/lib/kubbi-relay\nfile:" + filepath.ToSlash(conf) + "/store\njson\nthe platform team\n"; err != nil || string(out) != want {
+		t.Errorf("%v: %q, want %q", err, out, want)
 	}
 }
 

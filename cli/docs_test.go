@@ -101,7 +101,7 @@ func TestExample(t *testing.T) {
 		}
 		accepts(t, s.Args...)
 		for variable := range s.Env {
-			if _, ok := known[variable]; !ok {
+			if !known[variable] {
 				t.Errorf("%s: %s is no variable of ours", name, variable)
 			}
 		}
@@ -290,7 +290,7 @@ func TestPagesNameRealFlags(t *testing.T) {
 		}
 		for _, variable := range regexp.MustCompile(`\bKUBBI_[A-Z_]*[A-Z]\b`).FindAllString(text, -1) {
 			variables++
-			if _, ok := known[variable]; !ok && !forTests[variable] {
+			if !known[variable] && !forTests[variable] {
 				t.Errorf("%s names %s, which nothing reads", name, variable)
 			}
 		}

@@ -62,8 +62,11 @@ type foldersRevokeCmd struct {
 
 // Run takes back what the user has allowed.
 func (c *foldersRevokeCmd) Run(a *app) error {
-	if (c.Folder == "") == (!c.All && c.Project == "") {
+	switch {
+	case c.Folder == "" && c.Project == "" && !c.All:
 		return usagef("name a folder as kubbi-mcp folders list shows it, or give --project or --all")
+	case c.Folder != "" && c.All:
+		return usagef("give either a folder or --all")
 	}
 	if c.For != "" && c.For != string(consent.Read) && c.For != string(consent.Write) {
 		return usagef("--for is read or write")

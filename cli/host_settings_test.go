@@ -14,12 +14,8 @@ import (
 // everySetting gives the flag of each variable that the program reads.
 func everySetting(t *testing.T) map[string]*kong.Flag {
 	t.Helper()
-	parser, err := kong.New(&grammar{})
-	if err != nil {
-		t.Fatal(err)
-	}
 	all := map[string]*kong.Flag{}
-	_ = kong.Visit(parser.Model, func(node kong.Visitable, next kong.Next) error {
+	_ = kong.Visit(commandModel(t), func(node kong.Visitable, next kong.Next) error {
 		if f, ok := node.(*kong.Flag); ok && f.Tag.Get("variable") != "" {
 			all[f.Tag.Get("variable")] = f
 		}
@@ -34,6 +30,7 @@ func everySetting(t *testing.T) map[string]*kong.Flag {
 // Every setting of every command may be blank or a placeholder, in the environment or
 // on the command line. It then counts as not given.
 func TestUnfilledSettings(t *testing.T) {
+	model := commandModel(t)
 	blanks := []string{"", "  ", "\n", `""`, "''", "${}", "${NAME}", "${env:NAME}", "${input:api key}", "${user_config.dir}", "${NAME:-some default}", " \"${NAME}\"\n"}
 	for name, flag := range everySetting(t) {
 		for _, blank := range blanks {
@@ -50,19 +47,12 @@ func TestUnfilledSettings(t *testing.T) {
 				t.Errorf("%s=%q: told of: %v", name, blank, h.unfilled)
 			}
 		}
-		if flag.Tag.Get("variable") == "" {
-			continue
-		}
 		for _, args := range [][]string{{"--" + flag.Name + "=${user_config.x}"}, {"--" + flag.Name, "${user_config.x}"}} {
 			if flag.IsBool() && len(args) == 2 {
 				continue // such a flag takes no second word
 			}
 			h := &hostSettings{}
-			parser, err := kong.New(&grammar{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			got, err := h.arguments(parser.Model, slices.Concat([]string{"serve"}, args, []string{"--log-level=info"}))
+			got, err := h.arguments(model, slices.Concat([]string{"serve"}, args, []string{"--log-level=info"}))
 			if err != nil || !slices.Equal(got, []string{"serve", "--log-level=info"}) || len(h.unfilled) != 1 {
 				t.Errorf("%v: %q, %v", args, got, err)
 			}
@@ -104,11 +94,7 @@ func TestArguments(t *testing.T) {
 		{[]string{"--data-dir", "--sealed"}, []string{"--data-dir", "--sealed"}}, // kong tells that the value is missing
 		{[]string{"--unknown=${X}"}, []string{"--unknown=${X}"}},
 	} {
-		parser, err := kong.New(&grammar{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := (&hostSettings{}).arguments(parser.Model, tt.args)
+		got, err := (&hostSettings{}).arguments(commandModel(t), tt.args)
 		if err != nil || !slices.Equal(got, tt.want) {
 			t.Errorf("%q: %q, want %q: %v", tt.args, got, tt.want, err)
 		}
@@ -167,18 +153,10 @@ func TestUnfilledIsLogged(t *testing.T) {
 
 // A command line with placeholders for all values runs as without them.
 func TestUnfilledCommandLine(t *testing.T) {
-	var out, errs bytes.Buffer
 	env := map[string]string{"KUBBI_DATA_DIR": t.TempDir(), "KUBBI_API_KEY": "${KUBBI_API_KEY}", "KUBBI_MCP_TOKEN": "${TOKEN}"}
-	run := func(args ...string) error {
-		out.Reset()
-		errs.Reset()
-		return Run(t.Context(), args, func(name string) string { return env[name] }, strings.NewReader(""), &out, &errs)
-	}
-	if err := run("--relay-url=${user_config.relay}", "--default-ttl", "${user_config.ttl}", "--sealed=${user_config.sealed}", "list"); err != nil {
-		t.Errorf("%v\n%s", err, errs.String())
-	}
-	if !strings.Contains(errs.String(), "KUBBI_API_KEY") {
-		t.Errorf("not told: %s", errs.String())
+	out, err := runIn(t, env, "--relay-url=${user_config.relay}", "--default-ttl", "${user_config.ttl}", "--sealed=${user_config.sealed}", "list")
+	if err != nil || !strings.Contains(out, "KUBBI_API_KEY") {
+		t.Errorf("%v\n%s", err, out)
 	}
 	// Words after serve are folders; those of other commands are content.
 	h := &hostSettings{}
@@ -186,16 +164,12 @@ func TestUnfilledCommandLine(t *testing.T) {
 		{"--sealed|serve|a,b|${user_config.folders}||C|--|D", `--sealed|serve|--allow-dir=a\,b|--allow-dir=C|--|D`},
 		{"send|serve|${X}", "send|serve|${X}"},
 	} {
-		parser, err := kong.New(&grammar{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := h.arguments(parser.Model, strings.Split(words[0], "|"))
+		got, err := h.arguments(commandModel(t), strings.Split(words[0], "|"))
 		if want := strings.Split(words[1], "|"); err != nil || !slices.Equal(got, want) {
 			t.Errorf("%q: %v, want %q", got, err, want)
 		}
 	}
-	if err := run("--data-dir", "${HOME}/x", "list"); ExitCode(err) != exitUsage || errors.Unwrap(err) == nil {
+	if _, err := runIn(t, env, "--data-dir", "${HOME}/x", "list"); ExitCode(err) != exitUsage || errors.Unwrap(err) == nil {
 		t.Errorf("error %v", err)
 	}
 }

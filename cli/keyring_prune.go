@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -32,19 +33,14 @@ func (c *keyringPruneCmd) Run(a *app) error {
 		return err
 	}
 	defer db.Close() // nothing was written to it
-	var report pruned
-	prune := func(old *atrest.Keyring) (*atrest.Keyring, error) {
-		left, removed, kept, err := keyring.Prune(old, time.Now(), c.Margin.duration(), func() ([]string, error) { return db.MasterKeys(a.ctx) })
-		report.Removed = append(report.Removed, removed...)
-		report.Kept = append(report.Kept, kept...)
+	var report keyring.Pruned
+	prune := func(old *atrest.Keyring) (left *atrest.Keyring, err error) {
+		left, report, err = keyring.Prune(old, time.Now(), c.Margin.duration(), func() ([]string, error) { return db.MasterKeys(a.ctx) })
 		return left, err
 	}
 	if c.Print {
 		left, err := prune(ring)
-		if left == nil {
-			left = ring
-		}
-		return a.printKeyring(left, err)
+		return a.printKeyring(cmp.Or(left, ring), err)
 	}
 	f, err := keyringFile(source)
 	if err != nil {
@@ -56,22 +52,12 @@ func (c *keyringPruneCmd) Run(a *app) error {
 	if c.JSON {
 		return a.printJSON(report)
 	}
-	return a.print(report.text())
-}
-
-// pruned is what keyring prune --json prints.
-type pruned struct {
-	Removed []string          `json:"removed"`
-	Kept    []keyring.KeptKey `json:"kept"`
-}
-
-func (p *pruned) text() string {
-	var b strings.Builder
-	for _, id := range p.Removed {
-		fmt.Fprintf(&b, "removed %s\n", id)
+	var text strings.Builder
+	for _, id := range report.Removed {
+		fmt.Fprintf(&text, "removed %s\n", id)
 	}
-	for _, k := range p.Kept {
-		fmt.Fprintf(&b, "kept %s: %s\n", k.ID, k.Reason)
+	for _, k := range report.Kept {
+		fmt.Fprintf(&text, "kept %s: %s\n", k.ID, k.Reason)
 	}
-	return b.String()
+	return a.print(text.String())
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -25,8 +26,6 @@ type keyringRotateCmd struct {
 	JSON   bool    `name:"json" help:"Print JSON."`
 }
 
-const rotateAfter = time.Minute
-
 // Run adds a key.
 func (c *keyringRotateCmd) Run(a *app) error {
 	if c.New && !c.Print {
@@ -39,15 +38,12 @@ func (c *keyringRotateCmd) Run(a *app) error {
 		return usagef("--margin goes with --every")
 	}
 	now := time.Now()
-	var from time.Time
-	if after := c.After.duration(); !c.Now && !c.New {
-		if after == 0 {
-			after = rotateAfter
-		}
-		from = now.Add(after)
-	}
 	if c.New {
 		return a.printKeyring(atrest.NewKeyring(rand.Reader, now))
+	}
+	var from time.Time // at once
+	if !c.Now {
+		from = now.Add(c.after())
 	}
 	source, ring, err := a.readKeyring(c.Keyring)
 	if err != nil {
@@ -77,6 +73,9 @@ func (c *keyringRotateCmd) Run(a *app) error {
 	return a.print(sealsFrom(made))
 }
 
+// after is how long until a new key seals.
+func (c *keyringRotateCmd) after() time.Duration { return cmp.Or(c.After.duration(), time.Minute) }
+
 func sealsFrom(u keyring.Use) string {
 	return fmt.Sprintf("%s seals from %s\n", u.ID, localTime(api.NewTime(u.UseFrom)))
 }
@@ -98,16 +97,10 @@ func (c *keyringRotateCmd) rotateByTheClock(a *app) error {
 		return err
 	}
 	r := &keyring.Rotation{
-		File: f, Every: c.Every.duration(), After: c.After.duration(), Margin: c.Margin.duration(), Random: rand.Reader, Logger: a.log,
+		File: f, Every: c.Every.duration(), After: c.after(), Margin: cmp.Or(c.Margin.duration(), keyring.DefaultMargin), Random: rand.Reader, Logger: a.log,
 		Needs:   func(ctx context.Context) ([]string, error) { return a.with(ctx).neededKeys(c.Store) },
 		Made:    func(u keyring.Use) { _ = a.print(sealsFrom(u)) }, // an output that fails does not undo the rotation
 		Removed: func(id string) { _ = a.print("removed " + id + "\n") },
-	}
-	if r.After == 0 {
-		r.After = rotateAfter
-	}
-	if r.Margin == 0 {
-		r.Margin = keyring.DefaultMargin
 	}
 	if r.After >= r.Every {
 		return usagef("--every must be longer than --after (%s): a key is to seal before the next one is made", r.After)

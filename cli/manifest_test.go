@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -13,15 +12,12 @@ import (
 // TestManifest checks that the manifest has every tool and every command, and what a host
 // asks for in a form.
 func TestManifest(t *testing.T) {
-	var out, errs bytes.Buffer
-	env := func(name string) string {
-		return map[string]string{"KUBBI_TOOL_PREFIX": "x_", "KUBBI_DATA_DIR": t.TempDir()}[name]
-	}
-	if err := Run(t.Context(), []string{"manifest", "--json"}, env, strings.NewReader(""), &out, &errs); err != nil {
+	out, err := runIn(t, map[string]string{"KUBBI_TOOL_PREFIX": "x_", "KUBBI_DATA_DIR": t.TempDir()}, "manifest", "--json")
+	if err != nil {
 		t.Fatal(err)
 	}
 	var m manifest
-	if err := json.Unmarshal(out.Bytes(), &m); err != nil {
+	if err := json.Unmarshal([]byte(out), &m); err != nil {
 		t.Fatal(err)
 	}
 	if m.Name != "kubbi-mcp" || m.Title == "" || m.Version == "" || m.Description == "" || m.About == "" || len(m.Prompts) != 3 {

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"strings"
@@ -58,12 +57,11 @@ func (a *asker) answer(r *kubbi.Request, p kubbi.AnswerParams) {
 // run runs a command line, and gives its output and exit code.
 func (a *asker) run(args ...string) (out string, code int) {
 	a.t.Helper()
-	var stdout bytes.Buffer
-	err := Run(a.t.Context(), args, func(name string) string { return a.env[name] }, strings.NewReader(""), &stdout, &stdout)
+	out, err := runIn(a.t, a.env, args...)
 	if err != nil {
-		stdout.WriteString(Message(err))
+		out += Message(err)
 	}
-	return stdout.String(), ExitCode(err)
+	return out, ExitCode(err)
 }
 
 // TestRunWithAnswer gives a command the answers to requests. What does not fit is refused

@@ -62,8 +62,9 @@ func (f *httpFlags) prepare(a *app, b *backend) (serve func(context.Context) err
 		serverConfig.PublicKey = nil
 	}
 	host, _, _ := net.SplitHostPort(f.Addr)
-	serverConfig.Received = origin.LoopbackHost(host) // callers on other machines can't read the folder
-	if serverConfig.Reach = b.reach; b.embedded && !origin.LoopbackHost(host) {
+	local := origin.LoopbackHost(host)
+	serverConfig.Received = local // callers on other machines can't read the folder
+	if serverConfig.Reach = b.reach; b.embedded && !local {
 		serverConfig.Reach = func() string { return "the clients of this MCP server, and its machine" }
 	}
 	cfg := server.HTTPConfig{
@@ -99,7 +100,7 @@ func (f *httpFlags) prepare(a *app, b *backend) (serve func(context.Context) err
 		}
 		a.log.Info("serving MCP over HTTP", "url", scheme+"://"+l.Addr().String()+"/mcp", "version", buildInfo().Version,
 			"embedded", b.embedded, "tokens", len(tokens))
-		if host, _, _ := net.SplitHostPort(f.Addr); scheme == "http" && !origin.LoopbackHost(host) && !strings.HasPrefix(f.PublicURL, "https:") {
+		if scheme == "http" && !local && !strings.HasPrefix(f.PublicURL, "https:") {
 			a.log.Warn("plain HTTP on the network: tokens and all content can be read on the way; use --tls-cert, or a proxy that has TLS")
 		}
 		defer a.log.Info("stopped")

@@ -1,6 +1,7 @@
 package keyring
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -58,6 +59,12 @@ func Uses(ring *atrest.Keyring, now time.Time) []Use {
 	return uses
 }
 
+// Pruned says what Prune has done with the keys, in JSON as keyring prune prints it.
+type Pruned struct {
+	Removed []string  `json:"removed"` // their ids
+	Kept    []KeptKey `json:"kept"`
+}
+
 // KeptKey is a key that Prune did not remove, and why.
 type KeptKey struct {
 	ID     string `json:"id"`
@@ -68,15 +75,15 @@ type KeptKey struct {
 // sealing longer than margin before now and that needs does not name. Prune calls needs,
 // which asks the store, after now. So the answer includes kubbis that were still being
 // created under an old key when the next key took over. If there is nothing to remove,
-// pruned is nil. If the store needs keys that are not in the keyring, it probably belongs
+// left is nil. If the store needs keys that are not in the keyring, it probably belongs
 // to another relay, and Prune returns an error.
-func Prune(ring *atrest.Keyring, now time.Time, margin time.Duration, needs func() ([]string, error)) (pruned *atrest.Keyring, removed []string, kept []KeptKey, err error) {
+func Prune(ring *atrest.Keyring, now time.Time, margin time.Duration, needs func() ([]string, error)) (left *atrest.Keyring, report Pruned, err error) {
 	needed, err := needs()
 	if err != nil {
-		return nil, nil, nil, fmt.Errorf("ask the store which keys it needs: %w", err)
+		return nil, report, fmt.Errorf("ask the store which keys it needs: %w", err)
 	}
 	if missing := slices.DeleteFunc(slices.Clone(needed), ring.Has); len(missing) > 0 {
-		return nil, nil, nil, fmt.Errorf("kubbis in the store are sealed under keys that are not in this keyring: %s; is it the keyring of this store?", strings.Join(missing, " "))
+		return nil, report, fmt.Errorf("kubbis in the store are sealed under keys that are not in this keyring: %s; is it the keyring of this store?", strings.Join(missing, " "))
 	}
 	for _, u := range Uses(ring, now) {
 		var reason string
@@ -90,16 +97,13 @@ func Prune(ring *atrest.Keyring, now time.Time, margin time.Duration, needs func
 		case until.After(now):
 			reason = "it sealed until a short while ago; it may go from " + until.Format(time.RFC3339)
 		default:
-			removed = append(removed, u.ID)
-			if pruned == nil {
-				pruned = ring
-			}
-			if pruned, err = pruned.Without(u.ID); err != nil {
-				return nil, nil, nil, err
+			report.Removed = append(report.Removed, u.ID)
+			if left, err = cmp.Or(left, ring).Without(u.ID); err != nil {
+				return nil, report, err
 			}
 			continue
 		}
-		kept = append(kept, KeptKey{ID: u.ID, Reason: reason})
+		report.Kept = append(report.Kept, KeptKey{ID: u.ID, Reason: reason})
 	}
-	return pruned, removed, kept, nil
+	return left, report, nil
 }

@@ -114,24 +114,24 @@ func TestPrune(t *testing.T) {
 		for _, letter := range tc.needed {
 			needed = append(needed, ids[letter-'a'])
 		}
-		pruned, removed, kept, err := keyring.Prune(ring, now, 10*time.Minute, func() ([]string, error) { return needed, nil })
-		if err != nil || letters(pruned) != tc.left || len(removed)+len(kept) != len(ids) || (pruned == nil) != (len(removed) == 0) {
-			t.Errorf("after %v with %q needed it leaves %s, removed %v, kept %v: %v; want %s", tc.now, tc.needed, letters(pruned), removed, kept, err, tc.left)
+		left, report, err := keyring.Prune(ring, now, 10*time.Minute, func() ([]string, error) { return needed, nil })
+		if err != nil || letters(left) != tc.left || len(report.Removed)+len(report.Kept) != len(ids) || (left == nil) != (len(report.Removed) == 0) {
+			t.Errorf("after %v with %q needed it leaves %s, %+v: %v; want %s", tc.now, tc.needed, letters(left), report, err, tc.left)
 		}
 	}
-	_, _, _, err := keyring.Prune(ring, at(time.Hour), 0, func() ([]string, error) { return nil, errors.New("away") })
+	_, _, err := keyring.Prune(ring, at(time.Hour), 0, func() ([]string, error) { return nil, errors.New("away") })
 	if err == nil || !strings.Contains(err.Error(), "away") {
 		t.Errorf("the store does not answer: %v", err)
 	}
-	_, _, _, err = keyring.Prune(ring, at(time.Hour), 0, func() ([]string, error) { return append(ids, "0123456789abcdef"), nil })
+	_, _, err = keyring.Prune(ring, at(time.Hour), 0, func() ([]string, error) { return append(ids, "0123456789abcdef"), nil })
 	if err == nil || !strings.Contains(err.Error(), "0123456789abcdef; is it the keyring of this store?") {
 		t.Errorf("another store: %v", err)
 	}
-	_, _, kept, err := keyring.Prune(ring, at(35*time.Minute), 10*time.Minute, func() ([]string, error) { return nil, nil })
-	if want := []string{"until a short while ago; it may go from 2026-03-28T12:40:00Z", "from 2026-03-28T13:00:00Z", "it seals", "will seal from 2026-03-28T14:00:00Z"}; err != nil || len(kept) != len(want) {
-		t.Errorf("kept %v, %v", kept, err)
+	_, report, err := keyring.Prune(ring, at(35*time.Minute), 10*time.Minute, func() ([]string, error) { return nil, nil })
+	if want := []string{"until a short while ago; it may go from 2026-03-28T12:40:00Z", "from 2026-03-28T13:00:00Z", "it seals", "will seal from 2026-03-28T14:00:00Z"}; err != nil || len(report.Kept) != len(want) {
+		t.Errorf("kept %v, %v", report.Kept, err)
 	} else {
-		for i, k := range kept {
+		for i, k := range report.Kept {
 			if !strings.Contains(k.Reason, want[i]) {
 				t.Errorf("%s was kept because %s, want %q", k.ID, k.Reason, want[i])
 			}

@@ -99,13 +99,13 @@ func (r *Rotation) prune(ctx context.Context, now time.Time) error {
 	if !slices.ContainsFunc(Uses(ring, now), func(u Use) bool { return u.State == Opening && !u.Stopped.Add(r.Margin).After(now) }) {
 		return nil // without a question to the store
 	}
-	var removed []string
+	var report Pruned
 	err = Edit(ctx, r.File, func(old *atrest.Keyring) (left *atrest.Keyring, err error) {
-		left, removed, _, err = Prune(old, now, r.Margin, func() ([]string, error) { return r.Needs(ctx) })
+		left, report, err = Prune(old, now, r.Margin, func() ([]string, error) { return r.Needs(ctx) })
 		return left, err
 	})
 	if err == nil {
-		for _, id := range removed {
+		for _, id := range report.Removed {
 			r.Removed(id)
 		}
 	}
