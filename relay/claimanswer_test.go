@@ -9,12 +9,14 @@ import (
 	"strings"
 	"testing"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/kubbi/api"
 )
 
 // TestLargeText sends texts with a rune across every border: of sealed chunks, of
 // pieces, and of the longest answer that is made whole.
 func TestLargeText(t *testing.T) {
+	testkit.OnlyPlain(t, "one request at a time")
 	r := newRig(t)
 	for _, size := range []int{48 << 10, 256 << 10, 1 << 20, 2<<20 + 7} {
 		for shift := range 4 {
@@ -48,6 +50,7 @@ func TestJSON(t *testing.T) {
 // TestLargestContent sends and claims the content that is longest as JSON: six bytes for
 // each byte.
 func TestLargestContent(t *testing.T) {
+	testkit.OnlyPlain(t, "one request at a time")
 	r := newRig(t)
 	quoted := `"content":"` + strings.Repeat(`\u0000`, int(api.DefaultLimits().ContentBytes)) + `"`
 	c := r.create(`{` + quoted + `,"content_type":"text/plain","ttl_seconds":60}`)

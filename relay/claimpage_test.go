@@ -283,6 +283,7 @@ func unzip(t testing.TB, b []byte) map[string]string {
 
 // TestLargeWithoutScripts claims payloads that are too large for a page.
 func TestLargeWithoutScripts(t *testing.T) {
+	testkit.OnlyPlain(t, "one request at a time")
 	r := newRig(t)
 	binary, text := bytes.Repeat([]byte{0, 255, 'x'}, 1<<20), strings.Repeat("é\t", page.MaxShown/2)
 	body, err := json.Marshal(map[string]any{"ttl_seconds": 60, "max_retrievals": 1, "files": []map[string]string{

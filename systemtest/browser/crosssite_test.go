@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -22,19 +20,12 @@ import (
 // http at a name is no secure context.
 func TestOtherSitesInChromium(t *testing.T) {
 	t.Parallel()
-	testkit.OnlyPlain(t, "one browser, and one request at a time")
-	modules := testkit.Needs(t, "KUBBI_PAGE", "the node_modules folder with playwright-core and axe-core")
-	chromium := findChromium(t)
+	env := needsChromium(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	team := testkit.MustFreeAddr(t)
 	_, port, _ := strings.Cut(team, ":")
-	dir := t.TempDir()
-	teamLog := testkit.StartRelay(ctx, t, "http://"+team, "relay", "--data-dir", dir, "--listen", team, "--public-url", "http://relay.test:"+port, "--lame-duck", "0s")
-	keys, err := testkit.Command(ctx, t, "keys", "create", "--label", "test", "--data-dir", dir).Output()
-	if err != nil {
-		t.Fatal(err)
-	}
+	teamKey, teamLog := startTeam(ctx, t, team, "--public-url", "http://relay.test:"+port)
 	own, ownDir := testkit.FreeURL(t), t.TempDir()
 	ownLog := testkit.StartRelay(ctx, t, own, "serve", "--log-level", "debug", "--data-dir", ownDir, "--relay-url", own)
 	ownKey, err := os.ReadFile(filepath.Join(ownDir, "api-key"))
@@ -51,7 +42,7 @@ func TestOtherSitesInChromium(t *testing.T) {
 	var cases []relayCase
 	var attacked []func() *kubbi.Kubbi
 	for _, r := range []struct{ name, at, key, public string }{
-		{"team", "http://" + team, string(keys), "http://relay.test:" + port}, {"embedded", own, string(ownKey), own},
+		{"team", "http://" + team, teamKey, "http://relay.test:" + port}, {"embedded", own, string(ownKey), own},
 	} {
 		client, err := kubbi.NewClient(strings.TrimSpace(r.key), kubbi.WithBaseURL(r.at))
 		if err != nil {
@@ -82,14 +73,7 @@ func TestOtherSitesInChromium(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(ctx, "node", filepath.Join("testdata", "page", "crosssite.mjs"))
-	cmd.Env = append(os.Environ(), "KUBBI_CASES="+string(in), "KUBBI_CHROMIUM="+chromium, "KUBBI_PAGE="+modules)
-	cmd.WaitDelay = 10 * time.Second
-	report, err := cmd.CombinedOutput()
-	t.Logf("%s", report)
-	if err != nil || !regexp.MustCompile(`(?m)^16 attacks sent, 4 pages opened$`).Match(report) || strings.Contains(string(report), "FAILED") {
-		t.Errorf("crosssite.mjs: %v", err)
-	}
+	runInChromium(ctx, t, "crosssite.mjs", "16 attacks sent, 4 pages opened", append(env, "KUBBI_CASES="+string(in))...)
 	for name, log := range map[string]*testkit.Log{"team": teamLog, "embedded": ownLog} {
 		if n := strings.Count(log.String(), "method=POST route=/r/{token}/claim status=400"); n != 8 {
 			t.Errorf("%s: %d attacks have arrived and were refused", name, n)

@@ -6,10 +6,6 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -22,28 +18,14 @@ import (
 // the QR codes, and claims what was sent.
 func TestHomePage(t *testing.T) {
 	t.Parallel()
-	testkit.OnlyPlain(t, "one browser, and one request at a time")
-	modules := testkit.Needs(t, "KUBBI_PAGE", "the node_modules folder with playwright-core, axe-core and jsqr")
-	chromium := findChromium(t)
+	env := needsChromium(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	team := testkit.MustFreeAddr(t)
-	dir := t.TempDir()
-	testkit.StartRelay(ctx, t, "http://"+team, "relay", "--data-dir", dir, "--listen", team, "--name", "The <b>team", "--contact", "#help", "--lame-duck", "0s")
-	key, err := testkit.Command(ctx, t, "keys", "create", "--label", "test", "--data-dir", dir).Output()
-	if err != nil {
-		t.Fatal(err)
-	}
+	key, _ := startTeam(ctx, t, team, "--name", "The <b>team", "--contact", "#help")
 	s := newAskSite(ctx, t)
-	cmd := exec.CommandContext(ctx, "node", filepath.Join("testdata", "page", "home.mjs"))
-	cmd.Env = append(os.Environ(), "KUBBI_SITE="+s.server.URL, "KUBBI_TEAM=http://"+team, "KUBBI_KEY="+strings.TrimSpace(string(key)),
-		"KUBBI_OUT="+t.TempDir(), "KUBBI_CHROMIUM="+chromium, "KUBBI_PAGE="+modules, "NO_PROXY=127.0.0.1")
-	cmd.WaitDelay = 10 * time.Second
-	report, err := cmd.CombinedOutput()
-	t.Logf("%s", report)
-	if err != nil || !regexp.MustCompile(`(?m)^\d states passed, 0 failed$`).Match(report) {
-		t.Errorf("home.mjs: %v", err)
-	}
+	runInChromium(ctx, t, "home.mjs", `\d states passed, 0 failed`,
+		append(env, "KUBBI_SITE="+s.server.URL, "KUBBI_OUT="+t.TempDir(), "KUBBI_TEAM=http://"+team, "KUBBI_KEY="+key)...)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if n := bytes.Count(s.received.Bytes(), []byte("POST /api/v1/kubbis")); n < 4 || len(s.claimed) < 4 {

@@ -14,58 +14,30 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
-	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
-	"kubbi-mcp/relay/relaytest"
 )
-
-// findChromium gives the path of Chromium.
-func findChromium(t *testing.T) string {
-	t.Helper()
-	if path := os.Getenv("KUBBI_CHROMIUM"); path != "" {
-		return path
-	}
-	if path, err := exec.LookPath("chromium"); err == nil {
-		return path
-	}
-	return testkit.Needs(t, "KUBBI_CHROMIUM", "Chromium")
-}
 
 // TestClaimPage opens claim URLs in Chromium, as people do. It checks what each state
 // shows, what is copied and saved, that the content security policy holds, and that
 // people can use the page without seeing it or without a mouse.
 func TestClaimPage(t *testing.T) {
 	t.Parallel()
-	testkit.OnlyPlain(t, "one browser, and one request at a time")
-	modules := testkit.Needs(t, "KUBBI_PAGE", "the node_modules folder with playwright-core and axe-core")
-	chromium := findChromium(t)
+	env := needsChromium(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	s := newPageSite(ctx, t)
 	out := t.TempDir()
 
-	cmd := exec.CommandContext(ctx, "node", filepath.Join("testdata", "page", "check.mjs"))
-	cmd.Env = append(os.Environ(), "KUBBI_SITE="+s.server.URL, "KUBBI_OUT="+out, "KUBBI_CHROMIUM="+chromium, "KUBBI_PAGE="+modules, "NO_PROXY=127.0.0.1")
-	cmd.WaitDelay = 10 * time.Second
-	report, err := cmd.CombinedOutput()
-	t.Logf("%s", report)
-	if err != nil || !regexp.MustCompile(`(?m)^\d\d states passed, 0 failed$`).Match(report) {
-		t.Errorf("check.mjs: %v", err)
-	}
+	runInChromium(ctx, t, "check.mjs", `\d\d states passed, 0 failed`, append(env, "KUBBI_SITE="+s.server.URL, "KUBBI_OUT="+out)...)
 	for name, want := range map[string][]byte{
 		"text/content.txt": []byte(pageText), "json/content.json": []byte(pageJSON), "sealed-text/content.txt": []byte(pageText),
 		"plain-text/content.txt": []byte(pageText), "package/chart.png": pagePNG(), "plain-package/chart.png": pagePNG(),
@@ -98,14 +70,14 @@ func TestClaimPage(t *testing.T) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.keys) < 8 || s.requests.Len() == 0 {
+	if len(s.keys) < 8 || s.received.Len() == 0 {
 		t.Fatalf("%d sealed kubbis were made", len(s.keys))
 	}
-	if n := bytes.Count(s.requests.Bytes(), []byte("DELETE /r/")); n < 15 {
+	if n := bytes.Count(s.received.Bytes(), []byte("DELETE /r/")); n < 15 {
 		t.Errorf("the page ended the grace of %d claims", n)
 	}
 	for _, key := range s.keys {
-		if bytes.Contains(s.requests.Bytes(), []byte(key)) {
+		if bytes.Contains(s.received.Bytes(), []byte(key)) {
 			t.Error("a request held the key of a sealed kubbi")
 		}
 	}
@@ -174,38 +146,18 @@ func largeFile() kubbi.File {
 	return kubbi.File{Name: "large.bin", Content: base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{0, 1, 255}, 1<<21)), ContentType: "application/octet-stream", Encoding: api.EncodingBase64}
 }
 
-// pageSite is a proxy before a relay. It records all requests of the browser, makes
-// kubbis for the check, and damages answers on request.
+// pageSite makes kubbis for the check, and damages answers on request.
 type pageSite struct {
-	t      *testing.T
-	ctx    context.Context
-	server *httptest.Server
-	relay  *relaytest.Server
-	client *kubbi.Client
-	next   *httputil.ReverseProxy
-
-	mu       sync.Mutex
-	requests bytes.Buffer
-	keys     []string
-	spoil    map[string]string // token: "lost" or "changed", once
+	*site
+	keys  []string          // of sealed kubbis
+	spoil map[string]string // token: "lost" or "changed", once
 }
 
 func newPageSite(ctx context.Context, t *testing.T) *pageSite {
 	t.Helper()
-	s := &pageSite{t: t, ctx: ctx, relay: relaytest.New(t), spoil: map[string]string{}}
-	var err error
-	if s.client, err = kubbi.NewClient(s.relay.APIKey, kubbi.WithBaseURL(s.relay.URL)); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.client.Close() })
-	u, err := url.Parse(s.relay.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.next = &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(u); r.Out.Host = r.In.Host }}
-	s.server = httptest.NewServer(s)
-	t.Cleanup(s.server.Close)
-	return s
+	p := &pageSite{spoil: map[string]string{}}
+	newSite(ctx, t, func(s *site) http.Handler { p.site = s; return p })
+	return p
 }
 
 // ServeHTTP makes a kubbi at /make/KIND, and passes all other requests on.
@@ -217,18 +169,13 @@ func (s *pageSite) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, "no", http.StatusInternalServerError)
 			return
 		}
-		path := strings.TrimPrefix(claimURL, s.relay.URL)
-		if err := json.NewEncoder(w).Encode(map[string]string{"url": s.server.URL + path}); err != nil {
+		if err := json.NewEncoder(w).Encode(map[string]string{"url": s.proxied(claimURL)}); err != nil {
 			s.t.Error(err)
 		}
 		return
 	}
-	dump, err := httputil.DumpRequest(r, true)
-	if err != nil {
-		s.t.Error(err)
-	}
+	s.record(r)
 	s.mu.Lock()
-	s.requests.Write(dump)
 	how := ""
 	if token, ok := strings.CutSuffix(strings.TrimPrefix(r.URL.Path, "/r/"), "/claim"); ok && r.Method == http.MethodPost {
 		how = s.spoil[token]

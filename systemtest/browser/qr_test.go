@@ -10,7 +10,6 @@ import (
 // TestPageDrawsQRCodes draws QR codes of every version that the front page uses, at the limits
 // of each, and reads them with another's program.
 func TestPageDrawsQRCodes(t *testing.T) {
-	testkit.OnlyPlain(t, "Node.js does the work")
 	testkit.Needs(t, "KUBBI_PAGE", "the node_modules folder with jsqr")
 	// The most bytes of each version with level M, from ISO/IEC 18004.
 	most := []int{14, 26, 42, 62, 84, 106, 122, 152, 180, 213, 251, 287, 331, 362, 412, 450, 504, 560, 624, 666}

@@ -9,22 +9,14 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httputil"
 	"net/url"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
-	"kubbi-mcp/relay/relaytest"
 )
 
 // canary is in every value and every file that is answered.
@@ -34,20 +26,11 @@ const canary = "canary-5f0c1d"
 // asker. No answer is in clear in what the relay gets.
 func TestRequestPage(t *testing.T) {
 	t.Parallel()
-	testkit.OnlyPlain(t, "one browser, and one request at a time")
-	modules := testkit.Needs(t, "KUBBI_PAGE", "the node_modules folder with playwright-core and axe-core")
-	chromium := findChromium(t)
+	env := needsChromium(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	s := newAskSite(ctx, t)
-	cmd := exec.CommandContext(ctx, "node", filepath.Join("testdata", "page", "request.mjs"))
-	cmd.Env = append(os.Environ(), "KUBBI_SITE="+s.server.URL, "KUBBI_OUT="+t.TempDir(), "KUBBI_CHROMIUM="+chromium, "KUBBI_PAGE="+modules, "NO_PROXY=127.0.0.1,.test")
-	cmd.WaitDelay = 10 * time.Second
-	report, err := cmd.CombinedOutput()
-	t.Logf("%s", report)
-	if err != nil || !regexp.MustCompile(`(?m)^\d\d states passed, 0 failed$`).Match(report) {
-		t.Errorf("request.mjs: %v", err)
-	}
+	runInChromium(ctx, t, "request.mjs", `\d\d states passed, 0 failed`, append(env, "KUBBI_SITE="+s.server.URL, "KUBBI_OUT="+t.TempDir())...)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if n := bytes.Count(s.received.Bytes(), []byte("POST /q/")); n < 10 || s.opened < 8 {
@@ -65,18 +48,10 @@ func TestRequestPage(t *testing.T) {
 	}
 }
 
-// askSite is a proxy before a relay. It records what browsers send, makes requests and opens
-// their answers for the check, and loses or changes what it passes on, where that is asked.
+// askSite makes requests and opens their answers for the check. It loses or changes what it
+// passes on, where that is asked.
 type askSite struct {
-	t      *testing.T
-	ctx    context.Context
-	server *httptest.Server
-	relay  *relaytest.Server
-	client *kubbi.Client
-	next   *httputil.ReverseProxy
-
-	mu       sync.Mutex
-	received bytes.Buffer
+	*site
 	requests map[string]*kubbi.Request // by id
 	lose     map[string]int            // by path: so many answers to a POST
 	block    map[string]bool           // by path: no POST arrives
@@ -87,23 +62,13 @@ type askSite struct {
 
 func newAskSite(ctx context.Context, t *testing.T) *askSite {
 	t.Helper()
-	s := &askSite{t: t, ctx: ctx, relay: relaytest.New(t), requests: map[string]*kubbi.Request{}, lose: map[string]int{}, block: map[string]bool{}, change: map[string]bool{}}
-	var err error
-	if s.client, err = kubbi.NewClient(s.relay.APIKey, kubbi.WithBaseURL(s.relay.URL)); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.client.Close() })
-	u, err := url.Parse(s.relay.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.next = &httputil.ReverseProxy{
-		Rewrite:        func(r *httputil.ProxyRequest) { r.SetURL(u) },
-		ModifyResponse: s.changed,
-	}
-	s.server = httptest.NewServer(s)
-	t.Cleanup(s.server.Close)
-	return s
+	a := &askSite{requests: map[string]*kubbi.Request{}, lose: map[string]int{}, block: map[string]bool{}, change: map[string]bool{}}
+	newSite(ctx, t, func(s *site) http.Handler {
+		a.site = s
+		s.next.ModifyResponse = a.changed
+		return a
+	})
+	return a
 }
 
 // ServeHTTP makes a request at /ask/KIND, opens the answer at /open/ID, loses nothing more
@@ -146,12 +111,8 @@ func (s *askSite) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.claim(w, r)
 		return
 	}
-	dump, err := httputil.DumpRequest(r, true)
-	if err != nil {
-		s.t.Error(err)
-	}
+	s.record(r)
 	s.mu.Lock()
-	s.received.Write(dump)
 	if r.Method == http.MethodPost && s.block[r.URL.Path] {
 		s.mu.Unlock()
 		panic(http.ErrAbortHandler)
@@ -237,7 +198,7 @@ func (s *askSite) ask(kind string) (out askedHere, err error) {
 	case "answered":
 		_, err = s.client.Answer(s.ctx, r.RequestURL, kubbi.AnswerParams{Values: map[string]string{"STRIPE_KEY": "x"}})
 	}
-	return askedHere{r.ID, s.server.URL + strings.TrimPrefix(r.RequestURL, s.relay.URL), r.Fingerprint}, err
+	return askedHere{r.ID, s.proxied(r.RequestURL), r.Fingerprint}, err
 }
 
 // open gives the answer to a request as its asker gets it.

@@ -32,6 +32,11 @@ type handoffs struct {
 	kept map[string]string // claim tokens of kubbis that live, and their contents
 }
 
+// handoffPause is how long a worker pauses after each kubbi. The tests wait for the clock
+// while kubbis are handed over: hundreds a second are enough, and leave other tests the
+// processors.
+const handoffPause = 20 * time.Millisecond
+
 // startHandoffs starts goroutines that hand over kubbis until stop is called or the
 // test ends.
 func startHandoffs(t *testing.T, workers int, apiKey string, origins ...string) (h *handoffs, stop func()) {
@@ -44,6 +49,7 @@ func startHandoffs(t *testing.T, workers int, apiKey string, origins ...string) 
 		running.Go(func() {
 			for n := 0; ctx.Err() == nil && !t.Failed(); n++ {
 				h.handOver(worker, n)
+				time.Sleep(handoffPause)
 			}
 		})
 	}

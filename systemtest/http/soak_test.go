@@ -33,7 +33,7 @@ func soakFor() time.Duration {
 	if testkit.Racing() {
 		return 5 * time.Second
 	}
-	return time.Minute
+	return 20 * time.Second
 }
 
 // agent is one agent of a crowd. It opens a new session after it has lost one.
