@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -131,6 +132,28 @@ func TestRefused(t *testing.T) {
 	}
 	if _, err := hostfile.Find("emacs"); err == nil || !strings.Contains(err.Error(), "claude-code, ") {
 		t.Errorf("an unknown host: %v", err)
+	}
+}
+
+// TestTOMLStrings reads back strings that TOML writes in different ways.
+func TestTOMLStrings(t *testing.T) {
+	h, err := hostfile.Find("codex")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := hostfile.Server{Name: "a'b c", Command: `C:\Users\ann\kubbi-mcp.exe`, Args: []string{
+		"", "it's", `"`, `'\'`, "a\tb\nc\r", "\x00\x1b\x7f'", "\x7f", "über 🙂 <&>", "'\u2028", `\u0041`, "'''",
+	}}
+	text, err := h.Set(nil, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := h.Servers(text)
+	if err != nil || len(got) != 1 || got[0].Name != s.Name || got[0].Command != s.Command || !slices.Equal(got[0].Args, s.Args) {
+		t.Errorf("%s\nreads as %q, %v", text, got, err)
+	}
+	if !bytes.Contains(text, []byte(`'C:\Users\ann\kubbi-mcp.exe'`)) {
+		t.Errorf("a path of Windows is hard to read:\n%s", text)
 	}
 }
 

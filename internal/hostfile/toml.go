@@ -235,6 +235,10 @@ func tomlOf(value any) string {
 		}
 		return "[" + strings.Join(items, ", ") + "]"
 	}
-	b, _ := tomlv2.Marshal(map[string]any{"k": value}) // a string can be written
-	return strings.TrimSpace(strings.TrimPrefix(string(b), "k ="))
+	text := value.(string)
+	if !strings.ContainsFunc(text, func(c rune) bool { return c == '\'' || c < ' ' || c == 0x7f }) {
+		return "'" + text + "'" // backslashes of Windows' paths stay as they are
+	}
+	// TOML's escapes include JSON's, and DEL must be escaped too.
+	return strings.ReplaceAll(string(jsonOf(text, "", "")), "\x7f", `\u007F`)
 }

@@ -4,10 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"sync"
 	"time"
 
-	modernc "modernc.org/sqlite"
 	"zombiezen.com/go/sqlite"
 
 	"kubbi-mcp/relay/store"
@@ -36,15 +34,11 @@ func engine(err error) error {
 	return &engineError{err}
 }
 
-// fdatasync makes SQLite sync with fdatasync where the platform has it. Here that is as
-// durable as fsync, and saves the file system a journal write for the file's times.
-var fdatasync = sync.OnceFunc(func() { _, _ = modernc.Fdatasync(true) })
-
 // openConn opens the data base at path. With create it makes a missing file, with the mode of
 // the lock file. SQLite must make the file: if a process opens and closes a data base file by
 // itself, it loses the locks that SQLite holds on the file.
 func openConn(path string, create bool) (*conn, error) {
-	fdatasync()
+	useFdatasync()
 	flags := sqlite.OpenReadWrite | sqlite.OpenURI
 	query := ""
 	if create {

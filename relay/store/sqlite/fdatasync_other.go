@@ -1,0 +1,6 @@
+//go:build !unix
+
+package sqlite
+
+// useFdatasync does nothing: SQLite never syncs with fdatasync here.
+func useFdatasync() {}
