@@ -3,8 +3,11 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
+
+	"kubbi-mcp/internal/hostfile"
 )
 
 // demoPrinter prints the demo for a person, with colour on a terminal, and collects the
@@ -89,5 +92,9 @@ func (s *demoPrinter) end() {
 		return
 	}
 	s.line("\n%s", s.paint(bold+green, fmt.Sprintf("All %d checks hold, in %v.", s.checks, took)))
-	s.line("Next: put mcp.json.example into your MCP host, or see kubbi-mcp --help.")
+	first := ""
+	if self, err := os.Executable(); err == nil && ofGoRun(self) {
+		first = "go install . and then "
+	}
+	s.line("Next: %skubbi-mcp install HOST, where HOST is %s. kubbi-mcp --help has the rest.", first, strings.Join(hostfile.Names(), ", "))
 }

@@ -138,12 +138,20 @@ func ownProgram() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("find this program: %w; give its path with --command", err)
 	}
-	if temp, err := filepath.EvalSymlinks(os.TempDir()); err == nil {
-		if in, err := filepath.Rel(temp, path); err == nil && strings.Contains(in, "go-build") {
-			return "", errors.New("this program is a temporary one of `go run`, which a host would not find later: run `go install .` first, and then `kubbi-mcp install`, or give a path with --command")
-		}
+	if ofGoRun(path) {
+		return "", errors.New("this program is a temporary one of `go run`, which a host would not find later: run `go install .` first, and then `kubbi-mcp install`, or give a path with --command")
 	}
 	return path, nil
+}
+
+// ofGoRun reports whether a program is one that `go run` has made and will remove.
+func ofGoRun(path string) bool {
+	temp, err := filepath.EvalSymlinks(os.TempDir())
+	if err != nil {
+		return false
+	}
+	in, err := filepath.Rel(temp, path)
+	return err == nil && strings.HasPrefix(in, "go-build")
 }
 
 func (a *app) machine() hostfile.Machine {

@@ -25,7 +25,7 @@ type httpFlags struct {
 	MaxConns      int           `group:"HTTP:" variable:"KUBBI_MCP_MAX_CONNS" placeholder:"N" default:"0" help:"Connections open at once, half of them from one address (8192, or half of the files that the process may open, if that is less)."`
 	MaxBody       int           `group:"HTTP:" variable:"KUBBI_MCP_MAX_BODY" placeholder:"BYTES" default:"75497472" help:"Largest request (${default})."`
 	MaxSessions   int           `group:"HTTP:" variable:"KUBBI_MCP_MAX_SESSIONS" placeholder:"N" default:"2000" help:"Sessions open at once, of one caller (${default})."`
-	MaxCalls      int           `group:"HTTP:" variable:"KUBBI_MCP_MAX_CALLS" placeholder:"N" default:"256" help:"Calls running at once, of one caller (${default}); of all callers, four times as many."`
+	MaxCalls      int           `group:"HTTP:" variable:"KUBBI_MCP_MAX_CALLS" placeholder:"N" default:"256" help:"Calls running at once, of one caller (${default}); of all callers, four times as many. Calls that wait count apart, and may be four times as many."`
 	SessionIdle   time.Duration `group:"HTTP:" variable:"KUBBI_MCP_SESSION_IDLE" placeholder:"DURATION" default:"1h" help:"Drop a session that was idle for so long (${default})."`
 	Drain         time.Duration `group:"HTTP:" variable:"KUBBI_MCP_DRAIN" placeholder:"DURATION" default:"15s" help:"When stopped, let running calls go on for so long (${default})."`
 }

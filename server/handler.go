@@ -145,6 +145,14 @@ func onWritten(ctx context.Context, then func(written bool)) {
 	}
 }
 
+// waits says to the transport that the call in ctx waits for somebody else.
+func waits(ctx context.Context) error {
+	if c := transport.CallOf(ctx); c != nil {
+		return c.Wait()
+	}
+	return nil
+}
+
 // peerOf says who has sent the request in ctx.
 func peerOf(ctx context.Context) tools.Peer {
 	if c := transport.CallOf(ctx); c != nil {

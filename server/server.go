@@ -132,6 +132,7 @@ func (s *Server) addTools(hooks *mcpserver.Hooks) error {
 		ShowPage:   s.showPage,
 		Deliver:    onWritten,
 		Peer:       peerOf,
+		Waits:      waits,
 		Observe:    s.toolCalled,
 	})
 	if err != nil || s.cfg.Add == nil {

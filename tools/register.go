@@ -75,6 +75,10 @@ type Config struct {
 	// Reach says from where a new claim URL can be used; nil: unknown.
 	Reach func() string
 
+	// Waits is called before a call waits with wait_seconds. Its error says that too many
+	// calls wait. nil: any number may.
+	Waits func(context.Context) error
+
 	// Observe is called with every call that has ended; nil: it is not called.
 	Observe func(context.Context, Call)
 
@@ -112,6 +116,9 @@ func Register(s *mcpserver.MCPServer, cfg Config) error {
 	}
 	if cfg.PublicKey == nil {
 		cfg.PublicKey = func(context.Context) string { return "" }
+	}
+	if cfg.Waits == nil {
+		cfg.Waits = func(context.Context) error { return nil }
 	}
 	if cfg.Observe == nil {
 		cfg.Observe = func(context.Context, Call) {}
@@ -198,6 +205,9 @@ func define[In any](t *toolset, name, title, description string, h hints,
 		var in In
 		if err := schema.Input.Read(req, &in); err != nil {
 			return nil, err
+		}
+		if w, ok := any(in).(mayWait); ok && w.waits() && t.Waits(ctx) != nil {
+			return nil, args.Error("Too many calls wait already. Leave wait_seconds out, or wait for one of them to end.")
 		}
 		c, ask, err := t.begin(ctx, req, in)
 		if err != nil || ask != nil {

@@ -12,6 +12,12 @@ import (
 // call that is silent for a while.
 const waitProgressEvery = 5 * time.Second
 
+// mayWait is an input with wait_seconds.
+type mayWait interface{ waits() bool }
+
+func (in getInput) waits() bool     { return in.WaitSeconds > 0 }
+func (in inspectInput) waits() bool { return in.WaitSeconds > 0 }
+
 // waiting gives the option for a call that waits some seconds. Until end is called, it reports
 // the seconds that have passed.
 func waiting(ctx context.Context, seconds args.Int) (option kubbi.ReadOption, end func()) {

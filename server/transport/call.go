@@ -42,6 +42,7 @@ type Call struct {
 	ctx      context.Context // of the call
 	cancel   context.CancelFunc
 	done     func() // called when the answer was written or is lost
+	slot     *slot  // nil: it does not count
 	large    bool   // the request or its answer is large
 	code     int    // of the error that it is answered with; 0: none
 	unwanted bool   // the client has cancelled it and takes no answer
@@ -96,6 +97,9 @@ func (c *Call) handle() (text []byte) {
 	}()
 	ctx := context.WithValue(c.cfg.MCP.WithContext(c.ctx, c), callKey{}, c)
 	if c.listenAs != "" {
+		if c.Wait() != nil {
+			return c.encodeFault(Error{Code: codeBusy, Message: "Too many calls wait already; end one, and try again"})
+		}
 		_ = c.cfg.MCP.RegisterSession(ctx, c) // fails only if the id is taken
 		defer c.cfg.MCP.UnregisterSession(ctx, c.listenAs)
 	}

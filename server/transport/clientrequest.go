@@ -115,6 +115,7 @@ func readClientAnswer(method mcp.MCPMethod, b []byte) ClientAnswer {
 // ask asks the client on the stream of the call, and waits for the answer.
 func ask[T any](ctx context.Context, c *Call, method mcp.MCPMethod, params any) (*T, error) {
 	c.flushNotifications(false)
+	_ = c.Wait() // else a message with an answer might wait until there is room for another call
 	answers, forget := c.request(c.out, method, params)
 	defer forget()
 	select {

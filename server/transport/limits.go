@@ -14,8 +14,8 @@ type Limits struct {
 	MaxConns      int           // connections open at once, half of them from one address or IPv6 /64; 8,192
 	MaxBody       int           // bytes of a request; 72 MiB, the largest package in base64
 	MaxSessions   int           // open at once, of one caller; 2,000
-	MaxCalls      int           // running at once, of one caller; 256
-	MaxTotalCalls int           // running at once, of all callers; 1,024
+	MaxCalls      int           // running at once, of one caller, apart from those that wait; 256
+	MaxTotalCalls int           // the same of all callers; 1,024
 	MaxTotalBytes int64         // of the requests of running calls, half of it for one caller; four of the largest, 288 MiB at least
 	SessionIdle   time.Duration // after which a session without a stream is dropped; 1 h
 	HeaderTimeout time.Duration // until a request's headers are there; 10 s
@@ -52,7 +52,8 @@ func (l Limits) withDefaults() Limits {
 
 // usage is one caller's part of the load.
 type usage struct {
-	calls int
+	calls int   // that work
+	waits int   // calls that wait
 	bytes int64 // of requests
 }
 
@@ -61,7 +62,8 @@ type load struct {
 	limits Limits
 
 	mu     sync.Mutex
-	calls  int
+	calls  int // that work
+	waits  int // calls that wait
 	bytes  int64
 	closed bool          // no call begins any more
 	idle   chan struct{} // closed when no call runs any more; nil: nobody waits
@@ -70,8 +72,8 @@ type load struct {
 	garbage bool // a call or stream has begun since quiet last returned true
 }
 
-// admit lets a call of a caller begin, which end ends.
-func (l *load) admit(u *usage) (end func(), p *Refusal) {
+// admit lets a call of a caller begin, until its slot is ended.
+func (l *load) admit(u *usage) (*slot, *Refusal) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
@@ -85,15 +87,41 @@ func (l *load) admit(u *usage) (end func(), p *Refusal) {
 	u.calls++
 	l.calls++
 	l.begun, l.garbage = true, true
-	return func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		u.calls--
-		if l.calls--; l.calls == 0 && l.idle != nil {
-			close(l.idle)
-			l.idle = nil
-		}
+	return &slot{
+		toWaits: func() bool { return l.toWaits(u) },
+		free:    func(waits bool) { l.free(u, waits) },
 	}, nil
+}
+
+// toWaits makes a call that works one that waits, if there is room.
+func (l *load) toWaits(u *usage) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if u.waits >= waitsPerCall*l.limits.MaxCalls || l.waits >= waitsPerCall*l.limits.MaxTotalCalls {
+		return false
+	}
+	u.calls--
+	l.calls--
+	u.waits++
+	l.waits++
+	return true
+}
+
+// free ends a call.
+func (l *load) free(u *usage, waits bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if waits {
+		u.waits--
+		l.waits--
+	} else {
+		u.calls--
+		l.calls--
+	}
+	if l.calls+l.waits == 0 && l.idle != nil {
+		close(l.idle)
+		l.idle = nil
+	}
 }
 
 // streamOpened notes that a stream has begun, for quiet.
@@ -146,7 +174,7 @@ func Draining() *Refusal {
 func (l *load) state() (calls int, bytes int64, closed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.calls, l.bytes, l.closed
+	return l.calls + l.waits, l.bytes, l.closed
 }
 
 func (l *load) isClosed() bool {
@@ -159,7 +187,7 @@ func (l *load) isClosed() bool {
 func (l *load) close(ctx context.Context) bool {
 	l.mu.Lock()
 	l.closed = true
-	if l.calls > 0 && l.idle == nil {
+	if l.calls+l.waits > 0 && l.idle == nil {
 		l.idle = make(chan struct{})
 	}
 	idle := l.idle

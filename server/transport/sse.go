@@ -63,14 +63,29 @@ func (e *Endpoint) ServeMessage(w http.ResponseWriter, r *http.Request) {
 // startCall runs a request, whose answer goes to the session's stream. It calls
 // release when the answer is written or lost, or the request is refused.
 func (e *Endpoint) startCall(s *Session, m *message, header http.Header, release func()) *Refusal {
-	end, p := e.http.load.admit(&e.usage)
+	place, p := e.http.load.admit(&e.usage)
 	if p != nil {
 		release()
 		return p
 	}
 	c := s.newCall(s.life, m, header, s.out)
 	stop := context.AfterFunc(e.http.calls, c.cancel)
-	c.done = func() { stop(); end(); release(); s.pending.Add(-1) }
+	c.slot = &slot{
+		toWaits: func() bool {
+			room := place.wait()
+			if room {
+				s.pending.Add(-1)
+			}
+			return room
+		},
+		free: func(waits bool) {
+			place.end()
+			if !waits {
+				s.pending.Add(-1)
+			}
+		},
+	}
+	c.done = func() { stop(); c.slot.end(); release() }
 	switch {
 	case s.pending.Add(1) > maxPending:
 		p = Busy(http.StatusTooManyRequests, "too_many_calls", "Too many requests of this session are running; try again when one has ended")

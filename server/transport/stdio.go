@@ -33,7 +33,8 @@ const (
 
 // Limits of what runs at once over stdio. Beyond them the reader waits.
 const (
-	maxCalls     = 64
+	maxCalls     = 64                         // that work
+	maxWaits     = waitsPerCall * maxCalls    // calls that wait
 	maxCallBytes = 2 * DefaultMaxMessageBytes // of the messages of running calls; a single one may be larger
 )
 
@@ -41,7 +42,8 @@ const (
 type stdio struct {
 	cfg     StdioConfig
 	session *Session
-	calls   *semaphore.Weighted // calls that may run
+	calls   *semaphore.Weighted // calls that may work
+	waits   *semaphore.Weighted // calls that may wait
 	bytes   *semaphore.Weighted // bytes of their messages
 	running atomic.Int64
 }
@@ -65,7 +67,7 @@ func ServeStdio(ctx context.Context, cfg StdioConfig, stdin io.Reader, stdout io
 	s.open()
 	defer s.close()
 	defer context.AfterFunc(ctx, s.out.close)()
-	t := &stdio{cfg: cfg, session: s, calls: semaphore.NewWeighted(maxCalls), bytes: semaphore.NewWeighted(maxCallBytes)}
+	t := &stdio{cfg: cfg, session: s, calls: semaphore.NewWeighted(maxCalls), waits: semaphore.NewWeighted(maxWaits), bytes: semaphore.NewWeighted(maxCallBytes)}
 	last, written := startWriter(s, stdout)
 	in := startReader(ctx, stdin, cfg.MaxMessage)
 
@@ -131,8 +133,12 @@ func (t *stdio) loop(ctx context.Context, inputs <-chan input) bool {
 func (t *stdio) wait(ctx context.Context, grace time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, grace)
 	defer cancel()
-	if t.calls.Acquire(ctx, maxCalls) == nil {
-		t.calls.Release(maxCalls)
+	if t.calls.Acquire(ctx, maxCalls) != nil {
+		return
+	}
+	defer t.calls.Release(maxCalls)
+	if t.waits.Acquire(ctx, maxWaits) == nil { // no call that works can begin to wait now
+		t.waits.Release(maxWaits)
 	}
 }
 
@@ -145,12 +151,28 @@ func (t *stdio) start(ctx context.Context, c *Call) {
 		return
 	}
 	t.running.Add(1)
+	c.slot = &slot{
+		toWaits: func() bool {
+			room := t.waits.TryAcquire(1)
+			if room {
+				t.calls.Release(1)
+			}
+			return room
+		},
+		free: func(waits bool) {
+			if waits {
+				t.waits.Release(1)
+			} else {
+				t.calls.Release(1)
+			}
+		},
+	}
 	c.done = func() {
 		if t.running.Add(-1) == 0 && c.large {
 			memory.Release()
 		}
 		t.bytes.Release(size)
-		t.calls.Release(1)
+		c.slot.end()
 	}
 	go c.run()
 }

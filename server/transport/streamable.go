@@ -116,13 +116,13 @@ func (e *Endpoint) servePost(w http.ResponseWriter, r *http.Request) {
 		e.http.refuse(w, m.id, p)
 		return
 	}
+	var place *slot
 	if m.isRequest() && m.name != string(mcp.MethodSubscriptionsListen) { // a stream, which counts as no call
-		ended, p := e.http.load.admit(&e.usage)
-		if p != nil {
+		if place, p = e.http.load.admit(&e.usage); p != nil {
 			e.http.refuse(w, m.id, p)
 			return
 		}
-		defer ended()
+		defer place.end()
 	}
 	s, end, p := e.sessionFor(r, m)
 	if p != nil {
@@ -131,7 +131,7 @@ func (e *Endpoint) servePost(w http.ResponseWriter, r *http.Request) {
 	}
 	defer end()
 	if m.isRequest() {
-		e.serveCall(w, r, s, m)
+		e.serveCall(w, r, s, m, place)
 		return
 	}
 	s.receive(r.Context(), m)
@@ -186,11 +186,12 @@ func (e *Endpoint) sessionFor(r *http.Request, m *message) (s *Session, end func
 
 // serveCall answers a request: with JSON if the answer is the first message, else with a
 // stream of events that ends with the answer.
-func (e *Endpoint) serveCall(w http.ResponseWriter, r *http.Request, s *Session, m *message) {
+func (e *Endpoint) serveCall(w http.ResponseWriter, r *http.Request, s *Session, m *message, place *slot) {
 	life, stop := context.WithCancel(r.Context())
 	defer stop()
 	box := newOutbox(life)
 	c := s.newCall(r.Context(), m, r.Header, box)
+	c.slot = place
 	defer context.AfterFunc(e.http.calls, c.cancel)()
 	if c.Listens() { // until its session ends
 		defer context.AfterFunc(s.life, c.cancel)()
