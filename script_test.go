@@ -20,7 +20,8 @@ import (
 	"kubbi-mcp/kubbi/api"
 )
 
-func want(ts *testscript.TestScript, neg bool, args []string, least, most int, usage string) {
+// usage checks how many arguments a command of a script has.
+func usage(ts *testscript.TestScript, neg bool, args []string, least, most int, usage string) {
 	if neg || len(args) < least || len(args) > most {
 		ts.Fatalf("usage: %s", usage)
 	}
@@ -28,7 +29,7 @@ func want(ts *testscript.TestScript, neg bool, args []string, least, most int, u
 
 // cmdExits runs kubbi-mcp and compares its exit code.
 func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
-	want(ts, neg, args, 2, 100, "exits CODE ARG...")
+	usage(ts, neg, args, 2, 100, "exits CODE ARG...")
 	err := ts.Exec("kubbi-mcp", args[1:]...)
 	code := "0"
 	if err != nil {
@@ -41,13 +42,13 @@ func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
 
 // cmdSetenv puts a file's content, without the line end, into a variable.
 func cmdSetenv(ts *testscript.TestScript, neg bool, args []string) {
-	want(ts, neg, args, 2, 2, "setenv NAME FILE")
+	usage(ts, neg, args, 2, 2, "setenv NAME FILE")
 	ts.Setenv(args[0], strings.TrimSuffix(ts.ReadFile(args[1]), "\n"))
 }
 
 // cmdField puts a field of a JSON object into a variable.
 func cmdField(ts *testscript.TestScript, neg bool, args []string) {
-	want(ts, neg, args, 3, 3, "field FIELD FILE NAME")
+	usage(ts, neg, args, 3, 3, "field FIELD FILE NAME")
 	var object map[string]any
 	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[1])), &object))
 	value, ok := object[args[0]].(string)
@@ -60,7 +61,7 @@ func cmdField(ts *testscript.TestScript, neg bool, args []string) {
 // cmdKeyField puts a field of the key with that label, in what keys list --json
 // printed, into a variable.
 func cmdKeyField(ts *testscript.TestScript, neg bool, args []string) {
-	want(ts, neg, args, 4, 4, "keyfield LABEL FIELD FILE NAME")
+	usage(ts, neg, args, 4, 4, "keyfield LABEL FIELD FILE NAME")
 	var list struct {
 		Keys []map[string]any `json:"keys"`
 	}
@@ -78,7 +79,7 @@ func cmdKeyField(ts *testscript.TestScript, neg bool, args []string) {
 // the token of TOKEN and URL, the key of KEY, an idempotency key, and words that end in
 // -secret.
 func cmdSecretless(ts *testscript.TestScript, neg bool, args []string) {
-	want(ts, neg, args, 0, 0, "secretless")
+	usage(ts, neg, args, 0, 0, "secretless")
 	text := ts.ReadFile("stderr")
 	for _, name := range []string{"TOKEN", "URL", "KEY"} {
 		secret := ts.Getenv(name)
@@ -99,7 +100,7 @@ func cmdSecretless(ts *testscript.TestScript, neg bool, args []string) {
 
 // cmdLives checks the lifetime of a kubbi.
 func cmdLives(ts *testscript.TestScript, neg bool, args []string) {
-	want(ts, neg, args, 2, 2, "lives FILE SECONDS")
+	usage(ts, neg, args, 2, 2, "lives FILE SECONDS")
 	var sent api.CreateResponse
 	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &sent))
 	seconds, err := strconv.Atoi(args[1])
@@ -111,7 +112,7 @@ func cmdLives(ts *testscript.TestScript, neg bool, args []string) {
 
 // cmdMode checks the permissions of files.
 func cmdMode(ts *testscript.TestScript, neg bool, args []string) {
-	want(ts, neg, args, 2, 100, "mode OCTAL FILE...")
+	usage(ts, neg, args, 2, 100, "mode OCTAL FILE...")
 	for _, name := range args[1:] {
 		info, err := os.Stat(ts.MkAbs(name))
 		ts.Check(err)
@@ -123,7 +124,7 @@ func cmdMode(ts *testscript.TestScript, neg bool, args []string) {
 
 // cmdBytes writes a file with every value of a byte, repeated.
 func cmdBytes(ts *testscript.TestScript, neg bool, args []string) {
-	want(ts, neg, args, 2, 2, "bytes COUNT FILE")
+	usage(ts, neg, args, 2, 2, "bytes COUNT FILE")
 	n, err := strconv.Atoi(args[0])
 	ts.Check(err)
 	data := make([]byte, n)
@@ -135,7 +136,7 @@ func cmdBytes(ts *testscript.TestScript, neg bool, args []string) {
 
 // cmdGet gets a URL and writes the body to standard output.
 func cmdGet(ts *testscript.TestScript, neg bool, args []string) {
-	want(ts, neg, args, 1, 1, "get URL")
+	usage(ts, neg, args, 1, 1, "get URL")
 	body, err := httpGet(args[0])
 	ts.Check(err)
 	_, err = ts.Stdout().Write(body)
@@ -163,7 +164,7 @@ func httpGet(url string) ([]byte, error) {
 
 // cmdListening waits until a relay answers at an origin, or does not.
 func cmdListening(ts *testscript.TestScript, neg bool, args []string) {
-	want(ts, neg, args, 2, 2, "listening yes|no ORIGIN")
+	usage(ts, neg, args, 2, 2, "listening yes|no ORIGIN")
 	http.DefaultClient.CloseIdleConnections()
 	deadline := time.Now().Add(testkit.Patience)
 	for {
@@ -215,7 +216,7 @@ type serverKey string
 
 // cmdServe starts a server whose input stays open until stop or the end of the script.
 func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
-	want(ts, neg, args, 1, 100, "serve NAME FLAG...")
+	usage(ts, neg, args, 1, 100, "serve NAME FLAG...")
 	start(ts, args[0], append([]string{"serve"}, args[1:]...)...)
 }
 
@@ -241,7 +242,7 @@ func start(ts *testscript.TestScript, name string, args ...string) *server {
 // cmdRelay starts a team's relay at a free port and stops it at the end of the script.
 // It sets RELAY and RELAY_ADDR to its address, and METRICS to that of its metrics.
 func cmdRelay(ts *testscript.TestScript, neg bool, args []string) {
-	want(ts, neg, args, 1, 100, "relay NAME FLAG...")
+	usage(ts, neg, args, 1, 100, "relay NAME FLAG...")
 	flags := []string{"relay", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--log-format", "json"}
 	s := start(ts, args[0], append(flags, args[1:]...)...)
 	ts.Defer(func() { s.signal(syscall.SIGTERM) })
@@ -262,7 +263,7 @@ func cmdRelay(ts *testscript.TestScript, neg bool, args []string) {
 
 // cmdLogged matches a server's log with a pattern.
 func cmdLogged(ts *testscript.TestScript, neg bool, args []string) {
-	want(ts, false, args, 2, 2, "[!] logged NAME PATTERN")
+	usage(ts, false, args, 2, 2, "[!] logged NAME PATTERN")
 	s := started(ts, args[0])
 	if regexp.MustCompile(args[1]).MatchString(s.stderr.String()) == neg {
 		ts.Fatalf("%s has logged:\n%s", args[0], s.stderr.String())
@@ -273,7 +274,7 @@ func cmdLogged(ts *testscript.TestScript, neg bool, args []string) {
 // with 0.
 func cmdEnds(name string, end func(*server) error) func(*testscript.TestScript, bool, []string) {
 	return func(ts *testscript.TestScript, neg bool, args []string) {
-		want(ts, neg, args, 1, 1, name+" NAME")
+		usage(ts, neg, args, 1, 1, name+" NAME")
 		s := started(ts, args[0])
 		if err := end(s); err != nil {
 			ts.Fatalf("server %s: %v\n%s", args[0], err, s.stderr.String())

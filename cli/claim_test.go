@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -102,21 +101,5 @@ func TestClaimRemark(t *testing.T) {
 		if got := claimRemark(c.claimed); !strings.Contains(got, c.want) {
 			t.Errorf("remark %q lacks %q", got, c.want)
 		}
-	}
-}
-
-// The error of an agent in the demo ends with the end of its server's log.
-func TestDemoServerError(t *testing.T) {
-	var log strings.Builder
-	for i := range 3000 {
-		fmt.Fprintf(&log, "line %d\n", i)
-	}
-	ag := &agent{name: "A", stderr: filepath.Join(t.TempDir(), "stderr")}
-	if err := os.WriteFile(ag.stderr, []byte(log.String()), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	text := ag.serverError("call", errors.New("broke")).Error()
-	if len(text) > 5<<10 || !strings.Contains(text, "broke") || !strings.HasSuffix(text, "line 2999") {
-		t.Errorf("%d bytes, ending in %q", len(text), text[max(0, len(text)-20):])
 	}
 }

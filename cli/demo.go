@@ -26,6 +26,11 @@ const demoTime = time.Minute
 // Run shows a handoff between two servers that share a relay, or an agent that asks for a
 // secret. It fails if a check does not hold.
 func (c *demoCmd) Run(a *app) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("demo: %w", err)
+		}
+	}()
 	ctx, cancel := context.WithTimeout(a.ctx, demoTime)
 	defer cancel()
 	dir, err := os.MkdirTemp("", "kubbi-demo-")
@@ -50,24 +55,15 @@ func demoHandoff(ctx context.Context, s *demoPrinter, dir, relayURL string) (err
 	s.title("Two agents, two MCP servers over stdio, one claim URL between them.",
 		"No account, no key, no network: the relay runs inside the servers.")
 	d := &demo{demoPrinter: s}
-	for _, side := range []struct {
-		name  string
-		agent **agent
-	}{{"A", &d.a}, {"B", &d.b}} {
-		ag, startErr := startAgent(ctx, side.name, dir, relayURL)
-		if startErr != nil {
-			return fmt.Errorf("demo: %w", startErr)
-		}
-		defer func() { err = errors.Join(err, ag.close()) }()
-		*side.agent = ag
+	if d.a, err = startAgent(ctx, "A", dir, relayURL); err != nil {
+		return err
 	}
-	for _, step := range []func(context.Context) error{d.meet, d.handText, d.handPackage} {
-		if err := step(ctx); err != nil {
-			return fmt.Errorf("demo: %w", err)
-		}
+	defer func() { err = errors.Join(err, d.a.close()) }()
+	if d.b, err = startAgent(ctx, "B", dir, relayURL); err != nil {
+		return err
 	}
-	s.end()
-	return s.err
+	defer func() { err = errors.Join(err, d.b.close()) }()
+	return s.run(ctx, d.meet, d.handText, d.handPackage)
 }
 
 // freeOrigin is a loopback origin that nobody serves, so that the demo does not use a

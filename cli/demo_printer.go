@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -81,7 +82,19 @@ func (s *demoPrinter) check(ok bool, claim string) {
 		return
 	}
 	s.line("    %s %s", s.paint(red, "WRONG: not so:"), claim)
-	s.err = errors.Join(s.err, fmt.Errorf("demo: not so: %s", claim))
+	s.err = errors.Join(s.err, fmt.Errorf("not so: %s", claim))
+}
+
+// run runs the steps of a demo and prints the last lines. Its error is that of the step that
+// failed, or has the checks that did not hold.
+func (s *demoPrinter) run(ctx context.Context, steps ...func(context.Context) error) error {
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	s.end()
+	return s.err
 }
 
 // end prints the last lines.

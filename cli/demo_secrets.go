@@ -45,16 +45,10 @@ func demoSecrets(ctx context.Context, s *demoPrinter, dir, relayURL string) (err
 		return err
 	}
 	if d.agent, err = startAgent(ctx, "A", dir, relayURL); err != nil {
-		return fmt.Errorf("demo: %w", err)
+		return err
 	}
 	defer func() { err = errors.Join(err, d.agent.close()) }()
-	for _, step := range []func(context.Context) error{d.ask, d.answer, d.wait, d.use, d.look} {
-		if err := step(ctx); err != nil {
-			return fmt.Errorf("demo: %w", err)
-		}
-	}
-	s.end()
-	return s.err
+	return s.run(ctx, d.ask, d.answer, d.wait, d.use, d.look)
 }
 
 func (d *secretsDemo) ask(ctx context.Context) error {
@@ -80,8 +74,8 @@ func (d *secretsDemo) answer(ctx context.Context) error {
 	d.show("$ kubbi-mcp answer "+d.asked.RequestURL, "STRIPE_KEY (not shown; Enter ends it): "+strings.Repeat("*", len(demoSecret)), shown)
 	d.check(strings.Contains(shown, d.asked.Fingerprint), "it was sealed for the fingerprint that the agent got")
 	_, err = d.command(ctx, "another", "answer", d.asked.RequestURL)
-	var failed commandFailed
-	if !errors.As(err, &failed) {
+	failed, ok := errors.AsType[commandFailed](err)
+	if !ok {
 		return errors.Join(err, errors.New("a second answer was taken"))
 	}
 	d.show("$ kubbi-mcp answer "+d.asked.RequestURL, failed.stderr)

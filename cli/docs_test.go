@@ -3,7 +3,6 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -52,16 +51,6 @@ func readDoc(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	return string(b)
-}
-
-// commandModel is kong's model of the command line.
-func commandModel(t *testing.T) *kong.Application {
-	t.Helper()
-	parser, err := kong.New(&grammar{}, kong.Writers(io.Discard, io.Discard))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return parser.Model
 }
 
 // commands are all commands that do something, by their words, as "keys create".

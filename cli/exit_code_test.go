@@ -106,25 +106,3 @@ func TestInterruptedInput(t *testing.T) {
 		w.Close()
 	}
 }
-
-// TestDemoPrinter prints a demo with a check that does not hold.
-func TestDemoPrinter(t *testing.T) {
-	var out bytes.Buffer
-	s := &demoPrinter{app: &app{stdout: &out, getenv: func(string) string { return "" }}}
-	s.step("A", "does %s", "\x1b[2Jharm")
-	s.check(true, "one holds")
-	s.check(false, "one does not")
-	s.check(true, "a later one holds")
-	s.end()
-	if s.err == nil || !strings.Contains(s.err.Error(), "one does not") {
-		t.Errorf("error: %v", s.err)
-	}
-	for _, want := range []string{"ok one holds", "WRONG: not so: one does not", `does \u001b[2Jharm`, "Something was not as it should be."} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("the output lacks %q:\n%s", want, out.String())
-		}
-	}
-	if strings.Contains(out.String(), "checks hold") {
-		t.Errorf("the output ends well:\n%s", out.String())
-	}
-}

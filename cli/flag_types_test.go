@@ -1,8 +1,8 @@
 package cli
 
 import (
-	"strings"
 	"testing"
+	"time"
 )
 
 func TestByteSize(t *testing.T) {
@@ -20,17 +20,43 @@ func TestByteSize(t *testing.T) {
 	}
 }
 
-func TestLimits(t *testing.T) {
-	for _, c := range []Config{{MaxContent: 0, MaxPackage: 1}, {MaxContent: 1, MaxPackage: maxSize + 1}} {
-		if err := c.validateLimits(); err == nil || !strings.Contains(err.Error(), "--max-") {
-			t.Errorf("%+v: %v", c, err)
+func TestSeconds(t *testing.T) {
+	for in, want := range map[string]time.Duration{
+		"60": time.Minute, "10m": 10 * time.Minute, "1h30m": 90 * time.Minute, "24h": 24 * time.Hour, " 5 ": 5 * time.Second,
+		"1d": 24 * time.Hour, "2d": 48 * time.Hour, "1d12h": 36 * time.Hour, "12h": 12 * time.Hour, "90m": 90 * time.Minute, "3600": time.Hour,
+	} {
+		var s seconds
+		if err := s.UnmarshalText([]byte(in)); err != nil || s.duration() != want || s.int() != int(want/time.Second) {
+			t.Errorf("%q: %v, %v", in, s.duration(), err)
 		}
 	}
-	l := (&Config{MaxContent: 7, MaxPackage: 1 << 20}).limits()
-	if l.ContentBytes != 7 || l.PackageBytes != 1<<20 || l.Files == 0 {
-		t.Errorf("limits %+v", l)
+	for _, in := range []string{"", "0", "-1", "1.5", "1500ms", "10 m", "9223372036854775807", "300000h", "1e3", "ten", "d", "1d1", "1 d", "1.5d", "1d24h", "1d-1h", "1h1d", "-1d", "367d", "99999d"} {
+		var s seconds
+		if err := s.UnmarshalText([]byte(in)); err == nil {
+			t.Errorf("%q is taken as %v", in, s.duration())
+		}
 	}
-	if got := answerLimit(l); got < 2<<20 {
-		t.Errorf("an answer may have %d bytes", got)
+}
+
+func TestExpiry(t *testing.T) {
+	for text, want := range map[string]time.Time{
+		"90d":                       noon.AddDate(0, 0, 90),
+		"1d":                        noon.AddDate(0, 0, 1),
+		"12h":                       noon.Add(12 * time.Hour),
+		"1h30m":                     noon.Add(90 * time.Minute),
+		" 2027-01-31 ":              time.Date(2027, 1, 31, 0, 0, 0, 0, time.UTC),
+		"2027-01-31T12:00:00Z":      time.Date(2027, 1, 31, 12, 0, 0, 0, time.UTC),
+		"2027-01-31T12:00:00+02:00": time.Date(2027, 1, 31, 10, 0, 0, 0, time.UTC),
+	} {
+		var e expiry
+		if err := e.UnmarshalText([]byte(text)); err != nil || e.zero() || !e.after(noon).Equal(want) {
+			t.Errorf("%q: %v, %v; want %v", text, e.after(noon), err, want)
+		}
+	}
+	for _, text := range []string{"", "90", "d", "-1d", "0d", "0h", "-1h", "1.5d", "99999999999d", "2027-02-30", "2027-01-31T12:00:00", "soon"} {
+		var e expiry
+		if err := e.UnmarshalText([]byte(text)); err == nil || !e.zero() {
+			t.Errorf("%q is taken for %v", text, e.after(noon))
+		}
 	}
 }

@@ -7,25 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/alecthomas/kong"
 )
-
-// everySetting gives the flag of each variable that the program reads.
-func everySetting(t *testing.T) map[string]*kong.Flag {
-	t.Helper()
-	all := map[string]*kong.Flag{}
-	_ = kong.Visit(commandModel(t), func(node kong.Visitable, next kong.Next) error {
-		if f, ok := node.(*kong.Flag); ok && f.Tag.Get("variable") != "" {
-			all[f.Tag.Get("variable")] = f
-		}
-		return next(nil)
-	})
-	if len(all) < 40 {
-		t.Fatalf("%d settings", len(all))
-	}
-	return all
-}
 
 // Every setting of every command may be blank or a placeholder, in the environment or
 // on the command line. It then counts as not given.

@@ -97,14 +97,6 @@ func runWith(t *testing.T, baseURL string, args ...string) (string, error) {
 	return runIn(t, map[string]string{"KUBBI_BASE_URL": baseURL, "KUBBI_API_KEY": "kb_x", "KUBBI_DATA_DIR": t.TempDir()}, args...)
 }
 
-// runIn runs a command line in an environment, and gives all that it prints.
-func runIn(t *testing.T, env map[string]string, args ...string) (string, error) {
-	t.Helper()
-	var out bytes.Buffer
-	err := Run(t.Context(), args, func(name string) string { return env[name] }, strings.NewReader(""), &out, &out)
-	return out.String(), err
-}
-
 // TestServiceWordsOverMCP calls every tool, reads the resource, lists, completes and
 // subscribes at a relay whose errors hold instructions.
 func TestServiceWordsOverMCP(t *testing.T) {

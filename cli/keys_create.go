@@ -18,6 +18,7 @@ import (
 const (
 	maxKeyName  = 100 // bytes of a label or an owner
 	maxKeyCount = 1_000_000_000
+	keyIDPrefix = "key_" // of an id, and so of no label
 )
 
 // keysCreateCmd is `kubbi-mcp keys create`.

@@ -50,8 +50,6 @@ func (c *keysRevokeCmd) Run(a *app) error {
 	return a.print(fmt.Sprintf("%s is revoked\n", what))
 }
 
-const keyIDPrefix = "key_"
-
 // findKey finds a key by its id, or the one valid key by its label.
 func findKey(keys []store.APIKey, name string, now time.Time) (*store.APIKey, error) {
 	if strings.HasPrefix(name, api.KeyPrefix) {

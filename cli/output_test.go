@@ -3,7 +3,6 @@ package cli
 import (
 	"strings"
 	"testing"
-	"time"
 	"unicode/utf8"
 )
 
@@ -23,24 +22,6 @@ func TestPrintable(t *testing.T) {
 	}
 	if got := printable("\xff"); !utf8.ValidString(got) {
 		t.Errorf("printable gives invalid UTF-8: %q", got)
-	}
-}
-
-func TestSeconds(t *testing.T) {
-	for in, want := range map[string]time.Duration{
-		"60": time.Minute, "10m": 10 * time.Minute, "1h30m": 90 * time.Minute, "24h": 24 * time.Hour, " 5 ": 5 * time.Second,
-		"1d": 24 * time.Hour, "2d": 48 * time.Hour, "1d12h": 36 * time.Hour, "12h": 12 * time.Hour, "90m": 90 * time.Minute, "3600": time.Hour,
-	} {
-		var s seconds
-		if err := s.UnmarshalText([]byte(in)); err != nil || s.duration() != want || s.int() != int(want/time.Second) {
-			t.Errorf("%q: %v, %v", in, s.duration(), err)
-		}
-	}
-	for _, in := range []string{"", "0", "-1", "1.5", "1500ms", "10 m", "9223372036854775807", "300000h", "1e3", "ten", "d", "1d1", "1 d", "1.5d", "1d24h", "1d-1h", "1h1d", "-1d", "367d", "99999d"} {
-		var s seconds
-		if err := s.UnmarshalText([]byte(in)); err == nil {
-			t.Errorf("%q is taken as %v", in, s.duration())
-		}
 	}
 }
 

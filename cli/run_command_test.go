@@ -17,6 +17,9 @@ func TestRunCommand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if got := everySetting(t)["KUBBI_RELAY_URL"].Default; got != defaultRelayURL {
+		t.Errorf("the default of --relay-url is %s, and not %s", got, defaultRelayURL)
+	}
 	dir := t.TempDir()
 	for name, tt := range map[string]struct {
 		cfg    Config

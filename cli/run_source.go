@@ -32,31 +32,25 @@ type payload struct {
 }
 
 // sources finds what each use names, and refuses what can't be used before anything is claimed.
-// What an earlier run of this session has kept need not be claimed.
 func (r *secretRun) sources(claimer *claims.Claimer) (all []*source, err error) {
-	byName := map[string]*source{}
+	byName := map[string]*source{} // by what the uses give, and by claim URL
 	for _, u := range r.uses {
-		s := &source{text: u.url, keepName: keepName(u.url)}
-		if known := byName[s.keepName]; known != nil {
-			s = known
-		} else if secret, err := r.kept.Get(s.keepName); err == nil {
-			if s.payload, err = readKept(secret); err != nil {
-				return nil, fmt.Errorf("%s: %w", u, err)
+		name := keepName(u.url)
+		s := byName[name]
+		if s == nil {
+			if s, err = r.source(claimer, u); err != nil {
+				return nil, err
 			}
-		} else if !errors.Is(err, keep.ErrNone) {
-			return nil, fmt.Errorf("%s: %w; kubbi-mcp run --forget forgets what is kept; nothing was claimed", u, err)
-		} else if s.claimURL, s.handle, err = claimer.Resolve(r.app.ctx, u.url); err != nil {
-			return nil, fmt.Errorf("claim: %s: %w", u, err)
-		}
-		if same := byName[keepName(s.claimURL)]; same != nil { // once by its id, once by its claim URL
-			s = same
-		}
-		if len(s.uses) == 0 {
-			byName[s.keepName] = s
-			if s.claimURL != "" {
-				byName[keepName(s.claimURL)] = s
+			claimed := keepName(s.claimURL)
+			if same := byName[claimed]; same != nil { // once by its id, once by its claim URL
+				s = same
+			} else {
+				all = append(all, s)
 			}
-			all = append(all, s)
+			byName[name] = s
+			if claimed != "" {
+				byName[claimed] = s
+			}
 		}
 		s.uses = append(s.uses, u)
 		if why := u.handleFault(s.handle); why != "" {
@@ -64,6 +58,26 @@ func (r *secretRun) sources(claimer *claims.Claimer) (all []*source, err error) 
 		}
 	}
 	return all, nil
+}
+
+// source finds what a use names. What an earlier run of this session has kept need not be
+// claimed.
+func (r *secretRun) source(claimer *claims.Claimer, u secretUse) (*source, error) {
+	s := &source{text: u.url, keepName: keepName(u.url)}
+	secret, err := r.kept.Get(s.keepName)
+	switch {
+	case err == nil:
+		if s.payload, err = readKept(secret); err != nil {
+			return nil, fmt.Errorf("%s: %w", u, err)
+		}
+	case !errors.Is(err, keep.ErrNone):
+		return nil, fmt.Errorf("%s: %w; kubbi-mcp run --forget forgets what is kept; nothing was claimed", u, err)
+	default:
+		if s.claimURL, s.handle, err = claimer.Resolve(r.app.ctx, u.url); err != nil {
+			return nil, fmt.Errorf("claim: %s: %w", u, err)
+		}
+	}
+	return s, nil
 }
 
 // handleFault says why a use can't take what a handle claims, as far as that is known before

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"kubbi-mcp/internal/atrest"
-	"kubbi-mcp/internal/keyring"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay"
 	"kubbi-mcp/relay/store"
@@ -101,7 +100,7 @@ func newTroubled(t *testing.T) (*troubled, *relay.Relay, *httptest.Server, *lock
 	logged := &lockedBuffer{}
 	s := &troubled{Store: db}
 	rl, err := relay.New(relay.Config{
-		Store: s, Keyring: keyring.Fixed(ring), Origin: "https://relay.test/", Logger: slog.New(slog.NewTextHandler(logged, nil)),
+		Store: s, Keyring: fixedKeyring{ring}, Origin: "https://relay.test/", Logger: slog.New(slog.NewTextHandler(logged, nil)),
 		SweepEvery: 2 * time.Millisecond,
 		OwnUser:    func(r *http.Request) bool { return r.Header.Get("X-Own-User") != "" },
 	})
@@ -478,13 +477,13 @@ func TestNewRefuses(t *testing.T) {
 	}
 	s := &troubled{}
 	for name, cfg := range map[string]relay.Config{
-		"store":    {Keyring: keyring.Fixed(ring), Origin: "http://x"},
+		"store":    {Keyring: fixedKeyring{ring}, Origin: "http://x"},
 		"keyring":  {Store: s, Origin: "http://x"},
-		"origin":   {Store: s, Keyring: keyring.Fixed(ring)},
-		"scheme":   {Store: s, Keyring: keyring.Fixed(ring), Origin: "ftp://x"},
-		"path":     {Store: s, Keyring: keyring.Fixed(ring), Origin: "http://x/path"},
-		"query":    {Store: s, Keyring: keyring.Fixed(ring), Origin: "http://x?q"},
-		"userinfo": {Store: s, Keyring: keyring.Fixed(ring), Origin: "http://u:p@x"},
+		"origin":   {Store: s, Keyring: fixedKeyring{ring}},
+		"scheme":   {Store: s, Keyring: fixedKeyring{ring}, Origin: "ftp://x"},
+		"path":     {Store: s, Keyring: fixedKeyring{ring}, Origin: "http://x/path"},
+		"query":    {Store: s, Keyring: fixedKeyring{ring}, Origin: "http://x?q"},
+		"userinfo": {Store: s, Keyring: fixedKeyring{ring}, Origin: "http://u:p@x"},
 	} {
 		if _, err := relay.New(cfg); err == nil {
 			t.Errorf("%s: no error", name)

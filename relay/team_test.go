@@ -1,6 +1,7 @@
 package relay_test
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -9,7 +10,6 @@ import (
 	"testing"
 
 	"kubbi-mcp/internal/atrest"
-	"kubbi-mcp/internal/keyring"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay"
 	"kubbi-mcp/relay/relaytest"
@@ -66,7 +66,7 @@ func newTeam(t testing.TB, n int, open opener, change func(*relay.Config)) *team
 	}
 	tm.db = opened()
 	for range n {
-		cfg := relay.Config{Store: opened(), Keyring: keyring.Fixed(ring), Origin: "https://relay.test", Now: tm.clock.Now}
+		cfg := relay.Config{Store: opened(), Keyring: fixedKeyring{ring}, Origin: "https://relay.test", Now: tm.clock.Now}
 		if change != nil {
 			change(&cfg)
 		}
@@ -133,3 +133,9 @@ func (tm *team) create(node int, key, body string) api.CreateResponse {
 	decode(tm.t, a.body, &c)
 	return c
 }
+
+// fixedKeyring is a keyring that never changes.
+type fixedKeyring struct{ ring *atrest.Keyring }
+
+func (k fixedKeyring) Current() *atrest.Keyring         { return k.ring }
+func (k fixedKeyring) Reload(ctx context.Context) error { return ctx.Err() }

@@ -41,7 +41,7 @@ type Live struct {
 	cfg  Config
 	ring atomic.Pointer[atrest.Keyring]
 
-	reading chan struct{} // holds a token while no read runs; guards the fields below; nil: fixed
+	reading chan struct{} // holds a token while no read runs; guards the fields below
 	text    []byte        // what the source held when Current was read
 	tried   time.Time     // when the last read began
 	read    time.Time     // when the last complete read began
@@ -67,19 +67,12 @@ func Open(ctx context.Context, cfg Config) (*Live, error) {
 	return l, nil
 }
 
-// Fixed makes a Live keyring that never changes.
-func Fixed(ring *atrest.Keyring) *Live {
-	l := &Live{}
-	l.ring.Store(ring)
-	return l
-}
-
 // Current is the keyring as it was last read.
 func (l *Live) Current() *atrest.Keyring { return l.ring.Load() }
 
 // Run reads the source now and then until ctx ends, and returns nil.
 func (l *Live) Run(ctx context.Context) error {
-	for l.reading != nil && l.cfg.Every > 0 {
+	for l.cfg.Every > 0 {
 		// Many nodes may ask one secret manager: jitter keeps them from doing it at once.
 		wait := l.cfg.Every*9/10 + rand.N(l.cfg.Every/10+1)
 		select {
@@ -98,9 +91,6 @@ func (l *Live) Run(ctx context.Context) error {
 // second. If the read fails, or the new keyring lacks a key that is needed, Current stays
 // as it is and the failure is logged.
 func (l *Live) Reload(ctx context.Context) error {
-	if l.reading == nil {
-		return ctx.Err() // fixed
-	}
 	asked := time.Now()
 	select {
 	case <-ctx.Done():
@@ -126,29 +116,19 @@ func (l *Live) Reload(ctx context.Context) error {
 	return err
 }
 
-// Missing returns the ids of the keys that the store needs and the source does not
-// have.
-func (l *Live) Missing(ctx context.Context) ([]string, error) {
+// CheckComplete returns nil if the keyring has every key that the store with that name
+// needs. Otherwise the error is ErrLost and names the missing keys.
+func (l *Live) CheckComplete(ctx context.Context, store string) error {
 	if l.cfg.Needs == nil {
-		return nil, nil
+		return nil
 	}
 	needed, err := l.cfg.Needs(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("ask the store which keys it needs: %w", err)
+		return fmt.Errorf("ask the store which keys it needs: %w", err)
 	}
 	missing := slices.DeleteFunc(needed, l.Current().Has)
 	if len(missing) > 0 && l.Reload(ctx) == nil { // a key may have come since the last read
 		missing = slices.DeleteFunc(missing, l.Current().Has)
-	}
-	return missing, nil
-}
-
-// CheckComplete returns nil if the keyring has every key that the store with that name
-// needs. Otherwise the error is ErrLost and names the missing keys.
-func (l *Live) CheckComplete(ctx context.Context, store string) error {
-	missing, err := l.Missing(ctx)
-	if err != nil {
-		return err
 	}
 	if len(missing) > 0 {
 		return fmt.Errorf("%w: %s has no key %s, under which kubbis in %s are sealed; restore it from a backup, or move both away to start afresh",
