@@ -106,17 +106,8 @@ func unwrap(s string) string {
 }
 
 func isToken(s string) bool {
-	if len(s) < minToken || len(s) > maxToken {
-		return false
-	}
-	for i := range len(s) {
-		switch c := s[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
-		default:
-			return false
-		}
-	}
-	return true
+	notPart := func(r rune) bool { return !isLetterOrDigit(r) && r != '-' && r != '_' }
+	return len(s) >= minToken && len(s) <= maxToken && !strings.ContainsFunc(s, notPart)
 }
 
 // pathToken gives the token in /r/<token>, with or without a suffix.
