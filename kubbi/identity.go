@@ -144,18 +144,18 @@ const encapsulatedKey = 32 // bytes before the ciphertext
 
 // wrap encrypts a text for the recipient, in HPKE's base mode.
 func (r Recipient) wrap(info, aad, plain []byte) ([]byte, error) {
-	unusable := invalid("a public key is not usable: ask the recipient for it again")
+	bad := invalid("a public key is not usable: ask the recipient for it again")
 	key, err := ecdh.X25519().NewPublicKey(r.key[:])
 	if err != nil {
-		return nil, unusable
+		return nil, bad
 	}
 	public, err := hpke.NewDHKEMPublicKey(key)
 	if err != nil {
-		return nil, unusable
+		return nil, bad
 	}
 	enc, sender, err := hpke.NewSender(public, suiteKDF, suiteAEAD, info)
 	if err != nil { // a point of low order
-		return nil, unusable
+		return nil, bad
 	}
 	sealed, err := sender.Seal(aad, plain)
 	return append(enc, sealed...), err
