@@ -3,6 +3,7 @@ package kubbi
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"strings"
 
@@ -51,8 +52,8 @@ func (u ClaimURL) bare() bool { return u.origin == (origin.Origin{}) }
 // String shows the origin and no secret.
 func (u ClaimURL) String() string { return u.Origin() + api.PathClaim + "[redacted]" }
 
-// GoString shows what String shows.
-func (u ClaimURL) GoString() string { return u.String() }
+// Format writes what String shows, for every verb.
+func (u ClaimURL) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, u.String()) }
 
 // MarshalText writes what String shows.
 func (u ClaimURL) MarshalText() ([]byte, error) { return []byte(u.String()), nil }

@@ -8,6 +8,8 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/base64"
+	"fmt"
+	"io"
 	"strings"
 )
 
@@ -105,8 +107,8 @@ func (i Identity) String() string {
 	return identityPrefix + "[redacted " + i.recipient.Fingerprint() + "]"
 }
 
-// GoString shows what String shows.
-func (i Identity) GoString() string { return i.String() }
+// Format writes what String shows, for every verb.
+func (i Identity) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, i.String()) }
 
 // MarshalText writes what String shows.
 func (i Identity) MarshalText() ([]byte, error) { return []byte(i.String()), nil }
