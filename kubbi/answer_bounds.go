@@ -2,6 +2,7 @@ package kubbi
 
 import (
 	"encoding/json"
+	"strings"
 
 	"kubbi-mcp/kubbi/api"
 )
@@ -19,12 +20,8 @@ const (
 // isWord reports whether a text is one short word without quotes or backslashes, such as an
 // id or a status.
 func isWord(s string) bool {
-	for _, c := range []byte(s) {
-		if c <= ' ' || c >= 0x7f || c == '"' || c == '\\' {
-			return false
-		}
-	}
-	return len(s) <= maxLabel
+	notPart := func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '"' || r == '\\' }
+	return len(s) <= maxLabel && !strings.ContainsFunc(s, notPart)
 }
 
 // checkFields checks the fields that all answers about a kubbi have.

@@ -139,20 +139,21 @@ func (c *Client) newClaim(ctx context.Context, urlOrToken string, opts []ClaimOp
 	k.request, k.end = r, r
 	k.request.method, k.end.method, k.end.once = http.MethodPost, http.MethodDelete, true
 	k.request.received, k.request.raw = k.config.progress, true
-	k.memory, k.request.limit = c.memoryLimit, c.memoryLimit
-	if k.config.file != nil {
-		k.memory = -1
-	}
-	if k.config.file != nil || k.config.stream {
-		k.request.limit = c.fileLimit
-	}
-	if k.config.within != nil {
-		k.memory = min(*k.config.within, c.memoryLimit)
-		k.request.limit = k.memory
-		if k.config.file != nil {
-			k.request.limit = max(k.memory, c.fileLimit)
-		}
+	switch within, toFile := k.config.within, k.config.file != nil; {
+	case within != nil && toFile:
+		k.memory = min(*within, c.memoryLimit)
+		k.request.limit = max(k.memory, c.fileLimit)
 		return k, nil
+	case within != nil:
+		k.memory = min(*within, c.memoryLimit)
+		k.request.limit = k.memory
+		return k, nil
+	case toFile:
+		k.memory, k.request.limit = -1, c.fileLimit
+	case k.config.stream:
+		k.memory, k.request.limit = c.memoryLimit, c.fileLimit
+	default:
+		k.memory, k.request.limit = c.memoryLimit, c.memoryLimit
 	}
 	return k, k.checkSize(ctx)
 }

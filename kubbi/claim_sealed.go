@@ -49,7 +49,7 @@ func cantOpen(err error) *Error {
 // inside the ciphertext, which can be read once each, in order. Its end then also checks
 // that the ciphertext was whole.
 func (k *sealKey) openStream(a *arrival) (*unsealed, error) {
-	in, _, err := k.unseal(a.Claimed)
+	in, err := k.unseal(a.Claimed)
 	if err != nil {
 		return nil, err
 	}
@@ -57,8 +57,8 @@ func (k *sealKey) openStream(a *arrival) (*unsealed, error) {
 	a.Parts = in.Parts
 	received := a.end
 	a.end = func() error {
-		if err := in.end(); err != nil {
-			return cantOpen(in.fault())
+		if in.end() != nil {
+			return in.fault()
 		}
 		return received()
 	}
@@ -69,12 +69,12 @@ func (k *sealKey) openStream(a *arrival) (*unsealed, error) {
 // it, and a part again each time that part is read. So no plaintext stays in memory or goes
 // to a file.
 func (k *sealKey) openStored(out *Claimed) error {
-	in, sealed, err := k.unseal(out)
+	in, err := k.unseal(out)
 	if err != nil {
 		return err
 	}
-	if err := in.end(); err != nil {
-		return cantOpen(in.fault())
+	if in.end() != nil {
+		return in.fault()
 	}
 	in.describe(out)
 	out.Parts = in.Parts
@@ -82,7 +82,7 @@ func (k *sealKey) openStored(out *Claimed) error {
 	for i := range out.Parts {
 		start, size := at, out.Parts[i].Size
 		out.Parts[i].open = func() (io.Reader, error) {
-			r, err := in.opening.s.openingAt(start, sealed)
+			r, err := in.opening.s.openingAt(start, in.sealed)
 			return io.LimitReader(r, size), err
 		}
 		at += size
@@ -90,48 +90,35 @@ func (k *sealKey) openStored(out *Claimed) error {
 	return nil
 }
 
-// unseal reads the head inside the ciphertext of a payload. It also returns the part with
-// the ciphertext.
-func (k *sealKey) unseal(out *Claimed) (*unsealed, Part, error) {
-	if out.Files == nil || len(out.Parts) != 1 {
-		return nil, Part{}, cantOpen(errSealForm)
-	}
-	sealed := out.Parts[0]
-	r, err := sealed.open()
-	if err != nil {
-		return nil, Part{}, err
-	}
-	in, err := k.readHead(r, sealed.Size, out.Metadata)
-	if err != nil {
-		return nil, Part{}, cantOpen(err)
-	}
-	return in, sealed, nil
-}
-
 // unsealed is the raw body inside a ciphertext. Its head has been read.
 type unsealed struct {
 	*arrival
-	opening *openingReader
+	sealed  Part
+	opening *openingReader // of sealed
 }
 
-// readHead reads the head inside a ciphertext of size bytes. metadata is what the service
-// gave as metadata; it must equal the metadata in the head.
-func (k *sealKey) readHead(sealed io.Reader, size int64, metadata []byte) (*unsealed, error) {
-	opening, err := k.opening(sealed, size)
+// unseal reads the head inside the ciphertext of a payload. The metadata in the head must
+// equal those that the service gave.
+func (k *sealKey) unseal(out *Claimed) (*unsealed, error) {
+	if out.Files == nil || len(out.Parts) != 1 {
+		return nil, cantOpen(errSealForm)
+	}
+	in := &unsealed{sealed: out.Parts[0]}
+	r, err := in.sealed.open()
 	if err != nil {
 		return nil, err
 	}
-	in := &unsealed{opening: opening}
-	if in.arrival, err = readRaw(opening, opening.s.size); err != nil || !in.valid() {
+	if in.opening, err = k.opening(r, in.sealed.Size); err != nil {
+		return nil, cantOpen(err)
+	}
+	if in.arrival, err = readRaw(in.opening, in.opening.s.size); err != nil || !in.valid() {
 		return nil, in.fault()
 	}
-	if !sameJSON(jsontext.Value(in.Metadata), metadata) {
-		return nil, errSealMetadata
+	if !sameJSON(jsontext.Value(in.Metadata), jsontext.Value(out.Metadata)) {
+		return nil, cantOpen(errors.New("its metadata was changed"))
 	}
 	return in, nil
 }
-
-var errSealMetadata = errors.New("its metadata was changed")
 
 // sameJSON reports whether two JSON values are equal, even if they are written differently:
 // a service may change the form of numbers.
@@ -140,12 +127,13 @@ func sameJSON(a, b jsontext.Value) bool {
 	return a.Canonicalize() == nil && b.Canonicalize() == nil && bytes.Equal(a, b)
 }
 
-// fault gives the reason why reading failed: the ciphertext, or the form of the plaintext.
+// fault is the error after reading failed: because of the ciphertext, or of the form of the
+// plaintext.
 func (in *unsealed) fault() error {
-	if err := in.opening.err; err != nil && err != io.EOF {
-		return err
+	if damage := in.damage(); damage != nil {
+		return damage
 	}
-	return errSealForm
+	return cantOpen(errSealForm)
 }
 
 // valid reports whether a client of this format may have made the head.

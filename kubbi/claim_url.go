@@ -3,6 +3,7 @@ package kubbi
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"strings"
 
@@ -51,8 +52,8 @@ func (u ClaimURL) bare() bool { return u.origin == (origin.Origin{}) }
 // String shows the origin and no secret.
 func (u ClaimURL) String() string { return u.Origin() + api.PathClaim + "[redacted]" }
 
-// GoString shows what String shows.
-func (u ClaimURL) GoString() string { return u.String() }
+// Format writes what String shows, for every verb.
+func (u ClaimURL) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, u.String()) }
 
 // MarshalText writes what String shows.
 func (u ClaimURL) MarshalText() ([]byte, error) { return []byte(u.String()), nil }
@@ -106,17 +107,8 @@ func unwrap(s string) string {
 }
 
 func isToken(s string) bool {
-	if len(s) < minToken || len(s) > maxToken {
-		return false
-	}
-	for i := range len(s) {
-		switch c := s[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
-		default:
-			return false
-		}
-	}
-	return true
+	notPart := func(r rune) bool { return !isLetterOrDigit(r) && r != '-' && r != '_' }
+	return len(s) >= minToken && len(s) <= maxToken && !strings.ContainsFunc(s, notPart)
 }
 
 // pathToken gives the token in /r/<token>, with or without a suffix.

@@ -143,7 +143,7 @@ func TestClaimURLIsRedacted(t *testing.T) {
 	}
 	l, logged := logger()
 	l.Info("x", "url", u, "nested", struct{ U any }{u})
-	all := fmt.Sprintf("%v %+v %#v %s %q", u, u, u, u, u) + string(j) + logged()
+	all := fmt.Sprintf("%v %+v %#v %s %q %d %x %v", u, u, u, u, u, u, u, &u) + string(j) + logged()
 	wantNone(t, "output", all, testToken, "fragment-key")
 	if !strings.Contains(all, "https://api.kubbi.ai/r/[redacted]") {
 		t.Errorf("output does not show the origin: %s", all)

@@ -22,10 +22,8 @@ const wholeToken = 43
 
 // findClaimURL gives the only claim URL in a text.
 func findClaimURL(text string) (ClaimURL, error) {
-	for i := range len(text) {
-		if c := text[i]; c < ' ' && !strings.ContainsRune("\t\n\v\f\r", rune(c)) || c == 0x7f {
-			return ClaimURL{}, invalid("claim URL holds a control character")
-		}
+	if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' && !unicode.IsSpace(r) || r == 0x7f }) {
+		return ClaimURL{}, invalid("claim URL holds a control character")
 	}
 	words := splitWords(text)
 	var found *link
@@ -134,20 +132,16 @@ func readWord(w string) (link, error) {
 		}
 		return link{}, nil
 	}
-	start := len(before)
-	for start > 0 && isSchemeByte(before[start-1]) {
-		start--
-	}
-	for start < len(before) && !isLetter(before[start]) {
-		start++ // "1.https"
-	}
-	if strings.HasSuffix(before[:start], "_") { // "_https://..._"
+	text := strings.TrimRightFunc(before, func(r rune) bool { return isLetterOrDigit(r) || strings.ContainsRune("+-.", r) })
+	scheme := strings.TrimLeft(before[len(text):], "0123456789+-.") // "1.https"
+	before = strings.TrimSuffix(before, scheme)
+	if strings.HasSuffix(before, "_") { // "_https://..._"
 		rest = strings.TrimRight(rest, "_")
 	}
-	if strings.ContainsAny(before[:start], `/\@%?#`) {
+	if strings.ContainsAny(before, `/\@%?#`) {
 		return link{}, invalid("claim URL stands inside another URL: give the claim URL alone")
 	}
-	return readURL(before[start:], rest, true)
+	return readURL(scheme, rest, true)
 }
 
 // readBare reads a claim URL without a scheme.
@@ -183,10 +177,8 @@ func readURL(scheme, rest string, unwraps bool) (link, error) {
 		end = len(rest)
 	}
 	authority, path := rest[:end], rest[end:]
-	for i := range len(authority) {
-		if c := authority[i]; c == '\\' || c >= 0x7f {
-			return link{}, invalid("claim URL has a backslash or a character outside ASCII in its host")
-		}
+	if strings.ContainsFunc(authority, func(r rune) bool { return r == '\\' || r >= 0x7f }) {
+		return link{}, invalid("claim URL has a backslash or a character outside ASCII in its host")
 	}
 	if strings.EqualFold(scheme, idScheme) {
 		return link{}, invalid("this is a kubbi's id, for get and delete, and no claim URL; only the claim_url that its sender got opens it")
@@ -194,7 +186,10 @@ func readURL(scheme, rest string, unwraps bool) (link, error) {
 	inner, whole := wrapsLink(path), path
 	path, fragment := cutFragment(path)
 	path, query, hasQuery := strings.Cut(path, "?")
-	at, err := origin.New(scheme, trimPunctuation(authority, path == "" && !hasQuery))
+	if path == "" && !hasQuery { // "see https://example.com."
+		authority = strings.TrimRight(authority, ".,;:!?)]}'*")
+	}
+	at, err := origin.New(scheme, authority)
 	if err != nil {
 		return link{other: !strings.Contains(rest, api.PathClaim) && !inner}, invalid("claim URL %v", err)
 	}
@@ -239,15 +234,6 @@ func readURL(scheme, rest string, unwraps bool) (link, error) {
 	}, nil
 }
 
-// trimPunctuation removes a full stop and the like from a host that ends a word, so that
-// "see https://example.com." holds a URL.
-func trimPunctuation(authority string, last bool) string {
-	if last {
-		return strings.TrimRight(authority, ".,;:!?)]}'*")
-	}
-	return authority
-}
-
 // cutFragment cuts at the "#", or at its escape.
 func cutFragment(path string) (before, fragment string) {
 	before, fragment, ok := strings.Cut(path, "#")
@@ -265,10 +251,7 @@ func cleanFragment(f string) string {
 		}
 	}
 	f = strings.ReplaceAll(f, `\_`, "_")
-	end := strings.IndexFunc(f, func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-_=", r)
-	})
-	if end >= 0 {
+	if end := strings.IndexFunc(f, func(r rune) bool { return !isLetterOrDigit(r) && !strings.ContainsRune("-_=", r) }); end >= 0 {
 		f = f[:end]
 	}
 	return f
@@ -313,8 +296,7 @@ func endsURLPath(r rune) bool {
 	return strings.ContainsRune("'()[]{},;*~&\\", r) || r > unicode.MaxASCII
 }
 
-func isLetter(c byte) bool { return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' }
+func isLetter(r rune) bool { return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' }
 
-func isSchemeByte(c byte) bool {
-	return isLetter(c) || '0' <= c && c <= '9' || c == '+' || c == '-' || c == '.'
-}
+// isLetterOrDigit reports whether r is a letter or digit of ASCII.
+func isLetterOrDigit(r rune) bool { return isLetter(r) || '0' <= r && r <= '9' }

@@ -220,13 +220,8 @@ func clean(s string, secrets []string) string {
 
 // cleanCode gives code if it has the form of a code, and "" otherwise.
 func cleanCode(code api.Code) api.Code {
-	if len(code) > 64 {
+	if len(code) > 64 || strings.Trim(string(code), "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
 		return ""
-	}
-	for _, c := range code {
-		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' {
-			return ""
-		}
 	}
 	return code
 }

@@ -42,9 +42,9 @@ func (c *Client) FileNames(ctx context.Context, names []string) ([]string, error
 // checkNames refuses names that some system can't save, and two names that are the same on
 // some system.
 func checkNames(names []string) error {
-	limit, taken := filename.MaxBytes, make(map[string]int, len(names))
+	taken := make(map[string]int, len(names))
 	for i, name := range names {
-		if fault := filename.Fault(name, limit); fault != "" {
+		if fault := filename.Fault(name); fault != "" {
 			return invalid("the name of file %d %s", i+1, fault)
 		}
 		fold := filename.Fold(name)

@@ -8,6 +8,8 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/base64"
+	"fmt"
+	"io"
 	"strings"
 )
 
@@ -105,8 +107,8 @@ func (i Identity) String() string {
 	return identityPrefix + "[redacted " + i.recipient.Fingerprint() + "]"
 }
 
-// GoString shows what String shows.
-func (i Identity) GoString() string { return i.String() }
+// Format writes what String shows, for every verb.
+func (i Identity) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, i.String()) }
 
 // MarshalText writes what String shows.
 func (i Identity) MarshalText() ([]byte, error) { return []byte(i.String()), nil }
@@ -144,18 +146,18 @@ const encapsulatedKey = 32 // bytes before the ciphertext
 
 // wrap encrypts a text for the recipient, in HPKE's base mode.
 func (r Recipient) wrap(info, aad, plain []byte) ([]byte, error) {
-	unusable := invalid("a public key is not usable: ask the recipient for it again")
+	bad := invalid("a public key is not usable: ask the recipient for it again")
 	key, err := ecdh.X25519().NewPublicKey(r.key[:])
 	if err != nil {
-		return nil, unusable
+		return nil, bad
 	}
 	public, err := hpke.NewDHKEMPublicKey(key)
 	if err != nil {
-		return nil, unusable
+		return nil, bad
 	}
 	enc, sender, err := hpke.NewSender(public, suiteKDF, suiteAEAD, info)
 	if err != nil { // a point of low order
-		return nil, unusable
+		return nil, bad
 	}
 	sealed, err := sender.Seal(aad, plain)
 	return append(enc, sealed...), err

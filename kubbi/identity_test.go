@@ -119,7 +119,7 @@ func TestIdentityIsNotPrinted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	printed := log.String() + string(text) + fmt.Sprint(i, *i) + fmt.Sprintf("%v %+v %#v %s %q %x %v %#v", i, i, i, i, i, i, *i, *i)
+	printed := log.String() + string(text) + fmt.Sprint(i, *i) + fmt.Sprintf("%v %+v %#v %s %q %x %d %v %#v %d", i, i, i, i, i, i, i, *i, *i, *i)
 	key := i.key.Bytes()
 	wantNone(t, "what was printed", printed, i.Secret()[4:20], hex.EncodeToString(key)[:20], fmt.Sprint(key)[1:20], base64.StdEncoding.EncodeToString(key)[:20])
 	if strings.Count(printed, i.Recipient().Fingerprint()) < 10 {

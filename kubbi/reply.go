@@ -83,7 +83,7 @@ func checkQuestion(q *api.Question) *Error {
 
 // isFieldName reports whether a field may have the name: see api.Field.
 func isFieldName(s string) bool {
-	for i, c := range []byte(s) {
+	for i, c := range s {
 		if c != '_' && !isLetter(c) && (i == 0 || c < '0' || c > '9') {
 			return false
 		}

@@ -113,9 +113,10 @@ func (r *sendingReader) Close() error {
 // requestBodyReader reads a request body once. Its errors are io.EOF, and an *Error if a
 // source fails.
 type requestBodyReader struct {
-	rest   requestBody
-	source *contentReader // of rest[0]; nil: not begun, or bytes
-	done   int64          // of the pieces before it
+	rest requestBody
+	file *sourceFile // of rest[0]; nil: not open, or bytes
+	form io.Reader   // of file: what the body has of it
+	done int64       // source bytes of the pieces before it
 }
 
 // open gives a reader of the whole body.
@@ -123,8 +124,8 @@ func (p requestBody) open() *requestBodyReader { return &requestBodyReader{rest:
 
 // read is how many bytes were read, out of sourceSize.
 func (r *requestBodyReader) read() int64 {
-	if r.source != nil {
-		return r.done + r.source.done
+	if r.file != nil {
+		return r.done + r.file.o.Size - r.file.left
 	}
 	return r.done
 }
@@ -141,29 +142,44 @@ func (r *requestBodyReader) Read(p []byte) (int, error) {
 			}
 			continue
 		}
-		if r.source == nil {
-			r.source = &contentReader{o: at.content, raw: at.raw}
-		}
-		n, err := r.source.Read(p)
-		if err == nil {
-			return n, nil
-		}
-		if err != io.EOF {
-			if fault := (*Error)(nil); !errors.As(err, &fault) {
-				err = at.content.failed(err)
+		if r.file == nil {
+			if err := r.open(at); err != nil {
+				return 0, err
 			}
+		}
+		switch n, err := r.form.Read(p); {
+		case n > 0:
+			return n, nil // the next Read gets err again
+		case err != io.EOF:
 			return 0, err
 		}
-		r.done += r.source.done
-		r.source = nil
+		r.done += r.file.o.Size
+		r.Close()
 	}
 	return 0, io.EOF
 }
 
+// open opens the source of a piece.
+func (r *requestBodyReader) open(p *piece) (err error) {
+	if r.file, err = p.content.open(); err != nil {
+		return err
+	}
+	switch {
+	case !p.raw:
+		r.form = newJSONReader(r.file)
+	case p.content.json || p.content.Encoding != "":
+		r.form = r.file
+	default:
+		r.form = &textReader{sourceFile: r.file}
+	}
+	return nil
+}
+
 // Close closes the source that is being read.
 func (r *requestBodyReader) Close() error {
-	if r.source != nil {
-		r.source.close()
+	if r.file != nil {
+		_ = r.file.r.Close()
+		r.file = nil
 	}
 	return nil
 }

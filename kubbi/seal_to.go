@@ -196,12 +196,9 @@ func ReadableMetadata(metadata json.RawMessage) json.RawMessage {
 		return metadata
 	}
 	delete(sealed, "to")
-	var err error
-	if all[sealMember], err = jsonv2.Marshal(sealed, options); err == nil {
-		var b []byte
-		if b, err = jsonv2.Marshal(all, options); err == nil {
-			return b
-		}
+	all[sealMember], _ = jsonv2.Marshal(sealed, options) // these values were just read
+	if b, err := jsonv2.Marshal(all, options); err == nil {
+		return b
 	}
 	return metadata
 }

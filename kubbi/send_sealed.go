@@ -105,7 +105,7 @@ func (u *upload) checkInside() error {
 // sent it. names are the folded names of the files before this one.
 func fileFault(f api.RawFile, names map[string]bool) string {
 	switch name := filename.Fold(f.Name); {
-	case !filename.IsASCII(f.Name) && filename.Fault(f.Name, api.DefaultLimits().FileNameBytes) != "":
+	case !filename.IsASCII(f.Name) && filename.Fault(f.Name) != "":
 		return "has no valid name"
 	case names[name]:
 		return "has the name of another one, ignoring case and Unicode form"

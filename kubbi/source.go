@@ -193,101 +193,63 @@ func (f *sourceFile) wrongSize(what string) *Error {
 	return invalid("%s has %s bytes than its size of %d: it has changed", f.o.label, what, f.o.Size)
 }
 
-// contentReader gives a content in the form that a body has. It opens the source at the
-// first Read.
-type contentReader struct {
-	o    *outgoing
-	raw  bool
-	file *sourceFile
-	text content.Text // checks raw text
-	in   []byte
-	n    int    // bytes of an incomplete rune at the start of in
-	buf  []byte // encoded
-	out  []byte // of buf, not yet read
-	done int64  // bytes of the source that have been read
-	err  error
+// textReader reads a source and checks that it is UTF-8.
+type textReader struct {
+	*sourceFile
+	text content.Text
 }
 
 // Read implements io.Reader.
-func (r *contentReader) Read(p []byte) (n int, err error) {
-	for len(r.out) == 0 && r.err == nil {
-		if r.file == nil {
-			if r.file, r.err = r.o.open(); r.err != nil {
-				break
-			}
-		}
-		if r.raw {
-			n, r.err = r.readRaw(p)
-		} else {
-			r.err = r.fill()
-		}
-		if r.err != nil {
-			r.close()
-		}
-		if n > 0 {
-			return n, nil
-		}
-	}
-	if len(r.out) == 0 {
-		return 0, r.err
-	}
-	n = copy(p, r.out)
-	r.out = r.out[n:]
-	return n, nil
-}
-
-// readRaw reads bytes unchanged, and checks that a text is UTF-8.
-func (r *contentReader) readRaw(p []byte) (int, error) {
-	n, err := r.file.Read(p)
-	r.done += int64(n)
-	isText := !r.o.json && r.o.Encoding == ""
-	if isText && (r.text.Write(p[:n]) != "" || err == io.EOF && r.text.End() != "") {
+func (r *textReader) Read(p []byte) (int, error) {
+	n, err := r.sourceFile.Read(p)
+	if r.text.Write(p[:n]) != "" || err == io.EOF && r.text.End() != "" {
 		return 0, r.o.notText()
 	}
 	return n, err
 }
 
-// fill reads and encodes the next piece.
-func (r *contentReader) fill() error {
-	if r.in == nil {
-		r.in = make([]byte, sourceBuffer)
-	}
+// jsonReader gives a source in the form of JSON, without quotes.
+type jsonReader struct {
+	segmentReader
+	file *sourceFile
+	in   []byte
+	n    int    // bytes of an incomplete rune at the start of in
+	buf  []byte // encoded
+}
+
+func newJSONReader(f *sourceFile) *jsonReader {
+	r := &jsonReader{file: f, in: make([]byte, sourceBuffer)}
+	r.next = r.encode
+	return r
+}
+
+// encode reads and encodes the next piece.
+func (r *jsonReader) encode() ([]byte, error) {
 	n, err := io.ReadFull(r.file, r.in[r.n:])
 	if err == io.ErrUnexpectedEOF {
 		err = io.EOF
 	}
 	if err != nil && err != io.EOF {
-		return err
+		return nil, err
 	}
-	r.done += int64(n)
 	p := r.in[:r.n+n]
-	r.n = 0
-	switch {
-	case r.o.json:
-		r.out = p
-	case r.o.Encoding == api.EncodingBase64:
+	switch o := r.file.o; {
+	case o.json:
+		return p, err
+	case o.Encoding == api.EncodingBase64:
 		r.buf = base64.StdEncoding.AppendEncode(r.buf[:0], p)
-		r.out = r.buf
-	default:
-		whole := len(p)
-		if err == nil {
-			whole = content.WholeRunes(p)
-		}
-		var bad error
-		if r.buf, bad = jsontext.AppendQuote(r.buf[:0], p[:whole]); bad != nil {
-			return r.o.notText()
-		}
-		r.out = r.buf[1 : len(r.buf)-1]
-		r.n = copy(r.in, p[whole:])
+		return r.buf, err
 	}
-	return err
-}
-
-func (r *contentReader) close() {
-	if r.file != nil {
-		_ = r.file.r.Close()
-		r.file = nil
+	whole := len(p)
+	if err == nil {
+		whole = content.WholeRunes(p)
 	}
+	var bad error
+	if r.buf, bad = jsontext.AppendQuote(r.buf[:0], p[:whole]); bad != nil {
+		return nil, r.file.o.notText()
+	}
+	r.n = copy(r.in, p[whole:])
+	return r.buf[1 : len(r.buf)-1], err
 }
 
 // single gives the source as a single content.

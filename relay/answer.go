@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"kubbi-mcp/internal/filename"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay/store"
 )
@@ -67,7 +68,7 @@ func (rl *Relay) question(ctx context.Context, _ http.Header, req consumerReques
 	l := rl.limitsOf(o.Ask.key())
 	return api.Question{
 		Status: api.RequestPending, Message: o.Ask.Message, Fields: o.Ask.Fields, Files: o.Ask.Files,
-		Limits:    api.AnswerLimits{Bytes: l.PackageBytes, Files: l.Files, FileNameBytes: l.FileNameBytes},
+		Limits:    api.AnswerLimits{Bytes: l.PackageBytes, Files: l.Files, FileNameBytes: filename.MaxBytes},
 		CreatedAt: api.NewTime(o.CreatedAt), ExpiresAt: api.NewTime(o.ExpiresAt),
 	}, nil
 }

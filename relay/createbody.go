@@ -11,6 +11,7 @@ import (
 	"net/http"
 
 	"kubbi-mcp/internal/content"
+	"kubbi-mcp/internal/filename"
 	"kubbi-mcp/kubbi/api"
 )
 
@@ -19,7 +20,7 @@ import (
 // be larger than a content; it fits as base64, or with two bytes for each byte.
 func maxJSONBody(l api.Limits) int64 {
 	const envelope = 64 << 10
-	perFile := 3*int64(l.FileNameBytes) + 1024 // \u and four digits stand for at least two bytes
+	const perFile = 3*filename.MaxBytes + 1024 // \u and four digits stand for at least two bytes
 	return max(6*l.ContentBytes, 2*l.PackageBytes) + int64(l.Files)*perFile + 6*int64(l.MetadataBytes) + envelope
 }
 
@@ -166,9 +167,7 @@ func readRaw(body *bodyReader, limits limits, held *reservation) (*draft, error)
 
 // maxHead is the longest head of a raw body that is read, in bytes.
 func maxHead(l api.Limits) int64 {
-	return min(api.MaxRawHead, maxJSONBody(api.Limits{
-		Files: l.Files, FileNameBytes: l.FileNameBytes, MetadataBytes: l.MetadataBytes,
-	}))
+	return min(api.MaxRawHead, maxJSONBody(api.Limits{Files: l.Files, MetadataBytes: l.MetadataBytes}))
 }
 
 // headReader reads at most left bytes.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"kubbi-mcp/internal/filename"
 	"kubbi-mcp/kubbi/api"
 )
 
@@ -132,7 +133,7 @@ func fuzzAsk(t *testing.T, body []byte, limits limits) {
 func TestMaxJSONBody(t *testing.T) {
 	l := api.DefaultLimits()
 	body := int64(len(`{"content":"","content_type":"text/markdown","ttl_seconds":86400,"max_retrievals":2147483647,"metadata":}`))
-	if got := maxJSONBody(l); got < 6*l.ContentBytes+6*int64(l.MetadataBytes)+body || got < l.PackageBytes/3*4+int64(l.Files)*int64(len(strings.Repeat("x", l.FileNameBytes))+400) {
+	if got := maxJSONBody(l); got < 6*l.ContentBytes+6*int64(l.MetadataBytes)+body || got < l.PackageBytes/3*4+int64(l.Files)*int64(len(strings.Repeat("x", filename.MaxBytes))+400) {
 		t.Errorf("a body may be %d bytes", got)
 	}
 }

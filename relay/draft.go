@@ -170,7 +170,7 @@ func (v *validator) file(at string, i int, f fileMembers, seen map[string]int) {
 	var out api.RawFile
 	var ok bool
 	if out.Name, ok = v.text(at+".name", f.name, true); ok {
-		if fault := filename.Fault(out.Name, v.limits.FileNameBytes); fault != "" {
+		if fault := filename.Fault(out.Name); fault != "" {
 			v.add(at + ".name " + fault)
 		} else if first, twice := seen[filename.Fold(out.Name)]; twice {
 			v.addf("%s.name must be unique in the package, ignoring case and Unicode form; files[%d] has it", at, first)
@@ -231,7 +231,7 @@ func (v *validator) ttl(s span) {
 
 func (v *validator) maxRetrievals(s span) {
 	if !v.null(s) {
-		v.draft.maxRetrievals, _ = v.integer("max_retrievals", s, 1, v.limits.MaxRetrievalCap, "")
+		v.draft.maxRetrievals, _ = v.integer("max_retrievals", s, 1, api.MaxRetrievals, "")
 	}
 }
 

@@ -68,13 +68,13 @@ func (rl *Relay) idempotencyKey(r *http.Request) (string, error) {
 		return "", nil
 	}
 	key := values[0]
-	ok := len(values) == 1 && key != "" && len(key) <= rl.cfg.Limits.IdempotencyKey
+	ok := len(values) == 1 && key != "" && len(key) <= api.MaxIdempotencyKey
 	for i := range len(key) {
 		ok = ok && key[i] > ' ' && key[i] <= '~'
 	}
 	if !ok {
 		return "", invalid(fmt.Sprintf("%s must be one value of at most %d visible ASCII characters",
-			api.HeaderIdempotencyKey, rl.cfg.Limits.IdempotencyKey))
+			api.HeaderIdempotencyKey, api.MaxIdempotencyKey))
 	}
 	if guessable(key) {
 		return "", invalid(weakKeyMessage)

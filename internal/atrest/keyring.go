@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -185,9 +184,6 @@ func (r Keyring) String() string { return "keyring[" + strings.Join(r.IDs(), " "
 
 // Format writes String for every verb: %+v and %#v would print the secrets.
 func (r Keyring) Format(f fmt.State, _ rune) { io.WriteString(f, r.String()) }
-
-// LogValue is String.
-func (r Keyring) LogValue() slog.Value { return slog.StringValue(r.String()) }
 
 // MarshalText is String, so that no encoder shows a secret.
 func (r Keyring) MarshalText() ([]byte, error) { return []byte(r.String()), nil }

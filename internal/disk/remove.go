@@ -2,7 +2,9 @@ package disk
 
 import (
 	"errors"
+	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 )
 
@@ -21,18 +23,18 @@ func Remove(root *os.Root, name string) error {
 	return err
 }
 
-// RemoveAll removes a path and everything in it, as os.RemoveAll does.
-func RemoveAll(path string) error {
-	err := os.RemoveAll(path)
+// RemoveAll removes a file or folder and everything in it, as os.RemoveAll does.
+func RemoveAll(name string) error {
+	err := os.RemoveAll(name)
 	if !unsupported(err) {
 		return err
 	}
-	path = filepath.Clean(path)
-	parent, err := os.OpenRoot(filepath.Dir(path))
+	name = filepath.Clean(name)
+	parent, err := os.OpenRoot(filepath.Dir(name))
 	if err != nil {
 		return err
 	}
-	return errors.Join(removeTree(parent, filepath.Base(path)), parent.Close())
+	return errors.Join(removeTree(parent, filepath.Base(name)), parent.Close())
 }
 
 // removeTree removes a name and what is under it. A link is removed, not followed.
@@ -45,35 +47,18 @@ func removeTree(root *os.Root, name string) error {
 		return err
 	}
 	if info.IsDir() {
-		if err := removeContent(root, name); err != nil {
+		entries, err := fs.ReadDir(root.FS(), name)
+		if err != nil {
 			return err
+		}
+		for _, e := range entries {
+			if err := removeTree(root, path.Join(name, e.Name())); err != nil {
+				return err
+			}
 		}
 	}
 	if err := Remove(root, name); !errors.Is(err, os.ErrNotExist) {
 		return err
-	}
-	return nil
-}
-
-// removeContent empties a folder.
-func removeContent(root *os.Root, name string) error {
-	dir, err := root.OpenRoot(name)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	f, err := dir.Open(".")
-	if err != nil {
-		return err
-	}
-	names, err := f.Readdirnames(-1)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	for _, n := range names {
-		if err := removeTree(dir, n); err != nil {
-			return err
-		}
 	}
 	return nil
 }

@@ -30,7 +30,7 @@ func ToASCII(names []string) []string {
 	out := make([]string, len(names))
 	taken := make(map[string]bool, len(names))
 	for i, name := range names {
-		if IsASCII(name) && fault(name, MaxBytes) == "" {
+		if IsASCII(name) && fault(name) == "" {
 			out[i], taken[strings.ToLower(name)] = name, true
 		}
 	}

@@ -21,7 +21,7 @@ import (
 const MaxBytes = 255
 
 // Fault says what is wrong with the name of a file in a package, and suggests another
-// name. It returns "" for a valid name of at most limit bytes.
+// name. It returns "" for a valid name.
 //
 // Linux, macOS and Windows can all save a valid name, and nothing in it is hidden. It may
 // have letters, marks and digits of every script, emoji, spaces inside, and all punctuation
@@ -32,20 +32,20 @@ const MaxBytes = 255
 //
 // The API reference allows only the names of IsASCII. All others are an extension of our
 // relay, which announces it in api.HeaderFileNames.
-func Fault(name string, limit int) string {
-	why := fault(name, limit)
-	if why == "" || name == "" || len(name) > 4*limit || !utf8.ValidString(name) { // it was hardly meant to be a name
+func Fault(name string) string {
+	why := fault(name)
+	if why == "" || name == "" || len(name) > 4*MaxBytes || !utf8.ValidString(name) { // it was hardly meant to be a name
 		return why
 	}
-	return fmt.Sprintf(`%s: send it as "%s", for example`, why, safe(name, limit))
+	return fmt.Sprintf(`%s: send it as "%s", for example`, why, Safe(name))
 }
 
-func fault(name string, limit int) string {
+func fault(name string) string {
 	switch {
 	case name == "":
 		return "must not be empty"
-	case len(name) > limit:
-		return fmt.Sprintf("must be at most %d bytes of UTF-8", limit)
+	case len(name) > MaxBytes:
+		return fmt.Sprintf("must be at most %d bytes of UTF-8", MaxBytes)
 	case !utf8.ValidString(name):
 		return "must be valid UTF-8"
 	}
@@ -73,10 +73,8 @@ func fault(name string, limit int) string {
 
 // Safe gives a valid name for a file: the name itself if Fault finds nothing wrong with
 // it, else a similar name with the same extension.
-func Safe(name string) string { return safe(name, MaxBytes) }
-
-func safe(name string, limit int) string {
-	if fault(name, limit) == "" {
+func Safe(name string) string {
+	if fault(name) == "" {
 		return name
 	}
 	var b strings.Builder
@@ -96,8 +94,8 @@ func safe(name string, limit int) string {
 		stem, rest := cutStem(name)
 		name = stem + "_" + rest
 	}
-	if len(name) > limit {
-		name = shorten(name, limit)
+	if len(name) > MaxBytes {
+		name = shorten(name)
 	}
 	if name == "" {
 		return "file"
@@ -113,14 +111,14 @@ func trim(name string) string {
 	return strings.TrimRightFunc(name, func(r rune) bool { return r == '.' || untrusted.IsBlank(r) || untrusted.IsJoiner(r) })
 }
 
-// shorten cuts a name to limit bytes and keeps its extension.
-func shorten(name string, limit int) string {
+// shorten cuts a name to MaxBytes and keeps its extension.
+func shorten(name string) string {
 	const longestEnding = 32
 	ending := ""
-	if dot := strings.LastIndexByte(name, '.'); dot > 0 && len(name)-dot <= min(longestEnding, limit/2) {
+	if dot := strings.LastIndexByte(name, '.'); dot > 0 && len(name)-dot <= longestEnding {
 		ending = name[dot:]
 	}
-	stem := name[:limit-len(ending)]
+	stem := name[:MaxBytes-len(ending)]
 	for !utf8.ValidString(stem) { // the cut is within a character
 		stem = stem[:len(stem)-1]
 	}

@@ -10,8 +10,6 @@ import (
 	"unicode/utf8"
 )
 
-const limit = MaxBytes
-
 // nameTable is testdata/names.json: good names, and bad names with the names that would do.
 // The tests of the claim page's script and of saved files read it, too.
 type nameTable struct {
@@ -33,7 +31,7 @@ func readNames(t testing.TB) (out nameTable) {
 
 func TestGoodNames(t *testing.T) {
 	for _, name := range append(readNames(t).Good, strings.Repeat("n", 255), strings.Repeat("я", 127)) {
-		if fault := Fault(name, limit); fault != "" {
+		if fault := Fault(name); fault != "" {
 			t.Errorf("%q %s", name, fault)
 		}
 		if got := Safe(name); got != name {
@@ -56,7 +54,7 @@ func TestBadNames(t *testing.T) {
 		bad[b.Name] = b.Instead
 	}
 	for name, want := range bad {
-		fault := Fault(name, limit)
+		fault := Fault(name)
 		if fault == "" {
 			t.Errorf("%q is taken for a name that every system can save", name)
 		} else if utf8.ValidString(name) && !strings.Contains(fault, `"`+want+`"`) {
@@ -66,7 +64,7 @@ func TestBadNames(t *testing.T) {
 			t.Errorf("Safe(%q) = %q, want %q", name, got, want)
 		}
 	}
-	if Fault("", limit) == "" || Safe("") != "file" {
+	if Fault("") == "" || Safe("") != "file" {
 		t.Error("an empty name is taken for one")
 	}
 }
@@ -111,7 +109,7 @@ func TestToASCII(t *testing.T) {
 	got := ToASCII(names)
 	seen := map[string]string{}
 	for i, name := range got {
-		if !IsASCII(name) || Fault(name, limit) != "" {
+		if !IsASCII(name) || Fault(name) != "" {
 			t.Errorf("%q goes as %q, which is refused", names[i], name)
 		}
 		if other := seen[strings.ToLower(name)]; other != "" {
@@ -131,10 +129,10 @@ func FuzzNames(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, name string) {
 		safe := Safe(name)
-		if fault := Fault(safe, limit); fault != "" {
+		if fault := Fault(safe); fault != "" {
 			t.Fatalf("%q would do for %q, and %s", safe, name, fault)
 		}
-		if Fault(name, limit) == "" && safe != name {
+		if Fault(name) == "" && safe != name {
 			t.Fatalf("%q is good, and becomes %q", name, safe)
 		}
 		if utf8.RuneCountInString(safe) > 255 || strings.ContainsAny(safe, "/\\:*?\"<>|\x00\n") {
@@ -154,7 +152,7 @@ func FuzzNames(f *testing.F) {
 		}
 		hosted := ToASCII(names)
 		for i, h := range hosted {
-			if !IsASCII(h) || Fault(h, limit) != "" {
+			if !IsASCII(h) || Fault(h) != "" {
 				t.Fatalf("%q goes as %q", names[i], h)
 			}
 		}

@@ -12,44 +12,43 @@ import (
 	"sync"
 )
 
-// Counter counts what each client has open. It may be used by several goroutines.
+// Counter counts what is open, in all and for each client. It may be used by several
+// goroutines.
 type Counter struct {
-	max int // for one client
+	max, perClient int
 
-	mu   sync.Mutex
-	open map[netip.Prefix]int
+	mu      sync.Mutex
+	all     int
+	clients map[netip.Prefix]int
 }
 
-// NewCounter makes a counter that lets one client have max open.
-func NewCounter(max int) *Counter { return &Counter{max: max, open: map[netip.Prefix]int{}} }
+// NewCounter makes a counter that lets max be open, and perClient of these for one client.
+func NewCounter(max, perClient int) *Counter {
+	return &Counter{max: max, perClient: perClient, clients: map[netip.Prefix]int{}}
+}
 
 // Share is how many of n one client may have open: a quarter, but at least 8, and at
 // least one less than n.
 func Share(n int) int { return max(1, min(max(n/4, 8), n-1)) }
 
-// Acquire counts one more and returns true, unless the client has reached its limit.
-// Release must follow.
+// Acquire counts one more and returns true, unless a limit is reached. Release must follow.
 func (c *Counter) Acquire(client netip.Prefix) bool {
-	if !client.IsValid() {
-		return true
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.open[client] >= c.max {
+	if c.all >= c.max || client.IsValid() && c.clients[client] >= c.perClient {
 		return false
 	}
-	c.open[client]++
+	c.all++
+	c.clients[client]++
 	return true
 }
 
 // Release ends one connection or request that Acquire has counted.
 func (c *Counter) Release(client netip.Prefix) {
-	if !client.IsValid() {
-		return
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.open[client]--; c.open[client] == 0 {
-		delete(c.open, client)
+	c.all--
+	if c.clients[client]--; c.clients[client] == 0 {
+		delete(c.clients, client)
 	}
 }

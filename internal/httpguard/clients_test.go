@@ -7,10 +7,10 @@ import (
 	"kubbi-mcp/internal/misslimit"
 )
 
-// TestListenerCounts counts a /64 as one client. What is no address has no limit of its
-// own but counts in all. Closed connections leave nothing behind.
-func TestListenerCounts(t *testing.T) {
-	l := NewListener(nil, Config{Connections: 7, PerClient: 2})
+// TestCounter counts a /64 as one client. What is no address has no limit of its own but
+// counts in all. What is released leaves nothing behind.
+func TestCounter(t *testing.T) {
+	c := NewCounter(7, 2)
 	var taken []netip.Prefix
 	for _, tc := range []struct {
 		ip string
@@ -21,7 +21,7 @@ func TestListenerCounts(t *testing.T) {
 	} {
 		ip, _ := netip.ParseAddr(tc.ip)
 		source := misslimit.Network(ip)
-		ok := l.acquire(source)
+		ok := c.Acquire(source)
 		if ok != tc.ok {
 			t.Errorf("%q: taken %v", tc.ip, ok)
 		}
@@ -30,9 +30,9 @@ func TestListenerCounts(t *testing.T) {
 		}
 	}
 	for _, source := range taken {
-		l.release(source)
+		c.Release(source)
 	}
-	if l.open != 0 || len(l.clients.open) != 0 {
-		t.Errorf("%d are open, of %v", l.open, l.clients.open)
+	if c.all != 0 || len(c.clients) != 0 {
+		t.Errorf("%d are open, of %v", c.all, c.clients)
 	}
 }

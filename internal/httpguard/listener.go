@@ -18,16 +18,13 @@ type Config struct {
 // a waiting connection could hold up those that end.
 type Listener struct {
 	net.Listener
-	cfg     Config
-	clients *Counter
-
-	mu   sync.Mutex
-	open int
+	cfg  Config
+	open *Counter
 }
 
 // NewListener limits the connections of l.
 func NewListener(l net.Listener, cfg Config) *Listener {
-	return &Listener{Listener: l, cfg: cfg, clients: NewCounter(cfg.PerClient)}
+	return &Listener{Listener: l, cfg: cfg, open: NewCounter(cfg.Connections, cfg.PerClient)}
 }
 
 // Accept waits for a connection that is within the limits.
@@ -38,39 +35,20 @@ func (l *Listener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		client := l.cfg.Client(c.RemoteAddr())
-		if l.acquire(client) {
-			return &conn{Conn: c, l: l, client: client}, nil
+		if l.open.Acquire(client) {
+			return &conn{Conn: c, release: sync.OnceFunc(func() { l.open.Release(client) })}, nil
 		}
 		l.cfg.Refused()
 		_ = c.Close()
 	}
 }
 
-func (l *Listener) acquire(client netip.Prefix) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.open >= l.cfg.Connections || !l.clients.Acquire(client) {
-		return false
-	}
-	l.open++
-	return true
-}
-
-func (l *Listener) release(client netip.Prefix) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.open--
-	l.clients.Release(client)
-}
-
 type conn struct {
 	net.Conn
-	l      *Listener
-	client netip.Prefix
-	once   sync.Once
+	release func()
 }
 
 func (c *conn) Close() error {
-	c.once.Do(func() { c.l.release(c.client) })
+	c.release()
 	return c.Conn.Close()
 }

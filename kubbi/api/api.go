@@ -126,31 +126,31 @@ const (
 	MaxPageLimit     = 100
 )
 
+// Limits that every relay has.
+const (
+	MaxIdempotencyKey = 255       // bytes of an Idempotency-Key header
+	MaxRetrievals     = 1<<31 - 1 // the largest max_retrievals
+)
+
 // Limits are the limits of a relay. The zero value accepts nothing: begin with
 // DefaultLimits.
 type Limits struct {
-	ContentBytes    int64 // a single content: a text's UTF-8 bytes, a JSON value's serialized bytes
-	PackageBytes    int64 // all files of a package together, decoded
-	Files           int   // files in a package
-	FileNameBytes   int   // a file's name
-	MetadataBytes   int   // metadata, serialized
-	MinTTLSeconds   int
-	MaxTTLSeconds   int
-	IdempotencyKey  int // bytes of an Idempotency-Key header
-	MaxRetrievalCap int // the largest max_retrievals
+	ContentBytes  int64 // a single content: a text's UTF-8 bytes, a JSON value's serialized bytes
+	PackageBytes  int64 // all files of a package together, decoded
+	Files         int   // files in a package
+	MetadataBytes int   // metadata, serialized
+	MinTTLSeconds int
+	MaxTTLSeconds int
 }
 
 // DefaultLimits are the limits of a relay that sets no others.
 func DefaultLimits() Limits {
 	return Limits{
-		ContentBytes:    10 << 20,
-		PackageBytes:    50 << 20,
-		Files:           20,
-		FileNameBytes:   255,
-		MetadataBytes:   1024,
-		MinTTLSeconds:   60,
-		MaxTTLSeconds:   24 * 60 * 60,
-		IdempotencyKey:  255,
-		MaxRetrievalCap: 1<<31 - 1,
+		ContentBytes:  10 << 20,
+		PackageBytes:  50 << 20,
+		Files:         20,
+		MetadataBytes: 1024,
+		MinTTLSeconds: 60,
+		MaxTTLSeconds: 24 * 60 * 60,
 	}
 }

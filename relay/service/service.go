@@ -173,7 +173,7 @@ func (s *Service) Serve(ctx context.Context, l, scrape net.Listener) error {
 // answers other requests with 503 and Retry-After, after which clients of the API retry. A
 // request that waits for a change does not count: the relay limits those.
 func (s *Service) limited(next http.Handler) http.Handler {
-	clients := httpguard.NewCounter(httpguard.Share(s.cfg.Limits.Requests))
+	clients := httpguard.NewCounter(s.cfg.Limits.Requests, httpguard.Share(s.cfg.Limits.Requests))
 	proxies := s.cfg.Relay.TrustedProxies
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		source := proxies.SourceOf(r)

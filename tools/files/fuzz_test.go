@@ -64,7 +64,7 @@ func FuzzRules(f *testing.F) {
 				if rel, err := filepath.Rel(allowed.real, found.Path); err != nil || !filepath.IsLocal(rel) || strings.Contains(rel, ".env") || strings.Contains(rel, ".ssh") {
 					t.Errorf("%q stands for %q", path, found.Path)
 				}
-				if fault := filename.Fault(found.Name, maxName); fault != "" {
+				if fault := filename.Fault(found.Name); fault != "" {
 					t.Errorf("%q is named %q, which %s", found.Path, found.Name, fault)
 				}
 			}

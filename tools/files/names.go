@@ -14,7 +14,7 @@ func PackageName(name string) string { return filename.Safe(name) }
 
 // checkName refuses a name that some system can't save. Not every relay checks names.
 func checkName(name string) error {
-	if filename.Fault(name, maxName) != "" {
+	if filename.Fault(name) != "" {
 		return refuse("the sender's file name %s is not one to write under", untrusted.Quote(name, untrusted.MaxQuote))
 	}
 	return nil
