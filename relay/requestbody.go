@@ -102,23 +102,13 @@ func (rl *Relay) askResponse(k *store.Kubbi, a *ask, t, reply token) api.AskResp
 
 // readAsk reads and validates the body of a request, into memory that held reserves.
 func readAsk(r *http.Request, limits limits, request hash.Hash, held *reservation) (*draft, error) {
-	tooLarge := fail(api.CodeTooLarge, fmt.Sprintf("the request body must be at most %d bytes", maxAskBody))
-	if r.ContentLength > maxAskBody {
-		return nil, tooLarge
-	}
-	body := &bodyReader{r: r, body: http.MaxBytesReader(nil, r.Body, maxAskBody), tooLarge: tooLarge}
-	if request != nil {
-		body.request = request
-	}
-	b, err := readWhole(body, maxAskBody, held)
-	if err == nil {
-		var d *draft
-		if d, err = validateAsk(b, limits); err == nil {
-			return d, nil
+	return readBody(r, maxAskBody, "", request, func(body *bodyReader) (*draft, error) {
+		b, err := readWhole(body, maxAskBody, held)
+		if err != nil {
+			return nil, err
 		}
-	}
-	body.drain()
-	return nil, err
+		return validateAsk(b, limits)
+	})
 }
 
 // validateAsk reads the body of a request. A member that it does not know is refused: if
