@@ -114,7 +114,7 @@ func (c *claimed) writeJSON(w io.Writer) error {
 func (c *claimed) writeFiles(w io.Writer) error {
 	for i, f := range c.Files {
 		before, after, err := split(api.ClaimedFile{
-			Name: f.Name, ContentType: f.ContentType, SizeBytes: f.SizeBytes, Role: role(f), Encoding: f.Encoding,
+			Name: f.Name, ContentType: f.ContentType, SizeBytes: f.SizeBytes, Role: optional(f.Role), Encoding: f.Encoding,
 		}, `"content":""`)
 		if err != nil {
 			return err

@@ -38,32 +38,40 @@ const maxTries = 8
 // create makes a kubbi. A repeated create, recognised by its Idempotency-Key, gets the first
 // answer again, unchanged.
 func (rl *Relay) create(ctx context.Context, _ http.Header, req createRequest) (resp api.CreateResponse, err error) {
-	if err := rl.reserveStorage(ctx, 0); err != nil {
-		return resp, err
-	}
-	held := rl.bodies.reserve()
-	defer held.free()
-	key, request := rl.createKey(req.idempotencyKey, req.by.Owner)
-	d, err := rl.readDraft(req.Request, rl.limitsOf(req.by), request, held)
-	if err != nil {
-		return resp, err
-	}
-	defer d.close()
-	if err := rl.reserveStorage(ctx, d.size); err != nil {
-		return resp, err
-	}
-	c := creation{
-		rl: rl, owner: req.by.Owner, quota: req.by.Quota, draft: d,
-		idempotencyKey: req.idempotencyKey, apiKey: bearer(req.Request), key: key, request: request,
-	}
-	replay, err := c.store(ctx)
+	c, replay, err := rl.produce(ctx, req, req.by.Owner, rl.readDraft)
 	switch {
 	case err != nil:
-		return resp, quotaError(err, req.by, c.now)
+		return resp, err
 	case replay != nil:
 		return rl.createdBefore(ctx, req.idempotencyKey, replay)
 	}
-	return rl.createResponse(c.kubbi, d.metadata, c.token), nil
+	return rl.createResponse(c.kubbi, c.draft.metadata, c.token), nil
+}
+
+// produce reads the body of a create, or of a request, and stores it for an owner. If the same
+// was stored before, it returns the replay.
+func (rl *Relay) produce(ctx context.Context, req createRequest, owner string,
+	read func(*http.Request, limits, hash.Hash, *reservation) (*draft, error)) (*creation, *store.Replay, error) {
+	if err := rl.reserveStorage(ctx, 0); err != nil {
+		return nil, nil, err
+	}
+	held := rl.bodies.reserve()
+	defer held.free()
+	key, request := rl.createKey(req.idempotencyKey, owner)
+	d, err := read(req.Request, rl.limitsOf(req.by), request, held)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer d.close()
+	if err := rl.reserveStorage(ctx, d.size); err != nil {
+		return nil, nil, err
+	}
+	c := &creation{
+		rl: rl, owner: owner, quota: req.by.Quota, draft: d,
+		idempotencyKey: req.idempotencyKey, apiKey: bearer(req.Request), key: key, request: request,
+	}
+	replay, err := c.store(ctx)
+	return c, replay, quotaError(err, req.by, c.now)
 }
 
 // creation stores a draft as a new kubbi, or as a request.
@@ -201,17 +209,9 @@ func (r *endReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// createdBefore answers a repeated create. If the kubbi is wiped, its claim token can't be
-// recovered, and the answer is an error that says how the kubbi has ended.
+// createdBefore answers a repeated create.
 func (rl *Relay) createdBefore(ctx context.Context, idempotencyKey string, p *store.Replay) (resp api.CreateResponse, err error) {
-	if p.Secret == (store.Secret{}) {
-		k, err := rl.cfg.Store.Get(ctx, p.Owner, p.ID, rl.now())
-		if err == nil {
-			err = k.Status.Err()
-		}
-		if err == nil {
-			err = damaged(&p.Kubbi, "its secret is missing")
-		}
+	if err := rl.checkWiped(ctx, p); err != nil {
 		return resp, err
 	}
 	o, err := open(rl.keyringWith(ctx, p.MasterKey), &p.Kubbi)
@@ -223,6 +223,22 @@ func (rl *Relay) createdBefore(ctx context.Context, idempotencyKey string, p *st
 		return resp, err
 	}
 	return rl.createResponse(&p.Kubbi, o.Metadata, t), nil
+}
+
+// checkWiped returns an error that says how the kubbi of a replay has ended, if it is wiped: then
+// its claim token can't be recovered.
+func (rl *Relay) checkWiped(ctx context.Context, p *store.Replay) error {
+	if p.Secret != (store.Secret{}) {
+		return nil
+	}
+	k, err := rl.cfg.Store.Get(ctx, p.Owner, p.ID, rl.now())
+	if err == nil {
+		err = k.Status.Err()
+	}
+	if err == nil {
+		err = damaged(&p.Kubbi, "its secret is missing")
+	}
+	return err
 }
 
 func (rl *Relay) createResponse(k *store.Kubbi, metadata []byte, t token) api.CreateResponse {

@@ -34,9 +34,8 @@ func isRaw(r *http.Request) bool {
 //
 // It reads the whole of a body in JSON into memory that held reserves. From a raw body it
 // reads the head, and the payload if it is short. A longer payload is read and checked later,
-// by draft.payload. On an error it reads the rest of the body, because a client that is still
-// sending does not read the answer.
-func (rl *Relay) readDraft(r *http.Request, limits limits, request hash.Hash, held *reservation) (d *draft, err error) {
+// by draft.payload.
+func (rl *Relay) readDraft(r *http.Request, limits limits, request hash.Hash, held *reservation) (*draft, error) {
 	raw := isRaw(r)
 	most, why := api.MaxRawHead+max(limits.ContentBytes, limits.PackageBytes), ""
 	if !raw {
@@ -45,27 +44,32 @@ func (rl *Relay) readDraft(r *http.Request, limits limits, request hash.Hash, he
 			most, why = inMemory, " in JSON, which is held in memory; kubbi-mcp sends larger ones in another form"
 		}
 	}
-	tooLarge := fail(api.CodeTooLarge, fmt.Sprintf("the request body must be at most %d bytes%s%s", most, why, ofKey(limits.bytesOfKey)))
+	return readBody(r, most, why+ofKey(limits.bytesOfKey), request, func(body *bodyReader) (*draft, error) {
+		if raw {
+			return readRaw(body, limits, held)
+		}
+		b, err := readWhole(body, most, held)
+		if err != nil {
+			return nil, err
+		}
+		return validate(b, false, limits)
+	})
+}
+
+// readBody reads a body of at most most bytes with read. why ends the message about a longer one.
+// If read fails, it reads the rest of the body, because a client that is still sending does not
+// read the answer.
+func readBody(r *http.Request, most int64, why string, request hash.Hash, read func(*bodyReader) (*draft, error)) (*draft, error) {
+	tooLarge := fail(api.CodeTooLarge, fmt.Sprintf("the request body must be at most %d bytes%s", most, why))
 	if r.ContentLength > most {
 		return nil, tooLarge
 	}
-	body := &bodyReader{r: r, body: http.MaxBytesReader(nil, r.Body, most), tooLarge: tooLarge}
-	if request != nil {
-		body.request = request
-	}
-	defer func() {
-		if err != nil {
-			body.drain()
-		}
-	}()
-	if raw {
-		return readRaw(body, limits, held)
-	}
-	b, err := readWhole(body, most, held)
+	body := &bodyReader{r: r, body: http.MaxBytesReader(nil, r.Body, most), tooLarge: tooLarge, request: request}
+	d, err := read(body)
 	if err != nil {
-		return nil, err
+		body.drain()
 	}
-	return validate(b, false, limits)
+	return d, err
 }
 
 // firstBuffer is the largest buffer that is allocated because of a body's announced length.

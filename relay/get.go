@@ -74,12 +74,12 @@ func packageOf(k *store.Kubbi) (*int, *int64) {
 	return &k.FileCount, &k.Size
 }
 
-// optional is nil, null on the wire, for 0.
-func optional(n int) *int {
-	if n == 0 {
+// optional is nil, null on the wire, for the zero value.
+func optional[T comparable](v T) *T {
+	if v == *new(T) {
 		return nil
 	}
-	return &n
+	return &v
 }
 
 func statusOf(k *store.Kubbi) api.Status { return api.KubbiStatuses[k.Status] }

@@ -62,7 +62,7 @@ func (rl *Relay) inspect(ctx context.Context, h http.Header, req consumerRequest
 		resp.RemainingReads = api.NullInt{Set: true, Int: remaining(k.Kubbi, k.Retrievals)}
 		resp.Files = make([]api.FileDescriptor, len(k.Files))
 		for i, f := range k.Files {
-			resp.Files[i] = api.FileDescriptor{Name: f.Name, ContentType: f.ContentType, SizeBytes: f.SizeBytes, Role: role(f)}
+			resp.Files[i] = api.FileDescriptor{Name: f.Name, ContentType: f.ContentType, SizeBytes: f.SizeBytes, Role: optional(f.Role)}
 		}
 	} else {
 		h.Set(api.HeaderPayloadSize, strconv.FormatInt(k.Size, 10))
@@ -90,14 +90,5 @@ func remaining(k *store.Kubbi, retrievals int) *int {
 	if k.MaxRetrievals == 0 {
 		return nil
 	}
-	n := max(0, k.MaxRetrievals-retrievals)
-	return &n
-}
-
-// role is nil, null on the wire, for none.
-func role(f api.RawFile) *string {
-	if f.Role == "" {
-		return nil
-	}
-	return &f.Role
+	return new(max(0, k.MaxRetrievals-retrievals))
 }

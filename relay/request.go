@@ -227,9 +227,7 @@ func (rl *Relay) decideExpiry(ctx context.Context, k *store.Kubbi) (*store.Kubbi
 }
 
 // isEnd reports whether an error of the store says that a request has ended.
-func isEnd(err error) bool {
-	return errors.Is(err, store.ErrBurned) || errors.Is(err, store.ErrExpired) || errors.Is(err, store.ErrDeleted)
-}
+func isEnd(err error) bool { return statusIn(err) != store.Active }
 
 // damagedRequest makes an error for the asker that names the damaged request and the cure.
 func damagedRequest(id string, err error) error {
@@ -264,10 +262,8 @@ func (rl *Relay) withdraw(ctx context.Context, _ http.Header, req idRequest) (re
 	}
 	if status == store.Active {
 		k, err = rl.cfg.Store.Delete(ctx, requester(req.by.Owner), req.id, rl.now())
-		for s := store.Expired; s <= store.Deleted; s++ {
-			if errors.Is(err, s.Err()) {
-				status, err = s, nil
-			}
+		if ended := statusIn(err); ended != store.Active {
+			status, err = ended, nil
 		}
 	}
 	switch {

@@ -28,41 +28,34 @@ const maxAskBody = 12*api.MaxRequestMessage + api.MaxRequestFields*(6*api.MaxFie
 // ask answers POST /api/v1/requests. A repeated one, recognised by its Idempotency-Key, gets
 // the first answer again.
 func (rl *Relay) ask(ctx context.Context, _ http.Header, req createRequest) (resp api.AskResponse, err error) {
-	if err := rl.reserveStorage(ctx, 0); err != nil {
-		return resp, err
-	}
-	held := rl.bodies.reserve()
-	defer held.free()
-	owner := requester(req.by.Owner)
-	key, request := rl.createKey(req.idempotencyKey, owner)
-	d, err := readAsk(req.Request, rl.limitsOf(req.by), request, held)
-	if err != nil {
-		return resp, err
-	}
-	a := d.ask
-	a.MaxBytes, a.Daily, a.Active = req.by.MaxBytes, req.by.Quota.Daily, req.by.Quota.Active
-	number, err := rl.replyNumber()
-	if err != nil {
-		return resp, err
-	}
-	if a.reply, err = rl.newClaimToken(number); err != nil {
-		return resp, err
-	}
-	if a.AnswerID, err = number.ID(rl.cfg.Rand); err != nil {
-		return resp, err
-	}
-	c := creation{
-		rl: rl, owner: owner, quota: req.by.Quota, draft: d,
-		idempotencyKey: req.idempotencyKey, apiKey: bearer(req.Request), key: key, request: request,
-	}
-	replay, err := c.store(ctx)
+	c, replay, err := rl.produce(ctx, req, requester(req.by.Owner), func(r *http.Request, limits limits, request hash.Hash, held *reservation) (*draft, error) {
+		d, err := readAsk(r, limits, request, held)
+		if err == nil {
+			err = rl.prepareReply(d.ask, req.by)
+		}
+		return d, err
+	})
 	switch {
 	case err != nil:
-		return resp, quotaError(err, req.by, c.now)
+		return resp, err
 	case replay != nil:
 		return rl.askedBefore(ctx, req.idempotencyKey, replay)
 	}
-	return rl.askResponse(c.kubbi, a, c.token, a.reply), nil
+	return rl.askResponse(c.kubbi, c.draft.ask, c.token, c.draft.ask.reply), nil
+}
+
+// prepareReply makes the id and the claim token of an answer, which gets the limits of the key.
+func (rl *Relay) prepareReply(a *ask, by *store.APIKey) error {
+	a.MaxBytes, a.Daily, a.Active = by.MaxBytes, by.Quota.Daily, by.Quota.Active
+	number, err := rl.replyNumber()
+	if err != nil {
+		return err
+	}
+	if a.reply, err = rl.newClaimToken(number); err != nil {
+		return err
+	}
+	a.AnswerID, err = number.ID(rl.cfg.Rand)
+	return err
 }
 
 // replyNumber draws the number of an answer. Nothing holds it until the answer is stored, so
@@ -81,14 +74,7 @@ func (rl *Relay) replyNumber() (store.Number, error) {
 
 // askedBefore answers a repeated request. If it has ended, the error says how.
 func (rl *Relay) askedBefore(ctx context.Context, idempotencyKey string, p *store.Replay) (resp api.AskResponse, err error) {
-	if p.Secret == (store.Secret{}) {
-		k, err := rl.cfg.Store.Get(ctx, p.Owner, p.ID, rl.now())
-		if err == nil {
-			err = k.Status.Err()
-		}
-		if err == nil {
-			err = damaged(&p.Kubbi, "its secret is missing")
-		}
+	if err := rl.checkWiped(ctx, p); err != nil {
 		return resp, requestError(err)
 	}
 	o, err := rl.openAsk(ctx, &p.Kubbi)
@@ -116,23 +102,13 @@ func (rl *Relay) askResponse(k *store.Kubbi, a *ask, t, reply token) api.AskResp
 
 // readAsk reads and validates the body of a request, into memory that held reserves.
 func readAsk(r *http.Request, limits limits, request hash.Hash, held *reservation) (*draft, error) {
-	tooLarge := fail(api.CodeTooLarge, fmt.Sprintf("the request body must be at most %d bytes", maxAskBody))
-	if r.ContentLength > maxAskBody {
-		return nil, tooLarge
-	}
-	body := &bodyReader{r: r, body: http.MaxBytesReader(nil, r.Body, maxAskBody), tooLarge: tooLarge}
-	if request != nil {
-		body.request = request
-	}
-	b, err := readWhole(body, maxAskBody, held)
-	if err == nil {
-		var d *draft
-		if d, err = validateAsk(b, limits); err == nil {
-			return d, nil
+	return readBody(r, maxAskBody, "", request, func(body *bodyReader) (*draft, error) {
+		b, err := readWhole(body, maxAskBody, held)
+		if err != nil {
+			return nil, err
 		}
-	}
-	body.drain()
-	return nil, err
+		return validateAsk(b, limits)
+	})
 }
 
 // validateAsk reads the body of a request. A member that it does not know is refused: if

@@ -27,6 +27,6 @@ func TestMain(m *testing.M) {
 func overPostgres(t testing.TB) opener {
 	url, temp := cluster.Database(t), t.TempDir()
 	return func() (store.Store, error) {
-		return postgres.Open(t.Context(), postgres.Config{URL: url, TempDir: temp, MaxConns: 8})
+		return postgres.Open(t.Context(), postgres.Config{URL: url + "&pool_max_conns=8", TempDir: temp})
 	}
 }

@@ -135,7 +135,7 @@ func TestListenerAt(t *testing.T) {
 		}), otherRelay},
 	} {
 		if got := listenerAt(t.Context(), tt.addr, self); got != tt.want {
-			t.Errorf("%s: %d, want %d", name, got, tt.want)
+			t.Errorf("%s: %s, want %s", name, got, tt.want)
 		}
 	}
 }

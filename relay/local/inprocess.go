@@ -17,7 +17,7 @@ import (
 )
 
 // RoundTripper makes a transport that serves requests to the relay's Origin within
-// this process, with the same handler as over HTTP. All other requests go to next. The
+// this process, as Handler does over HTTP. All other requests go to next. The
 // first request opens the relay. If that fails, the answer is an error of the API that
 // says why. A producer request without Authorization gets the directory's own API key.
 func (r *Relay) RoundTripper(next http.RoundTripper) http.RoundTripper {
@@ -85,7 +85,7 @@ func (t *transport) serve(w *answer, req *http.Request) {
 	if producer && in.Header.Get("Authorization") == "" {
 		in.Header.Set("Authorization", "Bearer "+o.apiKey)
 	}
-	t.relay.handler.ServeHTTP(w, in)
+	t.relay.serveFrom(o, w, in)
 }
 
 // inProcessAddr is the remote address of a request from this process. No connection

@@ -70,17 +70,7 @@ func (r *Relay) AtAddress(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	switch listenerAt(ctx, r.addr, o.self) {
-	case ownProcess:
-		return "this data directory", nil
-	case otherDirectory:
-		return "another data directory", nil
-	case otherRelay:
-		return "another relay", nil
-	case otherProgram:
-		return "another program", nil
-	}
-	return "nobody", nil
+	return string(listenerAt(ctx, r.addr, o.self)), nil
 }
 
 // serveOn serves a listener until ctx ends or the listener fails.
@@ -115,14 +105,15 @@ func (r *Relay) serveOn(ctx context.Context, ln net.Listener) error {
 }
 
 // listener says which kind of program listens at an address.
-type listener int
+type listener string
 
+// The listeners, as AtAddress writes them.
 const (
-	nobody         listener = iota
-	ownProcess              // a process with the same data directory
-	otherDirectory          // the relay of another data directory
-	otherProgram
-	otherRelay // another program that says it is a relay
+	nobody         listener = "nobody"
+	ownProcess     listener = "this data directory"
+	otherDirectory listener = "another data directory"
+	otherRelay     listener = "another relay" // a program that says it is a relay
+	otherProgram   listener = "another program"
 )
 
 // listenerAt probes which kind of program listens at an address.

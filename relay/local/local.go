@@ -192,13 +192,17 @@ func (r *Relay) serve(w http.ResponseWriter, req *http.Request) {
 	defer r.calls.Done()
 	ctx, cancel := r.joined(req.Context())
 	defer cancel()
-	req = req.WithContext(ctx)
 	o, err := r.opened(ctx)
 	if err != nil {
 		r.cfg.Logger.LogAttrs(ctx, slog.LevelError, "open local relay", slog.Any("err", err))
 		relay.AnswerError(w, req, api.CodeUnavailable, "the relay can't open its store; its log says why")
 		return
 	}
+	r.serveFrom(o, w, req.WithContext(ctx))
+}
+
+// serveFrom answers a request from the open directory, or forwards it to another relay.
+func (r *Relay) serveFrom(o *dataDir, w http.ResponseWriter, req *http.Request) {
 	if req.URL.Path == api.PathHealth && o.self.introduce(w.Header(), req) {
 		w.WriteHeader(http.StatusNoContent) // the answer to a challenge says nothing about the store
 		return

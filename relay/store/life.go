@@ -37,11 +37,6 @@ func (m Millis) Time() time.Time {
 // After is the time that is d later.
 func (m Millis) After(d time.Duration) Millis { return m + Millis(d.Milliseconds()) }
 
-// NewLife is the life of a new kubbi without a create key.
-func NewLife(maxRetrievals int, expires Millis) Life {
-	return Life{MaxRetrievals: maxRetrievals, First: Never, Last: Never, Ended: Never, Expires: expires, Sealed: true, KeyUntil: Never}
-}
-
 // Expire makes an Active kubbi Expired if its ExpiresAt has come, and reports whether it did.
 func (l *Life) Expire(now Millis) bool {
 	if l.Status != Active || l.Expires > now {

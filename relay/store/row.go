@@ -49,7 +49,7 @@ func NewRow(k *Kubbi, key *CreateKey, now Millis) (Row, error) {
 		return Row{}, fmt.Errorf("record of %d bytes is longer than %d", len(k.Record), MaxRecord)
 	}
 	r := Row{
-		Life:   NewLife(k.MaxRetrievals, MillisOf(k.ExpiresAt)),
+		Life:   Life{MaxRetrievals: k.MaxRetrievals, First: Never, Last: Never, Ended: Never, Expires: MillisOf(k.ExpiresAt), Sealed: true, KeyUntil: Never},
 		Number: n, ID: id, Hash: k.Token.Hash, Owner: k.Owner, MasterKey: k.MasterKey, ContentType: k.ContentType,
 		Package: k.Package, FileCount: k.FileCount, Size: k.Size, Created: MillisOf(k.CreatedAt),
 		Secret: k.Secret, Record: k.Record, Notify: k.Notify, Graces: noGraces,

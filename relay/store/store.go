@@ -388,9 +388,9 @@ type Store interface {
 
 	// CountUses counts up to n more uses of a bucket, but only so many that the sum of the
 	// window does not exceed limit. It returns how many it counted, and the sum. The window
-	// has the given length and contains now; windows start at multiples of their length since
-	// 1970. Even if calls race, on any number of nodes, the sum never exceeds limit. Sweep
-	// forgets windows that have ended.
+	// has the given length, of at least a millisecond, and contains now; windows start at
+	// multiples of their length since 1970. Even if calls race, on any number of nodes, the sum
+	// never exceeds limit. Sweep forgets windows that have ended.
 	CountUses(ctx context.Context, bucket Hash, window time.Duration, n, limit int, now time.Time) (counted, sum int, err error)
 
 	// PutAPIKey stores a key. A key with the same hash that is already stored stays unchanged.

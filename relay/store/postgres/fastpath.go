@@ -35,13 +35,11 @@ const (
 
 // queueOnce queues the claim of a kubbi that allows one retrieval and was not claimed yet.
 func (c *claim) queueOnce(b *pgx.Batch, whole *bool) {
-	after := store.NewLife(1, store.Never)
-	after.Count(c.Now)
-	args := []any{int64(c.Token.Number), c.Token.Hash[:], after.Status, after.Retrievals, millis(after.Ended), c.Opens}
+	args := []any{int64(c.Token.Number), c.Token.Hash[:], store.Burned, 1, millis(c.Now), c.Opens}
 	sql := claimOnce
 	if c.Key != nil {
 		sql = claimOnceKeyed
-		args = append(args, c.Key.Key[:], millis(c.Grace(after.Retrievals).Until))
+		args = append(args, c.Key.Key[:], millis(c.Grace(1).Until))
 	}
 	b.Queue(sql, args...).QueryRow(func(res pgx.Row) error {
 		err := c.row.scan(res, &c.inRow)

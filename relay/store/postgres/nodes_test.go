@@ -54,7 +54,7 @@ func TestNodesStartTogether(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 5 {
 		wg.Go(func() {
-			s, err := postgres.Open(t.Context(), postgres.Config{URL: url, MaxConns: 2})
+			s, err := postgres.Open(t.Context(), postgres.Config{URL: url + "&pool_max_conns=2"})
 			if err != nil {
 				t.Errorf("open: %v", err)
 				return

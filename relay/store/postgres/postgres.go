@@ -48,7 +48,7 @@
 // The primary key is the kubbi's number. Id and token hash must match the row. A payload up
 // to store.MaxInRow is in the row, and a larger one in the table chunks, in rows of 1 MiB.
 // A claim reads the payload completely before it counts, since the payload may be wiped after
-// that. It keeps up to 4 MiB in memory, and more in a temporary file.
+// that. It keeps up to 1 MiB in memory, and more in a temporary file.
 //
 // Open takes over the API keys of a data base of version 1, and leaves its other tables
 // unchanged. If these have kubbis that are not wiped, the error is store.ErrOlder.
@@ -78,10 +78,9 @@ const (
 
 // Config says where a store is. Only URL is needed.
 type Config struct {
-	URL      string       // postgres://user:password@host:port/database?sslmode=..., or the key=value form
+	URL      string       // postgres://user:password@host:port/database?sslmode=..., or the key=value form; pool_max_conns is 16 if it is not there
 	Logger   *slog.Logger // nil: nothing is logged
-	MaxConns int          // at most so many connections; 0: the URL's pool_max_conns, else 16
-	TempDir  string       // for payloads above 4 MiB while they are read; "": the system's
+	TempDir  string       // for payloads above 1 MiB while they are read; "": the system's
 	Existing bool         // if there are no tables, Open does not make them and returns ErrNoTables
 }
 
@@ -126,10 +125,7 @@ func open(ctx context.Context, cfg Config) (*Store, error) {
 	if err := migrate(ctx, pc.ConnConfig, cfg.Existing, log); err != nil {
 		return nil, err
 	}
-	switch {
-	case cfg.MaxConns > 0:
-		pc.MaxConns = int32(cfg.MaxConns)
-	case !hasPoolSize(cfg.URL):
+	if !hasPoolSize(cfg.URL) {
 		pc.MaxConns = defaultConns
 	}
 	pc.AfterConnect = prepareConn

@@ -33,7 +33,7 @@ func TestStore(t *testing.T) {
 
 func openStore(t testing.TB, url string) *postgres.Store {
 	t.Helper()
-	s, err := postgres.Open(t.Context(), postgres.Config{URL: url, TempDir: t.TempDir(), MaxConns: 8})
+	s, err := postgres.Open(t.Context(), postgres.Config{URL: url + "&pool_max_conns=8", TempDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}

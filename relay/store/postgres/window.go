@@ -12,10 +12,7 @@ import (
 // CountUses counts uses of a bucket: see store.Store. If the connection is lost and the call
 // is retried, it may count twice the uses that it returns once.
 func (s *Store) CountUses(ctx context.Context, bucket store.Hash, length time.Duration, n, limit int, now time.Time) (counted, sum int, err error) {
-	w, err := store.NewWindow(bucket, length, store.MillisOf(now))
-	if err != nil {
-		return 0, 0, err
-	}
+	w := store.NewWindow(bucket, length, store.MillisOf(now))
 	err = s.run(ctx, func(q *session) error {
 		var b pgx.Batch
 		b.Queue(`INSERT INTO uses AS u (ends, length, bucket, n, taken)

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -73,25 +74,12 @@ func (s *Store) Create(ctx context.Context, k *store.Kubbi, payload io.Reader, k
 func (c *creation) create(t *tx) error {
 	c.replay = nil
 	r := &c.row
-	var spent *row // a row with the same key, whose grace has ended
-	var keyPrefix any
-	if c.key != nil {
-		keyPrefix = prefix(c.key.Key[:])
-	}
-	if c.hasFile {
-		if _, err := c.checkConflict(t); err != nil || c.replay != nil {
-			return err
-		}
+	spent, err := c.checkConflict(t)
+	switch {
+	case err != nil || c.replay != nil:
+		return err
+	case c.hasFile:
 		return fmt.Errorf("%w, %w: the payload of another create has the number", store.ErrExists, store.ErrUnavailable)
-	}
-	if inUse, err := t.number("SELECT EXISTS (SELECT 1 FROM kubbi WHERE number = ?) OR EXISTS (SELECT 1 FROM kubbi INDEXED BY kubbi_key WHERE key_h = ?)",
-		r.Number, keyPrefix); err != nil || inUse != 0 {
-		if err != nil {
-			return err
-		}
-		if spent, err = c.checkConflict(t); err != nil || c.replay != nil {
-			return err
-		}
 	}
 	slot, err := t.slots.Allocate(int64(r.Number), (*[32]byte)(&r.Secret))
 	if err != nil {
@@ -115,12 +103,17 @@ func (c *creation) create(t *tx) error {
 	return nil
 }
 
-// checkConflict is called if the number or the key may be in use. It sets the replay, or
-// returns the row, if any, whose create key must be forgotten.
+// checkConflict looks for the number and the key in the store. It sets the replay, or returns the
+// row, if any, whose create key must be forgotten.
 func (c *creation) checkConflict(t *tx) (spent *row, err error) {
+	inUse, err := t.number("SELECT EXISTS (SELECT 1 FROM kubbi WHERE number = ?) OR EXISTS (SELECT 1 FROM kubbi INDEXED BY kubbi_key WHERE key_h = ?)",
+		c.row.Number, c.keyPrefix())
+	if err != nil || inUse == 0 {
+		return nil, err
+	}
 	if c.key != nil {
 		r := &row{}
-		switch err := r.find(t.conn, "SELECT "+columns+" FROM kubbi INDEXED BY kubbi_key WHERE key_h = ? AND key = ?", prefix(c.key.Key[:]), c.key.Key[:]); {
+		switch err := r.find(t.conn, "SELECT "+columns+" FROM kubbi INDEXED BY kubbi_key WHERE key_h = ? AND key = ?", c.keyPrefix(), c.key.Key[:]); {
 		case err == nil && r.KeyUntil > c.now:
 			c.replay, err = t.replay(r, c.key)
 			return nil, err
@@ -140,12 +133,20 @@ func (c *creation) checkConflict(t *tx) (spent *row, err error) {
 	}
 }
 
+// keyPrefix is the value of the column key_h: the first 8 bytes of the key, NULL without one.
+func (c *creation) keyPrefix() any {
+	if c.key == nil {
+		return nil
+	}
+	return int64(binary.BigEndian.Uint64(c.key.Key[:]))
+}
+
 func (c *creation) insert(t *tx) error {
 	r := &c.row
-	var keyPrefix, size any
+	var size any
 	var key, request, answer []byte
 	if c.key != nil {
-		keyPrefix, key, request, answer = prefix(c.key.Key[:]), c.key.Key[:], c.key.Request[:], c.key.Answer
+		key, request, answer = c.key.Key[:], c.key.Request[:], c.key.Answer
 	}
 	if r.body >= 0 {
 		size = r.body
@@ -155,7 +156,7 @@ func (c *creation) insert(t *tx) error {
 		notify, record, body)
 		VALUES (?, ?, 0, ?, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		r.Number, r.Due, r.slot, r.Created, r.Expires, r.MaxRetrievals, r.Package, r.FileCount, r.Size, r.quota,
-		r.Hash[:], r.ID[:], r.Owner, r.MasterKey, r.ContentType, keyPrefix, key, r.KeyUntil, request, answer, r.Notify, r.Record, size)
+		r.Hash[:], r.ID[:], r.Owner, r.MasterKey, r.ContentType, c.keyPrefix(), key, r.KeyUntil, request, answer, r.Notify, r.Record, size)
 	if err != nil || r.body >= 0 {
 		return err
 	}

@@ -22,13 +22,12 @@ import (
 //   - SQLite removes the log when the last process closes the store. If the disk is full at
 //     the next Open, removing the spare file makes room for a short log.
 
-// DefaultReserve is Config.Reserve if none is given.
-const DefaultReserve = 32 << 20
+// reserveBytes are what creates leave free of the disk for claims, deletes and expiry.
+const reserveBytes = 32 << 20
 
-// reserve is the storage that creates leave free.
+// reserve keeps reserveBytes free.
 type reserve struct {
-	dir   string
-	bytes int64
+	dir string
 
 	mu     sync.Mutex
 	free   int64 // at the time of read, minus what was allowed since
@@ -41,15 +40,12 @@ const freeAge = time.Millisecond
 
 // allow returns store.ErrFull if less than the reserve would be free after n more bytes.
 func (r *reserve) allow(n int64) error {
-	if r.bytes <= 0 {
-		return nil
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.unread {
 		return nil
 	}
-	if now := time.Now(); now.Sub(r.read) > freeAge || r.free-n < r.bytes {
+	if now := time.Now(); now.Sub(r.read) > freeAge || r.free-n < reserveBytes {
 		free, err := disk.Free(r.dir)
 		if errors.Is(err, errors.ErrUnsupported) {
 			r.unread = true
@@ -60,9 +56,9 @@ func (r *reserve) allow(n int64) error {
 		}
 		r.free, r.read = free, now
 	}
-	if r.free-n < r.bytes {
+	if r.free-n < reserveBytes {
 		return fmt.Errorf("%s: %w: %s are free and %s are kept in reserve for claims and deletes: make room on the disk of %s, no restart is needed",
-			r.dir, store.ErrFull, disk.MiB(r.free), disk.MiB(r.bytes), r.dir)
+			r.dir, store.ErrFull, disk.MiB(r.free), disk.MiB(reserveBytes), r.dir)
 	}
 	r.free -= n
 	return nil

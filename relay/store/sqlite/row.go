@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -241,6 +240,3 @@ func (t *tx) loadSecret(r *row) error {
 	r.Secret = secret
 	return err
 }
-
-// prefix is the value of the column key_h.
-func prefix(key []byte) int64 { return int64(binary.BigEndian.Uint64(key)) }

@@ -18,7 +18,7 @@
 // second. What remains of a wiped kubbi (its sealed payload and record in free pages, in the
 // write-ahead log and in freed blocks of the disk) can't be opened by anybody.
 //
-// A full disk stops only creates: see Config.Reserve.
+// A full disk stops only creates, which leave some of it free: see fulldisk.go.
 //
 // A claim counts in store.Row.Claim, which runs in a transaction of the writer (see
 // claim.claim). tx.write then writes the row.
@@ -48,9 +48,6 @@ const (
 type Config struct {
 	Path   string       // the file, in a directory that exists; made with mode 0600
 	Logger *slog.Logger // nil: nothing is logged
-	// Reserve is how many bytes of the disk creates leave free for claims, deletes
-	// and expiry; 0: DefaultReserve, below 0: none.
-	Reserve int64
 }
 
 // Store is a store.Store in a SQLite file.
@@ -97,12 +94,9 @@ func open(ctx context.Context, cfg Config) (_ *Store, err error) {
 	if err := checkLength(path); err != nil {
 		return nil, err
 	}
-	s := &Store{path: path, log: cfg.Logger, reserve: reserve{dir: filepath.Dir(path), bytes: cfg.Reserve}}
+	s := &Store{path: path, log: cfg.Logger, reserve: reserve{dir: filepath.Dir(path)}}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
-	}
-	if cfg.Reserve == 0 {
-		s.reserve.bytes = DefaultReserve
 	}
 	lock, err := openLock(path)
 	if err != nil {

@@ -67,10 +67,7 @@ type uses struct{ was, n int64 }
 
 // CountUses counts uses of a bucket: see store.Store.
 func (s *Store) CountUses(ctx context.Context, bucket store.Hash, length time.Duration, n, limit int, now time.Time) (counted, sum int, err error) {
-	w, err := store.NewWindow(bucket, length, store.MillisOf(now))
-	if err != nil {
-		return 0, 0, err
-	}
+	w := store.NewWindow(bucket, length, store.MillisOf(now))
 	o := &struct {
 		op
 		counted, sum int64
