@@ -39,7 +39,6 @@ func found(programs ...string) string {
 // newWine makes a Windows, and runs meanwhile at the same time.
 func newWine(t *testing.T, meanwhile func()) *wine {
 	t.Helper()
-	testkit.OnlyPlain(t, "the program is built without the race detector")
 	w := &wine{program: found("wine64", "/usr/lib/wine/wine64", "wine")}
 	server := found("wineserver", "wineserver64", "/usr/lib/wine/wineserver64", "/usr/lib/wine/wineserver")
 	compiler := found("x86_64-w64-mingw32-gcc")
