@@ -5,8 +5,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"regexp"
-	"strings"
 	"syscall"
 	"testing"
 
@@ -30,9 +28,6 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
-			if testkit.RacePass() && !serves(t, env) {
-				env.T().Skip("no program serves in this script, so that nothing races: it runs in the plain pass")
-			}
 			env.Setenv("KUBBI_DATA_DIR", filepath.Join(env.WorkDir, "data"))
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("XDG_DATA_HOME", filepath.Join(env.WorkDir, "xdg"))
@@ -67,15 +62,4 @@ func TestScripts(t *testing.T) {
 			"logged":     cmdLogged,
 		},
 	})
-}
-
-// serves tells whether a script runs a server.
-func serves(t *testing.T, env *testscript.Env) bool {
-	t.Helper()
-	name := strings.TrimPrefix(filepath.Base(env.WorkDir), "script-")
-	b, err := os.ReadFile(filepath.Join("cli", "testdata", "script", name+".txtar"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return regexp.MustCompile(`(?m)^(serve|relay) `).Match(b)
 }

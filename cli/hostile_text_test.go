@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"kubbi-mcp/internal/testkit"
 )
 
 // The texts of a hostile service. Each of them holds orderWords.
@@ -75,6 +77,7 @@ func checkWords(t *testing.T, where, text string) {
 // TestServiceWordsInTheShell runs every command against a relay whose errors hold
 // instructions.
 func TestServiceWordsInTheShell(t *testing.T) {
+	testkit.OnlyPlain(t, "one command at a time")
 	for _, e := range serviceErrors {
 		url := hostileErrors(t, e.status, e.code)
 		claimURL, id := url+"/r/"+strings.Repeat("A", 43), "00000000-0000-4000-8000-000000000000"

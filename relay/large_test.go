@@ -12,11 +12,13 @@ import (
 	"strings"
 	"testing"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/kubbi/api"
 )
 
 // TestLargeCreate sends large bodies, in every order of members, and claims what was sent.
 func TestLargeCreate(t *testing.T) {
+	testkit.OnlyPlain(t, "one request at a time")
 	r := newRig(t)
 	binary := make([]byte, 5<<20+7)
 	rand.NewChaCha8([32]byte{1}).Read(binary)
@@ -65,6 +67,7 @@ func TestLargeCreate(t *testing.T) {
 }
 
 func TestLargeFaults(t *testing.T) {
+	testkit.OnlyPlain(t, "one request at a time")
 	r := newRig(t)
 	long := strings.Repeat("p4yl0ad-marker", 200<<10)
 	for name, tt := range map[string]struct {

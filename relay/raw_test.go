@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/kubbi/api"
 )
 
@@ -38,6 +39,7 @@ func (r rig) claimRaw(token string, headers ...string) (api.RawClaim, string, ht
 
 // TestRawContent sends single contents raw and as JSON, and claims each both ways.
 func TestRawContent(t *testing.T) {
+	testkit.OnlyPlain(t, "one request at a time")
 	r := newRig(t)
 	for name, tc := range map[string]struct{ contentType, content string }{
 		"text":        {api.TypeText, "héllo \"wörld\"\n"},

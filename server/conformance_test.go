@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"testing"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/relay/relaytest"
 	"kubbi-mcp/server"
@@ -15,6 +16,7 @@ import (
 // TestConformance runs every server scenario of the official suite against our HTTP
 // server, which also has the suite's fixtures.
 func TestConformance(t *testing.T) {
+	testkit.OnlyPlain(t, "one scenario at a time")
 	suite := conformance.Open(t, "../docs/conformance.md")
 	url := serveFixtures(t)
 	t.Run("release", func(t *testing.T) {

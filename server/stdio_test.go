@@ -217,6 +217,7 @@ func TestPipedInput(t *testing.T) {
 
 // TestLongMessages sends messages around the longest length.
 func TestLongMessages(t *testing.T) {
+	testkit.OnlyPlain(t, "one request at a time")
 	c, _ := newClient(t)
 	p := newPeer(t, Config{Client: c, MaxMessageBytes: 60 << 20})
 	p.handshake(t)

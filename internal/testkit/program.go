@@ -30,14 +30,6 @@ func Program(t testing.TB) string {
 	return path
 }
 
-// PlainProgram is Program for a test in which the race detector finds nothing. The
-// test is skipped in the race pass.
-func PlainProgram(t testing.TB) string {
-	t.Helper()
-	OnlyPlain(t, "one client, one request at a time")
-	return Program(t)
-}
-
 // BuildProgram builds kubbi-mcp, with the race detector if the test has it, and returns
 // its path. All test binaries of a checkout share one file in the user's
 // cache folder, or in KUBBI_TEST_CACHE, so that the linker runs once for all packages.
@@ -171,7 +163,7 @@ func Answer(t testing.TB, requestURL, value string) {
 		t.Errorf("answer: %v", err)
 		return
 	}
-	cmd := exec.CommandContext(t.Context(), PlainProgram(t), "answer", requestURL)
+	cmd := exec.CommandContext(t.Context(), Program(t), "answer", requestURL)
 	cmd.Env = append(Environ(), "KUBBI_DATA_DIR="+t.TempDir(), "KUBBI_RELAY_URL="+u.Scheme+"://"+u.Host)
 	cmd.Stdin = strings.NewReader(value)
 	if out, err := cmd.CombinedOutput(); err != nil {

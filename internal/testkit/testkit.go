@@ -56,15 +56,11 @@ func WriteProgram(t testing.TB, path string, content []byte) {
 	}
 }
 
-// RacePass reports whether .ci/run runs the tests with the race detector, after a pass
-// without it.
-func RacePass() bool { return os.Getenv("KUBBI_PASS") == "race" }
-
 // OnlyPlain skips a test in the race pass of .ci/run. why says why the race detector can
 // find nothing in it. .ci/report checks that the plain pass has run the test.
 func OnlyPlain(t testing.TB, why string) {
 	t.Helper()
-	if RacePass() {
+	if os.Getenv("KUBBI_PASS") == "race" {
 		t.Skip("runs in the plain pass: " + why)
 	}
 }

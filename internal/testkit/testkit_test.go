@@ -28,15 +28,6 @@ func TestFreeAddr(t *testing.T) {
 	l.Close()
 }
 
-func TestRacePass(t *testing.T) {
-	for pass, want := range map[string]bool{"": false, "plain": false, "race": true} {
-		t.Setenv("KUBBI_PASS", pass)
-		if got := testkit.RacePass(); got != want {
-			t.Errorf("KUBBI_PASS=%s: %v, want %v", pass, got, want)
-		}
-	}
-}
-
 // outcome is a test that records its end, since .ci/report allows no skipped test.
 type outcome struct {
 	testing.TB
@@ -70,6 +61,16 @@ func TestCI(t *testing.T) {
 		o := outcomeOf(t, func(tb testing.TB) { testkit.Needs(tb, "KUBBI_NO_SUCH_PROGRAM", "nothing") })
 		if o.failed != (ci == "1") || o.skipped == (ci == "1") {
 			t.Errorf("KUBBI_CI=%s: without its program: %+v", ci, o)
+		}
+	}
+}
+
+// The race pass of .ci/run leaves tests to the plain pass.
+func TestOnlyPlain(t *testing.T) {
+	for pass, skipped := range map[string]bool{"": false, "plain": false, "race": true} {
+		t.Setenv("KUBBI_PASS", pass)
+		if o := outcomeOf(t, func(tb testing.TB) { testkit.OnlyPlain(tb, "nothing races") }); o.skipped != skipped {
+			t.Errorf("KUBBI_PASS=%s: %+v", pass, o)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"kubbi-mcp/internal/keyring"
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay/local"
 )
@@ -38,6 +39,7 @@ func snapshot(t *testing.T, dir string) map[string]string {
 // TestBrokenDirectory opens damaged directories. Each attempt is an error that names the
 // file and the cure, and changes nothing. Once it is repaired, the same relay opens.
 func TestBrokenDirectory(t *testing.T) {
+	testkit.OnlyPlain(t, "one relay after the other")
 	write := func(name, content string) func(*testing.T, string) {
 		return func(t *testing.T, dir string) {
 			if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay/local"
 )
@@ -263,6 +264,7 @@ func TestPanicInProcess(t *testing.T) {
 // TestMemoryStaysFlat claims the largest content and measures how far the heap grows
 // while it is read.
 func TestMemoryStaysFlat(t *testing.T) {
+	testkit.OnlyPlain(t, "memory is measured, and the race detector takes its own")
 	r := newRelay(t, local.Config{})
 	size := int(api.DefaultLimits().ContentBytes)
 	c := mustCreate(t, r, strings.Repeat("x", size))

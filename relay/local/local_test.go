@@ -18,6 +18,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay/local"
 )
@@ -185,6 +186,7 @@ func TestFirstRunRace(t *testing.T) {
 }
 
 func TestFirstRunRaceOfProcesses(t *testing.T) {
+	testkit.OnlyPlain(t, "the relays are other processes")
 	for range 3 {
 		dir := filepath.Join(t.TempDir(), "kubbi")
 		out := make([]string, racers(6))

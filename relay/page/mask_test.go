@@ -3,11 +3,12 @@ package page
 import (
 	"bytes"
 	"encoding/json"
-	"os"
 	"os/exec"
 	"strings"
 	"testing"
 	"unicode"
+
+	"kubbi-mcp/internal/testkit"
 )
 
 // TestUnseenIsShown checks that every invisible character is shown, except those that a
@@ -43,13 +44,8 @@ func TestUnseenIsShown(t *testing.T) {
 // TestScriptShowsTheSame checks that the page's script and the page without scripts show
 // every character alike, after one that it may belong to and after others.
 func TestScriptShowsTheSame(t *testing.T) {
-	node, err := exec.LookPath("node")
-	if err != nil {
-		if os.Getenv("KUBBI_CI") == "1" {
-			t.Fatal(err)
-		}
-		t.Skip("needs Node.js")
-	}
+	testkit.OnlyPlain(t, "one thing at a time")
+	node := testkit.NeedsNode(t)
 	var texts, want []string
 	for _, before := range []string{"", "a", "क", "1", "❤\ufe0f", "❤\u200d", "\U0001F3F4", "\u202e", "\n"} {
 		var b strings.Builder

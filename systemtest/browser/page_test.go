@@ -14,6 +14,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"os"
 	"path/filepath"
 	"strings"
@@ -156,7 +157,15 @@ type pageSite struct {
 func newPageSite(ctx context.Context, t *testing.T) *pageSite {
 	t.Helper()
 	p := &pageSite{spoil: map[string]string{}}
-	newSite(ctx, t, func(s *site) http.Handler { p.site = s; return p })
+	newSite(ctx, t, func(s *site) http.Handler {
+		p.site = s
+		rewrite := s.next.Rewrite
+		s.next.Rewrite = func(r *httputil.ProxyRequest) {
+			rewrite(r)
+			r.Out.Host = r.In.Host // as a proxy of a team passes it on
+		}
+		return p
+	})
 	return p
 }
 

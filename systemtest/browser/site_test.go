@@ -88,7 +88,7 @@ func newSite(ctx context.Context, t *testing.T, handler func(s *site) http.Handl
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.next = &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(u); r.Out.Host = r.In.Host }}
+	s.next = &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(u) }}
 	s.server = httptest.NewServer(handler(s))
 	t.Cleanup(s.server.Close)
 	return s

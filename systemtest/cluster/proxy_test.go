@@ -54,7 +54,6 @@ func TestClusterPythonSDK(t *testing.T) {
 
 func pythonSDK(t *testing.T, python string, env []string) {
 	t.Helper()
-	testkit.OnlyPlain(t, "one request at a time")
 	proxy := newRoundRobin(t)
 	c := startCluster(t, append(env, "KUBBI_RELAY_PUBLIC_URL="+proxy.URL, "KUBBI_RELAY_TRUSTED_PROXIES=127.0.0.1")...)
 	proxy.before(t, c)

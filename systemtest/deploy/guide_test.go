@@ -93,7 +93,7 @@ systemd-analyze security --no-pager --threshold=11 --offline=true /tmp/alone.ser
 func TestDeployGuide(t *testing.T) {
 	t.Parallel()
 	needsRoot(t, "/lib/systemd/systemd", "/usr/bin/unshare", "/usr/bin/setpriv", "/usr/bin/openssl", "/usr/bin/curl", "/usr/bin/sqlite3", "/usr/sbin/nginx", "/usr/lib/postgresql")
-	binary := testkit.PlainProgram(t)
+	binary := testkit.Program(t)
 	folder := t.TempDir()
 	clone := filepath.Join(folder, "clone")
 	if err := os.MkdirAll(clone, 0o755); err != nil {

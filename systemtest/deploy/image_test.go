@@ -50,7 +50,6 @@ func readDockerfile(t *testing.T) []instruction {
 // /out.
 func buildImage(t *testing.T) image {
 	t.Helper()
-	testkit.OnlyPlain(t, "the program is built without the race detector")
 	out := t.TempDir()
 	img := image{root: t.TempDir()}
 	if err := os.Chmod(img.root, 0o755); err != nil {

@@ -87,7 +87,6 @@ func unpackImage(t *testing.T, layout string) (img image, labels map[string]stri
 func TestReleaseImage(t *testing.T) {
 	t.Parallel()
 	needsRoot(t, "/usr/bin/unshare", "/usr/sbin/chroot", "/usr/bin/tar")
-	testkit.OnlyPlain(t, "a release is built without the race detector")
 	dist := testkit.Needs(t, "KUBBI_DIST", "a release (go -C release run .)")
 	found, err := filepath.Glob(filepath.Join(dist, "*_oci.tar"))
 	if err != nil || len(found) != 1 {

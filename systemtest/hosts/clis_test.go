@@ -114,7 +114,7 @@ func newHost(t *testing.T, dir string) *host {
 	if err := os.Symlink(programs[0], filepath.Join(bin, "claude")); err != nil {
 		t.Fatal(err)
 	}
-	h := &host{T: t, binary: testkit.PlainProgram(t), work: t.TempDir()}
+	h := &host{T: t, binary: testkit.Program(t), work: t.TempDir()}
 	h.env = bareEnv(t, "KUBBI_RELAY_URL="+testkit.FreeURL(t), "DISABLE_AUTOUPDATER=1", "GEMINI_CLI_TRUST_WORKSPACE=true",
 		"PATH="+strings.Join([]string{bin, filepath.Join(modules, ".bin"), os.Getenv("PATH")}, string(filepath.ListSeparator)))
 	return h

@@ -73,7 +73,7 @@ func startFramework(t *testing.T, program, script, allowed string, variables ...
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	cmd := exec.CommandContext(ctx, program, script)
-	cmd.Env = bareEnv(t, append(variables, "KUBBI_BIN="+testkit.PlainProgram(t), "KUBBI_ALLOWED="+allowed,
+	cmd.Env = bareEnv(t, append(variables, "KUBBI_BIN="+testkit.Program(t), "KUBBI_ALLOWED="+allowed,
 		"KUBBI_DATA_DIR="+filepath.Join(t.TempDir(), "data"), "KUBBI_RELAY_URL="+testkit.FreeURL(t))...)
 	f := &framework{stderr: new(bytes.Buffer)}
 	cmd.Stderr = f.stderr

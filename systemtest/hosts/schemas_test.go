@@ -26,7 +26,7 @@ func TestSchemas(t *testing.T) {
 			defer cancel()
 			cmd := exec.CommandContext(ctx, filepath.Join(dir, environment, "bin", "python"),
 				filepath.Join("testdata", "python", "convert.py"), environment)
-			cmd.Env = bareEnv(t, "KUBBI_BIN="+testkit.PlainProgram(t), "KUBBI_DATA_DIR="+filepath.Join(t.TempDir(), "data"),
+			cmd.Env = bareEnv(t, "KUBBI_BIN="+testkit.Program(t), "KUBBI_DATA_DIR="+filepath.Join(t.TempDir(), "data"),
 				"KUBBI_RELAY_URL="+testkit.FreeURL(t))
 			var stderr bytes.Buffer
 			cmd.Stderr = &stderr

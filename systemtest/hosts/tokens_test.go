@@ -51,7 +51,7 @@ func TestToolListTokens(t *testing.T) {
 // toolList is the result of tools/list over stdio.
 func toolList(t *testing.T) json.RawMessage {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), testkit.PlainProgram(t), "serve")
+	cmd := exec.CommandContext(t.Context(), testkit.Program(t), "serve")
 	cmd.Env = bareEnv(t, "KUBBI_DATA_DIR="+filepath.Join(t.TempDir(), "data"), "KUBBI_RELAY_URL="+testkit.FreeURL(t))
 	cmd.Stdin = strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"tokens","version":"1"}}}
 {"jsonrpc":"2.0","id":2,"method":"tools/list"}

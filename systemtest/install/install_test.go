@@ -18,7 +18,6 @@ import (
 // artifact finds the one file of the release whose path matches a pattern.
 func artifact(t *testing.T, pattern string) string {
 	t.Helper()
-	testkit.OnlyPlain(t, "a release is built without the race detector")
 	dist := testkit.Needs(t, "KUBBI_DIST", "a release (go -C release run .)")
 	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
 		testkit.Missing(t, "the artifacts for linux/amd64 are tried")

@@ -11,7 +11,7 @@ import (
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	suite := conformance.Open(t, "../../docs/conformance.md")
-	url := serveHTTP(t, testkit.PlainProgram(t)) + "/mcp"
+	url := serveHTTP(t, testkit.Program(t)) + "/mcp"
 	both := []string{
 		"server-initialize", "ping", "tools-list", "resources-list", "prompts-list", "logging-set-level",
 		"dns-rebinding-protection", "server-sse-multiple-streams",

@@ -54,7 +54,7 @@ func (c *goClient) awaitAnswer(ctx context.Context, id string) {
 // TestGoSDKShowsPage has the SDK's client show the page of a request, on which its user
 // answers at once.
 func TestGoSDKShowsPage(t *testing.T) {
-	binary := testkit.PlainProgram(t)
+	binary := testkit.Program(t)
 	for _, version := range []string{"2025-11-25", "2026-07-28"} {
 		for _, transport := range []string{"stdio", "http"} {
 			t.Run(transport+" "+version, func(t *testing.T) {

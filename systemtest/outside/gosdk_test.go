@@ -18,7 +18,7 @@ import (
 // TestGoSDK uses the server as the official Go SDK's client does, over every
 // transport and in every protocol version.
 func TestGoSDK(t *testing.T) {
-	binary := testkit.PlainProgram(t)
+	binary := testkit.Program(t)
 	for _, transport := range []string{"stdio", "sse", "http"} {
 		for _, version := range []string{"2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"} {
 			t.Run(transport+" "+version, func(t *testing.T) {

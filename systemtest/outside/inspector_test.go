@@ -20,7 +20,7 @@ import (
 func TestInspector(t *testing.T) {
 	t.Parallel()
 	bin := testkit.Needs(t, "KUBBI_INSPECTOR", "the folder with mcp-inspector and a Node.js for it")
-	binary := testkit.PlainProgram(t)
+	binary := testkit.Program(t)
 	t.Run("stdio", func(t *testing.T) {
 		target := []string{binary}
 		for _, variable := range ownStore(t) {

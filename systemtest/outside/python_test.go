@@ -20,7 +20,7 @@ import (
 func TestPythonSDK(t *testing.T) {
 	t.Parallel()
 	python := testkit.Needs(t, "KUBBI_PYTHON", "a Python with kubbi 0.1.0")
-	binary := testkit.PlainProgram(t)
+	binary := testkit.Program(t)
 	dir, url := t.TempDir(), testkit.FreeURL(t)
 	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	defer cancel()

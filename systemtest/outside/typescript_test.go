@@ -16,7 +16,7 @@ import (
 func TestTypeScriptSDK(t *testing.T) {
 	t.Parallel()
 	dir := testkit.Needs(t, "KUBBI_TYPESCRIPT", "a copy of testdata/outside/typescript with its packages")
-	binary := testkit.PlainProgram(t)
+	binary := testkit.Program(t)
 	for _, who := range [][]string{{"sdk", "legacy"}, {"client", "legacy"}, {"client", "2026-07-28"}} {
 		for _, transport := range []string{"stdio", "sse", "http"} {
 			t.Run(who[0]+" "+who[1]+" "+transport, func(t *testing.T) {

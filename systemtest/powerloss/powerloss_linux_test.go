@@ -34,7 +34,6 @@ const (
 func TestPowerLoss(t *testing.T) {
 	testkit.OnlyCI(t, "cuts the power of two relays a hundred times")
 	t.Parallel()
-	testkit.OnlyPlain(t, "the relays are other processes")
 	d := powerloss.New(powerloss.Options{})
 	dir := filepath.Join(mount(t, d), "data")
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
@@ -107,7 +106,6 @@ func TestPowerLoss(t *testing.T) {
 // ignores syncs, what was acknowledged is lost.
 func TestLyingDiskIsSeen(t *testing.T) {
 	t.Parallel()
-	testkit.OnlyPlain(t, "the relays are other processes")
 	d := powerloss.New(powerloss.Options{})
 	dir := filepath.Join(mount(t, d), "data")
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)

@@ -19,7 +19,6 @@ const firstStarts = 25
 func TestPowerLossAtFirstStart(t *testing.T) {
 	testkit.OnlyCI(t, "starts fifty relays")
 	t.Parallel()
-	testkit.OnlyPlain(t, "the relays are other processes")
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
 	seed := uint64(time.Now().UnixNano())

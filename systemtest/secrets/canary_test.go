@@ -92,7 +92,6 @@ func noSecret(t *testing.T, what string, data []byte, marked bool) {
 // secrets are in no JSON-RPC byte, no log line, no request to the relay, no file, no argument
 // of a process, and not in the memory of the MCP server or the relay.
 func TestCanary(t *testing.T) {
-	testkit.OnlyPlain(t, "it looks for bytes, and nothing races")
 	for _, overHTTP := range []bool{false, true} {
 		for _, modern := range []bool{false, true} {
 			if overHTTP != modern && !testkit.CI() {
@@ -190,7 +189,7 @@ func (c *canaryTest) run(overHTTP, modern bool) {
 // start starts a command whose input stays open.
 func (c *canaryTest) start(env []string, args ...string) (cmd *exec.Cmd, stdin io.WriteCloser, stdout *bufio.Reader) {
 	c.Helper()
-	cmd = exec.CommandContext(c.Context(), testkit.PlainProgram(c.T), args...)
+	cmd = exec.CommandContext(c.Context(), testkit.Program(c.T), args...)
 	cmd.Env, cmd.Stderr = env, &c.outputs
 	stdin, err := cmd.StdinPipe()
 	if err != nil {

@@ -47,7 +47,7 @@ func startHost(t *testing.T, env []string, overHTTP, modern bool) *host {
 		h.url = "http://" + addr + "/mcp"
 		args = append(args, "--transport", "http", "--addr", addr)
 	}
-	h.server = exec.CommandContext(ctx, testkit.PlainProgram(t), args...)
+	h.server = exec.CommandContext(ctx, testkit.Program(t), args...)
 	h.server.Env, h.server.Stderr = env, &h.log
 	h.server.Cancel = func() error { return h.server.Process.Signal(os.Interrupt) }
 	stdin, err := h.server.StdinPipe()

@@ -14,7 +14,6 @@ import (
 // A data directory can have every name that a folder can have: an agent sends, the
 // server is killed, and the shell finds everything.
 func TestDataDirAnywhere(t *testing.T) {
-	testkit.OnlyPlain(t, "one request at a time, in many processes")
 	names := []string{"Library/Application Support", "a+b &c=d;e", "100%25 #1 %41", "[a] {b} ~ $HOME `x` 'y'", "Данные/データ 👩‍💻/été"}
 	if runtime.GOOS != "windows" { // which has no such names
 		names = append(names, "who? *", `back\slash "q" <x>|y`, "new\nline", " a space around ", "file:x?mode=memory")

@@ -42,7 +42,6 @@ func start(t *testing.T, shell string, args ...string) *session {
 // skips its tests.
 func startIn(t *testing.T, data, relayURL string, args ...string) *session {
 	t.Helper()
-	testkit.OnlyPlain(t, "one request at a time")
 	return launch(t, testkit.Command(t.Context(), t, append([]string{"serve", "--data-dir", data, "--relay-url", relayURL, "--log-level", "error"}, args...)...))
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/relay/store"
 	"kubbi-mcp/relay/store/postgres/pgtest"
 )
@@ -43,6 +44,7 @@ func TestDiskIsFull(t *testing.T) {
 
 // TestCreateOnAFullDisk has a server with a full disk for its tables, but not for its log.
 func TestCreateOnAFullDisk(t *testing.T) {
+	testkit.OnlyPlain(t, "one request at a time")
 	disk, logDir := pgtest.SmallDisk(t, "64m"), pgtest.SmallDisk(t, "128m")
 	own := &pgtest.Cluster{Dir: disk, LogDir: logDir, Settings: []string{"min_wal_size = 32MB", "max_wal_size = 32MB"}}
 	t.Cleanup(func() {

@@ -1,6 +1,5 @@
-// Runs the states of pages in Chromium, most of them twice: once with the page's own
-// policy in force, where any console message is a fault, and once without it,
-// so that axe-core can look at the page, light and dark.
+// Runs the states of pages in Chromium, with the page's own policy in force: any console
+// message is a fault. axe-core looks at the page, light and dark.
 import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
 import { createRequire } from "node:module";
@@ -24,48 +23,40 @@ let passed = 0, failed = 0;
 // late ends a state that would never end.
 const late = () => new Promise((_, fail) => { setTimeout(() => fail(new Error("it takes too long")), 90_000).unref(); });
 
-// state runs steps in both ways. expected are console messages that belong to it;
-// anywhere allows requests to other origins. KUBBI_STATE names one state, which then runs
-// alone.
+// state runs steps. expected are console messages that belong to it; anywhere allows
+// requests to other origins. KUBBI_STATE names one state, which then runs alone.
 export async function state(name, options, steps) {
   const { js = true, width = 900, height = 900, expected = [], anywhere = false } = options;
   if (only && only !== name) return;
   const start = Date.now();
-  let looked = true;
-  for (const own of [true, false]) {
-    if (!looked) break; // nothing for axe-core to look at
-    const faults = [];
-    const context = await browser.newContext({
-      javaScriptEnabled: js, bypassCSP: !own, viewport: { width, height }, locale: "en-GB", timezoneId: "UTC", colorScheme: "light", reducedMotion: "reduce",
-    });
-    context.setDefaultTimeout(30_000);
-    await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: site });
-    const page = await context.newPage();
-    page.on("console", (m) => {
-      if (["error", "warning"].includes(m.type()) && !expected.some((e) => e.test(m.text()))) faults.push(`console: ${m.text()}`);
-    });
-    page.on("pageerror", (e) => faults.push(`error: ${e.message}`));
-    page.on("dialog", (d) => { faults.push("a dialog"); d.dismiss(); });
-    page.on("request", (r) => {
-      const url = new URL(r.url());
-      if (!["data:", "blob:"].includes(url.protocol) && url.origin !== site && !anywhere) faults.push(`request to ${url.origin}`);
-    });
-    try {
-      const tools = new Tools(name, page, own, js);
-      await Promise.race([steps(page, tools), late()]);
-      looked = tools.looked;
-      assert.deepEqual(faults, []);
-    } catch (e) {
-      failed++;
-      console.log(`FAILED ${name}${own ? "" : ", with axe"}: ${e.stack}\n${faults.join("\n")}`);
-      if (shots) await page.screenshot({ path: join(shots, `FAILED-${name}.png`), timeout: 5000 }).catch(() => {});
-      await context.close();
-      return;
-    }
-    await context.close();
+  const faults = [];
+  const context = await browser.newContext({
+    javaScriptEnabled: js, viewport: { width, height }, locale: "en-GB", timezoneId: "UTC", colorScheme: "light", reducedMotion: "reduce",
+  });
+  context.setDefaultTimeout(30_000);
+  await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: site });
+  const page = await context.newPage();
+  const tools = new Tools(name, page, js);
+  page.on("console", (m) => {
+    if (["error", "warning"].includes(m.type()) && !tools.examining && !expected.some((e) => e.test(m.text()))) faults.push(`console: ${m.text()}`);
+  });
+  page.on("pageerror", (e) => faults.push(`error: ${e.message}`));
+  page.on("dialog", (d) => { faults.push("a dialog"); d.dismiss(); });
+  page.on("request", (r) => {
+    const url = new URL(r.url());
+    if (!["data:", "blob:"].includes(url.protocol) && url.origin !== site && !anywhere) faults.push(`request to ${url.origin}`);
+  });
+  try {
+    await Promise.race([steps(page, tools), late()]);
+    assert.deepEqual(faults, []);
+    passed++;
+    console.log(`ok ${name}, ${Date.now() - start} ms`);
+  } catch (e) {
+    failed++;
+    console.log(`FAILED ${name}: ${e.stack}\n${faults.join("\n")}`);
+    if (shots) await page.screenshot({ path: join(shots, `FAILED-${name}.png`), timeout: 5000 }).catch(() => {});
   }
-  passed++;
-  console.log(`ok ${name}, ${Date.now() - start} ms`);
+  await context.close();
 }
 
 // withScripts gives a page that looks the same, where axe-core can run.
@@ -78,28 +69,29 @@ async function withScripts(page) {
 }
 
 class Tools {
-  constructor(name, page, own, js) {
-    Object.assign(this, { name, page, own, js, looked: false });
+  constructor(name, page, js) {
+    Object.assign(this, { name, page, js, examining: false });
   }
 
-  // look takes pictures, or lets axe-core look for faults.
+  // look checks width and ground, and lets axe-core look for faults. The policy may forbid
+  // what axe-core does: meanwhile console messages are no faults.
   async look(label) {
     const { page } = this;
-    this.looked = true;
-    const examined = this.own || this.js ? page : await withScripts(page);
+    const examined = this.js ? page : await withScripts(page);
     for (const colorScheme of ["dark", "light"]) {
+      await page.emulateMedia({ colorScheme });
+      const wide = await page.evaluate("document.documentElement.scrollWidth - innerWidth");
+      assert.ok(wide <= 0, `${label} is ${wide} px too wide`);
+      const ground = await page.evaluate("getComputedStyle(document.body).backgroundColor");
+      assert.equal(ground, colorScheme === "dark" ? "rgb(21, 23, 27)" : "rgb(244, 243, 239)");
+      if (shots) await page.screenshot({ path: join(shots, `${this.name}-${label}-${colorScheme}.png`) });
+
+      this.examining = true;
       await examined.emulateMedia({ colorScheme });
-      if (this.own) {
-        const wide = await page.evaluate("document.documentElement.scrollWidth - innerWidth");
-        assert.ok(wide <= 0, `${label} is ${wide} px too wide`);
-        const ground = await page.evaluate("getComputedStyle(document.body).backgroundColor");
-        assert.equal(ground, colorScheme === "dark" ? "rgb(21, 23, 27)" : "rgb(244, 243, 239)");
-        if (shots) await page.screenshot({ path: join(shots, `${this.name}-${label}-${colorScheme}.png`) });
-        continue;
-      }
-      await examined.evaluate(axe.source);
-      const dark = colorScheme === "dark"; // only colours differ
+      const dark = colorScheme === "dark"; // it comes first, and only colours differ
+      if (dark) await examined.evaluate(axe.source);
       const { violations, passes } = await examined.evaluate(dark ? 'axe.run({ runOnly: ["color-contrast"] })' : "axe.run()");
+      this.examining = false;
       assert.deepEqual(violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.html).join(" ")}`), [], `${label}, ${colorScheme}`);
       assert.ok(passes.length > (dark ? 0 : 10), `axe looked at ${passes.length} things`);
     }
@@ -107,7 +99,7 @@ class Tools {
 
   async save(link) {
     const [download] = await Promise.all([this.page.waitForEvent("download"), link.click()]);
-    if (this.own) await download.saveAs(join(out, this.name, download.suggestedFilename()));
+    await download.saveAs(join(out, this.name, download.suggestedFilename()));
   }
 
   async shows(words) {
