@@ -68,7 +68,7 @@ func ServeStdio(ctx context.Context, cfg StdioConfig, stdin io.Reader, stdout io
 	defer s.close()
 	defer context.AfterFunc(ctx, s.out.close)()
 	t := &stdio{cfg: cfg, session: s, calls: semaphore.NewWeighted(maxCalls), waits: semaphore.NewWeighted(maxWaits), bytes: semaphore.NewWeighted(maxCallBytes)}
-	last, written := startWriter(s, stdout)
+	out := startWriter(s, stdout)
 	in := startReader(ctx, stdin, cfg.MaxMessage)
 
 	ended := t.loop(ctx, in.inputs)
@@ -82,11 +82,11 @@ func ServeStdio(ctx context.Context, cfg StdioConfig, stdin io.Reader, stdout io
 		cfg.Log.Warn("calls did not end when they were cancelled", "calls", n)
 	}
 	if ended {
-		close(last)
-		_ = awaitWriter(ctx, written, stopGrace)
+		close(out.last)
+		_ = out.wait(ctx, stopGrace)
 	}
 	s.end()
-	failed := awaitWriter(context.Background(), written, writeGrace)
+	failed := out.wait(context.Background(), writeGrace)
 	if ended || unblock(stdin) {
 		<-in.ended
 	}
@@ -251,25 +251,43 @@ func blank(line []byte) bool {
 	return true
 }
 
-// startWriter writes the messages of a session's outbox, each in one Write, until the
-// session ends, a write fails, or all is written after last was closed. Then written
-// holds the error. A write has a goroutine of its own, so that a client that reads
+// writing is a goroutine that writes the messages of a session. A client that reads
 // nothing can't hold up the end of anything else.
-func startWriter(s *Session, stdout io.Writer) (last chan<- struct{}, written chan error) {
-	finish, written := make(chan struct{}), make(chan error, 1)
-	broadcasts, _ := s.openStream(1)
-	go func() {
-		defer s.closeStream()
-		err := writeLines(s, stdout, broadcasts, finish)
-		if err != nil {
-			s.end()
-		}
-		written <- err
-	}()
-	return finish, written
+type writing struct {
+	last  chan struct{} // to be closed when no message is added any more
+	ended chan struct{}
+	err   error // of a write; valid once ended is closed
 }
 
-func writeLines(s *Session, stdout io.Writer, broadcasts <-chan mcp.JSONRPCNotification, finish <-chan struct{}) (err error) {
+// startWriter writes the messages of a session's outbox, each in one Write, until the
+// session ends, a write fails, or all is written after last was closed.
+func startWriter(s *Session, stdout io.Writer) *writing {
+	w := &writing{last: make(chan struct{}), ended: make(chan struct{})}
+	broadcasts, _ := s.openStream(1)
+	go func() {
+		defer close(w.ended)
+		defer s.closeStream()
+		if w.err = writeLines(s, stdout, broadcasts, w.last); w.err != nil {
+			s.end()
+		}
+	}()
+	return w
+}
+
+// wait waits until the goroutine has ended, and gives its error. It returns nil if ctx or
+// the grace ends first.
+func (w *writing) wait(ctx context.Context, grace time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, grace)
+	defer cancel()
+	select {
+	case <-w.ended:
+		return w.err
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+func writeLines(s *Session, stdout io.Writer, broadcasts <-chan mcp.JSONRPCNotification, last <-chan struct{}) (err error) {
 	next := func() (more bool) {
 		m, more := s.out.take()
 		if more {
@@ -286,25 +304,11 @@ func writeLines(s *Session, stdout io.Writer, broadcasts <-chan mcp.JSONRPCNotif
 			next()
 		case n := <-broadcasts:
 			_, err = stdout.Write(encodeNotification(n))
-		case <-finish:
+		case <-last:
 			for next() {
 			}
 			return err
 		}
 	}
 	return err
-}
-
-// awaitWriter waits for the writer and gives its error. It returns nil if ctx or the grace
-// ends first.
-func awaitWriter(ctx context.Context, written chan error, grace time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, grace)
-	defer cancel()
-	select {
-	case err := <-written:
-		written <- err // for the next call
-		return err
-	case <-ctx.Done():
-		return nil
-	}
 }
