@@ -35,7 +35,8 @@ type roots struct {
 	folders []files.Folder
 	known   bool
 	asOf    int64                         // the value of changes when the client was asked
-	late    <-chan transport.ClientAnswer // an answer that did not come in time
+	answers <-chan transport.ClientAnswer // of the client that was asked; nil: it was not, or has answered
+	overdue bool                          // the answer has not come in time
 
 	// Since 2026-07-28:
 	knownAt time.Time
@@ -65,37 +66,36 @@ func (s *Server) offeredFolders(ctx context.Context, session *session, can abili
 	return r.folders, false
 }
 
-// updateRoots asks the client for its roots, unless they are known.
+// updateRoots asks the client for its roots, unless they are known. A call that is cancelled
+// leaves the answer to the next one.
 func (s *Server) updateRoots(ctx context.Context, session *session) {
 	r := &session.roots
-	changes := r.changes.Load()
-	if r.asOf == changes {
-		if r.known {
-			return
-		}
-		if r.late != nil {
-			select {
-			case a := <-r.late:
-				r.late = nil
-				if s.setRoots(r, a) {
-					return
-				}
-			default:
-				return // calls don't wait for it twice
-			}
-		}
+	if changes := r.changes.Load(); r.asOf != changes {
+		r.folders, r.known, r.asOf, r.answers, r.overdue = nil, false, changes, nil, false
 	}
-	r.folders, r.known, r.asOf, r.late = nil, false, changes, nil
-	answers := session.Request(mcp.MethodListRoots, nil)
+	if r.known {
+		return
+	}
+	if r.answers == nil {
+		r.answers = session.Request(mcp.MethodListRoots, nil)
+	}
+	if r.overdue { // calls don't wait for it twice
+		select {
+		case a := <-r.answers:
+			s.setRoots(r, a)
+		default:
+		}
+		return
+	}
 	timer := time.NewTimer(rootsTimeout)
 	defer timer.Stop()
 	select {
-	case a := <-answers:
+	case a := <-r.answers:
 		s.setRoots(r, a)
 	case <-ctx.Done():
 	case <-timer.C:
 		s.cfg.Logger.Warn("the client offers roots but does not list them in time; the call goes on without them", "waited", rootsTimeout)
-		r.late = answers
+		r.overdue = true
 	}
 }
 
@@ -120,8 +120,9 @@ func (s *Server) rootsByAnswer(r *roots, in mcp.MultiRoundTripParams) (folders [
 	return nil, true
 }
 
-// setRoots reads the client's answer. It reports whether the roots are known now.
-func (s *Server) setRoots(r *roots, a transport.ClientAnswer) bool {
+// setRoots reads the client's answer.
+func (s *Server) setRoots(r *roots, a transport.ClientAnswer) {
+	r.answers, r.overdue = nil, false
 	var list mcp.ListRootsResult
 	err := a.Err
 	if err == nil {
@@ -134,7 +135,6 @@ func (s *Server) setRoots(r *roots, a transport.ClientAnswer) bool {
 		s.cfg.Logger.Warn("the client's roots are not known", "error", err)
 	}
 	r.known = err == nil
-	return r.known
 }
 
 func (s *Server) rootFolders(list mcp.ListRootsResult) ([]files.Folder, error) {

@@ -112,6 +112,28 @@ func TestRoots(t *testing.T) {
 	p.hangUp(t)
 }
 
+// TestRootsAfterCancel cancels the call that has asked for the roots. The client's answer
+// counts for the next call, which does not ask again.
+func TestRootsAfterCancel(t *testing.T) {
+	c, _ := newClient(t)
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "a.txt"), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := newPeer(t, Config{Client: c})
+	withRoots(t, p, true)
+	const call = `{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":"send","arguments":{"path":%q}}}`
+	p.send(t, fmt.Sprintf(call, 1, filepath.Join(dir, "a.txt")))
+	id := p.asked(t)
+	p.send(t, `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}`)
+	p.send(t, fmt.Sprintf(call, 2, filepath.Join(dir, "a.txt")))
+	p.offer(t, id, fileURL(dir))
+	if r := parseResult(t, p.receive(t)); r.Result.IsError || len(r.Result.Content) == 0 {
+		t.Errorf("got %+v", r)
+	}
+	p.hangUp(t)
+}
+
 // TestNoRoots checks that a client without roots is not asked, and that no client is
 // asked for a call without a path.
 func TestNoRoots(t *testing.T) {
