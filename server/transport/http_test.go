@@ -283,12 +283,45 @@ func TestInitializeThatFails(t *testing.T) {
 	if err != nil || !strings.Contains(string(b), "refused") || resp.Header.Get("Mcp-Session-Id") != "" {
 		t.Errorf("%s, %v, %v", b, resp.Header, err)
 	}
-	for s.endpoint.Sessions() > 0 { // the handler ends after its answer
-		if t.Context().Err() != nil {
-			t.Fatal("the session stays")
+	testkit.Await(t, "the end of the session", func() bool { return s.endpoint.Sessions() == 0 })
+}
+
+// leaving is a Handler whose client leaves before each answer.
+type leaving struct {
+	dispatcher
+	leave func()
+}
+
+func (l leaving) Handle(ctx context.Context, c *Call) mcp.JSONRPCMessage {
+	l.leave()
+	<-ctx.Done()
+	return c.Dispatch(ctx)
+}
+
+// TestInitializeWithoutClient leaves no session behind: the client does not know its id.
+func TestInitializeWithoutClient(t *testing.T) {
+	overBoth(t, func(t *testing.T, http2 bool) {
+		s := serve(t, http2, Limits{})
+		ctx, cancel := context.WithCancel(t.Context())
+		opened := false
+		s.endpoint.cfg.Handler = leaving{leave: func() {
+			opened = s.endpoint.Sessions() == 1
+			cancel()
+		}}
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL+"/mcp", strings.NewReader(initialize))
+		if err != nil {
+			t.Fatal(err)
 		}
-		time.Sleep(time.Millisecond)
-	}
+		req.Header.Set("Content-Type", "application/json")
+		if resp, err := s.Client().Do(req); err == nil {
+			resp.Body.Close()
+			t.Fatal("the client has stayed")
+		}
+		testkit.Await(t, "the end of the session", func() bool { return s.endpoint.Sessions() == 0 })
+		if !opened {
+			t.Error("there was no session")
+		}
+	})
 }
 
 // TestVersionHeaders sends versions that do not exist, and headers that contradict the
