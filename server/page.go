@@ -64,9 +64,8 @@ func (s *Server) showPageByRequest(ctx context.Context, call *transport.Call, pa
 }
 
 const (
-	maxShownPages    = 16               // for which the clients of a Server get a notification
-	shownPageWait    = 50 * time.Second // of one question for the status
-	shownPageTimeout = 24 * time.Hour   // the longest life of a request
+	maxShownPages    = 16             // for which the clients of a Server get a notification
+	shownPageTimeout = 24 * time.Hour // the longest life of a request
 )
 
 // notifyWhenComplete waits until a request has ended, and notifies the client that has shown
@@ -79,16 +78,10 @@ func (s *Server) notifyWhenComplete(session *transport.Session, requestID string
 	}
 	s.waiting.Go(func() {
 		defer func() { <-s.shownPages }()
-		ctx, cancel := context.WithTimeout(session.Context(), shownPageTimeout)
-		defer cancel()
-		for {
-			asked, err := s.cfg.Client.Asked(ctx, requestID, kubbi.WithWait(shownPageWait))
-			if err != nil {
-				return
-			}
-			if asked.Status != api.RequestPending {
-				break
-			}
+		ctx := session.Context()
+		asked, err := s.cfg.Client.Asked(ctx, requestID, kubbi.WithWait(shownPageTimeout))
+		if err != nil || asked.Status == api.RequestPending {
+			return
 		}
 		if err := s.mcp.SendElicitationComplete(ctx, session, requestID); err != nil {
 			s.cfg.Logger.Debug("the client was not notified that a page is complete", "error", err)
