@@ -6,15 +6,13 @@ import (
 	"context"
 	"errors"
 	"io"
-	"slices"
 )
 
 // Sizes of the line reader, in bytes.
 const (
-	readBuffer = 64 << 10
-	maxChunk   = 1 << 20
-	keptEnds   = 4 << 10 // of a line that is too long, at each end
-	keptChunks = 5       // 64 KiB, doubled up to 1 MiB: 1,984 KiB in all
+	readBuffer = 64 << 10 // also of a chunk
+	keptEnds   = 4 << 10  // of a line that is too long, at each end
+	keptChunks = 32       // 2 MiB
 )
 
 // input is a line, or the ends of a line that is too long.
@@ -59,7 +57,7 @@ func startReader(ctx context.Context, r io.Reader, max int) *reading {
 type lineReader struct {
 	r      *bufio.Reader
 	max    int
-	chunks [][]byte // kept for the next long line; about 2 MiB
+	chunks [][]byte // kept for the next long line
 }
 
 func newLineReader(r io.Reader, max int) *lineReader {
@@ -69,9 +67,9 @@ func newLineReader(r io.Reader, max int) *lineReader {
 // next gives the next line without its end. The caller may keep it. A last line
 // needs no end.
 //
-// A long line is read into chunks and then copied into one slice of its size. The
-// first chunks are used again. A slice that grows would leave garbage of more than
-// twice the size.
+// A line that is longer than the buffer is read into chunks and then copied into one slice
+// of its size. The first chunks are used again. A slice that grows would leave garbage of
+// more than twice the size.
 func (l *lineReader) next() (input, error) {
 	part, err := l.r.ReadSlice('\n')
 	if err == nil || err == io.EOF && len(part) > 0 {
@@ -80,53 +78,28 @@ func (l *lineReader) next() (input, error) {
 		}
 		return input{line: bytes.Clone(bytes.TrimSuffix(part, []byte("\n")))}, nil
 	}
-	if !errors.Is(err, bufio.ErrBufferFull) {
+	defer func() {
+		kept := min(keptChunks, len(l.chunks))
+		clear(l.chunks[kept:])
+		l.chunks = l.chunks[:kept]
+	}()
+	n, size := 0, 0 // chunks and bytes of this line
+	for errors.Is(err, bufio.ErrBufferFull) {
+		if n == len(l.chunks) {
+			l.chunks = append(l.chunks, nil)
+		}
+		l.chunks[n] = append(l.chunks[n][:0], part...)
+		n, size = n+1, size+len(part)
+		part, err = l.r.ReadSlice('\n')
+		if size+len(part) > l.max+1 {
+			return l.skip(l.chunks[0], part, err)
+		}
+	}
+	if err != nil && (err != io.EOF || n == 0) {
 		return input{}, err
 	}
-	g := gatherer{kept: l.chunks}
-	g.add(part)
-	for errors.Is(err, bufio.ErrBufferFull) {
-		part, err = l.r.ReadSlice('\n')
-		if err != nil && !errors.Is(err, bufio.ErrBufferFull) && err != io.EOF {
-			return input{}, err
-		}
-		if g.size+len(part) > l.max+1 {
-			return l.skip(g.chunks[0], part, err)
-		}
-		g.add(part)
-	}
-	line := bytes.Join(g.chunks, nil)
-	if len(g.chunks) > keptChunks {
-		g.chunks = slices.Clone(g.chunks[:keptChunks]) // the others are garbage now
-	}
-	if len(g.chunks) > len(l.chunks) {
-		l.chunks = g.chunks
-	}
+	line := bytes.Join(append(l.chunks[:n:n], part), nil)
 	return input{line: bytes.TrimSuffix(line, []byte("\n"))}, nil
-}
-
-// gatherer collects the parts of a long line.
-type gatherer struct {
-	chunks, kept [][]byte
-	size         int
-}
-
-func (g *gatherer) add(part []byte) {
-	g.size += len(part)
-	for len(part) > 0 {
-		last := len(g.chunks) - 1
-		if last < 0 || len(g.chunks[last]) == cap(g.chunks[last]) {
-			if last++; last < len(g.kept) {
-				g.chunks = append(g.chunks, g.kept[last][:0])
-			} else {
-				g.chunks = append(g.chunks, make([]byte, 0, min(readBuffer<<min(last, keptChunks), maxChunk)))
-			}
-		}
-		c := &g.chunks[last]
-		n := min(cap(*c)-len(*c), len(part))
-		*c = append(*c, part[:n]...)
-		part = part[n:]
-	}
 }
 
 // skip reads the rest of a line that is too long.
