@@ -1,8 +1,8 @@
 package server
 
 import (
-	"cmp"
 	"slices"
+	"strings"
 )
 
 // About is what a server tells a host about itself.
@@ -28,7 +28,7 @@ func (s *Server) About() About {
 		a.Prompts = append(a.Prompts, Offer{p.Prompt.Name, p.Prompt.Title, p.Prompt.Description})
 	}
 	for _, offers := range [][]Offer{a.Tools, a.Prompts} {
-		slices.SortFunc(offers, func(a, b Offer) int { return cmp.Compare(a.Name, b.Name) })
+		slices.SortFunc(offers, func(a, b Offer) int { return strings.Compare(a.Name, b.Name) })
 	}
 	return a
 }

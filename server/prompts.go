@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -48,13 +49,8 @@ func addPrompts(s *mcpserver.MCPServer, prefix string, publicKey func(context.Co
 
 func handoff(prefix string, publicKey func(context.Context) string) mcpserver.PromptHandlerFunc {
 	return func(ctx context.Context, req mcp.GetPromptRequest) (*mcp.GetPromptResult, error) {
-		what, recipient := "the task at hand", "another agent, who knows nothing of this conversation"
-		if w := req.Params.Arguments["what"]; w != "" {
-			what = w
-		}
-		if r := req.Params.Arguments["recipient"]; r != "" {
-			recipient = r
-		}
+		what := cmp.Or(req.Params.Arguments["what"], "the task at hand")
+		recipient := cmp.Or(req.Params.Arguments["recipient"], "another agent, who knows nothing of this conversation")
 		var form string
 		if t := req.Params.Arguments["content_type"]; t != "" {
 			form += " Hand the work itself over as " + untrusted.Label(t) + "."

@@ -45,10 +45,6 @@ func (r *reply) write(b []byte) error {
 		}
 		b = b[n:]
 	}
-	return r.flush()
-}
-
-func (r *reply) flush() error {
 	r.deadline(time.Now().Add(r.stall))
 	defer r.deadline(time.Time{})
 	return r.control.Flush()
