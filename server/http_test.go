@@ -275,6 +275,7 @@ type recorder struct {
 func (r *recorder) Header() http.Header         { return r.header }
 func (r *recorder) WriteHeader(status int)      { r.status = status }
 func (r *recorder) Write(b []byte) (int, error) { return r.body.Write(b) }
+func (r *recorder) Flush()                      {}
 
 // TestHTTPDrainEnds checks that calls which run longer than Drain are cancelled.
 func TestHTTPDrainEnds(t *testing.T) {
