@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -65,7 +66,8 @@ func (s *Server) sendLogMessage(ctx context.Context, c tools.Call) {
 	}))
 }
 
-// addLogHooks logs the requests that are no calls of our tools.
+// addLogHooks logs the requests that are no calls of our tools. It also replaces mcp-go's
+// error about a tool that does not exist.
 func (s *Server) addLogHooks(hooks *mcpserver.Hooks) {
 	hooks.AddOnSuccess(func(ctx context.Context, _ any, method mcp.MCPMethod, _, _ any) {
 		s.logRequest(ctx, method, true)
@@ -73,6 +75,9 @@ func (s *Server) addLogHooks(hooks *mcpserver.Hooks) {
 	hooks.AddOnError(func(ctx context.Context, _ any, method mcp.MCPMethod, _ any, err error) {
 		if method == mcp.MethodToolsCall && errors.Is(err, mcpserver.ErrToolNotFound) {
 			s.logCall(ctx, unknownTool)
+			if c := transport.CallOf(ctx); c != nil {
+				c.Fail(&transport.Error{Code: mcp.INVALID_PARAMS, Message: fmt.Sprintf("There is no tool %q", c.Tool)})
+			}
 			return
 		}
 		s.logRequest(ctx, method, false)

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 
 	"github.com/mark3labs/mcp-go/mcp"
 
@@ -19,7 +18,7 @@ type handler struct{ *Server }
 func (h handler) Handle(ctx context.Context, c *transport.Call) mcp.JSONRPCMessage {
 	ctx = kubbi.WithTrace(ctx, traceOf(c.Header, c.Meta))
 	switch {
-	case c.Method == string(mcp.MethodToolsCall) && c.Bare && !c.Modern && !h.added[c.Tool]:
+	case c.Method == string(mcp.MethodToolsCall) && c.Bare && !c.Modern && h.ours[c.Tool] != nil:
 		return h.callTool(ctx, c)
 	case c.Method == string(mcp.MethodResourcesList):
 		return h.listResources(ctx, c)
@@ -48,14 +47,9 @@ func (h handler) Handle(ctx context.Context, c *transport.Call) mcp.JSONRPCMessa
 	return answer
 }
 
-// callTool calls a tool without mcp-go, which would decode the message half a dozen
+// callTool calls one of our tools without mcp-go, which would decode the message half a dozen
 // times. For a version with a handshake, mcp-go adds nothing that our tools use.
 func (s *Server) callTool(ctx context.Context, c *transport.Call) mcp.JSONRPCMessage {
-	tool := s.mcp.GetTool(c.Tool)
-	if tool == nil {
-		s.logCall(ctx, unknownTool)
-		return mcp.NewJSONRPCError(mcp.NewRequestId(nil), mcp.INVALID_PARAMS, fmt.Sprintf("There is no tool %q", c.Tool), nil)
-	}
 	var req mcp.CallToolRequest
 	req.Method = string(mcp.MethodToolsCall)
 	req.Params.Name = c.Tool
@@ -63,7 +57,7 @@ func (s *Server) callTool(ctx context.Context, c *transport.Call) mcp.JSONRPCMes
 	if token := c.MetaMember("progressToken"); token.Kind() == '"' || token.Kind() == '0' {
 		req.Params.Meta = &mcp.Meta{ProgressToken: json.RawMessage(token)}
 	}
-	res, err := s.recovery(s.withProgress(tool.Handler))(ctx, req)
+	res, err := s.recovery(s.withProgress(s.ours[c.Tool].Handler))(ctx, req)
 	if err != nil {
 		return mcp.NewJSONRPCError(mcp.NewRequestId(nil), mcp.INTERNAL_ERROR, transport.ErrInternal.Error(), nil)
 	}

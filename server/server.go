@@ -68,7 +68,7 @@ type Server struct {
 	watcher *watcher
 	claimer *claims.Claimer
 	tasks   *taskStore
-	added   map[string]bool // tools that Config.Add has added
+	ours    map[string]*mcpserver.ServerTool // tools, without those that Config.Add has added
 
 	askTimeout time.Duration  // for a user who is asked to open a page
 	eofGrace   time.Duration  // for calls that run when stdin ends; 0: transport's default
@@ -135,18 +135,11 @@ func (s *Server) addTools(hooks *mcpserver.Hooks) error {
 		Waits:      waits,
 		Observe:    s.toolCalled,
 	})
+	s.ours = s.mcp.ListTools()
 	if err != nil || s.cfg.Add == nil {
 		return err
 	}
-	ours := s.mcp.ListTools()
-	if err := s.cfg.Add(s.mcp); err != nil {
-		return err
-	}
-	s.added = make(map[string]bool)
-	for name := range s.mcp.ListTools() {
-		s.added[name] = ours[name] == nil
-	}
-	return nil
+	return s.cfg.Add(s.mcp)
 }
 
 // ServeStdio serves MCP on a pair of streams until stdin ends or ctx does, as
