@@ -52,7 +52,7 @@ type getOutput struct {
 func (t *toolset) get() definition {
 	return define(t, "get", "Get a sent kubbi", getDescription,
 		hints{readOnly: true, destructive: false, idempotent: true, openWorld: false},
-		func(ctx context.Context, _ call, in getInput) (*mcp.CallToolResult, error) {
+		func(ctx context.Context, _ invocation, in getInput) (*mcp.CallToolResult, error) {
 			wait, end := waiting(ctx, in.WaitSeconds)
 			defer end()
 			got, err := t.Client.Get(ctx, in.ID, wait)

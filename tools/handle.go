@@ -53,7 +53,7 @@ func (t *toolset) handleFault() error {
 // keepHandle keeps the claim URL of a kubbi that was sent, and puts in its place how to use the
 // id. variable is the one whose value was sent, "" for other contents. If the claim URL can't
 // be kept, nobody has it: the kubbi is deleted.
-func (t *toolset) keepHandle(ctx context.Context, c call, out *sentOutput, variable string) error {
+func (t *toolset) keepHandle(ctx context.Context, inv invocation, out *sentOutput, variable string) error {
 	h := handles.Handle{ID: out.ID, Kind: handles.Send, ClaimURL: out.ClaimURL, Variable: variable, ExpiresAt: out.ExpiresAt.Time}
 	if err := t.Claims.Handles().Put(ctx, h); err != nil {
 		_, derr := t.Client.Delete(context.WithoutCancel(ctx), out.ID)
@@ -66,7 +66,7 @@ func (t *toolset) keepHandle(ctx context.Context, c call, out *sentOutput, varia
 		out.Handle = fmt.Sprintf("inspect takes this id, and a command can use the value: %s, on this machine.", h.Use())
 	}
 	copied := false
-	if c.mayCopy {
+	if inv.mayCopy {
 		err := clipboard.Copy(ctx, h.ClaimURL)
 		if copied = err == nil; !copied {
 			t.Logger.Warn("a claim URL was not put on the clipboard", "error", err)
