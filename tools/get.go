@@ -15,13 +15,13 @@ import (
 const getDescription = `Show one kubbi that you sent, by its id: status, how often and when it was claimed, when it expires. ` +
 	`Use it to see whether the recipient has picked it up, or whether a request is answered; with wait_seconds the answer comes as soon as that happens. For somebody else's claim_url use inspect.`
 
-type getInput struct {
-	ID          string   `json:"id" jsonschema:"From send, send_files, request or list; not the claim URL."`
-	WaitSeconds args.Int `json:"wait_seconds,omitzero" jsonschema:"Wait this long for the next claim or answer, or the end. Default 0. Call again to wait longer."`
-}
-
 type idInput struct {
 	ID string `json:"id" jsonschema:"From send, send_files, request or list; not the claim URL."`
+}
+
+type getInput struct {
+	idInput
+	WaitSeconds args.Int `json:"wait_seconds,omitzero" jsonschema:"Wait this long for the next claim or answer, or the end. Default 0. Call again to wait longer."`
 }
 
 type kubbiOutput struct {
