@@ -40,7 +40,7 @@ const saveReceived = "received"
 func (t *toolset) claim() definition {
 	d := define(t, "claim", "Claim content", claimDescription,
 		hints{readOnly: false, destructive: true, idempotent: false, openWorld: true},
-		func(ctx context.Context, c call, in claimInput) (*mcp.CallToolResult, error) {
+		func(ctx context.Context, inv invocation, in claimInput) (*mcp.CallToolResult, error) {
 			if in.Overwrite && in.SaveTo == "" {
 				return nil, args.Error("overwrite needs save_to.")
 			}
@@ -51,7 +51,7 @@ func (t *toolset) claim() definition {
 			if in.SaveTo != "" {
 				claim = t.claimToFolder
 			}
-			res, err := claim(ctx, c, in)
+			res, err := claim(ctx, inv, in)
 			if errors.Is(err, claims.ErrNoRepeat) {
 				err = args.Error("again: true repeats a claim that you made a moment ago, and there is none of this claim_url: " +
 					"it was never claimed by you, or its time to be repeated is over. Leave again out to claim it.")
@@ -81,13 +81,13 @@ func (in claimInput) request(ctx context.Context) claims.Request {
 }
 
 // claimToFolder claims into a folder.
-func (t *toolset) claimToFolder(ctx context.Context, c call, in claimInput) (*mcp.CallToolResult, error) {
+func (t *toolset) claimToFolder(ctx context.Context, inv invocation, in claimInput) (*mcp.CallToolResult, error) {
 	got, saved, err := t.Claims.Save(ctx, in.request(ctx), func() (*files.Batch, error) {
 		if in.SaveTo == saveReceived && t.Received {
 			return t.Claims.ReceivedFolder()
 		}
-		b, err := c.rules.NewBatch(in.SaveTo, in.Overwrite)
-		if err == nil && t.Received && !c.rules.Hidden {
+		b, err := inv.rules.NewBatch(in.SaveTo, in.Overwrite)
+		if err == nil && t.Received && !inv.rules.Hidden {
 			b.Guard(`Claim with save_to: "received" to have it in a folder of this server's own. ` + files.CureServer + " for this folder.")
 		}
 		return b, err
@@ -100,7 +100,7 @@ func (t *toolset) claimToFolder(ctx context.Context, c call, in claimInput) (*mc
 
 // claimInline claims into the answer. If the payload can't be shown, it says so before
 // a retrieval is spent.
-func (t *toolset) claimInline(ctx context.Context, c call, in claimInput) (*mcp.CallToolResult, error) {
+func (t *toolset) claimInline(ctx context.Context, inv invocation, in claimInput) (*mcp.CallToolResult, error) {
 	claim, err := t.Claims.Begin(ctx, in.request(ctx))
 	if err != nil {
 		return nil, err
@@ -112,7 +112,7 @@ func (t *toolset) claimInline(ctx context.Context, c call, in claimInput) (*mcp.
 		forOthers := len(claim.Seen.Recipients) > 0 && !claim.Seen.Yours // Receive says so
 		if why, sized = t.obstacleOf(claim.Seen, images); why != "" && !forOthers {
 			claim.Cancel()
-			return t.notClaimed(claim.Seen, why, c.rules)
+			return t.notClaimed(claim.Seen, why, inv.rules)
 		}
 		sized = sized || claim.Seen.Sealed()
 	}

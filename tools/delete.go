@@ -22,7 +22,7 @@ type deleteOutput struct {
 func (t *toolset) delete() definition {
 	return define(t, "delete", "Delete a sent kubbi", deleteDescription,
 		hints{readOnly: false, destructive: true, idempotent: true, openWorld: false},
-		func(ctx context.Context, _ call, in idInput) (*mcp.CallToolResult, error) {
+		func(ctx context.Context, _ invocation, in idInput) (*mcp.CallToolResult, error) {
 			gone, err := t.Client.Delete(ctx, in.ID)
 			if errors.Is(err, kubbi.ErrNotFound) {
 				return t.deleteRequest(ctx, in.ID, err)

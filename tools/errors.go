@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"kubbi-mcp/internal/sealedfile"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/tools/args"
@@ -45,8 +46,11 @@ func ErrorText(tool string, err error) string {
 		}
 		return done + ": " + sentence(string(refused))
 	}
-	if text := handleErrorText(err); text != "" {
-		return text
+	if errors.As(err, new(claims.UnknownID)) {
+		return "No claim URL is kept for this id. It was claimed for good, has expired or was deleted, or it is the id of something that was sent without handle: then use the claim_url from that result."
+	}
+	if errors.Is(err, sealedfile.ErrDamaged) {
+		return "The claim URL of this id can't be used: " + sentence(err.Error()) + " Tell your user."
 	}
 	if kerr, ok := errors.AsType[*kubbi.Error](err); ok {
 		return clientErrorText(tool, kerr)

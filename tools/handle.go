@@ -2,44 +2,29 @@ package tools
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"kubbi-mcp/internal/clipboard"
 	"kubbi-mcp/internal/handles"
-	"kubbi-mcp/internal/sealedfile"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/tools/args"
-	"kubbi-mcp/tools/claims"
 )
 
-// keepsSecret is the refusal to put into an answer, or into a file that a model could read,
-// what no model may see.
-type keepsSecret struct{ handle handles.Handle }
-
-func (k *keepsSecret) Error() string { return "no model may see what this id claims" }
-
-// text says what would do.
-func (k *keepsSecret) text() string {
-	h := k.handle
-	if h.Variable != "" {
-		return fmt.Sprintf("Nothing was claimed: this holds the value of the variable %s, which no model may see, neither here nor in a file. "+
-			"A command can use it: %s. Your user gets its claim URL with: kubbi-mcp handle %s", h.Variable, h.Use(), h.ID)
-	}
-	return fmt.Sprintf("Nothing was claimed: the answer to this request holds secrets, which no model may see, neither here nor in a file. "+
-		"A command can use them as variables: %s. If a file of secrets is what your user wants, they write it in a terminal: kubbi-mcp claim -o FILE %s", h.Use(), h.ID)
-}
-
-// mayClaim refuses to claim what no model may see, before anything is spent.
+// mayClaim refuses, before anything is spent, to put into an answer, or into a file that a
+// model could read, what no model may see.
 func (t *toolset) mayClaim(ctx context.Context, in claimInput) error {
 	_, h, err := t.Claims.Resolve(ctx, in.ClaimURL)
 	switch {
 	case err != nil:
 		return err
-	case h != nil && h.HasSecret():
-		return &keepsSecret{*h}
+	case h == nil || !h.HasSecret():
+		return nil
+	case h.Variable != "":
+		return &toolError{OutcomeBadArguments, fmt.Sprintf("Nothing was claimed: this holds the value of the variable %s, which no model may see, neither here nor in a file. "+
+			"A command can use it: %s. Your user gets its claim URL with: kubbi-mcp handle %s", h.Variable, h.Use(), h.ID)}
 	}
-	return nil
+	return &toolError{OutcomeBadArguments, fmt.Sprintf("Nothing was claimed: the answer to this request holds secrets, which no model may see, neither here nor in a file. "+
+		"A command can use them as variables: %s. If a file of secrets is what your user wants, they write it in a terminal: kubbi-mcp claim -o FILE %s", h.Use(), h.ID)}
 }
 
 // handleFault refuses, before anything is sent, a call with handle: true that can't be done.
@@ -53,7 +38,7 @@ func (t *toolset) handleFault() error {
 // keepHandle keeps the claim URL of a kubbi that was sent, and puts in its place how to use the
 // id. variable is the one whose value was sent, "" for other contents. If the claim URL can't
 // be kept, nobody has it: the kubbi is deleted.
-func (t *toolset) keepHandle(ctx context.Context, c call, out *sentOutput, variable string) error {
+func (t *toolset) keepHandle(ctx context.Context, inv invocation, out *sentOutput, variable string) error {
 	h := handles.Handle{ID: out.ID, Kind: handles.Send, ClaimURL: out.ClaimURL, Variable: variable, ExpiresAt: out.ExpiresAt.Time}
 	if err := t.Claims.Handles().Put(ctx, h); err != nil {
 		_, derr := t.Client.Delete(context.WithoutCancel(ctx), out.ID)
@@ -66,7 +51,7 @@ func (t *toolset) keepHandle(ctx context.Context, c call, out *sentOutput, varia
 		out.Handle = fmt.Sprintf("inspect takes this id, and a command can use the value: %s, on this machine.", h.Use())
 	}
 	copied := false
-	if c.mayCopy {
+	if inv.mayCopy {
 		err := clipboard.Copy(ctx, h.ClaimURL)
 		if copied = err == nil; !copied {
 			t.Logger.Warn("a claim URL was not put on the clipboard", "error", err)
@@ -84,20 +69,6 @@ func (t *toolset) keepHandle(ctx context.Context, c call, out *sentOutput, varia
 // was deleted, or the request withdrawn.
 var errNotKept = &toolError{OutcomeInternal, "Nothing was sent: the data directory can't be written, so the claim URL could not be kept. " +
 	"Tell your user; the log on the stderr of kubbi-mcp says more."}
-
-// handleErrorText gives the text of an error that concerns a handle, "" for other errors.
-func handleErrorText(err error) string {
-	var secret *keepsSecret
-	switch {
-	case errors.As(err, &secret):
-		return secret.text()
-	case errors.As(err, new(claims.UnknownID)):
-		return "No claim URL is kept for this id. It was claimed for good, has expired or was deleted, or it is the id of something that was sent without handle: then use the claim_url from that result."
-	case errors.Is(err, sealedfile.ErrDamaged):
-		return "The claim URL of this id can't be used: " + sentence(err.Error()) + " Tell your user."
-	}
-	return ""
-}
 
 // forgetHandle forgets the handle of a kubbi that was deleted.
 func (t *toolset) forgetHandle(ctx context.Context, id string) {

@@ -54,7 +54,7 @@ type fileDescriptor struct {
 func (t *toolset) inspect() definition {
 	return define(t, "inspect", "Inspect a claim URL", inspectDescription,
 		hints{readOnly: true, destructive: false, idempotent: true, openWorld: true},
-		func(ctx context.Context, _ call, in inspectInput) (*mcp.CallToolResult, error) {
+		func(ctx context.Context, _ invocation, in inspectInput) (*mcp.CallToolResult, error) {
 			wait, end := waiting(ctx, in.WaitSeconds)
 			defer end()
 			got, err := t.Claims.Inspect(ctx, in.ClaimURL, wait)

@@ -53,7 +53,7 @@ const listNotice = "Metadata, types and messages are given as the service has th
 func (t *toolset) list() definition {
 	return define(t, "list", "List sent kubbis", listDescription,
 		hints{readOnly: true, destructive: false, idempotent: true, openWorld: false},
-		func(ctx context.Context, _ call, in listInput) (*mcp.CallToolResult, error) {
+		func(ctx context.Context, _ invocation, in listInput) (*mcp.CallToolResult, error) {
 			page, err := t.Client.List(ctx, kubbi.ListParams{Page: int(in.Page), Limit: int(in.Limit), Status: in.Status})
 			if err != nil {
 				return nil, err

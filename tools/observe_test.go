@@ -72,7 +72,7 @@ func TestObserve(t *testing.T) {
 func TestPanicIsObserved(t *testing.T) {
 	var seen []Call
 	cfg := Config{Observe: func(_ context.Context, c Call) { seen = append(seen, c) }}
-	d := define(&toolset{Config: cfg}, "list", "", "", hints{}, func(context.Context, call, listInput) (*mcp.CallToolResult, error) {
+	d := define(&toolset{Config: cfg}, "list", "", "", hints{}, func(context.Context, invocation, listInput) (*mcp.CallToolResult, error) {
 		panic("x")
 	})
 	func() {

@@ -42,8 +42,7 @@ func outcome(err error) string {
 	if own, ok := errors.AsType[*toolError](err); ok {
 		return own.outcome
 	}
-	var kerr *kubbi.Error
-	ours := !errors.As(err, &kerr)
+	kerr, ofClient := errors.AsType[*kubbi.Error](err)
 	switch {
 	case errors.As(err, new(*claims.Unsaved)):
 		return OutcomeUnsaved
@@ -51,9 +50,9 @@ func outcome(err error) string {
 		return string(api.CodeGone)
 	case errors.As(err, new(claims.UnknownID)):
 		return string(api.CodeNotFound)
-	case errors.As(err, new(args.Error)), errors.As(err, new(files.Refusal)), errors.As(err, new(*keepsSecret)):
+	case errors.As(err, new(args.Error)), errors.As(err, new(files.Refusal)):
 		return OutcomeBadArguments
-	case !ours && api.Statuses[kerr.Code] != 0:
+	case ofClient && api.Statuses[kerr.Code] != 0:
 		return string(kerr.Code)
 	case errors.Is(err, kubbi.ErrOrigin):
 		return OutcomeOrigin
@@ -63,7 +62,7 @@ func outcome(err error) string {
 		return OutcomeNetwork
 	case errors.Is(err, context.DeadlineExceeded):
 		return OutcomeTimeout
-	case !ours:
+	case ofClient:
 		return OutcomeService
 	default:
 		return OutcomeInternal

@@ -176,7 +176,7 @@ type hints struct{ readOnly, destructive, idempotent, openWorld bool }
 // define makes a tool from its parts. The handler gets decoded arguments that match the input
 // schema. Its error becomes a result with isError.
 func define[In any](t *toolset, name, title, description string, h hints,
-	handle func(context.Context, call, In) (*mcp.CallToolResult, error)) definition {
+	handle func(context.Context, invocation, In) (*mcp.CallToolResult, error)) definition {
 	schema, err := args.Load(name)
 	if err != nil {
 		return definition{err: err}
@@ -209,11 +209,11 @@ func define[In any](t *toolset, name, title, description string, h hints,
 		if w, ok := any(in).(mayWait); ok && w.waits() && t.Waits(ctx) != nil {
 			return nil, args.Error("Too many calls wait already. Leave wait_seconds out, or wait for one of them to end.")
 		}
-		c, ask, err := t.begin(ctx, req, in)
+		inv, ask, err := t.begin(ctx, req, in)
 		if err != nil || ask != nil {
 			return ask, err
 		}
-		return handle(ctx, c, in)
+		return handle(ctx, inv, in)
 	}
 	return definition{tool: tool, handle: func(ctx context.Context, req mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		start := time.Now()

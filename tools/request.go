@@ -67,19 +67,19 @@ const (
 func (t *toolset) request() definition {
 	return define(t, "request", "Ask for a secret or file", requestDescription,
 		hints{readOnly: false, destructive: false, idempotent: false, openWorld: true},
-		func(ctx context.Context, c call, in requestInput) (*mcp.CallToolResult, error) {
+		func(ctx context.Context, inv invocation, in requestInput) (*mcp.CallToolResult, error) {
 			params, err := in.params()
 			if err != nil {
 				return nil, err
 			}
 			params.TTL = t.ttl(in.TTLSeconds)
-			out, asked := readAsked(c.round)
+			out, asked := readAsked(inv.round)
 			if !asked {
 				if out, err = t.ask(ctx, params); err != nil {
 					return nil, err
 				}
 			}
-			answer, question, err := t.ShowPage(ctx, c.round, Page{RequestID: out.RequestID, URL: out.RequestURL, Message: pageMessage(params, out.Fingerprint)})
+			answer, question, err := t.ShowPage(ctx, inv.round, Page{RequestID: out.RequestID, URL: out.RequestURL, Message: pageMessage(params, out.Fingerprint)})
 			if err != nil { // the call was cancelled
 				if err := t.withdraw(ctx, out.RequestID); err != nil {
 					t.Logger.Warn("the request of a call that was cancelled is still open", "error", err)

@@ -31,8 +31,11 @@ type askedOutput struct {
 // is no request with this id either.
 func (t *toolset) getRequest(ctx context.Context, id string, wait kubbi.ReadOption, notFound error) (*mcp.CallToolResult, error) {
 	asked, err := t.Client.Asked(ctx, id, wait)
+	if NoRequest(err) {
+		return nil, notFound
+	}
 	if err != nil {
-		return nil, errorOfRequest(err, notFound)
+		return nil, err
 	}
 	out := askedOutput{
 		ID: asked.ID, Status: asked.Status,
@@ -74,8 +77,11 @@ func (t *toolset) deleteRequest(ctx context.Context, id string, notFound error) 
 	if errors.Is(err, kubbi.ErrConflict) {
 		return t.deleteAnswer(ctx, id)
 	}
+	if NoRequest(err) {
+		return nil, notFound
+	}
 	if err != nil {
-		return nil, errorOfRequest(err, notFound)
+		return nil, err
 	}
 	t.forgetHandle(ctx, asked.ID)
 	return structured(deleteOutput{ID: asked.ID, Status: api.Status(asked.Status)})
@@ -115,15 +121,6 @@ func (t *toolset) ofRequest(ctx context.Context, claimURL string, err error) err
 		return err
 	}
 	return errNotAnswered
-}
-
-// errorOfRequest gives the error of a call about a request, or notFound if there is no such
-// request.
-func errorOfRequest(err, notFound error) error {
-	if NoRequest(err) {
-		return notFound
-	}
-	return err
 }
 
 // NoRequest reports whether err says that there is no such request, or that the service has

@@ -164,13 +164,14 @@ func either(a, b *jsonschema.Schema) *jsonschema.Schema {
 func infer[T any](t *testing.T) *jsonschema.Schema {
 	t.Helper()
 	s, err := jsonschema.For[T](&jsonschema.ForOptions{TypeSchemas: map[reflect.Type]*jsonschema.Schema{
-		reflect.TypeFor[args.Any]():       {Type: "string"}, // see acceptsAny in args
-		reflect.TypeFor[args.Text]():      {Type: "string"},
-		reflect.TypeFor[args.Object]():    {Type: "string"},
-		reflect.TypeFor[jsontext.Value](): {},
-		reflect.TypeFor[args.Int]():       {Type: "integer"},
-		reflect.TypeFor[api.Time]():       {Type: "string"},
-		reflect.TypeFor[remaining]():      {Types: []string{"integer", "string"}},
+		reflect.TypeFor[args.Any]():        {Type: "string"}, // see acceptsAny in args
+		reflect.TypeFor[args.Text]():       {Type: "string"},
+		reflect.TypeFor[args.Object]():     {Type: "string"},
+		reflect.TypeFor[jsontext.Value]():  {},
+		reflect.TypeFor[json.RawMessage](): {},
+		reflect.TypeFor[args.Int]():        {Type: "integer"},
+		reflect.TypeFor[api.Time]():        {Type: "string"},
+		reflect.TypeFor[remaining]():       {Types: []string{"integer", "string"}},
 	}})
 	if err != nil {
 		t.Fatal(err)

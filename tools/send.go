@@ -64,7 +64,7 @@ type sendOutput struct {
 func (t *toolset) send() definition {
 	return define(t, "send", "Send content", sendDescription,
 		hints{readOnly: false, destructive: false, idempotent: false, openWorld: true},
-		func(ctx context.Context, c call, in sendInput) (*mcp.CallToolResult, error) {
+		func(ctx context.Context, inv invocation, in sendInput) (*mcp.CallToolResult, error) {
 			params := kubbi.SendParams{
 				TTL:           t.ttl(in.TTLSeconds),
 				MaxRetrievals: int(in.MaxRetrievals),
@@ -91,7 +91,7 @@ func (t *toolset) send() definition {
 			case in.Env != "":
 				err = t.contentOfVariable(in, &params)
 			case in.Path != "":
-				local, err = contentOf(c.rules, in, &params)
+				local, err = contentOf(inv.rules, in, &params)
 			default:
 				params.Content, params.ContentType, err = payload(in.Content.Value, in.ContentType)
 			}
@@ -108,7 +108,7 @@ func (t *toolset) send() definition {
 			}
 			out := sendOutput{sentOutput: t.sentOf(sent, params.To), ContentType: sent.ContentType}
 			if keep {
-				if err := t.keepHandle(ctx, c, &out.sentOutput, in.Env); err != nil {
+				if err := t.keepHandle(ctx, inv, &out.sentOutput, in.Env); err != nil {
 					return nil, err
 				}
 			}

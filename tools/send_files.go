@@ -46,13 +46,13 @@ type sendFilesOutput struct {
 func (t *toolset) sendFiles() definition {
 	return define(t, "send_files", "Send files", sendFilesDescription,
 		hints{readOnly: false, destructive: false, idempotent: false, openWorld: true},
-		func(ctx context.Context, c call, in sendFilesInput) (*mcp.CallToolResult, error) {
+		func(ctx context.Context, inv invocation, in sendFilesInput) (*mcp.CallToolResult, error) {
 			to, err := recipientsOf(in.To)
 			if err != nil {
 				return nil, err
 			}
 			sealed := t.sealed(in.Sealed) || len(to) > 0
-			p, err := packageOf(c.rules, in.Files)
+			p, err := packageOf(inv.rules, in.Files)
 			if err == nil && !sealed { // the service does not see sealed names
 				err = p.useServiceNames(ctx, t.Client)
 			}
@@ -84,7 +84,7 @@ func (t *toolset) sendFiles() definition {
 				Notes:          p.allNotes(),
 			}
 			if in.Handle {
-				if err := t.keepHandle(ctx, c, &out.sentOutput, ""); err != nil {
+				if err := t.keepHandle(ctx, inv, &out.sentOutput, ""); err != nil {
 					return nil, err
 				}
 			}

@@ -204,7 +204,7 @@ func TestOutputIsChecked(t *testing.T) {
 		Peer:    func(context.Context) Peer { return Peer{} },
 		Claims:  claims.New(nil, nil, "", nil),
 	}}, "delete", "", "", hints{},
-		func(context.Context, call, idInput) (*mcp.CallToolResult, error) {
+		func(context.Context, invocation, idInput) (*mcp.CallToolResult, error) {
 			return structured(map[string]string{"id": "x", "secret": "s3cr3t"})
 		})
 	if d.err != nil {

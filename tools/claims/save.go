@@ -46,9 +46,9 @@ func (c *Claimer) Save(ctx context.Context, req Request, open func() (*files.Bat
 // check finds out whether the files that inspect names can be written.
 func check(batch *files.Batch, claim *Claim) error {
 	var names []string // those of a sealed payload are not known yet
+	isPackage := false
 	if seen := claim.Seen; seen != nil && !seen.Sealed() {
-		if seen.Type == api.TypePackage {
-			batch.Package()
+		if isPackage = seen.Type == api.TypePackage; isPackage {
 			for _, f := range seen.Files {
 				names = append(names, f.Name)
 			}
@@ -56,7 +56,7 @@ func check(batch *files.Batch, claim *Claim) error {
 			names = []string{files.SingleName(seen.ContentType)}
 		}
 	}
-	names, err := files.SaveNames(names)
+	names, err := batch.Names(names, isPackage)
 	if err != nil {
 		return err
 	}
@@ -144,17 +144,11 @@ func (c *Claimer) openBatch(open func() (*files.Batch, error)) (*files.Batch, fu
 // stage writes a payload's parts under temporary names. It removes those of an earlier
 // attempt.
 func stage(ctx context.Context, batch *files.Batch, got *kubbi.Claimed) error {
-	names, err := files.SaveNames(partNames(got))
+	names, err := batch.Names(partNames(got), got.Type == api.TypePackage)
 	if err != nil {
 		return err
 	}
 	if err := batch.Unstage(); err != nil {
-		return err
-	}
-	if got.Type == api.TypePackage {
-		batch.Package()
-	}
-	if err := batch.CheckGuarded(names); err != nil {
 		return err
 	}
 	for i, p := range got.Parts {

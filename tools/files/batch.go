@@ -24,10 +24,10 @@ type Batch struct {
 	path       string // of dir
 	id         string // in the names of its temporary files
 	newName    string // of the file or folder that it makes in dir: see NewBatchAt; "": the files go into dir
-	isPackage  bool   // the files have names of their own
+	isPackage  bool   // the files have names of their own: see Names
 	madeFolder bool   // newName is a folder that Commit made
 	overwrite  bool
-	guarded    bool   // names that CheckGuarded refuses are not written
+	guarded    bool   // Names refuses what CheckGuarded refuses
 	cure       string // what that error says to do
 	noUnnamed  bool   // for tests: as on a system that has no files without a name
 	noLinks    bool   // for tests: as on a file system without hard links
@@ -80,29 +80,31 @@ func (r Rules) NewBatch(folder string, overwrite bool) (*Batch, error) {
 // cure. A batch of Rules does so from the beginning, unless they allow hidden names.
 func (b *Batch) Guard(cure string) { b.guarded, b.cure = true, cure }
 
-// CheckGuarded refuses guarded names. It accepts a path that the user has given to the
-// one file.
-func (b *Batch) CheckGuarded(names []string) error {
+// Names gives the names under which the files of a payload are written, from those that the
+// sender has given. It refuses names that can't be saved everywhere, and guarded ones, but
+// no path that the user has given to the one file. The files of a package have names of their
+// own; a single content has one by its type.
+func (b *Batch) Names(names []string, isPackage bool) ([]string, error) {
+	names, err := saveNames(names)
+	if err != nil {
+		return nil, err
+	}
+	b.isPackage = isPackage
 	if !b.guarded || b.newName != "" && len(names) == 1 && b.isFile(names[0]) {
-		return nil
+		return names, nil
 	}
 	for _, name := range names {
 		if err := CheckGuarded(name, b.cure); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return names, nil
 }
 
-// Check finds out whether files of these names can be written. again says that the claim is
-// repeated: then existing files may come from the first attempt, which Commit finds out.
+// Check finds out whether files of these names, which Names has given, can be written. again
+// says that the claim is repeated: then existing files may come from the first attempt, which
+// Commit finds out.
 func (b *Batch) Check(names []string, again bool) error {
-	if err := checkNames(names); err != nil {
-		return err
-	}
-	if err := b.CheckGuarded(names); err != nil {
-		return err
-	}
 	places := names
 	if b.newName != "" {
 		places = []string{b.newName}
@@ -136,13 +138,10 @@ func (b *Batch) Check(names []string, again bool) error {
 
 func (b *Batch) file(name string) string { return filepath.Join(b.path, name) }
 
-// Stage writes a file. It does not wait for the disk, which would hold up the transfer.
-// Commit waits.
+// Stage writes a file under a name that Names has given. It does not wait for the disk, which
+// would hold up the transfer. Commit waits.
 func (b *Batch) Stage(ctx context.Context, name string, r io.Reader) error {
 	if err := checkName(name); err != nil {
-		return err
-	}
-	if err := b.CheckGuarded([]string{name}); err != nil {
 		return err
 	}
 	f, temp, err := b.begin()

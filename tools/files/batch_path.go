@@ -54,9 +54,6 @@ func NewBatchAt(path string, overwrite bool) (*Batch, error) {
 	return b, nil
 }
 
-// Package says that the payload is a package: its files have names of their own.
-func (b *Batch) Package() { b.isPackage = true }
-
 // isFile reports whether newName is the name of the one file, which the payload calls
 // name.
 func (b *Batch) isFile(name string) bool {

@@ -47,7 +47,10 @@ func TestNewBatchAt(t *testing.T) {
 			names := []string{"a", "b"}[:n]
 			b, err := NewBatchAt(dir+"/"+c.path, false)
 			if err == nil {
-				if err = b.Check(names, false); err == nil {
+				if names, err = b.Names(names, false); err == nil {
+					err = b.Check(names, false)
+				}
+				if err == nil {
 					var saved []Saved
 					if saved, err = write(t, b, names...); err == nil && saved[0].Path != filepath.Join(dir, want) {
 						t.Errorf("%s, %d files: said to be in %s", c.path, n, saved[0].Path)
@@ -94,7 +97,9 @@ func TestPackageOfOneFile(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.Package()
+		if _, err := b.Names([]string{"a.png"}, true); err != nil {
+			t.Fatal(err)
+		}
 		saved, err := write(t, b, "a.png")
 		if err != nil || saved[0].Path != filepath.Join(dir, want) {
 			t.Errorf("%s: %+v, %v", path, saved, err)

@@ -60,8 +60,8 @@ type keepsHandle interface{ keepsHandle() bool }
 func (in sendInput) keepsHandle() bool      { return in.Handle || in.Env != "" && len(in.To) == 0 }
 func (in sendFilesInput) keepsHandle() bool { return in.Handle }
 
-// call is what one call may use.
-type call struct {
+// invocation is a call under way: what it may use, and what the client has answered before.
+type invocation struct {
 	rules   files.Rules              // which files it may read and write
 	mayCopy bool                     // the claim URL that is kept may be put on the clipboard
 	round   mcp.MultiRoundTripParams // what the client has answered to an earlier round
@@ -69,24 +69,24 @@ type call struct {
 
 // begin finds out what a call may use, or gives the result that asks for it. Only a call with
 // a path, or whose claim URL is kept, asks.
-func (t *toolset) begin(ctx context.Context, req mcp.CallToolRequest, in any) (c call, ask *mcp.CallToolResult, err error) {
-	c = call{rules: t.Files, round: req.Params.MultiRoundTripParams}
+func (t *toolset) begin(ctx context.Context, req mcp.CallToolRequest, in any) (inv invocation, ask *mcp.CallToolResult, err error) {
+	inv = invocation{rules: t.Files, round: req.Params.MultiRoundTripParams}
 	if k, ok := in.(keepsHandle); ok && k.keepsHandle() && t.MayCopy != nil && t.handleFault() == nil {
-		if c.mayCopy, ask, err = t.MayCopy(ctx, req); err != nil || ask != nil {
-			return c, ask, err
+		if inv.mayCopy, ask, err = t.MayCopy(ctx, req); err != nil || ask != nil {
+			return inv, ask, err
 		}
 	}
 	p, ok := in.(withPaths)
 	if !ok || t.Folders == nil {
-		return c, nil, nil
+		return inv, nil, nil
 	}
 	need := p.need()
 	if len(need.Paths) == 0 {
-		return c, nil, nil
+		return inv, nil, nil
 	}
 	g, err := t.Folders(ctx, req, need)
-	c.rules = t.Files.With(g.Folders...)
-	return c, g.Ask, err
+	inv.rules = t.Files.With(g.Folders...)
+	return inv, g.Ask, err
 }
 
 type progressKey struct{}
