@@ -74,7 +74,7 @@ func TestClaimPage(t *testing.T) {
 	if len(s.keys) < 8 || s.received.Len() == 0 {
 		t.Fatalf("%d sealed kubbis were made", len(s.keys))
 	}
-	if n := bytes.Count(s.received.Bytes(), []byte("DELETE /r/")); n < 15 {
+	if n := bytes.Count(s.received.Bytes(), []byte("DELETE /r/")); n < 13 {
 		t.Errorf("the page ended the grace of %d claims", n)
 	}
 	for _, key := range s.keys {
