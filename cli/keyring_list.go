@@ -25,23 +25,18 @@ func (c *keyringListCmd) Run(a *app) error {
 	if err != nil {
 		a.log.Warn("it is not known which keys are needed", "err", err)
 	}
-	var list masterKeyList
+	var keys []masterKeyJSON
 	for _, u := range keyring.Uses(ring, time.Now()) {
 		var need *bool
 		if err == nil {
 			need = new(slices.Contains(needed, u.ID))
 		}
-		list.Keys = append(list.Keys, newMasterKeyJSON(u, need))
+		keys = append(keys, newMasterKeyJSON(u, need))
 	}
 	if c.JSON {
-		return a.printJSON(list)
+		return a.printJSON(map[string]any{"keys": keys})
 	}
-	return a.print(masterKeysText(list.Keys))
-}
-
-// masterKeyList is what keyring list --json prints.
-type masterKeyList struct {
-	Keys []masterKeyJSON `json:"keys"`
+	return a.print(masterKeysText(keys))
 }
 
 // masterKeyJSON is a master key as --json prints it.

@@ -30,16 +30,11 @@ func (c *keysListCmd) Run(a *app) error {
 	if !c.JSON {
 		return a.print(keysText(keys, time.Now()))
 	}
-	list := keyList{Keys: make([]keyJSON, len(keys))}
+	list := make([]keyJSON, len(keys))
 	for i := range keys {
-		list.Keys[i] = newKeyJSON(&keys[i])
+		list[i] = newKeyJSON(&keys[i])
 	}
-	return a.printJSON(list)
-}
-
-// keyList is what keys list --json prints.
-type keyList struct {
-	Keys []keyJSON `json:"keys"`
+	return a.printJSON(map[string]any{"keys": list})
 }
 
 func keysText(keys []store.APIKey, now time.Time) string {
