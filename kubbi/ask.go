@@ -3,7 +3,6 @@ package kubbi
 import (
 	"context"
 	"errors"
-	"math"
 	"net/http"
 	"strings"
 	"time"
@@ -53,14 +52,11 @@ type Request struct {
 // ClaimURL opens it. Errors are those of Send. If the service has no requests, as the hosted
 // service, the error has the code api.CodeNotImplemented.
 func (c *Client) Ask(ctx context.Context, p AskParams) (*Request, error) {
-	if p.TTL == 0 {
-		p.TTL = DefaultTTL
-	}
 	if _, err := bindingOf("", p.Message, p.Fields, p.Files); err != nil {
 		return nil, err
 	}
 	body, err := jsonv2.Marshal(api.AskRequest{
-		Message: p.Message, Fields: p.Fields, Files: p.Files, TTLSeconds: int(math.Ceil(p.TTL.Seconds())), Notify: p.Notify,
+		Message: p.Message, Fields: p.Fields, Files: p.Files, TTLSeconds: ttlSeconds(p.TTL), Notify: p.Notify,
 	})
 	if err != nil {
 		return nil, invalid("the request can't be written as JSON")
