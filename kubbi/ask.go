@@ -3,7 +3,6 @@ package kubbi
 import (
 	"context"
 	"errors"
-	"math"
 	"net/http"
 	"strings"
 	"time"
@@ -53,14 +52,11 @@ type Request struct {
 // ClaimURL opens it. Errors are those of Send. If the service has no requests, as the hosted
 // service, the error has the code api.CodeNotImplemented.
 func (c *Client) Ask(ctx context.Context, p AskParams) (*Request, error) {
-	if p.TTL == 0 {
-		p.TTL = DefaultTTL
-	}
 	if _, err := bindingOf("", p.Message, p.Fields, p.Files); err != nil {
 		return nil, err
 	}
 	body, err := jsonv2.Marshal(api.AskRequest{
-		Message: p.Message, Fields: p.Fields, Files: p.Files, TTLSeconds: int(math.Ceil(p.TTL.Seconds())), Notify: p.Notify,
+		Message: p.Message, Fields: p.Fields, Files: p.Files, TTLSeconds: ttlSeconds(p.TTL), Notify: p.Notify,
 	})
 	if err != nil {
 		return nil, invalid("the request can't be written as JSON")
@@ -99,8 +95,8 @@ func (c *Client) Ask(ctx context.Context, p AskParams) (*Request, error) {
 
 // askFailed says what would do if the service has no requests.
 func askFailed(err error) error {
-	e := (*Error)(nil)
-	if !errors.As(err, &e) {
+	e, ok := errors.AsType[*Error](err)
+	if !ok {
 		return err
 	}
 	switch e.Status {
@@ -151,14 +147,12 @@ func (c *Client) Requests(ctx context.Context, p RequestsParams) (*api.AskedList
 // request of somebody else), ErrUnauthorized, ErrValidation or ErrNetwork. With WithWait the
 // call waits until the request is no longer pending.
 func (c *Client) Asked(ctx context.Context, id string, opts ...ReadOption) (*api.Asked, error) {
-	r, err := c.asked(http.MethodGet, id)
+	id, err := ParseID(id)
 	if err != nil {
 		return nil, err
 	}
-	return reading[api.Asked]{
-		look:  func(r request) (*api.Asked, http.Header, error) { return c.doAsked(ctx, r) },
-		state: func(a *api.Asked) (string, bool) { return waitStateOf(a.Status, api.RequestPending, 0) },
-	}.do(ctx, c, r, opts)
+	look := func(r request) (*api.Asked, waitState, error) { return c.asked(ctx, r) }
+	return read(ctx, c, c.byID(http.MethodGet, api.PathRequest, id), opts, look)
 }
 
 // Withdraw ends one of the caller's requests, which then can't be answered. If it is no longer
@@ -168,12 +162,12 @@ func (c *Client) Asked(ctx context.Context, id string, opts ...ReadOption) (*api
 // If an attempt got no answer and the next one finds the request withdrawn, Withdraw has
 // succeeded.
 func (c *Client) Withdraw(ctx context.Context, id string) (*api.Asked, error) {
-	r, err := c.asked(http.MethodDelete, id)
+	id, err := ParseID(id)
 	if err != nil {
 		return nil, err
 	}
-	out, _, err := c.doAsked(ctx, r)
-	if e := (*Error)(nil); errors.As(err, &e) && errors.Is(e, ErrConflict) {
+	out, _, err := c.asked(ctx, c.byID(http.MethodDelete, api.PathRequest, id))
+	if e, ok := errors.AsType[*Error](err); ok && errors.Is(e, ErrConflict) {
 		now, lookErr := c.Asked(ctx, id)
 		switch {
 		case lookErr != nil:
@@ -186,24 +180,16 @@ func (c *Client) Withdraw(ctx context.Context, id string) (*api.Asked, error) {
 	return out, err
 }
 
-// asked starts a request about one of the caller's requests.
-func (c *Client) asked(method, id string) (request, error) {
-	id, err := ParseID(id)
-	if err != nil {
-		return request{}, err
-	}
-	return request{method: method, origin: c.base, path: api.PathRequest + id, shape: api.PathRequest + ":id", producer: true}, nil
-}
-
-func (c *Client) doAsked(ctx context.Context, r request) (*api.Asked, http.Header, error) {
+// asked sends a request whose answer is the state of a request.
+func (c *Client) asked(ctx context.Context, r request) (*api.Asked, waitState, error) {
 	a, header, err := do[api.Asked](ctx, c, r)
 	if err != nil {
-		return nil, nil, aboutRequest(err, forAsker)
+		return nil, waitState{}, aboutRequest(err, forAsker)
 	}
 	if e := checkAsked(a); e != nil {
-		return nil, nil, e
+		return nil, waitState{}, e
 	}
-	return a, header, nil
+	return a, waitStateOf(header, a.Status, api.RequestPending, 0), nil
 }
 
 // checkAsked checks what a service says of a request.
@@ -235,8 +221,8 @@ var (
 
 // aboutRequest changes the text of an error that speaks of a kubbi.
 func aboutRequest(err error, texts map[error]string) error {
-	e := (*Error)(nil)
-	if !errors.As(err, &e) {
+	e, ok := errors.AsType[*Error](err)
+	if !ok {
 		return err
 	}
 	if text := texts[e.sentinel()]; text != "" {

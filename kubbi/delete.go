@@ -21,7 +21,7 @@ func (c *Client) Delete(ctx context.Context, id string) (*Deleted, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, _, err := do[Deleted](ctx, c, c.kubbi(http.MethodDelete, id))
+	d, _, err := do[Deleted](ctx, c, c.byID(http.MethodDelete, api.PathKubbi, id))
 	if err != nil {
 		if e, ok := errors.AsType[*Error](err); ok && e.Uncertain && errors.Is(e, ErrConflict) {
 			if k, lookErr := c.Get(ctx, id); lookErr == nil && k.Status == api.StatusDeleted {

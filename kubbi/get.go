@@ -18,25 +18,23 @@ func (c *Client) Get(ctx context.Context, id string, opts ...ReadOption) (*Kubbi
 	if err != nil {
 		return nil, err
 	}
-	return reading[Kubbi]{
-		look: func(r request) (*Kubbi, http.Header, error) {
-			k, header, err := do[Kubbi](ctx, c, r)
-			if err != nil {
-				return nil, nil, err
-			}
-			if k.ID == "" || k.Status == "" {
-				return nil, nil, incomplete("id or status")
-			}
-			if e := checkFields(k.ID, k.Status, k.ContentType, k.Metadata); e != nil {
-				return nil, nil, e
-			}
-			return k, header, nil
-		},
-		state: func(k *Kubbi) (string, bool) { return waitStateOf(k.Status, api.StatusActive, k.RetrievalCount) },
-	}.do(ctx, c, c.kubbi(http.MethodGet, id), opts)
+	return read(ctx, c, c.byID(http.MethodGet, api.PathKubbi, id), opts, func(r request) (*Kubbi, waitState, error) {
+		k, header, err := do[Kubbi](ctx, c, r)
+		if err != nil {
+			return nil, waitState{}, err
+		}
+		if k.ID == "" || k.Status == "" {
+			return nil, waitState{}, incomplete("id or status")
+		}
+		if e := checkFields(k.ID, k.Status, k.ContentType, k.Metadata); e != nil {
+			return nil, waitState{}, e
+		}
+		return k, waitStateOf(header, k.Status, api.StatusActive, k.RetrievalCount), nil
+	})
 }
 
-// kubbi gives a request about one of the caller's kubbis.
-func (c *Client) kubbi(method, id string) request {
-	return request{method: method, origin: c.base, path: api.PathKubbi + id, shape: api.PathKubbi + ":id", producer: true}
+// byID gives a request about one of the caller's kubbis (api.PathKubbi) or requests
+// (api.PathRequest).
+func (c *Client) byID(method, path, id string) request {
+	return request{method: method, origin: c.base, path: path + id, shape: path + ":id", producer: true}
 }

@@ -35,32 +35,27 @@ func (c *Client) Inspect(ctx context.Context, urlOrToken string, opts ...ReadOpt
 	if err != nil {
 		return nil, err
 	}
-	return reading[Inspected]{
-		look: func(r request) (*Inspected, http.Header, error) { return c.inspect(ctx, r) },
-		state: func(in *Inspected) (string, bool) {
-			return waitStateOf(in.Status, api.StatusActive, in.RetrievalCount)
-		},
-	}.do(ctx, c, r, opts)
+	return read(ctx, c, r, opts, func(r request) (*Inspected, waitState, error) { return c.inspect(ctx, r) })
 }
 
 // inspect is Inspect without waiting, for what target gave.
-func (c *Client) inspect(ctx context.Context, r request) (*Inspected, http.Header, error) {
+func (c *Client) inspect(ctx context.Context, r request) (*Inspected, waitState, error) {
 	r.method = http.MethodGet
 	r.path += api.SuffixInspect
 	r.shape = api.PathClaim + ":token" + api.SuffixInspect
 	in, header, err := do[api.InspectResponse](ctx, c, r)
 	if err != nil {
-		return nil, nil, notAnswered(r, err)
+		return nil, waitState{}, notAnswered(r, err)
 	}
 	if in.Status == "" {
-		return nil, nil, incomplete("status")
+		return nil, waitState{}, incomplete("status")
 	}
 	out := &Inspected{InspectResponse: *in}
 	if n, err := strconv.ParseInt(header.Get(api.HeaderPayloadSize), 10, 64); err == nil && n >= 0 {
 		out.PayloadSize, out.PayloadSizeKnown = n, true
 	}
 	if e := checkInspected(out); e != nil {
-		return nil, nil, e
+		return nil, waitState{}, e
 	}
 	if out.Recipients = RecipientsOf(in.Metadata); len(out.Recipients) > 0 {
 		if o, err := c.openerFor(r.fragment); err == nil {
@@ -68,5 +63,5 @@ func (c *Client) inspect(ctx context.Context, r request) (*Inspected, http.Heade
 			out.Yours = e == nil
 		}
 	}
-	return out, header, nil
+	return out, waitStateOf(header, in.Status, api.StatusActive, in.RetrievalCount), nil
 }

@@ -133,12 +133,7 @@ func (c *Client) Answer(ctx context.Context, requestURL string, p AnswerParams) 
 	if size, most := sealed.size(), q.Limits.Bytes; size > most {
 		return nil, invalid("the answer has %d bytes sealed, and the relay takes at most %d", size, most)
 	}
-	head := struct {
-		Files    []api.RawFile   `json:"files"`
-		Metadata json.RawMessage `json:"metadata"`
-	}{Metadata: sealed.request.Metadata}
-	_, head.Files = sealed.sizes()
-	if r.body, err = rawBody(head, sealed.contents); err != nil {
+	if r.body, err = sealed.bodyWithoutTerms(); err != nil {
 		return nil, err
 	}
 	r.method, r.rawBody, r.key, r.sent = http.MethodPost, true, NewIdempotencyKey(), p.Progress

@@ -54,9 +54,9 @@ func (u *upload) seal(key *sealKey, to []Recipient, binding []byte) (*upload, er
 		return nil, invalid("the keys of %d recipients and the metadata have %d bytes, and a kubbi's metadata at most %d: with this metadata it can have %d recipients",
 			len(wrapped), len(metadata), most, fit)
 	}
-	head := sealedHead{ContentType: u.request.ContentType, Metadata: json.RawMessage(metadata)}
-	head.ContentBytes, head.Files = u.sizes()
-	body, err := rawBody(head, u.contents)
+	inside, outside := *u, *u
+	inside.request.Metadata = json.RawMessage(metadata)
+	body, err := inside.bodyWithoutTerms()
 	if err != nil {
 		return nil, err
 	}
@@ -68,9 +68,8 @@ func (u *upload) seal(key *sealKey, to []Recipient, binding []byte) (*upload, er
 		Name: api.SealedName, ContentType: api.TypeSealed, Encoding: api.EncodingBase64, Size: sealedSize(s.size),
 		Open: func() (io.ReadCloser, error) { return s.open(body.open()), nil },
 	}
-	outside := *u
 	outside.contents, outside.isPackage, outside.jsonOnly = []*outgoing{{Source: file, label: "the sealed payload"}}, true, false
-	outside.request.ContentType, outside.request.Metadata = "", head.Metadata
+	outside.request.ContentType, outside.request.Metadata = "", inside.request.Metadata
 	return &outside, nil
 }
 

@@ -1,6 +1,7 @@
 package kubbi
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -27,10 +28,7 @@ type upload struct {
 // setTerms sets the fields that a single content and a package share. metadata is as in
 // SendParams.
 func (u *upload) setTerms(ttl time.Duration, maxRetrievals int, metadata any, notify *Notify) error {
-	if ttl == 0 {
-		ttl = DefaultTTL
-	}
-	u.request.TTLSeconds = int(math.Ceil(ttl.Seconds()))
+	u.request.TTLSeconds = ttlSeconds(ttl)
 	if maxRetrievals != 0 {
 		u.request.MaxRetrievals = &maxRetrievals
 	}
@@ -45,6 +43,9 @@ func (u *upload) setTerms(ttl time.Duration, maxRetrievals int, metadata any, no
 	u.request.Metadata = raw
 	return nil
 }
+
+// ttlSeconds is a TTL as the API has it.
+func ttlSeconds(ttl time.Duration) int { return int(math.Ceil(cmp.Or(ttl, DefaultTTL).Seconds())) }
 
 // size is how many bytes the payload has.
 func (u *upload) size() (n int64) {
@@ -70,6 +71,22 @@ func (u *upload) body(raw bool) (requestBody, error) {
 	}
 	head.ContentBytes, head.Files = u.sizes()
 	return rawBody(head, u.contents)
+}
+
+// bodyWithoutTerms makes the raw body of what is inside a ciphertext, and of an answer to a
+// request: its head is a sealedHead.
+func (u *upload) bodyWithoutTerms() (requestBody, error) {
+	head := sealedHead{ContentType: u.request.ContentType, Metadata: u.request.Metadata}
+	head.ContentBytes, head.Files = u.sizes()
+	return rawBody(head, u.contents)
+}
+
+// sealedHead is an api.RawClaim without the fields that the service sets.
+type sealedHead struct {
+	ContentType  string          `json:"content_type,omitzero"`
+	ContentBytes *int64          `json:"content_bytes,omitzero"` // single content
+	Files        []api.RawFile   `json:"files,omitzero"`         // package
+	Metadata     json.RawMessage `json:"metadata"`
 }
 
 // sizes gives the description of the contents in a raw head.
@@ -184,13 +201,4 @@ func (c *Client) createAs(ctx context.Context, u *upload, key string, raw bool) 
 		c.service.update(header)
 	}
 	return sent, err
-}
-
-// sealedHead is the head of the raw body inside a ciphertext: an api.RawClaim without the
-// fields that the service sets. Its metadata is a copy, with the seal.
-type sealedHead struct {
-	ContentType  string          `json:"content_type,omitzero"`
-	ContentBytes *int64          `json:"content_bytes,omitzero"` // single content
-	Files        []api.RawFile   `json:"files,omitzero"`         // package
-	Metadata     json.RawMessage `json:"metadata"`
 }

@@ -29,36 +29,37 @@ const (
 	shortestWait = 5 * time.Second // of one request, after others were cut
 )
 
-// reading reads the state of one thing, maybe again and again.
-type reading[T any] struct {
-	look func(request) (*T, http.Header, error)
-	// state gives the status and the retrieval count, in the form of api.Seen, and whether the
-	// status is final.
-	state func(*T) (seen string, final bool)
+// waitState is what an answer says about the state of a kubbi or a request.
+type waitState struct {
+	seen   string // status and retrieval count, in the form of api.Seen
+	final  bool   // the state does not change any more
+	waited bool   // the server waits if it is asked to
 }
 
-// waitStateOf makes the results of reading.state.
-func waitStateOf[S ~string](status, active S, retrievals int) (seen string, final bool) {
-	return api.Seen(status, retrievals), status != active
+func waitStateOf[S ~string](header http.Header, status, active S, retrievals int) waitState {
+	return waitState{
+		seen:   api.Seen(status, retrievals),
+		final:  status != active,
+		waited: header.Get(api.HeaderPreferenceApplied) != "",
+	}
 }
 
-// do sends a request and, with WithWait, waits for a change.
-func (rd reading[T]) do(ctx context.Context, c *Client, r request, opts []ReadOption) (*T, error) {
+// read sends a request with look and, with WithWait, waits for a change.
+func read[T any](ctx context.Context, c *Client, r request, opts []ReadOption, look func(request) (*T, waitState, error)) (*T, error) {
 	var cfg readConfig
 	for _, o := range opts {
 		o(&cfg)
 	}
 	end := time.Now().Add(cfg.wait)
-	got, _, err := rd.look(r)
+	got, now, err := look(r)
 	if err != nil || cfg.wait <= 0 {
 		return got, err
 	}
-	first, final := rd.state(got)
-	r.seen = first
+	r.seen = now.seen
 	longest := api.MaxWait * time.Second
 	pauses := backoff.ExponentialBackOff{InitialInterval: c.backoff, RandomizationFactor: 0.25, Multiplier: 1.5, MaxInterval: maxPolls * c.backoff}
 	pauses.Reset()
-	for !final && time.Until(end) > 0 {
+	for !now.final && time.Until(end) > 0 {
 		left := time.Until(end)
 		ask := r
 		ask.wait, ask.once = min(left, longest).Truncate(time.Second), true
@@ -66,30 +67,25 @@ func (rd reading[T]) do(ctx context.Context, c *Client, r request, opts []ReadOp
 			if err := sleep(ctx, left); err != nil {
 				return nil, ended(err)
 			}
-			got, _, err = rd.look(r)
+			got, _, err = look(r)
 			return got, err
 		}
 		start := time.Now()
-		next, header, err := rd.look(ask)
+		got, now, err = look(ask)
 		pause := min(pauses.NextBackOff(), maxPolls*c.backoff)
-		if failed := (*Error)(nil); errors.As(err, &failed) && (failed.retryable() || errors.Is(err, ErrRateLimited)) {
+		if failed, ok := errors.AsType[*Error](err); ok && (failed.retryable() || errors.Is(err, ErrRateLimited)) {
 			// The connection was lost, or something between cuts long requests. An ordinary
 			// request, with its retries, says whether the service works at all.
 			longest = max(longest/2, shortestWait)
 			if err := sleep(ctx, min(max(pause, failed.RetryAfter), left)); err != nil {
 				return nil, ended(err)
 			}
-			next, header, err = rd.look(r)
+			got, now, err = look(r)
 		}
-		if err != nil {
-			return nil, err
+		if err != nil || now.seen != r.seen {
+			return got, err
 		}
-		got = next
-		var now string
-		if now, final = rd.state(got); now != first {
-			return got, nil
-		}
-		if header.Get(api.HeaderPreferenceApplied) != "" && time.Since(start) >= ask.wait/2 {
+		if now.waited && time.Since(start) >= ask.wait/2 {
 			pauses.Reset()
 			continue
 		}
