@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -106,9 +105,7 @@ func (c *installCmd) server(a *app) (s hostfile.Server, err error) {
 	case s.Command == "":
 		s.Command, err = ownProgram()
 	case filepath.Base(s.Command) != s.Command: // a name alone is found on the PATH
-		if s.Command, err = filepath.Abs(s.Command); err == nil && !c.Print {
-			err = isProgram(s.Command)
-		}
+		s.Command, err = filepath.Abs(s.Command)
 	}
 	if err != nil {
 		return s, err
@@ -132,19 +129,6 @@ func (c *installCmd) server(a *app) (s hostfile.Server, err error) {
 		s.Env[name] = value
 	}
 	return s, nil
-}
-
-// isProgram refuses what a host could not start.
-func isProgram(path string) error {
-	switch info, err := os.Stat(path); {
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("--command: there is no program at %s: correct the path, or leave --command out for this program", path)
-	case err != nil:
-		return fmt.Errorf("--command: %w", err)
-	case info.IsDir():
-		return fmt.Errorf("--command: %s is a folder: give the program in it", path)
-	}
-	return nil
 }
 
 // ownProgram is this program's path. A host would not find a program in a folder for
