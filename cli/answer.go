@@ -203,6 +203,8 @@ func readValue(path string) ([]byte, error) {
 	switch {
 	case err != nil:
 		return nil, errors.New("there is no such file")
+	case info.IsDir():
+		return nil, errors.New("this is a folder, and a value comes from a file in it")
 	case !info.Mode().IsRegular():
 		return nil, errors.New("this is no file")
 	case info.Size() > maxValue:

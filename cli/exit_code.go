@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/alecthomas/kong"
 
@@ -95,7 +96,23 @@ func ExitCode(err error) int {
 }
 
 // Message is the text of an error of Run for a person, "" if there is nothing to say.
-func Message(err error) string { return printable(err.Error()) }
+func Message(err error) string { return printable(err.Error() + cure(err)) }
+
+// cure says what to do about an error of the client that does not say so itself.
+func cure(err error) string {
+	e, ok := errors.AsType[*kubbi.Error](err)
+	switch {
+	case !ok:
+		return ""
+	case errors.Is(e, kubbi.ErrNetwork):
+		return "; check the address and the network: kubbi-mcp doctor, with the same flags, shows what it reaches"
+	case errors.Is(e, kubbi.ErrNotFound) && (e.Theirs() || strings.Contains(e.Message, "no such ")):
+		return "; compare it with what you were given, to the last character: it may be cut or changed, or it ended more than a day ago"
+	case errors.Is(e, kubbi.ErrUnauthorized):
+		return "; give another with --api-key or KUBBI_API_KEY"
+	}
+	return ""
+}
 
 // helpWithExitCodes prints kong's help. The help of the whole program ends with the exit
 // codes.

@@ -168,6 +168,9 @@ func (f *hostFlags) change(a *app, host hostfile.Host, edit func([]byte) ([]byte
 			return fmt.Errorf("find the file of %s: %w: give it with --file", host.Title, err)
 		}
 	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return usagef("%s is a folder: give the host's file in it with --file, as %s", path, filepath.Join(path, "mcp.json"))
+	}
 	before, err := hostfile.Read(path)
 	if err != nil {
 		return fmt.Errorf("read the file of %s: %w", host.Title, err)

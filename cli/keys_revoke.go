@@ -67,7 +67,7 @@ func findKey(keys []store.APIKey, name string, now time.Time) (*store.APIKey, er
 	}
 	switch len(labelled) {
 	case 0:
-		return nil, fmt.Errorf("no key has that id, and no valid one that label: %s", oneLine(name))
+		return nil, fmt.Errorf("no key has that id, and no valid one that label: %s; kubbi-mcp keys list shows them", oneLine(name))
 	case 1:
 		return labelled[0], nil
 	}

@@ -146,7 +146,7 @@ func (s *source) open(u secretUse) (io.Reader, error) {
 func membersOf(object []byte, fields []api.Field) (map[string]string, error) {
 	var members map[string]string
 	if err := json.Unmarshal(object, &members); err != nil || members == nil {
-		return nil, errors.New("this is no JSON object of strings")
+		return nil, errors.New("this is no JSON object of strings, which gives several variables: use --env NAME=URL for a single value")
 	}
 	if len(fields) == 0 {
 		return members, nil

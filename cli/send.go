@@ -61,7 +61,9 @@ func (c *sendCmd) Run(a *app) error {
 				Reach      string `json:"reach"`
 			}{sent, sent.ClaimURL, sent.ClaimToken, reach})
 		}
-		err = a.print(printable(line) + "\n")
+		if err = a.print(printable(line) + "\n"); err != nil {
+			return fmt.Errorf("%w; it was sent, and without its URL nobody can claim it: kubbi-mcp delete %s ends it", err, sent.ID)
+		}
 		a.remark("%s", sentRemark(sent))
 		a.remark("it can be claimed from %s", reach)
 		for _, r := range params.To {

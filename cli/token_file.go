@@ -3,7 +3,9 @@ package cli
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"kubbi-mcp/internal/private"
@@ -28,6 +30,9 @@ func (a *app) tokens(path string) ([]server.Token, error) {
 		return []server.Token{t}, nil
 	}
 	b, err := private.Read(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("--auth-token-file (KUBBI_MCP_TOKEN_FILE): there is no file %s: make it, with a line for each caller: a name and a token, such as what openssl rand -base64 32 prints", path)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("--auth-token-file (KUBBI_MCP_TOKEN_FILE): %w", err)
 	}

@@ -92,6 +92,9 @@ func (c *Client) call(ctx context.Context, r request) (http.Header, error) {
 		uncertain = uncertain || fail.Uncertain
 		fail.Uncertain = uncertain
 		if r.once || n > c.retries || !fail.retryable() {
+			if n > 1 && fail.kind == ErrNetwork && fail.Status == 0 {
+				fail.Message += fmt.Sprintf(" (tried %d times)", n)
+			}
 			return nil, fail
 		}
 		delay := min(delays.NextBackOff(), maxBackoffs*c.backoff)

@@ -24,7 +24,7 @@ func ParseID(s string) (string, error) {
 	if u, err := ParseClaimURL(s); err == nil && (!u.bare() || len(u.token) == wholeToken) {
 		return "", invalid("this is a claim URL or claim token, and no id: the id stands beside it in the answer of send or send_files, and in list; use inspect or claim with a claim URL")
 	}
-	return "", invalid("id is not a UUID (a claim URL or claim token is not an id)")
+	return "", invalid("id is not a UUID (a claim URL or claim token is not an id); list shows the ids of yours")
 }
 
 // isID reports whether a text is a kubbi's id.

@@ -35,7 +35,7 @@ type sendTerms struct {
 	Sealed        *bool       `json:"sealed,omitzero" jsonschema:"Encrypt it end to end: only the whole claim_url, with all after #, opens it."`
 	To            []string    `json:"to,omitzero" jsonschema:"Public keys, kbp_..., of the only recipients who can open it, even if the claim_url leaks. A recipient gets theirs from kubbi-mcp identity."`
 	Metadata      args.Object `json:"metadata,omitzero" jsonschema:"A JSON object as text, at most 1 KB, readable without claiming: no secrets."`
-	Handle        bool        `json:"handle,omitzero" jsonschema:"true: the claim URL stays on this machine, and you get only an id, which claim, inspect and kubbi-mcp run take."`
+	Handle        bool        `json:"handle,omitzero" jsonschema:"true: the claim URL stays here, and you get only an id, which claim, inspect and kubbi-mcp run take."`
 }
 
 // sentOutput is what the results of send and send_files share.

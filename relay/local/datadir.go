@@ -56,7 +56,7 @@ func makeDir(dir string) error {
 		return err
 	}
 	if !info.IsDir() {
-		return fmt.Errorf("%s is not a directory", dir)
+		return fmt.Errorf("%s is not a directory: give one with --data-dir or KUBBI_DATA_DIR", dir)
 	}
 	// A user who can write in the directory could replace the keyring or the store.
 	if mode := info.Mode().Perm(); runtime.GOOS != "windows" && mode&0o022 != 0 {

@@ -61,7 +61,7 @@ func (r Rules) Expand(name string, limit int) (*Expanded, error) {
 		case x.Hidden > 0:
 			err = refuse("there is no file in %s but what is hidden or looks like a store of keys", quote(name))
 		default:
-			err = refuse("there is no file in %s", quote(name))
+			err = refuse("there is no file in %s: name a folder with files in it, or a file", quote(name))
 		}
 		e.dir.Close()
 	default:

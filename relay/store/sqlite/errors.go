@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"syscall"
 
@@ -80,6 +81,12 @@ func readOnly(path string, err error) error {
 }
 
 func cannotOpen(path string, err error) error {
+	if errors.Is(err, ErrCannotOpen) {
+		return err // it says so already
+	}
+	if info, statErr := os.Stat(path); statErr == nil && info.IsDir() {
+		return fmt.Errorf("%s: %w: it is a folder: give a file in it, as %s: %w", path, ErrCannotOpen, filepath.Join(path, "kubbi.db"), err)
+	}
 	return fmt.Errorf("%s: %w: check that %s is a directory this user may write to: %w",
 		path, ErrCannotOpen, filepath.Dir(path), err)
 }
