@@ -146,7 +146,7 @@ func (a *app) folder(path string) ([]input, error) {
 	return inputs, nil
 }
 
-// maxFolder is how many files a folder may have for them to be counted.
+// maxFolder is the number of files up to which a folder's files are counted.
 const maxFolder = 10_000
 
 func hasPiped(inputs []input) bool {
