@@ -52,7 +52,7 @@ func (c *answerCmd) Run(a *app) error {
 	})
 }
 
-// questionText says who asks for what. Its message is a stranger's.
+// questionText says who asks for what. A stranger wrote the message.
 func questionText(q *kubbi.Question) string {
 	rows := []row{
 		{"asked by", q.Origin},

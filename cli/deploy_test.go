@@ -104,7 +104,7 @@ func TestDeployAdmin(t *testing.T) {
 	script := readDoc(t, "deploy/kubbi-relay-admin")
 	script = strings.Replace(script, "conf=/etc/kubbi-relay\n", "conf="+filepath.ToSlash(conf)+"\n", 1)
 	script = strings.Replace(script, "exec /usr/local/bin/kubbi-mcp", "exec", 1)
-	cmd := exec.Command(sh, "-c", script, "kubbi-relay-admin", "printenv", "KUBBI_DATA_DIR", "KUBBI_STORE", "KUBBI_LOG_FORMAT", "KUBBI_RELAY_NAME")
+	cmd := exec.Command(sh, "-c", script, "kubbi-relay-admin", sh, "-c", `printf '%s\n' "$KUBBI_DATA_DIR" "$KUBBI_STORE" "$KUBBI_LOG_FORMAT" "$KUBBI_RELAY_NAME"`)
 	out, err := cmd.CombinedOutput()
 	if want := "/var/lib/kubbi-relay\nfile:" + filepath.ToSlash(conf) + "/store\njson\nthe platform team\n"; err != nil || string(out) != want {
 		t.Errorf("%v: %q, want %q", err, out, want)

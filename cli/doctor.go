@@ -123,7 +123,7 @@ func (a *app) checkHosts(ctx context.Context) (all []check) {
 	for _, h := range hostfile.Hosts {
 		path, err := h.Path(a.machine())
 		if err != nil {
-			return []check{checkedWarning("hosts", err.Error(), "set HOME")}
+			return append(all, checkedWarning("hosts", err.Error(), "set HOME"))
 		}
 		text, err := hostfile.Read(path)
 		var servers []hostfile.Server

@@ -23,6 +23,12 @@ type handleCmd struct {
 
 // Run prints the claim URL of a handle, on a terminal alone, or lists the handles.
 func (c *handleCmd) Run(a *app) error {
+	switch {
+	case c.ID == "" && c.Copy:
+		return usagef("--copy needs an id; kubbi-mcp handle lists them")
+	case c.ID != "" && c.JSON:
+		return usagef("--json is for the list: leave out the id")
+	}
 	dir, err := a.dataDir()
 	if err != nil {
 		return err

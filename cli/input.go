@@ -40,7 +40,8 @@ func (f *input) single() bool {
 // stdinName is the name of standard input in a package, without --name.
 const stdinName = "stdin"
 
-// openFiles opens the files and folders of paths. "-" is standard input, with that name.
+// openFiles opens the files and folders of paths. "-" is standard input. name is that of
+// standard input, or of the only file; "" leaves each its own.
 func (a *app) openFiles(paths []string, name string) ([]input, error) {
 	var inputs []input
 	for _, path := range paths {
@@ -76,6 +77,9 @@ func (a *app) openFiles(paths []string, name string) ([]input, error) {
 	}
 	if most := api.DefaultLimits().Files; len(inputs) > most {
 		return nil, tooMany(paths, len(inputs), most)
+	}
+	if name != "" && len(inputs) == 1 {
+		inputs[0].name = name
 	}
 	for i := range inputs {
 		if inputs[i].data == nil {
@@ -142,7 +146,7 @@ func (a *app) folder(path string) ([]input, error) {
 	return inputs, nil
 }
 
-// maxFolder is how many files a folder may have for them to be counted.
+// maxFolder is the number of files up to which a folder's files are counted.
 const maxFolder = 10_000
 
 func hasPiped(inputs []input) bool {

@@ -25,8 +25,8 @@ type installCmd struct {
 
 	Env     []string `sep:"none" placeholder:"NAME[=VALUE]" help:"A variable for the server, such as KUBBI_API_KEY. Without a value it is taken from your environment. May be repeated."`
 	Command string   `placeholder:"PATH" help:"The program that the host starts. Default: this one."`
-	Print   bool     `help:"Print what stands in the host's file, and change nothing."`
-	Link    bool     `help:"Print a link that makes the host offer to add the server (cursor, vscode)."`
+	Print   bool     `xor:"shown" help:"Print what stands in the host's file, and change nothing."`
+	Link    bool     `xor:"shown" help:"Print a link that makes the host offer to add the server (cursor, vscode)."`
 	hostFlags
 }
 

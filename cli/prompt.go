@@ -61,9 +61,8 @@ func (a *app) prompt(in *os.File, question string, echo bool) ([]byte, error) {
 	return readHidden(a.ctx, in, show)
 }
 
-// readHidden reads a text from a terminal in raw mode, and nothing after it: what the user
-// types ahead is for the shell.
-// show gets the text so far.
+// readHidden reads a text from a terminal in raw mode. It reads nothing after it, so that the
+// shell gets what the user types ahead. show gets the text so far.
 func readHidden(ctx context.Context, in io.Reader, show func([]byte)) ([]byte, error) {
 	var text hiddenText
 	for !text.ended {

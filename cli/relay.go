@@ -115,39 +115,38 @@ func (c *relayServeCmd) Run(a *app) (err error) {
 }
 
 // config makes the configuration from the flags, without what must be opened.
-func (c *relayFlags) config(a *app) (service.Config, error) {
-	var none service.Config
+func (c *relayFlags) config(a *app) (cfg service.Config, err error) {
 	host, _, err := net.SplitHostPort(c.Listen)
 	if err != nil {
-		return none, errListen
+		return cfg, errListen
 	}
 	if c.PublicURL == "" && !origin.LoopbackHost(host) {
-		return none, errors.New("--listen (KUBBI_RELAY_LISTEN) is not a loopback address, so others may reach it: say under which URL with --public-url (KUBBI_RELAY_PUBLIC_URL)")
+		return cfg, errors.New("--listen (KUBBI_RELAY_LISTEN) is not a loopback address, so others may reach it: say under which URL with --public-url (KUBBI_RELAY_PUBLIC_URL)")
 	}
 	if c.Grace < 0 || c.Retention <= 0 || c.GuessLimit < 0 || c.MaxConns < 1 || c.MaxRequests < 1 || c.LameDuck < 0 || c.Drain <= 0 {
-		return none, errors.New("--retention, --max-conns, --max-requests and --drain must be above 0; --grace, --guess-limit and --lame-duck must not be below")
+		return cfg, errors.New("--retention, --max-conns, --max-requests and --drain must be above 0; --grace, --guess-limit and --lame-duck must not be below")
 	}
 	proxies, err := relay.ParsePrefixes(c.TrustedProxy)
 	if err != nil {
-		return none, fmt.Errorf("--trusted-proxy (KUBBI_RELAY_TRUSTED_PROXIES): %w", err)
+		return cfg, fmt.Errorf("--trusted-proxy (KUBBI_RELAY_TRUSTED_PROXIES): %w", err)
 	}
 	allowed, err := relay.ParsePrefixes(c.NotifyAllow)
 	if err != nil {
-		return none, fmt.Errorf("--notify-allow (KUBBI_RELAY_NOTIFY_ALLOW): %w", err)
+		return cfg, fmt.Errorf("--notify-allow (KUBBI_RELAY_NOTIFY_ALLOW): %w", err)
 	}
-	if !label(c.Name) || !label(c.Contact) {
-		return none, errors.New("--name and --contact (KUBBI_RELAY_NAME, KUBBI_RELAY_CONTACT) must be one line of at most 200 characters that can be seen")
+	if !isLabel(c.Name) || !isLabel(c.Contact) {
+		return cfg, errors.New("--name and --contact (KUBBI_RELAY_NAME, KUBBI_RELAY_CONTACT) must be one line of at most 200 characters that can be seen")
 	}
 	if c.PublicURL != "" {
 		if _, err := relay.ParseOrigin(c.PublicURL); err != nil {
-			return none, fmt.Errorf("--public-url (KUBBI_RELAY_PUBLIC_URL): %w", err)
+			return cfg, fmt.Errorf("--public-url (KUBBI_RELAY_PUBLIC_URL): %w", err)
 		}
 	}
 	if _, err := a.storeName(c.Store); err != nil {
-		return none, err
+		return cfg, err
 	}
 	// In these configurations 0 is the default, and -1 is none.
-	cfg := service.Config{
+	cfg = service.Config{
 		Relay: relay.Config{
 			Name: c.Name, Contact: c.Contact, Limits: a.cfg.limits(), Grace: cmp.Or(c.Grace, -1), Retention: c.Retention, GuessLimit: c.GuessLimit, TrustedProxies: proxies,
 			MaxStorage: int64(c.MaxStorage), AccessLog: c.AccessLog, Logger: a.log,
@@ -158,14 +157,12 @@ func (c *relayFlags) config(a *app) (service.Config, error) {
 	if c.Notify || len(allowed) > 0 {
 		cfg.Relay.Notify = &webhook.Options{Allow: allowed}
 	}
-	if cfg.Certificate, err = a.certificate(c.TLSCert, c.TLSKey); err != nil {
-		return none, err
-	}
-	return cfg, nil
+	cfg.Certificate, err = a.certificate(c.TLSCert, c.TLSKey)
+	return cfg, err
 }
 
-// label reports whether a text can stand on a page as somebody's name.
-func label(text string) bool {
+// isLabel reports whether a text can stand on a page as somebody's name.
+func isLabel(text string) bool {
 	return utf8.RuneCountInString(text) <= 200 && !untrusted.HasInvisible(text)
 }
 

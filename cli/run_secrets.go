@@ -68,7 +68,7 @@ func (r *secretRun) wipe() {
 	r.folder = nil
 }
 
-// arguments puts paths in the place of {NAME}. Other braces stay.
+// arguments replaces {NAME} by the path of that file. Other braces stay.
 func (r *secretRun) arguments(args []string) []string {
 	var pairs []string
 	for _, u := range r.uses {

@@ -125,19 +125,13 @@ func (a *app) warn(messages []string) {
 func (c *sendCmd) inputs(a *app) ([]input, error) {
 	switch {
 	case c.Text != nil:
-		return c.one(dataInput(c.Name, []byte(*c.Text)))
+		return oneInput(dataInput(c.Name, []byte(*c.Text)))
 	case len(c.File) > 0:
 		inputs, err := a.openFiles(c.File, c.Name)
-		if err != nil || c.Name == "" {
-			return inputs, err
+		if err == nil && c.Name != "" && len(inputs) > 1 && !hasPiped(inputs) {
+			err = usagef("--name is for one file, and these are %d", len(inputs))
 		}
-		switch {
-		case len(inputs) == 1:
-			return c.one(inputs[0], nil)
-		case !hasPiped(inputs):
-			return nil, usagef("--name is for one file, and these are %d", len(inputs))
-		}
-		return inputs, nil
+		return inputs, err
 	}
 	if f, ok := a.stdin.(*os.File); ok && isTerminal(f) {
 		if !term.IsTerminal(int(f.Fd())) { // a terminal of Cygwin can't hide what is typed
@@ -147,7 +141,7 @@ func (c *sendCmd) inputs(a *app) ([]input, error) {
 		if err != nil {
 			return nil, err
 		}
-		return c.one(dataInput(c.Name, text))
+		return oneInput(dataInput(c.Name, text))
 	}
 	data, err := a.readStdin()
 	if err == nil && len(data) == 0 {
@@ -156,17 +150,10 @@ func (c *sendCmd) inputs(a *app) ([]input, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.one(stdinInput(c.Name, data))
+	return oneInput(stdinInput(c.Name, data))
 }
 
-// one is a single input, with the name that --name gives.
-func (c *sendCmd) one(f input, err error) ([]input, error) {
-	if c.Name != "" && err == nil && f.name != c.Name {
-		f.name = c.Name
-		err = f.look()
-	}
-	return []input{f}, err
-}
+func oneInput(f input, err error) ([]input, error) { return []input{f}, err }
 
 // readStdin reads standard input to its end, or until the context ends.
 func (a *app) readStdin() ([]byte, error) {

@@ -1,5 +1,5 @@
-// Package child runs a command in the place of this process: with its standard input,
-// terminal and signals, and with output in which secrets are replaced.
+// Package child runs a command as if it were this process: the command gets the standard
+// input, the terminal and the signals. Secrets in its output are replaced.
 package child
 
 import (
@@ -116,7 +116,7 @@ func (c *Command) Start(env []string, secrets []scrub.Secret, stdin io.Reader, s
 	return nil
 }
 
-// pipe makes a pipe whose output goes to a writer, and gives the command's end.
+// pipe makes a pipe from the command to a writer, and gives the command's end of it.
 func (c *Command) pipe(to io.Writer) (*os.File, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -182,8 +182,8 @@ func (c *Command) Wait(ended func()) (code int, err error) {
 }
 
 // limitSilence ends reading after idleAfterExit, once the command has ended: a process
-// that it left behind may hold the pipe open. What is in the pipe is read all the same,
-// however slowly the writer takes it.
+// that it left behind may hold the pipe open. What is already in the pipe is still read, also
+// if the writer is slow.
 func (o *output) limitSilence() {
 	if o.exited.Load() {
 		_ = o.from.SetReadDeadline(time.Now().Add(idleAfterExit)) // where that can't be set, its end is waited for

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// notified are the console's events, which the command gets by itself.
+// notified are the console's events. The console sends them to the command, too.
 var notified = []os.Signal{os.Interrupt, syscall.SIGTERM}
 
 func catchBrokenPipe() {}

@@ -104,7 +104,7 @@ type record struct {
 // Put keeps a handle of this caller. It is durable when Put returns. If there is one of that
 // id, the error matches fs.ErrExist. Put also forgets the handles whose time is over.
 func (s *Store) Put(ctx context.Context, h Handle) error {
-	name, ok := ParseID(h.ID)
+	name, ok := parseID(h.ID)
 	if !ok || h.ClaimURL == "" || h.ExpiresAt.IsZero() || h.Kind != Request && h.Kind != Send {
 		return errors.New("keep handle: it lacks id, kind, claim URL or expiry")
 	}
@@ -123,7 +123,7 @@ func (s *Store) Put(ctx context.Context, h Handle) error {
 // Get gives the handle of an id. Its error is ErrNotFound, also if the handle's time is over,
 // or sealedfile.ErrDamaged, or that of the file.
 func (s *Store) Get(ctx context.Context, id string) (Handle, error) {
-	name, ok := ParseID(id)
+	name, ok := parseID(id)
 	if !ok {
 		return Handle{}, ErrNotFound
 	}
@@ -157,7 +157,7 @@ func (s *Store) read(ctx context.Context, name string) (Handle, error) {
 
 // Delete forgets a handle. One that does not exist, or belongs to another caller, is no error.
 func (s *Store) Delete(ctx context.Context, id string) error {
-	name, ok := ParseID(id)
+	name, ok := parseID(id)
 	if !ok {
 		return nil
 	}
@@ -190,7 +190,7 @@ func (s *Store) list(ctx context.Context, age time.Duration) (all []Handle, err 
 	}
 	var faults []error
 	for _, name := range names {
-		if id, ok := ParseID(name); !ok || id != name {
+		if id, ok := parseID(name); !ok || id != name {
 			continue
 		}
 		h, err := s.read(ctx, name)
@@ -206,8 +206,8 @@ func (s *Store) list(ctx context.Context, age time.Duration) (all []Handle, err 
 	return all, errors.Join(faults...)
 }
 
-// ParseID reads an id, and gives it in lower case.
-func ParseID(s string) (string, bool) {
+// parseID reads an id, and gives it in lower case.
+func parseID(s string) (string, bool) {
 	u, err := uuid.Parse(s)
 	return u.String(), err == nil && len(s) == 36
 }

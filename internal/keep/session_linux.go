@@ -10,13 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A key is of type "user", in the session keyring, and only who possesses that keyring can see
-// it. A login makes the keyring (pam_keyinit), its processes inherit it, and the kernel drops
-// it with the last of them.
+// A key is of type "user" in the session keyring. Only processes that possess that keyring can
+// see the key. A login makes the keyring (pam_keyinit), its processes inherit it, and the kernel
+// drops it with the last of them.
 
 const (
 	keyType        = "user"
-	possessorAlone = 0x3f000000 // all rights to who possesses the key, none to user, group and others
+	possessorAlone = 0x3f000000 // all rights to possessors of the key, none to user, group and others
 )
 
 func description(id string) string { return "kubbi-mcp:keep:" + id }

@@ -9,7 +9,7 @@ import (
 )
 
 // A key is a credential of the logon session: other logon sessions of the user don't see it,
-// and it is gone when the user logs off. Such a credential has no end of its own: the file's
+// and it is gone when the user logs off. Such a credential does not expire: the file's
 // time counts.
 
 func target(id string) string { return "kubbi-mcp:keep:" + id }
