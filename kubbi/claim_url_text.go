@@ -251,7 +251,8 @@ func cleanFragment(f string) string {
 		}
 	}
 	f = strings.ReplaceAll(f, `\_`, "_")
-	if end := strings.IndexFunc(f, func(r rune) bool { return !isLetterOrDigit(r) && !strings.ContainsRune("-_=", r) }); end >= 0 {
+	notPart := func(r rune) bool { return !isLetterOrDigit(r) && !strings.ContainsRune("-_=", r) }
+	if end := strings.IndexFunc(f, notPart); end >= 0 {
 		f = f[:end]
 	}
 	return f

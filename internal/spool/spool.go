@@ -49,9 +49,6 @@ type Spool struct {
 // New makes a spool in a folder; "": the system's folder for temporary files. It makes
 // the file when it needs one: up to 1 MiB stays in memory.
 func New(dir string) (*Spool, error) {
-	if dir == "" {
-		dir = os.TempDir()
-	}
 	aead, err := newKey()
 	if err != nil {
 		return nil, fmt.Errorf("make spool: %w", err)
