@@ -101,16 +101,8 @@ func (h handler) Unsubscribe(c *transport.Call, uri string) {
 	}
 }
 
-// Acknowledged implements transport.Handler.
-func (h handler) Acknowledged(c *transport.Call) {
-	if sub := subscriberOf(c); sub != nil {
-		h.watcher.pauseSubscriber(sub, false)
-	}
-}
-
 // subscriberOf gives the subscriber of a call: the session, or for a
-// subscriptions/listen request the call itself, which gets no notifications until it
-// is acknowledged. It is nil if there is no session.
+// subscriptions/listen request the call itself. It is nil if there is no session.
 func subscriberOf(c *transport.Call) *subscriber {
 	if !c.Listens() {
 		if s, ok := c.State.(*session); ok {
@@ -120,7 +112,7 @@ func subscriberOf(c *transport.Call) *subscriber {
 	}
 	sub, ok := c.Subscriber.(*subscriber)
 	if !ok {
-		sub = &subscriber{send: c.ResourceUpdated, paused: true}
+		sub = &subscriber{send: c.ResourceUpdated}
 		c.Subscriber = sub
 	}
 	return sub

@@ -42,7 +42,7 @@ type watcher struct {
 type watchedKubbi struct {
 	id          string
 	seen        state
-	subscribers map[*subscriber]bool // true: not notified yet of the state in seen
+	subscribers map[*subscriber]struct{}
 }
 
 // state is the part of a kubbi whose changes are notified.
@@ -61,8 +61,7 @@ type subscriber struct {
 	send func(uri string) // must neither block nor call the watcher
 
 	// The watcher's mu guards these.
-	paused  bool            // gets no notifications for now
-	dropped bool            // gets none any more
+	dropped bool            // gets no notifications any more
 	uris    map[string]bool // its subscriptions
 }
 
@@ -124,10 +123,10 @@ func (w *watcher) add(sub *subscriber, id string, now state) error {
 	sub.addURI(kubbiScheme + id)
 	k := w.kubbis[id]
 	if k == nil {
-		k = &watchedKubbi{id: id, seen: now, subscribers: map[*subscriber]bool{}}
+		k = &watchedKubbi{id: id, seen: now, subscribers: map[*subscriber]struct{}{}}
 		w.kubbis[id] = k
 	}
-	k.subscribers[sub] = false
+	k.subscribers[sub] = struct{}{}
 	if w.cancel == nil {
 		ctx, cancel := context.WithCancel(context.Background())
 		w.cancel = cancel
@@ -189,14 +188,6 @@ func (w *watcher) remove(sub *subscriber, uri string) {
 		w.cancel()
 		w.cancel = nil
 	}
-}
-
-// pauseSubscriber stops or resumes the notifications of a subscriber. The first poll
-// after they resume notifies it of the changes meanwhile.
-func (w *watcher) pauseSubscriber(sub *subscriber, paused bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	sub.paused = paused
 }
 
 // changed makes the watcher poll soon: a kubbi may have changed.
@@ -326,13 +317,8 @@ func (w *watcher) update(k *watchedKubbi, now state) {
 	changed := now != k.seen
 	k.seen = now
 	uri := kubbiScheme + k.id
-	for sub, pending := range k.subscribers {
-		pending = pending || changed
-		k.subscribers[sub] = pending && sub.paused
-		if sub.paused {
-			continue
-		}
-		if pending {
+	for sub := range k.subscribers {
+		if changed {
 			sub.send(uri)
 		}
 		if now.terminal() {

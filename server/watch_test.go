@@ -416,31 +416,6 @@ func TestSubscribeRefuses(t *testing.T) {
 	}
 }
 
-// TestPausedSubscriber checks that a paused subscriber is notified later.
-func TestPausedSubscriber(t *testing.T) {
-	c, _ := newClient(t)
-	w := newTestWatcher(t, c, silent())
-	held, free := newNews(), newNews()
-	k := send(t, c, 1)
-	uri := kubbiScheme + k.ID
-	w.pauseSubscriber(&held.subscriber, true)
-	for _, n := range []*news{held, free} {
-		if err := w.subscribe(t.Context(), &n.subscriber, uri); err != nil {
-			t.Fatal(err)
-		}
-	}
-	claim(t, c, k.ClaimURL)
-	free.want(t, uri)
-	held.wantNoMore(t)
-	w.pauseSubscriber(&held.subscriber, false)
-	held.want(t, uri)
-	held.wantNoMore(t)
-	free.wantNoMore(t)
-	if w.running() {
-		t.Error("still watched")
-	}
-}
-
 // TestSubscribeInParallel is for the race detector. It must leave no goroutine.
 func TestSubscribeInParallel(t *testing.T) {
 	c, _ := newClient(t)

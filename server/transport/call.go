@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -57,6 +58,10 @@ type Call struct {
 	forwards chan chan struct{}           // forward closes a channel sent here once all notes are forwarded; nil: forward does not run
 	handled  bool                         // later notes are dropped
 	delivery Delivery                     // of the answer
+
+	// Of a subscriptions/listen request:
+	acknowledged bool
+	early        []string // resources that have changed before that
 }
 
 // newCall makes a call. Its answer and notifications go to out.
@@ -209,7 +214,13 @@ func (c *Call) notify(n mcp.JSONRPCNotification) {
 		return
 	}
 	if n.Method == mcp.MethodNotificationSubscriptionsAcknowledged {
-		c.cfg.Handler.Acknowledged(c)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.acknowledged = true
+		for _, uri := range c.early {
+			c.update(uri)
+		}
+		c.early = nil
 	}
 }
 
@@ -284,12 +295,24 @@ func (c *Call) SubscriptionFilter() (f mcp.SubscriptionFilter, listens bool) {
 func (c *Call) Listens() bool { return c.listenAs != "" }
 
 // ResourceUpdated notifies the client that a resource has changed. The notification
-// of a subscriptions/listen request goes to its own stream and names the request.
+// of a subscriptions/listen request goes to its own stream, after the acknowledgement, and
+// names the request.
 func (c *Call) ResourceUpdated(uri string) {
 	if c.listenAs == "" {
 		c.Session.ResourceUpdated(uri)
 		return
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.acknowledged:
+		c.update(uri)
+	case !slices.Contains(c.early, uri):
+		c.early = append(c.early, uri)
+	}
+}
+
+func (c *Call) update(uri string) {
 	// The outbox may be the session's, which has an update of its own.
 	c.out.update(string(c.ID)+uri, encodeNotification(c.tagged(resourceUpdated(uri))))
 }

@@ -8,12 +8,6 @@ import (
 	"time"
 )
 
-// Limits of a session over HTTP.
-const (
-	maxStreams = 8   // of streamable HTTP
-	maxPending = 256 // requests of SSE without an answer that do not wait
-)
-
 // Endpoint serves the HTTP transports to one caller, with the caller's sessions.
 type Endpoint struct {
 	http  *HTTP

@@ -266,6 +266,34 @@ func TestListen(t *testing.T) {
 	})
 }
 
+// changing is a Handler of a resource that changes as soon as it has a subscriber.
+type changing struct{ dispatcher }
+
+func (changing) Subscribe(_ context.Context, c *Call, uri string) error {
+	c.ResourceUpdated(uri)
+	c.ResourceUpdated(uri)
+	return nil
+}
+
+// TestUpdateBeforeAcknowledgement listens to resources that change before the request is
+// acknowledged. The updates come once each, after the acknowledgement.
+func TestUpdateBeforeAcknowledgement(t *testing.T) {
+	cfg := testConfig()
+	mcpserver.WithResourceCapabilities(true, false)(cfg.MCP)
+	cfg.Handler = changing{}
+	got := lines(t, cfg, `{"jsonrpc":"2.0","id":7,"method":"subscriptions/listen","params":{"notifications":{"resourceSubscriptions":["x://1","x://2"]},`+
+		`"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}`)
+	want := []string{"acknowledged", `"uri":"x://1"`, `"uri":"x://2"`, `"id":7,"result"`}
+	if len(got) != len(want) {
+		t.Fatalf("got %q", got)
+	}
+	for i := range want {
+		if !strings.Contains(got[i], want[i]) {
+			t.Errorf("line %d is %s", i, got[i])
+		}
+	}
+}
+
 // refusing is a Handler that fails every call.
 type refusing struct{ dispatcher }
 

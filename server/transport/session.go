@@ -27,7 +27,6 @@ type Session struct {
 
 	calls    calls
 	requests clientRequests
-	pending  atomic.Int64 // requests of SSE without an answer that do not wait
 
 	initialized  atomic.Bool
 	level        shared[mcp.LoggingLevel]

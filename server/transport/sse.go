@@ -69,33 +69,14 @@ func (e *Endpoint) startCall(s *Session, m *message, header http.Header, release
 		return p
 	}
 	c := s.newCall(s.life, m, header, s.out)
+	c.slot = place
 	stop := context.AfterFunc(e.http.calls, c.cancel)
-	c.slot = &slot{
-		toWaits: func() bool {
-			room := place.wait()
-			if room {
-				s.pending.Add(-1)
-			}
-			return room
-		},
-		free: func(waits bool) {
-			place.end()
-			if !waits {
-				s.pending.Add(-1)
-			}
-		},
+	c.done = func() { stop(); place.end(); release() }
+	if !s.calls.add(c) {
+		c.cancel()
+		c.done()
+		return Refuse(http.StatusBadRequest, "bad_request", "Invalid request: a request with this id is still running")
 	}
-	c.done = func() { stop(); c.slot.end(); release() }
-	switch {
-	case s.pending.Add(1) > maxPending:
-		p = Busy(http.StatusTooManyRequests, "too_many_calls", "Too many requests of this session are running; try again when one has ended")
-	case !s.calls.add(c):
-		p = Refuse(http.StatusBadRequest, "bad_request", "Invalid request: a request with this id is still running")
-	default:
-		go c.run()
-		return nil
-	}
-	c.cancel()
-	c.done()
-	return p
+	go c.run()
+	return nil
 }

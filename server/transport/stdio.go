@@ -145,7 +145,8 @@ func (t *stdio) wait(ctx context.Context, grace time.Duration) {
 // start waits until a call may run, and runs it unless ctx ends first.
 func (t *stdio) start(ctx context.Context, c *Call) {
 	size := int64(min(c.Size, maxCallBytes))
-	if t.calls.Acquire(ctx, 1) != nil || t.bytes.Acquire(ctx, size) != nil {
+	// The place of a call is taken last: at the end of the session, wait waits for all of them.
+	if t.bytes.Acquire(ctx, size) != nil || t.calls.Acquire(ctx, 1) != nil {
 		t.session.calls.remove(c)
 		c.cancel()
 		return

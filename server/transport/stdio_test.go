@@ -7,8 +7,11 @@ import (
 	"os"
 	"syscall"
 	"testing"
+	"time"
 
 	"kubbi-mcp/internal/testkit"
+
+	"golang.org/x/sync/semaphore"
 )
 
 // brokenWriter fails like a pipe whose reader has gone.
@@ -89,5 +92,25 @@ func TestReadError(t *testing.T) {
 	in.CloseWithError(syscall.EIO)
 	if err := ServeStdio(t.Context(), cfg, stdin, io.Discard); !errors.Is(err, syscall.EIO) {
 		t.Errorf("ServeStdio gives %v", err)
+	}
+}
+
+// TestNoRoomForBytes ends the context of a call that waits for room. It leaves no place
+// taken, for which the end of the session would wait.
+func TestNoRoomForBytes(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	s := newSession(ctx, testConfig().Config, Stdio)
+	st := &stdio{session: s, calls: semaphore.NewWeighted(maxCalls), bytes: semaphore.NewWeighted(1)}
+	if !st.bytes.TryAcquire(1) {
+		t.Fatal("no room at the beginning")
+	}
+	m, fault := parse([]byte(callIt))
+	if fault != nil {
+		t.Fatal(fault)
+	}
+	defer time.AfterFunc(10*time.Millisecond, cancel).Stop()
+	st.start(ctx, s.newCall(ctx, m, nil, s.out))
+	if !st.calls.TryAcquire(maxCalls) {
+		t.Error("a place is taken")
 	}
 }

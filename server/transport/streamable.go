@@ -11,6 +11,9 @@ import (
 	mcpserver "github.com/mark3labs/mcp-go/server"
 )
 
+// maxStreams is how many streams a session may have.
+const maxStreams = 8
+
 // ServeStreamable serves streamable HTTP, which has one path.
 func (e *Endpoint) ServeStreamable(w http.ResponseWriter, r *http.Request) {
 	version := r.Header.Get(mcp.HeaderProtocolVersion)

@@ -53,9 +53,6 @@ type Handler interface {
 	Subscribe(ctx context.Context, c *Call, uri string) error
 	// Unsubscribe ends a subscription. Without one it does nothing.
 	Unsubscribe(c *Call, uri string)
-	// Acknowledged is called when a subscriptions/listen request has been
-	// acknowledged. Its stream must carry no update before that.
-	Acknowledged(c *Call)
 }
 
 // LogPanic logs where a panic came from. It shows the value only if the runtime

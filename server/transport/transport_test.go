@@ -25,7 +25,6 @@ func (dispatcher) SessionOpened(*Session)                                 {}
 func (dispatcher) SessionClosed(*Session)                                 {}
 func (dispatcher) Subscribe(context.Context, *Call, string) error         { return nil }
 func (dispatcher) Unsubscribe(*Call, string)                              {}
-func (dispatcher) Acknowledged(*Call)                                     {}
 
 func testConfig(tools ...mcpserver.ServerTool) StdioConfig {
 	m := mcpserver.NewMCPServer("test", "1", mcpserver.WithLogging(), mcpserver.WithToolCapabilities(true))

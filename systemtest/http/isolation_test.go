@@ -272,7 +272,7 @@ func (w *isolated) complete(table isolationTable) {
 	for _, tool := range tools.Tools {
 		needs(tool.Name)
 		for _, m := range argument.FindAllStringSubmatch(string(tool.InputSchema), -1) {
-			if ofFiles.MatchString(m[2]) {
+			if ofFiles.MatchString(m[2]) && !strings.Contains(m[0], `"boolean"`) { // which is no path
 				paths++
 				needs(tool.Name, m[1])
 			}
