@@ -41,7 +41,9 @@ func (t *toolset) handleFault() error {
 func (t *toolset) keepHandle(ctx context.Context, inv invocation, out *sentOutput, variable string) error {
 	h := handles.Handle{ID: out.ID, Kind: handles.Send, ClaimURL: out.ClaimURL, Variable: variable, ExpiresAt: out.ExpiresAt.Time}
 	if err := t.Claims.Handles().Put(ctx, h); err != nil {
-		_, derr := t.Client.Delete(context.WithoutCancel(ctx), out.ID)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), withdrawTime)
+		defer cancel()
+		_, derr := t.Client.Delete(ctx, out.ID)
 		t.Logger.Error("keep a handle; its kubbi is deleted", "error", err, "deleted", derr == nil)
 		return errNotKept
 	}

@@ -164,7 +164,7 @@ func Ask(ctx context.Context, client *kubbi.Client, store *handles.Store, p kubb
 
 var errAnswerNotKept = errors.New("the claim URL of its answer could not be kept")
 
-// withdrawTime is how long a withdrawal may take whose call has ended.
+// withdrawTime is how long a delete or a withdrawal may take whose call has ended.
 const withdrawTime = 5 * time.Second
 
 // withdraw ends a request that nobody needs any more, even if ctx has ended.

@@ -42,6 +42,7 @@ var carried = []struct {
 		"TestAttacksOnReading":     noLinks,
 		"TestAttacksOnWriting":     noLinks,
 		"TestDenied":               noLinks,
+		"TestDeniedByAnotherName":  noLinks,
 		"TestFoundNames":           "it makes a file aux.c, which Windows takes for a device",
 		"TestExpandMeetsLink":      noLinks,
 		"TestNestedFolders":        noLinks,

@@ -124,7 +124,7 @@ func (x *expansion) list(e *entry) (*os.Root, []fs.DirEntry, error) {
 	for _, d := range all {
 		s := e.at
 		s.rel = filepath.Join(s.rel, d.Name())
-		if !x.rules.Hidden && isHidden(d.Name()) || x.rules.denied(s) {
+		if !x.rules.Hidden && isHidden(d.Name()) || d.IsDir() && x.rules.denied(s) {
 			x.Hidden++
 			continue
 		}

@@ -225,6 +225,28 @@ func TestDenied(t *testing.T) {
 	refusedRead(t, r, filepath.Join(data, "api-key"), "keys")
 }
 
+// TestDeniedByAnotherName has an allowed folder whose path does not lead into our own folder
+// by its text, as on a file system that ignores case.
+func TestDeniedByAnotherName(t *testing.T) {
+	top, _ := tree(t, "in/a.txt", "in/data/api-key")
+	same := filepath.Join(top, "IN")
+	link(t, filepath.Join(top, "in"), same)
+	r := Rules{Folders: []Folder{{Path: same, real: same}}, Hidden: true, Denied: []string{filepath.Join(top, "in", "data")}}
+	for _, path := range []string{"data/api-key", "data", "data/*", "*/api-key"} {
+		refusedRead(t, r, path, "")
+	}
+	if b, err := r.NewBatch("data/new", false); err == nil {
+		b.Close()
+		t.Error("saved among our own keys")
+	}
+	if x, err := r.Expand(same, 20); err != nil || len(x.Files) != 1 || x.Hidden != 1 {
+		t.Errorf("%+v, %v", x, err)
+	}
+	if text, err := read(r, "a.txt"); err != nil || text != "content of in/a.txt" {
+		t.Errorf("%q, %v", text, err)
+	}
+}
+
 // TestNestedFolders allows a folder inside another allowed one: paths are walked from the
 // outer one, and the inner one's own name counts as allowed.
 func TestNestedFolders(t *testing.T) {

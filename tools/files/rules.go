@@ -161,7 +161,9 @@ func (r Rules) checkHidden(s location) error {
 	return nil
 }
 
-// denied reports whether a location is in a folder that is refused in any case.
+// denied reports whether a location is in a folder that is refused in any case. A file system
+// that ignores case or Unicode forms has many names for one folder, so it is enough that a
+// folder on the way is the same.
 func (r Rules) denied(s location) bool {
 	for _, dir := range r.Denied {
 		if resolved, err := filepath.EvalSymlinks(dir); err == nil {
@@ -169,6 +171,18 @@ func (r Rules) denied(s location) bool {
 		}
 		if Within(s.path(), dir) {
 			return true
+		}
+		own, err := os.Stat(dir)
+		if err != nil {
+			continue
+		}
+		for path := s.path(); ; path = filepath.Dir(path) {
+			if info, err := os.Stat(path); err == nil && os.SameFile(info, own) {
+				return true
+			}
+			if path == filepath.Dir(path) {
+				break
+			}
 		}
 	}
 	return false
