@@ -4,7 +4,6 @@ import (
 	"archive/zip"
 	"bufio"
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -16,7 +15,6 @@ import (
 
 	"kubbi-mcp/kubbi/api"
 	"kubbi-mcp/relay/page"
-	"kubbi-mcp/relay/store"
 )
 
 const maxForm = 4 << 10 // bytes of the body of the claim page's form
@@ -225,32 +223,19 @@ func (c *claimed) download(w http.ResponseWriter) error {
 	return out.Flush()
 }
 
+// problems are what a page says about errors that fail has made, by their codes.
+var problems = map[api.Code]page.Reason{
+	api.CodeNotFound: page.Unknown, api.CodeRateLimited: page.TooMany, api.CodeUnavailable: page.Unavailable,
+	api.CodeValidation: page.Refused, api.CodeMethodNotAllowed: page.Refused,
+}
+
 // problemPage answers a browser with an error.
-func problemPage(w http.ResponseWriter, r *http.Request, e apiError, err error) error {
-	p := page.Problem{Reason: page.Failed, Retry: e.retryAfter}
-	switch {
-	case errors.Is(err, errAnswered):
-		p.Reason = page.Answered
-	case errors.Is(err, errWithdrawn):
-		p.Reason = page.Withdrawn
-	case errors.Is(err, errRequestExpired):
-		p.Reason = page.TimeUp
-	case errors.Is(err, store.ErrBurned):
-		p.Reason = page.Burned
-	case errors.Is(err, store.ErrDeleted):
-		p.Reason = page.Deleted
-	case e.code == api.CodeExpired:
-		p.Reason = page.Expired
-	case e.code == api.CodeNotFound:
-		p.Reason = page.Unknown
-	case e.code == api.CodeRateLimited:
-		p.Reason = page.TooMany
-	case e.code == api.CodeUnavailable:
-		p.Reason = page.Unavailable
-	case e.code == api.CodeValidation, e.code == api.CodeMethodNotAllowed:
-		p.Reason = page.Refused
+func problemPage(w http.ResponseWriter, r *http.Request, e apiError) error {
+	p := page.Problem{Reason: e.problem, Retry: e.retryAfter}
+	if p.Reason == page.Failed {
+		p.Reason = problems[e.code]
 	}
-	if back, ok := strings.CutSuffix(r.URL.Path, api.SuffixClaim); ok && p.Reason >= page.Refused {
+	if back, ok := strings.CutSuffix(r.URL.Path, api.SuffixClaim); ok && p.Reason <= page.Refused {
 		p.Back = back
 	}
 	w.Header().Del("Content-Disposition") // of a download that has failed

@@ -11,6 +11,7 @@ import (
 
 	"kubbi-mcp/internal/atrest"
 	"kubbi-mcp/kubbi/api"
+	"kubbi-mcp/relay/page"
 	"kubbi-mcp/relay/store"
 )
 
@@ -20,6 +21,7 @@ type apiError struct {
 	message  string
 	messages []string // details
 
+	problem    page.Reason   // what a page says; page.Failed: as problems says
 	retryAfter time.Duration // when the client may try again; 0: unknown
 	cause      error         // a fault, for the log; nil: nothing to log
 }
@@ -73,26 +75,27 @@ const (
 var errorAnswers = []struct {
 	is      error
 	code    api.Code
+	problem page.Reason // what a page says
 	message string
 	fault   bool // of the relay: it is logged
 }{
-	{errRequestDamaged, api.CodeDamaged, "this request" + damagedMessage + "ask for a new one", true},
-	{errNoRequest, api.CodeNotFound, "no such request", false},
-	{errRequestExpired, api.CodeExpired, "this request has expired: nobody answered it in time", false},
-	{errAnswered, api.CodeConflict, "this request was answered already, and takes one answer", false},
-	{errWithdrawn, api.CodeGone, "this request was withdrawn by whoever asked", false},
-	{store.ErrDamaged, api.CodeDamaged, "this kubbi" + damagedMessage + "ask its sender for a new one", true},
-	{store.ErrFull, api.CodeStorageFull, "the relay's disk is full", true},
-	{store.ErrNotFound, api.CodeNotFound, notFoundMessage, false},
-	{store.ErrExpired, api.CodeExpired, "this kubbi has expired: its TTL has passed", false},
-	{store.ErrBurned, api.CodeGone, "this kubbi was burned: it has been retrieved as often as it may be", false},
-	{store.ErrDeleted, api.CodeGone, "this kubbi was deleted by its producer", false},
-	{store.ErrKeyReused, api.CodeConflict, "this Idempotency-Key was used before with another request", false},
-	{store.ErrMasterKey, api.CodeUnavailable, "this relay does not have the master key of this kubbi yet; try again", true},
-	{atrest.ErrUnknownKey, api.CodeUnavailable, "this relay does not have the master key of this kubbi yet; try again", true},
-	{context.Canceled, api.CodeUnavailable, unavailableMessage, false},
-	{context.DeadlineExceeded, api.CodeUnavailable, unavailableMessage, false},
-	{store.ErrUnavailable, api.CodeUnavailable, unavailableMessage, true},
+	{errRequestDamaged, api.CodeDamaged, page.Failed, "this request" + damagedMessage + "ask for a new one", true},
+	{errNoRequest, api.CodeNotFound, page.Unknown, "no such request", false},
+	{errRequestExpired, api.CodeExpired, page.TimeUp, "this request has expired: nobody answered it in time", false},
+	{errAnswered, api.CodeConflict, page.Answered, "this request was answered already, and takes one answer", false},
+	{errWithdrawn, api.CodeGone, page.Withdrawn, "this request was withdrawn by whoever asked", false},
+	{store.ErrDamaged, api.CodeDamaged, page.Failed, "this kubbi" + damagedMessage + "ask its sender for a new one", true},
+	{store.ErrFull, api.CodeStorageFull, page.Failed, "the relay's disk is full", true},
+	{store.ErrNotFound, api.CodeNotFound, page.Unknown, notFoundMessage, false},
+	{store.ErrExpired, api.CodeExpired, page.Expired, "this kubbi has expired: its TTL has passed", false},
+	{store.ErrBurned, api.CodeGone, page.Burned, "this kubbi was burned: it has been retrieved as often as it may be", false},
+	{store.ErrDeleted, api.CodeGone, page.Deleted, "this kubbi was deleted by its producer", false},
+	{store.ErrKeyReused, api.CodeConflict, page.Failed, "this Idempotency-Key was used before with another request", false},
+	{store.ErrMasterKey, api.CodeUnavailable, page.Unavailable, "this relay does not have the master key of this kubbi yet; try again", true},
+	{atrest.ErrUnknownKey, api.CodeUnavailable, page.Unavailable, "this relay does not have the master key of this kubbi yet; try again", true},
+	{context.Canceled, api.CodeUnavailable, page.Unavailable, unavailableMessage, false},
+	{context.DeadlineExceeded, api.CodeUnavailable, page.Unavailable, unavailableMessage, false},
+	{store.ErrUnavailable, api.CodeUnavailable, page.Unavailable, unavailableMessage, true},
 }
 
 // forClient gives the answer for an error, without details that the client must not see.
@@ -103,7 +106,7 @@ func forClient(err error) (e apiError, fault bool) {
 	}
 	for _, a := range errorAnswers {
 		if errors.Is(err, a.is) {
-			return apiError{code: a.code, message: a.message}, a.fault
+			return apiError{code: a.code, problem: a.problem, message: a.message}, a.fault
 		}
 	}
 	return apiError{code: api.CodeInternal, message: internalMessage}, true
@@ -164,7 +167,7 @@ func (rl *Relay) answerError(w http.ResponseWriter, r *http.Request, err error) 
 		w.Header().Set("Retry-After", strconv.Itoa(seconds(wait)))
 	}
 	if wantsPage(r) {
-		if err = problemPage(w, r, e, err); err == nil {
+		if err = problemPage(w, r, e); err == nil {
 			return
 		}
 		rl.cfg.Logger.LogAttrs(r.Context(), slog.LevelError, "page not written", slog.Any("err", err))
@@ -174,7 +177,7 @@ func (rl *Relay) answerError(w http.ResponseWriter, r *http.Request, err error) 
 
 // AnswerError is WriteError, but answers a browser with a page.
 func AnswerError(w http.ResponseWriter, r *http.Request, code api.Code, message string) {
-	if !wantsPage(r) || problemPage(w, r, apiError{code: code}, nil) != nil {
+	if !wantsPage(r) || problemPage(w, r, apiError{code: code}) != nil {
 		WriteError(w, code, message)
 	}
 }

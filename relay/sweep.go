@@ -77,7 +77,7 @@ func (rl *Relay) nextSweep(ctx context.Context) time.Duration {
 // Sweep expires kubbis, wipes payloads and removes old tombstones, in small batches,
 // until nothing is due. Run calls it.
 func (rl *Relay) Sweep(ctx context.Context) (sum store.Swept, err error) {
-	for {
+	for more := true; more; {
 		s, err := rl.cfg.Store.Sweep(ctx, rl.now(), rl.cfg.Retention, sweepLimit)
 		sum.Expired += s.Expired
 		sum.Wiped += s.Wiped
@@ -85,12 +85,7 @@ func (rl *Relay) Sweep(ctx context.Context) (sum store.Swept, err error) {
 		if err != nil {
 			return sum, fmt.Errorf("sweep store: %w", err)
 		}
-		if !s.More {
-			break
-		}
-		if err := ctx.Err(); err != nil {
-			return sum, err
-		}
+		more = s.More
 	}
 	if sum.Expired > 0 {
 		rl.wakeSender()

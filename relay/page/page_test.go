@@ -73,7 +73,7 @@ func TestPreviewWords(t *testing.T) {
 
 func TestProblemWords(t *testing.T) {
 	seen := map[string]bool{}
-	for reason := Unknown; reason <= Failed; reason++ {
+	for reason := Failed; reason <= Withdrawn; reason++ {
 		p := Problem{Reason: reason, Back: "/r/<x>", Retry: 1500 * time.Millisecond}
 		got := written(t, p, 0)
 		w := p.Text()

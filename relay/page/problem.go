@@ -18,17 +18,17 @@ type Reason int
 
 // The reasons.
 const (
-	Unknown     Reason = iota // no such kubbi
+	Failed      Reason = iota // a fault of the relay
+	Unavailable               // try again
+	TooMany                   // guesses
+	Refused                   // the request does not come from our page
+	Unknown                   // no such kubbi
 	Expired                   // its TTL has passed
 	Burned                    // retrieved as often as it may be
 	Deleted                   // by its producer
 	Answered                  // a request, by somebody
 	TimeUp                    // of a request
 	Withdrawn                 // a request, by whoever asked
-	Refused                   // the request does not come from our page
-	TooMany                   // guesses
-	Unavailable               // try again
-	Failed                    // a fault of the relay
 )
 
 // problemText is what the page says about a reason.

@@ -73,86 +73,75 @@ func readAll(c *store.Claimed) error {
 	return errors.Join(err, c.Payload.Close())
 }
 
-func BenchmarkCreate(b *testing.B) {
-	s := openBench(b)
-	sealed := make([]byte, 1024+40)
-	rand.Read(sealed)
-	b.ResetTimer()
-	before := cpu(b)
+// parallel runs do b.N times, by several callers at once.
+func parallel(b *testing.B, do func() error) {
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			if _, err := benchCreate(b.Context(), s, sealed); err != nil {
+			if err := do(); err != nil {
 				b.Error(err)
 				return
 			}
 		}
 	})
+}
+
+// measure is parallel, and reports what it costs.
+func measure(b *testing.B, do func() error) {
+	b.ResetTimer()
+	before := cpu(b)
+	parallel(b, do)
 	report(b, before)
+}
+
+// benchSealed makes a sealed payload of 1 KiB.
+func benchSealed() []byte {
+	sealed := make([]byte, 1024+40)
+	rand.Read(sealed)
+	return sealed
+}
+
+func BenchmarkCreate(b *testing.B) {
+	s, sealed := openBench(b), benchSealed()
+	measure(b, func() error {
+		_, err := benchCreate(b.Context(), s, sealed)
+		return err
+	})
 }
 
 func BenchmarkClaim(b *testing.B) {
-	s := openBench(b)
-	sealed := make([]byte, 1024+40)
-	rand.Read(sealed)
+	s, sealed := openBench(b), benchSealed()
 	tokens := make(chan store.Token, b.N)
-	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			token, err := benchCreate(b.Context(), s, sealed)
-			if err != nil {
-				b.Error(err)
-				return
-			}
-			tokens <- token
-		}
+	parallel(b, func() error {
+		token, err := benchCreate(b.Context(), s, sealed)
+		tokens <- token
+		return err
 	})
-	b.ResetTimer()
-	before := cpu(b)
-	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			c, err := s.Claim(b.Context(), <-tokens, &store.ClaimKey{Key: randomHash(), Grace: time.Minute}, nil, t0)
-			if err != nil {
-				b.Error(err)
-				return
-			}
-			if err := readAll(c); err != nil {
-				b.Error(err)
-				return
-			}
+	measure(b, func() error {
+		c, err := s.Claim(b.Context(), <-tokens, &store.ClaimKey{Key: randomHash(), Grace: time.Minute}, nil, t0)
+		if err != nil {
+			return err
 		}
+		return readAll(c)
 	})
-	report(b, before)
 }
 
 func BenchmarkCreateClaimRelease(b *testing.B) {
-	s := openBench(b)
-	sealed := make([]byte, 1024+40)
-	rand.Read(sealed)
-	b.ResetTimer()
-	before := cpu(b)
-	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			token, err := benchCreate(b.Context(), s, sealed)
-			if err != nil {
-				b.Error(err)
-				return
-			}
-			key := randomHash()
-			c, err := s.Claim(b.Context(), token, &store.ClaimKey{Key: key, Grace: time.Minute}, nil, t0)
-			if err != nil {
-				b.Error(err)
-				return
-			}
-			if err := readAll(c); err != nil {
-				b.Error(err)
-				return
-			}
-			if err := s.Release(b.Context(), token, key, t0); err != nil {
-				b.Error(err)
-				return
-			}
+	s, sealed := openBench(b), benchSealed()
+	measure(b, func() error {
+		token, err := benchCreate(b.Context(), s, sealed)
+		if err != nil {
+			return err
 		}
+		key := randomHash()
+		c, err := s.Claim(b.Context(), token, &store.ClaimKey{Key: key, Grace: time.Minute}, nil, t0)
+		if err != nil {
+			return err
+		}
+		if err := readAll(c); err != nil {
+			return err
+		}
+		return s.Release(b.Context(), token, key, t0)
 	})
-	report(b, before)
 }
 
 // BenchmarkOpen opens and closes a store that is up to date.

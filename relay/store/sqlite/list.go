@@ -24,18 +24,9 @@ func (s *Store) List(ctx context.Context, owner string, p store.Page, now time.T
 		}
 		kubbis := make([]store.Kubbi, len(rows))
 		for i := range rows {
-			r := &rows[i]
-			if there, err := s.loadSecret(r, l.now); err != nil {
+			r, err := s.listedRow(c, &rows[i], l.now)
+			if err != nil {
 				return err
-			} else if !there {
-				// The kubbi has ended since, or is damaged. If it is damaged or removed, it is
-				// shown as it was read, so that the other kubbis are shown.
-				switch fresh, err := s.look(l.now, func(fresh *row) error { return fresh.byNumber(c, r.Number) }); {
-				case err == nil:
-					r = fresh
-				case !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrDamaged):
-					return err
-				}
 			}
 			kubbis[i] = r.Kubbi()
 		}
@@ -43,6 +34,21 @@ func (s *Store) List(ctx context.Context, owner string, p store.Page, now time.T
 		return nil
 	})
 	return listed, err
+}
+
+// listedRow gives a row of a list with its secret. If the kubbi has ended since it was read, it is
+// read again. If it is damaged or removed, it is shown as it was read, so that the other kubbis
+// are shown.
+func (s *Store) listedRow(c *conn, r *row, now store.Millis) (*row, error) {
+	there, err := s.loadSecret(r, now)
+	if err != nil || there {
+		return r, err
+	}
+	fresh, err := s.look(now, func(fresh *row) error { return fresh.byNumber(c, r.Number) })
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrDamaged) {
+		return r, nil
+	}
+	return fresh, err
 }
 
 // lister reads one page.

@@ -27,10 +27,10 @@ const (
 	slotsOnce  = 16 << 10
 )
 
-func (t *orphans) start(s *Store) {
-	t.numbers = make(chan int64, 1024)
-	t.gone.Go(func() {
-		for n := range t.numbers {
+func (o *orphans) start(s *Store) {
+	o.numbers = make(chan int64, 1024)
+	o.gone.Go(func() {
+		for n := range o.numbers {
 			// Some platforms can't remove an open file. A sweep will retry.
 			_ = s.files.Remove(n)
 		}
@@ -38,7 +38,7 @@ func (t *orphans) start(s *Store) {
 	s.writer.removeFiles = func(numbers []int64) {
 		for _, n := range numbers {
 			select {
-			case t.numbers <- n:
+			case o.numbers <- n:
 			default: // a sweep will find it
 				return
 			}
@@ -47,34 +47,34 @@ func (t *orphans) start(s *Store) {
 }
 
 // end waits until all files are removed. The writer must have ended.
-func (t *orphans) end() {
-	close(t.numbers)
-	t.gone.Wait()
+func (o *orphans) end() {
+	close(o.numbers)
+	o.gone.Wait()
 }
 
 // sweep looks for orphans. Each Sweep of the store calls it.
-func (t *orphans) sweep(ctx context.Context, s *Store) error {
-	if !t.mu.TryLock() {
+func (o *orphans) sweep(ctx context.Context, s *Store) error {
+	if !o.mu.TryLock() {
 		return nil
 	}
-	defer t.mu.Unlock()
+	defer o.mu.Unlock()
 	now := time.Now()
-	if now.After(t.nextFiles) {
-		t.nextFiles = now.Add(filesEvery)
-		if err := t.sweepFiles(ctx, s); err != nil {
+	if now.After(o.nextFiles) {
+		o.nextFiles = now.Add(filesEvery)
+		if err := o.sweepFiles(ctx, s); err != nil {
 			return explain(s.path, err)
 		}
 	}
-	if t.slot == 0 && now.After(t.nextSlots) {
-		t.slot, t.nextSlots = 1, now.Add(slotsEvery)
+	if o.slot == 0 && now.After(o.nextSlots) {
+		o.slot, o.nextSlots = 1, now.Add(slotsEvery)
 	}
-	if t.slot == 0 {
+	if o.slot == 0 {
 		return nil
 	}
-	return explain(s.path, t.sweepSlots(ctx, s))
+	return explain(s.path, o.sweepSlots(ctx, s))
 }
 
-func (t *orphans) sweepFiles(ctx context.Context, s *Store) error {
+func (o *orphans) sweepFiles(ctx context.Context, s *Store) error {
 	numbers, err := s.files.Numbers()
 	if err != nil {
 		return err
@@ -109,8 +109,8 @@ func (s *Store) sweepFile(ctx context.Context, number int64) (removed bool, err 
 
 // sweepSlots looks for orphaned slots without the writer. Then it checks them again in a
 // transaction before it overwrites them.
-func (t *orphans) sweepSlots(ctx context.Context, s *Store) error {
-	used, next, err := s.slots.Scan(t.slot, slotsOnce)
+func (o *orphans) sweepSlots(ctx context.Context, s *Store) error {
+	used, next, err := s.slots.Scan(o.slot, slotsOnce)
 	if err != nil {
 		return err
 	}
@@ -132,21 +132,21 @@ func (t *orphans) sweepSlots(ctx context.Context, s *Store) error {
 		return err
 	}
 	if len(loose) > 0 || next == 0 {
-		o := &op{erases: len(loose) > 0, do: func(tx *tx) error {
+		err := s.writer.submit(ctx, &op{erases: len(loose) > 0, do: func(t *tx) error {
 			for _, u := range loose {
-				if err := tx.clearUnused(u); err != nil {
+				if err := t.clearUnused(u); err != nil {
 					return err
 				}
 			}
-			if next == 0 && !s.slots.Allocated() {
-				return s.slots.Shrink()
+			if next == 0 && !t.slots.Allocated() {
+				return t.slots.Shrink()
 			}
 			return nil
-		}}
-		if err := s.writer.submit(ctx, o); err != nil {
+		}})
+		if err != nil {
 			return err
 		}
 	}
-	t.slot = next
+	o.slot = next
 	return nil
 }

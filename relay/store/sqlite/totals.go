@@ -15,9 +15,9 @@ const (
 
 // total is a change of a row of the table total.
 type total struct {
-	n, active, loose         int64
-	expired, burned, deleted int64
-	bytes, notices           int64
+	n, loose       int64
+	of             [4]int64 // kubbis by status
+	bytes, notices int64
 }
 
 // totals are the changes of a transaction, by row.
@@ -32,11 +32,10 @@ func (ts totals) add(kind int64, name string, d total) {
 	k := totalKey{kind, name}
 	s := ts[k]
 	s.n += d.n
-	s.active += d.active
 	s.loose += d.loose
-	s.expired += d.expired
-	s.burned += d.burned
-	s.deleted += d.deleted
+	for status, n := range d.of {
+		s.of[status] += n
+	}
 	s.bytes += d.bytes
 	s.notices += d.notices
 	ts[k] = s
@@ -45,16 +44,7 @@ func (ts totals) add(kind int64, name string, d total) {
 // count adds a kubbi in its current state, or subtracts it. n is 1 or -1.
 func (ts totals) count(r *row, n int64) {
 	var d total
-	switch r.Status {
-	case store.Active:
-		d.active = n
-	case store.Expired:
-		d.expired = n
-	case store.Burned:
-		d.burned = n
-	case store.Deleted:
-		d.deleted = n
-	}
+	d.of[r.Status] = n
 	whole := d
 	if r.Sealed {
 		whole.bytes = n * r.Size
@@ -63,7 +53,7 @@ func (ts totals) count(r *row, n int64) {
 	ts.add(wholeStore, "", whole)
 	d.n = n
 	if !r.quota {
-		d.loose = d.active
+		d.loose = d.of[store.Active]
 	}
 	ts.add(ownersKubbis, r.Owner, d)
 }
@@ -74,9 +64,9 @@ func (ts totals) countNotice(masterKey string, n int64) {
 	ts.add(wholeStore, "", total{notices: n})
 }
 
-const addTotal = `INSERT INTO total (kind, name, n, active, loose, expired, burned, deleted, bytes, notices)
-	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n, active = active + excluded.active,
-	loose = loose + excluded.loose, expired = expired + excluded.expired, burned = burned + excluded.burned,
+const addTotal = `INSERT INTO total (kind, name, n, loose, active, expired, burned, deleted, bytes, notices)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n, loose = loose + excluded.loose,
+	active = active + excluded.active, expired = expired + excluded.expired, burned = burned + excluded.burned,
 	deleted = deleted + excluded.deleted, bytes = bytes + excluded.bytes, notices = notices + excluded.notices`
 
 // writeTotals writes the changes of the transaction.
@@ -85,7 +75,7 @@ func (t *tx) writeTotals() error {
 		if d == (total{}) {
 			continue
 		}
-		if err := t.exec(addTotal, k.kind, k.name, d.n, d.active, d.loose, d.expired, d.burned, d.deleted, d.bytes, d.notices); err != nil {
+		if err := t.exec(addTotal, k.kind, k.name, d.n, d.loose, d.of[0], d.of[1], d.of[2], d.of[3], d.bytes, d.notices); err != nil {
 			return err
 		}
 	}

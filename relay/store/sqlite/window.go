@@ -41,7 +41,7 @@ func (t *tx) active(owner string, limit int64, now store.Millis) (int64, error) 
 		return 0, err
 	}
 	d := t.totals[totalKey{ownersKubbis, owner}]
-	active += d.active
+	active += d.of[store.Active]
 	loose += d.loose
 	if active >= limit {
 		expired, err := t.number(`SELECT count(*) FROM (SELECT 1 FROM kubbi INDEXED BY kubbi_quota

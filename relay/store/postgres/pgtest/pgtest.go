@@ -76,26 +76,26 @@ func New(t testing.TB, settings ...string) *Cluster {
 // the test, or fails it if KUBBI_CI is 1.
 func (c *Cluster) Database(t testing.TB) string {
 	t.Helper()
-	c.start(t)
-	c.mu.Lock()
-	c.databases++
-	name := fmt.Sprintf("test%d", c.databases)
-	c.mu.Unlock()
-	c.Exec(t, "CREATE DATABASE "+name)
-	return c.url(name)
+	return c.url(c.create(t, "DATABASE"))
 }
 
 // Schema is Database for a test that can share its data base with others: it makes an
 // empty schema, which takes a tenth of the time.
 func (c *Cluster) Schema(t testing.TB) string {
 	t.Helper()
+	return c.url("postgres") + "&search_path=" + c.create(t, "SCHEMA")
+}
+
+// create makes a data base or a schema, and returns its name.
+func (c *Cluster) create(t testing.TB, kind string) (name string) {
+	t.Helper()
 	c.start(t)
 	c.mu.Lock()
 	c.databases++
-	name := fmt.Sprintf("test%d", c.databases)
+	name = fmt.Sprintf("test%d", c.databases)
 	c.mu.Unlock()
-	c.Exec(t, "CREATE SCHEMA "+name)
-	return c.url("postgres") + "&search_path=" + name
+	c.Exec(t, "CREATE "+kind+" "+name)
+	return name
 }
 
 // Exec runs a statement as a superuser, in a data base that no test uses.
