@@ -13,9 +13,9 @@ import (
 // How often a storm is disturbed. Counts, and not a time: a slow machine tests as much as a
 // fast one.
 const (
-	stormKills    = 9 // each node three times
-	stormRestarts = 8 // of the server of the data base
-	stormCuts     = 20
+	stormKills    = 6 // each node twice
+	stormRestarts = 6 // of the server of the data base
+	stormCuts     = 12
 )
 
 // onFile gives the variables of relays that share a SQLite file.

@@ -16,16 +16,19 @@ import (
 	"kubbi-mcp/internal/testkit"
 )
 
-// carried are the packages whose own tests run under Wine. cannot lists the tests that
-// can't pass there, with the reason. They are run as well and must fail, so that the
-// list stays true. alike lists tests of what no system does otherwise. They are left out,
-// since they take long under Wine.
-var carried = []struct {
+// carriedPackage is a package whose own tests run under Wine.
+type carriedPackage struct {
 	folder string
 	only   string // of its tests; "": all
+
+	// Tests that can't pass there, with the reason. They are run as well and must fail, so
+	// that the list stays true.
 	cannot map[string]string
-	alike  []string
-}{
+	// Tests of what no system does otherwise. They take long under Wine, and are left out.
+	alike []string
+}
+
+var carried = []carriedPackage{
 	{folder: "relay/store/sqlite", alike: []string{"TestDamageMetLater", "TestLastPage", "TestTamperedRows"}},
 	{folder: "relay/store/body"},
 	{folder: "internal/spool"},
@@ -88,7 +91,7 @@ func TestWine(t *testing.T) {
 		for _, p := range carried {
 			t.Run(p.folder, func(t *testing.T) {
 				t.Parallel()
-				w.tests(t, filepath.Join(dir, filepath.Base(p.folder)+".test.exe"), p.folder, p.only, p.cannot, p.alike)
+				w.tests(t, filepath.Join(dir, filepath.Base(p.folder)+".test.exe"), p)
 			})
 		}
 	})
@@ -98,9 +101,9 @@ var outcome = regexp.MustCompile(`(?m)^ *--- (PASS|FAIL|SKIP): (\S+)`)
 
 // tests runs a package's tests. Those in cannot must fail, those in alike are left out, and
 // all others must pass.
-func (w *wine) tests(t *testing.T, exe, folder, only string, cannot map[string]string, alike []string) {
-	failing := names(slices.Sorted(maps.Keys(cannot)))
-	out, err := w.test(t, exe, folder, "-test.timeout=12m", "-test.run="+only, "-test.skip="+names(append(slices.Collect(maps.Keys(cannot)), alike...)))
+func (w *wine) tests(t *testing.T, exe string, p carriedPackage) {
+	failing := slices.Sorted(maps.Keys(p.cannot))
+	out, err := w.test(t, exe, p.folder, "-test.timeout=12m", "-test.run="+p.only, "-test.skip="+names(slices.Concat(failing, p.alike)))
 	count := map[string]int{}
 	for _, m := range outcome.FindAllStringSubmatch(out, -1) {
 		count[m[1]]++
@@ -109,15 +112,15 @@ func (w *wine) tests(t *testing.T, exe, folder, only string, cannot map[string]s
 		t.Errorf("%v: %v\n%s", err, count, tail(out))
 	}
 	t.Logf("%v", count)
-	if len(cannot) == 0 {
+	if len(failing) == 0 {
 		return
 	}
-	out, err = w.test(t, exe, folder, "-test.timeout=20s", "-test.run="+failing)
+	out, err = w.test(t, exe, p.folder, "-test.timeout=20s", "-test.run="+names(failing))
 	if err == nil {
 		t.Error("all that Wine can't carry has passed")
 	}
 	for _, m := range outcome.FindAllStringSubmatch(out, -1) {
-		if m[1] == "PASS" && cannot[m[2]] != "" {
+		if m[1] == "PASS" && p.cannot[m[2]] != "" {
 			t.Errorf("Wine does carry %s: take it off the list", m[2])
 		}
 	}
