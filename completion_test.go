@@ -103,7 +103,7 @@ func TestCompletionFish(t *testing.T) {
 	}
 	for line, want := range map[string]string{
 		"kubbi-mcp vers":                "version\tShow the version\n",
-		"kubbi-mcp list --status ":      "active\nburned\ndeleted\nexpired\n",
+		"kubbi-mcp list --status ":      "active\nanswered\nburned\ndeleted\nexpired\npending\nwithdrawn\n",
 		"kubbi-mcp list --status=del":   "--status=deleted\n",
 		"kubbi-mcp send som":            "some.file\n",
 		"kubbi-mcp --data-dir f":        "folder/\n",

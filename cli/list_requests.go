@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"kubbi-mcp/internal/handles"
 	"kubbi-mcp/internal/untrusted"
 	"kubbi-mcp/kubbi"
 	"kubbi-mcp/kubbi/api"
@@ -28,16 +27,12 @@ func (c *listCmd) requests(a *app) error {
 			return usagef("a request has no status %s: give %s", p.Status, strings.Join(requestStatuses, ", "))
 		}
 	}
-	dir, err := a.dataDir()
-	if err != nil {
-		return usage(err)
-	}
 	return a.withBackend(func(b *backend) error {
 		page, err := b.client.Requests(a.ctx, p)
 		if err != nil {
 			return fmt.Errorf("list: %w", err)
 		}
-		kept := handles.New(dir, "") // has the message as long as there is an answer to use
+		kept := b.claimer().Handles() // has the message as long as there is an answer to use
 		for i, r := range page.Requests {
 			if h, err := kept.Get(a.ctx, r.ID); err == nil {
 				page.Requests[i].Message = h.Message
