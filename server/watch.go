@@ -96,9 +96,6 @@ func (w *watcher) subscribe(ctx context.Context, sub *subscriber, uri string) er
 	if now.terminal() {
 		now = state{}
 	}
-	if _, err := w.check(sub, uri); err != nil {
-		return err
-	}
 	return w.add(sub, id, now)
 }
 
@@ -117,10 +114,12 @@ func (w *watcher) check(sub *subscriber, uri string) (done bool, err error) {
 func (w *watcher) add(sub *subscriber, id string, now state) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.closed || sub.dropped {
+	if w.closed {
 		return errEnded
 	}
-	sub.addURI(kubbiScheme + id)
+	if err := sub.add(kubbiScheme + id); err != nil {
+		return err
+	}
 	k := w.kubbis[id]
 	if k == nil {
 		k = &watchedKubbi{id: id, seen: now, subscribers: map[*subscriber]struct{}{}}
@@ -135,22 +134,25 @@ func (w *watcher) add(sub *subscriber, id string, now state) error {
 	return nil
 }
 
-func (s *subscriber) addURI(uri string) {
-	if s.uris == nil {
+// add adds a URI. The caller holds the watcher's mu.
+func (s *subscriber) add(uri string) error {
+	switch {
+	case s.dropped:
+		return errEnded
+	case !s.uris[uri] && len(s.uris) >= maxSubscriptions:
+		return errTooManySubscriptions
+	case s.uris == nil:
 		s.uris = map[string]bool{}
 	}
 	s.uris[uri] = true
+	return nil
 }
 
 // addOther adds a subscription to a resource that is no kubbi. It is not polled.
 func (w *watcher) addOther(sub *subscriber, uri string) error {
-	_, err := w.check(sub, uri)
-	if err == nil {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		sub.addURI(uri)
-	}
-	return err
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return sub.add(uri)
 }
 
 // unsubscribe ends a subscription. If there is none it does nothing.

@@ -200,8 +200,6 @@ func (e *Endpoint) serveCall(w http.ResponseWriter, r *http.Request, s *Session,
 		defer context.AfterFunc(s.life, c.cancel)()
 	}
 	s.calls.add(c) // if a running call has the same id, this one can't be cancelled
-	answered := false
-	c.OnWritten(func(written bool) { answered = written })
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -214,7 +212,7 @@ func (e *Endpoint) serveCall(w http.ResponseWriter, r *http.Request, s *Session,
 	stop()
 	box.close()
 	<-ended
-	if m.name == string(mcp.MethodInitialize) && (c.code != 0 || !answered) {
+	if m.name == string(mcp.MethodInitialize) && (c.code != 0 || !c.delivery.written) {
 		e.remove(s) // the client does not know its id
 	}
 }
