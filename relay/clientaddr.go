@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"kubbi-mcp/internal/misslimit"
@@ -93,12 +94,7 @@ func (p Proxies) firstUntrusted(peer netip.Addr, hops []string) netip.Addr {
 }
 
 func (p Proxies) has(a netip.Addr) bool {
-	for _, prefix := range p {
-		if prefix.Contains(a) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(p, func(prefix netip.Prefix) bool { return prefix.Contains(a) })
 }
 
 // hops splits the values of a list header. It ignores quotes: the client wrote everything to

@@ -3,6 +3,7 @@ package page
 import (
 	"io"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -39,12 +40,7 @@ func (r Request) Left() int64 { return max(0, r.ExpiresAt.Sub(r.Now).Millisecond
 
 // AllSecret reports whether each field is secret.
 func (r Request) AllSecret() bool {
-	for _, f := range r.Fields {
-		if !f.Secret {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(r.Fields, func(f Field) bool { return !f.Secret })
 }
 
 // Write writes the page.

@@ -198,6 +198,5 @@ func (s *Store) Delete(ctx context.Context, owner, id string, now time.Time) (*s
 	if err != nil {
 		return nil, err
 	}
-	k := r.Kubbi()
-	return &k, nil
+	return new(r.Kubbi()), nil
 }

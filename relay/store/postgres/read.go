@@ -37,8 +37,7 @@ func (s *Store) Inspect(ctx context.Context, token store.Token, now time.Time) (
 	if err != nil {
 		return nil, err
 	}
-	k := r.Kubbi()
-	return &k, nil
+	return new(r.Kubbi()), nil
 }
 
 // Get gives an owner's kubbi: see store.Store.
@@ -51,8 +50,7 @@ func (s *Store) Get(ctx context.Context, owner, id string, now time.Time) (*stor
 	if err != nil {
 		return nil, err
 	}
-	k := r.Kubbi()
-	return &k, nil
+	return new(r.Kubbi()), nil
 }
 
 // query runs a query in a round trip of its own. It calls start before each attempt, and each
@@ -125,8 +123,7 @@ func (s *Store) Stats(ctx context.Context) (*store.Stats, error) {
 		end := time.Now()
 		c.last, c.until = now, end.Add(min(max(time.Second/4, 20*end.Sub(start)), 30*time.Second))
 	}
-	last := c.last
-	return &last, nil
+	return new(c.last), nil
 }
 
 // Due returns when a sweep has work next: see store.Store.

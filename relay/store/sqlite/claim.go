@@ -132,6 +132,5 @@ func (s *Store) Delete(ctx context.Context, owner, id string, now time.Time) (*s
 	if err := s.change(ctx, &d.op); err != nil {
 		return nil, err
 	}
-	k := d.row.Kubbi()
-	return &k, nil
+	return new(d.row.Kubbi()), nil
 }

@@ -83,7 +83,8 @@ func (c *Cluster) Database(t testing.TB) string {
 // empty schema, which takes a tenth of the time.
 func (c *Cluster) Schema(t testing.TB) string {
 	t.Helper()
-	return c.url("postgres") + "&search_path=" + c.create(t, "SCHEMA")
+	name := c.create(t, "SCHEMA") // this comes first: it starts the cluster, which then has an address
+	return c.url("postgres") + "&search_path=" + name
 }
 
 // create makes a data base or a schema, and returns its name.
