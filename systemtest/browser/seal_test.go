@@ -10,8 +10,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -165,17 +163,7 @@ func TestPageRefusesKeys(t *testing.T) {
 // TestPageMendsNames checks that a page sends each file under the name that the client would
 // suggest.
 func TestPageMendsNames(t *testing.T) {
-	b, err := os.ReadFile(filepath.Join("..", "..", "internal", "filename", "testdata", "names.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var table struct {
-		Good []string
-		Bad  []struct{ Name, Instead string }
-	}
-	if err := json.Unmarshal(b, &table); err != nil {
-		t.Fatal(err)
-	}
+	table := readNames(t)
 	var cases []sealCase
 	var want []string
 	for _, name := range table.Good {

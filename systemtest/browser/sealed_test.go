@@ -118,20 +118,29 @@ func TestPageOpensVectors(t *testing.T) {
 	}
 }
 
-// TestPageKnowsNames checks that the claim page has the same rule for names as the
-// client.
-func TestPageKnowsNames(t *testing.T) {
+// nameTable has names of files, and what is suggested instead of a bad one.
+type nameTable struct {
+	Good []string
+	Bad  []struct{ Name, Instead string }
+}
+
+// readNames reads the table that internal/filename is tested with.
+func readNames(t *testing.T) (table nameTable) {
+	t.Helper()
 	b, err := os.ReadFile(filepath.Join("..", "..", "internal", "filename", "testdata", "names.json"))
+	if err == nil {
+		err = json.Unmarshal(b, &table)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	var table struct {
-		Good []string
-		Bad  []struct{ Name, Instead string }
-	}
-	if err := json.Unmarshal(b, &table); err != nil {
-		t.Fatal(err)
-	}
+	return table
+}
+
+// TestPageKnowsNames checks that the claim page has the same rule for names as the
+// client.
+func TestPageKnowsNames(t *testing.T) {
+	table := readNames(t)
 	var cases []pageCase
 	for _, name := range table.Good {
 		cases = append(cases, pageCase{Name: name})

@@ -26,7 +26,13 @@ func onFile(t *testing.T) []string { return []string{"KUBBI_DATA_DIR=" + t.TempD
 func TestClusterOnFile(t *testing.T) {
 	testkit.OnlyCI(t, "a storm of 64 clients")
 	t.Parallel()
-	c := startCluster(t, onFile(t)...)
+	killUnderStorm(t, onFile(t))
+}
+
+// killUnderStorm kills three relays in turn during a storm.
+func killUnderStorm(t *testing.T, env []string) {
+	t.Helper()
+	c := startCluster(t, env...)
 	s := newStorm(t, c.origins(), c.newKey("storm"))
 	s.run(func(ctx context.Context) {
 		requests := startRequests(ctx, c)

@@ -27,14 +27,7 @@ func inDatabase(t *testing.T, pg *pgtest.Cluster) []string {
 func TestClusterOnPostgres(t *testing.T) {
 	testkit.OnlyCI(t, "loads three relays for seconds")
 	t.Parallel()
-	c := startCluster(t, inDatabase(t, pgtest.New(t))...)
-	s := newStorm(t, c.origins(), c.newKey("storm"))
-	s.run(func(ctx context.Context) {
-		requests := startRequests(ctx, c)
-		c.killInTurn(ctx, stormKills)
-		requests.finish(ctx)
-	})
-	c.silent(s)
+	killUnderStorm(t, inDatabase(t, pgtest.New(t)))
 }
 
 // TestClusterPostgresRestarts stops the server of the data base during a storm, as a

@@ -104,12 +104,14 @@ var outcome = regexp.MustCompile(`(?m)^ *--- (PASS|FAIL|SKIP): (\S+)`)
 func (w *wine) tests(t *testing.T, exe string, p carriedPackage) {
 	failing := slices.Sorted(maps.Keys(p.cannot))
 	out, err := w.test(t, exe, p.folder, "-test.timeout=12m", "-test.run="+p.only, "-test.skip="+names(slices.Concat(failing, p.alike)))
-	count := map[string]int{}
+	count, failed := map[string]int{}, []string(nil)
 	for _, m := range outcome.FindAllStringSubmatch(out, -1) {
-		count[m[1]]++
+		if count[m[1]]++; m[1] == "FAIL" {
+			failed = append(failed, m[2])
+		}
 	}
-	if err != nil || count["FAIL"] > 0 || count["PASS"] == 0 {
-		t.Errorf("%v: %v\n%s", err, count, tail(out))
+	if err != nil || len(failed) > 0 || count["PASS"] == 0 {
+		t.Errorf("%v: %v, failed %q\n%s", err, count, failed, tail(out))
 	}
 	t.Logf("%v", count)
 	if len(failing) == 0 {
