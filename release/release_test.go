@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
@@ -212,39 +211,5 @@ func TestReplace(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(mine, "work")); err != nil {
 		t.Error(err)
-	}
-}
-
-// TestColdPackages checks that each pattern is of a package of the program.
-func TestColdPackages(t *testing.T) {
-	root, err := output(t.Context(), "..", nil, "go", "list", "-m", "-f", "{{.Dir}}")
-	if err != nil {
-		t.Fatal(err)
-	}
-	packages, err := output(t.Context(), root, nil, "go", "list", "-deps", ".")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, pattern := range cold {
-		prefix, tree := strings.CutSuffix(pattern, "/...")
-		if prefix != "." && !slices.ContainsFunc(strings.Fields(packages), func(p string) bool { return p == prefix || tree && strings.HasPrefix(p, prefix+"/") }) {
-			t.Errorf("%s is no package of the program: remove it from cold", pattern)
-		}
-	}
-}
-
-// TestCheckSize checks that a program which is too large stops the release.
-func TestCheckSize(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "kubbi-mcp")
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for size, ok := range map[int64]bool{maxBinary: true, maxBinary + 1: false} {
-		if err := os.Truncate(path, size); err != nil {
-			t.Fatal(err)
-		}
-		if err := checkSize(platforms[0], path); (err == nil) != ok {
-			t.Errorf("%d bytes: %v", size, err)
-		}
 	}
 }
