@@ -73,22 +73,12 @@ func checkQuestion(q *api.Question) *Error {
 	}
 	names := map[string]bool{}
 	for _, f := range q.Fields {
-		if !isFieldName(f.Name) || names[f.Name] {
+		if !f.NameOK() || names[f.Name] {
 			return outOfBounds("fields are")
 		}
 		names[f.Name] = true
 	}
 	return nil
-}
-
-// isFieldName reports whether a field may have the name: see api.Field.
-func isFieldName(s string) bool {
-	for i, c := range s {
-		if c != '_' && !isLetter(c) && (i == 0 || c < '0' || c > '9') {
-			return false
-		}
-	}
-	return s != "" && len(s) <= api.MaxFieldName
 }
 
 // AnswerParams is the answer to a request: Values for fields, Sources for files.

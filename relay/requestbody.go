@@ -196,7 +196,7 @@ func (v *validator) fields(a *ask, s span) {
 		case err != nil || value.Kind() != '{':
 			v.add(at + " must be an object with a name, and optionally secret and lines, which are true or false")
 			continue
-		case !isFieldName(f.Name):
+		case !f.NameOK():
 			v.addf("%s.name must be 1 to %d of the characters A-Z, a-z, 0-9 and _, and not begin with a digit", at, api.MaxFieldName)
 		}
 		// The environment of a process on Windows ignores case.
@@ -208,18 +208,4 @@ func (v *validator) fields(a *ask, s span) {
 		}
 		a.Fields = append(a.Fields, f)
 	}
-}
-
-func isFieldName(s string) bool {
-	if s == "" || len(s) > api.MaxFieldName {
-		return false
-	}
-	for i := range len(s) {
-		c := s[i]
-		letter := c == '_' || 'a' <= c|0x20 && c|0x20 <= 'z'
-		if !letter && (i == 0 || c < '0' || c > '9') {
-			return false
-		}
-	}
-	return true
 }

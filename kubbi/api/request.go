@@ -41,6 +41,17 @@ type Field struct {
 	Lines  bool   `json:"lines,omitzero"`  // it may have more than one line
 }
 
+// NameOK reports whether the field has such a name, of at most MaxFieldName bytes.
+func (f Field) NameOK() bool {
+	for i, c := range f.Name {
+		letter := c == '_' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+		if !letter && (i == 0 || c < '0' || c > '9') {
+			return false
+		}
+	}
+	return f.Name != "" && len(f.Name) <= MaxFieldName
+}
+
 // AskRequest is the body of POST /api/v1/requests: either Fields or Files.
 type AskRequest struct {
 	Message    string  `json:"message"` // what is wanted and why, as plain text; the relay can read it
@@ -95,9 +106,9 @@ type AnswerLimits struct {
 	FileNameBytes int   `json:"file_name_bytes"`
 }
 
-// AnswerResponse answers POST /q/:token, 201. The body is that of a create, as JSON or as TypeRaw, of a sealed package
-// of one file (SealedName, TypeSealed), without TTL, maximum of retrievals and notify. Its
-// metadata is the seal alone. Idempotency-Key is honoured.
+// AnswerResponse answers POST /q/:token, 201. The body is that of a create, as JSON or as
+// TypeRaw, of a sealed package of one file (SealedName, TypeSealed), without TTL, maximum of
+// retrievals and notify. Its metadata is the seal alone. Idempotency-Key is honoured.
 type AnswerResponse struct {
 	Status     RequestStatus `json:"status"` // RequestAnswered
 	AnsweredAt Time          `json:"answered_at"`
