@@ -45,7 +45,6 @@ var carried = []carriedPackage{
 		"TestAttacksOnReading":     noLinks,
 		"TestAttacksOnWriting":     noLinks,
 		"TestDenied":               noLinks,
-		"TestDeniedByAnotherName":  noLinks,
 		"TestFoundNames":           "it makes a file aux.c, which Windows takes for a device",
 		"TestExpandMeetsLink":      noLinks,
 		"TestNestedFolders":        noLinks,
