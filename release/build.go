@@ -63,7 +63,7 @@ const maxBinary = 25_000_000
 // handoff is spent elsewhere: in the runtime, JSON, ciphers and SQLite. go build, as developers
 // call it, inlines everywhere.
 var cold = []string{
-	"crypto/tls", "crypto/x509/...", "database/sql/...", "encoding/xml", "go/...", "html/template", "net", "net/http/...", "regexp/...", "text/template/...",
+	"archive/zip", "crypto/tls", "crypto/x509/...", "database/sql/...", "encoding/asn1", "encoding/xml", "go/...", "html/template", "mime/...", "net/...", "regexp/...", "text/...",
 	"github.com/VictoriaMetrics/...", "github.com/adrg/...", "github.com/alecthomas/...", "github.com/gabriel-vasile/...", "github.com/google/jsonschema-go/...",
 	"github.com/jackc/pgx/v5/pgconn/...", "github.com/jackc/pgx/v5/pgtype", "github.com/jackc/pgx/v5/pgxpool", "github.com/jackc/puddle/...",
 	"github.com/lmittmann/...", "github.com/mark3labs/...", "github.com/pelletier/...", "github.com/santhosh-tekuri/...", "github.com/spf13/...",
