@@ -17,6 +17,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/go-cmp/cmp"
 
+	"kubbi-mcp/internal/testkit"
 	"kubbi-mcp/kubbi"
 )
 
@@ -271,11 +272,11 @@ func TestTraceOf(t *testing.T) {
 
 // TestTraceReachesTheAPI follows a trace from stdio to the Kubbi API.
 func TestTraceReachesTheAPI(t *testing.T) {
-	seen := make(chan http.Header, 1)
+	seen := make(chan http.Header, 2)
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		seen <- r.Header
 		w.Header().Set("Content-Type", "application/json")
-		fmt.Fprint(w, `{"kubbis":[]}`)
+		fmt.Fprint(w, `{"kubbis":[],"requests":[]}`)
 	}))
 	defer api.Close()
 	c, err := kubbi.NewClient("kb_test", kubbi.WithBaseURL(api.URL), kubbi.WithRetries(0))
@@ -287,8 +288,10 @@ func TestTraceReachesTheAPI(t *testing.T) {
 	p.handshake(t)
 	p.send(t, `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"list","arguments":{},`+inMeta+`}}`)
 	p.receive(t)
-	got := <-seen
-	if got.Get("Traceparent") != testParent || got.Get("Tracestate") != "a=1" {
-		t.Errorf("got %v", got)
+	for range cap(seen) { // for kubbis, and for requests
+		got := testkit.Receive(t, seen, "call of the API")
+		if got.Get("Traceparent") != testParent || got.Get("Tracestate") != "a=1" {
+			t.Errorf("got %v", got)
+		}
 	}
 }
