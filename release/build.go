@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // platform is what a binary runs on, in Go's words.
@@ -95,16 +97,21 @@ func checkSize(p platform, path string) error {
 // build builds the binaries, and asks the one for this machine what it is.
 func (r *release) build(ctx context.Context) error {
 	r.binaries = map[platform]string{}
+	g, building := errgroup.WithContext(ctx)
+	g.SetLimit(2) // the linker uses one processor
 	for _, p := range platforms {
 		path := filepath.Join(r.work, p.String(), p.exe("kubbi-mcp"))
-		args := append(append([]string{"build"}, r.buildFlags()...), "-o", path, ".")
-		if _, err := output(ctx, r.root, p.variables(), "go", args...); err != nil {
-			return fmt.Errorf("%s: %w", p, err)
-		}
-		if err := checkSize(p, path); err != nil {
-			return err
-		}
 		r.binaries[p] = path
+		g.Go(func() error {
+			args := append(append([]string{"build"}, r.buildFlags()...), "-o", path, ".")
+			if _, err := output(building, r.root, p.variables(), "go", args...); err != nil {
+				return fmt.Errorf("%s: %w", p, err)
+			}
+			return checkSize(p, path)
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
 	}
 	text, err := r.ask(ctx, "manifest", "--json")
 	if err != nil {
