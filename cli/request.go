@@ -45,6 +45,9 @@ func (c *requestCmd) Run(a *app) error {
 		if err != nil {
 			return fmt.Errorf("request: %w", err)
 		}
+		if c.Wait {
+			defer a.servePage(b)() // before the URL is printed
+		}
 		if c.JSON {
 			err = a.printJSON(askedJSON{asked.RequestURL, asked.ID, asked.Fingerprint, asked.ExpiresAt, b.reach()})
 		} else {
@@ -93,16 +96,27 @@ func (c *requestCmd) params(a *app) (kubbi.AskParams, error) {
 // waitStep is how long one question for the status waits.
 const waitStep = 50 * time.Second
 
-// awaitAnswer waits until a request ends. If nobody else serves the embedded relay, it serves
-// the request's page meanwhile.
-func (a *app) awaitAnswer(b *backend, id string) error {
-	if b.embedded {
-		ctx, cancel := context.WithCancel(a.ctx)
-		var serving sync.WaitGroup
-		defer serving.Wait()
-		defer cancel()
-		serving.Go(func() { a.serveRelay(ctx, b) })
+// servePage serves the request's page until stop is called, unless another process serves the
+// embedded relay. It returns when the page can be opened.
+func (a *app) servePage(b *backend) (stop func()) {
+	if !b.embedded {
+		return func() {}
 	}
+	ctx, cancel := context.WithCancel(a.ctx)
+	var serving sync.WaitGroup
+	serving.Go(func() { a.serveRelay(ctx, b) })
+	select {
+	case <-b.relay.Settled():
+	case <-ctx.Done():
+	}
+	return func() {
+		cancel()
+		serving.Wait()
+	}
+}
+
+// awaitAnswer waits until a request ends.
+func (a *app) awaitAnswer(b *backend, id string) error {
 	for {
 		asked, err := b.client.Asked(a.ctx, id, kubbi.WithWait(waitStep))
 		switch {

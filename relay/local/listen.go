@@ -32,6 +32,7 @@ func (r *Relay) Serve(ctx context.Context) error {
 			watch.reset()
 			spare.stop()
 			r.unreachable.Store(false)
+			r.settle()
 			r.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "relay listens", slog.String("addr", r.addr))
 			err = r.serveOn(ctx, ln)
 		} else if ctx.Err() == nil {
@@ -40,6 +41,7 @@ func (r *Relay) Serve(ctx context.Context) error {
 			} else {
 				spare.start(ctx)
 			}
+			r.settle()
 		}
 		if ctx.Err() != nil {
 			return nil
@@ -54,6 +56,10 @@ func (r *Relay) Serve(ctx context.Context) error {
 		}
 	}
 }
+
+// Settled is closed when Serve has first tried to get its address. From then on URLs of the
+// relay work, and Reach is right.
+func (r *Relay) Settled() <-chan struct{} { return r.settled }
 
 // Reach describes, for people, where the claim URLs of the relay can be used.
 func (r *Relay) Reach() string {

@@ -95,7 +95,10 @@ func createAt(t *testing.T, r *local.Relay, addr, content string) string {
 func TestTakeover(t *testing.T) {
 	dir, addr := filepath.Join(t.TempDir(), "kubbi"), testkit.MustFreeAddr(t)
 	first := serve(t, dir, addr)
-	testkit.Await(t, "the first listens", func() bool { return healthy(addr) })
+	testkit.Receive(t, first.relay.Settled(), "end of the first attempt to listen")
+	if !healthy(addr) {
+		t.Error("the relay is settled, and does not answer")
+	}
 	second := serve(t, dir, addr)
 	// Kubbis of both can be claimed at the one address.
 	for i, s := range []serving{first, second} {

@@ -69,6 +69,8 @@ type Relay struct {
 
 	searching   chan struct{} // bounds the searches for a neighbour
 	unreachable atomic.Bool   // by curl and browsers: see Reach
+	settled     chan struct{} // see Settled
+	settle      func()
 
 	opening chan struct{} // holds a token while nobody opens or closes
 	mu      sync.Mutex    // guards the fields below
@@ -100,7 +102,8 @@ func New(cfg Config) (*Relay, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	r := &Relay{cfg: cfg, origin: o, addr: o.Address(), opening: make(chan struct{}, 1), searching: make(chan struct{}, maxSearches)}
+	r := &Relay{cfg: cfg, origin: o, addr: o.Address(), opening: make(chan struct{}, 1), searching: make(chan struct{}, maxSearches), settled: make(chan struct{})}
+	r.settle = sync.OnceFunc(func() { close(r.settled) })
 	r.life, r.end = context.WithCancel(context.Background())
 	r.opening <- struct{}{}
 	r.handler = onlyLoopback(http.HandlerFunc(r.serve))
