@@ -144,8 +144,15 @@ func ownProgram() (string, error) {
 	return path, nil
 }
 
-// ofGoRun reports whether a program is one that `go run` has made and will remove.
+// cacheFolder is the name of a folder in Go's build cache. `go run` starts a program from
+// there if it has made it before.
+var cacheFolder = regexp.MustCompile(`^[0-9a-f]{64}-d$`)
+
+// ofGoRun reports whether a program is one that `go run` has made, and that will be removed.
 func ofGoRun(path string) bool {
+	if cacheFolder.MatchString(filepath.Base(filepath.Dir(path))) {
+		return true
+	}
 	temp, err := filepath.EvalSymlinks(os.TempDir())
 	if err != nil {
 		return false
