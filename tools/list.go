@@ -2,6 +2,7 @@ package tools
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -83,17 +84,19 @@ func (t *toolset) list() definition {
 
 // addRequests adds the same page of the caller's requests, if the service has requests.
 func (t *toolset) addRequests(ctx context.Context, in listInput, out *listOutput) error {
-	ctx, cancel := context.WithTimeout(ctx, requestsPatience)
+	asking, cancel := context.WithTimeout(ctx, requestsPatience)
 	defer cancel()
 	p := kubbi.RequestsParams{Page: int(in.Page), Limit: int(in.Limit)}
 	if i := slices.Index(api.KubbiStatuses, in.Status); i >= 0 {
 		p.Status = api.RequestStatuses[i] // both have the same order
 	}
-	page, err := t.Client.Requests(ctx, p)
-	if NoRequest(err) {
+	page, err := t.Client.Requests(asking, p)
+	switch {
+	case NoRequest(err):
 		return nil
-	}
-	if err != nil {
+	case err != nil && asking.Err() != nil && ctx.Err() == nil:
+		return &toolError{OutcomeTimeout, fmt.Sprintf("The service did not list them within %s. Call list again.", requestsPatience)}
+	case err != nil:
 		return err
 	}
 	for _, r := range page.Requests {

@@ -22,7 +22,7 @@ func TestListWithoutRequests(t *testing.T) {
 			fmt.Fprint(w, `{"error":"not_found","message":"Cannot GET"}`)
 		}, ""},
 		"failure": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }, "Requests are not shown."},
-		"silence": {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "Requests are not shown."},
+		"silence": {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "Requests are not shown. The service did not list them within 5s. Call list again."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // it waits
